@@ -1,0 +1,76 @@
+"""Failpoints: named moments at which a test lets this process die, stop or stumble.
+
+Inert unless ``EASEL_FAILPOINTS`` names a folder. There, a file with a failpoint's name arms it; its
+text is the action, and after a colon at which hit it strikes (``kill:2``: the second time). It
+strikes once, whichever process comes first, and the file is renamed to ``<name>.struck``.
+
+| action | what happens |
+|---|---|
+| ``kill`` | as by ``kill -9`` |
+| ``term`` | as by ``kill``; the process goes on until it stops by itself |
+| ``stop`` | as by ``kill -STOP``: whoever armed it wakes it again |
+| ``full`` | OSError ENOSPC, as when the disk is full |
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from pathlib import Path
+from typing import Final
+
+FAILPOINTS: Final = (
+    "accept.before_commit",
+    "accept.after_commit",
+    "dispatch.before_create",
+    "dispatch.after_create",
+    "submit.after_intent",
+    "submit.after_post",
+    "track.seen",
+    "fetch.mid",
+    "save.after_temporary",
+    "save.after_rename",
+    "state.before_commit",
+    "state.after_commit",
+    "state.after_failure",
+    "delete.after_tombstone",
+)
+"""Every moment there is; ``reach`` refuses others."""
+_FOLDER: Final = os.environ.get("EASEL_FAILPOINTS")
+
+
+def reach(name: str) -> None:
+    """The process has come to the moment ``name``."""
+    if _FOLDER is None:
+        return
+    if name not in FAILPOINTS:
+        raise ValueError(f"there is no failpoint {name}")
+    action = _strike(Path(_FOLDER) / name)
+    if action is not None:
+        _ACTIONS[action]()
+
+
+def _strike(armed: Path) -> str | None:
+    """The action, if this is the hit that it waits for."""
+    try:
+        action, _, hits = armed.read_text(encoding="ascii").strip().partition(":")
+        if int(hits or 1) > 1:
+            armed.write_text(f"{action}:{int(hits) - 1}", encoding="ascii")
+            return None
+        armed.rename(armed.with_name(f"{armed.name}.struck"))
+    except FileNotFoundError:  # not armed, or another process was quicker
+        return None
+    return action
+
+
+def _full() -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+_ACTIONS: Final = {
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "term": lambda: os.kill(os.getpid(), signal.SIGTERM),
+    "stop": lambda: os.kill(os.getpid(), signal.SIGSTOP),
+    "full": _full,
+}

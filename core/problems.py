@@ -1,0 +1,98 @@
+"""Problems: what went wrong, in one shape for HTTP errors and failed generations (RFC 9457)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict
+
+
+@dataclass(frozen=True)
+class ProblemKind:
+    """A stable ``code`` with its title and the HTTP status it has as an answer."""
+
+    code: str
+    title: str
+    http_status: int
+
+
+_KINDS: Final = (
+    ProblemKind("bad_request", "The request could not be read", 400),
+    ProblemKind("malformed_json", "The body is not well-formed JSON", 400),
+    ProblemKind("invalid_cursor", "The cursor is not one of ours", 400),
+    ProblemKind("not_found", "There is nothing here", 404),
+    ProblemKind("method_not_allowed", "This path does not take that method", 405),
+    ProblemKind("not_ready", "The generation has not ended yet", 409),
+    ProblemKind("generation_failed", "The generation failed", 409),
+    ProblemKind("generation_cancelled", "The generation was cancelled", 409),
+    ProblemKind("already_ended", "The generation has already ended", 409),
+    ProblemKind("not_retryable", "Only a failed or cancelled generation can be retried", 409),
+    ProblemKind("idempotency_in_flight", "The first request with this key is in flight", 409),
+    ProblemKind("deleted", "The generation was deleted", 410),
+    ProblemKind("pictures_expired", "The pictures were removed because of their age", 410),
+    ProblemKind("payload_too_large", "The body is too large", 413),
+    ProblemKind("unsupported_media_type", "The body must be application/json", 415),
+    ProblemKind("range_not_satisfiable", "That range is not in the image", 416),
+    ProblemKind("invalid_request", "The request is not valid", 422),
+    ProblemKind("idempotency_mismatch", "The key was used with another body", 422),
+    ProblemKind("internal_error", "Something broke on our side", 500),
+    ProblemKind("not_available", "The service cannot do this right now", 503),
+    ProblemKind("disk_full", "There is too little room on the disk", 503),
+    ProblemKind("no_catalogue", "ComfyUI has not been reached yet", 503),
+    # Problems a generation can end with. Their HTTP status is that of the result route.
+    ProblemKind("workflow_rejected", "ComfyUI rejected the workflow", 409),
+    ProblemKind("node_failed", "A node failed in ComfyUI", 409),
+    ProblemKind("out_of_memory", "The GPU ran out of memory", 409),
+    ProblemKind("interrupted", "The generation was interrupted in ComfyUI", 409),
+    ProblemKind("no_output", "ComfyUI finished without a picture", 409),
+    ProblemKind("prompt_lost", "ComfyUI lost the prompt again and again", 409),
+    ProblemKind("timed_out", "The generation took longer than its timeout", 409),
+    ProblemKind("comfyui_unreachable", "ComfyUI does not answer", 409),
+    ProblemKind("run_failed", "The flow run failed", 409),
+)
+
+KINDS: Final[dict[str, ProblemKind]] = {kind.code: kind for kind in _KINDS}
+
+
+class FieldProblem(BaseModel):
+    """One thing wrong with one place of a request. The value itself is never echoed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    loc: list[str | int]
+    code: str
+    message: str
+
+
+class Problem(BaseModel):
+    """The body of every error, and the ``error`` of a failed generation.
+
+    ``node_id``, ``node_class`` and ``node_message`` are set when a ComfyUI node is to blame.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[FieldProblem] = []
+    request_id: str | None = None
+    node_id: str | None = None
+    node_class: str | None = None
+    node_message: str | None = None
+
+
+def problem(code: str, detail: str, **more: Any) -> Problem:
+    """A problem of a known kind. KeyError for a code that is not in the table."""
+    kind = KINDS[code]
+    return Problem(
+        type=f"urn:easel:problem:{code}",
+        title=kind.title,
+        status=kind.http_status,
+        detail=detail,
+        code=code,
+        **more,
+    )

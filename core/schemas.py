@@ -1,0 +1,147 @@
+"""What a client asks for, before and after every default is resolved."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+SEED_MAX: Final = 2**53 - 1
+"""Exact in every JSON client (IEEE doubles) and every database; ComfyUI itself takes 2**64 - 1."""
+SIZE_STEP: Final = 8
+SIZE_MIN: Final = 64
+SIZE_MAX: Final = 4096
+PIXELS_MAX: Final = 4096 * 4096 * 2
+"""The most pixels of one generation: width x height x batch_size."""
+STEPS_MAX: Final = 150
+CFG_MAX: Final = 30.0
+BATCH_MAX: Final = 16
+PROMPT_MAX: Final = 10_000
+METADATA_KEYS_MAX: Final = 50
+METADATA_TEXT_MAX: Final = 500
+TIMEOUT_MAX_S: Final = 86_400
+
+Priority = Literal["interactive", "bulk"]
+WorkflowName = Literal["txt2img"]
+
+
+def _clean(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("must not contain NUL characters")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("must not contain lone surrogates")
+    return text
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_clean)]
+PromptText = Annotated[Text, Field(min_length=1, max_length=PROMPT_MAX), AfterValidator(_not_blank)]
+Name = Annotated[Text, Field(min_length=1, max_length=255)]
+MetadataValue = Annotated[Text, Field(max_length=METADATA_TEXT_MAX)] | bool | int | float | None
+Size = Annotated[int, Field(ge=SIZE_MIN, le=SIZE_MAX, multiple_of=SIZE_STEP)]
+
+_EXAMPLE: Final[dict[str, Any]] = {
+    "prompt": "a red fox at dawn, film grain",
+    "negative_prompt": "blurry",
+    "width": 1024,
+    "height": 1024,
+    "steps": 25,
+    "cfg": 6.5,
+    "sampler": "dpmpp_2m",
+    "scheduler": "karras",
+    "batch_size": 1,
+    "metadata": {"order": "42"},
+}
+
+
+class _Base(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class GenerationRequest(_Base):
+    """One request for one or more images. Only ``prompt`` is required.
+
+    What is left out gets the defaults of the model's family. ``width`` and ``height`` are pixels,
+    ``timeout_s`` is seconds of execution in ComfyUI (time spent waiting does not count).
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"prompt": "a red fox"}, _EXAMPLE]})
+
+    prompt: PromptText = Field(description="What to draw.")
+    negative_prompt: Annotated[Text, Field(max_length=PROMPT_MAX)] = Field(
+        default="", description="What to keep out of the picture."
+    )
+    workflow: WorkflowName = Field(default="txt2img", description="The workflow template.")
+    model: Name | None = Field(
+        default=None, description="A checkpoint's file name as `GET /api/v1/models` lists it."
+    )
+    width: Size | None = None
+    height: Size | None = None
+    steps: Annotated[int, Field(ge=1, le=STEPS_MAX)] | None = None
+    cfg: Annotated[float, Field(ge=0, le=CFG_MAX)] | None = Field(
+        default=None, description="How strongly the picture follows the prompt."
+    )
+    sampler: Name | None = None
+    scheduler: Name | None = None
+    seed: Annotated[int, Field(ge=0, le=SEED_MAX)] | None = Field(
+        default=None, description="Drawn when the request is accepted if null."
+    )
+    batch_size: Annotated[int, Field(ge=1, le=BATCH_MAX)] = Field(
+        default=1, description="Images in this generation."
+    )
+    priority: Priority = Field(
+        default="interactive", description="`bulk` waits until nothing interactive does."
+    )
+    timeout_s: Annotated[int, Field(ge=1, le=TIMEOUT_MAX_S)] = 600
+    callback_url: None = Field(default=None, description="Reserved: must be null in this version.")
+    metadata: Annotated[
+        dict[Annotated[Text, Field(min_length=1, max_length=100)], MetadataValue],
+        Field(max_length=METADATA_KEYS_MAX),
+    ] = Field(default_factory=dict, description="Your own labels, given back as they are.")
+
+    @model_validator(mode="after")
+    def _within_budget(self) -> Self:
+        if self.width is not None and self.height is not None:
+            check_pixels(self.width, self.height, self.batch_size)
+        return self
+
+
+class ResolvedRequest(_Base):
+    """A request with every value as it will be used. It never changes, so a retry repeats it."""
+
+    prompt: str
+    negative_prompt: str
+    workflow: WorkflowName
+    model: str
+    width: int
+    height: int
+    steps: int
+    cfg: float
+    sampler: str
+    scheduler: str
+    seed: int
+    batch_size: int
+    priority: Priority
+    timeout_s: int
+    callback_url: None = None
+    metadata: dict[str, MetadataValue]
+
+
+def check_pixels(width: int, height: int, batch_size: int) -> None:
+    """ValueError when a generation has more pixels than one may have."""
+    if width * height * batch_size > PIXELS_MAX:
+        raise ValueError(
+            f"width x height x batch_size must not exceed {PIXELS_MAX} pixels; "
+            "ask for a smaller size or fewer images"
+        )
+
+
+def draw_seed() -> int:
+    """A fresh seed, 0 … 2**53 - 1."""
+    return secrets.randbelow(SEED_MAX + 1)

@@ -1,0 +1,178 @@
+"""Every setting, read at the doors only (CLI, API lifespan, worker setup, migrations)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from platformdirs import user_data_path
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ApiSettings(_Group):
+    """The HTTP facade."""
+
+    host: str = Field(default="127.0.0.1", description="Address the API listens on.")
+    port: int = Field(default=8700, description="Port the API listens on.")
+    public_url: str | None = Field(
+        default=None, description="Address clients and the Prefect UI reach the API under."
+    )
+    max_body_bytes: int = Field(default=1_000_000, description="Longest JSON body, in bytes.")
+
+
+class ComfySettings(_Group):
+    """The ComfyUI that this machine's worker drives."""
+
+    url: str | None = Field(
+        default=None, description="ComfyUI's address. `easel up` starts the emulator without one."
+    )
+    previews: bool = Field(default=True, description="Ask ComfyUI for live preview frames.")
+    default_model: str | None = Field(
+        default=None, description="Checkpoint for requests that name none (else the first one)."
+    )
+
+
+class StoreSettings(_Group):
+    """What must last."""
+
+    url: str | None = Field(
+        default=None,
+        description="SQLAlchemy URL; SQLite in the home folder without one, "
+        "`postgresql+asyncpg://…` for PostgreSQL.",
+    )
+    images_url: str | None = Field(
+        default=None, description="obstore URL for the images; a folder in the home without one."
+    )
+    reserve_mb: int = Field(
+        default=256,
+        ge=0,
+        description="Megabytes that must be free on the disk: with less, creates are refused.",
+    )
+
+
+class PrefectSettings(_Group):
+    """Where runs are kept and by whom they are done."""
+
+    api_url: str | None = Field(
+        default=None, description="Prefect API; `easel up` starts a server without one."
+    )
+    ui_url: str | None = Field(default=None, description="Prefect UI, when it is elsewhere.")
+    port: int = Field(default=4200, description="Port of the Prefect server `easel up` starts.")
+
+
+class WorkerSettings(_Group):
+    """The worker beside the GPU."""
+
+    name: str | None = Field(default=None, description="The worker's name; the host's without one.")
+    concurrency: int = Field(
+        default=2,
+        ge=1,
+        description="Flow runs at once. 2: one renders, the next is already queued in ComfyUI.",
+    )
+    drain_s: float = Field(
+        default=5.0, description="Seconds that live runs get to end when the worker stops."
+    )
+
+
+class RecoverySettings(_Group):
+    """How soon what died is noticed."""
+
+    lease_s: float = Field(
+        default=20.0,
+        gt=0,
+        description="Seconds of silence after which a worker's runs are given to others.",
+    )
+    look_every_s: float = Field(
+        default=5.0, gt=0, description="Seconds between two looks of the reconciler."
+    )
+
+
+class RetentionSettings(_Group):
+    """How long things are kept after they have ended."""
+
+    pictures_days: float | None = Field(
+        default=None, gt=0, description="Days that pictures are kept; for ever without it."
+    )
+    generations_days: float | None = Field(
+        default=None,
+        gt=0,
+        description="Days that generations are kept, whatever became of them; for ever without it.",
+    )
+    runs_days: float = Field(
+        default=7.0,
+        gt=1 / 24,
+        description="Days that the Prefect server of `easel up` keeps flow runs with their logs.",
+    )
+    events_days: float = Field(
+        default=1.0,
+        gt=0,
+        description="Days that the Prefect server of `easel up` keeps events.",
+    )
+
+
+class WebSettings(_Group):
+    """The web page."""
+
+    enabled: bool = Field(default=True, description="Serve the page beside the API.")
+
+
+class Settings(BaseSettings):
+    """All settings: ``EASEL_HOME``, ``EASEL_API__PORT``, ``EASEL_COMFY__URL``, … ."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="EASEL_", env_nested_delimiter="__", frozen=True, extra="ignore"
+    )
+
+    home: Path = Field(
+        default_factory=lambda: user_data_path("easel", appauthor=False),
+        description="Folder for everything that lasts.",
+    )
+    api: ApiSettings = Field(default_factory=ApiSettings)
+    comfy: ComfySettings = Field(default_factory=ComfySettings)
+    store: StoreSettings = Field(default_factory=StoreSettings)
+    prefect: PrefectSettings = Field(default_factory=PrefectSettings)
+    worker: WorkerSettings = Field(default_factory=WorkerSettings)
+    recovery: RecoverySettings = Field(default_factory=RecoverySettings)
+    retention: RetentionSettings = Field(default_factory=RetentionSettings)
+    web: WebSettings = Field(default_factory=WebSettings)
+
+    @property
+    def store_url(self) -> str:
+        """The SQLAlchemy URL of the store."""
+        return self.store.url or f"sqlite+aiosqlite:///{self.home / 'easel.db'}"
+
+    @property
+    def images_url(self) -> str:
+        """The obstore URL (or plain folder) of the images."""
+        return self.store.images_url or str(self.home / "images")
+
+    @property
+    def local_folders(self) -> tuple[Path, ...]:
+        """The folders whose disks fill up: the home, and the images' unless they are elsewhere."""
+        images = () if "://" in self.images_url else (Path(self.images_url),)
+        return (self.home, *images)
+
+    @property
+    def api_url(self) -> str:
+        """The address clients use for the API."""
+        return self.api.public_url or f"http://{_reachable(self.api.host)}:{self.api.port}"
+
+    @property
+    def prefect_api_url(self) -> str:
+        """The address of the Prefect API."""
+        return self.prefect.api_url or f"http://127.0.0.1:{self.prefect.port}/api"
+
+    @property
+    def prefect_ui_url(self) -> str:
+        """The address of the Prefect UI."""
+        return self.prefect.ui_url or self.prefect_api_url.removesuffix("/api")
+
+
+def _reachable(host: str) -> str:
+    """An address to connect to, as URLs write it, for an address to listen on."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"[{host}]" if ":" in host else host
