@@ -1,0 +1,92 @@
+"""ComfyUI: graph builder, workflow templates, client, messages, errors, emulator.
+
+Knows no Prefect, no FastAPI, no SQLAlchemy and no settings.
+"""
+
+from comfy.answers import Device, HistoryEntry, QueueItem, QueueState, Submission, SystemStats
+from comfy.catalogue import Catalogue
+from comfy.client import ComfyClient
+from comfy.errors import (
+    ComfyError,
+    ComfyProtocolError,
+    ComfyTimeoutError,
+    ComfyUnreachableError,
+    ExecutionFailedError,
+    ExecutionTimeoutError,
+    NodeProblem,
+    NoOutputError,
+    OutOfMemoryComfyError,
+    PromptInterruptedError,
+    PromptLostError,
+    TransientComfyError,
+    WorkflowRejectedError,
+    is_transient,
+)
+from comfy.events import (
+    ComfyAway,
+    ComfyBack,
+    OutputReady,
+    Preview,
+    Progress,
+    Queued,
+    Started,
+    TrackEvent,
+)
+from comfy.graph import Graph, Workflow
+from comfy.images import FetchedImage
+from comfy.messages import OutputImage
+from comfy.session import ComfySession
+from comfy.submission import Submitted
+from comfy.workflows import (
+    TEMPLATES,
+    FieldProblemTuple,
+    Template,
+    UnresolvableError,
+    build_workflow,
+    resolve,
+)
+
+__all__ = [
+    "TEMPLATES",
+    "Catalogue",
+    "ComfyAway",
+    "ComfyBack",
+    "ComfyClient",
+    "ComfyError",
+    "ComfyProtocolError",
+    "ComfySession",
+    "ComfyTimeoutError",
+    "ComfyUnreachableError",
+    "Device",
+    "ExecutionFailedError",
+    "ExecutionTimeoutError",
+    "FetchedImage",
+    "FieldProblemTuple",
+    "Graph",
+    "HistoryEntry",
+    "NoOutputError",
+    "NodeProblem",
+    "OutOfMemoryComfyError",
+    "OutputImage",
+    "OutputReady",
+    "Preview",
+    "Progress",
+    "PromptInterruptedError",
+    "PromptLostError",
+    "QueueItem",
+    "QueueState",
+    "Queued",
+    "Started",
+    "Submission",
+    "Submitted",
+    "SystemStats",
+    "Template",
+    "TrackEvent",
+    "TransientComfyError",
+    "UnresolvableError",
+    "Workflow",
+    "WorkflowRejectedError",
+    "build_workflow",
+    "is_transient",
+    "resolve",
+]

@@ -1,0 +1,41 @@
+"""Cancelling one prompt, and never another."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from comfy.client import ComfyClient
+
+_INTERRUPT_AGAIN_S: Final = 1.0
+_LOOK_FIRST_S: Final = 0.01
+_LOOK_MAX_S: Final = 0.25
+
+
+async def cancel_prompt(client: ComfyClient, prompt_id: str, *, patience_s: float) -> bool:
+    """Take the prompt out of the queue or interrupt it, and look until it is in neither.
+
+    A prompt may start between the look and the deletion, so the loop looks again. An interrupt
+    takes effect at the next sampler step or node, and some nodes cannot be interrupted: after
+    ``patience_s`` seconds the answer is False, and the interrupt stays pending in ComfyUI.
+    """
+    clock = asyncio.get_running_loop()
+    deadline = clock.time() + patience_s
+    interrupt_at = clock.time()
+    pause = _LOOK_FIRST_S
+    while True:
+        queue = await client.queue()
+        if queue.find(prompt_id) is None:
+            return True
+        if clock.time() > deadline:
+            return False
+        if not queue.is_running(prompt_id):
+            await client.delete_pending(prompt_id)
+            continue
+        # Not at each look: ComfyUI's own check and interrupt are two steps, so an interrupt
+        # sent just as the prompt ends could hit the next one.
+        if clock.time() >= interrupt_at:
+            await client.interrupt(prompt_id)
+            interrupt_at = clock.time() + _INTERRUPT_AGAIN_S
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, _LOOK_MAX_S)

@@ -1,0 +1,37 @@
+"""The parts of one running server that its worker thread and its routes share."""
+
+from dataclasses import dataclass, field
+
+from .cache import Cache
+from .catalogue import Catalogue
+from .faults import Faults
+from .folders import Folders
+from .ledger import Ledger
+from .nodes import temp_prefix
+from .options import EmulatorOptions
+from .pacing import Pacing
+from .prompt_queue import PromptQueue
+from .sampling import Sampling
+from .sockets import Sockets
+
+
+@dataclass
+class Machine:
+    """One incarnation: made anew at each restart, but for options, ledger, faults, folders."""
+
+    options: EmulatorOptions
+    folders: Folders
+    ledger: Ledger
+    faults: Faults
+    cache: Cache = field(default_factory=Cache)
+    pacing: Pacing = field(default_factory=Pacing)
+    temp_prefix: str = field(default_factory=temp_prefix)
+
+    def __post_init__(self) -> None:
+        self.catalogue = Catalogue(self.options, self.folders)
+        self.queue = PromptQueue(self._queue_changed, self.options.history_limit)
+        self.sockets = Sockets(self.faults, self.queue.remaining)
+        self.sampling = Sampling(self.options, self.ledger, self.faults, self.pacing)
+
+    def _queue_changed(self) -> None:
+        self.sockets.send_status()

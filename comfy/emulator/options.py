@@ -1,0 +1,37 @@
+"""How an emulator is set up."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+PreviewMethod = Literal["none", "auto"]
+
+
+@dataclass(frozen=True)
+class EmulatorOptions:
+    """Everything that is chosen before an emulator starts.
+
+    Times are in seconds. `output_dir` None means a temporary folder that is
+    removed when the emulator stops; `port` 0 means any free port.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    output_dir: Path | None = None
+    step_time: float = 0.05
+    """Wall time of one sampler step."""
+    render_time: float | None = None
+    """Wall time of one whole KSampler run whatever its steps; replaces `step_time`."""
+    load_time: float = 0.0
+    """Wall time of loading a checkpoint other than the loaded one."""
+    preview_method: PreviewMethod = "auto"
+    """ComfyUI's own default is "none"; a newcomer wants to see something."""
+    checkpoints: tuple[str, ...] = ("emulator-sd15.safetensors", "emulator-sdxl.safetensors")
+    loras: tuple[str, ...] = ("emulator-lora.safetensors",)
+    embeddings: tuple[str, ...] = ()
+    history_limit: int = 10_000
+    """ComfyUI's own cap; the oldest entry falls out."""
+    history_delay: float = 0.003
+    """From `execution_success` on the socket to the entry in /history. The gap
+    is real (up to 5 ms); here it is always there, so that nobody can rely on luck."""
+    comfyui_version: str = "0.24.0"

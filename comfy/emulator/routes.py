@@ -1,0 +1,209 @@
+"""ComfyUI's routes but those of files and sockets."""
+
+import platform
+import time
+import uuid
+from typing import Any
+
+from aiohttp import web
+
+from .catalogue import MODEL_FOLDERS
+from .machine import Machine
+from .nodes import image_path
+from .sockets import SERVER_FEATURES
+from .validation import problem, validate
+
+ID_HINT = (
+    "prompt_id must be a UUID string in canonical lowercase hyphenated form; "
+    "omit it to let the server generate one"
+)
+
+
+class Routes:
+    """The handlers. What a handler raises becomes aiohttp's 500, as in the real server."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._queue = machine.queue
+        self._number = 0
+
+    def table(self) -> list[web.RouteDef]:
+        """All of them, without the prefix."""
+        return [
+            web.post("/prompt", self.post_prompt),
+            web.get("/prompt", self.get_prompt),
+            web.get("/queue", self.get_queue),
+            web.post("/queue", self.post_queue),
+            web.post("/interrupt", self.post_interrupt),
+            web.post("/free", self.post_free),
+            web.get("/history", self.get_history),
+            web.post("/history", self.post_history),
+            web.get("/history/{prompt_id}", self.get_history_of),
+            web.get("/object_info", self.get_object_info),
+            web.get("/object_info/{name}", self.get_object_info_of),
+            web.get("/models", self.get_models),
+            web.get("/models/{folder}", self.get_models_of),
+            web.get("/embeddings", self.get_embeddings),
+            web.get("/features", self.get_features),
+            web.get("/system_stats", self.get_system_stats),
+        ]
+
+    async def post_prompt(self, request: web.Request) -> web.StreamResponse:
+        """POST /prompt. Nothing is deduplicated."""
+        said = await request.json()
+        number = self._next_number(said)
+        if "prompt" not in said:
+            return _refused(problem("no_prompt", "No prompt provided", "No prompt provided"))
+        prompt_id = said.get("prompt_id")
+        if prompt_id is None:
+            prompt_id = str(uuid.uuid4())
+        elif not _canonical(prompt_id):
+            message = "prompt_id must be a valid UUID"
+            return _refused(problem("invalid_prompt_id", message, ID_HINT))
+        verdict = validate(
+            said["prompt"],
+            self._machine.catalogue.classes(),
+            lambda name: image_path(self._machine.folders, name).is_file(),
+            said.get("partial_execution_targets"),
+        )
+        extra_data = said.get("extra_data", {})
+        if "client_id" in said:
+            extra_data["client_id"] = said["client_id"]
+        if verdict.error is not None:
+            return _refused(verdict.error, verdict.node_errors)
+        extra_data["create_time"] = int(time.time() * 1000)
+        self._queue.put((number, prompt_id, said["prompt"], extra_data, verdict.outputs))
+        self._machine.ledger.posted(prompt_id)
+        answer = {"prompt_id": prompt_id, "number": number, "node_errors": verdict.node_errors}
+        return web.json_response(answer)
+
+    def _next_number(self, said: Any) -> float:
+        """The counter advances before validation, so failed prompts use numbers up."""
+        if "number" in said:
+            return float(said["number"])
+        number = self._number
+        if "front" in said:  # not `get`: the body may be a list, and then is "no_prompt"
+            number = -number if said["front"] else number
+        self._number += 1
+        return number
+
+    async def get_prompt(self, _: web.Request) -> web.Response:
+        """GET /prompt: how many are left."""
+        return web.json_response(self._machine.sockets.status())
+
+    async def get_queue(self, _: web.Request) -> web.Response:
+        """GET /queue: full items, the pending ones in heap order."""
+        running, pending = self._queue.snapshot()
+        return web.json_response({"queue_running": running, "queue_pending": pending})
+
+    async def post_queue(self, request: web.Request) -> web.Response:
+        """POST /queue: delete pending items, or clear; always an empty 200."""
+        said = await request.json()
+        if said.get("clear"):
+            self._queue.clear()
+        for prompt_id in said.get("delete", ()):
+            self._queue.delete(prompt_id)
+        return web.Response()
+
+    async def post_interrupt(self, request: web.Request) -> web.Response:
+        """POST /interrupt: what runs, or only if the given id runs; always an empty 200."""
+        try:
+            said = await request.json()
+        except ValueError:
+            said = {}
+        self._queue.if_running(said.get("prompt_id") or None, self._machine.pacing.interrupt)
+        return web.Response()
+
+    async def post_free(self, request: web.Request) -> web.Response:
+        """POST /free: done by the worker when it is idle."""
+        said = await request.json()
+        flags = {name: True for name in ("unload_models", "free_memory") if said.get(name)}
+        if flags:
+            self._queue.ask_free(flags)
+        return web.Response()
+
+    async def get_history(self, request: web.Request) -> web.Response:
+        """GET /history?max_items=&offset=, oldest first."""
+        query = request.rel_url.query
+        max_items = int(query["max_items"]) if "max_items" in query else None
+        offset = int(query["offset"]) if "offset" in query else -1
+        return web.json_response(self._queue.history(max_items, offset))
+
+    async def post_history(self, request: web.Request) -> web.Response:
+        """POST /history: delete entries, or clear; an empty 200."""
+        said = await request.json()
+        if said.get("clear"):
+            self._queue.forget_all()
+        for prompt_id in said.get("delete", ()):
+            self._queue.forget(prompt_id)
+        return web.Response()
+
+    async def get_history_of(self, request: web.Request) -> web.Response:
+        """GET /history/{id}: {} unless it has ended."""
+        return web.json_response(self._queue.history_of(request.match_info["prompt_id"]))
+
+    async def get_object_info(self, _: web.Request) -> web.Response:
+        """GET /object_info: every node class."""
+        return web.json_response(self._machine.catalogue.object_info())
+
+    async def get_object_info_of(self, request: web.Request) -> web.Response:
+        """GET /object_info/{name}: {} for an unknown one."""
+        node = self._machine.catalogue.classes().get(request.match_info["name"])
+        return web.json_response({node.name: node.info()} if node is not None else {})
+
+    async def get_models(self, _: web.Request) -> web.Response:
+        """GET /models: the names of the folders."""
+        return web.json_response(MODEL_FOLDERS)
+
+    async def get_models_of(self, request: web.Request) -> web.Response:
+        """GET /models/{folder}: its files, or 404."""
+        names = self._machine.catalogue.models(request.match_info["folder"])
+        return web.Response(status=404) if names is None else web.json_response(names)
+
+    async def get_embeddings(self, _: web.Request) -> web.Response:
+        """GET /embeddings: names without extension."""
+        return web.json_response(list(self._machine.options.embeddings))
+
+    async def get_features(self, _: web.Request) -> web.Response:
+        """GET /features: the same as in the socket's negotiation."""
+        return web.json_response(SERVER_FEATURES)
+
+    async def get_system_stats(self, _: web.Request) -> web.Response:
+        """GET /system_stats; `easel_emulator` says that no model is at work."""
+        return web.json_response(_system_stats(self._machine.options.comfyui_version))
+
+
+def _canonical(prompt_id: Any) -> bool:
+    try:
+        return isinstance(prompt_id, str) and str(uuid.UUID(prompt_id)) == prompt_id
+    except ValueError:
+        return False
+
+
+def _refused(error: dict[str, Any], node_errors: dict[str, Any] | None = None) -> web.Response:
+    return web.json_response({"error": error, "node_errors": node_errors or {}}, status=400)
+
+
+def _system_stats(version: str) -> dict[str, Any]:
+    memory = 8 * 2**30
+    device = {
+        "name": "emulator",
+        "type": "cpu",
+        "index": None,
+        "vram_total": memory,
+        "vram_free": memory,
+        "torch_vram_total": memory,
+        "torch_vram_free": memory,
+    }
+    system = {
+        "os": platform.system().lower(),
+        "ram_total": memory,
+        "ram_free": memory,
+        "comfyui_version": version,
+        "python_version": platform.python_version(),
+        "pytorch_version": "none",
+        "embedded_python": False,
+        "argv": [],
+        "easel_emulator": True,
+    }
+    return {"system": system, "devices": [device]}

@@ -1,0 +1,117 @@
+"""Everything that can go wrong between us and ComfyUI, sorted by what the caller does next.
+
+ComfyError
+├── TransientComfyError          wait a little, then try the same thing again
+│   ├── ComfyUnreachableError    no connection, or it broke
+│   ├── ComfyTimeoutError        connected, but no answer in time
+│   └── ComfyProtocolError       an answer that makes no sense (garbled, 5xx, cut short)
+├── WorkflowRejectedError        never try again: the workflow itself is wrong
+├── ExecutionFailedError         a node failed; the same workflow will likely fail again
+│   └── OutOfMemoryComfyError    free ComfyUI's memory, then try once more
+├── PromptInterruptedError       somebody interrupted it in ComfyUI: ask a human
+├── PromptLostError              ComfyUI forgot it (a restart): submit it again
+├── NoOutputError                it ended well, but the picture is not there
+└── ExecutionTimeoutError        it executed longer than allowed: cancel it
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class ComfyError(Exception):
+    """Base of every error of this package."""
+
+
+class TransientComfyError(ComfyError):
+    """Nothing is known to be wrong with the request itself; the same call may work later."""
+
+
+class ComfyUnreachableError(TransientComfyError):
+    """ComfyUI does not accept connections, or the connection broke.
+
+    After a POST this is ambiguous: ComfyUI may have taken the request before the line broke.
+    """
+
+
+class ComfyTimeoutError(TransientComfyError):
+    """ComfyUI did not answer in time. After a POST this is ambiguous."""
+
+
+class ComfyProtocolError(TransientComfyError):
+    """ComfyUI (or something in between) gave an answer that cannot be its real one."""
+
+
+@dataclass(frozen=True)
+class NodeProblem:
+    """One thing ComfyUI's validation found wrong with one node, in ComfyUI's own words.
+
+    ``code`` is ComfyUI's error type, for example ``value_not_in_list``. ``node_id``,
+    ``class_type`` and ``input`` are empty where ComfyUI names none.
+    """
+
+    node_id: str
+    class_type: str
+    input: str
+    code: str
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.class_type or 'node'} (node {self.node_id})" if self.node_id else ""
+        if self.input:
+            where = f"{where}, input {self.input}" if where else f"input {self.input}"
+        return f"{where}: {self.message}" if where else self.message
+
+
+class WorkflowRejectedError(ComfyError):
+    """ComfyUI's validation refused the workflow, or would have dropped one of its outputs."""
+
+    def __init__(self, detail: str, problems: tuple[NodeProblem, ...] = ()) -> None:
+        super().__init__(detail, problems)
+        self.detail = detail
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "; ".join([str(problem) for problem in self.problems] or [self.detail])
+
+
+class ExecutionFailedError(ComfyError):
+    """A node raised while the prompt executed. ``message`` is the node's own."""
+
+    def __init__(self, node_id: str, node_class: str, message: str, exception_type: str) -> None:
+        super().__init__(node_id, node_class, message, exception_type)
+        self.node_id = node_id
+        self.node_class = node_class
+        self.message = message
+        self.exception_type = exception_type
+
+    def __str__(self) -> str:
+        return f"{self.node_class or 'node'} (node {self.node_id}): {self.message}"
+
+
+class OutOfMemoryComfyError(ExecutionFailedError):
+    """A node ran out of memory (GPU or CPU)."""
+
+
+class PromptInterruptedError(ComfyError):
+    """The prompt was interrupted in ComfyUI."""
+
+
+class PromptLostError(ComfyError):
+    """The prompt is neither in the queue, nor in the history, nor are its files there.
+
+    ComfyUI keeps queue and history in memory only, so a restart forgets both.
+    """
+
+
+class NoOutputError(ComfyError):
+    """ComfyUI says success (or named a file), but the picture is not there."""
+
+
+class ExecutionTimeoutError(ComfyError):
+    """The prompt executed longer than its limit. It may still be executing: cancel it."""
+
+
+def is_transient(exc: BaseException) -> bool:
+    """Whether the same call, made again a little later, may succeed."""
+    return isinstance(exc, TransientComfyError)

@@ -1,0 +1,66 @@
+"""What a tracked prompt tells its caller while it waits and executes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from comfy.messages import OutputImage
+
+
+@dataclass(frozen=True)
+class Queued:
+    """The prompt waits in ComfyUI's queue; ``position`` prompts are done before it."""
+
+    position: int
+
+
+@dataclass(frozen=True)
+class Started:
+    """The prompt executes."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the prompt is.
+
+    ``percent`` (0 to 100) never falls within one track; it weighs sampler steps most.
+    ``step`` of ``steps`` is set while a node that counts steps executes.
+    """
+
+    percent: float
+    step: int | None
+    steps: int | None
+    node: str | None
+    node_class: str | None
+    nodes_done: int
+    nodes_total: int
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A picture of the work so far, encoded as ``content_type``."""
+
+    data: bytes
+    content_type: str
+
+
+@dataclass(frozen=True)
+class OutputReady:
+    """One finished picture can be fetched."""
+
+    image: OutputImage
+
+
+@dataclass(frozen=True)
+class ComfyAway:
+    """ComfyUI does not answer; the track goes on when it does."""
+
+    detail: str
+
+
+@dataclass(frozen=True)
+class ComfyBack:
+    """ComfyUI answers again."""
+
+
+TrackEvent = Queued | Started | Progress | Preview | OutputReady | ComfyAway | ComfyBack

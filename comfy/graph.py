@@ -1,0 +1,218 @@
+"""A typed builder for ComfyUI workflows: wiring is ordinary Python, mistakes are type errors.
+
+>>> graph = Graph()
+>>> model, clip, vae = graph.checkpoint_loader("sd15.safetensors")
+>>> text = graph.clip_text_encode(clip, "a red fox")
+
+Handing ``clip`` where a model is wanted does not pass mypy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+STEP_WEIGHT: Final = 4
+"""How much one sampler step weighs in a workflow's progress; any other node weighs 1."""
+
+
+@dataclass(frozen=True)
+class Handle:
+    """One output slot of one node, to be given to another node's input."""
+
+    node_id: str
+    slot: int
+
+
+class ModelHandle(Handle):
+    """A diffusion model (``MODEL``)."""
+
+
+class ClipHandle(Handle):
+    """A text encoder (``CLIP``)."""
+
+
+class VaeHandle(Handle):
+    """An image encoder and decoder (``VAE``)."""
+
+
+class ConditioningHandle(Handle):
+    """An encoded text (``CONDITIONING``)."""
+
+
+class LatentHandle(Handle):
+    """A picture in the model's own space (``LATENT``)."""
+
+
+class ImageHandle(Handle):
+    """A batch of pictures (``IMAGE``)."""
+
+
+Input = str | int | float | bool | Handle
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node: its class and its inputs, where a ``Handle`` is a link."""
+
+    class_type: str
+    inputs: Mapping[str, Input]
+
+    def to_json(self) -> dict[str, Any]:
+        """The node in API format; a link is ``[node_id, slot]``."""
+        inputs = {
+            name: [value.node_id, value.slot] if isinstance(value, Handle) else value
+            for name, value in self.inputs.items()
+        }
+        return {"class_type": self.class_type, "inputs": inputs}
+
+    @property
+    def weight(self) -> int:
+        """The node's share of the work: sampler steps dominate, as they do on a GPU."""
+        steps = self.inputs.get("steps")
+        return steps * STEP_WEIGHT if isinstance(steps, int) and steps > 0 else 1
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A finished graph, as ComfyUI takes it (API format). It never changes.
+
+    ``output_nodes`` are the nodes that save something; ``expected_images`` is how many
+    pictures they save together.
+    """
+
+    nodes: Mapping[str, Node]
+    output_nodes: tuple[str, ...]
+    expected_images: int = 1
+
+    def to_json(self) -> dict[str, Any]:
+        """The graph as the ``prompt`` key of ``POST /prompt`` wants it; a fresh copy each time."""
+        return {node_id: node.to_json() for node_id, node in self.nodes.items()}
+
+    def class_of(self, node_id: str) -> str | None:
+        """The ``class_type`` of a node, or None for a node the graph does not have.
+
+        ComfyUI speaks of such nodes when a node expands into a subgraph.
+        """
+        node = self.nodes.get(node_id)
+        return node.class_type if node else None
+
+    @property
+    def node_count(self) -> int:
+        """How many nodes the graph has."""
+        return len(self.nodes)
+
+    @property
+    def total_weight(self) -> int:
+        """The sum of all nodes' weights: 100 percent."""
+        return sum(node.weight for node in self.nodes.values())
+
+
+class Graph:
+    """A workflow being built. Node ids are "1", "2", … in the order of adding."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[str, Node] = {}
+        self._output_nodes: list[str] = []
+
+    def add(self, class_type: str, *, outputs: int = 1, **inputs: Input) -> tuple[Handle, ...]:
+        """Add a node and get a handle for each of its outputs.
+
+        A node with ``outputs=0`` is taken for an output node, one that saves something.
+        """
+        node_id = str(len(self._nodes) + 1)
+        self._nodes[node_id] = Node(class_type, MappingProxyType(dict(inputs)))
+        if outputs == 0:
+            self._output_nodes.append(node_id)
+        return tuple(Handle(node_id, slot) for slot in range(outputs))
+
+    def workflow(self, *, expected_images: int = 1) -> Workflow:
+        """The finished graph."""
+        return Workflow(
+            MappingProxyType(dict(self._nodes)), tuple(self._output_nodes), expected_images
+        )
+
+    def checkpoint_loader(self, name: str) -> tuple[ModelHandle, ClipHandle, VaeHandle]:
+        """``CheckpointLoaderSimple``: a checkpoint file's model, text encoder and VAE."""
+        node_id = self._add("CheckpointLoaderSimple", 3, ckpt_name=name)
+        return ModelHandle(node_id, 0), ClipHandle(node_id, 1), VaeHandle(node_id, 2)
+
+    def lora_loader(
+        self, model: ModelHandle, clip: ClipHandle, name: str, strength: float = 1.0
+    ) -> tuple[ModelHandle, ClipHandle]:
+        """``LoraLoader``: the model and text encoder with a LoRA applied to both."""
+        node_id = self._add(
+            "LoraLoader",
+            2,
+            model=model,
+            clip=clip,
+            lora_name=name,
+            strength_model=strength,
+            strength_clip=strength,
+        )
+        return ModelHandle(node_id, 0), ClipHandle(node_id, 1)
+
+    def clip_text_encode(self, clip: ClipHandle, text: str) -> ConditioningHandle:
+        """``CLIPTextEncode``: a text as the model understands it."""
+        return ConditioningHandle(self._add("CLIPTextEncode", 1, text=text, clip=clip), 0)
+
+    def empty_latent(self, width: int, height: int, batch_size: int = 1) -> LatentHandle:
+        """``EmptyLatentImage``: nothing yet, in pixels of the picture to be."""
+        node_id = self._add(
+            "EmptyLatentImage", 1, width=width, height=height, batch_size=batch_size
+        )
+        return LatentHandle(node_id, 0)
+
+    def empty_image(
+        self, width: int, height: int, batch_size: int = 1, color: int = 0
+    ) -> ImageHandle:
+        """``EmptyImage``: pictures of one colour (0xRRGGBB); needs no model."""
+        node_id = self._add(
+            "EmptyImage", 1, width=width, height=height, batch_size=batch_size, color=color
+        )
+        return ImageHandle(node_id, 0)
+
+    def ksampler(
+        self,
+        model: ModelHandle,
+        positive: ConditioningHandle,
+        negative: ConditioningHandle,
+        latent: LatentHandle,
+        *,
+        seed: int,
+        steps: int,
+        cfg: float,
+        sampler: str,
+        scheduler: str,
+        denoise: float = 1.0,
+    ) -> LatentHandle:
+        """``KSampler``: the drawing itself, step by step."""
+        node_id = self._add(
+            "KSampler",
+            1,
+            model=model,
+            positive=positive,
+            negative=negative,
+            latent_image=latent,
+            seed=seed,
+            steps=steps,
+            cfg=cfg,
+            sampler_name=sampler,
+            scheduler=scheduler,
+            denoise=denoise,
+        )
+        return LatentHandle(node_id, 0)
+
+    def vae_decode(self, latent: LatentHandle, vae: VaeHandle) -> ImageHandle:
+        """``VAEDecode``: from the model's own space to pixels."""
+        return ImageHandle(self._add("VAEDecode", 1, samples=latent, vae=vae), 0)
+
+    def save_image(self, images: ImageHandle, filename_prefix: str) -> None:
+        """``SaveImage``: write the pictures as ``{filename_prefix}_00001_.png`` and so on."""
+        self._add("SaveImage", 0, images=images, filename_prefix=filename_prefix)
+
+    def _add(self, class_type: str, outputs: int, **inputs: Input) -> str:
+        self.add(class_type, outputs=outputs, **inputs)
+        return str(len(self._nodes))

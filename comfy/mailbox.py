@@ -1,0 +1,145 @@
+"""Between the reader and the trackers: one mailbox for each prompt, which never grows.
+
+The reader puts messages in and goes on; a tracker takes out what is new when it gets to it.
+Of progress and previews only the newest is kept, so a slow tracker costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from typing import Final
+
+from comfy.graph import Workflow
+from comfy.images import ours
+from comfy.messages import (
+    Executed,
+    Executing,
+    ExecutionCached,
+    ExecutionError,
+    ExecutionInterrupted,
+    ExecutionStart,
+    ExecutionSuccess,
+    Message,
+    OutputImage,
+    PreviewFrame,
+    ProgressState,
+    Status,
+    StepProgress,
+)
+from comfy.progress import ProgressMeter
+
+_UNTRACKED_MAX: Final = 256
+
+
+class Mailbox:
+    """What the websocket said about one prompt. All of it is a hint, none of it the truth."""
+
+    def __init__(self, prompt_id: str, workflow: Workflow) -> None:
+        self.prompt_id = prompt_id
+        self.meter = ProgressMeter(workflow)
+        self.started = False
+        self.ended = False
+        self.queue_changed = False
+        self.progressed = False
+        self.preview: PreviewFrame | None = None
+        self.images: tuple[OutputImage, ...] = ()
+        self.trackers = 0
+        self.news = asyncio.Event()
+
+    def put(self, message: Message) -> None:
+        """Note one message about this prompt."""
+        match message:
+            case ExecutionStart():
+                self.started = True
+            case ExecutionSuccess() | ExecutionInterrupted() | Executing(node=None):
+                self.ended = True
+            case ExecutionError():
+                self.ended = self.ended or message.is_terminal
+            case Executed():
+                self.meter.executed(message.node)
+                self._keep(ours(self.prompt_id, message.images))
+            case PreviewFrame():
+                self.preview = message
+            case Status():
+                self.queue_changed = True
+            case _:
+                self._measure(message)
+        self.news.set()
+
+    def _measure(self, message: Message) -> None:
+        self.started = self.progressed = True
+        match message:
+            case ExecutionCached():
+                self.meter.cached(message.nodes)
+            case Executing(node=str(node)):
+                self.meter.executing(node)
+            case ProgressState():
+                self.meter.state(message)
+            case StepProgress():
+                self.meter.step(message.node, message.value, message.max)
+
+    def _keep(self, images: tuple[OutputImage, ...]) -> None:
+        new = tuple(image for image in images if image not in self.images)
+        self.images += new
+
+
+class Mailroom:
+    """Sorts messages into mailboxes; what belongs to nobody here is dropped."""
+
+    def __init__(self) -> None:
+        self._boxes: OrderedDict[str, Mailbox] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._boxes)
+
+    def prepare(self, prompt_id: str, workflow: Workflow) -> None:
+        """Make a mailbox before the prompt is posted, so that nothing is missed.
+
+        An old one goes, unless somebody tracks it: what it heard was of an earlier posting.
+        """
+        box = self._boxes.get(prompt_id)
+        if box is None or not box.trackers:
+            self._boxes.pop(prompt_id, None)
+            self.open(prompt_id, workflow)
+
+    def open(self, prompt_id: str, workflow: Workflow) -> Mailbox:
+        """The prompt's mailbox; it begins empty if none was prepared."""
+        if prompt_id not in self._boxes:
+            self._boxes[prompt_id] = Mailbox(prompt_id, workflow)
+            self._forget_untracked()
+        return self._boxes[prompt_id]
+
+    def close(self, prompt_id: str) -> None:
+        """The prompt is of no interest any more."""
+        self._boxes.pop(prompt_id, None)
+
+    def sort(self, message: Message) -> None:
+        """Put one message where it belongs."""
+        if isinstance(message, Status):
+            for box in self._boxes.values():
+                box.put(message)
+            return
+        addressee = self._addressee(message)
+        if addressee is not None:
+            addressee.put(message)
+
+    def wake(self) -> None:
+        """Let every tracker look up: the connection came or went."""
+        for box in self._boxes.values():
+            box.news.set()
+
+    def _addressee(self, message: Message) -> Mailbox | None:
+        prompt_id = getattr(message, "prompt_id", None)
+        if prompt_id is not None:
+            return self._boxes.get(prompt_id)
+        # Only old previews are worth a guess: ComfyUI executes one prompt at a time.
+        if isinstance(message, PreviewFrame):
+            executing = [box for box in self._boxes.values() if box.started and not box.ended]
+            return executing[0] if len(executing) == 1 else None
+        return None
+
+    def _forget_untracked(self) -> None:
+        idle = [prompt_id for prompt_id, box in self._boxes.items() if not box.trackers]
+        for prompt_id in idle[:-_UNTRACKED_MAX]:
+            del self._boxes[prompt_id]

@@ -1,0 +1,319 @@
+"""What ComfyUI says on its websocket, as frozen values.
+
+The reader must never die of a frame: what is unknown becomes ``Unknown``, what is garbled None.
+Formats as ComfyUI 0.3.64 and 0.24 send them. ``prompt_id`` is None where ComfyUI leaves it out
+(the snapshot it sends to a reconnecting client, and previews of the old kind).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+
+@dataclass(frozen=True)
+class OutputImage:
+    """One file that ComfyUI wrote; ``type`` is "output" (kept) or "temp"."""
+
+    filename: str
+    subfolder: str
+    type: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """The length of the queue, running prompt included. Everyone gets it on each change."""
+
+    queue_remaining: int
+
+
+@dataclass(frozen=True)
+class ExecutionStart:
+    """The prompt left the queue and executes."""
+
+    prompt_id: str
+
+
+@dataclass(frozen=True)
+class ExecutionCached:
+    """These nodes need not execute: their results are still in ComfyUI's cache."""
+
+    prompt_id: str
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Executing:
+    """A node begins. ``node`` None with a prompt id is the end of that prompt, however it ended."""
+
+    prompt_id: str | None
+    node: str | None
+
+
+@dataclass(frozen=True)
+class NodeProgress:
+    """How far one node is: ``value`` of ``max``."""
+
+    value: float
+    max: float
+    finished: bool
+
+
+@dataclass(frozen=True)
+class ProgressState:
+    """How far each node is that has begun so far; nodes served from the cache are absent."""
+
+    prompt_id: str
+    nodes: Mapping[str, NodeProgress]
+
+
+@dataclass(frozen=True)
+class StepProgress:
+    """One step of a node, ``value`` from 1 to ``max``."""
+
+    prompt_id: str | None
+    node: str | None
+    value: float
+    max: float
+
+
+@dataclass(frozen=True)
+class Executed:
+    """An output node ended and wrote these files."""
+
+    prompt_id: str
+    node: str
+    images: tuple[OutputImage, ...]
+
+
+@dataclass(frozen=True)
+class ExecutionSuccess:
+    """The prompt ended well. The history is written up to some milliseconds later."""
+
+    prompt_id: str
+
+
+@dataclass(frozen=True)
+class ExecutionError:
+    """A node raised. ``exception_type`` "ExecutionBlocked" is not an end: success follows."""
+
+    prompt_id: str
+    node_id: str
+    node_class: str
+    message: str
+    exception_type: str
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the prompt ends with it."""
+        return self.exception_type != "ExecutionBlocked"
+
+
+@dataclass(frozen=True)
+class ExecutionInterrupted:
+    """Somebody interrupted the prompt."""
+
+    prompt_id: str
+    node_id: str
+
+
+@dataclass(frozen=True)
+class PreviewFrame:
+    """A picture of the work so far (first image of a batch only)."""
+
+    prompt_id: str | None
+    node: str | None
+    data: bytes
+    content_type: str
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A message that means nothing to us."""
+
+    type: str
+
+
+Message = (
+    Status
+    | ExecutionStart
+    | ExecutionCached
+    | Executing
+    | ProgressState
+    | StepProgress
+    | Executed
+    | ExecutionSuccess
+    | ExecutionError
+    | ExecutionInterrupted
+    | PreviewFrame
+    | Unknown
+)
+
+_PREVIEW: Final = 1
+_PREVIEW_WITH_METADATA: Final = 4
+_PREVIEW_TYPES: Final = {1: "image/jpeg", 2: "image/png"}
+_WORD: Final = struct.Struct(">I")
+_GARBLED: Final = (
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    struct.error,
+)
+
+
+def parse(frame: str | bytes) -> Message | None:
+    """The meaning of one frame, text or binary; None for a garbled one."""
+    try:
+        return _parse_text(frame) if isinstance(frame, str) else _parse_binary(frame)
+    except _GARBLED:
+        return None
+
+
+def images_of(output: object) -> tuple[OutputImage, ...]:
+    """The files in one node's output object; anything else in it is passed over."""
+    images = output.get("images") if isinstance(output, Mapping) else None
+    if not isinstance(images, list):
+        return ()
+    return tuple(
+        OutputImage(item["filename"], item.get("subfolder") or "", item.get("type") or "output")
+        for item in images
+        if isinstance(item, dict) and isinstance(item.get("filename"), str)
+    )
+
+
+def execution_error(data: Mapping[str, Any]) -> ExecutionError:
+    """Read the data of an ``execution_error``, on the websocket or in the history."""
+    return ExecutionError(
+        prompt_id=str(data.get("prompt_id", "")),
+        node_id=str(data.get("node_id", "")),
+        node_class=str(data.get("node_type", "")),
+        message=str(data.get("exception_message", "")).strip(),
+        exception_type=str(data.get("exception_type", "")),
+    )
+
+
+def _parse_text(text: str) -> Message:
+    message = json.loads(text)
+    kind, data = message["type"], message.get("data") or {}
+    parser = _PARSERS.get(kind)
+    return parser(data) if parser else Unknown(str(kind))
+
+
+def _status(data: dict[str, Any]) -> Status:
+    return Status(int(data["status"]["exec_info"]["queue_remaining"]))
+
+
+def _execution_start(data: dict[str, Any]) -> ExecutionStart:
+    return ExecutionStart(_text(data["prompt_id"]))
+
+
+def _execution_cached(data: dict[str, Any]) -> ExecutionCached:
+    return ExecutionCached(_text(data["prompt_id"]), tuple(map(str, data["nodes"])))
+
+
+def _executing(data: dict[str, Any]) -> Executing:
+    # Nodes of an expanded subgraph have ids like "1.0.0.3"; display_node is the one we sent.
+    node = data["node"]
+    shown = None if node is None else data.get("display_node") or node
+    return Executing(_text_or_none(data.get("prompt_id")), _text_or_none(shown))
+
+
+def _progress_state(data: dict[str, Any]) -> ProgressState:
+    return ProgressState(
+        _text(data["prompt_id"]),
+        {node_id: _node_progress(node) for node_id, node in data["nodes"].items()},
+    )
+
+
+def _node_progress(node: dict[str, Any]) -> NodeProgress:
+    return NodeProgress(_number(node["value"]), _number(node["max"]), node["state"] == "finished")
+
+
+def _progress(data: dict[str, Any]) -> StepProgress:
+    return StepProgress(
+        _text_or_none(data.get("prompt_id")),
+        _text_or_none(data.get("node")),
+        _number(data["value"]),
+        _number(data["max"]),
+    )
+
+
+def _executed(data: dict[str, Any]) -> Executed:
+    return Executed(_text(data["prompt_id"]), _text(data["node"]), images_of(data.get("output")))
+
+
+def _execution_success(data: dict[str, Any]) -> ExecutionSuccess:
+    return ExecutionSuccess(_text(data["prompt_id"]))
+
+
+def _execution_error(data: dict[str, Any]) -> ExecutionError:
+    _text(data["prompt_id"])
+    return execution_error(data)
+
+
+def _execution_interrupted(data: dict[str, Any]) -> ExecutionInterrupted:
+    return ExecutionInterrupted(_text(data["prompt_id"]), str(data.get("node_id", "")))
+
+
+_PARSERS: Final[Mapping[str, Callable[[dict[str, Any]], Message]]] = {
+    "status": _status,
+    "execution_start": _execution_start,
+    "execution_cached": _execution_cached,
+    "executing": _executing,
+    "progress_state": _progress_state,
+    "progress": _progress,
+    "executed": _executed,
+    "execution_success": _execution_success,
+    "execution_error": _execution_error,
+    "execution_interrupted": _execution_interrupted,
+}
+
+
+def _parse_binary(frame: bytes) -> Message:
+    """Binary frames open with a big-endian word that tells their kind."""
+    (kind,) = _WORD.unpack_from(frame)
+    if kind == _PREVIEW:
+        (image_type,) = _WORD.unpack_from(frame, 4)
+        return PreviewFrame(None, None, frame[8:], _PREVIEW_TYPES[image_type])
+    if kind == _PREVIEW_WITH_METADATA:
+        return _preview_with_metadata(frame)
+    return Unknown(f"binary {kind}")
+
+
+def _preview_with_metadata(frame: bytes) -> PreviewFrame:
+    (length,) = _WORD.unpack_from(frame, 4)
+    start = 8 + length
+    if start > len(frame):
+        raise ValueError("the metadata is cut short")
+    metadata = json.loads(frame[8:start])
+    return PreviewFrame(
+        _text_or_none(metadata.get("prompt_id")),
+        _text_or_none(metadata.get("display_node_id") or metadata.get("node_id")),
+        frame[start:],
+        _text(metadata["image_type"]),
+    )
+
+
+def _number(value: Any) -> float:
+    """A finite number. ComfyUI's JSON may hold NaN, which Python reads."""
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError("not a number")
+    return number
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("expected a string")
+    return value
+
+
+def _text_or_none(value: object) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,134 @@
+"""The one websocket to ComfyUI: kept open, read without pause, opened again when it breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import uuid
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from typing import Final
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import WebSocketException
+
+from comfy.messages import Message, parse
+
+_FRAME_MAX: Final = 64 * 1024 * 1024
+"""ComfyUI sends whole pictures in one frame; the library's own limit is 1 MiB."""
+_DELAY_FIRST_S: Final = 0.1
+_DELAY_MAX_S: Final = 2.0
+_HELLO: Final = json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
+
+_log = logging.getLogger(__name__)
+
+
+class ComfySocket:
+    """Connects for ever, and hands every message to ``on_message``, which must not wait.
+
+    ComfyUI has one sender for all its clients: a reader that stalls stalls them all.
+    ``on_open`` is called on each opening, ``on_down`` awaited after each failure.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        on_message: Callable[[Message], None],
+        on_open: Callable[[], None],
+        on_down: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self._url = "ws" + base_url.rstrip("/").removeprefix("http") + "/ws"
+        self._on_message = on_message
+        self._on_open = on_open
+        self._on_down = on_down
+        self._client_id = str(uuid.uuid4())
+        self._tried = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.is_open = False
+        self.last_heard = float("-inf")
+        """When the last message came, on the event loop's clock (seconds)."""
+
+    @property
+    def client_id(self) -> str:
+        """Whose messages this socket gets. A new one for each connection.
+
+        With a used id, the old connection's late end would unregister the new one at ComfyUI,
+        which then stays open and silent.
+        """
+        return self._client_id
+
+    async def start(self, *, patience_s: float) -> None:
+        """Begin to connect; return when the first attempt is decided, or ``patience_s`` is over."""
+        self._task = asyncio.create_task(self._run(), name="comfy-socket")
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._tried.wait(), patience_s)
+
+    async def stop(self) -> None:
+        """Close the connection and give up connecting."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+        self._task = None
+
+    async def _run(self) -> None:
+        delays = _delays()
+        while True:
+            reason = "the connection was closed"
+            try:
+                async with self._connect() as connection:
+                    delays = _delays()
+                    await self._opened(connection)
+                    await self._read(connection)
+            except (OSError, WebSocketException) as exc:
+                reason = str(exc) or type(exc).__name__
+            except Exception as exc:  # noqa: BLE001 - a mistake of ours must cost one connection
+                _log.exception("reading ComfyUI's websocket failed")
+                reason = type(exc).__name__
+            finally:
+                self.is_open = False
+            await self._on_down(reason)
+            self._tried.set()
+            await asyncio.sleep(next(delays))
+
+    def _connect(self) -> connect:
+        self._client_id = str(uuid.uuid4())
+        return connect(
+            f"{self._url}?clientId={self._client_id}",
+            compression=None,  # the pictures in it are compressed already
+            max_size=_FRAME_MAX,
+            proxy=None,
+            open_timeout=10,
+            close_timeout=1,
+            ping_interval=10,  # ComfyUI sends none of its own
+            ping_timeout=20,
+        )
+
+    async def _opened(self, connection: ClientConnection) -> None:
+        # Must be the first message: later ones do not negotiate any more.
+        await connection.send(_HELLO)
+        self.is_open = True
+        self._on_open()
+        self._tried.set()
+
+    async def _read(self, connection: ClientConnection) -> None:
+        clock = asyncio.get_running_loop()
+        async for frame in connection:
+            self.last_heard = clock.time()
+            message = parse(frame)
+            if message is None:
+                _log.debug("a garbled frame from ComfyUI, %d long", len(frame))
+            else:
+                self._on_message(message)
+
+
+def _delays() -> Iterator[float]:
+    """Seconds between attempts: doubling, with jitter so that clients do not come in step."""
+    delay = _DELAY_FIRST_S
+    while True:
+        yield delay * random.uniform(0.5, 1.0)  # noqa: S311
+        delay = min(delay * 2, _DELAY_MAX_S)

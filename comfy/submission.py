@@ -1,0 +1,156 @@
+"""Exactly-once submission: look before each POST, and look again when its answer is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+from weakref import WeakValueDictionary
+
+from comfy.cancelling import cancel_prompt
+from comfy.client import ComfyClient
+from comfy.errors import TransientComfyError, WorkflowRejectedError
+from comfy.graph import Workflow
+from comfy.images import find_by_name
+from core.failpoints import reach
+
+Guard = Callable[[], Awaitable[None]]
+"""Called right before each POST; raises when the caller may not post any more."""
+How = Literal["posted", "already_queued", "already_finished", "found_by_name"]
+
+_POSTS_MAX: Final = 3
+_REMEMBERED_MAX: Final = 10_000
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A prompt that ComfyUI has.
+
+    ``how`` says how it came to be there: posted now, found waiting or executing, found in the
+    history (however it ended there), or found as finished files that the history forgot.
+    """
+
+    prompt_id: str
+    how: How
+
+
+@dataclass(eq=False)
+class _Turn:
+    """One prompt's turn in this process: its submissions go one after the other."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Submitter:
+    """Puts prompts in ComfyUI's queue once each.
+
+    ``settle_s`` is how long ComfyUI may take to queue a prompt whose connection broke: it
+    validates first, and only then queues.
+    """
+
+    def __init__(
+        self, client: ComfyClient, client_id: Callable[[], str], *, settle_s: float
+    ) -> None:
+        self._client = client
+        self._client_id = client_id
+        self._settle_s = settle_s
+        self._turns: WeakValueDictionary[str, _Turn] = WeakValueDictionary()
+        self._unsure: set[str] = set()
+        self._posted: OrderedDict[str, None] = OrderedDict()
+
+    async def submit(
+        self,
+        workflow: Workflow,
+        prompt_id: str,
+        extra_data: Mapping[str, Any],
+        *,
+        fresh: bool,
+        before_post: Guard,
+    ) -> Submitted:
+        """See ``ComfySession.submit``."""
+        turn = self._turn(prompt_id)
+        async with turn.lock:
+            if not fresh or prompt_id in self._posted:
+                how = await self._look(workflow, prompt_id)
+                if how is not None:
+                    return Submitted(prompt_id, how)
+            how = await self._post_once(workflow, prompt_id, extra_data, before_post)
+            return Submitted(prompt_id, how)
+
+    async def cancel(self, prompt_id: str, *, patience_s: float) -> bool:
+        """See ``ComfySession.cancel``. Waits for a submission of the same prompt."""
+        async with self._turn(prompt_id).lock:
+            if prompt_id in self._unsure:
+                # A POST was cut off in this process: ComfyUI may be about to queue it.
+                await asyncio.sleep(self._settle_s)
+                self._unsure.discard(prompt_id)
+            return await cancel_prompt(self._client, prompt_id, patience_s=patience_s)
+
+    def _remember(self, prompt_id: str) -> None:
+        """A caller's ``fresh`` is no longer true for what was posted from here."""
+        self._posted[prompt_id] = None
+        while len(self._posted) > _REMEMBERED_MAX:
+            self._posted.popitem(last=False)
+
+    def _turn(self, prompt_id: str) -> _Turn:
+        return self._turns.setdefault(prompt_id, _Turn())
+
+    async def _look(self, workflow: Workflow, prompt_id: str) -> How | None:
+        """Where ComfyUI has the prompt. The order matters: prompts move from queue to history."""
+        if (await self._client.queue()).find(prompt_id):
+            return "already_queued"
+        if await self._client.history(prompt_id):
+            return "already_finished"
+        if await find_by_name(self._client, prompt_id, workflow.expected_images):
+            return "found_by_name"
+        return None
+
+    async def _post_once(
+        self,
+        workflow: Workflow,
+        prompt_id: str,
+        extra_data: Mapping[str, Any],
+        before_post: Guard,
+    ) -> How:
+        for attempt in range(1, _POSTS_MAX + 1):
+            await before_post()
+            try:
+                await self._post(workflow, prompt_id, extra_data)
+            except TransientComfyError:
+                how = await self._look_twice(workflow, prompt_id)
+                if how is not None:
+                    self._unsure.discard(prompt_id)
+                    return "posted" if how == "already_queued" else how
+                if attempt == _POSTS_MAX:
+                    raise
+            else:
+                return "posted"
+        raise AssertionError("unreachable")
+
+    async def _post(
+        self, workflow: Workflow, prompt_id: str, extra_data: Mapping[str, Any]
+    ) -> None:
+        self._remember(prompt_id)
+        self._unsure.add(prompt_id)
+        try:
+            answer = await self._client.post_prompt(
+                workflow, prompt_id, self._client_id(), extra_data
+            )
+        except WorkflowRejectedError:
+            self._unsure.discard(prompt_id)
+            raise
+        reach("submit.after_post")
+        self._unsure.discard(prompt_id)
+        if answer.problems:
+            # ComfyUI would execute the rest and call that a success.
+            await cancel_prompt(self._client, prompt_id, patience_s=5.0)
+            raise WorkflowRejectedError("ComfyUI would drop an output", answer.problems)
+
+    async def _look_twice(self, workflow: Workflow, prompt_id: str) -> How | None:
+        how = await self._look(workflow, prompt_id)
+        if how is None:
+            await asyncio.sleep(self._settle_s)
+            how = await self._look(workflow, prompt_id)
+        return how

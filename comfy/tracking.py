@@ -1,0 +1,279 @@
+"""Following one prompt to its end.
+
+The websocket is a hint that makes it fast; ``/queue``, then ``/history``, in that order, are
+the truth. So lost, doubled, foreign and disordered messages cost time at most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from comfy.answers import HistoryEntry, QueueState
+from comfy.client import ComfyClient
+from comfy.errors import (
+    ExecutionFailedError,
+    ExecutionTimeoutError,
+    NoOutputError,
+    OutOfMemoryComfyError,
+    PromptInterruptedError,
+    PromptLostError,
+    TransientComfyError,
+)
+from comfy.events import (
+    ComfyAway,
+    ComfyBack,
+    OutputReady,
+    Preview,
+    Progress,
+    Queued,
+    Started,
+    TrackEvent,
+)
+from comfy.images import find_by_name, ours
+from comfy.mailbox import Mailbox
+from comfy.messages import ExecutionError, OutputImage
+from comfy.socket import ComfySocket
+from comfy.stopwatch import Stopwatch
+
+_POLL_S: Final = 0.3
+_LIVE_POLL_S: Final = 5.0
+"""Between looks while the websocket tells us about this prompt anyway."""
+_SILENCE_S: Final = 1.5
+"""A websocket that said nothing for so long is not trusted to tell."""
+_ENDED_POLL_S: Final = 0.002
+"""After the end was announced: the history is written some milliseconds later."""
+_AWAY_POLL_MAX_S: Final = 2.0
+_OOM_WORDS: Final = (
+    "out of memory",
+    "allocate memory",
+    "not enough memory",
+    "allocation on device",
+    "outofmemory",
+    "memoryerror",
+)
+
+
+class Tracker:
+    """Follows one prompt; see ``ComfySession.track``."""
+
+    def __init__(
+        self,
+        client: ComfyClient,
+        socket: ComfySocket,
+        box: Mailbox,
+        *,
+        expected_images: int,
+        timeout_s: float,
+        on_event: Callable[[TrackEvent], None],
+    ) -> None:
+        self._client = client
+        self._socket = socket
+        self._box = box
+        self._prompt_id = box.prompt_id
+        self._expected_images = expected_images
+        self._timeout_s = timeout_s
+        self._emit = on_event
+        self._now = asyncio.get_running_loop().time
+        self._executing = Stopwatch(self._now)
+        self._last_look = self._now()
+        self._next_pause = 0.0
+        self._owner: str | None = None
+        self._position: int | None = None
+        self._started = False
+        self._away = False
+        self._absences = 0
+        self._progress: Progress | None = None
+        self._announced: set[OutputImage] = set()
+
+    async def run(self) -> tuple[OutputImage, ...]:
+        """Wait for the end; return the pictures or raise what became of them."""
+        while True:
+            images = await self._look_patiently()
+            if images is not None:
+                return self._finish(images)
+            if self._executing.elapsed() >= self._timeout_s:
+                raise ExecutionTimeoutError(f"still executing after {self._timeout_s:g} s")
+            await self._listen()
+
+    async def _look_patiently(self) -> tuple[OutputImage, ...] | None:
+        """Look, and bear with a ComfyUI that is away."""
+        try:
+            images = await self._look()
+        except TransientComfyError as exc:
+            self._went_away(str(exc))
+            images = None
+        else:
+            self._came_back()
+        self._last_look = self._now()
+        return images
+
+    async def _look(self) -> tuple[OutputImage, ...] | None:
+        if self._box.ended and (entry := await self._client.history(self._prompt_id)):
+            return await self._conclude(entry)
+        self._box.queue_changed = False
+        queue = await self._client.queue()
+        if queue.find(self._prompt_id):
+            self._note(queue)
+            return None
+        if entry := await self._client.history(self._prompt_id):
+            return await self._conclude(entry)
+        return await self._absent()
+
+    def _note(self, queue: QueueState) -> None:
+        item = queue.find(self._prompt_id)
+        self._owner = item.client_id if item else None
+        self._absences = 0
+        position = queue.position(self._prompt_id)
+        if queue.is_running(self._prompt_id):
+            self._start()
+        elif position != self._position and position is not None and not self._started:
+            self._emit(Queued(position))
+        self._position = position
+
+    async def _absent(self) -> tuple[OutputImage, ...] | None:
+        """Neither waiting nor executing nor ended. A restart forgets all but the files.
+
+        Only a second look decides: a POST whose answer was lost may still be about to be queued.
+        """
+        self._executing.pause()
+        if images := await find_by_name(self._client, self._prompt_id, self._expected_images):
+            return images
+        self._absences += 1
+        if self._absences >= 2:
+            raise PromptLostError(f"ComfyUI does not know prompt {self._prompt_id} any more")
+        return None
+
+    async def _conclude(self, entry: HistoryEntry) -> tuple[OutputImage, ...]:
+        self._start()
+        if entry.interrupted:
+            raise PromptInterruptedError("the prompt was interrupted in ComfyUI")
+        if entry.error is not None:
+            raise execution_failed(entry.error)
+        if not entry.succeeded:
+            raise ExecutionFailedError("", "", "ComfyUI says error, but not which", "")
+        images = ours(self._prompt_id, entry.images)
+        if len(images) < self._expected_images:
+            found = await find_by_name(self._client, self._prompt_id, self._expected_images)
+            if found is None:
+                raise NoOutputError(self._what_is_missing(entry, images))
+            images = found
+        return images
+
+    def _what_is_missing(self, entry: HistoryEntry, images: tuple[OutputImage, ...]) -> str:
+        said = f"ComfyUI finished with {len(images)} of {self._expected_images} images"
+        foreign = len(entry.images) - len(images)
+        return f"{said}; it named {foreign} files of another prompt" if foreign else said
+
+    def _finish(self, images: tuple[OutputImage, ...]) -> tuple[OutputImage, ...]:
+        self._tell()
+        self._emit(self._box.meter.completed())
+        for image in images:
+            self._announce(image)
+        return images
+
+    async def _listen(self) -> None:
+        """Pass on what the websocket says until the next look is due."""
+        self._next_pause = self._first_pause()
+        while (wait := self._due() - self._now()) > 0:
+            if not await self._news(wait):
+                return
+            self._tell()
+            if self._box.ended or self._away:
+                return
+
+    async def _news(self, wait: float) -> bool:
+        try:
+            async with asyncio.timeout(wait):
+                await self._box.news.wait()
+        except TimeoutError:
+            return False
+        self._box.news.clear()
+        return True
+
+    def _first_pause(self) -> float:
+        """The pause before the next look, where it grows from look to look."""
+        doubled = self._next_pause * 2
+        if self._away:
+            return min(max(doubled, _POLL_S), _AWAY_POLL_MAX_S)
+        if self._box.ended:
+            return min(max(doubled, _ENDED_POLL_S), _POLL_S)
+        return 0.0
+
+    def _due(self) -> float:
+        """When to look again. Asked anew at each news, for news may change it."""
+        due = self._last_look + (self._next_pause or _POLL_S)
+        if not self._next_pause and self._is_live():
+            silent = self._socket.last_heard + _SILENCE_S
+            due = max(due, min(silent, self._last_look + _LIVE_POLL_S))
+        if self._executing.runs:
+            due = min(due, self._now() + self._timeout_s - self._executing.elapsed())
+        return due
+
+    def _is_live(self) -> bool:
+        """Whether the websocket is the one that hears of this prompt, and nothing is in doubt."""
+        if self._absences or (self._box.queue_changed and not self._started):
+            return False
+        return self._socket.is_open and self._owner == self._socket.client_id
+
+    def _tell(self) -> None:
+        """Pass on what is new in the mailbox."""
+        box = self._box
+        if box.started:
+            self._start()
+        if box.progressed:
+            box.progressed = False
+            self._tell_progress(box.meter.reading())
+        if box.preview is not None:
+            frame, box.preview = box.preview, None
+            self._emit(Preview(frame.data, frame.content_type))
+        for image in box.images:
+            self._announce(image)
+
+    def _tell_progress(self, progress: Progress) -> None:
+        if progress != self._progress:
+            self._progress = progress
+            self._emit(progress)
+
+    def _announce(self, image: OutputImage) -> None:
+        if image not in self._announced:
+            self._announced.add(image)
+            self._emit(OutputReady(image))
+
+    def _start(self) -> None:
+        if not self._away:
+            self._executing.run()
+        if not self._started:
+            self._started = True
+            self._emit(Started())
+
+    def _went_away(self, detail: str) -> None:
+        self._executing.pause()
+        if not self._away:
+            self._away = True
+            self._next_pause = 0.0
+            self._emit(ComfyAway(detail))
+
+    def _came_back(self) -> None:
+        if self._away:
+            self._away = False
+            self._next_pause = 0.0
+            self._emit(ComfyBack())
+            if self._started and not self._absences:
+                self._executing.run()
+
+
+def execution_failed(error: ExecutionError) -> ExecutionFailedError:
+    """The exception for a node's error; memory errors are known by their type or their words.
+
+    PyTorch, ComfyUI and the CPU allocator each have words of their own, and the CPU's comes
+    as a plain RuntimeError.
+    """
+    said = f"{error.exception_type} {error.message}".lower()
+    kind = (
+        OutOfMemoryComfyError
+        if any(words in said for words in _OOM_WORDS)
+        else ExecutionFailedError
+    )
+    return kind(error.node_id, error.node_class, error.message, error.exception_type)

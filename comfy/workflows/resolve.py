@@ -1,0 +1,130 @@
+"""From what was asked to what will be used: every default filled in, every name checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TypeVar
+
+from comfy.catalogue import Catalogue
+from comfy.workflows.families import family_of
+from core.schemas import GenerationRequest, ResolvedRequest, check_pixels, draw_seed
+
+_T = TypeVar("_T")
+_LISTED_MAX = 10
+"""The most names that an error lists."""
+
+
+@dataclass(frozen=True)
+class FieldProblemTuple:
+    """One thing wrong with one field of a request."""
+
+    loc: tuple[str | int, ...]
+    code: str
+    message: str
+
+
+class UnresolvableError(ValueError):
+    """The request cannot be carried out by this ComfyUI; ``problems`` says why, field by field."""
+
+    def __init__(self, problems: tuple[FieldProblemTuple, ...]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "; ".join(problem.message for problem in self.problems)
+
+
+def resolve(
+    request: GenerationRequest, catalogue: Catalogue | None, default_model: str | None
+) -> ResolvedRequest:
+    """Fill in every value the request leaves open and draw its seed.
+
+    The model is the request's, else ``default_model``, else the catalogue's first checkpoint;
+    the rest are the defaults of the model's family. Without a catalogue (ComfyUI was never
+    reached) names are taken as they are, and ComfyUI will judge them.
+
+    Raises UnresolvableError with the codes ``no_model``, ``unknown_model``,
+    ``unknown_sampler``, ``unknown_scheduler`` and ``too_many_pixels``.
+    """
+    model = request.model or default_model or _first(catalogue)
+    if model is None:
+        raise UnresolvableError((_no_model(catalogue),))
+    family = family_of(model)
+    known = catalogue or Catalogue()
+    resolved = ResolvedRequest(
+        prompt=request.prompt,
+        negative_prompt=request.negative_prompt,
+        workflow=request.workflow,
+        model=model,
+        width=_given(request.width, family.width),
+        height=_given(request.height, family.height),
+        steps=_given(request.steps, family.steps),
+        cfg=float(_given(request.cfg, family.cfg)),
+        sampler=request.sampler or _available(family.sampler, known.samplers),
+        scheduler=request.scheduler or _available(family.scheduler, known.schedulers),
+        seed=draw_seed() if request.seed is None else request.seed,
+        batch_size=request.batch_size,
+        priority=request.priority,
+        timeout_s=request.timeout_s,
+        metadata=request.metadata,
+    )
+    problems = [*_unknown_names(resolved, catalogue), *_too_many_pixels(resolved)]
+    if problems:
+        raise UnresolvableError(tuple(problems))
+    return resolved
+
+
+def _given(value: _T | None, default: _T) -> _T:
+    return default if value is None else value
+
+
+def _first(catalogue: Catalogue | None) -> str | None:
+    return catalogue.checkpoints[0] if catalogue and catalogue.checkpoints else None
+
+
+def _available(preferred: str, names: Sequence[str]) -> str:
+    """A family's default, or the first name of a ComfyUI that does not have it."""
+    return preferred if preferred in names or not names else names[0]
+
+
+def _no_model(catalogue: Catalogue | None) -> FieldProblemTuple:
+    reason = (
+        "ComfyUI has not been reached yet" if catalogue is None else "ComfyUI has no checkpoints"
+    )
+    return FieldProblemTuple(("model",), "no_model", f"name a model: {reason}")
+
+
+def _unknown_names(
+    request: ResolvedRequest, catalogue: Catalogue | None
+) -> list[FieldProblemTuple]:
+    if catalogue is None:
+        return []
+    checks = (
+        ("model", request.model, catalogue.checkpoints),
+        ("sampler", request.sampler, catalogue.samplers),
+        ("scheduler", request.scheduler, catalogue.schedulers),
+    )
+    return [
+        FieldProblemTuple((field,), f"unknown_{field}", _unknown(field, name, names))
+        for field, name, names in checks
+        if name not in names
+    ]
+
+
+def _unknown(field: str, name: str, names: Sequence[str]) -> str:
+    near = get_close_matches(name, names, n=3, cutoff=0.5)
+    if near:
+        return f"ComfyUI has no such {field}; near matches: {', '.join(near)}"
+    if len(names) <= _LISTED_MAX:
+        return f"ComfyUI has no such {field}; it has: {', '.join(names) or 'none'}"
+    return f"ComfyUI has no such {field}; it has {len(names)} others, see /api/v1/options"
+
+
+def _too_many_pixels(request: ResolvedRequest) -> list[FieldProblemTuple]:
+    try:
+        check_pixels(request.width, request.height, request.batch_size)
+    except ValueError as exc:
+        return [FieldProblemTuple(("width",), "too_many_pixels", str(exc))]
+    return []

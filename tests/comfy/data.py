@@ -1,0 +1,44 @@
+"""Fragments recorded from real ComfyUI servers, and requests to try things with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from core.schemas import ResolvedRequest
+
+_DATA = Path(__file__).parents[1] / "data"
+
+
+def recorded_bytes(name: str) -> bytes:
+    return (_DATA / f"comfy_{name}").read_bytes()
+
+
+def recorded_json(name: str) -> Any:
+    return json.loads(recorded_bytes(f"{name}.json"))
+
+
+def recorded_messages(name: str) -> list[str]:
+    return recorded_bytes(f"messages_{name}.jsonl").decode().splitlines()
+
+
+def resolved(**changes: Any) -> ResolvedRequest:
+    values: dict[str, Any] = {
+        "prompt": "a red fox",
+        "negative_prompt": "blurry",
+        "workflow": "txt2img",
+        "model": "sd15.safetensors",
+        "width": 64,
+        "height": 64,
+        "steps": 2,
+        "cfg": 7.0,
+        "sampler": "euler",
+        "scheduler": "normal",
+        "seed": 5,
+        "batch_size": 1,
+        "priority": "interactive",
+        "timeout_s": 600,
+        "metadata": {},
+    }
+    return ResolvedRequest(**{**values, **changes})

@@ -1,0 +1,177 @@
+"""What the tests do again and again: make a workflow, submit it, follow it, wait for something."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from asyncio import StreamReader, StreamWriter
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Self, TypeVar
+
+from comfy import (
+    ComfySession,
+    Graph,
+    OutputImage,
+    Progress,
+    Started,
+    TrackEvent,
+    Workflow,
+    build_workflow,
+)
+from comfy.emulator import Emulator
+from core.ids import filename_prefix
+from tests.comfy.data import resolved
+
+LONG_STEPS = 150
+_Event = TypeVar("_Event")
+
+
+async def wait_until(
+    condition: Callable[[], bool | Awaitable[bool]], *, within: float = 20
+) -> None:
+    """Poll until it is so; fails the test when it never is."""
+    async with asyncio.timeout(within):
+        while True:
+            answer = condition()
+            if answer if isinstance(answer, bool) else await answer:
+                return
+            await asyncio.sleep(0.005)
+
+
+def model_free(prompt_id: str, *, color: int = 0, size: int = 64) -> Workflow:
+    """A workflow that needs no model and no time."""
+    graph = Graph()
+    graph.save_image(graph.empty_image(size, size, color=color), filename_prefix(prompt_id))
+    return graph.workflow()
+
+
+def release(emulator: Emulator, task: asyncio.Task[Any]) -> bool:
+    """Let a hanging sampler go on, also one that is only about to hang; whether it is over."""
+    emulator.faults.release()
+    return task.done()
+
+
+class SlowLine:
+    """A relay that holds each POST /prompt back, and delivers it even if the sender has gone."""
+
+    def __init__(self, port: int, *, delay_s: float) -> None:
+        self._port = port
+        self._delay_s = delay_s
+        self.has_post = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._lines: set[asyncio.Task[None]] = set()
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        await asyncio.gather(*self._lines)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    def _accept(self, reader: StreamReader, writer: StreamWriter) -> None:
+        self._lines.add(asyncio.create_task(self._relay(reader, writer)))
+
+    async def _relay(self, reader: StreamReader, writer: StreamWriter) -> None:
+        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        down = asyncio.create_task(self._down(up_reader, writer))
+        with suppress(ConnectionError):
+            await self._up(reader, up_writer)
+        for end in (up_writer, writer):
+            end.close()
+            with suppress(ConnectionError):
+                await end.wait_closed()
+        await asyncio.gather(down, return_exceptions=True)
+
+    async def _up(self, reader: StreamReader, writer: StreamWriter) -> None:
+        while data := await reader.read(2**20):
+            if data.startswith(b"POST /prompt"):
+                self.has_post.set()
+                await asyncio.sleep(self._delay_s)
+            writer.write(data)
+            await writer.drain()
+        await asyncio.sleep(self._delay_s)  # ComfyUI reads it before it sees the end
+
+    async def _down(self, reader: StreamReader, writer: StreamWriter) -> None:
+        while data := await reader.read(2**20):
+            writer.write(data)
+        writer.close()
+
+
+@dataclass
+class Run:
+    """One prompt, and what was heard of it."""
+
+    session: ComfySession
+    prompt_id: str
+    workflow: Workflow
+    events: list[TrackEvent] = field(default_factory=list)
+
+    async def submit(self, **more: Any) -> str:
+        return (await self.session.submit(self.workflow, self.prompt_id, **more)).how
+
+    async def track(self, *, timeout_s: float = 120) -> tuple[OutputImage, ...]:
+        return await self.session.track(
+            self.prompt_id,
+            self.workflow,
+            expected_images=self.workflow.expected_images,
+            timeout_s=timeout_s,
+            on_event=self.events.append,
+        )
+
+    def start_tracking(self) -> asyncio.Task[tuple[OutputImage, ...]]:
+        return asyncio.create_task(self.track())
+
+    async def finish(self) -> tuple[OutputImage, ...]:
+        await self.submit()
+        return await self.track()
+
+    def heard(self, kind: type[_Event]) -> list[_Event]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    @property
+    def percents(self) -> list[float]:
+        return [event.percent for event in self.heard(Progress)]
+
+    async def until_started(self) -> None:
+        await wait_until(lambda: bool(self.heard(Started)))
+
+    async def until_running(self) -> None:
+        await wait_until(self._is_running)
+
+    async def until_over(self) -> None:
+        await wait_until(self._is_over)
+
+    async def _is_running(self) -> bool:
+        return (await self.session.client.queue()).is_running(self.prompt_id)
+
+    async def _is_over(self) -> bool:
+        return await self.session.client.history(self.prompt_id) is not None
+
+
+@dataclass(frozen=True)
+class Driver:
+    """Makes runs on a ComfyUI with one of its own checkpoints."""
+
+    session: ComfySession
+    checkpoint: str
+
+    @classmethod
+    async def on(cls, session: ComfySession) -> Driver:
+        return cls(session, (await session.client.catalogue()).checkpoints[0])
+
+    def run(self, **changes: Any) -> Run:
+        """A run of txt2img, small and unlike any other unless a seed is given."""
+        prompt_id = str(uuid.uuid4())
+        changes = {"model": self.checkpoint, "seed": uuid.uuid4().int % 2**50, **changes}
+        return Run(self.session, prompt_id, build_workflow(resolved(**changes), prompt_id))
+
+    def model_free_run(self) -> Run:
+        prompt_id = str(uuid.uuid4())
+        color = uuid.uuid4().int % 2**24
+        return Run(self.session, prompt_id, model_free(prompt_id, color=color))

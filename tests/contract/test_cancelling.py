@@ -1,0 +1,96 @@
+"""Cancelling our own prompt, surely, and never another."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from comfy import ComfySession, Progress, PromptInterruptedError
+from comfy.emulator import Emulator
+from tests.contract.driving import LONG_STEPS, Driver, SlowLine, wait_until
+
+
+async def test_a_running_prompt(driver: Driver) -> None:
+    run = driver.run(steps=LONG_STEPS)
+    await run.submit()
+    track = run.start_tracking()
+    await run.until_started()
+    assert await driver.session.cancel(run.prompt_id)
+    assert (await driver.session.client.queue()).find(run.prompt_id) is None
+    with pytest.raises(PromptInterruptedError):
+        await track
+
+
+async def test_a_waiting_prompt_and_not_the_running_one(driver: Driver) -> None:
+    running, waiting = driver.run(steps=60), driver.run()
+    await running.submit()
+    await waiting.submit()
+    await running.until_running()
+    assert await driver.session.cancel(waiting.prompt_id)
+    assert await driver.session.client.history(waiting.prompt_id) is None
+    assert len(await running.track()) == 1
+
+
+async def test_an_ended_or_unknown_prompt_while_another_runs(driver: Driver) -> None:
+    ended, unknown, running = driver.run(), driver.run(), driver.run(steps=60)
+    images = await ended.finish()
+    await running.submit()
+    await running.until_running()
+    assert await driver.session.cancel(ended.prompt_id)
+    assert await driver.session.cancel(unknown.prompt_id)
+    assert await ended.track() == images
+    assert len(await running.track()) == 1
+
+
+async def test_a_prompt_that_starts_while_it_is_cancelled(driver: Driver) -> None:
+    # Many tries, since the moment is short.
+    for _ in range(10):
+        before, ours, after = driver.model_free_run(), driver.run(steps=30), driver.run()
+        for run in (before, ours, after):
+            await run.submit(fresh=True)
+        assert await driver.session.cancel(ours.prompt_id)
+        queue = await driver.session.client.queue()
+        assert queue.find(ours.prompt_id) is None
+        assert len(await before.track()) == 1
+        assert len(await after.track()) == 1
+
+
+async def test_a_node_that_cannot_be_interrupted(driver: Driver, emulator: Emulator) -> None:
+    emulator.faults.hang(step=2, interruptible=False)
+    run = driver.run()
+    await run.submit()
+    track = run.start_tracking()
+    await wait_until(lambda: any(event.step == 1 for event in run.heard(Progress)))
+    await asyncio.sleep(0.05)  # one step later it hangs, which nothing tells
+    assert not await driver.session.cancel(run.prompt_id, patience_s=0.1)
+    emulator.faults.release()
+    assert await driver.session.cancel(run.prompt_id)
+    with pytest.raises(PromptInterruptedError):
+        await track
+
+
+async def test_a_prompt_that_is_just_being_submitted(driver: Driver, emulator: Emulator) -> None:
+    emulator.faults.answer("POST", "/prompt", delay=0.1)
+    run = driver.run(steps=LONG_STEPS)
+    submission = asyncio.create_task(run.submit())
+    await asyncio.sleep(0.05)
+    assert await driver.session.cancel(run.prompt_id)
+    assert await submission == "posted"
+    assert (await driver.session.client.queue()).find(run.prompt_id) is None
+
+
+async def test_a_prompt_whose_submission_was_given_up_midway(
+    driver: Driver, emulator: Emulator
+) -> None:
+    run = driver.run(steps=LONG_STEPS)
+    async with (
+        SlowLine(emulator.port, delay_s=0.1) as line,
+        ComfySession(line.url, settle_s=0.3) as session,
+    ):
+        submission = asyncio.create_task(session.submit(run.workflow, run.prompt_id, fresh=True))
+        await line.has_post.wait()
+        submission.cancel()
+        assert await session.cancel(run.prompt_id)
+    assert emulator.posts[run.prompt_id] == 1  # ComfyUI got it after we had gone
+    assert (await driver.session.client.queue()).find(run.prompt_id) is None

@@ -1,0 +1,171 @@
+"""Exactly once: whatever happens to the POST, ComfyUI gets the prompt one time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from comfy import ComfyProtocolError, ComfySession, ComfyUnreachableError
+from comfy.emulator import Emulator
+from core.ids import OUTPUT_SUBFOLDER, output_filename
+from tests.contract.driving import LONG_STEPS, Driver, SlowLine
+
+
+async def test_a_queued_prompt_is_not_posted_again(driver: Driver) -> None:
+    run = driver.run(steps=LONG_STEPS)
+    assert await run.submit() == "posted"
+    assert await run.submit() == "already_queued"
+    await driver.session.cancel(run.prompt_id)
+
+
+async def test_an_ended_prompt_is_not_posted_again(driver: Driver) -> None:
+    run = driver.run()
+    await run.finish()
+    assert await run.submit() == "already_finished"
+
+
+async def test_files_that_the_history_forgot_are_found_by_name(driver: Driver) -> None:
+    run = driver.run(batch_size=2)
+    images = await run.finish()
+    await driver.session.forget(run.prompt_id)
+    assert await run.submit() == "found_by_name"
+    assert await run.track() == images
+
+
+async def test_one_of_two_files_is_not_enough(driver: Driver, emulator: Emulator) -> None:
+    run = driver.run(batch_size=2)
+    await run.finish()
+    (emulator.output_dir / OUTPUT_SUBFOLDER / output_filename(run.prompt_id, 1)).unlink()
+    await driver.session.forget(run.prompt_id)
+    assert await run.submit() == "posted"
+
+
+async def test_half_a_file_is_not_enough(driver: Driver, emulator: Emulator) -> None:
+    run = driver.run()
+    await run.finish()
+    file = emulator.output_dir / OUTPUT_SUBFOLDER / output_filename(run.prompt_id, 1)
+    file.write_bytes(file.read_bytes()[:-200])
+    await driver.session.forget(run.prompt_id)
+    assert await run.submit() == "posted"
+    assert len(await run.track()) == 1
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+async def test_concurrent_submissions_post_once(
+    driver: Driver, emulator: Emulator, *, fresh: bool
+) -> None:
+    run = driver.run()
+    hows = await asyncio.gather(*(run.submit(fresh=fresh) for _ in range(5)))
+    assert hows.count("posted") == 1
+    await run.track()
+    assert emulator.posts[run.prompt_id] == emulator.renders[run.prompt_id] == 1
+
+
+async def test_fresh_is_not_believed_of_what_was_posted_before(
+    driver: Driver, emulator: Emulator
+) -> None:
+    run = driver.run()
+    assert await run.submit(fresh=True) == "posted"
+    assert await run.submit(fresh=True) != "posted"
+    await run.track()
+    assert emulator.posts[run.prompt_id] == emulator.renders[run.prompt_id] == 1
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+async def test_a_lost_answer(driver: Driver, emulator: Emulator, *, fresh: bool) -> None:
+    emulator.faults.drop_replies()
+    run = driver.run(steps=50)
+    assert await run.submit(fresh=fresh) == "posted"
+    await run.track()
+    assert emulator.posts[run.prompt_id] == emulator.renders[run.prompt_id] == 1
+
+
+async def test_a_lost_answer_to_a_prompt_that_is_done_at_once(
+    driver: Driver, emulator: Emulator
+) -> None:
+    emulator.faults.drop_replies()
+    run = driver.model_free_run()
+    await run.submit()
+    await run.track()
+    assert emulator.posts[run.prompt_id] == 1
+
+
+async def test_a_connection_cut_before_acceptance(driver: Driver, emulator: Emulator) -> None:
+    emulator.faults.drop_replies(accepted=False)
+    run = driver.run()
+    assert await run.submit() == "posted"
+    await run.track()
+    assert emulator.posts[run.prompt_id] == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (500, "500 Internal Server Error\n\nServer got itself in trouble"),
+        (200, "<html>proxy</html>"),
+        (200, "{}"),
+        (200, json.dumps({"prompt_id": "another", "number": 1, "node_errors": {}})),
+        (400, "<html>proxy</html>"),
+    ],
+)
+async def test_an_answer_that_makes_no_sense_proves_nothing(
+    driver: Driver, emulator: Emulator, status: int, body: str
+) -> None:
+    emulator.faults.answer("POST", "/prompt", status=status, body=body)
+    run = driver.run()
+    assert await run.submit(fresh=True) == "posted"
+    await run.track()
+    assert emulator.posts[run.prompt_id] == 1
+
+
+async def test_it_gives_up_in_the_end_and_can_be_called_again(
+    driver: Driver, emulator: Emulator
+) -> None:
+    emulator.faults.answer("POST", "/prompt", status=500, times=3)
+    run = driver.run()
+    with pytest.raises(ComfyProtocolError):
+        await run.submit()
+    assert await run.submit() == "posted"
+    await run.track()
+    assert emulator.posts[run.prompt_id] == 1
+
+
+async def test_fresh_prompts_are_posted_without_looking(driver: Driver, emulator: Emulator) -> None:
+    emulator.faults.answer("GET", "/queue", status=500)
+    run = driver.run()
+    assert await run.submit(fresh=True) == "posted"
+
+
+async def test_without_comfyui_nothing_is_posted(driver: Driver, emulator: Emulator) -> None:
+    run = driver.run()
+    await emulator.stop()
+    for fresh in (True, False):
+        with pytest.raises(ComfyUnreachableError):
+            await run.submit(fresh=fresh)
+    assert emulator.posts == {}
+
+
+async def test_two_processes_one_after_the_other_post_once(
+    driver: Driver, emulator: Emulator
+) -> None:
+    run = driver.run(steps=50)
+    async with SlowLine(emulator.port, delay_s=0.02) as line, ComfySession(line.url) as dead:
+        doomed = asyncio.create_task(dead.submit(run.workflow, run.prompt_id, fresh=True))
+        await line.has_post.wait()
+        doomed.cancel()
+    await run.until_running()  # ComfyUI took it all the same
+    assert await run.submit() == "already_queued"
+    await run.track()
+    assert emulator.renders[run.prompt_id] == 1
+
+
+async def test_a_prompt_that_ends_between_the_looks(driver: Driver, emulator: Emulator) -> None:
+    # It moves from queue to history while we look: history first would see it in neither.
+    run = driver.run(steps=20)
+    await run.submit()
+    await run.until_running()
+    emulator.faults.answer("GET", "/queue", delay=0.4)
+    assert await run.submit() == "already_finished"
+    assert emulator.posts[run.prompt_id] == 1
