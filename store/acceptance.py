@@ -1,0 +1,409 @@
+"""Acceptance: requests become rows. Creates that arrive together share one transaction.
+
+A 202 is given only after the commit, and a commit waits for the disk; sharing it is what keeps
+two hundred creates at once as quick as one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import func, insert, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.failpoints import reach
+from core.ids import new_generation_id, prompt_id
+from core.schemas import ResolvedRequest
+from store.database import Database, completes, finished, next_changes
+from store.errors import DeletedError, IdempotencyMismatchError, StoreUnavailableError
+from store.tables import attempts, dispatches, generations, idempotency_keys
+from store.values import Generation
+
+MOST_TOGETHER: Final = 500
+"""The most creates that share one transaction."""
+
+
+@dataclass(frozen=True)
+class IdempotencyKey:
+    """The caller's key, and the hash of the body that it came with."""
+
+    key: str
+    body_sha256: str
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A stored generation. ``ahead`` counts those that will start before it.
+
+    ``answer`` is the first answer's body when the request carried an idempotency key.
+    """
+
+    generation: Generation
+    ahead: int
+    answer: dict[str, Any] | None
+    replayed: bool
+
+
+@dataclass(frozen=True)
+class _Create:
+    request: ResolvedRequest
+    key: IdempotencyKey | None
+    render: Callable[[Generation, int], dict[str, Any]] | None
+    done: asyncio.Future[Accepted] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+
+class Acceptance:
+    """The door into the store. Use as an async context manager; ``accept`` waits for the commit."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: asyncio.Queue[_Create] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def __aenter__(self) -> Acceptance:
+        self._task = asyncio.create_task(self._run(), name="acceptance")
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self._closed = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        for create in self._rest():
+            create.done.set_exception(StoreUnavailableError("the store is closing"))
+
+    def _rest(self) -> list[_Create]:
+        rest: list[_Create] = []
+        while not self._waiting.empty():
+            rest.append(self._waiting.get_nowait())
+        return [create for create in rest if not create.done.done()]
+
+    async def accept(
+        self,
+        request: ResolvedRequest,
+        key: IdempotencyKey | None = None,
+        render: Callable[[Generation, int], dict[str, Any]] | None = None,
+    ) -> Accepted:
+        """Write the row, its first attempt and the intent to start it; return after the commit.
+
+        ``render`` makes the answer that is kept beside ``key`` and replayed for it ever after.
+        Raises IdempotencyMismatchError, DeletedError (what the key made was deleted),
+        StoreUnavailableError (nothing was written then).
+        """
+        if self._closed:
+            raise StoreUnavailableError("the store is closed")
+        create = _Create(request, key, render)
+        self._waiting.put_nowait(create)
+        return await create.done
+
+    async def replay(self, key: IdempotencyKey) -> Accepted | None:
+        """What the key was answered with; None when it is new.
+
+        Raises IdempotencyMismatchError, DeletedError, StoreUnavailableError.
+        """
+        async with self._database.read() as connection:
+            known = await _known_keys(connection, [key.key])
+        if key.key not in known:
+            return None
+        answered = _answered(key, *known[key.key])
+        if isinstance(answered, Exception):
+            raise answered
+        return answered
+
+    async def _run(self) -> None:
+        while True:
+            batch = [await self._waiting.get()]
+            while len(batch) < MOST_TOGETHER and not self._waiting.empty():
+                batch.append(self._waiting.get_nowait())
+            await finished(self._settle(batch))
+
+    async def _settle(self, batch: list[_Create]) -> None:
+        try:
+            outcomes = await self._write(batch)
+        except Exception as error:  # noqa: BLE001 - whatever it is, each caller must hear of it
+            if len(batch) > 1 and not isinstance(error, StoreUnavailableError):
+                for create in batch:  # one of them is to blame: the others shall not suffer for it
+                    await self._settle([create])
+                return
+            outcomes = [error] * len(batch)
+        for create, outcome in zip(batch, outcomes, strict=True):
+            if create.done.done():
+                continue  # the caller went away; the row stands all the same
+            if isinstance(outcome, Exception):
+                create.done.set_exception(outcome)
+            else:
+                create.done.set_result(outcome)
+
+    async def _write(self, batch: list[_Create]) -> list[Accepted | Exception]:
+        try:
+            async with self._database.write() as connection:
+                written = await _write_batch(connection, batch)
+                reach("accept.before_commit")
+        except IntegrityError:
+            # Another process has just used one of the keys: now it can be read.
+            async with self._database.write() as connection:
+                written = await _write_batch(connection, batch)
+        reach("accept.after_commit")
+        return written
+
+
+@completes
+async def adopt(
+    database: Database, generation_id: UUID, request: ResolvedRequest, flow_run_id: UUID
+) -> Generation:
+    """Make the row of a run that was started from Prefect; there is nothing to dispatch.
+
+    Returns the row that is there already when the run has been here before.
+    """
+    try:
+        return await _adopt(database, generation_id, request, flow_run_id)
+    except IntegrityError:  # another process has just made it: now it can be read
+        return await _adopt(database, generation_id, request, flow_run_id)
+
+
+async def _adopt(
+    database: Database, generation_id: UUID, request: ResolvedRequest, flow_run_id: UUID
+) -> Generation:
+    async with database.write() as connection:
+        found = await connection.execute(
+            select(generations).where(generations.c.id == generation_id)
+        )
+        row = found.mappings().first()
+        if row is not None:
+            return Generation.from_row(row)
+        [generation] = await _insert(connection, [(generation_id, request)], flow_run_id)
+        return generation
+
+
+async def _write_batch(
+    connection: AsyncConnection, batch: list[_Create]
+) -> list[Accepted | Exception]:
+    known = await _known_keys(connection, [c.key.key for c in batch if c.key is not None])
+    fresh: list[_Create] = []
+    first_use: dict[str, _Create] = {}
+    for create in batch:
+        if create.key is None:
+            fresh.append(create)
+        elif create.key.key not in known and create.key.key not in first_use:
+            first_use[create.key.key] = create
+            fresh.append(create)
+    ahead = await _ahead(connection)
+    made = await _insert(connection, [(new_generation_id(), create.request) for create in fresh])
+    accepted = {
+        id(create): _accepted(create, generation, ahead)
+        for create, generation in zip(fresh, made, strict=True)
+    }
+    await _insert_dispatches(connection, made)
+    await _insert_keys(connection, fresh, accepted)
+    return [
+        accepted.get(id(create)) or _replay(create, known, first_use, accepted) for create in batch
+    ]
+
+
+def _accepted(create: _Create, generation: Generation, ahead: dict[str, int]) -> Accepted:
+    priority = create.request.priority
+    before = ahead["interactive"] + (ahead["bulk"] if priority == "bulk" else 0)
+    ahead[priority] += 1
+    answer = create.render(generation, before) if create.key and create.render else None
+    return Accepted(generation, before, answer, replayed=False)
+
+
+def _replay(
+    create: _Create,
+    known: dict[str, tuple[str, Accepted]],
+    first_use: dict[str, _Create],
+    accepted: dict[int, Accepted],
+) -> Accepted | Exception:
+    assert create.key is not None
+    if create.key.key in known:
+        body_sha256, first = known[create.key.key]
+    else:
+        creator = first_use[create.key.key]
+        assert creator.key is not None
+        body_sha256, first = creator.key.body_sha256, accepted[id(creator)]
+    return _answered(create.key, body_sha256, first)
+
+
+def _answered(key: IdempotencyKey, body_sha256: str, first: Accepted) -> Accepted | Exception:
+    """The answer to a key that came before, with the body of this hash."""
+    if body_sha256 != key.body_sha256:
+        return IdempotencyMismatchError("the key was used before, with another body")
+    if first.generation.deleted_at is not None:
+        return DeletedError(f"generation {first.generation.id} was deleted")
+    return Accepted(first.generation, first.ahead, first.answer, replayed=True)
+
+
+async def _known_keys(
+    connection: AsyncConnection, keys: list[str]
+) -> dict[str, tuple[str, Accepted]]:
+    if not keys:
+        return {}
+    joined = idempotency_keys.join(
+        generations, generations.c.id == idempotency_keys.c.generation_id
+    )
+    statement = (
+        select(generations, idempotency_keys.c.key, idempotency_keys.c.body_sha256)
+        .add_columns(idempotency_keys.c.answer)
+        .select_from(joined)
+        .where(idempotency_keys.c.key.in_(keys))
+    )
+    rows = (await connection.execute(statement)).mappings()
+    return {
+        row["key"]: (
+            row["body_sha256"],
+            Accepted(Generation.from_row(row), 0, row["answer"], replayed=True),
+        )
+        for row in rows
+    }
+
+
+async def _ahead(connection: AsyncConnection) -> dict[str, int]:
+    statement = (
+        select(generations.c.priority, func.count())
+        .where(generations.c.status == "queued")
+        .group_by(generations.c.priority)
+    )
+    counts = dict((await connection.execute(statement)).tuples().all())
+    return {priority: counts.get(priority, 0) for priority in ("interactive", "bulk")}
+
+
+async def _insert(
+    connection: AsyncConnection,
+    requests: list[tuple[UUID, ResolvedRequest]],
+    flow_run_id: UUID | None = None,
+) -> list[Generation]:
+    if not requests:
+        return []
+    first = await next_changes(connection, len(requests))
+    now = datetime.now(UTC)
+    rows = [
+        # A microsecond apart: whoever orders by time (Prefect does) orders them as they came.
+        _row(
+            generation_id, request, first + index, now + timedelta(microseconds=index), flow_run_id
+        )
+        for index, (generation_id, request) in enumerate(requests)
+    ]
+    await connection.execute(insert(generations), rows)
+    await connection.execute(
+        insert(attempts),
+        [
+            {
+                "generation_id": row["id"],
+                "number": 1,
+                "prompt_id": prompt_id(row["id"], 1),
+                "flow_run_id": flow_run_id,
+                "created_at": now,
+            }
+            for row in rows
+        ],
+    )
+    return [_generation(row, request) for row, (_, request) in zip(rows, requests, strict=True)]
+
+
+def _row(
+    generation_id: UUID,
+    request: ResolvedRequest,
+    change: int,
+    now: datetime,
+    flow_run_id: UUID | None,
+) -> dict[str, Any]:
+    return {
+        "id": generation_id,
+        "seq": change,
+        "change": change,
+        "status": "queued",
+        "sequence": 1,
+        "attempt": 1,
+        "fence": 0,
+        "priority": request.priority,
+        "model": request.model,
+        "prompt": request.prompt,
+        "request": request.model_dump(mode="json"),
+        "cost": cost(request),
+        "flow_run_id": flow_run_id,
+        "created_at": now,
+    }
+
+
+def _generation(row: dict[str, Any], request: ResolvedRequest) -> Generation:
+    return Generation(
+        id=row["id"],
+        seq=row["seq"],
+        change=row["change"],
+        status="queued",
+        sequence=1,
+        attempt=1,
+        fence=0,
+        request=request,
+        progress=None,
+        waiting=None,
+        error=None,
+        cost=row["cost"],
+        flow_run_id=row["flow_run_id"],
+        created_at=row["created_at"],
+        started_at=None,
+        finished_at=None,
+        deleted_at=None,
+    )
+
+
+def cost(request: ResolvedRequest) -> float:
+    """How much work a request is, in megapixel-steps: what rendering time is proportional to."""
+    return request.steps * request.width * request.height * request.batch_size / 1e6
+
+
+async def _insert_dispatches(connection: AsyncConnection, made: list[Generation]) -> None:
+    if not made:
+        return
+    await connection.execute(
+        insert(dispatches),
+        [
+            {
+                "generation_id": generation.id,
+                "attempt": generation.attempt,
+                "action": "start",
+                "priority": generation.request.priority if generation.request else "interactive",
+                "created_at": generation.created_at,
+                "due_at": generation.created_at,
+                "tries": 0,
+            }
+            for generation in made
+        ],
+    )
+
+
+async def _insert_keys(
+    connection: AsyncConnection, fresh: list[_Create], accepted: dict[int, Accepted]
+) -> None:
+    rows = [
+        {
+            "key": create.key.key,
+            "body_sha256": create.key.body_sha256,
+            "generation_id": accepted[id(create)].generation.id,
+            "answer": accepted[id(create)].answer,
+            "created_at": accepted[id(create)].generation.created_at,
+        }
+        for create in fresh
+        if create.key is not None
+    ]
+    if rows:
+        await connection.execute(insert(idempotency_keys), rows)
+
+
+__all__ = [
+    "Acceptance",
+    "Accepted",
+    "IdempotencyKey",
+    "StoreUnavailableError",
+    "adopt",
+    "cost",
+]

@@ -1,0 +1,201 @@
+"""The audit: rows are held against files, and files against rows.
+
+A crash may leave a file that no row names, or a row may outlive its file. Neither loses what was
+promised, but somebody has to look: files are found by walking all of them, missing ones by walking
+the rows, both a page at a time, while Easel runs or is stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final, Literal
+from uuid import UUID
+
+from sqlalchemy import Select, select
+
+from store.database import Database
+from store.errors import ImageStoreError
+from store.images import ImageFiles, StoredFile
+from store.rows import ACTIVE
+from store.tables import generations, images
+from store.values import Image
+
+FindingKind = Literal[
+    "missing_file", "wrong_bytes", "orphan_file", "temporary_file", "unknown_file"
+]
+SETTLE_S: Final = 300.0
+"""Files younger than this many seconds are left alone: they may still be on their way."""
+_PAGE: Final = 500
+_LOOKED_AT_TOGETHER: Final = 20
+
+
+@dataclass(frozen=True)
+class AuditFinding:
+    """Something that does not fit.
+
+    ``missing_file``: a row names a file that is not there. ``wrong_bytes``: the file is not what
+    was kept. ``orphan_file``: no row names it. ``temporary_file``: it was never finished.
+    ``unknown_file``: there never was such a generation here, so the database is another one (an
+    old backup, perhaps) and the file may be wanted: it is told and never removed.
+    ``repaired`` tells that the file was removed.
+    """
+
+    kind: FindingKind
+    generation_id: UUID
+    path: str
+    detail: str
+    repaired: bool = False
+
+
+class Audit:
+    """Looks at everything that is kept. Reads rows only; removes files only when asked to."""
+
+    def __init__(self, database: Database, files: ImageFiles) -> None:
+        self._database = database
+        self._files = files
+
+    async def findings(
+        self, *, repair: bool, checksums: bool = False, settle_s: float = SETTLE_S
+    ) -> AsyncIterator[AuditFinding]:
+        """Everything that does not fit.
+
+        With ``repair``, orphans and temporary files are removed; what is missing or has wrong
+        bytes is only told. ``checksums`` reads every picture. Files of generations under way, and
+        those younger than ``settle_s`` seconds, are left alone.
+
+        Raises StoreUnavailableError, ImageStoreError.
+        """
+        async for finding in self._of_rows(checksums=checksums):
+            yield finding
+        settled = datetime.now(UTC) - timedelta(seconds=settle_s)
+        async for finding in self._of_files(settled):
+            if not repair or finding.kind == "unknown_file":
+                yield finding
+            elif await self._is_still_unwanted(finding):
+                await self._files.remove_file(finding.path)
+                yield replace(finding, repaired=True)
+
+    # --- rows without files
+
+    async def _of_rows(self, *, checksums: bool) -> AsyncIterator[AuditFinding]:
+        last: UUID | None = None
+        while page := await self._page_of_images(last):
+            last = page[-1].id
+            for start in range(0, len(page), _LOOKED_AT_TOGETHER):
+                some = page[start : start + _LOOKED_AT_TOGETHER]
+                looks = [self._look_at(image, checksums=checksums) for image in some]
+                looked = zip(some, await asyncio.gather(*looks), strict=True)
+                odd = {image.id: found for image, found in looked if found}
+                for image_id in await self._still_there(odd):
+                    for finding in odd[image_id]:
+                        yield finding
+
+    async def _page_of_images(self, after: UUID | None) -> Sequence[Image]:
+        statement = select(images).order_by(images.c.id).limit(_PAGE)
+        if after is not None:
+            statement = statement.where(images.c.id > after)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(statement)).mappings()
+            return [Image.from_row(row) for row in rows]
+
+    async def _look_at(self, image: Image, *, checksums: bool) -> list[AuditFinding]:
+        found: list[AuditFinding] = []
+        for path in (image.path, image.thumbnail_path):
+            size = await self._files.size(path)
+            if size is None:
+                found.append(_finding("missing_file", image, path, "its row names it"))
+            elif path == image.path:
+                wrong = await self._what_is_wrong(image, size, checksums=checksums)
+                if wrong is not None:
+                    found.append(_finding("wrong_bytes", image, path, wrong))
+        return found
+
+    async def _what_is_wrong(self, image: Image, size: int, *, checksums: bool) -> str | None:
+        if size != image.bytes:
+            return f"it has {size} bytes, and {image.bytes} were kept"
+        if not checksums:
+            return None
+        try:
+            data = await self._files.read(image.path)
+        except ImageStoreError as error:  # one bad file must not end the look at all others
+            return str(error)
+        digest = hashlib.sha256(data).hexdigest()
+        return None if digest == image.sha256 else "its SHA-256 is not that of what was kept"
+
+    async def _still_there(self, ids: Collection[UUID]) -> Sequence[UUID]:
+        """The rows that are there now: one may have gone while its files were looked at."""
+        if not ids:
+            return []
+        statement = select(images.c.id).where(images.c.id.in_(ids)).order_by(images.c.id)
+        async with self._database.read() as connection:
+            return (await connection.execute(statement)).scalars().all()
+
+    # --- files without rows
+
+    async def _of_files(self, settled: datetime) -> AsyncIterator[AuditFinding]:
+        page: list[StoredFile] = []
+        async for file in self._files.stored():
+            if file.last_modified <= settled:
+                page.append(file)
+            if len(page) >= _PAGE:
+                for finding in await self._unwanted(page):
+                    yield finding
+                page = []
+        for finding in await self._unwanted(page):
+            yield finding
+
+    async def _unwanted(self, files: Sequence[StoredFile]) -> list[AuditFinding]:
+        owners = {file.generation_id for file in files}
+        if not owners:
+            return []
+        async with self._database.read() as connection:
+            rows = await connection.execute(_standing(owners))
+            standing = {
+                row.id: "deleted" if row.deleted_at is not None else row.status for row in rows
+            }
+            wanted = {path for row in await connection.execute(_named(owners)) for path in row}
+        return [
+            finding
+            for file in files
+            if (finding := _judge(file, standing.get(file.generation_id, "unknown"), wanted))
+        ]
+
+    async def _is_still_unwanted(self, finding: AuditFinding) -> bool:
+        """Judge again, right before the file is removed: the generation may have moved on."""
+        file = StoredFile(finding.generation_id, finding.path, 0, datetime.now(UTC))
+        return await self._unwanted([file]) != []
+
+
+def _standing(owners: set[UUID]) -> Select[tuple[UUID, str, datetime | None]]:
+    return select(generations.c.id, generations.c.status, generations.c.deleted_at).where(
+        generations.c.id.in_(owners)
+    )
+
+
+def _named(owners: set[UUID]) -> Select[tuple[str, str]]:
+    """The places that rows name."""
+    return select(images.c.path, images.c.thumbnail_path).where(images.c.generation_id.in_(owners))
+
+
+def _judge(file: StoredFile, standing: str, wanted: set[str]) -> AuditFinding | None:
+    if standing in ACTIVE or file.path in wanted:
+        return None
+    if standing == "unknown":
+        detail = "there never was such a generation here: is this the right database?"
+        return AuditFinding("unknown_file", file.generation_id, file.path, detail)
+    if file.is_temporary:
+        detail = f"never finished; its generation is {standing}"
+        return AuditFinding("temporary_file", file.generation_id, file.path, detail)
+    detail = "no row names it" if standing == "succeeded" else f"its generation is {standing}"
+    return AuditFinding("orphan_file", file.generation_id, file.path, detail)
+
+
+def _finding(kind: FindingKind, image: Image, path: str, detail: str) -> AuditFinding:
+    return AuditFinding(kind, image.generation_id, path, detail)
+
+
+__all__ = ["SETTLE_S", "Audit", "AuditFinding", "FindingKind"]

@@ -1,0 +1,224 @@
+"""The database: one engine, with two ways in: ``read()`` and ``write()``."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, event, text, update
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NotSupportedError,
+    ProgrammingError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from store.errors import StoreUnavailableError
+from store.tables import counters
+
+BUSY_TIMEOUT_MS: Final = 10_000
+"""How long SQLite waits for another writer before it gives up."""
+_WRITES: Final = "easel_writes"
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+class Database:
+    """An open database. Use ``async with Database(url)``, or ``close()`` it.
+
+    Raises StoreUnavailableError when SQLite's folder is not there and cannot be made.
+
+    SQLite runs in WAL mode with ``synchronous=FULL``: what is committed survives a power cut.
+    Its write transactions begin IMMEDIATE, because a deferred one that turns into a writer
+    fails at once when another writer is ahead, whatever the busy timeout says.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._turns = asyncio.Lock()
+        try:
+            self.engine = _create_engine(url)
+        except OSError as error:  # the folder cannot be made
+            raise StoreUnavailableError(_reason(error)) from error
+
+    async def __aenter__(self) -> Database:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.engine.dispose()
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is SQLite (else PostgreSQL)."""
+        return self.engine.dialect.name == "sqlite"
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for reading: each statement sees what is committed when it runs.
+
+        Raises StoreUnavailableError when the database does not answer.
+        """
+        try:
+            async with self.engine.connect() as connection:
+                await connection.execution_options(isolation_level="AUTOCOMMIT")
+                yield connection
+        except Exception as error:
+            if _is_unavailable(error):
+                raise StoreUnavailableError(_reason(error)) from error
+            raise
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction: committed at the end of the block, rolled back when the block raises.
+
+        Whoever uses it is decorated with ``completes``, or is a task that nobody cancels.
+        Raises StoreUnavailableError when the database does not answer or stays locked.
+        """
+        try:
+            async with self._turn(), self.engine.connect() as connection:
+                await connection.execution_options(**{_WRITES: True})
+                async with connection.begin():
+                    yield connection
+        except Exception as error:
+            if _is_unavailable(error):
+                raise StoreUnavailableError(_reason(error)) from error
+            raise
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """SQLite has one writer at a time, and those who wait for it sleep and look again.
+
+        So the writers of one process wait for each other here, in the order they came: twenty at
+        once took 0.9 s without turns and 0.1 s with them (on two busy cores).
+        """
+        if not self.is_sqlite:
+            yield
+            return
+        try:
+            async with asyncio.timeout(BUSY_TIMEOUT_MS / 1000):
+                await self._turns.acquire()
+        except TimeoutError as error:
+            raise StoreUnavailableError("the database is locked") from error
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+
+def completes(
+    method: Callable[_P, Coroutine[Any, Any, _R]],
+) -> Callable[_P, Coroutine[Any, Any, _R]]:
+    """Finish what was begun, even when the caller is cancelled meanwhile; then be cancelled.
+
+    A cancel in the middle of a statement makes SQLAlchemy abandon the connection, and with
+    aiosqlite the abandoned one keeps its transaction, and with it the write lock, for ever
+    (measured with SQLAlchemy 2.0.58, aiosqlite 0.22; ``tests/store/test_database.py``).
+    """
+
+    @functools.wraps(method)
+    async def completed(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        return await finished(method(*args, **kwargs))
+
+    return completed
+
+
+async def finished(work: Coroutine[Any, Any, _R]) -> _R:
+    """Await ``work`` to its end, whatever happens to the caller."""
+    task = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if not task.done():
+            await _patiently(asyncio.wait([task]))
+        if not task.cancelled():
+            task.exception()  # seen: the cancel is what the caller hears of
+        raise
+
+
+async def _patiently(waiting: Awaitable[Any]) -> None:
+    """A second cancel must not cut short the wait of the first."""
+    future = asyncio.ensure_future(waiting)
+    while not future.done():
+        try:
+            await asyncio.shield(future)
+        except asyncio.CancelledError:
+            continue
+
+
+async def next_changes(connection: AsyncConnection, count: int = 1) -> int:
+    """Reserve ``count`` change numbers in this transaction; the first of them is returned.
+
+    The counter's row is locked until the commit, so numbers become visible in their own order:
+    a reader that has seen number n will never be shown a smaller one later.
+    """
+    statement = (
+        update(counters)
+        .where(counters.c.name == "changes")
+        .values(value=counters.c.value + count)
+        .returning(counters.c.value)
+    )
+    last: int = (await connection.execute(statement)).scalar_one()
+    return last - count + 1
+
+
+def _create_engine(url: str) -> AsyncEngine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return create_async_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=10)
+    if parsed.database:
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_async_engine(url, pool_size=8, max_overflow=8, pool_timeout=30)
+    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(dbapi_connection: Any, _record: object) -> None:
+    # None: the driver starts no transaction of its own; _begin_sqlite does.
+    dbapi_connection.isolation_level = None
+    cursor = dbapi_connection.cursor()
+    for pragma in (
+        f"busy_timeout={BUSY_TIMEOUT_MS}",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    if connection.get_execution_options().get(_WRITES):
+        connection.execute(text("BEGIN IMMEDIATE"))
+
+
+_OUR_OWN_FAULT: Final = (IntegrityError, DataError, ProgrammingError, NotSupportedError)
+
+
+def _is_unavailable(error: Exception) -> bool:
+    """Whether the database is to blame, and the caller may try again.
+
+    PostgreSQL's ended backends and deadlocks arrive as a bare DBAPIError, its refusals to connect
+    (starting up, too many connections) as the driver's own errors; an SQLite file that is none
+    arrives as a DatabaseError.
+    """
+    if isinstance(error, DBAPIError):
+        return not isinstance(error, _OUR_OWN_FAULT)
+    return isinstance(error, PoolTimeout | OSError) or type(error).__module__.startswith("asyncpg")
+
+
+def _reason(error: BaseException) -> str:
+    original = error.orig if isinstance(error, DBAPIError) else error
+    return f"the database does not answer: {original}"

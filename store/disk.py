@@ -1,0 +1,81 @@
+"""Room on the disk: what is accepted must find some when it is done."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+MEGABYTE: Final = 1_000_000
+_LOOK_EVERY_S: Final = 1.0
+_PATIENCE_S: Final = 0.2
+"""Seconds to wait for a disk that does not answer (a share that hangs) before going on."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """What is free beside ``folder``, and what must be, in bytes."""
+
+    folder: Path
+    free: int
+    wanted: int
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether there is as much as there must be."""
+        return self.free >= self.wanted
+
+    def __str__(self) -> str:
+        return (
+            f"{self.free // MEGABYTE} MB are free for {self.folder}, "
+            f"{self.wanted // MEGABYTE} MB must be (EASEL_STORE__RESERVE_MB)"
+        )
+
+
+def look(folders: Iterable[Path], reserve_mb: int) -> Room | None:
+    """The scarcest room of these folders; None when no disk says how much it has."""
+    rooms = [
+        Room(folder, free, reserve_mb * MEGABYTE)
+        for folder in folders
+        if (free := _free(folder)) is not None
+    ]
+    return min(rooms, key=lambda room: room.free, default=None)
+
+
+class DiskReserve:
+    """Looks at the disks once a second at most, however many ask, and never in the event loop."""
+
+    def __init__(self, folders: Iterable[Path], reserve_mb: int) -> None:
+        self._folders = tuple(folders)
+        self._reserve_mb = reserve_mb
+        self._room: Room | None = None
+        self._stale_at = 0.0
+        self._looking: asyncio.Task[None] | None = None
+
+    async def room(self) -> Room | None:
+        """The scarcest room, as it was a moment ago; None while no disk says how much it has."""
+        if time.monotonic() >= self._stale_at:
+            if self._looking is None or self._looking.done():
+                self._looking = asyncio.create_task(self._look(), name="disk")
+            await asyncio.wait([self._looking], timeout=_PATIENCE_S)
+        return self._room
+
+    async def _look(self) -> None:
+        self._room = await asyncio.to_thread(look, self._folders, self._reserve_mb)
+        self._stale_at = time.monotonic() + _LOOK_EVERY_S
+
+
+def _free(folder: Path) -> int | None:
+    """Bytes that are free; of the nearest folder above it that is there already."""
+    for place in (folder, *folder.absolute().parents):
+        try:
+            return shutil.disk_usage(place).free
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return None
+    return None

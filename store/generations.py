@@ -1,0 +1,322 @@
+"""Reading generations: one, a page of history, their attempts, images, place in the queue."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import statistics
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, RowMapping, Select, and_, func, or_, select
+
+from core.status import Status
+from store.database import Database
+from store.errors import DeletedError, NotFoundError
+from store.tables import attempts, dispatches, generations, images, previews
+from store.values import Attempt, Generation, Image, Neighbours, Preview, UnderWay
+
+MEASURED_OVER: Final = 50
+"""How many of the newest finished generations the rate for estimates is taken from."""
+
+
+class InvalidCursorError(ValueError):
+    """The cursor is not one that ``history`` gave."""
+
+
+@dataclass(frozen=True)
+class HistoryFilter:
+    """Which generations a page of history shows. ``q`` is literal text in the prompt."""
+
+    status: tuple[Status, ...] = ()
+    model: str | None = None
+    q: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    batch_id: UUID | None = None
+
+
+@dataclass(frozen=True)
+class HistoryPage:
+    """Newest first; ``next_cursor`` is None on the last page."""
+
+    items: tuple[Generation, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place in the queue: how many start before, and how much work they are (``cost``)."""
+
+    ahead: int
+    cost_ahead: float
+
+
+class Generations:
+    """Queries. Nothing here writes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, generation_id: UUID) -> Generation:
+        """The generation. Raises NotFoundError, DeletedError."""
+        async with self._database.read() as connection:
+            found = await connection.execute(
+                select(generations).where(generations.c.id == generation_id)
+            )
+            row = found.mappings().first()
+        if row is None:
+            raise NotFoundError(f"no generation {generation_id}")
+        if row["deleted_at"] is not None:
+            raise DeletedError(f"generation {generation_id} was deleted")
+        return Generation.from_row(row)
+
+    async def is_deleted(self, generation_id: UUID) -> bool:
+        """Whether it was deleted (or never was)."""
+        try:
+            await self.get(generation_id)
+        except NotFoundError:
+            return True
+        return False
+
+    async def history(self, wanted: HistoryFilter, limit: int, cursor: str | None) -> HistoryPage:
+        """A page of what is not deleted. Raises InvalidCursorError."""
+        statement = _matching(wanted)
+        if cursor is not None:
+            statement = statement.where(generations.c.seq < _read_cursor(cursor))
+        statement = statement.order_by(generations.c.seq.desc()).limit(limit + 1)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(statement)).mappings().all()
+        items = tuple(Generation.from_row(row) for row in rows[:limit])
+        more = len(rows) > limit
+        return HistoryPage(items, _write_cursor(items[-1].seq) if more else None)
+
+    async def neighbours(self, generation_id: UUID, hidden: tuple[UUID, ...]) -> Neighbours:
+        """Those with pictures beside this one, but for ``hidden``: two look-ups in an index.
+
+        Raises NotFoundError, DeletedError.
+        """
+        seq = (await self.get(generation_id)).seq
+        shown = select(generations.c.id).where(
+            generations.c.status == "succeeded",
+            generations.c.deleted_at.is_(None),
+            generations.c.id.not_in(hidden),
+        )
+        newer = shown.where(generations.c.seq > seq).order_by(generations.c.seq).limit(1)
+        older = shown.where(generations.c.seq < seq).order_by(generations.c.seq.desc()).limit(1)
+        async with self._database.read() as connection:
+            return Neighbours(
+                (await connection.execute(newer)).scalar_one_or_none(),
+                (await connection.execute(older)).scalar_one_or_none(),
+            )
+
+    async def is_empty(self) -> bool:
+        """Whether nothing was ever accepted."""
+        async with self._database.read() as connection:
+            return (await connection.execute(select(generations.c.id).limit(1))).first() is None
+
+    async def attempts(self, generation_id: UUID) -> tuple[Attempt, ...]:
+        """Every try, first to newest."""
+        statement = (
+            select(attempts)
+            .where(attempts.c.generation_id == generation_id)
+            .order_by(attempts.c.number)
+        )
+        async with self._database.read() as connection:
+            rows = (await connection.execute(statement)).mappings()
+            return tuple(Attempt.from_row(row) for row in rows)
+
+    async def images(self, generation_id: UUID) -> tuple[Image, ...]:
+        """The kept pictures in their order."""
+        statement = (
+            select(images)
+            .where(images.c.generation_id == generation_id)
+            .order_by(images.c.position)
+        )
+        async with self._database.read() as connection:
+            rows = (await connection.execute(statement)).mappings()
+            return tuple(Image.from_row(row) for row in rows)
+
+    async def images_of(self, ids: list[UUID]) -> dict[UUID, tuple[Image, ...]]:
+        """The kept pictures of several generations, in one query."""
+        statement = (
+            select(images).where(images.c.generation_id.in_(ids)).order_by(images.c.position)
+        )
+        async with self._database.read() as connection:
+            found = [
+                Image.from_row(row) for row in (await connection.execute(statement)).mappings()
+            ]
+        return {
+            generation_id: tuple(image for image in found if image.generation_id == generation_id)
+            for generation_id in ids
+        }
+
+    async def image(self, image_id: UUID) -> Image:
+        """One picture. Raises NotFoundError."""
+        async with self._database.read() as connection:
+            found = await connection.execute(select(images).where(images.c.id == image_id))
+            row = found.mappings().first()
+        if row is None:
+            raise NotFoundError(f"no image {image_id}")
+        return Image.from_row(row)
+
+    async def preview(self, generation_id: UUID) -> Preview:
+        """The newest live preview. Raises NotFoundError when there is none (any more)."""
+        async with self._database.read() as connection:
+            found = await connection.execute(
+                select(previews).where(previews.c.generation_id == generation_id)
+            )
+            row = found.mappings().first()
+        if row is None:
+            raise NotFoundError(f"no preview of {generation_id}")
+        return Preview(row["number"], row["content_type"], row["data"])
+
+    async def place(self, generation: Generation) -> Place:
+        """Where a queued generation stands."""
+        priority = generation.request.priority if generation.request else "interactive"
+        before: ColumnElement[bool] = and_(
+            generations.c.priority == priority, generations.c.seq < generation.seq
+        )
+        if priority == "bulk":
+            before = or_(before, generations.c.priority == "interactive")
+        statement = select(func.count(), func.coalesce(func.sum(generations.c.cost), 0.0)).where(
+            generations.c.status == "queued", before
+        )
+        async with self._database.read() as connection:
+            ahead, cost_ahead = (await connection.execute(statement)).tuples().one()
+        return Place(ahead, float(cost_ahead))
+
+    async def active(self) -> tuple[Generation, ...]:
+        """Everything that has not ended and was not deleted."""
+        statement = select(generations).where(
+            generations.c.status.in_(("queued", "running", "cancelling")),
+            generations.c.deleted_at.is_(None),
+        )
+        async with self._database.read() as connection:
+            rows = (await connection.execute(statement)).mappings()
+            return tuple(Generation.from_row(row) for row in rows)
+
+    async def under_way(self, limit: int, after_seq: int) -> tuple[UnderWay, ...]:
+        """What somebody does now, and ``limit`` of those that wait, from ``after_seq`` on.
+
+        For the reconciler: with ten thousand waiting it looks at some of them at a time.
+        """
+        held = or_(
+            generations.c.status.in_(("running", "cancelling")), attempts.c.holder.is_not(None)
+        )
+        waits = and_(generations.c.status == "queued", attempts.c.holder.is_(None))
+        some = _under_way(and_(waits, generations.c.seq > after_seq)).limit(limit)
+        async with self._database.read() as connection:
+            found = [
+                *(await connection.execute(_under_way(held))).mappings(),
+                *(await connection.execute(some)).mappings(),
+            ]
+        return tuple(_read_under_way(row) for row in found)
+
+    async def of_run(self, flow_run_id: UUID) -> UnderWay | None:
+        """The generation whose current attempt that run does, ended or not, if there is one."""
+        statement = _attempts_now().where(generations.c.flow_run_id == flow_run_id)
+        async with self._database.read() as connection:
+            row = (await connection.execute(statement)).mappings().first()
+        return _read_under_way(row) if row is not None else None
+
+    async def undispatched(self, older_than: datetime) -> tuple[Generation, ...]:
+        """What waits without a flow run, and nobody is to make one. There should be none."""
+        pending = select(dispatches.c.id).where(
+            dispatches.c.generation_id == generations.c.id, dispatches.c.action == "start"
+        )
+        statement = select(generations).where(
+            generations.c.status == "queued",
+            generations.c.flow_run_id.is_(None),
+            generations.c.deleted_at.is_(None),
+            generations.c.created_at < older_than,
+            ~pending.exists(),
+        )
+        async with self._database.read() as connection:
+            rows = (await connection.execute(statement)).mappings()
+            return tuple(Generation.from_row(row) for row in rows)
+
+    async def seconds_per_cost(self) -> float | None:
+        """Measured execution seconds for one unit of ``cost``; None before the first picture.
+
+        The median of the newest: one that a clock jumped in does not count for more than one.
+        """
+        newest = (
+            select(generations.c.started_at, generations.c.finished_at, generations.c.cost)
+            .where(
+                generations.c.status == "succeeded",
+                generations.c.started_at.is_not(None),
+                generations.c.deleted_at.is_(None),
+            )
+            .order_by(generations.c.seq.desc())
+            .limit(MEASURED_OVER)
+        )
+        async with self._database.read() as connection:
+            rows = (await connection.execute(newest)).tuples().all()
+        rates = [
+            (finished - started).total_seconds() / cost
+            for started, finished, cost in rows
+            if finished > started and cost > 0
+        ]
+        return statistics.median(rates) if rates else None
+
+
+def _attempts_now() -> Select[Any]:
+    """Generations with what their current attempt depends on."""
+    return select(generations, attempts.c.holder, attempts.c.deployment_id).join(
+        attempts,
+        and_(
+            attempts.c.generation_id == generations.c.id,
+            attempts.c.number == generations.c.attempt,
+        ),
+    )
+
+
+def _under_way(which: ColumnElement[bool]) -> Select[Any]:
+    return (
+        _attempts_now()
+        .where(
+            generations.c.status.in_(("queued", "running", "cancelling")),
+            generations.c.deleted_at.is_(None),
+            which,
+        )
+        .order_by(generations.c.seq)
+    )
+
+
+def _read_under_way(row: RowMapping) -> UnderWay:
+    return UnderWay(Generation.from_row(row), row["holder"], row["deployment_id"])
+
+
+def _matching(wanted: HistoryFilter) -> Select[Any]:
+    statement = select(generations).where(generations.c.deleted_at.is_(None))
+    if wanted.status:
+        statement = statement.where(generations.c.status.in_(wanted.status))
+    if wanted.model is not None:
+        statement = statement.where(generations.c.model == wanted.model)
+    if wanted.q:
+        statement = statement.where(generations.c.prompt.icontains(wanted.q, autoescape=True))
+    if wanted.created_after is not None:
+        statement = statement.where(generations.c.created_at >= wanted.created_after)
+    if wanted.created_before is not None:
+        statement = statement.where(generations.c.created_at < wanted.created_before)
+    if wanted.batch_id is not None:
+        statement = statement.where(generations.c.batch_id == wanted.batch_id)
+    return statement
+
+
+def _write_cursor(seq: int) -> str:
+    return base64.urlsafe_b64encode(f"g{seq}".encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str) -> int:
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidCursorError("the cursor is not one of ours") from error
+    seq = text[1:]
+    if text[:1] != b"g" or not seq.isdigit() or len(seq) > 18:
+        raise InvalidCursorError("the cursor is not one of ours")
+    return int(seq)

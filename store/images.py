@@ -1,0 +1,285 @@
+"""The images' bytes: on one storage interface (obstore), a local folder or an object store."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import io
+import os
+import re
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+from uuid import UUID, uuid4, uuid5
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, ObjectStore, from_url
+from PIL import Image as Pillow
+
+from core.failpoints import reach
+from core.ids import parse_generation_id
+from store.database import finished
+from store.errors import ImageStoreError, NoSpaceError
+from store.values import Image
+
+THUMBNAIL_PX: Final = 384
+"""The longer side of a thumbnail, in pixels."""
+_SUFFIXES: Final = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
+_TEMPORARY: Final = ".tmp"
+_LISTED_TOGETHER: Final = 500
+_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+
+
+@dataclass(frozen=True)
+class NewImage:
+    """A picture as it came from ComfyUI."""
+
+    data: bytes
+    width: int
+    height: int
+    content_type: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file in the image store, and the generation that its place says it belongs to."""
+
+    generation_id: UUID
+    path: str
+    bytes: int
+    last_modified: datetime
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether it was being written: a save renames it at its end."""
+        return self.path.endswith(_TEMPORARY)
+
+
+class ImageFiles:
+    """Keeps pictures and their thumbnails under names that follow from the attempt.
+
+    A save that is repeated after a crash therefore writes the same file, not another one.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._folder = None if "://" in url else Path(url)
+        if self._folder is not None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._store: ObjectStore = LocalStore(prefix=self._folder, mkdir=True)
+        else:
+            self._store = from_url(url)
+
+    async def keep(self, generation_id: UUID, attempt: int, position: int, new: NewImage) -> Image:
+        """Write a picture and its thumbnail durably.
+
+        Raises NoSpaceError when the disk is full or read-only, else ImageStoreError: also for
+        bytes that are no picture.
+        """
+        thumbnail, digest = await asyncio.to_thread(_derive, new.data)
+        stem = f"{_place(generation_id)}/{attempt}-{position}"
+        path = f"{stem}.{_SUFFIXES.get(new.content_type, 'bin')}"
+        thumbnail_path = f"{stem}.thumbnail.webp"
+        puts = (self._put(path, new.data), self._put(thumbnail_path, thumbnail))
+        # Both have ended, well or not, before this returns: nothing writes on behind a failure.
+        for failure in await asyncio.gather(*puts, return_exceptions=True):
+            if failure is not None:
+                raise failure
+        return Image(
+            id=uuid5(generation_id, f"image-{attempt}-{position}"),
+            generation_id=generation_id,
+            position=position,
+            path=path,
+            thumbnail_path=thumbnail_path,
+            width=new.width,
+            height=new.height,
+            content_type=new.content_type,
+            bytes=len(new.data),
+            sha256=digest,
+            seed=new.seed,
+            created_at=datetime.now(UTC),
+        )
+
+    async def read(self, path: str) -> bytes:
+        """The bytes of a kept file. Raises ImageStoreError."""
+        try:
+            result = await obstore.get_async(self._store, path)
+            return bytes(await result.bytes_async())
+        except (BaseError, OSError, ValueError) as error:  # ValueError: no lawful path
+            raise ImageStoreError(f"cannot read {path}: {error}") from error
+
+    async def remove(self, kept: Iterable[Image]) -> None:
+        """Remove pictures and thumbnails; what is gone already is fine. Raises ImageStoreError."""
+        for image in kept:
+            for path in (image.path, image.thumbnail_path):
+                await self._remove(path)
+            await self._prune(image.path)
+
+    async def remove_generation(self, generation_id: UUID) -> None:
+        """Remove all that was kept for a generation: every attempt, half-written files too.
+
+        What is gone already is fine. Raises ImageStoreError.
+        """
+        place = _place(generation_id)
+        try:
+            async for page in obstore.list(self._store, place, chunk_size=_LISTED_TOGETHER):
+                for found in page:
+                    await self._remove(found["path"])
+        except (BaseError, OSError) as error:
+            raise ImageStoreError(f"cannot list {place}: {error}") from error
+        await self._prune(f"{place}/any")
+
+    async def remove_file(self, path: str) -> None:
+        """Remove one file; when it is gone already, that is fine. Raises ImageStoreError."""
+        await self._remove(path)
+        await self._prune(path)
+
+    async def size(self, path: str) -> int | None:
+        """The bytes that a file has; None when it is not there. Raises ImageStoreError."""
+        try:
+            return (await obstore.head_async(self._store, path))["size"]
+        except FileNotFoundError:
+            return None
+        except (BaseError, OSError, ValueError) as error:
+            raise ImageStoreError(f"cannot look at {path}: {error}") from error
+
+    async def stored(self) -> AsyncIterator[StoredFile]:
+        """Every file of a generation, in no order, a page in memory at a time.
+
+        What Easel did not name itself is not Easel's, and left out. Raises ImageStoreError.
+        """
+        try:
+            async for page in obstore.list(self._store, chunk_size=_LISTED_TOGETHER):
+                for found in page:
+                    owner = _owner(found["path"])
+                    if owner is not None:
+                        yield StoredFile(
+                            owner, found["path"], found["size"], found["last_modified"]
+                        )
+        except (BaseError, OSError) as error:
+            raise ImageStoreError(f"cannot list the images: {error}") from error
+
+    async def _remove(self, path: str) -> None:
+        try:
+            await obstore.delete_async(self._store, path)
+        except FileNotFoundError:
+            return
+        except (BaseError, OSError) as error:
+            raise ImageStoreError(f"cannot remove {path}: {error}") from error
+
+    async def _prune(self, path: str) -> None:
+        """Remove the generation's folder when it is empty (object stores have none)."""
+        if self._folder is not None:
+            folder = (self._folder / path).parent
+            await asyncio.to_thread(_remove_empty, folder)
+
+    async def _put(self, path: str, data: bytes) -> None:
+        try:
+            if self._folder is None:
+                await obstore.put_async(self._store, path, data)  # atomic by the store's own word
+            else:
+                await self._put_local(self._folder, path, data)
+        except (BaseError, OSError) as error:
+            kind = NoSpaceError if _is_for_want_of_space(error) else ImageStoreError
+            raise kind(f"cannot write {path}: {error}") from error
+
+    async def _put_local(self, folder: Path, path: str, data: bytes) -> None:
+        """Temporary name, flush, rename, flush the folder: whole or not there, even after a cut.
+
+        obstore's own local put renames too, but it does not flush to the disk, and what it leaves
+        behind when it is killed it never lists.
+        """
+        temporary = f"{path}.{uuid4().hex}{_TEMPORARY}"  # two may keep the same picture at once
+        try:
+            # To its end, even when cancelled: else the file might come after it was tidied away.
+            await finished(asyncio.to_thread(_write, folder / temporary, data))
+            reach("save.after_temporary")
+            await obstore.rename_async(self._store, temporary, path)
+            reach("save.after_rename")
+        except BaseException:
+            await asyncio.to_thread((folder / temporary).unlink, missing_ok=True)
+            raise
+        await asyncio.to_thread(_flush_folders, folder, (folder / path).parent)
+
+
+def _place(generation_id: UUID) -> str:
+    return f"{generation_id.hex[:2]}/{generation_id}"
+
+
+def _owner(path: str) -> UUID | None:
+    """Whose file it is; None when its name is not one that ``keep`` gives."""
+    parts = path.split("/")
+    owner = parse_generation_id(parts[1]) if len(parts) == 3 else None
+    return owner if owner is not None and path.startswith(f"{_place(owner)}/") else None
+
+
+def _is_for_want_of_space(error: Exception) -> bool:
+    """Whether the disk is full, the quota used up, or the disk read-only.
+
+    obstore hands on only the text of what the system said, such as ``(os error 28)``.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in _NO_SPACE
+    said = re.findall(r"\(os error (\d+)\)", str(error))
+    return any(int(number) in _NO_SPACE for number in said)
+
+
+def _derive(data: bytes) -> tuple[bytes, str]:
+    """The thumbnail (WebP) and the SHA-256 of a picture. Raises ImageStoreError."""
+    buffer = io.BytesIO()
+    try:
+        with Pillow.open(io.BytesIO(data)) as picture:
+            small = picture.convert("RGB")
+            small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), reducing_gap=2.0)
+            small.save(buffer, "WEBP", quality=80, method=2)
+    except Exception as error:  # Pillow's own errors have no common base
+        raise ImageStoreError(f"these {len(data)} bytes are no whole picture: {error}") from error
+    return buffer.getvalue(), hashlib.sha256(data).hexdigest()
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write and flush. The folder may vanish meanwhile: whoever empties it removes it."""
+    for tries_left in (2, 1, 0):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            return
+        except FileNotFoundError:
+            if not tries_left:
+                raise
+
+
+def _flush(folder: Path) -> None:
+    if os.name == "nt":
+        return  # Windows cannot open a folder for flushing
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _flush_folders(top: Path, folder: Path) -> None:
+    """Flush a folder and those above it up to ``top``: they may be as new as the file."""
+    _flush(folder)
+    while folder != top:
+        folder = folder.parent
+        _flush(folder)
+
+
+def _remove_empty(folder: Path) -> None:
+    for place in (folder, folder.parent):
+        try:
+            place.rmdir()
+        except OSError:
+            return
+
+
+__all__ = ["THUMBNAIL_PX", "ImageFiles", "NewImage", "StoredFile"]

@@ -1,0 +1,211 @@
+"""Leases: who does something now, told without comparing clocks.
+
+A holder raises its lease's ``beat`` again and again. Whoever watches notes, on its own monotonic
+clock, for how long a beat has stood still; only that is compared with the lease's length. So
+clocks that jump or differ between machines end no lease and prolong none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID, uuid4
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from store.database import Database, completes
+from store.errors import StoreUnavailableError
+from store.tables import leases
+
+RENEWALS: Final = 6
+"""How often a lease is renewed within its length."""
+FORGOTTEN_AFTER: Final = 100
+"""After so many of its lengths a lease that stood still is removed: nobody will come back to it."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A lease as it is in the store. ``length_s`` is what its holder promised to stay below."""
+
+    name: str
+    holder: UUID
+    beat: int
+    length_s: float
+
+
+class Leases:
+    """The table of leases."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def all(self) -> tuple[Lease, ...]:
+        """Every lease that was not given up."""
+        columns = (leases.c.name, leases.c.holder, leases.c.beat, leases.c.length_s)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(select(*columns))).mappings()
+            return tuple(Lease(**row) for row in rows)
+
+    @completes
+    async def take(self, name: str, holder: UUID, length_s: float) -> None:
+        """Take a lease, from whoever has it: of two with one name the later is meant."""
+        values = {"name": name, "holder": holder, "beat": 0, "length_s": length_s}
+        async with self._database.write() as connection:
+            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+            await connection.execute(
+                dialect.insert(leases)
+                .values(**values)
+                .on_conflict_do_update(index_elements=["name"], set_=values)
+            )
+
+    @completes
+    async def take_free(
+        self, name: str, holder: UUID, length_s: float, lapsed: Lease | None
+    ) -> bool:
+        """Take a lease that nobody has, or that is still exactly ``lapsed``; whether it was."""
+        async with self._database.write() as connection:
+            if lapsed is not None:
+                await connection.execute(
+                    delete(leases).where(
+                        leases.c.name == name,
+                        leases.c.holder == lapsed.holder,
+                        leases.c.beat == lapsed.beat,
+                    )
+                )
+            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+            done = await connection.execute(
+                dialect.insert(leases)
+                .values(name=name, holder=holder, beat=0, length_s=length_s)
+                .on_conflict_do_nothing()
+            )
+            return done.rowcount == 1
+
+    @completes
+    async def renew(self, name: str, holder: UUID) -> bool:
+        """Say that the holder lives. False when somebody else has taken the lease."""
+        async with self._database.write() as connection:
+            done = await connection.execute(
+                update(leases)
+                .where(leases.c.name == name, leases.c.holder == holder)
+                .values(beat=leases.c.beat + 1)
+            )
+            return done.rowcount == 1
+
+    @completes
+    async def give_up(self, name: str, holder: UUID) -> None:
+        """The holder stops in good order."""
+        async with self._database.write() as connection:
+            await connection.execute(
+                delete(leases).where(leases.c.name == name, leases.c.holder == holder)
+            )
+
+    @completes
+    async def forget(self, lease: Lease) -> None:
+        """Remove a lease that is still exactly this one."""
+        async with self._database.write() as connection:
+            await connection.execute(
+                delete(leases).where(
+                    leases.c.name == lease.name,
+                    leases.c.holder == lease.holder,
+                    leases.c.beat == lease.beat,
+                )
+            )
+
+
+@dataclass(eq=False)
+class _Standstill:
+    lease: Lease
+    seconds: float = 0.0
+
+
+class LeaseWatch:
+    """Tells who lives, from looks at the table. ``now`` is a monotonic clock, in seconds.
+
+    Time in which nobody looked does not count: a watcher that was itself stopped for an hour must
+    not take everybody for dead.
+    """
+
+    def __init__(self, look_every_s: float, now: Callable[[], float] = time.monotonic) -> None:
+        self._longest_step_s = 2 * look_every_s
+        self._now = now
+        self._looked_at: float | None = None
+        self._seen: dict[UUID, _Standstill] = {}
+
+    def look(self, found: Iterable[Lease]) -> None:
+        """Take in the table as it is now."""
+        now = self._now()
+        before = now if self._looked_at is None else self._looked_at
+        step = min(now - before, self._longest_step_s)
+        self._looked_at = now
+        seen: dict[UUID, _Standstill] = {}
+        for lease in found:
+            known = self._seen.get(lease.holder)
+            if known is None or known.lease.beat != lease.beat:
+                seen[lease.holder] = _Standstill(lease)
+            else:
+                known.seconds += step
+                seen[lease.holder] = known
+        self._seen = seen
+
+    def knows(self, holder: UUID) -> bool:
+        """Whether the holder had a lease at the last look."""
+        return holder in self._seen
+
+    def lives(self, holder: UUID | None) -> bool:
+        """Whether the holder has a lease that has not lapsed."""
+        standstill = self._seen.get(holder) if holder is not None else None
+        return standstill is not None and standstill.seconds < standstill.lease.length_s
+
+    def long_gone(self) -> list[Lease]:
+        """Leases that have stood still for so long that they are not worth a row."""
+        return [
+            standstill.lease
+            for standstill in self._seen.values()
+            if standstill.seconds >= FORGOTTEN_AFTER * standstill.lease.length_s
+        ]
+
+
+class LeaseKeeper:
+    """Holds a lease while this process lives. Use as an async context manager.
+
+    ``superseded`` is set when another has taken the lease: then the holder should stop.
+    """
+
+    def __init__(self, leases: Leases, name: str, length_s: float) -> None:
+        self.holder = uuid4()
+        self.superseded = asyncio.Event()
+        self._leases = leases
+        self._name = name
+        self._length_s = length_s
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> LeaseKeeper:
+        await self._leases.take(self._name, self.holder, self._length_s)
+        self._task = asyncio.create_task(self._run(), name=f"lease {self._name}")
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        try:
+            await self._leases.give_up(self._name, self.holder)
+        except StoreUnavailableError as error:
+            _log.warning("the lease %s could not be given up: %s", self._name, error)
+
+    async def _run(self) -> None:
+        while not self.superseded.is_set():
+            await asyncio.sleep(self._length_s / RENEWALS)
+            try:
+                if not await self._leases.renew(self._name, self.holder):
+                    self.superseded.set()
+            except StoreUnavailableError as error:
+                _log.warning("the lease %s could not be renewed: %s", self._name, error)
+            except Exception:  # noqa: BLE001 - the next renewal may go better
+                _log.exception("renewing the lease %s stumbled; it goes on", self._name)

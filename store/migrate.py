@@ -1,0 +1,32 @@
+"""Migrations: run at start, so that no one has to remember them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, text
+
+from store.database import Database
+
+_ADVISORY_LOCK: Final = 0x6561_7365_6C  # "easel"
+
+
+async def migrate(database: Database) -> None:
+    """Bring the schema up to date. Processes that start together take turns.
+
+    Raises StoreUnavailableError.
+    """
+    async with database.write() as connection:
+        if not database.is_sqlite:  # SQLite's BEGIN IMMEDIATE is the lock
+            await connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
+        await connection.run_sync(_upgrade)
+
+
+def _upgrade(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

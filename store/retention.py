@@ -1,0 +1,132 @@
+"""Retention: what is old enough goes, pictures first or everything at once, as the settings say.
+
+Each generation goes in a transaction of its own, so that nobody waits for the others; its files go
+after the commit. A crash in between leaves files that nobody names: the audit finds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, delete, select
+
+from core.status import FINAL
+from store import rows
+from store.database import Database, completes
+from store.errors import ConflictError, NotFoundError
+from store.images import ImageFiles
+from store.tables import generations, images
+from store.transitions import Transitions
+
+_PAGE: Final = 100
+
+
+@dataclass(frozen=True)
+class Swept:
+    """How many generations lost their pictures, and how many went altogether."""
+
+    pictures: int
+    generations: int
+
+
+class Retention:
+    """Removes what is old. Times are those of the end (``finished_at``), not of the request."""
+
+    def __init__(self, database: Database, files: ImageFiles) -> None:
+        self._database = database
+        self._files = files
+        self._transitions = Transitions(database)
+
+    async def sweep(
+        self, now: datetime, *, pictures_days: float | None, generations_days: float | None
+    ) -> Swept:
+        """Remove what is older than so many days; None keeps it for ever.
+
+        Raises StoreUnavailableError, ImageStoreError: what is left goes with the next sweep.
+        """
+        removed = 0
+        if generations_days is not None:
+            removed = await self.remove_generations(now - timedelta(days=generations_days))
+        expired = 0
+        if pictures_days is not None:
+            expired = await self.expire_pictures(now - timedelta(days=pictures_days))
+        return Swept(pictures=expired, generations=removed)
+
+    async def expire_pictures(self, older_than: datetime) -> int:
+        """Remove the pictures of what succeeded before; the generation itself stays. How many.
+
+        Raises StoreUnavailableError, ImageStoreError.
+        """
+        count = 0
+        wanted = (generations.c.status == "succeeded", generations.c.expired_at.is_(None))
+        async for generation_id in self._ended_before(older_than, *wanted):
+            if await self._expire(generation_id, older_than):
+                await self._files.remove_generation(generation_id)
+                count += 1
+        return count
+
+    async def remove_generations(self, older_than: datetime) -> int:
+        """Delete what ended before, as a client's delete does. How many.
+
+        Raises StoreUnavailableError, ImageStoreError.
+        """
+        count = 0
+        async for generation_id in self._ended_before(older_than):
+            try:
+                await self._transitions.delete(generation_id, ended_before=older_than)
+            except ConflictError:  # retried meanwhile
+                continue
+            await self._files.remove_generation(generation_id)
+            count += 1
+        return count
+
+    async def _ended_before(
+        self, older_than: datetime, *wanted: ColumnElement[bool]
+    ) -> AsyncIterator[UUID]:
+        last = 0
+        while True:
+            statement = (
+                select(generations.c.id, generations.c.seq)
+                .where(*_ended(older_than), generations.c.seq > last, *wanted)
+                .order_by(generations.c.seq)
+                .limit(_PAGE)
+            )
+            async with self._database.read() as connection:
+                page = (await connection.execute(statement)).tuples().all()
+            for generation_id, seq in page:
+                last = seq
+                yield generation_id
+            if len(page) < _PAGE:
+                return
+
+    @completes
+    async def _expire(self, generation_id: UUID, older_than: datetime) -> bool:
+        """Take its pictures' rows, and say when. False when it was deleted or done meanwhile."""
+        async with self._database.write() as connection:
+            try:
+                row = await rows.locked(connection, generation_id)
+            except NotFoundError:
+                return False
+            finished_at = row["finished_at"]
+            if row["status"] != "succeeded" or finished_at is None or finished_at >= older_than:
+                return False
+            if row["expired_at"] is not None:
+                return False
+            await connection.execute(delete(images).where(images.c.generation_id == generation_id))
+            await rows.write(connection, row, expired_at=datetime.now(UTC))
+            return True
+
+
+def _ended(older_than: datetime) -> tuple[ColumnElement[bool], ...]:
+    return (
+        generations.c.status.in_(FINAL),
+        generations.c.finished_at < older_than,
+        generations.c.deleted_at.is_(None),
+    )
+
+
+__all__ = ["Retention", "Swept"]

@@ -1,0 +1,346 @@
+"""Rows of a generation, inside somebody's transaction: lock, compare, change, and say so.
+
+Used by ``transitions.py`` alone, which is the one writer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.ids import prompt_id
+from core.problems import Problem
+from core.status import FINAL, FOLLOWERS, Status
+from store.database import next_changes
+from store.errors import DeletedError, FencedError, HeldError, NotFoundError
+from store.tables import (
+    attempts,
+    dispatches,
+    generations,
+    idempotency_keys,
+    images,
+    previews,
+    strays,
+)
+from store.values import Claim, DispatchAction, Generation, Holder, Image, Preview
+
+ACTIVE: Final[tuple[Status, ...]] = ("queued", "running", "cancelling")
+
+
+async def locked(connection: AsyncConnection, generation_id: UUID) -> RowMapping:
+    """The row, locked for this transaction. Raises NotFoundError, DeletedError."""
+    found = await connection.execute(
+        select(generations).where(generations.c.id == generation_id).with_for_update()
+    )
+    row = found.mappings().first()
+    if row is None:
+        raise NotFoundError(f"no generation {generation_id}")
+    if row["deleted_at"] is not None:
+        raise DeletedError(f"generation {generation_id} was deleted")
+    return row
+
+
+async def hold(connection: AsyncConnection, claim: Claim) -> RowMapping:
+    """The row, locked, if the claim still holds it. Raises FencedError.
+
+    Every write locks its row first and raises the change counter after: two writes that took
+    them in different orders would wait for each other for ever on PostgreSQL.
+    """
+    found = await connection.execute(select(generations).where(*held_by(claim)).with_for_update())
+    row = found.mappings().first()
+    if row is None:
+        raise FencedError(f"attempt {claim.attempt} is no longer held")
+    return row
+
+
+def held_by(claim: Claim) -> tuple[ColumnElement[bool], ...]:
+    """What is true of the row only while the claim holds it."""
+    return (
+        generations.c.id == claim.generation_id,
+        generations.c.attempt == claim.attempt,
+        generations.c.fence == claim.fence,
+        generations.c.deleted_at.is_(None),
+    )
+
+
+async def take(
+    connection: AsyncConnection, row: RowMapping, flow_run_id: UUID, holder: Holder
+) -> Claim:
+    """Make ``holder`` the one who does the current attempt: the fence grows. Raises HeldError."""
+    attempt = await attempt_of(connection, row)
+    if attempt["holder"] not in (None, holder.lease):
+        raise HeldError(f"attempt {row['attempt']} is done by {attempt['worker']}")
+    submitted = attempt["submitted_at"] is not None
+    if submitted and attempt["comfy_url"] not in (None, holder.comfy_url):
+        # It goes on with another ComfyUI. The former one is told to forget it when it is back.
+        await stray(connection, row["id"], row["attempt"])
+        await set_attempt(connection, row["id"], row["attempt"], submitted_at=None, comfy_url=None)
+    await connection.execute(
+        delete(strays).where(
+            strays.c.prompt_id == attempt["prompt_id"], strays.c.comfy_url == holder.comfy_url
+        )
+    )
+    fence = row["fence"] + 1
+    await write(connection, row, fence=fence, flow_run_id=flow_run_id, waiting=None)
+    await set_attempt(
+        connection,
+        row["id"],
+        row["attempt"],
+        worker=holder.worker,
+        holder=holder.lease,
+        flow_run_id=flow_run_id,
+    )
+    generation = Generation.from_row(row)
+    assert generation.request is not None
+    return Claim(
+        generation_id=row["id"],
+        attempt=row["attempt"],
+        fence=fence,
+        prompt_id=attempt["prompt_id"],
+        request=generation.request,
+        comfy_url=holder.comfy_url,
+        submitted_before=submitted,
+    )
+
+
+async def attempt_of(connection: AsyncConnection, row: RowMapping) -> RowMapping:
+    """The current attempt of a generation's row."""
+    found = await connection.execute(
+        select(attempts).where(
+            attempts.c.generation_id == row["id"], attempts.c.number == row["attempt"]
+        )
+    )
+    return found.mappings().one()
+
+
+async def let_go(connection: AsyncConnection, row: RowMapping, **values: Any) -> None:
+    """Nobody does the attempt any more; whoever did is fenced out. It waits again."""
+    status: Status = "queued" if row["status"] == "running" else row["status"]
+    await write(
+        connection,
+        row,
+        **{
+            "status": status,
+            "fence": row["fence"] + 1,
+            "progress": None,
+            "started_at": None,
+            "waiting": None,
+            **values,
+        },
+    )
+    await set_attempt(connection, row["id"], row["attempt"], worker=None, holder=None)
+
+
+async def stray(connection: AsyncConnection, generation_id: UUID, number: int) -> None:
+    """Nobody wants the attempt's prompt any more, and its ComfyUI may still have it."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    found = await connection.execute(
+        select(attempts.c.prompt_id, attempts.c.comfy_url).where(
+            attempts.c.generation_id == generation_id,
+            attempts.c.number == number,
+            attempts.c.submitted_at.is_not(None),
+            attempts.c.comfy_url.is_not(None),
+        )
+    )
+    for row in found.mappings():
+        await connection.execute(
+            dialect.insert(strays)
+            .values(**row, created_at=datetime.now(UTC))
+            .on_conflict_do_nothing()
+        )
+
+
+async def begin_attempt(
+    connection: AsyncConnection, row: RowMapping, flow_run_id: UUID | None
+) -> RowMapping:
+    """The next attempt at the same request; whoever did the last one is fenced out."""
+    number = row["attempt"] + 1
+    await write(
+        connection,
+        row,
+        status="queued",
+        attempt=number,
+        fence=row["fence"] + 1,
+        flow_run_id=flow_run_id,
+        progress=None,
+        waiting=None,
+        error=None,
+        started_at=None,
+        finished_at=None,
+    )
+    await connection.execute(
+        insert(attempts).values(
+            generation_id=row["id"],
+            number=number,
+            prompt_id=prompt_id(row["id"], number),
+            flow_run_id=flow_run_id,
+            created_at=datetime.now(UTC),
+        )
+    )
+    return await locked(connection, row["id"])
+
+
+async def move(connection: AsyncConnection, claim: Claim, to: Status, **values: Any) -> bool:
+    """The compare-and-set: only from a status that may go there, only by the holder."""
+    try:
+        row = await hold(connection, claim)
+    except FencedError:
+        return False
+    if row["status"] in FINAL or to not in FOLLOWERS[row["status"]]:
+        return False  # out of a final status leads only a retry, which is a new attempt
+    await write(connection, row, status=to, **values)
+    return True
+
+
+async def touch(connection: AsyncConnection, claim: Claim, **values: Any) -> Status:
+    """Write beside the status; the status. Raises FencedError, also when the attempt is over."""
+    row = await hold(connection, claim)
+    status: Status = row["status"]
+    if status in FINAL:
+        raise FencedError(f"attempt {claim.attempt} is {status}")
+    await write(connection, row, **values)
+    return status
+
+
+async def write(connection: AsyncConnection, row: RowMapping, **values: Any) -> None:
+    """Change a row that is locked, and say so: ``sequence`` and ``change`` grow."""
+    await connection.execute(
+        update(generations)
+        .where(generations.c.id == row["id"])
+        .values(
+            sequence=row["sequence"] + 1,
+            change=await next_changes(connection),
+            **values,
+        )
+    )
+
+
+async def end(
+    connection: AsyncConnection,
+    claim: Claim,
+    to: Status,
+    problem: Problem | None,
+    **values: Any,
+) -> bool:
+    """End the attempt for its holder. False when it has ended, or is somebody else's."""
+    now = datetime.now(UTC)
+    error = problem.model_dump(mode="json", exclude_none=True) if problem else None
+    moved = await move(connection, claim, to, error=error, waiting=None, finished_at=now, **values)
+    if moved:
+        await close_attempt(connection, claim.generation_id, claim.attempt, to, error, now)
+    return moved
+
+
+async def finish(
+    connection: AsyncConnection, row: RowMapping, to: Status, problem: Problem | None
+) -> None:
+    """End a row that nobody holds, or whose holder must not go on: the fence grows."""
+    now = datetime.now(UTC)
+    error = problem.model_dump(mode="json", exclude_none=True) if problem else None
+    await stray(connection, row["id"], row["attempt"])
+    await write(
+        connection,
+        row,
+        status=to,
+        fence=row["fence"] + 1,
+        error=error,
+        waiting=None,
+        finished_at=now,
+    )
+    await close_attempt(connection, row["id"], row["attempt"], to, error, now)
+
+
+async def bury(connection: AsyncConnection, row: RowMapping) -> None:
+    """Make the row a tombstone: nothing of its content stays."""
+    now = datetime.now(UTC)
+    if row["status"] not in FINAL:
+        await stray(connection, row["id"], row["attempt"])
+    await write(
+        connection,
+        row,
+        status=row["status"] if row["status"] in FINAL else "cancelled",
+        fence=row["fence"] + 1,
+        prompt=None,
+        model=None,
+        request=None,
+        progress=None,
+        waiting=None,
+        error=None,
+        finished_at=row["finished_at"] or now,
+        deleted_at=now,
+    )
+    await connection.execute(
+        update(attempts).where(attempts.c.generation_id == row["id"]).values(error=None)
+    )
+    # The kept answer repeats the request.
+    await connection.execute(
+        update(idempotency_keys)
+        .where(idempotency_keys.c.generation_id == row["id"])
+        .values(answer=None)
+    )
+
+
+async def close_attempt(
+    connection: AsyncConnection,
+    generation_id: UUID,
+    number: int,
+    outcome: Status,
+    error: dict[str, Any] | None,
+    now: datetime,
+) -> None:
+    """Write how an attempt ended; its live preview goes."""
+    await set_attempt(connection, generation_id, number, outcome=outcome, error=error, ended_at=now)
+    await connection.execute(delete(previews).where(previews.c.generation_id == generation_id))
+
+
+async def set_attempt(
+    connection: AsyncConnection, generation_id: UUID, number: int, **values: Any
+) -> None:
+    """Change an attempt's row."""
+    await connection.execute(
+        update(attempts)
+        .where(attempts.c.generation_id == generation_id, attempts.c.number == number)
+        .values(**values)
+    )
+
+
+async def dispatch(connection: AsyncConnection, row: RowMapping, action: DispatchAction) -> None:
+    """Write to the outbox what Prefect has to be told."""
+    now = datetime.now(UTC)
+    await connection.execute(
+        insert(dispatches).values(
+            generation_id=row["id"],
+            attempt=row["attempt"],
+            action=action,
+            priority=row["priority"],
+            created_at=now,
+            due_at=now,
+            tries=0,
+        )
+    )
+
+
+async def keep_image(connection: AsyncConnection, image: Image) -> None:
+    """A kept picture's row, once: its id follows from the attempt."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    await connection.execute(
+        dialect.insert(images).values(**asdict(image)).on_conflict_do_nothing()
+    )
+
+
+async def keep_preview(connection: AsyncConnection, generation_id: UUID, preview: Preview) -> None:
+    """The newest live preview replaces the former one."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    values = asdict(preview)
+    await connection.execute(
+        dialect.insert(previews)
+        .values(generation_id=generation_id, **values)
+        .on_conflict_do_update(index_elements=["generation_id"], set_=values)
+    )

@@ -1,0 +1,55 @@
+"""The store as a whole: what the doors (API, worker, CLI) open."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import Self
+
+from store.acceptance import Acceptance
+from store.changes import ChangeFeed
+from store.database import Database
+from store.generations import Generations
+from store.images import ImageFiles
+from store.leases import Leases
+from store.migrate import migrate
+from store.outbox import Outbox
+from store.registry import Registry
+from store.retention import Retention
+from store.strays import Strays
+from store.transitions import Transitions
+
+
+class Store:
+    """Everything that lasts. ``async with Store(url, images_url) as store`` migrates and opens it.
+
+    ``url`` is an SQLAlchemy URL (SQLite or PostgreSQL), ``images_url`` a folder or an obstore URL.
+    Raises StoreUnavailableError when the database cannot be opened.
+    """
+
+    def __init__(self, url: str, images_url: str) -> None:
+        self.database = Database(url)
+        self.acceptance = Acceptance(self.database)
+        self.changes = ChangeFeed(self.database)
+        self.generations = Generations(self.database)
+        self.leases = Leases(self.database)
+        self.outbox = Outbox(self.database)
+        self.registry = Registry(self.database)
+        self.strays = Strays(self.database)
+        self.transitions = Transitions(self.database)
+        self.files = ImageFiles(images_url)
+        self.retention = Retention(self.database, self.files)
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await self._stack.enter_async_context(self.database)
+        try:
+            await migrate(self.database)
+            await self._stack.enter_async_context(self.acceptance)
+            await self._stack.enter_async_context(self.changes)
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._stack.aclose()

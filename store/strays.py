@@ -1,0 +1,59 @@
+"""Stray prompts: what a ComfyUI may still have though nobody wants it.
+
+Written in the transaction that ended a generation without its worker; taken out of ComfyUI by the
+worker that drives it, as soon as there is one.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import delete, select
+
+from store.database import Database, completes
+from store.rows import ACTIVE
+from store.tables import attempts, generations, strays
+from store.values import Stray
+
+
+class Strays:
+    """The table of stray prompts."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def of(self, comfy_url: str) -> tuple[Stray, ...]:
+        """Those that the ComfyUI at this address may have, oldest first."""
+        statement = (
+            select(strays.c.prompt_id, strays.c.comfy_url)
+            .where(strays.c.comfy_url == comfy_url)
+            .order_by(strays.c.created_at)
+        )
+        async with self._database.read() as connection:
+            rows = (await connection.execute(statement)).mappings()
+            return tuple(Stray(**row) for row in rows)
+
+    async def is_wanted(self, stray: Stray) -> bool:
+        """Whether somebody does the prompt's attempt again: then it is no stray any more."""
+        statement = (
+            select(attempts.c.number)
+            .join(generations, generations.c.id == attempts.c.generation_id)
+            .where(
+                attempts.c.prompt_id == stray.prompt_id,
+                attempts.c.comfy_url == stray.comfy_url,
+                attempts.c.number == generations.c.attempt,
+                generations.c.status.in_(ACTIVE),
+                generations.c.deleted_at.is_(None),
+            )
+        )
+        async with self._database.read() as connection:
+            return (await connection.execute(statement)).first() is not None
+
+    @completes
+    async def gone(self, stray: Stray) -> None:
+        """ComfyUI does not have it any more."""
+        async with self._database.write() as connection:
+            await connection.execute(
+                delete(strays).where(
+                    strays.c.prompt_id == stray.prompt_id,
+                    strays.c.comfy_url == stray.comfy_url,
+                )
+            )

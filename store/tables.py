@@ -1,0 +1,225 @@
+"""The tables. Times are UTC; JSON is plain JSON on every database."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    Uuid,
+)
+from sqlalchemy.types import TypeDecorator
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC datetime. SQLite forgets time zones, so naive values are read as UTC."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Refuse naive values: they would mean another moment on another machine."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a datetime must say its time zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Give every value its time zone back."""
+        if value is None or not isinstance(value, datetime):
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+_Json: Final = JSON(none_as_null=True)
+
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+"""One row, ``changes``: raised by every write, in commit order, so that a feed misses nothing."""
+
+generations = Table(
+    "generations",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    # The order of acceptance. Not a clock: clocks jump.
+    Column("seq", BigInteger, nullable=False, unique=True),
+    Column("change", BigInteger, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("priority", String(16), nullable=False),
+    Column("model", String(255)),
+    Column("prompt", Text),
+    Column("request", _Json),
+    Column("batch_id", Uuid),
+    Column("progress", _Json),
+    Column("waiting", _Json),
+    Column("error", _Json),
+    Column("cost", Float, nullable=False),
+    Column("flow_run_id", Uuid),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+    Column("deleted_at", UtcDateTime),
+    # When its pictures were removed because they were old (see retention).
+    Column("expired_at", UtcDateTime),
+    Index("ix_generations_change", "change"),
+    Index("ix_generations_queue", "status", "priority", "seq"),
+    Index("ix_generations_model", "model", "seq"),
+    Index("ix_generations_batch_id", "batch_id", "seq"),
+    Index("ix_generations_flow_run_id", "flow_run_id"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column(
+        "generation_id", Uuid, ForeignKey("generations.id", ondelete="CASCADE"), primary_key=True
+    ),
+    Column("number", Integer, primary_key=True),
+    Column("prompt_id", String(36), nullable=False),
+    Column("flow_run_id", Uuid),
+    # The deployment that the run was made for: when Prefect has another, it has lost its database.
+    Column("deployment_id", Uuid),
+    Column("worker", String(255)),
+    # Whose lease must live for this attempt to count as held.
+    Column("holder", Uuid),
+    # The ComfyUI that may know the prompt.
+    Column("comfy_url", String(500)),
+    Column("created_at", UtcDateTime, nullable=False),
+    # Written before the POST: from here on ComfyUI may know the prompt.
+    Column("submitted_at", UtcDateTime),
+    Column("started_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    Column("outcome", String(16)),
+    Column("error", _Json),
+)
+
+images = Table(
+    "images",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column(
+        "generation_id",
+        Uuid,
+        ForeignKey("generations.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("position", Integer, nullable=False),
+    Column("path", String(255), nullable=False),
+    Column("thumbnail_path", String(255), nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("content_type", String(64), nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+previews = Table(
+    "previews",
+    metadata,
+    Column(
+        "generation_id", Uuid, ForeignKey("generations.id", ondelete="CASCADE"), primary_key=True
+    ),
+    Column("number", Integer, nullable=False),
+    Column("content_type", String(64), nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+"""The newest live preview of each running generation; gone when it ends."""
+
+dispatches = Table(
+    "dispatches",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("generation_id", Uuid, nullable=False, index=True),
+    Column("attempt", Integer, nullable=False),
+    Column("action", String(16), nullable=False),
+    Column("priority", String(16), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("due_at", UtcDateTime, nullable=False, index=True),
+    Column("tries", Integer, nullable=False),
+    Column("error", Text),
+)
+"""The outbox: what Prefect has still to be told. Written in the transaction that decided it."""
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("key", String(255), primary_key=True),
+    Column("body_sha256", String(64), nullable=False),
+    Column("generation_id", Uuid, nullable=False),
+    Column("answer", _Json),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("comfy_url", String(500), nullable=False),
+    Column("comfy_reachable", Boolean, nullable=False),
+    Column("detail", Text),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(300), primary_key=True),
+    Column("holder", Uuid, nullable=False),
+    Column("beat", BigInteger, nullable=False),
+    Column("length_s", Float, nullable=False),
+)
+"""Who does something now: workers and the reconciler. See ``leases.py``."""
+
+strays = Table(
+    "strays",
+    metadata,
+    Column("prompt_id", String(36), primary_key=True),
+    Column("comfy_url", String(500), primary_key=True),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+"""Prompts that a ComfyUI may still have and nobody wants: its worker takes them out."""
+
+catalogues = Table(
+    "catalogues",
+    metadata,
+    Column("comfy_url", String(500), primary_key=True),
+    Column("data", _Json, nullable=False),
+    Column("fetched_at", UtcDateTime, nullable=False),
+)
+"""What each ComfyUI offered when last seen, so that creates can be checked while it is away."""

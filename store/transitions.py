@@ -1,0 +1,451 @@
+"""Every change of a generation after its acceptance: a compare-and-set, in one transaction each.
+
+A worker's writes name its attempt and fence. Whoever claims the attempt next raises the fence, so
+a worker that was stopped and wakes up again finds itself fenced out and can change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.engine import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.failpoints import reach
+from core.problems import Problem
+from core.status import FINAL, RETRYABLE, Status
+from store import rows
+from store.database import Database, completes, next_changes
+from store.errors import ConflictError, DeletedError, FencedError
+from store.rows import ACTIVE
+from store.tables import attempts, dispatches, generations, images, previews
+from store.values import (
+    Claim,
+    DispatchAction,
+    Generation,
+    Holder,
+    Image,
+    Preview,
+    ProgressRecord,
+    Standing,
+    Waiting,
+)
+
+
+class Transitions:
+    """The one writer of generations."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # --- the worker's side
+
+    @completes
+    async def claim(
+        self,
+        generation_id: UUID,
+        *,
+        flow_run_id: UUID,
+        attempt: int | None,
+        holder: Holder,
+        deployment_id: UUID | None = None,
+        rerun: bool = False,
+    ) -> Claim:
+        """Take the current attempt for ``holder``, from nobody: it must have been let go before.
+
+        ``attempt`` is the one the flow run was made for, None when the run was not made by Easel.
+        ``rerun``: the flow run has run before. When it comes back for a generation that it ended
+        (Prefect's own Retry), a new attempt begins.
+
+        Raises NotFoundError, DeletedError; ConflictError when it has succeeded or is to be
+        cancelled; FencedError when the run belongs to an attempt that is over; HeldError.
+        """
+        async with self._database.write() as connection:
+            row = await rows.locked(connection, generation_id)
+            if row["flow_run_id"] != flow_run_id and attempt not in (None, row["attempt"]):
+                raise FencedError(f"attempt {attempt} is over; now it is {row['attempt']}")
+            if row["status"] in ("succeeded", "cancelling"):
+                raise ConflictError(f"the generation is {row['status']}")
+            if row["status"] in RETRYABLE:
+                if not rerun or row["flow_run_id"] != flow_run_id:
+                    raise ConflictError(f"the generation is {row['status']}")
+                if await _is_to_be_told(connection, row, "cancel"):
+                    raise ConflictError("it was cancelled; its run does not know yet")
+                row = await rows.begin_attempt(connection, row, flow_run_id)
+            claim = await rows.take(connection, row, flow_run_id, holder)
+            if deployment_id is not None:
+                await rows.set_attempt(
+                    connection, generation_id, claim.attempt, deployment_id=deployment_id
+                )
+            return claim
+
+    @completes
+    async def release(self, claim: Claim) -> None:
+        """Give the attempt back unfinished: queued again, for any worker. Quiet when fenced out.
+
+        One that is being cancelled ends as cancelled: nobody else would take it to its end.
+        """
+        async with self._database.write() as connection:
+            try:
+                row = await rows.hold(connection, claim)
+            except FencedError:
+                return
+            if row["status"] == "cancelling":
+                await rows.finish(connection, row, "cancelled", None)
+            elif row["status"] not in FINAL:
+                await rows.let_go(connection, row)
+
+    @completes
+    async def record_submission(self, claim: Claim) -> None:
+        """Write the intent to submit, before the POST. Raises FencedError."""
+        async with self._database.write() as connection:
+            await rows.hold(connection, claim)
+            await connection.execute(
+                update(attempts)
+                .where(
+                    attempts.c.generation_id == claim.generation_id,
+                    attempts.c.number == claim.attempt,
+                    attempts.c.submitted_at.is_(None),
+                )
+                .values(submitted_at=datetime.now(UTC), comfy_url=claim.comfy_url)
+            )
+
+    @completes
+    async def start(self, claim: Claim, at: datetime) -> Status:
+        """ComfyUI executes the prompt since ``at``. Returns the status now (perhaps cancelling).
+
+        Raises FencedError.
+        """
+        async with self._database.write() as connection:
+            row = await rows.hold(connection, claim)
+            if row["status"] == "queued":
+                await rows.move(connection, claim, "running", started_at=at, waiting=None)
+                await rows.set_attempt(
+                    connection, claim.generation_id, claim.attempt, started_at=at
+                )
+                return "running"
+            status: Status = row["status"]
+            return status
+
+    async def status(self, claim: Claim) -> Status:
+        """The status as it is now, without a write. Raises FencedError."""
+        async with self._database.read() as connection:
+            found = await connection.execute(
+                select(generations.c.status).where(*rows.held_by(claim))
+            )
+            status: Status | None = found.scalar_one_or_none()
+        if status is None:
+            raise FencedError(f"attempt {claim.attempt} is no longer held")
+        return status
+
+    @completes
+    async def record_progress(
+        self,
+        claim: Claim,
+        progress: ProgressRecord | None,
+        preview: Preview | None,
+        waiting: Waiting | None,
+    ) -> Status:
+        """What the attempt is doing now; returns the status, which tells of a cancel.
+
+        Raises FencedError when the attempt is no longer the caller's, or over.
+        """
+        async with self._database.write() as connection:
+            status = await rows.touch(
+                connection,
+                claim,
+                progress=asdict(progress) if progress else None,
+                waiting=asdict(waiting) if waiting else None,
+            )
+            if preview is not None:
+                await rows.keep_preview(connection, claim.generation_id, preview)
+            return status
+
+    @completes
+    async def record_waiting(self, claim: Claim, waiting: Waiting | None) -> Status:
+        """Why the attempt waits, beside its progress; the status. Raises FencedError."""
+        async with self._database.write() as connection:
+            return await rows.touch(connection, claim, waiting=asdict(waiting) if waiting else None)
+
+    @completes
+    async def succeed(self, claim: Claim, kept: Sequence[Image]) -> None:
+        """The pictures are kept: rows for them, and the end. Raises FencedError.
+
+        Quiet when this claim has succeeded before: the answer to its commit may have been lost.
+        """
+        async with self._database.write() as connection:
+            if (await rows.hold(connection, claim))["status"] == "succeeded":
+                return
+            for image in kept:
+                await rows.keep_image(connection, image)
+            progress = ProgressRecord(percent=100.0)
+            if not await rows.end(connection, claim, "succeeded", None, progress=asdict(progress)):
+                raise FencedError("the attempt ended in another way")
+            reach("state.before_commit")
+        reach("state.after_commit")
+
+    @completes
+    async def fail(self, claim: Claim, problem: Problem, *, stray: bool = False) -> bool:
+        """The attempt failed. False when it had ended already or belongs to somebody else.
+
+        ``stray``: ComfyUI still has its prompt.
+        """
+        return await self._end_unfinished(claim, "failed", problem, stray=stray)
+
+    @completes
+    async def cancelled(self, claim: Claim, *, stray: bool = False) -> bool:
+        """The attempt was cancelled. The answer and ``stray`` are as for ``fail``."""
+        return await self._end_unfinished(claim, "cancelled", None, stray=stray)
+
+    async def _end_unfinished(
+        self, claim: Claim, to: Status, problem: Problem | None, *, stray: bool
+    ) -> bool:
+        async with self._database.write() as connection:
+            ended = await rows.end(connection, claim, to, problem)
+            if ended and stray:
+                await rows.stray(connection, claim.generation_id, claim.attempt)
+        reach("state.after_failure")
+        return ended
+
+    async def standing(self, claim: Claim, flow_run_id: UUID | None = None) -> Standing:
+        """What a worker that was fenced out may still touch: nothing that is wanted."""
+        columns = (generations.c.attempt, generations.c.status, generations.c.flow_run_id)
+        statement = select(*columns).where(
+            generations.c.id == claim.generation_id, generations.c.deleted_at.is_(None)
+        )
+        async with self._database.read() as connection:
+            row = (await connection.execute(statement)).mappings().first()
+        wanted = row is not None and row["status"] in (*ACTIVE, "succeeded")
+        return Standing(
+            prompt_wanted=wanted and row is not None and row["attempt"] == claim.attempt,
+            run_wanted=wanted and row is not None and row["flow_run_id"] == flow_run_id,
+        )
+
+    # --- the clients' and operators' side
+
+    @completes
+    async def request_cancel(self, generation_id: UUID) -> Generation:
+        """Ask for the end: at once when no worker holds it, else ``cancelling``.
+
+        Raises NotFoundError, DeletedError, ConflictError (it has ended).
+        """
+        async with self._database.write() as connection:
+            row = await rows.locked(connection, generation_id)
+            if row["status"] in FINAL:
+                raise ConflictError(f"the generation is {row['status']}")
+            if row["status"] != "cancelling":
+                if (await rows.attempt_of(connection, row))["worker"] is not None:
+                    await rows.write(connection, row, status="cancelling")
+                else:
+                    await rows.finish(connection, row, "cancelled", None)
+                await rows.dispatch(connection, row, "cancel")
+            return Generation.from_row(await rows.locked(connection, generation_id))
+
+    @completes
+    async def retry(self, generation_id: UUID) -> Generation:
+        """A new attempt at the same request, to be dispatched.
+
+        Raises NotFoundError, DeletedError, ConflictError (not failed or cancelled).
+        """
+        async with self._database.write() as connection:
+            row = await rows.locked(connection, generation_id)
+            if row["status"] not in RETRYABLE:
+                raise ConflictError(f"the generation is {row['status']}")
+            row = await rows.begin_attempt(connection, row, None)
+            await rows.dispatch(connection, row, "start")
+            return Generation.from_row(row)
+
+    @completes
+    async def delete(
+        self, generation_id: UUID, *, ended_before: datetime | None = None
+    ) -> list[Image]:
+        """Make it a tombstone: content and image rows go now, its run is cancelled and forgotten.
+
+        Returns the images whose files are to be removed; [] when it was deleted before.
+        Raises NotFoundError; ConflictError when it has not ended before ``ended_before``.
+        """
+        async with self._database.write() as connection:
+            try:
+                row = await rows.locked(connection, generation_id)
+            except DeletedError:
+                return []
+            if ended_before is not None and not _ended_before(row, ended_before):
+                raise ConflictError("it has not ended so long ago")
+            found = await connection.execute(
+                select(images).where(images.c.generation_id == generation_id)
+            )
+            gone = [Image.from_row(image) for image in found.mappings()]
+            for table in (images, previews):
+                await connection.execute(
+                    delete(table).where(table.c.generation_id == generation_id)
+                )
+            await rows.bury(connection, row)
+            if row["status"] not in FINAL:
+                await rows.dispatch(connection, row, "cancel")
+            await rows.dispatch(connection, row, "forget")
+        reach("delete.after_tombstone")
+        return gone
+
+    # --- the dispatcher's and reconciler's side
+
+    @completes
+    async def record_flow_run(
+        self,
+        generation_id: UUID,
+        attempt: int,
+        flow_run_id: UUID,
+        dispatch_id: int,
+        deployment_id: UUID | None = None,
+    ) -> None:
+        """Remember which flow run does the attempt: the dispatch is done.
+
+        Quiet when the attempt is over.
+        """
+        async with self._database.write() as connection:
+            await connection.execute(delete(dispatches).where(dispatches.c.id == dispatch_id))
+            found = await connection.execute(
+                select(generations.c.sequence)
+                .where(generations.c.id == generation_id, generations.c.attempt == attempt)
+                .with_for_update()
+            )
+            sequence = found.scalar_one_or_none()
+            if sequence is not None:
+                await connection.execute(
+                    update(generations)
+                    .where(generations.c.id == generation_id)
+                    .values(
+                        flow_run_id=flow_run_id,
+                        change=await next_changes(connection),
+                        sequence=sequence + 1,
+                    )
+                )
+            await rows.set_attempt(
+                connection,
+                generation_id,
+                attempt,
+                flow_run_id=flow_run_id,
+                deployment_id=deployment_id,
+            )
+
+    @completes
+    async def settle(
+        self, generation_id: UUID, flow_run_id: UUID, to: Status, problem: Problem | None
+    ) -> bool:
+        """End a generation whose flow run ended without telling (an operator, a crash).
+
+        False when it has ended, was deleted, or another run does it now. Raises the fence, so
+        that whatever still works on it stops.
+        """
+        async with self._database.write() as connection:
+            row = await _active(connection, generation_id, flow_run_id)
+            if row is None:
+                return False
+            await rows.finish(connection, row, to, problem)
+            return True
+
+    @completes
+    async def let_go(
+        self,
+        generation_id: UUID,
+        flow_run_id: UUID,
+        fence: int,
+        waiting: Waiting | None = None,
+    ) -> bool:
+        """Take the attempt from a holder that is dead (or whose run was paused).
+
+        False when anything moved since ``fence`` was read: then somebody lives.
+        """
+        async with self._database.write() as connection:
+            row = await _active(connection, generation_id, flow_run_id)
+            if row is None or row["fence"] != fence:
+                return False
+            await rows.let_go(connection, row, waiting=asdict(waiting) if waiting else None)
+            return True
+
+    @completes
+    async def give_back(self, flow_run_id: UUID, lease: UUID) -> bool:
+        """Let go of whatever that run still holds for that lease; whether there was anything.
+
+        For a worker at the end of each run: nothing may stay held that nobody does.
+        """
+        async with self._database.write() as connection:
+            found = await connection.execute(
+                select(generations)
+                .join(
+                    attempts,
+                    (attempts.c.generation_id == generations.c.id)
+                    & (attempts.c.number == generations.c.attempt),
+                )
+                .where(
+                    generations.c.flow_run_id == flow_run_id,
+                    generations.c.status.in_(ACTIVE),
+                    generations.c.deleted_at.is_(None),
+                    attempts.c.holder == lease,
+                )
+                .with_for_update()
+            )
+            row = found.mappings().first()
+            if row is not None:
+                await rows.let_go(connection, row)
+            return row is not None
+
+    @completes
+    async def dispatch_again(self, generation_id: UUID, attempt: int, fence: int) -> bool:
+        """Have a flow run made for the attempt once more: Prefect lost the former one.
+
+        False when anything moved since ``fence`` was read, or it is to be dispatched already.
+        """
+        async with self._database.write() as connection:
+            try:
+                row = await rows.locked(connection, generation_id)
+            except DeletedError:
+                return False
+            if row["attempt"] != attempt or row["fence"] != fence:
+                return False
+            if row["status"] not in ("queued", "running"):
+                return False
+            if await _is_to_be_told(connection, row, "start"):
+                return False
+            await rows.let_go(connection, row, flow_run_id=None)
+            await rows.set_attempt(connection, generation_id, attempt, flow_run_id=None)
+            await rows.dispatch(connection, row, "start")
+            return True
+
+
+async def _is_to_be_told(
+    connection: AsyncConnection, row: RowMapping, action: DispatchAction
+) -> bool:
+    """Whether Prefect has still to hear of that, for the current attempt."""
+    found = await connection.execute(
+        select(dispatches.c.id).where(
+            dispatches.c.generation_id == row["id"],
+            dispatches.c.attempt == row["attempt"],
+            dispatches.c.action == action,
+        )
+    )
+    return found.first() is not None
+
+
+def _ended_before(row: RowMapping, moment: datetime) -> bool:
+    return row["status"] in FINAL and row["finished_at"] < moment
+
+
+async def _active(
+    connection: AsyncConnection, generation_id: UUID, flow_run_id: UUID
+) -> RowMapping | None:
+    """The row, locked, if that run still has to end it."""
+    found = await connection.execute(
+        select(generations)
+        .where(
+            generations.c.id == generation_id,
+            generations.c.flow_run_id == flow_run_id,
+            generations.c.status.in_(ACTIVE),
+            generations.c.deleted_at.is_(None),
+        )
+        .with_for_update()
+    )
+    return found.mappings().first()

@@ -1,0 +1,129 @@
+"""One suite, two databases: SQLite always, PostgreSQL when EASEL_TEST_POSTGRES_URL names a server.
+
+The URL is that of any database on the server, as a role that may create databases:
+``postgresql+asyncpg://easel@127.0.0.1/postgres``. Every test gets a database of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import uuid
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from store.database import Database
+from store.migrate import migrate
+from store.store import Store
+
+POSTGRES_URL = os.environ.get("EASEL_TEST_POSTGRES_URL")
+_NO_POSTGRES = pytest.mark.skip(reason="EASEL_TEST_POSTGRES_URL is not set")
+
+
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("postgresql", marks=() if POSTGRES_URL else _NO_POSTGRES),
+    ]
+)
+def kind(request: pytest.FixtureRequest) -> str:
+    """The kind of database a test runs on."""
+    return str(request.param)
+
+
+@pytest.fixture
+async def empty_url(kind: str, tmp_path: Path) -> AsyncIterator[str]:
+    """A database without tables."""
+    if kind == "sqlite":
+        yield f"sqlite+aiosqlite:///{tmp_path / 'easel.db'}"
+        return
+    name = _a_name()
+    await _administer(f'CREATE DATABASE "{name}"')
+    yield _postgres(name)
+    await _administer(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+async def url(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    """A database with its tables, copied from one that was migrated once."""
+    if kind == "sqlite":
+        template: Path = request.getfixturevalue("sqlite_template")
+        shutil.copy(template, tmp_path / "easel.db")
+        yield f"sqlite+aiosqlite:///{tmp_path / 'easel.db'}"
+        return
+    name = _a_name()
+    of = request.getfixturevalue("postgres_template")
+    await _administer(f'CREATE DATABASE "{name}" TEMPLATE "{of}"')
+    yield _postgres(name)
+    await _administer(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+async def store(url: str, tmp_path: Path) -> AsyncIterator[Store]:
+    async with Store(url, str(tmp_path / "images")) as store:
+        yield store
+
+
+@pytest.fixture
+async def second(store: Store, url: str, tmp_path: Path) -> AsyncIterator[Store]:
+    """The same store, as another process has it open."""
+    async with Store(url, str(tmp_path / "images")) as second:
+        yield second
+
+
+@pytest.fixture
+async def database(url: str) -> AsyncIterator[Database]:
+    async with AsyncExitStack() as stack:
+        yield await stack.enter_async_context(Database(url))
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "easel.db"
+    _at_once(_migrated(f"sqlite+aiosqlite:///{path}"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_template() -> Iterator[str]:
+    name = _a_name()
+    _at_once(_administer(f'CREATE DATABASE "{name}"'))
+    _at_once(_migrated(_postgres(name)))
+    yield name
+    _at_once(_administer(f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+async def _migrated(url: str) -> None:
+    async with Database(url) as database:
+        await migrate(database)
+
+
+def _at_once(work: Coroutine[None, None, None]) -> None:
+    """Run it on a loop of its own, apart from those of the tests."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, work).result()
+
+
+def _a_name() -> str:
+    return f"easel_test_{uuid.uuid4().hex}"
+
+
+def _postgres(name: str) -> str:
+    assert POSTGRES_URL is not None
+    return make_url(POSTGRES_URL).set(database=name).render_as_string(hide_password=False)
+
+
+async def _administer(statement: str) -> None:
+    assert POSTGRES_URL is not None
+    engine = create_async_engine(POSTGRES_URL, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        await connection.execute(text(statement))
+    await engine.dispose()

@@ -1,0 +1,307 @@
+"""Transactions: all or nothing, in turn, and never left open."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+import threading
+import uuid
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import insert, select, text, update
+from sqlalchemy.exc import IntegrityError, ProgrammingError
+
+from store.acceptance import adopt
+from store.database import Database, completes, finished, next_changes
+from store.errors import StoreUnavailableError
+from store.migrate import migrate
+from store.store import Store
+from store.tables import counters
+from store.values import ProgressRecord
+from tests.store.making import END_THE_OTHERS, a_request, accepted, running, wait_until
+
+
+async def value(database: Database, name: str = "changes") -> int:
+    async with database.read() as connection:
+        found = await connection.execute(select(counters.c.value).where(counters.c.name == name))
+        return int(found.scalar_one())
+
+
+class BoomError(Exception):
+    """Something that goes wrong in the middle."""
+
+
+async def test_a_block_that_raises_leaves_no_trace(database: Database) -> None:
+    before = await value(database)
+
+    async def write_and_fail() -> None:
+        async with database.write() as connection:
+            await next_changes(connection)
+            raise BoomError
+
+    with pytest.raises(BoomError):
+        await write_and_fail()
+    assert await value(database) == before
+
+
+async def test_what_a_block_wrote_is_seen_only_after_it(database: Database) -> None:
+    before = await value(database)
+
+    async with database.write() as connection:
+        await next_changes(connection, 5)
+        assert await value(database) == before
+
+    assert await value(database) == before + 5
+
+
+async def test_read_then_write_at_once_both_succeed(url: str) -> None:
+    """A deferred SQLite transaction that turns into a writer would fail at once instead."""
+    if "sqlite" not in url:
+        pytest.skip("PostgreSQL locks rows, which the transitions ask for themselves")
+
+    async def add_one(database: Database) -> None:
+        async with database.write() as connection:
+            found = await connection.execute(select(counters.c.value))
+            seen = found.scalar_one()
+            await asyncio.sleep(0)
+            await connection.execute(update(counters).values(value=seen + 1))
+
+    async with Database(url) as one, Database(url) as other:
+        before = await value(one)
+        await asyncio.gather(*(add_one(database) for database in (one, other) * 5))
+
+        assert await value(other) == before + 10
+
+
+async def test_the_writers_of_a_process_take_turns(kind: str, database: Database) -> None:
+    if kind != "sqlite":
+        pytest.skip("PostgreSQL has a queue of its own")
+    came: list[int] = []
+
+    async def write(number: int) -> None:
+        async with database.write() as connection:
+            await next_changes(connection)
+            came.append(number)
+
+    await asyncio.gather(*(write(number) for number in range(30)))
+
+    assert came == list(range(30))
+
+
+async def test_change_numbers_are_reserved_in_one_piece(database: Database) -> None:
+    before = await value(database)
+
+    async def reserve() -> range:
+        async with database.write() as connection:
+            first = await next_changes(connection, 10)
+            return range(first, first + 10)
+
+    pieces = await asyncio.gather(*(reserve() for _ in range(10)))
+
+    numbers = sorted(number for piece in pieces for number in piece)
+    assert numbers == list(range(before + 1, before + 101))
+
+
+async def test_our_own_mistakes_are_not_called_unavailability(database: Database) -> None:
+    with pytest.raises(IntegrityError):
+        async with database.write() as connection:
+            await connection.execute(insert(counters).values(name="changes", value=1))
+    with pytest.raises((ProgrammingError, StoreUnavailableError)):
+        async with database.read() as connection:
+            await connection.execute(text("SELECT nonsense FROM nowhere"))
+
+
+# --- a caller that is cancelled
+
+
+async def test_a_write_that_was_begun_is_finished(store: Store) -> None:
+    """The cancel of a caller must not leave a transaction, and with it the write lock, behind."""
+    made = await accepted(store)
+    claim = await running(store, made.id)
+
+    for turns in range(40):
+        writing = asyncio.create_task(
+            store.transitions.record_progress(claim, ProgressRecord(float(turns)), None, None)
+        )
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        writing.cancel()
+        await asyncio.wait([writing])
+
+    await store.transitions.record_progress(claim, ProgressRecord(99.0), None, None)
+    assert (await store.generations.get(made.id)).progress == ProgressRecord(99.0)
+
+
+async def test_the_caller_hears_of_its_cancel_when_the_work_is_done() -> None:
+    begun, go_on, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    @completes
+    async def work() -> str:
+        begun.set()
+        await go_on.wait()
+        done.set()
+        return "done"
+
+    working = asyncio.create_task(work())
+    await begun.wait()
+    for _ in range(3):  # a second cancel does not cut the first one short
+        working.cancel()
+        await asyncio.sleep(0)
+    assert not working.done()
+    go_on.set()
+    await asyncio.wait([working])
+
+    assert done.is_set()
+    assert working.cancelled()
+
+
+async def test_work_that_fails_after_the_cancel_is_a_cancel() -> None:
+    go_on = asyncio.Event()
+
+    async def work() -> None:
+        await go_on.wait()
+        raise BoomError
+
+    working = asyncio.create_task(finished(work()))
+    await asyncio.sleep(0)
+    working.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.wait([working])
+
+    assert working.cancelled()
+
+
+async def test_finished_work_gives_its_outcome() -> None:
+    async def work(fails: bool) -> str:
+        if fails:
+            raise BoomError
+        return "done"
+
+    assert await finished(work(fails=False)) == "done"
+    with pytest.raises(BoomError):
+        await finished(work(fails=True))
+
+
+# --- a database that does not answer
+
+
+async def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
+    (tmp_path / "a folder.db").mkdir()
+
+    async with Database(f"sqlite+aiosqlite:///{tmp_path / 'a folder.db'}") as database:
+        with pytest.raises(StoreUnavailableError):
+            await migrate(database)
+    await wait_until(no_driver_is_at_work)  # aiosqlite does not wait for the thread that failed
+
+
+async def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "a file").write_text("")
+
+    with pytest.raises(StoreUnavailableError):
+        Database(f"sqlite+aiosqlite:///{tmp_path / 'a file' / 'easel.db'}")
+
+
+async def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    path = tmp_path / "easel.db"
+    path.write_bytes(b"this is not a database " * 1000)
+
+    with pytest.raises(StoreUnavailableError):
+        async with Store(f"sqlite+aiosqlite:///{path}", str(tmp_path / "images")):
+            pass
+
+    assert path.read_bytes().startswith(b"this is not")
+
+
+async def test_a_server_that_is_not_there(tmp_path: Path) -> None:
+    url = "postgresql+asyncpg://nobody@127.0.0.1:1/nothing"
+
+    with pytest.raises(StoreUnavailableError):
+        async with Store(url, str(tmp_path / "images")):
+            pass
+
+
+async def test_a_writer_that_never_lets_go(
+    sqlite_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.database.BUSY_TIMEOUT_MS", 50)
+    path = shutil.copy(sqlite_template, tmp_path / "easel.db")
+
+    async with Store(f"sqlite+aiosqlite:///{path}", str(tmp_path / "images")) as store:
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+
+            # Nothing can be written, and nobody waits for all who came before …
+            adopted = (uuid.uuid4() for _ in range(5))
+            refusals = await asyncio.gather(
+                accepted(store),
+                *(adopt(store.database, run, a_request(), run) for run in adopted),
+                return_exceptions=True,
+            )
+            assert {type(refusal) for refusal in refusals} == {StoreUnavailableError}
+            # … but everything read.
+            assert await store.generations.is_empty()
+            other.execute("ROLLBACK")
+
+        # And it goes on by itself.
+        made = await accepted(store)
+        assert await store.generations.get(made.id) == made
+
+
+async def test_postgres_ends_our_backends(kind: str, store: Store, second: Store) -> None:
+    if kind != "postgresql":
+        pytest.skip("SQLite has none")
+    made = await accepted(store)
+
+    async def write_while_it_ends() -> None:
+        async with store.database.write() as connection:
+            await connection.execute(text("SELECT 1"))
+            async with second.database.read() as other:
+                await other.execute(END_THE_OTHERS)
+            await next_changes(connection)
+
+    with pytest.raises(StoreUnavailableError):
+        await write_while_it_ends()
+    assert await store.generations.get(made.id) == made
+    assert (await accepted(store)).seq > made.seq
+
+
+# --- how SQLite is set up
+
+
+async def test_sqlite_keeps_what_it_committed(kind: str, database: Database) -> None:
+    if kind != "sqlite":
+        pytest.skip("SQLite's own settings")
+    pragmas = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000}
+
+    for _ in range(3):  # also when the connection has been used before
+        async with database.read() as connection:
+            for pragma, expected in pragmas.items():
+                found = await connection.execute(text(f"PRAGMA {pragma}"))
+                assert found.scalar_one() == expected, pragma
+        async with database.write() as connection:
+            await next_changes(connection)
+
+
+async def test_closing_leaves_nothing_open(url: str, tmp_path: Path) -> None:
+    await wait_until(no_driver_is_at_work)
+
+    async with Store(url, str(tmp_path / "images")) as store:
+        with store.changes.subscribe():
+            await asyncio.gather(*(accepted(store) for _ in range(20)))
+
+    await wait_until(no_driver_is_at_work)
+    if store.database.is_sqlite:  # no write-ahead log: nothing is left to be done
+        assert files_of_a_database(tmp_path) == ["easel.db"]
+
+
+async def no_driver_is_at_work() -> bool:
+    """aiosqlite has a thread for each connection."""
+    return not any("connection_worker" in thread.name for thread in threading.enumerate())
+
+
+def files_of_a_database(folder: Path) -> list[str]:
+    return [path.name for path in folder.glob("easel.db*")]

@@ -1,0 +1,93 @@
+"""The schema in the database is the one in ``tables``, however often and by how many it is made."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy.exc import IntegrityError, StatementError
+
+from store.database import Database
+from store.migrate import migrate
+from store.store import Store
+from store.tables import attempts, counters, generations, metadata
+from store.values import ProgressRecord, Waiting
+from tests.store.making import NEVER, accepted, running
+
+
+def differences(connection: Connection) -> list[Any]:
+    context = MigrationContext.configure(connection, opts={"compare_type": True})
+    return list(compare_metadata(context, metadata))
+
+
+async def test_migrations_make_the_tables_as_they_are_declared(empty_url: str) -> None:
+    async with Database(empty_url) as database:
+        await migrate(database)
+        async with database.write() as connection:
+            assert await connection.run_sync(differences) == []
+
+
+async def test_a_second_migration_changes_nothing(store: Store) -> None:
+    made = await accepted(store)
+    await migrate(store.database)
+
+    assert await store.generations.get(made.id) == made
+    async with store.database.read() as connection:
+        found = (await connection.execute(select(counters))).tuples().all()
+        versions = await connection.execute(text("SELECT version_num FROM alembic_version"))
+        assert len(versions.all()) == 1
+    assert found == [("changes", made.change)]
+
+
+async def test_processes_that_start_together_take_turns(empty_url: str) -> None:
+    databases = [Database(empty_url) for _ in range(4)]
+
+    await asyncio.gather(*(migrate(database) for database in databases))
+
+    async with databases[0].read() as connection:
+        assert (await connection.execute(select(counters))).tuples().all() == [("changes", 0)]
+    for database in databases:
+        await database.close()
+
+
+async def test_none_is_null_and_not_the_word(store: Store) -> None:
+    made = await accepted(store)
+    claim = await running(store, made.id)
+    away = Waiting("waiting_for_comfyui", "away")
+    await store.transitions.record_progress(claim, ProgressRecord(1.0), None, away)
+    await store.transitions.record_progress(claim, None, None, None)
+    await store.transitions.cancelled(claim)
+
+    async with store.database.read() as connection:
+        for table, columns in (
+            (generations, ("progress", "waiting", "error")),
+            (attempts, ("error",)),
+        ):
+            for name in columns:
+                column = table.c[name]
+                nulls = await connection.execute(select(table).where(column.is_(None)))
+                assert len(nulls.all()) == 1, name
+
+
+async def test_times_without_a_time_zone_are_refused(store: Store) -> None:
+    await accepted(store)
+    naive = datetime.now(UTC).replace(tzinfo=None)
+
+    with pytest.raises(StatementError, match="time zone"):
+        async with store.database.write() as connection:
+            await connection.execute(update(generations).values(created_at=naive))
+
+
+async def test_an_attempt_belongs_to_a_generation(store: Store) -> None:
+    orphan = {"generation_id": NEVER, "number": 1, "prompt_id": "x"}
+
+    with pytest.raises(IntegrityError):
+        async with store.database.write() as connection:
+            await connection.execute(
+                insert(attempts).values(created_at=datetime.now(UTC), **orphan)
+            )

@@ -1,0 +1,67 @@
+"""Who is there: workers, and what each ComfyUI offered."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+
+from store.store import Store
+from store.values import WorkerRecord
+
+SEEN = datetime(2025, 3, 30, 1, 59, 59, 123456, tzinfo=UTC)
+RECORD = WorkerRecord("gpu-1", "http://gpu:8188", True, None, SEEN, SEEN)
+
+
+async def test_a_worker_is_recorded_once_and_kept_up_to_date(store: Store) -> None:
+    later = replace(
+        RECORD, comfy_reachable=False, detail="refused", seen_at=SEEN + timedelta(seconds=5)
+    )
+
+    await store.registry.record_worker(RECORD)
+    assert await store.registry.workers() == (RECORD,)
+
+    await store.registry.record_worker(later)
+    assert await store.registry.workers() == (later,)
+
+
+async def test_workers_that_come_at_once_are_all_seen(store: Store, second: Store) -> None:
+    names = [f"gpu-{number}" for number in range(6)]
+
+    await asyncio.gather(
+        *(s.registry.record_worker(replace(RECORD, name=n)) for n in names for s in (store, second))
+    )
+
+    assert sorted(worker.name for worker in await store.registry.workers()) == names
+
+
+async def test_a_worker_that_stopped_is_forgotten(store: Store) -> None:
+    await store.registry.record_worker(RECORD)
+    await store.registry.record_worker(replace(RECORD, name="gpu-2"))
+
+    await store.registry.forget_worker("gpu-1")
+    await store.registry.forget_worker("gpu-1")
+
+    assert [worker.name for worker in await store.registry.workers()] == ["gpu-2"]
+
+
+async def test_times_mean_the_same_moment_wherever_they_were_taken(store: Store) -> None:
+    tokyo = timezone(timedelta(hours=9))
+
+    await store.registry.record_worker(replace(RECORD, seen_at=SEEN.astimezone(tokyo)))
+
+    [worker] = await store.registry.workers()
+    assert worker.seen_at == SEEN
+    assert worker.seen_at.tzinfo is UTC
+
+
+async def test_a_catalogue_comes_back_as_it_went_in(store: Store, second: Store) -> None:
+    url = "http://gpu:8188"
+    catalogue = {"checkpoints": ["ä.safetensors", "b"], "nested": {"x": [1, 2.5, None, True]}}
+    assert await store.registry.catalogue(url) is None
+
+    await store.registry.keep_catalogue(url, {"checkpoints": []})
+    await store.registry.keep_catalogue(url, catalogue)
+
+    assert await second.registry.catalogue(url) == catalogue
+    assert await second.registry.catalogue("http://other:8188") is None

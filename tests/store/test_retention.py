@@ -1,0 +1,170 @@
+"""What is old goes: pictures alone, or everything; what is young or under way stays."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from sqlalchemy import update
+
+from core.status import Status
+from store.audit import Audit
+from store.errors import ConflictError, DeletedError
+from store.images import ImageFiles
+from store.retention import Retention, Swept
+from store.store import Store
+from store.tables import generations
+from store.values import Image
+from tests.store.making import a_picture, accepted, brought_to, dispatched, running, wait_until
+
+NOW = datetime.now(UTC)
+LATER = NOW + timedelta(days=400)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "images"
+
+
+def files_in(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+async def succeeded(store: Store, *, days_ago: float = 0) -> Image:
+    generation = await accepted(store)
+    claim = await running(store, generation.id)
+    kept = await store.files.keep(generation.id, claim.attempt, 0, a_picture())
+    await store.transitions.succeed(claim, [kept])
+    await ended(store, generation.id, days_ago)
+    return kept
+
+
+async def ended(store: Store, generation_id: UUID, days_ago: float) -> None:
+    """As if it had ended so long ago."""
+    async with store.database.write() as connection:
+        await connection.execute(
+            update(generations)
+            .where(generations.c.id == generation_id)
+            .values(finished_at=NOW - timedelta(days=days_ago))
+        )
+
+
+async def test_old_pictures_go_and_their_generation_stays(store: Store, folder: Path) -> None:
+    old, young = await succeeded(store, days_ago=31), await succeeded(store, days_ago=29)
+    before = await store.generations.get(old.generation_id)
+    await store.files._put(f"{old.path}.cafe.tmp", b"half")
+
+    swept = await store.retention.sweep(NOW, pictures_days=30, generations_days=None)
+
+    assert swept == Swept(pictures=1, generations=0)
+    assert files_in(folder) == {young.path, young.thumbnail_path}
+    after = await store.generations.get(old.generation_id)
+    assert after.expired_at is not None
+    assert before.expired_at is None
+    assert (after.status, after.request) == ("succeeded", before.request)
+    assert (after.sequence, after.change > before.change) == (before.sequence + 1, True)
+    assert await store.generations.images(old.generation_id) == ()
+    assert await store.generations.images(young.generation_id) == (young,)
+    assert (await store.generations.get(young.generation_id)).expired_at is None
+
+
+async def test_pictures_expire_once(store: Store) -> None:
+    old = await succeeded(store, days_ago=31)
+    assert await store.retention.expire_pictures(NOW) == 1
+    expired = await store.generations.get(old.generation_id)
+
+    assert await store.retention.expire_pictures(LATER) == 0
+    assert await store.generations.get(old.generation_id) == expired
+
+
+async def test_watchers_hear_of_it(store: Store) -> None:
+    old = await succeeded(store, days_ago=31)
+    with store.changes.subscribe(old.generation_id) as subscription:
+        changes = subscription.changes()
+        await store.retention.expire_pictures(NOW)
+        heard = await anext(changes)
+        while heard.expired_at is None:
+            heard = await anext(changes)
+    assert heard.status == "succeeded"
+
+
+@pytest.mark.parametrize("status", ["queued", "running", "cancelling", "failed", "cancelled"])
+async def test_only_what_succeeded_expires(store: Store, status: Status) -> None:
+    generation, _ = await brought_to(store, status)
+    assert await store.retention.expire_pictures(LATER) == 0
+    assert await store.generations.get(generation.id) == generation
+
+
+@pytest.mark.parametrize("status", ["succeeded", "failed", "cancelled"])
+async def test_old_generations_become_tombstones(
+    store: Store, folder: Path, status: Status
+) -> None:
+    generation, claim = await brought_to(store, status)
+    await store.files.keep(generation.id, claim.attempt, 0, a_picture())
+    await ended(store, generation.id, days_ago=91)
+    young, _ = await brought_to(store, status)
+
+    swept = await store.retention.sweep(NOW, pictures_days=30, generations_days=90)
+
+    assert swept == Swept(pictures=0, generations=1)
+    with pytest.raises(DeletedError):
+        await store.generations.get(generation.id)
+    assert files_in(folder) == set()
+    assert ("forget", 1) in await dispatched(store, generation.id)
+    assert await store.generations.get(young.id) == young
+
+
+@pytest.mark.parametrize("status", ["queued", "running", "cancelling"])
+async def test_what_is_under_way_is_never_removed(store: Store, status: Status) -> None:
+    generation, _ = await brought_to(store, status)
+    assert await store.retention.remove_generations(LATER) == 0
+    assert await store.generations.get(generation.id) == generation
+
+
+async def test_without_periods_everything_is_kept(store: Store, folder: Path) -> None:
+    kept = await succeeded(store, days_ago=10_000)
+
+    swept = await store.retention.sweep(LATER, pictures_days=None, generations_days=None)
+
+    assert swept == Swept(0, 0)
+    assert files_in(folder) == {kept.path, kept.thumbnail_path}
+
+
+async def test_more_than_a_page_goes_in_one_sweep(store: Store) -> None:
+    made = [(await accepted(store)).id for _ in range(205)]
+    for generation_id in made:
+        await store.transitions.request_cancel(generation_id)
+
+    assert await store.retention.remove_generations(LATER) == 205
+
+    async def none_left() -> bool:
+        return all([await store.generations.is_deleted(each) for each in made])
+
+    await wait_until(none_left)
+
+
+async def test_what_was_retried_when_its_turn_came_stays(store: Store) -> None:
+    generation, _ = await brought_to(store, "failed")
+    await store.transitions.retry(generation.id)
+
+    with pytest.raises(ConflictError):
+        await store.transitions.delete(generation.id, ended_before=LATER)
+    assert await store.retention.remove_generations(LATER) == 0
+    assert (await store.generations.get(generation.id)).status == "queued"
+
+
+async def test_a_crash_before_the_files_went_is_found_by_the_audit(
+    store: Store, folder: Path, tmp_path: Path
+) -> None:
+    kept = await succeeded(store, days_ago=31)
+    elsewhere = Retention(store.database, ImageFiles(str(tmp_path / "nothing here")))
+    assert await elsewhere.expire_pictures(NOW) == 1  # the rows went, the files did not
+    assert files_in(folder) == {kept.path, kept.thumbnail_path}
+
+    audit = Audit(store.database, store.files)
+    found = [finding async for finding in audit.findings(repair=True, settle_s=0)]
+
+    assert {finding.path for finding in found} == {kept.path, kept.thumbnail_path}
+    assert files_in(folder) == set()
