@@ -1,0 +1,132 @@
+"""What operators see on a run's page in the Prefect UI. Told beside the work, never before it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import httpx
+from prefect.artifacts import (
+    acreate_image_artifact,
+    acreate_markdown_artifact,
+    acreate_progress_artifact,
+    acreate_table_artifact,
+    aupdate_progress_artifact,
+)
+from prefect.exceptions import PrefectException
+
+from flows.runs import public
+from store.values import Attempt, Claim, Image
+
+UPDATE_EVERY_S: Final = 1.0
+"""Seconds between two updates of the progress artifact: each is a request to the Prefect API."""
+_log = logging.getLogger(__name__)
+
+
+class Beside:
+    """Requests to Prefect that go on beside the work; ``finish()`` waits for the last of them."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, telling: Coroutine[Any, Any, Any]) -> None:
+        """Begin; a failure is logged and harms nothing."""
+        task = asyncio.create_task(_quietly(telling))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def finish(self) -> None:
+        """Return when all is told."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+
+async def _quietly(telling: Coroutine[Any, Any, Any]) -> None:
+    try:
+        await telling
+    except (httpx.HTTPError, PrefectException, OSError) as error:
+        _log.warning("Prefect could not be told: %r", error)
+
+
+class ProgressArtifact:
+    """The progress bar of a run."""
+
+    def __init__(self, beside: Beside) -> None:
+        self._beside = beside
+        self._id: UUID | None = None
+        self._busy = False
+        self._last = -UPDATE_EVERY_S
+
+    def update(self, percent: float) -> None:
+        """Show a new figure: at once, or left out when the last was less than a second ago."""
+        now = asyncio.get_running_loop().time()
+        if self._busy or now - self._last < UPDATE_EVERY_S:
+            return
+        self._busy, self._last = True, now
+        self._beside.start(self._tell(percent))
+
+    def complete(self) -> None:
+        """Show 100 %."""
+        self._beside.start(self._tell(100.0))
+
+    async def _tell(self, percent: float) -> None:
+        try:
+            if self._id is None:
+                self._id = await acreate_progress_artifact(
+                    percent, description="Rendering in ComfyUI"
+                )
+            else:
+                await aupdate_progress_artifact(self._id, progress=percent)
+        finally:
+            self._busy = False
+
+
+async def show_request(claim: Claim, worker: str, status_url: str) -> None:
+    """The request as a table, every value as it is used, and who does it."""
+    rows = [{"setting": name, "value": str(value)} for name, value in public(claim.request).items()]
+    rows.append({"setting": "generation", "value": str(claim.generation_id)})
+    rows.append({"setting": "attempt", "value": str(claim.attempt)})
+    rows.append({"setting": "worker", "value": worker})
+    rows.append({"setting": "ComfyUI prompt", "value": claim.prompt_id})
+    rows.append({"setting": "status", "value": status_url})
+    await acreate_table_artifact(rows, description="The request as it is rendered")
+
+
+async def show_attempts(attempts: Sequence[Attempt]) -> None:
+    """The attempts before this one, and what became of them."""
+    rows = [
+        {
+            "attempt": str(attempt.number),
+            "worker": attempt.worker or "",
+            "started": _moment(attempt.started_at),
+            "ended": _moment(attempt.ended_at),
+            "outcome": attempt.outcome or "under way",
+            "error": attempt.error.detail if attempt.error else "",
+        }
+        for attempt in attempts
+    ]
+    await acreate_table_artifact(rows, description="Attempts at this generation")
+
+
+def _moment(at: datetime | None) -> str:
+    return at.isoformat(sep=" ", timespec="seconds") if at is not None else ""
+
+
+async def show_pictures(images: Sequence[Image], api_url: str) -> None:
+    """The finished pictures: to look at on the run's page, and as links to their files."""
+    urls = [f"{api_url}/api/v1/images/{image.id}" for image in images]
+    for image, url in zip(images, urls, strict=True):
+        await acreate_image_artifact(url, description=_caption(image))
+    shown = "\n\n".join(
+        f"[![{_caption(image)}]({url}/thumbnail)]({url})\n\n[{_caption(image)}]({url})"
+        for image, url in zip(images, urls, strict=True)
+    )
+    await acreate_markdown_artifact(shown, description="Finished pictures")
+
+
+def _caption(image: Image) -> str:
+    return f"{image.width}×{image.height}, seed {image.seed}"

@@ -1,0 +1,80 @@
+"""Registers what ``prefect.yaml`` says: the one source of deployment and work pool."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+from prefect.flows import Flow
+from prefect.types.entrypoint import EntrypointType
+
+QUEUES: Final = {"interactive": 1, "bulk": 2}
+"""Work queues by priority, 1 first: nothing in ``bulk`` starts while ``interactive`` has work."""
+
+
+def read_deployments() -> list[dict[str, Any]]:
+    """The deployments of ``prefect.yaml``."""
+    document = yaml.safe_load(_file().read_text(encoding="utf-8"))
+    deployments: list[dict[str, Any]] = document["deployments"]
+    return deployments
+
+
+def default_pool() -> str:
+    """The work pool that the first deployment names."""
+    name: str = read_deployments()[0]["work_pool"]["name"]
+    return name
+
+
+async def prepare_pool(client: PrefectClient, pool: str, worker_type: str) -> None:
+    """Make sure that the pool and its queues are there."""
+    try:
+        await client.read_work_pool(pool)
+    except ObjectNotFound:
+        await client.create_work_pool(WorkPoolCreate(name=pool, type=worker_type))
+    for name, priority in QUEUES.items():
+        try:
+            queue = await client.read_work_queue_by_name(name, work_pool_name=pool)
+        except ObjectNotFound:
+            try:
+                await client.create_work_queue(name, priority=priority, work_pool_name=pool)
+            except ObjectAlreadyExists:  # another process was quicker
+                continue
+        else:
+            if queue.priority != priority:
+                await client.update_work_queue(queue.id, priority=priority)
+
+
+async def register_deployments() -> None:
+    """Create or update every deployment of ``prefect.yaml``."""
+    for entry in read_deployments():
+        flow = _load(entry["entrypoint"])
+        deployment = await flow.ato_deployment(
+            name=entry["name"],
+            description=entry.get("description"),
+            tags=entry.get("tags"),
+            parameters=entry.get("parameters"),
+            work_pool_name=entry["work_pool"]["name"],
+            work_queue_name=entry["work_pool"].get("work_queue_name"),
+            # Dotted, never a file: a file is executed anew at each load, and breaks isinstance.
+            entrypoint_type=EntrypointType.MODULE_PATH,
+        )
+        await deployment.aapply()
+
+
+def _load(entrypoint: str) -> Flow[..., Any]:
+    module, _, name = entrypoint.rpartition(".")
+    flow = getattr(importlib.import_module(module), name)
+    if not isinstance(flow, Flow):
+        raise TypeError(f"{entrypoint} is not a flow")
+    return flow
+
+
+def _file() -> Path:
+    """In an installed package the file lies beside this one, in a checkout at the top."""
+    beside = Path(__file__).parent / "prefect.yaml"
+    return beside if beside.exists() else Path(__file__).parent.parent / "prefect.yaml"

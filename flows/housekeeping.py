@@ -1,0 +1,50 @@
+"""Housekeeping: what is old goes each hour, files that nobody wants each day."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import UTC, datetime
+from typing import Final
+
+from prometheus_client import Counter
+
+from core.settings import RetentionSettings
+from store.audit import Audit
+from store.retention import Retention
+from store.store import Store
+
+AUDIT_EVERY_S: Final = 86_400.0
+_log = logging.getLogger(__name__)
+
+REMOVED: Final = Counter("easel_removed", "What housekeeping removed, by what it was", ["kind"])
+
+
+class Housekeeping:
+    """Called each hour by the one process that reconciles."""
+
+    def __init__(self, store: Store, retention: RetentionSettings) -> None:
+        self._retention = Retention(store.database, store.files)
+        self._audit = Audit(store.database, store.files)
+        self._settings = retention
+        self._audited_at = float("-inf")
+
+    async def __call__(self) -> None:
+        """Do what is due. Raises StoreError; the rest is done the next time."""
+        swept = await self._retention.sweep(
+            datetime.now(UTC),
+            pictures_days=self._settings.pictures_days,
+            generations_days=self._settings.generations_days,
+        )
+        for kind, count in (("pictures", swept.pictures), ("generations", swept.generations)):
+            if count:
+                REMOVED.labels(kind).inc(count)
+                _log.info("removed what was old: %d %s", count, kind)
+        if time.monotonic() - self._audited_at >= AUDIT_EVERY_S:
+            await self._look_through_files()
+            self._audited_at = time.monotonic()
+
+    async def _look_through_files(self) -> None:
+        async for finding in self._audit.findings(repair=True):
+            REMOVED.labels(finding.kind).inc(finding.repaired)
+            _log.warning("%s: %s (%s)", finding.kind, finding.path, finding.detail)

@@ -1,0 +1,89 @@
+"""Runs that Prefect believes to be under way though nobody does them: put back into their queue."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    TaskRunFilter,
+    TaskRunFilterState,
+    TaskRunFilterStateType,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+)
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.exceptions import ObjectNotFound
+from prefect.states import AwaitingRetry, Cancelled, Crashed
+
+FLOW: Final = "generate"
+RUNS_MAX: Final = 10
+"""A run whose worker died this often is Crashed instead: perhaps it is what kills the worker."""
+_PAGE: Final = 200
+_UNDER_WAY: Final = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+
+
+async def under_way(client: PrefectClient, pool: str | None = None) -> list[FlowRun]:
+    """The runs that somebody does, as far as Prefect knows; of one pool, or of all."""
+    found: list[FlowRun] = []
+    pools = WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])) if pool is not None else None
+    while True:
+        page = await client.read_flow_runs(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=[FLOW])),
+            work_pool_filter=pools,
+            flow_run_filter=FlowRunFilter(
+                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNDER_WAY))
+            ),
+            limit=_PAGE,
+            offset=len(found),
+        )
+        found.extend(page)
+        if len(page) < _PAGE:
+            return found
+
+
+async def put_back(client: PrefectClient, run: FlowRun) -> bool:
+    """Let any worker take the run again. It meets its own prompt in ComfyUI by its id.
+
+    A run that was being cancelled ends as Cancelled. False when its state has moved meanwhile.
+    """
+    state: State
+    if run.state_type == StateType.CANCELLING:
+        state = Cancelled(message="The worker died while it cancelled this.")
+    elif run.run_count >= RUNS_MAX:
+        state = Crashed(message=f"The worker died {run.run_count} times while it ran this.")
+    else:
+        state = AwaitingRetry(message="The worker died; taken back.")
+    return await settle_run(client, run, state)
+
+
+async def settle_run(client: PrefectClient, run: FlowRun, state: State) -> bool:
+    """Give a run that nobody does another state, if it still has the one it was seen with."""
+    try:
+        now = await client.read_flow_run(run.id)
+        if now.state is None or run.state is None or now.state.id != run.state.id:
+            return False
+        await _crash_task_runs(client, run)
+        await client.set_flow_run_state(run.id, state, force=True)
+    except ObjectNotFound:
+        return False
+    return True
+
+
+async def _crash_task_runs(client: PrefectClient, run: FlowRun) -> None:
+    """Task runs of a dead process stay Running for ever unless somebody says otherwise."""
+    types = [StateType.RUNNING, StateType.PENDING, StateType.SCHEDULED]
+    tasks = await client.read_task_runs(
+        flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])),
+        task_run_filter=TaskRunFilter(
+            state=TaskRunFilterState(type=TaskRunFilterStateType(any_=types))
+        ),
+    )
+    for task in tasks:
+        await client.set_task_run_state(task.id, Crashed(message="The worker died."), force=True)

@@ -1,0 +1,149 @@
+"""Tells the row and the run's page in Prefect how an attempt goes, without holding it up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Final
+
+from comfy.events import ComfyAway, ComfyBack, Preview, Progress, Queued, Started, TrackEvent
+from core.status import Status
+from flows.artifacts import ProgressArtifact
+from flows.errors import CancelRequested
+from flows.patience import patiently
+from store.errors import FencedError, StoreUnavailableError
+from store.transitions import Transitions
+from store.values import Claim, ProgressRecord, Waiting
+from store.values import Preview as KeptPreview
+
+WRITE_EVERY_S: Final = 0.05
+"""Seconds between two writes of progress; what comes in between is folded into the next one."""
+PREVIEW_EVERY_S: Final = 0.25
+LOOK_EVERY_S: Final = 1.0
+"""Seconds after which the row is looked at even without news: it may tell of a cancel."""
+
+
+class Reporter:
+    """Takes events as they come (``on_event``, never waits) and writes them from its own task.
+
+    Use as an async context manager around tracking. ``stopped`` is set, with ``reason``, when the
+    row tells that the work should stop: the client cancelled, or the attempt is someone else's.
+    """
+
+    def __init__(
+        self, transitions: Transitions, claim: Claim, artifact: ProgressArtifact | None
+    ) -> None:
+        self._transitions = transitions
+        self._claim = claim
+        self._artifact = artifact
+        self._progress: ProgressRecord | None = None
+        self._preview: KeptPreview | None = None
+        self._previews = 0
+        self._shown: int | None = None
+        self._waiting: Waiting | None = None
+        self._started_at: datetime | None = None
+        self._running = False
+        self._last_preview = 0.0
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.reason: CancelRequested | FencedError | None = None
+        self.stopped = asyncio.Event()
+
+    async def __aenter__(self) -> Reporter:
+        self._task = asyncio.create_task(self._run(), name=f"reporter-{self._claim.generation_id}")
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        if exc is None and self._started_at is not None and not self._running:
+            # A render can be over before its start was written; its times are kept all the same.
+            await patiently(self._transitions.start, self._claim, self._started_at)
+
+    def on_event(self, event: TrackEvent) -> None:
+        """Take an event in."""
+        match event:
+            case Started():
+                self._started_at = self._started_at or datetime.now(UTC)
+                self._waiting = None
+            case Progress():
+                self._progress = ProgressRecord(
+                    percent=round(event.percent, 1),
+                    step=event.step,
+                    steps=event.steps,
+                    node=event.node_class,
+                    nodes_done=event.nodes_done,
+                    nodes_total=event.nodes_total,
+                )
+            case Preview():
+                self._previews += 1
+                self._preview = KeptPreview(self._previews, event.content_type, event.data)
+            case ComfyAway():
+                self._waiting = Waiting("waiting_for_comfyui", event.detail)
+            case ComfyBack() | Queued():
+                self._waiting = None
+            case _:
+                return
+        self._news.set()
+
+    async def _run(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await self._news.wait()
+            try:
+                status = await self._write()
+                if status == "cancelling":
+                    self._stop(CancelRequested())
+                    return
+            except FencedError as error:
+                self._stop(error)
+                return
+            except StoreUnavailableError as error:
+                logging.getLogger(__name__).warning("progress waits: %s", error)
+                self._news.set()
+            except Exception:
+                logging.getLogger(__name__).exception("telling the progress stumbled; it goes on")
+            if self._artifact is not None and self._progress is not None:
+                self._artifact.update(self._progress.percent)
+            await asyncio.sleep(WRITE_EVERY_S)
+
+    async def _write(self) -> Status:
+        """Write what is new; look at the row when nothing is."""
+        if not self._news.is_set() and self._preview is None:
+            return await self._transitions.status(self._claim)
+        self._news.clear()
+        if self._started_at is not None and not self._running:
+            status = await self._transitions.start(self._claim, self._started_at)
+            self._running = True
+            if self._progress or self._preview or self._waiting:
+                self._news.set()  # it came together with the start: written next
+            return status
+        preview = self._due_preview()
+        if preview is not None:
+            self._shown = preview.number
+        progress = self._progress and replace(self._progress, preview=self._shown)
+        return await self._transitions.record_progress(
+            self._claim, progress, preview, self._waiting
+        )
+
+    def _due_preview(self) -> KeptPreview | None:
+        now = asyncio.get_running_loop().time()
+        if self._preview is None or now - self._last_preview < PREVIEW_EVERY_S:
+            return None
+        preview, self._preview, self._last_preview = self._preview, None, now
+        return preview
+
+    def _stop(self, reason: CancelRequested | FencedError) -> None:
+        self.reason = reason
+        self.stopped.set()

@@ -1,0 +1,254 @@
+"""Flow runs, seen from outside: start, cancel and forget them by the deployment's name.
+
+The one place where the API and the CLI touch Prefect. It runs no flow code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterId,
+    FlowRunFilterIdempotencyKey,
+)
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.states import Cancelling, Scheduled
+
+from core.schemas import ResolvedRequest
+from flows.errors import DeploymentMissingError, PrefectUnavailableError
+from flows.recovery import put_back, settle_run, under_way
+
+DEPLOYMENT: Final = "generate/comfyui"
+"""Flow and deployment name, as in ``prefect.yaml``."""
+NAME_MAX: Final = 60
+ANSWER_S: Final = 5.0
+"""How long Prefect may take to answer before it counts as away. Asking again is harmless."""
+_READ_AT_ONCE: Final = 50
+
+
+def idempotency_key(generation_id: UUID, attempt: int) -> str:
+    """The key of the flow run that does an attempt: creating it twice gives the same run."""
+    return f"{generation_id}:{attempt}"
+
+
+def parse_idempotency_key(key: str | None) -> tuple[UUID, int] | None:
+    """The generation and attempt a run was made for; None for a run that Easel did not make."""
+    generation_id, _, attempt = (key or "").partition(":")
+    try:
+        return UUID(generation_id), int(attempt)
+    except ValueError:
+        return None
+
+
+def run_name(prompt: str) -> str:
+    """A flow run's name: its prompt on one line, shortened."""
+    line = " ".join(prompt.split())
+    return line if len(line) <= NAME_MAX else f"{line[: NAME_MAX - 1]}…"
+
+
+def run_tags(request: ResolvedRequest) -> list[str]:
+    """What operators filter runs by in the Prefect UI."""
+    return [request.workflow, request.model, request.priority]
+
+
+class FlowRuns:
+    """Speaks to the Prefect API at ``api_url``. Use as an async context manager.
+
+    Every method raises PrefectUnavailableError when Prefect does not answer.
+    """
+
+    def __init__(self, api_url: str) -> None:
+        self._client = PrefectClient(
+            api_url,
+            httpx_settings={"timeout": httpx.Timeout(15, connect=3)},
+            # Its own check asks the server for its version before the first request.
+            server_type=None,
+        )
+        self._deployment_id: UUID | None = None
+
+    async def __aenter__(self) -> FlowRuns:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: Any) -> None:
+        await self._client.__aexit__(*exc_info)
+
+    async def start(
+        self,
+        generation_id: UUID,
+        attempt: int,
+        request: ResolvedRequest,
+        turn: datetime | None = None,
+    ) -> FlowRun:
+        """Create the flow run of an attempt (or meet the one that is there).
+
+        Prefect starts runs of a queue in the order of ``turn``; None means now, and so does a
+        ``turn`` that a clock which was set back makes lie ahead.
+        Also raises DeploymentMissingError.
+        """
+        if turn is not None:
+            turn = min(turn, datetime.now(UTC))
+        deployment_id = await self._deployment()
+        try:
+            async with _translated():
+                run = await self._client.create_flow_run_from_deployment(
+                    deployment_id,
+                    parameters={"request": public(request), "generation_id": str(generation_id)},
+                    name=run_name(request.prompt),
+                    tags=run_tags(request),
+                    idempotency_key=idempotency_key(generation_id, attempt),
+                    work_queue_name=request.priority,
+                    state=Scheduled(scheduled_time=turn),
+                )
+        except ObjectNotFound as error:
+            self._deployment_id = None
+            raise DeploymentMissingError(DEPLOYMENT) from error
+        return run
+
+    async def cancel(self, flow_run_id: UUID) -> None:
+        """Ask for the end of a flow run. Quiet when it is over or gone.
+
+        A scheduled run is Cancelled at once (the server rejects Cancelling *with* Cancelled,
+        which is a success); a running one hears of it from its worker.
+        """
+        try:
+            async with _translated():
+                await self._client.set_flow_run_state(
+                    flow_run_id, Cancelling(message="Cancelled through Easel.")
+                )
+        except ObjectNotFound:
+            return
+
+    async def forget(self, flow_run_id: UUID) -> None:
+        """Delete a flow run with its parameters. Quiet when it is gone."""
+        try:
+            async with _translated():
+                await self._client.delete_flow_run(flow_run_id)
+        except ObjectNotFound:
+            return
+
+    async def made_for(self, generation_id: UUID, attempts: Iterable[int]) -> set[UUID]:
+        """The runs that were made for these attempts, whoever knows of them."""
+        keys = [idempotency_key(generation_id, attempt) for attempt in attempts]
+        wanted = FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=keys))
+        async with _translated():
+            return {run.id for run in await self._client.read_flow_runs(flow_run_filter=wanted)}
+
+    async def is_over(self, flow_run_id: UUID, *, for_s: float = 0.0) -> bool:
+        """Whether the run has ended, ``for_s`` seconds ago or longer (or is gone)."""
+        states = await self.states([flow_run_id])
+        run = states.get(flow_run_id)
+        if run is None or run.state is None:
+            return run is None
+        # Either way: a clock that was set back must not make anybody wait for hours.
+        ended = abs(datetime.now(UTC) - run.state.timestamp)
+        return run.state_type in OVER and ended >= timedelta(seconds=for_s)
+
+    async def states(self, flow_run_ids: Iterable[UUID]) -> dict[UUID, FlowRun]:
+        """The runs that exist, by id."""
+        ids = list(flow_run_ids)
+        found: dict[UUID, FlowRun] = {}
+        for start in range(0, len(ids), _READ_AT_ONCE):
+            wanted = FlowRunFilter(id=FlowRunFilterId(any_=ids[start : start + _READ_AT_ONCE]))
+            async with _translated():
+                runs = await self._client.read_flow_runs(flow_run_filter=wanted)
+            found.update({run.id: run for run in runs})
+        return found
+
+    async def under_way(self) -> list[FlowRun]:
+        """The runs of the generate flow that somebody does, as far as Prefect knows."""
+        async with _translated():
+            return await under_way(self._client)
+
+    async def put_back(self, run: FlowRun) -> bool:
+        """Let any worker take a run that nobody does; see ``recovery.put_back``."""
+        async with _translated():
+            return await put_back(self._client, run)
+
+    async def settle(self, run: FlowRun, state: State[Any]) -> bool:
+        """End a run that nobody does in Prefect too; see ``recovery.settle_run``."""
+        async with _translated():
+            return await settle_run(self._client, run, state)
+
+    async def deployment(self) -> UUID:
+        """The deployment's id. Another than before means that Prefect lost its database."""
+        self._deployment_id = None
+        return await self._deployment()
+
+    async def paused(self) -> tuple[str | None, frozenset[str]]:
+        """The name of the work pool if it is paused, and the names of its paused queues."""
+        deployment_id = await self._deployment()
+        async with _translated():
+            deployment = await self._client.read_deployment(deployment_id)
+            if deployment.work_pool_name is None:
+                return None, frozenset()
+            pool = await self._client.read_work_pool(deployment.work_pool_name)
+            queues = await self._client.read_work_queues(work_pool_name=pool.name)
+        return (
+            pool.name if pool.is_paused else None,
+            frozenset(queue.name for queue in queues if queue.is_paused),
+        )
+
+    async def is_healthy(self) -> bool:
+        """Whether the Prefect API answers."""
+        try:
+            async with asyncio.timeout(3):
+                return await self._client.api_healthcheck() is None
+        except (TimeoutError, httpx.HTTPError, OSError):
+            return False
+
+    async def _deployment(self) -> UUID:
+        if self._deployment_id is None:
+            try:
+                async with _translated():
+                    deployment = await self._client.read_deployment_by_name(DEPLOYMENT)
+            except ObjectNotFound as error:
+                raise DeploymentMissingError(DEPLOYMENT) from error
+            self._deployment_id = deployment.id
+        return self._deployment_id
+
+
+OVER: Final = frozenset(
+    {StateType.COMPLETED, StateType.FAILED, StateType.CANCELLED, StateType.CRASHED}
+)
+
+
+def public(request: ResolvedRequest) -> dict[str, Any]:
+    """The request as operators may see it: no callback address, no labels of the client's own."""
+    return request.model_dump(mode="json", exclude={"callback_url", "metadata"})
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    try:
+        # Prefect's client tries again by itself for half a minute; whoever waits should hear why.
+        async with asyncio.timeout(ANSWER_S):
+            yield
+    except ObjectNotFound:
+        raise
+    except PrefectHTTPStatusError as error:
+        raise PrefectUnavailableError(
+            f"Prefect answered {error.response.status_code}: {error.response.text[:300]}"
+        ) from error
+    except (httpx.HTTPError, OSError, RuntimeError) as error:
+        raise PrefectUnavailableError(f"Prefect does not answer: {error!r}") from error
+
+
+__all__ = [
+    "DEPLOYMENT",
+    "FlowRuns",
+    "idempotency_key",
+    "parse_idempotency_key",
+    "public",
+    "run_name",
+    "run_tags",
+]

@@ -1,0 +1,432 @@
+"""The worker type ``comfyui``: one worker beside one ComfyUI, runs inside its own process.
+
+A stock process worker starts an interpreter for each run and polls every ten seconds: 7–12 s pass
+before ComfyUI sees the prompt, and the GPU idles 70 % of the time. This one is woken by Prefect's
+events at once, runs flows as asyncio tasks, and holds two at a time, so that ComfyUI always has
+the next prompt queued behind the one it renders; no deeper, so that priority stays meaningful.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from typing import Any, ClassVar, Final
+from uuid import UUID
+
+import anyio.abc
+from prefect._internal.observers import FlowRunCancellingObserver
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.responses import WorkerFlowRunResponse
+from prefect.events.clients import get_events_subscriber
+from prefect.events.filters import EventAnyResourceFilter, EventFilter, EventNameFilter
+from prefect.exceptions import Abort, ObjectNotFound, Pause
+from prefect.flows import Flow, load_flow_from_entrypoint
+from prefect.states import AwaitingRetry, Cancelled
+from prefect.workers.base import (
+    BaseJobConfiguration,
+    BaseVariables,
+    BaseWorker,
+    BaseWorkerResult,
+)
+
+from core.settings import Settings
+from core.status import FINAL
+from flows.deployments import prepare_pool, register_deployments
+from flows.engine import RunningFlow
+from flows.patience import patiently
+from flows.recovery import put_back, under_way
+from flows.runs import DEPLOYMENT, parse_idempotency_key
+from flows.runtime import (
+    Runtime,
+    StopReason,
+    open_runtime,
+    use_runtime,
+)
+from flows.upkeep import Upkeep
+from store.errors import StoreError
+from store.values import Generation
+
+STOPPING_S: Final = 2.0
+"""How long a worker that stops waits for a store that is away."""
+REGISTERED_LOOK_S: Final = 10.0
+"""Seconds between two looks whether Prefect still knows pool and deployment."""
+_WAKING_EVENTS: Final = [
+    f"prefect.flow-run.{name}"
+    for name in ("Scheduled", "Late", "AwaitingRetry", "Resuming", "AwaitingConcurrencySlot")
+]
+
+
+class ComfyWorkerResult(BaseWorkerResult):
+    """How a run's execution in the worker ended: 0 when Prefect was told its final state."""
+
+
+class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerResult]):
+    """Runs generations on the ComfyUI of this machine. Only async flows.
+
+    At its start it takes back what its dead self left running. What other workers leave is taken
+    back by the reconciler, once their lease has lapsed.
+    """
+
+    type: ClassVar[str] = "comfyui"  # type: ignore[misc]
+    job_configuration = BaseJobConfiguration
+    _display_name = "ComfyUI"
+    _description = "Runs image generations inside the worker process, beside one ComfyUI."
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        settings = Settings()
+        kwargs["limit"] = kwargs.get("limit") or settings.worker.concurrency
+        kwargs["name"] = kwargs.get("name") or settings.worker.name or socket.gethostname()
+        super().__init__(*args, **kwargs)
+        self._settings = settings
+        self._runtime: Runtime | None = None
+        self._flows: dict[str, Flow[..., Any]] = {}
+        self._entrypoints: dict[UUID, str] = {}
+        self._running: dict[UUID, RunningFlow] = {}
+        self._cancelled_early: set[UUID] = set()
+        self._look_lock = asyncio.Lock()
+        self._look_again = asyncio.Event()
+        self._beside: list[asyncio.Task[None]] = []
+        self._listening: asyncio.Task[None]
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._draining = False
+        self._upkeep: Upkeep
+
+    @property
+    def runtime(self) -> Runtime:
+        """What the runs share. Only while the worker is set up."""
+        if self._runtime is None:
+            raise RuntimeError("the worker is not set up")
+        return self._runtime
+
+    # --- life
+
+    async def setup(self) -> None:
+        """Open the store and the session, take back what was left, begin to listen."""
+        self._runtime = await self._exit_stack.enter_async_context(
+            open_runtime(self._settings, self.name, self._reachable_changed)
+        )
+        self._upkeep = Upkeep(self._runtime, self._logger)
+        await super().setup()
+        await prepare_pool(self.client, self._work_pool_name, self.type)
+        await register_deployments()
+        await self._take_back()
+        self._listening = asyncio.create_task(self._listen())
+        for loop in (self._look(), self._stay_registered(), *self._upkeep.loops()):
+            self._beside.append(asyncio.create_task(loop))
+
+    async def teardown(self, *exc_info: Any) -> None:
+        """Stop listening and close everything. Runs were drained before."""
+        beside = [*self._beside, self._listening] if self._beside else []
+        for task in beside:
+            task.cancel()
+        if beside:
+            await asyncio.wait(beside)
+        if self._runtime is not None:
+            with contextlib.suppress(StoreError):
+                await self._runtime.store.registry.forget_worker(self.name)
+        await super().teardown(*exc_info)
+        self._runtime = None
+
+    async def superseded(self) -> None:
+        """Return when another process has begun to work under this worker's name."""
+        while self._runtime is None:  # noqa: ASYNC110 - set up a moment after the start
+            await asyncio.sleep(0.1)
+        await self._runtime.lease.superseded.wait()
+        self._logger.error(
+            "The lease of %s is gone: another process works under this name, or this one stood "
+            "still for too long. It stops.",
+            self.name,
+        )
+
+    async def drain(self) -> None:
+        """Take nothing more; let live runs end; give back those that do not in time."""
+        self._draining = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.worker.drain_s):
+                await self._idle.wait()
+        for flow_run_id, running in tuple(self._running.items()):
+            self.runtime.stop_reasons[flow_run_id] = "release"
+            running.stop("release")
+        await self._idle.wait()
+
+    # --- taking runs
+
+    async def get_and_submit_flow_runs(self) -> list[FlowRun]:
+        """Take what is due, if there is a slot and ComfyUI answers."""
+        async with self._look_lock:
+            if self._draining or not self.runtime.session.reachable:
+                return []
+            if self.limiter.available_tokens == 0:
+                return []
+            return await super().get_and_submit_flow_runs()
+
+    async def _submit_scheduled_flow_runs(
+        self, flow_run_response: list[WorkerFlowRunResponse]
+    ) -> list[FlowRun]:
+        """As the stock one, without two log lines about the worker in every run's log."""
+        taken: list[FlowRun] = []
+        for entry in flow_run_response:
+            run = entry.flow_run
+            if run.id in self._submitting_flow_run_ids:
+                continue
+            try:
+                self.limiter.acquire_on_behalf_of_nowait(run.id)
+            except anyio.WouldBlock:
+                break
+            self._submitting_flow_run_ids.add(run.id)
+            self._idle.clear()
+            # Before Pending is proposed: else a cancel in that moment would be missed.
+            if self._cancelling_observer is not None:
+                self._cancelling_observer.add_in_flight_flow_run_id(run.id)
+            assert self._runs_task_group is not None
+            self._runs_task_group.start_soon(self._submit_run, run)
+            taken.append(run)
+        return taken
+
+    async def _submit_run(self, flow_run: FlowRun) -> None:
+        """Propose Pending and run. The prompt is on its way to ComfyUI meanwhile."""
+        use_runtime(self.runtime)
+        self._begin_head_start(flow_run)
+        try:
+            if await self._propose_pending_state(flow_run):
+                await self._execute(flow_run)
+        except Exception as error:
+            self._logger.exception("Flow run %s could not be run", flow_run.id)
+            await self._propose_crashed_state(flow_run, f"{type(error).__name__}: {error}")
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._clean_up(flow_run)
+
+    async def run(
+        self,
+        flow_run: FlowRun,
+        configuration: BaseJobConfiguration,  # noqa: ARG002 - the base class's signature
+        task_status: anyio.abc.TaskStatus[int] | None = None,
+    ) -> ComfyWorkerResult:
+        """Run a flow run here. (The worker itself goes the lean way, ``_submit_run``.)"""
+        if task_status is not None:
+            task_status.started(os.getpid())
+        settled = await self._execute(flow_run)
+        return ComfyWorkerResult(
+            status_code=0 if settled else 1, identifier=f"{os.getpid()}:{flow_run.id}"
+        )
+
+    async def _execute(self, flow_run: FlowRun) -> bool:
+        running = RunningFlow(await self._flow_of(flow_run), flow_run)
+        self._running[flow_run.id] = running
+        if flow_run.id in self._cancelled_early:
+            running.stop("cancel")
+        try:
+            error = await running.run()
+        finally:
+            del self._running[flow_run.id]
+        if running.cancelling:  # Running was refused, perhaps before the cancel's event came
+            self._cancelled_early.add(flow_run.id)
+        if error is None or running.settled or isinstance(error, Abort | Pause):
+            return True
+        if running.engine.stop_reason is not None:
+            return True  # stopped before it was Running: the engine stumbles, _clean_up settles
+        self._logger.error("Flow run %s ended badly", flow_run.id, exc_info=error)
+        await self._propose_crashed_state(flow_run, f"{type(error).__name__}: {error}")
+        return False
+
+    def _begin_head_start(self, flow_run: FlowRun) -> None:
+        """Unless there are other workers: Prefect might give the run to one of those."""
+        made_for = parse_idempotency_key(flow_run.idempotency_key)
+        if made_for is not None and self._upkeep.alone:
+            generation_id, attempt = made_for
+            self.runtime.begin_head_start(
+                flow_run.id,
+                generation_id,
+                attempt,
+                rerun=flow_run.run_count > 0,
+                deployment_id=flow_run.deployment_id,
+            )
+
+    async def _clean_up(self, flow_run: FlowRun) -> None:
+        reason = self._stop_reason(flow_run)
+        for settle in (
+            self.runtime.end_head_start(flow_run.id, cancelled=reason == "cancel"),
+            self._settle_stopped(flow_run, reason),
+            self._give_back(flow_run),
+        ):
+            try:
+                await settle
+            except Exception:
+                self._logger.exception("Flow run %s left something behind", flow_run.id)
+        self.runtime.stop_reasons.pop(flow_run.id, None)
+        self._cancelled_early.discard(flow_run.id)
+        if self._cancelling_observer is not None:
+            self._cancelling_observer.remove_in_flight_flow_run_id(flow_run.id)
+        self._release_limit_slot(flow_run.id)
+        self._submitting_flow_run_ids.discard(flow_run.id)
+        if not self._submitting_flow_run_ids:
+            self._idle.set()
+        self._look_again.set()
+
+    async def _give_back(self, flow_run: FlowRun) -> None:
+        """Nothing stays held that nobody does: the reconciler sees to the rest."""
+        store, mine = self.runtime.store, self.runtime.lease.holder
+        # A worker that stops does not wait for the store: its lease lapses, which says the same.
+        async with asyncio.timeout(STOPPING_S if self._draining else None):
+            left = await patiently(store.generations.of_run, flow_run.id)
+            if left is None or left.holder != mine or left.generation.status in FINAL:
+                return
+            if await patiently(store.transitions.give_back, flow_run.id, mine):
+                self._logger.warning("Flow run %s ended with its generation under way", flow_run.id)
+
+    async def _flow_of(self, flow_run: FlowRun) -> Flow[..., Any]:
+        """The flow of the run's deployment, imported once for each entrypoint."""
+        if flow_run.deployment_id is None:
+            raise ValueError("the flow run has no deployment")
+        entrypoint = self._entrypoints.get(flow_run.deployment_id)
+        if entrypoint is None:
+            deployment = await self.client.read_deployment(flow_run.deployment_id)
+            if deployment.entrypoint is None:
+                raise ValueError(f"deployment {deployment.name} has no entrypoint")
+            entrypoint = self._entrypoints[flow_run.deployment_id] = deployment.entrypoint
+        if entrypoint not in self._flows:
+            flow: Flow[..., Any] = await asyncio.to_thread(
+                load_flow_from_entrypoint, entrypoint, use_placeholder_flow=False
+            )
+            if not flow.isasync:
+                raise TypeError(f"{entrypoint} is not an async flow")
+            self._flows[entrypoint] = flow
+        return self._flows[entrypoint]
+
+    async def _take_back(self) -> None:
+        """What this worker's former process left under way waits again, at once.
+
+        Its lease went to this process. Whoever else holds one may live: that is the reconciler's
+        to judge, who has watched them.
+        """
+        store = self.runtime.store
+        alive = await self._upkeep.workers()
+        for run in await under_way(self.client, self._work_pool_name):
+            left = await store.generations.of_run(run.id)
+            if left is not None and left.generation.status in FINAL:
+                continue  # it only was not told: put back, it would look like an operator's retry
+            holder = left.holder if left is not None else None
+            if holder in alive or (holder is None and not self._upkeep.alone):
+                continue
+            if left is not None:
+                await self._let_go(left.generation, run)
+            await put_back(self.client, run)
+
+    async def _let_go(self, left: Generation, run: FlowRun) -> None:
+        """A run that was being cancelled is not wanted: its prompt becomes a stray."""
+        transitions = self.runtime.store.transitions
+        if run.state_type == StateType.CANCELLING or left.status == "cancelling":
+            await transitions.settle(left.id, run.id, "cancelled", None)
+        else:
+            await transitions.let_go(left.id, run.id, left.fence)
+
+    # --- being told
+
+    async def _setup_cancellation_observer(self) -> None:
+        """Listen for cancels of this pool's runs (the stock handler kills processes)."""
+        if self._cancelling_observer is not None or self._work_pool is None:
+            return
+        self._cancelling_observer = await self._exit_stack.enter_async_context(
+            FlowRunCancellingObserver(
+                on_cancelling=self._on_cancelling,
+                polling_interval=10,
+                event_filter=EventFilter(
+                    event=EventNameFilter(name=["prefect.flow-run.Cancelling"]),
+                    any_resource=self._this_pool(),
+                ),
+            )
+        )
+
+    def _on_cancelling(self, flow_run_id: UUID) -> None:
+        running = self._running.get(flow_run_id)
+        if running is not None:
+            self.runtime.stop_reasons.setdefault(flow_run_id, "cancel")
+            running.stop("cancel")
+        elif flow_run_id in self._submitting_flow_run_ids:
+            self._cancelled_early.add(flow_run_id)
+
+    def _stop_reason(self, flow_run: FlowRun) -> StopReason | None:
+        if flow_run.id in self._cancelled_early:
+            return "cancel"
+        return self.runtime.stop_reasons.get(flow_run.id)
+
+    async def _settle_stopped(self, flow_run: FlowRun, reason: StopReason | None) -> None:
+        """A stop that comes between Pending and Running leaves the run as it was: finish it."""
+        if reason is None:
+            return
+        with contextlib.suppress(ObjectNotFound):
+            now = await self.client.read_flow_run(flow_run.id)
+            if now.state is None:
+                return
+            if now.state.is_cancelling():
+                state: State = Cancelled(message="Cancelled before it started.")
+            elif reason == "release" and (now.state.is_pending() or now.state.is_running()):
+                state = AwaitingRetry(message="The worker stopped.")
+            else:
+                return
+            await self.client.set_flow_run_state(flow_run.id, state, force=True)
+
+    def _reachable_changed(self, reachable: bool, detail: str) -> None:
+        level = self._logger.info if reachable else self._logger.warning
+        level("ComfyUI is %s: %s", "reachable" if reachable else "not reachable", detail)
+        self._look_again.set()
+
+    async def _listen(self) -> None:
+        """Be woken by Prefect's events; look once after each reconnect, for what was missed."""
+        while True:
+            wanted = EventFilter(
+                event=EventNameFilter(name=_WAKING_EVENTS), any_resource=self._this_pool()
+            )
+            try:
+                async with get_events_subscriber(filter=wanted) as events:
+                    self._look_again.set()
+                    async for _ in events:
+                        self._look_again.set()
+            except Exception as error:  # noqa: BLE001 - whatever ended it, connect again
+                self._logger.warning("The event stream broke: %r", error)
+            await asyncio.sleep(1)
+
+    async def _stay_registered(self) -> None:
+        """Prefect may come back from an absence with another database, without our pool."""
+        while True:
+            await asyncio.sleep(REGISTERED_LOOK_S)
+            try:
+                pool = await self.client.read_work_pool(self._work_pool_name)
+                await self.client.read_deployment_by_name(DEPLOYMENT)
+                if pool.id == self.work_pool.id:
+                    continue
+            except ObjectNotFound:
+                self._logger.warning("Prefect does not know pool or deployment (any more)")
+            except Exception as error:  # noqa: BLE001 - away: the next look tries again
+                self._logger.debug("Prefect does not answer: %r", error)
+                continue
+            await self._register_again()
+
+    async def _register_again(self) -> None:
+        try:
+            await prepare_pool(self.client, self._work_pool_name, self.type)
+            await register_deployments()
+            self._entrypoints.clear()
+            await self.sync_with_backend()
+        except Exception as error:  # noqa: BLE001 - the next look tries again
+            self._logger.warning("Pool and deployments could not be registered: %r", error)
+        else:
+            self._listening.cancel()  # it listens for another pool's events
+            self._listening = asyncio.create_task(self._listen())
+            self._look_again.set()
+
+    async def _look(self) -> None:
+        while True:
+            await self._look_again.wait()
+            self._look_again.clear()
+            try:
+                await self.get_and_submit_flow_runs()
+            except Exception as error:  # noqa: BLE001 - the stock poll looks again in any case
+                self._logger.warning("Looking for runs failed: %r", error)
+
+    def _this_pool(self) -> EventAnyResourceFilter:
+        return EventAnyResourceFilter(id=[f"prefect.work-pool.{self.work_pool.id}"])

@@ -1,0 +1,54 @@
+"""A real store and a real emulator; no process, no Prefect server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from comfy import ComfySession
+from comfy.emulator import Emulator, EmulatorOptions
+from flows.runtime import Runtime
+from store.leases import LeaseKeeper
+from store.store import Store
+from store.values import Claim, Holder
+from tests.comfy.data import resolved
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with Store(
+        f"sqlite+aiosqlite:///{tmp_path / 'easel.db'}", str(tmp_path / "images")
+    ) as store:
+        yield store
+
+
+@pytest.fixture
+async def claim(store: Store) -> Claim:
+    """The first attempt of a new generation, held by a worker."""
+    accepted = await store.acceptance.accept(resolved())
+    return await store.transitions.claim(
+        accepted.generation.id,
+        flow_run_id=uuid4(),
+        attempt=1,
+        holder=Holder("this one", uuid4(), "http://comfy"),
+    )
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    options = EmulatorOptions(step_time=0.005, checkpoints=("sd15.safetensors",))
+    async with Emulator(options) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+async def runtime(store: Store, emulator: Emulator) -> AsyncIterator[Runtime]:
+    async with (
+        LeaseKeeper(store.leases, "worker this one", 20) as lease,
+        ComfySession(emulator.url, timeout_s=10, settle_s=0.1) as session,
+    ):
+        holder = Holder("this one", lease.holder, emulator.url)
+        yield Runtime(store, session, lease, holder, "http://easel.test", None)

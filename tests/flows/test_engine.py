@@ -1,0 +1,134 @@
+"""Contracts with Prefect's private API: what Easel overrides and calls is still there.
+
+Prefect is pinned exactly. When one of these fails after an upgrade, read what changed there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from prefect import flow
+from prefect._flow_run_suspension import register_flow_run_suspension_request
+from prefect._internal.observers import FlowRunCancellingObserver
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.events.filters import EventAnyResourceFilter, EventFilter, EventNameFilter
+from prefect.flow_engine import AsyncFlowRunEngine
+from prefect.flows import load_flow_from_entrypoint
+from prefect.states import Cancelling, Pending
+from prefect.workers.base import BaseWorker
+
+from flows.engine import InProcessEngine, RunningFlow
+from flows.worker import _WAKING_EVENTS, ComfyWorker
+
+
+def _own_methods(of: type, base: type) -> list[str]:
+    return [
+        name for name, value in vars(of).items() if inspect.isfunction(value) and name in dir(base)
+    ]
+
+
+def _parameters(owner: type, name: str) -> list[tuple[str, object]]:
+    method = inspect.unwrap(getattr(owner, name))
+    return [(p.name, p.kind) for p in inspect.signature(method).parameters.values()]
+
+
+@pytest.mark.parametrize("name", ["handle_crash", "setup_flow_run_suspension_request"])
+def test_the_engine_overrides_what_is_there(name: str) -> None:
+    assert _parameters(InProcessEngine, name) == _parameters(AsyncFlowRunEngine, name)
+
+
+def test_the_engine_uses_what_is_there() -> None:
+    fields = AsyncFlowRunEngine.__dataclass_fields__
+    assert {"flow", "parameters", "flow_run", "_flow_run_name_set"} <= set(fields)
+    for name in (
+        "handle_cancellation", "set_state", "start", "is_running", "run_context", "call_flow_fn",
+        "_get_flow_run_suspension_request",
+    ):  # fmt: skip
+        assert callable(getattr(AsyncFlowRunEngine, name)), name
+    assert "force" in inspect.signature(AsyncFlowRunEngine.set_state).parameters
+    assert len(inspect.signature(register_flow_run_suspension_request).parameters) == 2
+
+
+def test_a_run_that_has_its_name_is_not_named_again() -> None:
+    @flow
+    async def anything() -> None:
+        """Nothing."""
+
+    engine = InProcessEngine(flow=anything, parameters={})
+    assert not engine.named
+    engine.named = True
+    assert engine._flow_run_name_set
+
+
+OVERRIDDEN = [name for name in _own_methods(ComfyWorker, BaseWorker) if not name.startswith("__")]
+
+
+def test_the_worker_overrides_what_its_way_of_working_needs() -> None:
+    assert set(OVERRIDDEN) >= {
+        "setup", "teardown", "run", "get_and_submit_flow_runs", "_submit_scheduled_flow_runs",
+        "_submit_run", "_setup_cancellation_observer",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OVERRIDDEN)
+def test_the_worker_overrides_with_the_same_parameters(name: str) -> None:
+    assert _parameters(ComfyWorker, name) == _parameters(BaseWorker, name)
+
+
+async def test_the_worker_uses_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EASEL_HOME", str(tmp_path))
+    worker = ComfyWorker(work_pool_name="gpu")
+    for name in (
+        "_exit_stack", "_runs_task_group", "_submitting_flow_run_ids", "_cancelling_observer",
+        "_work_pool_name", "_work_pool", "_logger", "is_setup",
+    ):  # fmt: skip
+        assert hasattr(worker, name), name
+    for name in ("limiter", "client", "work_pool"):
+        assert isinstance(inspect.getattr_static(BaseWorker, name), property), name
+    for name in ("_propose_pending_state", "_propose_crashed_state", "_release_limit_slot"):
+        assert callable(getattr(BaseWorker, name)), name
+
+
+def test_the_observer_of_cancels_takes_what_it_is_given() -> None:
+    heard = EventFilter(
+        event=EventNameFilter(name=["prefect.flow-run.Cancelling"]),
+        any_resource=EventAnyResourceFilter(id=["prefect.work-pool.1"]),
+    )
+    observer = FlowRunCancellingObserver(
+        on_cancelling=lambda _: None, polling_interval=10, event_filter=heard
+    )
+    assert callable(observer.add_in_flight_flow_run_id)
+    assert callable(observer.remove_in_flight_flow_run_id)
+
+
+async def test_the_flow_is_loaded_by_its_dotted_path_and_is_the_very_same() -> None:
+    from flows.generate import generate
+
+    loaded: object = await asyncio.to_thread(
+        load_flow_from_entrypoint, "flows.generate.generate", use_placeholder_flow=False
+    )
+    assert loaded is generate
+
+
+def test_the_worker_is_woken_by_every_way_in_which_a_run_becomes_due() -> None:
+    assert "prefect.flow-run.Scheduled" in _WAKING_EVENTS
+    assert "prefect.flow-run.AwaitingRetry" in _WAKING_EVENTS
+
+
+@pytest.mark.parametrize(("state", "expected"), [(Cancelling(), True), (Pending(), False)])
+def test_a_run_whose_start_was_refused_says_that_it_is_to_be_cancelled(
+    state: State, expected: bool
+) -> None:
+    @flow
+    async def anything() -> None:
+        """Nothing."""
+
+    running = RunningFlow(anything, FlowRun(flow_id=uuid4(), state=state))
+    assert running.cancelling is expected
+    assert not running.settled

@@ -1,0 +1,136 @@
+"""The reporter writes what is new, little of it, and hears when the work should stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from uuid import uuid4
+
+from comfy.events import ComfyAway, ComfyBack, Preview, Progress, Started
+from flows.errors import CancelRequested
+from flows.reporter import Reporter
+from store.errors import FencedError
+from store.store import Store
+from store.values import Claim, Generation, Holder
+
+
+def progress(percent: float) -> Progress:
+    return Progress(percent, int(percent), 100, "5", "KSampler", 3, 7)
+
+
+async def eventually(
+    store: Store, claim: Claim, condition: Callable[[Generation], bool | Awaitable[bool]]
+) -> Generation:
+    async with asyncio.timeout(10):
+        while True:
+            generation = await store.generations.get(claim.generation_id)
+            answer = condition(generation)
+            if answer if isinstance(answer, bool) else await answer:
+                return generation
+            await asyncio.sleep(0.005)
+
+
+def percent_of(generation: Generation) -> float | None:
+    return generation.progress.percent if generation.progress else None
+
+
+async def test_progress_that_comes_together_with_the_start_is_not_lost(
+    store: Store, claim: Claim
+) -> None:
+    async with Reporter(store.transitions, claim, None) as reporter:
+        reporter.on_event(Started())
+        reporter.on_event(progress(12.5))
+        generation = await eventually(store, claim, lambda g: percent_of(g) == 12.5)
+    assert generation.status == "running"
+    assert generation.started_at is not None
+    assert generation.progress is not None
+    assert (generation.progress.step, generation.progress.node) == (12, "KSampler")
+
+
+async def test_a_flood_of_progress_becomes_few_writes(store: Store, claim: Claim) -> None:
+    before = await store.generations.get(claim.generation_id)
+    async with Reporter(store.transitions, claim, None) as reporter:
+        reporter.on_event(Started())
+        for percent in range(1, 100):
+            reporter.on_event(progress(percent))
+            if percent % 25 == 0:
+                await asyncio.sleep(0)
+        after = await eventually(store, claim, lambda g: percent_of(g) == 99)
+    assert after.sequence - before.sequence <= 4
+
+
+async def test_a_preview_that_comes_too_soon_is_shown_without_further_news(
+    store: Store, claim: Claim
+) -> None:
+    async def shown(generation: Generation, data: bytes) -> bool:
+        if generation.progress is None or generation.progress.preview is None:
+            return False
+        return (await store.generations.preview(generation.id)).data == data
+
+    async with Reporter(store.transitions, claim, None) as reporter:
+        reporter.on_event(Started())
+        reporter.on_event(progress(1))
+        reporter.on_event(Preview(b"first", "image/jpeg"))
+        await eventually(store, claim, lambda g: shown(g, b"first"))
+        reporter.on_event(Preview(b"second", "image/jpeg"))
+        await eventually(store, claim, lambda g: shown(g, b"second"))
+
+
+async def test_it_says_that_comfyui_is_away_and_that_it_is_back(store: Store, claim: Claim) -> None:
+    async with Reporter(store.transitions, claim, None) as reporter:
+        reporter.on_event(ComfyAway("connection refused"))
+        away = await eventually(store, claim, lambda g: g.waiting is not None)
+        assert away.waiting is not None
+        assert (away.waiting.code, away.waiting.detail) == (
+            "waiting_for_comfyui",
+            "connection refused",
+        )
+        reporter.on_event(ComfyBack())
+        await eventually(store, claim, lambda g: g.waiting is None)
+
+
+async def test_a_cancel_is_heard_without_any_news(store: Store, claim: Claim) -> None:
+    async with Reporter(store.transitions, claim, None) as reporter:
+        await store.transitions.request_cancel(claim.generation_id)
+        async with asyncio.timeout(10):
+            await reporter.stopped.wait()
+    assert isinstance(reporter.reason, CancelRequested)
+
+
+async def test_a_cancel_is_heard_while_news_come(store: Store, claim: Claim) -> None:
+    async with Reporter(store.transitions, claim, None) as reporter:
+        reporter.on_event(Started())
+        await eventually(store, claim, lambda g: g.status == "running")
+        await store.transitions.request_cancel(claim.generation_id)
+        reporter.on_event(progress(50))
+        async with asyncio.timeout(10):
+            await reporter.stopped.wait()
+    assert isinstance(reporter.reason, CancelRequested)
+
+
+async def test_it_stops_when_another_worker_has_taken_the_attempt(
+    store: Store, claim: Claim
+) -> None:
+    async with Reporter(store.transitions, claim, None) as reporter:
+        now = await store.generations.get(claim.generation_id)
+        assert now.flow_run_id is not None
+        await store.transitions.let_go(now.id, now.flow_run_id, now.fence)
+        await store.transitions.claim(
+            claim.generation_id,
+            flow_run_id=uuid4(),
+            attempt=1,
+            holder=Holder("another", uuid4(), "http://comfy"),
+        )
+        reporter.on_event(progress(50))
+        async with asyncio.timeout(10):
+            await reporter.stopped.wait()
+    assert isinstance(reporter.reason, FencedError)
+    assert percent_of(await store.generations.get(claim.generation_id)) is None
+
+
+async def test_it_stops_when_the_generation_is_deleted(store: Store, claim: Claim) -> None:
+    async with Reporter(store.transitions, claim, None) as reporter:
+        await store.transitions.delete(claim.generation_id)
+        async with asyncio.timeout(10):
+            await reporter.stopped.wait()
+    assert isinstance(reporter.reason, FencedError)
