@@ -1,0 +1,128 @@
+"""The application: opens what it needs, declares its routes, closes everything at its end."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Final
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.routing import APIRoute
+from fastapi_offline import FastAPIOffline
+
+from api import events, generations, handlers, health, images, metrics, options
+from api.catalogue import CatalogueCache
+from api.context import Busy, Context
+from api.documents import Links
+from api.errors import ProblemError
+from api.facade import Facade
+from api.figures import Figures
+from api.limits import RequestLimits
+from core.settings import Settings
+from flows.dispatch import Dispatcher
+from flows.housekeeping import Housekeeping
+from flows.pauses import PauseWatch
+from flows.reconcile import Reconciler
+from flows.runs import FlowRuns
+from flows.runtime import DEFAULT_COMFY_URL
+from store.disk import DiskReserve
+from store.store import Store
+
+_DESCRIPTION: Final = """\
+Easel turns requests for pictures into finished, kept, findable pictures.
+
+1. `POST /api/v1/generation/create` with a prompt. The answer is 202 and a `task_id`.
+2. Follow `GET /api/v1/generation/{task_id}/events`, or poll `…/status/{task_id}`.
+3. `GET /api/v1/generation/result/{task_id}` has the pictures.
+
+Every error is `application/problem+json` with a stable `code`.
+"""
+
+
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The ASGI application. The settings are read from the environment unless given."""
+    settings = settings or Settings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_context(settings) as context:
+            app.state.context = context
+            # What was imported stays for good: spare the garbage collector from walking it again
+            # and again, which costs up to 100 ms in the middle of a burst of creates.
+            gc.collect()
+            gc.freeze()
+            yield
+
+    app: FastAPI = FastAPIOffline(
+        title="Easel",
+        version=version("easel"),
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        docs_url="/docs",
+        redoc_url="/redoc",
+        openapi_url="/openapi.json",
+        swagger_ui_parameters={"tryItOutEnabled": True, "defaultModelsExpandDepth": 0},
+    )
+    handlers.install(app)
+    app.add_middleware(RequestLimits)
+    routers = [room.router for room in (generations, events, images, options, health, metrics)]
+    for router in routers:
+        app.include_router(router)
+
+    @app.api_route("/api/{rest:path}", methods=list(_METHODS), include_in_schema=False)
+    async def unknown(request: Request) -> None:
+        allowed = _methods_of(request.url.path, routers)
+        if allowed:
+            raise ProblemError(
+                "method_not_allowed",
+                f"this path takes {', '.join(allowed)}",
+                headers={"Allow": ", ".join(allowed)},
+            )
+        raise ProblemError("not_found", "there is no such path; see /docs for those there are")
+
+    return app
+
+
+def _methods_of(path: str, routers: Iterable[APIRouter]) -> list[str]:
+    return sorted(
+        {
+            method
+            for router in routers
+            for route in router.routes
+            if isinstance(route, APIRoute) and route.path_regex.match(path)
+            for method in route.methods or ()
+        }
+    )
+
+
+@asynccontextmanager
+async def open_context(settings: Settings) -> AsyncIterator[Context]:
+    """Everything the routes need, open. Raises StoreUnavailableError."""
+    busy = Busy()
+    links = Links(settings.api_url, settings.prefect_ui_url)
+    comfy_url = settings.comfy.url or DEFAULT_COMFY_URL
+    async with (
+        Store(settings.store_url, settings.images_url) as store,
+        FlowRuns(settings.prefect_api_url) as runs,
+        Dispatcher(store, runs, busy) as dispatcher,
+        Reconciler(
+            store,
+            runs,
+            look_every_s=settings.recovery.look_every_s,
+            lease_s=settings.recovery.lease_s,
+            housekeeping=Housekeeping(store, settings.retention),
+        ),
+        PauseWatch(runs) as pauses,
+        CatalogueCache(store, comfy_url) as catalogue,
+    ):
+        disk = DiskReserve(settings.local_folders, settings.store.reserve_mb)
+        facade = Facade(
+            store, dispatcher, pauses, catalogue, links, disk, settings.comfy.default_model
+        )
+        figures = Figures(facade)
+        yield Context(facade=facade, runs=runs, settings=settings, busy=busy, figures=figures)

@@ -1,0 +1,77 @@
+"""What ComfyUI offers, cached: asked again now and then, and when a name is not in it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import Final
+
+from comfy import Catalogue, ComfyClient, ComfyError
+from store.errors import StoreError
+from store.store import Store
+
+REFRESH_S: Final = 60.0
+RETRY_S: Final = 2.0
+FRESH_ENOUGH_S: Final = 2.0
+"""A miss asks ComfyUI again, but not more often than this: new model files show at once."""
+_log = logging.getLogger(__name__)
+
+
+class CatalogueCache:
+    """Use as an async context manager. The last known catalogue outlives ComfyUI and us."""
+
+    def __init__(self, store: Store, comfy_url: str) -> None:
+        self._store = store
+        self._client = ComfyClient(comfy_url, timeout_s=10)
+        self._url = comfy_url
+        self._catalogue: Catalogue | None = None
+        self._asked = float("-inf")
+        self._lock = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> CatalogueCache:
+        known = await self._store.registry.catalogue(self._url)
+        self._catalogue = Catalogue.from_json(known) if known else None
+        self._task = asyncio.create_task(self._keep_fresh(), name="catalogue")
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        await self._client.aclose()
+
+    @property
+    def current(self) -> Catalogue | None:
+        """The newest catalogue; None when ComfyUI was never reached."""
+        return self._catalogue
+
+    async def refreshed(self) -> Catalogue | None:
+        """The catalogue, asked for again unless that was done a moment ago."""
+        async with self._lock:
+            now = asyncio.get_running_loop().time()
+            if now - self._asked >= FRESH_ENOUGH_S:
+                self._asked = now
+                with contextlib.suppress(ComfyError, StoreError):
+                    await self._ask()
+        return self._catalogue
+
+    async def _ask(self) -> None:
+        catalogue = await self._client.catalogue()
+        if catalogue != self._catalogue:
+            await self._store.registry.keep_catalogue(self._url, catalogue.to_json())
+        self._catalogue = catalogue
+
+    async def _keep_fresh(self) -> None:
+        was_away = False
+        while True:
+            try:
+                await self._ask()
+            except (ComfyError, StoreError) as error:
+                if not was_away:
+                    _log.warning("ComfyUI's catalogue cannot be read yet: %s", error)
+                was_away = True
+            else:
+                was_away = False
+            await asyncio.sleep(RETRY_S if was_away else REFRESH_S)

@@ -1,0 +1,265 @@
+"""The documents that clients read. Their field descriptions are the API's reference."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.problems import Problem
+from core.schemas import ResolvedRequest
+from core.status import Status, is_final
+from store.values import Attempt, Generation, Image, Waiting
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class ProgressDocument(_Document):
+    """How far the current attempt is."""
+
+    percent: float = Field(description="0 … 100; never falls within an attempt.")
+    step: int | None = Field(description="Sampler steps done.")
+    steps: int | None = Field(description="Sampler steps in all.")
+    node: str | None = Field(description="The ComfyUI node that executes, by its class.")
+    nodes_done: int
+    nodes_total: int
+
+
+class WaitingDocument(_Document):
+    """Why the generation waits."""
+
+    code: str = Field(
+        description="`waiting_for_comfyui`, `waiting_for_worker`, `waiting_for_prefect`, "
+        "`paused` (in Prefect) or `disk_full` (the picture is made and cannot be kept yet)."
+    )
+    detail: str
+
+
+class UrlsDocument(_Document):
+    """Where to go from here."""
+
+    self: str
+    result: str
+    events: str
+    cancel: str
+    preview: str | None = Field(description="The newest live preview while it runs.")
+    flow_run: str | None = Field(description="The run's page in the Prefect UI.")
+
+
+class StatusDocument(_Document):
+    """A generation as it is now."""
+
+    task_id: UUID
+    status: Status
+    sequence: int = Field(description="Grows by one with every change, never goes back.")
+    attempt: int
+    progress: ProgressDocument | None
+    queue_position: int | None = Field(
+        description="How many generations start before this one; null unless queued."
+    )
+    eta_s: float | None = Field(description="Seconds to go, from measured times.")
+    waiting: WaitingDocument | None = Field(description="Why it waits, when it cannot go on.")
+    request: ResolvedRequest = Field(description="Every value as it is used.")
+    error: Problem | None
+    created_at: datetime
+    started_at: datetime | None = Field(description="When ComfyUI began to execute it.")
+    finished_at: datetime | None
+    expired_at: datetime | None = Field(
+        default=None, description="When its pictures were removed because of their age."
+    )
+    urls: UrlsDocument
+
+
+class ImageDocument(_Document):
+    """A kept picture."""
+
+    image_id: UUID
+    url: str
+    thumbnail_url: str
+    width: int
+    height: int
+    content_type: str
+    bytes: int
+    sha256: str
+    seed: int
+
+
+class TimingsDocument(_Document):
+    """Measured seconds."""
+
+    queued_s: float
+    execution_s: float
+    total_s: float
+
+
+class ResultDocument(_Document):
+    """The pictures of a generation that succeeded."""
+
+    task_id: UUID
+    images: list[ImageDocument]
+    request: ResolvedRequest
+    timings: TimingsDocument
+
+
+class HistoryItem(StatusDocument):
+    """A generation in the history, with its pictures."""
+
+    images: list[ImageDocument]
+
+
+class HistoryDocument(_Document):
+    """A page of the history, newest first."""
+
+    items: list[HistoryItem]
+    next_cursor: str | None = Field(description="Pass it as `cursor` for the next page.")
+
+
+class AttemptDocument(_Document):
+    """One try at a generation."""
+
+    number: int
+    flow_run_id: UUID | None
+    flow_run_url: str | None
+    prompt_id: str = Field(description="The prompt's id in ComfyUI.")
+    worker: str | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    outcome: Status | None
+    error: Problem | None
+
+
+class AttemptsDocument(_Document):
+    """Every try, first to newest."""
+
+    attempts: list[AttemptDocument]
+
+
+class Links:
+    """Makes addresses. ``api_url`` and ``prefect_ui_url`` are what clients can reach."""
+
+    def __init__(self, api_url: str, prefect_ui_url: str) -> None:
+        self._generation = f"{api_url}/api/v1/generation"
+        self._images = f"{api_url}/api/v1/images"
+        self._prefect_ui_url = prefect_ui_url
+
+    def status(self, generation_id: UUID) -> str:
+        """The status document's address."""
+        return f"{self._generation}/status/{generation_id}"
+
+    def image(self, image_id: UUID) -> str:
+        """A picture's address."""
+        return f"{self._images}/{image_id}"
+
+    def flow_run(self, flow_run_id: UUID | None) -> str | None:
+        """A run's page in the Prefect UI."""
+        return f"{self._prefect_ui_url}/runs/flow-run/{flow_run_id}" if flow_run_id else None
+
+    def preview(self, generation: Generation) -> str | None:
+        """The newest preview's address; it changes with each, so that browsers fetch it anew."""
+        number = generation.progress.preview if generation.progress else None
+        if number is None or is_final(generation.status):
+            return None
+        return f"{self._generation}/{generation.id}/preview?number={number}"
+
+    def urls(self, generation: Generation) -> UrlsDocument:
+        """All of a generation's addresses."""
+        base = f"{self._generation}/{generation.id}"
+        return UrlsDocument(
+            self=self.status(generation.id),
+            result=f"{self._generation}/result/{generation.id}",
+            events=f"{base}/events",
+            cancel=f"{base}/cancel",
+            preview=self.preview(generation),
+            flow_run=self.flow_run(generation.flow_run_id),
+        )
+
+
+def progress_document(generation: Generation) -> ProgressDocument | None:
+    """The progress of a generation."""
+    progress = generation.progress
+    if progress is None:
+        return None
+    return ProgressDocument(
+        percent=progress.percent,
+        step=progress.step,
+        steps=progress.steps,
+        node=progress.node,
+        nodes_done=progress.nodes_done,
+        nodes_total=progress.nodes_total,
+    )
+
+
+def status_fields(
+    generation: Generation,
+    links: Links,
+    *,
+    ahead: int | None,
+    eta_s: float | None,
+    waiting: Waiting | None,
+) -> dict[str, Any]:
+    """The fields of a status document."""
+    return {
+        "task_id": generation.id,
+        "status": generation.status,
+        "sequence": generation.sequence,
+        "attempt": generation.attempt,
+        "progress": progress_document(generation),
+        "queue_position": ahead,
+        "eta_s": eta_s,
+        "waiting": WaitingDocument(code=waiting.code, detail=waiting.detail) if waiting else None,
+        "request": generation.request,
+        "error": generation.error,
+        "created_at": generation.created_at,
+        "started_at": generation.started_at,
+        "finished_at": generation.finished_at,
+        "expired_at": generation.expired_at,
+        "urls": links.urls(generation),
+    }
+
+
+def image_document(image: Image, links: Links) -> ImageDocument:
+    """A picture."""
+    url = links.image(image.id)
+    return ImageDocument(
+        image_id=image.id,
+        url=url,
+        thumbnail_url=f"{url}/thumbnail",
+        width=image.width,
+        height=image.height,
+        content_type=image.content_type,
+        bytes=image.bytes,
+        sha256=image.sha256,
+        seed=image.seed,
+    )
+
+
+def attempt_document(attempt: Attempt, links: Links) -> AttemptDocument:
+    """A try."""
+    return AttemptDocument(
+        number=attempt.number,
+        flow_run_id=attempt.flow_run_id,
+        flow_run_url=links.flow_run(attempt.flow_run_id),
+        prompt_id=attempt.prompt_id,
+        worker=attempt.worker,
+        created_at=attempt.created_at,
+        started_at=attempt.started_at,
+        ended_at=attempt.ended_at,
+        outcome=attempt.outcome,
+        error=attempt.error,
+    )
+
+
+def timings(generation: Generation) -> TimingsDocument:
+    """How long it waited and executed."""
+    finished = generation.finished_at or generation.created_at
+    started = generation.started_at or finished
+    return TimingsDocument(
+        queued_s=round((started - generation.created_at).total_seconds(), 3),
+        execution_s=round((finished - started).total_seconds(), 3),
+        total_s=round((finished - generation.created_at).total_seconds(), 3),
+    )

@@ -1,0 +1,95 @@
+"""How long things take and why they wait: looked up now and then, not for each request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final, Generic, TypeVar
+
+from flows.dispatch import Dispatcher
+from flows.pauses import PauseWatch
+from store.store import Store
+from store.values import Generation, Waiting, WorkerRecord
+
+WORKER_SILENT_S: Final = 15.0
+"""A worker that said nothing for so long is taken for gone (it says something every 3 s)."""
+_T = TypeVar("_T")
+
+
+class _Cached(Generic[_T]):
+    """A value that is read again when it is older than ``max_age_s``."""
+
+    def __init__(self, read: Callable[[], Awaitable[_T]], max_age_s: float) -> None:
+        self._read = read
+        self._max_age_s = max_age_s
+        self._value: _T | None = None
+        self._read_at = float("-inf")
+        self._lock = asyncio.Lock()
+
+    async def get(self) -> _T:
+        loop = asyncio.get_running_loop()
+        if self._value is None or loop.time() - self._read_at > self._max_age_s:
+            async with self._lock:
+                if self._value is None or loop.time() - self._read_at > self._max_age_s:
+                    self._value = await self._read()
+                    self._read_at = loop.time()
+        return self._value
+
+
+class Estimates:
+    """Measured rates, and the state of the workers, at most a second old."""
+
+    def __init__(self, store: Store, dispatcher: Dispatcher, pauses: PauseWatch) -> None:
+        self._dispatcher = dispatcher
+        self._pauses = pauses
+        self._rate = _Cached(self._read_rate, 2.0)
+        self._workers = _Cached(store.registry.workers, 1.0)
+        self._store = store
+
+    async def _read_rate(self) -> tuple[float | None]:
+        return (await self._store.generations.seconds_per_cost(),)
+
+    async def seconds(self, cost: float) -> float | None:
+        """How long so much work takes; None before anything was measured."""
+        (rate,) = await self._rate.get()
+        return None if rate is None else round(rate * cost, 1)
+
+    async def remaining(self, generation: Generation) -> float | None:
+        """Seconds to go for a running generation."""
+        if generation.started_at is None:
+            return await self.seconds(generation.cost)
+        elapsed = (datetime.now(UTC) - generation.started_at).total_seconds()
+        percent = generation.progress.percent if generation.progress else 0.0
+        if percent >= 10:
+            return round(max(0.0, elapsed * (100 - percent) / percent), 1)
+        total = await self.seconds(generation.cost)
+        return None if total is None else round(max(0.0, total - elapsed), 1)
+
+    async def live_workers(self) -> tuple[WorkerRecord, ...]:
+        """The workers that said something lately."""
+        since = datetime.now(UTC) - timedelta(seconds=WORKER_SILENT_S)
+        return tuple(worker for worker in await self._workers.get() if worker.seen_at >= since)
+
+    async def why_queued(self, generation: Generation) -> Waiting | None:
+        """What a queued generation waits for, when it is not just its turn."""
+        if generation.flow_run_id is None and self._dispatcher.waiting_for is not None:
+            return Waiting("waiting_for_prefect", self._dispatcher.waiting_for)
+        priority = generation.request.priority if generation.request else "interactive"
+        paused = self._pauses.now().why(priority)
+        if paused is not None:
+            return Waiting("paused", paused)
+        workers = await self.live_workers()
+        if not workers:
+            return Waiting(
+                "waiting_for_worker",
+                "No worker is running. Start one with `easel worker` beside ComfyUI.",
+            )
+        if not any(worker.comfy_reachable for worker in workers):
+            away = workers[0]
+            return Waiting(
+                "waiting_for_comfyui",
+                f"ComfyUI at {away.comfy_url} does not answer ({away.detail}). "
+                "The generation starts by itself when it is back.",
+            )
+        return None

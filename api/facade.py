@@ -1,0 +1,295 @@
+"""What the API can do, as functions: routes call them, and so do the pages of the web room."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from api.catalogue import CatalogueCache
+from api.documents import (
+    AttemptsDocument,
+    HistoryDocument,
+    HistoryItem,
+    ImageDocument,
+    Links,
+    ResultDocument,
+    StatusDocument,
+    attempt_document,
+    image_document,
+    status_fields,
+    timings,
+)
+from api.errors import ProblemError
+from api.estimates import Estimates
+from comfy import Catalogue, UnresolvableError, resolve
+from core.problems import FieldProblem
+from core.schemas import GenerationRequest, ResolvedRequest
+from core.status import is_final
+from flows.dispatch import Dispatcher
+from flows.pauses import PauseWatch
+from store.acceptance import Accepted, IdempotencyKey
+from store.disk import DiskReserve
+from store.errors import ConflictError, ImageStoreError
+from store.generations import HistoryFilter
+from store.store import Store
+from store.values import Generation
+
+RETRY_AFTER_S = 1
+"""What clients that poll are told to wait, in seconds."""
+DISK_RETRY_AFTER_S = 30
+"""What clients are told to wait when the disk is full, in seconds."""
+
+
+@dataclass(frozen=True)
+class Created:
+    """The answer to a create: the document, and whether it was given before."""
+
+    document: StatusDocument
+    replayed: bool
+
+
+class Facade:
+    """The generations as clients see them. Errors are ProblemError and the store's own."""
+
+    def __init__(
+        self,
+        store: Store,
+        dispatcher: Dispatcher,
+        pauses: PauseWatch,
+        catalogue: CatalogueCache,
+        links: Links,
+        disk: DiskReserve,
+        default_model: str | None,
+    ) -> None:
+        self.store = store
+        self.links = links
+        self.disk = disk
+        self.catalogue = catalogue
+        self.estimates = Estimates(store, dispatcher, pauses)
+        self._dispatcher = dispatcher
+        self._default_model = default_model
+
+    def default_model(self, catalogue: Catalogue) -> str | None:
+        """The checkpoint of requests that name none."""
+        return self._default_model or next(iter(catalogue.checkpoints), None)
+
+    # --- create
+
+    async def create(self, request: GenerationRequest, key: str | None, body: bytes) -> Created:
+        """Accept a request: it is committed when this returns, and starts by itself."""
+        idempotency = (
+            IdempotencyKey(key, hashlib.sha256(body).hexdigest()) if key is not None else None
+        )
+        # Before anything that may say no: what was promised is still promised.
+        known = await self.store.acceptance.replay(idempotency) if idempotency else None
+        if known is not None and known.answer is not None:
+            return Created(StatusDocument.model_validate(known.answer), replayed=True)
+        await self._check_room()
+        resolved = await self.resolve(request)
+        accepted = await self.store.acceptance.accept(resolved, idempotency, self._first_answer)
+        if accepted.replayed and accepted.answer is not None:
+            return Created(StatusDocument.model_validate(accepted.answer), replayed=True)
+        self._dispatcher.wake()
+        return Created(await self._first_document(accepted), replayed=False)
+
+    async def _check_room(self) -> None:
+        room = await self.disk.room()
+        if room is not None and not room.is_enough:
+            raise ProblemError(
+                "disk_full", f"{room}", headers={"Retry-After": str(DISK_RETRY_AFTER_S)}
+            )
+
+    async def resolve(self, request: GenerationRequest) -> ResolvedRequest:
+        """Every default filled in. A name that is unknown is looked for in ComfyUI once more."""
+        try:
+            return resolve(request, self.catalogue.current, self._default_model)
+        except UnresolvableError:
+            catalogue = await self.catalogue.refreshed()
+        try:
+            return resolve(request, catalogue, self._default_model)
+        except UnresolvableError as error:
+            raise _unresolvable(error, catalogue) from error
+
+    def _first_answer(self, generation: Generation, ahead: int) -> dict[str, Any]:
+        document = StatusDocument.model_construct(
+            **status_fields(generation, self.links, ahead=ahead, eta_s=None, waiting=None)
+        )
+        return document.model_dump(mode="json")
+
+    async def _first_document(self, accepted: Accepted) -> StatusDocument:
+        if accepted.answer is not None:  # what will be replayed must be what is given now
+            return StatusDocument.model_validate(accepted.answer)
+        generation = accepted.generation
+        return StatusDocument.model_construct(
+            **status_fields(
+                generation,
+                self.links,
+                ahead=accepted.ahead,
+                eta_s=await self.estimates.seconds(generation.cost * (accepted.ahead + 1)),
+                waiting=await self.estimates.why_queued(generation),
+            )
+        )
+
+    # --- read
+
+    async def status(self, generation_id: UUID) -> StatusDocument:
+        """The generation as it is now."""
+        return await self.document(await self.store.generations.get(generation_id))
+
+    async def document(self, generation: Generation) -> StatusDocument:
+        """The status document of a generation that was read already."""
+        return StatusDocument.model_construct(**await self._fields(generation))
+
+    async def _fields(self, generation: Generation) -> dict[str, Any]:
+        ahead, eta_s, waiting = None, None, generation.waiting
+        if generation.status == "queued":
+            place = await self.store.generations.place(generation)
+            ahead = place.ahead
+            eta_s = await self.estimates.seconds(place.cost_ahead + generation.cost)
+            waiting = waiting or await self.estimates.why_queued(generation)
+        elif generation.status == "running":
+            eta_s = await self.estimates.remaining(generation)
+        return status_fields(generation, self.links, ahead=ahead, eta_s=eta_s, waiting=waiting)
+
+    async def result(self, generation_id: UUID) -> ResultDocument:
+        """The pictures. ProblemError 409 when it did not succeed (yet), 410 when they were old."""
+        generation = await self.store.generations.get(generation_id)
+        if not is_final(generation.status):
+            raise ProblemError(
+                "not_ready",
+                f"the generation is {generation.status}",
+                headers={"Retry-After": str(RETRY_AFTER_S)},
+            )
+        if generation.status == "cancelled":
+            raise ProblemError("generation_cancelled", "the generation was cancelled")
+        if generation.status == "failed":
+            raise _failed(generation)
+        kept = await self.images(generation_id)
+        if not kept:  # expired since it was read, if not before
+            raise _expired(await self.store.generations.get(generation_id))
+        assert generation.request is not None  # only what is deleted has none
+        return ResultDocument.model_construct(
+            task_id=generation.id,
+            images=kept,
+            request=generation.request,
+            timings=timings(generation),
+        )
+
+    async def images(self, generation_id: UUID) -> list[ImageDocument]:
+        """The kept pictures."""
+        kept = await self.store.generations.images(generation_id)
+        return [image_document(image, self.links) for image in kept]
+
+    async def history(
+        self, wanted: HistoryFilter, limit: int, cursor: str | None
+    ) -> HistoryDocument:
+        """A page, newest first."""
+        page = await self.store.generations.history(wanted, limit, cursor)
+        kept = await self.store.generations.images_of([item.id for item in page.items])
+        items = [
+            HistoryItem.model_construct(
+                **await self._fields(generation),
+                images=[image_document(image, self.links) for image in kept[generation.id]],
+            )
+            for generation in page.items
+        ]
+        return HistoryDocument.model_construct(items=items, next_cursor=page.next_cursor)
+
+    async def attempts(self, generation_id: UUID) -> AttemptsDocument:
+        """Every try."""
+        await self.store.generations.get(generation_id)
+        tries = await self.store.generations.attempts(generation_id)
+        return AttemptsDocument.model_construct(
+            attempts=[attempt_document(attempt, self.links) for attempt in tries]
+        )
+
+    async def wait(self, generation_id: UUID, seconds: float) -> StatusDocument:
+        """The status document when the generation has ended, or after ``seconds``."""
+        with self.store.changes.subscribe(generation_id) as subscription:
+            generation = await self.store.generations.get(generation_id)
+            if is_final(generation.status):
+                return await self.document(generation)
+            try:
+                async with asyncio.timeout(seconds):
+                    async for changed in subscription.changes():
+                        if is_final(changed.status):
+                            return await self.document(changed)
+            except TimeoutError:
+                pass
+        return await self.status(generation_id)
+
+    # --- change
+
+    async def cancel(self, generation_id: UUID) -> StatusDocument:
+        """Ask for the end. ProblemError 409 when it has ended."""
+        try:
+            generation = await self.store.transitions.request_cancel(generation_id)
+        except ConflictError as error:
+            raise ProblemError("already_ended", str(error)) from error
+        self._dispatcher.wake()
+        return await self.document(generation)
+
+    async def retry(self, generation_id: UUID) -> StatusDocument:
+        """A new attempt. ProblemError 409 unless it failed or was cancelled."""
+        try:
+            generation = await self.store.transitions.retry(generation_id)
+        except ConflictError as error:
+            raise ProblemError("not_retryable", str(error)) from error
+        self._dispatcher.wake()
+        return await self.document(generation)
+
+    async def delete(self, generation_id: UUID) -> None:
+        """Cancel it if it still runs, and remove it with its pictures, for good."""
+        await self.store.transitions.delete(generation_id)
+        self._dispatcher.wake()
+        try:  # repeated after a crash, this removes what was left
+            await self.store.files.remove_generation(generation_id)
+        except ImageStoreError as error:
+            raise ProblemError("not_available", str(error), headers={"Retry-After": "5"}) from error
+
+
+def _unresolvable(error: UnresolvableError, catalogue: Catalogue | None) -> ProblemError:
+    if catalogue is None:
+        return ProblemError(
+            "no_catalogue",
+            "ComfyUI has not been reached yet, so no model is known. "
+            "Name one with `model`, or start ComfyUI.",
+            headers={"Retry-After": "5"},
+        )
+    problems = [
+        FieldProblem(loc=list(item.loc), code=item.code, message=item.message)
+        for item in error.problems
+    ]
+    first = problems[0]
+    where = ".".join(str(part) for part in first.loc)
+    return ProblemError(
+        "invalid_request", f"{where}: {first.message}" if where else first.message, errors=problems
+    )
+
+
+def _expired(generation: Generation) -> ProblemError:
+    at, ended = generation.expired_at, generation.finished_at
+    when = f" on {at:%Y-%m-%d at %H:%M} UTC" if at else ""
+    age = (
+        f", {(at - ended).total_seconds() / 86_400:.1f} days after its end" if at and ended else ""
+    )
+    return ProblemError(
+        "pictures_expired",
+        f"the pictures were removed{when}{age}, as EASEL_RETENTION__PICTURES_DAYS wants it",
+    )
+
+
+def _failed(generation: Generation) -> ProblemError:
+    error = generation.error
+    if error is None:
+        return ProblemError("generation_failed", "the generation failed")
+    return ProblemError(
+        "generation_failed",
+        error.detail,
+        node_id=error.node_id,
+        node_class=error.node_class,
+        node_message=error.node_message,
+    )

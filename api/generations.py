@@ -1,0 +1,284 @@
+"""The routes under ``/api/v1/generation``."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.body import read_body
+from api.context import FacadeOf, IfNoneMatch, TaskId, answer, context_of, is_unchanged
+from api.documents import (
+    AttemptsDocument,
+    HistoryDocument,
+    ResultDocument,
+    StatusDocument,
+)
+from api.errors import ProblemError
+from api.facade import RETRY_AFTER_S
+from core.problems import FieldProblem
+from core.schemas import GenerationRequest
+from core.status import Status, is_final
+from store.generations import HistoryFilter
+
+router = APIRouter(prefix="/api/v1/generation", tags=["generations"])
+
+WAIT_MAX_S: Final = 60
+KEY_MAX: Final = 255
+
+
+def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
+    """The error answers of a route, for its documentation; all of them have one shape."""
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {
+        **{code: {"description": HTTPStatus(code).phrase, "content": content} for code in codes},
+        "default": {"description": "Any other error", "content": content},
+    }
+
+
+_CREATE_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": GenerationRequest.model_json_schema()}},
+    }
+}
+
+
+@router.post(
+    "/create",
+    status_code=202,
+    summary="Ask for pictures",
+    responses={
+        202: {"model": StatusDocument, "description": "Accepted: it is stored and will be done."},
+        200: {"model": StatusDocument, "description": "It ended within `Prefer: wait`."},
+        **problems(400, 409, 413, 415, 422, 503),
+    },
+    openapi_extra=_CREATE_BODY,
+)
+async def create(
+    request: Request,
+    facade: FacadeOf,
+    prefer: Annotated[
+        str | None, Header(description="`wait=N`: answer when it ended, or after N ≤ 60 seconds.")
+    ] = None,
+    idempotency_key: Annotated[
+        str | None,
+        Header(description="Repeating a create with the same key and body gives the first answer."),
+    ] = None,
+) -> Response:
+    """Accept a request for pictures. A 202 means that it is on disk: it cannot be lost any more."""
+    context = context_of(request)
+    context.busy.creates += 1
+    try:
+        body, raw = await read_body(request, GenerationRequest, context.settings.api.max_body_bytes)
+        created = await facade.create(body, _key(idempotency_key), raw)
+    finally:
+        context.busy.creates -= 1
+    document = created.document
+    wait_s = _wait(prefer)
+    if wait_s is not None:
+        document = await facade.wait(document.task_id, wait_s)
+    headers = {"Location": document.urls.self}
+    if created.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    if wait_s is not None:
+        headers["Preference-Applied"] = f"wait={wait_s}"
+    if is_final(document.status) and not created.replayed:
+        return answer(document, 200, headers)
+    headers["Retry-After"] = str(RETRY_AFTER_S)
+    return answer(document, 202, headers)
+
+
+@router.get(
+    "/status/{task_id}",
+    summary="How it goes",
+    response_model=StatusDocument,
+    responses={304: {"description": "Unchanged"}, **problems(404, 410)},
+)
+async def status(
+    task_id: TaskId,
+    facade: FacadeOf,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """The generation as it is now. Poll it with `If-None-Match`, or follow its events."""
+    document = await facade.status(task_id)
+    body = document.model_dump_json()
+    etag = f'"{hashlib.sha256(body.encode()).hexdigest()[:32]}"'
+    headers = {"ETag": etag, "Cache-Control": "no-cache"}
+    if is_unchanged(etag, if_none_match):
+        return Response(status_code=304, headers=headers)
+    if not is_final(document.status):
+        headers["Retry-After"] = str(RETRY_AFTER_S)
+    return Response(body, media_type="application/json", headers=headers)
+
+
+@router.get(
+    "/result/{task_id}",
+    summary="The pictures",
+    response_model=ResultDocument,
+    responses=problems(404, 409, 410),
+)
+async def result(task_id: TaskId, facade: FacadeOf) -> Response:
+    """The pictures when it succeeded; 409 `not_ready` while it runs, 409 with the error else.
+
+    410 `pictures_expired` when the pictures were removed because of their age.
+    """
+    return answer(await facade.result(task_id))
+
+
+class HistoryQuery(BaseModel):
+    """What to look for. A name that is not here is refused: a misspelt filter shows everything."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(default=20, ge=1, le=100, description="Items on a page.")
+    cursor: str | None = Field(
+        default=None, max_length=100, description="`next_cursor` of the page before."
+    )
+    status: list[Status] | None = Field(default=None, description="May be repeated.")
+    model: str | None = Field(default=None, max_length=255, description="A checkpoint's name.")
+    q: str | None = Field(default=None, max_length=500, description="Text in the prompt.")
+    created_after: datetime | None = Field(
+        default=None, description="A moment with its time zone; itself included."
+    )
+    created_before: datetime | None = Field(
+        default=None, description="A moment with its time zone; itself not included."
+    )
+    batch_id: UUID | None = Field(default=None, description="A batch's id.")
+
+
+@router.get(
+    "/history",
+    summary="Find them again",
+    response_model=HistoryDocument,
+    responses=problems(400, 422),
+)
+async def history(
+    facade: FacadeOf,
+    query: Annotated[HistoryQuery, Query()],
+) -> Response:
+    """Every generation that was not deleted, newest first."""
+    wanted = HistoryFilter(
+        status=tuple(query.status or ()),
+        model=_text("model", query.model),
+        q=_text("q", query.q),
+        created_after=_moment("created_after", query.created_after),
+        created_before=_moment("created_before", query.created_before),
+        batch_id=query.batch_id,
+    )
+    if (
+        wanted.created_after is not None
+        and wanted.created_before is not None
+        and wanted.created_after > wanted.created_before
+    ):
+        raise _bad_query("created_after", "range", "must not be later than created_before")
+    return answer(await facade.history(wanted, query.limit, query.cursor))
+
+
+@router.delete(
+    "/{task_id}", status_code=204, summary="Delete it for good", responses=problems(404, 503)
+)
+async def delete(task_id: TaskId, facade: FacadeOf) -> Response:
+    """Cancels it if it still runs, then removes pictures and content. It answers 410 ever after."""
+    await facade.delete(task_id)
+    return Response(status_code=204)
+
+
+@router.post(
+    "/{task_id}/cancel",
+    status_code=202,
+    summary="Cancel it",
+    response_model=StatusDocument,
+    responses=problems(404, 409, 410),
+)
+async def cancel(task_id: TaskId, facade: FacadeOf) -> Response:
+    """Ask for its end; repeating that is fine while it is under way. 409 when it has ended."""
+    return answer(await facade.cancel(task_id), 202)
+
+
+@router.post(
+    "/{task_id}/retry",
+    status_code=202,
+    summary="Try it again",
+    response_model=StatusDocument,
+    responses=problems(404, 409, 410),
+)
+async def retry(task_id: TaskId, facade: FacadeOf) -> Response:
+    """A new attempt at the same request, with the same seed. Only after failed or cancelled."""
+    return answer(await facade.retry(task_id), 202)
+
+
+@router.get(
+    "/{task_id}/attempts",
+    summary="Every try",
+    response_model=AttemptsDocument,
+    responses=problems(404, 410),
+)
+async def attempts(task_id: TaskId, facade: FacadeOf) -> Response:
+    """Each attempt with its flow run, times, outcome and error."""
+    return answer(await facade.attempts(task_id))
+
+
+@router.get(
+    "/{task_id}/preview",
+    summary="The newest live preview",
+    responses={200: {"content": {"image/jpeg": {}}}, **problems(404, 410)},
+    response_class=Response,
+)
+async def preview(task_id: TaskId, facade: FacadeOf) -> Response:
+    """What the picture looks like so far. 404 before the first preview and after the end."""
+    await facade.store.generations.get(task_id)
+    found = await facade.store.generations.preview(task_id)
+    return Response(
+        found.data,
+        media_type=found.content_type,
+        headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
+    )
+
+
+def _wait(prefer: str | None) -> float | None:
+    """RFC 7240: preferences that are not understood are ignored."""
+    found = re.search(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])", prefer or "")
+    return None if found is None else min(int(found.group(1)), WAIT_MAX_S)
+
+
+def _key(key: str | None) -> str | None:
+    if key is None:
+        return None
+    if not key or len(key) > KEY_MAX or not key.isprintable() or not key.isascii():
+        raise ProblemError(
+            "bad_request", f"Idempotency-Key must be 1 to {KEY_MAX} printable ASCII characters"
+        )
+    return key
+
+
+def _text(name: str, value: str | None) -> str | None:
+    if value is not None and ("\x00" in value or "\ufffd" in value):
+        raise ProblemError("bad_request", f"{name} must be text in UTF-8 without NUL")
+    return value
+
+
+def _moment(name: str, value: datetime | None) -> datetime | None:
+    if value is None:
+        return None
+    if value.tzinfo is None:
+        raise _bad_query(name, "timezone", "must say its time zone, such as 2026-01-31T12:00:00Z")
+    try:
+        return value.astimezone(UTC)
+    except OverflowError as error:
+        raise _bad_query(name, "range", "must be within the years 1 to 9999 in UTC") from error
+
+
+def _bad_query(name: str, code: str, message: str) -> ProblemError:
+    return ProblemError(
+        "invalid_request",
+        f"query.{name}: {message}",
+        errors=[FieldProblem(loc=["query", name], code=code, message=message)],
+    )

@@ -1,0 +1,149 @@
+"""What can be asked for: models, samplers, schedulers, defaults and limits."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.context import FacadeOf, answer
+from api.errors import ProblemError
+from api.facade import Facade
+from api.generations import problems
+from comfy import Catalogue
+from comfy.workflows import family_of
+from core import schemas
+
+router = APIRouter(prefix="/api/v1", tags=["options"])
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class DefaultsDocument(_Document):
+    """What a request that leaves these out gets with a model."""
+
+    width: int
+    height: int
+    steps: int
+    cfg: float
+    sampler: str
+    scheduler: str
+
+
+class ModelDocument(_Document):
+    """A checkpoint."""
+
+    name: str = Field(description="What `model` takes.")
+    family: str
+    defaults: DefaultsDocument
+
+
+class ModelsDocument(_Document):
+    """What ComfyUI has."""
+
+    checkpoints: list[ModelDocument]
+    loras: list[str]
+    vaes: list[str]
+    upscalers: list[str]
+    default: str | None = Field(description="The checkpoint of requests that name none.")
+
+
+class LimitsDocument(_Document):
+    """What a request may ask for at most."""
+
+    size_min: int = schemas.SIZE_MIN
+    size_max: int = schemas.SIZE_MAX
+    size_step: int = schemas.SIZE_STEP
+    pixels_max: int = schemas.PIXELS_MAX
+    steps_max: int = schemas.STEPS_MAX
+    cfg_max: float = schemas.CFG_MAX
+    batch_size_max: int = schemas.BATCH_MAX
+    prompt_max: int = schemas.PROMPT_MAX
+    seed_max: int = schemas.SEED_MAX
+    timeout_max_s: int = schemas.TIMEOUT_MAX_S
+
+
+class OptionsDocument(_Document):
+    """Everything a form needs."""
+
+    models: list[ModelDocument]
+    default_model: str | None
+    samplers: list[str]
+    schedulers: list[str]
+    limits: LimitsDocument
+
+
+@router.get(
+    "/models",
+    summary="Models that ComfyUI has",
+    response_model=ModelsDocument,
+    responses=problems(503),
+)
+async def models(facade: FacadeOf) -> Response:
+    """From ComfyUI's own node catalogue. New files show within a minute, or when asked for."""
+    catalogue = await _catalogue(facade)
+    return answer(
+        ModelsDocument(
+            checkpoints=_models(catalogue),
+            loras=list(catalogue.loras),
+            vaes=list(catalogue.vaes),
+            upscalers=list(catalogue.upscalers),
+            default=facade.default_model(catalogue),
+        )
+    )
+
+
+@router.get(
+    "/options",
+    summary="Everything a form needs",
+    response_model=OptionsDocument,
+    responses=problems(503),
+)
+async def options(facade: FacadeOf) -> Response:
+    """Models with their defaults, samplers, schedulers, limits."""
+    return answer(await read_options(facade))
+
+
+async def read_options(facade: Facade) -> OptionsDocument:
+    """The same for routes and pages. Raises ProblemError when ComfyUI was never reached."""
+    catalogue = await _catalogue(facade)
+    return OptionsDocument(
+        models=_models(catalogue),
+        default_model=facade.default_model(catalogue),
+        samplers=list(catalogue.samplers),
+        schedulers=list(catalogue.schedulers),
+        limits=LimitsDocument(),
+    )
+
+
+async def _catalogue(facade: Facade) -> Catalogue:
+    catalogue = facade.catalogue.current or await facade.catalogue.refreshed()
+    if catalogue is None:
+        raise ProblemError(
+            "no_catalogue",
+            "ComfyUI has not been reached yet, so nothing is known of its models.",
+            headers={"Retry-After": "5"},
+        )
+    return catalogue
+
+
+def _models(catalogue: Catalogue) -> list[ModelDocument]:
+    return [_model(name) for name in catalogue.checkpoints]
+
+
+def _model(name: str) -> ModelDocument:
+    family = family_of(name)
+    return ModelDocument(
+        name=name,
+        family=family.name,
+        defaults=DefaultsDocument(
+            width=family.width,
+            height=family.height,
+            steps=family.steps,
+            cfg=family.cfg,
+            sampler=family.sampler,
+            scheduler=family.scheduler,
+        ),
+    )

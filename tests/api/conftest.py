@@ -1,0 +1,69 @@
+"""One service per module for most tests, a service of its own for those that need it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.api.service import Backstage, Comfy, Service, closed_port, wait_until
+
+StartService = Callable[..., Service]
+
+
+@pytest.fixture(scope="module")
+def backstage() -> Iterator[Backstage]:
+    with Backstage() as backstage:
+        yield backstage
+
+
+@pytest.fixture(scope="module")
+def shared_comfy(backstage: Backstage) -> Iterator[Comfy]:
+    with Comfy(backstage) as comfy:
+        yield comfy
+
+
+@pytest.fixture(scope="module")
+def service(
+    backstage: Backstage, shared_comfy: Comfy, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """Shared: a test makes its own generations and leaves those of others alone."""
+    home = tmp_path_factory.mktemp("home")
+    with Service(backstage, home, shared_comfy.url, f"{closed_port()}/api") as service:
+        until_catalogue(service)
+        yield service
+
+
+@pytest.fixture
+def comfy(backstage: Backstage) -> Iterator[Comfy]:
+    """A ComfyUI of the test's own, to be stopped or changed."""
+    with Comfy(backstage) as comfy:
+        yield comfy
+
+
+@pytest.fixture
+def start_service(backstage: Backstage, tmp_path: Path) -> Iterator[StartService]:
+    """Services of the test's own, on one home; each start is a restart of the API."""
+    with ExitStack() as stack:
+
+        def start(
+            comfy_url: str | None = None, prefect_url: str | None = None, **more: Any
+        ) -> Service:
+            stack.close()
+            service = Service(
+                backstage,
+                tmp_path / "home",
+                comfy_url or closed_port(),
+                prefect_url or f"{closed_port()}/api",
+                **more,
+            )
+            return stack.enter_context(service)
+
+        yield start
+
+
+def until_catalogue(service: Service) -> None:
+    wait_until(lambda: service.get("/api/v1/models").status_code == 200)

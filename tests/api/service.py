@@ -1,0 +1,343 @@
+"""A whole API on real sockets, its ComfyUI, and the worker's side of the store."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Self, TypeVar
+from uuid import UUID, uuid4
+
+import httpx
+import uvicorn
+from PIL import Image as Pillow
+
+from api.app import create_app
+from comfy.emulator import Emulator, EmulatorOptions
+from core.problems import Problem, problem
+from core.settings import ApiSettings, ComfySettings, PrefectSettings, Settings, StoreSettings
+from store.errors import FencedError
+from store.images import NewImage
+from store.store import Store
+from store.values import Claim, Holder, Image, Preview, ProgressRecord, Waiting, WorkerRecord
+
+CREATE: Final = "/api/v1/generation/create"
+HISTORY: Final = "/api/v1/generation/history"
+CHECKPOINTS: Final = ("painter-v1-5.safetensors", "painter-xl.safetensors")
+"""One of each family; the first is the default."""
+_T = TypeVar("_T")
+
+
+def wait_until(condition: Callable[[], _T], *, within: float = 20) -> _T:
+    """Poll until it is true, and return it; fails the test when it never is."""
+    end = time.monotonic() + within
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < end, "it never came to be"
+        time.sleep(0.01)
+
+
+class Backstage:
+    """An event loop in a thread: for servers, and for whatever tests do beside them."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.run(self._loop.shutdown_asyncgens())
+        self.run(self._loop.shutdown_default_executor())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def run(self, work: Coroutine[Any, Any, _T], *, within: float = 30) -> _T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(within)
+
+    def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        async def begin() -> asyncio.Task[Any]:
+            return asyncio.create_task(work)
+
+        return self.run(begin())
+
+
+class Service:
+    """The API at ``url``. Its ``worker`` writes to the same database, as a real one does."""
+
+    def __init__(
+        self,
+        backstage: Backstage,
+        home: Path,
+        comfy_url: str,
+        prefect_url: str,
+        *,
+        default_model: str | None = None,
+        public_url: str | None = None,
+        reserve_mb: int = 0,
+    ) -> None:
+        self._backstage = backstage
+        # With its protocol said: asyncio switches Nagle's delay off only then.
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        self._socket.bind(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.home = home
+        self.settings = Settings(
+            home=home,
+            api=ApiSettings(port=self.port, public_url=public_url),
+            comfy=ComfySettings(url=comfy_url, default_model=default_model),
+            prefect=PrefectSettings(api_url=prefect_url),
+            store=StoreSettings(reserve_mb=reserve_mb),
+        )
+        self.client = httpx.Client(base_url=self.url, timeout=20, trust_env=False)
+
+    def __enter__(self) -> Self:
+        config = uvicorn.Config(
+            create_app(self.settings),
+            log_config=None,
+            access_log=False,
+            ws="none",
+            timeout_graceful_shutdown=2,
+        )
+        self._server = uvicorn.Server(config)
+        self._serving = self._backstage.start(self._server.serve(sockets=[self._socket]))
+        wait_until(lambda: self._server.started or self._serving.done())
+        if self._serving.done():
+            self._backstage.run(_ended(self._serving))
+        self.worker = Worker(self._backstage, Store(self.settings.store_url, self.images_folder))
+        self.worker.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.worker.close()
+        self.client.close()
+        self._server.should_exit = True
+        self._backstage.run(_ended(self._serving))
+        self._socket.close()
+
+    @property
+    def images_folder(self) -> str:
+        return self.settings.images_url
+
+    # --- over HTTP
+
+    def create(self, prompt: str = "a red fox", **more: Any) -> dict[str, Any]:
+        response = self.client.post(CREATE, json={"prompt": prompt, **more})
+        assert response.status_code == 202, response.text
+        document: dict[str, Any] = response.json()
+        return document
+
+    def created(self, prompt: str = "a red fox", **more: Any) -> UUID:
+        return UUID(self.create(prompt, **more)["task_id"])
+
+    def get(self, path: str, **more: Any) -> httpx.Response:
+        return self.client.get(path, **more)
+
+    def status(self, task_id: UUID) -> dict[str, Any]:
+        response = self.get(f"/api/v1/generation/status/{task_id}")
+        assert response.status_code == 200, response.text
+        document: dict[str, Any] = response.json()
+        return document
+
+    def of(self, task_id: UUID, what: str) -> str:
+        """The path of something of a generation."""
+        if what in ("status", "result"):
+            return f"/api/v1/generation/{what}/{task_id}"
+        return f"/api/v1/generation/{task_id}/{what}"
+
+    # --- in the database
+
+    def count(self) -> int:
+        """How many generations were ever accepted."""
+        with self.database() as connection:
+            (found,) = connection.execute("SELECT count(*) FROM generations").fetchone()
+        assert isinstance(found, int)
+        return found
+
+    @contextmanager
+    def database(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self.home / "easel.db", timeout=20)) as connection:
+            yield connection
+            connection.commit()
+
+
+async def _ended(task: asyncio.Task[Any]) -> None:
+    await task
+
+
+class Worker:
+    """What the flow does to the store, by hand and in small steps."""
+
+    def __init__(self, backstage: Backstage, store: Store) -> None:
+        self._run = backstage.run
+        self.store = store
+
+    def open(self) -> None:
+        self._run(self.store.__aenter__())
+
+    def close(self) -> None:
+        self._run(self.store.__aexit__(None, None, None))
+
+    def claim(self, task_id: UUID) -> Claim:
+        return self._run(
+            self.store.transitions.claim(
+                task_id,
+                flow_run_id=uuid4(),
+                attempt=None,
+                holder=Holder("worker-1", uuid4(), "http://comfy"),
+            )
+        )
+
+    def start(self, task_id: UUID) -> Claim:
+        claim = self.claim(task_id)
+        self._run(self.store.transitions.start(claim, datetime.now(UTC)))
+        return claim
+
+    def progress(
+        self,
+        claim: Claim,
+        percent: float,
+        *,
+        preview: Preview | None = None,
+        waiting: Waiting | None = None,
+    ) -> None:
+        record = ProgressRecord(
+            percent=percent,
+            step=int(percent / 5),
+            steps=20,
+            node="KSampler",
+            nodes_done=3,
+            nodes_total=7,
+            preview=preview.number if preview else None,
+        )
+        self._run(self.store.transitions.record_progress(claim, record, preview, waiting))
+
+    def succeed(self, claim: Claim, *pictures: bytes) -> list[Image]:
+        """End it with these pictures; their seeds follow the request's."""
+        kept = [
+            self._run(
+                self.store.files.keep(
+                    claim.generation_id,
+                    claim.attempt,
+                    position,
+                    new_image(data, claim.request.seed + position),
+                )
+            )
+            for position, data in enumerate(pictures or (png(),))
+        ]
+        self._run(self.store.transitions.succeed(claim, kept))
+        return kept
+
+    def fail(self, claim: Claim, why: Problem | None = None) -> None:
+        why = why or problem(
+            "node_failed",
+            "KSampler failed",
+            node_id="3",
+            node_class="KSampler",
+            node_message="mat1 and mat2 shapes cannot be multiplied",
+        )
+        assert self._run(self.store.transitions.fail(claim, why))
+
+    def finish(self, task_id: UUID, *pictures: bytes) -> list[Image]:
+        return self.succeed(self.start(task_id), *pictures)
+
+    def cancelled(self, claim: Claim) -> None:
+        assert self._run(self.store.transitions.cancelled(claim))
+
+    def is_fenced_out(self, claim: Claim) -> bool:
+        try:
+            self._run(self.store.transitions.status(claim))
+        except FencedError:
+            return True
+        return False
+
+    def appear(self, *, comfy_reachable: bool, name: str = "worker-1") -> None:
+        """Say that a worker lives."""
+        now = datetime.now(UTC)
+        detail = None if comfy_reachable else "connection refused"
+        record = WorkerRecord(name, "http://comfy.test:8188", comfy_reachable, detail, now, now)
+        self._run(self.store.registry.record_worker(record))
+
+    def leave(self, name: str = "worker-1") -> None:
+        self._run(self.store.registry.forget_worker(name))
+
+
+class Comfy:
+    """The emulator on a backstage: what is offered, and whether it is there, can change."""
+
+    def __init__(self, backstage: Backstage) -> None:
+        self._run = backstage.run
+        self._emulator = Emulator(EmulatorOptions(checkpoints=CHECKPOINTS))
+
+    def __enter__(self) -> Self:
+        self._run(self._emulator.start())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        return self._emulator.url
+
+    def stop(self) -> None:
+        self._run(self._emulator.stop())
+
+    def add_checkpoint(self, name: str) -> None:
+        options = self._emulator.options
+        self._emulator.options = replace(options, checkpoints=(*options.checkpoints, name))
+        self._run(self._emulator.restart())
+
+    def take_checkpoint(self, name: str) -> None:
+        options = self._emulator.options
+        left = tuple(known for known in options.checkpoints if known != name)
+        self._emulator.options = replace(options, checkpoints=left)
+        self._run(self._emulator.restart())
+
+
+def closed_port() -> str:
+    """An address where nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+def png(width: int = 64, height: int = 64, color: str = "teal") -> bytes:
+    buffer = io.BytesIO()
+    Pillow.new("RGB", (width, height), color).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def new_image(data: bytes, seed: int) -> NewImage:
+    with Pillow.open(io.BytesIO(data)) as picture:
+        return NewImage(data, picture.width, picture.height, "image/png", seed)
+
+
+def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """The one shape of every error."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    found: dict[str, Any] = response.json()
+    assert found["code"] == code
+    assert found["status"] == status
+    assert found["type"] == f"urn:easel:problem:{code}"
+    assert found["title"]
+    assert found["detail"]
+    assert str(UUID(found["request_id"])) == found["request_id"]
+    for entry in found["errors"]:
+        assert entry.keys() == {"loc", "code", "message"}
+    return found

@@ -1,0 +1,182 @@
+"""The documentation: complete, valid, and readable without the internet."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from typing import Any, Final
+from urllib.parse import urljoin
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+
+from core.schemas import GenerationRequest
+from tests.api.service import CREATE, Service, assert_problem
+
+CONTRACT: Final = {
+    ("post", "/api/v1/generation/create"),
+    ("get", "/api/v1/generation/status/{task_id}"),
+    ("get", "/api/v1/generation/result/{task_id}"),
+    ("get", "/api/v1/generation/history"),
+    ("delete", "/api/v1/generation/{task_id}"),
+    ("post", "/api/v1/generation/{task_id}/cancel"),
+    ("post", "/api/v1/generation/{task_id}/retry"),
+    ("get", "/api/v1/generation/{task_id}/attempts"),
+    ("get", "/api/v1/generation/{task_id}/events"),
+    ("get", "/api/v1/images/{image_id}"),
+    ("get", "/api/v1/images/{image_id}/thumbnail"),
+    ("get", "/api/v1/models"),
+    ("get", "/api/v1/options"),
+    ("get", "/healthz"),
+    ("get", "/readyz"),
+}
+
+
+@pytest.fixture(scope="module")
+def openapi(service: Service) -> dict[str, Any]:
+    response = service.get("/openapi.json")
+    assert response.status_code == 200
+    document: dict[str, Any] = response.json()
+    return document
+
+
+def _operations(openapi: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    return {
+        (method, path): operation
+        for path, methods in openapi["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def test_every_route_of_the_contract_is_there(openapi: dict[str, Any]) -> None:
+    assert set(_operations(openapi)) >= CONTRACT
+
+
+def test_every_route_says_what_it_does_and_how_it_fails(openapi: dict[str, Any]) -> None:
+    for where, operation in _operations(openapi).items():
+        assert operation["summary"], where
+        assert operation["description"], where
+        assert operation["tags"], where
+        problems = {
+            status: response
+            for status, response in operation["responses"].items()
+            if status == "default" or (int(status) >= 400 and where[1] != "/readyz")
+        }
+        assert problems, where
+        for status, response in problems.items():
+            assert response["description"], (where, status)
+            assert response["content"] == {
+                "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
+            }, (where, status)
+
+
+def test_every_parameter_and_answer_is_described(openapi: dict[str, Any]) -> None:
+    for where, operation in _operations(openapi).items():
+        in_path = set(re.findall(r"{(\w+)}", where[1]))
+        parameters = operation.get("parameters", [])
+        assert {item["name"] for item in parameters if item["in"] == "path"} == in_path
+        for item in parameters:
+            assert item.get("description"), (where, item)
+        assert all(answer["description"] for answer in operation["responses"].values())
+
+
+def test_operations_have_names_of_their_own(openapi: dict[str, Any]) -> None:
+    names = [operation["operationId"] for operation in _operations(openapi).values()]
+    assert len(set(names)) == len(names)
+
+
+def test_every_reference_leads_somewhere(openapi: dict[str, Any]) -> None:
+    assert openapi["openapi"].startswith("3.1")
+    schemas = openapi["components"]["schemas"]
+    for reference in _references(openapi):
+        kind, _, name = reference.rpartition("/")
+        assert kind == "#/components/schemas"
+        assert name in schemas
+    for schema in schemas.values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+
+
+def _references(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        own = [value["$ref"]] if "$ref" in value else []
+        return own + [found for item in value.values() for found in _references(item)]
+    if isinstance(value, list):
+        return [found for item in value for found in _references(item)]
+    return []
+
+
+def test_the_examples_work(service: Service, openapi: dict[str, Any]) -> None:
+    body = openapi["paths"][CREATE]["post"]["requestBody"]
+    assert body["required"] is True
+    schema = body["content"]["application/json"]["schema"]
+    assert schema["examples"]
+    for example in schema["examples"]:
+        jsonschema.validate(example, schema)
+        GenerationRequest.model_validate(example)
+        assert service.client.post(CREATE, json=example).status_code == 202
+
+
+def test_answers_are_as_documented(service: Service, openapi: dict[str, Any]) -> None:
+    task_id = service.created()
+    service.worker.finish(task_id)
+    failed = service.created()
+    service.worker.fail(service.worker.start(failed))
+    operations = _operations(openapi)
+    documented = {
+        f"/api/v1/generation/status/{task_id}": "/api/v1/generation/status/{task_id}",
+        f"/api/v1/generation/status/{failed}": "/api/v1/generation/status/{task_id}",
+        f"/api/v1/generation/result/{task_id}": "/api/v1/generation/result/{task_id}",
+        f"/api/v1/generation/{failed}/attempts": "/api/v1/generation/{task_id}/attempts",
+        "/api/v1/generation/history": "/api/v1/generation/history",
+        "/api/v1/models": "/api/v1/models",
+        "/api/v1/options": "/api/v1/options",
+        "/healthz": "/healthz",
+    }
+    for path, route in documented.items():
+        response = operations[("get", route)]["responses"]["200"]
+        schema = response["content"]["application/json"]["schema"]
+        jsonschema.validate(
+            service.get(path).json(), {**schema, "components": openapi["components"]}
+        )
+    problem = service.get(f"/api/v1/generation/result/{failed}").json()
+    reference = {"$ref": "#/components/schemas/Problem", "components": openapi["components"]}
+    jsonschema.validate(problem, reference)
+
+
+class _Sources(HTMLParser):
+    """Everything that a page makes a browser load."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        del tag
+        for name, value in attrs:
+            if name in ("src", "href", "spec-url") and value:
+                self.found.append(value)
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+def test_the_pages_work_offline(service: Service, page: str) -> None:
+    response = service.get(page)
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/html")
+    assert "http://" not in response.text
+    assert "https://" not in response.text
+
+    sources = _Sources()
+    sources.feed(response.text)
+    loaded = {*sources.found, *re.findall(r"url: '([^']+)'", response.text)}
+    assert "/openapi.json" in loaded
+    assert [source for source in loaded if source.endswith(".js")]
+    for source in loaded:
+        assert source.startswith("/")
+        assert not source.startswith("//")
+        answer = service.get(urljoin(page, source))
+        assert answer.status_code == 200
+        assert answer.content
+
+
+def test_an_unknown_page_is_a_problem(service: Service) -> None:
+    assert_problem(service.get("/static-offline-docs/nix.js"), 404, "not_found")

@@ -1,0 +1,87 @@
+"""What monitoring reads."""
+
+from __future__ import annotations
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from core.status import STATUSES
+from flows.reconcile import REPAIRS
+from tests.api.conftest import StartService
+from tests.api.service import Service, wait_until
+
+
+def samples(service: Service) -> dict[tuple[str, str], float]:
+    """Each value by its name and its first label's value."""
+    response = service.get("/metrics")
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"].startswith("text/plain; version=")
+    return {
+        (sample.name, next(iter(sample.labels.values()), "")): sample.value
+        for family in text_string_to_metric_families(response.text)
+        for sample in family.samples
+    }
+
+
+def test_generations_by_status_outbox_and_disk(start_service: StartService) -> None:
+    service = start_service(default_model="some.safetensors")
+    made = [service.created(model="some.safetensors") for _ in range(5)]
+    service.worker.finish(made[0])
+    service.worker.fail(service.worker.start(made[1]))
+    service.worker.start(made[2])
+    assert service.client.delete(f"/api/v1/generation/{made[3]}").status_code == 204
+
+    found = samples(service)
+
+    counted = {status: found["easel_generations", status] for status in STATUSES}
+    assert counted == {
+        "queued": 1,
+        "running": 1,
+        "cancelling": 0,
+        "succeeded": 1,
+        "failed": 1,
+        "cancelled": 0,
+    }
+    with service.database() as connection:
+        (pending,) = connection.execute("SELECT count(*) FROM dispatches").fetchone()
+    assert found["easel_outbox_pending", ""] == pending > 0
+    assert found["easel_disk_free_bytes", ""] > 0
+    assert found["python_info", "CPython"] == 1
+    assert found["easel_workers_live", ""] == 0
+
+
+def test_live_workers_are_counted(start_service: StartService) -> None:
+    service = start_service()
+    service.worker.appear(comfy_reachable=True)
+    service.worker.appear(comfy_reachable=False, name="worker-2")
+
+    wait_until(lambda: samples(service)["easel_workers_live", ""] == 2)
+
+
+def test_a_count_is_told_again_for_some_seconds_and_then_made_anew(
+    start_service: StartService,
+) -> None:
+    service = start_service(default_model="some.safetensors")
+    assert samples(service)["easel_generations", "queued"] == 0
+    service.created(model="some.safetensors")
+
+    wait_until(lambda: samples(service)["easel_generations", "queued"] == 1)
+
+
+def test_repairs_are_told(service: Service) -> None:
+    REPAIRS.labels("let_go").inc()
+    assert samples(service)["easel_repairs_total", "let_go"] >= 1
+
+
+def test_without_the_database_the_rest_is_told(start_service: StartService) -> None:
+    service = start_service()
+    with service.database() as connection:
+        connection.execute("ALTER TABLE dispatches RENAME TO elsewhere")
+
+    found = samples(service)
+
+    names = {name for name, _ in found}
+    assert names & {"easel_generations", "easel_outbox_pending", "easel_workers_live"} == set()
+    assert found["easel_disk_free_bytes", ""] > 0
+    with service.database() as connection:
+        connection.execute("ALTER TABLE elsewhere RENAME TO dispatches")
+    assert samples(service)["easel_outbox_pending", ""] == 0

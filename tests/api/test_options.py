@@ -1,0 +1,65 @@
+"""Models and options: what ComfyUI offers, and what goes with it."""
+
+from __future__ import annotations
+
+from comfy.emulator.catalogue import SAMPLERS, SCHEDULERS
+from core import schemas
+from tests.api.conftest import StartService
+from tests.api.service import CHECKPOINTS, Service, assert_problem
+
+
+def test_models(service: Service) -> None:
+    document = service.get("/api/v1/models").json()
+
+    checkpoints = document["checkpoints"]
+    assert [model["name"] for model in checkpoints] == list(CHECKPOINTS)
+    assert [model["family"] for model in checkpoints] == ["SD1.5", "SDXL"]
+    assert document["loras"] == ["emulator-lora.safetensors"]
+    assert document["vaes"] == document["upscalers"] == []
+    assert document["default"] == CHECKPOINTS[0]
+
+
+def test_the_defaults_that_are_shown_are_those_that_are_used(service: Service) -> None:
+    for model in service.get("/api/v1/models").json()["checkpoints"]:
+        request = service.create(model=model["name"])["request"]
+        assert {name: request[name] for name in model["defaults"]} == model["defaults"]
+
+
+def test_options(service: Service) -> None:
+    document = service.get("/api/v1/options").json()
+
+    assert document["models"] == service.get("/api/v1/models").json()["checkpoints"]
+    assert document["default_model"] == CHECKPOINTS[0]
+    assert sorted(document["samplers"]) == sorted(SAMPLERS)
+    assert sorted(document["schedulers"]) == sorted(SCHEDULERS)
+
+
+def test_the_limits_that_are_shown_are_those_that_hold(service: Service) -> None:
+    limits = service.get("/api/v1/options").json()["limits"]
+
+    assert limits["seed_max"] == 2**53 - 1
+    assert limits["prompt_max"] == schemas.PROMPT_MAX
+    most = {
+        "width": limits["size_max"],
+        "height": limits["size_min"],
+        "steps": limits["steps_max"],
+        "cfg": limits["cfg_max"],
+        "seed": limits["seed_max"],
+        "timeout_s": limits["timeout_max_s"],
+        "batch_size": limits["batch_size_max"],
+    }
+    request = service.create(**most)["request"]
+    assert {name: request[name] for name in most} == most
+    steps = {"size_step": limits["size_step"]}["size_step"]
+    for name, step in (("width", steps), ("steps", 1), ("cfg", 0.5), ("batch_size", 1)):
+        beyond = {"prompt": "x", name: most[name] + step}
+        response = service.client.post("/api/v1/generation/create", json=beyond)
+        assert_problem(response, 422, "invalid_request")
+
+
+def test_nothing_is_known_before_comfyui_was_reached(start_service: StartService) -> None:
+    service = start_service()
+    for path in ("/api/v1/models", "/api/v1/options"):
+        response = service.get(path)
+        assert_problem(response, 503, "no_catalogue")
+        assert int(response.headers["retry-after"]) >= 1

@@ -1,0 +1,154 @@
+"""The status document: unchanged ones cost nothing; it tells why things wait, and how long."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid4
+
+from store.values import Waiting
+from tests.api.conftest import StartService, until_catalogue
+from tests.api.service import Comfy, Service, assert_problem, png, wait_until
+
+
+def test_an_unchanged_document_is_a_304(service: Service) -> None:
+    task_id = service.created()
+    service.worker.finish(task_id)
+    path = service.of(task_id, "status")
+    first = service.get(path)
+    etag = first.headers["etag"]
+
+    for condition in (etag, f'"other", {etag}', f"W/{etag}", "*"):
+        again = service.get(path, headers={"If-None-Match": condition})
+        assert again.status_code == 304
+        assert again.content == b""
+        assert again.headers["etag"] == etag
+    assert service.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
+
+
+def test_a_changed_document_has_another_etag(service: Service) -> None:
+    task_id = service.created()
+    etag = service.get(service.of(task_id, "status")).headers["etag"]
+    service.worker.start(task_id)
+
+    changed = service.get(service.of(task_id, "status"), headers={"If-None-Match": etag})
+    assert changed.status_code == 200
+    assert changed.json()["status"] == "running"
+
+
+def test_retry_after_is_for_those_who_wait(service: Service) -> None:
+    task_id = service.created()
+    assert int(service.get(service.of(task_id, "status")).headers["retry-after"]) >= 1
+    service.worker.finish(task_id)
+    assert "retry-after" not in service.get(service.of(task_id, "status")).headers
+
+
+def test_the_way_of_a_generation(service: Service) -> None:
+    task_id = service.created()
+    queued = service.status(task_id)
+    claim = service.worker.start(task_id)
+    running = service.status(task_id)
+    service.worker.progress(claim, 62.5)
+    half_done = service.status(task_id)
+    service.worker.succeed(claim)
+    succeeded = service.status(task_id)
+
+    stages = [queued, running, half_done, succeeded]
+    assert [stage["status"] for stage in stages] == ["queued", "running", "running", "succeeded"]
+    sequences = [stage["sequence"] for stage in stages]
+    assert sequences == sorted(set(sequences))
+    assert running["started_at"]
+    assert running["queue_position"] is None
+    assert half_done["progress"] == {
+        "percent": 62.5,
+        "step": 12,
+        "steps": 20,
+        "node": "KSampler",
+        "nodes_done": 3,
+        "nodes_total": 7,
+    }
+    assert half_done["eta_s"] is not None
+    assert succeeded["progress"]["percent"] == 100
+    assert succeeded["finished_at"] >= succeeded["started_at"] >= succeeded["created_at"]
+    assert succeeded["eta_s"] is None
+
+
+def test_the_flow_run_is_linked_once_there_is_one(service: Service) -> None:
+    task_id = service.created()
+    assert service.status(task_id)["urls"]["flow_run"] is None
+    service.worker.start(task_id)
+
+    url = service.status(task_id)["urls"]["flow_run"]
+    ui = service.settings.prefect_ui_url
+    prefix, _, run_id = url.rpartition("/")
+    assert prefix == f"{ui}/runs/flow-run"
+    assert str(UUID(run_id)) == run_id
+
+
+def test_the_place_in_the_queue(start_service: StartService, comfy: Comfy) -> None:
+    service = start_service(comfy.url)
+    until_catalogue(service)
+    created = [
+        service.create(priority=priority)
+        for priority in ("interactive", "bulk", "interactive", "bulk")
+    ]
+    ids = [UUID(document["task_id"]) for document in created]
+
+    assert [document["queue_position"] for document in created] == [0, 1, 1, 3]
+    assert _positions(service, ids) == [0, 2, 1, 3]
+    service.worker.start(ids[0])
+    assert _positions(service, ids) == [None, 1, 0, 2]
+    service.client.delete(f"/api/v1/generation/{ids[2]}")
+    assert _positions(service, [ids[1], ids[3]]) == [0, 1]
+
+
+def _positions(service: Service, ids: list[UUID]) -> list[int | None]:
+    return [service.status(task_id)["queue_position"] for task_id in ids]
+
+
+def test_estimates_come_from_measured_times(start_service: StartService, comfy: Comfy) -> None:
+    service = start_service(comfy.url)
+    until_catalogue(service)
+    first, second = service.created(), service.created()
+    assert service.status(second)["eta_s"] is None
+
+    claim = service.worker.start(first)
+    service.worker.succeed(claim, png())
+    wait_until(lambda: service.status(second)["eta_s"] is not None)
+    assert service.status(second)["eta_s"] >= 0
+    assert service.status(service.created())["eta_s"] >= service.status(second)["eta_s"]
+
+
+def test_why_it_waits(start_service: StartService, comfy: Comfy) -> None:
+    service = start_service(comfy.url)
+    until_catalogue(service)
+    task_id = service.created()
+
+    def reason(task_id: UUID) -> Any:
+        return (service.status(task_id)["waiting"] or {}).get("code")
+
+    # Nobody is there, Prefect first of all.
+    wait_until(lambda: reason(task_id) == "waiting_for_prefect")
+    # Another one has its flow run already; then the worker is what is missing.
+    dispatched = service.created()
+    service.worker.claim(dispatched)
+    wait_until(lambda: reason(dispatched) == "waiting_for_worker")
+    service.worker.appear(comfy_reachable=False)
+    wait_until(lambda: reason(dispatched) == "waiting_for_comfyui")
+    assert "connection refused" in service.status(dispatched)["waiting"]["detail"]
+    service.worker.appear(comfy_reachable=True)
+    wait_until(lambda: reason(dispatched) is None)
+    assert reason(task_id) == "waiting_for_prefect"
+
+
+def test_a_worker_says_itself_why_a_run_waits(service: Service) -> None:
+    claim = service.worker.start(service.created())
+    waiting = Waiting("waiting_for_comfyui", "it restarts")
+    service.worker.progress(claim, 10, waiting=waiting)
+
+    document = service.status(claim.generation_id)
+    assert document["waiting"] == {"code": "waiting_for_comfyui", "detail": "it restarts"}
+
+
+def test_nothing_is_known_of_an_id_nobody_gave(service: Service) -> None:
+    for what in ("status", "result", "attempts", "events", "preview"):
+        assert_problem(service.get(service.of(uuid4(), what)), 404, "not_found")

@@ -1,0 +1,135 @@
+"""What no well-behaved client sends: bytes on a bare socket."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from typing import Final
+
+import pytest
+
+from api import body
+from tests.api.service import CREATE, Service
+
+BODY: Final = b'{"prompt":"a zx81canary"}'
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    head: str
+    body: str
+
+
+def _say(service: Service, *pieces: bytes) -> Answer:
+    """Send bytes; read one answer, whether or not the connection stays."""
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as line:
+        for piece in pieces:
+            line.sendall(piece)
+        received = b""
+        while b"\r\n\r\n" not in received:
+            more = line.recv(65_536)
+            assert more, received
+            received += more
+        head, _, rest = received.partition(b"\r\n\r\n")
+        fields = dict(
+            field.lower().split(b": ", 1) for field in head.split(b"\r\n")[1:] if b": " in field
+        )
+        while len(rest) < int(fields.get(b"content-length", b"0")):
+            more = line.recv(65_536)
+            assert more, received
+            rest += more
+    return Answer(int(head.split()[1]), head.decode(), rest.decode())
+
+
+def _create(*headers: bytes) -> bytes:
+    start = f"POST {CREATE} HTTP/1.1".encode()
+    lines = (start, b"Host: easel.test", b"Content-Type: application/json", *headers)
+    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+LENGTH: Final = f"Content-Length: {len(BODY)}".encode()
+CHUNKED: Final = b"Transfer-Encoding: chunked"
+REFUSED: Final = {
+    "48 CL and TE": _create(LENGTH, CHUNKED) + b"0\r\n\r\n",
+    "48 TE and CL": _create(CHUNKED, LENGTH) + b"0\r\n\r\n",
+    "48 two lengths": _create(LENGTH, b"Content-Length: 3") + BODY,
+    "48 a length below zero": _create(b"Content-Length: -5") + BODY,
+    "48 a length with a plus": _create(b"Content-Length: +25") + BODY,
+    "48 a transfer encoding that is none": _create(b"Transfer-Encoding: xchunked") + BODY,
+    "57 a control character in a key": _create(LENGTH, b"Idempotency-Key: a\x01b") + BODY,
+    "a bare line feed in a chunk's size": _create(CHUNKED) + b"zz\r\n" + BODY,
+    "no HTTP at all": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("said", REFUSED.values(), ids=REFUSED.keys())
+def test_ambiguous_framing_is_refused(service: Service, said: bytes) -> None:
+    before = service.count()
+    answer = _say(service, said)
+
+    assert answer.status == 400
+    assert "zx81canary" not in answer.body
+    assert service.count() == before
+
+
+def test_46_a_length_over_the_cap_is_refused_unread(service: Service) -> None:
+    answer = _say(service, _create(b"Content-Length: 50000000"))
+
+    assert answer.status == 413
+    assert '"code":"payload_too_large"' in answer.body
+
+
+def test_46_a_length_with_5000_digits_is_no_crash(service: Service) -> None:
+    assert _say(service, _create(b"Content-Length: " + b"1" * 5000)).status in (400, 413)
+
+
+def test_47_chunks_over_the_cap_are_refused(service: Service) -> None:
+    before = service.count()
+    chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
+    answer = _say(service, _create(CHUNKED), *[chunk] * 20, b"0\r\n\r\n")
+
+    assert answer.status == 413
+    assert '"code":"payload_too_large"' in answer.body
+    assert service.count() == before
+
+
+def test_a_body_in_small_chunks_is_taken(service: Service) -> None:
+    chunks = [b"1\r\n" + bytes([byte]) + b"\r\n" for byte in BODY]
+    assert _say(service, _create(CHUNKED), *chunks, b"0\r\n\r\n").status == 202
+
+
+def test_50_a_body_that_does_not_come_is_not_waited_for(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body, "BODY_WITHIN_S", 0.2)
+    before = service.count()
+    answer = _say(service, _create(LENGTH), BODY[:5])
+
+    assert answer.status == 408
+    assert "application/problem+json" in answer.head
+    assert "connection: close" in answer.head.lower()
+    assert service.count() == before
+
+
+def test_51_endless_headers_are_refused(service: Service) -> None:
+    answer = _say(service, _create(LENGTH, b"X-Long: " + b"x" * 65_536) + BODY)
+    assert answer.status == 431
+
+    many = [f"X-{number}: {'x' * 100}".encode() for number in range(1_000)]
+    assert _say(service, _create(LENGTH, *many) + BODY).status == 431
+
+
+def test_52_an_endless_address_is_refused(service: Service) -> None:
+    for address in (b"/api/v1/models?x=" + b"x" * 60_000, b"/api/" + b"x" * 60_000):
+        answer = _say(service, b"GET " + address + b" HTTP/1.1\r\nHost: easel.test\r\n\r\n")
+        assert answer.status == 414
+
+
+@pytest.mark.parametrize(
+    "path", ["../../../etc/passwd", "..%2f..%2fetc/passwd", "%2e%2e/x", "a//b"]
+)
+def test_66_no_path_leads_out(service: Service, path: str) -> None:
+    for start in ("/api/v1/images/", "/api/v1/generation/status/", "/static-offline-docs/"):
+        said = f"GET {start}{path} HTTP/1.1\r\nHost: easel.test\r\n\r\n"
+        assert _say(service, said.encode()).status == 404
