@@ -1,0 +1,51 @@
+"""The pages without a browser, on a real store; Prefect and ComfyUI are away."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from nicegui.testing import User
+from nicegui.testing.user_simulation import user_simulation
+
+from api.app import open_context
+from api.facade import Facade
+from comfy.catalogue import Catalogue
+from core.settings import Settings
+from web.app import declare
+from web.layout import Web
+from web.trash import Trash
+
+_NOBODY = "http://127.0.0.1:9"
+CATALOGUE = Catalogue(
+    checkpoints=("dreamshaper_8.safetensors", "sd_xl_base_1.0.safetensors"),
+    samplers=("euler", "dpmpp_2m"),
+    schedulers=("normal", "karras"),
+)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings.model_validate(
+        {
+            "home": tmp_path,
+            "comfy": {"url": _NOBODY},
+            "prefect": {"api_url": f"{_NOBODY}/api"},
+        }
+    )
+
+
+@pytest.fixture
+async def facade(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Facade]:
+    monkeypatch.setenv("PREFECT_API_URL", settings.prefect_api_url)
+    async with open_context(settings) as context:
+        context.facade.catalogue._catalogue = CATALOGUE
+        yield context.facade
+
+
+@pytest.fixture
+async def user(facade: Facade) -> AsyncIterator[User]:
+    async with user_simulation() as user:
+        declare(Web(lambda: facade, Trash(lambda: facade)))
+        yield user

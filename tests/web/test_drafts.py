@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from api.options import DefaultsDocument
+from core.schemas import SEED_MAX, ResolvedRequest
+from web.drafts import Draft
+
+XL = DefaultsDocument(
+    width=1024, height=1024, steps=25, cfg=6.5, sampler="dpmpp_2m", scheduler="karras"
+)
+MADE = ResolvedRequest(
+    prompt="狐",
+    negative_prompt="blurry",
+    workflow="txt2img",
+    model="xl.safetensors",
+    width=832,
+    height=1216,
+    steps=30,
+    cfg=5.0,
+    sampler="euler",
+    scheduler="normal",
+    seed=11,
+    batch_size=4,
+    priority="interactive",
+    timeout_s=600,
+    metadata={},
+)
+
+
+def test_what_is_left_alone_is_left_to_the_model() -> None:
+    request = Draft(prompt="a fox").request(XL)
+    assert (request.width, request.height) == (1024, 1024)
+    left = (request.steps, request.cfg, request.sampler, request.scheduler, request.seed)
+    assert left == (None,) * 5
+
+
+def test_without_a_catalogue_even_the_size_is_left_out() -> None:
+    assert Draft(prompt="a fox").request(None).width is None
+
+
+def test_all_settings_of_a_generation_make_the_same_request() -> None:
+    draft = Draft()
+    draft.use(MADE, XL)
+    assert (draft.ratio, draft.swapped) == ("3:2", True)
+    request = draft.request(XL)
+    for name in (
+        "prompt",
+        "negative_prompt",
+        "model",
+        "width",
+        "height",
+        "steps",
+        "cfg",
+        "sampler",
+        "scheduler",
+        "seed",
+        "batch_size",
+    ):
+        assert getattr(request, name) == getattr(MADE, name), name
+
+
+def test_a_size_without_a_button_is_kept_as_it_is() -> None:
+    draft = Draft()
+    draft.use(MADE.model_copy(update={"width": 1000}), XL)
+    assert draft.ratio is None
+    assert draft.size(XL) == (1000, 1216)
+
+
+def test_seeds() -> None:
+    draft = Draft(prompt="x", seed_mode="next", seed=5)
+    draft.after(5)
+    assert draft.request(None).seed == 6
+    draft.after(SEED_MAX)
+    assert draft.request(None).seed == SEED_MAX
+    draft.seed_mode = "random"
+    assert draft.request(None).seed is None
+
+
+def test_a_blank_prompt_is_refused_by_the_schema() -> None:
+    with pytest.raises(ValidationError):
+        Draft().request(None)

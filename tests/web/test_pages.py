@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from uuid import uuid4
+
+from nicegui import ui
+from nicegui.testing import User
+from nicegui.testing.user_interaction import UserInteraction
+
+from api.facade import Facade
+from core.schemas import GenerationRequest
+from store.generations import HistoryFilter
+from web.parts import Text
+
+
+def press(user: User, label: str) -> None:
+    """Click the button that says ``label`` or is called so."""
+    assert user.client is not None
+    for element in user.client.elements.values():
+        says = any(isinstance(child, Text) and child.text == label for child in element)
+        if element.tag == "button" and (says or element.props.get("aria-label") == label):
+            UserInteraction(user, {element}, None).click()
+            return
+    raise AssertionError(f"no button says {label}")
+
+
+async def newest(facade: Facade) -> GenerationRequest | None:
+    page = await facade.history(HistoryFilter(), 1, None)
+    return GenerationRequest(**page.items[0].request.model_dump()) if page.items else None
+
+
+async def test_an_empty_studio_says_what_to_do(user: User) -> None:
+    await user.open("/")
+    await user.should_see("What would you like to see?")
+    await user.should_see("512 × 512")
+
+
+async def test_generate_creates_what_the_form_says(user: User, facade: Facade) -> None:
+    await user.open("/")
+    user.find("Prompt").type("a red fox")
+    press(user, "16:9")
+    press(user, "Generate")
+    await user.should_see("Waiting for", retries=20)
+    made = await newest(facade)
+    assert made is not None
+    assert (made.prompt, made.width, made.height) == ("a red fox", 640, 384)
+    assert made.sampler == "euler"
+
+
+async def test_a_blank_prompt_creates_nothing_and_says_so(user: User, facade: Facade) -> None:
+    await user.open("/")
+    press(user, "Generate")
+    await user.should_see("Describe the picture first.", retries=10)
+    assert await newest(facade) is None
+
+
+async def test_the_form_is_there_again(user: User) -> None:
+    await user.open("/")
+    user.find("Prompt").type("half written")
+    await user.open("/")
+    prompt = next(iter(user.find("Prompt").elements))
+    assert isinstance(prompt, ui.textarea)
+    assert prompt.value == "half written"
+
+
+async def test_an_empty_history_leads_to_the_studio(user: User) -> None:
+    await user.open("/history")
+    await user.should_see("Your pictures will be here")
+    await user.open("/history?q=fox&cursor=nonsense&status=odd&days=x")
+    await user.should_see("Nothing matches")
+
+
+async def test_the_picture_page_shows_all_settings_and_cancels(user: User, facade: Facade) -> None:
+    created = await facade.create(GenerationRequest(prompt="a red fox", seed=77), None, b"")
+    await user.open(f"/g/{created.document.task_id}")
+    await user.should_see("a red fox")
+    await user.should_see("77")
+    press(user, "Cancel")
+    await user.should_see("Cancelled", retries=20)
+    press(user, "Retry")
+    await user.should_see("2 attempts", retries=20)
+
+
+async def test_what_is_not_there_is_said(user: User) -> None:
+    await user.open(f"/g/{uuid4()}")
+    await user.should_see("There is nothing here")
+    await user.open("/g/nonsense")
+    await user.should_see("There is nothing here")

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+import web.trash
+from api.facade import Facade
+from core.schemas import GenerationRequest
+from web.trash import Trash
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web.trash, "UNDO_S", 0.2)
+
+
+async def test_what_is_taken_back_stays(facade: Facade) -> None:
+    made = (await facade.create(GenerationRequest(prompt="a fox"), None, b"")).document.task_id
+    trash = Trash(lambda: facade)
+    trash.put([made])
+    assert made in trash
+    trash.undo([made])
+    assert made not in trash
+    await asyncio.sleep(0.4)
+    assert not await facade.store.generations.is_deleted(made)
+
+
+async def test_what_is_not_is_gone_for_good(facade: Facade) -> None:
+    made = (await facade.create(GenerationRequest(prompt="a fox"), None, b"")).document.task_id
+    trash = Trash(lambda: facade)
+    trash.put([made])
+    await asyncio.sleep(1.5)
+    assert await facade.store.generations.is_deleted(made)
+    assert made not in trash

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from api.errors import ProblemError
+from core.problems import KINDS, problem
+from core.schemas import GenerationRequest
+from store.errors import DeletedError, StoreUnavailableError
+from web.wording import advice, duration, explain, title
+
+
+@pytest.mark.parametrize("code", sorted(KINDS))
+def test_there_is_advice_for_every_problem(code: str) -> None:
+    assert advice(problem(code, "detail"), "some.safetensors").endswith(".")
+
+
+def test_out_of_memory_asks_for_a_smaller_size() -> None:
+    assert "smaller size" in advice(problem("out_of_memory", ""), "")
+
+
+def test_a_missing_model_is_named() -> None:
+    assert "gone.safetensors" in advice(problem("workflow_rejected", ""), "gone.safetensors")
+
+
+def test_errors_are_explained_by_their_own_detail() -> None:
+    assert explain(ProblemError("not_ready", "the generation is queued")) == (
+        "the generation is queued"
+    )
+    assert explain(DeletedError("x")) == "It was deleted."
+    assert explain(StoreUnavailableError("database is locked")) == "Database is locked"
+    assert "Easel's log" in explain(RuntimeError("secret"))
+    with pytest.raises(ValidationError) as caught:
+        GenerationRequest(prompt=" ")
+    assert explain(caught.value) == "Describe the picture first."
+    with pytest.raises(ValidationError) as caught:
+        GenerationRequest(prompt="a fox", steps=9999)
+    assert explain(caught.value).startswith("steps: ")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.2, "under 1 s"), (42, "42 s"), (600, "10 min"), (7200, "2.0 h")]
+)
+def test_durations(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+def test_titles_are_one_short_line() -> None:
+    assert title("a\n b") == "a b"
+    assert len(title("x" * 500)) == 80

@@ -1,0 +1,127 @@
+"""The API with the page on it: what ``uvicorn web.app:create_app --factory`` serves."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from pathlib import Path
+from typing import Final, cast
+
+from fastapi import FastAPI, Request
+from nicegui import app as pages
+from nicegui import ui
+from nicegui.storage import Storage
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.app import create_app as create_api
+from api.context import Context
+from api.facade import Facade
+from core.settings import Settings
+from web.history import HistoryPage, View
+from web.layout import STATIC, STATIC_URL, Web
+from web.picture import PicturePage
+from web.studio import Studio
+from web.trash import Trash
+
+RECONNECT_WITHIN_S: Final = 60.0
+"""A connection that was cut for so long goes on as if nothing had been."""
+VISITORS_KEPT_S: Final = 180 * 86_400.0
+"""Forms of visitors that did not come back for so long are forgotten."""
+_CSP: Final = (
+    "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
+    "script-src 'self' 'unsafe-inline' 'unsafe-eval'; connect-src 'self' ws: wss:; "
+    "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+)
+"""NiceGUI needs inline scripts; nothing may come from another machine."""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The ASGI application, with the page unless ``EASEL_WEB__ENABLED=false``."""
+    settings = settings or Settings()
+    app = create_api(settings)
+    if settings.web.enabled:
+        install(app, settings)
+    return app
+
+
+def install(app: FastAPI, settings: Settings) -> None:
+    """Put the page on ``app``, whose routes must all be declared by now: later ones are hidden."""
+
+    def facade() -> Facade:
+        return cast("Context", app.state.context).facade
+
+    _keep_visitors(settings.home)
+    declare(Web(facade, Trash(facade)))
+    pages.user_middleware.clear()  # of an application that this process made before
+    pages.middleware_stack = None
+    pages.add_middleware(_Headers)
+    ui.run_with(
+        app,
+        title="Easel",
+        favicon=STATIC / "favicon.svg",
+        dark=None,
+        language="en-US",
+        tailwind=False,
+        binding_refresh_interval=None,
+        reconnect_timeout=RECONNECT_WITHIN_S,
+        show_welcome_message=False,
+        storage_secret=_secret(settings.home / "storage-secret"),
+    )
+
+
+def declare(web: Web) -> None:
+    """The pages and their addresses."""
+    pages.add_static_files(STATIC_URL, STATIC, max_cache_age=31_536_000)
+
+    @ui.page("/", title="Easel")
+    async def studio(g: str | None = None) -> None:
+        await Studio(web, g).start()
+
+    @ui.page("/g/{task_id}", title="Easel")
+    async def picture(task_id: str, i: int = 0) -> None:
+        await PicturePage(web, task_id, i).start()
+
+    @ui.page("/history", title="History · Easel")
+    async def history(request: Request) -> None:
+        await HistoryPage(web, View.read(request.query_params)).start()
+
+
+def _keep_visitors(home: Path) -> None:
+    """Where forms are kept. Those of visitors long gone are removed."""
+    if "NICEGUI_STORAGE_PATH" not in os.environ:
+        Storage.path = home / "nicegui"
+    forgotten = time.time() - VISITORS_KEPT_S
+    for kept in Storage.path.glob("storage-user-*.json"):
+        if kept.stat().st_mtime < forgotten:
+            kept.unlink(missing_ok=True)
+
+
+def _secret(path: Path) -> str:
+    """The key of the visitors' cookies: made once, so that a restart knows them again."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(32))
+    except FileExistsError:
+        pass
+    return path.read_text()
+
+
+class _Headers:
+    """Says with every page what it may load."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers["Referrer-Policy"] = "same-origin"
+                headers["Content-Security-Policy"] = _CSP
+            await send(message)
+
+        await self._app(scope, receive, sending if scope["type"] == "http" else send)

@@ -1,0 +1,123 @@
+"""Small elements that every page is made of: plain HTML, dressed by ``static/easel.css``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from nicegui import ui
+from nicegui.elements.mixins.text_element import TextElement
+
+Handler = Callable[..., Any]
+ElementT = TypeVar("ElementT", bound=ui.element)
+
+
+class Text(TextElement):
+    """Text in a tag of one's choice. The text is never read as HTML."""
+
+    def __init__(self, content: str, classes: str = "", tag: str = "span") -> None:
+        super().__init__(tag=tag, text=content)
+        self.classes(classes)
+
+
+def box(classes: str = "", tag: str = "div", **attributes: Any) -> ui.element:
+    """A container. Attributes are given with underscores for hyphens: ``aria_label="…"``."""
+    return adorn(ui.element(tag).classes(classes), **attributes)
+
+
+def adorn(element: ElementT, **attributes: Any) -> ElementT:
+    """Set attributes as values, so that no text of a user can become another attribute."""
+    changed = False
+    for name, value in attributes.items():
+        key = name.rstrip("_").replace("_", "-")
+        wanted = None if value is False else value
+        if element.props.get(key) == wanted:
+            continue
+        changed = True
+        with element.props.suspend_updates():
+            if wanted is None:
+                element.props.pop(key, None)
+            else:
+                element.props[key] = wanted
+    if changed:
+        element.update()
+    return element
+
+
+def icon(name: str) -> ui.element:
+    """A drawing from the style sheet; its meaning is in the label beside it."""
+    return box(f"icon icon-{name}", "span", aria_hidden="true")
+
+
+def button(
+    label: str,
+    on_click: Handler | None = None,
+    *,
+    icon_name: str | None = None,
+    classes: str = "",
+    bare: bool = False,
+    key: str | None = None,
+    **attributes: Any,
+) -> ui.element:
+    """A button. ``bare`` shows the icon alone; ``key`` is the keyboard shortcut that presses it."""
+    made = box(f"btn {classes}", "button", type="button", data_key=key, **attributes)
+    if bare:
+        adorn(made, aria_label=label, title=f"{label} ({key})" if key else label)
+        made.classes("btn-bare")
+    _face(made, label, icon_name, bare=bare)
+    if on_click is not None:
+        made.on("click", on_click, args=[])
+    return made
+
+
+def link(
+    label: str,
+    href: str,
+    *,
+    icon_name: str | None = None,
+    classes: str = "",
+    bare: bool = False,
+    key: str | None = None,
+    **attributes: Any,
+) -> ui.element:
+    """A link that looks like a button."""
+    made = box(f"btn {classes}", "a", href=href, data_key=key, **attributes)
+    if bare:
+        adorn(made, aria_label=label, title=f"{label} ({key})" if key else label)
+        made.classes("btn-bare")
+    _face(made, label, icon_name, bare=bare)
+    return made
+
+
+def _face(made: ui.element, label: str, icon_name: str | None, *, bare: bool) -> None:
+    with made:
+        if icon_name is not None:
+            icon(icon_name)
+        if not bare:
+            Text(label)
+
+
+def image(url: str, alt: str, **attributes: Any) -> ui.element:
+    """A picture by its address: bytes never travel through the page's own connection."""
+    return box("", "img", src=local(url), alt=alt, decoding="async", **attributes)
+
+
+def local(url: str) -> str:
+    """An address of ours without its host, so that it works under whatever name we are opened."""
+    parts = urlsplit(url)
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path
+
+
+def meter(label: str) -> ui.element:
+    """A progress bar; ``set_meter`` moves it."""
+    bar = box("meter", role="progressbar", aria_label=label, aria_valuemin=0, aria_valuemax=100)
+    with bar:
+        box("meter-fill")
+    return bar
+
+
+def set_meter(bar: ui.element, percent: float | None) -> None:
+    """Move a progress bar; None is "not known"."""
+    adorn(bar, aria_valuenow=None if percent is None else round(percent))
+    bar.style(f"--value: {0 if percent is None else percent:.1f}%")

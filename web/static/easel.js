@@ -1,0 +1,165 @@
+// What must happen in the browser itself: shortcuts, copying, and moving about in a picture.
+(() => {
+  "use strict";
+  const typing = (e) => e.target.closest?.("input:not([type=checkbox]), textarea, select, [contenteditable]");
+  const $ = (selector) => document.querySelector(selector);
+
+  // --- shortcuts: a control says in data-key which key presses it
+  document.addEventListener("keydown", (e) => {
+    if (e.key === "Enter" && (e.ctrlKey || e.metaKey)) {
+      const generate = $("[data-generate]");
+      if (generate) { e.preventDefault(); generate.click(); }
+      return;
+    }
+    if (e.ctrlKey || e.metaKey || e.altKey || e.defaultPrevented || $("dialog[open]")) return;
+    if (typing(e)) {
+      if (e.key === "Escape") e.target.blur();
+      return;
+    }
+    if (e.key === "Escape" && view.reset()) return;
+    const key = e.key.length === 1 ? e.key.toLowerCase() : e.key;
+    const focus = document.querySelector(`[data-focus="${CSS.escape(key)}"]`);
+    if (focus) { e.preventDefault(); focus.focus(); return; }
+    const pressed = document.querySelector(`[data-key="${CSS.escape(key)}"]:not(:disabled)`);
+    if (pressed && pressed.getClientRects().length) { e.preventDefault(); pressed.click(); }
+  });
+
+  // --- copy
+  document.addEventListener("click", async (e) => {
+    const source = e.target.closest?.("[data-copy]");
+    if (!source) return;
+    const origin = source.dataset.copyOrigin;
+    const text = origin ? source.dataset.copy.replace(origin, location.origin) : source.dataset.copy;
+    const label = source.querySelector("span:last-child");
+    const before = label.textContent;
+    label.textContent = (await copy(text)) ? "Copied" : "Not copied";
+    setTimeout(() => { label.textContent = before; }, 1500);
+  });
+  async function copy(text) {
+    try {
+      await navigator.clipboard.writeText(text);
+      return true;
+    } catch {  // no secure context: the old way
+      const area = Object.assign(document.createElement("textarea"), { value: text });
+      document.body.append(area);
+      area.select();
+      const done = document.execCommand("copy");
+      area.remove();
+      return done;
+    }
+  }
+
+  // --- the viewer
+  const view = {
+    scale: 1, x: 0, y: 0, pointers: new Map(), moved: 0, start: null,
+    image: () => $(".viewer-image"),
+    apply() {
+      const image = view.image();
+      if (!image) return;
+      image.style.transform = view.scale === 1 ? "" : `translate(${view.x}px, ${view.y}px) scale(${view.scale})`;
+      image.closest(".viewer").classList.toggle("is-zoomed", view.scale > 1);
+    },
+    reset() {
+      const was = view.scale !== 1;
+      Object.assign(view, { scale: 1, x: 0, y: 0 });
+      view.apply();
+      return was;
+    },
+    zoom(factor, clientX, clientY) {
+      const image = view.image();
+      if (!image) return;
+      const box = image.closest(".viewer").getBoundingClientRect();
+      const px = clientX - box.left, py = clientY - box.top;
+      const scale = Math.min(12, Math.max(1, view.scale * factor));
+      view.x = px - (px - view.x) * (scale / view.scale);
+      view.y = py - (py - view.y) * (scale / view.scale);
+      view.scale = scale;
+      view.clamp(box);
+      view.apply();
+    },
+    clamp(box) {
+      view.x = Math.min(0, Math.max(box.width * (1 - view.scale), view.x));
+      view.y = Math.min(0, Math.max(box.height * (1 - view.scale), view.y));
+    },
+    toggle(clientX, clientY) {
+      if (view.reset()) return;
+      const box = $(".viewer").getBoundingClientRect();
+      view.zoom(3, clientX ?? box.left + box.width / 2, clientY ?? box.top + box.height / 2);
+    },
+  };
+  const actions = {
+    zoom: () => view.toggle(),
+    wide: () => $(".picture").classList.toggle("is-wide"),
+    back() {
+      const wide = $(".picture.is-wide");
+      if (wide) return void wide.classList.remove("is-wide");
+      if (document.referrer.startsWith(location.origin)) history.back();
+      else location.assign("/history");
+    },
+  };
+  document.addEventListener("click", (e) => {
+    const tool = e.target.closest?.("[data-viewer-do]");
+    if (tool) actions[tool.dataset.viewerDo]();
+  });
+  document.addEventListener("load", (e) => { if (e.target === view.image()) view.reset(); }, true);
+  document.addEventListener("wheel", (e) => {
+    if (!e.target.closest?.(".viewer") || !view.image()) return;
+    e.preventDefault();
+    view.zoom(Math.exp(-e.deltaY / 400), e.clientX, e.clientY);
+  }, { passive: false });
+  document.addEventListener("dragstart", (e) => { if (e.target === view.image()) e.preventDefault(); });
+  document.addEventListener("pointerdown", (e) => {
+    if (e.target !== view.image() || e.button > 0) return;
+    view.pointers.set(e.pointerId, e);
+    view.moved = 0;
+    view.start = { x: e.clientX, y: e.clientY };
+  });
+  document.addEventListener("pointermove", (e) => {
+    const before = view.pointers.get(e.pointerId);
+    if (!before) return;
+    const box = $(".viewer").getBoundingClientRect();
+    const dx = e.clientX - before.clientX, dy = e.clientY - before.clientY;
+    view.moved += Math.abs(dx) + Math.abs(dy);
+    if (view.pointers.size === 2) {
+      const other = [...view.pointers.values()].find((p) => p.pointerId !== e.pointerId);
+      const far = (p) => Math.hypot(p.clientX - other.clientX, p.clientY - other.clientY);
+      view.zoom(far(e) / Math.max(1, far(before)), (e.clientX + other.clientX) / 2, (e.clientY + other.clientY) / 2);
+    } else if (view.scale > 1) {
+      view.x += dx;
+      view.y += dy;
+      view.clamp(box);
+      view.apply();
+    }
+    view.pointers.set(e.pointerId, e);
+  });
+  function lift(e) {
+    if (!view.pointers.delete(e.pointerId) || view.pointers.size) return;
+    const dx = e.clientX - view.start.x, dy = e.clientY - view.start.y;
+    if (e.type === "pointerup" && view.scale === 1 && Math.abs(dx) > 60 && Math.abs(dx) > 2 * Math.abs(dy)) {
+      $(dx > 0 ? ".viewer-nav.is-newer" : ".viewer-nav.is-older").click();
+    } else if (e.type === "pointerup" && view.moved < 8 && e.pointerType === "mouse") {
+      view.toggle(e.clientX, e.clientY);
+    }
+  }
+  document.addEventListener("pointerup", lift);
+  document.addEventListener("pointercancel", lift);
+  document.addEventListener("dblclick", (e) => {
+    if (e.target === view.image() && e.pointerType === "touch") view.toggle(e.clientX, e.clientY);
+  });
+
+  // --- what the server asks for
+  window.easel = {
+    caret(toStart) {
+      setTimeout(() => {
+        const field = document.activeElement;
+        if (field?.setSelectionRange) {
+          const at = toStart ? 0 : field.value.length;
+          field.setSelectionRange(at, at);
+        }
+      }, 30);
+    },
+    toStage() {
+      if (matchMedia("(max-width: 800px)").matches) window.scrollTo({ top: 0, behavior: "smooth" });
+    },
+  };
+})();

@@ -1,0 +1,26 @@
+// The history's grid: one element for a whole page of tiles, so that turning a page is quick.
+export default {
+  template: `
+    <ul class="grid" aria-label="Pictures">
+      <li v-for="tile in tiles" :key="tile.id" class="tile" :style="{ '--ratio': tile.ratio }">
+        <a class="tile-open" :href="tile.href">
+          <template v-if="tile.src">
+            <img :src="tile.src" :alt="tile.title" loading="lazy" decoding="async">
+            <span v-if="tile.badge" class="badge">{{ tile.badge }}</span>
+            <span class="tile-text" aria-hidden="true">
+              <span class="tile-prompt" dir="auto">{{ tile.title }}</span>
+              <span class="tile-when">{{ tile.when }}</span>
+            </span>
+          </template>
+          <span v-else :class="'tile-bare is-' + tile.status">
+            <span class="tile-status">{{ tile.headline }}</span>
+            <span class="tile-prompt" dir="auto">{{ tile.title }}</span>
+          </span>
+        </a>
+        <input type="checkbox" class="tile-check" :aria-label="'Select: ' + tile.title"
+          :checked="picked.includes(tile.id)"
+          @change="$emit('pick', { id: tile.id, picked: $event.target.checked })">
+      </li>
+    </ul>`,
+  props: { tiles: Array, picked: Array },
+};
