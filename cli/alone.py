@@ -1,0 +1,80 @@
+"""One part alone, in this process: ``easel api``, ``easel worker``, ``easel emulator``."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Final
+
+from cli.console import CommandError, console_on
+from core.settings import Settings
+
+_ASK_EVERY_S: Final = 0.1
+_SAY_EVERY_S: Final = 10.0
+
+
+def run_api() -> None:
+    """Serve the API and the page until SIGTERM or Ctrl+C."""
+    import uvicorn
+
+    settings = Settings()
+    uvicorn.run(
+        "web.app:create_app",
+        factory=True,
+        host=settings.api.host,
+        port=settings.api.port,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=60,
+        timeout_graceful_shutdown=2,
+    )
+
+
+def run_worker(pool: str | None) -> None:
+    """Work until SIGTERM or Ctrl+C. Waits for the Prefect API first, however long."""
+    settings = Settings()
+    # Prefect reads these when it is imported.
+    os.environ.setdefault("PREFECT_HOME", str(settings.home / "prefect"))
+    os.environ.setdefault("PREFECT_API_URL", settings.prefect_api_url)
+    os.environ.setdefault("PREFECT_UI_URL", settings.prefect_ui_url)
+    from flows import worker_main
+    from flows.deployments import default_pool
+
+    _wait_for_prefect(os.environ["PREFECT_API_URL"])
+    worker_main.run_worker(pool or default_pool())
+
+
+def _wait_for_prefect(api_url: str) -> None:
+    import httpx
+
+    said_at = time.monotonic() - _SAY_EVERY_S + 2
+    with httpx.Client(timeout=2, trust_env=False) as http:
+        while True:
+            try:
+                if http.get(f"{api_url}/health").is_success:
+                    return
+            except httpx.HTTPError:
+                pass
+            if time.monotonic() - said_at > _SAY_EVERY_S:
+                said_at = time.monotonic()
+                console_on(sys.stderr).print(
+                    f"Waiting for the Prefect API at {api_url}. `easel up` starts one; "
+                    "EASEL_PREFECT__API_URL names another."
+                )
+            time.sleep(_ASK_EVERY_S)
+
+
+def run_emulator(arguments: list[str]) -> None:
+    """Run the ComfyUI emulator until SIGTERM or Ctrl+C."""
+    import asyncio
+
+    from comfy.emulator.__main__ import options, serve
+
+    try:
+        asyncio.run(serve(options(arguments)))
+    except OSError as error:
+        raise CommandError(
+            f"the emulator cannot start ({error.strerror or error}). "
+            "Choose another port with --port N."
+        ) from error

@@ -1,0 +1,79 @@
+"""What `easel up` looks at before it starts anything."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.console import BAD_USAGE, CommandError
+from cli.ports import holder, is_free
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A port that a part wants, and how to choose another."""
+
+    title: str
+    host: str
+    port: int
+    option: str
+    variable: str
+
+
+def check_home(home: Path) -> None:
+    """Make the data folder. CommandError when nothing can be written there."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home):
+            pass
+    except OSError as error:
+        raise CommandError(
+            f"the data folder {home} cannot be written ({error.strerror or error}). "
+            "Choose another one with --home DIR (or EASEL_HOME), or mend its permissions."
+        ) from error
+
+
+def check_ports(listeners: Sequence[Listener]) -> None:
+    """CommandError when a port is taken, with who has it and which option chooses another."""
+    for listener in listeners:
+        _check_port(listener)
+    if len({listener.port for listener in listeners}) < len(listeners):
+        options = " and ".join(listener.option for listener in listeners)
+        raise CommandError(f"{options} must name different ports.", BAD_USAGE)
+
+
+def _check_port(listener: Listener) -> None:
+    host, port = listener.host, listener.port
+    try:
+        if is_free(host, port):
+            return
+    except (OSError, OverflowError) as error:
+        raise CommandError(
+            f"the {listener.title} cannot listen on {host}:{port} ({error}). "
+            "Name an address of this machine with --host, and a port from 1 to 65535.",
+            BAD_USAGE,
+        ) from error
+    who = holder(port)
+    by = f"taken by {who}" if who else f"taken (`lsof -i :{port}` says by whom)"
+    raise CommandError(
+        f"port {port} for the {listener.title} is {by}. End that program, or choose another port "
+        f"with {listener.option} N (or {listener.variable})."
+    )
+
+
+async def comfy_problem(url: str) -> str | None:
+    """Why ComfyUI cannot be used now; None when it answers."""
+    from comfy import ComfyClient, TransientComfyError
+
+    client = ComfyClient(url, timeout_s=5)
+    try:
+        async with asyncio.timeout(6):
+            await client.system_stats()
+    except (TransientComfyError, TimeoutError) as error:
+        return str(error) or "it did not answer in time"
+    finally:
+        await client.aclose()
+    return None

@@ -1,0 +1,191 @@
+"""The single checks of `easel doctor`."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import httpx
+
+from cli.checks import check_home
+from cli.console import CommandError
+from core.settings import Settings
+from store.disk import look
+from store.errors import StoreError
+from store.values import WorkerRecord
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL, Connection
+
+    from comfy import Device
+    from store.database import Database
+
+ALIVE_WITHIN: Final = timedelta(seconds=15)
+_START: Final = "Start everything with `easel up`."
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing: whether it is as it must be, what it is, and what to do."""
+
+    name: str
+    ok: bool
+    detail: str
+    advice: str = ""
+
+
+def python() -> Finding:
+    """The interpreter."""
+    return Finding("Python", sys.version_info >= (3, 11), platform.python_version())
+
+
+def home(folder: Path) -> Finding:
+    """The data folder."""
+    try:
+        check_home(folder)
+    except CommandError as error:
+        return Finding("data folder", False, str(folder), str(error))
+    return Finding("data folder", True, str(folder))
+
+
+def disk(settings: Settings) -> Finding:
+    """The room for pictures and rows: with too little, the API refuses creates."""
+    room = look(settings.local_folders, settings.store.reserve_mb)
+    if room is None:
+        return Finding("disk", True, "it does not say how much is free")
+    if room.is_enough:
+        return Finding("disk", True, f"{room.free / 1e9:.1f} GB free for {room.folder}")
+    return Finding("disk", False, str(room), "Make room, or move it with EASEL_HOME.")
+
+
+async def store(settings: Settings) -> tuple[Finding, list[WorkerRecord]]:
+    """The database, as it is (looking must not migrate it), and the workers that live."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError, DBAPIError
+
+    try:
+        url = make_url(settings.store_url)
+    except ArgumentError as error:
+        return Finding("store", False, str(error), "Mend EASEL_STORE__URL."), []
+    shown = url.render_as_string(hide_password=True)
+    if store_is_missing(url):
+        return Finding("store", True, f"{shown}: not there yet", "`easel up` makes it."), []
+    try:
+        return await _opened(settings.store_url, shown)
+    except (StoreError, DBAPIError, OSError) as error:
+        advice = "Is EASEL_STORE__URL right, and its database running?"
+        return Finding("store", False, f"{shown}: {error}", advice), []
+
+
+def store_is_missing(url: URL) -> bool:
+    """Whether the database is a file that nobody has made yet."""
+    return url.get_backend_name() == "sqlite" and not Path(url.database or "").exists()
+
+
+async def _opened(url: str, shown: str) -> tuple[Finding, list[WorkerRecord]]:
+    from store.database import Database
+    from store.registry import Registry
+
+    async with Database(url) as database:
+        current, newest = await revisions(database)
+        if current != newest:
+            found = f"{shown}: at migration {current or 'none'}, newest is {newest}"
+            return Finding("store", True, found, "`easel up` brings it up to date."), []
+        since = datetime.now(UTC) - ALIVE_WITHIN
+        workers = await Registry(database).workers()
+        return Finding("store", True, f"{shown}, migration {current}"), [
+            worker for worker in workers if worker.seen_at > since
+        ]
+
+
+async def revisions(database: Database) -> tuple[str | None, str | None]:
+    """The migration that the database is at, and the newest there is. Migrates nothing."""
+    async with database.read() as connection:
+        return await connection.run_sync(_revision), _newest_revision()
+
+
+def _revision(connection: Connection) -> str | None:
+    from alembic.runtime.migration import MigrationContext
+
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _newest_revision() -> str | None:
+    from alembic.script import ScriptDirectory
+
+    import store.migrate
+
+    folder = Path(store.migrate.__file__).parent / "migrations"
+    return ScriptDirectory(str(folder)).get_current_head()
+
+
+async def prefect(http: httpx.AsyncClient, api_url: str) -> Finding:
+    """The Prefect API."""
+    try:
+        (await http.get(f"{api_url}/health")).raise_for_status()
+        version = (await http.get(f"{api_url}/admin/version")).json()
+    except (httpx.HTTPError, ValueError) as error:
+        advice = f"{_START} For a server of your own, set EASEL_PREFECT__API_URL."
+        return Finding("Prefect", False, f"{api_url}: {_words(error)}", advice)
+    return Finding("Prefect", True, f"{api_url}, version {version}")
+
+
+def worker(live: Sequence[WorkerRecord]) -> Finding:
+    """The workers that were seen in the last seconds."""
+    if not live:
+        return Finding("worker", False, "none is running", f"{_START} Or one with `easel worker`.")
+    names = ", ".join(f"{each.name} at {each.comfy_url}" for each in live)
+    away = [each for each in live if not each.comfy_reachable]
+    if len(away) == len(live):
+        return Finding("worker", False, f"{names}: {away[0].detail}", "Start its ComfyUI.")
+    return Finding("worker", True, names)
+
+
+async def comfyui(url: str) -> Finding:
+    """ComfyUI or the emulator, and whether it has a checkpoint."""
+    from comfy import ComfyClient, TransientComfyError
+
+    client = ComfyClient(url, timeout_s=10)
+    try:
+        stats, catalogue = await client.system_stats(), await client.catalogue()
+    except TransientComfyError as error:
+        advice = "Start ComfyUI, or name its address with EASEL_COMFY__URL."
+        return Finding("ComfyUI", False, f"{url}: {error}", advice)
+    finally:
+        await client.aclose()
+    kind = "emulator" if stats.is_emulator else f"ComfyUI {stats.version}"
+    devices = ", ".join(_device(device) for device in stats.devices) or "no device"
+    detail = f"{url}, {kind}, {devices}, {len(catalogue.checkpoints)} checkpoints"
+    if not catalogue.checkpoints:
+        advice = "Put a checkpoint (.safetensors) into ComfyUI's folder models/checkpoints."
+        return Finding("ComfyUI", False, detail, advice)
+    advice = "Its pictures are not made by a model: see --comfy-url." if stats.is_emulator else ""
+    return Finding("ComfyUI", True, detail, advice)
+
+
+def _device(device: Device) -> str:
+    gigabytes = 1024**3
+    free, total = device.vram_free / gigabytes, device.vram_total / gigabytes
+    return f"{device.name} ({free:.1f} of {total:.1f} GB free)"
+
+
+async def api(http: httpx.AsyncClient, url: str) -> Finding:
+    """Easel's own API, and what it says is missing."""
+    try:
+        (await http.get(f"{url}/healthz")).raise_for_status()
+        parts: list[dict[str, Any]] = (await http.get(f"{url}/readyz")).json()["parts"]
+    except (httpx.HTTPError, ValueError, KeyError) as error:
+        return Finding("API", False, f"{url}: {_words(error)}", _START)
+    missing = [f"{part['name']}: {part['detail']}" for part in parts if not part["ok"]]
+    if missing:
+        return Finding("API", False, f"{url} is not ready", "; ".join(missing))
+    return Finding("API", True, f"{url}, ready")
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,84 @@
+"""``easel doctor``: each thing Easel needs, whether it is there, and what to do when it is not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import httpx
+
+from cli import diagnosis
+from cli.console import FAILED, OK, console_on
+from cli.diagnosis import Finding
+from cli.lock import Running, read_lock
+from core.settings import Settings
+from store.values import WorkerRecord
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where to look: what the running `easel up` of this home says, else the settings."""
+
+    api: str
+    prefect: str
+    comfy: str
+
+    @classmethod
+    def of(
+        cls, settings: Settings, running: Running | None, workers: Sequence[WorkerRecord]
+    ) -> Addresses:
+        """A live worker knows which ComfyUI it drives, even when it is an emulator's."""
+        from flows.runtime import DEFAULT_COMFY_URL
+
+        known = next((worker.comfy_url for worker in workers), DEFAULT_COMFY_URL)
+        return cls(
+            api=running.api_url if running else settings.api_url,
+            prefect=running.prefect_api_url if running else settings.prefect_api_url,
+            comfy=settings.comfy.url or known,
+        )
+
+
+async def doctor(*, as_json: bool) -> int:
+    """Look at everything and print it; the exit code."""
+    settings = Settings()
+    findings = await examine(settings)
+    broken = any(not finding.ok for finding in findings)
+    if as_json:
+        document = {"ok": not broken, "checks": [asdict(finding) for finding in findings]}
+        console_on(sys.stdout).print(json.dumps(document, indent=2))
+    else:
+        _print_table(findings)
+    return FAILED if broken else OK
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Every finding, from the ground up."""
+    store, workers = await diagnosis.store(settings)
+    where = Addresses.of(settings, read_lock(settings.home / "easel.lock"), workers)
+    async with httpx.AsyncClient(timeout=5, trust_env=False) as http:
+        above = await asyncio.gather(
+            diagnosis.prefect(http, where.prefect),
+            diagnosis.comfyui(where.comfy),
+            diagnosis.api(http, where.api),
+        )
+    prefect, comfyui, api = above
+    ground = [diagnosis.python(), diagnosis.home(settings.home), diagnosis.disk(settings), store]
+    return [*ground, prefect, diagnosis.worker(workers), comfyui, api]
+
+
+def _print_table(findings: Sequence[Finding]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for _ in range(3):
+        table.add_column(overflow="fold")
+    for finding in findings:
+        sign = Text("✓", "green") if finding.ok else Text("✗", "bold red")
+        table.add_row(sign, Text(finding.name), Text(finding.detail))
+        if finding.advice:
+            table.add_row("", "", Text(f"→ {finding.advice}", "" if finding.ok else "yellow"))
+    console_on(sys.stdout).print(table, soft_wrap=False)

@@ -1,0 +1,221 @@
+"""``easel generate``: from a prompt to files in a folder."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from cli.client import ApiClient, ApiRefusedError, ApiUnreachableError
+from cli.console import (
+    BAD_USAGE,
+    FAILED,
+    INTERRUPTED,
+    OK,
+    UNREACHABLE,
+    CommandError,
+    console_on,
+    report_failure,
+)
+from cli.follow import follow
+from cli.meter import Meter, open_meter
+from cli.saving import names, save, slug, suffix
+from core.schemas import BATCH_MAX, SEED_MAX
+
+_CANCEL_S: Final = 5.0
+_CANCELLED: Final = "the generation was cancelled"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the command line asks for. ``values`` are the request's fields that were given."""
+
+    values: Mapping[str, Any]
+    count: int
+    folder: Path
+    api_url: str
+    as_json: bool
+
+    def requests(self) -> list[dict[str, Any]]:
+        """The generations that together have ``count`` pictures, each with a seed of its own."""
+        sizes = [min(BATCH_MAX, self.count - start) for start in range(0, self.count, BATCH_MAX)]
+        requests = [{**self.values, "batch_size": size} for size in sizes]
+        if "seed" in self.values:
+            for number, request in enumerate(requests):
+                request["seed"] = (self.values["seed"] + number) % (SEED_MAX + 1)
+        return requests
+
+
+@dataclass
+class Outcome:
+    """How one generation ended: its result and files, or its problem."""
+
+    task_id: str
+    result: dict[str, Any] | None = None
+    problem: dict[str, Any] | None = None
+    files: list[Path] = field(default_factory=list)
+    exit_code: int = FAILED
+    """What the command ends with when there is a problem."""
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {
+            "task_id": self.task_id,
+            "result": self.result,
+            "problem": self.problem,
+            "files": [str(file) for file in self.files],
+        }
+
+
+async def generate(order: Order) -> int:
+    """Create, follow and save; the exit code. CommandError when nothing could be created."""
+    async with ApiClient(order.api_url) as client:
+        documents = await _create_all(client, order)
+        try:
+            outcomes = await _follow_all(client, order, documents)
+        except asyncio.CancelledError:
+            console_on(sys.stderr).print("Interrupted: cancelling …")
+            await _cancel_all(client, documents)
+            return INTERRUPTED
+    return _report(order, outcomes)
+
+
+async def _create_all(client: ApiClient, order: Order) -> list[dict[str, Any]]:
+    documents: list[dict[str, Any]] = []
+    try:
+        for request in order.requests():
+            documents.append(await client.create(request))  # noqa: PERF401 - kept when one fails
+    except (ApiUnreachableError, ApiRefusedError) as error:
+        await _cancel_all(client, documents)
+        raise _not_created(error, order) from error
+    except asyncio.CancelledError:
+        await _cancel_all(client, documents)
+        raise
+    return documents
+
+
+def _not_created(error: ApiUnreachableError | ApiRefusedError, order: Order) -> CommandError:
+    if isinstance(error, ApiUnreachableError):
+        return CommandError(
+            f"{error}. Start Easel with `easel up`, or name its address with --api URL "
+            "(or EASEL_API_URL).",
+            UNREACHABLE,
+        )
+    errors = error.problem.get("errors")
+    if error.status == 422 and errors:
+        return CommandError("the request is not valid.\n" + field_lines(errors), BAD_USAGE)
+    if error.status == 404:
+        return CommandError(f"{order.api_url} answers, but not as Easel does.", UNREACHABLE)
+    return CommandError(str(error), BAD_USAGE if error.status in {400, 422} else FAILED)
+
+
+def field_lines(errors: list[dict[str, Any]]) -> str:
+    """Each problem of a request on its line: ``width: must be a multiple of 8``."""
+    return "\n".join(
+        f"  {'.'.join(str(part) for part in each.get('loc', []) if part != 'body') or 'request'}"
+        f": {each.get('message', '')}"
+        for each in errors
+    )
+
+
+async def _follow_all(
+    client: ApiClient, order: Order, documents: list[dict[str, Any]]
+) -> list[Outcome]:
+    with open_meter(len(documents)) as meter:
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(_follow_one(client, order, document, meter, number))
+                for number, document in enumerate(documents)
+            ]
+    return [task.result() for task in tasks]
+
+
+async def _follow_one(
+    client: ApiClient, order: Order, document: dict[str, Any], meter: Meter, number: int
+) -> Outcome:
+    outcome = Outcome(document["task_id"])
+    try:
+        meter.show(number, now := document)
+        async for now in follow(client, document):
+            meter.show(number, now)
+        if now["status"] != "succeeded":
+            outcome.problem = now.get("error") or {"detail": _CANCELLED}
+            return outcome
+        outcome.result = await client.result(outcome.task_id)
+        prompt = str(order.values["prompt"])
+        outcome.files = await save_all(client, outcome.result, order.folder, prompt)
+    except ApiRefusedError as error:
+        outcome.problem = {"detail": str(error), **error.problem}
+    except ApiUnreachableError as error:
+        outcome.exit_code = UNREACHABLE
+        outcome.problem = {
+            "detail": f"{error}, for a while now. Nothing is lost: it goes on when `easel up` runs "
+            f"again; look at {client.url}/api/v1/generation/status/{outcome.task_id} then."
+        }
+    except OSError as error:
+        outcome.problem = {
+            "detail": f"The picture is kept, but could not be written to {order.folder} "
+            f"({error.strerror or error}). Get it from {client.url}/api/v1/generation/result/"
+            f"{outcome.task_id}, or choose another folder with --out DIR."
+        }
+    return outcome
+
+
+async def save_all(
+    client: ApiClient, result: Mapping[str, Any], folder: Path, prompt: str
+) -> list[Path]:
+    """Save every picture of a result; the files, in order. OSError when one cannot be written."""
+    files: list[Path] = []
+    several = len(result["images"]) > 1
+    for number, image in enumerate(result["images"], start=1):
+        data = await _whole(client, image)
+        stem = f"{slug(prompt)}-{image['seed']}"
+        candidates = names(stem, suffix(image["content_type"]), number if several else None)
+        files.append(await asyncio.to_thread(save, folder, candidates, data))
+    return files
+
+
+async def _whole(client: ApiClient, image: Mapping[str, Any]) -> bytes:
+    data = await client.image(image["image_id"])
+    if hashlib.sha256(data).hexdigest() != image["sha256"]:
+        data = await client.image(image["image_id"])
+        if hashlib.sha256(data).hexdigest() != image["sha256"]:
+            raise OSError(f"picture {image['image_id']} arrived damaged")
+    return data
+
+
+async def _cancel_all(client: ApiClient, documents: list[dict[str, Any]]) -> None:
+    with suppress(TimeoutError, ApiUnreachableError, ApiRefusedError):
+        async with asyncio.timeout(_CANCEL_S):
+            for document in documents:
+                await client.cancel(document["task_id"])
+
+
+def _report(order: Order, outcomes: list[Outcome]) -> int:
+    out = console_on(sys.stdout)
+    if order.as_json:
+        out.print(json.dumps([outcome.to_json() for outcome in outcomes], indent=2))
+    else:
+        for outcome in outcomes:
+            for file in outcome.files:
+                out.print(str(file))
+    code = OK
+    for outcome in outcomes:
+        if outcome.problem is not None:
+            report_failure(problem_text(outcome.problem))
+            code = max(code, outcome.exit_code)
+    return code
+
+
+def problem_text(problem: Mapping[str, Any]) -> str:
+    """A problem's detail, and the ComfyUI node that is to blame where there is one."""
+    text = str(problem.get("detail") or problem.get("title") or "the generation failed")
+    if problem.get("node_class"):
+        text += f" (node {problem.get('node_id')}, {problem['node_class']})"
+    return text

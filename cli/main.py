@@ -1,0 +1,262 @@
+"""The commands and their options. What they do is imported when they run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.console import BAD_USAGE, CommandError, report_failure
+
+if TYPE_CHECKING:
+    from core.settings import Settings
+
+app = typer.Typer(
+    name="easel",
+    help="Turns requests for pictures into finished, kept, findable pictures.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_Port = Annotated[int | None, typer.Option(min=1, max=65_535, help="Port of the API [8700].")]
+_Host = Annotated[
+    str | None, typer.Option(help="Address to listen on; 0.0.0.0 for all [127.0.0.1].")
+]
+_Home = Annotated[Path | None, typer.Option(help="Folder for everything that lasts.")]
+
+
+def main() -> None:
+    """The entry point: expected failures are a paragraph, not a traceback."""
+    try:
+        app()
+    except CommandError as error:
+        report_failure(str(error))
+        sys.exit(error.exit_code)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"easel {version('easel')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Turn requests for pictures into finished, kept, findable pictures."""
+
+
+@app.command()
+def up(
+    home: _Home = None,
+    port: _Port = None,
+    prefect_port: Annotated[
+        int | None, typer.Option(min=1, max=65_535, help="Port of the Prefect server [4200].")
+    ] = None,
+    comfy_url: Annotated[
+        str | None,
+        typer.Option(envvar="EASEL_COMFY__URL", help="ComfyUI's address; an emulator without one."),
+    ] = None,
+    host: _Host = None,
+    step_time: Annotated[
+        float | None, typer.Option(min=0, help="Seconds per step in the emulator.")
+    ] = None,
+) -> None:
+    """Start everything, and keep it running until Ctrl+C."""
+    _set("EASEL_HOME", home and home.expanduser().absolute())
+    _set("EASEL_API__PORT", port)
+    _set("EASEL_API__HOST", host)
+    _set("EASEL_PREFECT__PORT", prefect_port)
+    _set("EASEL_COMFY__URL", comfy_url and _address(comfy_url))
+    _check_settings()
+    from cli.up import up as run
+
+    _run(run(step_time))
+
+
+@app.command()
+def api(host: _Host = None, port: _Port = None) -> None:
+    """Run the API alone."""
+    _set("EASEL_API__HOST", host)
+    _set("EASEL_API__PORT", port)
+    _check_settings()
+    from cli.alone import run_api
+
+    run_api()
+
+
+@app.command()
+def worker(
+    pool: Annotated[
+        str | None, typer.Option(help="The work pool [the one that prefect.yaml names].")
+    ] = None,
+) -> None:
+    """Run a worker alone: one for each ComfyUI."""
+    _check_settings()
+    from cli.alone import run_worker
+
+    run_worker(pool)
+
+
+@app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],
+    },
+    add_help_option=False,
+)
+def emulator(context: typer.Context) -> None:
+    """Run the ComfyUI emulator alone (`easel emulator --help` lists its options)."""
+    from cli.alone import run_emulator
+
+    run_emulator(context.args)
+
+
+@app.command()
+def doctor(
+    home: _Home = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Look at everything Easel needs, and say what to do about what is missing."""
+    _set("EASEL_HOME", home and home.expanduser().absolute())
+    _check_settings()
+    from cli.doctor import doctor as run
+
+    _run(run(as_json=as_json))
+
+
+@app.command()
+def audit(
+    home: _Home = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Remove files that nobody can want any more.")
+    ] = False,
+    checksums: Annotated[
+        bool, typer.Option("--checksums", help="Read every picture, and compare its SHA-256.")
+    ] = False,
+    settle: Annotated[
+        float, typer.Option(min=0, help="Seconds: younger files are left alone.")
+    ] = 300.0,
+) -> None:
+    """Hold what is kept against the database: missing, orphaned and half-written files."""
+    _set("EASEL_HOME", home and home.expanduser().absolute())
+    _check_settings()
+    from cli.audit import audit as run
+
+    _run(run(repair=repair, checksums=checksums, settle_s=settle))
+
+
+@app.command()
+def generate(
+    prompt: Annotated[str, typer.Argument(help="What to draw.")],
+    negative: Annotated[str | None, typer.Option(help="What to keep out of the picture.")] = None,
+    model: Annotated[str | None, typer.Option(help="A checkpoint's file name.")] = None,
+    width: Annotated[int | None, typer.Option(help="Pixels, a multiple of 8.")] = None,
+    height: Annotated[int | None, typer.Option(help="Pixels, a multiple of 8.")] = None,
+    steps: Annotated[int | None, typer.Option()] = None,
+    cfg: Annotated[float | None, typer.Option(help="How strongly to follow the prompt.")] = None,
+    sampler: Annotated[str | None, typer.Option()] = None,
+    scheduler: Annotated[str | None, typer.Option()] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same picture.")] = None,
+    count: Annotated[int, typer.Option(min=1, max=1000, help="How many pictures.")] = 1,
+    priority: Annotated[str | None, typer.Option(help="interactive or bulk.")] = None,
+    timeout: Annotated[int | None, typer.Option(help="Seconds ComfyUI may take.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path(),
+    api: Annotated[
+        str | None, typer.Option(envvar="EASEL_API_URL", help="Easel's address.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Render pictures and save them here."""
+    from cli.generate import Order
+    from cli.generate import generate as run
+
+    given = {
+        "prompt": prompt,
+        "negative_prompt": negative,
+        "model": model,
+        "width": width,
+        "height": height,
+        "steps": steps,
+        "cfg": cfg,
+        "sampler": sampler,
+        "scheduler": scheduler,
+        "seed": seed,
+        "priority": priority,
+        "timeout_s": timeout,
+    }
+    values = {name: value for name, value in given.items() if value is not None}
+    url = _address(api) if api else _api_url()
+    _run(run(Order(values, count, out, url, as_json)))
+
+
+def _set(name: str, value: object) -> None:
+    """An option overrides its variable, for this process and those it starts."""
+    if value is not None:
+        os.environ[name] = str(value)
+
+
+def _address(text: str) -> str:
+    """An HTTP address; a host and a port will do."""
+    from urllib.parse import urlsplit
+
+    url = text if "://" in text else f"http://{text}"
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise CommandError(
+            f"{text} is not an HTTP address such as http://127.0.0.1:8188.", BAD_USAGE
+        )
+    return url.rstrip("/")
+
+
+def _api_url() -> str:
+    """Where the API of this home listens: the running one, else the one of the settings."""
+    from cli.lock import read_lock
+
+    settings = _check_settings()
+    running = read_lock(settings.home / "easel.lock")
+    return running.api_url if running else settings.api_url
+
+
+def _check_settings() -> Settings:
+    """The settings. CommandError names the variable that cannot be read."""
+    from pydantic import ValidationError
+
+    from core.settings import Settings
+
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = "; ".join(
+            f"EASEL_{'__'.join(str(part) for part in each['loc']).upper()}: {each['msg']}"
+            for each in error.errors()
+        )
+        raise CommandError(f"the settings cannot be read: {problems}.", BAD_USAGE) from None
+
+
+def _run(command: Coroutine[Any, Any, int]) -> None:
+    raise typer.Exit(asyncio.run(command))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""Keeps the parts running: starts them together, starts again what dies, stops all in order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
+
+import httpx
+
+from cli.child import Child, ending
+from cli.part import STOP_WAVES, Part
+
+PROBE_EVERY_S: Final = 0.1
+FAST_DEATH_S: Final = 60.0
+"""A part that lived longer than this died of something new: counting begins again."""
+DEATHS_MAX: Final = 5
+"""Fast deaths in a row after which a part that did work is given up."""
+DEATHS_MAX_AT_START: Final = 2
+"""The same for one that never worked: its settings are wrong, not its luck."""
+
+
+class Reporter(Protocol):
+    """Hears what happens to the parts."""
+
+    def starting(self, part: Part) -> None:
+        """The part's process was started."""
+
+    def ready(self, part: Part, seconds: float) -> None:
+        """The part does its work, ``seconds`` after its start."""
+
+    def died(self, part: Part, how: str, delay_s: float) -> None:
+        """The part ended by itself and starts again after ``delay_s``."""
+
+    def stopped(self, part: Part) -> None:
+        """The part was stopped as wanted."""
+
+
+class PartFailedError(Exception):
+    """A part cannot be kept running."""
+
+    def __init__(self, part: Part, how: str) -> None:
+        super().__init__(f"{part.title} {how}")
+        self.part = part
+        self.how = how
+
+
+class Supervisor:
+    """Use as an async context manager; leaving it stops every part.
+
+    A part that dies starts again after ``first_delay_s``, and after twice as long each time more.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        environment: Mapping[str, str],
+        reporter: Reporter,
+        first_delay_s: float = 0.5,
+    ) -> None:
+        self._parts = tuple(parts)
+        self._environment = environment
+        self._reporter = reporter
+        self._first_delay_s = first_delay_s
+        self._children: dict[str, Child] = {}
+        self._ready = {part.name: asyncio.Event() for part in parts}
+        self._keepers: list[asyncio.Task[None]] = []
+        # The writing end is held by this process alone: children end when it is closed.
+        self._tether, self._tether_held = os.pipe()
+        self._hurry = asyncio.Event()
+
+    async def __aenter__(self) -> Supervisor:
+        self._keepers = [asyncio.create_task(self._keep(part)) for part in self._parts]
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        for keeper in self._keepers:
+            keeper.cancel()
+        # Their errors were raised by ``until_failed``, or do not matter any more.
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+        for wave in STOP_WAVES:
+            children = [self._children[name] for name in wave if name in self._children]
+            await asyncio.gather(*(self._stop(child) for child in children))
+        os.close(self._tether)
+        os.close(self._tether_held)
+
+    async def until_ready(self, timeout_s: float) -> None:
+        """Wait until every part works. PartFailedError when one does not in time."""
+        waiting = (event.wait() for event in self._ready.values())
+        try:
+            async with asyncio.timeout(timeout_s):
+                await asyncio.gather(*waiting)
+        except TimeoutError:
+            late = next(part for part in self._parts if not self._ready[part.name].is_set())
+            how = f"was not ready within {timeout_s:.0f} s"
+            raise PartFailedError(late, how) from None
+
+    async def until_failed(self) -> None:
+        """Wait until a part is given up: raises PartFailedError then, and never returns else."""
+        await asyncio.gather(*self._keepers)
+
+    def hurry(self) -> None:
+        """Stop without grace from now on."""
+        self._hurry.set()
+
+    async def _keep(self, part: Part) -> None:
+        deaths = 0
+        while True:
+            self._reporter.starting(part)
+            began = time.monotonic()
+            child = await Child.start(part, self._environment, self._tether)
+            self._children[part.name] = child
+            probing = asyncio.create_task(self._probe(part, began))
+            try:
+                code = await child.wait()
+            finally:
+                probing.cancel()
+            child.kill()  # whatever it may have left in its group
+            deaths = deaths + 1 if time.monotonic() - began < FAST_DEATH_S else 1
+            ever_ready = self._ready[part.name].is_set()
+            if deaths >= (DEATHS_MAX if ever_ready else DEATHS_MAX_AT_START):
+                raise PartFailedError(part, ending(code))
+            delay_s = self._first_delay_s * 2 ** (deaths - 1)
+            self._reporter.died(part, ending(code), delay_s)
+            await asyncio.sleep(delay_s)
+
+    async def _probe(self, part: Part, began: float) -> None:
+        async with httpx.AsyncClient(timeout=2, trust_env=False) as http:
+            while not await part.is_ready(http):  # noqa: ASYNC110 - only asking tells
+                await asyncio.sleep(PROBE_EVERY_S)
+        self._ready[part.name].set()
+        self._reporter.ready(part, time.monotonic() - began)
+
+    async def _stop(self, child: Child) -> None:
+        was_alive = child.alive
+        stopping = asyncio.create_task(child.stop(child.part.grace_s))
+        hurrying = asyncio.create_task(self._hurry.wait())
+        await asyncio.wait([stopping, hurrying], return_when=asyncio.FIRST_COMPLETED)
+        hurrying.cancel()
+        if not stopping.done():
+            child.kill()
+        await stopping
+        if was_alive:
+            self._reporter.stopped(child.part)

@@ -1,0 +1,261 @@
+"""``easel up``: everything in one command, on a machine that has nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cli.board import Board
+from cli.checks import Listener, check_home, check_ports, comfy_problem
+from cli.client import ApiClient
+from cli.console import FAILED, OK, CommandError
+from cli.lock import AlreadyRunningError, Running, hold, own_pid
+from cli.part import Part, local_api_url, parts_of, prefect_host
+from cli.ports import free_port
+from cli.supervisor import PartFailedError, Supervisor
+from cli.welcome import NoWelcomeError, Welcome, render_welcome
+from core.settings import Settings
+from flows.server import retention_environment
+
+READY_WITHIN_S: Final = 180.0
+_LOCAL: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+_QUIET: Final = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "PYTHONUNBUFFERED": "1",
+}
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What will run: the settings as every part reads them from ``environment``."""
+
+    settings: Settings
+    environment: Mapping[str, str]
+    parts: tuple[Part, ...]
+    listeners: tuple[Listener, ...]
+
+    @property
+    def emulated(self) -> bool:
+        """Whether the pictures come from the emulator that this command starts."""
+        return any(part.name == "emulator" for part in self.parts)
+
+
+def prepare(step_time: float | None) -> Setup:
+    """Read the settings (the options are in the environment by now) and plan the parts."""
+    settings = Settings()
+    if not settings.comfy.url:
+        beside = settings.api.port + 1  # the same at each start: catalogues are kept by address
+        port = free_port("127.0.0.1", preferred=0 if beside == settings.prefect.port else beside)
+        os.environ["EASEL_COMFY__URL"] = f"http://127.0.0.1:{port}"
+        arguments = ["--port", str(port), "--output-dir", str(settings.home / "emulator")]
+        arguments += ["--step-time", str(step_time)] if step_time is not None else []
+        settings = Settings()
+        emulator: tuple[str, ...] | None = tuple(arguments)
+    else:
+        emulator = None
+    return Setup(
+        settings=settings,
+        environment={
+            **retention_environment(settings.retention.runs_days, settings.retention.events_days),
+            **os.environ,
+            **_prefect_environment(settings),
+            **_QUIET,
+        },
+        parts=tuple(parts_of(settings, emulator)),
+        listeners=tuple(_listeners(settings)),
+    )
+
+
+def _prefect_environment(settings: Settings) -> dict[str, str]:
+    return {
+        "PREFECT_HOME": str(settings.home / "prefect"),
+        "PREFECT_API_URL": settings.prefect_api_url,
+        "PREFECT_UI_URL": settings.prefect_ui_url,
+    }
+
+
+def _listeners(settings: Settings) -> list[Listener]:
+    api = Listener("API", settings.api.host, settings.api.port, "--port", "EASEL_API__PORT")
+    if settings.prefect.api_url:
+        return [api]
+    host, port = prefect_host(settings), settings.prefect.port
+    return [api, Listener("Prefect server", host, port, "--prefect-port", "EASEL_PREFECT__PORT")]
+
+
+async def up(step_time: float | None) -> int:
+    """Run everything until Ctrl+C or SIGTERM; the exit code. CommandError when it cannot start."""
+    board = Board()
+    wanted = Settings()
+    home = wanted.home
+    check_home(home)
+    me = Running(own_pid(), local_api_url(wanted), wanted.prefect_api_url, wanted.prefect_ui_url)
+    try:
+        with hold(home / "easel.lock", me):
+            setup = prepare(step_time)
+            check_ports(setup.listeners)
+            return await _Run(setup, board).run()
+    except AlreadyRunningError as error:
+        raise CommandError(_already(error.running, home)) from None
+
+
+def _already(running: Running | None, home: Path) -> str:
+    if running is None:
+        return f"it is already starting or stopping with the data folder {home}."
+    return (
+        f"it is already running with the data folder {home} (pid {running.pid}): "
+        f"API {running.api_url}/docs, Prefect {running.prefect_ui_url}. "
+        f"Stop that one with Ctrl+C or `kill {running.pid}`, or run a second one with another "
+        "--home, --port and --prefect-port."
+    )
+
+
+class _Run:
+    """From the first process to the last."""
+
+    def __init__(self, setup: Setup, board: Board) -> None:
+        self._setup = setup
+        self._settings = setup.settings
+        self._board = board
+        self._stop = asyncio.Event()
+
+    async def run(self) -> int:
+        """Start, greet, watch, stop."""
+        self._board.line(f"Easel starts. Data folder: {self._settings.home}")
+        supervisor = Supervisor(self._setup.parts, self._setup.environment, self._board)
+        async with _signals(self._stop, supervisor.hurry), supervisor:
+            try:
+                await self._until_stopped(supervisor)
+                return OK
+            except PartFailedError as error:
+                self._explain(error)
+                return FAILED
+            finally:
+                self._board.news("stopping …")
+
+    async def _until_stopped(self, supervisor: Supervisor) -> None:
+        failing = asyncio.create_task(supervisor.until_failed())
+        stopping = asyncio.create_task(self._stop.wait())
+        living = asyncio.create_task(self._live(supervisor))
+        tasks = {failing, stopping, living}
+        done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending)
+        for task in done:
+            task.result()
+
+    async def _live(self, supervisor: Supervisor) -> None:
+        """Start and greet, then only be there."""
+        with self._board.rows(self._setup.parts):
+            comfy_why = None
+            if not self._setup.emulated:
+                comfy_why = await comfy_problem(str(self._settings.comfy.url))
+                self._warn_of_comfy(comfy_why)
+            await supervisor.until_ready(READY_WITHIN_S)
+        if comfy_why is not None:  # it may have started meanwhile
+            comfy_why = await comfy_problem(str(self._settings.comfy.url))
+        self._addresses()
+        self._board.line("Stop with Ctrl+C.")
+        if comfy_why is None:
+            await self._welcome()
+        await asyncio.Event().wait()
+
+    def _warn_of_comfy(self, why: str | None) -> None:
+        if why is not None:
+            self._board.warn(
+                f"ComfyUI does not answer at {self._settings.comfy.url} ({why}). Easel starts and "
+                "keeps every request, but no picture is made until ComfyUI answers. Start it (with "
+                "--listen if it is on another machine), or name its address with --comfy-url, or "
+                "leave that out for the emulator."
+            )
+
+    def _addresses(self) -> None:
+        settings, say = self._settings, self._board.line
+        say()
+        say("Easel is ready.", "bold green")
+        if settings.web.enabled:
+            say(f"  page         {settings.api_url}", "bold")
+        say(f"  API docs     {settings.api_url}/docs")
+        say(f"  Prefect UI   {settings.prefect_ui_url}")
+        say(f"  data folder  {settings.home}")
+        say(f'  try          easel generate "a red fox at dawn"{self._api_option()}')
+        if self._setup.emulated:
+            say()
+            self._board.warn(
+                "No ComfyUI address was given, so an emulator stands in for it: its pictures are "
+                "painted by a program, not made by a model. For real ones: easel up --comfy-url "
+                "http://127.0.0.1:8188"
+            )
+        if settings.api.host not in _LOCAL:
+            self._board.warn(
+                f"Listening on {settings.api.host}: whoever reaches this machine can use it; "
+                "it asks for no password."
+            )
+        say()
+
+    def _api_option(self) -> str:
+        """`easel generate` finds what runs on the usual home by itself."""
+        usual = Settings.model_fields["home"].get_default(call_default_factory=True)
+        return "" if self._settings.home == usual else f" --api {self._settings.api_url}"
+
+    async def _welcome(self) -> None:
+        try:
+            async with ApiClient(local_api_url(self._settings)) as client:
+                welcome = await render_welcome(client, self._settings, self._announce)
+        except NoWelcomeError as error:
+            self._board.warn(f"No welcome picture: {error}")
+            return
+        if welcome is not None:
+            self._show(welcome)
+
+    def _announce(self) -> None:
+        self._board.line("Rendering a first picture …")
+
+    def _show(self, welcome: Welcome) -> None:
+        say = self._board.line
+        say(f"Your first picture, after {welcome.seconds:.1f} s:", "bold")
+        say(f"  picture  {welcome.image_url}")
+        say(f"  result   {welcome.result_url}")
+        if welcome.file is not None:
+            say(f"  file     {welcome.file}")
+        say()
+
+    def _explain(self, error: PartFailedError) -> None:
+        self._board.line(f"{error}, so Easel stops. The end of its log:", "bold red")
+        self._board.last_words(error.part)
+        self._board.line("Mend what it says, then run `easel up` again. `easel doctor` may help.")
+
+
+@asynccontextmanager
+async def _signals(stop: asyncio.Event, hurry: Callable[[], None]) -> AsyncIterator[None]:
+    """The first Ctrl+C or SIGTERM sets ``stop``, the second calls ``hurry``."""
+    loop = asyncio.get_running_loop()
+
+    def ask() -> None:
+        if stop.is_set():
+            hurry()
+        stop.set()
+
+    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    for number in numbers:
+        try:
+            loop.add_signal_handler(number, ask)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(ask))
+    try:
+        yield
+    finally:
+        if sys.platform != "win32":
+            for number in numbers:
+                with contextlib.suppress(ValueError):
+                    loop.remove_signal_handler(number)

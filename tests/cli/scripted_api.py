@@ -1,0 +1,105 @@
+"""A small API on a real socket that does what a test tells it: what a whole Easel rarely does."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+TASK = "11111111-1111-4111-8111-111111111111"
+PICTURE = b"\x89PNG not really"
+
+Stream = Callable[[web.StreamResponse, str | None], Awaitable[None]]
+
+
+def document(status: str, **more: Any) -> dict[str, Any]:
+    return {
+        "task_id": TASK,
+        "status": status,
+        "progress": None,
+        "queue_position": None,
+        "eta_s": None,
+        "error": None,
+        **more,
+    }
+
+
+async def send(response: web.StreamResponse, name: str, data: Any, number: int = 1) -> None:
+    await response.write(f"event: {name}\nid: {number}\ndata: {json.dumps(data)}\n\n".encode())
+
+
+@dataclass
+class ScriptedApi:
+    """``streams``: one for each connection; later connections get 503."""
+
+    url: str = ""
+    created: web.Response | None = None
+    now: dict[str, Any] = field(default_factory=lambda: document("queued"))
+    streams: list[Stream] = field(default_factory=list)
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    resumed_from: list[str | None] = field(default_factory=list)
+    picture: bytes = PICTURE
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when somebody wants to follow."""
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def create(self, request: web.Request) -> web.Response:
+        self.requests.append(await request.json())
+        return self.created or web.json_response(self.now, status=202)
+
+    async def status(self, _request: web.Request) -> web.Response:
+        return web.json_response(self.now)
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        self.resumed_from.append(request.headers.get("Last-Event-ID"))
+        self.asked.set()
+        if not self.streams:
+            return web.Response(status=503)
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await self.streams.pop(0)(response, request.headers.get("Last-Event-ID"))
+        return response
+
+    async def result(self, _request: web.Request) -> web.Response:
+        image = {
+            "image_id": "22222222-2222-4222-8222-222222222222",
+            "content_type": "image/png",
+            "sha256": hashlib.sha256(PICTURE).hexdigest(),
+            "seed": 7,
+        }
+        return web.json_response({"task_id": TASK, "images": [image]})
+
+    async def image(self, _request: web.Request) -> web.Response:
+        return web.Response(body=self.picture)
+
+    async def cancel(self, _request: web.Request) -> web.Response:
+        self.cancelled.set()
+        self.now = document("cancelled")
+        return web.json_response(self.now, status=202)
+
+
+@asynccontextmanager
+async def serve(api: ScriptedApi) -> AsyncIterator[ScriptedApi]:
+    app = web.Application()
+    generation = "/api/v1/generation"
+    app.router.add_post(f"{generation}/create", api.create)
+    app.router.add_get(f"{generation}/status/{TASK}", api.status)
+    app.router.add_get(f"{generation}/{TASK}/events", api.events)
+    app.router.add_get(f"{generation}/result/{TASK}", api.result)
+    app.router.add_post(f"{generation}/{TASK}/cancel", api.cancel)
+    app.router.add_get("/api/v1/images/{image_id}", api.image)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    api.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield api
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,114 @@
+"""The command from outside: what it says before anything is started."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from cli.lock import Running, hold
+from tests.cli.running import easel, free_port
+
+
+async def test_version(tmp_path: Path) -> None:
+    ended = await easel("--version", home=tmp_path)
+    assert (ended.code, ended.out) == (0, f"easel {version('easel')}\n")
+
+
+async def test_help_names_every_command(tmp_path: Path) -> None:
+    ended = await easel("--help", home=tmp_path)
+    assert ended.code == 0
+    for command in ("up", "api", "worker", "emulator", "doctor", "audit", "generate"):
+        assert command in ended.out
+
+
+@pytest.mark.parametrize(
+    "command", ["up", "api", "worker", "emulator", "doctor", "audit", "generate"]
+)
+async def test_every_command_explains_itself(command: str, tmp_path: Path) -> None:
+    ended = await easel(command, "--help", home=tmp_path)
+    assert ended.code == 0
+    assert "--help" in ended.out
+
+
+async def test_the_command_line_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, cli.main\n"
+        "heavy = {'prefect', 'sqlalchemy', 'fastapi', 'httpx', 'pydantic', 'PIL'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await process.communicate()
+    assert out == b"[]\n"
+
+
+async def test_up_names_who_has_the_port_and_the_option(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        first = await easel("up", "--port", port, home=tmp_path)
+        second = await easel(
+            "up", "--port", str(free_port()), "--prefect-port", port, home=tmp_path
+        )
+    for ended, option in ((first, "--port N"), (second, "--prefect-port N")):
+        assert ended.code == 1
+        assert f"port {port} " in ended.err
+        assert option in ended.err
+        if sys.platform == "linux":
+            assert f"(pid {os.getpid()})" in ended.err
+
+
+async def test_up_says_that_the_home_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ended = await easel("up", "--home", str(tmp_path / "file" / "home"), home=tmp_path)
+    assert ended.code == 1
+    assert "cannot be written" in ended.err
+    assert "--home DIR" in ended.err
+    assert "Traceback" not in ended.err
+
+
+async def test_up_says_that_it_is_running_already(tmp_path: Path) -> None:
+    other = Running(4711, "http://127.0.0.1:9", "http://127.0.0.1:10/api", "http://127.0.0.1:10")
+    with hold(tmp_path / "easel.lock", other):
+        ended = await easel("up", home=tmp_path)
+    assert ended.code == 1
+    assert "already running" in ended.err
+    assert "pid 4711" in ended.err
+    assert "http://127.0.0.1:9/docs" in ended.err
+
+
+async def test_a_setting_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    ended = await easel("up", home=tmp_path, more={"EASEL_API__PORT": "many"})
+    assert ended.code == 2
+    assert "EASEL_API__PORT" in ended.err
+
+
+async def test_doctor_says_what_is_missing_and_what_to_do(tmp_path: Path) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    more = {
+        "EASEL_API__PORT": str(free_port()),
+        "EASEL_PREFECT__PORT": str(free_port()),
+        "EASEL_COMFY__URL": nowhere,
+    }
+    ended = await easel("doctor", "--json", home=tmp_path, more=more)
+    assert ended.code == 1
+    checks = {check["name"]: check for check in json.loads(ended.out)["checks"]}
+    assert {name for name, check in checks.items() if check["ok"]} == {
+        "Python",
+        "data folder",
+        "disk",
+        "store",
+    }
+    assert "easel up" in checks["API"]["advice"]
+    assert nowhere in checks["ComfyUI"]["detail"]
+    table = await easel("doctor", home=tmp_path, more=more)
+    assert table.code == 1
+    assert "✗  Prefect" in table.out
+    assert "✓  Python" in table.out

@@ -1,0 +1,103 @@
+"""The whole of Easel in one command, as real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import signal
+import sys
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.cli.running import all_gone, easel, free_port, started
+
+pytestmark = [
+    pytest.mark.journey,
+    pytest.mark.xdist_group("journey"),
+    pytest.mark.timeout(180),
+    pytest.mark.skipif(sys.platform == "win32", reason="signals"),
+]
+READY_WITHIN_S = 120
+
+
+def _ports() -> tuple[list[str], str]:
+    port = free_port()
+    return ["--port", str(port), "--prefect-port", str(free_port())], f"http://127.0.0.1:{port}"
+
+
+async def test_from_nothing_to_a_picture_and_back(tmp_path: Path) -> None:
+    home, ports = tmp_path / "home", _ports()
+    async with started("up", *ports[0], "--step-time", "0.01", home=home) as up:
+        await up.until("  file ", READY_WITHIN_S)
+        assert "emulator" in up.said
+        welcome = re.search(r"file +(\S+\.png)", up.said)
+        assert welcome is not None
+        assert _is_png(Path(welcome[1]))
+
+        # A second process finds the API by the home alone.
+        made = await easel("generate", "A red fox", "--seed", "7", home=home, cwd=tmp_path)
+        assert (made.code, made.out) == (0, "a-red-fox-7.png\n")
+        assert _is_png(tmp_path / "a-red-fox-7.png")
+
+        wrong = await easel("generate", "fox", "--width", "33", home=home, cwd=tmp_path)
+        assert wrong.code == 2
+        assert "  width: " in wrong.err
+
+        doctor = await easel("doctor", "--json", home=home)
+        assert doctor.code == 0, doctor.out
+        assert json.loads(doctor.out)["ok"] is True
+
+        again = await easel("up", home=home)
+        assert again.code == 1
+        assert "already running" in again.err
+
+        await _survives_the_death_of_a_part(home, tmp_path, ports[1])
+        children = up.children()
+        up.process.send_signal(signal.SIGTERM)
+        assert await up.ends(20) == 0, up.said
+        assert "API ended" in up.said.replace("was ended", "ended")
+    assert await all_gone(children, 2)
+
+
+def _is_png(file: Path) -> bool:
+    return file.read_bytes().startswith(b"\x89PNG")
+
+
+async def _survives_the_death_of_a_part(home: Path, folder: Path, url: str) -> None:
+    (api,) = [
+        process
+        for process in psutil.process_iter(["cmdline", "environ"])
+        if (process.info["cmdline"] or [])[-2:] == ["cli.main", "api"]
+        and (process.info["environ"] or {}).get("EASEL_HOME") == str(home)
+    ]
+    api.kill()
+    await all_gone([api], 5)
+    async with httpx.AsyncClient(trust_env=False) as http, asyncio.timeout(30):
+        while True:
+            try:
+                if (await http.get(f"{url}/healthz")).is_success:
+                    break
+            except httpx.HTTPError:
+                await asyncio.sleep(0.1)
+    made = await easel("generate", "after a crash", "--seed", "1", home=home, cwd=folder)
+    assert made.code == 0, made.err
+
+
+async def test_a_comfyui_that_is_away_is_a_warning_and_kill_9_leaves_nothing(
+    tmp_path: Path,
+) -> None:
+    ports, _ = _ports()
+    address = f"127.0.0.1:{free_port()}"
+    async with started("up", *ports, "--comfy-url", address, home=tmp_path) as up:
+        await up.until("Stop with Ctrl+C", READY_WITHIN_S)
+        assert f"ComfyUI does not answer at http://{address}" in up.said
+        assert "--comfy-url" in up.said
+        assert "first picture" not in up.said
+        children = up.children()
+        assert len(children) >= 3
+        up.process.kill()
+        assert await all_gone(children, 20)
