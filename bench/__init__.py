@@ -1,0 +1,1 @@
+"""Benchmarks, run by hand: ``make bench``. They measure the shipped product from outside."""

@@ -1,0 +1,145 @@
+"""Easel and the emulator as processes of their own, on free ports and in a temporary home."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+
+READY_WITHIN_S: Final = 90
+STOPPED_WITHIN_S: Final = 20
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What is running. ``pids`` are the supervisor and the emulator."""
+
+    http: aiohttp.ClientSession
+    api_url: str
+    comfy_url: str
+    home: Path
+    supervisor_pid: int
+    emulator_pid: int
+
+    async def executions(self) -> list[dict[str, Any]]:
+        """What the emulator executed: prompt_id, started, ended (Unix seconds), outcome."""
+        async with self.http.get(f"{self.comfy_url}/emulator/state") as response:
+            state = await response.json()
+        executions: list[dict[str, Any]] = state["executions"]
+        return executions
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def running_stack(render_s: float) -> AsyncIterator[Stack]:
+    """Start everything, wait until pictures can be made, and stop everything at the end."""
+    api, prefect, comfy = free_port(), free_port(), free_port()
+    with tempfile.TemporaryDirectory(prefix="easel-bench-") as folder:
+        home = Path(folder)
+        emulator = await _spawn(
+            home / "emulator.log",
+            "comfy.emulator",
+            *("--port", str(comfy), "--output-dir", str(home / "output")),
+            *("--render-time", str(render_s)),
+        )
+        await _listening(comfy)
+        easel = await _spawn(
+            home / "easel.log",
+            "cli.main",
+            *("up", "--home", str(home / "home"), "--port", str(api)),
+            *("--prefect-port", str(prefect), "--comfy-url", f"http://127.0.0.1:{comfy}"),
+        )
+        connector = aiohttp.TCPConnector(limit=0)
+        try:
+            async with aiohttp.ClientSession(connector=connector) as http:
+                stack = Stack(
+                    http,
+                    f"http://127.0.0.1:{api}",
+                    f"http://127.0.0.1:{comfy}",
+                    home / "home",
+                    easel.pid,
+                    emulator.pid,
+                )
+                await _ready(stack, home / "easel.log")
+                yield stack
+        finally:
+            for process in (easel, emulator):
+                await _stop(process)
+
+
+async def _spawn(log: Path, module: str, *arguments: str) -> asyncio.subprocess.Process:
+    with log.open("wb") as output:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            module,
+            *arguments,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            env={**os.environ, "NO_COLOR": "1"},
+        )
+
+
+async def _listening(port: int) -> None:
+    async with asyncio.timeout(READY_WITHIN_S):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.05)
+            else:
+                writer.close()
+                return
+
+
+async def _ready(stack: Stack, log: Path) -> None:
+    """Ready, and the welcome picture is made: from here on nothing else runs."""
+    try:
+        async with asyncio.timeout(READY_WITHIN_S):
+            while not await _is_ready(stack):  # noqa: ASYNC110 - another process gets ready
+                await asyncio.sleep(0.2)
+    except TimeoutError:
+        printed = await asyncio.to_thread(log.read_text)
+        raise RuntimeError(f"Easel did not get ready:\n{printed[-3000:]}") from None
+
+
+async def _is_ready(stack: Stack) -> bool:
+    try:
+        async with stack.http.get(f"{stack.api_url}/readyz") as response:
+            if response.status != 200:
+                return False
+        async with stack.http.get(f"{stack.api_url}/api/v1/generation/history") as response:
+            items = (await response.json())["items"]
+    except aiohttp.ClientError:
+        return False
+    return bool(items) and all(item["status"] == "succeeded" for item in items)
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    process.send_signal(signal.SIGTERM)
+    try:
+        async with asyncio.timeout(STOPPED_WITHIN_S):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()

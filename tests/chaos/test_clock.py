@@ -1,0 +1,63 @@
+"""The time of day jumps: nothing is given up, nothing waits for hours."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+
+from tests.chaos.house import ChaosStack, a_request
+from tests.harness.clock import CAN_SHIFT
+from tests.harness.waiting import wait_until
+
+pytestmark = [
+    pytest.mark.chaos,
+    pytest.mark.xdist_group("chaos"),
+    pytest.mark.skipif(not CAN_SHIFT, reason="needs Linux and a C compiler"),
+]
+long = pytest.mark.long
+TWO_HOURS_S: Final = 7200.0
+
+
+@pytest.mark.parametrize("shift", [TWO_HOURS_S, pytest.param(-TWO_HOURS_S, marks=long)])
+def test_jumps_in_mid_render(house: ChaosStack, shift: float, seed: int) -> None:
+    assert house.clock is not None
+    with house.halfway("through time", seed=seed) as generation:
+        waiting = house.create(**a_request(seed))
+        waiting.flow_run_id()
+        house.clock.shift(shift)
+        house.wait_for_beats()
+        later = house.create(**a_request(seed + 1))
+    everything = [generation, waiting, later]
+    assert [house.ends(one) for one in everything] == ["succeeded"] * 3
+    order = [item["task_id"] for item in house.history(limit=3)]
+    assert order == [later.id, waiting.id, generation.id]  # by sequence, whatever the clock said
+    assert [len(one.attempts()) for one in everything] == [1, 1, 1]
+    house.heal()
+    house.check(everything)
+
+
+@long
+def test_is_set_back_while_something_is_to_be_dispatched(house: ChaosStack, seed: int) -> None:
+    assert house.clock is not None
+    house.stop_prefect()
+    generation = house.create(**a_request(seed))
+    generation.wait_for_reason("waiting_for_prefect")
+    house.clock.shift(-TWO_HOURS_S)
+    house.start_prefect()
+    assert house.ends(generation) == "succeeded"
+    house.check([generation])
+
+
+@long
+def test_a_worker_dies_and_the_clock_jumps(house: ChaosStack, seed: int) -> None:
+    assert house.clock is not None
+    house.start_second_worker()
+    house.arm("submit.after_post", "stop")
+    generation = house.create(**a_request(seed))
+    house.wait_until_struck("submit.after_post")
+    house.clock.shift(-TWO_HOURS_S)
+    wait_until(lambda: house.part("worker").is_frozen or house.part("second").is_frozen, "a stop")
+    assert house.ends(generation) == "succeeded"
+    house.heal()
+    house.check([generation])

@@ -1,0 +1,103 @@
+"""Without any one of four mechanisms the suite is red: shown on a copy of the source."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.harness.processes import REPOSITORY, environment
+
+pytestmark = [pytest.mark.chaos, pytest.mark.long, pytest.mark.timeout(300)]
+COPIED: Final = ("core", "comfy", "store", "flows", "api", "web", "cli", "bench", "tests")
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A mechanism taken out: in ``file`` the text ``there`` becomes ``instead``."""
+
+    file: str
+    there: str
+    instead: str
+    red: str
+    """The tests that must fail without it."""
+
+
+MUTATIONS: Final = {
+    "no fence": Mutation(
+        "store/rows.py",
+        "        generations.c.fence == claim.fence,\n",
+        "",
+        "tests/store/test_claims.py",
+    ),
+    "no look first": Mutation(
+        "comfy/submission.py",
+        "            if not fresh or prompt_id in self._posted:\n",
+        "            if False:\n",
+        "tests/chaos/test_worker.py::test_killed_and_started_again[submit.after_post]",
+    ),
+    "no atomic rename": Mutation(
+        "store/images.py",
+        '        temporary = f"{path}.{uuid4().hex}{_TEMPORARY}"  # two may',
+        "        temporary = path  # two may",
+        "tests/chaos/test_worker.py::test_killed_and_started_again[save.after_temporary]",
+    ),
+    "no outbox": Mutation(
+        "store/acceptance.py",
+        "    await _insert_dispatches(connection, made)\n",
+        "",
+        "tests/store/test_acceptance.py",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source, to be spoiled."""
+    folder = tmp_path_factory.mktemp("mutated")
+    for room in COPIED:
+        shutil.copytree(
+            REPOSITORY / room, folder / room, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    for file in ("pyproject.toml", "prefect.yaml"):
+        shutil.copy(REPOSITORY / file, folder)
+    return folder
+
+
+def run(copy: Path, tests: str) -> subprocess.CompletedProcess[str]:
+    """Those tests, on the copy's own source."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", tests]
+    return subprocess.run(
+        command,
+        cwd=copy,
+        env={**environment(PYTHONPATH=str(copy)), "EASEL_TEST_POSTGRES_URL": ""},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_the_suite_notices(copy: Path, name: str) -> None:
+    mutation = MUTATIONS[name]
+    file = copy / mutation.file
+    source = file.read_text(encoding="utf-8")
+    assert source.count(mutation.there) == 1
+    whole = run(copy, mutation.red)
+    assert whole.returncode == os.EX_OK, whole.stdout[-3000:]
+
+    file.write_text(source.replace(mutation.there, mutation.instead), encoding="utf-8")
+    try:
+        spoiled = run(copy, mutation.red)
+    finally:
+        file.write_text(source, encoding="utf-8")
+
+    assert spoiled.returncode == pytest.ExitCode.TESTS_FAILED, spoiled.stdout[-3000:]

@@ -1,0 +1,108 @@
+"""Prefect dies, hangs, answers errors and loses its memory: creates go on, runs go on."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Final
+
+import pytest
+
+from tests.chaos.house import ChaosStack, a_request
+from tests.harness.faults import Answer, BlackHole, DropReply, Rule
+from tests.harness.waiting import wait_until
+
+pytestmark = [pytest.mark.chaos, pytest.mark.xdist_group("chaos")]
+long = pytest.mark.long
+
+MID_RUN: Final = ("submit.after_intent", "submit.after_post", "fetch.mid", "save.after_rename")
+BESIDE_THE_START: Final = MID_RUN[:2]
+"""A head start submits while Prefect has yet to let the run begin: then it must come back first."""
+
+
+def test_killed_before_it_was_told(house: ChaosStack, seed: int) -> None:
+    house.stop_prefect()
+    generations = [house.create(**a_request(seed + n)) for n in range(3)]
+    generations[0].wait_for_reason("waiting_for_prefect")
+    house.start_prefect()
+    assert [house.ends(g) for g in generations] == ["succeeded"] * 3
+    house.check(generations)
+
+
+@pytest.mark.parametrize(
+    "moment", [pytest.param(m, marks=() if m == "fetch.mid" else long) for m in MID_RUN]
+)
+def test_killed_in_mid_run(house: ChaosStack, moment: str, seed: int) -> None:
+    house.arm(moment, "stop")
+    generation = house.create(**a_request(seed))
+    house.wait_until_frozen("worker")
+    house.stop_prefect()
+    house.part("worker").thaw()
+    if moment not in BESIDE_THE_START:  # once it runs, it needs no Prefect
+        assert house.ends(generation) == "succeeded"
+    house.start_prefect()
+    assert house.ends(generation) == "succeeded"
+    house.check([generation])
+
+
+@long
+@pytest.mark.parametrize("when", ["queued", "running"])
+def test_answers_nothing_but_errors_for_a_while(house: ChaosStack, when: str, seed: int) -> None:
+    errors = Rule(Answer(503, b'{"detail": "no"}'), path="/api", times=None)
+    if when == "queued":
+        house.to_prefect.add(errors)
+        generation = house.create(**a_request(seed))
+        wait_until(lambda: errors.hits > 5, "Prefect to refuse some requests")
+        house.to_prefect.clear()
+    else:
+        with house.halfway("beside errors", seed=seed) as generation:
+            house.to_prefect.add(errors)
+        assert house.ends(generation) == "succeeded"
+        house.to_prefect.clear()
+    assert house.ends(generation) == "succeeded"
+    house.check([generation])
+
+
+def test_its_answer_to_a_create_is_lost(house: ChaosStack, seed: int) -> None:
+    lost = house.to_prefect.add(Rule(DropReply(), method="POST", path="/api/deployments/"))
+    generation = house.create(**a_request(seed))
+    wait_until(lambda: lost.hits, "a lost answer")
+    assert house.ends(generation) == "succeeded"
+    house.check([generation])
+    assert len(generation.attempts()) == 1
+
+
+@long
+def test_hangs_and_comes_back(house: ChaosStack, seed: int) -> None:
+    with house.halfway("while Prefect hangs", seed=seed) as generation:
+        house.part("prefect").freeze()
+        accepted = house.create(**a_request(seed))
+        accepted.wait_for_reason("waiting_for_prefect")
+    assert house.ends(generation) == "succeeded"
+    house.part("prefect").thaw()
+    assert house.ends(accepted) == "succeeded"
+    house.check([generation, accepted])
+
+
+@long
+def test_swallows_requests(house: ChaosStack, seed: int) -> None:
+    hole = house.to_prefect.add(Rule(BlackHole(), method="POST", path="/api/", times=2))
+    generation = house.create(**a_request(seed))
+    wait_until(lambda: hole.hits, "a swallowed request")
+    assert house.ends(generation) == "succeeded"
+    house.to_prefect.clear()
+    house.check([generation])
+
+
+@long
+def test_loses_its_whole_database(house: ChaosStack, seed: int) -> None:
+    with house.halfway("before the loss", seed=seed) as rendering:
+        waiting = [house.create(**a_request(seed + n)) for n in range(4)]
+        for generation in waiting:
+            generation.flow_run_id()
+        house.stop_prefect()
+        for file in house.env["PREFECT_HOME"], f"{house.home}/prefect":
+            shutil.rmtree(file, ignore_errors=True)
+        house.start_prefect()
+    ended = [house.ends(generation) for generation in (rendering, *waiting)]
+    assert ended == ["succeeded"] * 5
+    house.check([rendering, *waiting])

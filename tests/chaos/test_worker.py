@@ -1,0 +1,149 @@
+"""The worker dies, stops, sleeps and wakes up, at each moment of a generation."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+
+from tests.chaos.house import ChaosStack, Part, a_request
+from tests.harness.waiting import wait_until
+
+pytestmark = [pytest.mark.chaos, pytest.mark.xdist_group("chaos")]
+long = pytest.mark.long
+
+MOMENTS: Final = (
+    "submit.after_intent",  # M0: nothing posted
+    "submit.after_post",  # M1: ComfyUI has it, and nobody wrote that down
+    "track.seen",  # M2: it is followed
+    "fetch.mid",  # M3: the picture is made and not kept
+    "save.after_temporary",
+    "save.after_rename",  # M4: kept, and the row does not know
+    "state.before_commit",
+    "state.after_commit",
+)
+
+
+FAST: Final = ("submit.after_post", "fetch.mid", "save.after_temporary", "state.before_commit")
+
+
+@pytest.mark.parametrize(
+    "moment", [pytest.param(m, marks=() if m in FAST else long) for m in MOMENTS]
+)
+def test_killed_and_started_again(house: ChaosStack, moment: str, seed: int) -> None:
+    house.arm(moment, "kill")
+    generation = house.create(**a_request(seed))
+    house.wait_until_dead("worker")
+    if moment == "save.after_temporary":  # a picture has its name only when it is whole
+        assert house.kept_files(generation) == []
+    house.start_worker()
+    assert house.ends(generation) == "succeeded"
+    house.check([generation])
+    assert len(generation.attempts()) == 1
+
+
+@pytest.mark.parametrize(
+    "moment", [pytest.param(m, marks=() if m in MOMENTS[1:2] else long) for m in MOMENTS]
+)
+def test_killed_while_another_waits(house: ChaosStack, moment: str, seed: int) -> None:
+    house.start_second_worker()
+    house.arm(moment, "kill")
+    generation = house.create(**a_request(seed))
+    dead: list[Part] = wait_until(
+        lambda: [n for n in WORKERS if not house.part(n).is_running], "the end of one worker"
+    )
+    assert len(dead) == 1
+    assert house.ends(generation) == "succeeded"
+    house.check([generation])
+
+
+@long
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_asked_to_stop_and_started_again(house: ChaosStack, moment: str, seed: int) -> None:
+    house.arm(moment, "term")
+    generation = house.create(**a_request(seed))
+    house.wait_until_struck(moment)
+    house.wait_until_dead("worker")
+    house.start_worker()
+    assert house.ends(generation) == "succeeded"
+    house.check([generation])
+
+
+WORKERS: Final[tuple[Part, ...]] = ("worker", "second")
+# In the middle of a commit a stopped process holds SQLite's lock: see test_store.py.
+STOPPABLE: Final = tuple(moment for moment in MOMENTS if moment != "state.before_commit")
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [pytest.param(m, marks=() if m == "save.after_rename" else long) for m in STOPPABLE],
+)
+def test_stopped_and_taken_over_and_waked(house: ChaosStack, moment: str, seed: int) -> None:
+    house.start_second_worker()
+    house.arm(moment, "stop")
+    generation = house.create(**a_request(seed))
+    house.wait_until_struck(moment)
+    frozen: list[Part] = wait_until(
+        lambda: [n for n in WORKERS if house.part(n).is_frozen], "one worker to stand still"
+    )
+    assert house.ends(generation) == "succeeded"
+    before = generation.status()
+
+    house.part(frozen[0]).thaw()
+
+    house.check([generation])
+    assert generation.renders() == 1
+    assert generation.status() == before
+    # The one that slept is of use again.
+    [awake] = [name for name in WORKERS if name not in frozen]
+    house.part(awake).kill()
+    following = house.create(**a_request(seed + 1))
+    assert house.ends(following) == "succeeded"
+    house.check([generation, following])
+
+
+@long
+@pytest.mark.parametrize("moment", STOPPABLE)
+def test_stopped_for_long_with_nobody_else_and_waked(
+    house: ChaosStack, moment: str, seed: int
+) -> None:
+    house.arm(moment, "stop")
+    generation = house.create(**a_request(seed))
+    house.wait_until_frozen("worker")
+    if moment != "state.after_commit":
+        wait_until(lambda: generation.attempts()[0]["worker"] is None, "the lease to lapse")
+    house.part("worker").thaw()
+    assert house.ends(generation) == "succeeded"
+    house.check([generation])
+
+
+def test_a_second_process_under_the_same_name_ends_the_first(house: ChaosStack, seed: int) -> None:
+    twin = house.twin_of_worker()
+    with house.halfway("taken over by its twin", seed=seed) as generation:
+        twin.start()
+        try:
+            house.wait_until_dead("worker")
+        finally:
+            house.emulator.fault("release")
+    try:
+        assert house.ends(generation) == "succeeded"
+        assert generation.renders() == 1
+    finally:
+        twin.terminate()
+    house.heal()
+    house.check([generation])
+
+
+def test_a_failure_that_prefect_was_not_told_of_is_not_tried_again(
+    house: ChaosStack, seed: int
+) -> None:
+    """Its run is put right, not put back: that would look like an operator's retry."""
+    house.emulator.fault("fail_node", class_type="KSampler")
+    house.arm("state.after_failure", "kill")
+    generation = house.create(**a_request(seed))
+    house.wait_until_dead("worker")
+    house.start_worker()
+    assert house.ends(generation) == "failed"
+    house.check([generation])
+    assert house.ends(generation) == "failed"
+    assert len(generation.attempts()) == 1

@@ -1,0 +1,111 @@
+"""It did not work: the client learns why, tries again, and nobody else is harmed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.harness.generations import BASE
+from tests.harness.stack import Stack
+
+pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys")]
+
+
+def test_a_node_fails_and_a_retry_succeeds(stack: Stack) -> None:
+    stack.emulator.fault("fail_node", class_type="VAEDecode", message="Tensor is on fire")
+    generation = stack.create("a phoenix")
+    failed = generation.wait_for("failed")
+    error = failed["error"]
+    assert error["code"] == "node_failed"
+    assert error["node_class"] == "VAEDecode"
+    assert error["node_id"]
+    assert error["node_message"] == "Tensor is on fire"
+    result = stack.api.get(f"{BASE}/result/{generation.id}")
+    assert result.status_code == 409
+    assert result.json()["code"] == "generation_failed"
+    run = stack.wait_for_flow_run(generation.flow_run_id(), "Failed")
+    assert run.state is not None
+    assert run.state.message == error["detail"]
+    assert "Tensor is on fire" in error["detail"]
+
+    assert generation.retry().status_code == 202
+    again = generation.wait_for("succeeded")
+    assert again["attempt"] == 2
+    assert again["error"] is None
+    assert again["sequence"] > failed["sequence"]
+    assert again["request"]["seed"] == failed["request"]["seed"]
+    first, second = generation.attempts()
+    assert (first["outcome"], second["outcome"]) == ("failed", "succeeded")
+    assert first["error"]["code"] == "node_failed"
+    assert first["prompt_id"] != second["prompt_id"]
+    assert first["flow_run_id"] != second["flow_run_id"]
+    assert generation.retry().status_code == 409
+
+
+def test_memory_runs_out_once_and_it_helps_itself(stack: Stack) -> None:
+    stack.emulator.fault("out_of_memory")
+    generation = stack.create("a very large whale")
+    assert generation.wait_for("succeeded")["attempt"] == 1
+    assert stack.emulator.outcomes(generation.prompt_id) == ["error", "success"]
+
+
+def test_memory_runs_out_for_good_and_it_says_so(stack: Stack) -> None:
+    stack.emulator.fault("out_of_memory", times=2)
+    error = stack.create("two very large whales").wait_for("failed")["error"]
+    assert error["code"] == "out_of_memory"
+    assert error["node_class"] == "KSampler"
+    assert "smaller" in error["detail"]
+
+
+def test_comfyui_rejects_the_workflow(stack: Stack) -> None:
+    details = "ckpt_name: 'gone.safetensors' not in ['other.safetensors']"
+    problem = {
+        "type": "value_not_in_list",
+        "message": "Value not in list",
+        "details": details,
+        "extra_info": {"input_name": "ckpt_name", "received_value": "gone.safetensors"},
+    }
+    node = {
+        "errors": [problem],
+        "dependent_outputs": ["9"],
+        "class_type": "CheckpointLoaderSimple",
+    }
+    whole = {
+        "type": "prompt_outputs_failed_validation",
+        "message": "Prompt outputs failed validation",
+        "details": "",
+        "extra_info": {},
+    }
+    stack.emulator.fault(
+        "answer",
+        method="POST",
+        path="/prompt",
+        status=400,
+        content_type="application/json",
+        body=json.dumps({"error": whole, "node_errors": {"4": node}}),
+    )
+    generation = stack.create("drawn with a model that is gone")
+    error = generation.wait_for("failed")["error"]
+    assert error["code"] == "workflow_rejected"
+    assert error["node_id"] == "4"
+    assert error["node_class"] == "CheckpointLoaderSimple"
+    assert "ckpt_name" in error["detail"]
+    assert "not in" in error["detail"].lower()
+    assert generation.renders() == 0
+    stack.wait_for_flow_run(generation.flow_run_id(), "Failed")
+
+
+def test_it_takes_longer_than_it_may(stack: Stack) -> None:
+    stack.emulator.fault("hang", step=2)
+    generation = stack.create("a slow snail", timeout_s=1)
+    assert generation.wait_for("failed")["error"]["code"] == "timed_out"
+    assert stack.emulator.outcomes(generation.prompt_id) == ["interrupted"]
+
+
+def test_somebody_interrupts_it_in_comfyui_itself(stack: Stack) -> None:
+    with stack.halfway("a play with an interval") as generation:
+        stack.emulator.interrupt()
+        assert generation.wait_for("failed")["error"]["code"] == "interrupted"
+    assert generation.retry().status_code == 202
+    generation.wait_for("succeeded")

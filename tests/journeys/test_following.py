@@ -1,0 +1,57 @@
+"""A client follows a generation, loses its connection, and comes back."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+
+from tests.harness.generations import BASE
+from tests.harness.stack import Stack
+
+pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys")]
+
+
+def test_a_broken_stream_goes_on_where_it_broke_off(stack: Stack) -> None:
+    with stack.halfway("a long story") as generation:
+        stream = generation.events()
+        first = next(stream)
+        stream.close()  # type: ignore[attr-defined]
+    events = list(generation.events(last_event_id=first.id))
+    assert all(int(event.id) > int(first.id) for event in events)
+    assert events[-1].name == "status"
+    assert events[-1].data["status"] == "succeeded"
+    assert "output" in {event.name for event in events}
+
+
+def test_a_stream_of_what_has_ended_says_so_and_ends(stack: Stack) -> None:
+    generation = stack.create("over already")
+    generation.wait_for("succeeded")
+    events = list(generation.events())
+    assert [event.name for event in events][-2:] == ["output", "status"]
+    again = list(generation.events(last_event_id=events[-1].id))
+    assert again[-1].data["status"] == "succeeded"
+
+
+def test_live_previews_can_be_fetched(stack: Stack) -> None:
+    with stack.halfway("a first glimpse") as generation:
+        for event in generation.events():
+            if event.name == "preview":
+                preview = stack.api.get(event.data["url"])
+                break
+    assert preview.status_code == 200
+    assert preview.headers["Content-Type"].startswith("image/")
+    generation.wait_for("succeeded")
+
+
+def test_there_is_no_stream_of_what_is_not_there(stack: Stack) -> None:
+    unknown = stack.api.get(f"{BASE}/{uuid4()}/events")
+    assert unknown.status_code == 404
+    assert unknown.headers["Content-Type"] == "application/problem+json"
+
+    generation = stack.create("soon gone")
+    generation.wait_for("succeeded")
+    generation.delete()
+    deleted = stack.api.get(f"{BASE}/{generation.id}/events")
+    assert deleted.status_code == 410
+    assert deleted.headers["Content-Type"] == "application/problem+json"

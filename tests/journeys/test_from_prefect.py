@@ -1,0 +1,138 @@
+"""Operators start, cancel, retry and delete runs in Prefect, and the API tells of it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.schemas.objects import State, StateType
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.states import Cancelling
+
+from tests.harness.generations import SMALL, GenerationHandle
+from tests.harness.processes import REPOSITORY
+from tests.harness.stack import POOL, Stack
+from tests.harness.waiting import wait_until
+
+pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys")]
+
+
+def start_run(stack: Stack, request: dict[str, Any]) -> GenerationHandle:
+    """As Custom run in the Prefect UI does. The generation has the run's own id."""
+    deployment = stack.prefect.read_deployment_by_name("generate/comfyui")
+    run = stack.prefect.create_flow_run_from_deployment(
+        deployment.id, parameters={"request": request}
+    )
+    return stack.generation(str(run.id))
+
+
+def appear(stack: Stack, generation: GenerationHandle) -> None:
+    """Wait until it is in the history."""
+    wait_until(lambda: generation.get().status_code == 200, "it appears in the history")
+
+
+def test_a_run_started_in_the_prefect_ui(stack: Stack) -> None:
+    generation = start_run(stack, {"prompt": "an operator's cat", **SMALL})
+    appear(stack, generation)
+    done = generation.wait_for("succeeded")
+    assert generation.flow_run_id() == generation.id
+    assert done["request"]["model"]
+    assert isinstance(done["request"]["seed"], int)
+    assert stack.history(limit=1)[0]["task_id"] == generation.id
+    assert generation.renders() == 1
+    run = stack.wait_for_flow_run(generation.id, "Completed")
+    assert run.name == "an operator's cat"
+
+
+def test_a_run_started_on_the_command_line(stack: Stack) -> None:
+    said = stack.prefect_cli(
+        "deployment", "run", "generate/comfyui", "--param", 'request={"prompt": "typed"}'
+    )
+    [item] = wait_until(lambda: stack.history(q="typed", limit=2), "it appears in the history")
+    assert item["task_id"] in said
+    stack.generation(item["task_id"]).wait_for("succeeded")
+
+
+def test_a_run_with_a_bad_request_fails_alone(stack: Stack) -> None:
+    with stack.halfway("in peace") as generation:
+        with pytest.raises(PrefectHTTPStatusError, match="steps"):
+            start_run(stack, {"prompt": "for ever", "steps": 100_000})
+        bad = start_run(stack, {"prompt": " "})  # what a JSON schema cannot tell
+        stack.wait_for_flow_run(bad.id, "Failed")
+        unknown = start_run(stack, {"prompt": "by nobody", "model": "no such model", **SMALL})
+        failed = stack.wait_for_flow_run(unknown.id, "Failed")
+        assert failed.state is not None
+        assert "no such model" in (failed.state.message or "")
+        assert generation.status()["status"] == "running"
+    generation.wait_for("succeeded")
+    assert generation.renders() == 1
+
+
+def test_an_operator_cancels_a_run_that_waits(stack: Stack) -> None:
+    with stack.halfway("the one before"):
+        stack.create("between").flow_run_id()
+        generation = stack.create("struck off the list")
+        run = stack.flow_run(generation.flow_run_id())
+        assert run is not None
+        stack.prefect.set_flow_run_state(run.id, Cancelling())
+        generation.wait_for("cancelled")
+    assert generation.renders() == 0
+
+
+def test_an_operator_cancels_a_run_that_renders(stack: Stack) -> None:
+    with stack.halfway("stopped by the operator") as generation:
+        run = stack.flow_run(generation.flow_run_id())
+        assert run is not None
+        stack.prefect.set_flow_run_state(run.id, Cancelling())
+        generation.wait_for("cancelled")
+        assert stack.emulator.outcomes(generation.prompt_id) == ["interrupted"]
+    stack.wait_for_flow_run(str(run.id), "Cancelled")
+
+
+def test_an_operator_retries_a_run_that_failed(stack: Stack) -> None:
+    stack.emulator.fault("fail_node", class_type="KSampler")
+    generation = stack.create("second thoughts")
+    generation.wait_for("failed")
+    run = stack.wait_for_flow_run(generation.flow_run_id(), "Failed")
+    stack.prefect.set_flow_run_state(
+        run.id,
+        State(type=StateType.SCHEDULED, name="AwaitingRetry", message="Retry from the UI"),
+    )
+    wait_until(lambda: generation.status()["attempt"] == 2, "a second attempt")
+    generation.wait_for("succeeded")
+    first, second = generation.attempts()
+    assert (first["outcome"], second["outcome"]) == ("failed", "succeeded")
+    assert first["flow_run_id"] == second["flow_run_id"]
+    stack.wait_for_flow_run(str(run.id), "Completed")
+
+
+def test_an_operator_deletes_a_run_that_waits(stack: Stack) -> None:
+    with stack.halfway("the one before"):
+        stack.create("between").flow_run_id()
+        generation = stack.create("thrown out")
+        run = stack.flow_run(generation.flow_run_id())
+        assert run is not None
+        stack.prefect.delete_flow_run(run.id)
+        generation.wait_for("cancelled")
+    assert generation.renders() == 0
+
+
+def test_prefect_deploy_registers_what_prefect_yaml_says(stack: Stack, tmp_path: Path) -> None:
+    shutil.copy(REPOSITORY / "prefect.yaml", tmp_path)
+    before = stack.prefect.read_deployment_by_name("generate/comfyui")
+    stack.prefect_cli("--no-prompt", "deploy", "--all", cwd=tmp_path)
+    after = stack.prefect.read_deployment_by_name("generate/comfyui")
+    assert after.id == before.id
+    assert after.entrypoint == before.entrypoint == "flows.generate.generate"
+    assert after.work_pool_name == POOL
+    assert after.parameter_openapi_schema == before.parameter_openapi_schema
+    generation = start_run(stack, {"prompt": "deployed by hand", **SMALL})
+    appear(stack, generation)
+    generation.wait_for("succeeded")
+
+
+def test_prefect_knows_the_worker_type(stack: Stack) -> None:
+    stack.prefect_cli("work-pool", "create", "another-gpu", "--type", "comfyui")
+    assert stack.prefect.read_work_pool("another-gpu").type == "comfyui"

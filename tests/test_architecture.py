@@ -1,0 +1,96 @@
+"""The house stands as it was drawn: imports point down only, and every room has one error base."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+HOUSE = Path(__file__).parent.parent
+MAY_IMPORT = {
+    "core": {"core"},
+    "comfy": {"comfy", "core"},
+    "store": {"store", "core"},
+    "flows": {"flows", "store", "comfy", "core"},
+    "api": {"api", "flows", "store", "comfy", "core"},
+    "web": {"web", "api", "flows", "store", "comfy", "core"},
+    "cli": {"cli", "web", "api", "flows", "store", "comfy", "core"},
+}
+NEVER = {
+    "core": {"prefect", "fastapi", "sqlalchemy"},
+    "comfy": {"prefect", "fastapi", "sqlalchemy", "core.settings"},
+    "store": {"prefect", "fastapi"},
+}
+NOT_ERRORS = {"CancelRequested", "TakenOver"}  # signals, as flows/errors.py says
+
+
+def sources(room: str) -> Iterator[Path]:
+    return (HOUSE / room).rglob("*.py")
+
+
+def imported_by(path: Path) -> Iterator[str]:
+    """The dotted names that a file imports, late imports inside functions too."""
+    package = path.relative_to(HOUSE).parent.parts
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def is_below(name: str, module: str) -> bool:
+    return name == module or name.startswith(f"{module}.")
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_imports_point_down_only(room: str) -> None:
+    rooms_above = MAY_IMPORT.keys() - MAY_IMPORT[room] | {"tests", "bench"}
+    forbidden = rooms_above | NEVER.get(room, set())
+
+    wrong = [
+        f"{path.relative_to(HOUSE)} imports {name}"
+        for path in sources(room)
+        for name in imported_by(path)
+        if any(is_below(name, module) for module in forbidden)
+    ]
+
+    assert wrong == []
+
+
+def test_the_emulator_stands_on_the_other_side_of_the_wire() -> None:
+    wrong = [
+        f"{path.relative_to(HOUSE)} imports {name}"
+        for path in sources("comfy/emulator")
+        for name in imported_by(path)
+        if name.split(".")[0] in MAY_IMPORT and not is_below(name, "comfy.emulator")
+    ]
+
+    assert wrong == []
+
+
+def test_no_room_is_called_after_nothing() -> None:
+    folders = {path.parent.name for room in MAY_IMPORT for path in sources(room)}
+
+    assert folders & {"utils", "util", "services", "common", "helpers", "misc"} == set()
+    assert {"core", "comfy", "store", "flows", "api"} <= folders
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_every_error_of_a_room_has_the_rooms_base(room: str) -> None:
+    for path in (path for path in sources(room) if path.name == "errors.py"):
+        bases = {
+            node.name: {ast.unparse(base) for base in node.bases}
+            for node in ast.parse(path.read_text(encoding="utf-8")).body
+            if isinstance(node, ast.ClassDef)
+        }
+        family = {next(name for name, above in bases.items() if above == {"Exception"})}
+        for name, its_bases in bases.items():  # a base stands above what derives from it
+            if its_bases & family:
+                family.add(name)
+
+        errors = {name for name in bases if name.endswith("Error") or "Exception" in bases[name]}
+        assert errors - NOT_ERRORS <= family, path.relative_to(HOUSE)
