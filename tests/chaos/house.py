@@ -11,6 +11,7 @@ import hashlib
 import random
 import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -39,6 +40,9 @@ from tests.harness.waiting import wait_until
 LEASE_S: Final = 3.0
 Part = Literal["api", "worker", "second", "prefect", "comfyui"]
 SETTLED_WITHIN_S: Final = 90.0
+FREEZES_MAX: Final = 5
+LOCK_LOOK_S: Final = 2.0
+"""Longer than any transaction of ours takes; whoever has the lock for longer stands still."""
 
 
 class ChaosStack(Stack):
@@ -157,6 +161,37 @@ class ChaosStack(Stack):
     def wait_until_frozen(self, name: Part) -> None:
         """Return when a part that was struck stands still."""
         wait_until(lambda: self.part(name).is_frozen, f"{name} to stand still")
+
+    def frozen_at(
+        self, moment: str, seed: int, among: tuple[Part, ...] = ("worker",)
+    ) -> tuple[GenerationHandle, Part]:
+        """A small generation, and which of the parts stands still at that moment of it.
+
+        Another thread of that process may be in the middle of a commit just then (its heartbeat).
+        So stopped it holds SQLite's one lock, which is not promised (docs/reliability.md) and not
+        what the case is about: then the next generation is stopped.
+        """
+        for turn in range(FREEZES_MAX):
+            self.arm(moment, "stop")
+            generation = self.create(**a_request(seed + turn))
+            [frozen] = wait_until(
+                lambda: [name for name in among if self.part(name).is_frozen],
+                f"one of {among} to stand still",
+            )
+            if self._store_is_free():
+                return generation, frozen
+            self.part(frozen).thaw()
+            self.ends(generation)
+        raise AssertionError(f"stopped {FREEZES_MAX} times, each time with the lock of the store")
+
+    def _store_is_free(self) -> bool:
+        with closing(sqlite3.connect(self.home / "easel.db", timeout=LOCK_LOOK_S)) as store:
+            try:
+                store.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return False
+            store.rollback()
+        return True
 
     # --- afterwards
 

@@ -23,24 +23,20 @@ MOMENTS: Final = [pytest.param(m, marks=() if m in FAST else long) for m in STOP
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_deleted(house: ChaosStack, moment: str, seed: int) -> None:
-    house.arm(moment, "stop")
-    generation = house.create(**a_request(seed))
-    house.wait_until_frozen("worker")
-    run = generation.flow_run_id()
+    generation, _ = house.frozen_at(moment, seed)
+    prompt, run = generation.status()["request"]["prompt"], generation.flow_run_id()
     assert generation.delete().status_code == 204
     assert generation.get().status_code == 410
     house.part("worker").thaw()
     wait_until(lambda: house.flow_run(run) is None, "its flow run to go")
     house.check([generation])
     assert generation.get().status_code == 410
-    assert house.history(q=a_request(seed)["prompt"]) == []
+    assert house.history(q=prompt) == []
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_cancelled(house: ChaosStack, moment: str, seed: int) -> None:
-    house.arm(moment, "stop")
-    generation = house.create(**a_request(seed))
-    house.wait_until_frozen("worker")
+    generation, _ = house.frozen_at(moment, seed)
     answer = generation.cancel()
     house.part("worker").thaw()
     if answer.status_code == 409:  # it had ended already

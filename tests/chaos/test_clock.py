@@ -8,7 +8,6 @@ import pytest
 
 from tests.chaos.house import ChaosStack, a_request
 from tests.harness.clock import CAN_SHIFT
-from tests.harness.waiting import wait_until
 
 pytestmark = [
     pytest.mark.chaos,
@@ -53,11 +52,8 @@ def test_is_set_back_while_something_is_to_be_dispatched(house: ChaosStack, seed
 def test_a_worker_dies_and_the_clock_jumps(house: ChaosStack, seed: int) -> None:
     assert house.clock is not None
     house.start_second_worker()
-    house.arm("submit.after_post", "stop")
-    generation = house.create(**a_request(seed))
-    house.wait_until_struck("submit.after_post")
+    generation, _ = house.frozen_at("submit.after_post", seed, ("worker", "second"))
     house.clock.shift(-TWO_HOURS_S)
-    wait_until(lambda: house.part("worker").is_frozen or house.part("second").is_frozen, "a stop")
     assert house.ends(generation) == "succeeded"
     house.heal()
     house.check([generation])

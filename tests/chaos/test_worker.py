@@ -80,22 +80,17 @@ STOPPABLE: Final = tuple(moment for moment in MOMENTS if moment != "state.before
 )
 def test_stopped_and_taken_over_and_waked(house: ChaosStack, moment: str, seed: int) -> None:
     house.start_second_worker()
-    house.arm(moment, "stop")
-    generation = house.create(**a_request(seed))
-    house.wait_until_struck(moment)
-    frozen: list[Part] = wait_until(
-        lambda: [n for n in WORKERS if house.part(n).is_frozen], "one worker to stand still"
-    )
+    generation, frozen = house.frozen_at(moment, seed, WORKERS)
     assert house.ends(generation) == "succeeded"
     before = generation.status()
 
-    house.part(frozen[0]).thaw()
+    house.part(frozen).thaw()
 
     house.check([generation])
     assert generation.renders() == 1
     assert generation.status() == before
     # The one that slept is of use again.
-    [awake] = [name for name in WORKERS if name not in frozen]
+    [awake] = [name for name in WORKERS if name != frozen]
     house.part(awake).kill()
     following = house.create(**a_request(seed + 1))
     assert house.ends(following) == "succeeded"
@@ -107,9 +102,7 @@ def test_stopped_and_taken_over_and_waked(house: ChaosStack, moment: str, seed: 
 def test_stopped_for_long_with_nobody_else_and_waked(
     house: ChaosStack, moment: str, seed: int
 ) -> None:
-    house.arm(moment, "stop")
-    generation = house.create(**a_request(seed))
-    house.wait_until_frozen("worker")
+    generation, _ = house.frozen_at(moment, seed)
     if moment != "state.after_commit":
         wait_until(lambda: generation.attempts()[0]["worker"] is None, "the lease to lapse")
     house.part("worker").thaw()

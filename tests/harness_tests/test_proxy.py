@@ -165,7 +165,8 @@ def test_nothing_is_left_behind(upstream: Upstream) -> None:
             rule = proxy.add(Rule(faults.BlackHole()))
             sock = clients.enter_context(asking(proxy))
             wait_until(lambda: rule.hits, "the black hole")
-            (thread,) = (it for it in threading.enumerate() if it.name.startswith("fault-proxy"))
+            name = f"fault-proxy-{proxy.port}"  # other tests of this process may have theirs
+            (thread,) = (it for it in threading.enumerate() if it.name == name)
         assert rest_of(sock) == (b"-", "reset")
     assert not thread.is_alive()
     with socket.create_server(("127.0.0.1", proxy.port), reuse_port=False):
