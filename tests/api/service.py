@@ -111,6 +111,9 @@ class Service:
             log_config=None,
             access_log=False,
             ws="none",
+            # As `easel api` has it. With uvicorn's 5 s a busy machine closes connections that a
+            # client is just using again.
+            timeout_keep_alive=60,
             timeout_graceful_shutdown=2,
         )
         self._server = uvicorn.Server(config)

@@ -52,7 +52,7 @@ class Stack:
         self._server = self._part("prefect", "-m", "flows.server", "--port", str(prefect_port))
         self._api = self._part(
             "api", "-m", "uvicorn", "api.app:create_app", "--factory", "--no-access-log",
-            "--port", str(api_port),
+            "--timeout-keep-alive", "60", "--port", str(api_port),
         )  # fmt: skip
         self._worker = self._part("worker", "-c", _WORKER)
         self.parts: tuple[Process, ...] = (self._comfy, self._server, self._api, self._worker)
