@@ -1,26 +1,18 @@
-"""Reading JSON bodies strictly, before pydantic sees them.
-
-``json.loads`` alone takes duplicate keys, NaN, UTF-16, deep nesting and lone surrogates, and what
-it takes would fail later: in a database, in another client, as an answer of 500.
-"""
+"""Reading bodies: their type and size, strict JSON (``core.strict_json``), then pydantic."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from email.message import Message
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, TypeVar
 
 from fastapi import HTTPException, Request
 from pydantic import BaseModel, ValidationError
 
 from api.errors import ProblemError
+from core import strict_json
 from core.problems import FieldProblem
 
-DEPTH_MAX: Final = 32
-NUMBER_DIGITS_MAX: Final = 100
-DIGITS_READ_MAX: Final = 4300
-"""Python reads no longer whole numbers (``sys.get_int_max_str_digits``)."""
 BODY_WITHIN_S: Final = 10.0
 """A body that takes longer is not coming, and holds a connection."""
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -42,30 +34,19 @@ async def read_body(request: Request, model: type[_Model], limit: int) -> tuple[
 def parse(body: bytes) -> Any:
     """Well-formed JSON in UTF-8. Raises ProblemError."""
     if not body:
-        _invalid([], "missing", "a JSON body is required")
-    if body.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")) or b"\x00" in body[:4]:
-        _malformed("the body must be UTF-8 without a byte order mark")
+        raise _invalid("missing", "a JSON body is required")
     try:
-        text = body.decode("utf-8")
-    except UnicodeDecodeError:
-        _malformed("the body is not UTF-8")
-    _check_depth(text)
-    try:
-        return json.loads(
-            text,
-            object_pairs_hook=_unique,
-            parse_constant=_no_constant,
-            parse_int=_integer,
-            parse_float=_number,
-        )
-    except json.JSONDecodeError as error:
-        _malformed(f"{error.msg} at line {error.lineno}, column {error.colno}")
+        return strict_json.parse(body)
+    except strict_json.MalformedJsonError as error:
+        raise ProblemError("malformed_json", str(error)) from error
+    except strict_json.UnusableJsonError as error:
+        raise _invalid(error.code, str(error)) from error
 
 
 def validate(model: type[_Model], value: Any) -> _Model:
     """The value as the model. Raises ProblemError with one entry for each wrong field."""
     if not isinstance(value, dict):
-        _invalid([], "type", "the body must be a JSON object")
+        raise _invalid("type", "the body must be a JSON object")
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -131,60 +112,7 @@ async def _read(request: Request, limit: int) -> bytes:
     return b"".join(chunks)
 
 
-def _check_depth(text: str) -> None:
-    """A scan that stops where recursion would begin to hurt; brackets in strings do not count."""
-    if text.count("[") + text.count("{") <= DEPTH_MAX:
-        return
-    depth, in_string, escaped = 0, False, False
-    for character in text:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif character == "\\":
-                escaped = True
-            elif character == '"':
-                in_string = False
-        elif character == '"':
-            in_string = True
-        elif character in "[{":
-            depth += 1
-            if depth > DEPTH_MAX:
-                _malformed(f"the body is nested deeper than {DEPTH_MAX} levels")
-        elif character in "]}":
-            depth -= 1
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        _malformed("the body has an object with a duplicate key")
-    return value
-
-
-def _integer(digits: str) -> int:
-    if len(digits.removeprefix("-")) > DIGITS_READ_MAX:
-        _malformed(f"the body has a number with more than {DIGITS_READ_MAX} digits")
-    if len(digits) > NUMBER_DIGITS_MAX:
-        _invalid([], "number_too_long", f"numbers may have {NUMBER_DIGITS_MAX} digits at most")
-    return int(digits)
-
-
-def _number(digits: str) -> float:
-    value = float(digits)
-    if value in (float("inf"), float("-inf")):
-        _invalid([], "finite_number", "the body has a number that is too large")
-    return value
-
-
-def _no_constant(name: str) -> NoReturn:
-    _invalid([], "finite_number", f"{name} is not a JSON number")
-
-
-def _malformed(detail: str) -> NoReturn:
-    raise ProblemError("malformed_json", detail)
-
-
-def _invalid(loc: list[str | int], code: str, message: str) -> NoReturn:
-    raise ProblemError(
-        "invalid_request", message, errors=[FieldProblem(loc=loc, code=code, message=message)]
-    )
+def _invalid(code: str, message: str) -> ProblemError:
+    """What is wrong with the body as a whole."""
+    found = [FieldProblem(loc=[], code=code, message=message)]
+    return ProblemError("invalid_request", message, errors=found)

@@ -1,4 +1,4 @@
-"""The floor that all rooms share: request schema, settings, status words, ids, problems.
+"""The floor that all rooms share: requests, batches, settings, status words, problems.
 
 Imports nothing of Easel; every other room may import it.
 """

@@ -34,6 +34,14 @@ def prompt_id(generation_id: uuid.UUID, attempt: int) -> str:
     return str(uuid.uuid5(generation_id, f"attempt-{attempt}"))
 
 
+def item_id(batch_id: uuid.UUID, position: int) -> uuid.UUID:
+    """The id of the generation that does an item (counted from 0) of a batch.
+
+    Derived, so that a batch that was killed and goes on makes each of its items once.
+    """
+    return uuid.uuid5(batch_id, f"item-{position}")
+
+
 def filename_prefix(prompt_id: str) -> str:
     """The ``SaveImage`` prefix of a prompt: unique, so the picture can be found again by its name.
 

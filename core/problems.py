@@ -27,14 +27,16 @@ _KINDS: Final = (
     ProblemKind("generation_failed", "The generation failed", 409),
     ProblemKind("generation_cancelled", "The generation was cancelled", 409),
     ProblemKind("already_ended", "The generation has already ended", 409),
-    ProblemKind("not_retryable", "Only a failed or cancelled generation can be retried", 409),
+    ProblemKind("not_retryable", "Only what failed or was cancelled can be retried", 409),
     ProblemKind("idempotency_in_flight", "The first request with this key is in flight", 409),
+    ProblemKind("schedule_in_file", "The schedule is one of prefect.yaml", 409),
     ProblemKind("deleted", "The generation was deleted", 410),
     ProblemKind("pictures_expired", "The pictures were removed because of their age", 410),
     ProblemKind("payload_too_large", "The body is too large", 413),
     ProblemKind("unsupported_media_type", "The body must be application/json", 415),
     ProblemKind("range_not_satisfiable", "That range is not in the image", 416),
     ProblemKind("invalid_request", "The request is not valid", 422),
+    ProblemKind("invalid_manifest", "The manifest has rows that cannot be made", 422),
     ProblemKind("idempotency_mismatch", "The key was used with another body", 422),
     ProblemKind("internal_error", "Something broke on our side", 500),
     ProblemKind("not_available", "The service cannot do this right now", 503),
@@ -50,6 +52,9 @@ _KINDS: Final = (
     ProblemKind("timed_out", "The generation took longer than its timeout", 409),
     ProblemKind("comfyui_unreachable", "ComfyUI does not answer", 409),
     ProblemKind("run_failed", "The flow run failed", 409),
+    # Problems a batch can end with.
+    ProblemKind("batch_incomplete", "Not all of the batch was made", 409),
+    ProblemKind("too_many_failures", "The batch stopped itself: too much failed", 409),
 )
 
 KINDS: Final[dict[str, ProblemKind]] = {kind.code: kind for kind in _KINDS}

@@ -22,6 +22,9 @@ class ApiSettings(_Group):
         default=None, description="Address clients and the Prefect UI reach the API under."
     )
     max_body_bytes: int = Field(default=1_000_000, description="Longest JSON body, in bytes.")
+    max_manifest_bytes: int = Field(
+        default=64_000_000, description="Longest manifest of a batch, in bytes."
+    )
 
 
 class ComfySettings(_Group):
@@ -149,6 +152,11 @@ class Settings(BaseSettings):
     def images_url(self) -> str:
         """The obstore URL (or plain folder) of the images."""
         return self.store.images_url or str(self.home / "images")
+
+    @property
+    def wildcards(self) -> Path:
+        """The folder of wildcard lists for prompts: one `name.txt` for each `__name__`."""
+        return self.home / "wildcards"
 
     @property
     def local_folders(self) -> tuple[Path, ...]:

@@ -31,6 +31,18 @@ FOLLOWERS: Final[dict[Status, frozenset[Status]]] = {
 }
 
 
+BatchStatus = Literal[
+    "queued", "running", "paused", "cancelling", "succeeded", "failed", "cancelled"
+]
+"""The words for a batch: those of a generation, and ``paused``.
+
+``failed``: it ended with a generation that failed, or stopped itself.
+"""
+BATCH_ACTIVE: Final[frozenset[BatchStatus]] = frozenset(
+    {"queued", "running", "paused", "cancelling"}
+)
+
+
 def is_final(status: Status) -> bool:
     """Whether nothing but an explicit retry can change this status."""
     return status in FINAL

@@ -1,0 +1,158 @@
+"""What a client asks for in bulk: a batch, many generations from one manifest."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic.config import JsonValue
+from pydantic_core import PydanticCustomError
+
+from core.schemas import SEED_MAX, GenerationRequest, Text
+
+BATCH_ITEMS_MAX: Final = 20_000
+"""The most generations of one batch."""
+COUNT_MAX: Final = 1000
+"""The most generations of one row."""
+IN_FLIGHT_MAX: Final = 64
+FAILURE_SHARE_AFTER: Final = 20
+"""So many items must have ended before their failures' share is judged."""
+REQUEST_FIELDS: Final = frozenset(GenerationRequest.model_fields)
+
+
+def _request_field(name: str) -> str:
+    if name not in REQUEST_FIELDS:
+        # pydantic's own word for it: clients know it from a single request.
+        raise PydanticCustomError("extra_forbidden", "there is no such field in a request")
+    return name
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # unknown; a path; a folder such as "Europe"
+        raise ValueError("must be an IANA time zone such as Europe/Berlin") from None
+    return name
+
+
+Count = Annotated[int, Field(ge=1, le=COUNT_MAX)]
+RequestField = Annotated[str, AfterValidator(_request_field)]
+TimeOfDay = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+Zone = Annotated[Text, Field(max_length=100), AfterValidator(_known_zone)]
+
+_EXAMPLES: Final[list[JsonValue]] = [
+    {
+        "name": "foxes by style",
+        "defaults": {"prompt": "a {red|silver} fox, __style__", "steps": 25},
+        "grid": {"cfg": [4.5, 6.5], "sampler": ["euler", "dpmpp_2m"]},
+        "count": 5,
+        "seed": 42,
+    },
+    {
+        "items": [
+            {"prompt": "a red fox at dawn", "metadata": {"order": "42"}},
+            {"prompt": "a barn owl", "count": 4},
+        ],
+        "max_in_flight": 4,
+        "stop_after_failures": 3,
+        "stop_at_failure_share": 0.5,
+        "not_after": "06:30",
+        "timezone": "Europe/Berlin",
+    },
+]
+
+
+class BatchOptions(BaseModel):
+    """How a batch is done, whichever rows it has. Every option may be left out.
+
+    The text form (``model_validate_strings``) takes what query parameters say.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+    name: Annotated[Text, Field(max_length=200)] | None = None
+    count: Count = Field(
+        default=1, description="Generations of each row that does not say its own `count`."
+    )
+    seed: Annotated[int, Field(ge=0, le=SEED_MAX)] | None = Field(
+        default=None,
+        description="Wildcards and the items' own seeds follow from it. "
+        "Drawn when the batch is accepted if null.",
+    )
+    wildcards: bool = Field(
+        default=True,
+        description="Expand `{red|blue}` and `__list__` in prompts; false takes prompts literally.",
+    )
+    max_in_flight: Annotated[int, Field(ge=1, le=IN_FLIGHT_MAX)] = Field(
+        default=8, description="Generations of this batch that wait or run at the same time."
+    )
+    stop_after_failures: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = Field(
+        default=None, description="So many failed generations stop the batch."
+    )
+    stop_at_failure_share: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None,
+        description="This share of failed generations among those that have ended stops the "
+        f"batch, once {FAILURE_SHARE_AFTER} have ended.",
+    )
+    not_after: TimeOfDay | None = Field(
+        default=None, description="Time of day, `HH:MM`, after which no more items are started."
+    )
+    timezone: Zone | None = Field(
+        default=None, description="IANA name; whose time `not_after` is. Null: the server's."
+    )
+
+
+class BatchRequest(BatchOptions):
+    """One request for many generations: each row of a manifest, times the grid, times ``count``.
+
+    Rows are ``items``, or come from a file. Without any, ``defaults`` are the only row. An item's
+    own fields win over ``defaults``, and the grid's over both.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": _EXAMPLES})
+
+    defaults: dict[RequestField, Any] = Field(
+        default_factory=dict, description="Fields of a request that every item begins with."
+    )
+    items: (
+        Annotated[list[dict[str, Any]], Field(min_length=1, max_length=BATCH_ITEMS_MAX)] | None
+    ) = Field(default=None, description="Rows: fields of a request, and perhaps `count`.")
+    combine: Literal["product", "zip"] = Field(
+        default="product",
+        description="`product`: every value of a list with every value of the others; "
+        "`zip`: the first values together, the second ones, …",
+    )
+    grid: (
+        Annotated[
+            dict[RequestField, Annotated[list[Any], Field(min_length=1)]], Field(min_length=1)
+        ]
+        | None
+    ) = Field(default=None, description="Lists of values that each row is combined with.")
+
+    @field_validator("grid")
+    @classmethod
+    def _equally_long(
+        cls, grid: dict[str, list[Any]] | None, info: ValidationInfo
+    ) -> dict[str, list[Any]] | None:
+        lengths = {len(values) for values in (grid or {}).values()}
+        if info.data.get("combine") == "zip" and len(lengths) > 1:
+            raise ValueError("all lists must be equally long when combine is zip")
+        return grid
+
+    @classmethod
+    def of_file(cls, options: BatchOptions) -> Self:
+        """The batch whose rows come from a file."""
+        return cls.model_validate(options.model_dump(include=set(BatchOptions.model_fields)))
+
+    @property
+    def options(self) -> BatchOptions:
+        """What stays of the request beside its items."""
+        return BatchOptions.model_validate(self.model_dump(include=set(BatchOptions.model_fields)))

@@ -1,0 +1,206 @@
+"""From a batch's request to its items: rows times grid times count, wildcards drawn, validated.
+
+Pure and lazy. Everything follows from the request, its rows, the lists and the batch's seed, so
+that whoever goes through a batch again meets the same items.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain, islice, product, repeat
+from typing import Any, Final, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from core.batches import BATCH_ITEMS_MAX, BatchRequest, Count
+from core.manifest import METADATA_PREFIX, Row, RowProblem, shown
+from core.schemas import SEED_MAX, GenerationRequest
+from core.wildcards import WildcardError, parse
+
+STRETCH: Final = 200
+"""How many consecutive items are grouped by model."""
+_TEMPLATES: Final = ("prompt", "negative_prompt")
+_COUNT: Final = TypeAdapter[int](Count)
+_T = TypeVar("_T")
+_Fields = dict[str, Any]
+_Lists = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One generation of a batch. ``position`` counts from 0, ``row`` is its row's number."""
+
+    position: int
+    row: int
+    request: GenerationRequest
+
+
+def expand(
+    request: BatchRequest, rows: Iterable[Row | RowProblem] | None, seed: int, lists: _Lists
+) -> Iterator[Item | RowProblem]:
+    """The batch's items in order, and its problems, each once for its row.
+
+    ``rows`` are those of a file; they stand in the place of ``items``. Positions count the good
+    items. ``random.Random(f"{seed}:{position}")`` is an item's only chance: its first number is the
+    item's seed (used unless the item says its own), the next ones draw the prompt and then the
+    negative prompt. A problem ``too_many_items`` ends it behind the last generation, good or bad,
+    that may be asked for.
+    """
+    asked = position = 0
+    for row in _rows(request) if rows is None else rows:
+        if isinstance(row, RowProblem):
+            yield row
+            continue
+        known: set[RowProblem] = set()
+        for fields in _generations(request, row):
+            if asked == BATCH_ITEMS_MAX:
+                yield _too_many(row)
+                return
+            asked += 1
+            chance = random.Random(f"{seed}:{position}")  # noqa: S311 - repeatable on purpose
+            made = _made(row.number, fields, chance, lists if request.wildcards else None)
+            if isinstance(made, GenerationRequest):
+                yield Item(position, row.number, made)
+                position += 1
+            else:
+                yield from (problem for problem in made if problem not in known)
+                known.update(made)
+
+
+def grouped(
+    items: Iterable[_T], model_of: Callable[[_T], str], within: int = STRETCH
+) -> Iterator[tuple[int, _T]]:
+    """The items in turn, with the turn from 0: a model is loaded once for many of them.
+
+    In each stretch of ``within`` consecutive items those of one model come together: first those of
+    the model that the stretch before ended with, then the others' in the order of their first.
+    Nobody leaves their stretch.
+    """
+    return enumerate(chain.from_iterable(_stretches(iter(items), model_of, within)))
+
+
+def _stretches(
+    items: Iterator[_T], model_of: Callable[[_T], str], within: int
+) -> Iterator[Iterable[_T]]:
+    last: str | None = None
+    while stretch := list(islice(items, within)):
+        models: dict[str | None, list[_T]] = {}
+        for item in stretch:
+            models.setdefault(model_of(item), []).append(item)
+        first = models.pop(last, [])
+        yield chain(first, *models.values())
+        last = next(reversed(models), last)
+
+
+def _rows(request: BatchRequest) -> Iterator[Row]:
+    items = [{}] if request.items is None else request.items
+    return (Row(number, fields) for number, fields in enumerate(items, 1))
+
+
+def _generations(request: BatchRequest, row: Row) -> Iterator[_Fields]:
+    """The fields of each generation of a row. A ``count`` that is left in them is no count."""
+    own = dict(row.fields)
+    times = 1
+    with suppress(ValidationError):
+        count = own.get("count")
+        times = _COUNT.validate_python(request.count if count is None else count, strict=True)
+        own.pop("count", None)
+    for combination in _combinations(request):
+        fields = _merged({"priority": "bulk"}, request.defaults, own, combination)
+        yield from repeat(fields, times)
+
+
+def _combinations(request: BatchRequest) -> Iterator[_Fields]:
+    """The grid's values as fields: one lot of none without a grid."""
+    grid = request.grid or {}
+    if request.combine == "zip" and grid:
+        lots: Iterator[tuple[Any, ...]] = zip(*grid.values(), strict=True)
+    else:
+        lots = product(*grid.values())
+    return (dict(zip(grid, lot, strict=True)) for lot in lots)
+
+
+def _merged(*layers: _Fields) -> _Fields:
+    """The last layer that says a field wins; of ``metadata``, each label by itself."""
+    fields: _Fields = {}
+    for layer in layers:
+        below, above = fields.get("metadata"), layer.get("metadata")
+        fields.update(layer)
+        if isinstance(below, dict) and isinstance(above, dict):
+            fields["metadata"] = {**below, **above}
+    return fields
+
+
+def _made(
+    row: int, fields: _Fields, chance: random.Random, lists: _Lists | None
+) -> GenerationRequest | list[RowProblem]:
+    """The request, or the first problem of each column. Without ``lists`` prompts are literal."""
+    problems: list[RowProblem] = []
+    filled = dict(fields)
+    if "count" in filled:
+        problems += _count_problems(row, filled.pop("count"))
+    drawn = int(chance.random() * (SEED_MAX + 1))
+    if filled.get("seed") is None:
+        filled["seed"] = drawn
+    if lists is not None:
+        problems += _draw_texts(row, filled, chance, lists)
+    try:
+        made = GenerationRequest.model_validate(filled)
+    except ValidationError as error:
+        problems += _field_problems(row, error)
+    else:
+        if not problems:
+            return made
+    return _one_a_column(problems)
+
+
+def _one_a_column(problems: Iterable[RowProblem]) -> list[RowProblem]:
+    """The first ones: pydantic has a problem for each type that a label could have been."""
+    first: dict[str | None, RowProblem] = {}
+    for problem in problems:
+        first.setdefault(problem.column, problem)
+    return list(first.values())
+
+
+def _draw_texts(
+    row: int, fields: _Fields, chance: random.Random, lists: _Lists
+) -> Iterator[RowProblem]:
+    """Puts texts in the place of templates; a field that is none is left to the schema."""
+    for name in _TEMPLATES:
+        template = fields.get(name)
+        if not isinstance(template, str):
+            continue
+        try:
+            fields[name] = parse(template).expand(chance, lists)
+        except WildcardError as error:
+            yield RowProblem(row, name, "wildcard", str(error))
+
+
+def _count_problems(row: int, count: Any) -> Iterator[RowProblem]:
+    try:
+        _COUNT.validate_python(count, strict=True)
+    except ValidationError as error:
+        for found in error.errors(include_input=False, include_url=False, include_context=False):
+            yield RowProblem(row, "count", found["type"], found["msg"])
+
+
+def _field_problems(row: int, error: ValidationError) -> Iterator[RowProblem]:
+    for found in error.errors(include_input=False, include_url=False, include_context=False):
+        yield RowProblem(row, _column(found["loc"]), found["type"], found["msg"])
+
+
+def _column(loc: tuple[str | int, ...]) -> str | None:
+    """The field at fault, with the label's key as a manifest's header writes it."""
+    if not loc:
+        return None
+    if loc[0] == "metadata" and len(loc) > 1:
+        return shown(f"{METADATA_PREFIX}{loc[1]}")
+    return shown(str(loc[0]))
+
+
+def _too_many(row: Row) -> RowProblem:
+    message = f"a batch may have {BATCH_ITEMS_MAX} generations at most; split it"
+    return RowProblem(row.number, None, "too_many_items", message)

@@ -1,0 +1,344 @@
+"""Rows of a batch out of a file: CSV as spreadsheets write it, or JSON Lines.
+
+Streamed: a file of any length takes the memory of its longest row. What is wrong with a row comes
+in its place among the rows, so that one reading finds every mistake.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import IO, Annotated, Any, Final, Literal, Self, Union, get_args, get_origin
+
+from core import strict_json
+from core.schemas import GenerationRequest
+
+Kind = Literal["csv", "jsonl"]
+ROW_MAX: Final = 1_000_000
+"""The longest row: characters in CSV, bytes in JSON Lines."""
+COLUMN_SHOWN: Final = 100
+"""So much of a column's name is given back."""
+METADATA_PREFIX: Final = "metadata."
+
+_KINDS: Final[dict[str, Kind]] = {
+    ".csv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    "text/csv": "csv",
+    "application/csv": "csv",
+    "application/jsonl": "jsonl",
+    "application/x-jsonl": "jsonl",
+    "application/jsonlines": "jsonl",
+    "application/x-jsonlines": "jsonl",
+    "application/ndjson": "jsonl",
+    "application/x-ndjson": "jsonl",
+}
+_NOT_UTF8: Final = re.compile("[\udc80-\udcff]")
+"""What ``surrogateescape`` makes of such bytes; no UTF-8 reads so otherwise."""
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,20}(?:\.0{1,20})?")
+_NUMBER: Final = re.compile(
+    r"[+-]?(?:[0-9]{1,50}(?:\.[0-9]{0,50})?|\.[0-9]{1,50})(?:[eE][+-]?[0-9]{1,3})?"
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """Fields of a request, and perhaps ``count``, not yet validated.
+
+    ``number`` is where the row begins: the file's line from 1 (CSV's header too), or the place
+    from 1 among the items of a request.
+    """
+
+    number: int
+    fields: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RowProblem:
+    """One thing wrong with a row, or with the file at this row. The value is never echoed.
+
+    ``column`` is the field at fault, None when it is the row as a whole.
+    """
+
+    row: int
+    column: str | None
+    code: str
+    message: str
+
+
+class _CellError(ValueError):
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+class _UnreadableError(ValueError):
+    """Nothing behind this place of the file can be trusted."""
+
+    def __init__(self, code: str, message: str, row: int = 0) -> None:
+        self.code = code
+        self.row = row
+        super().__init__(message)
+
+    def at(self, row: int) -> Self:
+        return type(self)(self.code, str(self), row)
+
+    @property
+    def problem(self) -> RowProblem:
+        return RowProblem(self.row, None, self.code, str(self))
+
+
+def guess_kind(name: str) -> Kind | None:
+    """The kind that a file's name or a content type speaks of, None when neither does."""
+    name = name.strip().lower()
+    return _KINDS.get(Path(name).suffix) or _KINDS.get(name.partition(";")[0].rstrip())
+
+
+def read_manifest(path: Path, kind: Kind) -> Iterator[Row | RowProblem]:
+    """The rows in the file's order, and its problems. Raises OSError.
+
+    CSV is UTF-8 with a header of request fields, ``count`` and ``metadata.<key>``; an empty cell
+    is left out, as are empty lines. JSON Lines has one object a line, with the same fields.
+    """
+    empty = True
+    for row in _CSV_OR_JSONL[kind](path):
+        empty = False
+        yield row
+    if empty:
+        yield RowProblem(1, None, "no_rows", "the file has no rows")
+
+
+def shown(column: str) -> str:
+    """A column's name as a problem may give it back: short, and always writable as UTF-8."""
+    return column[:COLUMN_SHOWN].encode("utf-8", "replace").decode("utf-8")
+
+
+# --- CSV ---
+
+
+class _Lines:
+    """A file's lines for ``csv.reader``. Raises _UnreadableError.
+
+    ``room`` is how much longer the row may get.
+    """
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+        self.room = ROW_MAX
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        line = self._file.readline(self.room + 1)
+        if not line:
+            raise StopIteration
+        self.room -= len(line)
+        if self.room < 0:
+            raise _UnreadableError("row_too_long", f"rows may have {ROW_MAX} characters at most")
+        if not line.isascii() and _NOT_UTF8.search(line):
+            raise _UnreadableError("not_utf8", "the file must be saved as UTF-8")
+        return line
+
+
+@dataclass(frozen=True)
+class _Column:
+    """``read`` gives a cell's JSON value; None for a column that is not read."""
+
+    name: str
+    read: Callable[[str], Any] | None
+
+
+def _read_csv(path: Path) -> Iterator[Row | RowProblem]:
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        records = _records(file)
+        try:
+            line, header = next(records, (1, []))
+            columns, problems = _columns(line, header)
+            yield from problems
+            if columns:
+                for number, cells in records:
+                    yield from _row(number, cells, columns)
+        except _UnreadableError as error:
+            yield error.problem
+
+
+def _records(file: IO[str]) -> Iterator[tuple[int, list[str]]]:
+    """Each row that is not empty, with the line where it begins. Raises _UnreadableError."""
+    lines = _Lines(file)
+    # Strict: otherwise a quote that is never closed silently swallows the rest of the file.
+    reader = csv.reader(lines, strict=True)
+    while True:
+        number = reader.line_num + 1
+        lines.room = ROW_MAX
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            message = f"not well-formed, look at the quotes: {error}"
+            raise _UnreadableError("malformed_csv", message, number) from error
+        except _UnreadableError as error:
+            raise error.at(number) from error
+        if any(cell.strip() for cell in cells):
+            yield number, cells
+
+
+def _columns(line: int, header: Sequence[str]) -> tuple[list[_Column], list[RowProblem]]:
+    columns: list[_Column] = []
+    problems: list[RowProblem] = []
+    taken: set[str] = set()
+    for name in (cell.strip() for cell in header):
+        read = _reader(name)
+        if not name:  # spreadsheets write columns that are empty all the way down
+            read = _nameless
+        elif name in taken:
+            problems.append(RowProblem(line, shown(name), "duplicate_column", "it is there twice"))
+            read = None
+        elif read is None:
+            problems.append(RowProblem(line, shown(name), "unknown_column", "no such column"))
+        taken.add(name)
+        columns.append(_Column(name, read))
+    if not any(column.name and column.read for column in columns):
+        known = ", ".join(_READERS)
+        message = f"the first line must name the columns, which are {known}, {METADATA_PREFIX}<key>"
+        return [], [RowProblem(line, None, "missing_header", message)]
+    return columns, problems
+
+
+def _row(number: int, cells: Sequence[str], columns: Sequence[_Column]) -> list[Row | RowProblem]:
+    """The row, or everything that is wrong with it."""
+    values: dict[str, Any] = {}
+    problems: list[Row | RowProblem] = []
+    for place, cell in enumerate(cells):
+        column = columns[place] if place < len(columns) else _NAMELESS
+        if column.read is None or not cell.strip():
+            continue
+        try:
+            values[column.name] = column.read(cell)
+        except _CellError as error:
+            problems.append(RowProblem(number, shown(column.name) or None, error.code, str(error)))
+    return problems or [Row(number, _with_labels(values))]
+
+
+def _with_labels(values: dict[str, Any]) -> dict[str, Any]:
+    """The fields, with what stands in columns of ``metadata`` put together."""
+    fields: dict[str, Any] = {}
+    labels: dict[str, Any] = {}
+    for name, value in values.items():
+        if name.startswith(METADATA_PREFIX):
+            labels[name.removeprefix(METADATA_PREFIX)] = value
+        else:
+            fields[name] = value
+    return {**fields, "metadata": {**fields.get("metadata", {}), **labels}} if labels else fields
+
+
+def _reader(name: str) -> Callable[[str], Any] | None:
+    """How a column's cells are read, None for an unknown column."""
+    if name.startswith(METADATA_PREFIX) and name != METADATA_PREFIX:
+        return str
+    return _READERS.get(name)
+
+
+def _nameless(_cell: str) -> Any:
+    raise _CellError("too_many_cells", "there is a cell without a column")
+
+
+def _integer(cell: str) -> int:
+    if not _INTEGER.fullmatch(cell.strip()):
+        raise _CellError("int_parsing", "must be a whole number")
+    return int(cell.strip().partition(".")[0])
+
+
+def _number(cell: str) -> float:
+    if not _NUMBER.fullmatch(cell.strip()):
+        raise _CellError("float_parsing", "must be a number, with a point for decimals")
+    return float(cell)
+
+
+def _boolean(cell: str) -> bool:
+    word = cell.strip().lower()  # spreadsheets write TRUE
+    if word not in ("true", "false"):
+        raise _CellError("bool_parsing", "must be true or false")
+    return word == "true"
+
+
+def _object(cell: str) -> dict[str, Any]:
+    try:
+        value = strict_json.parse(cell.encode("utf-8"), "the cell")
+    except strict_json.MalformedJsonError as error:
+        raise _CellError("malformed_json", str(error)) from error
+    except strict_json.UnusableJsonError as error:
+        raise _CellError(error.code, str(error)) from error
+    if not isinstance(value, dict):
+        raise _CellError("dict_type", "must be a JSON object")
+    return value
+
+
+_NAMELESS: Final = _Column("", _nameless)
+_BY_TYPE: Final[dict[Any, Callable[[str], Any]]] = {
+    int: _integer,
+    float: _number,
+    bool: _boolean,
+    str: str,
+    dict: _object,
+    # Whoever fills such a cell is told by the schema that it must be empty.
+    NoneType: str,
+}
+
+
+def _bare(annotation: Any) -> Any:
+    """The JSON type below ``Annotated``, ``| None`` and ``Literal``."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _bare(inner[0])
+    if origin in (Union, UnionType):
+        return _bare(next(each for each in inner if each is not NoneType))
+    if origin is Literal:
+        return type(inner[0])
+    return origin or annotation
+
+
+_READERS: Final = {
+    **{
+        name: _BY_TYPE[_bare(field.annotation)]
+        for name, field in GenerationRequest.model_fields.items()
+    },
+    "count": _integer,
+}
+
+
+# --- JSON Lines ---
+
+
+def _read_jsonl(path: Path) -> Iterator[Row | RowProblem]:
+    with path.open("rb") as file:
+        number = 0
+        while line := file.readline(ROW_MAX + 1):
+            number += 1
+            if len(line) > ROW_MAX:
+                message = f"lines may have {ROW_MAX} bytes at most"
+                yield RowProblem(number, None, "row_too_long", message)
+                return
+            if line.strip():
+                yield _json_row(number, line.strip())
+
+
+def _json_row(number: int, line: bytes) -> Row | RowProblem:
+    try:
+        value = strict_json.parse(line, "the line")
+    except strict_json.MalformedJsonError as error:
+        place = "" if error.column is None else f" at column {error.column}"
+        return RowProblem(number, None, "malformed_json", f"{error.reason}{place}")
+    except strict_json.UnusableJsonError as error:
+        return RowProblem(number, None, error.code, str(error))
+    if not isinstance(value, dict):
+        return RowProblem(number, None, "dict_type", "each line must be a JSON object")
+    return Row(number, value)
+
+
+_CSV_OR_JSONL: Final = {"csv": _read_csv, "jsonl": _read_jsonl}

@@ -1,0 +1,113 @@
+"""Reading JSON strictly: the one parser for bodies and manifests, before pydantic sees them.
+
+``json.loads`` alone takes duplicate keys, NaN, UTF-16, deep nesting and lone surrogates, and what
+it takes would fail later: in a database, in another client, as an answer of 500.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import Any, Final
+
+DEPTH_MAX: Final = 32
+NUMBER_DIGITS_MAX: Final = 100
+DIGITS_READ_MAX: Final = 4300
+"""Python reads no longer whole numbers (``sys.get_int_max_str_digits``)."""
+
+
+class MalformedJsonError(ValueError):
+    """This is not JSON as we take it. ``column`` counts characters from 1 where it is known."""
+
+    def __init__(self, reason: str, line: int | None = None, column: int | None = None) -> None:
+        self.reason = reason
+        self.line = line
+        self.column = column
+        super().__init__(reason if line is None else f"{reason} at line {line}, column {column}")
+
+
+class UnusableJsonError(ValueError):
+    """This is JSON, with a number that nothing here can hold. ``code`` is that of the problem."""
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+def parse(data: bytes, what: str = "the body") -> Any:
+    """Well-formed JSON in UTF-8; messages call it ``what`` and never echo it.
+
+    Raises MalformedJsonError and UnusableJsonError.
+    """
+    text = _decoded(data, what)
+    _check_depth(text, what)
+    try:
+        return json.loads(
+            text,
+            object_pairs_hook=partial(_unique, what),
+            parse_constant=_no_constant,
+            parse_int=partial(_integer, what),
+            parse_float=partial(_number, what),
+        )
+    except json.JSONDecodeError as error:
+        raise MalformedJsonError(error.msg, error.lineno, error.colno) from error
+
+
+def _decoded(data: bytes, what: str) -> str:
+    if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")) or b"\x00" in data[:4]:
+        raise MalformedJsonError(f"{what} must be UTF-8 without a byte order mark")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MalformedJsonError(f"{what} is not UTF-8") from error
+
+
+def _check_depth(text: str, what: str) -> None:
+    """A scan that stops where recursion would begin to hurt; brackets in strings do not count."""
+    if text.count("[") + text.count("{") <= DEPTH_MAX:
+        return
+    depth, in_string, escaped = 0, False, False
+    for character in text:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif character == "\\":
+                escaped = True
+            elif character == '"':
+                in_string = False
+        elif character == '"':
+            in_string = True
+        elif character in "[{":
+            depth += 1
+            if depth > DEPTH_MAX:
+                raise MalformedJsonError(f"{what} is nested deeper than {DEPTH_MAX} levels")
+        elif character in "]}":
+            depth -= 1
+
+
+def _unique(what: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise MalformedJsonError(f"{what} has an object with a duplicate key")
+    return value
+
+
+def _integer(what: str, digits: str) -> int:
+    if len(digits.removeprefix("-")) > DIGITS_READ_MAX:
+        raise MalformedJsonError(f"{what} has a number with more than {DIGITS_READ_MAX} digits")
+    if len(digits) > NUMBER_DIGITS_MAX:
+        raise UnusableJsonError(
+            "number_too_long", f"numbers may have {NUMBER_DIGITS_MAX} digits at most"
+        )
+    return int(digits)
+
+
+def _number(what: str, digits: str) -> float:
+    value = float(digits)
+    if value in (float("inf"), float("-inf")):
+        raise UnusableJsonError("finite_number", f"{what} has a number that is too large")
+    return value
+
+
+def _no_constant(name: str) -> Any:
+    raise UnusableJsonError("finite_number", f"{name} is not a JSON number")
