@@ -12,7 +12,18 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 
-from api import events, generations, handlers, health, images, metrics, options
+from api import (
+    batches,
+    events,
+    generations,
+    handlers,
+    health,
+    images,
+    metrics,
+    options,
+    schedules,
+)
+from api.batch_facade import BatchFacade
 from api.catalogue import CatalogueCache
 from api.context import Busy, Context
 from api.documents import Links
@@ -20,13 +31,16 @@ from api.errors import ProblemError
 from api.facade import Facade
 from api.figures import Figures
 from api.limits import RequestLimits
+from api.schedule_facade import ScheduleFacade
 from core.settings import Settings
+from flows.batch_keeper import BatchKeeper
 from flows.dispatch import Dispatcher
 from flows.housekeeping import Housekeeping
 from flows.pauses import PauseWatch
 from flows.reconcile import Reconciler
 from flows.runs import FlowRuns
 from flows.runtime import DEFAULT_COMFY_URL
+from flows.schedules import Schedules
 from store.disk import DiskReserve
 from store.store import Store
 
@@ -70,7 +84,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     handlers.install(app)
     app.add_middleware(RequestLimits)
-    routers = [room.router for room in (generations, events, images, options, health, metrics)]
+    rooms = (generations, events, images, batches, schedules, options, health, metrics)
+    routers = [room.router for room in rooms]
     for router in routers:
         app.include_router(router)
 
@@ -117,6 +132,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             lease_s=settings.recovery.lease_s,
             housekeeping=Housekeeping(store, settings.retention),
         ),
+        BatchKeeper(store, runs) as keeper,
         PauseWatch(runs) as pauses,
         CatalogueCache(store, comfy_url) as catalogue,
     ):
@@ -124,5 +140,13 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
         facade = Facade(
             store, dispatcher, pauses, catalogue, links, disk, settings.comfy.default_model
         )
-        figures = Figures(facade)
-        yield Context(facade=facade, runs=runs, settings=settings, busy=busy, figures=figures)
+        batches = BatchFacade(facade, keeper, settings.wildcards)
+        yield Context(
+            facade=facade,
+            runs=runs,
+            settings=settings,
+            busy=busy,
+            figures=Figures(facade),
+            batches=batches,
+            schedules=ScheduleFacade(Schedules(runs), batches, links),
+        )

@@ -71,6 +71,7 @@ class StatusDocument(_Document):
     expired_at: datetime | None = Field(
         default=None, description="When its pictures were removed because of their age."
     )
+    batch_id: UUID | None = Field(default=None, description="The batch that it belongs to.")
     urls: UrlsDocument
 
 
@@ -145,6 +146,8 @@ class Links:
     def __init__(self, api_url: str, prefect_ui_url: str) -> None:
         self._generation = f"{api_url}/api/v1/generation"
         self._images = f"{api_url}/api/v1/images"
+        self.batches = f"{api_url}/api/v1/batches"
+        self.schedules = f"{api_url}/api/v1/schedules"
         self._prefect_ui_url = prefect_ui_url
 
     def status(self, generation_id: UUID) -> str:
@@ -218,6 +221,7 @@ def status_fields(
         "started_at": generation.started_at,
         "finished_at": generation.finished_at,
         "expired_at": generation.expired_at,
+        "batch_id": generation.batch_id,
         "urls": links.urls(generation),
     }
 

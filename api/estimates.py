@@ -73,9 +73,15 @@ class Estimates:
 
     async def why_queued(self, generation: Generation) -> Waiting | None:
         """What a queued generation waits for, when it is not just its turn."""
-        if generation.flow_run_id is None and self._dispatcher.waiting_for is not None:
-            return Waiting("waiting_for_prefect", self._dispatcher.waiting_for)
         priority = generation.request.priority if generation.request else "interactive"
+        return await self.why(priority, is_dispatched=generation.flow_run_id is not None)
+
+    async def why(
+        self, priority: str, *, is_dispatched: bool, what: str = "The generation"
+    ) -> Waiting | None:
+        """What anything of that priority waits for, when it is not just its turn."""
+        if not is_dispatched and self._dispatcher.waiting_for is not None:
+            return Waiting("waiting_for_prefect", self._dispatcher.waiting_for)
         paused = self._pauses.now().why(priority)
         if paused is not None:
             return Waiting("paused", paused)
@@ -90,6 +96,6 @@ class Estimates:
             return Waiting(
                 "waiting_for_comfyui",
                 f"ComfyUI at {away.comfy_url} does not answer ({away.detail}). "
-                "The generation starts by itself when it is back.",
+                f"{what} goes on by itself when it is back.",
             )
         return None

@@ -70,11 +70,11 @@ class Facade:
         self.catalogue = catalogue
         self.estimates = Estimates(store, dispatcher, pauses)
         self._dispatcher = dispatcher
-        self._default_model = default_model
+        self.preferred_model = default_model
 
     def default_model(self, catalogue: Catalogue) -> str | None:
         """The checkpoint of requests that name none."""
-        return self._default_model or next(iter(catalogue.checkpoints), None)
+        return self.preferred_model or next(iter(catalogue.checkpoints), None)
 
     # --- create
 
@@ -87,7 +87,7 @@ class Facade:
         known = await self.store.acceptance.replay(idempotency) if idempotency else None
         if known is not None and known.answer is not None:
             return Created(StatusDocument.model_validate(known.answer), replayed=True)
-        await self._check_room()
+        await self.check_room()
         resolved = await self.resolve(request)
         accepted = await self.store.acceptance.accept(resolved, idempotency, self._first_answer)
         if accepted.replayed and accepted.answer is not None:
@@ -95,7 +95,8 @@ class Facade:
         self._dispatcher.wake()
         return Created(await self._first_document(accepted), replayed=False)
 
-    async def _check_room(self) -> None:
+    async def check_room(self) -> None:
+        """ProblemError 503 when the disk is nearly full."""
         room = await self.disk.room()
         if room is not None and not room.is_enough:
             raise ProblemError(
@@ -105,11 +106,11 @@ class Facade:
     async def resolve(self, request: GenerationRequest) -> ResolvedRequest:
         """Every default filled in. A name that is unknown is looked for in ComfyUI once more."""
         try:
-            return resolve(request, self.catalogue.current, self._default_model)
+            return resolve(request, self.catalogue.current, self.preferred_model)
         except UnresolvableError:
             catalogue = await self.catalogue.refreshed()
         try:
-            return resolve(request, catalogue, self._default_model)
+            return resolve(request, catalogue, self.preferred_model)
         except UnresolvableError as error:
             raise _unresolvable(error, catalogue) from error
 

@@ -78,7 +78,7 @@ async def create(
     context.busy.creates += 1
     try:
         body, raw = await read_body(request, GenerationRequest, context.settings.api.max_body_bytes)
-        created = await facade.create(body, _key(idempotency_key), raw)
+        created = await facade.create(body, idempotency_key_of(idempotency_key), raw)
     finally:
         context.busy.creates -= 1
     document = created.document
@@ -249,7 +249,8 @@ def _wait(prefer: str | None) -> float | None:
     return None if found is None else min(int(found.group(1)), WAIT_MAX_S)
 
 
-def _key(key: str | None) -> str | None:
+def idempotency_key_of(key: str | None) -> str | None:
+    """The header's value, if it may be one. Raises ProblemError."""
     if key is None:
         return None
     if not key or len(key) > KEY_MAX or not key.isprintable() or not key.isascii():

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from api.errors import ProblemError
 from core.problems import FieldProblem, Problem, problem
+from store.cursors import InvalidCursorError
 from store.errors import (
     ConflictError,
     DeletedError,
@@ -22,7 +23,6 @@ from store.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
-from store.generations import InvalidCursorError
 
 _TABLE: Final[tuple[tuple[type[Exception], str, str], ...]] = (
     (DeletedError, "deleted", "it was deleted, which is for ever"),

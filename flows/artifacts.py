@@ -55,8 +55,9 @@ async def _quietly(telling: Coroutine[Any, Any, Any]) -> None:
 class ProgressArtifact:
     """The progress bar of a run."""
 
-    def __init__(self, beside: Beside) -> None:
+    def __init__(self, beside: Beside, description: str = "Rendering in ComfyUI") -> None:
         self._beside = beside
+        self._description = description
         self._id: UUID | None = None
         self._busy = False
         self._last = -UPDATE_EVERY_S
@@ -76,9 +77,7 @@ class ProgressArtifact:
     async def _tell(self, percent: float) -> None:
         try:
             if self._id is None:
-                self._id = await acreate_progress_artifact(
-                    percent, description="Rendering in ComfyUI"
-                )
+                self._id = await acreate_progress_artifact(percent, description=self._description)
             else:
                 await aupdate_progress_artifact(self._id, progress=percent)
         finally:

@@ -11,10 +11,14 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.flows import Flow
+from prefect.schedules import Schedule
 from prefect.types.entrypoint import EntrypointType
 
-QUEUES: Final = {"interactive": 1, "bulk": 2}
-"""Work queues by priority, 1 first: nothing in ``bulk`` starts while ``interactive`` has work."""
+QUEUES: Final = {"batches": 1, "interactive": 2, "bulk": 3}
+"""Work queues by priority, 1 first: nothing in ``bulk`` starts while ``interactive`` has work.
+
+The runs in ``batches`` need no place at the GPU; they come first so that they are always found.
+"""
 
 
 def read_deployments() -> list[dict[str, Any]]:
@@ -49,7 +53,7 @@ async def prepare_pool(client: PrefectClient, pool: str, worker_type: str) -> No
                 await client.update_work_queue(queue.id, priority=priority)
 
 
-async def register_deployments() -> None:
+async def register_deployments(client: PrefectClient) -> None:
     """Create or update every deployment of ``prefect.yaml``."""
     for entry in read_deployments():
         flow = _load(entry["entrypoint"])
@@ -62,8 +66,29 @@ async def register_deployments() -> None:
             work_queue_name=entry["work_pool"].get("work_queue_name"),
             # Dotted, never a file: a file is executed anew at each load, and breaks isinstance.
             entrypoint_type=EntrypointType.MODULE_PATH,
+            schedules=await _schedules(client, f"{flow.name}/{entry['name']}", entry),
         )
         await deployment.aapply()
+
+
+async def _schedules(
+    client: PrefectClient, deployment: str, entry: dict[str, Any]
+) -> list[Schedule]:
+    """The schedules of a deployment: when they fire is said here, the switch is the operator's."""
+    try:
+        known = (await client.read_deployment_by_name(deployment)).schedules
+    except ObjectNotFound:
+        known = []
+    switches = {schedule.slug: schedule.active for schedule in known}
+    return [
+        Schedule(
+            cron=said["cron"],
+            timezone=said.get("timezone"),
+            slug=said["slug"],
+            active=switches.get(said["slug"], said.get("active", True)),
+        )
+        for said in entry.get("schedules", [])
+    ]
 
 
 def _load(entrypoint: str) -> Flow[..., Any]:

@@ -121,8 +121,11 @@ class Dispatcher:
         ):
             # Its turn is when it was decided: first come, first served, though several go at once.
             reach("dispatch.before_create")
+            batch = (
+                await self._store.batches.membership(generation.id) if generation.batch_id else None
+            )
             run = await self._runs.start(
-                generation.id, dispatch.attempt, generation.request, dispatch.created_at
+                generation.id, dispatch.attempt, generation.request, dispatch.created_at, batch
             )
             reach("dispatch.after_create")
             await self._store.transitions.record_flow_run(

@@ -22,7 +22,7 @@ from prefect.states import AwaitingRetry, Pending
 from prefect.types._datetime import now
 
 from flows.errors import TakenOver
-from flows.runs import parse_idempotency_key
+from flows.runs import is_ours
 from flows.runtime import StopReason
 
 ANSWER_S: Final = 10.0
@@ -115,7 +115,7 @@ class RunningFlow:
     def __init__(self, flow: Flow[..., Any], flow_run: FlowRun) -> None:
         parameters = dict(flow_run.parameters)
         self.engine = InProcessEngine(flow=flow, parameters=parameters, flow_run=flow_run)
-        self.engine.named = parse_idempotency_key(flow_run.idempotency_key) is not None
+        self.engine.named = is_ours(flow_run.idempotency_key)
         self.id: UUID = flow_run.id
         self._task: asyncio.Task[None] | None = None
 

@@ -3,11 +3,17 @@
 FlowsError
   PrefectUnavailableError   the Prefect API does not answer now: try again later
   DeploymentMissingError    the deployment is not registered: `easel up` or `prefect deploy`
+  ScheduleNotFoundError     there is no such schedule (any more)
+  BatchRefusedError         the manifest has rows that cannot be made
 TakenOver                   another worker does the attempt now; told to nobody either
 CancelRequested             the client asked for the end; not an error, and told to nobody
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+
+from core.manifest import RowProblem
 
 
 class FlowsError(Exception):
@@ -20,6 +26,24 @@ class PrefectUnavailableError(FlowsError):
 
 class DeploymentMissingError(FlowsError):
     """The deployment is not registered with the Prefect server."""
+
+
+class ScheduleNotFoundError(FlowsError):
+    """There is no such schedule (any more)."""
+
+
+class BatchRefusedError(FlowsError):
+    """The manifest has rows that cannot be made; ``problems`` names each with its column."""
+
+    def __init__(self, problems: Sequence[RowProblem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(map(said, self.problems[:3])))
+
+
+def said(problem: RowProblem) -> str:
+    """A problem of a manifest as a sentence that names row and column."""
+    where = f"row {problem.row}" + (f", {problem.column}" if problem.column else "")
+    return f"{where}: {problem.message}"
 
 
 class TakenOver(Exception):  # noqa: N818 - a signal

@@ -26,7 +26,7 @@ from flows.errors import CancelRequested, TakenOver
 from flows.patience import once_let_go, patiently
 from flows.problems import problem_of
 from flows.runs import parse_idempotency_key, run_name
-from flows.runtime import Runtime, current_runtime, runtime_of_this_run
+from flows.runtime import Runtime, current_runtime, runtime_of_this_run, this_flow_run
 from flows.tasks import build_workflow, save, submit, track
 from store.acceptance import adopt
 from store.database import finished
@@ -138,7 +138,7 @@ async def _free_memory(claim: Claim) -> None:
 
 async def _claim(runtime: Runtime, request: GenerationRequest, generation_id: UUID | None) -> Claim:
     """Take the attempt; join the worker's head start when there is one."""
-    run = _flow_run()
+    run = this_flow_run()
     head_start = runtime.head_starts.get(run.id)
     if head_start is not None:
         with contextlib.suppress(HeldError, StoreUnavailableError):
@@ -171,7 +171,7 @@ async def _adopt(runtime: Runtime, request: GenerationRequest, run: FlowRun) -> 
 
 async def _stopped(runtime: Runtime, claim: Claim) -> None:
     """The run's task was cancelled: by a client, by an operator, or because the worker stops."""
-    reason = runtime.stop_reasons.get(_flow_run().id)
+    reason = runtime.stop_reasons.get(this_flow_run().id)
     if reason == "release":
         # The prompt stays in ComfyUI: whoever takes the attempt next meets it there. When the
         # store is away, the lease lapses soon, which says the same.
@@ -183,7 +183,7 @@ async def _stopped(runtime: Runtime, claim: Claim) -> None:
 
 async def _cancelled(runtime: Runtime, claim: Claim) -> None:
     """End as cancelled, if the attempt is still ours: else its prompt is not ours to stop."""
-    await runtime.stop_submission(_flow_run().id)
+    await runtime.stop_submission(this_flow_run().id)
     with contextlib.suppress(FencedError):
         await runtime.check_hold(claim)
         gone = await _stop_in_comfy(runtime, claim)
@@ -192,7 +192,7 @@ async def _cancelled(runtime: Runtime, claim: Claim) -> None:
 
 async def _fenced_out(runtime: Runtime, claim: Claim, reason: FencedError) -> State[Any]:
     """The attempt is not ours any more. What somebody else wants is left as it is."""
-    run_id = _flow_run().id
+    run_id = this_flow_run().id
     await runtime.stop_submission(run_id)
     standing = await patiently(runtime.store.transitions.standing, claim, run_id)
     if not standing.prompt_wanted:
@@ -224,13 +224,6 @@ async def _stop_in_comfy(runtime: Runtime, claim: Claim) -> bool:
     if not gone:
         get_run_logger().warning("ComfyUI still executes the prompt: its node cannot be stopped")
     return gone
-
-
-def _flow_run() -> FlowRun:
-    context = FlowRunContext.get()
-    if context is None or context.flow_run is None:
-        raise RuntimeError("this runs only inside the generate flow")
-    return context.flow_run
 
 
 def _status_url(runtime: Runtime, claim: Claim) -> str:

@@ -23,19 +23,22 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import AwaitingRetry, Cancelled, Crashed
 
 FLOW: Final = "generate"
+BATCH_FLOW: Final = "bulk"
 RUNS_MAX: Final = 10
 """A run whose worker died this often is Crashed instead: perhaps it is what kills the worker."""
 _PAGE: Final = 200
 _UNDER_WAY: Final = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 
 
-async def under_way(client: PrefectClient, pool: str | None = None) -> list[FlowRun]:
-    """The runs that somebody does, as far as Prefect knows; of one pool, or of all."""
+async def under_way(
+    client: PrefectClient, pool: str | None = None, flow: str = FLOW
+) -> list[FlowRun]:
+    """The flow's runs that somebody does, as far as Prefect knows; of one pool, or of all."""
     found: list[FlowRun] = []
     pools = WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])) if pool is not None else None
     while True:
         page = await client.read_flow_runs(
-            flow_filter=FlowFilter(name=FlowFilterName(any_=[FLOW])),
+            flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])),
             work_pool_filter=pools,
             flow_run_filter=FlowRunFilter(
                 state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNDER_WAY))

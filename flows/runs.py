@@ -25,14 +25,19 @@ from prefect.states import Cancelling, Scheduled
 
 from core.schemas import ResolvedRequest
 from flows.errors import DeploymentMissingError, PrefectUnavailableError
-from flows.recovery import put_back, settle_run, under_way
+from flows.recovery import FLOW, put_back, settle_run, under_way
+from store.values import Batch, Membership
 
 DEPLOYMENT: Final = "generate/comfyui"
 """Flow and deployment name, as in ``prefect.yaml``."""
+BATCH_DEPLOYMENT: Final = "bulk/batch"
+BATCH_QUEUE: Final = "batches"
+"""The work queue of batches' own runs."""
 NAME_MAX: Final = 60
 ANSWER_S: Final = 5.0
 """How long Prefect may take to answer before it counts as away. Asking again is harmless."""
 _READ_AT_ONCE: Final = 50
+_BATCH: Final = "batch:"
 
 
 def idempotency_key(generation_id: UUID, attempt: int) -> str:
@@ -49,15 +54,36 @@ def parse_idempotency_key(key: str | None) -> tuple[UUID, int] | None:
         return None
 
 
+def batch_key(batch_id: UUID, run_number: int) -> str:
+    """The idempotency key of a batch's own flow run."""
+    return f"{_BATCH}{batch_id}:{run_number}"
+
+
+def is_ours(key: str | None) -> bool:
+    """Whether Easel made the run, and so gave it its name."""
+    return parse_idempotency_key(key) is not None or (key or "").startswith(_BATCH)
+
+
+def batch_tag(batch_id: UUID) -> str:
+    """The tag of everything that belongs to a batch."""
+    return f"{_BATCH}{batch_id}"
+
+
 def run_name(prompt: str) -> str:
     """A flow run's name: its prompt on one line, shortened."""
     line = " ".join(prompt.split())
     return line if len(line) <= NAME_MAX else f"{line[: NAME_MAX - 1]}…"
 
 
-def run_tags(request: ResolvedRequest) -> list[str]:
+def run_tags(request: ResolvedRequest, batch: Membership | None = None) -> list[str]:
     """What operators filter runs by in the Prefect UI."""
-    return [request.workflow, request.model, request.priority]
+    tags = [request.workflow, request.model, request.priority]
+    return tags if batch is None else [*tags, batch_tag(batch.batch_id)]
+
+
+def item_name(prompt: str, batch: Membership) -> str:
+    """The name of the run of a batch's item."""
+    return f"{run_name(batch.name)} {batch.position + 1}/{batch.total}: {run_name(prompt)}"
 
 
 class FlowRuns:
@@ -73,7 +99,12 @@ class FlowRuns:
             # Its own check asks the server for its version before the first request.
             server_type=None,
         )
-        self._deployment_id: UUID | None = None
+        self._deployment_ids: dict[str, UUID] = {}
+
+    @property
+    def client(self) -> PrefectClient:
+        """The client that all requests go through."""
+        return self._client
 
     async def __aenter__(self) -> FlowRuns:
         await self._client.__aenter__()
@@ -88,6 +119,7 @@ class FlowRuns:
         attempt: int,
         request: ResolvedRequest,
         turn: datetime | None = None,
+        batch: Membership | None = None,
     ) -> FlowRun:
         """Create the flow run of an attempt (or meet the one that is there).
 
@@ -97,22 +129,39 @@ class FlowRuns:
         """
         if turn is not None:
             turn = min(turn, datetime.now(UTC))
-        deployment_id = await self._deployment()
+        name = run_name(request.prompt)
+        return await self._create(
+            DEPLOYMENT,
+            parameters={"request": public(request), "generation_id": str(generation_id)},
+            name=name if batch is None else item_name(request.prompt, batch),
+            tags=run_tags(request, batch),
+            idempotency_key=idempotency_key(generation_id, attempt),
+            work_queue_name=request.priority,
+            state=Scheduled(scheduled_time=turn),
+        )
+
+    async def start_batch(self, batch: Batch) -> FlowRun:
+        """Create the flow run of a batch (or meet the one that is there).
+
+        Also raises DeploymentMissingError.
+        """
+        return await self._create(
+            BATCH_DEPLOYMENT,
+            parameters={"batch_id": str(batch.id)},
+            name=run_name(batch.name),
+            tags=[batch_tag(batch.id)],
+            idempotency_key=batch_key(batch.id, batch.run_number),
+            work_queue_name=BATCH_QUEUE,
+        )
+
+    async def _create(self, deployment: str, **run: Any) -> FlowRun:
         try:
-            async with _translated():
-                run = await self._client.create_flow_run_from_deployment(
-                    deployment_id,
-                    parameters={"request": public(request), "generation_id": str(generation_id)},
-                    name=run_name(request.prompt),
-                    tags=run_tags(request),
-                    idempotency_key=idempotency_key(generation_id, attempt),
-                    work_queue_name=request.priority,
-                    state=Scheduled(scheduled_time=turn),
-                )
+            deployment_id = await self._deployment(deployment)
+            async with translated():
+                return await self._client.create_flow_run_from_deployment(deployment_id, **run)
         except ObjectNotFound as error:
-            self._deployment_id = None
-            raise DeploymentMissingError(DEPLOYMENT) from error
-        return run
+            self._deployment_ids.pop(deployment, None)
+            raise DeploymentMissingError(deployment) from error
 
     async def cancel(self, flow_run_id: UUID) -> None:
         """Ask for the end of a flow run. Quiet when it is over or gone.
@@ -121,7 +170,7 @@ class FlowRuns:
         which is a success); a running one hears of it from its worker.
         """
         try:
-            async with _translated():
+            async with translated():
                 await self._client.set_flow_run_state(
                     flow_run_id, Cancelling(message="Cancelled through Easel.")
                 )
@@ -131,7 +180,7 @@ class FlowRuns:
     async def forget(self, flow_run_id: UUID) -> None:
         """Delete a flow run with its parameters. Quiet when it is gone."""
         try:
-            async with _translated():
+            async with translated():
                 await self._client.delete_flow_run(flow_run_id)
         except ObjectNotFound:
             return
@@ -140,7 +189,7 @@ class FlowRuns:
         """The runs that were made for these attempts, whoever knows of them."""
         keys = [idempotency_key(generation_id, attempt) for attempt in attempts]
         wanted = FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=keys))
-        async with _translated():
+        async with translated():
             return {run.id for run in await self._client.read_flow_runs(flow_run_filter=wanted)}
 
     async def is_over(self, flow_run_id: UUID, *, for_s: float = 0.0) -> bool:
@@ -159,35 +208,35 @@ class FlowRuns:
         found: dict[UUID, FlowRun] = {}
         for start in range(0, len(ids), _READ_AT_ONCE):
             wanted = FlowRunFilter(id=FlowRunFilterId(any_=ids[start : start + _READ_AT_ONCE]))
-            async with _translated():
+            async with translated():
                 runs = await self._client.read_flow_runs(flow_run_filter=wanted)
             found.update({run.id: run for run in runs})
         return found
 
-    async def under_way(self) -> list[FlowRun]:
-        """The runs of the generate flow that somebody does, as far as Prefect knows."""
-        async with _translated():
-            return await under_way(self._client)
+    async def under_way(self, flow: str = FLOW) -> list[FlowRun]:
+        """The runs of a flow that somebody does, as far as Prefect knows."""
+        async with translated():
+            return await under_way(self._client, flow=flow)
 
     async def put_back(self, run: FlowRun) -> bool:
         """Let any worker take a run that nobody does; see ``recovery.put_back``."""
-        async with _translated():
+        async with translated():
             return await put_back(self._client, run)
 
     async def settle(self, run: FlowRun, state: State[Any]) -> bool:
         """End a run that nobody does in Prefect too; see ``recovery.settle_run``."""
-        async with _translated():
+        async with translated():
             return await settle_run(self._client, run, state)
 
-    async def deployment(self) -> UUID:
-        """The deployment's id. Another than before means that Prefect lost its database."""
-        self._deployment_id = None
-        return await self._deployment()
+    async def deployment(self, name: str = DEPLOYMENT) -> UUID:
+        """A deployment's id. Another than before means that Prefect lost its database."""
+        self._deployment_ids.pop(name, None)
+        return await self._deployment(name)
 
     async def paused(self) -> tuple[str | None, frozenset[str]]:
         """The name of the work pool if it is paused, and the names of its paused queues."""
         deployment_id = await self._deployment()
-        async with _translated():
+        async with translated():
             deployment = await self._client.read_deployment(deployment_id)
             if deployment.work_pool_name is None:
                 return None, frozenset()
@@ -206,15 +255,16 @@ class FlowRuns:
         except (TimeoutError, httpx.HTTPError, OSError):
             return False
 
-    async def _deployment(self) -> UUID:
-        if self._deployment_id is None:
+    async def _deployment(self, name: str = DEPLOYMENT) -> UUID:
+        known = self._deployment_ids.get(name)
+        if known is None:
             try:
-                async with _translated():
-                    deployment = await self._client.read_deployment_by_name(DEPLOYMENT)
+                async with translated():
+                    deployment = await self._client.read_deployment_by_name(name)
             except ObjectNotFound as error:
-                raise DeploymentMissingError(DEPLOYMENT) from error
-            self._deployment_id = deployment.id
-        return self._deployment_id
+                raise DeploymentMissingError(name) from error
+            known = self._deployment_ids[name] = deployment.id
+        return known
 
 
 OVER: Final = frozenset(
@@ -228,7 +278,8 @@ def public(request: ResolvedRequest) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def _translated() -> AsyncIterator[None]:
+async def translated() -> AsyncIterator[None]:
+    """Raise PrefectUnavailableError for whatever says that Prefect does not answer now."""
     try:
         # Prefect's client tries again by itself for half a minute; whoever waits should hear why.
         async with asyncio.timeout(ANSWER_S):
@@ -244,11 +295,17 @@ async def _translated() -> AsyncIterator[None]:
 
 
 __all__ = [
+    "BATCH_DEPLOYMENT",
+    "BATCH_QUEUE",
     "DEPLOYMENT",
     "FlowRuns",
+    "batch_key",
+    "batch_tag",
     "idempotency_key",
+    "item_name",
     "parse_idempotency_key",
     "public",
     "run_name",
     "run_tags",
+    "translated",
 ]

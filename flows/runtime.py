@@ -11,8 +11,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 from uuid import UUID, uuid4
+
+from prefect.client.schemas.objects import FlowRun
+from prefect.context import FlowRunContext
 
 from comfy import ComfySession, Submitted, TransientComfyError, Workflow, build_workflow
 from comfy.reachability import ReachableCallback
@@ -65,6 +69,8 @@ class Runtime:
     holder: Holder
     api_url: str
     default_model: str | None
+    wildcards: Path
+    """The folder of wildcard lists."""
     head_starts: dict[UUID, HeadStart] = field(default_factory=dict)
     stop_reasons: dict[UUID, StopReason] = field(default_factory=dict)
     """Why a run's task was cancelled, by flow run id: a client's wish, or the worker stopping."""
@@ -217,6 +223,7 @@ async def open_runtime(
             holder=Holder(worker, lease.holder, url),
             api_url=settings.api_url,
             default_model=settings.comfy.default_model,
+            wildcards=settings.wildcards,
         )
 
 
@@ -236,5 +243,13 @@ def current_runtime() -> Runtime:
     """The runtime of the flow run that calls. RuntimeError outside of one."""
     runtime = _current.get()
     if runtime is None:
-        raise RuntimeError("this runs only inside the generate flow")
+        raise RuntimeError("this runs only inside a flow run")
     return runtime
+
+
+def this_flow_run() -> FlowRun:
+    """The flow run that calls. RuntimeError outside of one."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        raise RuntimeError("this runs only inside a flow run")
+    return context.flow_run

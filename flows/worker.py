@@ -12,6 +12,8 @@ import asyncio
 import contextlib
 import os
 import socket
+import time
+from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
@@ -19,6 +21,7 @@ import anyio.abc
 from prefect._internal.observers import FlowRunCancellingObserver
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.responses import WorkerFlowRunResponse
+from prefect.events import Event
 from prefect.events.clients import get_events_subscriber
 from prefect.events.filters import EventAnyResourceFilter, EventFilter, EventNameFilter
 from prefect.exceptions import Abort, ObjectNotFound, Pause
@@ -32,24 +35,28 @@ from prefect.workers.base import (
 )
 
 from core.settings import Settings
-from core.status import FINAL
+from core.status import BATCH_ACTIVE, FINAL
 from flows.deployments import prepare_pool, register_deployments
 from flows.engine import RunningFlow
 from flows.patience import patiently
-from flows.recovery import put_back, under_way
-from flows.runs import DEPLOYMENT, parse_idempotency_key
+from flows.recovery import BATCH_FLOW, put_back, under_way
+from flows.runs import BATCH_QUEUE, DEPLOYMENT, parse_idempotency_key
 from flows.runtime import (
     Runtime,
     StopReason,
     open_runtime,
     use_runtime,
 )
+from flows.turns import Due, Turns
 from flows.upkeep import Upkeep
 from store.errors import StoreError
 from store.values import Generation
 
 STOPPING_S: Final = 2.0
 """How long a worker that stops waits for a store that is away."""
+BATCH_ENTRYPOINT: Final = "flows.bulk.bulk"
+BATCHES_LOOK_S: Final = 10.0
+"""Seconds between two looks for due batches, unless an event tells of one: Prefect's own poll."""
 REGISTERED_LOOK_S: Final = 10.0
 """Seconds between two looks whether Prefect still knows pool and deployment."""
 _WAKING_EVENTS: Final = [
@@ -89,6 +96,10 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
         self._look_again = asyncio.Event()
         self._beside: list[asyncio.Task[None]] = []
         self._listening: asyncio.Task[None]
+        self._turns = Turns()
+        self._loaded: str | None = None
+        self._batch_runs: set[UUID] = set()
+        self._batches_looked_at = float("-inf")
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = False
@@ -111,7 +122,7 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
         self._upkeep = Upkeep(self._runtime, self._logger)
         await super().setup()
         await prepare_pool(self.client, self._work_pool_name, self.type)
-        await register_deployments()
+        await register_deployments(self.client)
         await self._take_back()
         self._listening = asyncio.create_task(self._listen())
         for loop in (self._look(), self._stay_registered(), *self._upkeep.loops()):
@@ -144,47 +155,78 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
     async def drain(self) -> None:
         """Take nothing more; let live runs end; give back those that do not in time."""
         self._draining = True
+        for flow_run_id in self._batch_runs & self._running.keys():  # these would not end by then
+            self._put_back_running(flow_run_id)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.worker.drain_s):
                 await self._idle.wait()
-        for flow_run_id, running in tuple(self._running.items()):
-            self.runtime.stop_reasons[flow_run_id] = "release"
-            running.stop("release")
+        for flow_run_id in tuple(self._running):
+            self._put_back_running(flow_run_id)
         await self._idle.wait()
+
+    def _put_back_running(self, flow_run_id: UUID) -> None:
+        self.runtime.stop_reasons[flow_run_id] = "release"
+        self._running[flow_run_id].stop("release")
 
     # --- taking runs
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
-        """Take what is due, if there is a slot and ComfyUI answers."""
+        """Take what is due: generations if there is a slot and ComfyUI answers; batches always."""
         async with self._look_lock:
-            if self._draining or not self.runtime.session.reachable:
-                return []
-            if self.limiter.available_tokens == 0:
-                return []
-            return await super().get_and_submit_flow_runs()
+            return [] if self._draining else await super().get_and_submit_flow_runs()
+
+    async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
+        """As the stock one, but only from the queues whose runs could begin now."""
+        if self._has_room:
+            return await super()._get_scheduled_flow_runs()
+        now = time.monotonic()
+        if now - self._batches_looked_at < BATCHES_LOOK_S:
+            return []
+        self._batches_looked_at = now
+        with contextlib.suppress(ObjectNotFound):
+            return await self.client.get_scheduled_flow_runs_for_work_pool(
+                work_pool_name=self._work_pool_name,
+                scheduled_before=datetime.now(UTC),
+                work_queue_names=[BATCH_QUEUE],
+            )
+        return []
+
+    @property
+    def _has_room(self) -> bool:
+        return self.limiter.available_tokens > 0 and self.runtime.session.reachable
 
     async def _submit_scheduled_flow_runs(
         self, flow_run_response: list[WorkerFlowRunResponse]
     ) -> list[FlowRun]:
-        """As the stock one, without two log lines about the worker in every run's log."""
+        """Take each batch, and as many generations as there are slots, in their turns."""
+        due = [e for e in flow_run_response if e.flow_run.id not in self._submitting_flow_run_ids]
         taken: list[FlowRun] = []
-        for entry in flow_run_response:
-            run = entry.flow_run
-            if run.id in self._submitting_flow_run_ids:
-                continue
-            try:
-                self.limiter.acquire_on_behalf_of_nowait(run.id)
-            except anyio.WouldBlock:
-                break
-            self._submitting_flow_run_ids.add(run.id)
-            self._idle.clear()
-            # Before Pending is proposed: else a cancel in that moment would be missed.
-            if self._cancelling_observer is not None:
-                self._cancelling_observer.add_in_flight_flow_run_id(run.id)
-            assert self._runs_task_group is not None
-            self._runs_task_group.start_soon(self._submit_run, run)
-            taken.append(run)
+        waiting: dict[UUID, Due] = {}
+        for entry in due:
+            if await self._entrypoint_of(entry.flow_run) == BATCH_ENTRYPOINT:
+                self._batch_runs.add(entry.flow_run.id)
+                taken.append(entry.flow_run)
+            else:
+                waiting[entry.flow_run.id] = _due(entry)
+        runs = {entry.flow_run.id: entry.flow_run for entry in due}
+        while waiting and self._has_room:
+            turn = self._turns.choose(tuple(waiting.values()), self._loaded)
+            del waiting[turn.run]
+            self._loaded = turn.model or self._loaded
+            self.limiter.acquire_on_behalf_of_nowait(turn.run)
+            taken.append(runs[turn.run])
+        for run in taken:
+            self._begin(run)
         return taken
+
+    def _begin(self, run: FlowRun) -> None:
+        self._submitting_flow_run_ids.add(run.id)
+        self._idle.clear()
+        # Before Pending is proposed: else a cancel in that moment would be missed.
+        if self._cancelling_observer is not None:
+            self._cancelling_observer.add_in_flight_flow_run_id(run.id)
+        assert self._runs_task_group is not None
+        self._runs_task_group.start_soon(self._submit_run, run)
 
     async def _submit_run(self, flow_run: FlowRun) -> None:
         """Propose Pending and run. The prompt is on its way to ComfyUI meanwhile."""
@@ -252,6 +294,7 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
             self.runtime.end_head_start(flow_run.id, cancelled=reason == "cancel"),
             self._settle_stopped(flow_run, reason),
             self._give_back(flow_run),
+            self._give_batch_back(flow_run),
         ):
             try:
                 await settle
@@ -263,6 +306,7 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
             self._cancelling_observer.remove_in_flight_flow_run_id(flow_run.id)
         self._release_limit_slot(flow_run.id)
         self._submitting_flow_run_ids.discard(flow_run.id)
+        self._batch_runs.discard(flow_run.id)
         if not self._submitting_flow_run_ids:
             self._idle.set()
         self._look_again.set()
@@ -278,16 +322,33 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
             if await patiently(store.transitions.give_back, flow_run.id, mine):
                 self._logger.warning("Flow run %s ended with its generation under way", flow_run.id)
 
+    async def _give_batch_back(self, flow_run: FlowRun) -> None:
+        """Its run is over, or another worker's from now on."""
+        if flow_run.id not in self._batch_runs:
+            return
+        store, mine = self.runtime.store, self.runtime.lease.holder
+        async with asyncio.timeout(STOPPING_S if self._draining else None):
+            batch = await patiently(store.batches.of_run, flow_run.id)
+            if batch is not None:
+                await patiently(store.batch_transitions.let_go, batch.id, mine)
+
+    async def _entrypoint_of(self, flow_run: FlowRun) -> str | None:
+        if flow_run.deployment_id is None:
+            return None
+        known = self._entrypoints.get(flow_run.deployment_id)
+        if known is None:
+            try:
+                deployment = await self.client.read_deployment(flow_run.deployment_id)
+            except ObjectNotFound:
+                return None
+            known = self._entrypoints[flow_run.deployment_id] = deployment.entrypoint or ""
+        return known or None
+
     async def _flow_of(self, flow_run: FlowRun) -> Flow[..., Any]:
         """The flow of the run's deployment, imported once for each entrypoint."""
-        if flow_run.deployment_id is None:
-            raise ValueError("the flow run has no deployment")
-        entrypoint = self._entrypoints.get(flow_run.deployment_id)
+        entrypoint = await self._entrypoint_of(flow_run)
         if entrypoint is None:
-            deployment = await self.client.read_deployment(flow_run.deployment_id)
-            if deployment.entrypoint is None:
-                raise ValueError(f"deployment {deployment.name} has no entrypoint")
-            entrypoint = self._entrypoints[flow_run.deployment_id] = deployment.entrypoint
+            raise ValueError("the flow run has no deployment that says which flow it is")
         if entrypoint not in self._flows:
             flow: Flow[..., Any] = await asyncio.to_thread(
                 load_flow_from_entrypoint, entrypoint, use_placeholder_flow=False
@@ -314,6 +375,20 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
                 continue
             if left is not None:
                 await self._let_go(left.generation, run)
+            await put_back(self.client, run)
+        await self._take_batches_back(alive)
+
+    async def _take_batches_back(self, alive: set[UUID]) -> None:
+        store = self.runtime.store
+        for run in await under_way(self.client, self._work_pool_name, BATCH_FLOW):
+            batch = await store.batches.of_run(run.id)
+            if batch is not None and batch.status not in BATCH_ACTIVE:
+                continue
+            holder = batch.holder if batch is not None else None
+            if holder in alive or (holder is None and not self._upkeep.alone):
+                continue
+            if batch is not None:
+                await store.batch_transitions.let_go(batch.id, holder)
             await put_back(self.client, run)
 
     async def _let_go(self, left: Generation, run: FlowRun) -> None:
@@ -383,12 +458,18 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
             )
             try:
                 async with get_events_subscriber(filter=wanted) as events:
-                    self._look_again.set()
-                    async for _ in events:
+                    self._look_for_batches()
+                    async for event in events:
+                        if _is_of_queue(event, BATCH_QUEUE):
+                            self._look_for_batches()
                         self._look_again.set()
             except Exception as error:  # noqa: BLE001 - whatever ended it, connect again
                 self._logger.warning("The event stream broke: %r", error)
             await asyncio.sleep(1)
+
+    def _look_for_batches(self) -> None:
+        self._batches_looked_at = float("-inf")
+        self._look_again.set()
 
     async def _stay_registered(self) -> None:
         """Prefect may come back from an absence with another database, without our pool."""
@@ -409,7 +490,7 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
     async def _register_again(self) -> None:
         try:
             await prepare_pool(self.client, self._work_pool_name, self.type)
-            await register_deployments()
+            await register_deployments(self.client)
             self._entrypoints.clear()
             await self.sync_with_backend()
         except Exception as error:  # noqa: BLE001 - the next look tries again
@@ -430,3 +511,15 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
 
     def _this_pool(self) -> EventAnyResourceFilter:
         return EventAnyResourceFilter(id=[f"prefect.work-pool.{self.work_pool.id}"])
+
+
+def _due(entry: WorkerFlowRunResponse) -> Due:
+    """A run as ``Turns`` sees it. Its model is known unless it was started by hand without one."""
+    request = entry.flow_run.parameters.get("request")
+    model = request.get("model") if isinstance(request, dict) else None
+    return Due(entry.flow_run.id, entry.work_queue_id, model)
+
+
+def _is_of_queue(event: Event, queue: str) -> bool:
+    related = event.resource_in_role.get("work-queue")
+    return related is not None and related.name == queue

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -18,11 +17,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.failpoints import reach
-from core.ids import new_generation_id, prompt_id
+from core.ids import new_generation_id
 from core.schemas import ResolvedRequest
-from store.database import Database, completes, finished, next_changes
+from store.database import Database, completes, finished
 from store.errors import DeletedError, IdempotencyMismatchError, StoreUnavailableError
-from store.tables import attempts, dispatches, generations, idempotency_keys
+from store.insertion import insert_dispatches, insert_generations
+from store.tables import generations, idempotency_keys
 from store.values import Generation
 
 MOST_TOGETHER: Final = 500
@@ -180,7 +180,9 @@ async def _adopt(
         row = found.mappings().first()
         if row is not None:
             return Generation.from_row(row)
-        [generation] = await _insert(connection, [(generation_id, request)], flow_run_id)
+        [generation] = await insert_generations(
+            connection, [(generation_id, request)], flow_run_id=flow_run_id
+        )
         return generation
 
 
@@ -197,12 +199,14 @@ async def _write_batch(
             first_use[create.key.key] = create
             fresh.append(create)
     ahead = await _ahead(connection)
-    made = await _insert(connection, [(new_generation_id(), create.request) for create in fresh])
+    made = await insert_generations(
+        connection, [(new_generation_id(), create.request) for create in fresh]
+    )
     accepted = {
         id(create): _accepted(create, generation, ahead)
         for create, generation in zip(fresh, made, strict=True)
     }
-    await _insert_dispatches(connection, made)
+    await insert_dispatches(connection, made)
     await _insert_keys(connection, fresh, accepted)
     return [
         accepted.get(id(create)) or _replay(create, known, first_use, accepted) for create in batch
@@ -276,111 +280,6 @@ async def _ahead(connection: AsyncConnection) -> dict[str, int]:
     return {priority: counts.get(priority, 0) for priority in ("interactive", "bulk")}
 
 
-async def _insert(
-    connection: AsyncConnection,
-    requests: list[tuple[UUID, ResolvedRequest]],
-    flow_run_id: UUID | None = None,
-) -> list[Generation]:
-    if not requests:
-        return []
-    first = await next_changes(connection, len(requests))
-    now = datetime.now(UTC)
-    rows = [
-        # A microsecond apart: whoever orders by time (Prefect does) orders them as they came.
-        _row(
-            generation_id, request, first + index, now + timedelta(microseconds=index), flow_run_id
-        )
-        for index, (generation_id, request) in enumerate(requests)
-    ]
-    await connection.execute(insert(generations), rows)
-    await connection.execute(
-        insert(attempts),
-        [
-            {
-                "generation_id": row["id"],
-                "number": 1,
-                "prompt_id": prompt_id(row["id"], 1),
-                "flow_run_id": flow_run_id,
-                "created_at": now,
-            }
-            for row in rows
-        ],
-    )
-    return [_generation(row, request) for row, (_, request) in zip(rows, requests, strict=True)]
-
-
-def _row(
-    generation_id: UUID,
-    request: ResolvedRequest,
-    change: int,
-    now: datetime,
-    flow_run_id: UUID | None,
-) -> dict[str, Any]:
-    return {
-        "id": generation_id,
-        "seq": change,
-        "change": change,
-        "status": "queued",
-        "sequence": 1,
-        "attempt": 1,
-        "fence": 0,
-        "priority": request.priority,
-        "model": request.model,
-        "prompt": request.prompt,
-        "request": request.model_dump(mode="json"),
-        "cost": cost(request),
-        "flow_run_id": flow_run_id,
-        "created_at": now,
-    }
-
-
-def _generation(row: dict[str, Any], request: ResolvedRequest) -> Generation:
-    return Generation(
-        id=row["id"],
-        seq=row["seq"],
-        change=row["change"],
-        status="queued",
-        sequence=1,
-        attempt=1,
-        fence=0,
-        request=request,
-        progress=None,
-        waiting=None,
-        error=None,
-        cost=row["cost"],
-        flow_run_id=row["flow_run_id"],
-        created_at=row["created_at"],
-        started_at=None,
-        finished_at=None,
-        deleted_at=None,
-    )
-
-
-def cost(request: ResolvedRequest) -> float:
-    """How much work a request is, in megapixel-steps: what rendering time is proportional to."""
-    return request.steps * request.width * request.height * request.batch_size / 1e6
-
-
-async def _insert_dispatches(connection: AsyncConnection, made: list[Generation]) -> None:
-    if not made:
-        return
-    await connection.execute(
-        insert(dispatches),
-        [
-            {
-                "generation_id": generation.id,
-                "attempt": generation.attempt,
-                "action": "start",
-                "priority": generation.request.priority if generation.request else "interactive",
-                "created_at": generation.created_at,
-                "due_at": generation.created_at,
-                "tries": 0,
-            }
-            for generation in made
-        ],
-    )
-
-
 async def _insert_keys(
     connection: AsyncConnection, fresh: list[_Create], accepted: dict[int, Accepted]
 ) -> None:
@@ -405,5 +304,4 @@ __all__ = [
     "IdempotencyKey",
     "StoreUnavailableError",
     "adopt",
-    "cost",
 ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import statistics
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, RowMapping, Select, and_, func, or_, select
 
 from core.status import Status
+from store.cursors import read_cursor, write_cursor
 from store.database import Database
 from store.errors import DeletedError, NotFoundError
 from store.tables import attempts, dispatches, generations, images, previews
@@ -20,10 +19,6 @@ from store.values import Attempt, Generation, Image, Neighbours, Preview, UnderW
 
 MEASURED_OVER: Final = 50
 """How many of the newest finished generations the rate for estimates is taken from."""
-
-
-class InvalidCursorError(ValueError):
-    """The cursor is not one that ``history`` gave."""
 
 
 @dataclass(frozen=True)
@@ -85,13 +80,13 @@ class Generations:
         """A page of what is not deleted. Raises InvalidCursorError."""
         statement = _matching(wanted)
         if cursor is not None:
-            statement = statement.where(generations.c.seq < _read_cursor(cursor))
+            statement = statement.where(generations.c.seq < read_cursor("g", cursor))
         statement = statement.order_by(generations.c.seq.desc()).limit(limit + 1)
         async with self._database.read() as connection:
             rows = (await connection.execute(statement)).mappings().all()
         items = tuple(Generation.from_row(row) for row in rows[:limit])
         more = len(rows) > limit
-        return HistoryPage(items, _write_cursor(items[-1].seq) if more else None)
+        return HistoryPage(items, write_cursor("g", items[-1].seq) if more else None)
 
     async def neighbours(self, generation_id: UUID, hidden: tuple[UUID, ...]) -> Neighbours:
         """Those with pictures beside this one, but for ``hidden``: two look-ups in an index.
@@ -305,18 +300,3 @@ def _matching(wanted: HistoryFilter) -> Select[Any]:
     if wanted.batch_id is not None:
         statement = statement.where(generations.c.batch_id == wanted.batch_id)
     return statement
-
-
-def _write_cursor(seq: int) -> str:
-    return base64.urlsafe_b64encode(f"g{seq}".encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str) -> int:
-    try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise InvalidCursorError("the cursor is not one of ours") from error
-    seq = text[1:]
-    if text[:1] != b"g" or not seq.isdigit() or len(seq) > 18:
-        raise InvalidCursorError("the cursor is not one of ours")
-    return int(seq)

@@ -6,6 +6,8 @@ from contextlib import AsyncExitStack
 from typing import Self
 
 from store.acceptance import Acceptance
+from store.batch_transitions import BatchTransitions
+from store.batches import Batches
 from store.changes import ChangeFeed
 from store.database import Database
 from store.generations import Generations
@@ -29,6 +31,8 @@ class Store:
     def __init__(self, url: str, images_url: str) -> None:
         self.database = Database(url)
         self.acceptance = Acceptance(self.database)
+        self.batches = Batches(self.database)
+        self.batch_transitions = BatchTransitions(self.database)
         self.changes = ChangeFeed(self.database)
         self.generations = Generations(self.database)
         self.leases = Leases(self.database)

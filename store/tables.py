@@ -97,6 +97,7 @@ generations = Table(
     Index("ix_generations_queue", "status", "priority", "seq"),
     Index("ix_generations_model", "model", "seq"),
     Index("ix_generations_batch_id", "batch_id", "seq"),
+    Index("ix_generations_batch_status", "batch_id", "status", "deleted_at"),
     Index("ix_generations_flow_run_id", "flow_run_id"),
 )
 
@@ -124,6 +125,58 @@ attempts = Table(
     Column("outcome", String(16)),
     Column("error", _Json),
 )
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    # The order of acceptance; none until all of its items are written.
+    Column("seq", BigInteger, unique=True),
+    Column("status", String(16), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("options", _Json, nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("cost", Float, nullable=False),
+    # Items are released in their turn: all before this one are generations.
+    Column("released", Integer, nullable=False),
+    # Failed items that are to have another attempt, and have not got it yet.
+    Column("to_retry", Integer, nullable=False),
+    # How many flow runs it has had: one more begins when the last one has ended too early.
+    Column("run_number", Integer, nullable=False),
+    Column("flow_run_id", Uuid),
+    Column("deployment_id", Uuid),
+    # Whose lease must live for the flow run to count as done by somebody.
+    Column("holder", Uuid),
+    Column("schedule", String(200)),
+    Column("waiting", _Json),
+    Column("error", _Json),
+    Column("window_ends_at", UtcDateTime),
+    Column("idempotency_key", String(255), unique=True),
+    Column("body_sha256", String(64)),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+    Index("ix_batches_status", "status"),
+    Index("ix_batches_flow_run_id", "flow_run_id"),
+)
+
+batch_items = Table(
+    "batch_items",
+    metadata,
+    Column("batch_id", Uuid, ForeignKey("batches.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("turn", Integer, nullable=False),
+    # Where it stands in the manifest.
+    Column("row", Integer, nullable=False),
+    Column("generation_id", Uuid, nullable=False, unique=True),
+    # Gone when it is released: from then on the generation has it.
+    Column("request", _Json),
+    Column("again", Boolean, nullable=False),
+    Index("ix_batch_items_turn", "batch_id", "turn"),
+    Index("ix_batch_items_again", "batch_id", "again"),
+)
+"""What a batch is to make: one row for each generation, from its acceptance on."""
 
 images = Table(
     "images",

@@ -9,9 +9,10 @@ from uuid import UUID
 
 from sqlalchemy import RowMapping
 
+from core.batches import BatchOptions
 from core.problems import Problem
 from core.schemas import ResolvedRequest
-from core.status import Status
+from core.status import BatchStatus, Status
 
 DispatchAction = Literal["start", "cancel", "forget"]
 
@@ -63,6 +64,7 @@ class Generation:
     deleted_at: datetime | None
     expired_at: datetime | None = None
     """When its pictures were removed because of their age."""
+    batch_id: UUID | None = None
 
     @classmethod
     def from_row(cls, row: RowMapping) -> Generation:
@@ -87,6 +89,7 @@ class Generation:
             finished_at=row["finished_at"],
             deleted_at=row["deleted_at"],
             expired_at=row["expired_at"],
+            batch_id=row["batch_id"],
         )
 
 
@@ -124,6 +127,110 @@ class Attempt:
             outcome=row["outcome"],
             error=Problem.model_validate(row["error"]) if row["error"] else None,
         )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Many generations from one manifest, as far as their own row tells.
+
+    ``released`` of its ``total`` items are generations already; ``to_retry`` failed ones are to
+    have another attempt. ``cost`` is that of all items.
+    """
+
+    id: UUID
+    seq: int
+    status: BatchStatus
+    name: str
+    options: BatchOptions
+    seed: int
+    total: int
+    cost: float
+    released: int
+    to_retry: int
+    run_number: int
+    flow_run_id: UUID | None
+    deployment_id: UUID | None
+    holder: UUID | None
+    schedule: str | None
+    waiting: Waiting | None
+    error: Problem | None
+    window_ends_at: datetime | None
+    body_sha256: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @classmethod
+    def from_row(cls, row: RowMapping) -> Batch:
+        """Read a row of the ``batches`` table."""
+        plain = {name: row[name] for name in cls.__dataclass_fields__}
+        return cls(
+            **{
+                **plain,
+                "options": BatchOptions.model_construct(**row["options"]),
+                "waiting": Waiting(**row["waiting"]) if row["waiting"] else None,
+                "error": Problem.model_validate(row["error"]) if row["error"] else None,
+            }
+        )
+
+
+@dataclass(frozen=True)
+class NewItem:
+    """An item of a batch before anything was made of it: its place, its turn, its request."""
+
+    position: int
+    turn: int
+    row: int
+    request: ResolvedRequest
+
+
+@dataclass(frozen=True)
+class BatchItem:
+    """An item and its generation; that is None until the item is released.
+
+    ``request`` is what is asked for; None when the generation was deleted.
+    """
+
+    position: int
+    row: int
+    generation_id: UUID
+    request: ResolvedRequest | None
+    generation: Generation | None
+    again: bool
+
+
+@dataclass(frozen=True)
+class BatchCounts:
+    """How the generations of a batch stand. ``waiting`` items are not generations yet."""
+
+    waiting: int
+    queued: int
+    running: int
+    cancelling: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    deleted: int
+
+    @property
+    def active(self) -> int:
+        """How many are under way."""
+        return self.queued + self.running + self.cancelling
+
+    @property
+    def ended(self) -> int:
+        """How many have come to their end, whichever it was."""
+        return self.succeeded + self.failed + self.cancelled + self.deleted
+
+
+@dataclass(frozen=True)
+class Membership:
+    """What the flow run of a batch's generation says of the batch."""
+
+    batch_id: UUID
+    name: str
+    position: int
+    total: int
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from starlette.datastructures import QueryParams
 from api.documents import HistoryItem
 from api.options import read_options
 from core.status import STATUSES, Status
-from store.generations import HistoryFilter, InvalidCursorError
+from store.cursors import InvalidCursorError
+from store.generations import HistoryFilter
 from store.values import Generation
 from web.form import CHEVRON
 from web.gallery import Gallery

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from core.ids import prompt_id
-from store.acceptance import IdempotencyKey, adopt, cost
+from store.acceptance import IdempotencyKey, adopt
 from store.errors import DeletedError, IdempotencyMismatchError, StoreUnavailableError
 from store.generations import HistoryFilter
 from store.store import Store

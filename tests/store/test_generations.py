@@ -10,7 +10,8 @@ import pytest
 
 from core.status import STATUSES, Status
 from store.errors import NotFoundError
-from store.generations import HistoryFilter, InvalidCursorError, Place
+from store.cursors import InvalidCursorError
+from store.generations import HistoryFilter, Place
 from store.store import Store
 from tests.store.making import (
     NEVER,

@@ -1,0 +1,155 @@
+"""The documents of batches and schedules that clients read."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.documents import ImageDocument, StatusDocument, WaitingDocument
+from core.batches import BatchOptions
+from core.manifest import RowProblem
+from core.problems import Problem
+from core.schemas import ResolvedRequest
+from core.status import BatchStatus
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class CountsDocument(_Document):
+    """How its generations stand."""
+
+    waiting: int = Field(description="Not begun: they become generations in their turn.")
+    queued: int
+    running: int
+    cancelling: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    deleted: int
+
+
+class BatchUrls(_Document):
+    """Where to go from here."""
+
+    self: str
+    items: str
+    cancel: str
+    pause: str
+    resume: str
+    retry_failed: str
+    results: str = Field(description="All pictures in one ZIP, with what each was made from.")
+    contact_sheet: str
+    flow_run: str | None = Field(description="The run's page in the Prefect UI.")
+
+
+class BatchDocument(_Document):
+    """A batch as it is now."""
+
+    batch_id: UUID
+    name: str
+    status: BatchStatus = Field(
+        description="`succeeded`: everything was made. `failed`: it ended, and something was not."
+    )
+    total: int
+    counts: CountsDocument
+    percent: float = Field(description="Share of the generations that have ended, 0 … 100.")
+    rate_per_minute: float | None = Field(description="Measured over the newest ones.")
+    eta_s: float | None = Field(description="Seconds to go, from measured times.")
+    gpu_seconds: float = Field(description="What ComfyUI has spent on it so far.")
+    seed: int = Field(description="The same manifest with this seed makes the same pictures.")
+    options: BatchOptions
+    schedule: str | None = Field(description="The schedule that began it.")
+    waiting: WaitingDocument | None = Field(
+        description="Why it does not go on: `paused`, `paused_in_prefect`, `outside_window`, "
+        "`waiting_for_worker`, `waiting_for_comfyui`, `waiting_for_prefect`."
+    )
+    error: Problem | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    urls: BatchUrls
+
+
+class BatchesDocument(_Document):
+    """A page of batches, newest first."""
+
+    items: list[BatchDocument]
+    next_cursor: str | None
+
+
+class RowProblemDocument(_Document):
+    """A row that cannot be made."""
+
+    row: int
+    column: str | None
+    code: str
+    message: str
+
+    @classmethod
+    def of(cls, found: RowProblem) -> RowProblemDocument:
+        """From what reading the manifest found."""
+        return cls(row=found.row, column=found.column, code=found.code, message=found.message)
+
+
+class AcceptedBatchDocument(BatchDocument):
+    """The answer to a create: the batch, and the rows that were left out of it."""
+
+    skipped: list[RowProblemDocument] = []
+
+
+class PlanDocument(_Document):
+    """What a batch would make; nothing was created."""
+
+    total: int
+    seed: int = Field(description="Send it with the batch to get just these prompts and seeds.")
+    models: dict[str, int] = Field(description="How many with each checkpoint.")
+    estimated_s: float | None = Field(description="From measured times; null before there are any.")
+    samples: list[ResolvedRequest] = Field(description="The first ones, as they would be made.")
+    skipped: list[RowProblemDocument]
+
+
+class BatchItemDocument(_Document):
+    """An item of a batch; ``generation`` is null until it is begun."""
+
+    position: int = Field(description="From 0, in the manifest's order.")
+    row: int = Field(description="Where it stands in the manifest.")
+    task_id: UUID = Field(description="Its generation's id, known from the beginning.")
+    request: ResolvedRequest | None = Field(description="Null when the generation was deleted.")
+    generation: StatusDocument | None
+    images: list[ImageDocument]
+
+
+class BatchItemsDocument(_Document):
+    """A page of items, in the manifest's order."""
+
+    items: list[BatchItemDocument]
+    next_cursor: str | None
+
+
+class ScheduleDocument(_Document):
+    """A schedule: when which batch begins."""
+
+    schedule_id: UUID
+    name: str
+    cron: str | None
+    interval_s: float | None
+    timezone: str
+    active: bool
+    next_runs: list[datetime] = Field(description="The next times, in UTC; none when not active.")
+    batch: dict[str, Any] = Field(description="The batch as `POST /api/v1/batches` takes it.")
+    catch_up_minutes: int = Field(
+        description="A run that would begin later than this (the machine was off) is skipped."
+    )
+    in_file: bool = Field(description="It comes from `prefect.yaml`, and comes back from there.")
+    url: str
+
+
+class SchedulesDocument(_Document):
+    """Every schedule."""
+
+    items: list[ScheduleDocument]

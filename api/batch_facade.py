@@ -1,0 +1,311 @@
+"""What the API can do with batches, as functions: for routes, and for the pages of the web room."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from api.batch_documents import (
+    AcceptedBatchDocument,
+    BatchDocument,
+    BatchesDocument,
+    BatchItemDocument,
+    BatchItemsDocument,
+    BatchUrls,
+    CountsDocument,
+    PlanDocument,
+    RowProblemDocument,
+)
+from api.contact_sheet import PER_SHEET, ContactSheet, draw
+from api.documents import WaitingDocument, image_document
+from api.errors import ProblemError
+from api.facade import Facade
+from api.results_zip import results_zip
+from core.batches import BatchOptions, BatchRequest
+from core.manifest import Kind, RowProblem, read_manifest
+from core.problems import FieldProblem
+from core.status import BATCH_ACTIVE, Status
+from core.wildcards import read_lists
+from flows.batch_acceptance import Source, accept_batch, plan_batch
+from flows.batch_keeper import BatchKeeper
+from flows.errors import BatchRefusedError, said
+from flows.steering import window_end
+from store.acceptance import IdempotencyKey
+from store.batch_transitions import PAUSED
+from store.errors import ConflictError
+from store.values import Batch, BatchItem, Waiting
+
+PROBLEMS_SHOWN: Final = 100
+SKIPPED_SHOWN: Final = 1000
+_PAUSED: Final = Waiting(PAUSED, "It was paused. Resume it to go on.")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a client sent: a request, and perhaps a file with its rows."""
+
+    request: BatchRequest
+    file: Path | None = None
+    kind: Kind = "csv"
+    skip_bad: bool = False
+
+    @classmethod
+    def of_file(
+        cls, options: BatchOptions, file: Path, kind: Kind, *, skip_bad: bool = False
+    ) -> Manifest:
+        """A file of rows, and how they are to be done."""
+        return cls(BatchRequest.of_file(options), file, kind, skip_bad)
+
+
+@dataclass(frozen=True)
+class CreatedBatch:
+    """The answer to a create: the document, and whether it was given before."""
+
+    document: AcceptedBatchDocument
+    replayed: bool
+
+
+class BatchFacade:
+    """The batches as clients see them. Errors are ProblemError and the store's own."""
+
+    def __init__(self, facade: Facade, keeper: BatchKeeper, wildcards: Path) -> None:
+        self._facade = facade
+        self._keeper = keeper
+        self._wildcards = wildcards
+        self._store = facade.store
+
+    # --- create
+
+    async def plan(self, manifest: Manifest) -> PlanDocument:
+        """A dry run: what would be made, and how long it would take."""
+        try:
+            plan = await plan_batch(await self._source(manifest))
+        except BatchRefusedError as error:
+            raise _refused(error) from error
+        return PlanDocument(
+            total=plan.total,
+            seed=plan.seed,
+            models=dict(plan.models),
+            estimated_s=await self._facade.estimates.seconds(plan.cost),
+            samples=list(plan.samples),
+            skipped=_skipped(plan.skipped),
+        )
+
+    async def create(
+        self, manifest: Manifest, name: str | None = None, key: IdempotencyKey | None = None
+    ) -> CreatedBatch:
+        """Accept a batch: it is committed when this returns, and starts by itself."""
+        if key is not None:
+            known = await self._store.batches.of_key(key.key, key.body_sha256)
+            if known is not None:
+                return CreatedBatch(await self._accepted(known, ()), replayed=True)
+        await self._facade.check_room()
+        source = await self._source(manifest)
+        name = name or source.request.name or f"batch of {datetime.now(UTC):%Y-%m-%d %H:%M}"
+        try:
+            made = await accept_batch(self._store, source, uuid4(), name, key=key)
+        except BatchRefusedError as error:
+            raise _refused(error) from error
+        except ConflictError as error:
+            raise ProblemError(
+                "idempotency_in_flight", str(error), headers={"Retry-After": "2"}
+            ) from error
+        self._keeper.wake()
+        return CreatedBatch(await self._accepted(made.batch, made.skipped), replayed=False)
+
+    async def _source(self, manifest: Manifest) -> Source:
+        file = manifest.file
+        return Source(
+            request=manifest.request,
+            rows=read_manifest(file, manifest.kind) if file is not None else None,
+            lists=await asyncio.to_thread(read_lists, self._wildcards),
+            catalogue=await self._facade.catalogue.refreshed(),
+            default_model=self._facade.preferred_model,
+            skip_bad=manifest.skip_bad,
+        )
+
+    async def _accepted(self, batch: Batch, skipped: Sequence[RowProblem]) -> AcceptedBatchDocument:
+        return AcceptedBatchDocument.model_construct(
+            **await self._fields(batch), skipped=_skipped(skipped)
+        )
+
+    # --- read
+
+    async def status(self, batch_id: UUID) -> BatchDocument:
+        """The batch as it is now."""
+        return await self.document(await self._store.batches.get(batch_id))
+
+    async def document(self, batch: Batch) -> BatchDocument:
+        """The document of a batch that was read already."""
+        return BatchDocument.model_construct(**await self._fields(batch))
+
+    async def page(self, limit: int, cursor: str | None) -> BatchesDocument:
+        """A page, newest first."""
+        page = await self._store.batches.page(limit, cursor)
+        items = [await self.document(batch) for batch in page.items]
+        return BatchesDocument.model_construct(items=items, next_cursor=page.next_cursor)
+
+    async def items(
+        self, batch_id: UUID, limit: int, cursor: str | None, status: tuple[Status, ...] = ()
+    ) -> BatchItemsDocument:
+        """A page of items, in the manifest's order."""
+        await self._store.batches.get(batch_id)
+        page = await self._store.batches.items(batch_id, limit, cursor, status)
+        kept = await self._store.generations.images_of([item.generation_id for item in page.items])
+        items = [
+            BatchItemDocument.model_construct(
+                position=item.position,
+                row=item.row,
+                task_id=item.generation_id,
+                request=item.request,
+                generation=await self._generation(item),
+                images=[
+                    image_document(image, self._facade.links) for image in kept[item.generation_id]
+                ],
+            )
+            for item in page.items
+        ]
+        return BatchItemsDocument.model_construct(items=items, next_cursor=page.next_cursor)
+
+    async def _generation(self, item: BatchItem) -> Any:
+        made = item.generation
+        if made is None or made.deleted_at is not None:
+            return None
+        return await self._facade.document(made)
+
+    async def results(self, batch_id: UUID) -> tuple[str, AsyncIterator[bytes]]:
+        """A file name, and the ZIP of all pictures, made as it is sent."""
+        batch = await self._store.batches.get(batch_id)
+        return f"{_file_name(batch.name)}.zip", results_zip(self._store, batch_id)
+
+    async def contact_sheet(self, batch_id: UUID, number: int) -> ContactSheet:
+        """One sheet (from 1) of the finished pictures, ``PER_SHEET`` on each.
+
+        ProblemError 404 when there is nothing on it (yet).
+        """
+        await self._store.batches.get(batch_id)
+        first = (number - 1) * PER_SHEET
+        shown = await self._store.batches.images(batch_id, first + PER_SHEET, most_each=1)
+        on_sheet = shown[first:]
+        if not on_sheet:
+            raise ProblemError("not_found", "there are no pictures for this sheet (yet)")
+        return await draw(self._store.files, on_sheet)
+
+    # --- change
+
+    async def cancel(self, batch_id: UUID) -> BatchDocument:
+        """Ask for its end. ProblemError 409 when it has ended."""
+        return await self._changed(self._store.batch_transitions.request_cancel(batch_id))
+
+    async def pause(self, batch_id: UUID) -> BatchDocument:
+        """Begin nothing more for now. ProblemError 409 when it has ended."""
+        return await self._changed(self._store.batch_transitions.pause(batch_id, _PAUSED))
+
+    async def resume(self, batch_id: UUID) -> BatchDocument:
+        """Go on. ProblemError 409 when it has ended."""
+        batch = await self._store.batches.get(batch_id)
+        ends_at = window_end(batch.options, datetime.now(UTC))
+        return await self._changed(self._store.batch_transitions.resume(batch_id, ends_at))
+
+    async def retry_failed(self, batch_id: UUID) -> BatchDocument:
+        """Make what failed, was cancelled or never begun. ProblemError 409 unless it ended so."""
+        return await self._changed(
+            self._store.batch_transitions.retry(batch_id), otherwise="not_retryable"
+        )
+
+    async def _changed(self, change: Any, otherwise: str = "already_ended") -> BatchDocument:
+        try:
+            batch: Batch = await change
+        except ConflictError as error:
+            raise ProblemError(otherwise, str(error)) from error
+        self._keeper.wake()
+        return await self.document(batch)
+
+    # --- documents
+
+    async def _fields(self, batch: Batch) -> dict[str, Any]:
+        counts = await self._store.batches.counts(batch)
+        active = batch.status in BATCH_ACTIVE
+        rate = await self._store.batches.rate(batch.id)
+        waiting = batch.waiting or (await self._why(batch) if active else None)
+        eta_s: float | None = None
+        if active:
+            left = await self._store.batches.remaining_cost(batch)
+            eta_s = await self._facade.estimates.seconds(left)
+            if rate is not None:
+                eta_s = round((batch.total - counts.ended) / rate, 1)
+        return {
+            "batch_id": batch.id,
+            "name": batch.name,
+            "status": batch.status,
+            "total": batch.total,
+            "counts": CountsDocument(
+                **{name: getattr(counts, name) for name in CountsDocument.model_fields}
+            ),
+            "percent": round(100 * counts.ended / batch.total, 1) if batch.total else 0.0,
+            "rate_per_minute": round(60 * rate, 2) if rate is not None else None,
+            "eta_s": eta_s,
+            "gpu_seconds": round(await self._store.batches.gpu_seconds(batch.id), 2),
+            "seed": batch.seed,
+            "options": batch.options,
+            "schedule": batch.schedule,
+            "waiting": WaitingDocument(code=waiting.code, detail=waiting.detail)
+            if waiting
+            else None,
+            "error": batch.error,
+            "created_at": batch.created_at,
+            "started_at": batch.started_at,
+            "finished_at": batch.finished_at,
+            "urls": self._urls(batch),
+        }
+
+    async def _why(self, batch: Batch) -> Waiting | None:
+        return await self._facade.estimates.why(
+            "bulk", is_dispatched=batch.flow_run_id is not None, what="The batch"
+        )
+
+    def _urls(self, batch: Batch) -> BatchUrls:
+        base = f"{self._facade.links.batches}/{batch.id}"
+        return BatchUrls(
+            self=base,
+            items=f"{base}/items",
+            cancel=f"{base}/cancel",
+            pause=f"{base}/pause",
+            resume=f"{base}/resume",
+            retry_failed=f"{base}/retry-failed",
+            results=f"{base}/results.zip",
+            contact_sheet=f"{base}/contact-sheet",
+            flow_run=self._facade.links.flow_run(batch.flow_run_id),
+        )
+
+
+def _refused(error: BatchRefusedError) -> ProblemError:
+    shown = error.problems[:PROBLEMS_SHOWN]
+    more = len(error.problems) - 1
+    detail = said(error.problems[0]) + (f" (and {more} more)" if more else "")
+    return ProblemError(
+        "invalid_manifest",
+        f"{detail}. Nothing was created.",
+        errors=[
+            FieldProblem(
+                loc=["row", one.row, *([one.column] if one.column else [])],
+                code=one.code,
+                message=one.message,
+            )
+            for one in shown
+        ],
+    )
+
+
+def _skipped(found: Sequence[RowProblem]) -> list[RowProblemDocument]:
+    return [RowProblemDocument.of(one) for one in found[:SKIPPED_SHOWN]]
+
+
+def _file_name(name: str) -> str:
+    kept = "".join(one if one.isalnum() or one in " -_." else "-" for one in name).strip(" .")
+    return kept[:80] or "batch"

@@ -1,0 +1,232 @@
+"""The routes under ``/api/v1/batches``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi.responses import Response, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.batch_documents import (
+    AcceptedBatchDocument,
+    BatchDocument,
+    BatchesDocument,
+    BatchItemsDocument,
+    PlanDocument,
+)
+from api.batch_facade import BatchFacade
+from api.context import IfNoneMatch, answer, context_of, is_unchanged
+from api.errors import ProblemError
+from api.facade import RETRY_AFTER_S
+from api.generations import idempotency_key_of, problems
+from api.manifest_body import manifest_of
+from core.batches import BatchRequest
+from core.ids import parse_generation_id
+from core.status import Status
+from store.acceptance import IdempotencyKey
+
+router = APIRouter(prefix="/api/v1/batches", tags=["batches"])
+
+_CSV: Final = "prompt,steps,count\na red fox at dawn,20,2\na {barn|snowy} owl,,1\n"
+_JSONL: Final = '{"prompt": "a red fox at dawn", "steps": 20, "count": 2}\n'
+_CREATE_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": BatchRequest.model_json_schema()},
+            "text/csv": {"schema": {"type": "string"}, "example": _CSV},
+            "application/x-ndjson": {"schema": {"type": "string"}, "example": _JSONL},
+        },
+    }
+}
+
+
+class PageQuery(BaseModel):
+    """Which page."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(default=20, ge=1, le=100)
+    cursor: str | None = Field(default=None, max_length=100)
+
+
+class ItemsQuery(PageQuery):
+    """Which items."""
+
+    status: list[Status] | None = Field(default=None, description="May be repeated.")
+
+
+class SheetQuery(BaseModel):
+    """Which sheet."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sheet: int = Field(default=1, ge=1, le=1000, description="From 1; a hundred pictures on each.")
+
+
+def batches_of(request: Request) -> BatchFacade:
+    """The batches, as functions."""
+    return context_of(request).batches
+
+
+def batch_id_of(batch_id: str) -> UUID:
+    """The id in the path, read strictly. ProblemError 404."""
+    found = parse_generation_id(batch_id)
+    if found is None:
+        raise ProblemError("not_found", "there is no batch with this id")
+    return found
+
+
+BatchId = Annotated[str, Path(description="A batch's id, as its create gave it.")]
+
+
+@router.post(
+    "",
+    status_code=202,
+    summary="Ask for many pictures",
+    responses={
+        202: {"model": AcceptedBatchDocument, "description": "Accepted: stored, and will be done."},
+        200: {"model": PlanDocument, "description": "With `dry_run=true`: what would be made."},
+        **problems(400, 409, 413, 415, 422, 503),
+    },
+    openapi_extra=_CREATE_BODY,
+)
+async def create(
+    request: Request,
+    idempotency_key: Annotated[
+        str | None, Header(description="Repeating it with the same key makes no second batch.")
+    ] = None,
+) -> Response:
+    """Rows times grid times count. As JSON; or a CSV or JSON Lines file, streamed to the disk.
+
+    For a file, every option of the JSON form that is not about rows is a query parameter
+    (`?name=animals&max_in_flight=4`). `dry_run=true` says what would be made and creates nothing;
+    `skip_bad=true` leaves out rows that cannot be made instead of refusing all of them.
+    """
+    context = context_of(request)
+    key = idempotency_key_of(idempotency_key)
+    async with manifest_of(request, context.settings.api.max_manifest_bytes) as body:
+        if body.flags.dry_run:
+            return answer(await context.batches.plan(body.manifest))
+        known = IdempotencyKey(key, body.sha256) if key is not None else None
+        created = await context.batches.create(body.manifest, key=known)
+    headers = {"Location": created.document.urls.self, "Retry-After": str(RETRY_AFTER_S)}
+    if created.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return answer(created.document, 202, headers)
+
+
+@router.get("", summary="All batches", response_model=BatchesDocument, responses=problems(400, 422))
+async def page(request: Request, query: Annotated[PageQuery, Query()]) -> Response:
+    """Newest first."""
+    return answer(await batches_of(request).page(query.limit, query.cursor))
+
+
+@router.get(
+    "/{batch_id}",
+    summary="How it goes",
+    response_model=BatchDocument,
+    responses=problems(404),
+)
+async def status(request: Request, batch_id: BatchId) -> Response:
+    """Counts by status, rate, time to go, GPU seconds spent."""
+    return answer(await batches_of(request).status(batch_id_of(batch_id)))
+
+
+@router.get(
+    "/{batch_id}/items",
+    summary="Its items with their generations",
+    response_model=BatchItemsDocument,
+    responses=problems(400, 404, 422),
+)
+async def items(
+    request: Request, batch_id: BatchId, query: Annotated[ItemsQuery, Query()]
+) -> Response:
+    """In the manifest's order; those that are not begun yet have no `generation`."""
+    wanted = tuple(query.status or ())
+    found = await batches_of(request).items(
+        batch_id_of(batch_id), query.limit, query.cursor, wanted
+    )
+    return answer(found)
+
+
+def _change(name: str, summary: str, said: str) -> None:
+    """A route that changes a batch: ``/{batch_id}/cancel`` and its like."""
+
+    async def change(request: Request, batch_id: BatchId) -> Response:
+        method = getattr(batches_of(request), name.replace("-", "_"))
+        return answer(await method(batch_id_of(batch_id)), 202)
+
+    change.__doc__ = said
+    router.post(
+        f"/{{batch_id}}/{name}",
+        status_code=202,
+        summary=summary,
+        response_model=BatchDocument,
+        responses=problems(404, 409),
+        name=f"{name} batch",
+    )(change)
+
+
+_change("cancel", "Cancel it", "Begin nothing more, and cancel what is under way.")
+_change("pause", "Pause it", "Begin nothing more for now; what is under way goes on.")
+_change("resume", "Go on", "After a pause, or after the end of its window.")
+_change(
+    "retry-failed",
+    "Make what is missing",
+    "What failed, was cancelled or was never begun; only after the batch failed or was cancelled.",
+)
+
+
+@router.get(
+    "/{batch_id}/results.zip",
+    summary="All pictures",
+    responses={200: {"content": {"application/zip": {}}}, **problems(404)},
+    response_class=Response,
+)
+async def results(request: Request, batch_id: BatchId) -> Response:
+    """Finished pictures in one ZIP, with `results.jsonl`: what each was made from and became."""
+    name, stream = await batches_of(request).results(batch_id_of(batch_id))
+    return StreamingResponse(
+        stream,
+        media_type="application/zip",
+        headers={
+            "Content-Disposition": _attachment(name),
+            "X-Content-Type-Options": "nosniff",
+            "Cache-Control": "no-store",
+        },
+    )
+
+
+@router.get(
+    "/{batch_id}/contact-sheet",
+    summary="Its pictures at a glance",
+    responses={200: {"content": {"image/jpeg": {}}}, **problems(404, 422)},
+    response_class=Response,
+)
+async def contact_sheet(
+    request: Request,
+    batch_id: BatchId,
+    query: Annotated[SheetQuery, Query()],
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """The first picture of each finished item, small, with its number."""
+    sheet = await batches_of(request).contact_sheet(batch_id_of(batch_id), query.sheet)
+    headers = {
+        "ETag": sheet.etag,
+        "Cache-Control": "no-cache",
+        "X-Content-Type-Options": "nosniff",
+    }
+    if is_unchanged(sheet.etag, if_none_match):
+        return Response(status_code=304, headers=headers)
+    return Response(sheet.data, media_type="image/jpeg", headers=headers)
+
+
+def _attachment(name: str) -> str:
+    """A file name for any client (RFC 6266): plain for old ones, in UTF-8 for the others."""
+    from urllib.parse import quote
+
+    plain = name.encode("ascii", "replace").decode().replace("?", "_").replace('"', "_")
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name)}"

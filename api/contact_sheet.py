@@ -1,0 +1,82 @@
+"""Contact sheets: many finished pictures of a batch as one small picture."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from PIL import Image as Pillow
+from PIL import ImageDraw
+
+from store.errors import ImageStoreError
+from store.images import ImageFiles
+from store.values import Image
+
+PER_SHEET: Final = 100
+CELL_PX: Final = 160
+GAP_PX: Final = 6
+COLUMNS_MAX: Final = 10
+_BACKGROUND: Final = (24, 24, 27)
+_LABEL: Final = (250, 250, 250)
+_SHADE: Final = (24, 24, 27)
+
+
+@dataclass(frozen=True)
+class ContactSheet:
+    """A JPEG, and the tag that changes when a picture on it does."""
+
+    data: bytes
+    etag: str
+
+
+async def draw(files: ImageFiles, shown: Sequence[tuple[int, Image]]) -> ContactSheet:
+    """A sheet of pictures with their items' positions; one that cannot be read stays empty."""
+    thumbnails = [
+        (position, await _thumbnail(files, image.thumbnail_path)) for position, image in shown
+    ]
+    names = ",".join(f"{position}:{image.sha256}" for position, image in shown)
+    etag = f'"{hashlib.sha256(names.encode()).hexdigest()[:32]}"'
+    return ContactSheet(await asyncio.to_thread(_draw, thumbnails), etag)
+
+
+async def _thumbnail(files: ImageFiles, path: str) -> bytes | None:
+    try:
+        return await files.read(path)
+    except ImageStoreError:
+        return None
+
+
+def _draw(thumbnails: Sequence[tuple[int, bytes | None]]) -> bytes:
+    columns = min(COLUMNS_MAX, max(1, math.ceil(math.sqrt(len(thumbnails)))))
+    rows = math.ceil(len(thumbnails) / columns)
+    step = CELL_PX + GAP_PX
+    sheet = Pillow.new("RGB", (columns * step + GAP_PX, rows * step + GAP_PX), _BACKGROUND)
+    brush = ImageDraw.Draw(sheet)
+    for place, (position, data) in enumerate(thumbnails):
+        left = GAP_PX + (place % columns) * step
+        top = GAP_PX + (place // columns) * step
+        if data is not None:
+            _paste(sheet, data, left, top)
+        _label(brush, str(position + 1), left, top)
+    buffer = io.BytesIO()
+    sheet.save(buffer, "JPEG", quality=88, optimize=True)
+    return buffer.getvalue()
+
+
+def _paste(sheet: Pillow.Image, data: bytes, left: int, top: int) -> None:
+    with Pillow.open(io.BytesIO(data)) as picture:
+        small = picture.convert("RGB")
+        small.thumbnail((CELL_PX, CELL_PX))
+        spare_x, spare_y = CELL_PX - small.width, CELL_PX - small.height
+        sheet.paste(small, (left + spare_x // 2, top + spare_y // 2))
+
+
+def _label(brush: ImageDraw.ImageDraw, text: str, left: int, top: int) -> None:
+    box = brush.textbbox((left + 5, top + 3), text)
+    brush.rectangle((left, top, box[2] + 4, box[3] + 3), fill=_SHADE)
+    brush.text((left + 5, top + 3), text, fill=_LABEL)

@@ -1,0 +1,187 @@
+"""From a manifest to a batch that is kept: expanded, checked row by row, written as it comes.
+
+Whoever asks for it (a client, a schedule, an operator in the Prefect UI), a batch comes about
+here. Nothing of it is seen unless all of its rows are good, or the bad ones are to be skipped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final
+from uuid import UUID
+
+from comfy import Catalogue, UnresolvableError, resolve
+from core.batches import BatchRequest
+from core.expansion import Item, expand, grouped
+from core.manifest import Row, RowProblem
+from core.schemas import ResolvedRequest, draw_seed
+from flows.errors import BatchRefusedError
+from store.acceptance import IdempotencyKey
+from store.insertion import cost
+from store.store import Store
+from store.values import Batch, NewItem
+
+PROBLEMS_MAX: Final = 100
+"""After so many bad rows nobody reads on."""
+SAMPLES: Final = 10
+"""How many items a plan shows as they would be made."""
+_TOGETHER: Final = 100
+"""Items that are written at once; between two such lots others have their turn."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a batch is made from: the request, rows from a file, wildcard lists, and the model
+    catalogue (None when ComfyUI was never reached)."""
+
+    request: BatchRequest
+    rows: Iterable[Row | RowProblem] | None
+    lists: Mapping[str, Sequence[str]]
+    catalogue: Catalogue | None
+    default_model: str | None
+    skip_bad: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would be made: how many, how much work (``cost``), the first ones as they would be."""
+
+    seed: int
+    total: int
+    cost: float
+    models: Mapping[str, int]
+    samples: tuple[ResolvedRequest, ...]
+    skipped: tuple[RowProblem, ...]
+
+
+@dataclass(frozen=True)
+class AcceptedBatch:
+    """The batch, and the rows that were skipped."""
+
+    batch: Batch
+    skipped: tuple[RowProblem, ...]
+
+
+async def plan_batch(source: Source) -> Plan:
+    """A dry run: everything that acceptance does, but nothing is written.
+
+    Raises BatchRefusedError.
+    """
+    reading = _Reading(source, source.request.seed)
+    samples: list[ResolvedRequest] = []
+    models: Counter[str] = Counter()
+    async for lot in _lots(reading):
+        models.update(item.request.model for item in lot)
+        samples.extend(item.request for item in lot[: SAMPLES - len(samples)])
+    reading.check()
+    return Plan(
+        seed=reading.seed,
+        total=reading.total,
+        cost=reading.cost,
+        models=dict(models),
+        samples=tuple(samples),
+        skipped=tuple(reading.problems),
+    )
+
+
+async def accept_batch(
+    store: Store,
+    source: Source,
+    batch_id: UUID,
+    name: str,
+    *,
+    key: IdempotencyKey | None = None,
+    flow_run_id: UUID | None = None,
+    schedule: str | None = None,
+) -> AcceptedBatch:
+    """Write the batch with all of its items; committed when this returns.
+
+    Raises BatchRefusedError, ConflictError (the same is being accepted now),
+    StoreUnavailableError: then nothing of it is there.
+    """
+    reading = _Reading(source, source.request.seed)
+    await store.batch_transitions.begin(
+        batch_id,
+        name,
+        source.request.options,
+        reading.seed,
+        key=key,
+        flow_run_id=flow_run_id,
+        schedule=schedule,
+    )
+    try:
+        async for lot in _lots(reading):
+            if not reading.is_refused:  # else it is read on only to name what else is wrong
+                await store.batch_transitions.add(batch_id, lot)
+        reading.check()
+        batch = await store.batch_transitions.accept(batch_id, reading.total, reading.cost)
+    except BaseException:
+        await store.batch_transitions.discard(batch_id)
+        raise
+    return AcceptedBatch(batch, tuple(reading.problems))
+
+
+@dataclass(eq=False)
+class _Reading:
+    """One pass over a manifest. ``problems`` fills as bad rows are met."""
+
+    source: Source
+    wanted_seed: int | None
+    problems: list[RowProblem] = field(default_factory=list)
+    total: int = 0
+    cost: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self.seed = draw_seed() if self.wanted_seed is None else self.wanted_seed
+
+    def items(self) -> Iterator[NewItem]:
+        """The good ones, in the order in which they will be made."""
+        turns = grouped(self._resolved(), lambda one: one[1].model)
+        for turn, (item, request) in turns:
+            self.total += 1
+            self.cost += cost(request)
+            yield NewItem(item.position, turn, item.row, request)
+
+    def _resolved(self) -> Iterator[tuple[Item, ResolvedRequest]]:
+        source = self.source
+        for found in expand(source.request, source.rows, self.seed, source.lists):
+            if isinstance(found, RowProblem):
+                self.problems.append(found)
+            else:
+                try:
+                    yield found, resolve(found.request, source.catalogue, source.default_model)
+                except UnresolvableError as error:
+                    self.problems.extend(_row_problems(found.row, error))
+            if len(self.problems) >= PROBLEMS_MAX and not source.skip_bad:
+                return
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the batch will not be accepted, as far as it was read."""
+        return bool(self.problems) and not self.source.skip_bad
+
+    def check(self) -> None:
+        """Raise BatchRefusedError unless the batch can be made."""
+        if self.is_refused:
+            raise BatchRefusedError(self.problems)
+        if self.total == 0:
+            nothing = RowProblem(0, None, "no_items", "there is nothing to make in it")
+            raise BatchRefusedError([*self.problems[:PROBLEMS_MAX], nothing])
+
+
+async def _lots(reading: _Reading) -> AsyncIterator[list[NewItem]]:
+    items = reading.items()
+    while lot := list(islice(items, _TOGETHER)):
+        yield lot
+        await asyncio.sleep(0)
+
+
+def _row_problems(row: int, error: UnresolvableError) -> Iterator[RowProblem]:
+    for one in error.problems:
+        column = str(one.loc[0]) if one.loc else None
+        yield RowProblem(row, column, one.code, one.message)

@@ -1,0 +1,61 @@
+"""What operators see of a batch on its run's page in the Prefect UI."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import quote
+
+from prefect.artifacts import (
+    acreate_image_artifact,
+    acreate_link_artifact,
+    acreate_table_artifact,
+)
+
+from flows.artifacts import Beside
+from flows.patience import patiently
+from flows.runs import batch_tag
+from flows.runtime import Runtime
+from store.values import Batch, BatchItem
+
+FAILURES_SHOWN: Final = 200
+
+
+async def show_batch(batch: Batch, api_url: str) -> None:
+    """What the batch is, and where to look at it."""
+    options = batch.options.model_dump(mode="json", exclude={"name"}, exclude_none=True)
+    rows = [{"setting": name, "value": str(value)} for name, value in options.items()]
+    rows.append({"setting": "generations", "value": str(batch.total)})
+    rows.append({"setting": "seed", "value": str(batch.seed)})
+    rows.append({"setting": "batch", "value": str(batch.id)})
+    rows.append({"setting": "its runs have the tag", "value": batch_tag(batch.id)})
+    await acreate_table_artifact(rows, description=f"Batch {batch.name}")
+    await acreate_link_artifact(
+        f"{api_url}/b/{quote(str(batch.id))}", link_text="The batch in Easel", description="Page"
+    )
+
+
+async def show_end(beside: Beside, runtime: Runtime, batch: Batch) -> None:
+    """The failures with their reasons, and the contact sheet."""
+    failures = await patiently(
+        runtime.store.batches.items, batch.id, FAILURES_SHOWN, None, ("failed", "cancelled")
+    )
+    if failures.items:
+        beside.start(_show_failures(failures.items))
+    if await patiently(runtime.store.batches.images, batch.id, 1):
+        sheet = f"{runtime.api_url}/api/v1/batches/{batch.id}/contact-sheet"
+        beside.start(acreate_image_artifact(sheet, description=f"Contact sheet of {batch.name}"))
+
+
+async def _show_failures(items: tuple[BatchItem, ...]) -> None:
+    rows = [
+        {
+            "item": str(item.position + 1),
+            "row": str(item.row),
+            "outcome": item.generation.status,
+            "reason": item.generation.error.detail if item.generation.error else "",
+            "prompt": item.request.prompt[:200] if item.request else "",
+        }
+        for item in items
+        if item.generation is not None
+    ]
+    await acreate_table_artifact(rows, description="What was not made, and why")

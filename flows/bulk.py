@@ -1,0 +1,200 @@
+"""The bulk flow: a batch from its first item to its last.
+
+It only decides: releases so many items that a bounded number is under way, stops at too many
+failures or at the end of its window, and says how it goes. What it released are generations like
+all others, made by flow runs of their own. It holds no place at the GPU, and nothing that a
+process that dies could lose: all it knows is in the rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from prefect import flow
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.context import FlowRunContext
+from prefect.logging import get_run_logger
+from prefect.states import Cancelled, Completed, Failed
+from pydantic import Field
+
+from comfy import Catalogue
+from core.batches import BatchRequest
+from core.wildcards import read_lists
+from flows.artifacts import Beside, ProgressArtifact
+from flows.batch_acceptance import AcceptedBatch, Source, accept_batch
+from flows.batch_artifacts import show_batch, show_end
+from flows.bulk_parameters import CATCH_UP_MINUTES, WEEK_MINUTES
+from flows.errors import BatchRefusedError, CancelRequested
+from flows.patience import patiently
+from flows.runtime import Runtime, runtime_of_this_run, this_flow_run
+from flows.schedules import later_run_is_due, slug_of
+from flows.steering import Finish, Leave, Pause, Release, Wait, next_step, window_end
+from store.database import finished
+from store.errors import ConflictError, NotFoundError
+from store.values import Batch, BatchCounts
+
+LOOK_EVERY_S: Final = 0.25
+"""Seconds between two looks at the rows while items are under way."""
+PAUSED_LOOK_EVERY_S: Final = 1.0
+_ON_TIME: Final = timedelta(minutes=1)
+
+
+def _name_of_run() -> str:
+    context = FlowRunContext.get()
+    batch = ((context.parameters if context else None) or {}).get("batch")
+    return (batch.name if isinstance(batch, BatchRequest) else None) or "batch"
+
+
+@flow(
+    name="bulk",
+    flow_run_name=_name_of_run,
+    persist_result=False,
+    validate_parameters=True,
+    log_prints=False,
+)
+async def bulk(
+    batch: BatchRequest | None = None,
+    batch_id: UUID | None = None,
+    catch_up_minutes: Annotated[int, Field(ge=0, le=WEEK_MINUTES)] = CATCH_UP_MINUTES,
+) -> State[Any]:
+    """Make all generations of a batch.
+
+    Args:
+        batch: What to make: rows, a grid, wildcards. See Easel's API documentation for
+            `POST /api/v1/batches`.
+        batch_id: Set by Easel when the batch was asked for through its API. Leave it empty.
+        catch_up_minutes: A scheduled run that begins later than this (the machine was off) is
+            skipped; so is one while a later one of the same schedule is due already.
+    """
+    async with runtime_of_this_run() as runtime:
+        run = this_flow_run()
+        if batch_id is None:
+            missed = await _missed(run, catch_up_minutes)
+            if missed is not None:
+                return Cancelled(message=missed)
+            try:
+                batch_id = await _adopt(runtime, run, batch)
+            except BatchRefusedError as error:
+                return Failed(message=str(error))
+        try:
+            now = await _start(runtime, run, batch_id)
+        except (ConflictError, NotFoundError) as reason:
+            return Cancelled(message=f"Nothing to do: {reason}")
+        return await _carry_out(runtime, now)
+
+
+async def _missed(run: FlowRun, catch_up_minutes: int) -> str | None:
+    """Why a scheduled run is skipped; None when it is to be done."""
+    due = run.expected_start_time
+    if not run.auto_scheduled or due is None or run.run_count > 1:
+        return None
+    late = datetime.now(UTC) - due
+    if late <= _ON_TIME:
+        return None
+    if late > timedelta(minutes=catch_up_minutes):
+        return f"Skipped: it begins {late.total_seconds() / 60:.0f} minutes late."
+    if await later_run_is_due(run):
+        return "Skipped: a later run of the same schedule is due already."
+    return None
+
+
+async def _adopt(runtime: Runtime, run: FlowRun, request: BatchRequest | None) -> UUID:
+    """Make the batch of a run that was started from Prefect. Its id is the run's own."""
+    store = runtime.store
+    if await patiently(store.batches.of_run, run.id) is not None:
+        return run.id
+    await patiently(store.batch_transitions.discard, run.id)  # half of it, from before a crash
+    known = await store.registry.catalogue(runtime.session.client.base_url)
+    source = Source(
+        request=request or BatchRequest(),
+        rows=None,
+        lists=await asyncio.to_thread(read_lists, runtime.wildcards),
+        catalogue=(
+            Catalogue.from_json(known) if known else await runtime.session.client.catalogue()
+        ),
+        default_model=runtime.default_model,
+    )
+    name = source.request.name or run.name
+    accepted: AcceptedBatch = await patiently(
+        accept_batch, store, source, run.id, name, flow_run_id=run.id, schedule=await slug_of(run)
+    )
+    get_run_logger().info("Kept as batch %s: %d generations", run.id, accepted.batch.total)
+    return run.id
+
+
+async def _start(runtime: Runtime, run: FlowRun, batch_id: UUID) -> Batch:
+    batches = runtime.store.batches
+    options = (await patiently(batches.get, batch_id)).options
+    return await patiently(
+        runtime.store.batch_transitions.start,
+        batch_id,
+        flow_run_id=run.id,
+        deployment_id=run.deployment_id,
+        holder=runtime.lease.holder,
+        window_ends_at=window_end(options, datetime.now(UTC)),
+        rerun=run.run_count > 1,
+    )
+
+
+async def _carry_out(runtime: Runtime, batch: Batch) -> State[Any]:
+    beside = Beside()
+    beside.start(show_batch(batch, runtime.api_url))
+    try:
+        ended = await _steer(runtime, batch.id, beside)
+    except asyncio.CancelledError:
+        await finished(_stopped(runtime, batch.id))
+        raise
+    except CancelRequested:
+        return Cancelled(message="Cancelled through Easel.")
+    now = await patiently(runtime.store.batches.get, batch.id)
+    counts = await patiently(runtime.store.batches.counts, now)
+    await show_end(beside, runtime, now)
+    await beside.finish()
+    if ended.problem is not None:
+        return Failed(message=ended.problem.detail)
+    return Completed(message=f"{counts.succeeded} of {now.total} made")
+
+
+async def _steer(runtime: Runtime, batch_id: UUID, beside: Beside) -> Finish:
+    """One step after the other, to the end. Raises CancelRequested when others ended it."""
+    store, transitions = runtime.store.batches, runtime.store.batch_transitions
+    artifact = ProgressArtifact(beside, f"Generations of batch {batch_id}")
+    while True:
+        batch = await patiently(store.get, batch_id)
+        counts = await patiently(store.counts, batch)
+        step = next_step(batch, counts, datetime.now(UTC))
+        match step:
+            case Finish():
+                await patiently(transitions.finish, batch_id, step.to, step.problem)
+                artifact.complete()
+                return step
+            case Leave():
+                raise CancelRequested
+            case Release():
+                await patiently(transitions.release, batch_id, step.most)
+            case Pause():
+                get_run_logger().warning(step.waiting.detail)
+                await patiently(transitions.pause, batch_id, step.waiting)
+            case Wait():
+                pass
+        artifact.update(_percent(batch, counts))
+        await asyncio.sleep(PAUSED_LOOK_EVERY_S if batch.status == "paused" else LOOK_EVERY_S)
+
+
+def _percent(batch: Batch, counts: BatchCounts) -> float:
+    return round(100 * counts.ended / batch.total, 1)
+
+
+async def _stopped(runtime: Runtime, batch_id: UUID) -> None:
+    """The run's task was cancelled: by an operator, or because the worker stops."""
+    transitions = runtime.store.batch_transitions
+    if runtime.stop_reasons.get(this_flow_run().id) == "release":
+        await transitions.let_go(batch_id, runtime.lease.holder)
+        return
+    try:
+        await patiently(transitions.request_cancel, batch_id)
+    except ConflictError:
+        return  # it had ended

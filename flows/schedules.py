@@ -1,0 +1,263 @@
+"""Schedules of batches. Prefect keeps them, on the deployments of the bulk flow, and fires them.
+
+What is changed here shows in the Prefect UI, and what is changed there shows here: there is one
+record. When a schedule fires, Prefect makes a run of the bulk flow with the schedule's parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any, Final
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterExpectedStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import DeploymentSchedule, FlowRun, StateType
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
+from prefect.exceptions import ObjectNotFound
+
+from flows.errors import DeploymentMissingError, ScheduleNotFoundError
+from flows.recovery import BATCH_FLOW
+from flows.runs import BATCH_DEPLOYMENT, FlowRuns, translated
+
+SCHEDULED_AHEAD: Final = 3
+"""How many of its next times a schedule tells."""
+_MADE_HERE: Final = "easel-"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """When a schedule fires: ``cron`` (five fields), or every ``interval_s`` seconds."""
+
+    cron: str | None
+    interval_s: float | None
+    timezone: str
+
+    def next_times(self, now: datetime, anchor: datetime | None = None) -> Iterator[datetime]:
+        """The times after ``now``, in UTC. Cron's follow the clocks of the time zone."""
+        if self.cron is not None:
+            for moment in CronSim(self.cron, now.astimezone(ZoneInfo(self.timezone))):
+                yield moment.astimezone(UTC)
+        if self.interval_s is not None:
+            step, start = timedelta(seconds=self.interval_s), anchor or now
+            moment = start + max(0, (now - start) // step) * step
+            while True:
+                if moment > now:
+                    yield moment.astimezone(UTC)
+                moment += step
+
+
+@dataclass(frozen=True)
+class ScheduleRecord:
+    """A schedule as Prefect has it. ``parameters`` are those of the bulk flow.
+
+    ``in_file``: it comes from ``prefect.yaml``; what is said there comes back with each start.
+    """
+
+    id: UUID
+    deployment: str
+    name: str
+    timing: Timing
+    active: bool
+    parameters: dict[str, Any]
+    next_times: tuple[datetime, ...]
+    in_file: bool
+
+
+def check_cron(cron: str) -> None:
+    """Raise ValueError unless both Prefect and the calendar of next times understand it."""
+    try:
+        CronSchedule(cron=cron)
+        CronSim(cron, datetime.now(UTC))
+    except (CronSimError, ValueError) as error:
+        raise ValueError(
+            "must be five fields: minute, hour, day, month, weekday, such as 0 2 * * *"
+        ) from error
+
+
+class Schedules:
+    """Reads and writes them. All raise PrefectUnavailableError, DeploymentMissingError."""
+
+    def __init__(self, runs: FlowRuns) -> None:
+        self._runs = runs
+
+    async def all(self) -> tuple[ScheduleRecord, ...]:
+        """Every schedule of the bulk flow, those of ``prefect.yaml`` too."""
+        async with translated():
+            deployments = await self._runs.client.read_deployments(
+                flow_filter=FlowFilter(name=FlowFilterName(any_=[BATCH_FLOW]))
+            )
+        now = datetime.now(UTC)
+        return tuple(
+            _record(deployment, schedule, now)
+            for deployment in deployments
+            for schedule in deployment.schedules
+            if isinstance(schedule.schedule, CronSchedule | IntervalSchedule)
+        )
+
+    async def get(self, schedule_id: UUID) -> ScheduleRecord:
+        """One of them. Raises ScheduleNotFoundError."""
+        for record in await self.all():
+            if record.id == schedule_id:
+                return record
+        raise ScheduleNotFoundError(f"no schedule {schedule_id}")
+
+    async def add(
+        self, name: str, timing: Timing, parameters: dict[str, Any], *, active: bool
+    ) -> ScheduleRecord:
+        """A new schedule, that batches begin by."""
+        deployment_id = await self._runs.deployment(BATCH_DEPLOYMENT)
+        wanted = DeploymentScheduleCreate(
+            schedule=_prefect_schedule(timing),
+            active=active,
+            parameters=parameters,
+            slug=await self._free_slug(name),
+        )
+        try:
+            async with translated():
+                [made] = await self._runs.client.create_deployment_schedules(
+                    deployment_id, [wanted]
+                )
+        except ObjectNotFound as error:
+            raise DeploymentMissingError(BATCH_DEPLOYMENT) from error
+        return await self.get(made.id)
+
+    async def change(
+        self,
+        record: ScheduleRecord,
+        *,
+        timing: Timing | None = None,
+        parameters: dict[str, Any] | None = None,
+        active: bool | None = None,
+    ) -> ScheduleRecord:
+        """Change what is given. Raises ScheduleNotFoundError when it went meanwhile."""
+        given: dict[str, Any] = {}
+        if timing is not None:
+            given["schedule"] = _prefect_schedule(timing)
+        if parameters is not None:
+            given["parameters"] = parameters
+        if active is not None:
+            given["active"] = active
+        deployment_id = await self._runs.deployment(record.deployment)
+        try:
+            async with translated():
+                await self._runs.client.update_deployment_schedule(
+                    deployment_id, record.id, **given
+                )
+        except ObjectNotFound as error:
+            raise ScheduleNotFoundError(f"no schedule {record.id}") from error
+        return await self.get(record.id)
+
+    async def remove(self, record: ScheduleRecord) -> None:
+        """Remove it, with the runs that it had planned. Quiet when it went already."""
+        deployment_id = await self._runs.deployment(record.deployment)
+        try:
+            async with translated():
+                await self._runs.client.delete_deployment_schedule(deployment_id, record.id)
+        except ObjectNotFound:
+            return
+
+    async def _free_slug(self, name: str) -> str:
+        """Names may be used twice, slugs may not: the later ones are numbered."""
+        taken = {record.name for record in await self.all()}
+        names = (name if number == 1 else f"{name} ({number})" for number in range(1, 10_000))
+        return _MADE_HERE + next(one for one in names if one not in taken)
+
+
+def _prefect_schedule(timing: Timing) -> CronSchedule | IntervalSchedule:
+    if timing.cron is not None:
+        return CronSchedule(cron=timing.cron, timezone=timing.timezone)
+    assert timing.interval_s is not None
+    return IntervalSchedule(interval=timedelta(seconds=timing.interval_s), timezone=timing.timezone)
+
+
+def _record(
+    deployment: DeploymentResponse, schedule: DeploymentSchedule, now: datetime
+) -> ScheduleRecord:
+    timing, anchor = _timing(schedule)
+    slug = schedule.slug or deployment.name
+    return ScheduleRecord(
+        id=schedule.id,
+        deployment=f"{BATCH_FLOW}/{deployment.name}",
+        name=slug.removeprefix(_MADE_HERE),
+        timing=timing,
+        active=schedule.active and not deployment.paused,
+        parameters={**deployment.parameters, **schedule.parameters},
+        next_times=_next_times(timing, now, anchor) if schedule.active else (),
+        in_file=not slug.startswith(_MADE_HERE),
+    )
+
+
+def _timing(schedule: DeploymentSchedule) -> tuple[Timing, datetime | None]:
+    said = schedule.schedule
+    zone = getattr(said, "timezone", None) or "UTC"
+    if isinstance(said, CronSchedule):
+        return Timing(said.cron, None, zone), None
+    assert isinstance(said, IntervalSchedule)
+    return Timing(None, said.interval.total_seconds(), zone), said.anchor_date
+
+
+def _next_times(timing: Timing, now: datetime, anchor: datetime | None) -> tuple[datetime, ...]:
+    try:
+        return tuple(islice(timing.next_times(now, anchor), SCHEDULED_AHEAD))
+    except CronSimError:  # made in the Prefect UI, in a form that only Prefect knows
+        return ()
+
+
+# --- for a run that a schedule has made
+
+
+async def later_run_is_due(run: FlowRun) -> bool:
+    """Whether another run of the same schedule, planned for later than ``run``, is due already."""
+    due, made_by = run.expected_start_time, _schedule_id(run)
+    if due is None or made_by is None or run.deployment_id is None:
+        return False
+    async with get_client() as client:
+        others = await _scheduled(client, run.deployment_id, after=due)
+    return any(_schedule_id(other) == made_by and other.id != run.id for other in others)
+
+
+async def slug_of(run: FlowRun) -> str | None:
+    """The name of the schedule that made the run; None when something else did."""
+    schedule_id = _schedule_id(run)
+    if schedule_id is None or run.deployment_id is None:
+        return None
+    async with get_client() as client:
+        deployment = await client.read_deployment(run.deployment_id)
+    slugs = {one.id: one.slug or deployment.name for one in deployment.schedules}
+    slug = slugs.get(schedule_id)
+    return slug.removeprefix(_MADE_HERE) if slug is not None else None
+
+
+async def _scheduled(client: PrefectClient, deployment_id: UUID, after: datetime) -> list[FlowRun]:
+    wanted = FlowRunFilter(
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
+        expected_start_time=FlowRunFilterExpectedStartTime(
+            after_=after + timedelta(milliseconds=1), before_=datetime.now(UTC)
+        ),
+    )
+    return await client.read_flow_runs(
+        deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment_id])),
+        flow_run_filter=wanted,
+    )
+
+
+def _schedule_id(run: FlowRun) -> UUID | None:
+    made_by = run.created_by
+    return made_by.id if made_by is not None and made_by.type == "SCHEDULE" else None

@@ -1,0 +1,121 @@
+"""What a batch does next: the rules, pure. ``bulk.py`` carries them out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta, tzinfo
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from core.batches import FAILURE_SHARE_AFTER, BatchOptions
+from core.problems import Problem, problem
+from core.status import BatchStatus
+from store.values import Batch, BatchCounts, Waiting
+
+_LISTED: Final = (("failed", "failed"), ("cancelled", "were cancelled"))
+
+
+@dataclass(frozen=True)
+class Release:
+    """Make so many more of its items generations."""
+
+    most: int
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Release nothing more until somebody resumes it."""
+
+    waiting: Waiting
+
+
+@dataclass(frozen=True)
+class Finish:
+    """The batch has come to its end."""
+
+    to: BatchStatus
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing to do until something changes."""
+
+
+@dataclass(frozen=True)
+class Leave:
+    """Somebody else has ended it, or is ending it."""
+
+
+Step = Release | Pause | Finish | Wait | Leave
+
+
+def next_step(batch: Batch, counts: BatchCounts, now: datetime) -> Step:
+    """What the batch's flow run is to do, going by the rows."""
+    if batch.status not in ("running", "paused"):
+        return Leave()
+    failures = too_many_failures(batch.options, counts)
+    if failures is not None:
+        return Wait() if counts.active else Finish("failed", failures)
+    if counts.waiting == 0:
+        return Wait() if counts.active else _end(counts)
+    if batch.status == "paused":
+        return Wait()
+    if batch.window_ends_at is not None and batch.window_ends_at <= now:
+        return Pause(_outside_window(batch.options))
+    room = batch.options.max_in_flight - counts.active
+    return Release(room) if room > 0 else Wait()
+
+
+def too_many_failures(options: BatchOptions, counts: BatchCounts) -> Problem | None:
+    """Why the batch stops itself, if it does."""
+    most, share = options.stop_after_failures, options.stop_at_failure_share
+    if most is not None and counts.failed >= most:
+        return _too_many(f"{counts.failed} generations failed, and it stops after {most}")
+    if share is None or counts.ended < FAILURE_SHARE_AFTER:
+        return None
+    if counts.failed / counts.ended >= share:
+        return _too_many(
+            f"{counts.failed} of {counts.ended} generations failed, "
+            f"and it stops at a share of {share:g}"
+        )
+    return None
+
+
+def window_end(options: BatchOptions, now: datetime) -> datetime | None:
+    """The first moment after ``now`` at which it is ``not_after`` there; None without one."""
+    if options.not_after is None:
+        return None
+    zone = _zone(options)
+    local = now.astimezone(zone)
+    clock = time.fromisoformat(options.not_after)
+    end = datetime.combine(local.date(), clock, tzinfo=zone or local.tzinfo)
+    if end <= local:
+        end = datetime.combine(local.date() + timedelta(days=1), clock, tzinfo=zone or local.tzinfo)
+    return end.astimezone(UTC)
+
+
+def _zone(options: BatchOptions) -> tzinfo | None:
+    return ZoneInfo(options.timezone) if options.timezone is not None else None
+
+
+def _outside_window(options: BatchOptions) -> Waiting:
+    where = options.timezone or "this machine's time"
+    return Waiting(
+        "outside_window",
+        f"It is past {options.not_after} ({where}). Resume it to make what is left.",
+    )
+
+
+def _too_many(why: str) -> Problem:
+    return problem(
+        "too_many_failures",
+        f"{why}. Look at what failed; what failed or was never begun can be made with a retry.",
+    )
+
+
+def _end(counts: BatchCounts) -> Finish:
+    said = [f"{getattr(counts, name)} {word}" for name, word in _LISTED if getattr(counts, name)]
+    if not said:
+        return Finish("succeeded")
+    return Finish("failed", problem("batch_incomplete", f"Of {counts.ended}, {', '.join(said)}."))

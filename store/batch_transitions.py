@@ -1,0 +1,432 @@
+"""Every change of a batch: one transaction each, compared before it is written.
+
+A batch is first written item by item, seen by nobody, and then accepted as a whole. From then on
+its flow run releases items in their turn: released, an item is a generation like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.engine import RowMapping
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.batches import BatchOptions
+from core.ids import item_id
+from core.problems import Problem
+from core.schemas import ResolvedRequest
+from core.status import BATCH_ACTIVE, RETRYABLE, BatchStatus
+from store import rows
+from store.acceptance import IdempotencyKey
+from store.batches import ACCEPTING
+from store.database import Database, completes, next_changes
+from store.errors import ConflictError, NotFoundError
+from store.insertion import insert_dispatches, insert_generations
+from store.tables import batch_items, batches, generations
+from store.values import Batch, NewItem, Waiting
+
+PAUSED: Final = "paused"
+"""Why a batch waits that a client paused."""
+PAUSED_IN_PREFECT: Final = "paused_in_prefect"
+"""Why a batch waits whose flow run an operator paused."""
+
+
+class BatchTransitions:
+    """The one writer of batches. All raise StoreUnavailableError."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # --- acceptance
+
+    @completes
+    async def begin(
+        self,
+        batch_id: UUID,
+        name: str,
+        options: BatchOptions,
+        seed: int,
+        *,
+        key: IdempotencyKey | None = None,
+        flow_run_id: UUID | None = None,
+        schedule: str | None = None,
+    ) -> None:
+        """Make room for a batch whose items come next. Nobody sees it until it is accepted.
+
+        Raises ConflictError when the same batch, or one with the same key, is there already.
+        """
+        values = {
+            "id": batch_id,
+            "status": ACCEPTING,
+            "name": name,
+            "options": options.model_dump(mode="json"),
+            "seed": seed,
+            "total": 0,
+            "cost": 0.0,
+            "released": 0,
+            "to_retry": 0,
+            "run_number": 1,
+            "flow_run_id": flow_run_id,
+            "schedule": schedule,
+            "idempotency_key": key.key if key is not None else None,
+            "body_sha256": key.body_sha256 if key is not None else None,
+            "created_at": datetime.now(UTC),
+        }
+        try:
+            async with self._database.write() as connection:
+                await connection.execute(insert(batches).values(**values))
+        except IntegrityError as error:
+            raise ConflictError("this batch is being accepted, or was") from error
+
+    @completes
+    async def add(self, batch_id: UUID, items: Sequence[NewItem]) -> None:
+        """Write some of the items. Raises NotFoundError when the batch was discarded."""
+        async with self._database.write() as connection:
+            await _accepting(connection, batch_id)
+            if items:
+                values = [_item_values(batch_id, item) for item in items]
+                await connection.execute(insert(batch_items), values)
+
+    @completes
+    async def accept(self, batch_id: UUID, total: int, cost: float) -> Batch:
+        """All items are written: the batch is there, and will be done.
+
+        Raises NotFoundError when it was discarded.
+        """
+        async with self._database.write() as connection:
+            await _accepting(connection, batch_id)
+            seq = await next_changes(connection)
+            values = {"seq": seq, "status": "queued", "total": total, "cost": cost}
+            await _write(connection, batch_id, **values)
+            return Batch.from_row(await _locked(connection, batch_id))
+
+    @completes
+    async def discard(self, batch_id: UUID) -> None:
+        """Forget a batch that is not to be accepted after all. Quiet when there is none."""
+        await self._discard(batches.c.id == batch_id)
+
+    @completes
+    async def discard_stale(self, begun_before: datetime) -> int:
+        """Forget what a crash left half accepted; how many."""
+        return await self._discard(batches.c.created_at < begun_before)
+
+    async def _discard(self, which: Any) -> int:
+        async with self._database.write() as connection:
+            gone = await connection.execute(
+                delete(batches).where(which, batches.c.status == ACCEPTING)
+            )
+            return gone.rowcount
+
+    # --- the flow run's side
+
+    @completes
+    async def record_flow_run(
+        self, batch_id: UUID, run_number: int, flow_run_id: UUID, deployment_id: UUID | None
+    ) -> None:
+        """Remember which flow run does the batch. Quiet when a later one was begun since."""
+        async with self._database.write() as connection:
+            await connection.execute(
+                update(batches)
+                .where(
+                    batches.c.id == batch_id,
+                    batches.c.run_number == run_number,
+                    batches.c.flow_run_id.is_(None),
+                )
+                .values(flow_run_id=flow_run_id, deployment_id=deployment_id)
+            )
+
+    @completes
+    async def start(
+        self,
+        batch_id: UUID,
+        *,
+        flow_run_id: UUID,
+        deployment_id: UUID | None,
+        holder: UUID,
+        window_ends_at: datetime | None,
+        rerun: bool = False,
+    ) -> Batch:
+        """A flow run does the batch from now on; ``holder`` is the lease that says it lives.
+
+        ``rerun``: the run has run before. When it comes back for a batch that it ended without
+        success (Prefect's own Retry), what failed is to be made again.
+
+        Raises NotFoundError; ConflictError when it has ended, is being cancelled, or another run
+        does it.
+        """
+        async with self._database.write() as connection:
+            row = await _locked(connection, batch_id)
+            if row["flow_run_id"] not in (None, flow_run_id):
+                raise ConflictError("another flow run does this batch")
+            if row["status"] in ("failed", "cancelled") and rerun:
+                await _retry(connection, row)
+                row = await _locked(connection, batch_id)
+            if row["status"] not in ("queued", "running", "paused"):
+                raise ConflictError(f"the batch is {row['status']}")
+            values: dict[str, Any] = {
+                "flow_run_id": flow_run_id,
+                "deployment_id": deployment_id,
+                "holder": holder,
+                "started_at": row["started_at"] or datetime.now(UTC),
+                "window_ends_at": row["window_ends_at"] or window_ends_at,
+            }
+            by_operator = (row["waiting"] or {}).get("code") == PAUSED_IN_PREFECT
+            if row["status"] != "paused" or by_operator:
+                values.update(status="running", waiting=None)
+            await _write(connection, batch_id, **values)
+            return Batch.from_row(await _locked(connection, batch_id))
+
+    @completes
+    async def release(self, batch_id: UUID, most: int) -> int:
+        """Make up to ``most`` of its next items generations, to be started; how many.
+
+        First what was never begun, in turn, then what is to have another attempt. None unless
+        the batch is running. Whoever calls it and how often, an item is made once.
+        """
+        async with self._database.write() as connection:
+            row = await _locked(connection, batch_id)
+            if row["status"] != "running":
+                return 0
+            fresh = await _release_fresh(connection, row, most)
+            return fresh + await _release_again(connection, row, most - fresh)
+
+    @completes
+    async def finish(self, batch_id: UUID, to: BatchStatus, problem: Problem | None = None) -> bool:
+        """The batch has come to its end. False when it had ended already."""
+        async with self._database.write() as connection:
+            row = await _locked(connection, batch_id)
+            if row["status"] not in BATCH_ACTIVE:
+                return False
+            await _write(
+                connection,
+                batch_id,
+                status=to,
+                error=problem.model_dump(mode="json", exclude_none=True) if problem else None,
+                waiting=None,
+                holder=None,
+                finished_at=datetime.now(UTC),
+            )
+            return True
+
+    @completes
+    async def let_go(self, batch_id: UUID, holder: UUID | None) -> bool:
+        """Nobody does its flow run any more. False when somebody else does by now."""
+        async with self._database.write() as connection:
+            done = await connection.execute(
+                update(batches)
+                .where(batches.c.id == batch_id, batches.c.holder == holder)
+                .values(holder=None)
+            )
+            return done.rowcount == 1
+
+    # --- the clients' and operators' side
+
+    @completes
+    async def pause(self, batch_id: UUID, waiting: Waiting) -> Batch:
+        """Release nothing more for now; what is a generation already goes on.
+
+        Quiet when it is paused. Raises NotFoundError, ConflictError (ended, being cancelled).
+        """
+        async with self._database.write() as connection:
+            row = await _locked(connection, batch_id)
+            if row["status"] not in ("queued", "running", "paused"):
+                raise ConflictError(f"the batch is {row['status']}")
+            if row["status"] != "paused":
+                await _write(connection, batch_id, status="paused", waiting=asdict(waiting))
+            return Batch.from_row(await _locked(connection, batch_id))
+
+    @completes
+    async def resume(self, batch_id: UUID, window_ends_at: datetime | None) -> Batch:
+        """Go on releasing, until ``window_ends_at`` if there is one. Quiet when it is not paused.
+
+        Raises NotFoundError, ConflictError (ended, being cancelled).
+        """
+        async with self._database.write() as connection:
+            row = await _locked(connection, batch_id)
+            if row["status"] not in ("queued", "running", "paused"):
+                raise ConflictError(f"the batch is {row['status']}")
+            if row["status"] == "paused":
+                status: BatchStatus = "running" if row["started_at"] else "queued"
+                values = {"status": status, "waiting": None, "window_ends_at": window_ends_at}
+                await _write(connection, batch_id, **values)
+            return Batch.from_row(await _locked(connection, batch_id))
+
+    @completes
+    async def request_cancel(self, batch_id: UUID) -> Batch:
+        """Ask for its end: nothing more is released; its generations are cancelled one by one.
+
+        Quiet while it is being cancelled. Raises NotFoundError, ConflictError (it has ended).
+        """
+        async with self._database.write() as connection:
+            row = await _locked(connection, batch_id)
+            if row["status"] not in BATCH_ACTIVE:
+                raise ConflictError(f"the batch is {row['status']}")
+            if row["status"] != "cancelling":
+                await _write(connection, batch_id, status="cancelling", waiting=None)
+            return Batch.from_row(await _locked(connection, batch_id))
+
+    @completes
+    async def retry(self, batch_id: UUID) -> Batch:
+        """Make what failed, was cancelled or was never begun, in a new flow run.
+
+        Raises NotFoundError; ConflictError unless it ended as failed or cancelled.
+        """
+        async with self._database.write() as connection:
+            row = await _locked(connection, batch_id)
+            if row["status"] not in ("failed", "cancelled"):
+                raise ConflictError(f"the batch is {row['status']}")
+            await _retry(connection, row)
+            await _begin_run(connection, row)
+            return Batch.from_row(await _locked(connection, batch_id))
+
+    @completes
+    async def lose_run(self, batch_id: UUID, run_number: int) -> bool:
+        """Prefect has lost its flow run: it is to be made once more. False when it was already."""
+        async with self._database.write() as connection:
+            row = await _locked(connection, batch_id)
+            if row["run_number"] != run_number or row["status"] not in BATCH_ACTIVE:
+                return False
+            await _write(connection, batch_id, flow_run_id=None, holder=None)
+            return True
+
+    @completes
+    async def remove(self, batch_id: UUID) -> None:
+        """Remove a batch with its items; its generations stay. For retention."""
+        async with self._database.write() as connection:
+            await connection.execute(delete(batches).where(batches.c.id == batch_id))
+
+
+def _item_values(batch_id: UUID, item: NewItem) -> dict[str, Any]:
+    return {
+        "batch_id": batch_id,
+        "position": item.position,
+        "turn": item.turn,
+        "row": item.row,
+        "generation_id": item_id(batch_id, item.position),
+        "request": item.request.model_dump(mode="json"),
+        "again": False,
+    }
+
+
+async def _locked(connection: AsyncConnection, batch_id: UUID) -> RowMapping:
+    found = await connection.execute(
+        select(batches)
+        .where(batches.c.id == batch_id, batches.c.status != ACCEPTING)
+        .with_for_update()
+    )
+    row = found.mappings().first()
+    if row is None:
+        raise NotFoundError(f"no batch {batch_id}")
+    return row
+
+
+async def _accepting(connection: AsyncConnection, batch_id: UUID) -> None:
+    found = await connection.execute(
+        select(batches.c.id)
+        .where(batches.c.id == batch_id, batches.c.status == ACCEPTING)
+        .with_for_update()
+    )
+    if found.first() is None:
+        raise NotFoundError(f"batch {batch_id} is not being accepted")
+
+
+async def _write(connection: AsyncConnection, batch_id: UUID, **values: Any) -> None:
+    await connection.execute(update(batches).where(batches.c.id == batch_id).values(**values))
+
+
+async def _release_fresh(connection: AsyncConnection, row: RowMapping, most: int) -> int:
+    of_batch = (batch_items.c.batch_id == row["id"], batch_items.c.turn >= row["released"])
+    found = await connection.execute(
+        select(batch_items).where(*of_batch).order_by(batch_items.c.turn).limit(most)
+    )
+    items = found.mappings().all()
+    if not items:
+        return 0
+    requests = [
+        (item["generation_id"], ResolvedRequest.model_construct(**item["request"]))
+        for item in items
+    ]
+    made = await insert_generations(connection, requests, batch_id=row["id"])
+    await insert_dispatches(connection, made)
+    released = items[-1]["turn"] + 1
+    await connection.execute(
+        update(batch_items).where(*of_batch, batch_items.c.turn < released).values(request=None)
+    )
+    await _write(connection, row["id"], released=released)
+    return len(items)
+
+
+async def _release_again(connection: AsyncConnection, row: RowMapping, most: int) -> int:
+    if row["to_retry"] == 0 or most <= 0:
+        return 0
+    found = await connection.execute(
+        select(batch_items.c.position, batch_items.c.generation_id)
+        .where(batch_items.c.batch_id == row["id"], batch_items.c.again.is_(True))
+        .order_by(batch_items.c.position)
+        .limit(most)
+    )
+    items = found.tuples().all()
+    begun = 0
+    for position, generation_id in items:
+        begun += await _begin_again(connection, generation_id)
+        await connection.execute(
+            update(batch_items)
+            .where(batch_items.c.batch_id == row["id"], batch_items.c.position == position)
+            .values(again=False)
+        )
+    left = row["to_retry"] - len(items) if items else 0
+    await _write(connection, row["id"], to_retry=max(0, left))
+    return begun
+
+
+async def _begin_again(connection: AsyncConnection, generation_id: UUID) -> bool:
+    """A new attempt, unless a client was quicker or deleted it."""
+    try:
+        row = await rows.locked(connection, generation_id)
+    except NotFoundError:
+        return False
+    if row["status"] not in RETRYABLE:
+        return False
+    row = await rows.begin_attempt(connection, row, None)
+    await rows.dispatch(connection, row, "start")
+    return True
+
+
+async def _retry(connection: AsyncConnection, row: RowMapping) -> None:
+    """Mark what is to have another attempt; the batch is active again."""
+    unmade = select(generations.c.id).where(
+        generations.c.batch_id == row["id"],
+        generations.c.status.in_(RETRYABLE),
+        generations.c.deleted_at.is_(None),
+    )
+    marked = await connection.execute(
+        update(batch_items)
+        .where(batch_items.c.batch_id == row["id"], batch_items.c.generation_id.in_(unmade))
+        .values(again=True)
+    )
+    await _write(
+        connection,
+        row["id"],
+        status="queued",
+        to_retry=marked.rowcount,
+        error=None,
+        waiting=None,
+        window_ends_at=None,
+        finished_at=None,
+    )
+
+
+async def _begin_run(connection: AsyncConnection, row: RowMapping) -> None:
+    await _write(
+        connection,
+        row["id"],
+        run_number=row["run_number"] + 1,
+        flow_run_id=None,
+        holder=None,
+    )

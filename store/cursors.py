@@ -1,0 +1,27 @@
+"""Cursors of pages: opaque to clients, a kind and a place to us."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+
+class InvalidCursorError(ValueError):
+    """The cursor is not one that a page of this kind gave."""
+
+
+def write_cursor(kind: str, place: int) -> str:
+    """The cursor of what lies behind ``place``; ``kind`` is one letter for each kind of page."""
+    return base64.urlsafe_b64encode(f"{kind}{place}".encode()).decode().rstrip("=")
+
+
+def read_cursor(kind: str, cursor: str) -> int:
+    """The place. Raises InvalidCursorError."""
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidCursorError("the cursor is not one of ours") from error
+    place = text[1:]
+    if text[:1] != kind.encode() or not place.isdigit() or len(place) > 18:
+        raise InvalidCursorError("the cursor is not one of ours")
+    return int(place)

@@ -1,0 +1,127 @@
+"""New generations as rows: the same whoever makes them, a client's create, a run or a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.ids import prompt_id
+from core.schemas import ResolvedRequest
+from store.database import next_changes
+from store.tables import attempts, dispatches, generations
+from store.values import Generation
+
+
+async def insert_generations(
+    connection: AsyncConnection,
+    requests: Sequence[tuple[UUID, ResolvedRequest]],
+    *,
+    flow_run_id: UUID | None = None,
+    batch_id: UUID | None = None,
+) -> list[Generation]:
+    """New generations with their first attempts, in this order; nothing is dispatched yet."""
+    if not requests:
+        return []
+    first = await next_changes(connection, len(requests))
+    now = datetime.now(UTC)
+    rows = [
+        # A microsecond apart: whoever orders by time (Prefect does) orders them as they came.
+        {
+            **_row(generation_id, request, first + index, now + timedelta(microseconds=index)),
+            "flow_run_id": flow_run_id,
+            "batch_id": batch_id,
+        }
+        for index, (generation_id, request) in enumerate(requests)
+    ]
+    await connection.execute(insert(generations), rows)
+    await connection.execute(
+        insert(attempts),
+        [
+            {
+                "generation_id": row["id"],
+                "number": 1,
+                "prompt_id": prompt_id(row["id"], 1),
+                "flow_run_id": flow_run_id,
+                "created_at": now,
+            }
+            for row in rows
+        ],
+    )
+    return [_generation(row, request) for row, (_, request) in zip(rows, requests, strict=True)]
+
+
+def _row(
+    generation_id: UUID,
+    request: ResolvedRequest,
+    change: int,
+    now: datetime,
+) -> dict[str, Any]:
+    return {
+        "id": generation_id,
+        "seq": change,
+        "change": change,
+        "status": "queued",
+        "sequence": 1,
+        "attempt": 1,
+        "fence": 0,
+        "priority": request.priority,
+        "model": request.model,
+        "prompt": request.prompt,
+        "request": request.model_dump(mode="json"),
+        "cost": cost(request),
+        "created_at": now,
+    }
+
+
+def _generation(row: dict[str, Any], request: ResolvedRequest) -> Generation:
+    return Generation(
+        id=row["id"],
+        seq=row["seq"],
+        change=row["change"],
+        status="queued",
+        sequence=1,
+        attempt=1,
+        fence=0,
+        request=request,
+        progress=None,
+        waiting=None,
+        error=None,
+        cost=row["cost"],
+        flow_run_id=row["flow_run_id"],
+        created_at=row["created_at"],
+        started_at=None,
+        finished_at=None,
+        deleted_at=None,
+        batch_id=row["batch_id"],
+    )
+
+
+def cost(request: ResolvedRequest) -> float:
+    """How much work a request is, in megapixel-steps: what rendering time is proportional to."""
+    return request.steps * request.width * request.height * request.batch_size / 1e6
+
+
+async def insert_dispatches(connection: AsyncConnection, made: Sequence[Generation]) -> None:
+    """Write to the outbox that each of them is to be started."""
+    if not made:
+        return
+    await connection.execute(
+        insert(dispatches),
+        [
+            {
+                "generation_id": generation.id,
+                "attempt": generation.attempt,
+                "action": "start",
+                "priority": generation.request.priority if generation.request else "interactive",
+                "created_at": generation.created_at,
+                "due_at": generation.created_at,
+                "tries": 0,
+            }
+            for generation in made
+        ],
+    )
