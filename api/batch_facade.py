@@ -33,10 +33,10 @@ from core.status import BATCH_ACTIVE, Status
 from core.wildcards import read_lists
 from flows.batch_acceptance import Source, accept_batch, plan_batch
 from flows.batch_keeper import BatchKeeper
-from flows.errors import BatchRefusedError, said
+from flows.errors import BatchRefusedError, FlowsError, said
 from flows.steering import window_end
 from store.acceptance import IdempotencyKey
-from store.batch_transitions import PAUSED
+from store.batch_transitions import PAUSED, PAUSED_IN_PREFECT
 from store.errors import ConflictError
 from store.values import Batch, BatchItem, Waiting
 
@@ -207,8 +207,17 @@ class BatchFacade:
         return await self._changed(self._store.batch_transitions.pause(batch_id, _PAUSED))
 
     async def resume(self, batch_id: UUID) -> BatchDocument:
-        """Go on. ProblemError 409 when it has ended."""
+        """Go on. ProblemError 409 when it has ended; 503 when Prefect paused it and is away."""
         batch = await self._store.batches.get(batch_id)
+        try:
+            await self._keeper.resume_run(batch)
+        except FlowsError as error:
+            if batch.waiting is not None and batch.waiting.code == PAUSED_IN_PREFECT:
+                raise ProblemError(
+                    "not_available",
+                    "it was paused in Prefect, which does not answer now; try again",
+                    headers={"Retry-After": "5"},
+                ) from error
         ends_at = window_end(batch.options, datetime.now(UTC))
         return await self._changed(self._store.batch_transitions.resume(batch_id, ends_at))
 

@@ -121,6 +121,10 @@ class ScheduleFacade:
             await self._batches.plan(Manifest(wanted.batch))
         with _translated():
             record = await self._schedules.get(schedule_id)
+            if record.in_file and wanted.model_fields_set - {"active"}:
+                raise ProblemError(
+                    "schedule_in_file", "change it in prefect.yaml; here it can be switched"
+                )
             changed = await self._schedules.change(
                 record,
                 timing=_new_timing(record.timing, wanted),

@@ -17,7 +17,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from prefect.client.schemas.objects import FlowRun, State, StateType
-from prefect.states import Cancelled, Completed, Failed
+from prefect.states import Cancelled, Completed, Failed, Scheduled
 
 from core.problems import Problem, problem
 from core.status import BATCH_ACTIVE, BatchStatus
@@ -138,6 +138,14 @@ class BatchKeeper:
     def wake(self) -> None:
         """There is something to do."""
         self._wanted.set()
+
+    async def resume_run(self, batch: Batch) -> None:
+        """Let a flow run go on that was paused in Prefect. Raises FlowsError."""
+        if batch.flow_run_id is None:
+            return
+        run = (await self._runs.states([batch.flow_run_id])).get(batch.flow_run_id)
+        if run is not None and run.state_type == StateType.PAUSED:
+            await self._runs.settle(run, Scheduled(name="Resuming"))
 
     async def look(self) -> None:
         """One round over every batch that has not ended."""

@@ -27,11 +27,12 @@ from flows.artifacts import Beside, ProgressArtifact
 from flows.batch_acceptance import AcceptedBatch, Source, accept_batch
 from flows.batch_artifacts import show_batch, show_end
 from flows.bulk_parameters import CATCH_UP_MINUTES, WEEK_MINUTES
-from flows.errors import BatchRefusedError, CancelRequested
+from flows.errors import BatchRefusedError, CancelRequested, TakenOver
 from flows.patience import patiently
 from flows.runtime import Runtime, runtime_of_this_run, this_flow_run
-from flows.schedules import later_run_is_due, slug_of
+from flows.schedules import later_run_is_due, schedule_name_of
 from flows.steering import Finish, Leave, Pause, Release, Wait, next_step, window_end
+from store.batch_transitions import PAUSED_IN_PREFECT
 from store.database import finished
 from store.errors import ConflictError, NotFoundError
 from store.values import Batch, BatchCounts
@@ -119,7 +120,13 @@ async def _adopt(runtime: Runtime, run: FlowRun, request: BatchRequest | None) -
     )
     name = source.request.name or run.name
     accepted: AcceptedBatch = await patiently(
-        accept_batch, store, source, run.id, name, flow_run_id=run.id, schedule=await slug_of(run)
+        accept_batch,
+        store,
+        source,
+        run.id,
+        name,
+        flow_run_id=run.id,
+        schedule=await schedule_name_of(run),
     )
     get_run_logger().info("Kept as batch %s: %d generations", run.id, accepted.batch.total)
     return run.id
@@ -159,7 +166,10 @@ async def _carry_out(runtime: Runtime, batch: Batch) -> State[Any]:
 
 
 async def _steer(runtime: Runtime, batch_id: UUID, beside: Beside) -> Finish:
-    """One step after the other, to the end. Raises CancelRequested when others ended it."""
+    """One step after the other, to the end.
+
+    Raises CancelRequested when others ended it, TakenOver when its run was paused in Prefect.
+    """
     store, transitions = runtime.store.batches, runtime.store.batch_transitions
     artifact = ProgressArtifact(beside, f"Generations of batch {batch_id}")
     while True:
@@ -179,7 +189,9 @@ async def _steer(runtime: Runtime, batch_id: UUID, beside: Beside) -> Finish:
                 get_run_logger().warning(step.waiting.detail)
                 await patiently(transitions.pause, batch_id, step.waiting)
             case Wait():
-                pass
+                if batch.waiting is not None and batch.waiting.code == PAUSED_IN_PREFECT:
+                    # Not ours any more until an operator resumes it: then it is taken anew.
+                    raise TakenOver(batch.waiting.detail)
         artifact.update(_percent(batch, counts))
         await asyncio.sleep(PAUSED_LOOK_EVERY_S if batch.status == "paused" else LOOK_EVERY_S)
 

@@ -5,7 +5,7 @@ FlowsError
   DeploymentMissingError    the deployment is not registered: `easel up` or `prefect deploy`
   ScheduleNotFoundError     there is no such schedule (any more)
   BatchRefusedError         the manifest has rows that cannot be made
-TakenOver                   another worker does the attempt now; told to nobody either
+TakenOver                   the run is not ours (any more, or for now); told to nobody either
 CancelRequested             the client asked for the end; not an error, and told to nobody
 """
 
@@ -47,7 +47,7 @@ def said(problem: RowProblem) -> str:
 
 
 class TakenOver(Exception):  # noqa: N818 - a signal
-    """Another worker does this flow run's attempt now: leave without a word to Prefect."""
+    """The flow run is another worker's now, or was paused: leave without a word to Prefect."""
 
 
 class CancelRequested(Exception):  # noqa: N818 - a signal, like KeyboardInterrupt

@@ -1,7 +1,9 @@
-"""Schedules of batches. Prefect keeps them, on the deployments of the bulk flow, and fires them.
+"""Schedules of batches. Prefect keeps them, on deployments of the bulk flow, and fires them.
 
 What is changed here shows in the Prefect UI, and what is changed there shows here: there is one
-record. When a schedule fires, Prefect makes a run of the bulk flow with the schedule's parameters.
+record. Each that is made here is a deployment of its own, with the batch as its parameters: a
+schedule's own parameters are lost when somebody switches it in the Prefect UI (3.8.8 writes ``{}``
+over whatever a PATCH leaves out).
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentUpdate
 from prefect.client.schemas.filters import (
     DeploymentFilter,
     DeploymentFilterId,
@@ -38,7 +40,8 @@ from flows.runs import BATCH_DEPLOYMENT, FlowRuns, translated
 
 SCHEDULED_AHEAD: Final = 3
 """How many of its next times a schedule tells."""
-_MADE_HERE: Final = "easel-"
+_MADE_HERE: Final = "schedule"
+"""The tag of deployments that were made here for a schedule."""
 
 
 @dataclass(frozen=True)
@@ -67,17 +70,19 @@ class Timing:
 class ScheduleRecord:
     """A schedule as Prefect has it. ``parameters`` are those of the bulk flow.
 
-    ``in_file``: it comes from ``prefect.yaml``; what is said there comes back with each start.
+    ``has_own_deployment``: it was made here. ``in_file``: it comes from ``prefect.yaml``; what is
+    said there comes back with each start.
     """
 
     id: UUID
-    deployment: str
+    deployment_id: UUID
     name: str
     timing: Timing
     active: bool
     parameters: dict[str, Any]
     next_times: tuple[datetime, ...]
     in_file: bool
+    has_own_deployment: bool
 
 
 def check_cron(cron: str) -> None:
@@ -100,9 +105,7 @@ class Schedules:
     async def all(self) -> tuple[ScheduleRecord, ...]:
         """Every schedule of the bulk flow, those of ``prefect.yaml`` too."""
         async with translated():
-            deployments = await self._runs.client.read_deployments(
-                flow_filter=FlowFilter(name=FlowFilterName(any_=[BATCH_FLOW]))
-            )
+            deployments = await self._deployments()
         now = datetime.now(UTC)
         return tuple(
             _record(deployment, schedule, now)
@@ -121,22 +124,25 @@ class Schedules:
     async def add(
         self, name: str, timing: Timing, parameters: dict[str, Any], *, active: bool
     ) -> ScheduleRecord:
-        """A new schedule, that batches begin by."""
-        deployment_id = await self._runs.deployment(BATCH_DEPLOYMENT)
-        wanted = DeploymentScheduleCreate(
-            schedule=_prefect_schedule(timing),
-            active=active,
-            parameters=parameters,
-            slug=await self._free_slug(name),
-        )
-        try:
-            async with translated():
-                [made] = await self._runs.client.create_deployment_schedules(
-                    deployment_id, [wanted]
-                )
-        except ObjectNotFound as error:
-            raise DeploymentMissingError(BATCH_DEPLOYMENT) from error
-        return await self.get(made.id)
+        """A new schedule, that batches begin by: a deployment of its own, beside ``bulk/batch``."""
+        pattern = await self._pattern()
+        wanted = DeploymentScheduleCreate(schedule=_prefect_schedule(timing), active=active)
+        async with translated():
+            made = await self._runs.client.create_deployment(
+                flow_id=pattern.flow_id,
+                name=await self._free_name(name),
+                entrypoint=pattern.entrypoint,
+                work_pool_name=pattern.work_pool_name,
+                work_queue_name=pattern.work_queue_name,
+                pull_steps=pattern.pull_steps,
+                parameter_openapi_schema=pattern.parameter_openapi_schema,
+                description="A schedule that was made through Easel.",
+                tags=["easel", _MADE_HERE],
+                parameters=parameters,
+                schedules=[wanted],
+            )
+        [record] = [one for one in await self.all() if one.deployment_id == made]
+        return record
 
     async def change(
         self,
@@ -147,18 +153,18 @@ class Schedules:
         active: bool | None = None,
     ) -> ScheduleRecord:
         """Change what is given. Raises ScheduleNotFoundError when it went meanwhile."""
-        given: dict[str, Any] = {}
-        if timing is not None:
-            given["schedule"] = _prefect_schedule(timing)
-        if parameters is not None:
-            given["parameters"] = parameters
-        if active is not None:
-            given["active"] = active
-        deployment_id = await self._runs.deployment(record.deployment)
+        client = self._runs.client
         try:
             async with translated():
-                await self._runs.client.update_deployment_schedule(
-                    deployment_id, record.id, **given
+                if parameters is not None:
+                    await client.update_deployment(
+                        record.deployment_id, DeploymentUpdate(parameters=parameters)
+                    )
+                await client.update_deployment_schedule(
+                    record.deployment_id,
+                    record.id,
+                    active=record.active if active is None else active,
+                    schedule=_prefect_schedule(timing or record.timing),
                 )
         except ObjectNotFound as error:
             raise ScheduleNotFoundError(f"no schedule {record.id}") from error
@@ -166,18 +172,35 @@ class Schedules:
 
     async def remove(self, record: ScheduleRecord) -> None:
         """Remove it, with the runs that it had planned. Quiet when it went already."""
-        deployment_id = await self._runs.deployment(record.deployment)
+        client = self._runs.client
         try:
             async with translated():
-                await self._runs.client.delete_deployment_schedule(deployment_id, record.id)
+                if record.has_own_deployment:
+                    await client.delete_deployment(record.deployment_id)
+                else:
+                    await client.delete_deployment_schedule(record.deployment_id, record.id)
         except ObjectNotFound:
             return
 
-    async def _free_slug(self, name: str) -> str:
-        """Names may be used twice, slugs may not: the later ones are numbered."""
-        taken = {record.name for record in await self.all()}
+    async def _pattern(self) -> DeploymentResponse:
+        """The deployment that new ones are made after."""
+        try:
+            async with translated():
+                return await self._runs.client.read_deployment_by_name(BATCH_DEPLOYMENT)
+        except ObjectNotFound as error:
+            raise DeploymentMissingError(BATCH_DEPLOYMENT) from error
+
+    async def _free_name(self, name: str) -> str:
+        """Names may be used twice, deployments' may not: the later ones are numbered."""
+        async with translated():
+            taken = {one.name for one in await self._deployments()}
         names = (name if number == 1 else f"{name} ({number})" for number in range(1, 10_000))
-        return _MADE_HERE + next(one for one in names if one not in taken)
+        return next(one for one in names if one not in taken)
+
+    async def _deployments(self) -> list[DeploymentResponse]:
+        return await self._runs.client.read_deployments(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=[BATCH_FLOW]))
+        )
 
 
 def _prefect_schedule(timing: Timing) -> CronSchedule | IntervalSchedule:
@@ -191,17 +214,22 @@ def _record(
     deployment: DeploymentResponse, schedule: DeploymentSchedule, now: datetime
 ) -> ScheduleRecord:
     timing, anchor = _timing(schedule)
-    slug = schedule.slug or deployment.name
+    is_own = _MADE_HERE in deployment.tags
     return ScheduleRecord(
         id=schedule.id,
-        deployment=f"{BATCH_FLOW}/{deployment.name}",
-        name=slug.removeprefix(_MADE_HERE),
+        deployment_id=deployment.id,
+        name=_name(deployment, schedule),
         timing=timing,
         active=schedule.active and not deployment.paused,
         parameters={**deployment.parameters, **schedule.parameters},
         next_times=_next_times(timing, now, anchor) if schedule.active else (),
-        in_file=not slug.startswith(_MADE_HERE),
+        in_file=not is_own and schedule.slug is not None,
+        has_own_deployment=is_own,
     )
+
+
+def _name(deployment: DeploymentResponse, schedule: DeploymentSchedule) -> str:
+    return deployment.name if _MADE_HERE in deployment.tags else schedule.slug or deployment.name
 
 
 def _timing(schedule: DeploymentSchedule) -> tuple[Timing, datetime | None]:
@@ -210,7 +238,9 @@ def _timing(schedule: DeploymentSchedule) -> tuple[Timing, datetime | None]:
     if isinstance(said, CronSchedule):
         return Timing(said.cron, None, zone), None
     assert isinstance(said, IntervalSchedule)
-    return Timing(None, said.interval.total_seconds(), zone), said.anchor_date
+    # Prefect's moments are pendulum's, whose arithmetic refuses plain intervals.
+    anchor = datetime.fromtimestamp(said.anchor_date.timestamp(), UTC)
+    return Timing(None, said.interval.total_seconds(), zone), anchor
 
 
 def _next_times(timing: Timing, now: datetime, anchor: datetime | None) -> tuple[datetime, ...]:
@@ -233,16 +263,15 @@ async def later_run_is_due(run: FlowRun) -> bool:
     return any(_schedule_id(other) == made_by and other.id != run.id for other in others)
 
 
-async def slug_of(run: FlowRun) -> str | None:
+async def schedule_name_of(run: FlowRun) -> str | None:
     """The name of the schedule that made the run; None when something else did."""
     schedule_id = _schedule_id(run)
     if schedule_id is None or run.deployment_id is None:
         return None
     async with get_client() as client:
         deployment = await client.read_deployment(run.deployment_id)
-    slugs = {one.id: one.slug or deployment.name for one in deployment.schedules}
-    slug = slugs.get(schedule_id)
-    return slug.removeprefix(_MADE_HERE) if slug is not None else None
+    made_by = (one for one in deployment.schedules if one.id == schedule_id)
+    return next((_name(deployment, one) for one in made_by), None)
 
 
 async def _scheduled(client: PrefectClient, deployment_id: UUID, after: datetime) -> list[FlowRun]:

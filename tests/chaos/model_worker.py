@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -70,6 +71,7 @@ class Worker:
             Holder(self.name, self._lease.holder, COMFY_URL),
             "",
             None,
+            Path(),
         )
         await self._take_back()
         self.is_alive, self._stops = True, False

@@ -15,6 +15,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound
 
+from tests.harness.batches import BATCHES, OVER, BatchHandle
 from tests.harness.emulator import EmulatorControl
 from tests.harness.generations import BASE, SMALL, GenerationHandle
 from tests.harness.processes import REPOSITORY, Process, environment, free_port
@@ -94,6 +95,9 @@ class Stack:
         if self.emulator.answers:
             self.emulator.clear()
         self.start()
+        for batch in self._batches_under_way():
+            batch.do("cancel")
+        wait_until(lambda: not self._batches_under_way(), "the end of a batch that was left")
         for generation in self._under_way():
             generation.cancel()
         wait_until(lambda: not self._under_way(), "the end of what a test left behind")
@@ -119,6 +123,10 @@ class Stack:
         active = ["queued", "running", "cancelling"]
         page = self.api.get(f"{BASE}/history", params={"status": active, "limit": 100}).json()
         return [self.generation(item["task_id"]) for item in page["items"]]
+
+    def _batches_under_way(self) -> list[BatchHandle]:
+        page = self.api.get(BATCHES, params={"limit": 100}).json()
+        return [self.batch(it["batch_id"]) for it in page["items"] if it["status"] not in OVER]
 
     # --- the parts
 
@@ -184,6 +192,17 @@ class Stack:
     def generation(self, task_id: str) -> GenerationHandle:
         """The generation of that id."""
         return GenerationHandle(self.api, self.emulator, task_id)
+
+    def create_batch(self, **request: Any) -> BatchHandle:
+        """Ask for a batch; AssertionError unless it is accepted. Its pictures are small."""
+        defaults = {**SMALL, "steps": 1, **request.pop("defaults", {})}
+        answer = self.api.post(BATCHES, json={"defaults": defaults, **request})
+        assert answer.status_code == 202, answer.text
+        return self.batch(answer.json()["batch_id"])
+
+    def batch(self, batch_id: str) -> BatchHandle:
+        """The batch of that id."""
+        return BatchHandle(self.api, self.emulator, batch_id)
 
     @contextmanager
     def halfway(self, prompt: str, **request: Any) -> Iterator[GenerationHandle]:

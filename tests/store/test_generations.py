@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 
 from core.status import STATUSES, Status
-from store.errors import NotFoundError
 from store.cursors import InvalidCursorError
+from store.errors import NotFoundError
 from store.generations import HistoryFilter, Place
 from store.store import Store
 from tests.store.making import (
