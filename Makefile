@@ -15,7 +15,7 @@ MINUTES := 10
 SEED := 1
 EXAMPLES := 200
 
-.PHONY: help install up test chaos soak check format bench bench-ui screenshots lock clean
+.PHONY: help install up test chaos soak check format bench bench-bulk bench-ui screenshots lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,9 @@ format: install  ## Format, and mend what the linter can mend
 
 bench: install  ## Run the benchmarks (ARGS for python -m bench)
 	$(BIN)/python -m bench $(ARGS)
+
+bench-bulk: install  ## Measure batches: pace, memory, GPU busy, switches of checkpoints
+	$(BIN)/python -m bench.bulk $(ARGS)
 
 bench-ui: install  ## Measure the page in headless Chromium
 	$(BIN)/python -m bench.ui

@@ -34,7 +34,7 @@ async def _direct(stack: Stack, render_s: float, callers: int, waiting: int) -> 
     times = [t - render_s for t in await direct.one_after_another(stack, callers)]
     before = len(await stack.executions())
     await direct.all_at_once(stack, waiting)
-    busy = _busy_fraction((await stack.executions())[before:])
+    busy = busy_fraction((await stack.executions())[before:])
     return [
         Figure("(a) direct: POST → picture, minus render, p50", ms(percentile(times, 0.5))),
         Figure("(a) direct: GPU busy", f"{busy:.3f}"),
@@ -70,7 +70,7 @@ _PARTS: tuple[tuple[str, Callable[[easel.Timeline], float]], ...] = (
 async def _busy(stack: Stack, waiting: int) -> list[Figure]:
     before = len(await stack.executions())
     await easel.all_at_once(stack, waiting)
-    busy = _busy_fraction((await stack.executions())[before:])
+    busy = busy_fraction((await stack.executions())[before:])
     return [
         Figure(f"(c) Easel: GPU busy, {waiting} waiting", f"{busy:.3f}", f"≥ {BUSY}", busy >= BUSY)
     ]
@@ -107,7 +107,7 @@ async def _quiet(stack: Stack) -> None:
         await _quiet(stack)
 
 
-def _busy_fraction(executions: list[dict[str, Any]]) -> float:
+def busy_fraction(executions: list[dict[str, Any]]) -> float:
     """Render seconds ÷ seconds between the first start and the last end."""
     done = [e for e in executions if e["outcome"] == "success"]
     rendering = sum(e["ended"] - e["started"] for e in done)

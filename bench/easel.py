@@ -52,7 +52,7 @@ async def one_after_another(stack: Stack, count: int) -> list[Timeline]:
         clock = time.time()
         began = time.perf_counter()
         document = await create(stack)
-        await _ended(stack, document["urls"]["events"])
+        await ended(stack, document["urls"]["events"])
         async with stack.http.get(document["urls"]["result"]) as response:
             response.raise_for_status()
             await response.read()
@@ -77,7 +77,8 @@ async def _timeline(stack: Stack, document: dict[str, Any], began: float, total:
     )
 
 
-async def _ended(stack: Stack, events_url: str) -> None:
+async def ended(stack: Stack, events_url: str) -> None:
+    """Follow a generation's events until it has succeeded; RuntimeError when it ends otherwise."""
     async with stack.http.get(events_url, timeout=None) as response:
         name = ""
         async for line in response.content:
@@ -95,7 +96,7 @@ async def all_at_once(stack: Stack, count: int) -> None:
     """Create ``count`` generations and wait until the last one has ended."""
     documents = await asyncio.gather(*(create(stack) for _ in range(count)))
     for document in documents:
-        await _ended(stack, document["urls"]["events"])
+        await ended(stack, document["urls"]["events"])
 
 
 async def accept_latencies(stack: Stack, count: int) -> list[float]:
@@ -138,12 +139,9 @@ async def _post(stack: Stack, url: str) -> None:
 
 def memory(stack: Stack) -> dict[str, float]:
     """Resident megabytes of each process, by what it is."""
-    supervisor = psutil.Process(stack.supervisor_pid)
-    emulator = psutil.Process(stack.emulator_pid)
-    return {
-        _label(process): process.memory_info().rss / 1e6
-        for process in _all([supervisor, *supervisor.children(recursive=True), emulator])
-    }
+    own = [psutil.Process(pid) for pid in stack.pids]
+    everything = [*own, *(child for one in own for child in one.children(recursive=True))]
+    return {_label(process): process.memory_info().rss / 1e6 for process in _all(everything)}
 
 
 def _all(processes: Iterable[psutil.Process]) -> list[psutil.Process]:

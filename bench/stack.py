@@ -22,14 +22,18 @@ STOPPED_WITHIN_S: Final = 20
 
 @dataclass(frozen=True)
 class Stack:
-    """What is running. ``pids`` are the supervisor and the emulator."""
+    """What is running. ``pids`` are the supervisor, Prefect's server and the emulator."""
 
     http: aiohttp.ClientSession
     api_url: str
     comfy_url: str
     home: Path
-    supervisor_pid: int
-    emulator_pid: int
+    pids: tuple[int, ...]
+
+    @property
+    def prefect_log(self) -> Path:
+        """A line for each request that Prefect's server answered."""
+        return self.home.parent / "prefect.log"
 
     async def executions(self) -> list[dict[str, Any]]:
         """What the emulator executed: prompt_id, started, ended (Unix seconds), outcome."""
@@ -48,8 +52,14 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def running_stack(render_s: float) -> AsyncIterator[Stack]:
-    """Start everything, wait until pictures can be made, and stop everything at the end."""
+async def running_stack(
+    render_s: float, load_s: float = 0.0, *, count_requests: bool = False
+) -> AsyncIterator[Stack]:
+    """Start everything, wait until pictures can be made, and stop everything at the end.
+
+    ``load_s``: seconds for loading another checkpoint. ``count_requests``: Prefect's server is a
+    process beside ``easel up`` then, that tells of each request.
+    """
     api, prefect, comfy = free_port(), free_port(), free_port()
     with tempfile.TemporaryDirectory(prefix="easel-bench-") as folder:
         home = Path(folder)
@@ -57,15 +67,24 @@ async def running_stack(render_s: float) -> AsyncIterator[Stack]:
             home / "emulator.log",
             "comfy.emulator",
             *("--port", str(comfy), "--output-dir", str(home / "output")),
-            *("--render-time", str(render_s)),
+            *("--render-time", str(render_s), "--load-time", str(load_s)),
         )
+        processes = [emulator]
         await _listening(comfy)
+        environment = {"PREFECT_HOME": str(home / "prefect")} if count_requests else {}
+        if count_requests:
+            server = ("flows.server", "--port", str(prefect), "--tell")
+            processes.append(await _spawn(home / "prefect.log", *server, **environment))
+            await _listening(prefect)
+            environment["EASEL_PREFECT__API_URL"] = f"http://127.0.0.1:{prefect}/api"
         easel = await _spawn(
             home / "easel.log",
             "cli.main",
             *("up", "--home", str(home / "home"), "--port", str(api)),
             *("--prefect-port", str(prefect), "--comfy-url", f"http://127.0.0.1:{comfy}"),
+            **environment,
         )
+        processes.insert(0, easel)
         connector = aiohttp.TCPConnector(limit=0)
         try:
             async with aiohttp.ClientSession(connector=connector) as http:
@@ -74,17 +93,18 @@ async def running_stack(render_s: float) -> AsyncIterator[Stack]:
                     f"http://127.0.0.1:{api}",
                     f"http://127.0.0.1:{comfy}",
                     home / "home",
-                    easel.pid,
-                    emulator.pid,
+                    tuple(process.pid for process in processes),
                 )
                 await _ready(stack, home / "easel.log")
                 yield stack
         finally:
-            for process in (easel, emulator):
+            for process in processes:
                 await _stop(process)
 
 
-async def _spawn(log: Path, module: str, *arguments: str) -> asyncio.subprocess.Process:
+async def _spawn(
+    log: Path, module: str, *arguments: str, **environment: str
+) -> asyncio.subprocess.Process:
     with log.open("wb") as output:
         return await asyncio.create_subprocess_exec(
             sys.executable,
@@ -94,7 +114,7 @@ async def _spawn(log: Path, module: str, *arguments: str) -> asyncio.subprocess.
             stdout=output,
             stderr=output,
             start_new_session=True,
-            env={**os.environ, "NO_COLOR": "1"},
+            env={**os.environ, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1", **environment},
         )
 
 

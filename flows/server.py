@@ -133,11 +133,23 @@ def create_app() -> Any:
     return create_prefect_app(final=True)
 
 
+def _telling(app: Any) -> Any:
+    """The application, printing each request (Prefect's own set-up silences uvicorn's log)."""
+
+    async def telling(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            print("request", scope["method"], scope["path"], flush=True)
+        await app(scope, receive, send)
+
+    return telling
+
+
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=4200)
+    parser.add_argument("--tell", action="store_true", help="print a line for each request")
     arguments = parser.parse_args()
     for name, value in SERVER_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -146,8 +158,9 @@ def main() -> None:
     os.environ.setdefault("PREFECT_API_URL", f"http://{arguments.host}:{arguments.port}/api")
     import uvicorn
 
+    app = create_app()
     uvicorn.run(
-        create_app(),
+        _telling(app) if arguments.tell else app,
         host=arguments.host,
         port=arguments.port,
         log_level="warning",
