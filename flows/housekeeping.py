@@ -36,7 +36,12 @@ class Housekeeping:
             pictures_days=self._settings.pictures_days,
             generations_days=self._settings.generations_days,
         )
-        for kind, count in (("pictures", swept.pictures), ("generations", swept.generations)):
+        removed = (
+            ("pictures", swept.pictures),
+            ("generations", swept.generations),
+            ("batches", swept.batches),
+        )
+        for kind, count in removed:
             if count:
                 REMOVED.labels(kind).inc(count)
                 _log.info("removed what was old: %d %s", count, kind)

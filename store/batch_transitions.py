@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -31,6 +31,8 @@ from store.insertion import insert_dispatches, insert_generations
 from store.tables import batch_items, batches, generations
 from store.values import Batch, NewItem, Waiting
 
+ACCEPTED_WITHIN: Final = timedelta(minutes=2)
+"""After so long nobody accepts that batch any more: whoever did has died."""
 PAUSED: Final = "paused"
 """Why a batch waits that a client paused."""
 PAUSED_IN_PREFECT: Final = "paused_in_prefect"
@@ -80,6 +82,14 @@ class BatchTransitions:
         }
         try:
             async with self._database.write() as connection:
+                if key is not None:  # a create that died must not keep its key for long
+                    await connection.execute(
+                        delete(batches).where(
+                            batches.c.idempotency_key == key.key,
+                            batches.c.status == ACCEPTING,
+                            batches.c.created_at < datetime.now(UTC) - ACCEPTED_WITHIN,
+                        )
+                    )
                 await connection.execute(insert(batches).values(**values))
         except IntegrityError as error:
             raise ConflictError("this batch is being accepted, or was") from error

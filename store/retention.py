@@ -16,21 +16,26 @@ from sqlalchemy import ColumnElement, delete, select
 
 from core.status import FINAL
 from store import rows
+from store.batch_transitions import BatchTransitions
+from store.batches import Batches
 from store.database import Database, completes
 from store.errors import ConflictError, NotFoundError
 from store.images import ImageFiles
 from store.tables import generations, images
 from store.transitions import Transitions
 
+HALF_ACCEPTED: Final = timedelta(hours=1)
+"""A batch that is being accepted for so long belongs to a process that died."""
 _PAGE: Final = 100
 
 
 @dataclass(frozen=True)
 class Swept:
-    """How many generations lost their pictures, and how many went altogether."""
+    """How many generations lost their pictures, how many went altogether, and how many batches."""
 
     pictures: int
     generations: int
+    batches: int
 
 
 class Retention:
@@ -40,6 +45,8 @@ class Retention:
         self._database = database
         self._files = files
         self._transitions = Transitions(database)
+        self._batches = Batches(database)
+        self._batch_transitions = BatchTransitions(database)
 
     async def sweep(
         self, now: datetime, *, pictures_days: float | None, generations_days: float | None
@@ -48,13 +55,15 @@ class Retention:
 
         Raises StoreUnavailableError, ImageStoreError: what is left goes with the next sweep.
         """
-        removed = 0
+        removed = batches = 0
         if generations_days is not None:
             removed = await self.remove_generations(now - timedelta(days=generations_days))
+            batches = await self.remove_batches(now - timedelta(days=generations_days))
+        await self._batch_transitions.discard_stale(now - HALF_ACCEPTED)
         expired = 0
         if pictures_days is not None:
             expired = await self.expire_pictures(now - timedelta(days=pictures_days))
-        return Swept(pictures=expired, generations=removed)
+        return Swept(pictures=expired, generations=removed, batches=batches)
 
     async def expire_pictures(self, older_than: datetime) -> int:
         """Remove the pictures of what succeeded before; the generation itself stays. How many.
@@ -82,6 +91,18 @@ class Retention:
                 continue
             await self._files.remove_generation(generation_id)
             count += 1
+        return count
+
+    async def remove_batches(self, older_than: datetime) -> int:
+        """Remove batches that ended before, with their items. Their generations go by themselves.
+
+        Raises StoreUnavailableError.
+        """
+        count = 0
+        while old := await self._batches.ended_before(older_than, _PAGE):
+            for batch_id in old:
+                await self._batch_transitions.remove(batch_id)
+            count += len(old)
         return count
 
     async def _ended_before(

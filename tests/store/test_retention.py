@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import update
 
+from core.batches import BatchOptions
 from core.status import Status
+from store.acceptance import IdempotencyKey
 from store.audit import Audit
-from store.errors import ConflictError, DeletedError
+from store.errors import ConflictError, DeletedError, NotFoundError
 from store.images import ImageFiles
 from store.retention import Retention, Swept
 from store.store import Store
 from store.tables import generations
-from store.values import Image
-from tests.store.making import a_picture, accepted, brought_to, dispatched, running, wait_until
+from store.values import Image, NewItem
+from tests.store.making import (
+    a_picture,
+    a_request,
+    accepted,
+    brought_to,
+    dispatched,
+    running,
+    wait_until,
+)
 
 NOW = datetime.now(UTC)
 LATER = NOW + timedelta(days=400)
@@ -58,7 +68,7 @@ async def test_old_pictures_go_and_their_generation_stays(store: Store, folder: 
 
     swept = await store.retention.sweep(NOW, pictures_days=30, generations_days=None)
 
-    assert swept == Swept(pictures=1, generations=0)
+    assert swept == Swept(pictures=1, generations=0, batches=0)
     assert files_in(folder) == {young.path, young.thumbnail_path}
     after = await store.generations.get(old.generation_id)
     assert after.expired_at is not None
@@ -108,7 +118,7 @@ async def test_old_generations_become_tombstones(
 
     swept = await store.retention.sweep(NOW, pictures_days=30, generations_days=90)
 
-    assert swept == Swept(pictures=0, generations=1)
+    assert swept == Swept(pictures=0, generations=1, batches=0)
     with pytest.raises(DeletedError):
         await store.generations.get(generation.id)
     assert files_in(folder) == set()
@@ -128,7 +138,7 @@ async def test_without_periods_everything_is_kept(store: Store, folder: Path) ->
 
     swept = await store.retention.sweep(LATER, pictures_days=None, generations_days=None)
 
-    assert swept == Swept(0, 0)
+    assert swept == Swept(0, 0, 0)
     assert files_in(folder) == {kept.path, kept.thumbnail_path}
 
 
@@ -168,3 +178,31 @@ async def test_a_crash_before_the_files_went_is_found_by_the_audit(
 
     assert {finding.path for finding in found} == {kept.path, kept.thumbnail_path}
     assert files_in(folder) == set()
+
+
+async def test_old_batches_go_with_their_items_and_active_ones_stay(store: Store) -> None:
+    old, active = uuid4(), uuid4()
+    for batch_id in (old, active):
+        await store.batch_transitions.begin(batch_id, "a batch", BatchOptions(), 1)
+        await store.batch_transitions.add(batch_id, [NewItem(0, 0, 1, a_request())])
+        await store.batch_transitions.accept(batch_id, 1, 1.0)
+    await store.batch_transitions.finish(old, "cancelled")
+
+    swept = await store.retention.sweep(LATER, pictures_days=None, generations_days=1)
+
+    assert swept.batches == 1
+    assert [batch.id for batch in await store.batches.active()] == [active]
+    with pytest.raises(NotFoundError):
+        await store.batches.get(old)
+    assert (await store.batches.items(old, 10, None)).items == ()
+
+
+async def test_what_a_crash_left_half_accepted_is_forgotten(store: Store) -> None:
+    key = IdempotencyKey("once", "0" * 64)
+    await store.batch_transitions.begin(uuid4(), "half", BatchOptions(), 1, key=key)
+    with pytest.raises(ConflictError):
+        await store.batch_transitions.begin(uuid4(), "again", BatchOptions(), 1, key=key)
+
+    await store.retention.sweep(LATER, pictures_days=None, generations_days=None)
+
+    await store.batch_transitions.begin(uuid4(), "again", BatchOptions(), 1, key=key)
