@@ -80,7 +80,7 @@ class Stack:
             part.start()
         self.start_prefect()
         self.start_worker()
-        wait_until(self._is_ready, self._what_is_missing, within=90)
+        wait_until(self._is_ready, self._what_is_missing, within=150)
 
     def stop(self) -> None:
         """End all parts and connections."""
@@ -146,7 +146,7 @@ class Stack:
     def start_prefect(self) -> None:
         """Start the Prefect server; return when it answers."""
         self._server.start()
-        wait_until(self._prefect_answers, "the Prefect server", within=60)
+        wait_until(self._prefect_answers, "the Prefect server", within=120)
 
     def kill_worker(self) -> None:
         """As by ``kill -9``."""
