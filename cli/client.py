@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import httpx
 
+from cli.batch_order import BatchBody
 from cli.events import ServerEvent, read_events
 
 _PREFIX: Final = "/api/v1"
 _SILENCE_S: Final = 45.0
 """Longest silence of an event stream; the API sends a comment every 15 s."""
 _TRIES: Final = 3
+_ACCEPTANCE_S: Final = 300.0
+"""Longest wait for the answer to a batch's create: it comes when every row was looked at."""
+ITEMS_PAGE: Final = 100
+"""Most items of a batch on a page."""
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -91,6 +96,47 @@ class ApiClient:
         # Not the document's own address: that one may be reachable for others only.
         return (await self._send("GET", f"/images/{image_id}")).content
 
+    async def create_batch(self, body: BatchBody) -> tuple[dict[str, Any], bool]:
+        """Create a batch; its document, and whether its key was met before.
+
+        A lost answer is for the caller: sent once more it cannot make a second batch.
+        """
+        response = await self._send_batch(body, {}, {"Idempotency-Key": body.key})
+        return self._read(response), response.headers.get("Idempotency-Replayed") == "true"
+
+    async def plan_batch(self, body: BatchBody) -> dict[str, Any]:
+        """What the batch would make; nothing is created."""
+        return self._read(await self._send_batch(body, {"dry_run": "true"}, {}))
+
+    async def batch(self, batch_id: str) -> dict[str, Any]:
+        """A batch's document."""
+        return await self._json("GET", f"/batches/{batch_id}")
+
+    async def batch_items(
+        self, batch_id: str, statuses: Collection[str], cursor: str | None = None
+    ) -> dict[str, Any]:
+        """A page of the items with these statuses, in the manifest's order."""
+        query: dict[str, Any] = {"limit": ITEMS_PAGE, "status": sorted(statuses)}
+        if cursor is not None:
+            query["cursor"] = cursor
+        return await self._json("GET", f"/batches/{batch_id}/items", params=query)
+
+    async def change_batch(self, batch_id: str, change: str) -> dict[str, Any]:
+        """``resume`` or ``retry-failed``; the batch's document. Refused (409) at the wrong time."""
+        return await self._json("POST", f"/batches/{batch_id}/{change}")
+
+    async def _send_batch(
+        self, body: BatchBody, query: Mapping[str, str], headers: Mapping[str, str]
+    ) -> httpx.Response:
+        return await self._send(
+            "POST",
+            "/batches",
+            content=body.chunks(),
+            params={**body.query, **query},
+            headers={"Content-Type": body.content_type, **headers},
+            timeout=httpx.Timeout(30, connect=5, read=_ACCEPTANCE_S),
+        )
+
     async def events(self, task_id: str, last_id: str | None) -> AsyncGenerator[ServerEvent, None]:
         """The generation's events, from behind ``last_id``, until the API ends the stream."""
         headers = {"Accept": "text/event-stream"}
@@ -109,7 +155,9 @@ class ApiClient:
             raise _unreachable(self.url, error) from error
 
     async def _json(self, method: str, path: str, **more: Any) -> dict[str, Any]:
-        response = await self._send(method, path, **more)
+        return self._read(await self._send(method, path, **more))
+
+    def _read(self, response: httpx.Response) -> dict[str, Any]:
         try:
             body: dict[str, Any] = response.json()
         except ValueError as error:

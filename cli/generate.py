@@ -32,6 +32,10 @@ _CANCEL_S: Final = 5.0
 _CANCELLED: Final = "the generation was cancelled"
 
 
+class DamagedError(OSError):
+    """A picture arrived as another one than was kept, twice."""
+
+
 @dataclass(frozen=True)
 class Order:
     """What the command line asks for. ``values`` are the request's fields that were given."""
@@ -174,19 +178,20 @@ async def save_all(
     files: list[Path] = []
     several = len(result["images"]) > 1
     for number, image in enumerate(result["images"], start=1):
-        data = await _whole(client, image)
+        data = await whole_picture(client, image)
         stem = f"{slug(prompt)}-{image['seed']}"
         candidates = names(stem, suffix(image["content_type"]), number if several else None)
         files.append(await asyncio.to_thread(save, folder, candidates, data))
     return files
 
 
-async def _whole(client: ApiClient, image: Mapping[str, Any]) -> bytes:
+async def whole_picture(client: ApiClient, image: Mapping[str, Any]) -> bytes:
+    """The bytes of a picture. DamagedError when they are not those that were kept."""
     data = await client.image(image["image_id"])
     if hashlib.sha256(data).hexdigest() != image["sha256"]:
         data = await client.image(image["image_id"])
         if hashlib.sha256(data).hexdigest() != image["sha256"]:
-            raise OSError(f"picture {image['image_id']} arrived damaged")
+            raise DamagedError(f"picture {image['image_id']} arrived damaged")
     return data
 
 

@@ -206,6 +206,89 @@ def generate(
     _run(run(Order(values, count, out, url, as_json)))
 
 
+@app.command()
+def bulk(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            exists=True,
+            dir_okay=False,
+            readable=True,
+            help="Rows in .csv, .jsonl or .ndjson; or a batch's request in .json.",
+        ),
+    ],
+    name: Annotated[
+        str | None, typer.Option(help="The batch's name; the file's without it.")
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Pictures of each row that says no count.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Wildcards and seeds follow from it.")
+    ] = None,
+    max_in_flight: Annotated[
+        int | None, typer.Option(min=1, max=64, help="So many wait or run at the same time [8].")
+    ] = None,
+    stop_after_failures: Annotated[
+        int | None, typer.Option(min=1, help="So many failures stop the batch.")
+    ] = None,
+    stop_at_failure_share: Annotated[
+        float | None, typer.Option(min=0, max=1, help="This share of failures stops the batch.")
+    ] = None,
+    not_after: Annotated[
+        str | None, typer.Option(metavar="HH:MM", help="Begin nothing after this time of day.")
+    ] = None,
+    timezone: Annotated[
+        str | None, typer.Option(metavar="TZ", help="Whose time that is; the server's without it.")
+    ] = None,
+    no_wildcards: Annotated[
+        bool, typer.Option("--no-wildcards", help="Take {a|b} and __list__ as they are.")
+    ] = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out rows that cannot be made.")
+    ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(dir_okay=False, help="Write rows that cannot be made here, as CSV."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be made; create nothing.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the pictures; without it they stay in Easel.")
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Make a new batch, even if the file was given before.")
+    ] = False,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="End when the batch is accepted.")
+    ] = False,
+    api: Annotated[
+        str | None, typer.Option(envvar="EASEL_API_URL", help="Easel's address.")
+    ] = None,
+) -> None:
+    """Render many pictures from a file; the same command goes on where it stopped."""
+    from cli.batch_order import BatchOrder
+    from cli.bulk import Bulk
+    from cli.bulk import bulk as run
+
+    given = {
+        "name": name,
+        "count": count,
+        "seed": seed,
+        "wildcards": False if no_wildcards else None,
+        "max_in_flight": max_in_flight,
+        "stop_after_failures": stop_after_failures,
+        "stop_at_failure_share": stop_at_failure_share,
+        "not_after": not_after,
+        "timezone": timezone,
+    }
+    options = {name: value for name, value in given.items() if value is not None}
+    url = _address(api) if api else _api_url()
+    order = BatchOrder(file, options, skip_bad=skip_bad, again=again)
+    _run(run(Bulk(order, url, out, report, dry_run=dry_run, wait=not no_wait)))
+
+
 def _set(name: str, value: object) -> None:
     """An option overrides its variable, for this process and those it starts."""
     if value is not None:

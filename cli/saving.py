@@ -35,8 +35,11 @@ def names(stem: str, ending: str, first: int | None = None) -> Iterator[str]:
         yield f"{stem}-{number}{ending}"
 
 
-def save(folder: Path, candidates: Iterator[str], data: bytes) -> Path:
-    """Write the bytes under the first name that is not taken. OSError when it cannot be done."""
+def save(folder: Path, candidates: Iterator[str], data: bytes, *, once: bool = False) -> Path:
+    """Write the bytes under the first name that is not taken. OSError when it cannot be done.
+
+    With ``once``, a name that another file of these very bytes has is as good.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".easel-{uuid.uuid4().hex}.part"
     try:
@@ -44,7 +47,10 @@ def save(folder: Path, candidates: Iterator[str], data: bytes) -> Path:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        return next(path for each in candidates if _give_name(temporary, path := folder / each))
+        for path in (folder / each for each in candidates):
+            if _give_name(temporary, path) or (once and _has(path, data)):
+                return path
+        raise FileExistsError(f"every name is taken in {folder}")
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -62,3 +68,7 @@ def _give_name(temporary: Path, path: Path) -> bool:
             return False
         temporary.replace(path)
     return True
+
+
+def _has(path: Path, data: bytes) -> bool:
+    return path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data

@@ -59,6 +59,15 @@ def test_savers_that_race_all_keep_their_picture(tmp_path: Path) -> None:
     assert [path.read_bytes() for path in paths] == contents
 
 
+def test_once_is_enough_for_the_same_bytes(tmp_path: Path) -> None:
+    first = save(tmp_path, names("fox", ".png"), b"one", once=True)
+    other = save(tmp_path, names("fox", ".png"), b"two", once=True)
+    assert save(tmp_path, names("fox", ".png"), b"two", once=True) == other
+    assert save(tmp_path, names("fox", ".png"), b"one", once=True) == first
+    assert {path.name for path in tmp_path.iterdir()} == {"fox.png", "fox-2.png"}
+    assert save(tmp_path, names("fox", ".png"), b"one").name == "fox-3.png"
+
+
 def test_the_folder_is_made_and_the_file_is_as_readable_as_any(tmp_path: Path) -> None:
     path = save(tmp_path / "a" / "b", names("fox", ".png"), b"x")
     plain = tmp_path / "plain"

@@ -1,0 +1,101 @@
+"""Asking for a batch, or for its plan; and what it means when the API says no."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import httpx
+
+from cli.batch_follow import patiently
+from cli.batch_order import BatchBody
+from cli.batch_words import BadRow
+from cli.client import ApiClient, ApiRefusedError, ApiUnreachableError
+from cli.console import BAD_USAGE, FAILED, UNREACHABLE, CommandError
+from cli.generate import field_lines
+
+PATIENCE_S: Final = 60.0
+"""How long a create whose answer was lost is sent again."""
+_OTHER_OPTIONS: Final = (
+    "this file was given before, with other options for how it is done (--max-in-flight, "
+    "--stop-after-failures, --stop-at-failure-share, --not-after, --timezone). Give those of the "
+    "first time to go on with its batch, or make a new one with --again."
+)
+_NOT_TAKEN: Final = frozenset({400, 413, 415, 422})
+_NO_SUCH_ROUTE: Final = frozenset({404, 405})
+
+
+class NotCreatedError(CommandError):
+    """Nothing was created; ``bad_rows`` say why, where it is because of rows."""
+
+    def __init__(self, message: str, exit_code: int, bad_rows: Sequence[BadRow] = ()) -> None:
+        super().__init__(message, exit_code)
+        self.bad_rows = tuple(bad_rows)
+
+
+async def plan(client: ApiClient, body: BatchBody) -> dict[str, Any]:
+    """What the batch would make. NotCreatedError when it could not be made."""
+    try:
+        return await client.plan_batch(body)
+    except (ApiUnreachableError, ApiRefusedError) as error:
+        raise not_created(error, client.url) from error
+
+
+async def create(client: ApiClient, body: BatchBody) -> tuple[dict[str, Any], bool]:
+    """The batch's document, and whether it was there before. NotCreatedError."""
+    sending = _Sending(client, body)
+    try:
+        return await patiently(sending.send, PATIENCE_S)
+    except (ApiUnreachableError, ApiRefusedError) as error:
+        raise not_created(error, client.url) from error
+
+
+class _Sending:
+    """Sends a create again only when its answer was lost, so that nobody waits for nothing."""
+
+    def __init__(self, client: ApiClient, body: BatchBody) -> None:
+        self._client = client
+        self._body = body
+        self._reached = False
+
+    async def send(self) -> tuple[dict[str, Any], bool]:
+        """The answer. What ``patiently`` is to wait out is ApiUnreachableError."""
+        try:
+            return await self._client.create_batch(self._body)
+        except ApiUnreachableError as error:
+            away = isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout)
+            if away and not self._reached:
+                raise not_created(error, self._client.url) from error
+            self._reached = True
+            raise
+        except ApiRefusedError as error:
+            if error.problem.get("code") != "idempotency_in_flight":
+                raise not_created(error, self._client.url) from error
+            self._reached = True
+            raise ApiUnreachableError(str(error)) from error
+
+
+def not_created(error: ApiUnreachableError | ApiRefusedError, url: str) -> NotCreatedError:
+    """What to say when a batch was not created, and what the command ends with."""
+    if isinstance(error, ApiUnreachableError):
+        advice = "Start Easel with `easel up`, or name its address with --api URL"
+        return NotCreatedError(f"{error}. {advice} (or EASEL_API_URL).", UNREACHABLE)
+    code, errors = error.problem.get("code"), error.problem.get("errors") or []
+    if code == "invalid_manifest":
+        return NotCreatedError(str(error), BAD_USAGE, [BadRow.of_error(each) for each in errors])
+    if code == "idempotency_mismatch":
+        return NotCreatedError(_OTHER_OPTIONS, BAD_USAGE)
+    if error.status in _NO_SUCH_ROUTE:
+        return NotCreatedError(f"{url} answers, but knows no batches.", UNREACHABLE)
+    if error.status == 422 and errors:
+        lines = field_lines([_as_option(each) for each in errors])
+        return NotCreatedError(f"the batch is not valid. Nothing was created.\n{lines}", BAD_USAGE)
+    return NotCreatedError(str(error), BAD_USAGE if error.status in _NOT_TAKEN else FAILED)
+
+
+def _as_option(error: Mapping[str, Any]) -> dict[str, Any]:
+    """A problem of a query parameter as one of the option that it came from."""
+    place, *rest = error["loc"] or [""]
+    if place != "query" or not rest:
+        return dict(error)
+    return {**error, "loc": [f"--{str(rest[0]).replace('_', '-')}"]}

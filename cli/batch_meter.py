@@ -1,0 +1,83 @@
+"""How far a batch is: a live bar where the terminal can, plain lines where it cannot."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+from cli.batch_follow import Show
+from cli.console import can_be_live, console_on
+
+_EVERY_PERCENT: Final = 5
+"""Plain lines are for logs, of a night perhaps: twenty tell how it went."""
+
+
+@contextmanager
+def open_batch_meter() -> Iterator[Show]:
+    """A meter for a batch's documents, on stderr."""
+    if not can_be_live(sys.stderr):
+        yield PlainBatchMeter().show
+        return
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+
+    columns = (
+        SpinnerColumn(finished_text="✓"),
+        BarColumn(bar_width=30),
+        TaskProgressColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Progress(*columns, console=console_on(sys.stderr)) as progress:
+        bar = progress.add_task("waiting", total=100)
+
+        def show(document: Mapping[str, Any]) -> None:
+            description = describe_batch(document)
+            progress.update(bar, completed=document["percent"], description=description)
+
+        yield show
+
+
+class PlainBatchMeter:
+    """A line for each change of status, for the first failure and for each twentieth."""
+
+    def __init__(self) -> None:
+        self._shown: tuple[object, ...] | None = None
+        self._console = console_on(sys.stderr)
+
+    def show(self, document: Mapping[str, Any]) -> None:
+        """Print a line if there is something new to say."""
+        waiting = document.get("waiting") or {}
+        part = document["percent"] // _EVERY_PERCENT
+        failing = document["counts"]["failed"] > 0
+        key = (document["status"], part, waiting.get("code"), failing)
+        if self._shown == key:
+            return
+        self._shown = key
+        self._console.print(f"{time.strftime('%H:%M:%S')} {describe_batch(document)}")
+
+
+def describe_batch(document: Mapping[str, Any]) -> str:
+    """One line: what it does, how much is made, how fast, how long it may take."""
+    counts, waiting = document["counts"], document.get("waiting")
+    parts = [str(document["status"]), f"{counts['succeeded']}/{document['total']} made"]
+    parts += [f"{counts['failed']} failed"] if counts["failed"] else []
+    parts += [f"{counts['cancelled']} cancelled"] if counts["cancelled"] else []
+    if document["status"] == "running":
+        rate, eta = document.get("rate_per_minute"), document.get("eta_s")
+        parts += [f"{rate:.3g} a minute"] if rate else []
+        parts += [f"about {duration(eta)}"] if eta else []
+    parts += [str(waiting["detail"])] if waiting else []
+    return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as somebody would say them: ``40 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 1:
+        return "a second"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,138 @@
+"""What ``easel bulk`` is told: a file and options, and the request that they come to."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from cli.console import BAD_USAGE, CommandError
+from core import strict_json
+from core.manifest import guess_kind
+
+ManifestKind = Literal["csv", "jsonl", "json"]
+
+_CONTENT_TYPES: Final[dict[ManifestKind, str]] = {
+    "csv": "text/csv",
+    "jsonl": "application/x-ndjson",
+    "json": "application/json",
+}
+_DECIDING: Final = frozenset({"name", "count", "seed", "wildcards"})
+"""Options that say what is made; the others only say how."""
+_NAME_MAX: Final = 200
+_CHUNK: Final = 65_536
+
+
+@dataclass(frozen=True)
+class BatchBody:
+    """A request for a batch as it is sent. ``sha256`` is the file's, in hex.
+
+    ``data`` is the whole body; None when the file itself is to be streamed.
+    """
+
+    file: Path
+    sha256: str
+    content_type: str
+    query: Mapping[str, str]
+    key: str
+    data: bytes | None = None
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The bytes, anew each time. CommandError when the file is not the one that was hashed.
+
+        Raised before the end of the body is told, so that the API takes nothing of it.
+        """
+        if self.data is not None:
+            yield self.data
+            return
+        digest = hashlib.sha256()
+        with await asyncio.to_thread(self.file.open, "rb") as file:
+            while chunk := await asyncio.to_thread(file.read, _CHUNK):
+                digest.update(chunk)
+                yield chunk
+        if digest.hexdigest() != self.sha256:
+            raise CommandError(
+                f"{self.file} was changed while it was read. Nothing was created: run it again."
+            )
+
+
+@dataclass(frozen=True)
+class BatchOrder:
+    """What the command line asks for. ``options`` are those given, by their names in the API."""
+
+    file: Path
+    options: Mapping[str, Any]
+    skip_bad: bool = False
+    again: bool = False
+
+    @property
+    def kind(self) -> ManifestKind:
+        """What the file's name speaks of. CommandError."""
+        if self.file.suffix.lower() == ".json":
+            return "json"
+        kind = guess_kind(self.file.name)
+        if kind is None:
+            raise CommandError(
+                f"{self.file} must end in .csv, .jsonl, .ndjson or .json.", BAD_USAGE
+            )
+        return kind
+
+    def body(self) -> BatchBody:
+        """Read the file, and make the request. CommandError when it cannot be read."""
+        try:
+            return self._file_body() if self.kind != "json" else self._json_body()
+        except OSError as error:
+            raise CommandError(
+                f"{self.file} cannot be read ({error.strerror or error}).", BAD_USAGE
+            ) from error
+
+    def _file_body(self) -> BatchBody:
+        with self.file.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        options = {"name": self._default_name(), **self.options}
+        query = {**{name: _written(options[name]) for name in sorted(options)}, **self._flags()}
+        key = self._key(sha256, options)
+        return BatchBody(self.file, sha256, _CONTENT_TYPES[self.kind], query, key)
+
+    def _json_body(self) -> BatchBody:
+        data = self.file.read_bytes()
+        sha256 = hashlib.sha256(data).hexdigest()
+        request = {"name": self._default_name(), **_request(self.file, data), **self.options}
+        merged = json.dumps(request, ensure_ascii=False, sort_keys=True).encode()
+        key = self._key(sha256, {"name": request["name"], **self.options})
+        return BatchBody(self.file, sha256, _CONTENT_TYPES["json"], self._flags(), key, merged)
+
+    def _default_name(self) -> str:
+        """The file's name without its ending, as UTF-8 can say it."""
+        return self.file.stem.encode(errors="replace").decode()[:_NAME_MAX]
+
+    def _flags(self) -> dict[str, str]:
+        return {"skip_bad": "true"} if self.skip_bad else {}
+
+    def _key(self, sha256: str, options: Mapping[str, Any]) -> str:
+        """The same for whoever asks for the same pictures; a new one each time with ``again``."""
+        if self.again:
+            return f"bulk-{uuid.uuid4().hex}"
+        deciding = {name: value for name, value in options.items() if name in _DECIDING}
+        said = [sha256, self.kind, deciding, self.skip_bad]
+        return f"bulk-{hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()}"
+
+
+def _written(value: Any) -> str:
+    """An option as a query parameter."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _request(file: Path, data: bytes) -> dict[str, Any]:
+    try:
+        value = strict_json.parse(data, "the file")
+    except (strict_json.MalformedJsonError, strict_json.UnusableJsonError) as error:
+        raise CommandError(f"{file} cannot be used: {error}.", BAD_USAGE) from error
+    if not isinstance(value, dict):
+        raise CommandError(f"{file} must hold one JSON object, a batch's request.", BAD_USAGE)
+    return value

@@ -1,0 +1,147 @@
+"""A batch's pictures as files, saved as they finish, named as in ``results.zip``."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from cli.batch_follow import patiently
+from cli.client import ApiClient, ApiRefusedError
+from cli.generate import DamagedError, whole_picture
+from cli.saving import names, save, suffix
+from core.status import FINAL
+
+_WORDS_MAX: Final = 40
+_TOGETHER: Final = 4
+"""Pictures that are on their way at the same time."""
+_REST: Final = 4
+"""Looking for new pictures pauses so many times as long as it took: the API has other work."""
+_GONE: Final = frozenset({404, 410})
+
+
+class BatchPictures:
+    """Saves each picture once. What it counts is of this run of the command."""
+
+    def __init__(self, client: ApiClient, batch_id: str, folder: Path) -> None:
+        self.folder = folder
+        self.saved = 0
+        self.there = 0
+        """Those that the folder had already."""
+        self.gone = 0
+        """Those that were deleted, or removed because of their age."""
+        self.damaged: list[str] = []
+        self._client = client
+        self._batch_id = batch_id
+        self._settled: set[str] = set()
+        self._room = asyncio.Semaphore(_TOGETHER)
+        self._from: str | None = None
+        self._first = 0
+        self._made = 0
+        self._news = asyncio.Event()
+        self._over = asyncio.Event()
+
+    def tell(self, document: Mapping[str, Any]) -> None:
+        """How the batch stands: when more is made, there is something to save."""
+        if document["counts"]["succeeded"] > self._made:
+            self._made = document["counts"]["succeeded"]
+            self._news.set()
+
+    def tell_end(self) -> None:
+        """Nothing more comes: ``keep_up`` looks once more, and ends."""
+        self._over.set()
+        self._news.set()
+
+    async def keep_up(self) -> None:
+        """Save what is made until ``tell_end``. Raises as ``sweep`` does."""
+        last = False
+        while not last:
+            await self._news.wait()
+            self._news.clear()
+            last = self._over.is_set()
+            began = time.monotonic()
+            await self.sweep()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), _REST * (time.monotonic() - began))
+
+    async def sweep(self) -> None:
+        """Save everything that is made and not saved yet.
+
+        Raises OSError (the folder), ApiUnreachableError, ApiRefusedError.
+        """
+        cursor = self._from
+        while True:
+            ask = partial(self._client.batch_items, self._batch_id, FINAL, cursor)
+            page = await patiently(ask)
+            await self._save_page(page["items"])
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return
+            self._leave_behind(page["items"], cursor)
+
+    def _leave_behind(self, items: Sequence[Mapping[str, Any]], cursor: str) -> None:
+        """Begin behind these items the next time, if none in front of them can come any more."""
+        behind = items[-1]["position"] + 1
+        if behind - self._first == len(items):
+            self._from, self._first = cursor, behind
+
+    async def _save_page(self, items: Sequence[Mapping[str, Any]]) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for item in items:
+                    group.create_task(self._save_item(item))
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+
+    async def _save_item(self, item: Mapping[str, Any]) -> None:
+        for number, image in enumerate(item["images"]):
+            if image["image_id"] not in self._settled:
+                async with self._room:
+                    await self._settle(item, number, image)
+                self._settled.add(image["image_id"])
+
+    async def _settle(self, item: Mapping[str, Any], number: int, image: Mapping[str, Any]) -> None:
+        if await asyncio.to_thread(is_there, self.folder, picture_names(item, number), image):
+            self.there += 1
+            return
+        try:
+            data = await patiently(partial(whole_picture, self._client, image))
+        except ApiRefusedError as error:
+            if error.status not in _GONE:
+                raise
+            self.gone += 1
+        except DamagedError as error:
+            self.damaged.append(str(error))
+        else:
+            # Once: the same command may run twice at the same time, into the same folder.
+            candidates = picture_names(item, number)
+            await asyncio.to_thread(save, self.folder, candidates, data, once=True)
+            self.saved += 1
+
+
+def picture_names(item: Mapping[str, Any], number: int) -> Iterator[str]:
+    """The names to try for an item's picture, counted from 0; the first is that of the ZIP."""
+    prompt = str((item["request"] or {}).get("prompt") or "")
+    words = re.sub(r"[^\w]+", "-", prompt).strip("-")[:_WORDS_MAX].rstrip("-")
+    stem = f"{item['position'] + 1:05}" + (f"-{number + 1}" if number else "")
+    ending = suffix(item["images"][number]["content_type"])
+    return names(f"{stem}-{words}" if words else stem, ending)
+
+
+def is_there(folder: Path, candidates: Iterator[str], image: Mapping[str, Any]) -> bool:
+    """Whether the folder has the picture already, under one of its names. OSError."""
+    for name in candidates:
+        path = folder / name
+        if not path.exists():
+            return False
+        if path.is_file() and path.stat().st_size == image["bytes"]:
+            with path.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() == image["sha256"]:
+                    return True
+    return False

@@ -1,0 +1,174 @@
+"""What ``easel bulk`` prints of a batch: its plan, its bad rows, its failures, its end."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from cli.batch_follow import is_past_its_window
+from cli.batch_meter import duration
+from cli.batch_pictures import BatchPictures
+from cli.console import console_on
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+REASONS_MAX: Final = 10
+SKIPPED_TOLD: Final = 1000
+"""The API names no more skipped rows than these."""
+_ROWS_SHOWN: Final = 5
+_SAMPLES_SHOWN: Final = 5
+_SAMPLE_WIDTH: Final = 100
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """One thing wrong with a manifest. ``row`` is 0 when it is the manifest as a whole."""
+
+    row: int
+    column: str
+    code: str
+    message: str
+
+    @classmethod
+    def of_skipped(cls, found: Mapping[str, Any]) -> BadRow:
+        """From what a create says of a row that it left out."""
+        return cls(found["row"], found["column"] or "", found["code"], found["message"])
+
+    @classmethod
+    def of_error(cls, error: Mapping[str, Any]) -> BadRow:
+        """From one of the ``errors`` of a manifest that was refused."""
+        _, row, *column = error["loc"]
+        return cls(int(row), str(column[0]) if column else "", error["code"], error["message"])
+
+
+# --- bad rows
+
+
+def bad_rows_table(rows: Sequence[BadRow]) -> Table:
+    """Row, column and message of each."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("row", justify="right")
+    table.add_column("column", overflow="fold")
+    table.add_column("message", overflow="fold")
+    for bad in rows:
+        table.add_row(Text(str(bad.row or "")), Text(bad.column), Text(bad.message))
+    return table
+
+
+def print_bad_rows(rows: Sequence[BadRow]) -> None:
+    """The table, on stderr."""
+    if rows:
+        console_on(sys.stderr).print(bad_rows_table(rows), soft_wrap=False)
+
+
+def write_report(path: Path, rows: Iterable[BadRow]) -> None:
+    """Bad rows as CSV: row, column, code, message. OSError."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("row", "column", "code", "message"))
+        writer.writerows((bad.row or "", bad.column, bad.code, bad.message) for bad in rows)
+
+
+def skipped_line(rows: Sequence[BadRow], report: Path | None) -> str:
+    """How much was left out, and where it is told."""
+    count = len({bad.row for bad in rows})
+    some = "at least " if len(rows) >= SKIPPED_TOLD else ""
+    where = f"; {report} names them" if report is not None else "; --report FILE names them"
+    return f"{some}{_counted(count, 'row')} left out{where}."
+
+
+# --- a dry run
+
+
+def plan_lines(plan: Mapping[str, Any], file: Path) -> list[str]:
+    """What would be made."""
+    estimate = plan["estimated_s"]
+    takes = "unknown, nothing was measured yet" if estimate is None else duration(estimate)
+    models = [f"{count} × {model}" for model, count in plan["models"].items()]
+    return [
+        f"{file.name} would make {_counted(plan['total'], 'generation')}; nothing was created.",
+        *_fields(("models", ", ".join(models)), ("takes about", takes)),
+        *_fields(("seed", f"{plan['seed']} (with --seed {plan['seed']} it makes just these)")),
+        *_sample_lines(plan["samples"][:_SAMPLES_SHOWN]),
+    ]
+
+
+def _sample_lines(samples: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines = ["first ones:"] if samples else []
+    for sample in samples:
+        size, steps = f"{sample['width']}x{sample['height']}", f"{sample['steps']} steps"
+        how = f"cfg {sample['cfg']:g}, {sample['sampler']}, seed {sample['seed']}"
+        prompt = " ".join(str(sample["prompt"]).split())
+        shown = prompt if len(prompt) <= _SAMPLE_WIDTH else f"{prompt[: _SAMPLE_WIDTH - 1]}…"
+        lines += [f"  {shown}", f"      {size}, {steps}, {how}"]
+    return lines
+
+
+# --- the end
+
+
+def failure_lines(items: Sequence[Mapping[str, Any]], failed: int) -> list[str]:
+    """Why items failed: each reason once, with how often and in which rows."""
+    rows: dict[str, list[int]] = {}
+    for item in items:
+        error = (item["generation"] or {}).get("error") or {}
+        reason = str(error.get("detail") or error.get("title") or "the generation failed")
+        rows.setdefault(reason, []).append(item["row"])
+    reasons = list(rows.items())[:REASONS_MAX]
+    lines = [f"  {len(found)} × {reason} ({_rows_text(found)})" for reason, found in reasons]
+    left = failed - sum(len(found) for _, found in reasons)
+    return [*lines, f"  and {left} more"] if left > 0 else lines
+
+
+def _rows_text(rows: Sequence[int]) -> str:
+    distinct = list(dict.fromkeys(rows))
+    more = ", …" if len(distinct) > _ROWS_SHOWN else ""
+    word = "row" if len(distinct) == 1 else "rows"
+    return f"{word} {', '.join(map(str, distinct[:_ROWS_SHOWN]))}{more}"
+
+
+def summary_lines(
+    document: Mapping[str, Any], page: str, address: str, pictures: BatchPictures | None
+) -> list[str]:
+    """How it ended, and where to look: its page, and its document's address."""
+    counts = document["counts"]
+    left = counts["waiting"] + counts["queued"] + counts["running"] + counts["cancelling"]
+    deleted = f", {counts['deleted']} deleted" if counts["deleted"] else ""
+    fields = [("made", f"{counts['succeeded']} of {document['total']}{deleted}")]
+    fields += [(name, str(counts[name])) for name in ("failed", "cancelled") if counts[name]]
+    fields += [("not made", str(left))] if left else []
+    fields += [("GPU", f"{document['gpu_seconds']:g} s")]
+    fields += [("pictures", _pictures_text(pictures))] if pictures is not None else []
+    fields += [("look at it", page), ("document", address)]
+    return [f"{document['name']}: {_how(document)}", *_fields(*fields)]
+
+
+def _how(document: Mapping[str, Any]) -> str:
+    if is_past_its_window(document):
+        return f"{document['waiting']['detail']} The same command does."
+    error = document.get("error")
+    return f"{document['status']}. {error['detail']}" if error else str(document["status"])
+
+
+def _pictures_text(pictures: BatchPictures) -> str:
+    parts = [f"{pictures.saved} saved in {pictures.folder}"]
+    parts += [f"{pictures.there} were there already"] if pictures.there else []
+    parts += [f"{pictures.gone} deleted or expired"] if pictures.gone else []
+    parts += [f"{len(pictures.damaged)} arrived damaged"] if pictures.damaged else []
+    return ", ".join(parts)
+
+
+def _fields(*pairs: tuple[str, str]) -> list[str]:
+    return [f"  {name:<12}{value}" for name, value in pairs]
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -1,0 +1,252 @@
+"""``easel bulk``: from a file of rows to finished pictures, however often it is interrupted.
+
+The same command meets the same batch again, by the key that its file and options give.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from cli.batch_create import NotCreatedError, create, plan
+from cli.batch_follow import follow_batch, patiently, take_up
+from cli.batch_meter import open_batch_meter
+from cli.batch_order import BatchBody, BatchOrder
+from cli.batch_pictures import BatchPictures
+from cli.batch_words import (
+    BadRow,
+    failure_lines,
+    plan_lines,
+    print_bad_rows,
+    skipped_line,
+    summary_lines,
+    write_report,
+)
+from cli.client import ApiClient, ApiRefusedError, ApiUnreachableError
+from cli.console import (
+    BAD_USAGE,
+    FAILED,
+    INTERRUPTED,
+    OK,
+    UNREACHABLE,
+    CommandError,
+    console_on,
+    report_failure,
+)
+
+_SKIPPED_SHOWN: Final = 10
+_TAKEN_UP: Final = {
+    "failed": "what is missing of it is made now",
+    "cancelled": "what is missing of it is made now",
+    "cancelling": "when it is cancelled, what is missing of it is made",
+    "paused": "it goes on now",
+    "succeeded": "it is made",
+}
+
+
+@dataclass(frozen=True)
+class Bulk:
+    """What the command is to do. ``folder`` is where pictures go, None when they stay there."""
+
+    order: BatchOrder
+    api_url: str
+    folder: Path | None = None
+    report: Path | None = None
+    dry_run: bool = False
+    wait: bool = True
+
+
+async def bulk(wish: Bulk) -> int:
+    """Create or find the batch, follow it, save its pictures; the exit code.
+
+    CommandError when nothing could be created.
+    """
+    body = await asyncio.to_thread(wish.order.body)
+    _check_places(wish)
+    async with ApiClient(wish.api_url) as client:
+        try:
+            if wish.dry_run:
+                return _print_plan(wish, await plan(client, body))
+            document, replayed = await create(client, body)
+        except NotCreatedError as error:
+            _tell_bad_rows(wish, error.bad_rows)
+            raise
+        except asyncio.CancelledError:
+            _say(f"Interrupted before the answer came. {_as_it_was(wish)}")
+            return INTERRUPTED
+        try:
+            return await _done(client, wish, body, document, replayed=replayed)
+        except asyncio.CancelledError:
+            _say(interrupted_text(wish, document["batch_id"], sys.argv[1:]))
+            return INTERRUPTED
+
+
+def page_url(api_url: str, batch_id: str) -> str:
+    """Where a browser shows the batch."""
+    return f"{api_url}/b/{batch_id}"
+
+
+def document_url(api_url: str, batch_id: str) -> str:
+    """Where the API says how it goes."""
+    return f"{api_url}/api/v1/batches/{batch_id}"
+
+
+def interrupted_text(wish: Bulk, batch_id: str, arguments: Sequence[str]) -> str:
+    """What goes on, how to watch it, and how to end it. ``arguments`` are the command's own."""
+    lines = ["Interrupted. The batch goes on by itself."]
+    if not wish.order.again:  # with --again the same command would make another one
+        lines.append(f"  watch again:  {shlex.join(['easel', *arguments])}")
+    lines.append(f"  look at it:   {page_url(wish.api_url, batch_id)}")
+    lines.append(f"  cancel it:    curl -X POST {document_url(wish.api_url, batch_id)}/cancel")
+    return "\n".join(lines)
+
+
+def _as_it_was(wish: Bulk) -> str:
+    if wish.order.again:
+        return f"Look at {wish.api_url} whether the batch was created."
+    return "If the batch was created, the same command finds it again."
+
+
+def _check_places(wish: Bulk) -> None:
+    """What cannot be written is said before anything is created. CommandError."""
+    if wish.report is not None and (wish.report.is_dir() or not wish.report.parent.is_dir()):
+        raise CommandError(f"{wish.report} cannot be written: no such folder.", BAD_USAGE)
+    if wish.folder is None or wish.dry_run:
+        return
+    if not wish.wait:
+        raise CommandError("--out waits for the pictures: leave --no-wait out.", BAD_USAGE)
+    try:
+        wish.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(
+            f"{wish.folder} cannot be written ({error.strerror or error}). "
+            "Choose another folder with --out DIR.",
+            BAD_USAGE,
+        ) from error
+
+
+def _print_plan(wish: Bulk, planned: Mapping[str, Any]) -> int:
+    for line in plan_lines(planned, wish.order.file):
+        console_on(sys.stdout).print(line)
+    _tell_skipped(wish, planned["skipped"])
+    return OK
+
+
+def _tell_skipped(wish: Bulk, skipped: Sequence[Mapping[str, Any]]) -> None:
+    rows = [BadRow.of_skipped(each) for each in skipped]
+    _tell_bad_rows(wish, rows, most=_SKIPPED_SHOWN)
+    if rows:
+        _say(skipped_line(rows, wish.report))
+
+
+def _tell_bad_rows(wish: Bulk, rows: Sequence[BadRow], most: int | None = None) -> None:
+    print_bad_rows(rows[:most])
+    if wish.report is None:
+        return
+    try:
+        write_report(wish.report, rows)
+    except OSError as error:
+        raise CommandError(
+            f"{wish.report} cannot be written ({error.strerror or error})."
+        ) from error
+
+
+# --- following
+
+
+async def _done(
+    client: ApiClient, wish: Bulk, body: BatchBody, document: dict[str, Any], *, replayed: bool
+) -> int:
+    batch_id = document["batch_id"]
+    try:
+        _introduce(client, document, replayed=replayed)
+        if replayed:
+            document = await take_up(client, document)
+        await _tell_left_out(client, wish, body, document, replayed=replayed)
+        if not wish.wait:
+            console_on(sys.stdout).print(page_url(client.url, batch_id))
+            return OK
+        pictures = BatchPictures(client, batch_id, wish.folder) if wish.folder else None
+        final = await _follow(client, document, pictures)
+        return await _report(client, final, pictures)
+    except ApiRefusedError as error:
+        report_failure(str(error))
+        return FAILED
+    except ApiUnreachableError as error:
+        report_failure(
+            f"{error}, for a while now. Nothing is lost: the batch goes on when `easel up` runs "
+            f"again; look at {document_url(client.url, batch_id)} then."
+        )
+        return UNREACHABLE
+    except OSError as error:
+        report_failure(
+            f"the batch goes on by itself, but a file could not be written ({error}). The same "
+            f"command goes on saving; its pictures are kept, and in "
+            f"{document_url(client.url, batch_id)}/results.zip too."
+        )
+        return FAILED
+
+
+def _introduce(client: ApiClient, document: Mapping[str, Any], *, replayed: bool) -> None:
+    """Say which batch it is."""
+    if replayed:
+        then = _TAKEN_UP.get(document["status"], "it goes on")
+        _say(f"This batch was there already, {document['status']}: {then}.")
+    where = page_url(client.url, document["batch_id"])
+    _say(f"{document['name']}: {document['total']} to make, {where}")
+
+
+async def _tell_left_out(
+    client: ApiClient, wish: Bulk, body: BatchBody, document: Mapping[str, Any], *, replayed: bool
+) -> None:
+    """Say which rows were skipped. Only the first answer names them: later a plan does."""
+    if not replayed:
+        _tell_skipped(wish, document["skipped"])
+    elif wish.order.skip_bad and wish.report is not None:
+        planned = await patiently(partial(client.plan_batch, body))
+        _tell_skipped(wish, planned["skipped"])
+
+
+async def _follow(
+    client: ApiClient, document: dict[str, Any], pictures: BatchPictures | None
+) -> dict[str, Any]:
+    with open_batch_meter() as show:
+        if pictures is None:
+            return await follow_batch(client, document, show)
+
+        def show_and_tell(now: Mapping[str, Any]) -> None:
+            show(now)
+            pictures.tell(now)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(pictures.keep_up())
+                final = await follow_batch(client, document, show_and_tell)
+                pictures.tell_end()
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return final
+
+
+async def _report(client: ApiClient, final: dict[str, Any], pictures: BatchPictures | None) -> int:
+    batch_id, out = final["batch_id"], console_on(sys.stdout)
+    where = page_url(client.url, batch_id), document_url(client.url, batch_id)
+    for line in summary_lines(final, *where, pictures):
+        out.print(line)
+    failed = final["counts"]["failed"]
+    if failed:
+        page = await patiently(partial(client.batch_items, batch_id, {"failed"}))
+        for line in failure_lines(page["items"], failed):
+            out.print(line)
+    damaged = pictures is not None and bool(pictures.damaged)
+    return OK if final["status"] == "succeeded" and not damaged else FAILED
+
+
+def _say(text: str) -> None:
+    console_on(sys.stderr).print(text)

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cli.batch_meter import describe_batch, duration, open_batch_meter
+from tests.cli.scripted_batches import batch
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        (batch("queued"), "queued, 0/4 made"),
+        (batch("queued", code="away"), "queued, 0/4 made, because: away"),
+        (
+            {
+                **batch("running", succeeded=1, failed=1, cancelled=1),
+                "rate_per_minute": 118.66,
+                "eta_s": 40,
+            },
+            "running, 1/4 made, 1 failed, 1 cancelled, 119 a minute, about 40 s",
+        ),
+        ({**batch("running"), "rate_per_minute": 0.75}, "running, 0/4 made, 0.75 a minute"),
+        # An estimate of something that does not go on says nothing.
+        ({**batch("paused", code="paused"), "eta_s": 40}, "paused, 0/4 made, because: paused"),
+        (batch("succeeded", succeeded=4), "succeeded, 4/4 made"),
+    ],
+)
+def test_a_line_says_what_there_is_to_say(document: dict[str, Any], expected: str) -> None:
+    assert describe_batch(document) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0.2, "a second"),
+        (1, "1 s"),
+        (89, "89 s"),
+        (90, "2 min"),
+        (3600, "60 min"),
+        (12_600, "3.5 h"),
+    ],
+)
+def test_durations(seconds: float, expected: str) -> None:
+    assert duration(seconds) == expected
+
+
+def test_plain_lines_come_with_each_twentieth_and_each_change(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with open_batch_meter() as show:
+        show(batch("queued", 1000))
+        for made in range(101):
+            show(batch("running", 1000, succeeded=made))
+        show(batch("running", 1000, succeeded=101, failed=1))
+        show(batch("running", 1000, succeeded=101, failed=2))
+        show(batch("running", 1000, code="no_answer", succeeded=101, failed=2))
+    lines = [line.split(" ", 1)[1] for line in capsys.readouterr().err.splitlines()]
+    assert lines == [
+        "queued, 0/1000 made",
+        "running, 0/1000 made",
+        "running, 50/1000 made",
+        "running, 100/1000 made",
+        "running, 101/1000 made, 1 failed",
+        "running, 101/1000 made, 2 failed, because: no_answer",
+    ]
