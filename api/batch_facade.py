@@ -243,7 +243,7 @@ class BatchFacade:
         rate = await self._store.batches.rate(batch.id)
         waiting = batch.waiting or (await self._why(batch) if active else None)
         eta_s: float | None = None
-        if active:
+        if active and batch.status != "paused":
             left = await self._store.batches.remaining_cost(batch)
             eta_s = await self._facade.estimates.seconds(left)
             if rate is not None:

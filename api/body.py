@@ -59,7 +59,9 @@ def field_problems(error: ValidationError, body: Any) -> list[FieldProblem]:
     found = error.errors(include_input=False, include_url=False, include_context=False)
     return [
         FieldProblem(
-            loc=_place(body, item["loc"], item["type"]), code=item["type"], message=item["msg"]
+            loc=_place(body, item["loc"], item["type"]),
+            code=item["type"],
+            message=item["msg"].removeprefix("Value error, "),
         )
         for item in found
     ]

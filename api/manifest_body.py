@@ -57,7 +57,7 @@ async def manifest_of(request: Request, limit: int) -> AsyncIterator[ManifestBod
     with tempfile.TemporaryDirectory(prefix="easel-manifest-") as folder:
         path = Path(folder) / "manifest"
         digest = await _to_disk(request, path, limit)
-        digest.update(request.url.query.encode())
+        digest.update(_decisive(flags, options).encode())
         if kind == "json":
             manifest = Manifest(await _json(path, options), skip_bad=flags.skip_bad)
         else:
@@ -88,6 +88,12 @@ def _query(request: Request) -> tuple[Flags, BatchOptions]:
             "invalid_request", f"{where}: {found[0].message}", errors=found
         ) from error
     return flags, options
+
+
+def _decisive(flags: Flags, options: BatchOptions) -> str:
+    """What decides which generations are made, beside the body: the rest may change on a repeat."""
+    made_of = options.model_dump_json(include={"name", "count", "seed", "wildcards"})
+    return f"{made_of}{flags.skip_bad}"
 
 
 def _kind(request: Request) -> Kind | Literal["json"]:

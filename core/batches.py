@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Final, Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -11,6 +12,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
 )
 from pydantic.config import JsonValue
@@ -25,6 +27,7 @@ COUNT_MAX: Final = 1000
 IN_FLIGHT_MAX: Final = 64
 FAILURE_SHARE_AFTER: Final = 20
 """So many items must have ended before their failures' share is judged."""
+_TIME: Final = re.compile(r"^([01][0-9]|2[0-3]):[0-5][0-9]$")
 REQUEST_FIELDS: Final = frozenset(GenerationRequest.model_fields)
 
 
@@ -43,9 +46,17 @@ def _known_zone(name: str) -> str:
     return name
 
 
+def _time_of_day(text: str) -> str:
+    if not _TIME.fullmatch(text):
+        raise ValueError("must be a time of day such as 07:00")
+    return text
+
+
 Count = Annotated[int, Field(ge=1, le=COUNT_MAX)]
 RequestField = Annotated[str, AfterValidator(_request_field)]
-TimeOfDay = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+TimeOfDay = Annotated[
+    str, AfterValidator(_time_of_day), WithJsonSchema({"type": "string", "pattern": _TIME.pattern})
+]
 Zone = Annotated[Text, Field(max_length=100), AfterValidator(_known_zone)]
 
 _EXAMPLES: Final[list[JsonValue]] = [

@@ -14,6 +14,7 @@ from itertools import chain, islice, product, repeat
 from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from core.batches import BATCH_ITEMS_MAX, BatchRequest, Count
 from core.manifest import METADATA_PREFIX, Row, RowProblem, shown
@@ -184,12 +185,12 @@ def _count_problems(row: int, count: Any) -> Iterator[RowProblem]:
         _COUNT.validate_python(count, strict=True)
     except ValidationError as error:
         for found in error.errors(include_input=False, include_url=False, include_context=False):
-            yield RowProblem(row, "count", found["type"], found["msg"])
+            yield RowProblem(row, "count", found["type"], _message(found))
 
 
 def _field_problems(row: int, error: ValidationError) -> Iterator[RowProblem]:
     for found in error.errors(include_input=False, include_url=False, include_context=False):
-        yield RowProblem(row, _column(found["loc"]), found["type"], found["msg"])
+        yield RowProblem(row, _column(found["loc"]), found["type"], _message(found))
 
 
 def _column(loc: tuple[str | int, ...]) -> str | None:
@@ -204,3 +205,8 @@ def _column(loc: tuple[str | int, ...]) -> str | None:
 def _too_many(row: Row) -> RowProblem:
     message = f"a batch may have {BATCH_ITEMS_MAX} generations at most; split it"
     return RowProblem(row.number, None, "too_many_items", message)
+
+
+def _message(found: ErrorDetails) -> str:
+    """What pydantic found, without its own word for our own checks."""
+    return found["msg"].removeprefix("Value error, ")

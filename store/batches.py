@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Any, Final
 from uuid import UUID
 
@@ -21,6 +24,8 @@ ACCEPTING: Final = "accepting"
 """The status of a batch whose items are still being written: nobody sees it."""
 RATE_OVER: Final = 30
 """How many of the newest ended generations the rate of a batch is taken from."""
+PAUSE_GAPS: Final = 20
+"""A gap so many times longer than the others between two ends was a pause."""
 
 
 @dataclass(frozen=True)
@@ -205,10 +210,7 @@ class Batches:
         )
         async with self._database.read() as connection:
             ended = [at for (at,) in (await connection.execute(newest)).tuples()]
-        if len(ended) < 2:
-            return None
-        span: float = (max(ended) - min(ended)).total_seconds()
-        return (len(ended) - 1) / span if span > 0 else None
+        return _rate(sorted(ended))
 
     async def gpu_seconds(self, batch_id: UUID) -> float:
         """Seconds that ComfyUI has spent on its generations that ended."""
@@ -246,6 +248,17 @@ class Batches:
         )
         async with self._database.read() as connection:
             return tuple((await connection.execute(statement)).scalars())
+
+
+def _rate(ended: list[datetime]) -> float | None:
+    """Ends in a second. Gaps far longer than most were pauses, and do not count."""
+    gaps = [(after - before).total_seconds() for before, after in pairwise(ended)]
+    if not gaps:
+        return None
+    longest = PAUSE_GAPS * statistics.mean(sorted(gaps)[: math.ceil(len(gaps) * 0.8)])
+    counted = [gap for gap in gaps if gap <= longest]
+    span = sum(counted)
+    return len(counted) / span if span > 0 else None
 
 
 def _items() -> Select[Any]:
