@@ -22,8 +22,11 @@ from PIL import Image as Pillow
 
 from api.app import create_app
 from comfy.emulator import Emulator, EmulatorOptions
+from core.batches import BatchOptions
 from core.problems import Problem, problem
 from core.settings import ApiSettings, ComfySettings, PrefectSettings, Settings, StoreSettings
+from core.status import BatchStatus
+from store.acceptance import IdempotencyKey
 from store.errors import FencedError
 from store.images import NewImage
 from store.store import Store
@@ -31,6 +34,8 @@ from store.values import Claim, Holder, Image, Preview, ProgressRecord, Waiting,
 
 CREATE: Final = "/api/v1/generation/create"
 HISTORY: Final = "/api/v1/generation/history"
+BATCHES: Final = "/api/v1/batches"
+SCHEDULES: Final = "/api/v1/schedules"
 CHECKPOINTS: Final = ("painter-v1-5.safetensors", "painter-xl.safetensors")
 """One of each family; the first is the default."""
 _T = TypeVar("_T")
@@ -88,6 +93,7 @@ class Service:
         default_model: str | None = None,
         public_url: str | None = None,
         reserve_mb: int = 0,
+        max_manifest_bytes: int = 64_000_000,
     ) -> None:
         self._backstage = backstage
         # With its protocol said: asyncio switches Nagle's delay off only then.
@@ -98,7 +104,9 @@ class Service:
         self.home = home
         self.settings = Settings(
             home=home,
-            api=ApiSettings(port=self.port, public_url=public_url),
+            api=ApiSettings(
+                port=self.port, public_url=public_url, max_manifest_bytes=max_manifest_bytes
+            ),
             comfy=ComfySettings(url=comfy_url, default_model=default_model),
             prefect=PrefectSettings(api_url=prefect_url),
             store=StoreSettings(reserve_mb=reserve_mb),
@@ -147,6 +155,26 @@ class Service:
     def created(self, prompt: str = "a red fox", **more: Any) -> UUID:
         return UUID(self.create(prompt, **more)["task_id"])
 
+    def created_batch(self, *prompts: str, **more: Any) -> UUID:
+        """A batch of these prompts (or of what ``more`` says)."""
+        body = {"items": [{"prompt": prompt} for prompt in prompts]} if prompts else {}
+        response = self.client.post(BATCHES, json={**body, **more})
+        assert response.status_code == 202, response.text
+        return UUID(response.json()["batch_id"])
+
+    def batch(self, batch_id: UUID) -> dict[str, Any]:
+        response = self.get(f"{BATCHES}/{batch_id}")
+        assert response.status_code == 200, response.text
+        document: dict[str, Any] = response.json()
+        return document
+
+    def items(self, batch_id: UUID, **query: Any) -> list[dict[str, Any]]:
+        """The first page of its items."""
+        response = self.get(f"{BATCHES}/{batch_id}/items", params={"limit": 100, **query})
+        assert response.status_code == 200, response.text
+        items: list[dict[str, Any]] = response.json()["items"]
+        return items
+
     def get(self, path: str, **more: Any) -> httpx.Response:
         return self.client.get(path, **more)
 
@@ -164,12 +192,16 @@ class Service:
 
     # --- in the database
 
-    def count(self) -> int:
+    def count(self, table: str = "generations") -> int:
         """How many generations were ever accepted."""
         with self.database() as connection:
-            (found,) = connection.execute("SELECT count(*) FROM generations").fetchone()
+            (found,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
         assert isinstance(found, int)
         return found
+
+    def batch_counts(self) -> tuple[int, int]:
+        """How many batches and items there are, seen or not."""
+        return self.count("batches"), self.count("batch_items")
 
     @contextmanager
     def database(self) -> Iterator[sqlite3.Connection]:
@@ -257,6 +289,35 @@ class Worker:
 
     def finish(self, task_id: UUID, *pictures: bytes) -> list[Image]:
         return self.succeed(self.start(task_id), *pictures)
+
+    def begin_batch(self, batch_id: UUID, release: int = 0) -> list[UUID]:
+        """What the batch's own flow run does at its start; the ids of its first generations."""
+        self._run(
+            self.store.batch_transitions.start(
+                batch_id,
+                flow_run_id=uuid4(),
+                deployment_id=None,
+                holder=uuid4(),
+                window_ends_at=None,
+            )
+        )
+        return self.release(batch_id, release)
+
+    def release(self, batch_id: UUID, most: int) -> list[UUID]:
+        """Make so many more of its items generations; the ids of all that are, in turn."""
+        released = self._run(self.store.batch_transitions.release(batch_id, most))
+        assert released == most
+        page = self._run(self.store.batches.items(batch_id, 1000, None))
+        return [item.generation_id for item in page.items if item.generation is not None]
+
+    def end_batch(self, batch_id: UUID, to: BatchStatus, why: Problem | None = None) -> None:
+        assert self._run(self.store.batch_transitions.finish(batch_id, to, why))
+
+    def half_accept(self, key: IdempotencyKey) -> UUID:
+        """What an API leaves that was killed in the middle of a batch's create."""
+        batch_id, transitions = uuid4(), self.store.batch_transitions
+        self._run(transitions.begin(batch_id, "half", BatchOptions(), 7, key=key))
+        return batch_id
 
     def cancelled(self, claim: Claim) -> None:
         assert self._run(self.store.transitions.cancelled(claim))

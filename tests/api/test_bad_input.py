@@ -327,6 +327,14 @@ ID_ROUTES: Final = (
     ("DELETE", "/api/v1/generation/{}"),
     ("GET", "/api/v1/images/{}"),
     ("GET", "/api/v1/images/{}/thumbnail"),
+    ("GET", "/api/v1/batches/{}"),
+    ("GET", "/api/v1/batches/{}/items"),
+    ("GET", "/api/v1/batches/{}/results.zip"),
+    ("GET", "/api/v1/batches/{}/contact-sheet"),
+    ("POST", "/api/v1/batches/{}/cancel"),
+    ("POST", "/api/v1/batches/{}/pause"),
+    ("POST", "/api/v1/batches/{}/resume"),
+    ("POST", "/api/v1/batches/{}/retry-failed"),
 )
 
 
@@ -412,6 +420,10 @@ def test_60_a_method_override_is_ignored(service: Service) -> None:
         ("PUT", "/api/v1/models", "GET"),
         ("DELETE", "/healthz", "GET"),
         ("OPTIONS", "/api/v1/options", "GET"),
+        ("DELETE", "/api/v1/batches", "GET"),
+        ("PUT", "/api/v1/batches", "POST"),
+        ("GET", "/api/v1/batches/0f8fad5b-d9cb-469f-a165-70867728950e/cancel", "POST"),
+        ("PUT", "/api/v1/schedules", "POST"),
     ],
 )
 def test_a_wrong_method_is_told_the_right_ones(

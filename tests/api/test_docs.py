@@ -10,8 +10,10 @@ from urllib.parse import urljoin
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
+from api.schedule_facade import ScheduleRequest
+from core.problems import problem
 from core.schemas import GenerationRequest
-from tests.api.service import CREATE, Service, assert_problem
+from tests.api.service import BATCHES, CREATE, SCHEDULES, Service, assert_problem
 
 CONTRACT: Final = {
     ("post", "/api/v1/generation/create"),
@@ -25,6 +27,21 @@ CONTRACT: Final = {
     ("get", "/api/v1/generation/{task_id}/events"),
     ("get", "/api/v1/images/{image_id}"),
     ("get", "/api/v1/images/{image_id}/thumbnail"),
+    ("post", "/api/v1/batches"),
+    ("get", "/api/v1/batches"),
+    ("get", "/api/v1/batches/{batch_id}"),
+    ("get", "/api/v1/batches/{batch_id}/items"),
+    ("post", "/api/v1/batches/{batch_id}/cancel"),
+    ("post", "/api/v1/batches/{batch_id}/pause"),
+    ("post", "/api/v1/batches/{batch_id}/resume"),
+    ("post", "/api/v1/batches/{batch_id}/retry-failed"),
+    ("get", "/api/v1/batches/{batch_id}/results.zip"),
+    ("get", "/api/v1/batches/{batch_id}/contact-sheet"),
+    ("get", "/api/v1/schedules"),
+    ("post", "/api/v1/schedules"),
+    ("get", "/api/v1/schedules/{schedule_id}"),
+    ("patch", "/api/v1/schedules/{schedule_id}"),
+    ("delete", "/api/v1/schedules/{schedule_id}"),
     ("get", "/api/v1/models"),
     ("get", "/api/v1/options"),
     ("get", "/healthz"),
@@ -116,13 +133,48 @@ def test_the_examples_work(service: Service, openapi: dict[str, Any]) -> None:
         assert service.client.post(CREATE, json=example).status_code == 202
 
 
+def test_the_examples_of_batches_work(service: Service, openapi: dict[str, Any]) -> None:
+    styles = service.home / "wildcards" / "style.txt"
+    styles.parent.mkdir(exist_ok=True)
+    styles.write_text("oil on canvas\nwatercolour\n", encoding="utf-8")
+    body = openapi["paths"][BATCHES]["post"]["requestBody"]
+    assert body["required"] is True
+    kinds = body["content"]
+    assert kinds.keys() == {"application/json", "text/csv", "application/x-ndjson"}
+    schema = kinds["application/json"]["schema"]
+    assert schema["examples"]
+    for example in schema["examples"]:
+        jsonschema.validate(example, schema)
+        assert service.client.post(BATCHES, json=example).status_code == 202
+    for kind in ("text/csv", "application/x-ndjson"):
+        content, headers = kinds[kind]["example"].encode(), {"Content-Type": kind}
+        assert service.client.post(BATCHES, content=content, headers=headers).status_code == 202
+
+
+def test_the_examples_of_schedules_are_valid(openapi: dict[str, Any]) -> None:
+    schema = openapi["paths"][SCHEDULES]["post"]["requestBody"]["content"]["application/json"]
+    assert schema["schema"]["examples"]
+    for example in schema["schema"]["examples"]:
+        ScheduleRequest.model_validate(example)
+
+
 def test_answers_are_as_documented(service: Service, openapi: dict[str, Any]) -> None:
     task_id = service.created()
     service.worker.finish(task_id)
     failed = service.created()
     service.worker.fail(service.worker.start(failed))
+    batch_id = service.created_batch("a fox", "an owl", "a hen")
+    first, second = service.worker.begin_batch(batch_id, 2)
+    service.worker.finish(first)
+    service.worker.fail(service.worker.start(second))
+    ended = service.created_batch("a fox", not_after="07:00", stop_after_failures=1)
+    service.worker.end_batch(ended, "failed", problem("batch_incomplete", "Of 1, 1 failed."))
     operations = _operations(openapi)
     documented = {
+        f"{BATCHES}/{batch_id}": "/api/v1/batches/{batch_id}",
+        f"{BATCHES}/{ended}": "/api/v1/batches/{batch_id}",
+        f"{BATCHES}/{batch_id}/items": "/api/v1/batches/{batch_id}/items",
+        BATCHES: BATCHES,
         f"/api/v1/generation/status/{task_id}": "/api/v1/generation/status/{task_id}",
         f"/api/v1/generation/status/{failed}": "/api/v1/generation/status/{task_id}",
         f"/api/v1/generation/result/{task_id}": "/api/v1/generation/result/{task_id}",
@@ -138,9 +190,9 @@ def test_answers_are_as_documented(service: Service, openapi: dict[str, Any]) ->
         jsonschema.validate(
             service.get(path).json(), {**schema, "components": openapi["components"]}
         )
-    problem = service.get(f"/api/v1/generation/result/{failed}").json()
+    refused = service.get(f"/api/v1/generation/result/{failed}").json()
     reference = {"$ref": "#/components/schemas/Problem", "components": openapi["components"]}
-    jsonschema.validate(problem, reference)
+    jsonschema.validate(refused, reference)
 
 
 class _Sources(HTMLParser):

@@ -45,10 +45,12 @@ async def emulator() -> AsyncIterator[Emulator]:
 
 
 @pytest.fixture
-async def runtime(store: Store, emulator: Emulator) -> AsyncIterator[Runtime]:
+async def runtime(store: Store, emulator: Emulator, tmp_path: Path) -> AsyncIterator[Runtime]:
     async with (
         LeaseKeeper(store.leases, "worker this one", 20) as lease,
         ComfySession(emulator.url, timeout_s=10, settle_s=0.1) as session,
     ):
         holder = Holder("this one", lease.holder, emulator.url)
-        yield Runtime(store, session, lease, holder, "http://easel.test", None)
+        yield Runtime(
+            store, session, lease, holder, "http://easel.test", None, tmp_path / "wildcards"
+        )

@@ -11,10 +11,15 @@ import yaml
 from prefect.flows import Flow
 from prefect.workers.base import BaseWorker
 
+from core.batches import BatchRequest
+from core.expansion import Item, expand
 from core.schemas import GenerationRequest
+from flows.bulk import bulk
+from flows.bulk_parameters import CATCH_UP_MINUTES
 from flows.deployments import QUEUES, default_pool, read_deployments
 from flows.generate import generate
-from flows.runs import DEPLOYMENT
+from flows.runs import BATCH_DEPLOYMENT, BATCH_QUEUE, DEPLOYMENT
+from flows.schedules import check_cron
 from flows.worker import ComfyWorker
 from tests.harness.processes import REPOSITORY
 
@@ -36,13 +41,35 @@ def test_each_deployment_names_an_async_flow_by_a_dotted_path() -> None:
 def test_the_dispatcher_asks_for_a_deployment_that_is_there() -> None:
     names = [f"{_flow(d['entrypoint']).name}/{d['name']}" for d in read_deployments()]
     assert DEPLOYMENT in names
+    assert BATCH_DEPLOYMENT in names
 
 
 def test_each_deployment_has_a_queue_that_the_worker_makes() -> None:
     for deployment in read_deployments():
         assert deployment["work_pool"]["work_queue_name"] in QUEUES
         assert deployment["work_pool"]["name"] == default_pool()
-    assert QUEUES["interactive"] < QUEUES["bulk"]
+    assert QUEUES[BATCH_QUEUE] < QUEUES["interactive"] < QUEUES["bulk"]
+
+
+def test_runs_of_batches_wait_in_a_queue_of_their_own() -> None:
+    """Else a batch's run would wait behind the generations that it has to release."""
+    for deployment in read_deployments():
+        is_batch = _flow(deployment["entrypoint"]) is bulk
+        assert (deployment["work_pool"]["work_queue_name"] == BATCH_QUEUE) is is_batch
+
+
+def test_what_schedules_begin_can_be_made_and_nothing_is_switched_on() -> None:
+    scheduled = [one for one in read_deployments() if one.get("schedules")]
+    assert scheduled
+    for deployment in scheduled:
+        request = BatchRequest.model_validate(deployment["parameters"]["batch"])
+        items = list(expand(request, None, 7, {}))
+        assert items
+        assert all(isinstance(item, Item) for item in items)
+        for schedule in deployment["schedules"]:
+            check_cron(schedule["cron"])
+            assert schedule["slug"]
+            assert schedule["active"] is False
 
 
 def test_the_form_in_the_prefect_ui_is_the_schema_of_the_request() -> None:
@@ -54,9 +81,20 @@ def test_the_form_in_the_prefect_ui_is_the_schema_of_the_request() -> None:
     assert shown["additionalProperties"] is False
 
 
-def test_nothing_retries_the_flow_as_a_whole() -> None:
+def test_the_form_of_a_batch_in_the_prefect_ui_is_its_schema() -> None:
+    parameters = json.loads(json.dumps(bulk.parameters.model_dump()))
+    assert parameters.get("required", []) == []
+    assert parameters["properties"].keys() == {"batch", "batch_id", "catch_up_minutes"}
+    assert parameters["properties"]["catch_up_minutes"]["default"] == CATCH_UP_MINUTES
+    shown = parameters["definitions"]["BatchRequest"]
+    assert shown["properties"].keys() == BatchRequest.model_fields.keys()
+    assert shown["additionalProperties"] is False
+
+
+def test_nothing_retries_a_flow_as_a_whole() -> None:
     # A flow-level retry hides the run from workers when its worker dies meanwhile.
     assert generate.retries in (None, 0)
+    assert bulk.retries in (None, 0)
 
 
 def test_the_file_is_written_for_the_prefect_that_is_installed() -> None:
