@@ -17,11 +17,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.app import create_app as create_api
 from api.context import Context
-from api.facade import Facade
 from core.settings import Settings
+from web.batch import BatchPage
+from web.batch import View as BatchView
+from web.bulk import BulkPage, manifests_of
 from web.history import HistoryPage, View
 from web.layout import STATIC, STATIC_URL, Web
 from web.picture import PicturePage
+from web.schedules import SchedulesPage
 from web.studio import Studio
 from web.trash import Trash
 
@@ -49,14 +52,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def install(app: FastAPI, settings: Settings) -> None:
     """Put the page on ``app``, whose routes must all be declared by now: later ones are hidden."""
 
-    def facade() -> Facade:
-        return cast("Context", app.state.context).facade
+    def context() -> Context:
+        return cast("Context", app.state.context)
 
     _keep_visitors(settings.home)
-    declare(Web(facade, Trash(facade)))
+    manifests_of(settings).prune()
+    declare(Web(context, Trash(lambda: context().facade)))
     pages.user_middleware.clear()  # of an application that this process made before
     pages.middleware_stack = None
     pages.add_middleware(_Headers)
+    # It would show the page's own connection, under no name that a screen reader could say.
+    pages.config.quasar_config["loadingBar"]["skipHijack"] = True
     ui.run_with(
         app,
         title="Easel",
@@ -82,6 +88,18 @@ def declare(web: Web) -> None:
     @ui.page("/g/{task_id}", title="Easel")
     async def picture(task_id: str, i: int = 0) -> None:
         await PicturePage(web, task_id, i).start()
+
+    @ui.page("/bulk", title="Bulk · Easel")
+    async def bulk(cursor: str | None = None) -> None:
+        await BulkPage(web, cursor).start()
+
+    @ui.page("/b/{batch_id}", title="Batch · Easel")
+    async def batch(request: Request, batch_id: str) -> None:
+        await BatchPage(web, batch_id, BatchView.read(request.query_params)).start()
+
+    @ui.page("/schedules", title="Schedules · Easel")
+    async def schedules() -> None:
+        await SchedulesPage(web).start()
 
     @ui.page("/history", title="History · Easel")
     async def history(request: Request) -> None:

@@ -17,6 +17,7 @@ from core.schemas import (
     ResolvedRequest,
 )
 from web import drafts
+from web.fields import CHEVRON, folded
 from web.parts import Text, adorn, box, button, icon
 from web.sizes import RATIOS
 from web.wording import model_name
@@ -64,7 +65,7 @@ class Form:
         self._prompt = field
 
     def _build_negative(self) -> None:
-        with _folded("Negative prompt", self.draft.negative_open, self._fold_negative) as fold:
+        with folded("Negative prompt", self.draft.negative_open, self._fold_negative) as fold:
             self._negative_fold = fold
             field = ui.textarea(placeholder="What to keep out…")
             field.props("outlined autogrow aria-label='Negative prompt'")
@@ -105,7 +106,7 @@ class Form:
         return made.on("click", lambda: self._choose_ratio(ratio), args=[])
 
     def _build_advanced(self) -> None:
-        with _folded("Advanced", self.draft.advanced_open, self._fold_advanced) as fold:
+        with folded("Advanced", self.draft.advanced_open, self._fold_advanced) as fold:
             self._advanced_fold = fold
             with box("pair"):
                 self._steps = self._number("Steps", 1, STEPS_MAX, "steps", whole=True)
@@ -317,39 +318,7 @@ class Form:
         ui.run_javascript(f"easel.caret({'true' if int(event.args) > 0 else 'false'})")
 
 
-class _Fold:
-    def __init__(self, label: str, is_open: bool, on_fold: Callable[[bool], None]) -> None:
-        self.root = box("fold", "details", open=is_open)
-        self.root.on(
-            "toggle",
-            lambda event: on_fold(event.args == "open"),
-            js_handler="(e) => emit(e.newState)",
-        )
-        with self.root, box("fold-head", "summary"):
-            icon("chevron")
-            Text(label)
-
-    def __enter__(self) -> ui.element:
-        self._body = box("fold-body")
-        self._body.move(self.root)
-        self._body.__enter__()
-        return self.root
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._body.__exit__(None, None, None)
-
-
-def _folded(label: str, is_open: bool, on_fold: Callable[[bool], None]) -> _Fold:
-    return _Fold(label, is_open, on_fold)
-
-
 def _fill(field: ui.select, names: list[str], chosen: str | None, default: str | None) -> None:
     """The default is a name like the others; choosing it means "whatever suits the model"."""
     value = chosen if chosen in names else default if default in names else None
     field.set_options(list(names), value=value)
-
-
-CHEVRON: Final = (
-    "M6 9l6 6 6-6@@fill:none;stroke:currentColor;stroke-width:2;stroke-linecap:round;"
-    "stroke-linejoin:round|0 0 24 24"
-)

@@ -17,7 +17,7 @@ from core.status import STATUSES, Status
 from store.cursors import InvalidCursorError
 from store.generations import HistoryFilter
 from store.values import Generation
-from web.form import CHEVRON
+from web.fields import CHEVRON, CLEAR
 from web.gallery import Gallery
 from web.layout import Frame, Web, toast_error, told
 from web.live import Live
@@ -117,7 +117,7 @@ class HistoryPage:
                 f"outlined dense clearable debounce=200 maxlength={_Q_MAX} "
                 "aria-label='Search all prompts'"
             )
-            adorn(search, data_focus="/", dir="auto", clear_icon=_CLEAR)
+            adorn(search, data_focus="/", dir="auto", clear_icon=CLEAR)
             search.classes("search").on_value_change(lambda e: self._change(q=e.value or ""))
             self._select("Status", {"": "Any status", **STATUS_WORDS}, view.status, "status")
             self._models = self._select("Model", {"": "Any model"}, None, "model")
@@ -256,9 +256,3 @@ class HistoryPage:
         gone, self._picked = tuple(self._picked), set()
         if gone:
             await self._frame.delete(gone)
-
-
-_CLEAR: Final = (
-    "M6 6l12 12M18 6L6 18@@fill:none;stroke:currentColor;stroke-width:2;stroke-linecap:round"
-    "|0 0 24 24"
-)

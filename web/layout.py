@@ -13,7 +13,11 @@ from uuid import UUID
 
 from nicegui import Client, ui
 
+from api.batch_facade import BatchFacade
+from api.context import Context
 from api.facade import Facade
+from api.schedule_facade import ScheduleFacade
+from core.settings import Settings
 from web.parts import Text, adorn, box, button, icon
 from web.trash import UNDO_S, Trash
 from web.wording import EXPECTED_ERRORS, explain
@@ -21,7 +25,7 @@ from web.wording import EXPECTED_ERRORS, explain
 STATIC: Final = Path(__file__).parent / "static"
 STATIC_URL: Final = "/static"
 _KEYS: Final = (
-    ("Ctrl Enter", "Generate, from anywhere in the studio"),
+    ("Ctrl Enter", "Generate, from anywhere in the studio; in bulk, a dry run"),
     ("↑ ↓", "In the prompt: earlier prompts"),
     ("/", "To the prompt, or to the search"),
     ("← →", "Next newer, next older picture"),
@@ -35,18 +39,40 @@ _KEYS: Final = (
     ("?", "This sheet"),
 )
 
+_PAGES: Final = (
+    ("Studio", "/"),
+    ("Bulk", "/bulk"),
+    ("Schedules", "/schedules"),
+    ("History", "/history"),
+)
+
 
 @dataclass(frozen=True)
 class Web:
-    """What pages are given. ``facade`` is there once the application has started."""
+    """What pages are given. The functions are there once the application has started."""
 
-    find_facade: Callable[[], Facade]
+    find_context: Callable[[], Context]
     trash: Trash
 
     @property
     def facade(self) -> Facade:
         """The functions that the API's routes call."""
-        return self.find_facade()
+        return self.find_context().facade
+
+    @property
+    def batches(self) -> BatchFacade:
+        """Those about batches."""
+        return self.find_context().batches
+
+    @property
+    def schedules(self) -> ScheduleFacade:
+        """Those about schedules."""
+        return self.find_context().schedules
+
+    @property
+    def settings(self) -> Settings:
+        """What the application was started with."""
+        return self.find_context().settings
 
 
 class Frame:
@@ -158,7 +184,7 @@ def _header(current: str) -> None:
             icon("easel")
             Text("Easel")
         with box("nav", "nav", aria_label="Pages"):
-            for name, href in (("Studio", "/"), ("History", "/history")):
+            for name, href in _PAGES:
                 at = "page" if name == current else None
                 with box("nav-link", "a", href=href, aria_current=at):
                     Text(name)

@@ -14,7 +14,7 @@ from core.ids import parse_generation_id
 from core.schemas import GenerationRequest, ResolvedRequest
 from core.status import RETRYABLE, is_final
 from store.errors import DeletedError, NotFoundError
-from store.values import Generation, Neighbours
+from store.values import Generation, Membership, Neighbours
 from web import drafts
 from web.layout import Frame, Web, section, told
 from web.live import Live
@@ -129,6 +129,7 @@ class PicturePage:
         document = self._document
         assert document is not None  # _load has read it
         attempts = (await self._web.facade.attempts(document.task_id)).attempts
+        batch = await self._web.facade.store.batches.membership(document.task_id)
         self._details.clear()
         with self._details:
             adorn(Text(document.request.prompt, "prompt-text", "h1"), dir="auto")
@@ -136,6 +137,8 @@ class PicturePage:
                 with box("without"):
                     Text("Without", "label")
                     adorn(Text(document.request.negative_prompt, "", "p"), dir="auto")
+            if batch is not None:
+                _build_batch(batch)
             self._build_actions(document)
             self._build_settings(document)
             self._build_copies(document)
@@ -258,6 +261,16 @@ class PicturePage:
     def _request(self) -> ResolvedRequest:
         assert self._document is not None  # its buttons are not there else
         return self._document.request
+
+
+def _build_batch(batch: Membership) -> None:
+    """Where it belongs."""
+    with box("link of-batch", "a", href=f"/b/{batch.batch_id}"):
+        icon("batch")
+        adorn(
+            Text(f"{batch.position + 1:,} of {batch.total:,} in “{title(batch.name, 60)}”"),
+            dir="auto",
+        )
 
 
 def _taken(document: StatusDocument) -> str:

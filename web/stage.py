@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from api.documents import ImageDocument, StatusDocument
 from core.schemas import ResolvedRequest
 from web.card import OnId, ratio_style
-from web.parts import Text, adorn, box, button, image, link, local, meter, set_meter
+from web.parts import Text, adorn, box, button, icon, image, link, local, meter, set_meter
 from web.wording import advice, duration, headline, progress_line, removed, title
 
 EXAMPLES = (
@@ -86,6 +86,7 @@ class Stage:
                 self._headline = Text("", "headline")
                 self._line = Text("", "muted line")
                 box("grow")
+                _build_batch(document)
                 if document.status != "cancelling":
                     button("Cancel", lambda: self._actions.cancel(document.task_id))
             self._meter = meter("Progress")
@@ -131,6 +132,7 @@ class Stage:
             size = f"{document.request.width} × {document.request.height}"
             line = f"{size} · {duration(taken)}" if taken is not None else size
             Text(line, "muted line is-extra")
+            _build_batch(document)
             box("grow")
             self._build_actions(document, images)
 
@@ -187,6 +189,15 @@ class Stage:
                 use = button("Use settings", icon_name="reuse")
                 use.on("click", _calling(self._actions.use, document.request), args=[])
                 link("Details", f"/g/{document.task_id}")
+
+
+def _build_batch(document: StatusDocument) -> None:
+    """A way to the batch that it belongs to, if it does."""
+    if document.batch_id is not None:
+        address = f"/b/{document.batch_id}"
+        with box("link of-batch", "a", href=address, aria_label="The batch it belongs to"):
+            icon("batch")
+            Text("Batch")
 
 
 def _shape(document: StatusDocument | None, images: list[ImageDocument]) -> tuple[object, ...]:

@@ -119,7 +119,7 @@ def explain(error: Exception) -> str:
     if isinstance(error, DeletedError):
         return "It was deleted."
     if isinstance(error, NotFoundError):
-        return "There is no such generation."
+        return "It is not there any more."
     if isinstance(error, ImageStoreError):
         return "The picture cannot be read now. Try again."
     if isinstance(error, StoreError):

@@ -72,13 +72,14 @@ def browser() -> Iterator[Browser]:
 def api(_house: tuple[Api, Worker]) -> Api:
     api = _house[0]
     api.undo_within(_UNDO_S)  # whatever is deleted can be taken back until the test is over
+    api.schedules_there(False)
     return api
 
 
 @pytest.fixture
 def worker(_house: tuple[Api, Worker]) -> Iterator[Worker]:
     worker = _house[1]
-    worker.step_s, worker.failing = 0.02, None
+    worker.step_s, worker.failing, worker.fails = 0.02, None, lambda _request: True
     worker.go_on()
     yield worker
     worker.failing = None

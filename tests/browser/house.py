@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -31,13 +31,14 @@ from comfy.catalogue import Catalogue
 from comfy.emulator.painting import Recipe, paint
 from core.problems import Problem
 from core.schemas import ResolvedRequest
+from flows.steering import Finish, Pause, Release, next_step, window_end
 from store.acceptance import adopt
 from store.errors import ConflictError, StoreError, StoreUnavailableError
 from store.generations import HistoryFilter
 from store.images import NewImage
 from store.store import Store
-from store.values import Claim, Generation, Holder, Preview, ProgressRecord, WorkerRecord
-from tests.browser.app import UNDO_PATH
+from store.values import Batch, Claim, Generation, Holder, Preview, ProgressRecord, WorkerRecord
+from tests.browser.app import SCHEDULES_PATH, UNDO_PATH
 
 COMFY_URL: Final = "http://127.0.0.1:9"  # the discard port: nobody answers
 CATALOGUE: Final = Catalogue(
@@ -111,8 +112,31 @@ class Api:
 
     def undo_within(self, seconds: float | None) -> None:
         """How long a delete can be taken back; None is as for people. Empties the trash."""
-        query = "" if seconds is None else f"?seconds={seconds}"
-        with urllib.request.urlopen(f"{self.url}{UNDO_PATH}{query}", timeout=STARTED_WITHIN_S):
+        self._tell(UNDO_PATH if seconds is None else f"{UNDO_PATH}?seconds={seconds}")
+
+    def schedules_there(self, there: bool) -> None:
+        """Whether Prefect answers about schedules. It begins with none but its example."""
+        self._tell(f"{SCHEDULES_PATH}?there=1" if there else SCHEDULES_PATH)
+
+    def begin_batch(self, **request: Any) -> str:
+        """A batch that somebody asks for elsewhere; its id."""
+        asked = urllib.request.Request(
+            f"{self.url}/api/v1/batches",
+            json.dumps(request).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(asked, timeout=STARTED_WITHIN_S) as answer:
+            return str(json.load(answer)["batch_id"])
+
+    def batch(self, batch_id: str) -> dict[str, Any]:
+        """How it stands."""
+        path = f"{self.url}/api/v1/batches/{batch_id}"
+        with urllib.request.urlopen(path, timeout=STARTED_WITHIN_S) as answer:
+            found: dict[str, Any] = json.load(answer)
+        return found
+
+    def _tell(self, path: str) -> None:
+        with urllib.request.urlopen(f"{self.url}{path}", timeout=STARTED_WITHIN_S):
             pass
 
     def kept(self, session: str) -> dict[str, Any]:
@@ -127,13 +151,14 @@ class Worker:
     """Does what is queued, one after the other. All methods may be called from the test's thread.
 
     ``step_s`` is the pace; ``hold`` keeps everything where it is, or lets it go as far as a step;
-    ``failing`` is how the next generations end.
+    ``failing`` is how the next generations end, if ``fails`` says so.
     """
 
     def __init__(self, home: Path) -> None:
         self._home = home
         self.step_s = 0.02
         self.failing: Problem | None = None
+        self.fails: Callable[[ResolvedRequest], bool] = lambda _request: True
         self._limit: int | None = None  # steps that a render may have done; None is all of them
         self._moving = asyncio.Lock()  # whoever moves a generation on has looked at the limit
         # One holder for all: what a busy database interrupted can be claimed once more.
@@ -183,7 +208,8 @@ class Worker:
     async def _open(self) -> None:
         await self.store.__aenter__()
         await self.store.registry.keep_catalogue(COMFY_URL, CATALOGUE.to_json())
-        self._tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._dispatch())]
+        loops = (self._work(), self._dispatch(), self._conduct())
+        self._tasks = [asyncio.create_task(loop) for loop in loops]
 
     async def _close(self) -> None:
         for task in self._tasks:
@@ -192,6 +218,8 @@ class Worker:
         await self.store.__aexit__(None, None, None)
 
     async def _clear(self) -> None:
+        for batch in (await self.store.batches.page(1000, None)).items:
+            await self.store.batch_transitions.remove(batch.id)
         while page := (await self.store.generations.history(HistoryFilter(), 100, None)).items:
             for generation in page:
                 await self.store.files.remove(await self.store.transitions.delete(generation.id))
@@ -223,6 +251,48 @@ class Worker:
                             generation.id, generation.attempt, uuid4(), 0
                         )
             await asyncio.sleep(0.05)
+
+    async def _conduct(self) -> None:
+        """What the bulk flow and its keeper do: batches are begun, released and ended."""
+        while True:
+            for batch in await self._active():
+                with contextlib.suppress(StoreError):  # it is busy, or somebody was quicker
+                    await self._steer(batch)
+            await asyncio.sleep(0.05)
+
+    async def _active(self) -> tuple[Batch, ...]:
+        with contextlib.suppress(StoreError):
+            return await self.store.batches.active()
+        return ()
+
+    async def _steer(self, batch: Batch) -> None:
+        transitions, now = self.store.batch_transitions, datetime.now(UTC)
+        if batch.status == "cancelling":
+            await self._cancel_children(batch)
+            return
+        if batch.status == "queued":
+            batch = await transitions.start(
+                batch.id,
+                flow_run_id=batch.flow_run_id or uuid4(),
+                deployment_id=None,
+                holder=self._holder.lease,
+                window_ends_at=window_end(batch.options, now),
+            )
+        step = next_step(batch, await self.store.batches.counts(batch), now)
+        match step:
+            case Release():
+                await transitions.release(batch.id, step.most)
+            case Pause():
+                await transitions.pause(batch.id, step.waiting)
+            case Finish():
+                await transitions.finish(batch.id, step.to, step.problem)
+
+    async def _cancel_children(self, batch: Batch) -> None:
+        for child in await self.store.batches.active_children(batch.id):
+            with contextlib.suppress(ConflictError):
+                await self.store.transitions.request_cancel(child)
+        if not await self.store.batches.active_children(batch.id):
+            await self.store.batch_transitions.finish(batch.id, "cancelled")
 
     async def _live(self) -> None:
         now = datetime.now(UTC)
@@ -269,7 +339,7 @@ class Worker:
         return done
 
     async def _end(self, claim: Claim) -> None:
-        if self.failing is not None:
+        if self.failing is not None and self.fails(claim.request):
             await self.store.transitions.fail(claim, self.failing)
         else:
             await self._finish(claim)

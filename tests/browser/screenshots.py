@@ -1,9 +1,14 @@
-"""Pictures of every page for the README: ``python -m tests.browser.screenshots OUT_DIR``."""
+"""Pictures of every page for the README: ``python -m tests.browser.screenshots OUT_DIR``.
+
+``studio`` or ``bulk`` behind it takes only those.
+"""
 
 from __future__ import annotations
 
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,24 +41,168 @@ _HISTORY: Final = (
 )
 
 
+_ANIMALS: Final = ("a red fox", "an owl", "a cat on a wall", "a sailing boat", "a lighthouse")
+_DROP: Final = "Drop a CSV or JSON Lines file here, or choose one"
+_BAD_CSV: Final = b"""prompt,steps,cfg,count
+a red fox at dawn,20,7,2
+a silver fox,many,7,1
+an {owl|heron,20,99,1
+"a bear",20,7,0
+"""
+_SCHEDULES: Final = (
+    ("Nightly foxes", "a {red|silver} fox at {dawn|dusk}, film grain"),
+    ("Something for the lobby", "a lighthouse in the {rain|snow}, oil painting"),
+)
+
+
 def main() -> None:
-    """Make them all."""
+    """Make them all, or the sets that are named."""
     out = Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory() as home,
-        open_house(Path(home) / "home") as (api, worker),
-        sync_playwright() as playwright,
-    ):
-        browser = chromium.launch(playwright)
-        _empty(browser, api, out)
-        first = _fill(worker)
-        for theme in ("light", "dark"):
-            _finished(browser, api, worker, out, theme, first)
-        for theme in ("light", "dark"):
-            _running(browser, api, worker, out, theme)
-        _failed(browser, api, worker, out)
-        browser.close()
+    for name in sys.argv[2:] or _SETS:
+        with (
+            tempfile.TemporaryDirectory() as home,
+            open_house(Path(home) / "home") as (api, worker),
+            sync_playwright() as playwright,
+        ):
+            browser = chromium.launch(playwright)
+            _SETS[name](browser, api, worker, out)
+            browser.close()
+
+
+def _studio(browser: Browser, api: Api, worker: Worker, out: Path) -> None:
+    _empty(browser, api, out)
+    first = _fill(worker)
+    for theme in ("light", "dark"):
+        _finished(browser, api, worker, out, theme, first)
+    for theme in ("light", "dark"):
+        _running(browser, api, worker, out, theme)
+    _failed(browser, api, worker, out)
+
+
+def _bulk(browser: Browser, api: Api, worker: Worker, out: Path) -> None:
+    (api.home / "wildcards").mkdir()
+    (api.home / "wildcards" / "weather.txt").write_text("snow\nrain\nfog\n")
+    (api.home / "wildcards" / "time.txt").write_text("dawn\nnoon\ndusk\n")
+    _bulk_empty(browser, api, out)
+    done, failed, running = _batches(api, worker)
+    for theme in ("light", "dark"):
+        for phone in (False, True):
+            context = _open(browser, api, theme, phone=phone)
+            page = context.new_page()
+            suffix = f"{theme}-phone" if phone else theme
+            _bulk_pages(page, out, suffix)
+            for name, batch_id in (("done", done), ("failed", failed), ("running", running)):
+                page.goto(f"/b/{batch_id}")
+                page.locator(".cell").first.wait_for()
+                _shoot(page, out, f"batch-{name}-{suffix}")
+            _schedules(page, api, out, suffix)
+            context.close()
+    worker.go_on()
+
+
+def _bulk_empty(browser: Browser, api: Api, out: Path) -> None:
+    for phone in (False, True):
+        context = _open(browser, api, "light", phone=phone)
+        page = context.new_page()
+        suffix = "light-phone" if phone else "light"
+        page.goto("/bulk")
+        page.get_by_role("button", name="From a file").click()
+        _shoot(page, out, f"bulk-file-{suffix}")
+        page.get_by_label(_DROP).set_input_files(
+            {"name": "foxes.csv", "mimeType": "text/csv", "buffer": _BAD_CSV}
+        )
+        page.get_by_text("foxes.csv").wait_for()
+        page.get_by_role("button", name="Dry run").click()
+        page.locator(".problem").first.wait_for()
+        _shoot(page, out, f"bulk-refused-{suffix}")
+        page.goto("/b/00000000-0000-4000-8000-000000000000")
+        _shoot(page, out, f"batch-gone-{suffix}")
+        page.goto("/schedules")
+        page.get_by_role("button", name="Try again").wait_for()
+        _shoot(page, out, f"schedules-away-{suffix}")
+        context.close()
+
+
+def _batches(api: Api, worker: Worker) -> tuple[str, str, str]:
+    """One that is done, one that is not, and one under way; the ids."""
+    worker.step_s = 0.0
+    grid = {"prompt": [f"{animal}, __weather__, film grain" for animal in _ANIMALS]}
+    done = api.begin_batch(
+        name="Animals in any weather",
+        grid=grid,
+        count=4,
+        seed=5,
+        defaults={"steps": 2, "width": 384, "height": 256},
+    )
+    _ended(api, done)
+    worker.failing = problem(
+        "out_of_memory", "KSampler: CUDA out of memory. Tried to allocate 4.50 GiB."
+    )
+    worker.fails = lambda request: request.width > 512
+    failed = api.begin_batch(
+        name="Posters, three sizes",
+        items=[{"width": size, "height": size} for size in (384, 512, 640)],
+        defaults={"prompt": "a lighthouse in the {rain|snow}, oil painting", "steps": 2},
+        count=3,
+        seed=9,
+    )
+    _ended(api, failed)
+    worker.failing = None
+    running = api.begin_batch(
+        name="Foxes by season, two models",
+        defaults={"prompt": "a {red|silver} fox at __time__, {spring|autumn|snow}", "steps": 20},
+        grid={"model": list(CATALOGUE.checkpoints), "cfg": [4.5, 7.0]},
+        count=12,
+        seed=3,
+        stop_after_failures=5,
+        not_after="06:30",
+        timezone="Europe/Berlin",
+    )
+    while api.batch(running)["counts"]["succeeded"] < 17:
+        time.sleep(0.05)
+    worker.hold(step=11)
+    return done, failed, running
+
+
+def _ended(api: Api, batch_id: str) -> None:
+    while api.batch(batch_id)["finished_at"] is None:
+        time.sleep(0.2)
+
+
+def _bulk_pages(page: Page, out: Path, suffix: str) -> None:
+    page.goto("/bulk")
+    page.get_by_label("Prompt", exact=True).fill("a {red|silver} fox in a __weather__ landscape")
+    page.get_by_role("combobox", name="Models").click()
+    for name in ("dreamshaper_8", "sd_xl_base_1.0"):
+        page.get_by_role("option", name=name).click()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Steps").click()
+    page.get_by_label("Steps", exact=True).fill("20, 30")
+    page.get_by_label("Pictures of each").fill("3")
+    page.get_by_text("= 12 pictures").wait_for()
+    _shoot(page, out, f"bulk-{suffix}")
+    page.get_by_role("button", name="Dry run").click()
+    page.locator(".sample-row").first.wait_for()
+    _shoot(page, out, f"bulk-plan-{suffix}")
+
+
+def _schedules(page: Page, api: Api, out: Path, suffix: str) -> None:
+    api.schedules_there(True)
+    page.goto("/schedules")
+    for name, prompt in _SCHEDULES:
+        page.get_by_label("Name", exact=True).fill(name)
+        page.get_by_label("Prompt", exact=True).fill(prompt)
+        page.get_by_role("button", name="Make the schedule").click()
+        page.get_by_role("switch", name=name).wait_for()
+        page.get_by_role("button", name="Every so often").click()
+    page.get_by_role("button", name="By the clock").click()
+    page.get_by_label("Name", exact=True).fill("Posters for Monday")
+    page.get_by_text("is made and on").last.wait_for(state="detached")
+    _shoot(page, out, f"schedules-{suffix}")
+    if "phone" in suffix:
+        page.screenshot(path=out / f"schedules-{suffix}-full.png", full_page=True)
+    api.schedules_there(False)
 
 
 def _open(browser: Browser, api: Api, theme: Any, *, phone: bool = False) -> BrowserContext:
@@ -164,6 +313,11 @@ def _failed(browser: Browser, api: Api, worker: Worker, out: Path) -> None:
     _shoot(page, out, "picture-gone")
     context.close()
 
+
+_SETS: Final[dict[str, Callable[[Browser, Api, Worker, Path], None]]] = {
+    "studio": _studio,
+    "bulk": _bulk,
+}
 
 if __name__ == "__main__":
     main()

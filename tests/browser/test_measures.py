@@ -6,8 +6,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Page, expect
 
+from core.problems import problem
 from tests.browser.conftest import OpenContext, arrived, settled
-from tests.browser.house import Worker, resolved
+from tests.browser.house import Api, Worker, resolved
 
 STEPS = 20
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
@@ -53,6 +54,98 @@ def test_axe_finds_nothing(visitor: OpenContext, worker: Worker, theme: str, pho
     page.keyboard.press("Control+Enter")
     expect(page.locator(".stage .canvas img")).to_be_visible()
     expect(page.locator(".stage .line")).to_contain_text("step 3 of 20")
+    assert violations(page) == []
+
+
+THEMES = pytest.mark.parametrize("theme", ["light", "dark"])
+SIZES = pytest.mark.parametrize("phone", [False, True], ids=["desktop", "phone"])
+
+
+def opened(visitor: OpenContext, theme: str, *, phone: bool) -> Page:
+    size = {"width": 390, "height": 844} if phone else {"width": 1280, "height": 800}
+    return visitor(color_scheme=theme, viewport=size).new_page()
+
+
+@THEMES
+@SIZES
+def test_axe_finds_nothing_in_bulk(visitor: OpenContext, theme: str, phone: bool) -> None:
+    page = opened(visitor, theme, phone=phone)
+    page.goto("/bulk")
+    page.get_by_label("Prompt", exact=True).fill("a {red|silver} fox\nan owl")
+    page.get_by_role("combobox", name="Models").click()
+    page.get_by_role("option", name="dreamshaper_8").click()
+    page.keyboard.press("Escape")
+    for name in ("Steps", "Sampler"):
+        page.get_by_role("button", name=name).click()
+    for name in ("Wildcards", "Negative", "Options"):
+        page.locator("summary", has_text=name).click()
+    assert violations(page) == []
+    page.keyboard.press("Control+Enter")
+    expect(page.locator(".sample-row")).to_have_count(1)
+    assert violations(page) == []
+    page.get_by_role("button", name="From a file").click()
+    page.get_by_label("Drop a CSV").set_input_files(
+        {"name": "bad.csv", "mimeType": "text/csv", "buffer": b"prompt,steps\na fox,many\n"}
+    )
+    expect(page.get_by_text("bad.csv")).to_be_visible()
+    page.get_by_role("button", name="Dry run").click()
+    expect(page.locator(".problem")).to_have_count(1)
+    expect(page.get_by_role("alert")).to_have_count(0)
+    assert violations(page) == []
+
+
+@THEMES
+@SIZES
+def test_axe_finds_nothing_in_a_batch(
+    visitor: OpenContext, api: Api, worker: Worker, theme: str, phone: bool
+) -> None:
+    worker.failing = problem("node_failed", "KSampler stumbled")
+    worker.fails = lambda request: request.seed == 2
+    asked = {"defaults": {"prompt": "a fox", "steps": 2}, "grid": {"seed": [1, 2, 3, 4, 5]}}
+    failed = api.begin_batch(name="some failed", **asked)
+    page = opened(visitor, theme, phone=phone)
+    page.goto(f"/b/{failed}")
+    expect(page.get_by_role("button", name="Retry what failed")).to_be_visible()
+    expect(page.locator(".failure")).to_have_count(1)
+    page.locator("summary", has_text="How it is done").click()
+    assert violations(page) == []
+    worker.hold(step=1)
+    running = api.begin_batch(name="under way", max_in_flight=3, **asked)
+    page.goto(f"/b/{running}")
+    expect(page.locator(".cell.is-running img")).to_be_visible()
+    expect(page.locator(".cell.is-queued")).to_have_count(2)
+    expect(page.locator(".cell.is-waiting")).to_have_count(2)
+    assert violations(page) == []
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    assert violations(page) == []
+    page.goto("/bulk")
+    expect(page.locator(".batch-row")).to_have_count(2)
+    assert violations(page) == []
+    page.goto("/b/nonsense")
+    expect(page.get_by_role("heading", name="There is no such batch")).to_be_visible()
+    assert violations(page) == []
+
+
+@THEMES
+@SIZES
+def test_axe_finds_nothing_in_schedules(
+    visitor: OpenContext, api: Api, theme: str, phone: bool
+) -> None:
+    page = opened(visitor, theme, phone=phone)
+    page.goto("/schedules")
+    expect(page.get_by_role("button", name="Try again")).to_be_visible()
+    assert violations(page) == []
+    api.schedules_there(True)
+    page.get_by_role("button", name="Cron", exact=True).click()
+    page.get_by_label("Name", exact=True).fill("foxes")
+    page.get_by_label("Prompt", exact=True).fill("a fox")
+    page.get_by_role("button", name="Make the schedule").click()
+    expect(page.locator(".schedule")).to_have_count(2)
+    expect(page.get_by_role("alert")).to_have_count(0)
+    assert violations(page) == []
+    page.get_by_role("button", name="Delete foxes").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
     assert violations(page) == []
 
 

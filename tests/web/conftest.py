@@ -10,6 +10,7 @@ from nicegui.testing import User
 from nicegui.testing.user_simulation import user_simulation
 
 from api.app import open_context
+from api.context import Context
 from api.facade import Facade
 from comfy.catalogue import Catalogue
 from core.settings import Settings
@@ -37,15 +38,20 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-async def facade(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Facade]:
+async def context(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Context]:
     monkeypatch.setenv("PREFECT_API_URL", settings.prefect_api_url)
     async with open_context(settings) as context:
         context.facade.catalogue._catalogue = CATALOGUE
-        yield context.facade
+        yield context
 
 
 @pytest.fixture
-async def user(facade: Facade) -> AsyncIterator[User]:
+def facade(context: Context) -> Facade:
+    return context.facade
+
+
+@pytest.fixture
+async def user(context: Context) -> AsyncIterator[User]:
     async with user_simulation() as user:
-        declare(Web(lambda: facade, Trash(lambda: facade)))
+        declare(Web(lambda: context, Trash(lambda: context.facade)))
         yield user

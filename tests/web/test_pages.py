@@ -4,23 +4,11 @@ from uuid import uuid4
 
 from nicegui import ui
 from nicegui.testing import User
-from nicegui.testing.user_interaction import UserInteraction
 
 from api.facade import Facade
 from core.schemas import GenerationRequest
 from store.generations import HistoryFilter
-from web.parts import Text
-
-
-def press(user: User, label: str) -> None:
-    """Click the button that says ``label`` or is called so."""
-    assert user.client is not None
-    for element in user.client.elements.values():
-        says = any(isinstance(child, Text) and child.text == label for child in element)
-        if element.tag == "button" and (says or element.props.get("aria-label") == label):
-            UserInteraction(user, {element}, None).click()
-            return
-    raise AssertionError(f"no button says {label}")
+from tests.web.visiting import press
 
 
 async def newest(facade: Facade) -> GenerationRequest | None:

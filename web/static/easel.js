@@ -158,6 +158,10 @@
         }
       }, 30);
     },
+    toPlan() {
+      setTimeout(() => $(".plan")?.scrollIntoView({ block: "nearest", behavior: "smooth" }), 60);
+    },
+    toSheet() { $(".contact")?.scrollIntoView({ block: "start" }); },
     toStage() {
       if (matchMedia("(max-width: 800px)").matches) window.scrollTo({ top: 0, behavior: "smooth" });
     },

@@ -1,0 +1,235 @@
+"""Many pictures at once, and batches by the clock, in a real browser."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+
+from playwright.sync_api import Download, Locator, Page, expect
+
+from core.problems import problem
+from tests.browser.conftest import PATIENCE_S, OpenContext, connected, kept
+from tests.browser.house import Api, Worker
+from tests.harness.waiting import wait_until
+
+DROP = "Drop a CSV or JSON Lines file here, or choose one"
+CSV = b'prompt,steps,count\na red fox at dawn,2,2\nan old owl,2,1\n"a bear, asleep",2,1\n'
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+
+
+def choose(page: Page, name: str, data: bytes) -> None:
+    """Upload a manifest."""
+    page.get_by_role("button", name="From a file").click()
+    page.get_by_label(DROP).set_input_files({"name": name, "mimeType": "", "buffer": data})
+    expect(page.get_by_text(name, exact=True)).to_be_visible()
+
+
+def pictures(page: Page) -> Locator:
+    """The cells that have their picture."""
+    return page.locator(".cell.is-succeeded img")
+
+
+def ended(page: Page, word: str) -> None:
+    expect(page.locator(".batch-top .batch-state")).to_have_text(word)
+
+
+def saved(download: Download) -> list[str]:
+    with zipfile.ZipFile(io.BytesIO(download.path().read_bytes())) as archive:
+        assert archive.testzip() is None
+        return archive.namelist()
+
+
+def test_from_a_file_to_pictures_and_what_failed_again(page: Page, worker: Worker) -> None:
+    worker.failing = problem("node_failed", "KSampler stumbled")
+    worker.fails = lambda request: "owl" in request.prompt
+    page.goto("/bulk")
+    choose(page, "animals.csv", CSV)
+    page.get_by_role("button", name="Dry run").click()
+    expect(page.get_by_role("heading", name="4 pictures")).to_be_visible()
+    expect(page.locator(".sample-prompt").first).to_have_text("a red fox at dawn")
+
+    worker.hold()
+    page.get_by_role("button", name="Start").click()
+    expect(page).to_have_url(re.compile("/b/"))
+    expect(page.locator(".cell")).to_have_count(4)
+    expect(pictures(page)).to_have_count(0)
+    expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "0")
+    page.evaluate("window.untouched = true")
+    worker.go_on()
+    expect(pictures(page)).to_have_count(3)
+    ended(page, "Not all was made")
+    expect(page.locator(".failure")).to_contain_text("KSampler stumbled")
+    expect(page.locator(".cell.is-failed")).to_have_count(1)
+
+    worker.failing = None
+    page.get_by_role("button", name="Retry what failed").click()
+    ended(page, "Done")
+    expect(pictures(page)).to_have_count(4)
+    expect(page.locator(".failure")).to_have_count(0)
+    assert page.evaluate("window.untouched")  # it was never loaded anew
+
+    with page.expect_download() as downloading:
+        page.get_by_role("link", name="Save all").click()
+    names = saved(downloading.value)
+    assert sum(name.endswith(".png") for name in names) == 4
+
+    page.locator(".cell a").first.click()
+    expect(page.get_by_role("heading", name="a red fox at dawn")).to_be_visible()
+    page.get_by_role("link", name="of 4 in").click()
+    expect(page.locator(".cell")).to_have_count(4)
+
+
+def test_a_grid_is_built_and_counted(page: Page, api: Api) -> None:
+    page.goto("/bulk")
+    page.get_by_label("Prompt", exact=True).fill("a {red|silver} fox")
+    page.get_by_role("combobox", name="Models").click()
+    page.get_by_role("option", name="dreamshaper_8").click()
+    page.get_by_role("option", name="sd_xl_base_1.0").click()
+    page.keyboard.press("Escape")
+    page.get_by_role("combobox", name="Sizes").fill("128x64")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Steps").click()
+    page.get_by_label("Steps", exact=True).fill("1, 2")
+    page.get_by_label("Pictures of each").fill("2")
+    expect(page.get_by_text("2 models × 2 step counts × 2 each = 8 pictures")).to_be_visible()
+    page.get_by_role("button", name="Side by side").click()
+    expect(page.get_by_text("2 side by side × 2 each = 4 pictures")).to_be_visible()
+
+    def is_kept() -> bool:
+        return bool(kept(api, page).get("bulk", {}).get("combine") == "zip")
+
+    wait_until(is_kept, "the form", within=PATIENCE_S)
+    page.reload()
+    expect(page.get_by_text("2 side by side × 2 each = 4 pictures")).to_be_visible()
+    expect(page.get_by_label("Steps", exact=True)).to_have_value("1, 2")
+    connected(page)
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("heading", name="4 pictures")).to_be_visible()
+    expect(page.locator(".sample-row").last).to_contain_text("sd_xl_base_1.0 · 128 × 64 · 2 steps")
+    page.get_by_role("button", name="Start").click()
+    ended(page, "Done")
+    expect(pictures(page)).to_have_count(4)
+    page.get_by_role("link", name="Bulk").click()
+    expect(page.locator(".batch-row")).to_contain_text("4 of 4")
+
+
+def test_a_bad_file_names_row_and_column_and_is_not_lost(page: Page) -> None:
+    page.goto("/bulk")
+    choose(page, "bad.csv", b"prompt,steps,cfg\na fox,many,7\nan owl,20,99\n")
+    page.get_by_role("button", name="Start").click()
+    expect(page.get_by_role("alert")).to_contain_text("Row 2, steps: must be a whole number")
+    expect(page.locator(".problem")).to_have_count(2)
+    expect(page.locator(".problem").last).to_contain_text("Row 3, CFG")
+    expect(page.get_by_text("bad.csv", exact=True)).to_be_visible()
+    expect(page).to_have_url(re.compile("/bulk$"))
+    choose(page, "good.csv", b"prompt\na fox\n")
+    expect(page.get_by_text("bad.csv", exact=True)).to_have_count(0)
+    page.get_by_role("button", name="Dry run").click()
+    expect(page.get_by_role("heading", name="1 picture")).to_be_visible()
+
+
+def test_a_batch_is_paused_resumed_and_cancelled(page: Page, api: Api, worker: Worker) -> None:
+    worker.hold(step=2)
+    batch_id = api.begin_batch(
+        name="long", defaults={"prompt": "a fox", "steps": 4}, count=30, max_in_flight=2
+    )
+    page.goto(f"/b/{batch_id}")
+    expect(page.locator(".cell.is-running")).to_contain_text("%")
+    page.get_by_role("button", name="Pause").click()
+    ended(page, "Paused")
+    worker.go_on()
+    expect(pictures(page)).to_have_count(2)
+    page.get_by_role("button", name="Resume").click()
+    expect(pictures(page).nth(4)).to_be_visible()
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    expect(page.get_by_role("dialog")).to_contain_text("Cancel this batch?")
+    page.get_by_role("button", name="Leave it").click()
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    page.get_by_role("button", name="Cancel the batch").click()
+    ended(page, "Cancelled")
+    expect(page.locator(".note")).to_contain_text("of 30 are kept")
+    expect(page.get_by_role("button", name="Make the rest")).to_be_visible()
+
+
+def test_a_second_device_sees_the_same_and_markup_stays_text(
+    visitor: OpenContext, api: Api, worker: Worker
+) -> None:
+    worker.hold()
+    name = "狐 <img src=x onerror=alert(1)> {{ 7*7 }}"
+    batch_id = api.begin_batch(name=name, defaults={"prompt": name, "steps": 1}, wildcards=False)
+    pages = [visitor().new_page() for _ in range(2)]
+    for page in pages:
+        page.on("dialog", lambda dialog: (_ for _ in ()).throw(AssertionError(dialog.message)))
+        page.goto(f"/b/{batch_id}")
+        expect(page.get_by_role("heading", level=1)).to_have_text(name)
+    worker.go_on()
+    for page in pages:
+        ended(page, "Done")
+        expect(pictures(page)).to_have_attribute("alt", name)
+    pages[0].goto("/bulk")
+    expect(pages[0].locator(".batch-name")).to_have_text(name)
+
+
+def test_a_batch_on_a_phone(visitor: OpenContext, api: Api) -> None:
+    page = visitor(**PHONE).new_page()
+    for url in ("/bulk", "/schedules"):
+        page.goto(url)
+        connected(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.goto("/bulk")
+    page.get_by_label("Prompt", exact=True).fill("a fox")
+    page.get_by_label("Pictures of each").fill("3")
+    expect(page.get_by_text("3 pictures")).to_be_visible()
+    page.get_by_role("button", name="Start").tap()
+    ended(page, "Done")
+    expect(pictures(page)).to_have_count(3)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.locator(".cell a").first.tap()
+    expect(page.locator(".viewer-image")).to_be_visible()
+
+
+def test_a_schedule_is_made_switched_off_and_deleted(page: Page, api: Api) -> None:
+    api.schedules_there(True)
+    page.goto("/schedules")
+    expect(page.get_by_role("switch", name="nightly is on")).not_to_be_checked()
+    page.get_by_label("Name", exact=True).fill("foxes")
+    page.get_by_label("Time", exact=True).fill("22:30")
+    page.get_by_label("Prompt", exact=True).fill("a {red|silver} fox")
+    expect(page.get_by_text("Every night at 22:30 (UTC). Next: ")).to_be_visible()
+    page.get_by_role("button", name="Make the schedule").click()
+    switch = page.get_by_role("switch", name="foxes is on")
+    expect(switch).to_be_checked()
+    made = page.locator(".schedule", has=switch)
+    expect(made).to_contain_text("4 pictures")
+    expect(made).to_contain_text("Next: ")
+    switch.click()
+    expect(switch).not_to_be_checked()
+    expect(made).to_contain_text("Switched off")
+    page.reload()
+    expect(switch).not_to_be_checked()
+    page.get_by_role("button", name="Delete foxes").click()
+    page.get_by_role("button", name="Delete the schedule").click()
+    expect(switch).to_have_count(0)
+    expect(page.get_by_role("button", name="Delete nightly")).to_have_count(0)
+
+
+def test_the_visitors_own_clock_is_meant(visitor: OpenContext, api: Api) -> None:
+    api.schedules_there(True)
+    page = visitor(timezone_id="Asia/Tokyo").new_page()
+    page.goto("/schedules")
+    expect(page.get_by_text("Every night at 02:00 (Asia/Tokyo). Next: ")).to_be_visible()
+    page.get_by_label("Name", exact=True).fill("foxes")
+    page.get_by_label("Prompt", exact=True).fill("a fox")
+    page.get_by_role("button", name="Make the schedule").click()
+    expect(page.locator(".schedule").last).to_contain_text("Every night at 02:00 (Asia/Tokyo)")
+
+
+def test_schedules_without_prefect(page: Page, api: Api) -> None:
+    page.goto("/schedules")
+    expect(page.get_by_role("heading", name="Prefect does not answer")).to_be_visible()
+    api.schedules_there(True)
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_text("from prefect.yaml")).to_be_visible()

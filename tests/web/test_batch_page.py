@@ -1,0 +1,160 @@
+"""A batch's page without a browser."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from nicegui.testing import User
+
+from api.context import Context
+from core.problems import problem
+from core.schemas import GenerationRequest
+from tests.web.batches import begun, fail, ids, succeed
+from tests.web.visiting import elements, field, press, texts, until, write
+from web import contact
+from web.sheet import Sheet
+
+
+def tiles(user: User) -> list[tuple[str, str]]:
+    """The number and status of each cell, as a browser that opens the page gets them."""
+    [sheet] = [one for one in elements(user) if isinstance(one, Sheet)]
+    return [(tile["number"], tile["status"]) for tile in sheet.props["tiles"]]
+
+
+async def test_it_shows_how_far_it_is_and_every_item(user: User, context: Context) -> None:
+    batch_id = await begun(context, release=2, count=4)
+    made = await ids(context, batch_id)
+    await succeed(context.facade.store, made[0])
+    await user.open(f"/b/{batch_id}")
+    await user.should_see("foxes")
+    await user.should_see("1 of 4")
+    await user.should_see("2 to come")
+    assert tiles(user) == [
+        ("1", "succeeded"),
+        ("2", "queued"),
+        ("3", "waiting"),
+        ("4", "waiting"),
+    ]
+
+
+async def test_pictures_arrive_on_the_open_page(user: User, context: Context) -> None:
+    batch_id = await begun(context, release=3)
+    made = await ids(context, batch_id)
+    await user.open(f"/b/{batch_id}")
+    for number, generation_id in enumerate(made, 1):
+        await succeed(context.facade.store, generation_id)
+        await user.should_see(f"{number} of 3", retries=60)
+    await user.should_see("Under way", retries=30)  # until its flow run has ended it
+    await context.facade.store.batch_transitions.finish(batch_id, "succeeded")
+    await user.should_see("Everything was made.", retries=60)
+    assert {status for _, status in tiles(user)} == {"succeeded"}
+
+
+async def test_failures_say_why_and_can_be_made_again(user: User, context: Context) -> None:
+    batch_id = await begun(context, release=3)
+    made = await ids(context, batch_id)
+    await fail(context.facade.store, made[1])
+    await user.open(f"/b/{batch_id}")
+    await user.should_see("The GPU ran out of memory.")
+    await user.should_see("Choose a smaller size")
+    assert any(one.props.get("href") == f"/g/{made[1]}" for one in elements(user))
+    for generation_id in (made[0], made[2]):
+        await succeed(context.facade.store, generation_id)
+    ended = problem("batch_incomplete", "Of 3, 1 failed.")
+    await context.facade.store.batch_transitions.finish(batch_id, "failed", ended)
+    await user.should_see("Of 3, 1 failed.", retries=60)
+    press(user, "Retry what failed")
+    await user.should_see("About to begin", retries=30)
+    await user.should_not_see("The GPU ran out of memory.", retries=30)
+
+
+async def test_it_is_paused_and_resumed(user: User, context: Context) -> None:
+    batch_id = await begun(context)
+    await user.open(f"/b/{batch_id}")
+    press(user, "Pause")
+    await user.should_see("It was paused. Resume it to go on.", retries=30)
+    press(user, "Resume")
+    await user.should_see("Under way", retries=30)
+
+
+async def test_a_cancel_asks_first(user: User, context: Context) -> None:
+    batch_id = await begun(context, release=1)
+    await user.open(f"/b/{batch_id}")
+    press(user, "Cancel")
+    await user.should_see("3 that are not finished will not be made.", retries=10)
+    assert (await context.batches.status(batch_id)).status == "running"
+    press(user, "Cancel the batch")
+    await user.should_see("Stopping", retries=30)
+    assert (await context.batches.status(batch_id)).status == "cancelling"
+
+
+async def test_only_failures_may_be_shown(user: User, context: Context) -> None:
+    batch_id = await begun(context, release=2)
+    made = await ids(context, batch_id)
+    await fail(context.facade.store, made[1])
+    await user.open(f"/b/{batch_id}?show=failed")
+    assert tiles(user) == [("2", "failed")]
+    await user.open(f"/b/{batch_id}?show=odd&order=odd&cursor=odd")
+    assert len(tiles(user)) == 3
+
+
+async def test_a_long_one_is_shown_page_by_page(user: User, context: Context) -> None:
+    batch_id = await begun(context, release=3, count=300)
+    await user.open(f"/b/{batch_id}")
+    assert tiles(user) == [("", "queued")] * 3  # the newest, while it is under way
+    press(user, "In order")
+    await until(lambda: tiles(user)[0][0] == "1")
+    assert len(tiles(user)) == contact.PAGE
+    press(user, "Next")
+    await until(lambda: tiles(user)[0][0] == "121")
+    press(user, "Back")
+    await until(lambda: tiles(user)[0][0] == "1")
+
+
+async def test_the_newest_of_a_long_one_come_by_themselves(user: User, context: Context) -> None:
+    batch_id = await begun(context, release=1, count=300)
+    await user.open(f"/b/{batch_id}")
+    assert len(tiles(user)) == 1
+    await context.facade.store.batch_transitions.release(batch_id, 4)
+    await user.should_see("295 to come", retries=60)
+    await until(lambda: len(tiles(user)) == 5)
+
+
+async def test_what_is_not_there_is_said(user: User) -> None:
+    for batch_id in (uuid4(), "nonsense"):
+        await user.open(f"/b/{batch_id}")
+        await user.should_see("There is no such batch")
+
+
+async def test_its_settings_are_in_the_form_again(user: User, context: Context) -> None:
+    await user.open("/bulk")
+    write(user, "Prompt", "a fox with its settings")
+    press(user, "Start")
+    await user.should_see("0 of 1", retries=30)
+    [made] = (await context.batches.page(1, None)).items
+    await context.batches.cancel(made.batch_id)
+    await context.facade.store.batch_transitions.finish(made.batch_id, "cancelled")
+    await user.open("/bulk")
+    write(user, "Prompt", "something else")
+    await user.open(f"/b/{made.batch_id}")
+    await user.should_see("It was cancelled: 0 pictures of 1 are kept.")
+    press(user, "Use its settings")
+    await user.should_see("Dry run", retries=30)
+    assert field(user, "Prompt").value == "a fox with its settings"
+
+
+async def test_a_picture_leads_to_its_batch(user: User, context: Context) -> None:
+    batch_id = await begun(context, release=1)
+    generation_id = (await ids(context, batch_id))[0]
+    for url in (f"/g/{generation_id}", f"/?g={generation_id}"):
+        await user.open(url)
+        assert any(one.props.get("href") == f"/b/{batch_id}" for one in elements(user)), url
+    await user.open(f"/g/{generation_id}")
+    await user.should_see("1 of 3 in “foxes”")
+
+
+async def test_other_pictures_belong_to_none(user: User, context: Context) -> None:
+    alone = await context.facade.create(GenerationRequest(prompt="a fox"), None, b"")
+    await user.open(f"/g/{alone.document.task_id}")
+    assert texts(user, "of-batch") == []
+    assert not any("/b/" in str(one.props.get("href")) for one in elements(user))

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from core.problems import FieldProblem, problem
+from web.batch_wording import factors_line, made_count, makes_line, pictures, problem_lines
+
+
+def test_pictures() -> None:
+    assert [pictures(number) for number in (1, 2, 20_000)] == [
+        "1 picture",
+        "2 pictures",
+        "20,000 pictures",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("factors", "count", "zipped", "said"),
+    [
+        ({"prompt": 1}, 1, False, "1 picture"),
+        ({"prompt": 1}, 4, False, "4 pictures"),
+        ({"model": 2, "steps": 3}, 1, False, "2 models × 3 step counts = 6 pictures"),
+        ({"model": 2, "steps": 1}, 5, False, "2 models × 5 each = 10 pictures"),
+        ({"model": 3, "steps": 3}, 2, True, "3 side by side × 2 each = 6 pictures"),
+        ({"model": 3}, 2, True, "3 models × 2 each = 6 pictures"),
+    ],
+)
+def test_what_a_grid_multiplies(
+    factors: dict[str, int], count: int, zipped: bool, said: str
+) -> None:
+    assert factors_line(factors, count, zipped=zipped) == said
+
+
+def test_lists_side_by_side_must_be_equally_long() -> None:
+    assert "equally many" in factors_line({"model": 2, "steps": 3}, 1, zipped=True)
+
+
+def test_mistakes_name_row_and_column() -> None:
+    loc: list[list[str | int]] = [["row", 3, "steps"], ["row", 4], ["row", 0]]
+    errors = [FieldProblem(loc=one, code="x", message="m") for one in loc]
+    found = problem("invalid_manifest", "detail", errors=errors)
+    assert [where for where, _ in problem_lines(found, rows=True)] == ["Row 3, steps", "Row 4", ""]
+    assert [where for where, _ in problem_lines(found, rows=False)] == ["Steps", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("batch", "said", "number"),
+    [
+        ({"defaults": {"prompt": "a fox"}}, "“a fox”", 1),
+        ({"defaults": {"prompt": "a fox"}, "count": 4}, "“a fox”", 4),
+        ({"grid": {"prompt": ["a", "b", "c"], "steps": [1, 2]}}, "“a” and 2 more", 6),
+        ({"grid": {"prompt": ["a", "b"], "steps": [1, 2]}, "combine": "zip"}, "“a” and 1 more", 2),
+        ({"items": [{"prompt": "a"}, {"prompt": "b", "count": 3}]}, "“a” and 1 more", 4),
+        ({"items": [{"prompt": "a", "count": "x"}]}, "“a”", None),
+        ({}, "No prompt is said", 1),
+        ({"grid": 1, "items": {}, "defaults": []}, "No prompt is said", 1),
+    ],
+)
+def test_what_a_schedule_makes(batch: dict[str, Any], said: str, number: int | None) -> None:
+    assert makes_line(batch) == said
+    assert made_count(batch) == number

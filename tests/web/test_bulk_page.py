@@ -1,0 +1,145 @@
+"""The bulk page without a browser."""
+
+from __future__ import annotations
+
+import pytest
+from nicegui.elements.upload_files import SmallFileUpload
+from nicegui.testing import User
+
+from api.context import Context
+from tests.web.batches import begun, fail, ids, succeed
+from tests.web.visiting import elements, field, press, texts, tick, write
+from web.drop import Drop
+
+
+async def upload(user: User, name: str, data: bytes) -> None:
+    assert user.client is not None
+    [drop] = [one for one in elements(user) if isinstance(one, Drop)]
+    with user.client:
+        await drop.handle_uploads([SmallFileUpload(name, "", data)])
+    await user.should_see(name, retries=20)
+
+
+async def test_it_says_what_to_do_while_there_is_none(user: User) -> None:
+    await user.open("/bulk")
+    await user.should_see("Hundreds of pictures at once", retries=30)
+    press(user, "Dry run")
+    await user.should_see("Describe the picture first.", retries=10)
+
+
+async def test_a_dry_run_shows_what_start_makes(user: User, context: Context) -> None:
+    await user.open("/bulk")
+    write(user, "Prompt", "a {red|silver} fox")
+    press(user, "Steps")
+    write(user, "Steps", "20, 30")
+    await user.should_see("2 step counts = 2 pictures")
+    press(user, "Dry run")
+    await user.should_see("How long it takes is not known yet.", retries=20)
+    await user.should_see("dreamshaper_8 × 2")
+    assert (await context.batches.page(1, None)).items == []
+    press(user, "Start")
+    await user.should_see("0 of 2", retries=30)
+    [made] = (await context.batches.page(10, None)).items
+    await user.should_see(made.name)
+    items = (await context.batches.items(made.batch_id, 10, None)).items
+    assert [item.request.steps for item in items if item.request] == [20, 30]
+
+
+async def test_what_was_dry_run_is_what_is_made(user: User, context: Context) -> None:
+    await user.open("/bulk")
+    write(user, "Prompt", "{a|b|c|d|e|f|g|h} {a|b|c|d|e|f|g|h} {a|b|c|d|e|f|g|h}")
+    press(user, "Dry run")
+    await user.should_see("Start makes just these", retries=20)
+    said = texts(user, "sample-prompt")
+    press(user, "Start")
+    await user.should_see("0 of 1", retries=30)
+    [made] = (await context.batches.page(10, None)).items
+    [item] = (await context.batches.items(made.batch_id, 10, None)).items
+    assert item.request is not None
+    assert [item.request.prompt] == said
+
+
+async def test_a_change_of_the_form_takes_the_dry_run_away(user: User) -> None:
+    await user.open("/bulk")
+    write(user, "Prompt", "a fox")
+    press(user, "Dry run")
+    await user.should_see("Start makes just these", retries=20)
+    write(user, "Prompt", " at dawn")
+    await user.should_not_see("Start makes just these")
+
+
+async def test_the_form_is_there_again(user: User) -> None:
+    await user.open("/bulk")
+    write(user, "Prompt", "half written")
+    press(user, "CFG")
+    write(user, "CFG", "4, 7")
+    press(user, "From a file")
+    await upload(user, "foxes.csv", b"prompt\na fox\n")
+    await user.open("/bulk")
+    await user.should_see("foxes.csv")
+    press(user, "Build a grid")
+    assert field(user, "CFG").value == "4, 7"
+    assert field(user, "Prompt").value == "half written"
+
+
+async def test_a_bad_file_is_told_row_by_row_and_stays(user: User, context: Context) -> None:
+    await user.open("/bulk")
+    press(user, "From a file")
+    await upload(user, "foxes.csv", b"prompt,steps\na fox,20\nan owl,many\n{a,20\n")
+    for label in ("Dry run", "Start"):
+        press(user, label)
+        await user.should_see("Row 3, steps: must be a whole number (and 1 more).", retries=20)
+        await user.should_see("Row 4, prompt")
+        await user.should_see("foxes.csv")
+    assert (await context.batches.page(1, None)).items == []
+
+
+async def test_bad_rows_can_be_left_out(user: User, context: Context) -> None:
+    await user.open("/bulk")
+    press(user, "From a file")
+    await upload(user, "foxes.jsonl", b'{"prompt": "a fox"}\n{"prompt": ""}\n')
+    tick(user, "Leave out rows that cannot be made")
+    press(user, "Dry run")
+    await user.should_see("1 left out:", retries=20)
+    press(user, "Start")
+    await user.should_see("0 of 1", retries=30)
+
+
+async def test_a_file_of_another_kind_is_refused(user: User) -> None:
+    await user.open("/bulk")
+    press(user, "From a file")
+    assert user.client is not None
+    [drop] = [one for one in elements(user) if isinstance(one, Drop)]
+    with user.client:
+        await drop.handle_uploads([SmallFileUpload("foxes.xlsx", "", b"PK")])
+    await user.should_see("CSV or JSON Lines", retries=10)
+
+
+async def test_batches_are_listed_newest_first(user: User, context: Context) -> None:
+    first = await begun(context, release=2, name="older")
+    made = await ids(context, first)
+    await succeed(context.facade.store, made[0])
+    await fail(context.facade.store, made[1])
+    await begun(context, name="newer")
+    await user.open("/bulk")
+    await user.should_see("1 of 3 · 1 failed", retries=30)
+    assert texts(user, "batch-name") == ["newer", "older"]
+
+
+@pytest.mark.parametrize("cursor", ["nonsense", "aTU"])
+async def test_a_page_that_is_none_is_the_first(user: User, context: Context, cursor: str) -> None:
+    await begun(context, name="the only one")
+    await user.open(f"/bulk?cursor={cursor}")
+    await user.should_see("the only one", retries=30)
+
+
+async def test_wildcard_lists_are_offered(user: User, context: Context) -> None:
+    folder = context.settings.wildcards
+    (folder / "sub").mkdir(parents=True)
+    (folder / "animal.txt").write_text("fox\nowl\n")
+    (folder / "sub" / "time.txt").write_text("dawn\n")
+    await user.open("/bulk")
+    write(user, "Prompt", "an old")
+    press(user, "__animal__")
+    press(user, "__sub/time__")
+    assert field(user, "Prompt").value == "an old __animal__ __sub/time__"

@@ -1,0 +1,138 @@
+"""The page of schedules without a browser and without Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+from nicegui.testing import User
+from nicegui.testing.user_simulation import user_simulation
+
+from api.context import Context
+from api.schedule_facade import ScheduleFacade
+from core.batches import BatchRequest
+from flows.batch_acceptance import Source, accept_batch
+from tests.web.kept_schedules import KeptSchedules
+from tests.web.visiting import elements, field, press, texts, until, write
+from web.app import declare
+from web.layout import Web
+from web.trash import Trash
+
+
+@pytest.fixture
+def kept() -> KeptSchedules:
+    return KeptSchedules()
+
+
+@pytest.fixture
+async def user(context: Context, kept: KeptSchedules) -> AsyncIterator[User]:
+    facade = ScheduleFacade(kept, context.batches, context.facade.links)
+    with_schedules = replace(context, schedules=facade)
+    async with user_simulation() as user:
+        declare(Web(lambda: with_schedules, Trash(lambda: context.facade)))
+        yield user
+
+
+async def make(user: User, name: str) -> None:
+    write(user, "Name", name)
+    write(user, "Prompt", "a {red|silver} fox")
+    press(user, "Make the schedule")
+    await user.should_see(f"“{name}” is made and on.", retries=30)
+
+
+async def test_those_of_the_file_are_shown_and_cannot_be_deleted(user: User) -> None:
+    await user.open("/schedules")
+    await user.should_see("from prefect.yaml", retries=30)
+    await user.should_see("Every night at 02:00 (UTC)")
+    await user.should_see("and 3 more")
+    await user.should_see("8 pictures · nothing is begun after 07:00")
+    await user.should_see("Switched off")
+    assert not any("Delete" in str(one.props.get("aria-label")) for one in elements(user))
+
+
+async def test_one_is_made_switched_off_and_deleted(user: User, kept: KeptSchedules) -> None:
+    await user.open("/schedules")
+    await make(user, "foxes")
+    await user.should_see("Next: ", retries=30)
+    [_, made] = await kept.all()
+    assert (made.name, made.timing.cron, made.active) == ("foxes", "0 2 * * *", True)
+    press(user, "foxes is on")
+    await until(lambda: not kept.is_on(made.id))
+    await user.should_see("Switched off")
+    press(user, "Delete foxes")
+    await user.should_see("Delete “foxes”?", retries=10)
+    assert len(await kept.all()) == 2
+    press(user, "Delete the schedule")
+    await user.should_not_see("a {red|silver} fox”", retries=30)
+    assert len(await kept.all()) == 1
+
+
+async def test_what_it_has_begun_is_linked(
+    user: User, context: Context, kept: KeptSchedules
+) -> None:
+    source = Source(
+        request=BatchRequest(defaults={"prompt": "x"}),
+        rows=None,
+        lists={},
+        catalogue=context.facade.catalogue.current,
+        default_model=None,
+    )
+    batch_id = uuid4()
+    await accept_batch(context.facade.store, source, batch_id, "a run", schedule="nightly")
+    await user.open("/schedules")
+    await user.should_see("just now (about to begin)", retries=30)
+    assert any(one.props.get("href") == f"/b/{batch_id}" for one in elements(user))
+
+
+async def test_the_form_says_when_in_words(user: User) -> None:
+    await user.open("/schedules")
+    assert "Every night at 02:00 (UTC). Next: " in texts(user, "when-said")[0]
+    press(user, "Every so often")
+    await until(lambda: "Every 30 minutes" in texts(user, "when-said")[0])
+    press(user, "Cron")
+    write(user, "Cron", "0 18 * * 1-5")
+    await until(lambda: "Monday to Friday at 18:00" in texts(user, "when-said")[0])
+    write(user, "Cron", "now and then")
+    assert "must be five fields" in texts(user, "when-said")[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "prompt", "said"),
+    [
+        ("", "a fox", "Give it a name first."),
+        ("foxes", "", "Describe the picture first."),
+        ("foxes", "a {red fox", "never closed"),
+    ],
+)
+async def test_what_cannot_be_made_is_told(
+    user: User, kept: KeptSchedules, name: str, prompt: str, said: str
+) -> None:
+    await user.open("/schedules")
+    write(user, "Name", name)
+    write(user, "Prompt", prompt)
+    press(user, "Make the schedule")
+    await user.should_see(said, retries=20)
+    assert len(await kept.all()) == 1
+
+
+async def test_without_prefect_it_says_so_and_tries_again(user: User, kept: KeptSchedules) -> None:
+    kept.away = True
+    await user.open("/schedules")
+    await user.should_see("Prefect does not answer", retries=30)
+    write(user, "Name", "foxes")
+    write(user, "Prompt", "a fox")
+    press(user, "Make the schedule")
+    await user.should_see("Prefect keeps the schedules", retries=20)
+    kept.away = False
+    press(user, "Try again")
+    await user.should_see("from prefect.yaml", retries=30)
+    await user.should_not_see("Prefect does not answer")
+
+
+async def test_the_form_is_there_again(user: User) -> None:
+    await user.open("/schedules")
+    write(user, "Name", "half written")
+    await user.open("/schedules")
+    assert field(user, "Name").value == "half written"

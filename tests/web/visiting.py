@@ -1,0 +1,71 @@
+"""What a visitor does with a page that has no browser."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from nicegui import ui
+from nicegui.testing import User
+from nicegui.testing.user_interaction import UserInteraction
+
+from web.parts import Text
+
+
+def elements(user: User) -> list[ui.element]:
+    assert user.client is not None
+    return list(user.client.elements.values())
+
+
+def press(user: User, label: str) -> None:
+    """Click the button that says ``label`` or is called so."""
+    for element in elements(user):
+        says = any(isinstance(child, Text) and child.text == label for child in element)
+        if element.tag == "button" and (says or element.props.get("aria-label") == label):
+            UserInteraction(user, {element}, None).click()
+            return
+    raise AssertionError(f"no button says {label}")
+
+
+def field(user: User, label: str) -> ui.input:
+    """The field with that label."""
+    for element in elements(user):
+        if isinstance(element, ui.input) and element.props.get("label") == label:
+            return element
+    raise AssertionError(f"no field is called {label}")
+
+
+def write(user: User, label: str, text: str) -> None:
+    """Put a text into the field with that label."""
+    assert user.client is not None
+    with user.client:
+        field(user, label).value = text
+
+
+def tick(user: User, label: str) -> None:
+    """Tick the box with that label."""
+    assert user.client is not None
+    for element in elements(user):
+        if element.tag == "label" and any(
+            isinstance(child, Text) and child.text == label for child in element
+        ):
+            [box] = [child for child in element if child.tag == "input"]
+            UserInteraction(user, {box}, None).trigger("change", True)
+            return
+    raise AssertionError(f"no box is called {label}")
+
+
+def texts(user: User, css_class: str) -> list[str]:
+    """What the elements with that class say."""
+    return [
+        element.text
+        for element in elements(user)
+        if isinstance(element, Text) and css_class in element.classes
+    ]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Look until it is so; the deadline is only for what never comes."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.02)

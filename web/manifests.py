@@ -1,0 +1,77 @@
+"""Manifest files that visitors chose: kept on the disk until another is chosen or they are old."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+from nicegui.elements.upload_files import FileUpload
+from pydantic import BaseModel
+
+from api.errors import ProblemError
+from core.manifest import Kind, guess_kind
+
+KEPT_S: Final = 30 * 86_400.0
+"""A file that nobody came back for in so long is forgotten."""
+_NAME_SHOWN: Final = 120
+
+
+class KeptFile(BaseModel):
+    """A file that was chosen: what it was called, and where it is now."""
+
+    id: str
+    name: str
+    kind: Kind
+    size: int
+
+
+class Manifests:
+    """The folder with the files."""
+
+    def __init__(self, folder: Path, most_bytes: int) -> None:
+        self._folder = folder
+        self.most_bytes = most_bytes
+
+    async def keep(self, upload: FileUpload) -> KeptFile:
+        """Keep what came. ProblemError when it is no manifest, or too long."""
+        kind = guess_kind(upload.name) or guess_kind(upload.content_type)
+        if kind is None:
+            raise ProblemError(
+                "unsupported_media_type",
+                "The file must be CSV or JSON Lines: its name ends with .csv, .jsonl or .ndjson.",
+            )
+        if upload.size() > self.most_bytes:
+            raise ProblemError(
+                "payload_too_large", f"The file may have {self.most_bytes} bytes at most."
+            )
+        kept = KeptFile(
+            id=uuid4().hex, name=upload.name[-_NAME_SHOWN:], kind=kind, size=upload.size()
+        )
+        await upload.save(self._path(kept))
+        return kept
+
+    def path(self, kept: KeptFile) -> Path:
+        """Where it is. ProblemError when it was forgotten meanwhile."""
+        path = self._path(kept)
+        if not path.exists():
+            raise ProblemError(
+                "not_found", f"“{kept.name}” is not here any more: choose the file again."
+            )
+        return path
+
+    async def forget(self, kept: KeptFile) -> None:
+        """Remove it."""
+        await asyncio.to_thread(self._path(kept).unlink, missing_ok=True)
+
+    def prune(self) -> None:
+        """Remove those that nobody came back for."""
+        forgotten = time.time() - KEPT_S
+        for path in self._folder.glob("manifest-*"):
+            if path.stat().st_mtime < forgotten:
+                path.unlink(missing_ok=True)
+
+    def _path(self, kept: KeptFile) -> Path:
+        return self._folder / f"manifest-{kept.id}"
