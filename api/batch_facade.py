@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,11 +26,12 @@ from api.documents import WaitingDocument, image_document
 from api.errors import ProblemError
 from api.facade import Facade
 from api.results_zip import results_zip
+from comfy import Catalogue
 from core.batches import BatchOptions, BatchRequest
 from core.manifest import Kind, RowProblem, read_manifest
 from core.problems import FieldProblem
 from core.status import BATCH_ACTIVE, Status
-from core.wildcards import read_lists
+from core.wildcards import UnreadableListError, read_lists
 from flows.batch_acceptance import Source, accept_batch, plan_batch
 from flows.batch_keeper import BatchKeeper
 from flows.errors import BatchRefusedError, FlowsError, said
@@ -83,10 +84,11 @@ class BatchFacade:
 
     async def plan(self, manifest: Manifest) -> PlanDocument:
         """A dry run: what would be made, and how long it would take."""
+        source = await self._source(manifest)
         try:
-            plan = await plan_batch(await self._source(manifest))
+            plan = await plan_batch(source)
         except BatchRefusedError as error:
-            raise _refused(error) from error
+            raise _refused(error, source.catalogue) from error
         return PlanDocument(
             total=plan.total,
             seed=plan.seed,
@@ -110,7 +112,7 @@ class BatchFacade:
         try:
             made = await accept_batch(self._store, source, uuid4(), name, key=key)
         except BatchRefusedError as error:
-            raise _refused(error) from error
+            raise _refused(error, source.catalogue) from error
         except ConflictError as error:
             raise ProblemError(
                 "idempotency_in_flight", str(error), headers={"Retry-After": "2"}
@@ -123,11 +125,17 @@ class BatchFacade:
         return Source(
             request=manifest.request,
             rows=read_manifest(file, manifest.kind) if file is not None else None,
-            lists=await asyncio.to_thread(read_lists, self._wildcards),
+            lists=await self._lists(),
             catalogue=await self._facade.catalogue.refreshed(),
             default_model=self._facade.preferred_model,
             skip_bad=manifest.skip_bad,
         )
+
+    async def _lists(self) -> Mapping[str, Sequence[str]]:
+        try:
+            return await asyncio.to_thread(read_lists, self._wildcards)
+        except UnreadableListError as error:
+            raise ProblemError("unreadable_list", f"{error}. Mend or remove the file.") from error
 
     async def _accepted(self, batch: Batch, skipped: Sequence[RowProblem]) -> AcceptedBatchDocument:
         return AcceptedBatchDocument.model_construct(
@@ -293,7 +301,14 @@ class BatchFacade:
         )
 
 
-def _refused(error: BatchRefusedError) -> ProblemError:
+def _refused(error: BatchRefusedError, catalogue: Catalogue | None = None) -> ProblemError:
+    if catalogue is None and {one.code for one in error.problems} == {"no_model"}:
+        return ProblemError(
+            "no_catalogue",
+            "ComfyUI has not been reached yet, so no model is known. "
+            "Name one with `model`, or start ComfyUI.",
+            headers={"Retry-After": "5"},
+        )
     shown = error.problems[:PROBLEMS_SHOWN]
     more = len(error.problems) - 1
     detail = said(error.problems[0]) + (f" (and {more} more)" if more else "")

@@ -22,6 +22,7 @@ from api.errors import ProblemError
 from api.facade import RETRY_AFTER_S
 from api.generations import idempotency_key_of, problems
 from api.manifest_body import manifest_of
+from api.schema import body_schema
 from core.batches import BatchRequest
 from core.ids import parse_generation_id
 from core.status import Status
@@ -35,7 +36,7 @@ _CREATE_BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": BatchRequest.model_json_schema()},
+            "application/json": {"schema": body_schema(BatchRequest)},
             "text/csv": {"schema": {"type": "string"}, "example": _CSV},
             "application/x-ndjson": {"schema": {"type": "string"}, "example": _JSONL},
         },
@@ -48,8 +49,10 @@ class PageQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: int = Field(default=20, ge=1, le=100)
-    cursor: str | None = Field(default=None, max_length=100)
+    limit: int = Field(default=20, ge=1, le=100, description="Items on a page.")
+    cursor: str | None = Field(
+        default=None, max_length=100, description="`next_cursor` of the page before."
+    )
 
 
 class ItemsQuery(PageQuery):

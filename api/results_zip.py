@@ -66,11 +66,13 @@ def _name(item: BatchItem, image: Image) -> str:
 
 def _result(item: BatchItem, files: list[str]) -> dict[str, Any]:
     made = item.generation
+    gone = made is not None and made.deleted_at is not None
+    status = "deleted" if gone else made.status if made is not None else "waiting"
     return {
         "position": item.position,
         "row": item.row,
         "task_id": str(item.generation_id),
-        "status": made.status if made is not None else "waiting",
+        "status": status,
         "error": made.error.detail if made is not None and made.error is not None else None,
         "files": files,
         "request": item.request.model_dump(mode="json") if item.request is not None else None,

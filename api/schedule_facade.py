@@ -23,10 +23,18 @@ from flows.schedules import ScheduleRecord, Schedules, Timing, check_cron
 PARAMETERS_MAX: Final = 400_000
 """Prefect keeps parameters of half a megabyte at most."""
 INTERVAL_MIN_S: Final = 10
+_NOT_IN_NAMES: Final = "/%&<>"
+"""What Prefect takes in no deployment's name."""
 
 
 def _cron(text: str) -> str:
     check_cron(text)
+    return text
+
+
+def _name(text: str) -> str:
+    if any(character in _NOT_IN_NAMES for character in text):
+        raise ValueError(f"must not contain any of {_NOT_IN_NAMES}")
     return text
 
 
@@ -50,7 +58,7 @@ class ScheduleRequest(_Strict):
 
     model_config = ConfigDict(json_schema_extra={"examples": [_NIGHTLY]})
 
-    name: Annotated[Text, Field(min_length=1, max_length=100)]
+    name: Annotated[Text, Field(min_length=1, max_length=100), AfterValidator(_name)]
     cron: Cron | None = Field(default=None, description="Minute, hour, day, month, weekday.")
     interval_s: Interval | None = None
     timezone: Zone = Field(default="UTC", description="IANA name; `cron` follows its clocks.")

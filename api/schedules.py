@@ -15,6 +15,7 @@ from api.context import answer, context_of
 from api.errors import ProblemError
 from api.generations import problems
 from api.schedule_facade import ScheduleChange, ScheduleFacade, ScheduleRequest
+from api.schema import body_schema
 from core.ids import parse_generation_id
 
 router = APIRouter(prefix="/api/v1/schedules", tags=["schedules"])
@@ -36,7 +37,7 @@ def _schedules_of(request: Request) -> ScheduleFacade:
 
 
 def _takes(model: type[BaseModel]) -> dict[str, Any]:
-    content = {_BODY: {"schema": model.model_json_schema()}}
+    content = {_BODY: {"schema": body_schema(model)}}
     return {"requestBody": {"required": True, "content": content}}
 
 

@@ -40,6 +40,10 @@ _ESCAPED: Final = re.compile(r"[{}|_\\]")
 _WEIGHT: Final = re.compile(r"\s*([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))::")
 
 
+class UnreadableListError(ValueError):
+    """A file of the wildcards' folder cannot be read; the message names it."""
+
+
 class WildcardError(ValueError):
     """A template cannot be read or expanded. ``position`` counts its characters from 0."""
 
@@ -113,7 +117,7 @@ def read_lists(folder: Path) -> Mapping[str, Sequence[str]]:
     """The lists below a folder: ``animal.txt`` is ``animal``, ``sub/animal.txt`` ``sub/animal``.
 
     Empty lines and lines that begin with ``#`` are skipped, as is a file whose name cannot stand
-    between underscores. No folder, no lists. Raises OSError, and UnicodeDecodeError unless UTF-8.
+    between underscores. No folder, no lists. Raises UnreadableListError.
     """
     named = {
         path.relative_to(folder).with_suffix("").as_posix(): path
@@ -123,7 +127,11 @@ def read_lists(folder: Path) -> Mapping[str, Sequence[str]]:
 
 
 def _lines(path: Path) -> tuple[str, ...]:
-    text = path.read_text(encoding="utf-8-sig")  # Notepad writes a byte order mark
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # Notepad writes a byte order mark
+    except (OSError, UnicodeDecodeError) as error:
+        why = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else "cannot be read"
+        raise UnreadableListError(f"the list {path.name} {why}") from error
     lines = (line.strip() for line in text.split("\n"))
     return tuple(line for line in lines if line and not line.startswith("#"))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final
 from uuid import UUID
@@ -21,12 +21,17 @@ from core.manifest import Row, RowProblem
 from core.schemas import ResolvedRequest, draw_seed
 from flows.errors import BatchRefusedError
 from store.acceptance import IdempotencyKey
+from store.database import finished
+from store.errors import ConflictError
 from store.insertion import cost
 from store.store import Store
 from store.values import Batch, NewItem
 
 PROBLEMS_MAX: Final = 100
 """After so many bad rows nobody reads on."""
+UNSKIPPABLE: Final = frozenset({"malformed_csv", "not_utf8", "row_too_long", "too_many_items"})
+"""What ends the reading of a manifest: what comes behind it is not known, so it is no row to skip.
+"""
 SAMPLES: Final = 10
 """How many items a plan shows as they would be made."""
 _TOGETHER: Final = 100
@@ -104,23 +109,25 @@ async def accept_batch(
     StoreUnavailableError: then nothing of it is there.
     """
     reading = _Reading(source, source.request.seed)
-    await store.batch_transitions.begin(
-        batch_id,
-        name,
-        source.request.options,
-        reading.seed,
-        key=key,
-        flow_run_id=flow_run_id,
-        schedule=schedule,
-    )
     try:
+        await store.batch_transitions.begin(
+            batch_id,
+            name,
+            source.request.options,
+            reading.seed,
+            key=key,
+            flow_run_id=flow_run_id,
+            schedule=schedule,
+        )
         async for lot in _lots(reading):
             if not reading.is_refused:  # else it is read on only to name what else is wrong
                 await store.batch_transitions.add(batch_id, lot)
         reading.check()
         batch = await store.batch_transitions.accept(batch_id, reading.total, reading.cost)
+    except ConflictError:  # somebody else's, who goes on
+        raise
     except BaseException:
-        await store.batch_transitions.discard(batch_id)
+        await finished(store.batch_transitions.discard(batch_id))
         raise
     return AcceptedBatch(batch, tuple(reading.problems))
 
@@ -132,6 +139,7 @@ class _Reading:
     source: Source
     wanted_seed: int | None
     problems: list[RowProblem] = field(default_factory=list)
+    resolved: int = 0
     total: int = 0
     cost: float = 0.0
     seed: int = 0
@@ -154,16 +162,21 @@ class _Reading:
                 self.problems.append(found)
             else:
                 try:
-                    yield found, resolve(found.request, source.catalogue, source.default_model)
+                    request = resolve(found.request, source.catalogue, source.default_model)
                 except UnresolvableError as error:
                     self.problems.extend(_row_problems(found.row, error))
+                else:
+                    yield replace(found, position=self.resolved), request
+                    self.resolved += 1
             if len(self.problems) >= PROBLEMS_MAX and not source.skip_bad:
                 return
 
     @property
     def is_refused(self) -> bool:
         """Whether the batch will not be accepted, as far as it was read."""
-        return bool(self.problems) and not self.source.skip_bad
+        if not self.source.skip_bad:
+            return bool(self.problems)
+        return any(problem.code in UNSKIPPABLE for problem in self.problems)
 
     def check(self) -> None:
         """Raise BatchRefusedError unless the batch can be made."""

@@ -155,11 +155,18 @@ class BatchKeeper:
         active = await self._store.batches.active()
         if not active:
             return
+        for batch in active:  # first, and without Prefect, which may be away
+            if batch.status == "cancelling":
+                await self._cancel_children(batch)
         self._watch.look(await self._store.leases.all())
         for case in await self._cases(active):
             try:
                 await self._see_to(case)
-            except (ConflictError, NotFoundError) as reason:  # it moved meanwhile
+            except (
+                FlowsError,
+                ConflictError,
+                NotFoundError,
+            ) as reason:  # it moved, or Prefect away
                 _log.debug("batch %s: %s", case.batch.id, reason)
 
     async def _cases(self, active: Iterable[Batch]) -> list[Evidence]:
@@ -190,9 +197,6 @@ class BatchKeeper:
 
     async def _see_to(self, case: Evidence) -> None:
         batch = case.batch
-        if batch.status == "cancelling":
-            await self._cancel_children(batch, case.run)
-            return
         verdict = judge(case)
         transitions = self._store.batch_transitions
         match verdict:
@@ -224,18 +228,16 @@ class BatchKeeper:
             batch.id, batch.run_number, run.id, run.deployment_id
         )
 
-    async def _cancel_children(self, batch: Batch, run: FlowRun | None) -> None:
-        """Cancel what it has under way; once nothing is, the batch has ended, and its run too."""
+    async def _cancel_children(self, batch: Batch) -> None:
+        """Cancel what it has under way; once nothing is, the batch has ended.
+
+        Its flow run sees that by itself, at once or when a worker takes it.
+        """
         for child in await self._store.batches.active_children(batch.id):
             with contextlib.suppress(ConflictError, NotFoundError):
                 await self._store.transitions.request_cancel(child)
-        if run is not None and run.state_type not in OVER:
-            await self._runs.cancel(run.id)
-        if await self._store.batches.active_children(batch.id):
-            return
-        await self._store.batch_transitions.finish(batch.id, "cancelled")
-        if run is not None and run.state_type not in OVER and not self._watch.lives(batch.holder):
-            await self._runs.settle(run, Cancelled(message="Cancelled through Easel."))
+        if not await self._store.batches.active_children(batch.id):
+            await self._store.batch_transitions.finish(batch.id, "cancelled")
 
     async def _settle_orphans(self) -> None:
         """Runs that stay under way in Prefect though their batch has ended.

@@ -14,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, Final
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 from prefect.client.orchestration import PrefectClient, get_client
@@ -33,11 +32,14 @@ from prefect.client.schemas.objects import DeploymentSchedule, FlowRun, StateTyp
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 from prefect.exceptions import ObjectNotFound
+from prefect.server.schemas import schedules as server
 
 from flows.errors import DeploymentMissingError, ScheduleNotFoundError
 from flows.recovery import BATCH_FLOW
 from flows.runs import BATCH_DEPLOYMENT, FlowRuns, translated
 
+_CRON_FIELDS: Final = 5
+_TOGETHER: Final = 50
 SCHEDULED_AHEAD: Final = 3
 """How many of its next times a schedule tells."""
 _MADE_HERE: Final = "schedule"
@@ -53,17 +55,11 @@ class Timing:
     timezone: str
 
     def next_times(self, now: datetime, anchor: datetime | None = None) -> Iterator[datetime]:
-        """The times after ``now``, in UTC. Cron's follow the clocks of the time zone."""
-        if self.cron is not None:
-            for moment in CronSim(self.cron, now.astimezone(ZoneInfo(self.timezone))):
-                yield moment.astimezone(UTC)
-        if self.interval_s is not None:
-            step, start = timedelta(seconds=self.interval_s), anchor or now
-            moment = start + max(0, (now - start) // step) * step
-            while True:
-                if moment > now:
-                    yield moment.astimezone(UTC)
-                moment += step
+        """The times after ``now`` at which Prefect fires it, in UTC, by Prefect's own reckoning."""
+        last = now
+        while times := [at for at in _prefect_times(self, last, anchor or now) if at > last]:
+            yield from times
+            last = times[-1]
 
 
 @dataclass(frozen=True)
@@ -86,14 +82,15 @@ class ScheduleRecord:
 
 
 def check_cron(cron: str) -> None:
-    """Raise ValueError unless both Prefect and the calendar of next times understand it."""
+    """Raise ValueError unless it is plain cron: five fields that Prefect and others understand."""
+    refusal = "must be five fields: minute, hour, day, month, weekday, such as 0 2 * * *"
+    if len(cron.split()) != _CRON_FIELDS:  # Prefect reads a sixth one as seconds
+        raise ValueError(refusal)
     try:
         CronSchedule(cron=cron)
-        CronSim(cron, datetime.now(UTC))
-    except (CronSimError, ValueError) as error:
-        raise ValueError(
-            "must be five fields: minute, hour, day, month, weekday, such as 0 2 * * *"
-        ) from error
+        next(CronSim(cron, datetime.now(UTC)))
+    except (CronSimError, StopIteration, ValueError) as error:
+        raise ValueError(refusal) from error
 
 
 class Schedules:
@@ -163,8 +160,9 @@ class Schedules:
                 await client.update_deployment_schedule(
                     record.deployment_id,
                     record.id,
-                    active=record.active if active is None else active,
-                    schedule=_prefect_schedule(timing or record.timing),
+                    active=active,
+                    # What does not change is left out: an interval would lose its anchor.
+                    schedule=_prefect_schedule(timing) if timing is not None else None,
                 )
         except ObjectNotFound as error:
             raise ScheduleNotFoundError(f"no schedule {record.id}") from error
@@ -203,6 +201,22 @@ class Schedules:
         )
 
 
+def _prefect_times(timing: Timing, start: datetime, anchor: datetime) -> list[datetime]:
+    """Some of the times from ``start`` on. Private API of Prefect's server, pinned and tested."""
+    schedule: server.CronSchedule | server.IntervalSchedule
+    if timing.cron is not None:
+        schedule = server.CronSchedule(cron=timing.cron, timezone=timing.timezone)
+        start += timedelta(seconds=1)
+    else:
+        assert timing.interval_s is not None
+        interval = timedelta(seconds=timing.interval_s)
+        schedule = server.IntervalSchedule.model_validate(
+            {"interval": interval, "timezone": timing.timezone, "anchor_date": anchor}
+        )
+    times = schedule._get_dates_generator(n=_TOGETHER, start=start)  # noqa: SLF001
+    return [datetime.fromtimestamp(at.timestamp(), UTC) for at in times]
+
+
 def _prefect_schedule(timing: Timing) -> CronSchedule | IntervalSchedule:
     if timing.cron is not None:
         return CronSchedule(cron=timing.cron, timezone=timing.timezone)
@@ -215,14 +229,15 @@ def _record(
 ) -> ScheduleRecord:
     timing, anchor = _timing(schedule)
     is_own = _MADE_HERE in deployment.tags
+    is_active = schedule.active and not deployment.paused
     return ScheduleRecord(
         id=schedule.id,
         deployment_id=deployment.id,
         name=_name(deployment, schedule),
         timing=timing,
-        active=schedule.active and not deployment.paused,
+        active=is_active,
         parameters={**deployment.parameters, **schedule.parameters},
-        next_times=_next_times(timing, now, anchor) if schedule.active else (),
+        next_times=_next_times(timing, now, anchor) if is_active else (),
         in_file=not is_own and schedule.slug is not None,
         has_own_deployment=is_own,
     )
@@ -244,10 +259,7 @@ def _timing(schedule: DeploymentSchedule) -> tuple[Timing, datetime | None]:
 
 
 def _next_times(timing: Timing, now: datetime, anchor: datetime | None) -> tuple[datetime, ...]:
-    try:
-        return tuple(islice(timing.next_times(now, anchor), SCHEDULED_AHEAD))
-    except CronSimError:  # made in the Prefect UI, in a form that only Prefect knows
-        return ()
+    return tuple(islice(timing.next_times(now, anchor), SCHEDULED_AHEAD))
 
 
 # --- for a run that a schedule has made

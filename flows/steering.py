@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta, tzinfo
+from datetime import UTC, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -86,17 +86,15 @@ def window_end(options: BatchOptions, now: datetime) -> datetime | None:
     """The first moment after ``now`` at which it is ``not_after`` there; None without one."""
     if options.not_after is None:
         return None
-    zone = _zone(options)
-    local = now.astimezone(zone)
     clock = time.fromisoformat(options.not_after)
-    end = datetime.combine(local.date(), clock, tzinfo=zone or local.tzinfo)
-    if end <= local:
-        end = datetime.combine(local.date() + timedelta(days=1), clock, tzinfo=zone or local.tzinfo)
-    return end.astimezone(UTC)
-
-
-def _zone(options: BatchOptions) -> tzinfo | None:
-    return ZoneInfo(options.timezone) if options.timezone is not None else None
+    zone = ZoneInfo(options.timezone) if options.timezone is not None else None
+    today = now.astimezone(zone).date()
+    days = (today + timedelta(days=ahead) for ahead in (-1, 0, 1, 2))
+    # A clock that is set back shows a time twice (fold); compared are the moments.
+    shown = (
+        datetime.combine(day, clock.replace(fold=fold), zone) for day in days for fold in (0, 1)
+    )
+    return min(end for end in (at.astimezone(UTC) for at in shown) if end > now)
 
 
 def _outside_window(options: BatchOptions) -> Waiting:

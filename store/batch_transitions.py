@@ -99,6 +99,7 @@ class BatchTransitions:
         """Write some of the items. Raises NotFoundError when the batch was discarded."""
         async with self._database.write() as connection:
             await _accepting(connection, batch_id)
+            await _write(connection, batch_id, created_at=datetime.now(UTC))  # it goes on
             if items:
                 values = [_item_values(batch_id, item) for item in items]
                 await connection.execute(insert(batch_items), values)
@@ -203,8 +204,12 @@ class BatchTransitions:
             row = await _locked(connection, batch_id)
             if row["status"] != "running":
                 return 0
-            fresh = await _release_fresh(connection, row, most)
-            return fresh + await _release_again(connection, row, most - fresh)
+            fresh = await _fresh_items(connection, row, most)
+            again = await _items_to_retry(connection, row, most - len(fresh))
+            # Every row is locked before the change counter is raised, as everywhere.
+            unmade = [await _unmade(connection, item["generation_id"]) for item in again]
+            await _release_fresh(connection, row, fresh)
+            return len(fresh) + await _begin_again(connection, row, again, unmade)
 
     @completes
     async def finish(self, batch_id: UUID, to: BatchStatus, problem: Problem | None = None) -> bool:
@@ -350,14 +355,23 @@ async def _write(connection: AsyncConnection, batch_id: UUID, **values: Any) -> 
     await connection.execute(update(batches).where(batches.c.id == batch_id).values(**values))
 
 
-async def _release_fresh(connection: AsyncConnection, row: RowMapping, most: int) -> int:
-    of_batch = (batch_items.c.batch_id == row["id"], batch_items.c.turn >= row["released"])
+async def _fresh_items(
+    connection: AsyncConnection, row: RowMapping, most: int
+) -> Sequence[RowMapping]:
     found = await connection.execute(
-        select(batch_items).where(*of_batch).order_by(batch_items.c.turn).limit(most)
+        select(batch_items)
+        .where(batch_items.c.batch_id == row["id"], batch_items.c.turn >= row["released"])
+        .order_by(batch_items.c.turn)
+        .limit(most)
     )
-    items = found.mappings().all()
+    return found.mappings().all()
+
+
+async def _release_fresh(
+    connection: AsyncConnection, row: RowMapping, items: Sequence[RowMapping]
+) -> None:
     if not items:
-        return 0
+        return
     requests = [
         (item["generation_id"], ResolvedRequest.model_construct(**item["request"]))
         for item in items
@@ -366,50 +380,71 @@ async def _release_fresh(connection: AsyncConnection, row: RowMapping, most: int
     await insert_dispatches(connection, made)
     released = items[-1]["turn"] + 1
     await connection.execute(
-        update(batch_items).where(*of_batch, batch_items.c.turn < released).values(request=None)
+        update(batch_items)
+        .where(
+            batch_items.c.batch_id == row["id"],
+            batch_items.c.turn >= row["released"],
+            batch_items.c.turn < released,
+        )
+        .values(request=None)
     )
     await _write(connection, row["id"], released=released)
-    return len(items)
 
 
-async def _release_again(connection: AsyncConnection, row: RowMapping, most: int) -> int:
+async def _items_to_retry(
+    connection: AsyncConnection, row: RowMapping, most: int
+) -> Sequence[RowMapping]:
     if row["to_retry"] == 0 or most <= 0:
-        return 0
+        return []
     found = await connection.execute(
-        select(batch_items.c.position, batch_items.c.generation_id)
+        select(batch_items)
         .where(batch_items.c.batch_id == row["id"], batch_items.c.again.is_(True))
         .order_by(batch_items.c.position)
         .limit(most)
     )
-    items = found.tuples().all()
-    begun = 0
-    for position, generation_id in items:
-        begun += await _begin_again(connection, generation_id)
-        await connection.execute(
-            update(batch_items)
-            .where(batch_items.c.batch_id == row["id"], batch_items.c.position == position)
-            .values(again=False)
-        )
-    left = row["to_retry"] - len(items) if items else 0
-    await _write(connection, row["id"], to_retry=max(0, left))
-    return begun
+    return found.mappings().all()
 
 
-async def _begin_again(connection: AsyncConnection, generation_id: UUID) -> bool:
-    """A new attempt, unless a client was quicker or deleted it."""
+async def _unmade(connection: AsyncConnection, generation_id: UUID) -> RowMapping | None:
+    """The row, locked, if it is to have another attempt: no client was quicker, or deleted it."""
     try:
         row = await rows.locked(connection, generation_id)
     except NotFoundError:
-        return False
-    if row["status"] not in RETRYABLE:
-        return False
-    row = await rows.begin_attempt(connection, row, None)
-    await rows.dispatch(connection, row, "start")
-    return True
+        return None
+    return row if row["status"] in RETRYABLE else None
+
+
+async def _begin_again(
+    connection: AsyncConnection,
+    row: RowMapping,
+    items: Sequence[RowMapping],
+    unmade: Sequence[RowMapping | None],
+) -> int:
+    """New attempts at the items whose rows are there; how many."""
+    if row["to_retry"] == 0:
+        return 0
+    for generation in filter(None, unmade):
+        begun = await rows.begin_attempt(connection, generation, None)
+        await rows.dispatch(connection, begun, "start")
+    for item in items:
+        await connection.execute(
+            update(batch_items)
+            .where(batch_items.c.batch_id == row["id"], batch_items.c.position == item["position"])
+            .values(again=False)
+        )
+    if items:
+        left = max(0, row["to_retry"] - len(items))
+        await _write(connection, row["id"], to_retry=left)
+    return sum(generation is not None for generation in unmade)
 
 
 async def _retry(connection: AsyncConnection, row: RowMapping) -> None:
     """Mark what is to have another attempt; the batch is active again."""
+    await connection.execute(  # marks that an earlier retry left, when it was cut short
+        update(batch_items)
+        .where(batch_items.c.batch_id == row["id"], batch_items.c.again.is_(True))
+        .values(again=False)
+    )
     unmade = select(generations.c.id).where(
         generations.c.batch_id == row["id"],
         generations.c.status.in_(RETRYABLE),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, RowMapping, Select, func, select
 
 from core.schemas import ResolvedRequest
-from core.status import BATCH_ACTIVE, FINAL, Status
+from core.status import BATCH_ACTIVE, FINAL, RETRYABLE, Status
 from store.cursors import read_cursor, write_cursor
 from store.database import Database
 from store.errors import IdempotencyMismatchError, NotFoundError
@@ -25,7 +24,9 @@ ACCEPTING: Final = "accepting"
 RATE_OVER: Final = 30
 """How many of the newest ended generations the rate of a batch is taken from."""
 PAUSE_GAPS: Final = 20
-"""A gap so many times longer than the others between two ends was a pause."""
+"""A gap between two ends that is so many times longer than the others was a pause."""
+PAUSE_MIN_S: Final = 0.5
+"""What the others are taken for at least: many GPUs may end in step."""
 
 
 @dataclass(frozen=True)
@@ -109,18 +110,27 @@ class Batches:
         for status, deleted, count in rows:
             name = "deleted" if deleted else status
             found[name] = found.get(name, 0) + count
-        again = min(batch.to_retry, found.get("failed", 0) + found.get("cancelled", 0))
-        failed = min(again, found.get("failed", 0))
+        again = await self._to_retry(batch)
         return BatchCounts(
-            waiting=batch.total - batch.released + again,
+            waiting=batch.total - batch.released + sum(again.values()),
             queued=found.get("queued", 0),
             running=found.get("running", 0),
             cancelling=found.get("cancelling", 0),
             succeeded=found.get("succeeded", 0),
-            failed=found.get("failed", 0) - failed,
-            cancelled=found.get("cancelled", 0) - (again - failed),
+            failed=found.get("failed", 0) - again.get("failed", 0),
+            cancelled=found.get("cancelled", 0) - again.get("cancelled", 0),
             deleted=found.get("deleted", 0),
         )
+
+    async def _to_retry(self, batch: Batch) -> dict[str, int]:
+        """How many wait for another attempt, by how their last one ended."""
+        if batch.to_retry == 0:
+            return {}
+        statement = _again(select(generations.c.status, func.count()), batch.id).group_by(
+            generations.c.status
+        )
+        async with self._database.read() as connection:
+            return dict((await connection.execute(statement)).tuples().all())
 
     async def items(
         self, batch_id: UUID, limit: int, cursor: str | None, status: tuple[Status, ...] = ()
@@ -234,8 +244,11 @@ class Batches:
         ended = select(func.coalesce(func.sum(generations.c.cost), 0.0)).where(
             generations.c.batch_id == batch.id, generations.c.status.in_(FINAL)
         )
+        again = _again(select(func.coalesce(func.sum(generations.c.cost), 0.0)), batch.id)
         async with self._database.read() as connection:
             done = float((await connection.execute(ended)).scalar_one())
+            if batch.to_retry:
+                done -= float((await connection.execute(again)).scalar_one())
         return max(0.0, batch.cost - done)
 
     async def ended_before(self, moment: datetime, limit: int) -> tuple[UUID, ...]:
@@ -251,14 +264,22 @@ class Batches:
 
 
 def _rate(ended: list[datetime]) -> float | None:
-    """Ends in a second. Gaps far longer than most were pauses, and do not count."""
-    gaps = [(after - before).total_seconds() for before, after in pairwise(ended)]
-    if not gaps:
-        return None
-    longest = PAUSE_GAPS * statistics.mean(sorted(gaps)[: math.ceil(len(gaps) * 0.8)])
-    counted = [gap for gap in gaps if gap <= longest]
-    span = sum(counted)
-    return len(counted) / span if span > 0 else None
+    """Ends in a second. Gaps far longer than the mean of the others were pauses: not counted."""
+    gaps = sorted((after - before).total_seconds() for before, after in pairwise(ended))
+    while len(gaps) > 1 and gaps[-1] > PAUSE_GAPS * max(statistics.mean(gaps[:-1]), PAUSE_MIN_S):
+        gaps.pop()
+    span = sum(gaps)
+    return len(gaps) / span if span > 0 else None
+
+
+def _again(statement: Select[Any], batch_id: UUID) -> Select[Any]:
+    """Of the generations that are to have another attempt and have not got it yet."""
+    return statement.join(batch_items, batch_items.c.generation_id == generations.c.id).where(
+        batch_items.c.batch_id == batch_id,
+        batch_items.c.again.is_(True),
+        generations.c.status.in_(RETRYABLE),
+        generations.c.deleted_at.is_(None),
+    )
 
 
 def _items() -> Select[Any]:

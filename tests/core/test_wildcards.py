@@ -16,6 +16,7 @@ from core.wildcards import (
     LISTS_DEEP_MAX,
     NESTING_MAX,
     TEMPLATE_MAX,
+    UnreadableListError,
     WildcardError,
     escape,
     parse,
@@ -269,5 +270,5 @@ def test_without_a_folder_there_are_no_lists(tmp_path: Path) -> None:
 def test_a_list_that_is_no_utf_8_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "animal.txt").write_bytes("Füchslein".encode("cp1252"))
 
-    with pytest.raises(UnicodeDecodeError):
+    with pytest.raises(UnreadableListError, match=r"animal\.txt is not UTF-8"):
         read_lists(tmp_path)

@@ -413,11 +413,13 @@ async def test_ends_at_one_moment_have_no_rate(store: Store) -> None:
 
 
 async def test_the_rate_is_that_of_the_newest(store: Store) -> None:
-    count = RATE_OVER + 2
+    """Ten that took ten seconds each, then as many as count that took one."""
+    count = 10 + RATE_OVER
     batch = await running_batch(store, count, released=count)
+    at = NOON
     for position in range(count):
-        away = timedelta(days=1) if position < 2 else seconds(0)
-        await ended_at(store, batch, position, NOON - away + seconds(position))
+        at += seconds(10 if position < 10 else 1)
+        await ended_at(store, batch, position, at)
 
     assert await store.batches.rate(batch.id) == pytest.approx(1.0)
 

@@ -1,0 +1,32 @@
+"""Schemas of bodies that FastAPI does not see, because they are read strictly by hand."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+_REF: Final = "#/$defs/"
+
+
+def body_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """The model's JSON schema in one piece: references would lead nowhere in the OpenAPI document.
+
+    Only for models that do not hold themselves.
+    """
+    schema = model.model_json_schema()
+    definitions: dict[str, Any] = schema.pop("$defs", {})
+    inlined: dict[str, Any] = _inlined(schema, definitions)
+    return inlined
+
+
+def _inlined(value: Any, definitions: dict[str, Any]) -> Any:
+    if isinstance(value, list):
+        return [_inlined(item, definitions) for item in value]
+    if not isinstance(value, dict):
+        return value
+    reference = value.get("$ref")
+    if isinstance(reference, str) and reference.startswith(_REF):
+        rest = {name: item for name, item in value.items() if name != "$ref"}
+        return _inlined({**definitions[reference.removeprefix(_REF)], **rest}, definitions)
+    return {name: _inlined(item, definitions) for name, item in value.items()}
