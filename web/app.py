@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import time
 from pathlib import Path
@@ -12,15 +13,16 @@ from fastapi import FastAPI, Request
 from nicegui import app as pages
 from nicegui import ui
 from nicegui.storage import Storage
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.app import create_app as create_api
 from api.context import Context
 from core.settings import Settings
 from web.batch import BatchPage
-from web.batch import View as BatchView
 from web.bulk import BulkPage, manifests_of
+from web.contact import View as BatchView
 from web.history import HistoryPage, View
 from web.layout import STATIC, STATIC_URL, Web
 from web.picture import PicturePage
@@ -32,6 +34,9 @@ RECONNECT_WITHIN_S: Final = 60.0
 """A connection that was cut for so long goes on as if nothing had been."""
 VISITORS_KEPT_S: Final = 180 * 86_400.0
 """Forms of visitors that did not come back for so long are forgotten."""
+_FORM_BYTES: Final = 10_000
+"""What a form adds to the file in it."""
+_UPLOAD: Final = re.compile(r"/_nicegui/client/[^/]+/upload/")
 _CSP: Final = (
     "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
     "script-src 'self' 'unsafe-inline' 'unsafe-eval'; connect-src 'self' ws: wss:; "
@@ -61,6 +66,7 @@ def install(app: FastAPI, settings: Settings) -> None:
     pages.user_middleware.clear()  # of an application that this process made before
     pages.middleware_stack = None
     pages.add_middleware(_Headers)
+    pages.add_middleware(_Uploads, most_bytes=settings.api.max_manifest_bytes)
     # It would show the page's own connection, under no name that a screen reader could say.
     pages.config.quasar_config["loadingBar"]["skipHijack"] = True
     ui.run_with(
@@ -143,3 +149,19 @@ class _Headers:
             await send(message)
 
         await self._app(scope, receive, sending if scope["type"] == "http" else send)
+
+
+class _Uploads:
+    """Refuses a file that says it is too long, or does not say, before it is taken in."""
+
+    def __init__(self, app: ASGIApp, most_bytes: int) -> None:
+        self._app = app
+        self._most = most_bytes + _FORM_BYTES
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._app
+        if scope["type"] == "http" and _UPLOAD.search(scope["path"]):
+            said = Headers(scope=scope).get("content-length", "")
+            if not said.isdigit() or int(said) > self._most:
+                app = Response(status_code=413 if said else 411, headers={"Connection": "close"})
+        await app(scope, receive, send)

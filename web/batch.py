@@ -32,8 +32,6 @@ _REST: Final = 4.0
 """After each look it rests for so many times as long as the look took."""
 _log = logging.getLogger(__name__)
 
-__all__ = ["BatchPage", "View"]
-
 
 class BatchPage:
     """One open page of a batch."""
@@ -70,6 +68,7 @@ class BatchPage:
         if document is None:
             self._say_gone()
             return
+        ui.page_title(f"{document.name} · Easel")
         await self._show(document)
         await self._contact.begin(document)
         with self._root:
@@ -90,7 +89,6 @@ class BatchPage:
 
     async def _show(self, document: BatchDocument) -> None:
         self._document = document
-        ui.page_title(f"{document.name} · Easel")
         self._head.show(document)
         self._contact.describe(document)
         await self._failures.show(document.counts.failed)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any, Final
-from zoneinfo import available_timezones
 
 from api.errors import ProblemError
 from api.options import OptionsDocument
@@ -13,7 +12,7 @@ from core.schemas import SEED_MAX
 from web import bulk_draft
 from web.batch_wording import factors_line
 from web.bulk_draft import BulkDraft
-from web.clock import known_zone
+from web.clock import known_zone, zones
 from web.fields import Segments, choice, folded, line, number, tick
 from web.file_form import FileForm
 from web.grid_form import GridForm
@@ -86,7 +85,7 @@ class BulkForm:
                 line("Not after", draft.not_after, self._setter("not_after"), type="time")
                 self._zone = choice("Time zone", [], None, self._setter("timezone"), searched=True)
             tick("Expand wildcards in prompts", draft.wildcards, self._setter("wildcards"))
-        self._offer_zones(sorted(available_timezones()) if draft.options_open else [])
+        self._offer_zones(zones() if draft.options_open else [])
 
     def _stop(self, label: str, name: str, most: int) -> None:
         value = getattr(self.draft, name)
@@ -144,10 +143,10 @@ class BulkForm:
     def _fold(self, is_open: bool) -> None:
         self._set(options_open=is_open)
         if is_open:
-            self._offer_zones(sorted(available_timezones()))
+            self._offer_zones(zones())
 
-    def _offer_zones(self, zones: list[str]) -> None:
+    def _offer_zones(self, offered: Iterable[str]) -> None:
         """All of them are many: only who opens the options is sent them."""
         chosen = self.draft.timezone or known_zone()
-        names = [zone for zone in dict.fromkeys([*zones, chosen or ""]) if zone]
+        names = [zone for zone in dict.fromkeys([*offered, chosen or ""]) if zone]
         self._zone.set_options(names, value=chosen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Final
@@ -16,6 +17,12 @@ _UNITS: Final = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
 _NIGHT_ENDS, _NIGHT_BEGINS = 6, 22
 
 
+@functools.cache
+def zones() -> tuple[str, ...]:
+    """Every time zone there is, by its name."""
+    return tuple(sorted(available_timezones()))
+
+
 def known_zone() -> str | None:
     """The visitor's time zone, if their browser has told it yet."""
     found = app.storage.user.get("zone")
@@ -27,7 +34,7 @@ def ask_zone(on_zone: Callable[[], None]) -> None:
 
     def told(event: events.GenericEventArguments) -> None:
         zone = event.args
-        if isinstance(zone, str) and zone in available_timezones() and zone != known_zone():
+        if isinstance(zone, str) and zone in zones() and zone != known_zone():
             app.storage.user["zone"] = zone
             on_zone()
 

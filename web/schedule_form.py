@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final
-from zoneinfo import available_timezones
 
 from api.errors import ProblemError
 from api.options import OptionsDocument
@@ -14,7 +13,7 @@ from core.batches import COUNT_MAX
 from flows.schedules import Timing, check_cron
 from web import bulk_draft
 from web.bulk_draft import ScheduleDraft
-from web.clock import cron_words, every_words, known_zone, moments_words
+from web.clock import cron_words, every_words, known_zone, moments_words, zones
 from web.fields import Segments, choice, line, number
 from web.parts import Text, adorn, box, icon
 from web.prompts import PromptField
@@ -116,7 +115,7 @@ class ScheduleForm:
             made.classes(add="" if here else "is-away", remove="is-away" if here else "")
         self._said.text = self._words()
         if not self._zone.options:
-            self._zone.set_options(self._zones([]), value=self._zone_now())
+            self._zone.set_options(self._with_chosen([]), value=self._zone_now())
 
     def _words(self) -> str:
         """What the form says, and when that is next."""
@@ -154,13 +153,11 @@ class ScheduleForm:
     def _zone_now(self) -> str | None:
         return self.draft.timezone or known_zone()
 
-    def _zones(self, zones: list[str]) -> list[str]:
+    def _with_chosen(self, offered: Iterable[str]) -> list[str]:
         chosen = self._zone_now()
-        return list(dict.fromkeys([*zones, *([chosen] if chosen else [])]))
+        return list(dict.fromkeys([*offered, *([chosen] if chosen else [])]))
 
     def _offer_zones(self) -> None:
         """All of them are many: only who looks for one is sent them."""
         if len(self._zone.options) < 10:
-            self._zone.set_options(
-                self._zones(sorted(available_timezones())), value=self._zone_now()
-            )
+            self._zone.set_options(self._with_chosen(zones()), value=self._zone_now())

@@ -86,7 +86,7 @@ class Stage:
                 self._headline = Text("", "headline")
                 self._line = Text("", "muted line")
                 box("grow")
-                _build_batch(document)
+                _build_batch(document, "is-extra")
                 if document.status != "cancelling":
                     button("Cancel", lambda: self._actions.cancel(document.task_id))
             self._meter = meter("Progress")
@@ -191,11 +191,12 @@ class Stage:
                 link("Details", f"/g/{document.task_id}")
 
 
-def _build_batch(document: StatusDocument) -> None:
+def _build_batch(document: StatusDocument, classes: str = "") -> None:
     """A way to the batch that it belongs to, if it does."""
     if document.batch_id is not None:
         address = f"/b/{document.batch_id}"
-        with box("link of-batch", "a", href=address, aria_label="The batch it belongs to"):
+        label = "The batch it belongs to"
+        with box(f"link of-batch {classes}", "a", href=address, aria_label=label):
             icon("batch")
             Text("Batch")
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -25,3 +26,18 @@ def test_the_cookies_key_is_made_once_and_is_private(tmp_path: Path) -> None:
     assert len(first) >= 32
     assert _secret(path) == first
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+async def test_a_file_that_is_too_long_is_not_taken_in(settings: Settings) -> None:
+    app = create_app(settings)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        url = "/_nicegui/client/somebody/upload/7"
+        said = {"Content-Length": str(settings.api.max_manifest_bytes + 20_000)}
+        assert (await client.post(url, headers=said, content=b"")).status_code == 413
+        assert (await client.post(url, content=_unannounced())).status_code == 411
+        assert (await client.post(url, content=b"prompt")).status_code == 404  # no such visitor
+
+
+async def _unannounced() -> AsyncIterator[bytes]:
+    yield b"prompt"

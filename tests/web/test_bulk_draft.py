@@ -9,6 +9,7 @@ import pytest
 from nicegui.elements.upload_files import SmallFileUpload
 from pydantic import ValidationError
 
+import web.manifests
 from api.errors import ProblemError
 from core.batches import BatchRequest
 from core.expansion import Item, expand
@@ -124,6 +125,18 @@ async def test_a_file_is_kept_until_it_is_forgotten(files: Manifests) -> None:
     await files.forget(kept)
     with pytest.raises(ProblemError, match="choose the file again"):
         BulkDraft(way="file", file=kept).manifest(files, None)
+
+
+async def test_files_that_nobody_came_back_for_are_removed(
+    files: Manifests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = await files.keep(SmallFileUpload("foxes.csv", "", b"prompt\nx\n"))
+    files.prune()
+    assert files.path(kept).exists()
+    monkeypatch.setattr(web.manifests, "KEPT_S", -1.0)
+    files.prune()
+    with pytest.raises(ProblemError):
+        files.path(kept)
 
 
 @pytest.mark.parametrize(
