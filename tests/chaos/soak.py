@@ -23,6 +23,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 
 from tests.chaos.house import SETTLED_WITHIN_S, ChaosStack, a_request
 from tests.chaos.mischief import Mischief
+from tests.chaos.soak_batches import BatchClient
 from tests.harness.generations import BASE, FINAL, GenerationHandle
 
 IN_FLIGHT: Final = 6
@@ -66,6 +67,7 @@ class Clients:
         self._house = house
         self._ledger = ledger
         self._chance = chance
+        self.batches = BatchClient(house, random.Random(chance.random()))
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="clients")
 
@@ -85,6 +87,7 @@ class Clients:
                 active = [one for one in self._ledger.asked if one.status not in FINAL]
                 if len(active) < IN_FLIGHT:
                     self._ask()
+                self.batches.ask()
             except httpx.TransportError:
                 pass
             time.sleep(0.1)
@@ -125,6 +128,7 @@ class Clients:
                 self._create(asked)
             elif asked.status not in FINAL and not asked.deleted:
                 self._look_at(asked)
+        self.batches.look()
 
     def _look_at(self, asked: Asked) -> None:
         answer = self._house.api.get(f"{BASE}/status/{asked.id}")
@@ -197,7 +201,7 @@ def _settled(house: ChaosStack, ledger: Ledger, clients: Clients) -> None:
         with suppress(httpx.HTTPError, PrefectHTTPStatusError):
             house.resume_all()
             clients.look()
-        if all(asked.status in FINAL for asked in ledger.asked):
+        if all(asked.status in FINAL for asked in ledger.asked) and clients.batches.is_done:
             break
         time.sleep(0.5)
     house.wait_until_idle()
@@ -222,6 +226,8 @@ def soak(minutes: float, seed: int, folder: Path) -> dict[str, Any]:
         clients.stop()
         _settled(house, ledger, clients)
         renders = _checked(house, ledger)
+        for what in clients.batches.violations():
+            ledger.violated(what)
     finally:
         clients.stop()
         house.stop()
@@ -231,6 +237,7 @@ def soak(minutes: float, seed: int, folder: Path) -> dict[str, Any]:
         "minutes": round((time.monotonic() - began) / 60, 1),
         "generations": len(ledger.asked),
         "ends": dict(sorted(ends.items())),
+        "batches": clients.batches.ends(),
         "prompts_by_renders": {str(times): n for times, n in sorted(renders.items())},
         "status_ms": _figures(ledger.status_ms),
         "faults": sum(mischief.done.values()),

@@ -10,7 +10,7 @@ from api.context import Context
 from core.problems import problem
 from core.schemas import GenerationRequest
 from tests.web.batches import begun, fail, ids, succeed
-from tests.web.visiting import elements, field, press, texts, until, write
+from tests.web.visiting import PATIENT, elements, field, press, texts, until, write
 from web import contact
 from web.sheet import Sheet
 
@@ -43,10 +43,10 @@ async def test_pictures_arrive_on_the_open_page(user: User, context: Context) ->
     await user.open(f"/b/{batch_id}")
     for number, generation_id in enumerate(made, 1):
         await succeed(context.facade.store, generation_id)
-        await user.should_see(f"{number} of 3", retries=60)
-    await user.should_see("Under way", retries=30)  # until its flow run has ended it
+        await user.should_see(f"{number} of 3", retries=PATIENT)
+    await user.should_see("Under way", retries=PATIENT)  # until its flow run has ended it
     await context.facade.store.batch_transitions.finish(batch_id, "succeeded")
-    await user.should_see("Everything was made.", retries=60)
+    await user.should_see("Everything was made.", retries=PATIENT)
     assert {status for _, status in tiles(user)} == {"succeeded"}
 
 
@@ -62,29 +62,29 @@ async def test_failures_say_why_and_can_be_made_again(user: User, context: Conte
         await succeed(context.facade.store, generation_id)
     ended = problem("batch_incomplete", "Of 3, 1 failed.")
     await context.facade.store.batch_transitions.finish(batch_id, "failed", ended)
-    await user.should_see("Of 3, 1 failed.", retries=60)
+    await user.should_see("Of 3, 1 failed.", retries=PATIENT)
     press(user, "Retry what failed")
-    await user.should_see("About to begin", retries=30)
-    await user.should_not_see("The GPU ran out of memory.", retries=30)
+    await user.should_see("About to begin", retries=PATIENT)
+    await user.should_not_see("The GPU ran out of memory.", retries=PATIENT)
 
 
 async def test_it_is_paused_and_resumed(user: User, context: Context) -> None:
     batch_id = await begun(context)
     await user.open(f"/b/{batch_id}")
     press(user, "Pause")
-    await user.should_see("It was paused. Resume it to go on.", retries=30)
+    await user.should_see("It was paused. Resume it to go on.", retries=PATIENT)
     press(user, "Resume")
-    await user.should_see("Under way", retries=30)
+    await user.should_see("Under way", retries=PATIENT)
 
 
 async def test_a_cancel_asks_first(user: User, context: Context) -> None:
     batch_id = await begun(context, release=1)
     await user.open(f"/b/{batch_id}")
     press(user, "Cancel")
-    await user.should_see("3 that are not finished will not be made.", retries=10)
+    await user.should_see("3 that are not finished will not be made.", retries=PATIENT)
     assert (await context.batches.status(batch_id)).status == "running"
     press(user, "Cancel the batch")
-    await user.should_see("Stopping", retries=30)
+    await user.should_see("Stopping", retries=PATIENT)
     assert (await context.batches.status(batch_id)).status == "cancelling"
 
 
@@ -116,7 +116,7 @@ async def test_the_newest_of_a_long_one_come_by_themselves(user: User, context: 
     await user.open(f"/b/{batch_id}")
     assert len(tiles(user)) == 1
     await context.facade.store.batch_transitions.release(batch_id, 4)
-    await user.should_see("295 to come", retries=60)
+    await user.should_see("295 to come", retries=PATIENT)
     await until(lambda: len(tiles(user)) == 5)
 
 
@@ -130,7 +130,7 @@ async def test_its_settings_are_in_the_form_again(user: User, context: Context) 
     await user.open("/bulk")
     write(user, "Prompt", "a fox with its settings")
     press(user, "Start")
-    await user.should_see("0 of 1", retries=30)
+    await user.should_see("0 of 1", retries=PATIENT)
     [made] = (await context.batches.page(1, None)).items
     await context.batches.cancel(made.batch_id)
     await context.facade.store.batch_transitions.finish(made.batch_id, "cancelled")
@@ -139,7 +139,7 @@ async def test_its_settings_are_in_the_form_again(user: User, context: Context) 
     await user.open(f"/b/{made.batch_id}")
     await user.should_see("It was cancelled: 0 pictures of 1 are kept.")
     press(user, "Use its settings")
-    await user.should_see("Dry run", retries=30)
+    await user.should_see("Dry run", retries=PATIENT)
     assert field(user, "Prompt").value == "a fox with its settings"
 
 

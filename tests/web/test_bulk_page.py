@@ -8,7 +8,7 @@ from nicegui.testing import User
 
 from api.context import Context
 from tests.web.batches import begun, fail, ids, succeed
-from tests.web.visiting import elements, field, press, texts, tick, write
+from tests.web.visiting import PATIENT, elements, field, press, texts, tick, write
 from web.drop import Drop
 
 
@@ -17,14 +17,14 @@ async def upload(user: User, name: str, data: bytes) -> None:
     [drop] = [one for one in elements(user) if isinstance(one, Drop)]
     with user.client:
         await drop.handle_uploads([SmallFileUpload(name, "", data)])
-    await user.should_see(name, retries=20)
+    await user.should_see(name, retries=PATIENT)
 
 
 async def test_it_says_what_to_do_while_there_is_none(user: User) -> None:
     await user.open("/bulk")
-    await user.should_see("Hundreds of pictures at once", retries=30)
+    await user.should_see("Hundreds of pictures at once", retries=PATIENT)
     press(user, "Dry run")
-    await user.should_see("Describe the picture first.", retries=10)
+    await user.should_see("Describe the picture first.", retries=PATIENT)
 
 
 async def test_a_dry_run_shows_what_start_makes(user: User, context: Context) -> None:
@@ -34,11 +34,11 @@ async def test_a_dry_run_shows_what_start_makes(user: User, context: Context) ->
     write(user, "Steps", "20, 30")
     await user.should_see("2 step counts = 2 pictures")
     press(user, "Dry run")
-    await user.should_see("How long it takes is not known yet.", retries=20)
+    await user.should_see("How long it takes is not known yet.", retries=PATIENT)
     await user.should_see("dreamshaper_8 × 2")
     assert (await context.batches.page(1, None)).items == []
     press(user, "Start")
-    await user.should_see("0 of 2", retries=30)
+    await user.should_see("0 of 2", retries=PATIENT)
     [made] = (await context.batches.page(10, None)).items
     await user.should_see(made.name)
     items = (await context.batches.items(made.batch_id, 10, None)).items
@@ -49,10 +49,10 @@ async def test_what_was_dry_run_is_what_is_made(user: User, context: Context) ->
     await user.open("/bulk")
     write(user, "Prompt", "{a|b|c|d|e|f|g|h} {a|b|c|d|e|f|g|h} {a|b|c|d|e|f|g|h}")
     press(user, "Dry run")
-    await user.should_see("Start makes just these", retries=20)
+    await user.should_see("Start makes just these", retries=PATIENT)
     said = texts(user, "sample-prompt")
     press(user, "Start")
-    await user.should_see("0 of 1", retries=30)
+    await user.should_see("0 of 1", retries=PATIENT)
     [made] = (await context.batches.page(10, None)).items
     [item] = (await context.batches.items(made.batch_id, 10, None)).items
     assert item.request is not None
@@ -63,7 +63,7 @@ async def test_a_change_of_the_form_takes_the_dry_run_away(user: User) -> None:
     await user.open("/bulk")
     write(user, "Prompt", "a fox")
     press(user, "Dry run")
-    await user.should_see("Start makes just these", retries=20)
+    await user.should_see("Start makes just these", retries=PATIENT)
     write(user, "Prompt", " at dawn")
     await user.should_not_see("Start makes just these")
 
@@ -88,7 +88,7 @@ async def test_a_bad_file_is_told_row_by_row_and_stays(user: User, context: Cont
     await upload(user, "foxes.csv", b"prompt,steps\na fox,20\nan owl,many\n{a,20\n")
     for label in ("Dry run", "Start"):
         press(user, label)
-        await user.should_see("Row 3, steps: must be a whole number (and 1 more).", retries=20)
+        await user.should_see("Row 3, steps: must be a whole number (and 1 more).", retries=PATIENT)
         await user.should_see("Row 4, prompt")
         await user.should_see("foxes.csv")
     assert (await context.batches.page(1, None)).items == []
@@ -100,9 +100,9 @@ async def test_bad_rows_can_be_left_out(user: User, context: Context) -> None:
     await upload(user, "foxes.jsonl", b'{"prompt": "a fox"}\n{"prompt": ""}\n')
     tick(user, "Leave out rows that cannot be made")
     press(user, "Dry run")
-    await user.should_see("1 left out:", retries=20)
+    await user.should_see("1 left out:", retries=PATIENT)
     press(user, "Start")
-    await user.should_see("0 of 1", retries=30)
+    await user.should_see("0 of 1", retries=PATIENT)
 
 
 async def test_a_file_of_another_kind_is_refused(user: User) -> None:
@@ -112,7 +112,7 @@ async def test_a_file_of_another_kind_is_refused(user: User) -> None:
     [drop] = [one for one in elements(user) if isinstance(one, Drop)]
     with user.client:
         await drop.handle_uploads([SmallFileUpload("foxes.xlsx", "", b"PK")])
-    await user.should_see("CSV or JSON Lines", retries=10)
+    await user.should_see("CSV or JSON Lines", retries=PATIENT)
 
 
 async def test_batches_are_listed_newest_first(user: User, context: Context) -> None:
@@ -122,7 +122,7 @@ async def test_batches_are_listed_newest_first(user: User, context: Context) -> 
     await fail(context.facade.store, made[1])
     await begun(context, name="newer")
     await user.open("/bulk")
-    await user.should_see("1 of 3 · 1 failed", retries=30)
+    await user.should_see("1 of 3 · 1 failed", retries=PATIENT)
     assert texts(user, "batch-name") == ["newer", "older"]
 
 
@@ -130,7 +130,7 @@ async def test_batches_are_listed_newest_first(user: User, context: Context) -> 
 async def test_a_page_that_is_none_is_the_first(user: User, context: Context, cursor: str) -> None:
     await begun(context, name="the only one")
     await user.open(f"/bulk?cursor={cursor}")
-    await user.should_see("the only one", retries=30)
+    await user.should_see("the only one", retries=PATIENT)
 
 
 async def test_wildcard_lists_are_offered(user: User, context: Context) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 from nicegui import ui
 from nicegui.testing import User
 from nicegui.testing.user_interaction import UserInteraction
 
 from web.parts import Text
+
+PATIENT: Final = 200
+"""Tenths of a second that anything is waited for: only a test that fails ever waits so long."""
 
 
 def elements(user: User) -> list[ui.element]:
