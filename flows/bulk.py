@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 from prefect import flow
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
@@ -142,8 +143,21 @@ async def _start(runtime: Runtime, run: FlowRun, batch_id: UUID) -> Batch:
         deployment_id=run.deployment_id,
         holder=runtime.lease.holder,
         window_ends_at=window_end(options, datetime.now(UTC)),
-        rerun=run.run_count > 1,
+        rerun=run.run_count > 1 and await _was_retried(run),
     )
+
+
+async def _was_retried(run: FlowRun) -> bool:
+    """Whether it had ended and somebody pressed Retry.
+
+    A run that was put back because its worker died, or that was resumed, had not: if its batch has
+    ended meanwhile it must stay so.
+    """
+    async with get_client() as client:
+        states = await client.read_flow_run_states(run.id)
+    states.sort(key=lambda state: state.timestamp)
+    scheduled = [at for at, state in enumerate(states) if state.is_scheduled()]
+    return bool(scheduled) and scheduled[-1] > 0 and states[scheduled[-1] - 1].is_final()
 
 
 async def _carry_out(runtime: Runtime, batch: Batch) -> State[Any]:

@@ -78,3 +78,18 @@ def test_cancelled_while_something_is_away(house: ChaosStack, seed: int, part: s
     made = [item for item in batch.items() if item["generation"] is not None]
     assert len(made) < 60
     house.check([house.generation(item["task_id"]) for item in made])
+
+
+def test_cancelled_while_its_worker_is_dead_it_stays_so(house: ChaosStack, seed: int) -> None:
+    """Its run is put back and taken again: that is no operator's retry."""
+    batch = house.create_batch(**of_seed(seed, 30))
+    batch.wait_for_count("succeeded", 1, WITHIN_S)
+    house.kill_worker()
+    batch.do("cancel")
+    batch.wait_for("cancelled", within=WITHIN_S)
+    run = batch.get()["urls"]["flow_run"].rpartition("/")[2]
+    house.start_worker()
+    house.wait_for_flow_run(run, "Cancelled")
+    assert batch.get()["status"] == "cancelled"
+    house.wait_until_idle()
+    assert batch.get()["status"] == "cancelled"
