@@ -959,7 +959,8 @@ def test_a_batch_that_was_never_begun_is_cancelled(
 
 def test_a_cancelled_batch_begins_nothing_more(service: Service) -> None:
     batch_id = service.created_batch("a fox", "an owl")
-    service.worker.begin_batch(batch_id, 1)
+    [begun] = service.worker.begin_batch(batch_id, 1)
+    service.worker.start(begun)  # so that it lasts: its worker has to hear of it
 
     assert changed(service, batch_id, "cancel")["status"] == "cancelling"
     assert changed(service, batch_id, "cancel")["status"] == "cancelling"

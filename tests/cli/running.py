@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -82,6 +83,11 @@ class Started:
             return await self.process.wait()
 
 
+def _heed_ctrl_c() -> None:
+    """In the child: tests that run in the background of a shell are started deaf to SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @asynccontextmanager
 async def started(
     *arguments: str, home: Path, more: Mapping[str, str] | None = None
@@ -94,6 +100,7 @@ async def started(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env=environment(home, more),
+        preexec_fn=_heed_ctrl_c,
     )
     try:
         yield Started(process)
