@@ -44,10 +44,21 @@ def holder(port: int) -> str | None:
     sockets = {f"socket:[{inode}]" for table in _TABLES for inode in _listening(table, port)}
     for process in Path("/proc").glob("[0-9]*") if sockets else ():
         with contextlib.suppress(OSError):
-            if any(str(link.readlink()) in sockets for link in (process / "fd").iterdir()):
+            if any(_target(link) in sockets for link in (process / "fd").iterdir()):
                 name = (process / "comm").read_text().strip()
                 return f"{name} (pid {process.name})"
     return None
+
+
+def _target(link: Path) -> str | None:
+    """What an open file of a process is; None when it was closed since it was listed.
+
+    One always is when a process lists its own: the folder that it listed.
+    """
+    try:
+        return str(link.readlink())
+    except OSError:
+        return None
 
 
 def _listening(table: Path, port: int) -> list[str]:

@@ -33,6 +33,15 @@ def test_the_holder_of_a_port_is_named() -> None:
     assert f"(pid {os.getpid()})" in who
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_files_that_close_meanwhile_do_not_hide_the_holder() -> None:
+    lower = [os.open(os.devnull, os.O_RDONLY) for _ in range(8)]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        for number in lower:  # the folder that is listed is opened here, and gone when it is read
+            os.close(number)
+        assert holder(server.getsockname()[1]) is not None
+
+
 def test_an_address_of_another_machine_is_an_error() -> None:
     with pytest.raises(OSError, match="address"):
         is_free("192.0.2.1", 8700)
