@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ MODELS: Final = ("emulator-sd15.safetensors", "emulator-sdxl.safetensors")
 SMALL: Final = {"width": 64, "height": 64, "steps": 1}
 FLAT: Final = 0.9
 BUSY: Final = 0.95
+TELL_EVERY_S: Final = 30.0
 OVER: Final = frozenset({"succeeded", "failed", "cancelled"})
 
 
@@ -150,11 +152,18 @@ async def _create(stack: Stack, request: dict[str, Any]) -> str:
 
 
 async def _ended(stack: Stack, batch_id: str) -> dict[str, Any]:
+    """Wait for the batch, and tell now and then how far it is."""
+    told = time.monotonic()
     while True:
         async with stack.http.get(f"{stack.api_url}/api/v1/batches/{batch_id}") as response:
             document: dict[str, Any] = await response.json()
         if document["status"] in OVER:
             return document
+        if time.monotonic() - told > TELL_EVERY_S:
+            told = time.monotonic()
+            rate = document["rate_per_minute"] or 0.0
+            counts = f"{document['counts']['succeeded']} of {document['total']}"
+            print(f"{counts} made, {rate:.0f} a minute", file=sys.stderr, flush=True)
         await asyncio.sleep(0.5)
 
 

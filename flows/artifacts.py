@@ -53,17 +53,18 @@ async def _quietly(telling: Coroutine[Any, Any, Any]) -> None:
 
 
 class ProgressArtifact:
-    """The progress bar of a run."""
+    """The progress bar of a run. What takes less than a second has none: nobody would see it."""
 
     def __init__(self, beside: Beside, description: str = "Rendering in ComfyUI") -> None:
         self._beside = beside
         self._description = description
         self._id: UUID | None = None
         self._busy = False
-        self._last = -UPDATE_EVERY_S
+        self._in_turn = asyncio.Lock()
+        self._last = asyncio.get_running_loop().time()
 
     def update(self, percent: float) -> None:
-        """Show a new figure: at once, or left out when the last was less than a second ago."""
+        """Show a new figure, or leave it out when the last was less than a second ago."""
         now = asyncio.get_running_loop().time()
         if self._busy or now - self._last < UPDATE_EVERY_S:
             return
@@ -71,15 +72,19 @@ class ProgressArtifact:
         self._beside.start(self._tell(percent))
 
     def complete(self) -> None:
-        """Show 100 %."""
-        self._beside.start(self._tell(100.0))
+        """Show 100 %, if anything was shown."""
+        if self._busy or self._id is not None:
+            self._beside.start(self._tell(100.0))
 
     async def _tell(self, percent: float) -> None:
         try:
-            if self._id is None:
-                self._id = await acreate_progress_artifact(percent, description=self._description)
-            else:
-                await aupdate_progress_artifact(self._id, progress=percent)
+            async with self._in_turn:
+                if self._id is None:
+                    self._id = await acreate_progress_artifact(
+                        percent, description=self._description
+                    )
+                else:
+                    await aupdate_progress_artifact(self._id, progress=percent)
         finally:
             self._busy = False
 
@@ -116,10 +121,11 @@ def _moment(at: datetime | None) -> str:
 
 
 async def show_pictures(images: Sequence[Image], api_url: str) -> None:
-    """The finished pictures: to look at on the run's page, and as links to their files."""
+    """The finished pictures to look at, as one artifact: each is a request to the Prefect API."""
     urls = [f"{api_url}/api/v1/images/{image.id}" for image in images]
-    for image, url in zip(images, urls, strict=True):
-        await acreate_image_artifact(url, description=_caption(image))
+    if len(images) == 1:
+        await acreate_image_artifact(urls[0], description=_caption(images[0]))
+        return
     shown = "\n\n".join(
         f"[![{_caption(image)}]({url}/thumbnail)]({url})\n\n[{_caption(image)}]({url})"
         for image, url in zip(images, urls, strict=True)

@@ -6,10 +6,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
 import anyio
+import prefect.results
 from prefect._flow_run_suspension import (
     FlowRunSuspensionRequest,
     register_flow_run_suspension_request,
@@ -107,6 +109,17 @@ class InProcessEngine(AsyncFlowRunEngine[Any, Any]):
         self._raised = exc
         self.flow_run.state = AwaitingRetry(message="Another worker does it.")
         return self.flow_run.state
+
+
+def ask_once_where_results_go() -> None:
+    """Ask Prefect's server once where results are kept by default, not for each run.
+
+    The stock engine asks before each run, also when nothing is kept, with a new client: its TLS
+    context alone stops the loop for 20 ms. Another default is heeded after the worker's restart.
+    """
+    ask = prefect.results._read_server_default_result_storage_block_id  # noqa: SLF001
+    if not hasattr(ask, "cache_info"):
+        prefect.results._read_server_default_result_storage_block_id = cache(ask)  # noqa: SLF001
 
 
 class RunningFlow:

@@ -37,7 +37,7 @@ from prefect.workers.base import (
 from core.settings import Settings
 from core.status import BATCH_ACTIVE, FINAL
 from flows.deployments import prepare_pool, register_deployments
-from flows.engine import RunningFlow
+from flows.engine import RunningFlow, ask_once_where_results_go
 from flows.patience import patiently
 from flows.recovery import BATCH_FLOW, put_back, under_way
 from flows.runs import BATCH_QUEUE, DEPLOYMENT, parse_idempotency_key
@@ -120,6 +120,7 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
             open_runtime(self._settings, self.name, self._reachable_changed)
         )
         self._upkeep = Upkeep(self._runtime, self._logger)
+        ask_once_where_results_go()
         await super().setup()
         await prepare_pool(self.client, self._work_pool_name, self.type)
         await register_deployments(self.client)
