@@ -107,6 +107,7 @@ async def _make_pictures(claim: Claim, beside: Beside) -> tuple[Image, ...]:
     """Build, submit, track, save: the whole of a generation."""
     workflow = await build_workflow(claim)
     outputs = await _render(claim, workflow, beside)
+    current_runtime().on_rendered(this_flow_run().id)
     return await save(claim, outputs)
 
 

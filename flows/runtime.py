@@ -7,7 +7,7 @@ process of its own (`prefect worker start --type process`, a notebook) opens one
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -74,6 +74,8 @@ class Runtime:
     head_starts: dict[UUID, HeadStart] = field(default_factory=dict)
     stop_reasons: dict[UUID, StopReason] = field(default_factory=dict)
     """Why a run's task was cancelled, by flow run id: a client's wish, or the worker stopping."""
+    on_rendered: Callable[[UUID], None] = field(default=lambda _: None)
+    """Hears the id of a flow run whose prompt has left ComfyUI: the GPU is free for the next."""
     _newest_submission: asyncio.Task[Submitted] | None = None
 
     async def submit(self, claim: Claim, workflow: Workflow) -> Submitted:

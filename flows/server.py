@@ -199,6 +199,7 @@ def main() -> None:
         log_level="warning",
         access_log=False,
         timeout_keep_alive=60,
+        ws_per_message_deflate=False,  # every event goes through it twice, on this machine
         timeout_graceful_shutdown=3,
     )
 

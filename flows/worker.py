@@ -2,8 +2,9 @@
 
 A stock process worker starts an interpreter for each run and polls every ten seconds: 7–12 s pass
 before ComfyUI sees the prompt, and the GPU idles 70 % of the time. This one is woken by Prefect's
-events at once, runs flows as asyncio tasks, and holds two at a time, so that ComfyUI always has
+events at once, runs flows as asyncio tasks, and renders two at a time, so that ComfyUI always has
 the next prompt queued behind the one it renders; no deeper, so that priority stays meaningful.
+A run whose prompt has left ComfyUI makes room for the next while it keeps its pictures.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ from store.values import Generation
 
 STOPPING_S: Final = 2.0
 """How long a worker that stops waits for a store that is away."""
+KEEPING_MOST: Final = 4
+"""So many runs may still be keeping their pictures when another is taken: a full disk stops it."""
 BATCH_ENTRYPOINT: Final = "flows.bulk.bulk"
 BATCHES_LOOK_S: Final = 10.0
 """Seconds between two looks for due batches, unless an event tells of one: Prefect's own poll."""
@@ -112,6 +115,15 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
             raise RuntimeError("the worker is not set up")
         return self._runtime
 
+    @classmethod
+    def get_default_base_job_template(cls) -> dict[str, Any]:
+        """No job variables: a run shares the worker's process, so that none of them would count.
+
+        Prefect wants neither part to be empty.
+        """
+        variables = {"type": "object", "properties": {}}
+        return {"job_configuration": {"env": {}}, "variables": variables}
+
     # --- life
 
     async def setup(self) -> None:
@@ -119,6 +131,7 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
         self._runtime = await self._exit_stack.enter_async_context(
             open_runtime(self._settings, self.name, self._reachable_changed)
         )
+        self._runtime.on_rendered = self._make_room
         self._upkeep = Upkeep(self._runtime, self._logger)
         ask_once_where_results_go()
         await super().setup()
@@ -194,7 +207,18 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
 
     @property
     def _has_room(self) -> bool:
-        return self.limiter.available_tokens > 0 and self.runtime.session.reachable
+        keeping = (
+            len(self._submitting_flow_run_ids - self._batch_runs) - self.limiter.borrowed_tokens
+        )
+        return (
+            self.limiter.available_tokens > 0
+            and keeping < KEEPING_MOST
+            and self.runtime.session.reachable
+        )
+
+    def _make_room(self, flow_run_id: UUID) -> None:
+        self._release_limit_slot(flow_run_id)
+        self._look_again.set()
 
     async def _submit_scheduled_flow_runs(
         self, flow_run_response: list[WorkerFlowRunResponse]
