@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -32,6 +31,7 @@ from api.facade import Facade
 from api.figures import Figures
 from api.limits import RequestLimits
 from api.schedule_facade import ScheduleFacade
+from core import heap
 from core.settings import Settings
 from flows.batch_keeper import BatchKeeper
 from flows.dispatch import Dispatcher
@@ -66,10 +66,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_context(settings) as context:
             app.state.context = context
-            # What was imported stays for good: spare the garbage collector from walking it again
-            # and again, which costs up to 100 ms in the middle of a burst of creates.
-            gc.collect()
-            gc.freeze()
+            heap.started()
             yield
 
     app: FastAPI = FastAPIOffline(

@@ -32,6 +32,7 @@ DEPLOYMENT: Final = "generate/comfyui"
 """Flow and deployment name, as in ``prefect.yaml``."""
 BATCH_DEPLOYMENT: Final = "bulk/batch"
 BATCH_QUEUE: Final = "batches"
+BULK_QUEUE: Final = "bulk"
 """The work queue of batches' own runs."""
 NAME_MAX: Final = 60
 ANSWER_S: Final = 5.0
@@ -297,6 +298,7 @@ async def translated() -> AsyncIterator[None]:
 __all__ = [
     "BATCH_DEPLOYMENT",
     "BATCH_QUEUE",
+    "BULK_QUEUE",
     "DEPLOYMENT",
     "FlowRuns",
     "batch_key",

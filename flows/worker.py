@@ -35,13 +35,15 @@ from prefect.workers.base import (
     BaseWorkerResult,
 )
 
+from core import heap
 from core.settings import Settings
 from core.status import BATCH_ACTIVE, FINAL
+from flows.ahead import Ahead
 from flows.deployments import prepare_pool, register_deployments
 from flows.engine import RunningFlow, ask_once_where_results_go
 from flows.patience import patiently
 from flows.recovery import BATCH_FLOW, put_back, under_way
-from flows.runs import BATCH_QUEUE, DEPLOYMENT, parse_idempotency_key
+from flows.runs import BATCH_QUEUE, BULK_QUEUE, DEPLOYMENT, parse_idempotency_key
 from flows.runtime import (
     Runtime,
     StopReason,
@@ -62,10 +64,9 @@ BATCHES_LOOK_S: Final = 10.0
 """Seconds between two looks for due batches, unless an event tells of one: Prefect's own poll."""
 REGISTERED_LOOK_S: Final = 10.0
 """Seconds between two looks whether Prefect still knows pool and deployment."""
-_WAKING_EVENTS: Final = [
-    f"prefect.flow-run.{name}"
-    for name in ("Scheduled", "Late", "AwaitingRetry", "Resuming", "AwaitingConcurrencySlot")
-]
+_DUE: Final = ("Scheduled", "Late", "AwaitingRetry", "Resuming", "AwaitingConcurrencySlot")
+_NOT_DUE: Final = ("Cancelling", "Cancelled", "Paused", "Suspended")
+_WAKING_EVENTS: Final = [f"prefect.flow-run.{name}" for name in (*_DUE, *_NOT_DUE)]
 
 
 class ComfyWorkerResult(BaseWorkerResult):
@@ -100,6 +101,7 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
         self._beside: list[asyncio.Task[None]] = []
         self._listening: asyncio.Task[None]
         self._turns = Turns()
+        self._ahead = Ahead()
         self._loaded: str | None = None
         self._batch_runs: set[UUID] = set()
         self._batches_looked_at = float("-inf")
@@ -141,6 +143,7 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
         self._listening = asyncio.create_task(self._listen())
         for loop in (self._look(), self._stay_registered(), *self._upkeep.loops()):
             self._beside.append(asyncio.create_task(loop))
+        heap.started()
 
     async def teardown(self, *exc_info: Any) -> None:
         """Stop listening and close everything. Runs were drained before."""
@@ -187,12 +190,23 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
         """Take what is due: generations if there is a slot and ComfyUI answers; batches always."""
         async with self._look_lock:
-            return [] if self._draining else await super().get_and_submit_flow_runs()
+            if self._draining:
+                return []
+            taken = await super().get_and_submit_flow_runs()
+            if self._ahead.news and (self._has_room or self._ahead.is_to_be_refreshed):
+                taken += await super().get_and_submit_flow_runs()
+            return taken
 
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
-        """As the stock one, but only from the queues whose runs could begin now."""
+        """As the stock one, but what is known is not asked for again, and no more than is needed.
+
+        Without room for a generation, it is asked only about batches, and for the look ahead.
+        """
         if self._has_room:
-            return await super()._get_scheduled_flow_runs()
+            known = self._ahead.runs if self._upkeep.alone else ()
+            return list(known) or await self._ask()
+        if self._ahead.is_to_be_refreshed and self.runtime.session.reachable:
+            return await self._ask()
         now = time.monotonic()
         if now - self._batches_looked_at < BATCHES_LOOK_S:
             return []
@@ -205,11 +219,15 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
             )
         return []
 
+    async def _ask(self) -> list[WorkerFlowRunResponse]:
+        self._ahead.asking()
+        self._batches_looked_at = time.monotonic()
+        return await super()._get_scheduled_flow_runs()
+
     @property
     def _has_room(self) -> bool:
-        keeping = (
-            len(self._submitting_flow_run_ids - self._batch_runs) - self.limiter.borrowed_tokens
-        )
+        taken = len(self._submitting_flow_run_ids - self._batch_runs)
+        keeping = taken - self.limiter.borrowed_tokens
         return (
             self.limiter.available_tokens > 0
             and keeping < KEEPING_MOST
@@ -233,13 +251,15 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
                 taken.append(entry.flow_run)
             else:
                 waiting[entry.flow_run.id] = _due(entry)
-        runs = {entry.flow_run.id: entry.flow_run for entry in due}
+        runs, any_generation = {entry.flow_run.id: entry.flow_run for entry in due}, bool(waiting)
         while waiting and self._has_room:
             turn = self._turns.choose(tuple(waiting.values()), self._loaded)
             del waiting[turn.run]
             self._loaded = turn.model or self._loaded
             self.limiter.acquire_on_behalf_of_nowait(turn.run)
             taken.append(runs[turn.run])
+        if any_generation:
+            self._ahead.left(entry for entry in due if entry.flow_run.id in waiting)
         for run in taken:
             self._begin(run)
         return taken
@@ -487,6 +507,10 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
                     async for event in events:
                         if _is_of_queue(event, BATCH_QUEUE):
                             self._look_for_batches()
+                        elif _is_of_queue(event, BULK_QUEUE) and _is_due(event):
+                            self._ahead.news = True  # what is known already may go first
+                        else:
+                            self._ahead.outdate()
                         self._look_again.set()
             except Exception as error:  # noqa: BLE001 - whatever ended it, connect again
                 self._logger.warning("The event stream broke: %r", error)
@@ -494,6 +518,7 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
 
     def _look_for_batches(self) -> None:
         self._batches_looked_at = float("-inf")
+        self._ahead.outdate()
         self._look_again.set()
 
     async def _stay_registered(self) -> None:
@@ -543,6 +568,10 @@ def _due(entry: WorkerFlowRunResponse) -> Due:
     request = entry.flow_run.parameters.get("request")
     model = request.get("model") if isinstance(request, dict) else None
     return Due(entry.flow_run.id, entry.work_queue_id, model)
+
+
+def _is_due(event: Event) -> bool:
+    return event.event.rpartition(".")[2] in _DUE
 
 
 def _is_of_queue(event: Event, queue: str) -> bool:
