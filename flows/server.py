@@ -121,14 +121,17 @@ def forgive_resent_events() -> None:
         db = provide_database_interface()
         for known in await session.scalars(sa.select(db.Event.id).where(db.Event.id.in_(fresh))):
             del fresh[known]
+        if not fresh:
+            return
+        # Prefect opens this session without a transaction: each row would be one of its own.
+        await (await session.connection()).exec_driver_sql("BEGIN IMMEDIATE")
         events = list(fresh.values())
         for table, rows in (
             (db.Event, [event.as_database_row() for event in events]),
             (db.EventResource, [row for one in events for row in one.as_database_resource_rows()]),
         ):
-            if rows:
-                insert = db.queries.insert(table).execution_options(dml_strategy="raw")
-                await session.execute(insert, rows)
+            insert = db.queries.insert(table).execution_options(dml_strategy="raw")
+            await session.execute(insert, rows)
 
     task_run_recorder.record_bulk_task_run_events = record_what_has_a_run
     storage._write_sqlite_events = write_what_is_new  # noqa: SLF001

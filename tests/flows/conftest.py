@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -15,6 +15,8 @@ from store.leases import LeaseKeeper
 from store.store import Store
 from store.values import Claim, Holder
 from tests.comfy.data import resolved
+from tests.flows.prefect_server import Server
+from tests.harness.waiting import wait_until
 
 
 @pytest.fixture
@@ -54,3 +56,15 @@ async def runtime(store: Store, emulator: Emulator, tmp_path: Path) -> AsyncIter
         yield Runtime(
             store, session, lease, holder, "http://easel.test", None, tmp_path / "wildcards"
         )
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path)
+    try:
+        server.process.start()
+        wait_until(server.answers, server.process.tail, within=100)
+        yield server
+    finally:
+        server.http.close()
+        server.process.kill()

@@ -11,7 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from prefect import flow
+from prefect import flow, results
 from prefect._flow_run_suspension import register_flow_run_suspension_request
 from prefect._internal.observers import FlowRunCancellingObserver
 from prefect.client.schemas.objects import FlowRun, State
@@ -21,7 +21,7 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.states import Cancelling, Pending
 from prefect.workers.base import BaseWorker
 
-from flows.engine import InProcessEngine, RunningFlow
+from flows.engine import InProcessEngine, RunningFlow, ask_once_where_results_go
 from flows.worker import _WAKING_EVENTS, ComfyWorker
 
 
@@ -51,6 +51,19 @@ def test_the_engine_uses_what_is_there() -> None:
         assert callable(getattr(AsyncFlowRunEngine, name)), name
     assert "force" in inspect.signature(AsyncFlowRunEngine.set_state).parameters
     assert len(inspect.signature(register_flow_run_suspension_request).parameters) == 2
+
+
+def test_where_results_go_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[None] = []
+    monkeypatch.setattr(
+        results, "_read_server_default_result_storage_block_id", lambda: asked.append(None)
+    )
+    ask_once_where_results_go()
+    ask_once_where_results_go()
+    for _ in range(3):
+        results._get_default_result_storage()
+
+    assert len(asked) == 1
 
 
 def test_a_run_that_has_its_name_is_not_named_again() -> None:

@@ -8,13 +8,15 @@ from collections.abc import AsyncIterator
 from contextlib import closing
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prefect.server.database.configurations import ENGINES, AioSqliteConfiguration
 from prefect.settings import get_current_settings
+from prefect.utilities.schema_tools import validation
 from sqlalchemy import text
 
-from flows.server import SERVER_ENVIRONMENT, begin_immediate
+from flows.server import SERVER_ENVIRONMENT, begin_immediate, check_each_schema_once
 
 Configured = tuple[AioSqliteConfiguration, Path]
 
@@ -67,6 +69,40 @@ def test_the_writers_of_events_are_where_they_are_replaced() -> None:
     consumer = inspect.getsource(task_run_recorder.consumer)
     assert "await record_bulk_task_run_events(" in consumer
     assert "await _write_sqlite_events(session, events)" in inspect.getsource(storage.write_events)
+
+
+@pytest.fixture
+def checks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The schemas that were checked by jsonschema itself."""
+    checked: list[Any] = []
+    original = validation._VALIDATOR.check_schema
+
+    def check_schema(schema: Any, **kwargs: Any) -> None:
+        checked.append(schema)
+        original(schema, **kwargs)
+
+    monkeypatch.setattr(validation._VALIDATOR, "check_schema", check_schema)
+    check_each_schema_once()
+    return checked
+
+
+def test_a_schema_is_checked_once_and_every_value_against_it(checks: list[Any]) -> None:
+    schema = {"type": "object", "properties": {"steps": {"type": "integer"}}}
+    for _ in range(3):
+        assert validation.validate({"steps": 20}, schema, raise_on_error=True) == []
+        with pytest.raises(validation.ValidationError, match="steps"):
+            validation.validate({"steps": "many"}, schema, raise_on_error=True)
+        validation.is_valid_schema(schema)
+
+    assert len(checks) == 1
+
+
+def test_a_schema_that_is_wrong_is_refused_each_time(checks: list[Any]) -> None:
+    for _ in range(2):
+        with pytest.raises(ValueError, match="Invalid schema"):
+            validation.is_valid_schema({"type": 3})
+
+    assert len(checks) == 2
 
 
 def test_every_setting_of_the_server_exists_in_this_prefect() -> None:

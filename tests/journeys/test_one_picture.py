@@ -59,7 +59,7 @@ def test_a_picture_is_asked_for_watched_and_kept(stack: Stack) -> None:
 
 
 def test_its_flow_run_tells_the_operator_all_about_it(stack: Stack) -> None:
-    generation = stack.create("a lighthouse\nin a storm", seed=7)
+    generation = stack.create("a lighthouse\nin a storm", seed=7, steps=40)  # two seconds: a bar
     resolved = generation.wait_for("succeeded")["request"]
 
     run = stack.wait_for_flow_run(generation.flow_run_id(), "Completed")
