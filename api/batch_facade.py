@@ -37,12 +37,11 @@ from flows.batch_keeper import BatchKeeper
 from flows.errors import BatchRefusedError, FlowsError, said
 from flows.steering import window_end
 from store.acceptance import IdempotencyKey
-from store.batch_transitions import PAUSED, PAUSED_IN_PREFECT
+from store.batch_transitions import PAUSED, PAUSED_IN_PREFECT, SKIPPED_KEPT
 from store.errors import ConflictError
 from store.values import Batch, BatchItem, Waiting
 
 PROBLEMS_SHOWN: Final = 100
-SKIPPED_SHOWN: Final = 1000
 _PAUSED: Final = Waiting(PAUSED, "It was paused. Resume it to go on.")
 
 
@@ -105,7 +104,8 @@ class BatchFacade:
         if key is not None:
             known = await self._store.batches.of_key(key.key, key.body_sha256)
             if known is not None:
-                return CreatedBatch(await self._accepted(known, ()), replayed=True)
+                skipped = await self._store.batches.skipped(known.id)
+                return CreatedBatch(await self._accepted(known, skipped), replayed=True)
         await self._facade.check_room()
         source = await self._source(manifest)
         name = name or source.request.name or f"batch of {datetime.now(UTC):%Y-%m-%d %H:%M}"
@@ -327,7 +327,7 @@ def _refused(error: BatchRefusedError, catalogue: Catalogue | None = None) -> Pr
 
 
 def _skipped(found: Sequence[RowProblem]) -> list[RowProblemDocument]:
-    return [RowProblemDocument.of(one) for one in found[:SKIPPED_SHOWN]]
+    return [RowProblemDocument.of(one) for one in found[:SKIPPED_KEPT]]
 
 
 def _file_name(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -95,7 +96,7 @@ async def running_stack(
                     home / "home",
                     tuple(process.pid for process in processes),
                 )
-                await _ready(stack, home / "easel.log")
+                await _ready(stack, easel, home / "easel.log")
                 yield stack
         finally:
             for process in processes:
@@ -130,15 +131,16 @@ async def _listening(port: int) -> None:
                 return
 
 
-async def _ready(stack: Stack, log: Path) -> None:
+async def _ready(stack: Stack, easel: asyncio.subprocess.Process, log: Path) -> None:
     """Ready, and the welcome picture is made: from here on nothing else runs."""
-    try:
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(READY_WITHIN_S):
-            while not await _is_ready(stack):  # noqa: ASYNC110 - another process gets ready
+            while easel.returncode is None:
+                if await _is_ready(stack):
+                    return
                 await asyncio.sleep(0.2)
-    except TimeoutError:
-        printed = await asyncio.to_thread(log.read_text)
-        raise RuntimeError(f"Easel did not get ready:\n{printed[-3000:]}") from None
+    printed = await asyncio.to_thread(log.read_text)
+    raise RuntimeError(f"Easel did not get ready:\n{printed[-3000:]}")
 
 
 async def _is_ready(stack: Stack) -> bool:

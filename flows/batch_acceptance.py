@@ -123,7 +123,9 @@ async def accept_batch(
             if not reading.is_refused:  # else it is read on only to name what else is wrong
                 await store.batch_transitions.add(batch_id, lot)
         reading.check()
-        batch = await store.batch_transitions.accept(batch_id, reading.total, reading.cost)
+        batch = await store.batch_transitions.accept(
+            batch_id, reading.total, reading.cost, reading.problems
+        )
     except ConflictError:  # somebody else's, who goes on
         raise
     except BaseException:

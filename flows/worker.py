@@ -20,9 +20,8 @@ from uuid import UUID
 
 import anyio.abc
 from prefect._internal.observers import FlowRunCancellingObserver
-from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.responses import WorkerFlowRunResponse
-from prefect.events import Event
 from prefect.events.clients import get_events_subscriber
 from prefect.events.filters import EventAnyResourceFilter, EventFilter, EventNameFilter
 from prefect.exceptions import Abort, ObjectNotFound, Pause
@@ -37,12 +36,11 @@ from prefect.workers.base import (
 
 from core import heap
 from core.settings import Settings
-from core.status import BATCH_ACTIVE, FINAL
+from core.status import FINAL
 from flows.ahead import Ahead
 from flows.deployments import prepare_pool, register_deployments
 from flows.engine import RunningFlow, ask_once_where_results_go
 from flows.patience import patiently
-from flows.recovery import BATCH_FLOW, put_back, under_way
 from flows.runs import BATCH_QUEUE, BULK_QUEUE, DEPLOYMENT, parse_idempotency_key
 from flows.runtime import (
     Runtime,
@@ -50,10 +48,11 @@ from flows.runtime import (
     open_runtime,
     use_runtime,
 )
+from flows.taking_back import take_back
 from flows.turns import Due, Turns
 from flows.upkeep import Upkeep
+from flows.waking import WAKING_EVENTS, is_due, is_of_queue
 from store.errors import StoreError
-from store.values import Generation
 
 STOPPING_S: Final = 2.0
 """How long a worker that stops waits for a store that is away."""
@@ -64,9 +63,6 @@ BATCHES_LOOK_S: Final = 10.0
 """Seconds between two looks for due batches, unless an event tells of one: Prefect's own poll."""
 REGISTERED_LOOK_S: Final = 10.0
 """Seconds between two looks whether Prefect still knows pool and deployment."""
-_DUE: Final = ("Scheduled", "Late", "AwaitingRetry", "Resuming", "AwaitingConcurrencySlot")
-_NOT_DUE: Final = ("Cancelling", "Cancelled", "Paused", "Suspended")
-_WAKING_EVENTS: Final = [f"prefect.flow-run.{name}" for name in (*_DUE, *_NOT_DUE)]
 
 
 class ComfyWorkerResult(BaseWorkerResult):
@@ -139,7 +135,14 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
         await super().setup()
         await prepare_pool(self.client, self._work_pool_name, self.type)
         await register_deployments(self.client)
-        await self._take_back()
+        alive = await self._upkeep.workers()
+        await take_back(
+            self.client,
+            self._work_pool_name,
+            self._runtime.store,
+            alive=alive,
+            alone=self._upkeep.alone,
+        )
         self._listening = asyncio.create_task(self._listen())
         for loop in (self._look(), self._stay_registered(), *self._upkeep.loops()):
             self._beside.append(asyncio.create_task(loop))
@@ -193,7 +196,7 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
             if self._draining:
                 return []
             taken = await super().get_and_submit_flow_runs()
-            if self._ahead.news and (self._has_room or self._ahead.is_to_be_refreshed):
+            if self._ahead.news and (self._has_room or self._looks_ahead):
                 taken += await super().get_and_submit_flow_runs()
             return taken
 
@@ -205,7 +208,7 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
         if self._has_room:
             known = self._ahead.runs if self._upkeep.alone else ()
             return list(known) or await self._ask()
-        if self._ahead.is_to_be_refreshed and self.runtime.session.reachable:
+        if self._looks_ahead:
             return await self._ask()
         now = time.monotonic()
         if now - self._batches_looked_at < BATCHES_LOOK_S:
@@ -218,6 +221,12 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
                 work_queue_names=[BATCH_QUEUE],
             )
         return []
+
+    @property
+    def _looks_ahead(self) -> bool:
+        """Of several workers none does: they would know of the same runs."""
+        alone, reachable = self._upkeep.alone, self.runtime.session.reachable
+        return alone and reachable and self._ahead.is_to_be_refreshed
 
     async def _ask(self) -> list[WorkerFlowRunResponse]:
         self._ahead.asking()
@@ -403,47 +412,6 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
             self._flows[entrypoint] = flow
         return self._flows[entrypoint]
 
-    async def _take_back(self) -> None:
-        """What this worker's former process left under way waits again, at once.
-
-        Its lease went to this process. Whoever else holds one may live: that is the reconciler's
-        to judge, who has watched them.
-        """
-        store = self.runtime.store
-        alive = await self._upkeep.workers()
-        for run in await under_way(self.client, self._work_pool_name):
-            left = await store.generations.of_run(run.id)
-            if left is not None and left.generation.status in FINAL:
-                continue  # it only was not told: put back, it would look like an operator's retry
-            holder = left.holder if left is not None else None
-            if holder in alive or (holder is None and not self._upkeep.alone):
-                continue
-            if left is not None:
-                await self._let_go(left.generation, run)
-            await put_back(self.client, run)
-        await self._take_batches_back(alive)
-
-    async def _take_batches_back(self, alive: set[UUID]) -> None:
-        store = self.runtime.store
-        for run in await under_way(self.client, self._work_pool_name, BATCH_FLOW):
-            batch = await store.batches.of_run(run.id)
-            if batch is not None and batch.status not in BATCH_ACTIVE:
-                continue
-            holder = batch.holder if batch is not None else None
-            if holder in alive or (holder is None and not self._upkeep.alone):
-                continue
-            if batch is not None:
-                await store.batch_transitions.let_go(batch.id, holder)
-            await put_back(self.client, run)
-
-    async def _let_go(self, left: Generation, run: FlowRun) -> None:
-        """A run that was being cancelled is not wanted: its prompt becomes a stray."""
-        transitions = self.runtime.store.transitions
-        if run.state_type == StateType.CANCELLING or left.status == "cancelling":
-            await transitions.settle(left.id, run.id, "cancelled", None)
-        else:
-            await transitions.let_go(left.id, run.id, left.fence)
-
     # --- being told
 
     async def _setup_cancellation_observer(self) -> None:
@@ -499,15 +467,15 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
         """Be woken by Prefect's events; look once after each reconnect, for what was missed."""
         while True:
             wanted = EventFilter(
-                event=EventNameFilter(name=_WAKING_EVENTS), any_resource=self._this_pool()
+                event=EventNameFilter(name=WAKING_EVENTS), any_resource=self._this_pool()
             )
             try:
                 async with get_events_subscriber(filter=wanted) as events:
                     self._look_for_batches()
                     async for event in events:
-                        if _is_of_queue(event, BATCH_QUEUE):
+                        if is_of_queue(event, BATCH_QUEUE):
                             self._look_for_batches()
-                        elif _is_of_queue(event, BULK_QUEUE) and _is_due(event):
+                        elif is_of_queue(event, BULK_QUEUE) and is_due(event):
                             self._ahead.news = True  # what is known already may go first
                         else:
                             self._ahead.outdate()
@@ -568,12 +536,3 @@ def _due(entry: WorkerFlowRunResponse) -> Due:
     request = entry.flow_run.parameters.get("request")
     model = request.get("model") if isinstance(request, dict) else None
     return Due(entry.flow_run.id, entry.work_queue_id, model)
-
-
-def _is_due(event: Event) -> bool:
-    return event.event.rpartition(".")[2] in _DUE
-
-
-def _is_of_queue(event: Event, queue: str) -> bool:
-    related = event.resource_in_role.get("work-queue")
-    return related is not None and related.name == queue

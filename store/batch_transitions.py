@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.batches import BatchOptions
 from core.ids import item_id
+from core.manifest import RowProblem
 from core.problems import Problem
 from core.schemas import ResolvedRequest
 from core.status import BATCH_ACTIVE, RETRYABLE, BatchStatus
@@ -33,6 +34,8 @@ from store.values import Batch, NewItem, Waiting
 
 ACCEPTED_WITHIN: Final = timedelta(minutes=2)
 """After so long nobody accepts that batch any more: whoever did has died."""
+SKIPPED_KEPT: Final = 1000
+"""So many of the rows that were left out are kept with the batch."""
 PAUSED: Final = "paused"
 """Why a batch waits that a client paused."""
 PAUSED_IN_PREFECT: Final = "paused_in_prefect"
@@ -105,16 +108,20 @@ class BatchTransitions:
                 await connection.execute(insert(batch_items), values)
 
     @completes
-    async def accept(self, batch_id: UUID, total: int, cost: float) -> Batch:
+    async def accept(
+        self, batch_id: UUID, total: int, cost: float, skipped: Sequence[RowProblem] = ()
+    ) -> Batch:
         """All items are written: the batch is there, and will be done.
 
-        Raises NotFoundError when it was discarded.
+        ``skipped`` are rows that were left out; the first ``SKIPPED_KEPT`` are kept for who asks
+        again. Raises NotFoundError when it was discarded.
         """
         async with self._database.write() as connection:
             await _accepting(connection, batch_id)
             seq = await next_changes(connection)
-            values = {"seq": seq, "status": "queued", "total": total, "cost": cost}
-            await _write(connection, batch_id, **values)
+            left_out = [asdict(one) for one in skipped[:SKIPPED_KEPT]] or None
+            values = {"status": "queued", "total": total, "cost": cost, "skipped": left_out}
+            await _write(connection, batch_id, seq=seq, **values)
             return Batch.from_row(await _locked(connection, batch_id))
 
     @completes

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, RowMapping, Select, func, select
 
+from core.manifest import RowProblem
 from core.schemas import ResolvedRequest
 from core.status import BATCH_ACTIVE, FINAL, RETRYABLE, Status
 from store.cursors import read_cursor, write_cursor
@@ -68,6 +69,13 @@ class Batches:
         if found is not None and found.body_sha256 != body_sha256:
             raise IdempotencyMismatchError("the key was used before, with another body")
         return found
+
+    async def skipped(self, batch_id: UUID) -> tuple[RowProblem, ...]:
+        """The rows that were left out of it; the first ``SKIPPED_KEPT`` of them."""
+        statement = select(batches.c.skipped).where(batches.c.id == batch_id)
+        async with self._database.read() as connection:
+            found = await connection.scalar(statement)
+        return tuple(RowProblem(**one) for one in found or ())
 
     async def _one(self, which: ColumnElement[bool]) -> Batch | None:
         statement = select(batches).where(which, batches.c.status != ACCEPTING)

@@ -149,6 +149,8 @@ batches = Table(
     # Whose lease must live for the flow run to count as done by somebody.
     Column("holder", Uuid),
     Column("schedule", String(200)),
+    # Rows that could not be made and were left out: part of the answer to the create.
+    Column("skipped", _Json),
     Column("waiting", _Json),
     Column("error", _Json),
     Column("window_ends_at", UtcDateTime),

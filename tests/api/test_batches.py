@@ -677,6 +677,18 @@ def test_the_same_key_and_manifest_are_one_batch(service: Service) -> None:
     assert service.batch_counts() == (before[0] + 1, before[1] + 1)
 
 
+def test_a_repeat_tells_again_which_rows_were_left_out(service: Service) -> None:
+    key = {**CSV, "Idempotency-Key": str(uuid4())}
+    body = "prompt,steps\na fox,20\nan owl,0\n"
+
+    first = post(service, body, key, skip_bad="true")
+    second = post(service, body, key, skip_bad="true")
+
+    assert second.headers["idempotency-replayed"] == "true"
+    assert [row["row"] for row in first.json()["skipped"]] == [3]
+    assert second.json()["skipped"] == first.json()["skipped"]
+
+
 def test_the_same_key_with_another_manifest_is_refused(service: Service) -> None:
     key = {**CSV, "Idempotency-Key": str(uuid4())}
     accepted(post(service, "prompt\na fox\n", key, name="foxes"))

@@ -121,7 +121,7 @@ class Worker:
     # --- its start
 
     async def _take_back(self) -> None:
-        """As ``ComfyWorker._take_back``."""
+        """As ``flows.taking_back``."""
         store, client = self._world.store, cast("Any", self._world.prefect)
         alive = await self._workers()
         for run in await under_way(client, "gpu"):

@@ -22,7 +22,8 @@ from prefect.states import Cancelling, Pending
 from prefect.workers.base import BaseWorker
 
 from flows.engine import InProcessEngine, RunningFlow, ask_once_where_results_go
-from flows.worker import _WAKING_EVENTS, ComfyWorker
+from flows.waking import WAKING_EVENTS
+from flows.worker import ComfyWorker
 
 
 def _own_methods(of: type, base: type) -> list[str]:
@@ -130,8 +131,8 @@ async def test_the_flow_is_loaded_by_its_dotted_path_and_is_the_very_same() -> N
 
 
 def test_the_worker_is_woken_by_every_way_in_which_a_run_becomes_due() -> None:
-    assert "prefect.flow-run.Scheduled" in _WAKING_EVENTS
-    assert "prefect.flow-run.AwaitingRetry" in _WAKING_EVENTS
+    assert "prefect.flow-run.Scheduled" in WAKING_EVENTS
+    assert "prefect.flow-run.AwaitingRetry" in WAKING_EVENTS
 
 
 @pytest.mark.parametrize(("state", "expected"), [(Cancelling(), True), (Pending(), False)])

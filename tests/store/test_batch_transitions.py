@@ -11,9 +11,10 @@ from sqlalchemy import Table, func, select, update
 
 from core.batches import BatchOptions
 from core.ids import item_id, prompt_id
+from core.manifest import RowProblem
 from core.status import BATCH_ACTIVE, BatchStatus, Status
 from store.acceptance import IdempotencyKey
-from store.batch_transitions import ACCEPTED_WITHIN, PAUSED_IN_PREFECT
+from store.batch_transitions import ACCEPTED_WITHIN, PAUSED_IN_PREFECT, SKIPPED_KEPT
 from store.errors import ConflictError, NotFoundError
 from store.store import Store
 from store.tables import batch_items, batches, dispatches, generations
@@ -105,6 +106,15 @@ async def test_an_accepted_batch_is_there_with_nothing_begun(store: Store) -> No
     assert (batch.schedule, batch.body_sha256, batch.run_number) == ("nightly", KEY.body_sha256, 1)
     assert (batch.started_at, batch.finished_at, batch.error) == (None, None, None)
     assert await rows_of(store, generations) == await rows_of(store, dispatches) == 0
+
+
+async def test_what_was_left_out_is_kept_up_to_a_bound(store: Store) -> None:
+    batch_id = await being_accepted(store, new_items(1))
+    left_out = [RowProblem(row, "steps", "int_type", "no") for row in range(SKIPPED_KEPT + 5)]
+
+    await store.batch_transitions.accept(batch_id, 1, 1.0, left_out)
+
+    assert await store.batches.skipped(batch_id) == tuple(left_out[:SKIPPED_KEPT])
 
 
 async def test_batches_are_in_the_order_of_their_acceptance(store: Store) -> None:

@@ -32,6 +32,7 @@ def upgrade() -> None:
         sa.Column("deployment_id", sa.Uuid(), nullable=True),
         sa.Column("holder", sa.Uuid(), nullable=True),
         sa.Column("schedule", sa.String(length=200), nullable=True),
+        sa.Column("skipped", _JSON, nullable=True),
         sa.Column("waiting", _JSON, nullable=True),
         sa.Column("error", _JSON, nullable=True),
         sa.Column("window_ends_at", _MOMENT, nullable=True),

@@ -1,0 +1,64 @@
+"""What a worker does at its start with the runs that its dead self left under way."""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun, StateType
+
+from core.status import BATCH_ACTIVE, FINAL
+from flows.recovery import BATCH_FLOW, put_back, under_way
+from store.store import Store
+from store.values import Generation
+
+
+async def take_back(
+    client: PrefectClient, pool: str, store: Store, *, alive: AbstractSet[UUID], alone: bool
+) -> None:
+    """Let what nobody alive does wait again, at once.
+
+    The dead process's lease went to the one that calls. Whoever holds another may live (``alive``
+    are the leases of all workers, ``alone`` says that there is no other): those runs are the
+    reconciler's to judge, who has watched them.
+    """
+    for run in await under_way(client, pool):
+        left = await store.generations.of_run(run.id)
+        if left is not None and left.generation.status in FINAL:
+            continue  # it only was not told: put back, it would look like an operator's retry
+        holder = left.holder if left is not None else None
+        if _may_live(holder, alive, alone=alone):
+            continue
+        if left is not None:
+            await _let_go(store, left.generation, run)
+        await put_back(client, run)
+    await _take_batches_back(client, pool, store, alive, alone=alone)
+
+
+async def _take_batches_back(
+    client: PrefectClient, pool: str, store: Store, alive: AbstractSet[UUID], *, alone: bool
+) -> None:
+    for run in await under_way(client, pool, BATCH_FLOW):
+        batch = await store.batches.of_run(run.id)
+        if batch is not None and batch.status not in BATCH_ACTIVE:
+            continue
+        holder = batch.holder if batch is not None else None
+        if _may_live(holder, alive, alone=alone):
+            continue
+        if batch is not None:
+            await store.batch_transitions.let_go(batch.id, holder)
+        await put_back(client, run)
+
+
+def _may_live(holder: UUID | None, alive: AbstractSet[UUID], *, alone: bool) -> bool:
+    return holder in alive or (holder is None and not alone)
+
+
+async def _let_go(store: Store, left: Generation, run: FlowRun) -> None:
+    """A run that was being cancelled is not wanted: its prompt becomes a stray."""
+    transitions = store.transitions
+    if run.state_type == StateType.CANCELLING or left.status == "cancelling":
+        await transitions.settle(left.id, run.id, "cancelled", None)
+    else:
+        await transitions.let_go(left.id, run.id, left.fence)
