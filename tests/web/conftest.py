@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from nicegui.storage import Storage
 from nicegui.testing import User
 from nicegui.testing.user_simulation import user_simulation
 
@@ -51,7 +52,11 @@ def facade(context: Context) -> Facade:
 
 
 @pytest.fixture
-async def user(context: Context) -> AsyncIterator[User]:
+async def user(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[User]:
+    # NiceGUI's default is one folder for all processes that run tests beside each other.
+    monkeypatch.setattr(Storage, "path", tmp_path / "nicegui")
     async with user_simulation() as user:
         declare(Web(lambda: context, Trash(lambda: context.facade)))
         yield user
