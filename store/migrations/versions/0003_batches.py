@@ -68,11 +68,13 @@ def upgrade() -> None:
     op.create_index("ix_batch_items_turn", "batch_items", ["batch_id", "turn"])
     op.create_index("ix_batch_items_again", "batch_items", ["batch_id", "again"])
     op.create_index(
-        "ix_generations_batch_status", "generations", ["batch_id", "status", "deleted_at"]
+        "ix_generations_batch_figures",
+        "generations",
+        ["batch_id", "status", "deleted_at", "started_at", "finished_at", "cost"],
     )
 
 
 def downgrade() -> None:
-    op.drop_index("ix_generations_batch_status", table_name="generations")
+    op.drop_index("ix_generations_batch_figures", table_name="generations")
     op.drop_table("batch_items")
     op.drop_table("batches")
