@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import Final
 from uuid import UUID
@@ -60,6 +61,7 @@ class BatchList:
         self._next: str | None = None
         self._rows: dict[UUID, BatchRow] = {}
         self._built = False
+        self._reading = asyncio.Lock()
         Text("Batches", "side-title", "h2")
         self._list = box("batch-list", "ul")
         self._rest = box("side-rest")
@@ -77,12 +79,18 @@ class BatchList:
 
     async def load(self) -> None:
         """Read the page; the rows that stay are brought up to date in their places."""
+        async with self._reading:  # one after the other: what was read first is never shown last
+            found = await self._read_and_show()
+        if not found:
+            toast_error("That page is not there any more; here are the newest.")
+            await self._turn(None)
+
+    async def _read_and_show(self) -> bool:
+        """Return False when there is no such page."""
         try:
             page = await self._web.batches.page(PAGE, self._cursor)
         except InvalidCursorError:
-            toast_error("That page is not there any more; here are the newest.")
-            await self._turn(None)
-            return
+            return False
         self._next = page.next_cursor
         same = list(self._rows) == [document.batch_id for document in page.items]
         if self._built and same:
@@ -92,6 +100,7 @@ class BatchList:
             self._build(page.items)
         adorn(self._first, disabled=self._cursor is None)
         adorn(self._older, disabled=self._next is None)
+        return True
 
     def _build(self, documents: list[BatchDocument]) -> None:
         self._built = True

@@ -91,6 +91,7 @@ class HistoryPage:
         self._trail: list[str | None] = []
         self._picked: set[UUID] = set()
         self._next: str | None = None
+        self._loads = 0
         self._live = Live(web.facade)
         self._frame = Frame(web, "History", self._load)
         with box("history"):
@@ -172,14 +173,15 @@ class HistoryPage:
 
     async def _load(self) -> None:
         view, facade = self._view, self._web.facade
+        self._loads = load = self._loads + 1
         try:
             page = await facade.history(view.wanted(), PAGE, view.cursor)
         except InvalidCursorError:
             toast_error("That page is not there any more; here are the newest.")
             await self._show(replace(view, cursor=None))
             return
-        if view is not self._view:
-            return  # something else was asked for meanwhile
+        if load != self._loads:
+            return  # another one began later: it shows what is newer
         self._next = page.next_cursor
         items = [item for item in page.items if item.task_id not in self._web.trash]
         self._picked &= {item.task_id for item in items}

@@ -60,16 +60,15 @@ class PicturePage:
         try:
             document = await facade.status(wanted)
             images = await facade.images(wanted)
+            beside = await facade.store.generations.neighbours(wanted, self._web.trash.ids)
         except NotFoundError as error:
-            self._say_gone(deleted=isinstance(error, DeletedError))
+            if load == self._loads:
+                self._say_gone(deleted=isinstance(error, DeletedError))
             return
         if load != self._loads:
             return  # another one began later: it shows what is newer
-        self._document, self._images = document, images
+        self._document, self._images, self._beside = document, images, beside
         self._number = max(0, min(self._number, len(self._images) - 1))
-        self._beside = await facade.store.generations.neighbours(
-            self._document.task_id, self._web.trash.ids
-        )
         self._show()
         await self._show_details()
 
@@ -130,6 +129,8 @@ class PicturePage:
         assert document is not None  # _load has read it
         attempts = (await self._web.facade.attempts(document.task_id)).attempts
         batch = await self._web.facade.store.batches.membership(document.task_id)
+        if document is not self._document:
+            return  # the page shows something newer by now
         self._details.clear()
         with self._details:
             adorn(Text(document.request.prompt, "prompt-text", "h1"), dir="auto")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 from uuid import UUID
 
@@ -32,6 +33,7 @@ class SchedulesPage:
         self._frame = Frame(web, "Schedules", self._load)
         self._ask = Ask()
         self._rows: dict[UUID, ScheduleRow] = {}
+        self._turn = asyncio.Lock()
         with box("desk is-list-first"):
             adorn(Text("Schedules", "sr-only", "h1"))
             with section("form desk-form", "A new schedule"):
@@ -60,6 +62,10 @@ class SchedulesPage:
     # --- reading
 
     async def _load(self) -> None:
+        async with self._turn:  # one after the other: what was read first is never shown last
+            await self._read_and_show()
+
+    async def _read_and_show(self) -> None:
         try:
             documents = (await self._web.schedules.all()).items
         except ProblemError as error:
@@ -113,9 +119,10 @@ class SchedulesPage:
 
     async def _switch(self, document: ScheduleDocument, active: bool) -> None:
         schedule_id = document.schedule_id
-        changed = await self._web.schedules.change(schedule_id, ScheduleChange(active=active))
-        if schedule_id in self._rows:
-            self._rows[schedule_id].show(changed)
+        async with self._turn:
+            changed = await self._web.schedules.change(schedule_id, ScheduleChange(active=active))
+            if schedule_id in self._rows:
+                self._rows[schedule_id].show(changed)
 
     async def _delete(self, document: ScheduleDocument) -> None:
         async def delete() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -33,10 +34,14 @@ NIGHTLY = ScheduleRecord(
 
 
 class KeptSchedules(Schedules):
-    """Keeps them in memory; ``away`` is a Prefect that does not answer."""
+    """Keeps them in memory; ``away`` is a Prefect that does not answer.
+
+    ``held`` keeps back the next answer, with what was true when it was asked for.
+    """
 
     def __init__(self, *, away: bool = False) -> None:
         self.away = away
+        self.held: asyncio.Event | None = None
         self._records: dict[UUID, ScheduleRecord] = {}
         self.clear()
 
@@ -49,7 +54,11 @@ class KeptSchedules(Schedules):
     async def all(self) -> tuple[ScheduleRecord, ...]:
         if self.away:
             raise PrefectUnavailableError("nobody is there")
-        return tuple(self._records.values())
+        records = tuple(self._records.values())
+        held, self.held = self.held, None
+        if held is not None:
+            await held.wait()
+        return records
 
     async def get(self, schedule_id: UUID) -> ScheduleRecord:
         for record in await self.all():

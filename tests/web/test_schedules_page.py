@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from uuid import uuid4
@@ -18,6 +19,7 @@ from tests.web.kept_schedules import KeptSchedules
 from tests.web.visiting import PATIENT, elements, field, press, texts, until, write
 from web.app import declare
 from web.layout import Web
+from web.parts import Text
 from web.trash import Trash
 
 
@@ -66,6 +68,22 @@ async def test_one_is_made_switched_off_and_deleted(user: User, kept: KeptSchedu
     press(user, "Delete the schedule")
     await user.should_not_see("a {red|silver} fox”", retries=PATIENT)
     assert len(await kept.all()) == 1
+
+
+async def test_an_answer_of_before_never_hides_a_newer_one(user: User, kept: KeptSchedules) -> None:
+    kept.held = of_before = asyncio.Event()
+    await user.open("/schedules")
+    await until(lambda: kept.held is None)
+    await make(user, "foxes")
+    of_before.set()
+    await until(lambda: texts(user, "schedule-name") == ["nightly", "foxes"])
+    press(user, "foxes is on")
+    await until(lambda: not_on(user) == 2)
+
+
+def not_on(user: User) -> int:
+    """How many are shown as switched off."""
+    return sum(isinstance(one, Text) and one.text == "Switched off" for one in elements(user))
 
 
 async def test_what_it_has_begun_is_linked(
