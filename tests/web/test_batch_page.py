@@ -63,7 +63,7 @@ async def test_failures_say_why_and_can_be_made_again(user: User, context: Conte
     ended = problem("batch_incomplete", "Of 3, 1 failed.")
     await context.facade.store.batch_transitions.finish(batch_id, "failed", ended)
     await user.should_see("Of 3, 1 failed.", retries=PATIENT)
-    press(user, "Retry what failed")
+    await press(user, "Retry what failed")
     await user.should_see("About to begin", retries=PATIENT)
     await user.should_not_see("The GPU ran out of memory.", retries=PATIENT)
 
@@ -71,19 +71,19 @@ async def test_failures_say_why_and_can_be_made_again(user: User, context: Conte
 async def test_it_is_paused_and_resumed(user: User, context: Context) -> None:
     batch_id = await begun(context)
     await user.open(f"/b/{batch_id}")
-    press(user, "Pause")
+    await press(user, "Pause")
     await user.should_see("It was paused. Resume it to go on.", retries=PATIENT)
-    press(user, "Resume")
+    await press(user, "Resume")
     await user.should_see("Under way", retries=PATIENT)
 
 
 async def test_a_cancel_asks_first(user: User, context: Context) -> None:
     batch_id = await begun(context, release=1)
     await user.open(f"/b/{batch_id}")
-    press(user, "Cancel")
+    await press(user, "Cancel")
     await user.should_see("3 that are not finished will not be made.", retries=PATIENT)
     assert (await context.batches.status(batch_id)).status == "running"
-    press(user, "Cancel the batch")
+    await press(user, "Cancel the batch")
     await user.should_see("Stopping", retries=PATIENT)
     assert (await context.batches.status(batch_id)).status == "cancelling"
 
@@ -102,12 +102,12 @@ async def test_a_long_one_is_shown_page_by_page(user: User, context: Context) ->
     batch_id = await begun(context, release=3, count=300)
     await user.open(f"/b/{batch_id}")
     assert tiles(user) == [("", "queued")] * 3  # the newest, while it is under way
-    press(user, "In order")
+    await press(user, "In order")
     await until(lambda: tiles(user)[0][0] == "1")
     assert len(tiles(user)) == contact.PAGE
-    press(user, "Next")
+    await press(user, "Next")
     await until(lambda: tiles(user)[0][0] == "121")
-    press(user, "Back")
+    await press(user, "Back")
     await until(lambda: tiles(user)[0][0] == "1")
 
 
@@ -129,7 +129,7 @@ async def test_what_is_not_there_is_said(user: User) -> None:
 async def test_its_settings_are_in_the_form_again(user: User, context: Context) -> None:
     await user.open("/bulk")
     write(user, "Prompt", "a fox with its settings")
-    press(user, "Start")
+    await press(user, "Start")
     await user.should_see("0 of 1", retries=PATIENT)
     [made] = (await context.batches.page(1, None)).items
     await context.batches.cancel(made.batch_id)
@@ -138,7 +138,7 @@ async def test_its_settings_are_in_the_form_again(user: User, context: Context) 
     write(user, "Prompt", "something else")
     await user.open(f"/b/{made.batch_id}")
     await user.should_see("It was cancelled: 0 pictures of 1 are kept.")
-    press(user, "Use its settings")
+    await press(user, "Use its settings")
     await user.should_see("Dry run", retries=PATIENT)
     assert field(user, "Prompt").value == "a fox with its settings"
 

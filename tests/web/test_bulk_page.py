@@ -23,21 +23,21 @@ async def upload(user: User, name: str, data: bytes) -> None:
 async def test_it_says_what_to_do_while_there_is_none(user: User) -> None:
     await user.open("/bulk")
     await user.should_see("Hundreds of pictures at once", retries=PATIENT)
-    press(user, "Dry run")
+    await press(user, "Dry run")
     await user.should_see("Describe the picture first.", retries=PATIENT)
 
 
 async def test_a_dry_run_shows_what_start_makes(user: User, context: Context) -> None:
     await user.open("/bulk")
     write(user, "Prompt", "a {red|silver} fox")
-    press(user, "Steps")
+    await press(user, "Steps")
     write(user, "Steps", "20, 30")
     await user.should_see("2 step counts = 2 pictures")
-    press(user, "Dry run")
+    await press(user, "Dry run")
     await user.should_see("How long it takes is not known yet.", retries=PATIENT)
     await user.should_see("dreamshaper_8 × 2")
     assert (await context.batches.page(1, None)).items == []
-    press(user, "Start")
+    await press(user, "Start")
     await user.should_see("0 of 2", retries=PATIENT)
     [made] = (await context.batches.page(10, None)).items
     await user.should_see(made.name)
@@ -48,10 +48,10 @@ async def test_a_dry_run_shows_what_start_makes(user: User, context: Context) ->
 async def test_what_was_dry_run_is_what_is_made(user: User, context: Context) -> None:
     await user.open("/bulk")
     write(user, "Prompt", "{a|b|c|d|e|f|g|h} {a|b|c|d|e|f|g|h} {a|b|c|d|e|f|g|h}")
-    press(user, "Dry run")
+    await press(user, "Dry run")
     await user.should_see("Start makes just these", retries=PATIENT)
     said = texts(user, "sample-prompt")
-    press(user, "Start")
+    await press(user, "Start")
     await user.should_see("0 of 1", retries=PATIENT)
     [made] = (await context.batches.page(10, None)).items
     [item] = (await context.batches.items(made.batch_id, 10, None)).items
@@ -62,7 +62,7 @@ async def test_what_was_dry_run_is_what_is_made(user: User, context: Context) ->
 async def test_a_change_of_the_form_takes_the_dry_run_away(user: User) -> None:
     await user.open("/bulk")
     write(user, "Prompt", "a fox")
-    press(user, "Dry run")
+    await press(user, "Dry run")
     await user.should_see("Start makes just these", retries=PATIENT)
     write(user, "Prompt", " at dawn")
     await user.should_not_see("Start makes just these")
@@ -71,23 +71,23 @@ async def test_a_change_of_the_form_takes_the_dry_run_away(user: User) -> None:
 async def test_the_form_is_there_again(user: User) -> None:
     await user.open("/bulk")
     write(user, "Prompt", "half written")
-    press(user, "CFG")
+    await press(user, "CFG")
     write(user, "CFG", "4, 7")
-    press(user, "From a file")
+    await press(user, "From a file")
     await upload(user, "foxes.csv", b"prompt\na fox\n")
     await user.open("/bulk")
     await user.should_see("foxes.csv")
-    press(user, "Build a grid")
+    await press(user, "Build a grid")
     assert field(user, "CFG").value == "4, 7"
     assert field(user, "Prompt").value == "half written"
 
 
 async def test_a_bad_file_is_told_row_by_row_and_stays(user: User, context: Context) -> None:
     await user.open("/bulk")
-    press(user, "From a file")
+    await press(user, "From a file")
     await upload(user, "foxes.csv", b"prompt,steps\na fox,20\nan owl,many\n{a,20\n")
     for label in ("Dry run", "Start"):
-        press(user, label)
+        await press(user, label)
         await user.should_see("Row 3, steps: must be a whole number (and 1 more).", retries=PATIENT)
         await user.should_see("Row 4, prompt")
         await user.should_see("foxes.csv")
@@ -96,18 +96,18 @@ async def test_a_bad_file_is_told_row_by_row_and_stays(user: User, context: Cont
 
 async def test_bad_rows_can_be_left_out(user: User, context: Context) -> None:
     await user.open("/bulk")
-    press(user, "From a file")
+    await press(user, "From a file")
     await upload(user, "foxes.jsonl", b'{"prompt": "a fox"}\n{"prompt": ""}\n')
     tick(user, "Leave out rows that cannot be made")
-    press(user, "Dry run")
+    await press(user, "Dry run")
     await user.should_see("1 left out:", retries=PATIENT)
-    press(user, "Start")
+    await press(user, "Start")
     await user.should_see("0 of 1", retries=PATIENT)
 
 
 async def test_a_file_of_another_kind_is_refused(user: User) -> None:
     await user.open("/bulk")
-    press(user, "From a file")
+    await press(user, "From a file")
     assert user.client is not None
     [drop] = [one for one in elements(user) if isinstance(one, Drop)]
     with user.client:
@@ -140,6 +140,6 @@ async def test_wildcard_lists_are_offered(user: User, context: Context) -> None:
     (folder / "sub" / "time.txt").write_text("dawn\n")
     await user.open("/bulk")
     write(user, "Prompt", "an old")
-    press(user, "__animal__")
-    press(user, "__sub/time__")
+    await press(user, "__animal__")
+    await press(user, "__sub/time__")
     assert field(user, "Prompt").value == "an old __animal__ __sub/time__"

@@ -25,8 +25,8 @@ async def test_an_empty_studio_says_what_to_do(user: User) -> None:
 async def test_generate_creates_what_the_form_says(user: User, facade: Facade) -> None:
     await user.open("/")
     user.find("Prompt").type("a red fox")
-    press(user, "16:9")
-    press(user, "Generate")
+    await press(user, "16:9")
+    await press(user, "Generate")
     await user.should_see("Waiting for", retries=20)
     made = await newest(facade)
     assert made is not None
@@ -36,7 +36,7 @@ async def test_generate_creates_what_the_form_says(user: User, facade: Facade) -
 
 async def test_a_blank_prompt_creates_nothing_and_says_so(user: User, facade: Facade) -> None:
     await user.open("/")
-    press(user, "Generate")
+    await press(user, "Generate")
     await user.should_see("Describe the picture first.", retries=10)
     assert await newest(facade) is None
 
@@ -62,9 +62,9 @@ async def test_the_picture_page_shows_all_settings_and_cancels(user: User, facad
     await user.open(f"/g/{created.document.task_id}")
     await user.should_see("a red fox")
     await user.should_see("77")
-    press(user, "Cancel")
+    await press(user, "Cancel")
     await user.should_see("Cancelled", retries=20)
-    press(user, "Retry")
+    await press(user, "Retry")
     await user.should_see("2 attempts", retries=20)
 
 

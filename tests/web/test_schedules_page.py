@@ -40,7 +40,7 @@ async def user(context: Context, kept: KeptSchedules) -> AsyncIterator[User]:
 async def make(user: User, name: str) -> None:
     write(user, "Name", name)
     write(user, "Prompt", "a {red|silver} fox")
-    press(user, "Make the schedule")
+    await press(user, "Make the schedule")
     await user.should_see(f"“{name}” is made and on.", retries=PATIENT)
 
 
@@ -60,12 +60,12 @@ async def test_one_is_made_switched_off_and_deleted(user: User, kept: KeptSchedu
     await until(lambda: "foxes" in texts(user, "schedule-name"))
     [_, made] = await kept.all()
     assert (made.name, made.timing.cron, made.active) == ("foxes", "0 2 * * *", True)
-    press(user, "foxes is on")
+    await press(user, "foxes is on")
     await until(lambda: not kept.is_on(made.id))
-    press(user, "Delete foxes")
+    await press(user, "Delete foxes")
     await user.should_see("Delete “foxes”?", retries=PATIENT)
     assert len(await kept.all()) == 2
-    press(user, "Delete the schedule")
+    await press(user, "Delete the schedule")
     await user.should_not_see("a {red|silver} fox”", retries=PATIENT)
     assert len(await kept.all()) == 1
 
@@ -77,7 +77,7 @@ async def test_an_answer_of_before_never_hides_a_newer_one(user: User, kept: Kep
     await make(user, "foxes")
     of_before.set()
     await until(lambda: texts(user, "schedule-name") == ["nightly", "foxes"])
-    press(user, "foxes is on")
+    await press(user, "foxes is on")
     await until(lambda: not_on(user) == 2)
 
 
@@ -106,9 +106,9 @@ async def test_what_it_has_begun_is_linked(
 async def test_the_form_says_when_in_words(user: User) -> None:
     await user.open("/schedules")
     assert "Every night at 02:00 (UTC). Next: " in texts(user, "when-said")[0]
-    press(user, "Every so often")
+    await press(user, "Every so often")
     await until(lambda: "Every 30 minutes" in texts(user, "when-said")[0])
-    press(user, "Cron")
+    await press(user, "Cron")
     write(user, "Cron", "0 18 * * 1-5")
     await until(lambda: "Monday to Friday at 18:00" in texts(user, "when-said")[0])
     write(user, "Cron", "now and then")
@@ -129,7 +129,7 @@ async def test_what_cannot_be_made_is_told(
     await user.open("/schedules")
     write(user, "Name", name)
     write(user, "Prompt", prompt)
-    press(user, "Make the schedule")
+    await press(user, "Make the schedule")
     await user.should_see(said, retries=PATIENT)
     assert len(await kept.all()) == 1
 
@@ -140,10 +140,10 @@ async def test_without_prefect_it_says_so_and_tries_again(user: User, kept: Kept
     await user.should_see("Prefect does not answer", retries=PATIENT)
     write(user, "Name", "foxes")
     write(user, "Prompt", "a fox")
-    press(user, "Make the schedule")
+    await press(user, "Make the schedule")
     await user.should_see("Prefect keeps the schedules", retries=PATIENT)
     kept.away = False
-    press(user, "Try again")
+    await press(user, "Try again")
     await user.should_see("from prefect.yaml", retries=PATIENT)
     await user.should_not_see("Prefect does not answer")
 

@@ -14,6 +14,7 @@ from web.parts import Text
 
 PATIENT: Final = 200
 """Tenths of a second that anything is waited for: only a test that fails ever waits so long."""
+_DEADLINE_S: Final = 20
 
 
 def elements(user: User) -> list[ui.element]:
@@ -21,14 +22,20 @@ def elements(user: User) -> list[ui.element]:
     return list(user.client.elements.values())
 
 
-def press(user: User, label: str) -> None:
-    """Click the button that says ``label`` or is called so."""
+async def press(user: User, label: str) -> None:
+    """Click the button that says ``label`` or is called so, as soon as it is there."""
+    async with asyncio.timeout(_DEADLINE_S):
+        while (button := _button(user, label)) is None:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.02)
+    UserInteraction(user, {button}, None).click()
+
+
+def _button(user: User, label: str) -> ui.element | None:
     for element in elements(user):
         says = any(isinstance(child, Text) and child.text == label for child in element)
         if element.tag == "button" and (says or element.props.get("aria-label") == label):
-            UserInteraction(user, {element}, None).click()
-            return
-    raise AssertionError(f"no button says {label}")
+            return element
+    return None
 
 
 def field(user: User, label: str) -> ui.input:
@@ -70,6 +77,6 @@ def texts(user: User, css_class: str) -> list[str]:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Look until it is so; the deadline is only for what never comes."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(_DEADLINE_S):
         while not condition():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.02)
