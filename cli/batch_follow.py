@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Final, TypeVar
+
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    stop_after_delay,
+    wait_exponential,
+)
 
 from cli.client import ApiClient, ApiRefusedError, ApiUnreachableError
 from core.status import BATCH_ACTIVE
@@ -27,23 +34,20 @@ Show = Callable[[Mapping[str, Any]], None]
 async def patiently(
     call: Callable[[], Awaitable[_T]],
     patience_s: float = PATIENCE_S,
-    away: Callable[[Exception], None] | None = None,
+    away: Callable[[BaseException], None] | None = None,
 ) -> _T:
     """The call's answer, asked for again while the API is away, for ``patience_s`` at most.
 
     ``away`` hears of each failure that may pass. Raises ApiUnreachableError, ApiRefusedError.
     """
-    began, delay = time.monotonic(), _FIRST_DELAY_S
-    while True:
-        try:
-            return await call()
-        except (ApiUnreachableError, ApiRefusedError) as error:
-            if not _may_pass(error) or time.monotonic() - began > patience_s:
-                raise
-            if away is not None:
-                away(error)
-        await asyncio.sleep(delay)
-        delay = min(delay * 2, _LONGEST_DELAY_S)
+    retrying = AsyncRetrying(
+        retry=retry_if_exception(_may_pass),
+        wait=wait_exponential(multiplier=_FIRST_DELAY_S, max=_LONGEST_DELAY_S),
+        stop=stop_after_delay(patience_s),
+        before_sleep=None if away is None else partial(_tell, away),
+        reraise=True,
+    )
+    return await retrying(call)
 
 
 async def follow_batch(
@@ -99,10 +103,17 @@ def is_past_its_window(document: Mapping[str, Any]) -> bool:
     return document["status"] == "paused" and waiting.get("code") == "outside_window"
 
 
-def _may_pass(error: ApiUnreachableError | ApiRefusedError) -> bool:
-    return isinstance(error, ApiUnreachableError) or error.status >= 500
+def _may_pass(error: BaseException) -> bool:
+    refused = isinstance(error, ApiRefusedError) and error.status >= 500
+    return refused or isinstance(error, ApiUnreachableError)
 
 
-def _show_away(show: Show, document: Mapping[str, Any], error: Exception) -> None:
+def _tell(away: Callable[[BaseException], None], tried: RetryCallState) -> None:
+    error = tried.outcome.exception() if tried.outcome is not None else None
+    if error is not None:
+        away(error)
+
+
+def _show_away(show: Show, document: Mapping[str, Any], error: BaseException) -> None:
     detail = f"{error}; trying again"
     show({**document, "eta_s": None, "waiting": {"code": AWAY, "detail": detail}})
