@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from email.message import Message
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 from fastapi import HTTPException, Request
@@ -89,15 +90,20 @@ def _check_content_type(request: Request) -> None:
     if request.headers.get("content-encoding", "identity") != "identity":
         raise ProblemError("unsupported_media_type", "compressed bodies are not taken")
     # Without a type it is refused too: a page of another origin can send such a body unasked.
+    if not _is_json(request.headers.get("content-type", "")):
+        raise ProblemError("unsupported_media_type", "send the body as application/json in UTF-8")
+
+
+@lru_cache(maxsize=64)
+def _is_json(content_type: str) -> bool:
     message = Message()
-    message["content-type"] = request.headers.get("content-type", "")
+    message["content-type"] = content_type
     kind = message.get_content_type()
     charset = message.get_content_charset("utf-8")
     is_json = kind == "application/json" or (
         kind.startswith("application/") and kind.endswith("+json")
     )
-    if not is_json or charset not in ("utf-8", "utf8", "us-ascii"):
-        raise ProblemError("unsupported_media_type", "send the body as application/json in UTF-8")
+    return is_json and charset in {"utf-8", "utf8", "us-ascii"}
 
 
 async def _read(request: Request, limit: int) -> bytes:

@@ -64,7 +64,6 @@ _CREATE_BODY: Final[dict[str, Any]] = {
 )
 async def create(
     request: Request,
-    facade: FacadeOf,
     prefer: Annotated[
         str | None, Header(description="`wait=N`: answer when it ended, or after N ≤ 60 seconds.")
     ] = None,
@@ -78,13 +77,13 @@ async def create(
     context.busy.creates += 1
     try:
         body, raw = await read_body(request, GenerationRequest, context.settings.api.max_body_bytes)
-        created = await facade.create(body, idempotency_key_of(idempotency_key), raw)
+        created = await context.facade.create(body, idempotency_key_of(idempotency_key), raw)
     finally:
         context.busy.creates -= 1
     document = created.document
     wait_s = _wait(prefer)
     if wait_s is not None:
-        document = await facade.wait(document.task_id, wait_s)
+        document = await context.facade.wait(document.task_id, wait_s)
     headers = {"Location": document.urls.self}
     if created.replayed:
         headers["Idempotency-Replayed"] = "true"
