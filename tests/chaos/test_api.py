@@ -16,7 +16,9 @@ long = pytest.mark.long
 DISPATCHING: Final = ("dispatch.before_create", "dispatch.after_create")
 
 
-@pytest.mark.parametrize("moment", ["accept.before_commit", "accept.after_commit"])
+@pytest.mark.parametrize(
+    "moment", [pytest.param("accept.before_commit", marks=long), "accept.after_commit"]
+)
 def test_killed_before_it_answered(house: ChaosStack, moment: str, seed: int) -> None:
     body = a_request(seed)
     house.arm(moment, "kill")

@@ -80,6 +80,7 @@ def test_cancelled_while_something_is_away(house: ChaosStack, seed: int, part: s
     house.check([house.generation(item["task_id"]) for item in made])
 
 
+@long
 def test_cancelled_while_its_worker_is_dead_it_stays_so(house: ChaosStack, seed: int) -> None:
     """Its run is put back and taken again: that is no operator's retry."""
     batch = house.create_batch(**of_seed(seed, 30))

@@ -84,6 +84,7 @@ def test_accepts_and_never_gets_on(house: ChaosStack, seed: int) -> None:
     house.check([generation, following])
 
 
+@long
 def test_cannot_be_told_to_stop_and_is_told_later(house: ChaosStack, seed: int) -> None:
     """What was cancelled while nobody could reach ComfyUI is taken out of it afterwards."""
     with house.halfway("not wanted any more", seed=seed) as generation:

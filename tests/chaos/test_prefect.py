@@ -19,6 +19,7 @@ BESIDE_THE_START: Final = MID_RUN[:2]
 """A head start submits while Prefect has yet to let the run begin: then it must come back first."""
 
 
+@long
 def test_killed_before_it_was_told(house: ChaosStack, seed: int) -> None:
     house.stop_prefect()
     generations = [house.create(**a_request(seed + n)) for n in range(3)]

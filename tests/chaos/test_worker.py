@@ -24,7 +24,7 @@ MOMENTS: Final = (
 )
 
 
-FAST: Final = ("submit.after_post", "fetch.mid", "save.after_temporary", "state.before_commit")
+FAST: Final = ("submit.after_post", "save.after_temporary")
 
 
 @pytest.mark.parametrize(
@@ -42,9 +42,8 @@ def test_killed_and_started_again(house: ChaosStack, moment: str, seed: int) -> 
     assert len(generation.attempts()) == 1
 
 
-@pytest.mark.parametrize(
-    "moment", [pytest.param(m, marks=() if m in MOMENTS[1:2] else long) for m in MOMENTS]
-)
+@long
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_killed_while_another_waits(house: ChaosStack, moment: str, seed: int) -> None:
     house.start_second_worker()
     house.arm(moment, "kill")
@@ -127,6 +126,7 @@ def test_a_second_process_under_the_same_name_ends_the_first(house: ChaosStack, 
     house.check([generation])
 
 
+@long
 def test_a_failure_that_prefect_was_not_told_of_is_not_tried_again(
     house: ChaosStack, seed: int
 ) -> None:

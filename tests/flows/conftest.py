@@ -58,9 +58,10 @@ async def runtime(store: Store, emulator: Emulator, tmp_path: Path) -> AsyncIter
         )
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path)
+@pytest.fixture(scope="package")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One for all that are of the group ``prefect-server``: its start takes longer than they do."""
+    server = Server(tmp_path_factory.mktemp("prefect"))
     try:
         server.process.start()
         wait_until(server.answers, server.process.tail, within=100)
