@@ -92,9 +92,9 @@ def install(app: FastAPI) -> None:
 def _answering(code: str, detail: str) -> _Handler:
     headers = {"Retry-After": "2"} if code == "not_available" else None
 
-    async def answer(_request: Request, error: Exception) -> Response:
+    async def answer(request: Request, error: Exception) -> Response:
         if code == "not_available":
-            _log.warning("%s", error)
+            _log.warning("%s %s: 503, %s", request.method, request.url.path, error)
         return problem_response(problem(code, detail), headers)
 
     return answer

@@ -8,6 +8,7 @@ import time
 from typing import Final
 
 from cli.console import CommandError, console_on
+from cli.log_lines import LOGGING
 from core.settings import Settings
 
 _ASK_EVERY_S: Final = 0.1
@@ -25,6 +26,7 @@ def run_api() -> None:
         host=settings.api.host,
         port=settings.api.port,
         access_log=False,
+        log_config=LOGGING,
         server_header=False,
         timeout_keep_alive=60,
         timeout_graceful_shutdown=2,

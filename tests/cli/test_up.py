@@ -97,6 +97,8 @@ async def test_a_comfyui_that_is_away_is_a_warning_and_kill_9_leaves_nothing(
         assert f"ComfyUI does not answer at http://{address}" in up.said
         assert "--comfy-url" in up.said
         assert "first picture" not in up.said
+        log = (tmp_path / "logs" / "api.log").read_text()
+        assert re.search(r"^\d{4}-\d\d-\d\d [\d:.]+ \| INFO .* startup complete", log, re.MULTILINE)
         children = up.children()
         assert len(children) >= 3
         up.process.kill()
