@@ -72,6 +72,9 @@ class CatalogueCache:
                 if not was_away:
                     _log.warning("ComfyUI's catalogue cannot be read yet: %s", error)
                 was_away = True
+            except Exception:  # noqa: BLE001 - the next look may go better
+                _log.exception("reading ComfyUI's catalogue stumbled; it goes on")
+                was_away = True
             else:
                 was_away = False
             await asyncio.sleep(RETRY_S if was_away else REFRESH_S)

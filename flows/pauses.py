@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from dataclasses import dataclass
 from typing import Final
@@ -10,6 +11,7 @@ from typing import Final
 from flows.errors import FlowsError
 from flows.runs import FlowRuns
 
+_log = logging.getLogger(__name__)
 LOOK_EVERY_S: Final = 2.0
 ASKED_WITHIN_S: Final = 10.0
 """Nobody looks while nobody asks: an idle Easel leaves Prefect in peace."""
@@ -63,6 +65,8 @@ class PauseWatch:
                 self._seen = Paused(*await self._runs.paused())
             except FlowsError:
                 self._seen = Paused()  # that Prefect is away is told elsewhere
+            except Exception:  # noqa: BLE001 - whatever it was, the next look may go through
+                _log.exception("whether the work pool is paused cannot be seen")
             await asyncio.sleep(LOOK_EVERY_S)
             if time.monotonic() - self._asked_at > ASKED_WITHIN_S:
                 self._asked.clear()

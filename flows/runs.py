@@ -236,13 +236,15 @@ class FlowRuns:
 
     async def paused(self) -> tuple[str | None, frozenset[str]]:
         """The name of the work pool if it is paused, and the names of its paused queues."""
-        deployment_id = await self._deployment()
-        async with translated():
-            deployment = await self._client.read_deployment(deployment_id)
-            if deployment.work_pool_name is None:
-                return None, frozenset()
-            pool = await self._client.read_work_pool(deployment.work_pool_name)
-            queues = await self._client.read_work_queues(work_pool_name=pool.name)
+        try:
+            async with translated():
+                deployment = await self._client.read_deployment_by_name(DEPLOYMENT)
+                if deployment.work_pool_name is None:
+                    return None, frozenset()
+                pool = await self._client.read_work_pool(deployment.work_pool_name)
+                queues = await self._client.read_work_queues(work_pool_name=pool.name)
+        except ObjectNotFound as error:  # Prefect has lost its database, say
+            raise DeploymentMissingError(DEPLOYMENT) from error
         return (
             pool.name if pool.is_paused else None,
             frozenset(queue.name for queue in queues if queue.is_paused),

@@ -112,6 +112,9 @@ class ChangeFeed:
             except StoreUnavailableError as error:
                 _log.warning("the change feed waits: %s", error)
                 await asyncio.sleep(LOST_PAUSE_S)
+            except Exception:  # noqa: BLE001 - without it no page would hear of anything any more
+                _log.exception("the change feed stumbled; it goes on")
+                await asyncio.sleep(LOST_PAUSE_S)
 
     async def _follow(self, connection: AsyncConnection) -> None:
         glance = -1

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import pytest
 from _pytest.nodeid import coerce_node_id
+from hypothesis import settings
+
+# A machine that stalls for a moment says nothing about the code.
+settings.register_profile("easel", deadline=None)
+settings.load_profile("easel")
 
 
 @pytest.hookimpl(trylast=True)

@@ -15,8 +15,8 @@ SECRET_KEYS = ("auth_token_comfy_org", "api_key_comfy_org")
 class PromptQueue:
     """A heap of items, at most one running, and what has ended.
 
-    Shared by the event loop and the worker thread. `changed` is called, under no
-    lock, on every change of the number of prompts.
+    Shared by the event loop and the worker thread. `changed` is called on every
+    change of the number of prompts; it may ask for `remaining` and must not wait.
     """
 
     def __init__(self, changed: Callable[[], None], history_limit: int) -> None:
@@ -38,9 +38,9 @@ class PromptQueue:
         with self._condition:
             try:
                 heapq.heappush(self._pending, item)
+                self._changed()  # told before the worker can have begun it, as ComfyUI does
             finally:
                 self._condition.notify()
-        self._changed()
 
     def take(self) -> Item | None:
         """Wait for work and make it the running item; None means look at `free_flags`.

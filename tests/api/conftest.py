@@ -14,6 +14,12 @@ from tests.api.service import Backstage, Comfy, Service, closed_port, wait_until
 StartService = Callable[..., Service]
 
 
+@pytest.fixture(autouse=True)
+def patience_with_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tested is what is said of a disk, not what is done about one that hangs."""
+    monkeypatch.setattr("store.disk._PATIENCE_S", 20.0)
+
+
 @pytest.fixture(scope="module")
 def backstage() -> Iterator[Backstage]:
     with Backstage() as backstage:

@@ -374,10 +374,8 @@ class Comfy:
 
 
 def closed_port() -> str:
-    """An address where nobody listens."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{taken.getsockname()[1]}"
+    """An address where nobody listens: the discard port."""
+    return "http://127.0.0.1:9"
 
 
 def png(width: int = 64, height: int = 64, color: str = "teal") -> bytes:

@@ -31,8 +31,13 @@ def test_a_full_disk_refuses_creates_and_says_why(
     assert service.count() == 0
     parts = {part["name"]: part for part in service.get("/readyz").json()["parts"]}
     assert parts["disk"]["ok"] is False
-    assert parts["disk"]["detail"] == found["detail"]
+    assert _but_for_the_free(parts["disk"]["detail"]) == _but_for_the_free(found["detail"])
     assert parts["store"]["ok"] is True
+
+
+def _but_for_the_free(detail: str) -> str:
+    """Others write on the same disk."""
+    return detail.partition(" MB")[2]
 
 
 def test_what_was_promised_is_still_answered(start_service: StartService, comfy: Comfy) -> None:

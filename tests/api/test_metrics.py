@@ -41,12 +41,22 @@ def test_generations_by_status_outbox_and_disk(start_service: StartService) -> N
         "failed": 1,
         "cancelled": 0,
     }
-    with service.database() as connection:
-        (pending,) = connection.execute("SELECT count(*) FROM dispatches").fetchone()
-    assert found["easel_outbox_pending", ""] == pending > 0
     assert found["easel_disk_free_bytes", ""] > 0
     assert found["python_info", "CPython"] == 1
     assert found["easel_workers_live", ""] == 0
+
+
+def test_what_is_to_be_dispatched_is_counted(start_service: StartService) -> None:
+    service = start_service(default_model="some.safetensors")
+    for _ in range(3):
+        service.created(model="some.safetensors")
+
+    def pending() -> int:
+        with service.database() as connection:
+            (found,) = connection.execute("SELECT count(*) FROM dispatches").fetchone()
+        return int(found)
+
+    assert samples(service)["easel_outbox_pending", ""] == pending() == 3
 
 
 def test_live_workers_are_counted(start_service: StartService) -> None:

@@ -11,7 +11,6 @@ import contextlib
 import io
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -39,6 +38,7 @@ from store.images import NewImage
 from store.store import Store
 from store.values import Batch, Claim, Generation, Holder, Preview, ProgressRecord, WorkerRecord
 from tests.browser.app import SCHEDULES_PATH, UNDO_PATH
+from tests.harness.processes import free_port
 
 COMFY_URL: Final = "http://127.0.0.1:9"  # the discard port: nobody answers
 CATALOGUE: Final = Catalogue(
@@ -49,13 +49,6 @@ CATALOGUE: Final = Catalogue(
 STARTED_WITHIN_S: Final = 120.0
 _HELD_LOOK_S: Final = 0.1
 _T = TypeVar("_T")
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port: int = listening.getsockname()[1]
-        return port
 
 
 @dataclass

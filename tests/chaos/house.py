@@ -83,9 +83,12 @@ class ChaosStack(Stack):
 
     def settle(self) -> None:
         """No fault any more; every part but the second worker is there; nothing is under way."""
+        was_dead, beat = not self._worker.is_running, self._beat()
         self.heal()
         self._second.kill()
         super().settle()
+        if was_dead:  # readyz also counts those that died a moment ago
+            wait_until(lambda: self._beat() != beat, "the worker to live", within=SETTLED_WITHIN_S)
 
     def heal(self) -> None:
         """End every fault and bring back every part; what was under way goes on."""
@@ -101,6 +104,7 @@ class ChaosStack(Stack):
                 part.thaw()
         self.revive()
         wait_until(lambda: self.emulator.answers, "ComfyUI")
+        wait_until(self._api_answers, "the API")
         self.emulator.clear()
 
     def revive(self) -> None:
@@ -123,9 +127,10 @@ class ChaosStack(Stack):
 
     def start_second_worker(self) -> None:
         """Another worker of the same pool, beside the same ComfyUI; return when it lives."""
+        beat = self._beat("worker two")
         self._second.start()
         wait_until(
-            lambda: "two" in str(self.api.get("/readyz").json()["parts"]), "the second worker"
+            lambda: self._beat("worker two") != beat, "the second worker", within=SETTLED_WITHIN_S
         )
 
     def twin_of_worker(self) -> Process:
@@ -137,9 +142,9 @@ class ChaosStack(Stack):
         before = self._beat()
         wait_until(lambda: self._beat() >= before + 2 * RENEWALS, "the worker to go on living")
 
-    def _beat(self) -> int:
+    def _beat(self, name: str = "worker one") -> int:
         with sqlite3.connect(self.home / "easel.db") as store:
-            found = store.execute("SELECT beat FROM leases WHERE name = ?", ("worker one",))
+            found = store.execute("SELECT beat FROM leases WHERE name = ?", (name,))
             row = found.fetchone()
         return int(row[0]) if row else 0
 

@@ -111,13 +111,10 @@ def test_stopped_for_long_with_nobody_else_and_waked(
 
 def test_a_second_process_under_the_same_name_ends_the_first(house: ChaosStack, seed: int) -> None:
     twin = house.twin_of_worker()
-    with house.halfway("taken over by its twin", seed=seed) as generation:
-        twin.start()
-        try:
-            house.wait_until_dead("worker")
-        finally:
-            house.emulator.fault("release")
     try:
+        with house.halfway("taken over by its twin", seed=seed) as generation:
+            twin.start()
+            house.wait_until_dead("worker")
         assert house.ends(generation) == "succeeded"
         assert generation.renders() == 1
     finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -120,10 +119,3 @@ async def all_gone(processes: list[psutil.Process], timeout_s: float) -> bool:
     """Whether none of them runs any more, within a time."""
     _, alive = await asyncio.to_thread(psutil.wait_procs, processes, timeout_s)
     return not alive
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

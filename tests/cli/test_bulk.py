@@ -17,7 +17,7 @@ import pytest
 from cli.batch_order import BatchOrder
 from core.batches import BatchRequest
 from core.manifest import Row, read_manifest
-from tests.cli.running import Ended, easel, free_port, started
+from tests.cli.running import Ended, easel, started
 from tests.cli.scripted_batches import (
     BATCH,
     LOST,
@@ -27,6 +27,7 @@ from tests.cli.scripted_batches import (
     item,
     serve_batches,
 )
+from tests.harness.processes import free_port
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 ROWS = b"prompt,count\na {red|silver} fox,2\nan owl,\n"

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from cli.lock import Running, hold
-from tests.cli.running import easel, free_port
+from tests.cli.running import easel
+from tests.harness.processes import free_port
 
 
 async def test_version(tmp_path: Path) -> None:

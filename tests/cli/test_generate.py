@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from tests.cli.running import Ended, easel, free_port, started
+from tests.cli.running import Ended, easel, started
 from tests.cli.scripted_api import PICTURE, ScriptedApi, document, send, serve
+from tests.harness.processes import free_port
 
 RUNNING = {"percent": 50.0, "step": 10, "steps": 20, "node": "KSampler"}
 

@@ -15,7 +15,8 @@ import pytest
 from cli.logs import PartLog
 from cli.part import Part
 from cli.supervisor import PartFailedError, Supervisor
-from tests.cli.running import all_gone, free_port
+from tests.cli.running import all_gone
+from tests.harness.processes import free_port
 
 
 class Diary:

@@ -13,7 +13,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.cli.running import all_gone, easel, free_port, started
+from tests.cli.running import all_gone, easel, started
+from tests.harness.processes import free_port
 
 pytestmark = [
     pytest.mark.journey,

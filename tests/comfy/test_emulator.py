@@ -185,7 +185,7 @@ async def test_preview_method_of_a_prompt_wins() -> None:
 
 
 async def test_history_is_empty_when_success_is_announced() -> None:
-    options = EmulatorOptions(history_delay=0.3)
+    options = EmulatorOptions(history_delay=1.5)
     async with calling(options) as (_, caller), caller.http.ws_connect("/ws?clientId=me") as socket:
         prompt_id = await caller.submit(blank(), client_id="me")
         async for message in socket:

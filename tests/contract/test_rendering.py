@@ -28,6 +28,7 @@ from comfy.emulator import Emulator
 from comfy.messages import Executing, PreviewFrame, parse
 from core.ids import OUTPUT_SUBFOLDER, output_filename
 from tests.comfy.data import resolved
+from tests.contract.conftest import Target
 from tests.contract.driving import LONG_STEPS, Driver, Run, wait_until
 
 
@@ -96,7 +97,9 @@ async def test_a_prompt_of_a_dead_process_can_be_tracked(driver: Driver, comfy_u
     assert len(await run.track()) == 1
 
 
-async def test_the_position_in_the_queue(driver: Driver) -> None:
+async def test_the_position_in_the_queue(driver: Driver, target: Target) -> None:
+    if target.emulator is not None:
+        target.emulator.faults.hang()  # until it is cancelled, however slow this machine is
     first, second, third = (driver.run(steps=LONG_STEPS), driver.run(), driver.run())
     tracks = []
     for run in (first, second, third):

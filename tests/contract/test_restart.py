@@ -18,7 +18,7 @@ async def test_a_running_prompt_is_lost_and_rendered_once_more(
     await run.submit()
     track = run.start_tracking()
     await wait_until(lambda: run.prompt_id in emulator.renders)
-    await emulator.restart(down_s=0.5)
+    await emulator.restart(down_s=2)
     with pytest.raises(PromptLostError):
         await track
     assert [type(event) for event in run.events if isinstance(event, ComfyAway | ComfyBack)] == [

@@ -10,7 +10,7 @@ import pytest
 from comfy import ComfyProtocolError, ComfySession, ComfyUnreachableError
 from comfy.emulator import Emulator
 from core.ids import OUTPUT_SUBFOLDER, output_filename
-from tests.contract.driving import LONG_STEPS, Driver, SlowLine
+from tests.contract.driving import LONG_STEPS, Driver, SlowLine, release, wait_until
 
 
 async def test_a_queued_prompt_is_not_posted_again(driver: Driver) -> None:
@@ -150,22 +150,30 @@ async def test_without_comfyui_nothing_is_posted(driver: Driver, emulator: Emula
 async def test_two_processes_one_after_the_other_post_once(
     driver: Driver, emulator: Emulator
 ) -> None:
-    run = driver.run(steps=50)
+    emulator.faults.hang()
+    run = driver.run()
     async with SlowLine(emulator.port, delay_s=0.02) as line, ComfySession(line.url) as dead:
         doomed = asyncio.create_task(dead.submit(run.workflow, run.prompt_id, fresh=True))
         await line.has_post.wait()
         doomed.cancel()
     await run.until_running()  # ComfyUI took it all the same
     assert await run.submit() == "already_queued"
-    await run.track()
+    track = run.start_tracking()
+    await wait_until(lambda: release(emulator, track))
+    await track
     assert emulator.renders[run.prompt_id] == 1
 
 
 async def test_a_prompt_that_ends_between_the_looks(driver: Driver, emulator: Emulator) -> None:
     # It moves from queue to history while we look: history first would see it in neither.
-    run = driver.run(steps=20)
+    emulator.faults.hang()
+    run = driver.run()
     await run.submit()
     await run.until_running()
-    emulator.faults.answer("GET", "/queue", delay=0.4)
-    assert await run.submit() == "already_finished"
+    emulator.faults.answer("GET", "/queue", delay=2)
+    looking = asyncio.create_task(run.submit())
+    await wait_until(lambda: not any(f["fault"] == "Answer" for f in emulator.faults.active()))
+    over = asyncio.create_task(run.until_over())
+    await wait_until(lambda: release(emulator, over))
+    assert await looking == "already_finished"
     assert emulator.posts[run.prompt_id] == 1

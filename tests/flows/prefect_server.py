@@ -24,7 +24,9 @@ class Server:
     def __init__(self, folder: Path) -> None:
         port = free_port()
         self.file = folder / "prefect" / "prefect.db"
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}/api", trust_env=False)
+        self.http = httpx.Client(
+            base_url=f"http://127.0.0.1:{port}/api", trust_env=False, timeout=60
+        )
         self.process = Process(
             "prefect",
             [sys.executable, "-m", "flows.server", "--port", str(port)],

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -12,17 +14,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+_BELOW_EPHEMERAL: Final = (20_000, 32_000)
+_RANDOM: Final = random.SystemRandom()  # pytest-randomly seeds the other one alike everywhere
 REPOSITORY: Final = Path(__file__).parents[2]
 _PR_SET_PDEATHSIG: Final = 1
 _LIBC: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody listens on now, and that the system gives to nobody by itself.
+
+    Whoever asks for it binds it seconds later, and tests run beside each other.
+    """
+    while True:
+        port = _RANDOM.randrange(*_BELOW_EPHEMERAL)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-PATIENCE_S: Final = 40.0
+PATIENCE_S: Final = 120.0
 """Long enough for a busy machine: only a test that fails ever waits so long."""
 _PAUSE_S: Final = 0.02
 _Found = TypeVar("_Found")

@@ -117,8 +117,7 @@ def test_a_rule_for_a_websocket(proxy: FaultProxy, upstream: Upstream) -> None:
     with pytest.raises((ConnectionResetError, InvalidMessage)), talking(proxy):
         pass
     with talking(proxy) as ws:
-        ws.send("hi")  # two bytes and a head of two
-        ws.send("hi")
+        ws.send("hi")  # its echo: two bytes and a head of two
         assert ws.recv(timeout=40) == "hi"
         with pytest.raises(ConnectionClosedError):
             ws.recv(timeout=40)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.harness.stack import Stack
+from tests.harness.waiting import wait_until
 
 pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys")]
 
@@ -30,15 +31,20 @@ def test_comfyui_restarts_so_quickly_that_nobody_sees_it_away(stack: Stack) -> N
     assert generation.renders() == 2  # once in each incarnation
 
 
+def missing(stack: Stack) -> list[str]:
+    """What is not ready."""
+    parts = stack.api.get("/readyz").json()["parts"]
+    return [part["name"] for part in parts if not part["ok"]]
+
+
 def test_comfyui_is_away_when_the_request_comes(stack: Stack) -> None:
     stack.stop_comfy()
     early = stack.create("an early bird")
     waiting = early.wait_for_reason("waiting_for_comfyui")
     assert waiting["status"] == "queued"
     assert "does not answer" in waiting["waiting"]["detail"]
-    ready = stack.api.get("/readyz")
-    assert ready.status_code == 503
-    assert [part["name"] for part in ready.json()["parts"] if not part["ok"]] == ["comfyui"]
+    wait_until(lambda: missing(stack) == ["comfyui"], lambda: missing(stack))
+    assert stack.api.get("/readyz").status_code == 503
 
     stack.start_comfy()
     done = early.wait_for("succeeded")
@@ -59,6 +65,8 @@ def test_the_websocket_stays_away(stack: Stack) -> None:
         stack.emulator.fault("drop_sockets")
     generation.wait_for("succeeded")
     assert generation.renders() == 1
+    stack.emulator.clear()
+    wait_until(lambda: stack.emulator.fault("stall_sockets"), "the worker to listen again")
 
 
 @pytest.mark.parametrize("accepted", [True, False])

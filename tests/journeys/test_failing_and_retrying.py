@@ -8,6 +8,7 @@ import pytest
 
 from tests.harness.generations import BASE
 from tests.harness.stack import Stack
+from tests.harness.waiting import wait_until
 
 pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys")]
 
@@ -100,7 +101,8 @@ def test_it_takes_longer_than_it_may(stack: Stack) -> None:
     stack.emulator.fault("hang", step=2)
     generation = stack.create("a slow snail", timeout_s=1)
     assert generation.wait_for("failed")["error"]["code"] == "timed_out"
-    assert stack.emulator.outcomes(generation.prompt_id) == ["interrupted"]
+    prompt_id = generation.prompt_id  # it is stopped once its row says that it failed
+    wait_until(lambda: stack.emulator.outcomes(prompt_id) == ["interrupted"], "the interrupt")
 
 
 def test_somebody_interrupts_it_in_comfyui_itself(stack: Stack) -> None:

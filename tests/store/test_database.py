@@ -8,6 +8,7 @@ import sqlite3
 import threading
 import uuid
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -192,10 +193,12 @@ async def test_finished_work_gives_its_outcome() -> None:
 async def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
     (tmp_path / "a folder.db").mkdir()
 
+    before = set(threading.enumerate())
     async with Database(f"sqlite+aiosqlite:///{tmp_path / 'a folder.db'}") as database:
         with pytest.raises(StoreUnavailableError):
             await migrate(database)
-    await wait_until(no_driver_is_at_work)  # aiosqlite does not wait for the thread that failed
+    # aiosqlite does not wait for the thread that failed.
+    await wait_until(partial(no_driver_is_at_work, before))
 
 
 async def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
@@ -287,20 +290,21 @@ async def test_sqlite_keeps_what_it_committed(kind: str, database: Database) -> 
 
 
 async def test_closing_leaves_nothing_open(url: str, tmp_path: Path) -> None:
-    await wait_until(no_driver_is_at_work)
+    before = set(threading.enumerate())
 
     async with Store(url, str(tmp_path / "images")) as store:
         with store.changes.subscribe():
             await asyncio.gather(*(accepted(store) for _ in range(20)))
 
-    await wait_until(no_driver_is_at_work)
+    await wait_until(partial(no_driver_is_at_work, before))
     if store.database.is_sqlite:  # no write-ahead log: nothing is left to be done
         assert files_of_a_database(tmp_path) == ["easel.db"]
 
 
-async def no_driver_is_at_work() -> bool:
-    """aiosqlite has a thread for each connection."""
-    return not any("connection_worker" in thread.name for thread in threading.enumerate())
+async def no_driver_is_at_work(before: set[threading.Thread]) -> bool:
+    """aiosqlite has a thread for each connection. Those that were there before do not count."""
+    begun = set(threading.enumerate()) - before
+    return not any("connection_worker" in thread.name for thread in begun)
 
 
 def files_of_a_database(folder: Path) -> list[str]:
