@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import time
+from functools import partial
 from pathlib import Path
 from typing import Final, cast
 
@@ -83,31 +84,35 @@ def install(app: FastAPI, settings: Settings) -> None:
     )
 
 
+_page = partial(ui.page, response_timeout=30.0)
+"""NiceGUI's own 3 s turn a busy moment into an error page that stays."""
+
+
 def declare(web: Web) -> None:
     """The pages and their addresses."""
     pages.add_static_files(STATIC_URL, STATIC, max_cache_age=31_536_000)
 
-    @ui.page("/", title="Easel")
+    @_page("/", title="Easel")
     async def studio(g: str | None = None) -> None:
         await Studio(web, g).start()
 
-    @ui.page("/g/{task_id}", title="Easel")
+    @_page("/g/{task_id}", title="Easel")
     async def picture(task_id: str, i: int = 0) -> None:
         await PicturePage(web, task_id, i).start()
 
-    @ui.page("/bulk", title="Bulk · Easel")
+    @_page("/bulk", title="Bulk · Easel")
     async def bulk(cursor: str | None = None) -> None:
         await BulkPage(web, cursor).start()
 
-    @ui.page("/b/{batch_id}", title="Batch · Easel")
+    @_page("/b/{batch_id}", title="Batch · Easel")
     async def batch(request: Request, batch_id: str) -> None:
         await BatchPage(web, batch_id, BatchView.read(request.query_params)).start()
 
-    @ui.page("/schedules", title="Schedules · Easel")
+    @_page("/schedules", title="Schedules · Easel")
     async def schedules() -> None:
         await SchedulesPage(web).start()
 
-    @ui.page("/history", title="History · Easel")
+    @_page("/history", title="History · Easel")
     async def history(request: Request) -> None:
         await HistoryPage(web, View.read(request.query_params)).start()
 

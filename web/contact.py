@@ -14,6 +14,7 @@ from starlette.datastructures import QueryParams
 from api.batch_documents import BatchDocument, CountsDocument
 from core.status import Status
 from store.cursors import InvalidCursorError, write_cursor
+from store.errors import StoreError
 from store.generations import HistoryFilter
 from store.values import Generation
 from web.batch_wording import is_active, under_way
@@ -141,13 +142,14 @@ class Contact:
         self._news.clear()
         self._others = False
         try:
-            cells = await self._read(view)
+            cells, following = await self._read(view)
         except InvalidCursorError:
             toast_error("That page is not there any more; here is the first.")
             await self._turn(None)
             return
         if view is not self._view:
             return  # something else was asked for meanwhile
+        self._next = following
         self._sheet.show(cells)
         self._nothing.text = "" if cells else "There is nothing of that kind."
         self._nothing.classes(add="is-away" if cells else "", remove="" if cells else "is-away")
@@ -157,8 +159,11 @@ class Contact:
         whole = view.cursor is None and self._next is None
         self._pager.classes(add="is-away" if whole else "", remove="" if whole else "is-away")
 
-    async def _read(self, view: View) -> list[Cell]:
-        """A page of cells. They do without documents, which say of each its place in line."""
+    async def _read(self, view: View) -> tuple[list[Cell], str | None]:
+        """A page of cells, and where the next begins.
+
+        They do without documents, which say of each its place in line.
+        """
         facade, statuses = self._web.facade, _SHOWN[view.show]
         read = facade.store.generations
         if self._order == "newest":
@@ -166,12 +171,13 @@ class Contact:
             found = await read.history(wanted, PAGE, view.cursor)
             images = await read.images_of([made.id for made in found.items])
             cells = [Cell.of(made, images[made.id], facade.links) for made in found.items]
-            self._next = found.next_cursor
-            return cells
+            return cells, found.next_cursor
         page = await facade.store.batches.items(self._id, PAGE, view.cursor, statuses)
         images = await read.images_of([item.generation_id for item in page.items])
-        self._next = page.next_cursor
-        return [Cell.of_item(item, images[item.generation_id], facade.links) for item in page.items]
+        cells = [
+            Cell.of_item(item, images[item.generation_id], facade.links) for item in page.items
+        ]
+        return cells, page.next_cursor
 
     # --- news
 
@@ -186,7 +192,11 @@ class Contact:
         news, self._news = self._news, {}
         facade, cells = self._web.facade, []
         done = [each.id for each in news.values() if each.status == "succeeded"]
-        images = await facade.store.generations.images_of(done) if done else {}
+        try:
+            images = await facade.store.generations.images_of(done) if done else {}
+        except StoreError:
+            self._news = {**news, **self._news}  # shown by the next look
+            raise
         for each in news.values():
             if each.id in self._sheet:  # a page may have been turned meanwhile
                 number = self._sheet[each.id].number

@@ -93,7 +93,10 @@ class PicturePage:
         )
 
     async def _changed(self, generation: Generation) -> None:
-        if generation.id != self._id or self._document is None:
+        if generation.id != self._id:
+            return
+        if self._document is None:  # being read: perhaps just before this change
+            await self._load()
             return
         before = self._document.status
         if before != generation.status or is_final(generation.status):

@@ -143,6 +143,7 @@ def test_a_batch_is_paused_resumed_and_cancelled(page: Page, api: Api, worker: W
     expect(pictures(page)).to_have_count(2)
     page.get_by_role("button", name="Resume").click()
     expect(pictures(page).nth(4)).to_be_visible()
+    worker.hold()
     page.get_by_role("button", name="Cancel", exact=True).click()
     expect(page.get_by_role("dialog")).to_contain_text("Cancel this batch?")
     page.get_by_role("button", name="Leave it").click()

@@ -77,6 +77,7 @@ def test_axe_finds_nothing_in_bulk(visitor: OpenContext, theme: str, phone: bool
     page.keyboard.press("Escape")
     for name in ("Steps", "Sampler"):
         page.get_by_role("button", name=name).click()
+        expect(page.get_by_label(name, exact=True)).to_be_visible()
     for name in ("Wildcards", "Negative", "Options"):
         page.locator("summary", has_text=name).click()
     assert violations(page) == []

@@ -15,6 +15,7 @@ from api.context import Context
 from api.facade import Facade
 from comfy.catalogue import Catalogue
 from core.settings import Settings
+from flows.batch_keeper import BatchKeeper
 from web.app import declare
 from web.layout import Web
 from web.trash import Trash
@@ -41,9 +42,14 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 async def context(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Context]:
     monkeypatch.setenv("PREFECT_API_URL", settings.prefect_api_url)
+    # Prefect is away for ever: what would end a batch that a test cancels is the test itself.
+    monkeypatch.setattr(BatchKeeper, "look", _nothing)
     async with open_context(settings) as context:
         context.facade.catalogue._catalogue = CATALOGUE
         yield context
+
+
+async def _nothing(_self: BatchKeeper) -> None: ...
 
 
 @pytest.fixture
@@ -51,12 +57,14 @@ def facade(context: Context) -> Facade:
     return context.facade
 
 
-@pytest.fixture
-async def user(
-    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[User]:
-    # NiceGUI's default is one folder for all processes that run tests beside each other.
+@pytest.fixture(autouse=True)
+def own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NiceGUI's default is one folder for all processes that run tests beside each other."""
     monkeypatch.setattr(Storage, "path", tmp_path / "nicegui")
+
+
+@pytest.fixture
+async def user(context: Context) -> AsyncIterator[User]:
     async with user_simulation() as user:
         declare(Web(lambda: context, Trash(lambda: context.facade)))
         yield user

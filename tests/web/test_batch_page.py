@@ -44,10 +44,10 @@ async def test_pictures_arrive_on_the_open_page(user: User, context: Context) ->
     for number, generation_id in enumerate(made, 1):
         await succeed(context.facade.store, generation_id)
         await user.should_see(f"{number} of 3", retries=PATIENT)
-    await user.should_see("Under way", retries=PATIENT)  # until its flow run has ended it
+    await until(lambda: "Under way" in texts(user, "batch-state"))  # its flow run ends it
     await context.facade.store.batch_transitions.finish(batch_id, "succeeded")
     await user.should_see("Everything was made.", retries=PATIENT)
-    assert {status for _, status in tiles(user)} == {"succeeded"}
+    await until(lambda: {status for _, status in tiles(user)} == {"succeeded"})
 
 
 async def test_failures_say_why_and_can_be_made_again(user: User, context: Context) -> None:
@@ -74,7 +74,7 @@ async def test_it_is_paused_and_resumed(user: User, context: Context) -> None:
     await press(user, "Pause")
     await user.should_see("It was paused. Resume it to go on.", retries=PATIENT)
     await press(user, "Resume")
-    await user.should_see("Under way", retries=PATIENT)
+    await until(lambda: "Under way" in texts(user, "batch-state"))
 
 
 async def test_a_cancel_asks_first(user: User, context: Context) -> None:

@@ -87,6 +87,7 @@ async def test_a_bad_file_is_told_row_by_row_and_stays(user: User, context: Cont
     await press(user, "From a file")
     await upload(user, "foxes.csv", b"prompt,steps\na fox,20\nan owl,many\n{a,20\n")
     for label in ("Dry run", "Start"):
+        user.notify.messages.clear()
         await press(user, label)
         await user.should_see("Row 3, steps: must be a whole number (and 1 more).", retries=PATIENT)
         await user.should_see("Row 4, prompt")

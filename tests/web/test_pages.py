@@ -8,7 +8,7 @@ from nicegui.testing import User
 from api.facade import Facade
 from core.schemas import GenerationRequest
 from store.generations import HistoryFilter
-from tests.web.visiting import press
+from tests.web.visiting import PATIENT, press
 
 
 async def newest(facade: Facade) -> GenerationRequest | None:
@@ -27,7 +27,7 @@ async def test_generate_creates_what_the_form_says(user: User, facade: Facade) -
     user.find("Prompt").type("a red fox")
     await press(user, "16:9")
     await press(user, "Generate")
-    await user.should_see("Waiting for", retries=20)
+    await user.should_see("Waiting for", retries=PATIENT)
     made = await newest(facade)
     assert made is not None
     assert (made.prompt, made.width, made.height) == ("a red fox", 640, 384)
@@ -37,7 +37,7 @@ async def test_generate_creates_what_the_form_says(user: User, facade: Facade) -
 async def test_a_blank_prompt_creates_nothing_and_says_so(user: User, facade: Facade) -> None:
     await user.open("/")
     await press(user, "Generate")
-    await user.should_see("Describe the picture first.", retries=10)
+    await user.should_see("Describe the picture first.", retries=PATIENT)
     assert await newest(facade) is None
 
 
@@ -63,9 +63,9 @@ async def test_the_picture_page_shows_all_settings_and_cancels(user: User, facad
     await user.should_see("a red fox")
     await user.should_see("77")
     await press(user, "Cancel")
-    await user.should_see("Cancelled", retries=20)
+    await user.should_see("Cancelled", retries=PATIENT)
     await press(user, "Retry")
-    await user.should_see("2 attempts", retries=20)
+    await user.should_see("2 attempts", retries=PATIENT)
 
 
 async def test_what_is_not_there_is_said(user: User) -> None:

@@ -7,6 +7,7 @@ import pytest
 import web.trash
 from api.facade import Facade
 from core.schemas import GenerationRequest
+from tests.web.visiting import until
 from web.trash import Trash
 
 
@@ -30,6 +31,5 @@ async def test_what_is_not_is_gone_for_good(facade: Facade) -> None:
     made = (await facade.create(GenerationRequest(prompt="a fox"), None, b"")).document.task_id
     trash = Trash(lambda: facade)
     trash.put([made])
-    await asyncio.sleep(1.5)
+    await until(lambda: made not in trash)
     assert await facade.store.generations.is_deleted(made)
-    assert made not in trash
