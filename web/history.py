@@ -177,8 +177,9 @@ class HistoryPage:
         try:
             page = await facade.history(view.wanted(), PAGE, view.cursor)
         except InvalidCursorError:
-            toast_error("That page is not there any more; here are the newest.")
-            await self._show(replace(view, cursor=None))
+            if load == self._loads:
+                toast_error("That page is not there any more; here are the newest.")
+                await self._show(replace(view, cursor=None))
             return
         if load != self._loads:
             return  # another one began later: it shows what is newer
