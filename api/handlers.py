@@ -29,7 +29,7 @@ _TABLE: Final[tuple[tuple[type[Exception], str, str], ...]] = (
     (NotFoundError, "not_found", "there is nothing with this id"),
     (InvalidCursorError, "invalid_cursor", "begin again without a cursor"),
     (IdempotencyMismatchError, "idempotency_mismatch", "use another key for another body"),
-    (ConflictError, "already_ended", "the generation is not in a state that allows this"),
+    (ConflictError, "already_ended", "it is not in a state that allows this"),
     (StoreUnavailableError, "not_available", "the database does not answer; try again"),
     (ImageStoreError, "not_available", "the image cannot be read now; try again"),
 )

@@ -26,7 +26,7 @@ _KINDS: Final = (
     ProblemKind("not_ready", "The generation has not ended yet", 409),
     ProblemKind("generation_failed", "The generation failed", 409),
     ProblemKind("generation_cancelled", "The generation was cancelled", 409),
-    ProblemKind("already_ended", "The generation has already ended", 409),
+    ProblemKind("already_ended", "It has already ended", 409),
     ProblemKind("not_retryable", "Only what failed or was cancelled can be retried", 409),
     ProblemKind("idempotency_in_flight", "The first request with this key is in flight", 409),
     ProblemKind("schedule_in_file", "The schedule is one of prefect.yaml", 409),
