@@ -29,7 +29,7 @@ test: install  ## Run the tests, journeys with real processes included (ARGS for
 	$(BIN)/pytest -n 2 --dist loadgroup -m "not long" --ignore=tests/browser $(ARGS)
 	$(BIN)/pytest tests/browser $(ARGS)
 
-chaos: install  ## Run every fault at every moment (SEED for other details; about 25 minutes)
+chaos: install  ## Run every fault at every moment (SEED for other details; about 28 minutes)
 	EASEL_CHAOS_SEED=$(SEED) EASEL_CHAOS_EXAMPLES=$(EXAMPLES) $(BIN)/pytest tests/chaos $(ARGS)
 
 soak: install  ## Generate without a pause while faults arrive at random (MINUTES, SEED)
