@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Collection, Mapping
+from functools import partial
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import httpx
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_fixed
 
 from cli.batch_order import BatchBody
 from cli.events import ServerEvent, read_events
@@ -17,6 +18,7 @@ _PREFIX: Final = "/api/v1"
 _SILENCE_S: Final = 45.0
 """Longest silence of an event stream; the API sends a comment every 15 s."""
 _TRIES: Final = 3
+_PAUSE_S: Final = 0.3
 _ACCEPTANCE_S: Final = 300.0
 """Longest wait for the answer to a batch's create: it comes when every row was looked at."""
 ITEMS_PAGE: Final = 100
@@ -61,14 +63,14 @@ class ApiClient:
     async def create(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Create a generation; its status document. A lost answer cannot create a second one."""
         headers = {"Idempotency-Key": str(uuid.uuid4())}
-        for _ in range(_TRIES - 1):
-            try:
-                return await self._json("POST", "/generation/create", json=request, headers=headers)
-            except ApiUnreachableError as error:
-                if isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout):
-                    raise
-            await asyncio.sleep(0.3)
-        return await self._json("POST", "/generation/create", json=request, headers=headers)
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(_may_have_arrived),
+            wait=wait_fixed(_PAUSE_S),
+            stop=stop_after_attempt(_TRIES),
+            reraise=True,
+        )
+        ask = partial(self._json, "POST", "/generation/create", json=request, headers=headers)
+        return await retrying(ask)
 
     async def status(self, task_id: str) -> dict[str, Any]:
         """The status document."""
@@ -174,6 +176,12 @@ class ApiClient:
         if not response.is_success:
             raise _refused(response)
         return response
+
+
+def _may_have_arrived(error: BaseException) -> bool:
+    """Whether the answer was lost, perhaps not the request; nobody to connect to took nothing."""
+    unconnected = isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout)
+    return isinstance(error, ApiUnreachableError) and not unconnected
 
 
 def _unreachable(url: str, error: Exception) -> ApiUnreachableError:
