@@ -31,7 +31,7 @@ from api.facade import Facade
 from api.figures import Figures
 from api.limits import RequestLimits
 from api.schedule_facade import ScheduleFacade
-from core import heap
+from core import gc_tuning as heap
 from core.settings import Settings
 from flows.batch_keeper import BatchKeeper
 from flows.dispatch import Dispatcher

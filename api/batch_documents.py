@@ -9,10 +9,10 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.documents import ImageDocument, StatusDocument, WaitingDocument
-from core.batches import BatchOptions
-from core.manifest import RowProblem
+from core.batches.manifest import RowProblem
+from core.batches.request import BatchOptions
 from core.problems import Problem
-from core.schemas import ResolvedRequest
+from core.requests import ResolvedRequest
 from core.status import BatchStatus
 
 

@@ -27,11 +27,11 @@ from api.errors import ProblemError
 from api.facade import Facade
 from api.results_zip import results_zip
 from comfy import Catalogue
-from core.batches import BatchOptions, BatchRequest
-from core.manifest import Kind, RowProblem, read_manifest
+from core.batches.manifest import Kind, RowProblem, read_manifest
+from core.batches.request import BatchOptions, BatchRequest
+from core.batches.wildcards import UnreadableListError, read_lists
 from core.problems import FieldProblem
 from core.status import BATCH_ACTIVE, Status
-from core.wildcards import UnreadableListError, read_lists
 from flows.batch_acceptance import Source, accept_batch, plan_batch
 from flows.batch_keeper import BatchKeeper
 from flows.errors import BatchRefusedError, FlowsError, said

@@ -23,7 +23,7 @@ from api.facade import RETRY_AFTER_S
 from api.generations import idempotency_key_of, problems
 from api.manifest_body import manifest_of
 from api.schema import body_schema
-from core.batches import BatchRequest
+from core.batches.request import BatchRequest
 from core.ids import parse_generation_id
 from core.status import Status
 from store.acceptance import IdempotencyKey

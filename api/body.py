@@ -1,4 +1,4 @@
-"""Reading bodies: their type and size, strict JSON (``core.strict_json``), then pydantic."""
+"""Reading bodies: their type and size, strict JSON (``core.json``), then pydantic."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastapi import HTTPException, Request
 from pydantic import BaseModel, ValidationError
 
 from api.errors import ProblemError
-from core import strict_json
+from core import json as strict_json
 from core.problems import FieldProblem
 
 BODY_WITHIN_S: Final = 10.0

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.problems import Problem
-from core.schemas import ResolvedRequest
+from core.requests import ResolvedRequest
 from core.status import Status, is_final
 from store.values import Attempt, Generation, Image, Waiting
 

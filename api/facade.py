@@ -26,7 +26,7 @@ from api.errors import ProblemError
 from api.estimates import Estimates
 from comfy import Catalogue, UnresolvableError, resolve
 from core.problems import FieldProblem
-from core.schemas import GenerationRequest, ResolvedRequest
+from core.requests import GenerationRequest, ResolvedRequest
 from core.status import is_final
 from flows.dispatch import Dispatcher
 from flows.pauses import PauseWatch

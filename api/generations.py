@@ -24,7 +24,7 @@ from api.documents import (
 from api.errors import ProblemError
 from api.facade import RETRY_AFTER_S
 from core.problems import FieldProblem
-from core.schemas import GenerationRequest
+from core.requests import GenerationRequest
 from core.status import Status, is_final
 from store.generations import HistoryFilter
 

@@ -19,8 +19,8 @@ from starlette.requests import ClientDisconnect
 from api.batch_facade import Manifest
 from api.body import field_problems, parse, validate
 from api.errors import ProblemError
-from core.batches import BatchOptions, BatchRequest
-from core.manifest import Kind, guess_kind
+from core.batches.manifest import Kind, guess_kind
+from core.batches.request import BatchOptions, BatchRequest
 
 STALLED_S: Final = 10.0
 """A body that brings nothing for so long is not coming."""

@@ -12,7 +12,7 @@ from api.facade import Facade
 from api.generations import problems
 from comfy import Catalogue
 from comfy.workflows import family_of
-from core import schemas
+from core import requests as schemas
 
 router = APIRouter(prefix="/api/v1", tags=["options"])
 

@@ -14,8 +14,8 @@ from api.batch_documents import ScheduleDocument, SchedulesDocument
 from api.batch_facade import BatchFacade, Manifest
 from api.documents import Links
 from api.errors import ProblemError
-from core.batches import BatchRequest, Zone
-from core.schemas import Text
+from core.batches.request import BatchRequest, Zone
+from core.requests import Text
 from flows.bulk_parameters import CATCH_UP_MINUTES, WEEK_MINUTES
 from flows.errors import DeploymentMissingError, PrefectUnavailableError, ScheduleNotFoundError
 from flows.schedules import ScheduleRecord, Schedules, Timing, check_cron

@@ -12,7 +12,7 @@ import aiohttp
 from bench.stack import Stack
 from comfy import build_workflow
 from core.ids import prompt_id
-from core.schemas import ResolvedRequest
+from core.requests import ResolvedRequest
 
 
 def request(seed: int) -> ResolvedRequest:

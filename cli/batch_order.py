@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from cli.console import BAD_USAGE, CommandError
-from core import strict_json
-from core.manifest import guess_kind
+from core import json as strict_json
+from core.batches.manifest import guess_kind
 
 ManifestKind = Literal["csv", "jsonl", "json"]
 

@@ -26,7 +26,7 @@ from cli.console import (
 from cli.follow import follow
 from cli.meter import Meter, open_meter
 from cli.saving import names, save, slug, suffix
-from core.schemas import BATCH_MAX, SEED_MAX
+from core.requests import BATCH_MAX, SEED_MAX
 
 _CANCEL_S: Final = 5.0
 _CANCELLED: Final = "the generation was cancelled"

@@ -16,7 +16,7 @@ from comfy.client import ComfyClient
 from comfy.errors import ComfyProtocolError, NoOutputError
 from comfy.messages import OutputImage
 from core.ids import OUTPUT_SUBFOLDER, output_filename
-from core.schemas import SIZE_MAX
+from core.requests import SIZE_MAX
 
 PIXELS_MAX: Final = SIZE_MAX * SIZE_MAX * 4
 """A picture of more pixels is not decoded: a few kilobytes can unpack to gigabytes."""

@@ -15,10 +15,10 @@ from typing import Final
 from uuid import UUID
 
 from comfy import Catalogue, UnresolvableError, resolve
-from core.batches import BatchRequest
-from core.expansion import Item, expand, grouped
-from core.manifest import Row, RowProblem
-from core.schemas import ResolvedRequest, draw_seed
+from core.batches.expansion import Item, expand, grouped
+from core.batches.manifest import Row, RowProblem
+from core.batches.request import BatchRequest
+from core.requests import ResolvedRequest, draw_seed
 from flows.errors import BatchRefusedError
 from store.acceptance import IdempotencyKey
 from store.database import finished

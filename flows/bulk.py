@@ -22,8 +22,8 @@ from prefect.states import Cancelled, Completed, Failed
 from pydantic import Field
 
 from comfy import Catalogue
-from core.batches import BatchRequest
-from core.wildcards import read_lists
+from core.batches.request import BatchRequest
+from core.batches.wildcards import read_lists
 from flows.artifacts import Beside, ProgressArtifact
 from flows.batch_acceptance import AcceptedBatch, Source, accept_batch
 from flows.batch_artifacts import show_batch, show_end

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.manifest import RowProblem
+from core.batches.manifest import RowProblem
 
 
 class FlowsError(Exception):

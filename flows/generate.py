@@ -20,7 +20,7 @@ from prefect.states import Cancelled, Completed, Failed
 from comfy import Catalogue, OutOfMemoryComfyError, OutputImage, PromptLostError, Workflow, resolve
 from comfy.errors import ComfyError, ExecutionTimeoutError
 from core.problems import Problem
-from core.schemas import GenerationRequest
+from core.requests import GenerationRequest
 from flows.artifacts import Beside, show_attempts, show_pictures, show_request
 from flows.errors import CancelRequested, TakenOver
 from flows.patience import once_let_go, patiently

@@ -23,7 +23,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelling, Scheduled
 
-from core.schemas import ResolvedRequest
+from core.requests import ResolvedRequest
 from flows.errors import DeploymentMissingError, PrefectUnavailableError
 from flows.recovery import FLOW, put_back, settle_run, under_way
 from store.values import Batch, Membership

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from core import heap
+from core import gc_tuning as heap
 
 if TYPE_CHECKING:
     from prefect.server.events.schemas.events import ReceivedEvent

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from core.batches import FAILURE_SHARE_AFTER, BatchOptions
+from core.batches.request import FAILURE_SHARE_AFTER, BatchOptions
 from core.problems import Problem, problem
 from core.status import BatchStatus
 from store.values import Batch, BatchCounts, Waiting

@@ -34,7 +34,7 @@ from prefect.workers.base import (
     BaseWorkerResult,
 )
 
-from core import heap
+from core import gc_tuning as heap
 from core.settings import Settings
 from core.status import FINAL
 from flows.ahead import Ahead

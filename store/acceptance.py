@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.failpoints import reach
 from core.ids import new_generation_id
-from core.schemas import ResolvedRequest
+from core.requests import ResolvedRequest
 from store.database import Database, completes, finished
 from store.errors import DeletedError, IdempotencyMismatchError, StoreUnavailableError
 from store.insertion import insert_dispatches, insert_generations

@@ -17,11 +17,11 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.batches import BatchOptions
+from core.batches.manifest import RowProblem
+from core.batches.request import BatchOptions
 from core.ids import item_id
-from core.manifest import RowProblem
 from core.problems import Problem
-from core.schemas import ResolvedRequest
+from core.requests import ResolvedRequest
 from core.status import BATCH_ACTIVE, RETRYABLE, BatchStatus
 from store import rows
 from store.acceptance import IdempotencyKey

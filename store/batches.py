@@ -11,8 +11,8 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, RowMapping, Select, func, select
 
-from core.manifest import RowProblem
-from core.schemas import ResolvedRequest
+from core.batches.manifest import RowProblem
+from core.requests import ResolvedRequest
 from core.status import BATCH_ACTIVE, FINAL, RETRYABLE, Status
 from store.cursors import read_cursor, write_cursor
 from store.database import Database

@@ -11,7 +11,7 @@ from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.ids import prompt_id
-from core.schemas import ResolvedRequest
+from core.requests import ResolvedRequest
 from store.database import next_changes
 from store.tables import attempts, dispatches, generations
 from store.values import Generation

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from sqlalchemy import RowMapping
 
-from core.batches import BatchOptions
+from core.batches.request import BatchOptions
 from core.problems import Problem
-from core.schemas import ResolvedRequest
+from core.requests import ResolvedRequest
 from core.status import BatchStatus, Status
 
 DispatchAction = Literal["start", "cancel", "forget"]

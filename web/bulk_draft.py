@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from api.batch_facade import Manifest
 from api.errors import ProblemError
 from api.schedule_facade import ScheduleRequest
-from core.batches import BatchOptions, BatchRequest
+from core.batches.request import BatchOptions, BatchRequest
 from web.manifests import KeptFile, Manifests
 
 DRAFTS_KEPT: Final = 20

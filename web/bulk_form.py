@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from api.errors import ProblemError
 from api.options import OptionsDocument
-from core.batches import COUNT_MAX, IN_FLIGHT_MAX
-from core.schemas import SEED_MAX
+from core.batches.request import COUNT_MAX, IN_FLIGHT_MAX
+from core.requests import SEED_MAX
 from web import bulk_draft
 from web.batch_wording import factors_line
 from web.bulk_draft import BulkDraft

@@ -8,7 +8,7 @@ from nicegui import app
 from pydantic import BaseModel, ValidationError
 
 from api.options import DefaultsDocument
-from core.schemas import SEED_MAX, GenerationRequest, ResolvedRequest
+from core.requests import SEED_MAX, GenerationRequest, ResolvedRequest
 from web.sizes import NATIVE, ratio_of, size_of
 
 SeedMode = Literal["random", "keep", "next"]

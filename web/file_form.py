@@ -7,8 +7,8 @@ from typing import Final
 
 from nicegui.elements.upload_files import FileUpload
 
-from core.manifest import METADATA_PREFIX
-from core.schemas import GenerationRequest
+from core.batches.manifest import METADATA_PREFIX
+from core.requests import GenerationRequest
 from web.bulk_draft import BulkDraft
 from web.drop import Drop
 from web.fields import folded, tick

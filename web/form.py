@@ -8,7 +8,7 @@ from typing import Any, Final
 from nicegui import events, ui
 
 from api.options import DefaultsDocument, ModelDocument, OptionsDocument
-from core.schemas import (
+from core.requests import (
     BATCH_MAX,
     CFG_MAX,
     SEED_MAX,

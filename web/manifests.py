@@ -12,7 +12,7 @@ from nicegui.elements.upload_files import FileUpload
 from pydantic import BaseModel
 
 from api.errors import ProblemError
-from core.manifest import Kind, guess_kind
+from core.batches.manifest import Kind, guess_kind
 
 KEPT_S: Final = 30 * 86_400.0
 """A file that nobody came back for in so long is forgotten."""

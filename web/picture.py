@@ -11,7 +11,7 @@ from nicegui import ui
 from api.documents import AttemptDocument, ImageDocument, StatusDocument
 from api.options import read_options
 from core.ids import parse_generation_id
-from core.schemas import GenerationRequest, ResolvedRequest
+from core.requests import GenerationRequest, ResolvedRequest
 from core.status import RETRYABLE, is_final
 from store.errors import DeletedError, NotFoundError
 from store.values import Generation, Membership, Neighbours

@@ -8,7 +8,7 @@ from nicegui import ui
 
 from api.batch_documents import PlanDocument, RowProblemDocument
 from core.problems import Problem
-from core.schemas import ResolvedRequest
+from core.requests import ResolvedRequest
 from web.batch_wording import models_line, plan_line, problem_lines
 from web.parts import Text, adorn, box, button
 from web.wording import model_name

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from core.wildcards import read_lists
+from core.batches.wildcards import read_lists
 from web.bulk_draft import PromptDraft
 from web.fields import folded, prompt_box, tick
 from web.parts import Text, adorn, box, button

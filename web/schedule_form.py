@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from api.errors import ProblemError
 from api.options import OptionsDocument
-from core.batches import COUNT_MAX
+from core.batches.request import COUNT_MAX
 from flows.schedules import Timing, check_cron
 from web import bulk_draft
 from web.bulk_draft import ScheduleDraft

@@ -11,7 +11,7 @@ from uuid import UUID
 from nicegui import ui
 
 from api.documents import Links
-from core.schemas import ResolvedRequest
+from core.requests import ResolvedRequest
 from store.values import BatchItem, Generation, Image
 from web.parts import local
 from web.wording import STATUS_WORDS, title

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from api.documents import ImageDocument, StatusDocument
-from core.schemas import ResolvedRequest
+from core.requests import ResolvedRequest
 from web.card import OnId, ratio_style
 from web.parts import Text, adorn, box, button, icon, image, link, local, meter, set_meter
 from web.wording import advice, duration, headline, progress_line, removed, title

@@ -11,7 +11,7 @@ from api.documents import HistoryItem, ImageDocument, StatusDocument
 from api.errors import ProblemError
 from api.options import read_options
 from core.ids import parse_generation_id
-from core.schemas import GenerationRequest, ResolvedRequest
+from core.requests import GenerationRequest, ResolvedRequest
 from core.status import is_final
 from store.errors import NotFoundError
 from store.generations import HistoryFilter

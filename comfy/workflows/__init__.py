@@ -12,7 +12,7 @@ from comfy.workflows import txt2img
 from comfy.workflows.families import SD15, SDXL, Family, family_of
 from comfy.workflows.resolve import FieldProblemTuple, UnresolvableError, resolve
 from core.ids import filename_prefix
-from core.schemas import ResolvedRequest, WorkflowName
+from core.requests import ResolvedRequest, WorkflowName
 
 __all__ = [
     "SD15",

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from comfy.catalogue import Catalogue
 from comfy.workflows.families import family_of
-from core.schemas import GenerationRequest, ResolvedRequest, check_pixels, draw_seed
+from core.requests import GenerationRequest, ResolvedRequest, check_pixels, draw_seed
 
 _T = TypeVar("_T")
 _LISTED_MAX = 10

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from comfy.graph import Graph, Workflow
-from core.schemas import ResolvedRequest
+from core.requests import ResolvedRequest
 
 
 def build(request: ResolvedRequest, filename_prefix: str) -> Workflow:

@@ -22,7 +22,7 @@ from PIL import Image as Pillow
 
 from api.app import create_app
 from comfy.emulator import Emulator, EmulatorOptions
-from core.batches import BatchOptions
+from core.batches.request import BatchOptions
 from core.problems import Problem, problem
 from core.settings import ApiSettings, ComfySettings, PrefectSettings, Settings, StoreSettings
 from core.status import BatchStatus

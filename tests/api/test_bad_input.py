@@ -13,7 +13,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from core import schemas
+from core import requests as schemas
 from tests.api.service import CREATE, HISTORY, Service, assert_problem
 
 CANARY: Final = "zx81canary"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from core.schemas import SEED_MAX
+from core.requests import SEED_MAX
 from tests.api.batch_calls import (
     CSV,
     SD15,

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from PIL import Image as Pillow
 
-from core.batches import BatchOptions
+from core.batches.request import BatchOptions
 from tests.api.batch_calls import (
     CSV,
     accepted,

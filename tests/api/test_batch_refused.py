@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from core.batches import BATCH_ITEMS_MAX
+from core.batches.request import BATCH_ITEMS_MAX
 from tests.api.batch_calls import (
     A_LIMIT,
     ABSURD_MB,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.batches import BATCH_ITEMS_MAX
+from core.batches.request import BATCH_ITEMS_MAX
 from tests.api.batch_calls import (
     CANARY,
     CSV,

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from core.schemas import SEED_MAX
+from core.requests import SEED_MAX
 from tests.api.conftest import StartService, until_catalogue
 from tests.api.service import CHECKPOINTS, CREATE, Comfy, Service, assert_problem, wait_until
 

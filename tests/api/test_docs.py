@@ -12,7 +12,7 @@ import pytest
 
 from api.schedule_facade import ScheduleRequest
 from core.problems import problem
-from core.schemas import GenerationRequest
+from core.requests import GenerationRequest
 from tests.api.service import BATCHES, CREATE, SCHEDULES, Service, assert_problem
 
 CONTRACT: Final = {

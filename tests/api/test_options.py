@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from comfy.emulator.catalogue import SAMPLERS, SCHEDULERS
-from core import schemas
+from core import requests as schemas
 from tests.api.conftest import StartService
 from tests.api.service import CHECKPOINTS, Service, assert_problem
 

@@ -17,7 +17,7 @@ from uuid import UUID
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from core.schemas import ResolvedRequest
+from core.requests import ResolvedRequest
 from tests.browser import chromium
 from tests.browser.house import Api, Worker, open_house
 from tests.harness.waiting import wait_until

@@ -29,7 +29,7 @@ from PIL import Image as Pillow
 from comfy.catalogue import Catalogue
 from comfy.emulator.painting import Recipe, paint
 from core.problems import Problem
-from core.schemas import ResolvedRequest
+from core.requests import ResolvedRequest
 from flows.steering import Finish, Pause, Release, next_step, window_end
 from store.acceptance import adopt
 from store.errors import ConflictError, StoreError, StoreUnavailableError

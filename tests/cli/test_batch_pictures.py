@@ -12,7 +12,7 @@ import pytest
 from api.results_zip import _name
 from cli.batch_pictures import BatchPictures, is_there, picture_names
 from cli.client import ApiClient
-from core.schemas import ResolvedRequest
+from core.requests import ResolvedRequest
 from store.values import BatchItem, Image
 from tests.cli.scripted_batches import (
     BATCH,

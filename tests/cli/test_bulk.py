@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from cli.batch_order import BatchOrder
-from core.batches import BatchRequest
-from core.manifest import Row, read_manifest
+from core.batches.manifest import Row, read_manifest
+from core.batches.request import BatchRequest
 from tests.cli.running import Ended, easel, started
 from tests.cli.scripted_batches import (
     BATCH,

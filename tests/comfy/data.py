@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from core.schemas import ResolvedRequest
+from core.requests import ResolvedRequest
 
 _DATA = Path(__file__).parents[1] / "data"
 

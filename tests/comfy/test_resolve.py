@@ -8,7 +8,7 @@ import pytest
 
 from comfy import Catalogue, UnresolvableError, resolve
 from comfy.workflows import SD15, SDXL, family_of
-from core.schemas import BATCH_MAX, SEED_MAX, SIZE_MAX, GenerationRequest
+from core.requests import BATCH_MAX, SEED_MAX, SIZE_MAX, GenerationRequest
 
 CATALOGUE = Catalogue(
     checkpoints=("dreamshaper_8.safetensors", "sd_xl_base_1.0.safetensors"),

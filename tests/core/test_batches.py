@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from core.batches import BATCH_ITEMS_MAX, COUNT_MAX, BatchOptions, BatchRequest
-from core.schemas import SEED_MAX
+from core.batches.request import BATCH_ITEMS_MAX, COUNT_MAX, BatchOptions, BatchRequest
+from core.requests import SEED_MAX
 
 
 def refused_at(**fields: Any) -> set[tuple[str | int, ...]]:

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.batches import BATCH_ITEMS_MAX, BatchRequest
-from core.expansion import STRETCH, Item, expand, grouped
-from core.manifest import Row, RowProblem
-from core.schemas import SEED_MAX, GenerationRequest
+from core.batches.expansion import STRETCH, Item, expand, grouped
+from core.batches.manifest import Row, RowProblem
+from core.batches.request import BATCH_ITEMS_MAX, BatchRequest
+from core.requests import SEED_MAX, GenerationRequest
 
 LISTS = {"animal": ("fox", "owl", "hen"), "broken": ("{",)}
 MANY = "a {red|blue|green} __animal__ {1|2|3|4|5|6|7|8|9}"

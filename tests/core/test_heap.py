@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from core import heap
+from core import gc_tuning as heap
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.manifest import ROW_MAX, Kind, Row, RowProblem, guess_kind, read_manifest
-from core.schemas import GenerationRequest
+from core.batches.manifest import ROW_MAX, Kind, Row, RowProblem, guess_kind, read_manifest
+from core.requests import GenerationRequest
 
 CANARY = "zx81canary"
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from core.schemas import (
+from core.requests import (
     BATCH_MAX,
     METADATA_KEYS_MAX,
     METADATA_TEXT_MAX,

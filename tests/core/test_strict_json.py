@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.strict_json import DEPTH_MAX, MalformedJsonError, UnusableJsonError, parse
+from core.json import DEPTH_MAX, MalformedJsonError, UnusableJsonError, parse
 
 JSON = st.recursive(
     st.none()

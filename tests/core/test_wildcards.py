@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.wildcards import (
+from core.batches.wildcards import (
     DRAWS_MAX,
     LISTS_DEEP_MAX,
     NESTING_MAX,

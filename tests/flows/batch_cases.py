@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from core.batches import BatchOptions
+from core.batches.request import BatchOptions
 from store.values import Batch, BatchCounts
 
 BATCH, RUN, LEASE = UUID(int=1), UUID(int=2), UUID(int=3)

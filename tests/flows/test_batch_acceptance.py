@@ -14,10 +14,10 @@ import pytest
 from sqlalchemy import func, select
 
 from comfy import Catalogue
-from core.batches import BatchRequest
+from core.batches.manifest import RowProblem, read_manifest
+from core.batches.request import BatchRequest
 from core.ids import item_id
-from core.manifest import RowProblem, read_manifest
-from core.schemas import SEED_MAX
+from core.requests import SEED_MAX
 from flows.batch_acceptance import (
     PROBLEMS_MAX,
     SAMPLES,

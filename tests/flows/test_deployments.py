@@ -11,9 +11,9 @@ import yaml
 from prefect.flows import Flow
 from prefect.workers.base import BaseWorker
 
-from core.batches import BatchRequest
-from core.expansion import Item, expand
-from core.schemas import GenerationRequest
+from core.batches.expansion import Item, expand
+from core.batches.request import BatchRequest
+from core.requests import GenerationRequest
 from flows.bulk import bulk
 from flows.bulk_parameters import CATCH_UP_MINUTES
 from flows.deployments import QUEUES, default_pool, read_deployments

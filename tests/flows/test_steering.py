@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from core.batches import FAILURE_SHARE_AFTER, BatchOptions
+from core.batches.request import FAILURE_SHARE_AFTER, BatchOptions
 from core.status import BatchStatus
 from flows.steering import (
     Finish,

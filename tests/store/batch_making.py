@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import select, update
 
-from core.batches import BatchOptions
+from core.batches.request import BatchOptions
 from core.ids import item_id
 from core.problems import problem
 from core.status import BatchStatus, Status

@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 from sqlalchemy import select, text
 
 from core.problems import Problem, problem
-from core.schemas import ResolvedRequest
+from core.requests import ResolvedRequest
 from core.status import Status
 from store.images import NewImage
 from store.store import Store

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import update
 
-from core.batches import BatchOptions
-from core.manifest import RowProblem
+from core.batches.manifest import RowProblem
+from core.batches.request import BatchOptions
 from store.acceptance import IdempotencyKey
 from store.batch_transitions import ACCEPTED_WITHIN, SKIPPED_KEPT
 from store.errors import ConflictError, NotFoundError

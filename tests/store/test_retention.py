@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import update
 
-from core.batches import BatchOptions
+from core.batches.request import BatchOptions
 from core.status import Status
 from store.acceptance import IdempotencyKey
 from store.audit import Audit

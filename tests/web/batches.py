@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from api.batch_facade import Manifest
 from api.context import Context
-from core.batches import BatchRequest
+from core.batches.request import BatchRequest
 from store.store import Store
 from tests.store.making import OUT_OF_MEMORY, a_picture, running
 

@@ -8,7 +8,7 @@ from nicegui.testing import User
 
 from api.context import Context
 from core.problems import problem
-from core.schemas import GenerationRequest
+from core.requests import GenerationRequest
 from tests.web.batches import begun, fail, ids, succeed
 from tests.web.visiting import PATIENT, elements, field, press, texts, until, write
 from web import contact

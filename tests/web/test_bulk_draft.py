@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 import web.manifests
 from api.errors import ProblemError
-from core.batches import BatchRequest
-from core.expansion import Item, expand
+from core.batches.expansion import Item, expand
+from core.batches.request import BatchRequest
 from web.bulk_draft import Axis, BulkDraft, ScheduleDraft, size_of
 from web.layout import STATIC
 from web.manifests import Manifests

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from api.options import DefaultsDocument
-from core.schemas import SEED_MAX, ResolvedRequest
+from core.requests import SEED_MAX, ResolvedRequest
 from web.drafts import Draft
 
 XL = DefaultsDocument(

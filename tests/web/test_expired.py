@@ -9,7 +9,7 @@ from nicegui.testing import User
 from sqlalchemy import update
 
 from api.facade import Facade
-from core.schemas import GenerationRequest
+from core.requests import GenerationRequest
 from store.tables import generations
 from tests.store.making import a_picture, running
 

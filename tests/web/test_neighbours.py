@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 from api.facade import Facade
-from core.schemas import GenerationRequest
+from core.requests import GenerationRequest
 from store.values import Holder
 
 

@@ -6,7 +6,7 @@ from nicegui import ui
 from nicegui.testing import User
 
 from api.facade import Facade
-from core.schemas import GenerationRequest
+from core.requests import GenerationRequest
 from store.generations import HistoryFilter
 from tests.web.visiting import PATIENT, press
 

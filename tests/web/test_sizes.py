@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.schemas import SIZE_STEP
+from core.requests import SIZE_STEP
 from web.sizes import RATIOS, ratio_of, size_of
 
 

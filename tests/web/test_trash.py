@@ -6,7 +6,7 @@ import pytest
 
 import web.trash
 from api.facade import Facade
-from core.schemas import GenerationRequest
+from core.requests import GenerationRequest
 from tests.web.visiting import until
 from web.trash import Trash
 

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from api.errors import ProblemError
 from core.problems import KINDS, problem
-from core.schemas import GenerationRequest
+from core.requests import GenerationRequest
 from store.errors import DeletedError, StoreUnavailableError
 from web.wording import advice, duration, explain, title
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import IO, Annotated, Any, Final, Literal, Self, Union, get_args, get_origin
 
-from core import strict_json
-from core.schemas import GenerationRequest
+from core import json as strict_json
+from core.requests import GenerationRequest
 
 Kind = Literal["csv", "jsonl"]
 ROW_MAX: Final = 1_000_000

@@ -16,10 +16,10 @@ from typing import Any, Final, TypeVar
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from core.batches import BATCH_ITEMS_MAX, BatchRequest, Count
-from core.manifest import METADATA_PREFIX, Row, RowProblem, shown
-from core.schemas import SEED_MAX, GenerationRequest
-from core.wildcards import WildcardError, parse
+from core.batches.manifest import METADATA_PREFIX, Row, RowProblem, shown
+from core.batches.request import BATCH_ITEMS_MAX, BatchRequest, Count
+from core.batches.wildcards import WildcardError, parse
+from core.requests import SEED_MAX, GenerationRequest
 
 STRETCH: Final = 200
 """How many consecutive items are grouped by model."""

@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic.config import JsonValue
 from pydantic_core import PydanticCustomError
 
-from core.schemas import SEED_MAX, GenerationRequest, Text
+from core.requests import SEED_MAX, GenerationRequest, Text
 
 BATCH_ITEMS_MAX: Final = 20_000
 """The most generations of one batch."""

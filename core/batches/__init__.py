@@ -1,0 +1,1 @@
+"""Batches: what a client asks for in bulk, read from a file and expanded into items."""
