@@ -25,6 +25,7 @@ from api import (
 from api.batch_facade import BatchFacade
 from api.catalogue import CatalogueCache
 from api.context import Busy, Context
+from api.disk import DiskReserve
 from api.documents import Links
 from api.errors import ProblemError
 from api.facade import Facade
@@ -41,7 +42,6 @@ from flows.reconcile import Reconciler
 from flows.runs import FlowRuns
 from flows.runtime import DEFAULT_COMFY_URL
 from flows.schedules import Schedules
-from store.disk import DiskReserve
 from store.store import Store
 
 _DESCRIPTION: Final = """\

@@ -36,9 +36,9 @@ from flows.batch_acceptance import Source, accept_batch, plan_batch
 from flows.batch_keeper import BatchKeeper
 from flows.errors import BatchRefusedError, FlowsError, said
 from flows.steering import window_end
-from store.acceptance import IdempotencyKey
-from store.batch_transitions import PAUSED, PAUSED_IN_PREFECT, SKIPPED_KEPT
+from store.batches.transitions import PAUSED, PAUSED_IN_PREFECT, SKIPPED_KEPT
 from store.errors import ConflictError
+from store.generations.acceptance import IdempotencyKey
 from store.values import Batch, BatchItem, Waiting
 
 PROBLEMS_SHOWN: Final = 100

@@ -26,7 +26,7 @@ from api.schema import body_schema
 from core.batches.request import BatchRequest
 from core.ids import parse_generation_id
 from core.status import Status
-from store.acceptance import IdempotencyKey
+from store.generations.acceptance import IdempotencyKey
 
 router = APIRouter(prefix="/api/v1/batches", tags=["batches"])
 

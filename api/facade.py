@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from api.catalogue import CatalogueCache
+from api.disk import DiskReserve
 from api.documents import (
     AttemptsDocument,
     HistoryDocument,
@@ -30,10 +31,9 @@ from core.requests import GenerationRequest, ResolvedRequest
 from core.status import is_final
 from flows.dispatch import Dispatcher
 from flows.pauses import PauseWatch
-from store.acceptance import Accepted, IdempotencyKey
-from store.disk import DiskReserve
 from store.errors import ConflictError, ImageStoreError
-from store.generations import HistoryFilter
+from store.generations.acceptance import Accepted, IdempotencyKey
+from store.generations.queries import HistoryFilter
 from store.store import Store
 from store.values import Generation
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
+from api.disk import look
 from cli.checks import check_home
 from cli.console import CommandError
 from core.settings import Settings
-from store.disk import look
 from store.errors import StoreError
 from store.values import WorkerRecord
 
@@ -89,7 +89,7 @@ def store_is_missing(url: URL) -> bool:
 
 async def _opened(url: str, shown: str) -> tuple[Finding, list[WorkerRecord]]:
     from store.database import Database
-    from store.registry import Registry
+    from store.workers import Registry
 
     async with Database(url) as database:
         current, newest = await revisions(database)

@@ -20,10 +20,10 @@ from core.batches.manifest import Row, RowProblem
 from core.batches.request import BatchRequest
 from core.requests import ResolvedRequest, draw_seed
 from flows.errors import BatchRefusedError
-from store.acceptance import IdempotencyKey
 from store.database import finished
 from store.errors import ConflictError
-from store.insertion import cost
+from store.generations.acceptance import IdempotencyKey
+from store.generations.inserts import cost
 from store.store import Store
 from store.values import Batch, NewItem
 

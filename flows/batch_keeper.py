@@ -24,7 +24,7 @@ from core.status import BATCH_ACTIVE, BatchStatus
 from flows.errors import FlowsError
 from flows.recovery import BATCH_FLOW
 from flows.runs import BATCH_DEPLOYMENT, OVER, FlowRuns
-from store.batch_transitions import PAUSED_IN_PREFECT
+from store.batches.transitions import PAUSED_IN_PREFECT
 from store.errors import ConflictError, NotFoundError, StoreError
 from store.leases import LeaseWatch
 from store.store import Store

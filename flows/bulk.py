@@ -33,7 +33,7 @@ from flows.patience import patiently
 from flows.runtime import Runtime, runtime_of_this_run, this_flow_run
 from flows.schedules import later_run_is_due, schedule_name_of
 from flows.steering import Finish, Leave, Pause, Release, Wait, next_step, window_end
-from store.batch_transitions import PAUSED_IN_PREFECT
+from store.batches.transitions import PAUSED_IN_PREFECT
 from store.database import finished
 from store.errors import ConflictError, NotFoundError
 from store.values import Batch, BatchCounts

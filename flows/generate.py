@@ -28,7 +28,6 @@ from flows.problems import problem_of
 from flows.runs import parse_idempotency_key, run_name
 from flows.runtime import Runtime, current_runtime, runtime_of_this_run, this_flow_run
 from flows.tasks import build_workflow, save, submit, track
-from store.acceptance import adopt
 from store.database import finished
 from store.errors import (
     ConflictError,
@@ -37,6 +36,7 @@ from store.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
+from store.generations.acceptance import adopt
 from store.values import Claim, Image
 
 RESUBMISSIONS: Final = 3

@@ -16,7 +16,7 @@ from flows.artifacts import ProgressArtifact
 from flows.errors import CancelRequested
 from flows.patience import patiently
 from store.errors import FencedError, StoreUnavailableError
-from store.transitions import Transitions
+from store.generations.transitions import Transitions
 from store.values import Claim, ProgressRecord, Waiting
 from store.values import Preview as KeptPreview
 

@@ -19,8 +19,8 @@ from sqlalchemy import Select, select
 
 from store.database import Database
 from store.errors import ImageStoreError
+from store.generations.rows import ACTIVE
 from store.images import ImageFiles, StoredFile
-from store.rows import ACTIVE
 from store.tables import generations, images
 from store.values import Image
 

@@ -15,14 +15,14 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, delete, select
 
 from core.status import FINAL
-from store import rows
-from store.batch_transitions import BatchTransitions
-from store.batches import Batches
+from store.batches.queries import Batches
+from store.batches.transitions import BatchTransitions
 from store.database import Database, completes
 from store.errors import ConflictError, NotFoundError
+from store.generations import rows
+from store.generations.transitions import Transitions
 from store.images import ImageFiles
 from store.tables import generations, images
-from store.transitions import Transitions
 
 HALF_ACCEPTED: Final = timedelta(hours=1)
 """A batch that is being accepted for so long belongs to a process that died."""

@@ -5,20 +5,20 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from typing import Self
 
-from store.acceptance import Acceptance
-from store.batch_transitions import BatchTransitions
-from store.batches import Batches
+from store.batches.queries import Batches
+from store.batches.transitions import BatchTransitions
 from store.changes import ChangeFeed
 from store.database import Database
-from store.generations import Generations
+from store.generations.acceptance import Acceptance
+from store.generations.queries import Generations
+from store.generations.transitions import Transitions
 from store.images import ImageFiles
 from store.leases import Leases
 from store.migrate import migrate
+from store.orphan_prompts import Strays
 from store.outbox import Outbox
-from store.registry import Registry
 from store.retention import Retention
-from store.strays import Strays
-from store.transitions import Transitions
+from store.workers import Registry
 
 
 class Store:

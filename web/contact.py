@@ -15,7 +15,7 @@ from api.batch_documents import BatchDocument, CountsDocument
 from core.status import Status
 from store.cursors import InvalidCursorError, write_cursor
 from store.errors import StoreError
-from store.generations import HistoryFilter
+from store.generations.queries import HistoryFilter
 from store.values import Generation
 from web.batch_wording import is_active, under_way
 from web.fields import Segments

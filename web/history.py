@@ -15,7 +15,7 @@ from api.documents import HistoryItem
 from api.options import read_options
 from core.status import STATUSES, Status
 from store.cursors import InvalidCursorError
-from store.generations import HistoryFilter
+from store.generations.queries import HistoryFilter
 from store.values import Generation
 from web.fields import CHEVRON, CLEAR
 from web.gallery import Gallery

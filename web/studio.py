@@ -14,7 +14,7 @@ from core.ids import parse_generation_id
 from core.requests import GenerationRequest, ResolvedRequest
 from core.status import is_final
 from store.errors import NotFoundError
-from store.generations import HistoryFilter
+from store.generations.queries import HistoryFilter
 from store.values import Generation
 from web.card import Card
 from web.form import Form

@@ -17,7 +17,7 @@ StartService = Callable[..., Service]
 @pytest.fixture(autouse=True)
 def patience_with_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is tested is what is said of a disk, not what is done about one that hangs."""
-    monkeypatch.setattr("store.disk._PATIENCE_S", 20.0)
+    monkeypatch.setattr("api.disk._PATIENCE_S", 20.0)
 
 
 @pytest.fixture(scope="module")

@@ -26,8 +26,8 @@ from core.batches.request import BatchOptions
 from core.problems import Problem, problem
 from core.settings import ApiSettings, ComfySettings, PrefectSettings, Settings, StoreSettings
 from core.status import BatchStatus
-from store.acceptance import IdempotencyKey
 from store.errors import FencedError
+from store.generations.acceptance import IdempotencyKey
 from store.images import NewImage
 from store.store import Store
 from store.values import Claim, Holder, Image, Preview, ProgressRecord, Waiting, WorkerRecord

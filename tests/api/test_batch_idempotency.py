@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import httpx
 
-from store.acceptance import IdempotencyKey
+from store.generations.acceptance import IdempotencyKey
 from tests.api.batch_calls import (
     CSV,
     KEY,

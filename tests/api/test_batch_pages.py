@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from core.problems import problem
-from store.acceptance import IdempotencyKey
+from store.generations.acceptance import IdempotencyKey
 from tests.api.batch_calls import (
     CANARY,
 )

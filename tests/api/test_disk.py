@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from api.disk import DiskReserve, look
 from core.settings import Settings
-from store.disk import DiskReserve, look
 from tests.api.conftest import StartService, until_catalogue
 from tests.api.service import CREATE, Comfy, assert_problem
 

@@ -31,9 +31,9 @@ from comfy.emulator.painting import Recipe, paint
 from core.problems import Problem
 from core.requests import ResolvedRequest
 from flows.steering import Finish, Pause, Release, next_step, window_end
-from store.acceptance import adopt
 from store.errors import ConflictError, StoreError, StoreUnavailableError
-from store.generations import HistoryFilter
+from store.generations.acceptance import adopt
+from store.generations.queries import HistoryFilter
 from store.images import NewImage
 from store.store import Store
 from store.values import Batch, Claim, Generation, Holder, Preview, ProgressRecord, WorkerRecord

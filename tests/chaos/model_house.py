@@ -16,8 +16,8 @@ from core.status import FINAL, RETRYABLE
 from flows.dispatch import Dispatcher
 from flows.reconcile import Reconciler
 from flows.runs import OVER, FlowRuns
-from store.acceptance import IdempotencyKey
 from store.errors import ConflictError, DeletedError
+from store.generations.acceptance import IdempotencyKey
 from store.leases import LeaseWatch
 from store.store import Store
 from store.tables import dispatches

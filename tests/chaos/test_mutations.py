@@ -31,7 +31,7 @@ class Mutation:
 
 MUTATIONS: Final = {
     "no fence": Mutation(
-        "store/rows.py",
+        "store/generations/rows.py",
         "        generations.c.fence == claim.fence,\n",
         "",
         "tests/store/test_claims.py",
@@ -49,7 +49,7 @@ MUTATIONS: Final = {
         "tests/chaos/test_worker.py::test_killed_and_started_again[save.after_temporary]",
     ),
     "no outbox": Mutation(
-        "store/acceptance.py",
+        "store/generations/acceptance.py",
         "    await insert_dispatches(connection, made)\n",
         "",
         "tests/store/test_acceptance.py",

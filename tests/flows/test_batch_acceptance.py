@@ -27,9 +27,9 @@ from flows.batch_acceptance import (
     plan_batch,
 )
 from flows.errors import BatchRefusedError, said
-from store.acceptance import IdempotencyKey
 from store.errors import ConflictError, NotFoundError
-from store.insertion import cost
+from store.generations.acceptance import IdempotencyKey
+from store.generations.inserts import cost
 from store.store import Store
 from store.tables import batch_items, batches
 from store.values import BatchItem

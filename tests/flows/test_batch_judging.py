@@ -24,7 +24,7 @@ from flows.batch_keeper import (
     Verdict,
     judge,
 )
-from store.batch_transitions import PAUSED, PAUSED_IN_PREFECT
+from store.batches.transitions import PAUSED, PAUSED_IN_PREFECT
 from store.values import Waiting
 from tests.flows.batch_cases import ANOTHER, LEASE, OURS, RUN, a_batch
 

@@ -14,9 +14,9 @@ from core.batches.request import BatchOptions
 from core.ids import item_id
 from core.problems import problem
 from core.status import BatchStatus, Status
-from store.acceptance import IdempotencyKey
-from store.batch_transitions import PAUSED
-from store.insertion import cost
+from store.batches.transitions import PAUSED
+from store.generations.acceptance import IdempotencyKey
+from store.generations.inserts import cost
 from store.store import Store
 from store.tables import batch_items, generations
 from store.values import Batch, NewItem, Waiting

@@ -8,8 +8,8 @@ from typing import get_args
 from sqlalchemy import Table, func, select
 
 from core.status import BATCH_ACTIVE, BatchStatus
-from store.acceptance import IdempotencyKey
-from store.batch_transitions import PAUSED_IN_PREFECT
+from store.batches.transitions import PAUSED_IN_PREFECT
+from store.generations.acceptance import IdempotencyKey
 from store.store import Store
 from store.values import Batch, Waiting
 

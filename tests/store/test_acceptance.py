@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from core.ids import prompt_id
-from store.acceptance import IdempotencyKey, adopt
 from store.errors import DeletedError, IdempotencyMismatchError, StoreUnavailableError
-from store.generations import HistoryFilter
-from store.insertion import cost
+from store.generations.acceptance import IdempotencyKey, adopt
+from store.generations.inserts import cost
+from store.generations.queries import HistoryFilter
 from store.store import Store
 from store.values import Generation
 from tests.store.making import a_request, accepted, brought_to, dispatched, wait_until

@@ -10,9 +10,9 @@ from sqlalchemy import update
 
 from core.batches.manifest import RowProblem
 from core.batches.request import BatchOptions
-from store.acceptance import IdempotencyKey
-from store.batch_transitions import ACCEPTED_WITHIN, SKIPPED_KEPT
+from store.batches.transitions import ACCEPTED_WITHIN, SKIPPED_KEPT
 from store.errors import ConflictError, NotFoundError
+from store.generations.acceptance import IdempotencyKey
 from store.store import Store
 from store.tables import batch_items, batches, dispatches, generations
 from store.values import Batch

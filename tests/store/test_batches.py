@@ -10,11 +10,11 @@ import pytest
 
 from core.ids import item_id
 from core.status import BATCH_ACTIVE, STATUSES, BatchStatus, Status
-from store.acceptance import IdempotencyKey
-from store.batches import RATE_OVER
+from store.batches.queries import RATE_OVER
 from store.cursors import InvalidCursorError, write_cursor
 from store.errors import IdempotencyMismatchError, NotFoundError
-from store.generations import HistoryFilter
+from store.generations.acceptance import IdempotencyKey
+from store.generations.queries import HistoryFilter
 from store.store import Store
 from store.values import Batch, BatchCounts, Membership
 from tests.store.batch_making import (

@@ -15,9 +15,9 @@ import pytest
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
-from store.acceptance import adopt
 from store.database import Database, completes, finished, next_changes
 from store.errors import StoreUnavailableError
+from store.generations.acceptance import adopt
 from store.migrate import migrate
 from store.store import Store
 from store.tables import counters

@@ -11,7 +11,7 @@ import pytest
 from core.status import STATUSES, Status
 from store.cursors import InvalidCursorError
 from store.errors import NotFoundError
-from store.generations import HistoryFilter, Place
+from store.generations.queries import HistoryFilter, Place
 from store.store import Store
 from tests.store.making import (
     NEVER,

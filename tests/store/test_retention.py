@@ -11,9 +11,9 @@ from sqlalchemy import update
 
 from core.batches.request import BatchOptions
 from core.status import Status
-from store.acceptance import IdempotencyKey
 from store.audit import Audit
 from store.errors import ConflictError, DeletedError, NotFoundError
+from store.generations.acceptance import IdempotencyKey
 from store.images import ImageFiles
 from store.retention import Retention, Swept
 from store.store import Store

@@ -14,9 +14,9 @@ from sqlalchemy import select
 
 from core.ids import prompt_id
 from core.status import FINAL, STATUSES, Status
-from store.acceptance import IdempotencyKey
 from store.errors import ConflictError, DeletedError, NotFoundError
-from store.generations import HistoryFilter
+from store.generations.acceptance import IdempotencyKey
+from store.generations.queries import HistoryFilter
 from store.store import Store
 from store.tables import attempts, dispatches, generations, idempotency_keys, images, previews
 from store.values import Generation, Preview, ProgressRecord

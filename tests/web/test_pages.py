@@ -7,7 +7,7 @@ from nicegui.testing import User
 
 from api.facade import Facade
 from core.requests import GenerationRequest
-from store.generations import HistoryFilter
+from store.generations.queries import HistoryFilter
 from tests.web.visiting import PATIENT, press
 
 

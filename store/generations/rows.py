@@ -1,7 +1,7 @@
 """Rows of a generation, inside somebody's transaction: lock, compare, change, and say so.
 
 Used by ``transitions.py``, which is the one writer, and for the items of a batch by
-``batch_transitions.py``.
+``store/batches/transitions.py``.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 from sqlalchemy import delete, select
 
 from store.database import Database, completes
-from store.rows import ACTIVE
+from store.generations.rows import ACTIVE
 from store.tables import attempts, generations, strays
 from store.values import Stray
 

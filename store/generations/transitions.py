@@ -18,10 +18,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.failpoints import reach
 from core.problems import Problem
 from core.status import FINAL, RETRYABLE, Status
-from store import rows
 from store.database import Database, completes, next_changes
 from store.errors import ConflictError, DeletedError, FencedError
-from store.rows import ACTIVE
+from store.generations import rows
+from store.generations.rows import ACTIVE
 from store.tables import attempts, dispatches, generations, images, previews
 from store.values import (
     Claim,

@@ -21,7 +21,7 @@ from core.ids import new_generation_id
 from core.requests import ResolvedRequest
 from store.database import Database, completes, finished
 from store.errors import DeletedError, IdempotencyMismatchError, StoreUnavailableError
-from store.insertion import insert_dispatches, insert_generations
+from store.generations.inserts import insert_dispatches, insert_generations
 from store.tables import generations, idempotency_keys
 from store.values import Generation
 

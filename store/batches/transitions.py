@@ -23,12 +23,12 @@ from core.ids import item_id
 from core.problems import Problem
 from core.requests import ResolvedRequest
 from core.status import BATCH_ACTIVE, RETRYABLE, BatchStatus
-from store import rows
-from store.acceptance import IdempotencyKey
-from store.batches import ACCEPTING
+from store.batches.queries import ACCEPTING
 from store.database import Database, completes, next_changes
 from store.errors import ConflictError, NotFoundError
-from store.insertion import insert_dispatches, insert_generations
+from store.generations import rows
+from store.generations.acceptance import IdempotencyKey
+from store.generations.inserts import insert_dispatches, insert_generations
 from store.tables import batch_items, batches, generations
 from store.values import Batch, NewItem, Waiting
 

@@ -1,0 +1,1 @@
+"""Batches and their items: read, and changed by one writer."""

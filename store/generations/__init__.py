@@ -1,0 +1,1 @@
+"""Generations: accepted, read, and changed by one writer."""
