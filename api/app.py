@@ -34,14 +34,14 @@ from api.limits import RequestLimits
 from api.schedule_facade import ScheduleFacade
 from core import gc_tuning as heap
 from core.settings import Settings
-from flows.batch_keeper import BatchKeeper
-from flows.dispatch import Dispatcher
-from flows.housekeeping import Housekeeping
-from flows.pauses import PauseWatch
-from flows.reconcile import Reconciler
-from flows.runs import FlowRuns
+from flows.batches.keeper import BatchKeeper
+from flows.prefect.pauses import PauseWatch
+from flows.prefect.runs import FlowRuns
+from flows.prefect.schedules import Schedules
+from flows.reconcile.dispatcher import Dispatcher
+from flows.reconcile.housekeeping import Housekeeping
+from flows.reconcile.reconciler import Reconciler
 from flows.runtime import DEFAULT_COMFY_URL
-from flows.schedules import Schedules
 from store.store import Store
 
 _DESCRIPTION: Final = """\

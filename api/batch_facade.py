@@ -32,10 +32,10 @@ from core.batches.request import BatchOptions, BatchRequest
 from core.batches.wildcards import UnreadableListError, read_lists
 from core.problems import FieldProblem
 from core.status import BATCH_ACTIVE, Status
-from flows.batch_acceptance import Source, accept_batch, plan_batch
-from flows.batch_keeper import BatchKeeper
+from flows.batches.acceptance import Source, accept_batch, plan_batch
+from flows.batches.keeper import BatchKeeper
+from flows.batches.rules import window_end
 from flows.errors import BatchRefusedError, FlowsError, said
-from flows.steering import window_end
 from store.batches.transitions import PAUSED, PAUSED_IN_PREFECT, SKIPPED_KEPT
 from store.errors import ConflictError
 from store.generations.acceptance import IdempotencyKey

@@ -17,7 +17,7 @@ from api.figures import Figures
 from api.schedule_facade import ScheduleFacade
 from core.ids import parse_generation_id
 from core.settings import Settings
-from flows.runs import FlowRuns
+from flows.prefect.runs import FlowRuns
 
 
 @dataclass(eq=False)

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final, Generic, TypeVar
 
-from flows.dispatch import Dispatcher
-from flows.pauses import PauseWatch
+from flows.prefect.pauses import PauseWatch
+from flows.reconcile.dispatcher import Dispatcher
 from store.store import Store
 from store.values import Generation, Waiting, WorkerRecord
 

@@ -29,8 +29,8 @@ from comfy import Catalogue, UnresolvableError, resolve
 from core.problems import FieldProblem
 from core.requests import GenerationRequest, ResolvedRequest
 from core.status import is_final
-from flows.dispatch import Dispatcher
-from flows.pauses import PauseWatch
+from flows.prefect.pauses import PauseWatch
+from flows.reconcile.dispatcher import Dispatcher
 from store.errors import ConflictError, ImageStoreError
 from store.generations.acceptance import Accepted, IdempotencyKey
 from store.generations.queries import HistoryFilter

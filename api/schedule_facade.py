@@ -16,9 +16,9 @@ from api.documents import Links
 from api.errors import ProblemError
 from core.batches.request import BatchRequest, Zone
 from core.requests import Text
-from flows.bulk_parameters import CATCH_UP_MINUTES, WEEK_MINUTES
+from flows.batches.parameters import CATCH_UP_MINUTES, WEEK_MINUTES
 from flows.errors import DeploymentMissingError, PrefectUnavailableError, ScheduleNotFoundError
-from flows.schedules import ScheduleRecord, Schedules, Timing, check_cron
+from flows.prefect.schedules import ScheduleRecord, Schedules, Timing, check_cron
 
 PARAMETERS_MAX: Final = 400_000
 """Prefect keeps parameters of half a megabyte at most."""

@@ -151,7 +151,7 @@ def _all(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
 def _label(process: psutil.Process) -> str:
     words = " ".join(process.cmdline())
     for name, mark in (
-        ("prefect server", "flows.server"),
+        ("prefect server", "flows.prefect.server"),
         ("emulator", "comfy.emulator"),
         ("worker", "cli.main worker"),
         ("api", "cli.main api"),

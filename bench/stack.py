@@ -74,7 +74,7 @@ async def running_stack(
         await _listening(comfy)
         environment = {"PREFECT_HOME": str(home / "prefect")} if count_requests else {}
         if count_requests:
-            server = ("flows.server", "--port", str(prefect), "--tell")
+            server = ("flows.prefect.server", "--port", str(prefect), "--tell")
             processes.append(await _spawn(home / "prefect.log", *server, **environment))
             await _listening(prefect)
             environment["EASEL_PREFECT__API_URL"] = f"http://127.0.0.1:{prefect}/api"

@@ -40,8 +40,8 @@ def run_worker(pool: str | None) -> None:
     os.environ.setdefault("PREFECT_HOME", str(settings.home / "prefect"))
     os.environ.setdefault("PREFECT_API_URL", settings.prefect_api_url)
     os.environ.setdefault("PREFECT_UI_URL", settings.prefect_ui_url)
-    from flows import worker_main
-    from flows.deployments import default_pool
+    from flows.prefect.deployments import default_pool
+    from flows.worker import main as worker_main
 
     _wait_for_prefect(os.environ["PREFECT_API_URL"])
     worker_main.run_worker(pool or default_pool())

@@ -59,7 +59,7 @@ def _prefect(settings: Settings) -> Part:
         name="prefect",
         title="Prefect server",
         address=settings.prefect_ui_url,
-        module="flows.server",
+        module="flows.prefect.server",
         arguments=("--host", prefect_host(settings), "--port", str(settings.prefect.port)),
         is_ready=_answers(f"{settings.prefect_api_url}/health"),
         log=_log(settings, "prefect"),

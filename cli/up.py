@@ -23,7 +23,7 @@ from cli.ports import free_port
 from cli.supervisor import PartFailedError, Supervisor
 from cli.welcome import NoWelcomeError, Welcome, render_welcome
 from core.settings import Settings
-from flows.server import retention_environment
+from flows.prefect.server import retention_environment
 
 READY_WITHIN_S: Final = 180.0
 _LOCAL: Final = frozenset({"127.0.0.1", "localhost", "::1"})

@@ -19,7 +19,7 @@ from prefect.artifacts import (
 )
 from prefect.exceptions import PrefectException
 
-from flows.runs import public
+from flows.prefect.runs import public
 from store.values import Attempt, Claim, Image
 
 UPDATE_EVERY_S: Final = 1.0

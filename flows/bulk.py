@@ -25,14 +25,14 @@ from comfy import Catalogue
 from core.batches.request import BatchRequest
 from core.batches.wildcards import read_lists
 from flows.artifacts import Beside, ProgressArtifact
-from flows.batch_acceptance import AcceptedBatch, Source, accept_batch
-from flows.batch_artifacts import show_batch, show_end
-from flows.bulk_parameters import CATCH_UP_MINUTES, WEEK_MINUTES
+from flows.batches.acceptance import AcceptedBatch, Source, accept_batch
+from flows.batches.artifacts import show_batch, show_end
+from flows.batches.parameters import CATCH_UP_MINUTES, WEEK_MINUTES
+from flows.batches.rules import Finish, Leave, Pause, Release, Wait, next_step, window_end
 from flows.errors import BatchRefusedError, CancelRequested, TakenOver
-from flows.patience import patiently
+from flows.prefect.schedules import later_run_is_due, schedule_name_of
+from flows.retries import patiently
 from flows.runtime import Runtime, runtime_of_this_run, this_flow_run
-from flows.schedules import later_run_is_due, schedule_name_of
-from flows.steering import Finish, Leave, Pause, Release, Wait, next_step, window_end
 from store.batches.transitions import PAUSED_IN_PREFECT
 from store.database import finished
 from store.errors import ConflictError, NotFoundError

@@ -23,9 +23,9 @@ from core.problems import Problem
 from core.requests import GenerationRequest
 from flows.artifacts import Beside, show_attempts, show_pictures, show_request
 from flows.errors import CancelRequested, TakenOver
-from flows.patience import once_let_go, patiently
+from flows.prefect.runs import parse_idempotency_key, run_name
 from flows.problems import problem_of
-from flows.runs import parse_idempotency_key, run_name
+from flows.retries import once_let_go, patiently
 from flows.runtime import Runtime, current_runtime, runtime_of_this_run, this_flow_run
 from flows.tasks import build_workflow, save, submit, track
 from store.database import finished

@@ -14,7 +14,7 @@ from comfy.events import ComfyAway, ComfyBack, Preview, Progress, Queued, Starte
 from core.status import Status
 from flows.artifacts import ProgressArtifact
 from flows.errors import CancelRequested
-from flows.patience import patiently
+from flows.retries import patiently
 from store.errors import FencedError, StoreUnavailableError
 from store.generations.transitions import Transitions
 from store.values import Claim, ProgressRecord, Waiting

@@ -22,7 +22,7 @@ from comfy import ComfySession, Submitted, TransientComfyError, Workflow, build_
 from comfy.reachability import ReachableCallback
 from core.failpoints import reach
 from core.settings import Settings
-from flows.patience import patiently
+from flows.retries import patiently
 from store.errors import FencedError
 from store.leases import LeaseKeeper
 from store.store import Store

@@ -22,8 +22,8 @@ from comfy import OutputImage, Submitted, Workflow, is_transient
 from core.failpoints import reach
 from flows.artifacts import Beside, ProgressArtifact
 from flows.errors import CancelRequested
-from flows.patience import patiently
 from flows.reporter import Reporter
+from flows.retries import patiently
 from flows.runtime import current_runtime
 from store.errors import FencedError, ImageStoreError, NoSpaceError, StoreUnavailableError
 from store.images import NewImage

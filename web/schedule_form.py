@@ -10,7 +10,7 @@ from typing import Any, Final
 from api.errors import ProblemError
 from api.options import OptionsDocument
 from core.batches.request import COUNT_MAX
-from flows.schedules import Timing, check_cron
+from flows.prefect.schedules import Timing, check_cron
 from web import bulk_draft
 from web.bulk_draft import ScheduleDraft
 from web.clock import cron_words, every_words, known_zone, moments_words, zones

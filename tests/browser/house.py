@@ -30,7 +30,7 @@ from comfy.catalogue import Catalogue
 from comfy.emulator.painting import Recipe, paint
 from core.problems import Problem
 from core.requests import ResolvedRequest
-from flows.steering import Finish, Pause, Release, next_step, window_end
+from flows.batches.rules import Finish, Pause, Release, next_step, window_end
 from store.errors import ConflictError, StoreError, StoreUnavailableError
 from store.generations.acceptance import adopt
 from store.generations.queries import HistoryFilter

@@ -19,7 +19,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import AwaitingRetry, Cancelled, Paused
 
-from flows.runs import OVER, FlowRuns
+from flows.prefect.runs import OVER, FlowRuns
 from store.store import Store
 
 COMFY_URL: Final = "http://comfyui.test"

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from core.status import FINAL, Status
-from flows.runs import parse_idempotency_key
+from flows.prefect.runs import parse_idempotency_key
 from store.audit import Audit
 from store.store import Store
 from store.tables import generations

@@ -13,9 +13,9 @@ from uuid import UUID
 from sqlalchemy import event, update
 
 from core.status import FINAL, RETRYABLE
-from flows.dispatch import Dispatcher
-from flows.reconcile import Reconciler
-from flows.runs import OVER, FlowRuns
+from flows.prefect.runs import OVER, FlowRuns
+from flows.reconcile.dispatcher import Dispatcher
+from flows.reconcile.reconciler import Reconciler
 from store.errors import ConflictError, DeletedError
 from store.generations.acceptance import IdempotencyKey
 from store.leases import LeaseWatch

@@ -1,7 +1,7 @@
 """A flow run in a worker, step by step: what may come between any two of them, may.
 
-It makes the calls to the store that ``flows/worker.py`` and ``flows/generate.py`` make, in their
-order. What it may do is decided by the real store and by ``Runtime.check_hold``.
+It makes the calls to the store that ``flows/worker/worker.py`` and ``flows/generate.py`` make, in
+their order. What it may do is decided by the real store and by ``Runtime.check_hold``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from prefect.states import AwaitingRetry, Cancelled, Completed, Failed, Pending,
 
 from core.problems import problem
 from flows.errors import CancelRequested
-from flows.runs import parse_idempotency_key
+from flows.prefect.runs import parse_idempotency_key
 from flows.runtime import Runtime
 from store.errors import ConflictError, FencedError, HeldError, NotFoundError
 from store.values import Claim

@@ -7,7 +7,7 @@ from typing import Any, cast
 from uuid import UUID, uuid4
 
 from comfy import ComfySession
-from flows.recovery import put_back, under_way
+from flows.prefect.abandoned_runs import put_back, under_way
 from flows.runtime import Runtime, worker_lease
 from store.leases import LeaseKeeper
 from store.values import Holder
@@ -121,7 +121,7 @@ class Worker:
     # --- its start
 
     async def _take_back(self) -> None:
-        """As ``flows.taking_back``."""
+        """As ``flows.worker.recovery``."""
         store, client = self._world.store, cast("Any", self._world.prefect)
         alive = await self._workers()
         for run in await under_way(client, "gpu"):

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import httpx
 
-from flows.server import retention_environment
+from flows.prefect.server import retention_environment
 from tests.harness.processes import Process, environment, free_port
 
 TABLES: Final = ("flow_run", "flow_run_state", "task_run", "task_run_state", "log", "artifact")
@@ -29,7 +29,7 @@ class Server:
         )
         self.process = Process(
             "prefect",
-            [sys.executable, "-m", "flows.server", "--port", str(port)],
+            [sys.executable, "-m", "flows.prefect.server", "--port", str(port)],
             environment(
                 PREFECT_HOME=str(folder / "prefect"),
                 PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS="1",

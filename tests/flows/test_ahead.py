@@ -8,7 +8,7 @@ import pytest
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import WorkerFlowRunResponse
 
-from flows.ahead import GOOD_S, REFRESH_S, Ahead
+from flows.worker.prefetch import GOOD_S, REFRESH_S, Ahead
 
 
 class Clock:

@@ -18,7 +18,7 @@ from core.batches.manifest import RowProblem, read_manifest
 from core.batches.request import BatchRequest
 from core.ids import item_id
 from core.requests import SEED_MAX
-from flows.batch_acceptance import (
+from flows.batches.acceptance import (
     PROBLEMS_MAX,
     SAMPLES,
     AcceptedBatch,

@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 
 from core.problems import problem
 from core.status import BATCH_ACTIVE, BatchStatus
-from flows.batch_keeper import (
+from flows.batches.keeper import (
     UNHELD_LOOKS,
     Begin,
     Cancel,

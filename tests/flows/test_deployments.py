@@ -14,13 +14,13 @@ from prefect.workers.base import BaseWorker
 from core.batches.expansion import Item, expand
 from core.batches.request import BatchRequest
 from core.requests import GenerationRequest
+from flows.batches.parameters import CATCH_UP_MINUTES
 from flows.bulk import bulk
-from flows.bulk_parameters import CATCH_UP_MINUTES
-from flows.deployments import QUEUES, default_pool, read_deployments
 from flows.generate import generate
-from flows.runs import BATCH_DEPLOYMENT, BATCH_QUEUE, DEPLOYMENT
-from flows.schedules import check_cron
-from flows.worker import ComfyWorker
+from flows.prefect.deployments import QUEUES, default_pool, read_deployments
+from flows.prefect.runs import BATCH_DEPLOYMENT, BATCH_QUEUE, DEPLOYMENT
+from flows.prefect.schedules import check_cron
+from flows.worker.worker import ComfyWorker
 from tests.harness.processes import REPOSITORY
 
 

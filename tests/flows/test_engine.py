@@ -21,9 +21,9 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.states import Cancelling, Pending
 from prefect.workers.base import BaseWorker
 
-from flows.engine import InProcessEngine, RunningFlow, ask_once_where_results_go
-from flows.waking import WAKING_EVENTS
-from flows.worker import ComfyWorker
+from flows.worker.engine import InProcessEngine, RunningFlow, ask_once_where_results_go
+from flows.worker.events import WAKING_EVENTS
+from flows.worker.worker import ComfyWorker
 
 
 def _own_methods(of: type, base: type) -> list[str]:

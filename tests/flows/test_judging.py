@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateDetails, StateTy
 
 from core.problems import Problem, problem
 from core.status import Status
-from flows.judging import (
+from flows.reconcile.rules import (
     PAUSED,
     UNHELD_LOOKS,
     DispatchAgain,

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from flows.pauses import Paused, PauseWatch
-from flows.runs import FlowRuns
+from flows.prefect.pauses import Paused, PauseWatch
+from flows.prefect.runs import FlowRuns
 from tests.flows.prefect_server import Server
 
 pytestmark = [pytest.mark.xdist_group("prefect-server"), pytest.mark.timeout(300)]

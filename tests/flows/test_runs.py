@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from flows.errors import PrefectUnavailableError
-from flows.runs import (
+from flows.prefect.runs import (
     NAME_MAX,
     FlowRuns,
     idempotency_key,

@@ -16,7 +16,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 from prefect.server.schemas import schedules as prefects
 
-from flows.schedules import SCHEDULED_AHEAD, Timing, _record, check_cron
+from flows.prefect.schedules import SCHEDULED_AHEAD, Timing, _record, check_cron
 
 BERLIN = "Europe/Berlin"
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

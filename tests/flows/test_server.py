@@ -16,7 +16,7 @@ from prefect.settings import get_current_settings
 from prefect.utilities.schema_tools import validation
 from sqlalchemy import text
 
-from flows.server import SERVER_ENVIRONMENT, begin_immediate, check_each_schema_once
+from flows.prefect.server import SERVER_ENVIRONMENT, begin_immediate, check_each_schema_once
 
 Configured = tuple[AioSqliteConfiguration, Path]
 

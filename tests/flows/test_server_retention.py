@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from prefect.settings import Settings
 
-from flows.server import retention_environment
+from flows.prefect.server import retention_environment
 from tests.flows.prefect_server import Server
 from tests.harness.waiting import wait_until
 

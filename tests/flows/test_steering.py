@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from core.batches.request import FAILURE_SHARE_AFTER, BatchOptions
 from core.status import BatchStatus
-from flows.steering import (
+from flows.batches.rules import (
     Finish,
     Leave,
     Pause,

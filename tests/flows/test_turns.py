@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.turns import OVERTAKEN_MAX, Due, Turns
+from flows.worker.fair_order import OVERTAKEN_MAX, Due, Turns
 
 FIRST, SECOND = "interactive", "bulk"
 

@@ -23,7 +23,7 @@ from tests.harness.waiting import wait_until
 
 POOL: Final = "gpu"
 STEP_S: Final = 0.05
-_WORKER: Final = f"from flows.worker_main import run_worker; run_worker({POOL!r})"
+_WORKER: Final = f"from flows.worker.main import run_worker; run_worker({POOL!r})"
 
 
 class Stack:
@@ -50,7 +50,9 @@ class Stack:
             "-m", "comfy.emulator", "--port", str(comfy_port),
             "--output-dir", str(folder / "output"), "--step-time", str(STEP_S),
         )  # fmt: skip
-        self._server = self._part("prefect", "-m", "flows.server", "--port", str(prefect_port))
+        self._server = self._part(
+            "prefect", "-m", "flows.prefect.server", "--port", str(prefect_port)
+        )
         self._api = self._part(
             "api", "-m", "uvicorn", "api.app:create_app", "--factory", "--no-access-log",
             "--timeout-keep-alive", "60", "--port", str(api_port),

@@ -16,7 +16,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
 from prefect.client.schemas.objects import State, StateType
 from prefect.states import Cancelling, Paused, Scheduled
 
-from flows.ahead import GOOD_S
+from flows.worker.prefetch import GOOD_S
 from tests.harness.batches import BATCHES, BatchHandle
 from tests.harness.generations import SMALL
 from tests.harness.stack import POOL, Stack

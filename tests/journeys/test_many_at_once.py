@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from flows.ahead import GOOD_S
+from flows.worker.prefetch import GOOD_S
 from tests.harness.generations import BASE, SMALL
 from tests.harness.stack import Stack
 from tests.harness.waiting import wait_until

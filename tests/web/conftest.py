@@ -15,7 +15,7 @@ from api.context import Context
 from api.facade import Facade
 from comfy.catalogue import Catalogue
 from core.settings import Settings
-from flows.batch_keeper import BatchKeeper
+from flows.batches.keeper import BatchKeeper
 from web.app import declare
 from web.layout import Web
 from web.trash import Trash

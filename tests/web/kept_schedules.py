@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from flows.errors import PrefectUnavailableError, ScheduleNotFoundError
-from flows.schedules import SCHEDULED_AHEAD, ScheduleRecord, Schedules, Timing
+from flows.prefect.schedules import SCHEDULED_AHEAD, ScheduleRecord, Schedules, Timing
 
 NIGHTLY = ScheduleRecord(
     id=UUID(int=1),

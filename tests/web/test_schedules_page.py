@@ -14,7 +14,7 @@ from nicegui.testing.user_simulation import user_simulation
 from api.context import Context
 from api.schedule_facade import ScheduleFacade
 from core.batches.request import BatchRequest
-from flows.batch_acceptance import Source, accept_batch
+from flows.batches.acceptance import Source, accept_batch
 from tests.web.kept_schedules import KeptSchedules
 from tests.web.visiting import PATIENT, elements, field, press, texts, until, write
 from web.app import declare

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from core.failpoints import reach
 from flows.errors import FlowsError
-from flows.runs import FlowRuns
+from flows.prefect.runs import FlowRuns
 from store.errors import NotFoundError, StoreUnavailableError
 from store.store import Store
 from store.values import Dispatch

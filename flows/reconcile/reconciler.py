@@ -21,7 +21,8 @@ from prometheus_client import Counter
 
 from core.status import FINAL, Status
 from flows.errors import FlowsError
-from flows.judging import (
+from flows.prefect.runs import OVER, FlowRuns, parse_idempotency_key
+from flows.reconcile.rules import (
     UNHELD_LOOKS,
     DispatchAgain,
     Evidence,
@@ -31,7 +32,6 @@ from flows.judging import (
     Verdict,
     judge,
 )
-from flows.runs import OVER, FlowRuns, parse_idempotency_key
 from store.errors import NotFoundError, StoreError
 from store.leases import Lease, LeaseWatch
 from store.store import Store

@@ -11,7 +11,7 @@ from types import FrameType
 
 from prefect.context import AsyncClientContext
 
-from flows.worker import ComfyWorker
+from flows.worker.worker import ComfyWorker
 
 
 @dataclass(eq=False)

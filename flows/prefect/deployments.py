@@ -101,5 +101,5 @@ def _load(entrypoint: str) -> Flow[..., Any]:
 
 def _file() -> Path:
     """In an installed package the file lies beside this one, in a checkout at the top."""
-    beside = Path(__file__).parent / "prefect.yaml"
-    return beside if beside.exists() else Path(__file__).parent.parent / "prefect.yaml"
+    beside = Path(__file__).parents[1] / "prefect.yaml"
+    return beside if beside.exists() else Path(__file__).parents[2] / "prefect.yaml"

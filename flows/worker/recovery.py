@@ -9,7 +9,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, StateType
 
 from core.status import BATCH_ACTIVE, FINAL
-from flows.recovery import BATCH_FLOW, put_back, under_way
+from flows.prefect.abandoned_runs import BATCH_FLOW, put_back, under_way
 from store.store import Store
 from store.values import Generation
 

@@ -25,7 +25,7 @@ from prefect.states import Cancelling, Scheduled
 
 from core.requests import ResolvedRequest
 from flows.errors import DeploymentMissingError, PrefectUnavailableError
-from flows.recovery import FLOW, put_back, settle_run, under_way
+from flows.prefect.abandoned_runs import FLOW, put_back, settle_run, under_way
 from store.values import Batch, Membership
 
 DEPLOYMENT: Final = "generate/comfyui"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from flows.errors import FlowsError
-from flows.runs import FlowRuns
+from flows.prefect.runs import FlowRuns
 
 _log = logging.getLogger(__name__)
 LOOK_EVERY_S: Final = 2.0

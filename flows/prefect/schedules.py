@@ -35,8 +35,8 @@ from prefect.exceptions import ObjectNotFound
 from prefect.server.schemas import schedules as server
 
 from flows.errors import DeploymentMissingError, ScheduleNotFoundError
-from flows.recovery import BATCH_FLOW
-from flows.runs import BATCH_DEPLOYMENT, FlowRuns, translated
+from flows.prefect.abandoned_runs import BATCH_FLOW
+from flows.prefect.runs import BATCH_DEPLOYMENT, FlowRuns, translated
 
 _CRON_FIELDS: Final = 5
 _TOGETHER: Final = 50

@@ -12,8 +12,8 @@ from prefect.artifacts import (
 )
 
 from flows.artifacts import Beside
-from flows.patience import patiently
-from flows.runs import batch_tag
+from flows.prefect.runs import batch_tag
+from flows.retries import patiently
 from flows.runtime import Runtime
 from store.values import Batch, BatchItem
 

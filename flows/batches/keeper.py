@@ -22,8 +22,8 @@ from prefect.states import Cancelled, Completed, Failed, Scheduled
 from core.problems import Problem, problem
 from core.status import BATCH_ACTIVE, BatchStatus
 from flows.errors import FlowsError
-from flows.recovery import BATCH_FLOW
-from flows.runs import BATCH_DEPLOYMENT, OVER, FlowRuns
+from flows.prefect.abandoned_runs import BATCH_FLOW
+from flows.prefect.runs import BATCH_DEPLOYMENT, OVER, FlowRuns
 from store.batches.transitions import PAUSED_IN_PREFECT
 from store.errors import ConflictError, NotFoundError, StoreError
 from store.leases import LeaseWatch

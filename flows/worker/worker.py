@@ -37,21 +37,21 @@ from prefect.workers.base import (
 from core import gc_tuning as heap
 from core.settings import Settings
 from core.status import FINAL
-from flows.ahead import Ahead
-from flows.deployments import prepare_pool, register_deployments
-from flows.engine import RunningFlow, ask_once_where_results_go
-from flows.patience import patiently
-from flows.runs import BATCH_QUEUE, BULK_QUEUE, DEPLOYMENT, parse_idempotency_key
+from flows.prefect.deployments import prepare_pool, register_deployments
+from flows.prefect.runs import BATCH_QUEUE, BULK_QUEUE, DEPLOYMENT, parse_idempotency_key
+from flows.retries import patiently
 from flows.runtime import (
     Runtime,
     StopReason,
     open_runtime,
     use_runtime,
 )
-from flows.taking_back import take_back
-from flows.turns import Due, Turns
-from flows.upkeep import Upkeep
-from flows.waking import WAKING_EVENTS, is_due, is_of_queue
+from flows.worker.engine import RunningFlow, ask_once_where_results_go
+from flows.worker.events import WAKING_EVENTS, is_due, is_of_queue
+from flows.worker.fair_order import Due, Turns
+from flows.worker.heartbeat import Upkeep
+from flows.worker.prefetch import Ahead
+from flows.worker.recovery import take_back
 from store.errors import StoreError
 
 STOPPING_S: Final = 2.0

@@ -24,7 +24,7 @@ from prefect.states import AwaitingRetry, Pending
 from prefect.types._datetime import now
 
 from flows.errors import TakenOver
-from flows.runs import is_ours
+from flows.prefect.runs import is_ours
 from flows.runtime import StopReason
 
 ANSWER_S: Final = 10.0

@@ -1,0 +1,1 @@
+"""Batches: accepted, released item by item, kept in step with their flow runs."""

@@ -1,0 +1,1 @@
+"""Prefect from outside: its server, flow runs, deployments, schedules, pauses."""

@@ -1,0 +1,1 @@
+"""Store and Prefect kept in step: the dispatcher, the reconciler, housekeeping."""

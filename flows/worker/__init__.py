@@ -1,0 +1,1 @@
+"""The worker: one beside each ComfyUI, flow runs inside its own process."""
