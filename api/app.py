@@ -11,27 +11,21 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 
-from api import (
-    batches,
-    events,
-    generations,
-    handlers,
-    health,
-    images,
-    metrics,
-    options,
-    schedules,
-)
-from api.batch_facade import BatchFacade
+from api import handlers, health, images, metrics, options
+from api.batches import routes as batches
+from api.batches.facade import BatchFacade
 from api.catalogue import CatalogueCache
 from api.context import Busy, Context
 from api.disk import DiskReserve
-from api.documents import Links
 from api.errors import ProblemError
-from api.facade import Facade
 from api.figures import Figures
+from api.generations import events
+from api.generations import routes as generations
+from api.generations.documents import Links
+from api.generations.facade import Facade
 from api.limits import RequestLimits
-from api.schedule_facade import ScheduleFacade
+from api.schedules import routes as schedules
+from api.schedules.facade import ScheduleFacade
 from core import gc_tuning as heap
 from core.settings import Settings
 from flows.batches.keeper import BatchKeeper

@@ -10,11 +10,11 @@ from fastapi import Depends, Header, Path, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from api.batch_facade import BatchFacade
+from api.batches.facade import BatchFacade
 from api.errors import ProblemError
-from api.facade import Facade
 from api.figures import Figures
-from api.schedule_facade import ScheduleFacade
+from api.generations.facade import Facade
+from api.schedules.facade import ScheduleFacade
 from core.ids import parse_generation_id
 from core.settings import Settings
 from flows.prefect.runs import FlowRuns

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from api.facade import Facade
+from api.generations.facade import Facade
 from core.status import Status
 from store.counts import counts
 

@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from api.context import Context, answer, context_of
-from api.generations import problems
+from api.generations.routes import problems
 from store.errors import StoreError
 
 router = APIRouter(tags=["health"])

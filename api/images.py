@@ -11,7 +11,7 @@ from fastapi.responses import Response
 
 from api.context import FacadeOf, IfNoneMatch, is_unchanged
 from api.errors import ProblemError
-from api.generations import problems
+from api.generations.routes import problems
 from core.ids import parse_generation_id
 from store.values import Image
 

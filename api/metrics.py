@@ -11,7 +11,7 @@ from prometheus_client.exposition import generate_latest
 
 from api.context import context_of
 from api.figures import Figures
-from api.generations import problems
+from api.generations.routes import problems
 from store.errors import StoreError
 
 router = APIRouter(tags=["health"])

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.context import FacadeOf, answer
 from api.errors import ProblemError
-from api.facade import Facade
-from api.generations import problems
+from api.generations.facade import Facade
+from api.generations.routes import problems
 from comfy import Catalogue
 from comfy.workflows import family_of
 from core import requests as schemas

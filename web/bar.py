@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from api.batch_documents import BatchDocument, CountsDocument
+from api.batches.documents import BatchDocument, CountsDocument
 from web.batch_wording import under_way
 from web.parts import adorn, box
 

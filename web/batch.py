@@ -9,7 +9,7 @@ from typing import Final
 
 from nicegui import ui
 
-from api.batch_documents import BatchDocument
+from api.batches.documents import BatchDocument
 from core.ids import parse_generation_id
 from store.errors import NotFoundError, StoreError
 from store.values import Generation

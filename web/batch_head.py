@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from api.batch_documents import BatchDocument
+from api.batches.documents import BatchDocument
 from web.bar import Bar
 from web.batch_wording import BATCH_WORDS, done_line, is_active, pace_line, pictures
 from web.fields import folded

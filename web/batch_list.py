@@ -9,7 +9,7 @@ from uuid import UUID
 
 from nicegui import ui
 
-from api.batch_documents import BatchDocument
+from api.batches.documents import BatchDocument
 from store.cursors import InvalidCursorError
 from store.errors import NotFoundError
 from web.bar import Bar

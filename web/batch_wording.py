@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Final, TypeGuard
 
-from api.batch_documents import BatchDocument, CountsDocument, PlanDocument
+from api.batches.documents import BatchDocument, CountsDocument, PlanDocument
 from core.problems import Problem
 from core.status import BATCH_ACTIVE, BatchStatus
 from web.wording import duration, model_name, title

@@ -8,9 +8,9 @@ from typing import Any, Final, Literal, TypeVar
 from nicegui import app
 from pydantic import BaseModel, ValidationError
 
-from api.batch_facade import Manifest
+from api.batches.facade import Manifest
 from api.errors import ProblemError
-from api.schedule_facade import ScheduleRequest
+from api.schedules.facade import ScheduleRequest
 from core.batches.request import BatchOptions, BatchRequest
 from web.manifests import KeptFile, Manifests
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from nicegui import ui
 
-from api.documents import ImageDocument, StatusDocument
+from api.generations.documents import ImageDocument, StatusDocument
 from web.parts import Text, adorn, box, button, image, meter, set_meter
 from web.wording import headline, progress_line, title
 

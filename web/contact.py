@@ -11,7 +11,7 @@ from uuid import UUID
 from nicegui import ui
 from starlette.datastructures import QueryParams
 
-from api.batch_documents import BatchDocument, CountsDocument
+from api.batches.documents import BatchDocument, CountsDocument
 from core.status import Status
 from store.cursors import InvalidCursorError, write_cursor
 from store.errors import StoreError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 from uuid import UUID
 
-from api.batch_documents import BatchItemDocument
+from api.batches.documents import BatchItemDocument
 from web.layout import Web, told
 from web.parts import Text, adorn, box, button, icon
 from web.wording import advice, title

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from nicegui import events, ui
 
-from api.documents import HistoryItem
+from api.generations.documents import HistoryItem
 from core.status import Status
 from web.parts import local
 from web.wording import ago, headline, title

@@ -11,7 +11,7 @@ from uuid import UUID
 from nicegui import ui
 from starlette.datastructures import QueryParams
 
-from api.documents import HistoryItem
+from api.generations.documents import HistoryItem
 from api.options import read_options
 from core.status import STATUSES, Status
 from store.cursors import InvalidCursorError

@@ -13,10 +13,10 @@ from uuid import UUID
 
 from nicegui import Client, ui
 
-from api.batch_facade import BatchFacade
+from api.batches.facade import BatchFacade
 from api.context import Context
-from api.facade import Facade
-from api.schedule_facade import ScheduleFacade
+from api.generations.facade import Facade
+from api.schedules.facade import ScheduleFacade
 from core.settings import Settings
 from web.parts import Text, adorn, box, button, icon
 from web.trash import UNDO_S, Trash

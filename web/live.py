@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from nicegui import background_tasks, ui
 
-from api.facade import Facade
+from api.generations.facade import Facade
 from store.errors import StoreError
 from store.values import Generation
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from nicegui import ui
 
-from api.documents import AttemptDocument, ImageDocument, StatusDocument
+from api.generations.documents import AttemptDocument, ImageDocument, StatusDocument
 from api.options import read_options
 from core.ids import parse_generation_id
 from core.requests import GenerationRequest, ResolvedRequest

@@ -6,7 +6,7 @@ from typing import Final
 
 from nicegui import ui
 
-from api.batch_documents import PlanDocument, RowProblemDocument
+from api.batches.documents import PlanDocument, RowProblemDocument
 from core.problems import Problem
 from core.requests import ResolvedRequest
 from web.batch_wording import models_line, plan_line, problem_lines

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from api.batch_documents import ScheduleDocument
+from api.batches.documents import ScheduleDocument
 from store.values import Batch
 from web.batch_wording import BATCH_WORDS, made_count, makes_line, pictures
 from web.clock import cron_words, every_words, known_zone, moments_words

@@ -8,10 +8,10 @@ from uuid import UUID
 
 from nicegui import ui
 
-from api.batch_documents import ScheduleDocument
+from api.batches.documents import ScheduleDocument
 from api.errors import ProblemError
 from api.options import read_options
-from api.schedule_facade import ScheduleChange
+from api.schedules.facade import ScheduleChange
 from store.values import Batch
 from web.ask import Ask
 from web.clock import ask_zone, known_zone

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from nicegui import ui
 
-from api.documents import Links
+from api.generations.documents import Links
 from core.requests import ResolvedRequest
 from store.values import BatchItem, Generation, Image
 from web.parts import local

@@ -6,7 +6,7 @@ import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from api.documents import ImageDocument, StatusDocument
+from api.generations.documents import ImageDocument, StatusDocument
 from core.requests import ResolvedRequest
 from web.card import OnId, ratio_style
 from web.parts import Text, adorn, box, button, icon, image, link, local, meter, set_meter

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from nicegui import ui
 
-from api.documents import HistoryItem, ImageDocument, StatusDocument
 from api.errors import ProblemError
+from api.generations.documents import HistoryItem, ImageDocument, StatusDocument
 from api.options import read_options
 from core.ids import parse_generation_id
 from core.requests import GenerationRequest, ResolvedRequest

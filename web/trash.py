@@ -9,7 +9,7 @@ from typing import Final
 from uuid import UUID
 
 from api.errors import ProblemError
-from api.facade import Facade
+from api.generations.facade import Facade
 from store.errors import StoreError
 
 UNDO_S: Final = 8.0

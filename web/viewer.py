@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from api.documents import ImageDocument, StatusDocument
+from api.generations.documents import ImageDocument, StatusDocument
 from web.parts import Text, adorn, box, button, image, link, local, meter, set_meter
 from web.wording import advice, headline, progress_line, removed, title
 

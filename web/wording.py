@@ -7,8 +7,8 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from api.documents import StatusDocument
 from api.errors import ProblemError
+from api.generations.documents import StatusDocument
 from core.problems import Problem
 from core.status import Status
 from store.errors import DeletedError, ImageStoreError, NotFoundError, StoreError

@@ -10,7 +10,7 @@ from urllib.parse import urljoin
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
-from api.schedule_facade import ScheduleRequest
+from api.schedules.facade import ScheduleRequest
 from core.problems import problem
 from core.requests import GenerationRequest
 from tests.api.service import BATCHES, CREATE, SCHEDULES, Service, assert_problem

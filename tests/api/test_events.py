@@ -12,7 +12,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-import api.events
+import api.generations.events
 from store.values import Preview
 from tests.api.service import Service, png
 
@@ -210,7 +210,7 @@ def test_a_retry_begins_anew(service: Service) -> None:
 def test_the_stream_of_a_deleted_one_ends(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api.events, "DELETED_LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(api.generations.events, "DELETED_LOOK_EVERY_S", 0.05)
     task_id = service.created()
     service.worker.start(task_id)
     with _following(service, task_id) as events:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import app as api_app
-from api.facade import Facade
+from api.generations.facade import Facade
 from tests.web.kept_schedules import KeptSchedules
 from web import app as web_app
 from web import layout, trash

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid4
 
-from api.batch_facade import Manifest
+from api.batches.facade import Manifest
 from api.context import Context
 from core.batches.request import BatchRequest
 from store.store import Store

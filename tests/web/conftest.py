@@ -12,7 +12,7 @@ from nicegui.testing.user_simulation import user_simulation
 
 from api.app import open_context
 from api.context import Context
-from api.facade import Facade
+from api.generations.facade import Facade
 from comfy.catalogue import Catalogue
 from core.settings import Settings
 from flows.batches.keeper import BatchKeeper

@@ -8,7 +8,7 @@ from uuid import UUID
 from nicegui.testing import User
 from sqlalchemy import update
 
-from api.facade import Facade
+from api.generations.facade import Facade
 from core.requests import GenerationRequest
 from store.tables import generations
 from tests.store.making import a_picture, running

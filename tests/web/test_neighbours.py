@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
-from api.facade import Facade
+from api.generations.facade import Facade
 from core.requests import GenerationRequest
 from store.values import Holder
 

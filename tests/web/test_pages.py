@@ -5,7 +5,7 @@ from uuid import uuid4
 from nicegui import ui
 from nicegui.testing import User
 
-from api.facade import Facade
+from api.generations.facade import Facade
 from core.requests import GenerationRequest
 from store.generations.queries import HistoryFilter
 from tests.web.visiting import PATIENT, press

@@ -12,7 +12,7 @@ from nicegui.testing import User
 from nicegui.testing.user_simulation import user_simulation
 
 from api.context import Context
-from api.schedule_facade import ScheduleFacade
+from api.schedules.facade import ScheduleFacade
 from core.batches.request import BatchRequest
 from flows.batches.acceptance import Source, accept_batch
 from tests.web.kept_schedules import KeptSchedules

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 import web.trash
-from api.facade import Facade
+from api.generations.facade import Facade
 from core.requests import GenerationRequest
 from tests.web.visiting import until
 from web.trash import Trash

@@ -9,13 +9,13 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from api.batch_documents import ScheduleDocument, SchedulesDocument
+from api.batches.documents import ScheduleDocument, SchedulesDocument
 from api.body import read_body
 from api.context import answer, context_of
 from api.errors import ProblemError
-from api.generations import problems
-from api.schedule_facade import ScheduleChange, ScheduleFacade, ScheduleRequest
-from api.schema import body_schema
+from api.generations.routes import problems
+from api.openapi import body_schema
+from api.schedules.facade import ScheduleChange, ScheduleFacade, ScheduleRequest
 from core.ids import parse_generation_id
 
 router = APIRouter(prefix="/api/v1/schedules", tags=["schedules"])

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from api.batch_documents import (
+from api.batches.contact_sheet import PER_SHEET, ContactSheet, draw
+from api.batches.documents import (
     AcceptedBatchDocument,
     BatchDocument,
     BatchesDocument,
@@ -21,11 +22,10 @@ from api.batch_documents import (
     PlanDocument,
     RowProblemDocument,
 )
-from api.contact_sheet import PER_SHEET, ContactSheet, draw
-from api.documents import WaitingDocument, image_document
+from api.batches.results_zip import results_zip
 from api.errors import ProblemError
-from api.facade import Facade
-from api.results_zip import results_zip
+from api.generations.documents import WaitingDocument, image_document
+from api.generations.facade import Facade
 from comfy import Catalogue
 from core.batches.manifest import Kind, RowProblem, read_manifest
 from core.batches.request import BatchOptions, BatchRequest

@@ -16,7 +16,7 @@ from fastapi import HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import ClientDisconnect
 
-from api.batch_facade import Manifest
+from api.batches.facade import Manifest
 from api.body import field_problems, parse, validate
 from api.errors import ProblemError
 from core.batches.manifest import Kind, guess_kind

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.documents import ImageDocument, StatusDocument, WaitingDocument
+from api.generations.documents import ImageDocument, StatusDocument, WaitingDocument
 from core.batches.manifest import RowProblem
 from core.batches.request import BatchOptions
 from core.problems import Problem

@@ -10,7 +10,8 @@ from uuid import UUID
 
 from api.catalogue import CatalogueCache
 from api.disk import DiskReserve
-from api.documents import (
+from api.errors import ProblemError
+from api.generations.documents import (
     AttemptsDocument,
     HistoryDocument,
     HistoryItem,
@@ -23,8 +24,7 @@ from api.documents import (
     status_fields,
     timings,
 )
-from api.errors import ProblemError
-from api.estimates import Estimates
+from api.generations.estimates import Estimates
 from comfy import Catalogue, UnresolvableError, resolve
 from core.problems import FieldProblem
 from core.requests import GenerationRequest, ResolvedRequest

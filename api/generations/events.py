@@ -11,9 +11,9 @@ from fastapi import APIRouter, Depends, Header
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api.context import FacadeOf, TaskId
-from api.documents import progress_document
-from api.facade import Facade
-from api.generations import problems
+from api.generations.documents import progress_document
+from api.generations.facade import Facade
+from api.generations.routes import problems
 from core.status import is_final
 from store.changes import Subscription
 from store.values import Generation

@@ -9,20 +9,20 @@ from fastapi import APIRouter, Header, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.batch_documents import (
+from api.batches.documents import (
     AcceptedBatchDocument,
     BatchDocument,
     BatchesDocument,
     BatchItemsDocument,
     PlanDocument,
 )
-from api.batch_facade import BatchFacade
+from api.batches.facade import BatchFacade
+from api.batches.manifest_body import manifest_of
 from api.context import IfNoneMatch, answer, context_of, is_unchanged
 from api.errors import ProblemError
-from api.facade import RETRY_AFTER_S
-from api.generations import idempotency_key_of, problems
-from api.manifest_body import manifest_of
-from api.schema import body_schema
+from api.generations.facade import RETRY_AFTER_S
+from api.generations.routes import idempotency_key_of, problems
+from api.openapi import body_schema
 from core.batches.request import BatchRequest
 from core.ids import parse_generation_id
 from core.status import Status

@@ -15,14 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.body import read_body
 from api.context import FacadeOf, IfNoneMatch, TaskId, answer, context_of, is_unchanged
-from api.documents import (
+from api.errors import ProblemError
+from api.generations.documents import (
     AttemptsDocument,
     HistoryDocument,
     ResultDocument,
     StatusDocument,
 )
-from api.errors import ProblemError
-from api.facade import RETRY_AFTER_S
+from api.generations.facade import RETRY_AFTER_S
 from core.problems import FieldProblem
 from core.requests import GenerationRequest
 from core.status import Status, is_final
