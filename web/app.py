@@ -21,15 +21,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.app import create_app as create_api
 from api.context import Context
 from core.settings import Settings
-from web.batch import BatchPage
-from web.bulk import BulkPage, manifests_of
-from web.contact import View as BatchView
-from web.history import HistoryPage, View
-from web.layout import STATIC, STATIC_URL, Web
-from web.picture import PicturePage
-from web.schedules import SchedulesPage
-from web.studio import Studio
-from web.trash import Trash
+from web.batches.bulk import BulkPage, manifests_of
+from web.batches.contact import View as BatchView
+from web.batches.page import BatchPage
+from web.history.page import HistoryPage, View
+from web.history.picture import PicturePage
+from web.parts.layout import STATIC, STATIC_URL, Web
+from web.parts.trash import Trash
+from web.schedules.page import SchedulesPage
+from web.studio.page import Studio
 
 RECONNECT_WITHIN_S: Final = 60.0
 """A connection that was cut for so long goes on as if nothing had been."""

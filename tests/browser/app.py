@@ -16,8 +16,8 @@ from api import app as api_app
 from api.generations.facade import Facade
 from tests.web.kept_schedules import KeptSchedules
 from web import app as web_app
-from web import layout, trash
-from web.trash import UNDO_S, Trash
+from web.parts import layout, trash
+from web.parts.trash import UNDO_S, Trash
 
 UNDO_PATH: Final = "/test/undo"
 SCHEDULES_PATH: Final = "/test/schedules"

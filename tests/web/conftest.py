@@ -17,8 +17,8 @@ from comfy.catalogue import Catalogue
 from core.settings import Settings
 from flows.batches.keeper import BatchKeeper
 from web.app import declare
-from web.layout import Web
-from web.trash import Trash
+from web.parts.layout import Web
+from web.parts.trash import Trash
 
 _NOBODY = "http://127.0.0.1:9"
 CATALOGUE = Catalogue(

@@ -11,8 +11,8 @@ from core.problems import problem
 from core.requests import GenerationRequest
 from tests.web.batches import begun, fail, ids, succeed
 from tests.web.visiting import PATIENT, elements, field, press, texts, until, write
-from web import contact
-from web.sheet import Sheet
+from web.batches import contact
+from web.batches.sheet import Sheet
 
 
 def tiles(user: User) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from core.problems import FieldProblem, problem
-from web.batch_wording import factors_line, made_count, makes_line, pictures, problem_lines
+from web.batches.wording import factors_line, made_count, makes_line, pictures, problem_lines
 
 
 def test_pictures() -> None:

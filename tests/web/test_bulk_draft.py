@@ -9,13 +9,13 @@ import pytest
 from nicegui.elements.upload_files import SmallFileUpload
 from pydantic import ValidationError
 
-import web.manifests
+import web.forms.manifests
 from api.errors import ProblemError
 from core.batches.expansion import Item, expand
 from core.batches.request import BatchRequest
-from web.bulk_draft import Axis, BulkDraft, ScheduleDraft, size_of
-from web.layout import STATIC
-from web.manifests import Manifests
+from web.forms.batch_drafts import Axis, BulkDraft, ScheduleDraft, size_of
+from web.forms.manifests import Manifests
+from web.parts.layout import STATIC
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ async def test_files_that_nobody_came_back_for_are_removed(
     kept = await files.keep(SmallFileUpload("foxes.csv", "", b"prompt\nx\n"))
     files.prune()
     assert files.path(kept).exists()
-    monkeypatch.setattr(web.manifests, "KEPT_S", -1.0)
+    monkeypatch.setattr(web.forms.manifests, "KEPT_S", -1.0)
     files.prune()
     with pytest.raises(ProblemError):
         files.path(kept)

@@ -9,7 +9,7 @@ from nicegui.testing import User
 from api.context import Context
 from tests.web.batches import begun, fail, ids, succeed
 from tests.web.visiting import PATIENT, elements, field, press, texts, tick, write
-from web.drop import Drop
+from web.parts.drop import Drop
 
 
 async def upload(user: User, name: str, data: bytes) -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from web.clock import cron_words, every_words, moments_words
+from web.parts.clock import cron_words, every_words, moments_words
 
 NOON = datetime(2026, 6, 3, 12, tzinfo=UTC)
 

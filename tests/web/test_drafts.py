@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from api.options import DefaultsDocument
 from core.requests import SEED_MAX, ResolvedRequest
-from web.drafts import Draft
+from web.forms.drafts import Draft
 
 XL = DefaultsDocument(
     width=1024, height=1024, steps=25, cfg=6.5, sampler="dpmpp_2m", scheduler="karras"

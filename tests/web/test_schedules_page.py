@@ -18,9 +18,9 @@ from flows.batches.acceptance import Source, accept_batch
 from tests.web.kept_schedules import KeptSchedules
 from tests.web.visiting import PATIENT, elements, field, press, texts, until, write
 from web.app import declare
-from web.layout import Web
-from web.parts import Text
-from web.trash import Trash
+from web.parts.elements import Text
+from web.parts.layout import Web
+from web.parts.trash import Trash
 
 
 @pytest.fixture

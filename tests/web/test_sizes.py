@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from core.requests import SIZE_STEP
-from web.sizes import RATIOS, ratio_of, size_of
+from web.forms.sizes import RATIOS, ratio_of, size_of
 
 
 @pytest.mark.parametrize("native", [(512, 512), (1024, 1024)])

@@ -4,16 +4,16 @@ import asyncio
 
 import pytest
 
-import web.trash
+import web.parts.trash
 from api.generations.facade import Facade
 from core.requests import GenerationRequest
 from tests.web.visiting import until
-from web.trash import Trash
+from web.parts.trash import Trash
 
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web.trash, "UNDO_S", 0.2)
+    monkeypatch.setattr(web.parts.trash, "UNDO_S", 0.2)
 
 
 async def test_what_is_taken_back_stays(facade: Facade) -> None:

@@ -7,7 +7,7 @@ from api.errors import ProblemError
 from core.problems import KINDS, problem
 from core.requests import GenerationRequest
 from store.errors import DeletedError, StoreUnavailableError
-from web.wording import advice, duration, explain, title
+from web.parts.wording import advice, duration, explain, title
 
 
 @pytest.mark.parametrize("code", sorted(KINDS))

@@ -10,7 +10,7 @@ from nicegui import ui
 from nicegui.testing import User
 from nicegui.testing.user_interaction import UserInteraction
 
-from web.parts import Text
+from web.parts.elements import Text
 
 PATIENT: Final = 200
 """Tenths of a second that anything is waited for: only a test that fails ever waits so long."""

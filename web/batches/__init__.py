@@ -1,0 +1,1 @@
+"""Bulk: the form of a batch, the list, the page of one batch."""

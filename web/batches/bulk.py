@@ -1,0 +1,131 @@
+"""Many pictures at once: the form of a batch, and the batches that there are."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from typing import Final
+
+from nicegui import ui
+
+from api.errors import ProblemError
+from api.options import read_options
+from core.settings import Settings
+from store.errors import StoreError
+from web.batches.form import BulkForm
+from web.batches.list import BatchList
+from web.batches.plan import PlanPanel
+from web.forms import batch_drafts as bulk_draft
+from web.forms.batch_drafts import BulkDraft
+from web.forms.manifests import Manifests
+from web.forms.prompts import list_names
+from web.parts.clock import ask_zone, known_zone
+from web.parts.elements import Text, adorn, box
+from web.parts.layout import Frame, Web, section, toast, toast_error, told
+from web.parts.wording import explain
+
+LOOK_EVERY_S: Final = 2.0
+_SELDOM: Final = 5
+"""With each so many looks the whole list is read: others may have begun batches."""
+_OPTIONS_AGAIN_S: Final = 3.0
+_log = logging.getLogger(__name__)
+
+
+def manifests_of(settings: Settings) -> Manifests:
+    """Where files that visitors chose are kept."""
+    return Manifests(settings.home / "manifests", settings.api.max_manifest_bytes)
+
+
+class BulkPage:
+    """One open bulk page."""
+
+    def __init__(self, web: Web, cursor: str | None) -> None:
+        self._web = web
+        self._files = manifests_of(web.settings)
+        self._looks = 0
+        self._busy = False
+        self._frame = Frame(web, "Bulk", self._look)
+        with box("desk"):
+            adorn(Text("Bulk", "sr-only", "h1"))
+            with section("form desk-form", "A new batch"):
+                self._form = BulkForm(
+                    self._files, told(self._dry_run), told(self._start), self._changed
+                )
+            with section("desk-side", "Batches"):
+                self._plan = PlanPanel()
+                self._list = BatchList(web, cursor)
+
+    async def start(self) -> None:
+        """Read what there is, then look again and again."""
+        await self._offer_options()
+        self._form.grid.prompt.offer(await list_names(self._web.settings.wildcards))
+        self._frame.start()
+        ask_zone(self._form.show_zone)
+        ui.timer(LOOK_EVERY_S, self._look)
+
+    async def _offer_options(self) -> None:
+        if self._web.facade.catalogue.current is not None:
+            self._form.offer(await read_options(self._web.facade))
+            return
+        timer = ui.timer(_OPTIONS_AGAIN_S, lambda: self._options_later(timer), immediate=False)
+
+    async def _options_later(self, timer: ui.timer) -> None:
+        try:
+            self._form.offer(await read_options(self._web.facade))
+        except ProblemError:
+            return  # the form says that the models are not known yet
+        timer.cancel()
+
+    async def _look(self) -> None:
+        whole = self._looks % _SELDOM == 0
+        self._looks += 1
+        try:
+            await (self._list.load() if whole else self._list.look())
+        except StoreError as error:
+            _log.warning("the list of batches waits: %s", error)
+
+    # --- what the visitor does
+
+    def _changed(self, names: Collection[str]) -> None:
+        """Mistakes stay to be mended, but not those of another file."""
+        if self._plan.plan is not None or "file" in names:
+            self._plan.hide()
+
+    async def _dry_run(self) -> None:
+        await self._work("Looking…", self._form.draft, start=False)
+
+    async def _start(self) -> None:
+        await self._work("Starting…", self._form.draft, start=True)
+
+    async def _work(self, label: str, draft: BulkDraft, *, start: bool) -> None:
+        if self._busy:
+            return
+        self._busy = True
+        self._form.busy(label)
+        try:
+            await (self._begin(draft) if start else self._look_ahead(draft))
+        except ProblemError as error:
+            if error.problem.code == "invalid_manifest":
+                self._plan.refuse(error.problem, rows=draft.way == "file")
+            said = explain(error)
+            toast_error(f"{said[:1].upper()}{said[1:]}")
+        finally:
+            self._busy = False
+            self._form.busy(None)
+
+    async def _look_ahead(self, draft: BulkDraft) -> None:
+        before = draft.model_copy(deep=True)
+        plan = await self._web.batches.plan(draft.manifest(self._files, known_zone()))
+        if draft == before:
+            self._plan.show(plan)
+        else:
+            toast("The form has changed meanwhile: press Dry run again.")
+
+    async def _begin(self, draft: BulkDraft) -> None:
+        """What a dry run has shown is what is made: with its seed."""
+        plan = self._plan.plan
+        manifest = draft.manifest(self._files, known_zone(), plan.seed if plan else None)
+        created = await self._web.batches.create(manifest)
+        batch_id = created.document.batch_id
+        bulk_draft.remember(str(batch_id), draft)
+        ui.navigate.to(f"/b/{batch_id}")

@@ -1,0 +1,290 @@
+"""The contact sheet with what is around it: which items it shows, and turning its pages."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, Self
+from urllib.parse import urlencode
+from uuid import UUID
+
+from nicegui import ui
+from starlette.datastructures import QueryParams
+
+from api.batches.documents import BatchDocument, CountsDocument
+from core.status import Status
+from store.cursors import InvalidCursorError, write_cursor
+from store.errors import StoreError
+from store.generations.queries import HistoryFilter
+from store.values import Generation
+from web.batches.sheet import Cell, Sheet
+from web.batches.wording import is_active, under_way
+from web.parts.elements import Text, adorn, box, button
+from web.parts.fields import Segments
+from web.parts.layout import Web, toast_error, told
+
+PAGE: Final = 120
+"""Items on one page."""
+Order = Literal["rows", "newest"]
+_ORDERS: Final = {"rows": "In order", "newest": "Newest first"}
+_SHOWN: Final[dict[str, tuple[Status, ...]]] = {
+    "all": (),
+    "done": ("succeeded",),
+    "under-way": ("queued", "running", "cancelling"),
+    "failed": ("failed",),
+    "cancelled": ("cancelled",),
+}
+_LABELS: Final = {
+    "all": "All",
+    "done": "Done",
+    "under-way": "Under way",
+    "failed": "Failed",
+    "cancelled": "Cancelled",
+}
+
+
+@dataclass(frozen=True)
+class View:
+    """What is shown: all of it is in the address. Without an order, whichever suits the batch."""
+
+    show: str = "all"
+    order: Order | None = None
+    cursor: str | None = None
+
+    @classmethod
+    def read(cls, query: QueryParams) -> Self:
+        """From an address; what is not understood is left out."""
+        show, order = query.get("show", "all"), query.get("order")
+        return cls(
+            show=show if show in _SHOWN else "all",
+            order="newest" if order == "newest" else "rows" if order == "rows" else None,
+            cursor=query.get("cursor") or None,
+        )
+
+    def url(self, batch_id: UUID) -> str:
+        """The address of this view of a batch."""
+        given = {
+            "show": self.show if self.show != "all" else None,
+            "order": self.order,
+            "cursor": self.cursor,
+        }
+        query = urlencode({name: value for name, value in given.items() if value})
+        return f"/b/{batch_id}?{query}" if query else f"/b/{batch_id}"
+
+
+class Contact:
+    """A page of a batch's items."""
+
+    def __init__(self, web: Web, batch_id: UUID, view: View) -> None:
+        self._web = web
+        self._id = batch_id
+        self._view = view
+        self._order: Order = view.order or "rows"
+        self._trail: list[str | None] = []
+        self._next: str | None = None
+        self._news: dict[UUID, Generation] = {}
+        self._others = False
+        self._big: bool | None = None
+        self.root = box("contact is-away")
+        with self.root:
+            with box("contact-bar"):
+                with box("segments shown", role="group", aria_label="Which pictures"):
+                    self._buttons = {name: _Shown(name, told(self._show)) for name in _SHOWN}
+                self._to_come = Text("", "muted line")
+                box("grow")
+                with box("contact-order") as self._orders:
+                    self._order_buttons = Segments(
+                        "Order", _ORDERS, self._order, told(self._choose_order)
+                    )
+            self._sheet = Sheet()
+            self._nothing = Text("", "muted nothing is-away", "p")
+            self._build_pager()
+
+    def _build_pager(self) -> None:
+        with box("pager", "nav", aria_label="Pages of the contact sheet") as self._pager:
+            self._first = button("First", told(self._to_first), icon_name="first")
+            self._back = button("Back", told(self._to_back), icon_name="left", key="ArrowLeft")
+            self._on = button("Next", told(self._to_next), icon_name="right", key="ArrowRight")
+            self._on.classes("is-reversed")
+            self._go = ui.number(placeholder="Go to number", min=1, step=1)
+            self._go.props("outlined dense").classes("go-to")
+            adorn(self._go, aria_label="Go to number")
+            self._go.on("keydown.enter", told(self._to_number))
+
+    # --- what is shown
+
+    async def begin(self, document: BatchDocument) -> None:
+        """Show it for the first time."""
+        self.root.classes(remove="is-away")
+        self.describe(document)
+        if self._view.order is None and document.total > PAGE and is_active(document):
+            self._order = "newest"  # the first page of a long one is full soon
+            self._order_buttons.show(self._order)
+        await self.load()
+
+    def describe(self, document: BatchDocument) -> None:
+        """How many there are of each."""
+        counts = document.counts
+        for name, made in self._buttons.items():
+            number = document.total if name == "all" else _count(counts, name)
+            made.show(number, chosen=name == self._view.show)
+        self._to_come.text = f"{counts.waiting:,} to come" if counts.waiting else ""
+        if self._big != (document.total > PAGE):
+            self._big = document.total > PAGE
+            for part in (self._orders, self._go):
+                part.classes(
+                    add="" if self._big else "is-away", remove="is-away" if self._big else ""
+                )
+
+    async def load(self) -> None:
+        """Read the page."""
+        view = self._view
+        self._news.clear()
+        self._others = False
+        try:
+            cells, following = await self._read(view)
+        except InvalidCursorError:
+            toast_error("That page is not there any more; here is the first.")
+            await self._turn(None)
+            return
+        if view is not self._view:
+            return  # something else was asked for meanwhile
+        self._next = following
+        self._sheet.show(cells)
+        self._nothing.text = "" if cells else "There is nothing of that kind."
+        self._nothing.classes(add="is-away" if cells else "", remove="" if cells else "is-away")
+        adorn(self._first, disabled=view.cursor is None)
+        adorn(self._back, disabled=view.cursor is None)
+        adorn(self._on, disabled=self._next is None)
+        whole = view.cursor is None and self._next is None
+        self._pager.classes(add="is-away" if whole else "", remove="" if whole else "is-away")
+
+    async def _read(self, view: View) -> tuple[list[Cell], str | None]:
+        """A page of cells, and where the next begins.
+
+        They do without documents, which say of each its place in line.
+        """
+        facade, statuses = self._web.facade, _SHOWN[view.show]
+        read = facade.store.generations
+        if self._order == "newest":
+            wanted = HistoryFilter(status=statuses, batch_id=self._id)
+            found = await read.history(wanted, PAGE, view.cursor)
+            images = await read.images_of([made.id for made in found.items])
+            cells = [Cell.of(made, images[made.id], facade.links) for made in found.items]
+            return cells, found.next_cursor
+        page = await facade.store.batches.items(self._id, PAGE, view.cursor, statuses)
+        images = await read.images_of([item.generation_id for item in page.items])
+        cells = [
+            Cell.of_item(item, images[item.generation_id], facade.links) for item in page.items
+        ]
+        return cells, page.next_cursor
+
+    # --- news
+
+    def hear(self, generation: Generation) -> None:
+        """Something changed; it is shown with the next ``catch_up``."""
+        if generation.id in self._sheet:
+            self._news[generation.id] = generation
+        self._others = True
+
+    async def catch_up(self) -> None:
+        """Show what changed of the items that are here."""
+        news, self._news = self._news, {}
+        facade, cells = self._web.facade, []
+        done = [each.id for each in news.values() if each.status == "succeeded"]
+        try:
+            images = await facade.store.generations.images_of(done) if done else {}
+        except StoreError:
+            self._news = {**news, **self._news}  # shown by the next look
+            raise
+        for each in news.values():
+            if each.id in self._sheet:  # a page may have been turned meanwhile
+                number = self._sheet[each.id].number
+                cells.append(Cell.of(each, images.get(each.id, ()), facade.links, number))
+        if cells:
+            self._sheet.put(cells)
+
+    async def look_again(self) -> None:
+        """Which items are on the page may change: not with all of them, in the manifest's order."""
+        moves = self._order == "newest" or self._view.show != "all"
+        if moves and self._others and self._view.cursor is None:
+            await self.load()
+
+    # --- what the visitor does
+
+    async def _show(self, name: str) -> None:
+        for other, made in self._buttons.items():
+            made.press(other == name)
+        self._trail = []
+        await self._go_to(replace(self._view, show=name, cursor=None))
+
+    async def _choose_order(self, order: Order) -> None:
+        self._order = order
+        self._trail = []
+        await self._go_to(replace(self._view, order=order, cursor=None))
+
+    async def _to_first(self) -> None:
+        self._trail = []
+        await self._turn(None)
+
+    async def _to_back(self) -> None:
+        await self._turn(self._trail.pop() if self._trail else None)
+
+    async def _to_next(self) -> None:
+        if self._next is not None:
+            self._trail.append(self._view.cursor)
+            await self._turn(self._next)
+
+    async def _to_number(self) -> None:
+        if self._go.value is None:
+            return
+        before = int(self._go.value) - 2
+        self._order = "rows"
+        self._order_buttons.show("rows")
+        cursor = write_cursor("i", before) if before >= 0 else None
+        for name, made in self._buttons.items():
+            made.press(name == "all")
+        await self._go_to(View(order="rows", cursor=cursor))
+        ui.run_javascript("easel.toSheet()")
+
+    async def _turn(self, cursor: str | None) -> None:
+        await self._go_to(replace(self._view, cursor=cursor))
+        ui.run_javascript("easel.toSheet()")
+
+    async def _go_to(self, view: View) -> None:
+        self._view = view
+        ui.navigate.history.replace(view.url(self._id))
+        await self.load()
+
+
+class _Shown:
+    """A button that shows only items of one kind, with their number."""
+
+    def __init__(self, name: str, on_press: Callable[[str], Awaitable[Any]]) -> None:
+        self.root = box("segment", "button", type="button")
+        with self.root, box("segment-row", "span"):
+            box(f"dot is-{name}", "span", aria_hidden="true")
+            Text(_LABELS[name])
+            self._number = Text("", "segment-number")
+
+        async def pressed() -> None:
+            await on_press(name)
+
+        self.root.on("click", pressed, args=[])
+
+    def show(self, number: int, *, chosen: bool) -> None:
+        """How many there are; a kind that there is none of is left out."""
+        self._number.text = f"{number:,}"
+        away = number == 0 and not chosen
+        self.root.classes(add="is-away" if away else "", remove="" if away else "is-away")
+        self.press(chosen)
+
+    def press(self, chosen: bool) -> None:
+        """Whether these are shown."""
+        adorn(self.root, aria_pressed=str(chosen).lower())
+
+
+def _count(counts: CountsDocument, name: str) -> int:
+    if name == "under-way":
+        return under_way(counts)
+    return int(getattr(counts, {"done": "succeeded"}.get(name, name)))

@@ -1,0 +1,70 @@
+"""What of a batch failed, and why."""
+
+from __future__ import annotations
+
+from typing import Final
+from uuid import UUID
+
+from api.batches.documents import BatchItemDocument
+from web.parts.elements import Text, adorn, box, button, icon
+from web.parts.layout import Web, told
+from web.parts.wording import advice, title
+
+SHOWN: Final = 5
+"""How many are shown at first, and how many more with each press."""
+
+
+class Failures:
+    """Away while nothing has failed."""
+
+    def __init__(self, web: Web, batch_id: UUID) -> None:
+        self._web = web
+        self._batch_id = batch_id
+        self._failed = 0
+        self._next: str | None = None
+        self._advised = ""
+        self._root = box("fold failures is-away", "details", open=True)
+        with self._root:
+            with box("fold-head", "summary"):
+                icon("chevron")
+                self._label = Text("")
+            self._list = box("failure-list", "ul")
+            self._more = button("Show more", told(self._show_more), classes="btn-small")
+
+    async def show(self, failed: int) -> None:
+        """There are so many now."""
+        if failed == self._failed:
+            return
+        self._failed = failed
+        self._root.classes(add="" if failed else "is-away", remove="is-away" if failed else "")
+        self._label.text = f"{failed:,} failed"
+        self._list.clear()
+        self._next, self._advised = None, ""
+        if failed:
+            await self._show_more()
+
+    async def _show_more(self) -> None:
+        page = await self._web.batches.items(self._batch_id, SHOWN, self._next, ("failed",))
+        self._next = page.next_cursor
+        with self._list:
+            for item in page.items:
+                self._build(item)
+        self._more.classes(
+            add="is-away" if self._next is None else "",
+            remove="" if self._next is None else "is-away",
+        )
+
+    def _build(self, item: BatchItemDocument) -> None:
+        with box("failure", "li"):
+            with box("failure-open", "a", href=f"/g/{item.task_id}"):
+                Text(f"{item.position + 1:,}", "failure-number")
+                prompt = title(item.request.prompt, 120) if item.request else "Deleted"
+                adorn(Text(prompt, "failure-prompt"), dir="auto")
+            error = item.generation.error if item.generation is not None else None
+            if error is None:
+                return
+            Text(error.detail, "detail", "p")
+            advised = advice(error, item.request.model if item.request else "")
+            if advised != self._advised:  # many fail for the same reason
+                Text(advised, "muted small", "p")
+            self._advised = advised

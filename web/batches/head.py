@@ -1,0 +1,176 @@
+"""The head of a batch's page: how far it is, why it waits, and what can be done."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from api.batches.documents import BatchDocument
+from web.batches.bar import Bar
+from web.batches.wording import BATCH_WORDS, done_line, is_active, pace_line, pictures
+from web.parts.elements import Text, adorn, box, button, icon, link, local
+from web.parts.fields import folded
+from web.parts.wording import ago, duration
+
+_Press = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class BatchActions:
+    """What can be done with a batch. ``again`` is None when its form is not known."""
+
+    pause: _Press
+    resume: _Press
+    cancel: _Press
+    retry_failed: _Press
+    again: _Press | None
+
+
+class BatchHead:
+    """Built once; ``show`` brings it up to date, and only what changed goes to the browser."""
+
+    def __init__(self, actions: BatchActions) -> None:
+        self._actions = actions
+        self._shape: tuple[object, ...] | None = None
+        self._status: str | None = None
+        self.root = box("batch-top is-away")
+        with self.root:
+            with box("batch-title"):
+                with box("batch-names"):
+                    self._name = adorn(Text("", "title batch-h1", "h1"), dir="auto")
+                    self._state = Text("", "batch-state")
+                self._buttons = box("batch-buttons")
+            self._bar = Bar("How much of it has ended")
+            with box("batch-lines"):
+                self._done = Text("", "headline")
+                self._pace = Text("", "muted line")
+                box("grow")
+                self._when = Text("", "muted line")
+                self._links = box("batch-links")
+            self._note = Text("", "note is-away", "p")
+            self._said = adorn(Text("", "sr-only"), role="status")
+
+    def show(self, document: BatchDocument) -> None:
+        """Bring it up to date."""
+        counts = document.counts
+        shape = (
+            document.status,
+            counts.succeeded > 0,
+            rest_label(document),
+            document.urls.flow_run,
+        )
+        if shape != self._shape:
+            self._shape = shape
+            self.root.classes(replace=f"batch-top is-{document.status}")
+            self._build_buttons(document)
+            self._build_links(document)
+        if document.status != self._status:
+            self._status = document.status
+            self._said.text = f"{document.name}: {BATCH_WORDS[document.status]}"
+        self._name.text = document.name
+        self._state.text = BATCH_WORDS[document.status]
+        self._done.text = done_line(document)
+        self._pace.text = pace_line(document)
+        self._when.text = _when(document)
+        self._bar.show(document)
+        note = _note(document)
+        self._note.text = note
+        self._note.classes(add="" if note else "is-away", remove="is-away" if note else "")
+
+    def _build_buttons(self, document: BatchDocument) -> None:
+        actions, status = self._actions, document.status
+        self._buttons.clear()
+        with self._buttons:
+            if status in ("queued", "running"):
+                button("Pause", actions.pause, icon_name="pause")
+            if status == "paused":
+                button("Resume", actions.resume, icon_name="play", classes="btn-primary")
+            if status in ("failed", "cancelled"):
+                button(
+                    rest_label(document),
+                    actions.retry_failed,
+                    icon_name="retry",
+                    classes="btn-primary",
+                )
+            if document.counts.succeeded:
+                primary = "btn-primary" if status == "succeeded" else ""
+                url = local(document.urls.results)
+                link("Save all", url, icon_name="save", classes=primary, download=True)
+            if actions.again is not None and not is_active(document):
+                button("Use its settings", actions.again, icon_name="reuse")
+            if is_active(document) and status != "cancelling":
+                button("Cancel", actions.cancel, icon_name="close")
+
+    def _build_links(self, document: BatchDocument) -> None:
+        self._links.clear()
+        with self._links:
+            if document.counts.succeeded:
+                _outside("Contact sheet", local(document.urls.contact_sheet))
+            if document.urls.flow_run is not None:
+                _outside("Flow run", document.urls.flow_run)
+
+
+def rest_label(document: BatchDocument) -> str:
+    """What the button says that goes on with a batch that has ended."""
+    counts = document.counts
+    return "Make the rest" if counts.waiting or counts.cancelled else "Retry what failed"
+
+
+def _note(document: BatchDocument) -> str:
+    """Why it stands as it does, and what to do."""
+    counts, made = document.counts, pictures(document.counts.succeeded)
+    match document.status:
+        case "failed":
+            why = document.error.detail if document.error else "Something was not made."
+            return f"{why} “{rest_label(document)}” tries again; nothing is made twice."
+        case "cancelled":
+            return f"It was cancelled: {made} of {document.total:,} are kept."
+        case "succeeded":
+            gone = f", {counts.deleted:,} of them deleted since" if counts.deleted else ""
+            return f"Everything was made{gone}. “Save all” puts the pictures into one ZIP file."
+        case "cancelling":
+            return "What is under way is being stopped. What is finished is kept."
+        case _:
+            return document.waiting.detail.replace("`", "") if document.waiting else ""
+
+
+def _when(document: BatchDocument) -> str:
+    by = f" by the schedule “{document.schedule}”" if document.schedule else ""
+    if document.started_at and document.finished_at:
+        taken = (document.finished_at - document.started_at).total_seconds()
+        return f"{ago(document.created_at)}{by}, took {duration(taken)}"
+    return f"begun {ago(document.created_at)}{by}"
+
+
+def build_facts(document: BatchDocument) -> None:
+    """How the batch is done: what was asked for beside its rows."""
+    with folded("How it is done"), box("settings batch-facts", "dl"):
+        for name, value in _facts(document):
+            with box("", "div"):
+                Text(name, tag="dt")
+                Text(value, tag="dd")
+
+
+def _facts(document: BatchDocument) -> list[tuple[str, str]]:
+    options = document.options
+    share = options.stop_at_failure_share
+    rows = [
+        ("Seed", str(document.seed)),
+        ("At a time", str(options.max_in_flight)),
+        ("Wildcards", "expanded" if options.wildcards else "taken literally"),
+    ]
+    if options.stop_after_failures is not None:
+        rows.append(("Stops after failures", f"{options.stop_after_failures:,}"))
+    if share is not None:
+        rows.append(("Stops at failed", f"{share:.0%}"))
+    if options.not_after is not None:
+        zone = options.timezone or "the server's time"
+        rows.append(("Not after", f"{options.not_after} ({zone})"))
+    return rows
+
+
+def _outside(label: str, href: str) -> None:
+    made = box("link", "a", href=href, target="_blank", rel="noopener")
+    with made:
+        Text(label)
+        icon("open")

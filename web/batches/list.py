@@ -1,0 +1,136 @@
+"""The batches, newest first, each with how far it is."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+from uuid import UUID
+
+from nicegui import ui
+
+from api.batches.documents import BatchDocument
+from store.cursors import InvalidCursorError
+from store.errors import NotFoundError
+from web.batches.bar import Bar
+from web.batches.wording import BATCH_WORDS, done_line, is_active, pace_line
+from web.parts.elements import Text, adorn, box, button
+from web.parts.layout import Web, toast_error, told
+from web.parts.wording import ago
+
+PAGE: Final = 12
+"""Batches on one page."""
+
+
+class BatchRow:
+    """One of them. ``show`` brings it up to date."""
+
+    def __init__(self, document: BatchDocument) -> None:
+        self.root = box("batch-row", "li")
+        with self.root, box("batch-open", "a", href=f"/b/{document.batch_id}"):
+            with box("batch-head", "span"):
+                adorn(Text(document.name, "batch-name"), dir="auto")
+                self._state = Text("", "batch-state")
+            self._bar = Bar(f"How much of {document.name} has ended")
+            with box("batch-foot", "span"):
+                self._done = Text("", "batch-done")
+                self._pace = Text("", "muted is-extra")
+                box("grow", "span")
+                self._when = Text("", "muted")
+        self.show(document)
+
+    def show(self, document: BatchDocument) -> None:
+        """Only what changed goes to the browser."""
+        self.document = document
+        wanted = f"batch-row is-{document.status}"
+        if " ".join(self.root.classes) != wanted:
+            self.root.classes(replace=wanted)
+        self._state.text = BATCH_WORDS[document.status]
+        self._done.text = done_line(document)
+        self._pace.text = pace_line(document) if is_active(document) else ""
+        self._when.text = ago(document.created_at)
+        self._bar.show(document)
+
+
+class BatchList:
+    """A page of them."""
+
+    def __init__(self, web: Web, cursor: str | None) -> None:
+        self._web = web
+        self._cursor = cursor
+        self._next: str | None = None
+        self._rows: dict[UUID, BatchRow] = {}
+        self._built = False
+        self._reading = asyncio.Lock()
+        Text("Batches", "side-title", "h2")
+        self._list = box("batch-list", "ul")
+        self._rest = box("side-rest")
+        with box("pager", "nav", aria_label="Pages of batches"):
+            self._first = button("Newest", told(self._to_first), icon_name="first")
+            self._older = button("Older", told(self._to_older), icon_name="right")
+            self._older.classes("is-reversed")
+
+    async def look(self) -> None:
+        """Bring what has not ended up to date: what has ended costs nothing."""
+        for batch_id, row in list(self._rows.items()):
+            if is_active(row.document):
+                with suppress(NotFoundError):
+                    row.show(await self._web.batches.status(batch_id))
+
+    async def load(self) -> None:
+        """Read the page; the rows that stay are brought up to date in their places."""
+        async with self._reading:  # one after the other: what was read first is never shown last
+            found = await self._read_and_show()
+        if not found:
+            toast_error("That page is not there any more; here are the newest.")
+            await self._turn(None)
+
+    async def _read_and_show(self) -> bool:
+        """Return False when there is no such page."""
+        try:
+            page = await self._web.batches.page(PAGE, self._cursor)
+        except InvalidCursorError:
+            return False
+        self._next = page.next_cursor
+        same = list(self._rows) == [document.batch_id for document in page.items]
+        if self._built and same:
+            for document in page.items:
+                self._rows[document.batch_id].show(document)
+        else:
+            self._build(page.items)
+        adorn(self._first, disabled=self._cursor is None)
+        adorn(self._older, disabled=self._next is None)
+        return True
+
+    def _build(self, documents: list[BatchDocument]) -> None:
+        self._built = True
+        self._list.clear()
+        self._rest.clear()
+        with self._list:
+            self._rows = {document.batch_id: BatchRow(document) for document in documents}
+        if not documents:
+            with self._rest:
+                _build_empty()
+
+    async def _to_first(self) -> None:
+        await self._turn(None)
+
+    async def _to_older(self) -> None:
+        if self._next is not None:
+            await self._turn(self._next)
+
+    async def _turn(self, cursor: str | None) -> None:
+        self._cursor = cursor
+        ui.navigate.history.replace(f"/bulk?cursor={cursor}" if cursor else "/bulk")
+        await self.load()
+
+
+def _build_empty() -> None:
+    with box("empty"):
+        box("empty-mark", aria_hidden="true")
+        Text("Hundreds of pictures at once", "empty-title", "h3")
+        Text(
+            "Build a grid of values or choose a file of rows. Dry run shows what would be made.",
+            "muted",
+            "p",
+        )

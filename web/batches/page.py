@@ -1,0 +1,178 @@
+"""One batch, linkable: how far it is, its pictures as they arrive, what failed, what to do."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable
+from typing import Final
+
+from nicegui import ui
+
+from api.batches.documents import BatchDocument
+from core.ids import parse_generation_id
+from store.errors import NotFoundError, StoreError
+from store.values import Generation
+from web.batches.contact import Contact, View
+from web.batches.failures import Failures
+from web.batches.form import KEY
+from web.batches.head import BatchActions, BatchHead, build_facts
+from web.batches.wording import is_active, under_way
+from web.forms import batch_drafts as bulk_draft
+from web.parts.confirm import Ask
+from web.parts.elements import Text, box, link
+from web.parts.layout import Frame, Web, told
+from web.parts.live import Live
+
+LOOK_EVERY_S: Final = 0.5
+"""At most so often the page is brought up to date."""
+_SLOWLY: Final = 4
+"""With each so many looks the batch's own row is read, whether its generations changed or not."""
+_REST: Final = 4.0
+"""After each look it rests for so many times as long as the look took."""
+_log = logging.getLogger(__name__)
+
+
+class BatchPage:
+    """One open page of a batch."""
+
+    def __init__(self, web: Web, batch_id: str, view: View) -> None:
+        self._web = web
+        self._id = parse_generation_id(batch_id)
+        self._document: BatchDocument | None = None
+        self._stale = False
+        self._looks = 0
+        self._rest_until = 0.0
+        self._live = Live(web.facade)
+        self._frame = Frame(web, "Bulk", self._refresh)
+        begun = bulk_draft.begun_with(str(self._id)) is not None
+        with box("batch") as self._root:
+            if self._id is not None:
+                self._ask = Ask()
+                self._head = BatchHead(self._actions(can_again=begun))
+                self._failures = Failures(web, self._id)
+                self._contact = Contact(web, self._id, view)
+
+    def _actions(self, *, can_again: bool) -> BatchActions:
+        return BatchActions(
+            pause=told(self._pause),
+            resume=told(self._resume),
+            cancel=told(self._cancel),
+            retry_failed=told(self._retry_failed),
+            again=told(self._again) if can_again else None,
+        )
+
+    async def start(self) -> None:
+        """Read it, then follow it."""
+        document = await self._read()
+        if document is None:
+            self._say_gone()
+            return
+        ui.page_title(f"{document.name} · Easel")
+        await self._show(document)
+        await self._contact.begin(document)
+        with self._root:
+            build_facts(document)
+        self._frame.start()
+        self._live.start(self._changed)
+        ui.timer(LOOK_EVERY_S, self._look, immediate=False)
+
+    # --- reading
+
+    async def _read(self) -> BatchDocument | None:
+        if self._id is None:
+            return None
+        try:
+            return await self._web.batches.status(self._id)
+        except NotFoundError:
+            return None
+
+    async def _show(self, document: BatchDocument) -> None:
+        self._document = document
+        self._head.show(document)
+        self._contact.describe(document)
+        await self._failures.show(document.counts.failed)
+
+    def _say_gone(self) -> None:
+        ui.page_title("Not here · Easel")
+        self._root.clear()
+        with self._root, box("empty"):
+            Text("There is no such batch", "empty-title", "h1")
+            Text(
+                "Perhaps the link was cut short, or the batch was so old that it was removed. "
+                "Its pictures may still be in the history.",
+                "muted",
+                "p",
+            )
+            with box("row"):
+                link("To all batches", "/bulk", classes="btn-primary")
+                link("To the history", "/history")
+
+    async def _changed(self, generation: Generation) -> None:
+        if generation.batch_id == self._id:
+            self._stale = True
+            self._contact.hear(generation)
+
+    async def _look(self) -> None:
+        """However long a batch makes a look take, most of the time goes to others."""
+        begun = time.monotonic()
+        if begun < self._rest_until:
+            return
+        await self._look_now()
+        self._rest_until = time.monotonic() + _REST * (time.monotonic() - begun)
+
+    async def _look_now(self) -> None:
+        self._looks += 1
+        slowly = self._looks % _SLOWLY == 0
+        try:
+            if self._stale or (slowly and self._document and is_active(self._document)):
+                await self._refresh()
+            await self._contact.catch_up()
+            if slowly:
+                await self._contact.look_again()
+        except StoreError as error:
+            _log.warning("the page of batch %s waits: %s", self._id, error)
+
+    async def _refresh(self) -> None:
+        self._stale = False
+        document = await self._read()
+        if document is not None:
+            await self._show(document)
+
+    # --- what the visitor does
+
+    async def _pause(self) -> None:
+        await self._do(self._web.batches.pause(self._known().batch_id))
+
+    async def _resume(self) -> None:
+        await self._do(self._web.batches.resume(self._known().batch_id))
+
+    async def _retry_failed(self) -> None:
+        await self._do(self._web.batches.retry_failed(self._known().batch_id))
+
+    async def _cancel(self) -> None:
+        document = self._known()
+        stopped = under_way(document.counts) + document.counts.waiting
+        self._ask.about(
+            "Cancel this batch?",
+            f"{stopped:,} that are not finished will not be made. What is finished is kept.",
+            "Cancel the batch",
+            told(self._cancel_now),
+        )
+
+    async def _cancel_now(self) -> None:
+        await self._do(self._web.batches.cancel(self._known().batch_id))
+
+    async def _do(self, change: Awaitable[BatchDocument]) -> None:
+        await self._show(await change)
+        self._stale = True
+
+    async def _again(self) -> None:
+        draft = bulk_draft.begun_with(str(self._known().batch_id))
+        if draft is not None:
+            bulk_draft.save(KEY, draft)
+            ui.navigate.to("/bulk")
+
+    def _known(self) -> BatchDocument:
+        assert self._document is not None  # its buttons are not there else
+        return self._document

@@ -1,0 +1,104 @@
+"""What a dry run found: what would be made, or what is wrong with the manifest."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from nicegui import ui
+
+from api.batches.documents import PlanDocument, RowProblemDocument
+from core.problems import Problem
+from core.requests import ResolvedRequest
+from web.batches.wording import models_line, plan_line, problem_lines
+from web.parts.elements import Text, adorn, box, button
+from web.parts.wording import model_name
+
+SKIPPED_SHOWN: Final = 20
+
+
+class PlanPanel:
+    """Away until there is something to say."""
+
+    def __init__(self) -> None:
+        self.plan: PlanDocument | None = None
+        self._said = adorn(Text("", "sr-only"), role="status")
+        self._root = box("plan is-away", "section", aria_label="Dry run")
+
+    def show(self, plan: PlanDocument) -> None:
+        """What would be made."""
+        self.plan = plan
+        self._said.text = plan_line(plan)
+        with self._opened():
+            Text(plan_line(plan), "plan-head", "h2")
+            Text(models_line(plan.models), "muted small", "p")
+            with box("samples", "ol"):
+                for sample in plan.samples:
+                    _build_sample(sample)
+            more = plan.total - len(plan.samples)
+            Text(_rest(plan.seed, more), "muted small", "p")
+            if plan.skipped:
+                _build_skipped(plan.skipped)
+
+    def refuse(self, problem: Problem, *, rows: bool) -> None:
+        """What is wrong; ``rows`` are those of a file."""
+        self.plan = None
+        lines = problem_lines(problem, rows=rows)
+        said = problem.title if rows else "This cannot be made"
+        self._said.text = said
+        with self._opened():
+            Text(said, "plan-head", "h2")
+            _build_problems(lines or [("", problem.detail)])
+            Text("Nothing was created. Mend this, then try again.", "muted small", "p")
+
+    def hide(self) -> None:
+        """The form has changed: what was found is not true any more."""
+        self.plan = None
+        self._root.clear()
+        self._root.classes("is-away")
+
+    def _opened(self) -> ui.element:
+        self._root.clear()
+        self._root.classes(remove="is-away")
+        with self._root:
+            button("Put it away", self.hide, icon_name="close", bare=True, classes="plan-shut")
+        ui.run_javascript("easel.toPlan()")
+        return self._root
+
+
+def _rest(seed: int, more: int) -> str:
+    said = "just these" if more <= 0 else f"these and {more:,} more like them"
+    return f"Start makes {said}, with seed {seed}."
+
+
+def _build_sample(sample: ResolvedRequest) -> None:
+    with box("sample-row", "li"):
+        adorn(Text(sample.prompt, "sample-prompt"), dir="auto")
+        values = (
+            model_name(sample.model),
+            f"{sample.width} × {sample.height}",
+            f"{sample.steps} steps",
+            f"CFG {sample.cfg:g}",
+            f"{sample.sampler} / {sample.scheduler}",
+            f"seed {sample.seed}",
+        )
+        Text(" · ".join(values), "muted small")
+
+
+def _build_skipped(skipped: list[RowProblemDocument]) -> None:
+    Text(f"{len(skipped):,} left out:", "small", "p")
+    shown = skipped[:SKIPPED_SHOWN]
+    _build_problems(
+        [
+            (f"Row {one.row}" + (f", {one.column}" if one.column else ""), one.message)
+            for one in shown
+        ]
+    )
+
+
+def _build_problems(lines: list[tuple[str, str]]) -> None:
+    with box("problems", "ul"):
+        for where, message in lines:
+            with box("problem", "li"):
+                if where:
+                    Text(where, "problem-where")
+                Text(message)

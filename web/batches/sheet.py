@@ -1,0 +1,127 @@
+"""The contact sheet of a batch: a page of its items, which fill as pictures arrive."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from nicegui import ui
+
+from api.generations.documents import Links
+from core.requests import ResolvedRequest
+from store.values import BatchItem, Generation, Image
+from web.parts.elements import local
+from web.parts.wording import STATUS_WORDS, title
+
+_NARROWEST, _WIDEST = 0.5, 2.0
+_WORDS: Final[dict[str, str]] = {
+    **{str(status): word for status, word in STATUS_WORDS.items()},
+    "waiting": "",
+    "deleted": "Deleted",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is known of an item. ``status`` is a generation's, "waiting" or "deleted"."""
+
+    id: UUID
+    number: int | None
+    status: str
+    request: ResolvedRequest | None
+    percent: float | None = None
+    src: str | None = None
+    many: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        generation: Generation,
+        images: Sequence[Image],
+        links: Links,
+        number: int | None = None,
+    ) -> Cell:
+        """A generation as it is now; ``number`` is its place among the items, from 1."""
+        progress = generation.progress
+        src = f"{links.image(images[0].id)}/thumbnail" if images else links.preview(generation)
+        return cls(
+            generation.id,
+            number,
+            generation.status if generation.deleted_at is None else "deleted",
+            generation.request,
+            progress.percent if progress is not None else None,
+            local(src) if src is not None else None,
+            len(images),
+        )
+
+    @classmethod
+    def of_item(cls, item: BatchItem, images: Sequence[Image], links: Links) -> Cell:
+        """An item, whether it has begun or not."""
+        number = item.position + 1
+        if item.generation is not None:
+            return cls.of(item.generation, images, links, number)
+        return cls(item.generation_id, number, "waiting", item.request)
+
+    def tile(self) -> dict[str, Any]:
+        """As the browser gets it."""
+        said = title(self.request.prompt, 120) if self.request else ""
+        running = self.status == "running" and self.percent is not None
+        return {
+            "id": str(self.id),
+            "href": f"/g/{self.id}" if self.status not in ("waiting", "deleted") else None,
+            "number": f"{self.number:,}" if self.number is not None else "",
+            "status": self.status,
+            "said": f"{self.percent:.0f} %" if running else _WORDS[self.status],
+            "title": said,
+            "src": self.src,
+            "badge": f"×{self.many}" if self.many > 1 else None,
+        }
+
+
+class Sheet(ui.element, component="static/sheet.js"):
+    """Cells in their order. ``put`` changes some of them in place, and sends only those."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._cells: dict[UUID, Cell] = {}
+        self.props.update({"tiles": [], "ratio": 1})
+
+    def __contains__(self, generation_id: object) -> bool:
+        return generation_id in self._cells
+
+    def __getitem__(self, generation_id: UUID) -> Cell:
+        return self._cells[generation_id]
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    def show(self, cells: Iterable[Cell]) -> None:
+        """Show these instead of what was shown."""
+        self._cells = {cell.id: cell for cell in cells}
+        with self.props.suspend_updates():
+            self.props["tiles"] = [cell.tile() for cell in self._cells.values()]
+            self.props["ratio"] = _ratio(self._cells.values())
+        self.update()
+
+    def put(self, cells: list[Cell]) -> None:
+        """Bring some up to date."""
+        changed = [cell for cell in cells if self._cells.get(cell.id) != cell]
+        self._cells.update({cell.id: cell for cell in changed})
+        with self.props.suspend_updates():  # for whoever builds the page anew; others get the news
+            self.props["tiles"] = [cell.tile() for cell in self._cells.values()]
+        if changed:
+            self.run_method("put", [cell.tile() for cell in changed])
+
+
+def _ratio(cells: Iterable[Cell]) -> float:
+    """The shape that most of them have."""
+    sizes = Counter(
+        (cell.request.width, cell.request.height) for cell in cells if cell.request is not None
+    )
+    if not sizes:
+        return 1.0
+    (width, height), _ = sizes.most_common(1)[0]
+    return round(max(_NARROWEST, min(_WIDEST, width / height)), 3)

@@ -1,0 +1,162 @@
+"""What the pages say of batches."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final, TypeGuard
+
+from api.batches.documents import BatchDocument, CountsDocument, PlanDocument
+from core.problems import Problem
+from core.status import BATCH_ACTIVE, BatchStatus
+from web.parts.wording import duration, model_name, title
+
+BATCH_WORDS: Final[dict[BatchStatus, str]] = {
+    "queued": "About to begin",
+    "running": "Under way",
+    "paused": "Paused",
+    "cancelling": "Stopping",
+    "succeeded": "Done",
+    "failed": "Not all was made",
+    "cancelled": "Cancelled",
+}
+FIELD_WORDS: Final = {
+    "prompt": "prompt",
+    "negative_prompt": "negative prompt",
+    "model": "model",
+    "size": "size",
+    "steps": "steps",
+    "cfg": "CFG",
+    "sampler": "sampler",
+    "scheduler": "scheduler",
+    "seed": "seed",
+}
+_FACTORS: Final = {
+    "prompt": "prompts",
+    "model": "models",
+    "size": "sizes",
+    "steps": "step counts",
+    "cfg": "CFG values",
+    "sampler": "samplers",
+    "scheduler": "schedulers",
+    "seed": "seeds",
+}
+
+
+def is_active(document: BatchDocument) -> bool:
+    """Whether it has not ended."""
+    return document.status in BATCH_ACTIVE
+
+
+def pictures(number: int) -> str:
+    """Such as "1 picture"."""
+    return "1 picture" if number == 1 else f"{number:,} pictures"
+
+
+def under_way(counts: CountsDocument) -> int:
+    """How many have begun and not ended."""
+    return counts.queued + counts.running + counts.cancelling
+
+
+def done_line(document: BatchDocument) -> str:
+    """How much of it is made."""
+    counts = document.counts
+    said = [f"{counts.succeeded:,} of {document.total:,}"]
+    said += [f"{counts.failed:,} failed"] if counts.failed else []
+    said += [f"{counts.cancelled:,} cancelled"] if counts.cancelled else []
+    return " · ".join(said)
+
+
+def pace_line(document: BatchDocument) -> str:
+    """How fast it goes, and how long it will."""
+    said = []
+    if is_active(document):
+        if document.rate_per_minute is not None:
+            said.append(f"{_rounded(document.rate_per_minute)} a minute")
+        if document.eta_s is not None:
+            said.append(f"{duration(document.eta_s)} left")
+    if document.gpu_seconds >= 1:
+        said.append(f"{duration(document.gpu_seconds)} of GPU time")
+    return " · ".join(said)
+
+
+def _rounded(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
+
+
+def plan_line(plan: PlanDocument) -> str:
+    """How much a batch would be."""
+    if plan.estimated_s is None:
+        return f"{pictures(plan.total)}. How long it takes is not known yet."
+    return f"{pictures(plan.total)}, about {duration(plan.estimated_s)} of work"
+
+
+def models_line(models: dict[str, int]) -> str:
+    """How many with each model."""
+    return ", ".join(f"{model_name(name)} × {number:,}" for name, number in models.items())
+
+
+def factors_line(factors: dict[str, int], count: int, *, zipped: bool) -> str:
+    """What a grid multiplies: "2 models × 3 step counts × 2 each = 12 pictures"."""
+    several = {name: number for name, number in factors.items() if number > 1}
+    if zipped and len(several) > 1:
+        lengths = set(several.values())
+        if len(lengths) > 1:
+            return "Side by side, every list needs equally many values."
+        said, total = [f"{lengths.pop():,} side by side"], max(several.values())
+    else:
+        said = [f"{number:,} {_FACTORS[name]}" for name, number in several.items()]
+        total = math.prod(several.values())
+    if count > 1 and said:
+        said.append(f"{count:,} each")
+    return f"{' × '.join(said)} = {pictures(total * count)}" if said else pictures(count)
+
+
+def problem_lines(problem: Problem, *, rows: bool) -> list[tuple[str, str]]:
+    """Where each mistake of a manifest is, and what it is."""
+    found = []
+    for one in problem.errors:
+        parts = [str(part) for part in one.loc]
+        if len(parts) > 1 and parts[0] == "row":
+            column = FIELD_WORDS.get(parts[2], parts[2]) if len(parts) > 2 else ""
+            row = f"Row {parts[1]}" if rows and parts[1] != "0" else ""
+            where = ", ".join(filter(None, [row, column]))
+        else:
+            where = ".".join(parts)
+        found.append((where[:1].upper() + where[1:], one.message))
+    return found
+
+
+def makes_line(batch: dict[str, Any]) -> str:
+    """What a schedule's batch makes, in one line."""
+    prompts = _prompts(batch)
+    if not prompts:
+        return "No prompt is said"
+    more = len(prompts) - 1
+    return f"“{title(prompts[0], 90)}”" + (f" and {more:,} more" if more else "")
+
+
+def made_count(batch: dict[str, Any]) -> int | None:
+    """How many pictures a schedule's batch makes; None when that cannot be told from it."""
+    count, rows = batch.get("count", 1), batch.get("items")
+    lengths = [len(values) for values in _dict(batch.get("grid")).values() if _is_list(values)]
+    each = max(lengths, default=1) if batch.get("combine") == "zip" else math.prod(lengths)
+    counts = [_dict(row).get("count", count) for row in rows] if _is_list(rows) else [count]
+    return each * sum(counts) if all(isinstance(one, int) for one in counts) else None
+
+
+def _prompts(batch: dict[str, Any]) -> list[str]:
+    listed, rows = _dict(batch.get("grid")).get("prompt"), batch.get("items")
+    if _is_list(listed):
+        return [str(one) for one in listed]
+    found = [_dict(row).get("prompt") for row in rows] if _is_list(rows) else []
+    said = [one for one in found if isinstance(one, str)]
+    default = _dict(batch.get("defaults")).get("prompt")
+    return said or ([default] if isinstance(default, str) else [])
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _is_list(value: Any) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)

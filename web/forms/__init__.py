@@ -1,0 +1,1 @@
+"""Forms and the drafts that they are kept in."""

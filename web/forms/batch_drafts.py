@@ -1,0 +1,269 @@
+"""The forms of batches and schedules as they were left: kept with the visitor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Literal, TypeVar
+
+from nicegui import app
+from pydantic import BaseModel, ValidationError
+
+from api.batches.facade import Manifest
+from api.errors import ProblemError
+from api.schedules.facade import ScheduleRequest
+from core.batches.request import BatchOptions, BatchRequest
+from web.forms.manifests import KeptFile, Manifests
+
+DRAFTS_KEPT: Final = 20
+"""So many of the batches that were begun here can be begun again with the same settings."""
+AXES: Final[dict[str, str]] = {
+    "steps": "Steps",
+    "cfg": "CFG",
+    "sampler": "Sampler",
+    "scheduler": "Scheduler",
+    "seed": "Seed",
+}
+"""Fields that may be added to a grid."""
+NUMBERS: Final[dict[str, Callable[[str], int | float]]] = {"steps": int, "cfg": float, "seed": int}
+_DraftT = TypeVar("_DraftT", bound=BaseModel)
+
+
+class Axis(BaseModel):
+    """A field of the grid. ``text`` is a list of numbers as it was typed."""
+
+    field: str
+    text: str = ""
+    chosen: list[str] = []
+
+    def values(self) -> list[Any]:
+        """What it says. ProblemError when that is no list of numbers."""
+        read = NUMBERS.get(self.field)
+        if read is None:
+            return list(self.chosen)
+        return [self._number(read, word) for word in self.text.replace(",", " ").split()]
+
+    def _number(self, read: Callable[[str], int | float], word: str) -> int | float:
+        try:
+            return read(word)
+        except ValueError as error:
+            kind = "a number" if read is float else "a whole number"
+            raise ProblemError(
+                "invalid_request", f"{AXES[self.field]}: “{word[:40]}” is not {kind}."
+            ) from error
+
+
+class PromptDraft(BaseModel):
+    """A prompt, or one in each line."""
+
+    prompt: str = ""
+    each_line: bool = False
+
+    def prompts(self) -> list[str]:
+        """The prompts."""
+        if self.each_line:
+            return [line.strip() for line in self.prompt.splitlines() if line.strip()]
+        return [self.prompt] if self.prompt.strip() else []
+
+    def _said(self) -> list[str]:
+        prompts = self.prompts()
+        if not prompts:
+            raise ProblemError("invalid_request", "Describe the picture first.")
+        return prompts
+
+
+class BulkDraft(PromptDraft):
+    """The form of the bulk page. None and empty mean that it is left to the server."""
+
+    way: Literal["grid", "file"] = "grid"
+    file: KeptFile | None = None
+    negative: str = ""
+    models: list[str] = []
+    sizes: list[str] = []
+    axes: list[Axis] = []
+    combine: Literal["product", "zip"] = "product"
+    count: int | None = 1
+    name: str = ""
+    seed: int | None = None
+    wildcards: bool = True
+    skip_bad: bool = False
+    max_in_flight: int | None = None
+    stop_after_failures: int | None = None
+    stop_at_percent: int | None = None
+    not_after: str = ""
+    timezone: str | None = None
+    options_open: bool = False
+
+    def manifest(self, files: Manifests, zone: str | None, seed: int | None = None) -> Manifest:
+        """What is to be made. Raises ProblemError, ValidationError."""
+        options = self._options(zone)
+        if seed is not None:
+            options["seed"] = seed
+        if self.way == "grid":
+            return Manifest(BatchRequest.model_validate({**options, **self._rows()}))
+        if self.file is None:
+            raise ProblemError("invalid_request", "Choose a file first.")
+        return Manifest.of_file(
+            BatchOptions.model_validate(options),
+            files.path(self.file),
+            self.file.kind,
+            skip_bad=self.skip_bad,
+        )
+
+    def factors(self) -> dict[str, int]:
+        """How many values each list has. ProblemError when one cannot be read."""
+        return {name: len(values) for name, values in self._lists(self.prompts()).items()}
+
+    def _lists(self, prompts: list[str]) -> dict[str, list[Any]]:
+        lists: dict[str, list[Any]] = {"prompt": prompts, "model": list(self.models)}
+        lists["size"] = [size_of(text) for text in self.sizes]
+        lists |= {axis.field: axis.values() for axis in self.axes if axis.field in AXES}
+        return {name: values for name, values in lists.items() if values}
+
+    def _rows(self) -> dict[str, Any]:
+        lists = self._lists(self._said())
+        defaults = {name: values[0] for name, values in lists.items() if len(values) == 1}
+        grid = {name: values for name, values in lists.items() if len(values) > 1}
+        rows: dict[str, Any] = {"defaults": _sized(defaults), "combine": self.combine}
+        if self.negative.strip():
+            rows["defaults"]["negative_prompt"] = self.negative
+        if self.combine == "product" and "size" in grid:
+            # Width and height go together, so they cannot be two lists of a product.
+            rows["items"] = [{"width": width, "height": height} for width, height in grid["size"]]
+            del grid["size"]
+        if grid:
+            rows["grid"] = _sides(grid)
+        return rows
+
+    def _options(self, zone: str | None) -> dict[str, Any]:
+        share = self.stop_at_percent
+        given = {
+            "name": self.name.strip() or None,
+            "count": self.count,
+            "seed": self.seed,
+            "max_in_flight": self.max_in_flight,
+            "stop_after_failures": self.stop_after_failures,
+            "stop_at_failure_share": share / 100 if share is not None else None,
+            **_until(self.not_after, self.timezone or zone),
+        }
+        return {"wildcards": self.wildcards, **_without_none(given)}
+
+
+class ScheduleDraft(PromptDraft):
+    """The form of a schedule."""
+
+    name: str = ""
+    way: Literal["clock", "every", "cron"] = "clock"
+    days: str = "* * *"
+    time: str = "02:00"
+    every: int | None = 30
+    unit: Literal["minutes", "hours"] = "minutes"
+    cron: str = "0 2 * * *"
+    timezone: str | None = None
+    model: str | None = None
+    count: int | None = 4
+    not_after: str = ""
+
+    def cron_text(self) -> str | None:
+        """The cron line; None for one that repeats."""
+        if self.way == "every":
+            return None
+        if self.way == "cron":
+            return self.cron.strip()
+        hour, _, minute = self.time.partition(":")
+        if not (hour.isdigit() and minute.isdigit()):
+            raise ProblemError("invalid_request", "Say at what time it begins.")
+        return f"{int(minute)} {int(hour)} {self.days}"
+
+    def interval_s(self) -> float | None:
+        """Seconds between two runs; None for one that goes by the clock."""
+        if self.way != "every":
+            return None
+        if self.every is None:
+            raise ProblemError("invalid_request", "Say how often it begins.")
+        return float(self.every * {"minutes": 60, "hours": 3600}[self.unit])
+
+    def request(self, zone: str | None) -> ScheduleRequest:
+        """What is asked for. Raises ProblemError, ValidationError."""
+        if not self.name.strip():
+            raise ProblemError("invalid_request", "Give it a name first.")
+        prompts, name = self._said(), self.name.strip()
+        where = self.timezone or zone
+        batch: dict[str, Any] = {"name": name, "defaults": {}}
+        if self.model is not None:
+            batch["defaults"]["model"] = self.model
+        if len(prompts) == 1:
+            batch["defaults"]["prompt"] = prompts[0]
+        else:
+            batch["grid"] = {"prompt": prompts}
+        batch |= _without_none({"count": self.count, **_until(self.not_after, where)})
+        timing = {"cron": self.cron_text(), "interval_s": self.interval_s()}
+        return ScheduleRequest.model_validate(
+            {"name": name, **_without_none({**timing, "timezone": where}), "batch": batch}
+        )
+
+
+def size_of(text: str) -> tuple[int, int]:
+    """Width and height out of "512 × 768". ProblemError when it says no size."""
+    parts = text.lower().replace("×", "x").split("x")
+    numbers = [part.strip() for part in parts]
+    if len(numbers) != 2 or not all(number.isdigit() and len(number) < 6 for number in numbers):
+        raise ProblemError("invalid_request", f"Size: write “{text[:40]}” as width × height.")
+    return int(numbers[0]), int(numbers[1])
+
+
+def _sized(fields: dict[str, Any]) -> dict[str, Any]:
+    if "size" not in fields:
+        return fields
+    width, height = fields["size"]
+    return {**{k: v for k, v in fields.items() if k != "size"}, "width": width, "height": height}
+
+
+def _sides(grid: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    if "size" not in grid:
+        return grid
+    sides = {"width": [size[0] for size in grid["size"]], "height": [s[1] for s in grid["size"]]}
+    return {**{name: values for name, values in grid.items() if name != "size"}, **sides}
+
+
+def _until(not_after: str, zone: str | None) -> dict[str, str | None]:
+    return {"not_after": not_after, "timezone": zone} if not_after else {}
+
+
+def _without_none(given: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value is not None}
+
+
+# --- kept with the visitor
+
+
+def load(model: type[_DraftT], key: str) -> _DraftT:
+    """A form as it was left. What cannot be read any more is begun anew."""
+    try:
+        return model.model_validate(_storage().get(key, {}))
+    except ValidationError:
+        return model()
+
+
+def save(key: str, draft: BaseModel) -> None:
+    """Keep a form; it is on disk a moment later."""
+    _storage()[key] = draft.model_dump()
+
+
+def remember(batch_id: str, draft: BulkDraft) -> None:
+    """Keep the form that a batch was begun with."""
+    kept: dict[str, Any] = dict(_storage().get("begun", {}))
+    kept[batch_id] = draft.model_dump()
+    _storage()["begun"] = dict(list(kept.items())[-DRAFTS_KEPT:])
+
+
+def begun_with(batch_id: str) -> BulkDraft | None:
+    """The form that the visitor began a batch with."""
+    found = _storage().get("begun", {}).get(batch_id)
+    try:
+        return BulkDraft.model_validate(found) if found is not None else None
+    except ValidationError:
+        return None
+
+
+def _storage() -> dict[str, Any]:
+    return app.storage.user

@@ -1,0 +1,99 @@
+"""The other way to a batch: a file with its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from nicegui.elements.upload_files import FileUpload
+
+from core.batches.manifest import METADATA_PREFIX
+from core.requests import GenerationRequest
+from web.forms.batch_drafts import BulkDraft
+from web.forms.manifests import Manifests
+from web.parts.drop import Drop
+from web.parts.elements import Text, adorn, box, button, icon, link
+from web.parts.fields import folded, tick
+from web.parts.layout import STATIC, STATIC_URL, toast_error, told
+
+_ACCEPT: Final = ".csv,.jsonl,.ndjson,text/csv,application/x-ndjson"
+_LABEL: Final = "Drop a CSV or JSON Lines file here, or choose one"
+_HIDDEN: Final = frozenset({"priority", "callback_url", "metadata", "workflow"})
+COLUMNS: Final = (
+    *(name for name in GenerationRequest.model_fields if name not in _HIDDEN),
+    "count",
+    f"{METADATA_PREFIX}<key>",
+)
+
+
+class FileForm:
+    """Takes a file and says which one there is."""
+
+    def __init__(self, draft: BulkDraft, files: Manifests, on_change: Callable[..., None]) -> None:
+        self._draft = draft
+        self._files = files
+        self._on_change = on_change
+        Drop(_LABEL, _ACCEPT, files.most_bytes, told(self._came), toast_error)
+        self._chosen = box("chosen")
+        tick(
+            "Leave out rows that cannot be made",
+            draft.skip_bad,
+            lambda value: on_change(skip_bad=value),
+        )
+        with folded("What a file looks like", draft.file is None):
+            _build_sample()
+        self._show()
+
+    async def _came(self, upload: FileUpload) -> None:
+        kept = await self._files.keep(upload)
+        before = self._draft.file
+        self._on_change(file=kept)
+        self._show()
+        if before is not None:
+            await self._files.forget(before)
+
+    async def _remove(self) -> None:
+        gone = self._draft.file
+        self._on_change(file=None)
+        self._show()
+        if gone is not None:
+            await self._files.forget(gone)
+
+    def _show(self) -> None:
+        self._chosen.clear()
+        file = self._draft.file
+        if file is None:
+            return
+        with self._chosen:
+            icon("file")
+            adorn(Text(file.name, "chosen-name"), dir="auto")
+            Text(_size(file.size), "muted small")
+            box("grow")
+            button("Remove the file", told(self._remove), icon_name="close", bare=True)
+
+
+def _build_sample() -> None:
+    sample = (STATIC / "sample.csv").read_text(encoding="utf-8")
+    Text(sample, "sample", "pre")
+    with box("chips"):
+        button("Copy", classes="btn-small", data_copy=sample)
+        for name in ("sample.csv", "sample.jsonl"):
+            link(
+                name,
+                f"{STATIC_URL}/{name}",
+                icon_name="save",
+                classes="btn-small",
+                download=name,
+            )
+    Text(
+        f"Only prompt is needed. Columns: {', '.join(COLUMNS)}. An empty cell is left to the "
+        "model. Prompts may have wildcards such as {red|silver}.",
+        "muted small",
+        "p",
+    )
+
+
+def _size(size: int) -> str:
+    if size < 1000:
+        return f"{size} bytes"
+    return f"{size / 1000:,.0f} KB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"

@@ -1,0 +1,81 @@
+"""The prompt of a batch: it may stand for many, and says how."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from core.batches.wildcards import read_lists
+from web.forms.batch_drafts import PromptDraft
+from web.parts.elements import Text, adorn, box, button
+from web.parts.fields import folded, prompt_box, tick
+
+LISTS_SHOWN: Final = 40
+_HELP: Final = (
+    ("{red|silver} fox", "one of them, another for each picture"),
+    ("{3::red|silver} fox", "red three times as often"),
+    ("__animal__", "a line of the list “animal”, a file in Easel's wildcards folder"),
+    (r"\{ \} \|", "the characters themselves"),
+)
+
+
+class PromptField:
+    """The box, a tick to take each line by itself, and help with wildcards."""
+
+    def __init__(self, draft: PromptDraft, on_change: Callable[..., None]) -> None:
+        self._draft = draft
+        self._on_change = on_change
+        placeholder = "Such as: a {red|silver} fox at {dawn|dusk}"
+        self._box = prompt_box("Prompt", draft.prompt, placeholder, self._typed)
+        adorn(self._box, data_focus="/")
+        self._each_line = tick("Each line is a prompt of its own", draft.each_line, self._ticked)
+        with folded("Wildcards: one prompt for many pictures"):
+            _build_help()
+            self._lists = box("chips is-away", role="group", aria_label="Your lists")
+        self._show()
+
+    def offer(self, names: Iterable[str]) -> None:
+        """Show the lists that there are; a press writes one into the prompt."""
+        self._lists.clear()
+        with self._lists:
+            for name in names:
+                self._build_list(name)
+                self._lists.classes(remove="is-away")
+
+    def _build_list(self, name: str) -> None:
+        button(f"__{name}__", lambda: self._append(f"__{name}__"), classes="btn-small")
+
+    def _append(self, text: str) -> None:
+        gap = "" if not self._draft.prompt or self._draft.prompt[-1].isspace() else " "
+        self._box.value = f"{self._draft.prompt}{gap}{text}"
+
+    def _typed(self, value: Any) -> None:
+        self._on_change(prompt=str(value))
+        self._show()
+
+    def _ticked(self, value: bool) -> None:
+        self._on_change(each_line=value)
+
+    def _show(self) -> None:
+        """Whether lines are prompts of their own is asked when there are several."""
+        asked = self._draft.each_line or "\n" in self._draft.prompt.strip()
+        self._each_line.classes(add="" if asked else "is-away", remove="is-away" if asked else "")
+
+
+def _build_help() -> None:
+    with box("terms", "dl"):
+        for written, meaning in _HELP:
+            with box("", "div"):
+                with box("", "dt"):
+                    Text(written, tag="code")
+                Text(meaning, tag="dd")
+
+
+async def list_names(folder: Path) -> list[str]:
+    """The wildcard lists that there are; none when they cannot be read."""
+    with suppress(OSError, UnicodeDecodeError):
+        return sorted(await asyncio.to_thread(read_lists, folder))[:LISTS_SHOWN]
+    return []

@@ -1,0 +1,70 @@
+"""A page of the history as one element: built in the browser from a list of plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+from uuid import UUID
+
+from nicegui import events, ui
+
+from api.generations.documents import HistoryItem
+from core.status import Status
+from web.parts.elements import local
+from web.parts.wording import ago, headline, title
+
+_NARROWEST, _WIDEST = 0.5, 2.4
+
+
+class Gallery(ui.element, component="static/gallery.js"):
+    """Tiles with a tick box each. ``on_pick`` hears of every tick."""
+
+    def __init__(self, on_pick: Callable[[UUID, bool], None]) -> None:
+        super().__init__()
+        self._tiles: dict[UUID, dict[str, Any]] = {}
+        self.props.update({"tiles": [], "picked": []})
+
+        def picked(event: events.GenericEventArguments) -> None:
+            on_pick(UUID(event.args["id"]), bool(event.args["picked"]))
+
+        self.on("pick", picked)
+
+    def status(self, generation_id: UUID) -> Status | None:
+        """The status a tile shows; None when it is not here."""
+        tile = self._tiles.get(generation_id)
+        return tile["status"] if tile else None
+
+    def show(self, items: Iterable[HistoryItem]) -> None:
+        """Show these instead of what was shown."""
+        self._tiles = {item.task_id: _tile(item) for item in items}
+        self._send()
+
+    def replace(self, item: HistoryItem) -> None:
+        """Bring one tile up to date."""
+        self._tiles[item.task_id] = _tile(item)
+        self._send()
+
+    def tick(self, picked: Iterable[UUID]) -> None:
+        """Which boxes are ticked."""
+        self.props["picked"] = [str(generation_id) for generation_id in picked]
+        self.update()
+
+    def _send(self) -> None:
+        self.props["tiles"] = list(self._tiles.values())
+        self.update()
+
+
+def _tile(item: HistoryItem) -> dict[str, Any]:
+    request = item.request
+    count = len(item.images)
+    return {
+        "id": str(item.task_id),
+        "href": f"/g/{item.task_id}",
+        "src": local(item.images[0].thumbnail_url) if item.images else None,
+        "badge": f"×{count}" if count > 1 else None,
+        "title": title(request.prompt, 120),
+        "when": ago(item.created_at),
+        "status": item.status,
+        "headline": headline(item),
+        "ratio": round(max(_NARROWEST, min(_WIDEST, request.width / request.height)), 3),
+    }

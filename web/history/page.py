@@ -1,0 +1,261 @@
+"""Everything that was made: looked through a page at a time, however much there is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Self
+from urllib.parse import urlencode
+from uuid import UUID
+
+from nicegui import ui
+from starlette.datastructures import QueryParams
+
+from api.generations.documents import HistoryItem
+from api.options import read_options
+from core.status import STATUSES, Status
+from store.cursors import InvalidCursorError
+from store.generations.queries import HistoryFilter
+from store.values import Generation
+from web.history.gallery import Gallery
+from web.parts.elements import Text, adorn, box, button, link
+from web.parts.fields import CHEVRON, CLEAR
+from web.parts.layout import Frame, Web, toast_error, told
+from web.parts.live import Live
+from web.parts.wording import STATUS_WORDS, model_name
+
+PAGE: Final = 48
+"""Generations on one page."""
+_DAYS: Final = {0: "Any time", 1: "Last 24 hours", 7: "Last 7 days", 30: "Last 30 days"}
+_Q_MAX: Final = 500
+
+
+@dataclass(frozen=True)
+class View:
+    """What is shown: all of it is in the address, so that it can be linked and reloaded."""
+
+    q: str = ""
+    status: Status | None = None
+    model: str | None = None
+    days: int = 0
+    cursor: str | None = None
+
+    @classmethod
+    def read(cls, query: QueryParams) -> Self:
+        """From an address; what is not understood is left out."""
+        status = next((known for known in STATUSES if known == query.get("status")), None)
+        days = query.get("days", "0")
+        return cls(
+            q=query.get("q", "").replace("\x00", "")[:_Q_MAX],
+            status=status,
+            model=query.get("model") or None,
+            days=int(days) if days.isdigit() and int(days) in _DAYS else 0,
+            cursor=query.get("cursor") or None,
+        )
+
+    @property
+    def url(self) -> str:
+        """The address of this view."""
+        given = {
+            "q": self.q,
+            "status": self.status,
+            "model": self.model,
+            "days": self.days or None,
+            "cursor": self.cursor,
+        }
+        query = urlencode({name: value for name, value in given.items() if value})
+        return f"/history?{query}" if query else "/history"
+
+    @property
+    def filtered(self) -> bool:
+        """Whether anything is left out."""
+        return bool(self.q or self.status or self.model or self.days)
+
+    def wanted(self) -> HistoryFilter:
+        """The filter that the API's own history takes."""
+        after = datetime.now(UTC) - timedelta(days=self.days) if self.days else None
+        return HistoryFilter(
+            status=(self.status,) if self.status else (),
+            model=self.model,
+            q=self.q or None,
+            created_after=after,
+        )
+
+
+class HistoryPage:
+    """One open history page."""
+
+    def __init__(self, web: Web, view: View) -> None:
+        self._web = web
+        self._view = view
+        self._trail: list[str | None] = []
+        self._picked: set[UUID] = set()
+        self._next: str | None = None
+        self._loads = 0
+        self._live = Live(web.facade)
+        self._frame = Frame(web, "History", self._load)
+        with box("history"):
+            adorn(Text("History", "sr-only", "h1"))
+            self._build_toolbar()
+            self._gallery = Gallery(self._pick)
+            self._rest = box("grid-rest")
+            self._build_pager()
+
+    async def start(self) -> None:
+        """Read the page, then follow what of it still runs."""
+        await self._offer_models()
+        await self._load()
+        self._frame.start()
+        self._live.start(self._changed)
+
+    # --- toolbar
+
+    def _build_toolbar(self) -> None:
+        view = self._view
+        with box("toolbar", role="search", aria_label="Search the history"):
+            search = ui.input(placeholder="Search all prompts", value=view.q)
+            search.props(
+                f"outlined dense clearable debounce=200 maxlength={_Q_MAX} "
+                "aria-label='Search all prompts'"
+            )
+            adorn(search, data_focus="/", dir="auto", clear_icon=CLEAR)
+            search.classes("search").on_value_change(lambda e: self._change(q=e.value or ""))
+            self._select("Status", {"": "Any status", **STATUS_WORDS}, view.status, "status")
+            self._models = self._select("Model", {"": "Any model"}, None, "model")
+            self._select("Date", _DAYS, view.days, "days")
+            box("grow")
+            self._selection = box("selection is-away")
+            with self._selection:
+                self._selected = adorn(Text("", "muted"), role="status")
+                button("Clear", self._clear_picked, classes="btn-quiet")
+                button("Delete", told(self._delete), icon_name="trash", key="Delete")
+
+    def _select(self, label: str, options: dict[Any, str], value: Any, name: str) -> ui.select:
+        made = ui.select(options, value=value or next(iter(options)))
+        made.props("outlined dense options-dense behavior=menu")
+        adorn(made, aria_label=label, dropdown_icon=CHEVRON)
+        made.classes("filter")
+
+        async def chosen() -> None:
+            await self._change(**{name: made.value or (0 if name == "days" else None)})
+
+        return made.on_value_change(chosen)
+
+    async def _offer_models(self) -> None:
+        names = {"": "Any model"}
+        if self._web.facade.catalogue.current is not None:
+            options = await read_options(self._web.facade)
+            names |= {model.name: model_name(model.name) for model in options.models}
+        if self._view.model:
+            names.setdefault(self._view.model, model_name(self._view.model))
+        self._models.set_options(names, value=self._view.model or "")
+
+    def _build_pager(self) -> None:
+        with box("pager", "nav", aria_label="Pages of the history"):
+            self._first = button("Newest", told(self._to_first), icon_name="first")
+            self._newer = button("Newer", told(self._to_newer), icon_name="left", key="ArrowLeft")
+            self._older = button("Older", told(self._to_older), key="ArrowRight", icon_name="right")
+            self._older.classes("is-reversed")
+
+    # --- reading
+
+    async def _change(self, **values: Any) -> None:
+        changed = replace(self._view, **values)
+        if changed == self._view:
+            return
+        self._trail = []
+        await self._show(replace(changed, cursor=None))
+
+    async def _show(self, view: View) -> None:
+        self._view = view
+        ui.navigate.history.replace(view.url)
+        await self._load()
+
+    async def _load(self) -> None:
+        view, facade = self._view, self._web.facade
+        self._loads = load = self._loads + 1
+        try:
+            page = await facade.history(view.wanted(), PAGE, view.cursor)
+        except InvalidCursorError:
+            if load == self._loads:
+                toast_error("That page is not there any more; here are the newest.")
+                await self._show(replace(view, cursor=None))
+            return
+        if load != self._loads:
+            return  # another one began later: it shows what is newer
+        self._next = page.next_cursor
+        items = [item for item in page.items if item.task_id not in self._web.trash]
+        self._picked &= {item.task_id for item in items}
+        self._fill(items)
+        self._show_picked()
+        adorn(self._first, disabled=view.cursor is None)
+        adorn(self._newer, disabled=view.cursor is None)
+        adorn(self._older, disabled=self._next is None)
+
+    def _fill(self, items: list[HistoryItem]) -> None:
+        self._gallery.show(items)
+        self._rest.clear()
+        if not items:
+            with self._rest:
+                self._build_empty()
+
+    def _build_empty(self) -> None:
+        with box("empty"):
+            if self._view.filtered or self._view.cursor:
+                Text("Nothing matches", "empty-title", "h2")
+                Text("Try fewer words, or another status, model or date.", "muted", "p")
+                link("Show everything", "/history", classes="btn-primary")
+            else:
+                box("empty-mark", aria_hidden="true")
+                Text("Your pictures will be here", "empty-title", "h2")
+                Text("Every picture is kept with all its settings.", "muted", "p")
+                link("Make the first one", "/", icon_name="spark", classes="btn-primary")
+
+    async def _changed(self, generation: Generation) -> None:
+        if self._gallery.status(generation.id) in (None, generation.status):
+            return
+        document = await self._web.facade.document(generation)
+        images = await self._web.facade.images(generation.id)
+        self._gallery.replace(HistoryItem.model_construct(**dict(document), images=images))
+
+    # --- paging
+
+    async def _to_older(self) -> None:
+        if self._next is not None:
+            self._trail.append(self._view.cursor)
+            await self._turn(self._next)
+
+    async def _to_newer(self) -> None:
+        await self._turn(self._trail.pop() if self._trail else None)
+
+    async def _to_first(self) -> None:
+        self._trail = []
+        await self._turn(None)
+
+    async def _turn(self, cursor: str | None) -> None:
+        self._picked.clear()
+        await self._show(replace(self._view, cursor=cursor))
+        ui.run_javascript("window.scrollTo(0, 0)")
+
+    # --- selecting
+
+    def _pick(self, task_id: UUID, picked: bool) -> None:
+        (self._picked.add if picked else self._picked.discard)(task_id)
+        self._show_picked()
+
+    def _clear_picked(self) -> None:
+        self._picked.clear()
+        self._show_picked()
+
+    def _show_picked(self) -> None:
+        self._gallery.tick(self._picked)
+        self._selected.text = f"{len(self._picked)} selected"
+        if self._picked:
+            self._selection.classes(remove="is-away")
+        else:
+            self._selection.classes("is-away")
+
+    async def _delete(self) -> None:
+        gone, self._picked = tuple(self._picked), set()
+        if gone:
+            await self._frame.delete(gone)

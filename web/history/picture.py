@@ -1,0 +1,323 @@
+"""One generation, linkable: its pictures, its settings, what was tried, and what to do next."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from uuid import UUID
+
+from nicegui import ui
+
+from api.generations.documents import AttemptDocument, ImageDocument, StatusDocument
+from api.options import read_options
+from core.ids import parse_generation_id
+from core.requests import GenerationRequest, ResolvedRequest
+from core.status import RETRYABLE, is_final
+from store.errors import DeletedError, NotFoundError
+from store.values import Generation, Membership, Neighbours
+from web.forms import drafts
+from web.history.viewer import Viewer
+from web.parts.elements import Text, adorn, box, button, icon, link, local
+from web.parts.layout import Frame, Web, section, told
+from web.parts.live import Live
+from web.parts.wording import STATUS_WORDS, advice, ago, duration, model_name, title
+
+
+class PicturePage:
+    """One open picture page. The arrows change what it shows, and its address with it."""
+
+    def __init__(self, web: Web, task_id: str, number: int) -> None:
+        self._web = web
+        self._id = parse_generation_id(task_id)
+        self._number = number
+        self._document: StatusDocument | None = None
+        self._images: list[ImageDocument] = []
+        self._beside = Neighbours(None, None)
+        self._live = Live(web.facade)
+        self._loads = 0
+        self._frame = Frame(web, "Picture", self._load)
+        with box("picture"):
+            with section("viewer-area", "Picture"):
+                self._viewer = Viewer(told(self._newer), told(self._older), told(self._retry))
+            with section("details", "Details") as details:
+                self._details = details
+
+    async def start(self) -> None:
+        """Read it, then follow it."""
+        await self._load()
+        self._frame.start()
+        self._live.start(self._changed)
+
+    # --- reading
+
+    async def _load(self) -> None:
+        facade, wanted = self._web.facade, self._id
+        self._document, self._images = None, []
+        self._loads = load = self._loads + 1
+        if wanted is None or wanted in self._web.trash:
+            self._say_gone(deleted=wanted is not None)
+            return
+        try:
+            document = await facade.status(wanted)
+            images = await facade.images(wanted)
+            beside = await facade.store.generations.neighbours(wanted, self._web.trash.ids)
+        except NotFoundError as error:
+            if load == self._loads:
+                self._say_gone(deleted=isinstance(error, DeletedError))
+            return
+        if load != self._loads:
+            return  # another one began later: it shows what is newer
+        self._document, self._images, self._beside = document, images, beside
+        self._number = max(0, min(self._number, len(self._images) - 1))
+        self._show()
+        await self._show_details()
+
+    def _say_gone(self, *, deleted: bool) -> None:
+        ui.page_title("Not here · Easel")
+        self._viewer.say(
+            "It was deleted" if deleted else "There is nothing here",
+            "Deleted pictures are gone for good." if deleted else "Perhaps the link was cut short.",
+        )
+        self._details.clear()
+
+    def _show(self) -> None:
+        document = self._document
+        assert document is not None  # _load has read it
+        ui.page_title(f"{title(document.request.prompt, 60)} · Easel")
+        self._viewer.show(
+            document,
+            self._images,
+            self._number,
+            newer=self._number > 0 or self._beside.newer is not None,
+            older=self._number + 1 < len(self._images) or self._beside.older is not None,
+        )
+
+    async def _changed(self, generation: Generation) -> None:
+        if generation.id != self._id:
+            return
+        if self._document is None:  # being read: perhaps just before this change
+            await self._load()
+            return
+        before = self._document.status
+        if before != generation.status or is_final(generation.status):
+            await self._load()
+            return
+        self._document = await self._web.facade.document(generation)
+        self._show()
+
+    # --- moving
+
+    async def _newer(self) -> None:
+        if self._number > 0:
+            await self._go(self._id, self._number - 1)
+        elif self._beside.newer is not None:
+            await self._go(self._beside.newer, 10_000)
+
+    async def _older(self) -> None:
+        if self._number + 1 < len(self._images):
+            await self._go(self._id, self._number + 1)
+        elif self._beside.older is not None:
+            await self._go(self._beside.older, 0)
+
+    async def _go(self, task_id: UUID | None, number: int) -> None:
+        self._id, self._number = task_id, number
+        await self._load()
+        suffix = f"?i={self._number}" if self._number else ""
+        ui.navigate.history.replace(f"/g/{task_id}{suffix}")
+
+    # --- details
+
+    async def _show_details(self) -> None:
+        document = self._document
+        assert document is not None  # _load has read it
+        attempts = (await self._web.facade.attempts(document.task_id)).attempts
+        batch = await self._web.facade.store.batches.membership(document.task_id)
+        if document is not self._document:
+            return  # the page shows something newer by now
+        self._details.clear()
+        with self._details:
+            adorn(Text(document.request.prompt, "prompt-text", "h1"), dir="auto")
+            if document.request.negative_prompt:
+                with box("without"):
+                    Text("Without", "label")
+                    adorn(Text(document.request.negative_prompt, "", "p"), dir="auto")
+            if batch is not None:
+                _build_batch(batch)
+            self._build_actions(document)
+            self._build_settings(document)
+            self._build_copies(document)
+            _build_attempts(attempts, document.request.model)
+
+    def _build_actions(self, document: StatusDocument) -> None:
+        with box("actions"):
+            primary = "btn-primary" if document.status == "succeeded" else ""
+            button("Vary", told(self._vary), icon_name="vary", classes=primary, key="v")
+            if document.status in RETRYABLE:
+                button("Retry", told(self._retry), icon_name="retry")
+            if not is_final(document.status):
+                button("Cancel", told(self._cancel), icon_name="close")
+            if self._images:
+                url = local(self._images[self._number].url)
+                link("Save", url, icon_name="save", key="s", download=True)
+            button("Delete", told(self._delete), icon_name="trash", key="Delete")
+        with box("reuse", role="group", aria_label="Use in the studio"):
+            Text("Use", "label")
+            for label, use, key in (
+                ("All settings", self._use_all, "a"),
+                ("Prompt", self._use_prompt, None),
+                ("Seed", self._use_seed, None),
+            ):
+                button(label, told(use), classes="btn-small", key=key)
+
+    def _build_settings(self, document: StatusDocument) -> None:
+        request = document.request
+        rows = [
+            ("Model", model_name(request.model)),
+            ("Size", f"{request.width} × {request.height}"),
+            ("Steps", str(request.steps)),
+            ("CFG", f"{request.cfg:g}"),
+            ("Sampler", request.sampler),
+            ("Scheduler", request.scheduler),
+            ("Seed", str(self._seed())),
+            ("Made", f"{ago(document.created_at)}{_taken(document)}"),
+        ]
+        if document.status != "succeeded":
+            rows.insert(0, ("Status", STATUS_WORDS[document.status]))
+        with box("settings", "dl"):
+            for name, value in rows:
+                with box("", "div"):
+                    Text(name, tag="dt")
+                    Text(value, tag="dd")
+
+    def _seed(self) -> int:
+        assert self._document is not None  # _load has read it
+        return self._images[self._number].seed if self._images else self._document.request.seed
+
+    def _build_copies(self, document: StatusDocument) -> None:
+        url = f"{self._web.facade.links.status(document.task_id)}"
+        origin = url.partition("/api/")[0]
+        with box("copies", role="group", aria_label="Copy"):
+            Text("Copy", "label")
+            for label, content in (
+                ("Prompt", document.request.prompt),
+                ("Link", f"{origin}/g/{document.task_id}"),
+                ("curl", _curl(origin, document.request)),
+            ):
+                button(
+                    label,
+                    classes="btn-small",
+                    data_copy=content,
+                    data_copy_origin=None if label == "Prompt" else origin,
+                )
+
+    # --- what the visitor does
+
+    async def _vary(self) -> None:
+        request = self._request()
+        values = request.model_dump(exclude={"seed", "metadata", "priority"})
+        created = await self._web.facade.create(GenerationRequest(**values), None, b"")
+        ui.navigate.to(f"/?g={created.document.task_id}")
+
+    async def _retry(self) -> None:
+        if self._id is not None:
+            await self._web.facade.retry(self._id)
+
+    async def _cancel(self) -> None:
+        if self._id is not None:
+            await self._web.facade.cancel(self._id)
+            await self._load()
+
+    async def _delete(self) -> None:
+        """Show what comes next before it goes: the place in the history is kept."""
+        gone = self._id
+        if gone is None or self._document is None:
+            return
+        beside = self._beside.older or self._beside.newer
+        if beside is not None:
+            self._web.trash.put([gone])
+            await self._go(beside, 0)
+        await self._frame.delete([gone])
+
+    async def _use_all(self) -> None:
+        request = self._request()
+        draft, native = drafts.load(), None
+        if self._web.facade.catalogue.current is not None:
+            models = (await read_options(self._web.facade)).models
+            native = next((m.defaults for m in models if m.name == request.model), None)
+        draft.use(request, native)
+        self._to_studio(draft)
+
+    async def _use_prompt(self) -> None:
+        draft, request = drafts.load(), self._request()
+        draft.prompt, draft.negative = request.prompt, request.negative_prompt
+        self._to_studio(draft)
+
+    async def _use_seed(self) -> None:
+        draft = drafts.load()
+        draft.use_seed(self._request())
+        draft.seed = self._seed()
+        self._to_studio(draft)
+
+    def _to_studio(self, draft: drafts.Draft) -> None:
+        drafts.save(draft)
+        ui.navigate.to("/")
+
+    def _request(self) -> ResolvedRequest:
+        assert self._document is not None  # its buttons are not there else
+        return self._document.request
+
+
+def _build_batch(batch: Membership) -> None:
+    """Where it belongs."""
+    with box("link of-batch", "a", href=f"/b/{batch.batch_id}"):
+        icon("batch")
+        adorn(
+            Text(f"{batch.position + 1:,} of {batch.total:,} in “{title(batch.name, 60)}”"),
+            dir="auto",
+        )
+
+
+def _taken(document: StatusDocument) -> str:
+    if document.started_at is None or document.finished_at is None:
+        return ""
+    return f", in {duration((document.finished_at - document.started_at).total_seconds())}"
+
+
+def _curl(origin: str, request: ResolvedRequest) -> str:
+    body = request.model_dump(exclude={"metadata", "callback_url", "priority", "timeout_s"})
+    text = shlex.quote(json.dumps(body, ensure_ascii=False))
+    return (
+        f"curl -X POST {origin}/api/v1/generation/create "
+        f"-H 'Content-Type: application/json' -d {text}"
+    )
+
+
+def _build_attempts(attempts: list[AttemptDocument], model: str) -> None:
+    troubled = len(attempts) > 1 or any(attempt.error for attempt in attempts)
+    with box("fold", "details", open=troubled):
+        with box("fold-head", "summary"):
+            icon("chevron")
+            Text("1 attempt" if len(attempts) == 1 else f"{len(attempts)} attempts")
+        with box("attempts", "ol"):
+            for attempt in reversed(attempts):
+                _build_attempt(attempt, model)
+
+
+def _build_attempt(attempt: AttemptDocument, model: str) -> None:
+    with box("attempt", "li"):
+        with box("attempt-head"):
+            word = STATUS_WORDS[attempt.outcome] if attempt.outcome else "Under way"
+            Text(f"{attempt.number}. {word}", "attempt-name")
+            if attempt.started_at and attempt.ended_at:
+                Text(duration((attempt.ended_at - attempt.started_at).total_seconds()), "muted")
+            box("grow")
+            if attempt.flow_run_url:
+                made = box("link", "a", href=attempt.flow_run_url, target="_blank", rel="noopener")
+                with made:
+                    Text("Flow run")
+                    icon("open")
+        if attempt.error is not None:
+            Text(attempt.error.detail, "detail", "p")
+            Text(advice(attempt.error, model), "muted", "p")
+        if attempt.worker:
+            Text(f"by {attempt.worker}", "muted small", "p")

@@ -1,0 +1,132 @@
+"""The large picture of the picture page. Zoom, pan and swipe are in ``static/easel.js``."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from api.generations.documents import ImageDocument, StatusDocument
+from web.parts.elements import Text, adorn, box, button, image, link, local, meter, set_meter
+from web.parts.wording import advice, headline, progress_line, removed, title
+
+Handler = Callable[[], Awaitable[None]]
+
+
+class Viewer:
+    """Shows one picture, a live preview, or why there is none."""
+
+    def __init__(self, on_newer: Handler, on_older: Handler, on_retry: Handler) -> None:
+        self._on_retry = on_retry
+        self._shape: tuple[object, ...] | None = None
+        with box("viewer", data_viewer=""):
+            self._body = box("viewer-body")
+            self._newer = button(
+                "Newer picture",
+                on_newer,
+                icon_name="left",
+                bare=True,
+                key="ArrowLeft",
+                classes="viewer-nav is-newer",
+            )
+            self._older = button(
+                "Older picture",
+                on_older,
+                icon_name="right",
+                bare=True,
+                key="ArrowRight",
+                classes="viewer-nav is-older",
+            )
+            with box("viewer-tools"):
+                self._counter = Text("", "counter")
+                for label, name, key, action in (
+                    ("Zoom", "zoom", "z", "zoom"),
+                    ("Hide or show details", "expand", "i", "wide"),
+                    ("Back", "close", "Escape", "back"),
+                ):
+                    tool = button(label, icon_name=name, bare=True, key=key)
+                    adorn(tool, data_viewer_do=action)
+
+    def show(
+        self,
+        document: StatusDocument,
+        images: list[ImageDocument],
+        number: int,
+        *,
+        newer: bool,
+        older: bool,
+    ) -> None:
+        """Bring it up to date."""
+        adorn(self._newer, disabled=not newer)
+        adorn(self._older, disabled=not older)
+        self._counter.text = f"{number + 1} / {len(images)}" if len(images) > 1 else ""
+        live = not images and document.status in ("queued", "running", "cancelling")
+        shape = (
+            document.task_id,
+            document.attempt,
+            number,
+            len(images),
+            "live" if live else document.status,
+        )
+        if shape != self._shape:
+            self._shape = shape
+            self._body.clear()
+            with self._body:
+                self._build(document, images, number)
+        if live:
+            self._tick(document)
+
+    def say(self, headline_: str, detail: str) -> None:
+        """There is nothing to show."""
+        self._shape = None
+        adorn(self._newer, disabled=True)
+        adorn(self._older, disabled=True)
+        self._body.clear()
+        with self._body, box("empty"):
+            Text(headline_, "empty-title", "h1")
+            Text(detail, "muted", "p")
+            link("To the history", "/history", classes="btn-primary")
+
+    def _build(self, document: StatusDocument, images: list[ImageDocument], number: int) -> None:
+        request = document.request
+        if images:
+            kept = images[number]
+            made = image(kept.url, title(request.prompt, 200), width=kept.width, height=kept.height)
+            made.classes("viewer-image")
+        elif document.status in ("failed", "cancelled"):
+            with box("empty"):
+                Text(document.error.title if document.error else "Cancelled", "empty-title", "h2")
+                if document.error is not None:
+                    Text(document.error.detail, "detail", "p")
+                    Text(advice(document.error, request.model), "muted", "p")
+                button("Retry", self._on_retry, icon_name="retry", classes="btn-primary")
+        elif document.status == "succeeded":
+            with box("empty"):
+                Text(removed(document), "empty-title", "h2")
+                Text("Its settings are kept: Vary makes another one.", "muted", "p")
+        else:
+            self._build_live()
+
+    def _build_live(self) -> None:
+        self._preview: str | None = None
+        self._canvas = box("viewer-live")
+        with box("viewer-caption"):
+            with box("caption-row"):
+                self._headline = Text("", "headline")
+                self._line = Text("", "line")
+            self._meter = meter("Progress")
+
+    def _tick(self, document: StatusDocument) -> None:
+        percent = document.progress.percent if document.progress else None
+        rendering = document.status == "running" and percent is not None
+        self._headline.text = f"{percent:.0f} %" if rendering else headline(document)
+        waiting = document.waiting
+        self._line.text = waiting.detail if waiting else progress_line(document)
+        set_meter(self._meter, percent)
+        url = document.urls.preview
+        if url is None or url == self._preview:
+            return
+        if self._preview is None:
+            with self._canvas:
+                self._image = image(url, f"Preview: {title(document.request.prompt)}")
+        else:
+            adorn(self._image, src=local(url))
+        self._preview = url

@@ -1,0 +1,41 @@
+"""A question before something that cannot be taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from nicegui import ui
+
+from web.parts.elements import Text, adorn, box, button
+
+
+class Ask:
+    """One dialog for a whole page; ``about`` opens it with a question."""
+
+    def __init__(self) -> None:
+        self._yes: Callable[[], Awaitable[None]] | None = None
+        self._dialog = box("sheet ask", "dialog")
+        shut = f"(e) => {{ document.getElementById('{self._dialog.html_id}').close(); emit(); }}"
+        with self._dialog:
+            self._question = Text("", "title", "h2")
+            self._detail = Text("", "muted", "p")
+            with box("ask-buttons"):
+                button("Leave it").on("click", js_handler=shut)
+                self._button = box("btn btn-primary", "button", type="button")
+                with self._button:
+                    self._label = Text("")
+        self._button.on("click", self._agreed, js_handler=shut)
+        adorn(self._dialog, aria_labelledby=self._question.html_id)
+
+    def about(
+        self, question: str, detail: str, label: str, yes: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Ask it; ``yes`` is done when the button that says ``label`` is pressed."""
+        self._yes = yes
+        self._question.text, self._detail.text, self._label.text = question, detail, label
+        ui.run_javascript(f"document.getElementById('{self._dialog.html_id}').showModal()")
+
+    async def _agreed(self) -> None:
+        yes, self._yes = self._yes, None
+        if yes is not None:
+            await yes()

@@ -1,0 +1,165 @@
+"""Fields of forms, dressed alike: lines, numbers, choices, and what is folded away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from nicegui import events, ui
+from nicegui.elements.mixins.value_element import ValueElement
+
+from web.parts.elements import Text, adorn, box, icon
+
+OnValue = Callable[[Any], Any]
+_FieldT = TypeVar("_FieldT", bound=ValueElement[Any])
+CHEVRON: Final = (
+    "M6 9l6 6 6-6@@fill:none;stroke:currentColor;stroke-width:2;stroke-linecap:round;"
+    "stroke-linejoin:round|0 0 24 24"
+)
+CLEAR: Final = (
+    "M6 6l12 12M18 6L6 18@@fill:none;stroke:currentColor;stroke-width:2;stroke-linecap:round"
+    "|0 0 24 24"
+)
+
+
+class Fold:
+    """Something folded away under a label. Use as a context manager to fill it."""
+
+    def __init__(self, label: str, is_open: bool, on_fold: Callable[[bool], None]) -> None:
+        self.root = box("fold", "details", open=is_open)
+        self.root.on(
+            "toggle",
+            lambda event: on_fold(event.args == "open"),
+            js_handler="(e) => emit(e.newState)",
+        )
+        with self.root, box("fold-head", "summary"):
+            icon("chevron")
+            Text(label)
+
+    def __enter__(self) -> ui.element:
+        self._body = box("fold-body")
+        self._body.move(self.root)
+        self._body.__enter__()
+        return self.root
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._body.__exit__(None, None, None)
+
+
+def folded(
+    label: str, is_open: bool = False, on_fold: Callable[[bool], None] | None = None
+) -> Fold:
+    """A part of a form that most people leave closed."""
+    return Fold(label, is_open, on_fold or (lambda _is_open: None))
+
+
+def line(label: str, value: str, on_value: OnValue, **attributes: Any) -> ui.input:
+    """One line of text."""
+    field = ui.input(label=label, value=value)
+    field.props("outlined dense stack-label")
+    adorn(field, **attributes)
+    return _telling(field, on_value, empty="")
+
+
+def prompt_box(label: str, value: str, placeholder: str, on_value: OnValue) -> ui.textarea:
+    """A text of some lines, in any script."""
+    field = ui.textarea(label=label, value=value, placeholder=placeholder)
+    field.props('outlined stack-label autogrow input-class="prompt"')
+    adorn(field, dir="auto")
+    return _telling(field.classes("bulk-prompt"), on_value, empty="")
+
+
+def number(
+    label: str, value: float | None, on_value: OnValue, low: float, high: float, **attributes: Any
+) -> ui.number:
+    """A whole number, or none."""
+    field = ui.number(label=label, value=value, min=low, max=high, step=1)
+    field.props("outlined dense stack-label")
+    adorn(field, **attributes)
+
+    def changed(event: events.ValueChangeEventArguments[Any]) -> None:
+        on_value(None if event.value is None else int(event.value))
+
+    return field.on_value_change(changed)
+
+
+def choice(
+    label: str,
+    options: list[Any] | dict[Any, str],
+    value: Any,
+    on_value: OnValue,
+    *,
+    several: bool = False,
+    searched: bool = False,
+    more: bool = False,
+) -> ui.select:
+    """One or ``several`` of many; ``searched`` by typing; ``more`` than those can be typed in."""
+    field = ui.select(
+        options,
+        label=label,
+        value=[one for one in value if one in options] if several else _known(value, options),
+        multiple=several,
+        with_input=searched or more,
+        new_value_mode="add-unique" if more else None,
+    )
+    field.props("outlined dense stack-label options-dense behavior=menu")
+    field.props["dropdown-icon"] = CHEVRON
+    if several:
+        field.props("use-chips")
+    return _telling(field, on_value, empty=[] if several else None)
+
+
+def _known(value: Any, options: list[Any] | dict[Any, str]) -> Any:
+    return value if value in options else None
+
+
+def tick(label: str, value: bool, on_value: OnValue) -> ui.element:
+    """A box to tick."""
+    with box("tick", "label") as made:
+        ticked = box("tick-box", "input", type="checkbox", checked=value)
+        ticked.on(
+            "change",
+            lambda event: on_value(bool(event.args)),
+            js_handler="(e) => emit(e.target.checked)",
+        )
+        Text(label)
+    return made
+
+
+class Segments:
+    """A few choices side by side, one of them pressed."""
+
+    def __init__(self, label: str, options: dict[str, str], value: str, on_value: OnValue) -> None:
+        self._on_value = on_value
+        self.root = box("segments", role="group", aria_label=label)
+        with self.root:
+            self._made = {name: self._build(name, text) for name, text in options.items()}
+        self.show(value)
+
+    def show(self, value: str) -> None:
+        """Which one is pressed."""
+        for name, made in self._made.items():
+            adorn(made, aria_pressed=str(name == value).lower())
+
+    def _build(self, name: str, text: str) -> ui.element:
+        made = box("segment", "button", type="button")
+        with made:
+            Text(text)
+
+        async def pressed() -> None:
+            self.show(name)
+            await _settle(self._on_value(name))
+
+        return made.on("click", pressed, args=[])
+
+
+async def _settle(result: Any) -> None:
+    if result is not None:
+        await result
+
+
+def _telling(field: _FieldT, on_value: OnValue, *, empty: Any) -> _FieldT:
+    def changed(event: events.ValueChangeEventArguments[Any]) -> Any:
+        return on_value(empty if event.value is None else event.value)
+
+    return field.on_value_change(changed)

@@ -1,0 +1,209 @@
+"""What all pages share: header, help sheet, toasts, the chance to take a delete back."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+from nicegui import Client, ui
+
+from api.batches.facade import BatchFacade
+from api.context import Context
+from api.generations.facade import Facade
+from api.schedules.facade import ScheduleFacade
+from core.settings import Settings
+from web.parts.elements import Text, adorn, box, button, icon
+from web.parts.trash import UNDO_S, Trash
+from web.parts.wording import EXPECTED_ERRORS, explain
+
+STATIC: Final = Path(__file__).parents[1] / "static"
+STATIC_URL: Final = "/static"
+_KEYS: Final = (
+    ("Ctrl Enter", "Generate, from anywhere in the studio; in bulk, a dry run"),
+    ("↑ ↓", "In the prompt: earlier prompts"),
+    ("/", "To the prompt, or to the search"),
+    ("← →", "Next newer, next older picture"),
+    ("Z", "Zoom in and out; the wheel and two fingers do too"),
+    ("V", "Vary: same settings, new seed"),
+    ("A", "Use all settings of the picture"),
+    ("S", "Save the original"),
+    ("I", "Show or hide the details"),
+    ("Del", "Delete; can be taken back for some seconds"),
+    ("Esc", "Back"),
+    ("?", "This sheet"),
+)
+
+_PAGES: Final = (
+    ("Studio", "/"),
+    ("Bulk", "/bulk"),
+    ("Schedules", "/schedules"),
+    ("History", "/history"),
+)
+
+
+@dataclass(frozen=True)
+class Web:
+    """What pages are given. The functions are there once the application has started."""
+
+    find_context: Callable[[], Context]
+    trash: Trash
+
+    @property
+    def facade(self) -> Facade:
+        """The functions that the API's routes call."""
+        return self.find_context().facade
+
+    @property
+    def batches(self) -> BatchFacade:
+        """Those about batches."""
+        return self.find_context().batches
+
+    @property
+    def schedules(self) -> ScheduleFacade:
+        """Those about schedules."""
+        return self.find_context().schedules
+
+    @property
+    def settings(self) -> Settings:
+        """What the application was started with."""
+        return self.find_context().settings
+
+
+class Frame:
+    """One page's surroundings."""
+
+    def __init__(self, web: Web, current: str, refresh: Callable[[], Awaitable[None]]) -> None:
+        self._web = web
+        self._refresh = refresh
+        self._hide: ui.timer | None = None
+        client = ui.context.client
+        client.on_exception(functools.partial(_say_unexpected, client))
+        ui.add_head_html(_head())
+        _header(current)
+        _help()
+        self._undo = box("undo is-away", role="status")
+
+    def start(self) -> None:
+        """Call when the page is built: offers the undo that another page began."""
+        if self._web.trash.ids:
+            self._offer(self._web.trash.ids)
+
+    async def delete(self, ids: Iterable[UUID]) -> None:
+        """Hide them now and delete them some seconds later, unless taken back."""
+        gone = tuple(ids)
+        self._web.trash.put(gone)
+        self._offer(gone)
+        await self._refresh()
+
+    def _offer(self, ids: tuple[UUID, ...]) -> None:
+        self._undo.clear()
+        with self._undo:
+            Text("Deleted" if len(ids) == 1 else f"{len(ids)} deleted")
+            undo = button("Undo", classes="btn-link")
+            undo.on("click", told(functools.partial(self._take_back, ids)), args=[])
+        self._undo.classes(remove="is-away")
+        if self._hide is not None:
+            self._hide.cancel()
+        with self._undo:
+            self._hide = ui.timer(UNDO_S, lambda: self._undo.classes("is-away"), once=True)
+
+    async def _take_back(self, ids: tuple[UUID, ...]) -> None:
+        self._web.trash.undo(ids)
+        self._undo.classes("is-away")
+        await self._refresh()
+
+
+def told(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """A handler whose expected errors become toasts: the form stays as it is.
+
+    It runs for the page, not for the button that was pressed: that may be gone before it ends.
+    """
+
+    @functools.wraps(handler)
+    async def safe(*args: Any, **kwargs: Any) -> Any:
+        with ui.context.client:
+            try:
+                return await handler(*args, **kwargs)
+            except EXPECTED_ERRORS as error:
+                toast_error(explain(error))
+                return None
+
+    return safe
+
+
+def toast_error(message: str) -> None:
+    """Say that something went wrong."""
+    ui.notify(message, type="negative", position="top", multi_line=True, timeout=8000)
+
+
+def _say_unexpected(client: Client, error: Exception) -> None:
+    with client:
+        toast_error(explain(error))
+
+
+def toast(message: str) -> None:
+    """Say that something was done."""
+    ui.notify(message, position="top", timeout=2500, classes="toast")
+
+
+@contextmanager
+def section(classes: str, label: str) -> Iterator[ui.element]:
+    """A named region."""
+    made = box(classes, "section", aria_label=label)
+    with made:
+        yield made
+
+
+@functools.cache
+def _head() -> str:
+    links = []
+    for name in ("easel.css", "easel.js"):
+        digest = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
+        url = f"{STATIC_URL}/{name}?v={digest}"
+        links.append(
+            f'<link rel="stylesheet" href="{url}">'
+            if name.endswith("css")
+            else f'<script defer src="{url}"></script>'
+        )
+    links.append(
+        '<meta name="theme-color" content="#faf9f7" media="(prefers-color-scheme: light)">'
+    )
+    links.append('<meta name="theme-color" content="#161514" media="(prefers-color-scheme: dark)">')
+    return "\n".join(links)
+
+
+def _header(current: str) -> None:
+    with ui.header().classes("bar").props("unelevated"):
+        with box("brand", "a", href="/", aria_label="Easel, to the studio"):
+            icon("easel")
+            Text("Easel")
+        with box("nav", "nav", aria_label="Pages"):
+            for name, href in _PAGES:
+                at = "page" if name == current else None
+                with box("nav-link", "a", href=href, aria_current=at):
+                    Text(name)
+        box("grow")
+        sheet = button("Keyboard shortcuts", icon_name="help", bare=True, key="?")
+        sheet.on("click", js_handler="() => document.getElementById('help').showModal()")
+
+
+def _help() -> None:
+    with box("sheet", "dialog", aria_labelledby="help-title") as sheet:
+        adorn(sheet, id="help")
+        with box("sheet-head"):
+            adorn(Text("Keyboard", "title", "h2"), id="help-title")
+            close = button("Close", icon_name="close", bare=True)
+            close.on("click", js_handler="() => document.getElementById('help').close()")
+        with box("keys", "dl"):
+            for keys, meaning in _KEYS:
+                with box("", "div"):
+                    with box("", "dt"):
+                        for key in keys.split():
+                            Text(key, tag="kbd")
+                    Text(meaning, tag="dd")

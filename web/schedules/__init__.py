@@ -1,0 +1,1 @@
+"""Schedules: batches by the clock."""

@@ -1,0 +1,163 @@
+"""The form of a schedule: when, and which batch begins then."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, Final
+
+from api.errors import ProblemError
+from api.options import OptionsDocument
+from core.batches.request import COUNT_MAX
+from flows.prefect.schedules import Timing, check_cron
+from web.forms import batch_drafts as bulk_draft
+from web.forms.batch_drafts import ScheduleDraft
+from web.forms.prompts import PromptField
+from web.parts.clock import cron_words, every_words, known_zone, moments_words, zones
+from web.parts.elements import Text, adorn, box, icon
+from web.parts.fields import Segments, choice, line, number
+from web.parts.wording import model_name
+
+KEY: Final = "schedule"
+_WAYS: Final = {"clock": "By the clock", "every": "Every so often", "cron": "Cron"}
+_DAYS: Final = {
+    "* * *": "Every day",
+    "* * 1-5": "Monday to Friday",
+    "* * 0,6": "Saturday and Sunday",
+    "* * 1": "Mondays",
+    "* * 2": "Tuesdays",
+    "* * 3": "Wednesdays",
+    "* * 4": "Thursdays",
+    "* * 5": "Fridays",
+    "* * 6": "Saturdays",
+    "* * 0": "Sundays",
+    "1 * *": "First of the month",
+}
+_UNITS: Final = {"minutes": "minutes", "hours": "hours"}
+_EVERY_MAX: Final = 9999
+
+
+class ScheduleForm:
+    """Shows the visitor's draft and changes it."""
+
+    def __init__(self, on_create: Callable[[], Awaitable[None]]) -> None:
+        self.draft = bulk_draft.load(ScheduleDraft, KEY)
+        with box("form-fields"):
+            line("Name", self.draft.name, self._setter("name"), maxlength=100)
+            self._build_when()
+            self.prompt = PromptField(self.draft, self._set)
+            self._model = choice("Model", {}, None, self._setter("model"), searched=True)
+            with box("pair"):
+                number("Pictures of each", self.draft.count, self._setter("count"), 1, COUNT_MAX)
+                line("Not after", self.draft.not_after, self._setter("not_after"), type="time")
+        with box("generate-bar bulk-bar"):
+            made = box("btn btn-primary", "button", type="button", data_generate="")
+            made.on("click", on_create, args=[])
+            with made:
+                icon("clock")
+                Text("Make the schedule")
+        self._offer_models({})
+        self._show()
+
+    def _build_when(self) -> None:
+        draft = self.draft
+        with box("field"):
+            Text("When", "label")
+            Segments("When", _WAYS, draft.way, self._setter("way"))
+        with box("pair") as self._by_clock:
+            choice("Days", _DAYS, draft.days, self._setter("days"))
+            line("Time", draft.time, self._setter("time"), type="time")
+        with box("pair") as self._by_interval:
+            number("Every", draft.every, self._setter("every"), 1, _EVERY_MAX)
+            choice("Unit", _UNITS, draft.unit, self._setter("unit"))
+        with box("") as self._by_cron:
+            field = line("Cron", draft.cron, self._setter("cron"), maxlength=200)
+            adorn(field, hint="minute, hour, day, month, weekday")
+        self._zone = choice("Time zone", [], None, self._setter("timezone"), searched=True)
+        self._zone.on("focus", self._offer_zones, args=[])
+        self._said = adorn(Text("", "when-said", "p"), aria_live="polite")
+
+    def offer(self, options: OptionsDocument) -> None:
+        """Fill the model picker."""
+        names = {model.name: model_name(model.name) for model in options.models}
+        self._offer_models(names)
+        adorn(self._model, placeholder=model_name(options.default_model or "") or None)
+
+    def created(self) -> None:
+        """It was made: the next one has another name."""
+        self._set(name="")
+
+    def show_zone(self) -> None:
+        """The visitor's time zone is known now."""
+        self._show()
+
+    # --- the draft
+
+    def _setter(self, name: str) -> Callable[[Any], Any]:
+        return lambda value: self._set(**{name: value})
+
+    def _set(self, **values: Any) -> None:
+        changed = {
+            name: value for name, value in values.items() if getattr(self.draft, name) != value
+        }
+        if changed:
+            for name, value in changed.items():
+                setattr(self.draft, name, value)
+            bulk_draft.save(KEY, self.draft)
+            self._show()
+
+    def _show(self) -> None:
+        draft = self.draft
+        shown = {"clock": self._by_clock, "every": self._by_interval, "cron": self._by_cron}
+        for way, made in shown.items():
+            here = way == draft.way
+            made.classes(add="" if here else "is-away", remove="is-away" if here else "")
+        self._said.text = self._words()
+        if not self._zone.options:
+            self._zone.set_options(self._with_chosen([]), value=self._zone_now())
+
+    def _words(self) -> str:
+        """What the form says, and when that is next."""
+        try:
+            timing = self.timing()
+        except ProblemError as error:
+            return error.problem.detail
+        if timing.cron is not None:
+            said = cron_words(timing.cron)
+        else:
+            said = every_words(timing.interval_s or 0)
+            return f"{said}, counted from when it is made."
+        now = datetime.now(UTC)
+        ahead = moments_words(islice(timing.next_times(now), 2), known_zone(), now)
+        return f"{said} ({timing.timezone}). Next: {ahead}."
+
+    def timing(self) -> Timing:
+        """When it begins. ProblemError when the form says no time."""
+        cron, interval_s = self.draft.cron_text(), self.draft.interval_s()
+        if cron is not None:
+            try:
+                check_cron(cron)
+            except ValueError as error:
+                raise ProblemError("invalid_request", f"Cron {error}") from error
+        return Timing(cron, interval_s, self._zone_now() or "UTC")
+
+    # --- pickers
+
+    def _offer_models(self, names: dict[str, str]) -> None:
+        chosen = self.draft.model
+        if chosen is not None:
+            names = {chosen: model_name(chosen), **names}
+        self._model.set_options(names, value=chosen)
+
+    def _zone_now(self) -> str | None:
+        return self.draft.timezone or known_zone()
+
+    def _with_chosen(self, offered: Iterable[str]) -> list[str]:
+        chosen = self._zone_now()
+        return list(dict.fromkeys([*offered, *([chosen] if chosen else [])]))
+
+    def _offer_zones(self) -> None:
+        """All of them are many: only who looks for one is sent them."""
+        if len(self._zone.options) < 10:
+            self._zone.set_options(self._with_chosen(zones()), value=self._zone_now())

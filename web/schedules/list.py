@@ -1,0 +1,105 @@
+"""The schedules: when each begins what, whether it is on, and what it has begun."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from api.batches.documents import ScheduleDocument
+from store.values import Batch
+from web.batches.wording import BATCH_WORDS, made_count, makes_line, pictures
+from web.parts.clock import cron_words, every_words, known_zone, moments_words
+from web.parts.elements import Text, adorn, box, button
+from web.parts.wording import ago, model_name
+
+
+@dataclass(frozen=True)
+class ScheduleActions:
+    """What can be done with one."""
+
+    switch: Callable[[ScheduleDocument, bool], Awaitable[None]]
+    delete: Callable[[ScheduleDocument], Awaitable[None]]
+
+
+class ScheduleRow:
+    """One schedule as an item of a list. ``show`` brings it up to date."""
+
+    def __init__(
+        self, document: ScheduleDocument, begun: list[Batch], actions: ScheduleActions
+    ) -> None:
+        self._actions = actions
+        self.root = box("", "li")
+        with self.root:
+            with box("schedule-head"):
+                with box("schedule-names"):
+                    adorn(Text(document.name, "schedule-name", "h3"), dir="auto")
+                    Text(when_words(document), "schedule-when")
+                self._switch = box("switch", "button", type="button", role="switch")
+                self._switch.on("click", self._switched, args=[])
+                adorn(self._switch, aria_label=f"{document.name} is on")
+            adorn(Text(makes_line(document.batch), "schedule-makes", "p"), dir="auto")
+            Text(_details(document), "muted small", "p")
+            with box("schedule-foot"):
+                self._next = Text("", "small")
+                box("grow")
+                self._build_end(document)
+            if begun:
+                _build_begun(begun)
+        self.show(document)
+
+    def show(self, document: ScheduleDocument) -> None:
+        """Whether it is on, and when it is next."""
+        self.document = document
+        self.root.classes(replace=f"schedule {'is-on' if document.active else 'is-off'}")
+        adorn(self._switch, aria_checked=str(document.active).lower())
+        self._next.text = _next_words(document)
+
+    def _build_end(self, document: ScheduleDocument) -> None:
+        if document.in_file:
+            Text("from prefect.yaml", "muted small")
+            return
+        button(
+            f"Delete {document.name}",
+            lambda: self._actions.delete(document),
+            icon_name="trash",
+            bare=True,
+            classes="btn-quiet",
+        )
+
+    async def _switched(self) -> None:
+        await self._actions.switch(self.document, not self.document.active)
+
+
+def _build_begun(begun: list[Batch]) -> None:
+    with box("schedule-begun"):
+        Text("Began", "muted small")
+        for batch in begun:
+            with box("link", "a", href=f"/b/{batch.id}"):
+                Text(f"{ago(batch.created_at)} ({BATCH_WORDS[batch.status].lower()})")
+
+
+def when_words(document: ScheduleDocument) -> str:
+    """Such as "Every night at 02:00 (Europe/Berlin)"."""
+    if document.cron is not None:
+        return f"{cron_words(document.cron)} ({document.timezone})"
+    return every_words(document.interval_s or 0)
+
+
+def _next_words(document: ScheduleDocument) -> str:
+    if not document.active:
+        return "Switched off"
+    if not document.next_runs:
+        return "Prefect knows when it is next"
+    return f"Next: {moments_words(document.next_runs[:2], known_zone(), datetime.now(UTC))}"
+
+
+def _details(document: ScheduleDocument) -> str:
+    batch = document.batch
+    number = made_count(batch)
+    defaults = batch.get("defaults")
+    model = defaults.get("model") if isinstance(defaults, dict) else None
+    said = [pictures(number) if number is not None else "", model_name(str(model)) if model else ""]
+    if batch.get("not_after"):
+        said.append(f"nothing is begun after {batch['not_after']}")
+    return " · ".join(part for part in said if part)

@@ -1,0 +1,147 @@
+"""Batches by the clock: the schedules that Prefect keeps, and the form of a new one."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+from uuid import UUID
+
+from nicegui import ui
+
+from api.batches.documents import ScheduleDocument
+from api.errors import ProblemError
+from api.options import read_options
+from api.schedules.facade import ScheduleChange
+from store.values import Batch
+from web.forms.prompts import list_names
+from web.parts.clock import ask_zone, known_zone
+from web.parts.confirm import Ask
+from web.parts.elements import Text, adorn, box, button
+from web.parts.layout import Frame, Web, section, toast, told
+from web.schedules.form import ScheduleForm
+from web.schedules.list import ScheduleActions, ScheduleRow
+
+BEGUN_SHOWN: Final = 3
+_BATCHES_READ: Final = 100
+
+
+class SchedulesPage:
+    """One open page of schedules."""
+
+    def __init__(self, web: Web) -> None:
+        self._web = web
+        self._frame = Frame(web, "Schedules", self._load)
+        self._ask = Ask()
+        self._rows: dict[UUID, ScheduleRow] = {}
+        self._turn = asyncio.Lock()
+        with box("desk is-list-first"):
+            adorn(Text("Schedules", "sr-only", "h1"))
+            with section("form desk-form", "A new schedule"):
+                self._form = ScheduleForm(told(self._create))
+            with section("desk-side", "Schedules"):
+                with box("side-head"):
+                    Text("Schedules", "side-title", "h2")
+                    self._said = adorn(Text("Asking Prefect…", "muted small"), role="status")
+                self._list = box("schedule-list", "ul")
+                self._rest = box("side-rest")
+
+    async def start(self) -> None:
+        """Show the form; Prefect may take its time to answer."""
+        if self._web.facade.catalogue.current is not None:
+            self._form.offer(await read_options(self._web.facade))
+        self._form.prompt.offer(await list_names(self._web.settings.wildcards))
+        self._frame.start()
+        ask_zone(self._zone_known)
+        ui.timer(0, told(self._load), once=True)
+
+    def _zone_known(self) -> None:
+        self._form.show_zone()
+        for row in self._rows.values():
+            row.show(row.document)
+
+    # --- reading
+
+    async def _load(self) -> None:
+        async with self._turn:  # one after the other: what was read first is never shown last
+            await self._read_and_show()
+
+    async def _read_and_show(self) -> None:
+        try:
+            documents = (await self._web.schedules.all()).items
+        except ProblemError as error:
+            self._say_away(error.problem.detail)
+            return
+        begun = await self._begun()
+        self._said.text = ""
+        self._list.clear()
+        self._rest.clear()
+        actions = ScheduleActions(told(self._switch), told(self._delete))
+        with self._list:
+            self._rows = {
+                document.schedule_id: ScheduleRow(document, begun.get(document.name, []), actions)
+                for document in documents
+            }
+        if not documents:
+            with self._rest:
+                _build_empty()
+
+    async def _begun(self) -> dict[str, list[Batch]]:
+        """The last batches of each schedule, newest first."""
+        found: dict[str, list[Batch]] = {}
+        for batch in (await self._web.facade.store.batches.page(_BATCHES_READ, None)).items:
+            mine = found.setdefault(batch.schedule or "", [])
+            if len(mine) < BEGUN_SHOWN:
+                mine.append(batch)
+        return found
+
+    def _say_away(self, detail: str) -> None:
+        self._said.text = ""
+        self._list.clear()
+        self._rest.clear()
+        with self._rest, box("empty"):
+            Text("Prefect does not answer", "empty-title", "h3")
+            Text(f"{detail[:1].upper()}{detail[1:]}.".replace("..", "."), "muted", "p")
+            again = button("Try again", icon_name="retry", classes="btn-primary")
+            again.on("click", told(self._load_again), args=[])
+
+    async def _load_again(self) -> None:
+        self._said.text = "Asking Prefect…"
+        await self._load()
+
+    # --- what the visitor does
+
+    async def _create(self) -> None:
+        self._form.timing()  # what it says about a time is said in the form's words
+        made = await self._web.schedules.create(self._form.draft.request(known_zone()))
+        self._form.created()
+        toast(f"“{made.name}” is made and on.")
+        await self._load()
+
+    async def _switch(self, document: ScheduleDocument, active: bool) -> None:
+        schedule_id = document.schedule_id
+        async with self._turn:
+            changed = await self._web.schedules.change(schedule_id, ScheduleChange(active=active))
+            if schedule_id in self._rows:
+                self._rows[schedule_id].show(changed)
+
+    async def _delete(self, document: ScheduleDocument) -> None:
+        async def delete() -> None:
+            await self._delete_now(document.schedule_id)
+
+        self._ask.about(
+            f"Delete “{document.name}”?",
+            "It begins no more batches. Those that it began, and their pictures, stay.",
+            "Delete the schedule",
+            told(delete),
+        )
+
+    async def _delete_now(self, schedule_id: UUID) -> None:
+        await self._web.schedules.delete(schedule_id)
+        await self._load()
+
+
+def _build_empty() -> None:
+    with box("empty"):
+        box("empty-mark", aria_hidden="true")
+        Text("Nothing begins by itself yet", "empty-title", "h3")
+        Text("Say when and what, and it is made while you sleep.", "muted", "p")

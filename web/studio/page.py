@@ -1,0 +1,242 @@
+"""The studio: describe, generate, watch. Rebuilt from the server whenever it is opened."""
+
+from __future__ import annotations
+
+from typing import Final
+from uuid import UUID
+
+from nicegui import ui
+
+from api.errors import ProblemError
+from api.generations.documents import HistoryItem, ImageDocument, StatusDocument
+from api.options import read_options
+from core.ids import parse_generation_id
+from core.requests import GenerationRequest, ResolvedRequest
+from core.status import is_final
+from store.errors import NotFoundError
+from store.generations.queries import HistoryFilter
+from store.values import Generation
+from web.forms.generation import Form
+from web.parts.elements import box
+from web.parts.layout import Frame, Web, section, toast, told
+from web.parts.live import Live
+from web.studio.card import Card
+from web.studio.stage import Stage, StageActions
+
+STRIP: Final = 24
+"""How many generations the strip shows, newest first."""
+_RUNNING_SHOWN: Final = 6
+_OPTIONS_AGAIN_S: Final = 3.0
+
+
+class Studio:
+    """One open studio page."""
+
+    def __init__(self, web: Web, chosen: str | None) -> None:
+        self._web = web
+        self._chosen = parse_generation_id(chosen or "")
+        self._cards: dict[UUID, Card] = {}
+        self._staged: UUID | None = None
+        self._live = Live(web.facade)
+        self._frame = Frame(web, "Studio", self._reload)
+        with box("studio"):
+            with section("form", "What to draw"):
+                self._form = Form(told(self._generate))
+            with section("watch", "Pictures"):
+                self._stage = Stage(self._actions())
+                self._strip = box("strip", role="list", aria_label="Latest generations")
+
+    def _actions(self) -> StageActions:
+        return StageActions(
+            cancel=told(self._cancel),
+            retry=told(self._retry),
+            vary=told(self._vary),
+            use=told(self._use),
+            delete=told(self._delete),
+            example=told(self._example),
+        )
+
+    async def start(self) -> None:
+        """Read what there is, then follow it."""
+        await self._offer_options()
+        await self._reload()
+        self._frame.start()
+        self._live.start(self._changed)
+
+    async def _offer_options(self) -> None:
+        if self._web.facade.catalogue.current is not None:
+            self._form.offer(await read_options(self._web.facade))
+            return
+        timer = ui.timer(_OPTIONS_AGAIN_S, lambda: self._options_later(timer), immediate=False)
+
+    async def _options_later(self, timer: ui.timer) -> None:
+        try:
+            self._form.offer(await read_options(self._web.facade))
+        except ProblemError:
+            return  # the form says that the models are not known yet
+        timer.cancel()
+
+    # --- the strip
+
+    async def _reload(self) -> None:
+        items = await self._newest()
+        for gone in self._cards.keys() - {item.task_id for item in items}:
+            self._cards.pop(gone).root.delete()
+        for place, item in enumerate(items):
+            card = self._cards.get(item.task_id) or self._add(item.task_id)
+            card.show(item, item.images)
+            if self._strip.default_slot.children[place] is not card.root:
+                card.root.move(self._strip, place)
+        await self._restage()
+
+    async def _newest(self) -> list[HistoryItem]:
+        """The newest, and what runs though it is older; never the whole history."""
+        facade, trash = self._web.facade, self._web.trash
+        page = await facade.history(HistoryFilter(), STRIP + len(trash.ids), None)
+        running = await facade.history(
+            HistoryFilter(status=("running", "cancelling")), _RUNNING_SHOWN, None
+        )
+        newest = {item.task_id: item for item in (*running.items, *page.items)}
+        shown = [item for item in newest.values() if item.task_id not in trash]
+        return sorted(shown, key=lambda item: item.created_at, reverse=True)[: STRIP + 6]
+
+    def _add(self, task_id: UUID) -> Card:
+        with self._strip:
+            card = Card(task_id, told(self._choose), told(self._cancel))
+        self._cards[task_id] = card
+        return card
+
+    async def _changed(self, generation: Generation) -> None:
+        if generation.id in self._web.trash or generation.request is None:
+            return
+        card = self._cards.get(generation.id)
+        before = card.document.status if card and card.document else None
+        if card is None:
+            if generation.status == "queued" and generation.request.priority == "bulk":
+                return  # a thousand at once: they show when they run
+            card = self._add(generation.id)
+            card.root.move(self._strip, 0)
+            self._drop_oldest()
+        await self._show(card, generation)
+        if before != generation.status:
+            await self._others_moved(generation.id)
+        await self._restage()
+
+    async def _show(self, card: Card, generation: Generation) -> None:
+        document = await self._web.facade.document(generation)
+        done = generation.status == "succeeded"
+        images = await self._web.facade.images(generation.id) if done else []
+        card.show(document, images)
+
+    async def _others_moved(self, changed: UUID) -> None:
+        """One began or ended: everyone behind it has moved up."""
+        for card in self._cards.values():
+            queued = card.document is not None and card.document.status == "queued"
+            if queued and card.task_id != changed:
+                card.show(await self._web.facade.status(card.task_id), [])
+
+    def _drop_oldest(self) -> None:
+        ended = [
+            card
+            for card in self._cards.values()
+            if card.document and is_final(card.document.status)
+        ]
+        if len(self._cards) > STRIP + _RUNNING_SHOWN and ended:
+            oldest = min(ended, key=lambda card: card.document.created_at)  # type: ignore[union-attr]
+            self._cards.pop(oldest.task_id).root.delete()
+
+    # --- the stage
+
+    async def _restage(self) -> None:
+        document, images = await self._on_stage()
+        self._stage.show(document, images)
+        staged = document.task_id if document else None
+        if staged != self._staged:
+            for card in self._cards.values():
+                card.mark(card.task_id == staged)
+            self._staged = staged
+
+    async def _on_stage(self) -> tuple[StatusDocument | None, list[ImageDocument]]:
+        if self._chosen is not None and self._chosen not in self._cards:
+            await self._fetch_chosen()
+        card = self._cards.get(self._chosen) if self._chosen else None
+        card = card or self._followed()
+        return (card.document, card.images) if card else (None, [])
+
+    def _followed(self) -> Card | None:
+        """Nothing was chosen: what runs, else what was finished last, else the newest."""
+        cards = [card for card in self._cards.values() if card.document is not None]
+        for wanted in (("running", "cancelling"), ("queued",)):
+            found = [card for card in cards if card.document and card.document.status in wanted]
+            if found:
+                return min(found, key=_created)
+        return max(cards, key=_finished, default=None)
+
+    async def _fetch_chosen(self) -> None:
+        """The address names one that the strip does not show."""
+        assert self._chosen is not None  # the caller has looked
+        try:
+            generation = await self._web.facade.store.generations.get(self._chosen)
+        except NotFoundError:
+            self._chosen = None
+            return
+        if generation.id in self._web.trash:
+            self._chosen = None
+            return
+        card = self._add(generation.id)
+        await self._show(card, generation)
+
+    # --- what the visitor does
+
+    async def _choose(self, task_id: UUID) -> None:
+        self._chosen = task_id
+        ui.navigate.history.replace(f"/?g={task_id}")
+        await self._restage()
+        ui.run_javascript("easel.toStage()")
+
+    def _follow(self) -> None:
+        self._chosen = None
+        ui.navigate.history.replace("/")
+
+    async def _generate(self) -> None:
+        resolved = await self._create(self._form.request())
+        self._form.accepted(resolved)
+
+    async def _vary(self, request: ResolvedRequest) -> None:
+        values = request.model_dump(exclude={"seed", "metadata", "priority"})
+        await self._create(GenerationRequest(**values))
+
+    async def _create(self, request: GenerationRequest) -> ResolvedRequest:
+        created = await self._web.facade.create(request, None, b"")
+        self._follow()
+        await self._changed(await self._web.facade.store.generations.get(created.document.task_id))
+        return created.document.request
+
+    async def _cancel(self, task_id: UUID) -> None:
+        await self._web.facade.cancel(task_id)
+        await self._changed(await self._web.facade.store.generations.get(task_id))
+
+    async def _retry(self, task_id: UUID) -> None:
+        await self._web.facade.retry(task_id)
+
+    async def _use(self, request: ResolvedRequest) -> None:
+        self._form.use(request)
+        toast("All settings are in the form.")
+
+    async def _example(self, prompt: str) -> None:
+        self._form.write(prompt)
+
+    async def _delete(self, task_id: UUID) -> None:
+        self._follow()
+        await self._frame.delete([task_id])
+
+
+def _created(card: Card) -> float:
+    assert card.document is not None  # only shown cards are compared
+    return card.document.created_at.timestamp()
+
+
+def _finished(card: Card) -> tuple[bool, float]:
+    assert card.document is not None  # only shown cards are compared
+    finished = card.document.finished_at or card.document.created_at
+    return bool(card.images), finished.timestamp()
