@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_fixed
 
-from cli.batch_order import BatchBody
+from cli.bulk.order import BatchBody
 from cli.events import ServerEvent, read_events
 
 _PREFIX: Final = "/api/v1"

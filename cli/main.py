@@ -84,7 +84,7 @@ def up(
     _set("EASEL_PREFECT__PORT", prefect_port)
     _set("EASEL_COMFY__URL", comfy_url and _address(comfy_url))
     _check_settings()
-    from cli.up import up as run
+    from cli.up.command import up as run
 
     _run(run(step_time))
 
@@ -95,7 +95,7 @@ def api(host: _Host = None, port: _Port = None) -> None:
     _set("EASEL_API__HOST", host)
     _set("EASEL_API__PORT", port)
     _check_settings()
-    from cli.alone import run_api
+    from cli.up.alone import run_api
 
     run_api()
 
@@ -108,7 +108,7 @@ def worker(
 ) -> None:
     """Run a worker alone: one for each ComfyUI."""
     _check_settings()
-    from cli.alone import run_worker
+    from cli.up.alone import run_worker
 
     run_worker(pool)
 
@@ -123,7 +123,7 @@ def worker(
 )
 def emulator(context: typer.Context) -> None:
     """Run the ComfyUI emulator alone (`easel emulator --help` lists its options)."""
-    from cli.alone import run_emulator
+    from cli.up.alone import run_emulator
 
     run_emulator(context.args)
 
@@ -136,7 +136,7 @@ def doctor(
     """Look at everything Easel needs, and say what to do about what is missing."""
     _set("EASEL_HOME", home and home.expanduser().absolute())
     _check_settings()
-    from cli.doctor import doctor as run
+    from cli.doctor.command import doctor as run
 
     _run(run(as_json=as_json))
 
@@ -157,7 +157,7 @@ def audit(
     """Hold what is kept against the database: missing, orphaned and half-written files."""
     _set("EASEL_HOME", home and home.expanduser().absolute())
     _check_settings()
-    from cli.audit import audit as run
+    from cli.doctor.audit import audit as run
 
     _run(run(repair=repair, checksums=checksums, settle_s=settle))
 
@@ -184,8 +184,8 @@ def generate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Render pictures and save them here."""
-    from cli.generate import Order
-    from cli.generate import generate as run
+    from cli.generate.command import Order
+    from cli.generate.command import generate as run
 
     given = {
         "prompt": prompt,
@@ -268,9 +268,9 @@ def bulk(
     ] = None,
 ) -> None:
     """Render many pictures from a file; the same command goes on where it stopped."""
-    from cli.batch_order import BatchOrder
-    from cli.bulk import Bulk
-    from cli.bulk import bulk as run
+    from cli.bulk.command import Bulk
+    from cli.bulk.command import bulk as run
+    from cli.bulk.order import BatchOrder
 
     given = {
         "name": name,
@@ -314,7 +314,7 @@ def _address(text: str) -> str:
 
 def _api_url() -> str:
     """Where the API of this home listens: the running one, else the one of the settings."""
-    from cli.lock import read_lock
+    from cli.up.lock import read_lock
 
     settings = _check_settings()
     running = read_lock(settings.home / "easel.lock")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cli.batch_follow import AWAY, follow_batch, is_over, patiently, take_up
+from cli.bulk.follow import AWAY, follow_batch, is_over, patiently, take_up
 from cli.client import ApiClient, ApiRefusedError, ApiUnreachableError
 from tests.cli.scripted_batches import BATCH, ScriptedBatches, batch, serve_batches
 from tests.harness.processes import free_port

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cli.batch_meter import describe_batch, duration, open_batch_meter
+from cli.bulk.meter import describe_batch, duration, open_batch_meter
 from tests.cli.scripted_batches import batch
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cli.batch_order import BatchBody, BatchOrder
+from cli.bulk.order import BatchBody, BatchOrder
 from cli.console import CommandError
 
 ROWS = b"prompt\na red fox\n"

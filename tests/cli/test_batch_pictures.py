@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from api.batches.results_zip import _name
-from cli.batch_pictures import BatchPictures, is_there, picture_names
+from cli.bulk.pictures import BatchPictures, is_there, picture_names
 from cli.client import ApiClient
 from core.requests import ResolvedRequest
 from store.values import BatchItem, Image

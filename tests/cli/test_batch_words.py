@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from cli.batch_create import not_created
-from cli.batch_order import BatchOrder
-from cli.batch_words import (
+from cli.bulk.command import Bulk, interrupted_text
+from cli.bulk.create import not_created
+from cli.bulk.order import BatchOrder
+from cli.bulk.wording import (
     BadRow,
     failure_lines,
     plan_lines,
@@ -16,7 +17,6 @@ from cli.batch_words import (
     summary_lines,
     write_report,
 )
-from cli.bulk import Bulk, interrupted_text
 from cli.client import ApiRefusedError
 from tests.cli.scripted_batches import BATCH, batch, failed_item
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from cli.batch_order import BatchOrder
+from cli.bulk.order import BatchOrder
 from core.batches.manifest import Row, read_manifest
 from core.batches.request import BatchRequest
 from tests.cli.running import Ended, easel, started

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.lock import Running, hold
+from cli.up.lock import Running, hold
 from tests.cli.running import easel
 from tests.harness.processes import free_port
 

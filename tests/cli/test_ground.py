@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.lock import AlreadyRunningError, Running, hold, read_lock
-from cli.logs import LARGEST, PartLog
-from cli.ports import free_port, holder, is_free
+from cli.up.lock import AlreadyRunningError, Running, hold, read_lock
+from cli.up.logs import LARGEST, PartLog
+from cli.up.ports import free_port, holder, is_free
 
 ME = Running(os.getpid(), "http://127.0.0.1:1", "http://127.0.0.1:2/api", "http://127.0.0.1:2")
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from cli.generate import Order, field_lines, problem_text
-from cli.meter import describe, open_meter, percent
+from cli.generate.command import Order, field_lines, problem_text
+from cli.generate.meter import describe, open_meter, percent
 from core.requests import SEED_MAX
 
 

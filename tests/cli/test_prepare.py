@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.up import prepare
+from cli.up.command import prepare
 
 RUNS = "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD"
 EVENTS = "PREFECT_SERVER_EVENTS_RETENTION_PERIOD"

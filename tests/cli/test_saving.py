@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.saving import SLUG_MAX, names, save, slug, suffix
+from cli.generate.saving import SLUG_MAX, names, save, slug, suffix
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ import httpx
 import psutil
 import pytest
 
-from cli.logs import PartLog
-from cli.part import Part
-from cli.supervisor import PartFailedError, Supervisor
+from cli.up.logs import PartLog
+from cli.up.part import Part
+from cli.up.supervisor import PartFailedError, Supervisor
 from tests.cli.running import all_gone
 from tests.harness.processes import free_port
 
@@ -79,7 +79,7 @@ def _children() -> list[psutil.Process]:
 
 def _is_tether(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.NoSuchProcess):
-        return "cli.tether" in process.cmdline()
+        return "cli.up.tether" in process.cmdline()
     return False
 
 
@@ -143,7 +143,7 @@ async def test_no_child_outlives_its_supervisor(tmp_path: Path, how: signal.Sign
     code = (
         "import os, subprocess, sys, time\n"
         "end, held = os.pipe()\n"
-        "command = [sys.executable, '-P', '-m', 'cli.tether', 'http.server', *sys.argv[1:]]\n"
+        "command = [sys.executable, '-P', '-m', 'cli.up.tether', 'http.server', *sys.argv[1:]]\n"
         "print(subprocess.Popen(command, stdin=end, start_new_session=True).pid, flush=True)\n"
         "time.sleep(60)"
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.console import BAD_USAGE, CommandError
-from cli.ports import holder, is_free
+from cli.up.ports import holder, is_free
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-from cli.batch_follow import Show
+from cli.bulk.follow import Show
 from cli.console import can_be_live, console_on
 
 _EVERY_PERCENT: Final = 5

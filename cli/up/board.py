@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cli.console import can_be_live, console_on
-from cli.part import Part
+from cli.up.part import Part
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from cli.batch_follow import patiently
+from cli.bulk.follow import patiently
 from cli.client import ApiClient, ApiRefusedError
-from cli.generate import DamagedError, whole_picture
-from cli.saving import names, save, suffix
+from cli.generate.command import DamagedError, whole_picture
+from cli.generate.saving import names, save, suffix
 from core.status import FINAL
 
 _WORDS_MAX: Final = 40

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from cli.client import ApiClient, ApiRefusedError, ApiUnreachableError
-from cli.follow import follow
-from cli.generate import problem_text
+from cli.generate.command import problem_text
+from cli.generate.follow import follow
 from core.settings import Settings
 
 REQUEST: Final[dict[str, Any]] = {

@@ -23,9 +23,9 @@ from cli.console import (
     console_on,
     report_failure,
 )
-from cli.follow import follow
-from cli.meter import Meter, open_meter
-from cli.saving import names, save, slug, suffix
+from cli.generate.follow import follow
+from cli.generate.meter import Meter, open_meter
+from cli.generate.saving import names, save, slug, suffix
 from core.requests import BATCH_MAX, SEED_MAX
 
 _CANCEL_S: Final = 5.0

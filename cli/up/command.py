@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cli.board import Board
-from cli.checks import Listener, check_home, check_ports, comfy_problem
 from cli.client import ApiClient
 from cli.console import FAILED, OK, CommandError
-from cli.lock import AlreadyRunningError, Running, hold, own_pid
-from cli.part import Part, local_api_url, parts_of, prefect_host
-from cli.ports import free_port
-from cli.supervisor import PartFailedError, Supervisor
-from cli.welcome import NoWelcomeError, Welcome, render_welcome
+from cli.up.board import Board
+from cli.up.checks import Listener, check_home, check_ports, comfy_problem
+from cli.up.lock import AlreadyRunningError, Running, hold, own_pid
+from cli.up.part import Part, local_api_url, parts_of, prefect_host
+from cli.up.ports import free_port
+from cli.up.supervisor import PartFailedError, Supervisor
+from cli.up.welcome import NoWelcomeError, Welcome, render_welcome
 from core.settings import Settings
 from flows.prefect.server import retention_environment
 

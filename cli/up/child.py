@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
-from cli.part import Part
+from cli.up.part import Part
 
 
 class Child:

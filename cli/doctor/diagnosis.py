@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 
 from api.disk import look
-from cli.checks import check_home
 from cli.console import CommandError
+from cli.up.checks import check_home
 from core.settings import Settings
 from store.errors import StoreError
 from store.values import WorkerRecord

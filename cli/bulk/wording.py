@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from cli.batch_follow import is_past_its_window
-from cli.batch_meter import duration
-from cli.batch_pictures import BatchPictures
+from cli.bulk.follow import is_past_its_window
+from cli.bulk.meter import duration
+from cli.bulk.pictures import BatchPictures
 from cli.console import console_on
 
 if TYPE_CHECKING:

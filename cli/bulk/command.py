@@ -14,12 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from cli.batch_create import NotCreatedError, create, plan
-from cli.batch_follow import follow_batch, patiently, take_up
-from cli.batch_meter import open_batch_meter
-from cli.batch_order import BatchBody, BatchOrder
-from cli.batch_pictures import BatchPictures
-from cli.batch_words import (
+from cli.bulk.create import NotCreatedError, create, plan
+from cli.bulk.follow import follow_batch, patiently, take_up
+from cli.bulk.meter import open_batch_meter
+from cli.bulk.order import BatchBody, BatchOrder
+from cli.bulk.pictures import BatchPictures
+from cli.bulk.wording import (
     BadRow,
     failure_lines,
     plan_lines,

@@ -8,7 +8,7 @@ import time
 from typing import Final
 
 from cli.console import CommandError, console_on
-from cli.log_lines import LOGGING
+from cli.up.log_lines import LOGGING
 from core.settings import Settings
 
 _ASK_EVERY_S: Final = 0.1

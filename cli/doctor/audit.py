@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from cli.console import FAILED, OK, CommandError, console_on
-from cli.diagnosis import revisions, store_is_missing
+from cli.doctor.diagnosis import revisions, store_is_missing
 from core.settings import Settings
 from store.audit import Audit, AuditFinding
 from store.database import Database

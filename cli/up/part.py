@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import httpx
 
-from cli.logs import PartLog
+from cli.up.logs import PartLog
 from core.settings import Settings
 
 Ready = Callable[[httpx.AsyncClient], Awaitable[bool]]
@@ -32,7 +32,7 @@ class Part:
     @property
     def command(self) -> list[str]:
         """The command line. ``-P``: a folder with a ``comfy`` package must not be imported from."""
-        return [sys.executable, "-P", "-m", "cli.tether", self.module, *self.arguments]
+        return [sys.executable, "-P", "-m", "cli.up.tether", self.module, *self.arguments]
 
 
 STOP_WAVES: Final = (("worker", "api"), ("emulator", "prefect"))

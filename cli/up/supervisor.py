@@ -10,8 +10,8 @@ from typing import Final, Protocol
 
 import httpx
 
-from cli.child import Child, ending
-from cli.part import STOP_WAVES, Part
+from cli.up.child import Child, ending
+from cli.up.part import STOP_WAVES, Part
 
 PROBE_EVERY_S: Final = 0.1
 FAST_DEATH_S: Final = 60.0

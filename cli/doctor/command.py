@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass
 
 import httpx
 
-from cli import diagnosis
 from cli.console import FAILED, OK, console_on
-from cli.diagnosis import Finding
-from cli.lock import Running, read_lock
+from cli.doctor import diagnosis
+from cli.doctor.diagnosis import Finding
+from cli.up.lock import Running, read_lock
 from core.settings import Settings
 from store.values import WorkerRecord
 

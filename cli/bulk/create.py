@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import httpx
 
-from cli.batch_follow import patiently
-from cli.batch_order import BatchBody
-from cli.batch_words import BadRow
+from cli.bulk.follow import patiently
+from cli.bulk.order import BatchBody
+from cli.bulk.wording import BadRow
 from cli.client import ApiClient, ApiRefusedError, ApiUnreachableError
 from cli.console import BAD_USAGE, FAILED, UNREACHABLE, CommandError
-from cli.generate import field_lines
+from cli.generate.command import field_lines
 
 PATIENCE_S: Final = 60.0
 """How long a create whose answer was lost is sent again."""

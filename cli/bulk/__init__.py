@@ -1,0 +1,1 @@
+"""``easel bulk``: from a file of rows to files."""

@@ -1,0 +1,1 @@
+"""``easel doctor`` and ``easel audit``: what is wrong, and what to do."""

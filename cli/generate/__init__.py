@@ -1,0 +1,1 @@
+"""``easel generate``: from a prompt to files."""

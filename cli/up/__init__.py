@@ -1,0 +1,1 @@
+"""``easel up``: all parts of Easel, started and kept running."""
