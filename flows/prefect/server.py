@@ -1,7 +1,7 @@
 """The Prefect server that Easel starts for itself, set up for many small runs on SQLite.
 
-Run as ``python -m flows.prefect.server --port 4200``. Everything here is about Prefect 3.8.8, which is
-pinned; ``tests/flows/test_server.py`` fails when Prefect changes under it.
+Run as ``python -m flows.prefect.server --port 4200``. Everything here is about Prefect 3.8.8,
+which is pinned; ``tests/flows/test_server.py`` fails when Prefect changes under it.
 """
 
 from __future__ import annotations
