@@ -26,7 +26,7 @@ from api.generations.facade import Facade
 from api.limits import RequestLimits
 from api.schedules import routes as schedules
 from api.schedules.facade import ScheduleFacade
-from core import gc_tuning as heap
+from core import gc_tuning
 from core.settings import Settings
 from flows.batches.keeper import BatchKeeper
 from flows.prefect.pauses import PauseWatch
@@ -60,7 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_context(settings) as context:
             app.state.context = context
-            heap.started()
+            gc_tuning.started()
             yield
 
     app: FastAPI = FastAPIOffline(

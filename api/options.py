@@ -12,7 +12,7 @@ from api.generations.facade import Facade
 from api.generations.routes import problems
 from comfy import Catalogue
 from comfy.workflows import family_of
-from core import requests as schemas
+from core import requests
 
 router = APIRouter(prefix="/api/v1", tags=["options"])
 
@@ -53,16 +53,16 @@ class ModelsDocument(_Document):
 class LimitsDocument(_Document):
     """What a request may ask for at most."""
 
-    size_min: int = schemas.SIZE_MIN
-    size_max: int = schemas.SIZE_MAX
-    size_step: int = schemas.SIZE_STEP
-    pixels_max: int = schemas.PIXELS_MAX
-    steps_max: int = schemas.STEPS_MAX
-    cfg_max: float = schemas.CFG_MAX
-    batch_size_max: int = schemas.BATCH_MAX
-    prompt_max: int = schemas.PROMPT_MAX
-    seed_max: int = schemas.SEED_MAX
-    timeout_max_s: int = schemas.TIMEOUT_MAX_S
+    size_min: int = requests.SIZE_MIN
+    size_max: int = requests.SIZE_MAX
+    size_step: int = requests.SIZE_STEP
+    pixels_max: int = requests.PIXELS_MAX
+    steps_max: int = requests.STEPS_MAX
+    cfg_max: float = requests.CFG_MAX
+    batch_size_max: int = requests.BATCH_MAX
+    prompt_max: int = requests.PROMPT_MAX
+    seed_max: int = requests.SEED_MAX
+    timeout_max_s: int = requests.TIMEOUT_MAX_S
 
 
 class OptionsDocument(_Document):

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from core import gc_tuning as heap
+from core import gc_tuning
 
 if TYPE_CHECKING:
     from prefect.server.events.schemas.events import ReceivedEvent
@@ -179,7 +179,7 @@ def _settling(app: Any) -> Any:
     async def settling(scope: Any, receive: Any, send: Any) -> None:
         async def told(message: Any) -> None:
             if message["type"] == "lifespan.startup.complete":
-                heap.started()
+                gc_tuning.started()
             await send(message)
 
         await app(scope, receive, told if scope["type"] == "lifespan" else send)
@@ -200,7 +200,7 @@ def _telling(app: Any) -> Any:
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
-    heap.starting()
+    gc_tuning.starting()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=4200)

@@ -34,7 +34,7 @@ from prefect.workers.base import (
     BaseWorkerResult,
 )
 
-from core import gc_tuning as heap
+from core import gc_tuning
 from core.settings import Settings
 from core.status import FINAL
 from flows.prefect.deployments import prepare_pool, register_deployments
@@ -146,7 +146,7 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
         self._listening = asyncio.create_task(self._listen())
         for loop in (self._look(), self._stay_registered(), *self._upkeep.loops()):
             self._beside.append(asyncio.create_task(loop))
-        heap.started()
+        gc_tuning.started()
 
     async def teardown(self, *exc_info: Any) -> None:
         """Stop listening and close everything. Runs were drained before."""

@@ -79,7 +79,7 @@ def test_a_home_is_held_once_and_says_by_whom(tmp_path: Path) -> None:
 async def test_a_holder_that_is_killed_holds_no_more(tmp_path: Path) -> None:
     lock = tmp_path / "easel.lock"
     code = (
-        "import sys, time; from pathlib import Path; from cli.lock import Running, hold\n"
+        "import sys, time; from pathlib import Path; from cli.up.lock import Running, hold\n"
         "with hold(Path(sys.argv[1]), Running(1, 'a', 'b', 'c')):\n"
         "    print('held', flush=True); time.sleep(60)"
     )

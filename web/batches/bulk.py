@@ -15,7 +15,7 @@ from store.errors import StoreError
 from web.batches.form import BulkForm
 from web.batches.list import BatchList
 from web.batches.plan import PlanPanel
-from web.forms import batch_drafts as bulk_draft
+from web.forms import batch_drafts
 from web.forms.batch_drafts import BulkDraft
 from web.forms.manifests import Manifests
 from web.forms.prompts import list_names
@@ -127,5 +127,5 @@ class BulkPage:
         manifest = draft.manifest(self._files, known_zone(), plan.seed if plan else None)
         created = await self._web.batches.create(manifest)
         batch_id = created.document.batch_id
-        bulk_draft.remember(str(batch_id), draft)
+        batch_drafts.remember(str(batch_id), draft)
         ui.navigate.to(f"/b/{batch_id}")

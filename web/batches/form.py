@@ -10,7 +10,7 @@ from api.options import OptionsDocument
 from core.batches.request import COUNT_MAX, IN_FLIGHT_MAX
 from core.requests import SEED_MAX
 from web.batches.wording import factors_line
-from web.forms import batch_drafts as bulk_draft
+from web.forms import batch_drafts
 from web.forms.batch_drafts import BulkDraft
 from web.forms.file import FileForm
 from web.forms.grid import GridForm
@@ -34,7 +34,7 @@ class BulkForm:
         on_start: _Press,
         on_change: Callable[[Collection[str]], None],
     ) -> None:
-        self.draft = bulk_draft.load(BulkDraft, KEY)
+        self.draft = batch_drafts.load(BulkDraft, KEY)
         self._on_change = on_change
         with box("form-fields"):
             Segments("How rows are given", _WAYS, self.draft.way, self._choose_way)
@@ -117,7 +117,7 @@ class BulkForm:
         if changed:
             for name, value in changed.items():
                 setattr(self.draft, name, value)
-            bulk_draft.save(KEY, self.draft)
+            batch_drafts.save(KEY, self.draft)
             self._show()
             self._on_change(changed)
 

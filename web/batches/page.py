@@ -18,7 +18,7 @@ from web.batches.failures import Failures
 from web.batches.form import KEY
 from web.batches.head import BatchActions, BatchHead, build_facts
 from web.batches.wording import is_active, under_way
-from web.forms import batch_drafts as bulk_draft
+from web.forms import batch_drafts
 from web.parts.confirm import Ask
 from web.parts.elements import Text, box, link
 from web.parts.layout import Frame, Web, told
@@ -45,7 +45,7 @@ class BatchPage:
         self._rest_until = 0.0
         self._live = Live(web.facade)
         self._frame = Frame(web, "Bulk", self._refresh)
-        begun = bulk_draft.begun_with(str(self._id)) is not None
+        begun = batch_drafts.begun_with(str(self._id)) is not None
         with box("batch") as self._root:
             if self._id is not None:
                 self._ask = Ask()
@@ -168,9 +168,9 @@ class BatchPage:
         self._stale = True
 
     async def _again(self) -> None:
-        draft = bulk_draft.begun_with(str(self._known().batch_id))
+        draft = batch_drafts.begun_with(str(self._known().batch_id))
         if draft is not None:
-            bulk_draft.save(KEY, draft)
+            batch_drafts.save(KEY, draft)
             ui.navigate.to("/bulk")
 
     def _known(self) -> BatchDocument:

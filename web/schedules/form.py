@@ -11,7 +11,7 @@ from api.errors import ProblemError
 from api.options import OptionsDocument
 from core.batches.request import COUNT_MAX
 from flows.prefect.schedules import Timing, check_cron
-from web.forms import batch_drafts as bulk_draft
+from web.forms import batch_drafts
 from web.forms.batch_drafts import ScheduleDraft
 from web.forms.prompts import PromptField
 from web.parts.clock import cron_words, every_words, known_zone, moments_words, zones
@@ -42,7 +42,7 @@ class ScheduleForm:
     """Shows the visitor's draft and changes it."""
 
     def __init__(self, on_create: Callable[[], Awaitable[None]]) -> None:
-        self.draft = bulk_draft.load(ScheduleDraft, KEY)
+        self.draft = batch_drafts.load(ScheduleDraft, KEY)
         with box("form-fields"):
             line("Name", self.draft.name, self._setter("name"), maxlength=100)
             self._build_when()
@@ -104,7 +104,7 @@ class ScheduleForm:
         if changed:
             for name, value in changed.items():
                 setattr(self.draft, name, value)
-            bulk_draft.save(KEY, self.draft)
+            batch_drafts.save(KEY, self.draft)
             self._show()
 
     def _show(self) -> None:

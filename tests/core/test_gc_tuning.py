@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from core import gc_tuning as heap
+from core import gc_tuning
 
 
 @pytest.fixture(autouse=True)
@@ -20,18 +20,18 @@ def as_before() -> Iterator[None]:
 
 
 def test_nothing_is_collected_while_it_starts() -> None:
-    heap.starting()
+    gc_tuning.starting()
 
     assert not gc.isenabled()
 
 
 def test_what_is_there_once_it_has_started_is_left_alone() -> None:
-    heap.starting()
-    heap.started()
+    gc_tuning.starting()
+    gc_tuning.started()
 
     assert gc.isenabled()
     assert gc.get_freeze_count() > 10_000
-    assert gc.get_threshold() == heap.THRESHOLDS
+    assert gc.get_threshold() == gc_tuning.THRESHOLDS
 
 
 def test_what_comes_later_is_collected() -> None:
@@ -41,7 +41,7 @@ def test_what_comes_later_is_collected() -> None:
         def __init__(self) -> None:
             self.me = self
 
-    heap.started()
+    gc_tuning.started()
     for _ in range(100):
         Node()
 
