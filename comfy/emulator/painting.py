@@ -1,24 +1,24 @@
-"""Pictures without a model: landscapes made of gradients, ridges and noise.
+"""Pictures without a model: a sky, a light and ridges, drawn from a hash of what is asked for.
 
-Everything comes from hashes of the recipe, so equal recipes give equal pixels. What is
-where depends on prompt, negative prompt, seed, model and place in the batch; steps, cfg
-and sampler change detail, sharpness and colour, as they would in earnest.
+Equal recipes give equal pixels. Prompt, negative prompt, seed, model and place in the batch decide
+what is where; steps, cfg and sampler change detail, sharpness and colour, as a sampler would.
 """
 
+import colorsys
 import hashlib
 import math
 import random
 from dataclasses import dataclass
+from itertools import pairwise
 
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
-from . import scenery, things
 from .caption import add_caption
-from .palette import choose_palette, choose_things
-from .scenery import Scene
 
 SHARP_STEPS = 9
 """From so many steps on, nothing is blurred."""
+RIDGES = 5
+Color = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -38,39 +38,78 @@ class Recipe:
 
 def paint(recipe: Recipe, index: int) -> Image.Image:
     """The picture of a recipe, the `index`-th of its batch; always the same."""
-    scene = _scene(recipe, index)
-    scenery.add_sky(scene)
-    scenery.add_light(scene)
-    scenery.add_clouds(scene)
-    if "water" in scene.things:
-        scenery.add_ridges(scene, count=2, top=scene.horizon - 0.16, bottom=scene.horizon)
-        scenery.add_water(scene)
-        things.add_boat_and_shore(scene)
-    else:
-        scenery.add_ridges(scene, count=5, top=scene.horizon - 0.14, bottom=1.0)
-    things.add_animals(scene)
-    things.add_weather(scene)
-    scenery.add_vignette(scene)
-    if recipe.steps < SHARP_STEPS:
-        radius = scene.unit * 0.02 * (SHARP_STEPS - recipe.steps) / SHARP_STEPS
-        scene.canvas = scene.canvas.filter(ImageFilter.BoxBlur(radius))
-    add_caption(scene.canvas, recipe.prompt)
-    return scene.canvas
-
-
-def _scene(recipe: Recipe, index: int) -> Scene:
     layout = _random(recipe.prompt, recipe.negative, recipe.seed, recipe.model, index)
-    palette = choose_palette(recipe.prompt, layout)
-    return Scene(
-        canvas=Image.new("RGB", (recipe.width, recipe.height)),
-        palette=palette.saturated(0.75 + min(recipe.cfg, 20.0) / 28),
-        things=choose_things(recipe.prompt, recipe.negative),
-        layout=layout,
-        grain=_random(recipe, index),
-        detail=min(1.0, math.log2(recipe.steps + 1) / 4.4),
-        horizon=layout.uniform(0.54, 0.64),
-        light_x=layout.uniform(0.2, 0.8),
-    )
+    hue, turn = layout.random(), layout.choice((-1, 1)) * layout.uniform(0.06, 0.22)
+    saturation = 0.35 + min(recipe.cfg, 20.0) / 50
+
+    def color(depth: float, value: float) -> Color:
+        return _rgb(hue + turn * depth, saturation, value)
+
+    canvas = _gradient(recipe, color(0.0, 0.45), color(1.0, 1.0))
+    _add_light(canvas, layout, _rgb(hue + turn, 0.15, 1.0))
+    octaves = 2 + round(math.log2(recipe.steps + 1))
+    for ridge in range(RIDGES):
+        near = (ridge + 1) / RIDGES
+        line = _ridge(recipe, layout, top=0.4 + 0.5 * near, octaves=octaves)
+        ImageDraw.Draw(canvas).polygon(line, fill=color(1.0 - near, 0.85 - 0.72 * near))
+    if recipe.steps < SHARP_STEPS:
+        radius = min(canvas.size) * 0.02 * (SHARP_STEPS - recipe.steps) / SHARP_STEPS
+        canvas = canvas.filter(ImageFilter.BoxBlur(radius))
+    canvas = Image.blend(canvas, _grain(recipe, index), 0.04)
+    add_caption(canvas, recipe.prompt)
+    return canvas
+
+
+def _gradient(recipe: Recipe, top: Color, bottom: Color) -> Image.Image:
+    size = (recipe.width, recipe.height)
+    mask = Image.linear_gradient("L").resize(size, Image.Resampling.BILINEAR)
+    return Image.composite(Image.new("RGB", size, bottom), Image.new("RGB", size, top), mask)
+
+
+def _add_light(canvas: Image.Image, layout: random.Random, color: Color) -> None:
+    """A sun or moon with its glow, in place."""
+    width, height = canvas.size
+    at = (round(width * layout.uniform(0.2, 0.8)), round(height * layout.uniform(0.15, 0.4)))
+    for reach, strength in ((0.9, 0.5), (0.16, 1.6)):
+        size = max(2, round(min(width, height) * reach))
+        glow = Image.radial_gradient("L").resize((size, size), Image.Resampling.BILINEAR)
+        glow = glow.point(lambda far, strength=strength: min(255, max(0, 180 - far) * strength))
+        canvas.paste(color, (at[0] - size // 2, at[1] - size // 2), glow)
+
+
+def _ridge(
+    recipe: Recipe, layout: random.Random, top: float, octaves: int
+) -> list[tuple[float, float]]:
+    """A ridge as a polygon down to the foot of the picture; each octave halves its segments."""
+    heights = [layout.uniform(-1, 1), layout.uniform(-1, 1)]
+    sway = 1.0
+    for _ in range(octaves):
+        between = [
+            (left + right) / 2 + layout.uniform(-sway, sway) for left, right in pairwise(heights)
+        ]
+        heights = [height for pair in zip(heights, between, strict=False) for height in pair] + [
+            heights[-1]
+        ]
+        sway *= 0.5
+    apart = recipe.width / (len(heights) - 1)
+    line = [
+        (place * apart, (top + 0.06 * height) * recipe.height)
+        for place, height in enumerate(heights)
+    ]
+    return [(0.0, recipe.height), *line, (recipe.width, recipe.height)]
+
+
+def _grain(recipe: Recipe, index: int) -> Image.Image:
+    """Noise that no other recipe has."""
+    size = (max(1, recipe.width // 2), max(1, recipe.height // 2))
+    noise = _random(recipe, index).randbytes(size[0] * size[1])
+    grain = Image.frombytes("L", size, noise).convert("RGB")
+    return grain.resize((recipe.width, recipe.height), Image.Resampling.NEAREST)
+
+
+def _rgb(hue: float, saturation: float, value: float) -> Color:
+    red, green, blue = colorsys.hsv_to_rgb(hue % 1.0, min(saturation, 1.0), value)
+    return round(red * 255), round(green * 255), round(blue * 255)
 
 
 def _random(*inputs: object) -> random.Random:

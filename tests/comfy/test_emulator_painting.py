@@ -64,13 +64,6 @@ def test_any_prompt_and_size_can_be_painted(prompt: str, size: tuple[int, int]) 
     assert paint(recipe, 0).size == size
 
 
-def test_the_negative_prompt_takes_things_out() -> None:
-    with_fox = replace(RECIPE, prompt="a fox", width=256, height=256)
-    without = paint(replace(with_fox, negative="fox"), 0)
-    assert without.getpixel((128, 128)) is not None
-    assert without.tobytes() != paint(with_fox, 0).tobytes()
-
-
 def test_previews_get_closer_to_the_picture() -> None:
     picture = paint(replace(RECIPE, width=256, height=256), 0)
     previews = Previews(picture, steps=4)
