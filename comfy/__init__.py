@@ -40,7 +40,6 @@ from comfy.submission import Submitted
 from comfy.workflows import (
     TEMPLATES,
     FieldProblemTuple,
-    Template,
     UnresolvableError,
     build_workflow,
     resolve,
@@ -80,7 +79,6 @@ __all__ = [
     "Submission",
     "Submitted",
     "SystemStats",
-    "Template",
     "TrackEvent",
     "TransientComfyError",
     "UnresolvableError",

@@ -26,22 +26,17 @@ class Catalogue:
     loras: _Names = ()
     vaes: _Names = ()
     upscalers: _Names = ()
-    embeddings: _Names = ()
     samplers: _Names = ()
     schedulers: _Names = ()
 
     @classmethod
-    def from_object_info(cls, info: Mapping[str, Any], *, embeddings: Iterable[str] = ()) -> Self:
-        """Read ``GET /object_info``; what a ComfyUI does not have is empty.
-
-        Embeddings are no node's input, so they come from ``GET /embeddings``.
-        """
+    def from_object_info(cls, info: Mapping[str, Any]) -> Self:
+        """Read ``GET /object_info``; what a ComfyUI does not have is empty."""
         return cls(
             checkpoints=_choices(info, "CheckpointLoaderSimple", "ckpt_name"),
             loras=_choices(info, "LoraLoader", "lora_name"),
             vaes=_choices(info, "VAELoader", "vae_name"),
             upscalers=_choices(info, "UpscaleModelLoader", "model_name"),
-            embeddings=_texts(embeddings),
             samplers=_choices(info, "KSampler", "sampler_name"),
             schedulers=_choices(info, "KSampler", "scheduler"),
         )

@@ -120,10 +120,6 @@ class ComfyClient:
         """Ask ComfyUI to unload its models and drop its caches, as soon as it is idle."""
         await self._post("/free", {"unload_models": True, "free_memory": True})
 
-    async def object_info(self) -> dict[str, Any]:
-        """Every node class with its inputs: about a megabyte."""
-        return await self._get_json("/object_info")
-
     async def catalogue(self) -> Catalogue:
         """The models, samplers and schedulers this ComfyUI has now.
 
@@ -133,8 +129,7 @@ class ComfyClient:
         info: dict[str, Any] = {}
         for class_type in CATALOGUE_CLASSES:
             info |= await self._get_json(f"/object_info/{class_type}")
-        embeddings: list[Any] = _json(_ok(await self._send("GET", "/embeddings")), list)
-        return Catalogue.from_object_info(info, embeddings=embeddings)
+        return Catalogue.from_object_info(info)
 
     async def system_stats(self) -> SystemStats:
         """Version and devices."""

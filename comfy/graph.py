@@ -79,12 +79,10 @@ class Node:
 class Workflow:
     """A finished graph, as ComfyUI takes it (API format). It never changes.
 
-    ``output_nodes`` are the nodes that save something; ``expected_images`` is how many
-    pictures they save together.
+    ``expected_images`` is how many pictures its output nodes save together.
     """
 
     nodes: Mapping[str, Node]
-    output_nodes: tuple[str, ...]
     expected_images: int = 1
 
     def to_json(self) -> dict[str, Any]:
@@ -115,44 +113,21 @@ class Graph:
 
     def __init__(self) -> None:
         self._nodes: dict[str, Node] = {}
-        self._output_nodes: list[str] = []
 
     def add(self, class_type: str, *, outputs: int = 1, **inputs: Input) -> tuple[Handle, ...]:
-        """Add a node and get a handle for each of its outputs.
-
-        A node with ``outputs=0`` is taken for an output node, one that saves something.
-        """
+        """Add a node and get a handle for each of its outputs."""
         node_id = str(len(self._nodes) + 1)
         self._nodes[node_id] = Node(class_type, MappingProxyType(dict(inputs)))
-        if outputs == 0:
-            self._output_nodes.append(node_id)
         return tuple(Handle(node_id, slot) for slot in range(outputs))
 
     def workflow(self, *, expected_images: int = 1) -> Workflow:
         """The finished graph."""
-        return Workflow(
-            MappingProxyType(dict(self._nodes)), tuple(self._output_nodes), expected_images
-        )
+        return Workflow(MappingProxyType(dict(self._nodes)), expected_images)
 
     def checkpoint_loader(self, name: str) -> tuple[ModelHandle, ClipHandle, VaeHandle]:
         """``CheckpointLoaderSimple``: a checkpoint file's model, text encoder and VAE."""
         node_id = self._add("CheckpointLoaderSimple", 3, ckpt_name=name)
         return ModelHandle(node_id, 0), ClipHandle(node_id, 1), VaeHandle(node_id, 2)
-
-    def lora_loader(
-        self, model: ModelHandle, clip: ClipHandle, name: str, strength: float = 1.0
-    ) -> tuple[ModelHandle, ClipHandle]:
-        """``LoraLoader``: the model and text encoder with a LoRA applied to both."""
-        node_id = self._add(
-            "LoraLoader",
-            2,
-            model=model,
-            clip=clip,
-            lora_name=name,
-            strength_model=strength,
-            strength_clip=strength,
-        )
-        return ModelHandle(node_id, 0), ClipHandle(node_id, 1)
 
     def clip_text_encode(self, clip: ClipHandle, text: str) -> ConditioningHandle:
         """``CLIPTextEncode``: a text as the model understands it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
@@ -20,7 +19,6 @@ __all__ = [
     "TEMPLATES",
     "Family",
     "FieldProblemTuple",
-    "Template",
     "UnresolvableError",
     "build_workflow",
     "family_of",
@@ -28,20 +26,12 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class Template:
-    """A named workflow; ``build`` makes its graph from a request and a filename prefix."""
-
-    name: WorkflowName
-    title: str
-    build: Callable[[ResolvedRequest, str], Workflow]
-
-
-TEMPLATES: Final[Mapping[WorkflowName, Template]] = MappingProxyType(
-    {"txt2img": Template("txt2img", "Text to image", txt2img.build)}
+TEMPLATES: Final[Mapping[WorkflowName, Callable[[ResolvedRequest, str], Workflow]]] = (
+    MappingProxyType({"txt2img": txt2img.build})
 )
+"""What makes the graph of each named workflow, from a request and a filename prefix."""
 
 
 def build_workflow(request: ResolvedRequest, prompt_id: str) -> Workflow:
     """The graph of a request, saving under the prompt's own unique file names."""
-    return TEMPLATES[request.workflow].build(request, filename_prefix(prompt_id))
+    return TEMPLATES[request.workflow](request, filename_prefix(prompt_id))

@@ -59,7 +59,7 @@ def test_odd_numbers_do_no_harm() -> None:
 def test_a_recorded_run_rises_step_by_step() -> None:
     classes = {"3": "KSampler", "4": "CheckpointLoaderSimple", "5": "EmptyLatentImage"}
     nodes = {node: Node(classes.get(node, "Other"), {}) for node in "456789"}
-    reading = ProgressMeter(Workflow({**nodes, "3": Node("KSampler", {"steps": 4})}, ("9",)))
+    reading = ProgressMeter(Workflow({**nodes, "3": Node("KSampler", {"steps": 4})}))
     percents = []
     for line in recorded_messages("txt2img"):
         match parse(line):
