@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from cli.bulk.follow import Show
 from cli.console import can_be_live, console_on
+from core.wording import duration
 
 _EVERY_PERCENT: Final = 5
 """Plain lines are for logs, of a night perhaps: twenty tell how it went."""
@@ -70,14 +71,3 @@ def describe_batch(document: Mapping[str, Any]) -> str:
         parts += [f"about {duration(eta)}"] if eta else []
     parts += [str(waiting["detail"])] if waiting else []
     return ", ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as somebody would say them: ``40 s``, ``12 min``, ``3.5 h``."""
-    if seconds < 1:
-        return "a second"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

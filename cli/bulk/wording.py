@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cli.bulk.follow import is_past_its_window
-from cli.bulk.meter import duration
 from cli.bulk.pictures import BatchPictures
 from cli.console import console_on
+from core.wording import duration
 
 if TYPE_CHECKING:
     from rich.table import Table

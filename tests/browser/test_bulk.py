@@ -199,7 +199,7 @@ def test_a_schedule_is_made_switched_off_and_deleted(page: Page, api: Api) -> No
     page.get_by_label("Name", exact=True).fill("foxes")
     page.get_by_label("Time", exact=True).fill("22:30")
     page.get_by_label("Prompt", exact=True).fill("a {red|silver} fox")
-    expect(page.get_by_text("Every night at 22:30 (UTC). Next: ")).to_be_visible()
+    expect(page.get_by_text("At 22:30 (UTC). Next: ")).to_be_visible()
     page.get_by_role("button", name="Make the schedule").click()
     switch = page.get_by_role("switch", name="foxes is on")
     expect(switch).to_be_checked()
@@ -221,11 +221,11 @@ def test_the_visitors_own_clock_is_meant(visitor: OpenContext, api: Api) -> None
     api.schedules_there(True)
     page = visitor(timezone_id="Asia/Tokyo").new_page()
     page.goto("/schedules")
-    expect(page.get_by_text("Every night at 02:00 (Asia/Tokyo). Next: ")).to_be_visible()
+    expect(page.get_by_text("At 02:00 (Asia/Tokyo). Next: ")).to_be_visible()
     page.get_by_label("Name", exact=True).fill("foxes")
     page.get_by_label("Prompt", exact=True).fill("a fox")
     page.get_by_role("button", name="Make the schedule").click()
-    expect(page.locator(".schedule").last).to_contain_text("Every night at 02:00 (Asia/Tokyo)")
+    expect(page.locator(".schedule").last).to_contain_text("At 02:00 (Asia/Tokyo)")
 
 
 def test_schedules_without_prefect(page: Page, api: Api) -> None:

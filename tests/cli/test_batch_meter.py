@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cli.bulk.meter import describe_batch, duration, open_batch_meter
+from cli.bulk.meter import describe_batch, open_batch_meter
 from tests.cli.scripted_batches import batch
 
 
@@ -19,7 +19,7 @@ from tests.cli.scripted_batches import batch
                 "rate_per_minute": 118.66,
                 "eta_s": 40,
             },
-            "running, 1/4 made, 1 failed, 1 cancelled, 119 a minute, about 40 s",
+            "running, 1/4 made, 1 failed, 1 cancelled, 119 a minute, about 40 seconds",
         ),
         ({**batch("running"), "rate_per_minute": 0.75}, "running, 0/4 made, 0.75 a minute"),
         # An estimate of something that does not go on says nothing.
@@ -29,21 +29,6 @@ from tests.cli.scripted_batches import batch
 )
 def test_a_line_says_what_there_is_to_say(document: dict[str, Any], expected: str) -> None:
     assert describe_batch(document) == expected
-
-
-@pytest.mark.parametrize(
-    ("seconds", "expected"),
-    [
-        (0.2, "a second"),
-        (1, "1 s"),
-        (89, "89 s"),
-        (90, "2 min"),
-        (3600, "60 min"),
-        (12_600, "3.5 h"),
-    ],
-)
-def test_durations(seconds: float, expected: str) -> None:
-    assert duration(seconds) == expected
 
 
 def test_plain_lines_come_with_each_twentieth_and_each_change(

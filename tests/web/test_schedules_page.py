@@ -47,7 +47,7 @@ async def make(user: User, name: str) -> None:
 async def test_those_of_the_file_are_shown_and_cannot_be_deleted(user: User) -> None:
     await user.open("/schedules")
     await user.should_see("from prefect.yaml", retries=PATIENT)
-    await user.should_see("Every night at 02:00 (UTC)")
+    await user.should_see("At 02:00 (UTC)")
     await user.should_see("and 3 more")
     await user.should_see("8 pictures · nothing is begun after 07:00")
     await user.should_see("Switched off")
@@ -105,12 +105,12 @@ async def test_what_it_has_begun_is_linked(
 
 async def test_the_form_says_when_in_words(user: User) -> None:
     await user.open("/schedules")
-    assert "Every night at 02:00 (UTC). Next: " in texts(user, "when-said")[0]
+    assert "At 02:00 (UTC). Next: " in texts(user, "when-said")[0]
     await press(user, "Every so often")
     await until(lambda: "Every 30 minutes" in texts(user, "when-said")[0])
     await press(user, "Cron")
     write(user, "Cron", "0 18 * * 1-5")
-    await until(lambda: "Monday to Friday at 18:00" in texts(user, "when-said")[0])
+    await until(lambda: "At 18:00, Monday through Friday" in texts(user, "when-said")[0])
     write(user, "Cron", "now and then")
     assert "must be five fields" in texts(user, "when-said")[0]
 

@@ -7,7 +7,7 @@ from api.errors import ProblemError
 from core.problems import KINDS, problem
 from core.requests import GenerationRequest
 from store.errors import DeletedError, StoreUnavailableError
-from web.parts.wording import advice, duration, explain, title
+from web.parts.wording import advice, explain, title
 
 
 @pytest.mark.parametrize("code", sorted(KINDS))
@@ -36,13 +36,6 @@ def test_errors_are_explained_by_their_own_detail() -> None:
     with pytest.raises(ValidationError) as caught:
         GenerationRequest(prompt="a fox", steps=9999)
     assert explain(caught.value).startswith("steps: ")
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"), [(0.2, "under 1 s"), (42, "42 s"), (600, "10 min"), (7200, "2.0 h")]
-)
-def test_durations(seconds: float, said: str) -> None:
-    assert duration(seconds) == said
 
 
 def test_titles_are_one_short_line() -> None:

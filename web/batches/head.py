@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from api.batches.documents import BatchDocument
+from core.wording import ago, duration
 from web.batches.bar import Bar
 from web.batches.wording import BATCH_WORDS, done_line, is_active, pace_line, pictures
 from web.parts.elements import Text, adorn, box, button, icon, link, local
 from web.parts.fields import folded
-from web.parts.wording import ago, duration
 
 _Press = Callable[[], Awaitable[None]]
 

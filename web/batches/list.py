@@ -10,13 +10,13 @@ from uuid import UUID
 from nicegui import ui
 
 from api.batches.documents import BatchDocument
+from core.wording import ago
 from store.cursors import InvalidCursorError
 from store.errors import NotFoundError
 from web.batches.bar import Bar
 from web.batches.wording import BATCH_WORDS, done_line, is_active, pace_line
 from web.parts.elements import Text, adorn, box, button
 from web.parts.layout import Web, toast_error, told
-from web.parts.wording import ago
 
 PAGE: Final = 12
 """Batches on one page."""

@@ -8,7 +8,8 @@ from typing import Any, Final, TypeGuard
 from api.batches.documents import BatchDocument, CountsDocument, PlanDocument
 from core.problems import Problem
 from core.status import BATCH_ACTIVE, BatchStatus
-from web.parts.wording import duration, model_name, title
+from core.wording import duration
+from web.parts.wording import model_name, title
 
 BATCH_WORDS: Final[dict[BatchStatus, str]] = {
     "queued": "About to begin",

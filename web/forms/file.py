@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+import humanize
 from nicegui.elements.upload_files import FileUpload
 
 from core.batches.manifest import METADATA_PREFIX
@@ -67,7 +68,7 @@ class FileForm:
         with self._chosen:
             icon("file")
             adorn(Text(file.name, "chosen-name"), dir="auto")
-            Text(_size(file.size), "muted small")
+            Text(humanize.naturalsize(file.size), "muted small")
             box("grow")
             button("Remove the file", told(self._remove), icon_name="close", bare=True)
 
@@ -91,9 +92,3 @@ def _build_sample() -> None:
         "muted small",
         "p",
     )
-
-
-def _size(size: int) -> str:
-    if size < 1000:
-        return f"{size} bytes"
-    return f"{size / 1000:,.0f} KB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"

@@ -10,8 +10,9 @@ from nicegui import events, ui
 
 from api.generations.documents import HistoryItem
 from core.status import Status
+from core.wording import ago
 from web.parts.elements import local
-from web.parts.wording import ago, headline, title
+from web.parts.wording import headline, title
 
 _NARROWEST, _WIDEST = 0.5, 2.4
 

@@ -13,6 +13,7 @@ from api.options import read_options
 from core.ids import parse_generation_id
 from core.requests import GenerationRequest, ResolvedRequest
 from core.status import RETRYABLE, is_final
+from core.wording import ago, duration
 from store.errors import DeletedError, NotFoundError
 from store.values import Generation, Membership, Neighbours
 from web.forms import drafts
@@ -20,7 +21,7 @@ from web.history.viewer import Viewer
 from web.parts.elements import Text, adorn, box, button, icon, link, local
 from web.parts.layout import Frame, Web, section, told
 from web.parts.live import Live
-from web.parts.wording import STATUS_WORDS, advice, ago, duration, model_name, title
+from web.parts.wording import STATUS_WORDS, advice, model_name, title
 
 
 class PicturePage:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Final
 
 from pydantic import ValidationError
@@ -11,6 +10,7 @@ from api.errors import ProblemError
 from api.generations.documents import StatusDocument
 from core.problems import Problem
 from core.status import Status
+from core.wording import duration
 from store.errors import DeletedError, ImageStoreError, NotFoundError, StoreError
 
 STATUS_WORDS: Final[dict[Status, str]] = {
@@ -85,29 +85,6 @@ def progress_line(document: StatusDocument) -> str:
     if document.eta_s is not None and document.status in ("queued", "running"):
         said.append(f"{duration(document.eta_s)} left")
     return " · ".join(said)
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people."""
-    if seconds < 1:
-        return "under 1 s"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
-
-
-def ago(moment: datetime) -> str:
-    """How long ago, roughly."""
-    seconds = (datetime.now(UTC) - moment).total_seconds()
-    if seconds < 60:
-        return "just now"
-    if seconds < 3600:
-        return f"{seconds // 60:.0f} min ago"
-    if seconds < 86_400:
-        return f"{seconds // 3600:.0f} h ago"
-    return moment.strftime("%-d %b %Y")
 
 
 def explain(error: Exception) -> str:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from api.batches.documents import ScheduleDocument
+from core.wording import ago
 from store.values import Batch
 from web.batches.wording import BATCH_WORDS, made_count, makes_line, pictures
 from web.parts.clock import cron_words, every_words, known_zone, moments_words
 from web.parts.elements import Text, adorn, box, button
-from web.parts.wording import ago, model_name
+from web.parts.wording import model_name
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def _build_begun(begun: list[Batch]) -> None:
 
 
 def when_words(document: ScheduleDocument) -> str:
-    """Such as "Every night at 02:00 (Europe/Berlin)"."""
+    """Such as "At 02:00 (Europe/Berlin)"."""
     if document.cron is not None:
         return f"{cron_words(document.cron)} ({document.timezone})"
     return every_words(document.interval_s or 0)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from api.generations.documents import ImageDocument, StatusDocument
 from core.requests import ResolvedRequest
+from core.wording import duration
 from web.parts.elements import Text, adorn, box, button, icon, image, link, local, meter, set_meter
-from web.parts.wording import advice, duration, headline, progress_line, removed, title
+from web.parts.wording import advice, headline, progress_line, removed, title
 from web.studio.card import OnId, ratio_style
 
 EXAMPLES = (

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from core.wording import ago, duration
+
+NOW = datetime(2026, 6, 3, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.0, "under a second"),
+        (1.2, "1 second"),
+        (42.4, "42 seconds"),
+        (120, "2 minutes"),
+        (3600, "1 hour"),
+        (7080, "1 hour and 58 minutes"),
+        (90_000, "1 day and 1 hour"),
+    ],
+)
+def test_durations(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("passed", "words"),
+    [
+        (timedelta(seconds=-5), "just now"),
+        (timedelta(seconds=59), "just now"),
+        (timedelta(minutes=5), "5 minutes ago"),
+        (timedelta(hours=3), "3 hours ago"),
+        (timedelta(days=2), "1 Jun 2026"),
+    ],
+)
+def test_how_long_ago(passed: timedelta, words: str) -> None:
+    assert ago(NOW - passed, NOW) == words
