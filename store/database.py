@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
+import aiosqlite
 from sqlalchemy import Connection, event, text, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
@@ -20,12 +22,15 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random
 
 from store.errors import StoreUnavailableError
 from store.tables import counters
 
 BUSY_TIMEOUT_MS: Final = 10_000
 """How long SQLite waits for another writer before it gives up."""
+_SWITCH_PAUSE_S: Final = (0.005, 0.05)
+"""Shortest and longest pause before the switch to WAL is tried again."""
 _WRITES: Final = "easel_writes"
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -189,14 +194,35 @@ def _prepare_sqlite(dbapi_connection: Any, _record: object) -> None:
     # None: the driver starts no transaction of its own; _begin_sqlite does.
     dbapi_connection.isolation_level = None
     cursor = dbapi_connection.cursor()
-    for pragma in (
-        f"busy_timeout={BUSY_TIMEOUT_MS}",
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    dbapi_connection.run_async(_switch_to_wal)
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
+
+
+async def _switch_to_wal(driver: aiosqlite.Connection) -> None:
+    """Have the file in WAL mode, which it keeps: only the first connection to a new one switches.
+
+    Connections that open a new file at the same moment all try. SQLite lets one of them switch and
+    refuses the others at once, whatever their busy timeout is; tried again, they find it done.
+    """
+    async for attempt in AsyncRetrying(
+        retry=retry_if_exception(_is_busy),
+        wait=wait_random(*_SWITCH_PAUSE_S),
+        stop=stop_after_delay(BUSY_TIMEOUT_MS / 1000),
+        reraise=True,
+    ):
+        with attempt:
+            await driver.execute_fetchall("PRAGMA journal_mode=WAL")
+
+
+def _is_busy(error: BaseException) -> bool:
+    """Whether another connection is in the way (an extended code has the plain one in its byte)."""
+    return (
+        isinstance(error, sqlite3.OperationalError)
+        and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+    )
 
 
 def _begin_sqlite(connection: Connection) -> None:

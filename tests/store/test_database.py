@@ -7,12 +7,14 @@ import shutil
 import sqlite3
 import threading
 import uuid
+from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import event, insert, select, text, update
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from store.database import Database, completes, finished, next_changes
@@ -287,6 +289,55 @@ async def test_sqlite_keeps_what_it_committed(kind: str, database: Database) -> 
                 assert found.scalar_one() == expected, pragma
         async with database.write() as connection:
             await next_changes(connection)
+
+
+@pytest.fixture
+def new_file(tmp_path: Path) -> Iterator[tuple[Path, sqlite3.Connection]]:
+    """A new file, and another connection that has the lock of a switch to WAL in its middle."""
+    path = tmp_path / "easel.db"
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield path, other
+
+
+async def test_a_new_file_that_another_connection_switches_to_wal(
+    new_file: tuple[Path, sqlite3.Connection],
+) -> None:
+    """SQLite refuses a second switch at once then, whatever the busy timeout is."""
+    path, other = new_file
+    tries: list[str] = []
+
+    def seen(statement: str) -> None:  # in the driver's thread, before the statement runs
+        if "journal_mode" in statement:
+            tries.append(statement)
+            if len(tries) == 2:  # the first was refused
+                other.execute("ROLLBACK")
+
+    def watch(dbapi_connection: Any, _record: object) -> None:
+        dbapi_connection.run_async(lambda driver: driver.set_trace_callback(seen))
+
+    async with Database(f"sqlite+aiosqlite:///{path}") as database:
+        event.listen(database.engine.sync_engine, "connect", watch, insert=True)
+        await migrate(database)
+
+        assert await value(database) == 0
+        async with database.read() as connection:
+            mode = await connection.execute(text("PRAGMA journal_mode"))
+            assert mode.scalar_one() == "wal"
+
+
+async def test_a_new_file_that_another_connection_never_lets_go(
+    new_file: tuple[Path, sqlite3.Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.database.BUSY_TIMEOUT_MS", 50)
+    path, other = new_file
+
+    async with Database(f"sqlite+aiosqlite:///{path}") as database:
+        with pytest.raises(StoreUnavailableError, match="locked"):
+            await migrate(database)
+        other.execute("ROLLBACK")
+        await migrate(database)  # it goes on by itself
+        assert await value(database) == 0
 
 
 async def test_closing_leaves_nothing_open(url: str, tmp_path: Path) -> None:
