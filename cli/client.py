@@ -9,10 +9,10 @@ from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import httpx
+from httpx_sse import EventSource, ServerSentEvent, SSEError
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_fixed
 
 from cli.bulk.order import BatchBody
-from cli.events import ServerEvent, read_events
 
 _PREFIX: Final = "/api/v1"
 _SILENCE_S: Final = 45.0
@@ -139,7 +139,9 @@ class ApiClient:
             timeout=httpx.Timeout(30, connect=5, read=_ACCEPTANCE_S),
         )
 
-    async def events(self, task_id: str, last_id: str | None) -> AsyncGenerator[ServerEvent, None]:
+    async def events(
+        self, task_id: str, last_id: str | None
+    ) -> AsyncGenerator[ServerSentEvent, None]:
         """The generation's events, from behind ``last_id``, until the API ends the stream."""
         headers = {"Accept": "text/event-stream"}
         if last_id is not None:
@@ -151,9 +153,10 @@ class ApiClient:
                 if response.is_error:
                     await response.aread()
                     raise _refused(response)
-                async for event in read_events(response.aiter_lines()):
-                    yield event
-        except httpx.HTTPError as error:
+                async for event in EventSource(response).aiter_sse():
+                    if event.data:  # a comment counts as an event without data once there was an id
+                        yield event
+        except (httpx.HTTPError, SSEError) as error:
             raise _unreachable(self.url, error) from error
 
     async def _json(self, method: str, path: str, **more: Any) -> dict[str, Any]:

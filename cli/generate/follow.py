@@ -9,8 +9,9 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
+from httpx_sse import ServerSentEvent
+
 from cli.client import ApiClient, ApiRefusedError, ApiUnreachableError
-from cli.events import ServerEvent
 from core.status import FINAL
 
 PATIENCE_S: Final = 60.0
@@ -38,7 +39,7 @@ async def follow(
                     heard_at, delay = time.monotonic(), _FIRST_DELAY_S
                     last_id = event.id or last_id
                     document = _changed(document, event)
-                    yield countdown.applied(document, told=event.name == "status")
+                    yield countdown.applied(document, told=event.event == "status")
                     if document["status"] in FINAL:
                         return
         try:
@@ -73,7 +74,7 @@ class _Countdown:
         return {**document, "eta_s": max(0.0, self._due - time.monotonic())}
 
 
-def _changed(document: dict[str, Any], event: ServerEvent) -> dict[str, Any]:
+def _changed(document: dict[str, Any], event: ServerSentEvent) -> dict[str, Any]:
     """The document after an event. What is not understood changes nothing."""
     try:
         body = json.loads(event.data)
@@ -81,8 +82,8 @@ def _changed(document: dict[str, Any], event: ServerEvent) -> dict[str, Any]:
         return document
     if not isinstance(body, dict):
         return document
-    if event.name == "status" and "status" in body:
+    if event.event == "status" and "status" in body:
         return body
-    if event.name == "progress":
+    if event.event == "progress":
         return {**document, "progress": body}
     return document

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
 
-_LOCKED_BYTE: Final = 4096
-"""Windows locks bytes for readers too, so the lock lies behind the words."""
+from filelock import FileLock, Timeout
 
 
 @dataclass(frozen=True)
@@ -37,50 +34,33 @@ class AlreadyRunningError(Exception):
 def hold(path: Path, me: Running) -> Iterator[None]:
     """Hold the home until the block ends. Raises AlreadyRunningError.
 
-    The file itself stays: to remove it would let two processes lock two files of one name.
+    Who holds it stands in a file beside the lock: taking a lock empties the lock's own file.
     """
-    with path.open("r+b" if path.exists() else "w+b") as file:
-        if not _try_lock(file):
-            raise AlreadyRunningError(read_lock(path))
-        file.truncate(0)
-        file.write(json.dumps(asdict(me)).encode())
-        file.flush()
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise AlreadyRunningError(read_lock(path)) from error
+    try:
+        _words(path).write_text(json.dumps(asdict(me)), encoding="utf-8")
         yield
-        file.truncate(0)
+    finally:
+        _words(path).unlink(missing_ok=True)
+        lock.release()
 
 
 def read_lock(path: Path) -> Running | None:
-    """Who holds the home (or died holding it); None when nobody does."""
+    """Who holds the home, or died holding it. Returns None when the home is free."""
     try:
-        return Running(**json.loads(path.read_bytes()))
+        return Running(**json.loads(_words(path).read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(file: BinaryIO) -> bool:
-        file.seek(_LOCKED_BYTE)
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        finally:
-            file.seek(0)
-        return True
-
-else:
-    import fcntl
-
-    def _try_lock(file: BinaryIO) -> bool:
-        try:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
 
 
 def own_pid() -> int:
     """The pid to write into the lock."""
     return os.getpid()
+
+
+def _words(path: Path) -> Path:
+    return path.with_suffix(".running.json")

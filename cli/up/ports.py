@@ -6,11 +6,8 @@ import contextlib
 import errno
 import os
 import socket
-from pathlib import Path
-from typing import Final
 
-_LISTEN: Final = "0A"
-_TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+import psutil
 
 
 def is_free(host: str, port: int) -> bool:
@@ -41,34 +38,13 @@ def free_port(host: str, preferred: int) -> int:
 
 def holder(port: int) -> str | None:
     """Who listens on the port, as ``name (pid 123)``; None when this machine does not tell."""
-    sockets = {f"socket:[{inode}]" for table in _TABLES for inode in _listening(table, port)}
-    for process in Path("/proc").glob("[0-9]*") if sockets else ():
-        with contextlib.suppress(OSError):
-            if any(_target(link) in sockets for link in (process / "fd").iterdir()):
-                name = (process / "comm").read_text().strip()
-                return f"{name} (pid {process.name})"
+    with contextlib.suppress(psutil.Error):
+        for connection in psutil.net_connections("tcp"):
+            if connection.status != psutil.CONN_LISTEN or connection.pid is None:
+                continue
+            if connection.laddr and connection.laddr.port == port:
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
     return None
-
-
-def _target(link: Path) -> str | None:
-    """What an open file of a process is; None when it was closed since it was listed.
-
-    One always is when a process lists its own: the folder that it listed.
-    """
-    try:
-        return str(link.readlink())
-    except OSError:
-        return None
-
-
-def _listening(table: Path, port: int) -> list[str]:
-    """The inodes of the sockets that listen on a port."""
-    try:
-        rows = [line.split() for line in table.read_text().splitlines()[1:]]
-    except OSError:
-        return []
-    wanted = f":{port:04X}"
-    return [row[9] for row in rows if row[1].endswith(wanted) and row[3] == _LISTEN]
 
 
 def _is_in_use(error: OSError) -> bool:

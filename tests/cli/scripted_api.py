@@ -45,6 +45,7 @@ class ScriptedApi:
     requests: list[dict[str, Any]] = field(default_factory=list)
     resumed_from: list[str | None] = field(default_factory=list)
     picture: bytes = PICTURE
+    content_type: str = "text/event-stream"
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when somebody wants to follow."""
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
@@ -61,7 +62,7 @@ class ScriptedApi:
         self.asked.set()
         if not self.streams:
             return web.Response(status=503)
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        response = web.StreamResponse(headers={"Content-Type": self.content_type})
         await response.prepare(request)
         await self.streams.pop(0)(response, request.headers.get("Last-Event-ID"))
         return response

@@ -1,41 +1,39 @@
+"""What the client makes of an event stream."""
+
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import pytest
+from aiohttp import web
 
-from cli.events import ServerEvent, read_events
-
-
-async def _lines(text: str) -> AsyncIterator[str]:
-    for line in text.split("\n"):
-        yield line
+from cli.client import ApiClient, ApiUnreachableError
+from tests.cli.scripted_api import TASK, ScriptedApi, serve
 
 
-async def _read(text: str) -> list[ServerEvent]:
-    return [event async for event in read_events(_lines(text))]
+async def _events(stream: str, content_type: str = "text/event-stream") -> list[tuple[str, ...]]:
+    """Name, data and id of each event that the client gives."""
+
+    async def send(response: web.StreamResponse, _last_id: str | None) -> None:
+        await response.write(stream.encode())
+
+    scripted = ScriptedApi(streams=[send], content_type=content_type)
+    async with serve(scripted) as api, ApiClient(api.url) as client:
+        events = client.events(TASK, None)
+        return [(event.event, event.data, event.id) async for event in events]
 
 
 async def test_name_data_and_id_of_each_event() -> None:
     text = 'event: status\ndata: {"a": 1}\nid: 3\n\nevent: progress\ndata: {}\nid: 4\n\n'
-    assert await _read(text) == [
-        ServerEvent("status", '{"a": 1}', "3"),
-        ServerEvent("progress", "{}", "4"),
-    ]
+    assert await _events(text) == [("status", '{"a": 1}', "3"), ("progress", "{}", "4")]
 
 
-async def test_comments_and_unknown_fields_are_nothing() -> None:
-    assert await _read(": ping\n\nretry: 100\n\ndata: x\n\n") == [ServerEvent("message", "x", None)]
-
-
-async def test_several_data_lines_are_one_text() -> None:
-    assert await _read("data: a\ndata:b\ndata\n\n") == [ServerEvent("message", "a\nb\n", None)]
-
-
-async def test_the_last_id_holds_for_later_events() -> None:
-    events = await _read("id: 7\ndata: a\n\ndata: b\n\n")
-    assert [event.id for event in events] == ["7", "7"]
+async def test_a_comment_is_no_event_even_behind_an_id() -> None:
+    assert await _events("id: 7\ndata: a\n\n: ping\n\n: ping\n\n") == [("message", "a", "7")]
 
 
 async def test_an_event_that_is_cut_off_is_no_event() -> None:
-    assert await _read("data: whole\n\nevent: status\ndata: ha") == [
-        ServerEvent("message", "whole", None)
-    ]
+    assert await _events("data: whole\n\nevent: status\ndata: ha") == [("message", "whole", "")]
+
+
+async def test_another_program_at_the_address_is_told() -> None:
+    with pytest.raises(ApiUnreachableError, match="Content-Type"):
+        await _events("<html></html>", content_type="text/html")

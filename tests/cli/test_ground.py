@@ -25,21 +25,12 @@ def test_a_port_that_someone_listens_on_is_not_free() -> None:
     assert is_free("127.0.0.1", port)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS tells it to root only")
 def test_the_holder_of_a_port_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         who = holder(server.getsockname()[1])
     assert who is not None
     assert f"(pid {os.getpid()})" in who
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_files_that_close_meanwhile_do_not_hide_the_holder() -> None:
-    lower = [os.open(os.devnull, os.O_RDONLY) for _ in range(8)]
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        for number in lower:  # the folder that is listed is opened here, and gone when it is read
-            os.close(number)
-        assert holder(server.getsockname()[1]) is not None
 
 
 def test_an_address_of_another_machine_is_an_error() -> None:
