@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final, ParamSpec, TypeVar
 
-import stamina
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_jitter
 
 from store.errors import HeldError, StoreUnavailableError
 
+FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 5.0
 LET_GO_PAUSE_S: Final = 1.0
 _P = ParamSpec("_P")
@@ -22,25 +23,23 @@ async def patiently(
 
     Only for what may be repeated: each write of the store is one transaction that compares first.
     """
-    async for attempt in stamina.retry_context(
-        on=StoreUnavailableError, attempts=None, timeout=None, wait_max=LONGEST_PAUSE_S
-    ):
-        with attempt:
-            return await call(*args, **kwargs)
-    raise AssertionError("unreachable")
+    return await _until_it_works(LONGEST_PAUSE_S, StoreUnavailableError)(call, *args, **kwargs)
 
 
 async def once_let_go(
     call: Callable[_P, Awaitable[_R]], /, *args: _P.args, **kwargs: _P.kwargs
 ) -> _R:
-    """As ``patiently``, and also until nobody else does the attempt any more.
+    """As ``patiently``, and also until no other worker holds the attempt.
 
-    Two cannot do one flow run: Prefect sees to that. So whoever still holds it is winding up, or
-    is dead and will be found to be.
+    Two workers cannot run one flow run: Prefect sees to that. So the one that still holds it is
+    ending, or is dead and its lease will lapse.
     """
-    async for attempt in stamina.retry_context(
-        on=(StoreUnavailableError, HeldError), attempts=None, timeout=None, wait_max=LET_GO_PAUSE_S
-    ):
-        with attempt:
-            return await call(*args, **kwargs)
-    raise AssertionError("unreachable")
+    retrying = _until_it_works(LET_GO_PAUSE_S, StoreUnavailableError, HeldError)
+    return await retrying(call, *args, **kwargs)
+
+
+def _until_it_works(longest_s: float, *errors: type[Exception]) -> AsyncRetrying:
+    return AsyncRetrying(
+        retry=retry_if_exception_type(errors),
+        wait=wait_exponential_jitter(initial=FIRST_PAUSE_S, max=longest_s),
+    )
