@@ -14,12 +14,12 @@ from starlette.exceptions import HTTPException
 
 from api.errors import ProblemError
 from core.problems import FieldProblem, Problem, problem
-from store.cursors import InvalidCursorError
 from store.errors import (
     ConflictError,
     DeletedError,
     IdempotencyMismatchError,
     ImageStoreError,
+    InvalidCursorError,
     NotFoundError,
     StoreUnavailableError,
 )

@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 
-
-class InvalidCursorError(ValueError):
-    """The cursor is not one that a page of this kind gave."""
+from store.errors import InvalidCursorError
 
 
 def write_cursor(kind: str, place: int) -> str:

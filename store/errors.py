@@ -53,3 +53,7 @@ class ImageStoreError(StoreError):
 
 class NoSpaceError(ImageStoreError):
     """The disk is full (or read-only): the picture can be kept once there is room."""
+
+
+class InvalidCursorError(StoreError):
+    """The cursor is not one that a page of this kind gave."""

@@ -355,3 +355,15 @@ class WorkerRecord:
     detail: str | None
     started_at: datetime
     seen_at: datetime
+
+
+@dataclass(frozen=True)
+class HistoryFilter:
+    """Which generations a page of history shows. ``q`` is literal text in the prompt."""
+
+    status: tuple[Status, ...] = ()
+    model: str | None = None
+    q: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    batch_id: UUID | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -15,7 +16,7 @@ MAY_IMPORT = {
     "store": {"store", "core"},
     "flows": {"flows", "store", "comfy", "core"},
     "api": {"api", "flows", "store", "comfy", "core"},
-    "web": {"web", "api", "flows", "store", "comfy", "core"},
+    "web": {"web", "api", "store", "core"},
     "cli": {"cli", "web", "api", "flows", "store", "comfy", "core"},
 }
 NEVER = {
@@ -46,6 +47,10 @@ def is_below(name: str, module: str) -> bool:
     return name == module or name.startswith(f"{module}.")
 
 
+WEB_MAY_NAME: Final = ("store.values", "store.errors")
+"""Of the store, the pages name what they show and what can go wrong; they read through facades."""
+
+
 @pytest.mark.parametrize("room", MAY_IMPORT)
 def test_imports_point_down_only(room: str) -> None:
     rooms_above = MAY_IMPORT.keys() - MAY_IMPORT[room] | {"tests", "bench"}
@@ -67,6 +72,23 @@ def test_the_emulator_stands_on_the_other_side_of_the_wire() -> None:
         for path in sources("comfy/emulator")
         for name in imported_by(path)
         if name.split(".")[0] in MAY_IMPORT and not is_below(name, "comfy.emulator")
+    ]
+
+    assert wrong == []
+
+
+def test_pages_read_and_write_through_facades_only() -> None:
+    wrong = [
+        f"{path.relative_to(HOUSE)}: {name}"
+        for path in sources("web")
+        for name in imported_by(path)
+        if is_below(name, "store") and not any(is_below(name, room) for room in WEB_MAY_NAME)
+    ]
+    wrong += [
+        f"{path.relative_to(HOUSE)}:{node.lineno}: {ast.unparse(node)}"
+        for path in sources("web")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in {"store", "_store"}
     ]
 
     assert wrong == []

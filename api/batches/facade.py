@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,10 +37,12 @@ from flows.batches.acceptance import Source, accept_batch, plan_batch
 from flows.batches.keeper import BatchKeeper
 from flows.batches.rules import window_end
 from flows.errors import BatchRefusedError, FlowsError, said
+from store.batches.queries import ItemPage
 from store.batches.transitions import PAUSED, PAUSED_IN_PREFECT, SKIPPED_KEPT
+from store.cursors import write_cursor
 from store.errors import ConflictError
 from store.generations.acceptance import IdempotencyKey
-from store.values import Batch, BatchItem, Waiting
+from store.values import Batch, BatchItem, Membership, Waiting
 
 PROBLEMS_SHOWN: Final = 100
 _PAUSED: Final = Waiting(PAUSED, "It was paused. Resume it to go on.")
@@ -157,6 +160,30 @@ class BatchFacade:
         page = await self._store.batches.page(limit, cursor)
         items = [await self.document(batch) for batch in page.items]
         return BatchesDocument.model_construct(items=items, next_cursor=page.next_cursor)
+
+    async def newest(self, limit: int) -> tuple[Batch, ...]:
+        """The newest batches, without documents."""
+        return (await self._store.batches.page(limit, None)).items
+
+    async def membership(self, generation_id: UUID) -> Membership | None:
+        """The batch that a generation belongs to. Returns None when it was asked for alone."""
+        return await self._store.batches.membership(generation_id)
+
+    async def item_page(
+        self, batch_id: UUID, limit: int, cursor: str | None, status: tuple[Status, ...] = ()
+    ) -> ItemPage:
+        """A page of items without documents."""
+        return await self._store.batches.items(batch_id, limit, cursor, status)
+
+    def cursor_of_item(self, position: int) -> str | None:
+        """The cursor of a page that begins with the item at ``position``, counted from 0."""
+        return write_cursor("i", position - 1) if position > 0 else None
+
+    async def list_names(self) -> list[str]:
+        """The names of the wildcard lists. Empty when one of them cannot be read."""
+        with suppress(UnreadableListError):
+            return sorted(await asyncio.to_thread(read_lists, self._wildcards))
+        return []
 
     async def items(
         self, batch_id: UUID, limit: int, cursor: str | None, status: tuple[Status, ...] = ()

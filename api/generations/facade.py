@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -31,11 +32,12 @@ from core.requests import GenerationRequest, ResolvedRequest
 from core.status import is_final
 from flows.prefect.pauses import PauseWatch
 from flows.reconcile.dispatcher import Dispatcher
+from store.changes import Subscription
 from store.errors import ConflictError, ImageStoreError
 from store.generations.acceptance import Accepted, IdempotencyKey
-from store.generations.queries import HistoryFilter
+from store.generations.queries import HistoryPage
 from store.store import Store
-from store.values import Generation
+from store.values import Generation, HistoryFilter, Image, Neighbours
 
 RETRY_AFTER_S = 1
 """What clients that poll are told to wait, in seconds."""
@@ -154,6 +156,26 @@ class Facade:
         elif generation.status == "running":
             eta_s = await self.estimates.remaining(generation)
         return status_fields(generation, self.links, ahead=ahead, eta_s=eta_s, waiting=waiting)
+
+    async def generation(self, generation_id: UUID) -> Generation:
+        """The generation as it is kept. Raises NotFoundError, DeletedError."""
+        return await self.store.generations.get(generation_id)
+
+    async def page(self, wanted: HistoryFilter, limit: int, cursor: str | None) -> HistoryPage:
+        """A page of history without documents, which say of each its place in line."""
+        return await self.store.generations.history(wanted, limit, cursor)
+
+    async def images_of(self, ids: list[UUID]) -> dict[UUID, tuple[Image, ...]]:
+        """The kept pictures of several generations."""
+        return await self.store.generations.images_of(ids)
+
+    async def neighbours(self, generation_id: UUID, hidden: tuple[UUID, ...]) -> Neighbours:
+        """The generations with pictures before and after this one, without the ``hidden``."""
+        return await self.store.generations.neighbours(generation_id, hidden)
+
+    def subscribe(self) -> AbstractContextManager[Subscription]:
+        """Every change of a generation from now on."""
+        return self.store.changes.subscribe()
 
     async def result(self, generation_id: UUID) -> ResultDocument:
         """The pictures. ProblemError 409 when it did not succeed (yet), 410 when they were old."""

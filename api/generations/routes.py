@@ -26,7 +26,7 @@ from api.generations.facade import RETRY_AFTER_S
 from core.problems import FieldProblem
 from core.requests import GenerationRequest
 from core.status import Status, is_final
-from store.generations.queries import HistoryFilter
+from store.values import HistoryFilter
 
 router = APIRouter(prefix="/api/v1/generation", tags=["generations"])
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
 from typing import Annotated, Any, Final, Self
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -93,6 +96,31 @@ class ScheduleChange(_Strict):
         if self.cron is not None and self.interval_s is not None:
             raise ValueError("say either cron or interval_s")
         return self
+
+
+@dataclass(frozen=True)
+class Times:
+    """When a schedule fires: ``cron`` or ``interval_s``; and the times after now, if by ``cron``.
+
+    Those of an interval are counted from when the schedule is made.
+    """
+
+    cron: str | None
+    interval_s: float | None
+    timezone: str
+    next_runs: tuple[datetime, ...]
+
+
+def times_of(cron: str | None, interval_s: float | None, timezone: str, shown: int) -> Times:
+    """What a schedule would do. ProblemError 422 for a cron expression that is none."""
+    if cron is None:
+        return Times(None, interval_s, timezone, ())
+    try:
+        check_cron(cron)
+    except ValueError as error:
+        raise ProblemError("invalid_request", f"Cron {error}") from error
+    ahead = Timing(cron, None, timezone).next_times(datetime.now(UTC))
+    return Times(cron, None, timezone, tuple(islice(ahead, shown)))
 
 
 class ScheduleFacade:

@@ -10,27 +10,14 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, RowMapping, Select, and_, func, or_, select
 
-from core.status import Status
 from store.cursors import read_cursor, write_cursor
 from store.database import Database
 from store.errors import DeletedError, NotFoundError
 from store.tables import attempts, dispatches, generations, images, previews
-from store.values import Attempt, Generation, Image, Neighbours, Preview, UnderWay
+from store.values import Attempt, Generation, HistoryFilter, Image, Neighbours, Preview, UnderWay
 
 MEASURED_OVER: Final = 50
 """How many of the newest finished generations the rate for estimates is taken from."""
-
-
-@dataclass(frozen=True)
-class HistoryFilter:
-    """Which generations a page of history shows. ``q`` is literal text in the prompt."""
-
-    status: tuple[Status, ...] = ()
-    model: str | None = None
-    q: str | None = None
-    created_after: datetime | None = None
-    created_before: datetime | None = None
-    batch_id: UUID | None = None
 
 
 @dataclass(frozen=True)

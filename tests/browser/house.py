@@ -33,10 +33,18 @@ from core.requests import ResolvedRequest
 from flows.batches.rules import Finish, Pause, Release, next_step, window_end
 from store.errors import ConflictError, StoreError, StoreUnavailableError
 from store.generations.acceptance import adopt
-from store.generations.queries import HistoryFilter
 from store.images import NewImage
 from store.store import Store
-from store.values import Batch, Claim, Generation, Holder, Preview, ProgressRecord, WorkerRecord
+from store.values import (
+    Batch,
+    Claim,
+    Generation,
+    HistoryFilter,
+    Holder,
+    Preview,
+    ProgressRecord,
+    WorkerRecord,
+)
 from tests.browser.app import SCHEDULES_PATH, UNDO_PATH
 from tests.harness.processes import free_port
 

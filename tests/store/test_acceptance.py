@@ -13,9 +13,8 @@ from core.ids import prompt_id
 from store.errors import DeletedError, IdempotencyMismatchError, StoreUnavailableError
 from store.generations.acceptance import IdempotencyKey, adopt
 from store.generations.inserts import cost
-from store.generations.queries import HistoryFilter
 from store.store import Store
-from store.values import Generation
+from store.values import Generation, HistoryFilter
 from tests.store.making import a_request, accepted, brought_to, dispatched, wait_until
 
 KEY = IdempotencyKey("order-42", "a" * 64)

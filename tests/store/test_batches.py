@@ -11,12 +11,11 @@ import pytest
 from core.ids import item_id
 from core.status import BATCH_ACTIVE, STATUSES, BatchStatus, Status
 from store.batches.queries import RATE_OVER
-from store.cursors import InvalidCursorError, write_cursor
-from store.errors import IdempotencyMismatchError, NotFoundError
+from store.cursors import write_cursor
+from store.errors import IdempotencyMismatchError, InvalidCursorError, NotFoundError
 from store.generations.acceptance import IdempotencyKey
-from store.generations.queries import HistoryFilter
 from store.store import Store
-from store.values import Batch, BatchCounts, Membership
+from store.values import Batch, BatchCounts, HistoryFilter, Membership
 from tests.store.batch_making import (
     accepted_batch,
     batch_in,

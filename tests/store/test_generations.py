@@ -9,10 +9,10 @@ from uuid import UUID
 import pytest
 
 from core.status import STATUSES, Status
-from store.cursors import InvalidCursorError
-from store.errors import NotFoundError
-from store.generations.queries import HistoryFilter, Place
+from store.errors import InvalidCursorError, NotFoundError
+from store.generations.queries import Place
 from store.store import Store
+from store.values import HistoryFilter
 from tests.store.making import (
     NEVER,
     a_request,

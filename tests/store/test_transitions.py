@@ -16,10 +16,9 @@ from core.ids import prompt_id
 from core.status import FINAL, STATUSES, Status
 from store.errors import ConflictError, DeletedError, NotFoundError
 from store.generations.acceptance import IdempotencyKey
-from store.generations.queries import HistoryFilter
 from store.store import Store
 from store.tables import attempts, dispatches, generations, idempotency_keys, images, previews
-from store.values import Generation, Preview, ProgressRecord
+from store.values import Generation, HistoryFilter, Preview, ProgressRecord
 from tests.store.making import (
     NEVER,
     OUT_OF_MEMORY,

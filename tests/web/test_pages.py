@@ -7,7 +7,7 @@ from nicegui.testing import User
 
 from api.generations.facade import Facade
 from core.requests import GenerationRequest
-from store.generations.queries import HistoryFilter
+from store.values import HistoryFilter
 from tests.web.visiting import PATIENT, press
 
 

@@ -58,7 +58,7 @@ class BulkPage:
     async def start(self) -> None:
         """Read what there is, then look again and again."""
         await self._offer_options()
-        self._form.grid.prompt.offer(await list_names(self._web.settings.wildcards))
+        self._form.grid.prompt.offer(await list_names(self._web.batches))
         self._frame.start()
         ask_zone(self._form.show_zone)
         ui.timer(LOOK_EVERY_S, self._look)

@@ -13,10 +13,8 @@ from starlette.datastructures import QueryParams
 
 from api.batches.documents import BatchDocument, CountsDocument
 from core.status import Status
-from store.cursors import InvalidCursorError, write_cursor
-from store.errors import StoreError
-from store.generations.queries import HistoryFilter
-from store.values import Generation
+from store.errors import InvalidCursorError, StoreError
+from store.values import Generation, HistoryFilter
 from web.batches.sheet import Cell, Sheet
 from web.batches.wording import is_active, under_way
 from web.parts.elements import Text, adorn, box, button
@@ -165,15 +163,14 @@ class Contact:
         They do without documents, which say of each its place in line.
         """
         facade, statuses = self._web.facade, _SHOWN[view.show]
-        read = facade.store.generations
         if self._order == "newest":
             wanted = HistoryFilter(status=statuses, batch_id=self._id)
-            found = await read.history(wanted, PAGE, view.cursor)
-            images = await read.images_of([made.id for made in found.items])
+            found = await facade.page(wanted, PAGE, view.cursor)
+            images = await facade.images_of([made.id for made in found.items])
             cells = [Cell.of(made, images[made.id], facade.links) for made in found.items]
             return cells, found.next_cursor
-        page = await facade.store.batches.items(self._id, PAGE, view.cursor, statuses)
-        images = await read.images_of([item.generation_id for item in page.items])
+        page = await self._web.batches.item_page(self._id, PAGE, view.cursor, statuses)
+        images = await facade.images_of([item.generation_id for item in page.items])
         cells = [
             Cell.of_item(item, images[item.generation_id], facade.links) for item in page.items
         ]
@@ -193,7 +190,7 @@ class Contact:
         facade, cells = self._web.facade, []
         done = [each.id for each in news.values() if each.status == "succeeded"]
         try:
-            images = await facade.store.generations.images_of(done) if done else {}
+            images = await facade.images_of(done) if done else {}
         except StoreError:
             self._news = {**news, **self._news}  # shown by the next look
             raise
@@ -238,10 +235,10 @@ class Contact:
     async def _to_number(self) -> None:
         if self._go.value is None:
             return
-        before = int(self._go.value) - 2
+        position = int(self._go.value) - 1
         self._order = "rows"
         self._order_buttons.show("rows")
-        cursor = write_cursor("i", before) if before >= 0 else None
+        cursor = self._web.batches.cursor_of_item(position)
         for name, made in self._buttons.items():
             made.press(name == "all")
         await self._go_to(View(order="rows", cursor=cursor))

@@ -11,8 +11,7 @@ from nicegui import ui
 
 from api.batches.documents import BatchDocument
 from core.wording import ago
-from store.cursors import InvalidCursorError
-from store.errors import NotFoundError
+from store.errors import InvalidCursorError, NotFoundError
 from web.batches.bar import Bar
 from web.batches.wording import BATCH_WORDS, done_line, is_active, pace_line
 from web.parts.elements import Text, adorn, box, button

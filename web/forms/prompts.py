@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable
-from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final
 
-from core.batches.wildcards import read_lists
+from api.batches.facade import BatchFacade
 from web.forms.batch_drafts import PromptDraft
 from web.parts.elements import Text, adorn, box, button
 from web.parts.fields import folded, prompt_box, tick
@@ -74,8 +71,6 @@ def _build_help() -> None:
                 Text(meaning, tag="dd")
 
 
-async def list_names(folder: Path) -> list[str]:
-    """The wildcard lists that there are; none when they cannot be read."""
-    with suppress(OSError, UnicodeDecodeError):
-        return sorted(await asyncio.to_thread(read_lists, folder))[:LISTS_SHOWN]
-    return []
+async def list_names(batches: BatchFacade) -> list[str]:
+    """The wildcard lists to offer, not all of very many."""
+    return (await batches.list_names())[:LISTS_SHOWN]

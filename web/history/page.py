@@ -14,9 +14,8 @@ from starlette.datastructures import QueryParams
 from api.generations.documents import HistoryItem
 from api.options import read_options
 from core.status import STATUSES, Status
-from store.cursors import InvalidCursorError
-from store.generations.queries import HistoryFilter
-from store.values import Generation
+from store.errors import InvalidCursorError
+from store.values import Generation, HistoryFilter
 from web.history.gallery import Gallery
 from web.parts.elements import Text, adorn, box, button, link
 from web.parts.fields import CHEVRON, CLEAR

@@ -61,7 +61,7 @@ class PicturePage:
         try:
             document = await facade.status(wanted)
             images = await facade.images(wanted)
-            beside = await facade.store.generations.neighbours(wanted, self._web.trash.ids)
+            beside = await facade.neighbours(wanted, self._web.trash.ids)
         except NotFoundError as error:
             if load == self._loads:
                 self._say_gone(deleted=isinstance(error, DeletedError))
@@ -132,7 +132,7 @@ class PicturePage:
         document = self._document
         assert document is not None  # _load has read it
         attempts = (await self._web.facade.attempts(document.task_id)).attempts
-        batch = await self._web.facade.store.batches.membership(document.task_id)
+        batch = await self._web.batches.membership(document.task_id)
         if document is not self._document:
             return  # the page shows something newer by now
         self._details.clear()

@@ -19,7 +19,7 @@ class Live:
 
     def __init__(self, facade: Facade) -> None:
         self._client = ui.context.client
-        self._held = facade.store.changes.subscribe()
+        self._held = facade.subscribe()
         self._subscription = self._held.__enter__()
         self._client.on_delete(lambda: self._held.__exit__(None, None, None))
 

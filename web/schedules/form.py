@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any, Final
 
 from api.errors import ProblemError
 from api.options import OptionsDocument
+from api.schedules.facade import Times, times_of
 from core.batches.request import COUNT_MAX
-from flows.prefect.schedules import Timing, check_cron
 from web.forms import batch_drafts
 from web.forms.batch_drafts import ScheduleDraft
 from web.forms.prompts import PromptField
@@ -120,27 +119,18 @@ class ScheduleForm:
     def _words(self) -> str:
         """What the form says, and when that is next."""
         try:
-            timing = self.timing()
+            times = self.times()
         except ProblemError as error:
             return error.problem.detail
-        if timing.cron is not None:
-            said = cron_words(timing.cron)
-        else:
-            said = every_words(timing.interval_s or 0)
-            return f"{said}, counted from when it is made."
-        now = datetime.now(UTC)
-        ahead = moments_words(islice(timing.next_times(now), 2), known_zone(), now)
-        return f"{said} ({timing.timezone}). Next: {ahead}."
+        if times.cron is None:
+            return f"{every_words(times.interval_s or 0)}, counted from when it is made."
+        ahead = moments_words(times.next_runs, known_zone(), datetime.now(UTC))
+        return f"{cron_words(times.cron)} ({times.timezone}). Next: {ahead}."
 
-    def timing(self) -> Timing:
+    def times(self) -> Times:
         """When it begins. ProblemError when the form says no time."""
         cron, interval_s = self.draft.cron_text(), self.draft.interval_s()
-        if cron is not None:
-            try:
-                check_cron(cron)
-            except ValueError as error:
-                raise ProblemError("invalid_request", f"Cron {error}") from error
-        return Timing(cron, interval_s, self._zone_now() or "UTC")
+        return times_of(cron, interval_s, self._zone_now() or "UTC", shown=2)
 
     # --- pickers
 

@@ -49,7 +49,7 @@ class SchedulesPage:
         """Show the form; Prefect may take its time to answer."""
         if self._web.facade.catalogue.current is not None:
             self._form.offer(await read_options(self._web.facade))
-        self._form.prompt.offer(await list_names(self._web.settings.wildcards))
+        self._form.prompt.offer(await list_names(self._web.batches))
         self._frame.start()
         ask_zone(self._zone_known)
         ui.timer(0, told(self._load), once=True)
@@ -88,7 +88,7 @@ class SchedulesPage:
     async def _begun(self) -> dict[str, list[Batch]]:
         """The last batches of each schedule, newest first."""
         found: dict[str, list[Batch]] = {}
-        for batch in (await self._web.facade.store.batches.page(_BATCHES_READ, None)).items:
+        for batch in await self._web.batches.newest(_BATCHES_READ):
             mine = found.setdefault(batch.schedule or "", [])
             if len(mine) < BEGUN_SHOWN:
                 mine.append(batch)
@@ -111,7 +111,7 @@ class SchedulesPage:
     # --- what the visitor does
 
     async def _create(self) -> None:
-        self._form.timing()  # what it says about a time is said in the form's words
+        self._form.times()  # what it says about a time is said in the form's words
         made = await self._web.schedules.create(self._form.draft.request(known_zone()))
         self._form.created()
         toast(f"“{made.name}” is made and on.")

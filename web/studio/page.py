@@ -14,8 +14,7 @@ from core.ids import parse_generation_id
 from core.requests import GenerationRequest, ResolvedRequest
 from core.status import is_final
 from store.errors import NotFoundError
-from store.generations.queries import HistoryFilter
-from store.values import Generation
+from store.values import Generation, HistoryFilter
 from web.forms.generation import Form
 from web.parts.elements import box
 from web.parts.layout import Frame, Web, section, toast, told
@@ -176,7 +175,7 @@ class Studio:
         """The address names one that the strip does not show."""
         assert self._chosen is not None  # the caller has looked
         try:
-            generation = await self._web.facade.store.generations.get(self._chosen)
+            generation = await self._web.facade.generation(self._chosen)
         except NotFoundError:
             self._chosen = None
             return
@@ -209,12 +208,12 @@ class Studio:
     async def _create(self, request: GenerationRequest) -> ResolvedRequest:
         created = await self._web.facade.create(request, None, b"")
         self._follow()
-        await self._changed(await self._web.facade.store.generations.get(created.document.task_id))
+        await self._changed(await self._web.facade.generation(created.document.task_id))
         return created.document.request
 
     async def _cancel(self, task_id: UUID) -> None:
         await self._web.facade.cancel(task_id)
-        await self._changed(await self._web.facade.store.generations.get(task_id))
+        await self._changed(await self._web.facade.generation(task_id))
 
     async def _retry(self, task_id: UUID) -> None:
         await self._web.facade.retry(task_id)
