@@ -114,6 +114,8 @@ class Faults:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._rules: list[Rule] = []
+        self.hanging = False
+        """Whether a sampler run hangs now; the sampler says so."""
         self._marks = _Marks()
 
     # ---- scripting -------------------------------------------------------

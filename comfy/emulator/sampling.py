@@ -88,8 +88,12 @@ class Sampling:
         return Image.blend(before, paint(recipe, index), denoise)
 
     def _hang(self, hang: Hang, epoch: int) -> None:
-        self._pacing.wait_while(
-            lambda: self._faults.epoch == epoch,
-            hang.seconds,
-            interruptible=hang.interruptible,
-        )
+        self._faults.hanging = True
+        try:
+            self._pacing.wait_while(
+                lambda: self._faults.epoch == epoch,
+                hang.seconds,
+                interruptible=hang.interruptible,
+            )
+        finally:
+            self._faults.hanging = False

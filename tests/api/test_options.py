@@ -50,10 +50,20 @@ def test_the_limits_that_are_shown_are_those_that_hold(service: Service) -> None
     }
     request = service.create(**most)["request"]
     assert {name: request[name] for name in most} == most
-    steps = {"size_step": limits["size_step"]}["size_step"]
-    for name, step in (("width", steps), ("steps", 1), ("cfg", 0.5), ("batch_size", 1)):
-        beyond = {"prompt": "x", name: most[name] + step}
-        response = service.client.post("/api/v1/generation/create", json=beyond)
+    size_step = limits["size_step"]
+    stepped = service.create(width=limits["size_min"] + size_step)["request"]
+    assert stepped["width"] == limits["size_min"] + size_step
+    for beyond in (
+        {"width": limits["size_max"] + size_step},
+        {"height": limits["size_min"] - size_step},
+        {"width": limits["size_min"] + size_step // 2},
+        {"steps": limits["steps_max"] + 1},
+        {"cfg": limits["cfg_max"] + 0.5},
+        {"seed": limits["seed_max"] + 1},
+        {"timeout_s": limits["timeout_max_s"] + 1},
+        {"batch_size": limits["batch_size_max"] + 1},
+    ):
+        response = service.client.post("/api/v1/generation/create", json={"prompt": "x", **beyond})
         assert_problem(response, 422, "invalid_request")
 
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from comfy import ComfySession, Progress, PromptInterruptedError
+from comfy import ComfySession, PromptInterruptedError
 from comfy.emulator import Emulator
 from tests.contract.driving import LONG_STEPS, Driver, SlowLine, wait_until
 
@@ -61,8 +61,7 @@ async def test_a_node_that_cannot_be_interrupted(driver: Driver, emulator: Emula
     run = driver.run()
     await run.submit()
     track = run.start_tracking()
-    await wait_until(lambda: any(event.step == 1 for event in run.heard(Progress)))
-    await asyncio.sleep(0.05)  # one step later it hangs, which nothing tells
+    await wait_until(lambda: emulator.faults.hanging)
     assert not await driver.session.cancel(run.prompt_id, patience_s=0.1)
     emulator.faults.release()
     assert await driver.session.cancel(run.prompt_id)
@@ -74,7 +73,7 @@ async def test_a_prompt_that_is_just_being_submitted(driver: Driver, emulator: E
     emulator.faults.answer("POST", "/prompt", delay=0.1)
     run = driver.run(steps=LONG_STEPS)
     submission = asyncio.create_task(run.submit())
-    await asyncio.sleep(0.05)
+    await wait_until(lambda: emulator.faults.active() == [])  # it has the post, and waits
     assert await driver.session.cancel(run.prompt_id)
     assert await submission == "posted"
     assert (await driver.session.client.queue()).find(run.prompt_id) is None

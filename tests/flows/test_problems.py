@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from comfy import errors
-from comfy.errors import ComfyError, ExecutionFailedError, NodeProblem, WorkflowRejectedError
+from comfy.errors import ComfyError, ExecutionFailedError, WorkflowRejectedError
 from core.problems import KINDS
 from flows.problems import problem_of
 from store.errors import ImageStoreError
-
-
-def _kinds(of: type[ComfyError]) -> Iterator[type[ComfyError]]:
-    for kind in of.__subclasses__():
-        yield kind
-        yield from _kinds(kind)
-
-
-ALL = sorted(set(_kinds(ComfyError)), key=lambda kind: kind.__name__)
-
-
-def _example(kind: type[ComfyError]) -> ComfyError:
-    if issubclass(kind, ExecutionFailedError):
-        return kind("5", "KSampler", "tensor sizes differ\nTraceback …", "RuntimeError")
-    if issubclass(kind, WorkflowRejectedError):
-        node = NodeProblem("4", "CheckpointLoaderSimple", "ckpt_name", "value_not_in_list", "gone")
-        return kind("rejected", (node,))
-    return kind("what happened")
+from tests.comfy.failures import ALL, an_example
 
 
 def test_the_list_is_not_empty() -> None:
@@ -37,7 +18,7 @@ def test_the_list_is_not_empty() -> None:
 
 @pytest.mark.parametrize("kind", ALL)
 def test_every_error_of_comfyui_is_a_known_problem(kind: type[ComfyError]) -> None:
-    problem = problem_of(_example(kind))
+    problem = problem_of(an_example(kind))
     assert problem.code in KINDS
     assert problem.code != "run_failed", "an error of ComfyUI must not end as an unknown one"
     assert problem.status == KINDS[problem.code].http_status
@@ -56,16 +37,16 @@ def test_every_error_of_comfyui_is_a_known_problem(kind: type[ComfyError]) -> No
     ],
 )
 def test_a_problem_says_what_to_do(kind: type[ComfyError]) -> None:
-    detail = problem_of(_example(kind)).detail
+    detail = problem_of(an_example(kind)).detail
     assert detail.count(". ") >= 1, detail
 
 
 def test_a_node_is_named() -> None:
-    failed = problem_of(_example(ExecutionFailedError))
+    failed = problem_of(an_example(ExecutionFailedError))
     assert (failed.code, failed.node_id, failed.node_class, failed.node_message) == (
         "node_failed", "5", "KSampler", "tensor sizes differ",
     )  # fmt: skip
-    rejected = problem_of(_example(WorkflowRejectedError))
+    rejected = problem_of(an_example(WorkflowRejectedError))
     assert (rejected.code, rejected.node_id, rejected.node_class, rejected.node_message) == (
         "workflow_rejected", "4", "CheckpointLoaderSimple", "gone",
     )  # fmt: skip

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import asyncio
+from uuid import UUID
 
 import pytest
 
@@ -16,19 +16,23 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web.parts.trash, "UNDO_S", 0.2)
 
 
+async def a_generation(facade: Facade) -> UUID:
+    return (await facade.create(GenerationRequest(prompt="a fox"), None, b"")).document.task_id
+
+
 async def test_what_is_taken_back_stays(facade: Facade) -> None:
-    made = (await facade.create(GenerationRequest(prompt="a fox"), None, b"")).document.task_id
+    kept, gone = await a_generation(facade), await a_generation(facade)
     trash = Trash(lambda: facade)
-    trash.put([made])
-    assert made in trash
-    trash.undo([made])
-    assert made not in trash
-    await asyncio.sleep(0.4)
-    assert not await facade.store.generations.is_deleted(made)
+    trash.put([kept, gone])
+    assert kept in trash
+    trash.undo([kept])
+    assert kept not in trash
+    await until(lambda: gone not in trash)  # its time was up after that of the other
+    assert not await facade.store.generations.is_deleted(kept)
 
 
 async def test_what_is_not_is_gone_for_good(facade: Facade) -> None:
-    made = (await facade.create(GenerationRequest(prompt="a fox"), None, b"")).document.task_id
+    made = await a_generation(facade)
     trash = Trash(lambda: facade)
     trash.put([made])
     await until(lambda: made not in trash)

@@ -4,15 +4,22 @@ import pytest
 from pydantic import ValidationError
 
 from api.errors import ProblemError
-from core.problems import KINDS, problem
+from core.problems import problem
 from core.requests import GenerationRequest
-from store.errors import DeletedError, StoreUnavailableError
+from flows.problems import problem_of
+from store.errors import DeletedError, ImageStoreError, StoreUnavailableError
+from tests.comfy.failures import ALL, an_example
 from web.parts.wording import advice, explain, title
 
+UNKNOWN = advice(problem("internal_error", "what no generation ends with"), "")
+FAILURES = [*map(an_example, ALL), ImageStoreError("disk full"), RuntimeError("a bug")]
 
-@pytest.mark.parametrize("code", sorted(KINDS))
-def test_there_is_advice_for_every_problem(code: str) -> None:
-    assert advice(problem(code, "detail"), "some.safetensors").endswith(".")
+
+@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
+def test_there_is_advice_of_its_own_for_every_failure(error: Exception) -> None:
+    advised = advice(problem_of(error), "some.safetensors")
+    assert advised != UNKNOWN
+    assert advised.endswith(".")
 
 
 def test_out_of_memory_asks_for_a_smaller_size() -> None:

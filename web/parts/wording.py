@@ -36,6 +36,7 @@ _ADVICE: Final = {
     "prompt_lost": "ComfyUI was restarted while it worked on this. Press Retry.",
     "interrupted": "Somebody stopped it in ComfyUI itself. Press Retry to do it again.",
     "no_output": "Press Retry. If it happens again, look into ComfyUI's own log.",
+    "not_available": "Make room on the disk where Easel keeps its pictures, then press Retry.",
     "run_failed": "Press Retry. The flow run in Prefect tells what happened.",
 }
 
