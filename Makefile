@@ -26,8 +26,7 @@ up: install  ## Start everything (options: make up ARGS="--port 9000")
 	@exec $(BIN)/easel up $(ARGS)
 
 test: install  ## Run the tests, journeys with real processes included (ARGS for pytest)
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not long" --ignore=tests/browser $(ARGS)
-	$(BIN)/pytest tests/browser $(ARGS)
+	$(BIN)/pytest -n auto -m "not long" $(ARGS)
 
 chaos: install  ## Run every fault at every moment (SEED for other details; about 28 minutes)
 	EASEL_CHAOS_SEED=$(SEED) EASEL_CHAOS_EXAMPLES=$(EXAMPLES) $(BIN)/pytest tests/chaos $(ARGS)

@@ -1,26 +1,40 @@
-"""For all tests: groups that share one stack stay on one worker of pytest-xdist."""
+"""For all tests: what shares a stack stays together when they run on several workers."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from _pytest.nodeid import coerce_node_id
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
+
+from tests.harness.databases import prefect_template
+from tests.harness.groups import AT_ONCE, GroupScheduling, longest_first
 
 # A machine that stalls for a moment says nothing about the code.
 settings.register_profile("easel", deadline=None)
 settings.load_profile("easel")
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep each group together under ``-n 2 --dist loadgroup``.
+@pytest.hookimpl(optionalhook=True)  # not there with `-p no:xdist`
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    return GroupScheduling(config, log)
 
-    pytest-xdist 3.8 tells the group by writing it behind ``_nodeid``, which pytest 9.2 does not
-    read any more: without this, each of its workers would start a stack of its own.
-    """
-    if not config.getoption("loadgroup", default=False):
-        return
-    for item in items:
-        group = item.get_closest_marker("xdist_group")
-        if group is not None and "@" not in item.nodeid:
-            item._id = coerce_node_id(f"{item.nodeid}@{group.args[0]}")
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    return AT_ONCE
+
+
+@pytest.hookimpl(trylast=True)  # after they were shuffled
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    longest_first(items)
+
+
+@pytest.fixture(scope="session")
+def prefect_database(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Prefect's database with its tables, made once for all workers of pytest-xdist."""
+    folder = tmp_path_factory.getbasetemp()
+    shared = folder if worker_id == "master" else folder.parent
+    return prefect_template(shared / "prefect-template")

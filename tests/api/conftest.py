@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.api.service import Backstage, Comfy, Service, closed_port, wait_until
+from tests.harness.databases import a_store
 
 StartService = Callable[..., Service]
 
@@ -38,6 +39,7 @@ def service(
 ) -> Iterator[Service]:
     """Shared: a test makes its own generations and leaves those of others alone."""
     home = tmp_path_factory.mktemp("home")
+    a_store(home / "easel.db")
     with Service(backstage, home, shared_comfy.url, f"{closed_port()}/api") as service:
         until_catalogue(service)
         yield service
@@ -53,6 +55,7 @@ def comfy(backstage: Backstage) -> Iterator[Comfy]:
 @pytest.fixture
 def start_service(backstage: Backstage, tmp_path: Path) -> Iterator[StartService]:
     """Services of the test's own, on one home; each start is a restart of the API."""
+    a_store(tmp_path / "home" / "easel.db")
     with ExitStack() as stack:
 
         def start(

@@ -1,6 +1,7 @@
 """One house and one browser for all journeys; each begins with an empty history.
 
-Run in a call of their own (``pytest tests/browser``): Playwright keeps an event loop running.
+House and browser end with the last journey: while Playwright runs, its event loop does too, and no
+other test of the process could start one.
 
 No journey depends on how fast the machine is. What would pass by is held until it was looked at
 (``Worker.hold``, ``stop_clock``), and what must come is waited for with ``PATIENCE_S``.
@@ -36,17 +37,16 @@ _ARRIVED = """() => {
   return image !== null && window.arrivals.get(image) === image.src;
 }"""
 
-if chromium.find() is None:
-    pytest.skip(
-        "no Chromium found: the browser journeys are skipped (install `chromium`)",
-        allow_module_level=True,
-    )
+_NO_CHROMIUM: Final = pytest.mark.skipif(
+    chromium.find() is None, reason="no Chromium found (install `chromium`)"
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.timeout(_TEST_S))
+            item.add_marker(_NO_CHROMIUM)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -54,13 +54,13 @@ def _patience() -> None:
     expect.set_options(timeout=PATIENCE_S * 1000)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def _house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Api, Worker]]:
     with open_house(tmp_path_factory.mktemp("house") / "home") as house:
         yield house
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         started = chromium.launch(playwright)

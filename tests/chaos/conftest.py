@@ -23,11 +23,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(400))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def whole_house(
-    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+    tmp_path_factory: pytest.TempPathFactory, prefect_database: Path, pytestconfig: pytest.Config
 ) -> Iterator[ChaosStack]:
-    stack = ChaosStack(tmp_path_factory.mktemp("chaos"))
+    stack = ChaosStack(tmp_path_factory.mktemp("chaos"), prefect_database)
     pytestconfig.stash[_running] = stack
     try:
         stack.start()

@@ -48,11 +48,11 @@ LOCK_LOOK_S: Final = 2.0
 class ChaosStack(Stack):
     """A stack to be hurt. ``settle`` heals it again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, prefect_database: Path | None = None) -> None:
         self.failpoints = folder / "failpoints"
         self.failpoints.mkdir()
         self.clock = ClockShim(folder) if CAN_SHIFT else None
-        super().__init__(folder)
+        super().__init__(folder, prefect_database)
         self._second = self._part("worker-2", *self._worker.command[1:], EASEL_WORKER__NAME="two")
         self.parts = (*self.parts, self._second)
         self._by_name: dict[Part, Process] = {

@@ -33,6 +33,7 @@ from tests.chaos.model import (
 )
 from tests.chaos.model_checks import Witness
 from tests.chaos.model_worker import Worker
+from tests.harness.databases import a_store
 from tests.store.making import a_request
 
 _T = TypeVar("_T")
@@ -62,7 +63,7 @@ class House:
     async def opened(cls, folder: Path) -> House:
         """A new house in a folder."""
         stack = AsyncExitStack()
-        store = Store(f"sqlite+aiosqlite:///{folder / 'easel.db'}", str(folder / "images"))
+        store = Store(a_store(folder / "easel.db"), str(folder / "images"))
         # No power is cut here: waiting for the disk would prove nothing.
         event.listen(store.database.engine.sync_engine, "connect", _do_not_wait_for_the_disk)
         await stack.enter_async_context(store)

@@ -10,7 +10,7 @@ import pytest
 from tests.chaos.house import ChaosStack, a_request, post
 from tests.harness.waiting import wait_until
 
-pytestmark = [pytest.mark.chaos, pytest.mark.xdist_group("chaos")]
+pytestmark = pytest.mark.chaos
 long = pytest.mark.long
 
 DISPATCHING: Final = ("dispatch.before_create", "dispatch.after_create")

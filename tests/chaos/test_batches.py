@@ -11,7 +11,6 @@ from tests.harness.waiting import wait_until
 
 pytestmark = [
     pytest.mark.chaos,
-    pytest.mark.xdist_group("chaos"),
     pytest.mark.timeout(900),
 ]
 long = pytest.mark.long

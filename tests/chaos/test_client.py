@@ -15,7 +15,7 @@ from tests.chaos.test_worker import STOPPABLE
 from tests.harness.stack import POOL
 from tests.harness.waiting import wait_until
 
-pytestmark = [pytest.mark.chaos, pytest.mark.xdist_group("chaos")]
+pytestmark = pytest.mark.chaos
 long = pytest.mark.long
 FAST: Final = ("save.after_rename",)
 MOMENTS: Final = [pytest.param(m, marks=() if m in FAST else long) for m in STOPPABLE]

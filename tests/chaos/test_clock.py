@@ -11,7 +11,6 @@ from tests.harness.clock import CAN_SHIFT
 
 pytestmark = [
     pytest.mark.chaos,
-    pytest.mark.xdist_group("chaos"),
     pytest.mark.skipif(not CAN_SHIFT, reason="needs Linux and a C compiler"),
 ]
 long = pytest.mark.long

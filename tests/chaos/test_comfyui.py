@@ -20,7 +20,7 @@ from tests.harness.faults import (
 )
 from tests.harness.waiting import wait_until
 
-pytestmark = [pytest.mark.chaos, pytest.mark.xdist_group("chaos")]
+pytestmark = pytest.mark.chaos
 long = pytest.mark.long
 
 MOMENTS: Final = ("submit.after_intent", "submit.after_post", "track.seen", "fetch.mid")

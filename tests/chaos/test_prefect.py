@@ -11,7 +11,7 @@ from tests.chaos.house import ChaosStack, a_request
 from tests.harness.faults import Answer, BlackHole, DropReply, Rule
 from tests.harness.waiting import wait_until
 
-pytestmark = [pytest.mark.chaos, pytest.mark.xdist_group("chaos")]
+pytestmark = pytest.mark.chaos
 long = pytest.mark.long
 
 MID_RUN: Final = ("submit.after_intent", "submit.after_post", "fetch.mid", "save.after_rename")

@@ -11,7 +11,7 @@ import pytest
 from tests.chaos.house import ChaosStack, a_request, post
 from tests.harness.waiting import wait_until
 
-pytestmark = [pytest.mark.chaos, pytest.mark.xdist_group("chaos"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 long = pytest.mark.long
 
 

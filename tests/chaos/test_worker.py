@@ -9,7 +9,7 @@ import pytest
 from tests.chaos.house import ChaosStack, Part, a_request
 from tests.harness.waiting import wait_until
 
-pytestmark = [pytest.mark.chaos, pytest.mark.xdist_group("chaos")]
+pytestmark = pytest.mark.chaos
 long = pytest.mark.long
 
 MOMENTS: Final = (

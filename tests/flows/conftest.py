@@ -16,14 +16,13 @@ from store.store import Store
 from store.values import Claim, Holder
 from tests.comfy.data import resolved
 from tests.flows.prefect_server import Server
+from tests.harness.databases import a_store
 from tests.harness.waiting import wait_until
 
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    async with Store(
-        f"sqlite+aiosqlite:///{tmp_path / 'easel.db'}", str(tmp_path / "images")
-    ) as store:
+    async with Store(a_store(tmp_path / "easel.db"), str(tmp_path / "images")) as store:
         yield store
 
 
@@ -59,9 +58,9 @@ async def runtime(store: Store, emulator: Emulator, tmp_path: Path) -> AsyncIter
 
 
 @pytest.fixture(scope="package")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One for all that are of the group ``prefect-server``: its start takes longer than they do."""
-    server = Server(tmp_path_factory.mktemp("prefect"))
+def server(tmp_path_factory: pytest.TempPathFactory, prefect_database: Path) -> Iterator[Server]:
+    """One for all of the group ``prefect server``: its start takes longer than they do."""
+    server = Server(tmp_path_factory.mktemp("prefect"), prefect_database)
     try:
         server.process.start()
         wait_until(server.answers, server.process.tail, within=100)

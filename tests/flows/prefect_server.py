@@ -13,6 +13,7 @@ from uuid import UUID
 import httpx
 
 from flows.prefect.server import retention_environment
+from tests.harness.databases import a_prefect_home
 from tests.harness.processes import Process, environment, free_port
 
 TABLES: Final = ("flow_run", "flow_run_state", "task_run", "task_run_state", "log", "artifact")
@@ -21,7 +22,8 @@ TABLES: Final = ("flow_run", "flow_run_state", "task_run", "task_run_state", "lo
 class Server:
     """Easel's Prefect server, looking each second for what is old."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database: Path) -> None:
+        a_prefect_home(folder / "prefect", database)
         port = free_port()
         self.file = folder / "prefect" / "prefect.db"
         self.http = httpx.Client(

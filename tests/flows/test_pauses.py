@@ -11,7 +11,7 @@ from flows.prefect.pauses import Paused, PauseWatch
 from flows.prefect.runs import FlowRuns
 from tests.flows.prefect_server import Server
 
-pytestmark = [pytest.mark.xdist_group("prefect-server"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 
 def register(server: Server, pool: str) -> str:

@@ -20,6 +20,7 @@ from flows.prefect.runs import (
 )
 from store.store import Store
 from tests.comfy.data import resolved
+from tests.harness.databases import a_store
 
 
 def test_an_idempotency_key_says_which_attempt_the_run_is_for() -> None:
@@ -57,7 +58,7 @@ def test_operators_see_neither_the_callback_nor_the_clients_labels() -> None:
 
 async def test_those_accepted_together_have_their_turns_in_their_order(tmp_path: Path) -> None:
     """Prefect orders runs by time, and one transaction has one time."""
-    async with Store(f"sqlite+aiosqlite:///{tmp_path / 'easel.db'}", str(tmp_path)) as store:
+    async with Store(a_store(tmp_path / "easel.db"), str(tmp_path)) as store:
         accepted = await asyncio.gather(*(store.acceptance.accept(resolved()) for _ in range(20)))
         turns = {d.generation_id: d.created_at for d in await store.outbox.due(100)}
     in_order = [a.generation for a in sorted(accepted, key=lambda a: a.generation.seq)]

@@ -10,7 +10,7 @@ import pytest
 from tests.flows.prefect_server import Server
 from tests.harness.waiting import wait_until
 
-pytestmark = [pytest.mark.xdist_group("prefect-server"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 
 def _event(number: int) -> dict[str, object]:

@@ -15,7 +15,7 @@ from tests.flows.prefect_server import Server
 from tests.harness.waiting import wait_until
 
 DAY = timedelta(days=1)
-pytestmark = [pytest.mark.xdist_group("prefect-server"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 
 def test_an_old_run_goes_with_all_that_was_its_and_others_stay(server: Server) -> None:

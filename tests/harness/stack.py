@@ -16,6 +16,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound
 
 from tests.harness.batches import BATCHES, OVER, BatchHandle
+from tests.harness.databases import a_prefect_home
 from tests.harness.emulator import EmulatorControl
 from tests.harness.generations import BASE, SMALL, GenerationHandle
 from tests.harness.processes import REPOSITORY, Process, environment, free_port
@@ -27,9 +28,14 @@ _WORKER: Final = f"from flows.worker.main import run_worker; run_worker({POOL!r}
 
 
 class Stack:
-    """All parts on free ports, in a folder of their own. Parts may be killed and brought back."""
+    """All parts on free ports, in a folder of their own. Parts may be killed and brought back.
 
-    def __init__(self, folder: Path) -> None:
+    ``prefect_database``: what Prefect's begins as a copy of; None for an empty home.
+    """
+
+    def __init__(self, folder: Path, prefect_database: Path | None = None) -> None:
+        if prefect_database is not None:
+            a_prefect_home(folder / "prefect", prefect_database)
         self.home = folder / "home"
         self._folder = folder
         prefect_port, comfy_port, api_port = free_port(), free_port(), free_port()

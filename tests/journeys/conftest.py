@@ -20,11 +20,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(600))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def whole_stack(
-    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+    tmp_path_factory: pytest.TempPathFactory, prefect_database: Path, pytestconfig: pytest.Config
 ) -> Iterator[Stack]:
-    stack = Stack(tmp_path_factory.mktemp("easel"))
+    stack = Stack(tmp_path_factory.mktemp("easel"), prefect_database)
     pytestconfig.stash[_running] = stack
     try:
         stack.start()

@@ -7,7 +7,7 @@ import pytest
 from tests.harness.generations import BASE, SMALL
 from tests.harness.stack import Stack
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys")]
+pytestmark = pytest.mark.journey
 
 
 def test_the_api_is_killed_right_after_it_accepted(stack: Stack) -> None:

@@ -22,7 +22,7 @@ from tests.harness.generations import SMALL
 from tests.harness.stack import POOL, Stack
 from tests.harness.waiting import wait_until
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys")]
+pytestmark = pytest.mark.journey
 MODELS = ("emulator-sd15.safetensors", "emulator-sdxl.safetensors")
 
 

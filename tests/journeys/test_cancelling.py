@@ -6,7 +6,7 @@ import pytest
 
 from tests.harness.stack import Stack
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys")]
+pytestmark = pytest.mark.journey
 
 
 def test_what_waits_is_cancelled_before_it_is_rendered(stack: Stack) -> None:

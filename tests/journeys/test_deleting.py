@@ -9,7 +9,7 @@ import pytest
 from tests.harness.stack import Stack
 from tests.harness.waiting import wait_until
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys")]
+pytestmark = pytest.mark.journey
 
 
 def kept_files(stack: Stack, task_id: str) -> list[Path]:

@@ -10,7 +10,7 @@ from tests.harness.generations import BASE
 from tests.harness.stack import Stack
 from tests.harness.waiting import wait_until
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys")]
+pytestmark = pytest.mark.journey
 
 
 def test_a_node_fails_and_a_retry_succeeds(stack: Stack) -> None:

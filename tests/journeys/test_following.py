@@ -9,7 +9,7 @@ import pytest
 from tests.harness.generations import BASE
 from tests.harness.stack import Stack
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys")]
+pytestmark = pytest.mark.journey
 
 
 def test_a_broken_stream_goes_on_where_it_broke_off(stack: Stack) -> None:

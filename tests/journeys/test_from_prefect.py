@@ -16,7 +16,7 @@ from tests.harness.processes import REPOSITORY
 from tests.harness.stack import POOL, Stack
 from tests.harness.waiting import wait_until
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys")]
+pytestmark = pytest.mark.journey
 
 
 def start_run(stack: Stack, request: dict[str, Any]) -> GenerationHandle:

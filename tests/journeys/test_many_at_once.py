@@ -13,7 +13,7 @@ from tests.harness.generations import BASE, SMALL
 from tests.harness.stack import Stack
 from tests.harness.waiting import wait_until
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys")]
+pytestmark = pytest.mark.journey
 
 
 def started_in_order(stack: Stack, prompt_ids: list[str]) -> list[str]:

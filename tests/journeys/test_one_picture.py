@@ -15,7 +15,7 @@ from tests.harness.generations import BASE, SMALL
 from tests.harness.stack import Stack
 from tests.harness.waiting import wait_until
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys")]
+pytestmark = pytest.mark.journey
 
 
 def test_a_picture_is_asked_for_watched_and_kept(stack: Stack) -> None:

@@ -12,7 +12,7 @@ from tests.harness.generations import SMALL
 from tests.harness.stack import Stack
 from tests.harness.waiting import wait_until
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys")]
+pytestmark = pytest.mark.journey
 SCHEDULES: Final = "/api/v1/schedules"
 FIRES_WITHIN_S: Final = 90.0
 """Prefect plans the runs of a new schedule within a minute."""

@@ -7,7 +7,7 @@ import pytest
 from tests.harness.stack import Stack
 from tests.harness.waiting import wait_until
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys")]
+pytestmark = pytest.mark.journey
 
 
 def test_the_worker_is_killed_in_mid_render(stack: Stack) -> None:

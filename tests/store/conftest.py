@@ -6,12 +6,9 @@ The URL is that of any database on the server, as a role that may create databas
 
 from __future__ import annotations
 
-import asyncio
 import os
-import shutil
 import uuid
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -21,8 +18,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from store.database import Database
-from store.migrate import migrate
 from store.store import Store
+from tests.harness.databases import a_store, at_once, migrated
 
 POSTGRES_URL = os.environ.get("EASEL_TEST_POSTGRES_URL")
 _NO_POSTGRES = pytest.mark.skip(reason="EASEL_TEST_POSTGRES_URL is not set")
@@ -55,9 +52,7 @@ async def empty_url(kind: str, tmp_path: Path) -> AsyncIterator[str]:
 async def url(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
     """A database with its tables, copied from one that was migrated once."""
     if kind == "sqlite":
-        template: Path = request.getfixturevalue("sqlite_template")
-        shutil.copy(template, tmp_path / "easel.db")
-        yield f"sqlite+aiosqlite:///{tmp_path / 'easel.db'}"
+        yield a_store(tmp_path / "easel.db")
         return
     name = _a_name()
     of = request.getfixturevalue("postgres_template")
@@ -86,30 +81,12 @@ async def database(url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("template") / "easel.db"
-    _at_once(_migrated(f"sqlite+aiosqlite:///{path}"))
-    return path
-
-
-@pytest.fixture(scope="session")
 def postgres_template() -> Iterator[str]:
     name = _a_name()
-    _at_once(_administer(f'CREATE DATABASE "{name}"'))
-    _at_once(_migrated(_postgres(name)))
+    at_once(_administer(f'CREATE DATABASE "{name}"'))
+    at_once(migrated(_postgres(name)))
     yield name
-    _at_once(_administer(f'DROP DATABASE "{name}" WITH (FORCE)'))
-
-
-async def _migrated(url: str) -> None:
-    async with Database(url) as database:
-        await migrate(database)
-
-
-def _at_once(work: Coroutine[None, None, None]) -> None:
-    """Run it on a loop of its own, apart from those of the tests."""
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, work).result()
+    at_once(_administer(f'DROP DATABASE "{name}" WITH (FORCE)'))
 
 
 def _a_name() -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import sqlite3
 import threading
 import uuid
@@ -24,6 +23,7 @@ from store.migrate import migrate
 from store.store import Store
 from store.tables import counters
 from store.values import ProgressRecord
+from tests.harness.databases import a_store
 from tests.store.making import END_THE_OTHERS, a_request, accepted, running, wait_until
 
 
@@ -229,13 +229,11 @@ async def test_a_server_that_is_not_there(tmp_path: Path) -> None:
             pass
 
 
-async def test_a_writer_that_never_lets_go(
-    sqlite_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_writer_that_never_lets_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("store.database.BUSY_TIMEOUT_MS", 50)
-    path = shutil.copy(sqlite_template, tmp_path / "easel.db")
+    path = tmp_path / "easel.db"
 
-    async with Store(f"sqlite+aiosqlite:///{path}", str(tmp_path / "images")) as store:
+    async with Store(a_store(path), str(tmp_path / "images")) as store:
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
 

@@ -16,6 +16,7 @@ from api.generations.facade import Facade
 from comfy.catalogue import Catalogue
 from core.settings import Settings
 from flows.batches.keeper import BatchKeeper
+from tests.harness.databases import a_store
 from web.app import declare
 from web.parts.layout import Web
 from web.parts.trash import Trash
@@ -30,6 +31,7 @@ CATALOGUE = Catalogue(
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
+    a_store(tmp_path / "easel.db")
     return Settings.model_validate(
         {
             "home": tmp_path,

@@ -1,0 +1,62 @@
+"""Which tests share a worker of pytest-xdist, and which of them begin first.
+
+What shares a stack, a Prefect server or a browser stays together, and so does every other test
+module. The longest begin first: whatever begins last is what a run waits for at its end.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Final
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+AT_ONCE: Final = min(8, 2 * (os.cpu_count() or 1))
+"""Workers of ``-n auto``. More than cores, for many tests wait for what they have started."""
+GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
+    "journeys": ("tests/journeys/",),
+    "chaos": (
+        "tests/chaos/test_api.py",
+        "tests/chaos/test_batches.py",
+        "tests/chaos/test_client.py",
+        "tests/chaos/test_clock.py",
+        "tests/chaos/test_comfyui.py",
+        "tests/chaos/test_prefect.py",
+        "tests/chaos/test_store.py",
+        "tests/chaos/test_worker.py",
+    ),
+    "browser": ("tests/browser/",),
+    "easel up": ("tests/cli/test_up.py",),
+    "prefect server": (
+        "tests/flows/test_pauses.py",
+        "tests/flows/test_server_events.py",
+        "tests/flows/test_server_retention.py",
+    ),
+}
+"""Each group with where its tests are, the longest first."""
+
+
+def group_of(nodeid: str) -> str:
+    """The group of a test: one of ``GROUPS``, or its module."""
+    module = nodeid.partition("::")[0]
+    return next((name for name, paths in GROUPS.items() if module.startswith(paths)), module)
+
+
+def longest_first(items: list[pytest.Item]) -> None:
+    """Put the tests of each of ``GROUPS`` together, in their order, before all others."""
+    places = {name: place for place, name in enumerate(GROUPS)}
+    items.sort(key=lambda item: places.get(group_of(item.nodeid), len(places)))
+
+
+class GroupScheduling(LoadScopeScheduling):
+    """Gives whole groups to workers, in the order in which they were collected."""
+
+    def schedule(self) -> None:
+        """Begin, or go on."""
+        self.config.option.loadscopereorder = False  # else by the number of tests
+        super().schedule()
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
