@@ -1,4 +1,4 @@
-"""Running the `easel` command as a user does: in a process of its own."""
+"""Running the `easel` command: in this process, or as a user does in one of its own."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import psutil
+import pytest
+from typer.testing import CliRunner
+
+from cli.main import main
 
 EASEL = [sys.executable, "-P", "-m", "cli.main"]
 
@@ -33,10 +38,29 @@ def environment(home: Path, more: Mapping[str, str] | None = None) -> dict[str, 
     return {**kept, "EASEL_HOME": str(home), "PYTHONUNBUFFERED": "1", **(more or {})}
 
 
-async def easel(
+async def easel(*arguments: str, home: Path, more: Mapping[str, str] | None = None) -> Ended:
+    """Run a command to its end, in a thread: what a process adds is not the subject."""
+    return await asyncio.to_thread(_run, arguments, environment(home, more))
+
+
+def _run(arguments: Sequence[str], env: Mapping[str, str]) -> Ended:
+    with (
+        mock.patch.dict(os.environ, env, clear=True),
+        mock.patch.object(sys, "argv", ["easel", *arguments]),
+        CliRunner().isolation() as (out, err, _),
+    ):
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        assert isinstance(exit_.value.code, int)
+        return Ended(exit_.value.code, out.getvalue().decode(), err.getvalue().decode())
+
+
+async def easel_process(
     *arguments: str, home: Path, cwd: Path | None = None, more: Mapping[str, str] | None = None
 ) -> Ended:
-    """Run a command to its end."""
+    """Run a command to its end, as a process of its own."""
     process = await asyncio.create_subprocess_exec(
         *EASEL,
         *arguments,

@@ -14,7 +14,8 @@ import pytest
 from core.settings import Settings
 from store.store import Store
 from store.values import Image
-from tests.cli.running import easel
+from tests.cli.running import easel, easel_process
+from tests.harness.databases import a_store
 from tests.store.making import a_picture, accepted, running
 
 
@@ -27,7 +28,7 @@ def home(tmp_path: Path) -> Path:
 async def store(home: Path) -> AsyncIterator[Store]:
     """Open all the while, as by a running Easel."""
     settings = Settings(home=home)
-    async with Store(settings.store_url, settings.images_url) as store:
+    async with Store(a_store(home / "easel.db"), settings.images_url) as store:
         yield store
 
 
@@ -42,7 +43,7 @@ async def a_success(store: Store) -> Image:
 async def test_what_is_in_order(store: Store, home: Path) -> None:
     await a_success(store)
 
-    ended = await easel("audit", "--checksums", home=home)
+    ended = await easel_process("audit", "--checksums", home=home)
 
     assert (ended.code, ended.out, ended.err) == (0, "Everything that is kept is in order.\n", "")
 

@@ -1,4 +1,4 @@
-"""`easel bulk` as a process, against an API that misbehaves."""
+"""`easel bulk` against an API that misbehaves."""
 
 from __future__ import annotations
 

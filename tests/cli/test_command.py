@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from cli.up.lock import Running, hold
-from tests.cli.running import easel
+from tests.cli.running import easel, easel_process
 from tests.harness.processes import free_port
 
 
 async def test_version(tmp_path: Path) -> None:
-    ended = await easel("--version", home=tmp_path)
+    ended = await easel_process("--version", home=tmp_path)
     assert (ended.code, ended.out) == (0, f"easel {version('easel')}\n")
 
 
@@ -78,7 +78,7 @@ async def test_up_says_that_the_home_cannot_be_written(tmp_path: Path) -> None:
 async def test_up_says_that_it_is_running_already(tmp_path: Path) -> None:
     other = Running(4711, "http://127.0.0.1:9", "http://127.0.0.1:10/api", "http://127.0.0.1:10")
     with hold(tmp_path / "easel.lock", other):
-        ended = await easel("up", home=tmp_path)
+        ended = await easel_process("up", home=tmp_path)
     assert ended.code == 1
     assert "already running" in ended.err
     assert "pid 4711" in ended.err

@@ -1,4 +1,4 @@
-"""`easel generate` as a process, against an API that misbehaves."""
+"""`easel generate` against an API that misbehaves."""
 
 from __future__ import annotations
 

@@ -13,12 +13,12 @@ import httpx
 import psutil
 import pytest
 
-from tests.cli.running import all_gone, easel, started
+from tests.cli.running import all_gone, easel_process, started
+from tests.harness.databases import a_prefect_home
 from tests.harness.processes import free_port
 
 pytestmark = [
     pytest.mark.journey,
-    pytest.mark.xdist_group("journeys"),
     pytest.mark.timeout(600),
     pytest.mark.skipif(sys.platform == "win32", reason="signals"),
 ]
@@ -40,21 +40,21 @@ async def test_from_nothing_to_a_picture_and_back(tmp_path: Path) -> None:
         assert _is_png(Path(welcome[1]))
 
         # A second process finds the API by the home alone.
-        made = await easel("generate", "A red fox", "--seed", "7", home=home, cwd=tmp_path)
+        made = await easel_process("generate", "A red fox", "--seed", "7", home=home, cwd=tmp_path)
         assert (made.code, made.out) == (0, "a-red-fox-7.png\n")
         assert _is_png(tmp_path / "a-red-fox-7.png")
 
-        wrong = await easel("generate", "fox", "--width", "33", home=home, cwd=tmp_path)
+        wrong = await easel_process("generate", "fox", "--width", "33", home=home, cwd=tmp_path)
         assert wrong.code == 2
         assert "  width: " in wrong.err
 
         for _ in range(10):  # it asks once, and a part may be busy just then
-            doctor = await easel("doctor", "--json", home=home)
+            doctor = await easel_process("doctor", "--json", home=home)
             if doctor.code == 0:
                 break
         assert json.loads(doctor.out)["ok"] is True, doctor.out
 
-        again = await easel("up", home=home)
+        again = await easel_process("up", home=home)
         assert again.code == 1
         assert "already running" in again.err
 
@@ -86,13 +86,14 @@ async def _survives_the_death_of_a_part(home: Path, folder: Path, url: str) -> N
                     break
             except httpx.HTTPError:
                 await asyncio.sleep(0.1)
-    made = await easel("generate", "after a crash", "--seed", "1", home=home, cwd=folder)
+    made = await easel_process("generate", "after a crash", "--seed", "1", home=home, cwd=folder)
     assert made.code == 0, made.err
 
 
 async def test_a_comfyui_that_is_away_is_a_warning_and_kill_9_leaves_nothing(
-    tmp_path: Path,
+    tmp_path: Path, prefect_database: Path
 ) -> None:
+    a_prefect_home(tmp_path / "prefect", prefect_database)
     ports, _ = _ports()
     address = f"127.0.0.1:{free_port()}"
     async with started("up", *ports, "--comfy-url", address, home=tmp_path) as up:
