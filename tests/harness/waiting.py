@@ -8,7 +8,8 @@ from typing import Final, TypeVar
 
 PATIENCE_S: Final = 120.0
 """Long enough for a busy machine: only a test that fails ever waits so long."""
-_PAUSE_S: Final = 0.02
+_PAUSES_S: Final = (0.01, 0.1)
+"""Between two looks, at first and later on: a look may cost a part of the stack a request."""
 _Found = TypeVar("_Found")
 
 
@@ -19,10 +20,11 @@ def wait_until(
     within: float = PATIENCE_S,
 ) -> _Found:
     """Ask until the answer is truthy, and return it. AssertionError when it never is."""
-    deadline = time.monotonic() + within
+    deadline, (pause, longest) = time.monotonic() + within, _PAUSES_S
     while not (found := condition()):
         if time.monotonic() > deadline:
             said = what if isinstance(what, str) else what()
             raise AssertionError(f"waited {within:g} s in vain for: {said}")
-        time.sleep(_PAUSE_S)
+        time.sleep(pause)
+        pause = min(1.2 * pause, longest)
     return found
