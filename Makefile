@@ -15,10 +15,10 @@ MINUTES := 10
 SEED := 1
 EXAMPLES := 200
 
-.PHONY: help install up test chaos soak check format bench bench-bulk bench-ui screenshots lock clean
+.PHONY: help install up test test-postgres chaos soak check format bench bench-bulk bench-ui screenshots lock clean
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 install: $(STAMP)  ## Make .venv and install everything into it, with checked hashes
 
@@ -27,6 +27,9 @@ up: install  ## Start everything (options: make up ARGS="--port 9000")
 
 test: install  ## Run the tests, journeys with real processes included (ARGS for pytest)
 	$(BIN)/pytest -n auto -m "not long" $(ARGS)
+
+test-postgres: install  ## Run the tests of the store on PostgreSQL too (needs its programs)
+	tests/postgres.sh $(BIN)/pytest -n auto tests/store $(ARGS)
 
 chaos: install  ## Run every fault at every moment (SEED for other details; about 28 minutes)
 	EASEL_CHAOS_SEED=$(SEED) EASEL_CHAOS_EXAMPLES=$(EXAMPLES) $(BIN)/pytest tests/chaos $(ARGS)
