@@ -15,14 +15,14 @@ from api import handlers, health, images, metrics, options
 from api.batches import routes as batches
 from api.batches.facade import BatchFacade
 from api.catalogue import CatalogueCache
-from api.context import Busy, Context
+from api.context import Context
 from api.disk import DiskReserve
 from api.errors import ProblemError
 from api.figures import Figures
 from api.generations import events
 from api.generations import routes as generations
 from api.generations.documents import Links
-from api.generations.facade import Facade
+from api.generations.facade import Busy, Facade
 from api.limits import RequestLimits
 from api.schedules import routes as schedules
 from api.schedules.facade import ScheduleFacade
@@ -60,6 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_context(settings) as context:
             app.state.context = context
+            app.state.opened = context.by_type()
             gc_tuning.started()
             yield
 

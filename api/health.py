@@ -8,8 +8,12 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from api.context import Context, answer, context_of
-from api.generations.routes import problems
+from api.dependencies import opened
+from api.documents import answer
+from api.generations.facade import Facade
+from api.openapi import problems
+from core.settings import Settings
+from flows.prefect.runs import FlowRuns
 from store.errors import StoreError
 
 router = APIRouter(tags=["health"])
@@ -53,37 +57,39 @@ async def healthz() -> Response:
 )
 async def readyz(request: Request) -> Response:
     """Whether pictures can be made now. Creates need only the store, and room on the disk."""
-    context = context_of(request)
-    store, disk, prefect = await asyncio.gather(_store(context), _disk(context), _prefect(context))
-    workers = await _workers(context) if store.ok else []
+    facade = opened(request, Facade)
+    runs, settings = opened(request, FlowRuns), opened(request, Settings)
+    store, disk, prefect = await asyncio.gather(
+        _store(facade), _disk(facade), _prefect(runs, settings.prefect_api_url)
+    )
+    workers = await _workers(facade) if store.ok else []
     parts = [store, disk, prefect, *workers]
     ready = all(part.ok for part in parts)
     return answer(ReadyDocument(ready=ready, parts=parts), 200 if ready else 503)
 
 
-async def _store(context: Context) -> PartDocument:
+async def _store(facade: Facade) -> PartDocument:
     try:
-        waiting = await context.facade.store.outbox.count()
+        waiting = await facade.store.outbox.count()
     except StoreError as error:
         return PartDocument(name="store", ok=False, detail=str(error))
     return PartDocument(name="store", ok=True, detail=f"{waiting} to be dispatched")
 
 
-async def _disk(context: Context) -> PartDocument:
-    room = await context.facade.disk.room()
+async def _disk(facade: Facade) -> PartDocument:
+    room = await facade.disk.room()
     if room is None:
         return PartDocument(name="disk", ok=True, detail="it does not say how much is free")
     return PartDocument(name="disk", ok=room.is_enough, detail=str(room))
 
 
-async def _prefect(context: Context) -> PartDocument:
-    url = context.settings.prefect_api_url
-    ok = await context.runs.is_healthy()
+async def _prefect(runs: FlowRuns, url: str) -> PartDocument:
+    ok = await runs.is_healthy()
     return PartDocument(name="prefect", ok=ok, detail=url if ok else f"{url} does not answer")
 
 
-async def _workers(context: Context) -> list[PartDocument]:
-    live = await context.facade.estimates.live_workers()
+async def _workers(facade: Facade) -> list[PartDocument]:
+    live = await facade.estimates.live_workers()
     if not live:
         missing = "none is running: start one with `easel worker`"
         return [PartDocument(name="worker", ok=False, detail=missing)]

@@ -4,33 +4,21 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Any, Final
-from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Path
+from fastapi import APIRouter, Header
 from fastapi.responses import Response
 
-from api.context import FacadeOf, IfNoneMatch, is_unchanged
 from api.errors import ProblemError
-from api.generations.routes import problems
-from core.ids import parse_generation_id
+from api.generations.facade import FacadeOf
+from api.headers import IfNoneMatch, is_unchanged
+from api.ids import ImageId
+from api.openapi import problems
 from store.values import Image
 
 router = APIRouter(prefix="/api/v1/images", tags=["images"])
 
 _YEAR_S: Final = 31_536_000
 _BYTES: Final[dict[str, Any]] = {"content": {"image/png": {}, "image/webp": {}}}
-
-
-async def _id(
-    image_id: Annotated[str, Path(description="An image's id, as a result names it.")],
-) -> UUID:
-    found = parse_generation_id(image_id)
-    if found is None:
-        raise ProblemError("not_found", "there is no image with this id")
-    return found
-
-
-ImageId = Annotated[UUID, Depends(_id)]
 
 
 @router.get(

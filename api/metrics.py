@@ -9,9 +9,9 @@ from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Gauge
 from prometheus_client.exposition import generate_latest
 
-from api.context import context_of
+from api.dependencies import opened
 from api.figures import Figures
-from api.generations.routes import problems
+from api.openapi import problems
 from store.errors import StoreError
 
 router = APIRouter(tags=["health"])
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 )
 async def metrics(request: Request) -> Response:
     """Prometheus' text format. What the database would say is left out while it is away."""
-    figures = context_of(request).figures
+    figures = opened(request, Figures)
     now = CollectorRegistry()
     await _add_store(now, figures)
     free = await figures.disk_free()

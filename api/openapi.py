@@ -1,7 +1,8 @@
-"""Schemas of bodies that FastAPI does not see, because they are read strictly by hand."""
+"""What the OpenAPI document is told by hand: error answers, and bodies that are read by hand."""
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -9,8 +10,17 @@ from pydantic import BaseModel
 _REF: Final = "#/$defs/"
 
 
+def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
+    """Returns the error answers of a route, for its documentation; all of them have one shape."""
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {
+        **{code: {"description": HTTPStatus(code).phrase, "content": content} for code in codes},
+        "default": {"description": "Any other error", "content": content},
+    }
+
+
 def body_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """The model's JSON schema in one piece: references would lead nowhere in the OpenAPI document.
+    """Returns the schema in one piece: references would lead nowhere in the OpenAPI document.
 
     Only for models that do not hold themselves.
     """

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from api.context import FacadeOf, answer
+from api.documents import Document, answer
 from api.errors import ProblemError
-from api.generations.facade import Facade
-from api.generations.routes import problems
+from api.generations.facade import Facade, FacadeOf
+from api.openapi import problems
 from comfy import Catalogue
 from comfy.workflows import family_of
 from core import requests
@@ -17,11 +17,7 @@ from core import requests
 router = APIRouter(prefix="/api/v1", tags=["options"])
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class DefaultsDocument(_Document):
+class DefaultsDocument(Document):
     """What a request that leaves these out gets with a model."""
 
     width: int
@@ -32,7 +28,7 @@ class DefaultsDocument(_Document):
     scheduler: str
 
 
-class ModelDocument(_Document):
+class ModelDocument(Document):
     """A checkpoint."""
 
     name: str = Field(description="What `model` takes.")
@@ -40,7 +36,7 @@ class ModelDocument(_Document):
     defaults: DefaultsDocument
 
 
-class ModelsDocument(_Document):
+class ModelsDocument(Document):
     """What ComfyUI has."""
 
     checkpoints: list[ModelDocument]
@@ -50,7 +46,7 @@ class ModelsDocument(_Document):
     default: str | None = Field(description="The checkpoint of requests that name none.")
 
 
-class LimitsDocument(_Document):
+class LimitsDocument(Document):
     """What a request may ask for at most."""
 
     size_min: int = requests.SIZE_MIN
@@ -65,7 +61,7 @@ class LimitsDocument(_Document):
     timeout_max_s: int = requests.TIMEOUT_MAX_S
 
 
-class OptionsDocument(_Document):
+class OptionsDocument(Document):
     """Everything a form needs."""
 
     models: list[ModelDocument]

@@ -1,13 +1,13 @@
-"""The documents of batches and schedules that clients read."""
+"""The documents of batches that clients read."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from api.documents import Document
 from api.generations.documents import ImageDocument, StatusDocument, WaitingDocument
 from core.batches.manifest import RowProblem
 from core.batches.request import BatchOptions
@@ -16,11 +16,7 @@ from core.requests import ResolvedRequest
 from core.status import BatchStatus
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class CountsDocument(_Document):
+class CountsDocument(Document):
     """How its generations stand."""
 
     waiting: int = Field(description="Not begun: they become generations in their turn.")
@@ -33,7 +29,7 @@ class CountsDocument(_Document):
     deleted: int
 
 
-class BatchUrls(_Document):
+class BatchUrls(Document):
     """Where to go from here."""
 
     self: str
@@ -47,7 +43,7 @@ class BatchUrls(_Document):
     flow_run: str | None = Field(description="The run's page in the Prefect UI.")
 
 
-class BatchDocument(_Document):
+class BatchDocument(Document):
     """A batch as it is now."""
 
     batch_id: UUID
@@ -75,14 +71,14 @@ class BatchDocument(_Document):
     urls: BatchUrls
 
 
-class BatchesDocument(_Document):
+class BatchesDocument(Document):
     """A page of batches, newest first."""
 
     items: list[BatchDocument]
     next_cursor: str | None
 
 
-class RowProblemDocument(_Document):
+class RowProblemDocument(Document):
     """A row that cannot be made."""
 
     row: int
@@ -99,10 +95,10 @@ class RowProblemDocument(_Document):
 class AcceptedBatchDocument(BatchDocument):
     """The answer to a create: the batch, and the rows that were left out of it."""
 
-    skipped: list[RowProblemDocument] = []
+    skipped: list[RowProblemDocument] = Field(default=[])
 
 
-class PlanDocument(_Document):
+class PlanDocument(Document):
     """What a batch would make; nothing was created."""
 
     total: int
@@ -113,7 +109,7 @@ class PlanDocument(_Document):
     skipped: list[RowProblemDocument]
 
 
-class BatchItemDocument(_Document):
+class BatchItemDocument(Document):
     """An item of a batch; ``generation`` is null until it is begun."""
 
     position: int = Field(description="From 0, in the manifest's order.")
@@ -124,32 +120,8 @@ class BatchItemDocument(_Document):
     images: list[ImageDocument]
 
 
-class BatchItemsDocument(_Document):
+class BatchItemsDocument(Document):
     """A page of items, in the manifest's order."""
 
     items: list[BatchItemDocument]
     next_cursor: str | None
-
-
-class ScheduleDocument(_Document):
-    """A schedule: when which batch begins."""
-
-    schedule_id: UUID
-    name: str
-    cron: str | None
-    interval_s: float | None
-    timezone: str
-    active: bool
-    next_runs: list[datetime] = Field(description="The next times, in UTC; none when not active.")
-    batch: dict[str, Any] = Field(description="The batch as `POST /api/v1/batches` takes it.")
-    catch_up_minutes: int = Field(
-        description="A run that would begin later than this (the machine was off) is skipped."
-    )
-    in_file: bool = Field(description="It comes from `prefect.yaml`, and comes back from there.")
-    url: str
-
-
-class SchedulesDocument(_Document):
-    """Every schedule."""
-
-    items: list[ScheduleDocument]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Final
-from uuid import UUID
+from urllib.parse import quote
 
-from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,13 +18,14 @@ from api.batches.documents import (
 )
 from api.batches.facade import BatchFacade
 from api.batches.manifest_body import manifest_of
-from api.context import IfNoneMatch, answer, context_of, is_unchanged
-from api.errors import ProblemError
+from api.dependencies import opened
+from api.documents import answer
 from api.generations.facade import RETRY_AFTER_S
-from api.generations.routes import idempotency_key_of, problems
-from api.openapi import body_schema
+from api.headers import IfNoneMatch, idempotency_key_of, is_unchanged
+from api.ids import BatchId
+from api.openapi import body_schema, problems
 from core.batches.request import BatchRequest
-from core.ids import parse_generation_id
+from core.settings import Settings
 from core.status import Status
 from store.generations.acceptance import IdempotencyKey
 
@@ -69,22 +70,6 @@ class SheetQuery(BaseModel):
     sheet: int = Field(default=1, ge=1, le=1000, description="From 1; a hundred pictures on each.")
 
 
-def batches_of(request: Request) -> BatchFacade:
-    """The batches, as functions."""
-    return context_of(request).batches
-
-
-def batch_id_of(batch_id: str) -> UUID:
-    """The id in the path, read strictly. ProblemError 404."""
-    found = parse_generation_id(batch_id)
-    if found is None:
-        raise ProblemError("not_found", "there is no batch with this id")
-    return found
-
-
-BatchId = Annotated[str, Path(description="A batch's id, as its create gave it.")]
-
-
 @router.post(
     "",
     status_code=202,
@@ -108,13 +93,14 @@ async def create(
     (`?name=animals&max_in_flight=4`). `dry_run=true` says what would be made and creates nothing;
     `skip_bad=true` leaves out rows that cannot be made instead of refusing all of them.
     """
-    context = context_of(request)
+    batches = opened(request, BatchFacade)
+    limit = opened(request, Settings).api.max_manifest_bytes
     key = idempotency_key_of(idempotency_key)
-    async with manifest_of(request, context.settings.api.max_manifest_bytes) as body:
+    async with manifest_of(request, limit) as body:
         if body.flags.dry_run:
-            return answer(await context.batches.plan(body.manifest))
+            return answer(await batches.plan(body.manifest))
         known = IdempotencyKey(key, body.sha256) if key is not None else None
-        created = await context.batches.create(body.manifest, key=known)
+        created = await batches.create(body.manifest, key=known)
     headers = {"Location": created.document.urls.self, "Retry-After": str(RETRY_AFTER_S)}
     if created.replayed:
         headers["Idempotency-Replayed"] = "true"
@@ -124,7 +110,7 @@ async def create(
 @router.get("", summary="All batches", response_model=BatchesDocument, responses=problems(400, 422))
 async def page(request: Request, query: Annotated[PageQuery, Query()]) -> Response:
     """Newest first."""
-    return answer(await batches_of(request).page(query.limit, query.cursor))
+    return answer(await opened(request, BatchFacade).page(query.limit, query.cursor))
 
 
 @router.get(
@@ -135,7 +121,7 @@ async def page(request: Request, query: Annotated[PageQuery, Query()]) -> Respon
 )
 async def status(request: Request, batch_id: BatchId) -> Response:
     """Counts by status, rate, time to go, GPU seconds spent."""
-    return answer(await batches_of(request).status(batch_id_of(batch_id)))
+    return answer(await opened(request, BatchFacade).status(batch_id))
 
 
 @router.get(
@@ -149,9 +135,7 @@ async def items(
 ) -> Response:
     """In the manifest's order; those that are not begun yet have no `generation`."""
     wanted = tuple(query.status or ())
-    found = await batches_of(request).items(
-        batch_id_of(batch_id), query.limit, query.cursor, wanted
-    )
+    found = await opened(request, BatchFacade).items(batch_id, query.limit, query.cursor, wanted)
     return answer(found)
 
 
@@ -159,8 +143,8 @@ def _change(name: str, summary: str, said: str) -> None:
     """A route that changes a batch: ``/{batch_id}/cancel`` and its like."""
 
     async def change(request: Request, batch_id: BatchId) -> Response:
-        method = getattr(batches_of(request), name.replace("-", "_"))
-        return answer(await method(batch_id_of(batch_id)), 202)
+        method = getattr(opened(request, BatchFacade), name.replace("-", "_"))
+        return answer(await method(batch_id), 202)
 
     change.__doc__ = said
     router.post(
@@ -191,7 +175,7 @@ _change(
 )
 async def results(request: Request, batch_id: BatchId) -> Response:
     """Finished pictures in one ZIP, with `results.jsonl`: what each was made from and became."""
-    name, stream = await batches_of(request).results(batch_id_of(batch_id))
+    name, stream = await opened(request, BatchFacade).results(batch_id)
     return StreamingResponse(
         stream,
         media_type="application/zip",
@@ -216,7 +200,7 @@ async def contact_sheet(
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """The first picture of each finished item, small, with its number."""
-    sheet = await batches_of(request).contact_sheet(batch_id_of(batch_id), query.sheet)
+    sheet = await opened(request, BatchFacade).contact_sheet(batch_id, query.sheet)
     headers = {
         "ETag": sheet.etag,
         "Cache-Control": "no-cache",
@@ -229,7 +213,5 @@ async def contact_sheet(
 
 def _attachment(name: str) -> str:
     """A file name for any client (RFC 6266): plain for old ones, in UTF-8 for the others."""
-    from urllib.parse import quote
-
     plain = name.encode("ascii", "replace").decode().replace("?", "_").replace('"', "_")
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name)}"

@@ -6,19 +6,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from api.documents import Document
 from core.problems import Problem
 from core.requests import ResolvedRequest
 from core.status import Status, is_final
 from store.values import Attempt, Generation, Image, Waiting
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class ProgressDocument(_Document):
+class ProgressDocument(Document):
     """How far the current attempt is."""
 
     percent: float = Field(description="0 … 100; never falls within an attempt.")
@@ -29,7 +26,7 @@ class ProgressDocument(_Document):
     nodes_total: int
 
 
-class WaitingDocument(_Document):
+class WaitingDocument(Document):
     """Why the generation waits."""
 
     code: str = Field(
@@ -39,7 +36,7 @@ class WaitingDocument(_Document):
     detail: str
 
 
-class UrlsDocument(_Document):
+class UrlsDocument(Document):
     """Where to go from here."""
 
     self: str
@@ -50,7 +47,7 @@ class UrlsDocument(_Document):
     flow_run: str | None = Field(description="The run's page in the Prefect UI.")
 
 
-class StatusDocument(_Document):
+class StatusDocument(Document):
     """A generation as it is now."""
 
     task_id: UUID
@@ -75,7 +72,7 @@ class StatusDocument(_Document):
     urls: UrlsDocument
 
 
-class ImageDocument(_Document):
+class ImageDocument(Document):
     """A kept picture."""
 
     image_id: UUID
@@ -89,7 +86,7 @@ class ImageDocument(_Document):
     seed: int
 
 
-class TimingsDocument(_Document):
+class TimingsDocument(Document):
     """Measured seconds."""
 
     queued_s: float
@@ -97,7 +94,7 @@ class TimingsDocument(_Document):
     total_s: float
 
 
-class ResultDocument(_Document):
+class ResultDocument(Document):
     """The pictures of a generation that succeeded."""
 
     task_id: UUID
@@ -112,14 +109,14 @@ class HistoryItem(StatusDocument):
     images: list[ImageDocument]
 
 
-class HistoryDocument(_Document):
+class HistoryDocument(Document):
     """A page of the history, newest first."""
 
     items: list[HistoryItem]
     next_cursor: str | None = Field(description="Pass it as `cursor` for the next page.")
 
 
-class AttemptDocument(_Document):
+class AttemptDocument(Document):
     """One try at a generation."""
 
     number: int
@@ -134,7 +131,7 @@ class AttemptDocument(_Document):
     error: Problem | None
 
 
-class AttemptsDocument(_Document):
+class AttemptsDocument(Document):
     """Every try, first to newest."""
 
     attempts: list[AttemptDocument]

@@ -10,10 +10,10 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Header
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from api.context import FacadeOf, TaskId
 from api.generations.documents import progress_document
-from api.generations.facade import Facade
-from api.generations.routes import problems
+from api.generations.facade import Facade, FacadeOf
+from api.ids import TaskId
+from api.openapi import problems
 from core.status import is_final
 from store.changes import Subscription
 from store.values import Generation

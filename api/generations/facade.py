@@ -6,10 +6,13 @@ import asyncio
 import hashlib
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
+from fastapi import Depends, Request
+
 from api.catalogue import CatalogueCache
+from api.dependencies import opened
 from api.disk import DiskReserve
 from api.errors import ProblemError
 from api.generations.documents import (
@@ -51,6 +54,17 @@ class Created:
 
     document: StatusDocument
     replayed: bool
+
+
+@dataclass(eq=False)
+class Busy:
+    """How many creates are being answered: the dispatcher lets them go first."""
+
+    creates: int = 0
+
+    def __call__(self) -> bool:
+        """Returns whether there are any."""
+        return self.creates > 0
 
 
 class Facade:
@@ -272,6 +286,14 @@ class Facade:
             await self.store.files.remove_generation(generation_id)
         except ImageStoreError as error:
             raise ProblemError("not_available", str(error), headers={"Retry-After": "5"}) from error
+
+
+# Async on purpose: FastAPI sends plain functions to a thread, which costs more than they do.
+async def _facade(request: Request) -> Facade:
+    return opened(request, Facade)
+
+
+FacadeOf = Annotated[Facade, Depends(_facade)]
 
 
 def _unresolvable(error: UnresolvableError, catalogue: Catalogue | None) -> ProblemError:

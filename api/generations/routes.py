@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from datetime import UTC, datetime
-from http import HTTPStatus
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -14,7 +13,8 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.body import read_body
-from api.context import FacadeOf, IfNoneMatch, TaskId, answer, context_of, is_unchanged
+from api.dependencies import opened
+from api.documents import answer
 from api.errors import ProblemError
 from api.generations.documents import (
     AttemptsDocument,
@@ -22,27 +22,19 @@ from api.generations.documents import (
     ResultDocument,
     StatusDocument,
 )
-from api.generations.facade import RETRY_AFTER_S
+from api.generations.facade import RETRY_AFTER_S, Busy, Facade, FacadeOf
+from api.headers import IfNoneMatch, idempotency_key_of, is_unchanged
+from api.ids import TaskId
+from api.openapi import problems
 from core.problems import FieldProblem
 from core.requests import GenerationRequest
+from core.settings import Settings
 from core.status import Status, is_final
 from store.values import HistoryFilter
 
 router = APIRouter(prefix="/api/v1/generation", tags=["generations"])
 
 WAIT_MAX_S: Final = 60
-KEY_MAX: Final = 255
-
-
-def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
-    """The error answers of a route, for its documentation; all of them have one shape."""
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {
-        **{code: {"description": HTTPStatus(code).phrase, "content": content} for code in codes},
-        "default": {"description": "Any other error", "content": content},
-    }
-
-
 _CREATE_BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
@@ -73,17 +65,18 @@ async def create(
     ] = None,
 ) -> Response:
     """Accept a request for pictures. A 202 means that it is on disk: it cannot be lost any more."""
-    context = context_of(request)
-    context.busy.creates += 1
+    facade, busy = opened(request, Facade), opened(request, Busy)
+    limit = opened(request, Settings).api.max_body_bytes
+    busy.creates += 1
     try:
-        body, raw = await read_body(request, GenerationRequest, context.settings.api.max_body_bytes)
-        created = await context.facade.create(body, idempotency_key_of(idempotency_key), raw)
+        body, raw = await read_body(request, GenerationRequest, limit)
+        created = await facade.create(body, idempotency_key_of(idempotency_key), raw)
     finally:
-        context.busy.creates -= 1
+        busy.creates -= 1
     document = created.document
     wait_s = _wait(prefer)
     if wait_s is not None:
-        document = await context.facade.wait(document.task_id, wait_s)
+        document = await facade.wait(document.task_id, wait_s)
     headers = {"Location": document.urls.self}
     if created.replayed:
         headers["Idempotency-Replayed"] = "true"
@@ -246,17 +239,6 @@ def _wait(prefer: str | None) -> float | None:
     """RFC 7240: preferences that are not understood are ignored."""
     found = re.search(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])", prefer or "")
     return None if found is None else min(int(found.group(1)), WAIT_MAX_S)
-
-
-def idempotency_key_of(key: str | None) -> str | None:
-    """The header's value, if it may be one. Raises ProblemError."""
-    if key is None:
-        return None
-    if not key or len(key) > KEY_MAX or not key.isprintable() or not key.isascii():
-        raise ProblemError(
-            "bad_request", f"Idempotency-Key must be 1 to {KEY_MAX} printable ASCII characters"
-        )
-    return key
 
 
 def _text(name: str, value: str | None) -> str | None:

@@ -13,10 +13,10 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from api.batches.documents import ScheduleDocument, SchedulesDocument
 from api.batches.facade import BatchFacade, Manifest
 from api.errors import ProblemError
 from api.generations.documents import Links
+from api.schedules.documents import ScheduleDocument, SchedulesDocument
 from core.batches.request import BatchRequest, Zone
 from core.requests import Text
 from flows.batches.parameters import CATCH_UP_MINUTES, WEEK_MINUTES

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from api.batches.documents import ScheduleDocument
+from api.schedules.documents import ScheduleDocument
 from core.wording import ago
 from store.values import Batch
 from web.batches.wording import BATCH_WORDS, made_count, makes_line, pictures

@@ -8,9 +8,9 @@ from uuid import UUID
 
 from nicegui import ui
 
-from api.batches.documents import ScheduleDocument
 from api.errors import ProblemError
 from api.options import read_options
+from api.schedules.documents import ScheduleDocument
 from api.schedules.facade import ScheduleChange
 from store.values import Batch
 from web.forms.prompts import list_names

@@ -1,0 +1,24 @@
+"""Documents as answers: what the rooms' own documents are made of."""
+
+from __future__ import annotations
+
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict
+
+
+class Document(BaseModel):
+    """A body that clients read. Its field descriptions are the API's reference."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+def answer(
+    document: BaseModel, status_code: int = 200, headers: dict[str, str] | None = None
+) -> Response:
+    """Returns a document as JSON: written once by pydantic, not validated a second time."""
+    return Response(
+        document.model_dump_json(),
+        status_code=status_code,
+        media_type="application/json",
+        headers=headers,
+    )

@@ -1,0 +1,32 @@
+"""Ids in paths, read strictly: what cannot be an id is answered like an id that is unknown."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Path
+from pydantic import PlainValidator
+
+from api.errors import ProblemError
+from core.ids import parse_generation_id
+
+
+def _id_of(what: str) -> PlainValidator:
+    def read(text: str) -> UUID:
+        found = parse_generation_id(text)
+        if found is None:
+            raise ProblemError("not_found", f"there is no {what} with this id")
+        return found
+
+    return PlainValidator(read, json_schema_input_type=str)
+
+
+TaskId = Annotated[
+    UUID, _id_of("generation"), Path(description="A generation's id, as `create` gave it.")
+]
+ImageId = Annotated[UUID, _id_of("image"), Path(description="An image's id, as a result names it.")]
+BatchId = Annotated[UUID, _id_of("batch"), Path(description="A batch's id, as its create gave it.")]
+ScheduleId = Annotated[
+    UUID, _id_of("schedule"), Path(description="A schedule's id, as its create gave it.")
+]
