@@ -11,7 +11,8 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 
-from api import handlers, health, images, metrics, options
+from api import auth, handlers, health, images, metrics, options
+from api.auth import Policy
 from api.batches import routes as batches
 from api.batches.facade import BatchFacade
 from api.catalogue import CatalogueCache
@@ -52,8 +53,11 @@ Every error is `application/problem+json` with a stable `code`.
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
-    """The ASGI application. The settings are read from the environment unless given."""
+def create_app(settings: Settings | None = None, policy: Policy | None = None) -> FastAPI:
+    """Returns the ASGI application. The settings are read from the environment unless given.
+
+    Without a policy everyone may ask for everything.
+    """
     settings = settings or Settings()
 
     @asynccontextmanager
@@ -76,6 +80,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     handlers.install(app)
     app.add_middleware(RequestLimits)
+    auth.install(app, policy)  # last, so first: in front of all other middleware
     rooms = (generations, events, images, batches, schedules, options, health, metrics)
     routers = [room.router for room in rooms]
     for router in routers:

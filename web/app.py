@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.app import create_app as create_api
+from api.auth import Policy
 from api.context import Context
 from core.settings import Settings
 from web.batches.bulk import BulkPage, manifests_of
@@ -46,10 +47,13 @@ _CSP: Final = (
 """NiceGUI needs inline scripts; nothing may come from another machine."""
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
-    """The ASGI application, with the page unless ``EASEL_WEB__ENABLED=false``."""
+def create_app(settings: Settings | None = None, policy: Policy | None = None) -> FastAPI:
+    """Returns the ASGI application, with the page unless ``EASEL_WEB__ENABLED=false``.
+
+    The policy guards the page too: it stands in front of what is mounted.
+    """
     settings = settings or Settings()
-    app = create_api(settings)
+    app = create_api(settings, policy)
     if settings.web.enabled:
         install(app, settings)
     return app
