@@ -6,7 +6,7 @@ import re
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 
 from api.errors import ProblemError
 from api.generations.facade import FacadeOf
@@ -18,6 +18,7 @@ from store.values import Image
 router = APIRouter(prefix="/api/v1/images", tags=["images"])
 
 _YEAR_S: Final = 31_536_000
+_DIGITS_MAX: Final = 18  # beyond any file; int() of thousands of digits takes long
 _BYTES: Final[dict[str, Any]] = {"content": {"image/png": {}, "image/webp": {}}}
 
 
@@ -34,14 +35,29 @@ async def image(
         str | None, Header(alias="Range", description="One part of the file, as `bytes=0-1023`.")
     ] = None,
     if_none_match: IfNoneMatch = None,
+    if_range: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
     """The file as ComfyUI made it."""
     found = await facade.store.generations.image(image_id)
     headers = _headers(f'"{found.sha256}"', f'inline; filename="{_filename(found)}"')
     if is_unchanged(headers["ETag"], if_none_match):
         return Response(status_code=304, headers=headers)
-    data = await facade.store.files.read(found.path)
-    return _ranged(data, found.content_type, headers, range_)
+    part = _part(found.bytes, range_) if if_range in (None, headers["ETag"]) else None
+    if part is None:
+        status, part = 200, range(found.bytes)
+    elif part:
+        status = 206
+        headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{found.bytes}"
+    else:
+        raise ProblemError(
+            "range_not_satisfiable",
+            f"the image has {found.bytes} bytes",
+            headers={"Content-Range": f"bytes */{found.bytes}"},
+        )
+    headers["Content-Length"] = str(len(part))
+    # A stream: memory holds a slice of the file, however large it is.
+    slices = await facade.store.files.stream(found.path, part.start, part.stop)
+    return StreamingResponse(slices, status, headers, found.content_type)
 
 
 @router.get(
@@ -78,24 +94,16 @@ def _filename(image: Image) -> str:
     return f"easel-{image.seed}-{image.position + 1}.{suffix}"
 
 
-def _ranged(
-    data: bytes, content_type: str, headers: dict[str, str], wanted: str | None
-) -> Response:
-    """One range is honoured; several at once are answered with the whole (RFC 9110, 14.2)."""
+def _part(size: int, wanted: str | None) -> range | None:
+    """Returns the part that a ``Range`` asks for, empty when the file has no such part.
+
+    None for what is no range of bytes, and for several at once: the answer to those is the whole
+    (RFC 9110, 14.2).
+    """
     found = re.fullmatch(r"bytes=(\d*)-(\d*)", wanted or "")
     if found is None or found.groups() == ("", ""):
-        return Response(data, media_type=content_type, headers=headers)
-    first, last = found.groups()
-    if first == "":
-        start, end = max(0, len(data) - int(last[:18])), len(data) - 1
-    else:
-        start = int(first[:18])
-        end = min(int(last[:18]) if last else len(data) - 1, len(data) - 1)
-    if start > end or start >= len(data):
-        raise ProblemError(
-            "range_not_satisfiable",
-            f"the image has {len(data)} bytes",
-            headers={"Content-Range": f"bytes */{len(data)}"},
-        )
-    headers["Content-Range"] = f"bytes {start}-{end}/{len(data)}"
-    return Response(data[start : end + 1], 206, headers, content_type)
+        return None
+    first, last = (int(digits[:_DIGITS_MAX]) if digits else None for digits in found.groups())
+    if first is None:
+        return range(max(0, size - (last or 0)), size)
+    return range(first, size if last is None else min(last + 1, size))

@@ -126,6 +126,19 @@ def test_what_is_no_single_part_gives_the_whole(kept: Kept, wanted: str) -> None
     assert (response.status_code, response.content) == (200, DATA)
 
 
+def test_a_part_is_sent_only_of_the_file_that_the_client_has(kept: Kept) -> None:
+    etag = kept.service.get(kept.url).headers["etag"]
+
+    def answer(if_range: str) -> tuple[int, bytes]:
+        headers = {"Range": "bytes=2-4", "If-Range": if_range}
+        response = kept.service.get(kept.url, headers=headers)
+        return response.status_code, response.content
+
+    assert answer(etag) == (206, DATA[2:5])
+    for other in ('"other"', f"W/{etag}", "Sat, 28 Nov 2026 10:00:00 GMT"):
+        assert answer(other) == (200, DATA)
+
+
 def test_no_such_picture(service: Service) -> None:
     for path in (f"{uuid4()}", f"{uuid4()}/thumbnail"):
         assert_problem(service.get(f"/api/v1/images/{path}"), 404, "not_found")
