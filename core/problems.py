@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from core.stored import Unreadable, read_stored, reason_of
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ _KINDS: Final = (
     ProblemKind("timed_out", "The generation took longer than its timeout", 409),
     ProblemKind("comfyui_unreachable", "ComfyUI does not answer", 409),
     ProblemKind("run_failed", "The flow run failed", 409),
+    ProblemKind("unreadable_document", "It was stored by another version of Easel", 409),
     # Problems a batch can end with.
     ProblemKind("batch_incomplete", "Not all of the batch was made", 409),
     ProblemKind("too_many_failures", "The batch stopped itself: too much failed", 409),
@@ -103,3 +106,20 @@ def problem(code: str, detail: str, **more: Any) -> Problem:
         code=code,
         **more,
     )
+
+
+def unreadable(what: str, found: Unreadable) -> Problem:
+    """Why nothing can be made of ``what``, a stored document."""
+    return problem(
+        "unreadable_document",
+        f"Another version of Easel stored {what}, and this version cannot read it "
+        f"({found.reason}). Ask for it anew, or go back to that version.",
+    )
+
+
+def read_problem(stored: Any) -> Problem:
+    """A problem as it was stored, by whichever version; members that are not known are left out."""
+    try:
+        return read_stored(Problem, stored)
+    except ValidationError as error:
+        return unreadable("what went wrong", Unreadable(stored=stored, reason=reason_of(error)))

@@ -5,7 +5,16 @@ from __future__ import annotations
 import secrets
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from core.stored import Unreadable, read_stored, reason_of
 
 SEED_MAX: Final = 2**53 - 1
 """Exact in every JSON client (IEEE doubles) and every database; ComfyUI itself takes 2**64 - 1."""
@@ -131,6 +140,43 @@ class ResolvedRequest(_Base):
     timeout_s: int
     callback_url: None = None
     metadata: dict[str, MetadataValue]
+
+
+class UnreadableRequest(Unreadable):
+    """The request of a generation that another version of Easel stored.
+
+    It is never rendered: what it asks for is known in part only. The rest tells what is shown.
+    """
+
+    @property
+    def prompt(self) -> str:
+        """The prompt, as far as there is one."""
+        return self._text("prompt")
+
+    @property
+    def model(self) -> str:
+        """The checkpoint's name, as far as there is one."""
+        return self._text("model")
+
+    @property
+    def priority(self) -> Priority:
+        """The queue that it waits in."""
+        return "bulk" if self._text("priority") == "bulk" else "interactive"
+
+    def _text(self, name: str) -> str:
+        found = self.stored.get(name) if isinstance(self.stored, dict) else None
+        return str(found or "")
+
+
+StoredRequest = ResolvedRequest | UnreadableRequest
+
+
+def read_request(stored: Any) -> StoredRequest:
+    """A request as it was stored, by whichever version."""
+    try:
+        return read_stored(ResolvedRequest, stored)
+    except ValidationError as error:
+        return UnreadableRequest(stored=stored, reason=reason_of(error))
 
 
 def check_pixels(width: int, height: int, batch_size: int) -> None:

@@ -35,6 +35,7 @@ from store.errors import (
     HeldError,
     NotFoundError,
     StoreUnavailableError,
+    UnreadableRequestError,
 )
 from store.generations.acceptance import adopt
 from store.values import Claim, Image
@@ -68,6 +69,8 @@ async def generate(request: GenerationRequest, generation_id: UUID | None = None
     async with runtime_of_this_run() as runtime:
         try:
             claim = await _claim(runtime, request, generation_id)
+        except UnreadableRequestError as error:
+            return Failed(message=str(error))
         except (ConflictError, NotFoundError) as reason:
             return Cancelled(message=f"Nothing to do: {reason}")
         return await _carry_out(runtime, claim)

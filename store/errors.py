@@ -7,6 +7,7 @@ StoreError
   ConflictError           the row is not in a state that allows this
     FencedError           somebody else took the attempt over, or it was deleted
     HeldError             another worker does the attempt: wait until it is let go
+    UnreadableRequestError  another version stored the request: the generation has failed
   IdempotencyMismatchError  the key was used with another body
   ImageStoreError         the images' storage failed
     NoSpaceError          there is no room for the picture: free some, and it can be kept
@@ -41,6 +42,10 @@ class FencedError(ConflictError):
 
 class HeldError(ConflictError):
     """Another worker does the attempt. When that one is dead, the reconciler soon lets it go."""
+
+
+class UnreadableRequestError(ConflictError):
+    """This version cannot read the generation's request, so the generation has failed."""
 
 
 class IdempotencyMismatchError(StoreError):

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, TypeVar, cast
 from uuid import UUID
 
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import RowMapping
 
-from core.batches.request import BatchOptions
-from core.problems import Problem
-from core.requests import ResolvedRequest
+from core.batches.request import StoredOptions, read_options
+from core.problems import Problem, read_problem
+from core.requests import ResolvedRequest, StoredRequest, read_request
 from core.status import BatchStatus, Status
 
 DispatchAction = Literal["start", "cancel", "forget"]
+_Hint = TypeVar("_Hint")
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,24 @@ class ProgressRecord:
     preview: int | None = None
 
 
+_WAITING: Final = TypeAdapter(Waiting)
+_PROGRESS: Final = TypeAdapter(ProgressRecord)
+
+
+def _hint(adapter: TypeAdapter[_Hint], stored: Any) -> _Hint | None:
+    """What is told beside a status; None when another version told it in a way of its own."""
+    if stored is None:
+        return None
+    try:
+        return adapter.validate_python(stored)
+    except ValidationError:
+        return None
+
+
+def _problem(stored: Any) -> Problem | None:
+    return read_problem(stored) if stored is not None else None
+
+
 @dataclass(frozen=True)
 class Generation:
     """A generation as it is now. ``request`` is None only when it is deleted."""
@@ -52,7 +72,7 @@ class Generation:
     sequence: int
     attempt: int
     fence: int
-    request: ResolvedRequest | None
+    request: StoredRequest | None
     progress: ProgressRecord | None
     waiting: Waiting | None
     error: Problem | None
@@ -77,11 +97,10 @@ class Generation:
             sequence=row["sequence"],
             attempt=row["attempt"],
             fence=row["fence"],
-            # Written by us and validated then: no second validation for every read.
-            request=_request(row["request"]),
-            progress=ProgressRecord(**row["progress"]) if row["progress"] else None,
-            waiting=Waiting(**row["waiting"]) if row["waiting"] else None,
-            error=Problem.model_validate(row["error"]) if row["error"] else None,
+            request=read_request(row["request"]) if row["request"] is not None else None,
+            progress=_hint(_PROGRESS, row["progress"]),
+            waiting=_hint(_WAITING, row["waiting"]),
+            error=_problem(row["error"]),
             cost=row["cost"],
             flow_run_id=row["flow_run_id"],
             created_at=row["created_at"],
@@ -91,10 +110,6 @@ class Generation:
             expired_at=row["expired_at"],
             batch_id=row["batch_id"],
         )
-
-
-def _request(stored: dict[str, Any] | None) -> ResolvedRequest | None:
-    return ResolvedRequest.model_construct(**stored) if stored else None
 
 
 @dataclass(frozen=True)
@@ -125,7 +140,7 @@ class Attempt:
             started_at=row["started_at"],
             ended_at=row["ended_at"],
             outcome=row["outcome"],
-            error=Problem.model_validate(row["error"]) if row["error"] else None,
+            error=_problem(row["error"]),
         )
 
 
@@ -141,7 +156,7 @@ class Batch:
     seq: int
     status: BatchStatus
     name: str
-    options: BatchOptions
+    options: StoredOptions
     seed: int
     total: int
     cost: float
@@ -167,9 +182,9 @@ class Batch:
         return cls(
             **{
                 **plain,
-                "options": BatchOptions.model_construct(**row["options"]),
-                "waiting": Waiting(**row["waiting"]) if row["waiting"] else None,
-                "error": Problem.model_validate(row["error"]) if row["error"] else None,
+                "options": read_options(row["options"]),
+                "waiting": _hint(_WAITING, row["waiting"]),
+                "error": _problem(row["error"]),
             }
         )
 
@@ -194,7 +209,7 @@ class BatchItem:
     position: int
     row: int
     generation_id: UUID
-    request: ResolvedRequest | None
+    request: StoredRequest | None
     generation: Generation | None
     again: bool
 

@@ -6,14 +6,21 @@ from datetime import datetime
 from uuid import UUID
 
 from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 
 from api.documents import Document
-from api.generations.documents import ImageDocument, StatusDocument, WaitingDocument
+from api.generations.documents import (
+    ImageDocument,
+    RequestDocument,
+    StatusDocument,
+    WaitingDocument,
+)
 from core.batches.manifest import RowProblem
 from core.batches.request import BatchOptions
 from core.problems import Problem
 from core.requests import ResolvedRequest
 from core.status import BatchStatus
+from core.stored import Unreadable
 
 
 class CountsDocument(Document):
@@ -58,7 +65,7 @@ class BatchDocument(Document):
     eta_s: float | None = Field(description="Seconds to go, from measured times.")
     gpu_seconds: float = Field(description="What ComfyUI has spent on it so far.")
     seed: int = Field(description="The same manifest with this seed makes the same pictures.")
-    options: BatchOptions
+    options: BatchOptions | SkipJsonSchema[Unreadable]
     schedule: str | None = Field(description="The schedule that began it.")
     waiting: WaitingDocument | None = Field(
         description="Why it does not go on: `paused`, `paused_in_prefect`, `outside_window`, "
@@ -115,7 +122,7 @@ class BatchItemDocument(Document):
     position: int = Field(description="From 0, in the manifest's order.")
     row: int = Field(description="Where it stands in the manifest.")
     task_id: UUID = Field(description="Its generation's id, known from the beginning.")
-    request: ResolvedRequest | None = Field(description="Null when the generation was deleted.")
+    request: RequestDocument | None = Field(description="Null when the generation was deleted.")
     generation: StatusDocument | None
     images: list[ImageDocument]
 

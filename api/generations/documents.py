@@ -7,12 +7,16 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 
 from api.documents import Document
 from core.problems import Problem
-from core.requests import ResolvedRequest
+from core.requests import ResolvedRequest, UnreadableRequest
 from core.status import Status, is_final
 from store.values import Attempt, Generation, Image, Waiting
+
+RequestDocument = ResolvedRequest | SkipJsonSchema[UnreadableRequest]
+"""The schema tells of this version's requests; another version's is given as it was stored."""
 
 
 class ProgressDocument(Document):
@@ -60,7 +64,10 @@ class StatusDocument(Document):
     )
     eta_s: float | None = Field(description="Seconds to go, from measured times.")
     waiting: WaitingDocument | None = Field(description="Why it waits, when it cannot go on.")
-    request: ResolvedRequest = Field(description="Every value as it is used.")
+    request: RequestDocument = Field(
+        description="Every value as it is used. One that another version of Easel stored and this "
+        "one cannot read is given as it was stored."
+    )
     error: Problem | None
     created_at: datetime
     started_at: datetime | None = Field(description="When ComfyUI began to execute it.")
@@ -99,7 +106,7 @@ class ResultDocument(Document):
 
     task_id: UUID
     images: list[ImageDocument]
-    request: ResolvedRequest
+    request: RequestDocument
     timings: TimingsDocument
 
 

@@ -11,6 +11,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    ValidationError,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
@@ -19,6 +20,7 @@ from pydantic.config import JsonValue
 from pydantic_core import PydanticCustomError
 
 from core.requests import SEED_MAX, GenerationRequest, Text
+from core.stored import Unreadable, read_stored, reason_of
 
 BATCH_ITEMS_MAX: Final = 20_000
 """The most generations of one batch."""
@@ -119,6 +121,17 @@ class BatchOptions(BaseModel):
     timezone: Zone | None = Field(
         default=None, description="IANA name; whose time `not_after` is. Null: the server's."
     )
+
+
+StoredOptions = BatchOptions | Unreadable
+
+
+def read_options(stored: Any) -> StoredOptions:
+    """A batch's options as they were stored, by whichever version."""
+    try:
+        return read_stored(BatchOptions, stored)
+    except ValidationError as error:
+        return Unreadable(stored=stored, reason=reason_of(error))
 
 
 class BatchRequest(BatchOptions):

@@ -7,9 +7,10 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from core.batches.request import FAILURE_SHARE_AFTER, BatchOptions
-from core.problems import Problem, problem
+from core.batches.request import FAILURE_SHARE_AFTER, BatchOptions, StoredOptions
+from core.problems import Problem, problem, unreadable
 from core.status import BatchStatus
+from core.stored import Unreadable
 from store.values import Batch, BatchCounts, Waiting
 
 _LISTED: Final = (("failed", "failed"), ("cancelled", "were cancelled"))
@@ -54,6 +55,9 @@ def next_step(batch: Batch, counts: BatchCounts, now: datetime) -> Step:
     """What the batch's flow run is to do, going by the rows."""
     if batch.status not in ("running", "paused"):
         return Leave()
+    if isinstance(batch.options, Unreadable):
+        unknown = unreadable("how this batch is done", batch.options)
+        return Wait() if counts.active else Finish("failed", unknown)
     failures = too_many_failures(batch.options, counts)
     if failures is not None:
         return Wait() if counts.active else Finish("failed", failures)
@@ -82,9 +86,9 @@ def too_many_failures(options: BatchOptions, counts: BatchCounts) -> Problem | N
     return None
 
 
-def window_end(options: BatchOptions, now: datetime) -> datetime | None:
+def window_end(options: StoredOptions, now: datetime) -> datetime | None:
     """The first moment after ``now`` at which it is ``not_after`` there; None without one."""
-    if options.not_after is None:
+    if isinstance(options, Unreadable) or options.not_after is None:
         return None
     clock = time.fromisoformat(options.not_after)
     zone = ZoneInfo(options.timezone) if options.timezone is not None else None

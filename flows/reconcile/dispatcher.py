@@ -10,6 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from core.failpoints import reach
+from core.requests import UnreadableRequest
 from flows.errors import FlowsError
 from flows.prefect.runs import FlowRuns
 from store.errors import NotFoundError, StoreUnavailableError
@@ -116,7 +117,10 @@ class Dispatcher:
         except NotFoundError:  # deleted since
             await self._store.outbox.done(dispatch.id)
             return
-        if (
+        if isinstance(generation.request, UnreadableRequest):
+            await self._store.transitions.fail_unreadable(generation.id, dispatch.attempt)
+            await self._store.outbox.done(dispatch.id)
+        elif (
             generation.attempt == dispatch.attempt
             and generation.status == "queued"
             and generation.request is not None

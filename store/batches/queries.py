@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, RowMapping, Select, func, select
 
 from core.batches.manifest import RowProblem
-from core.requests import ResolvedRequest
+from core.requests import read_request
 from core.status import BATCH_ACTIVE, FINAL, RETRYABLE, Status
 from store.cursors import read_cursor, write_cursor
 from store.database import Database
@@ -300,7 +300,7 @@ def _items() -> Select[Any]:
 def _item(row: RowMapping) -> BatchItem:
     generation = Generation.from_row(row) if row["id"] is not None else None
     stored = row["item_request"]
-    request = ResolvedRequest.model_construct(**stored) if stored else None
+    request = read_request(stored) if stored is not None else None
     return BatchItem(
         position=row["item_position"],
         row=row["item_row"],

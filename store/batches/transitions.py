@@ -21,7 +21,7 @@ from core.batches.manifest import RowProblem
 from core.batches.request import BatchOptions
 from core.ids import item_id
 from core.problems import Problem
-from core.requests import ResolvedRequest
+from core.requests import read_request
 from core.status import BATCH_ACTIVE, RETRYABLE, BatchStatus
 from store.batches.queries import ACCEPTING
 from store.database import Database, completes, next_changes
@@ -379,10 +379,7 @@ async def _release_fresh(
 ) -> None:
     if not items:
         return
-    requests = [
-        (item["generation_id"], ResolvedRequest.model_construct(**item["request"]))
-        for item in items
-    ]
+    requests = [(item["generation_id"], read_request(item["request"])) for item in items]
     made = await insert_generations(connection, requests, batch_id=row["id"])
     await insert_dispatches(connection, made)
     released = items[-1]["turn"] + 1

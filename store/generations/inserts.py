@@ -11,7 +11,7 @@ from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.ids import prompt_id
-from core.requests import ResolvedRequest
+from core.requests import StoredRequest, UnreadableRequest
 from store.database import next_changes
 from store.tables import attempts, dispatches, generations
 from store.values import Generation
@@ -19,7 +19,7 @@ from store.values import Generation
 
 async def insert_generations(
     connection: AsyncConnection,
-    requests: Sequence[tuple[UUID, ResolvedRequest]],
+    requests: Sequence[tuple[UUID, StoredRequest]],
     *,
     flow_run_id: UUID | None = None,
     batch_id: UUID | None = None,
@@ -57,7 +57,7 @@ async def insert_generations(
 
 def _row(
     generation_id: UUID,
-    request: ResolvedRequest,
+    request: StoredRequest,
     change: int,
     now: datetime,
 ) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def _row(
     }
 
 
-def _generation(row: dict[str, Any], request: ResolvedRequest) -> Generation:
+def _generation(row: dict[str, Any], request: StoredRequest) -> Generation:
     return Generation(
         id=row["id"],
         seq=row["seq"],
@@ -101,8 +101,10 @@ def _generation(row: dict[str, Any], request: ResolvedRequest) -> Generation:
     )
 
 
-def cost(request: ResolvedRequest) -> float:
+def cost(request: StoredRequest) -> float:
     """How much work a request is, in megapixel-steps: what rendering time is proportional to."""
+    if isinstance(request, UnreadableRequest):  # it is not rendered
+        return 0.0
     return request.steps * request.width * request.height * request.batch_size / 1e6
 
 

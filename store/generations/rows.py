@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.ids import prompt_id
 from core.problems import Problem
+from core.requests import ResolvedRequest
 from core.status import FINAL, FOLLOWERS, Status
 from store.database import next_changes
 from store.errors import DeletedError, FencedError, HeldError, NotFoundError
@@ -30,7 +31,7 @@ from store.tables import (
     previews,
     strays,
 )
-from store.values import Claim, DispatchAction, Generation, Holder, Image, Preview
+from store.values import Claim, DispatchAction, Holder, Image, Preview
 
 ACTIVE: Final[tuple[Status, ...]] = ("queued", "running", "cancelling")
 
@@ -71,13 +72,24 @@ def held_by(claim: Claim) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-async def take(
-    connection: AsyncConnection, row: RowMapping, flow_run_id: UUID, holder: Holder
-) -> Claim:
-    """Make ``holder`` the one who does the current attempt: the fence grows. Raises HeldError."""
+async def free_attempt(connection: AsyncConnection, row: RowMapping, holder: Holder) -> RowMapping:
+    """The current attempt, which ``holder`` may take. Raises HeldError."""
     attempt = await attempt_of(connection, row)
     if attempt["holder"] not in (None, holder.lease):
         raise HeldError(f"attempt {row['attempt']} is done by {attempt['worker']}")
+    return attempt
+
+
+async def take(
+    connection: AsyncConnection,
+    row: RowMapping,
+    attempt: RowMapping,
+    request: ResolvedRequest,
+    *,
+    flow_run_id: UUID,
+    holder: Holder,
+) -> Claim:
+    """Make ``holder`` the one who does the attempt, which must be free: the fence grows."""
     submitted = attempt["submitted_at"] is not None
     if submitted and attempt["comfy_url"] not in (None, holder.comfy_url):
         # It goes on with another ComfyUI. The former one is told to forget it when it is back.
@@ -98,14 +110,12 @@ async def take(
         holder=holder.lease,
         flow_run_id=flow_run_id,
     )
-    generation = Generation.from_row(row)
-    assert generation.request is not None
     return Claim(
         generation_id=row["id"],
         attempt=row["attempt"],
         fence=fence,
         prompt_id=attempt["prompt_id"],
-        request=generation.request,
+        request=request,
         comfy_url=holder.comfy_url,
         submitted_before=submitted,
     )

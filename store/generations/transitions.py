@@ -16,10 +16,11 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.failpoints import reach
-from core.problems import Problem
+from core.problems import Problem, unreadable
+from core.requests import ResolvedRequest, UnreadableRequest, read_request
 from core.status import FINAL, RETRYABLE, Status
 from store.database import Database, completes, next_changes
-from store.errors import ConflictError, DeletedError, FencedError
+from store.errors import ConflictError, DeletedError, FencedError, UnreadableRequestError
 from store.generations import rows
 from store.generations.rows import ACTIVE
 from store.tables import attempts, dispatches, generations, images, previews
@@ -62,7 +63,8 @@ class Transitions:
         (Prefect's own Retry), a new attempt begins.
 
         Raises NotFoundError, DeletedError; ConflictError when it has succeeded or is to be
-        cancelled; FencedError when the run belongs to an attempt that is over; HeldError.
+        cancelled; FencedError when the run belongs to an attempt that is over; HeldError;
+        UnreadableRequestError, and then the attempt has failed with that problem.
         """
         async with self._database.write() as connection:
             row = await rows.locked(connection, generation_id)
@@ -76,12 +78,34 @@ class Transitions:
                 if await _is_to_be_told(connection, row, "cancel"):
                     raise ConflictError("it was cancelled; its run does not know yet")
                 row = await rows.begin_attempt(connection, row, flow_run_id)
-            claim = await rows.take(connection, row, flow_run_id, holder)
+            free = await rows.free_attempt(connection, row, holder)
             if deployment_id is not None:
                 await rows.set_attempt(
-                    connection, generation_id, claim.attempt, deployment_id=deployment_id
+                    connection, generation_id, row["attempt"], deployment_id=deployment_id
                 )
-            return claim
+            request = read_request(row["request"])
+            if isinstance(request, ResolvedRequest):
+                return await rows.take(
+                    connection, row, free, request, flow_run_id=flow_run_id, holder=holder
+                )
+            problem = unreadable("this request", request)
+            await rows.finish(connection, row, "failed", problem)
+        raise UnreadableRequestError(problem.detail)
+
+    @completes
+    async def fail_unreadable(self, generation_id: UUID, attempt: int) -> bool:
+        """Fail an attempt that waits and whose request cannot be read: no worker can do it.
+
+        False when its request can be read, or it does not wait. Raises NotFoundError, DeletedError.
+        """
+        async with self._database.write() as connection:
+            row = await rows.locked(connection, generation_id)
+            request = read_request(row["request"])
+            waits = row["status"] == "queued" and row["attempt"] == attempt
+            if not waits or not isinstance(request, UnreadableRequest):
+                return False
+            await rows.finish(connection, row, "failed", unreadable("this request", request))
+            return True
 
     @completes
     async def release(self, claim: Claim) -> None:

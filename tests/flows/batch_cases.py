@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from core.batches.request import BatchOptions
+from core.batches.request import BatchOptions, StoredOptions
 from store.values import Batch, BatchCounts
 
 BATCH, RUN, LEASE = UUID(int=1), UUID(int=2), UUID(int=3)
@@ -22,7 +22,7 @@ def counts(**some: int) -> BatchCounts:
     return replace(NOTHING, **some)
 
 
-def a_batch(options: BatchOptions | None = None, **fields: Any) -> Batch:
+def a_batch(options: StoredOptions | None = None, **fields: Any) -> Batch:
     """It runs, unless ``fields`` say something else."""
     batch = Batch(
         id=BATCH,

@@ -17,7 +17,7 @@ from comfy import Catalogue
 from core.batches.manifest import RowProblem, read_manifest
 from core.batches.request import BatchRequest
 from core.ids import item_id
-from core.requests import SEED_MAX
+from core.requests import SEED_MAX, ResolvedRequest
 from flows.batches.acceptance import (
     PROBLEMS_MAX,
     SAMPLES,
@@ -134,7 +134,7 @@ async def test_a_thousand_rows_become_a_thousand_items(store: Store, folder: Fol
     assert [item.position for item in found] == list(range(1000))
     assert [item.row for item in found] == list(range(2, 1002))
     assert [item.generation_id for item in found] == [item_id(batch.id, n) for n in range(1000)]
-    requests = [item.request for item in found if item.request is not None]
+    requests = [item.request for item in found if isinstance(item.request, ResolvedRequest)]
     assert [request.prompt for request in requests] == [f"fox {n}" for n in range(1000)]
     assert [request.steps for request in requests] == [n % 50 + 1 for n in range(1000)]
     assert [request.metadata for request in requests] == [{"order": str(n)} for n in range(1000)]
@@ -169,7 +169,10 @@ async def test_rows_times_grid_times_count(store: Store) -> None:
     found = await items_of(store, made.batch.id)
     assert made.batch.total == len(found) == 4 * 3 + 4
     assert [item.row for item in found] == [1] * 12 + [2] * 4
-    assert {item.request.width for item in found if item.request} == {512, 1024}
+    assert {item.request.width for item in found if isinstance(item.request, ResolvedRequest)} == {
+        512,
+        1024,
+    }
 
 
 async def test_seeds_and_wildcards_follow_from_the_batchs_seed(store: Store) -> None:

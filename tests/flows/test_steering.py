@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from core.batches.request import FAILURE_SHARE_AFTER, BatchOptions
 from core.status import BatchStatus
+from core.stored import Unreadable
 from flows.batches.rules import (
     Finish,
     Leave,
@@ -52,6 +53,19 @@ BERLIN = "Europe/Berlin"
 )
 def test_a_bounded_number_is_under_way(stand: BatchCounts, step: Release | Wait) -> None:
     assert next_step(a_batch(OPTIONS), stand, NOW) == step
+
+
+def test_options_of_another_version_end_the_batch_with_what_is_under_way() -> None:
+    batch = a_batch(Unreadable(stored={"order": "shuffled"}, reason="order: unknown"))
+
+    assert next_step(batch, counts(waiting=98, queued=2), NOW) == Wait()
+    end = next_step(batch, counts(waiting=98, succeeded=2), NOW)
+
+    assert isinstance(end, Finish)
+    assert end.problem is not None
+    assert (end.to, end.problem.code) == ("failed", "unreadable_document")
+    assert "order: unknown" in end.problem.detail
+    assert window_end(batch.options, NOW) is None
 
 
 def test_a_paused_batch_waits() -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
+from uuid import UUID
 
 import pytest
 
-from tests.harness.generations import BASE
+from tests.harness.generations import BASE, GenerationHandle
 from tests.harness.stack import Stack
 from tests.harness.waiting import wait_until
+from tests.store.other_versions import with_another_field
 
 pytestmark = pytest.mark.journey
 
@@ -111,3 +115,27 @@ def test_somebody_interrupts_it_in_comfyui_itself(stack: Stack) -> None:
         assert generation.wait_for("failed")["error"]["code"] == "interrupted"
     assert generation.retry().status_code == 202
     generation.wait_for("succeeded")
+
+
+def _store_as_another_version(stack: Stack, generation: GenerationHandle) -> None:
+    key = UUID(generation.id).hex
+    with closing(sqlite3.connect(stack.home / "easel.db", timeout=20)) as store, store:
+        [(stored,)] = store.execute("SELECT request FROM generations WHERE id = ?", [key])
+        request = json.dumps(with_another_field(json.loads(stored)))
+        store.execute("UPDATE generations SET request = ? WHERE id = ?", [request, key])
+
+
+def test_what_another_version_asked_for_fails_alone(stack: Stack) -> None:
+    with stack.halfway("in the first place"):
+        stack.create("in the second place").wait_for_prompt()
+        unread, after = stack.create("of another version"), stack.create("after it")
+        run = unread.flow_run_id()
+        _store_as_another_version(stack, unread)
+    error = unread.wait_for("failed")["error"]
+    assert error["code"] == "unreadable_document"
+    assert "loras" in error["detail"]
+    ended = stack.wait_for_flow_run(run, "Failed")
+    assert ended.state is not None
+    assert ended.state.message == error["detail"]
+    assert unread.renders() == 0
+    after.wait_for("succeeded")

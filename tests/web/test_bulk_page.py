@@ -7,6 +7,7 @@ from nicegui.elements.upload_files import SmallFileUpload
 from nicegui.testing import User
 
 from api.context import Context
+from core.requests import ResolvedRequest
 from tests.web.batches import begun, fail, ids, succeed
 from tests.web.visiting import PATIENT, elements, field, press, texts, tick, write
 from web.parts.drop import Drop
@@ -42,7 +43,8 @@ async def test_a_dry_run_shows_what_start_makes(user: User, context: Context) ->
     [made] = (await context.batches.page(10, None)).items
     await user.should_see(made.name)
     items = (await context.batches.items(made.batch_id, 10, None)).items
-    assert [item.request.steps for item in items if item.request] == [20, 30]
+    requests = [item.request for item in items if isinstance(item.request, ResolvedRequest)]
+    assert [request.steps for request in requests] == [20, 30]
 
 
 async def test_what_was_dry_run_is_what_is_made(user: User, context: Context) -> None:

@@ -6,11 +6,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from api.batches.documents import BatchDocument
+from core.stored import Unreadable
 from core.wording import ago, duration
 from web.batches.bar import Bar
 from web.batches.wording import BATCH_WORDS, done_line, is_active, pace_line, pictures
 from web.parts.elements import Text, adorn, box, button, icon, link, local
 from web.parts.fields import folded
+from web.parts.wording import raw_rows
 
 _Press = Callable[[], Awaitable[None]]
 
@@ -153,6 +155,8 @@ def build_facts(document: BatchDocument) -> None:
 
 def _facts(document: BatchDocument) -> list[tuple[str, str]]:
     options = document.options
+    if isinstance(options, Unreadable):
+        return [("Seed", str(document.seed)), *raw_rows(options)]
     share = options.stop_at_failure_share
     rows = [
         ("Seed", str(document.seed)),

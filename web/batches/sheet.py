@@ -11,7 +11,7 @@ from uuid import UUID
 from nicegui import ui
 
 from api.generations.documents import Links
-from core.requests import ResolvedRequest
+from core.requests import ResolvedRequest, StoredRequest
 from store.values import BatchItem, Generation, Image
 from web.parts.elements import local
 from web.parts.wording import STATUS_WORDS, title
@@ -31,7 +31,7 @@ class Cell:
     id: UUID
     number: int | None
     status: str
-    request: ResolvedRequest | None
+    request: StoredRequest | None
     percent: float | None = None
     src: str | None = None
     many: int = 0
@@ -119,7 +119,9 @@ class Sheet(ui.element, component="static/sheet.js"):
 def _ratio(cells: Iterable[Cell]) -> float:
     """The shape that most of them have."""
     sizes = Counter(
-        (cell.request.width, cell.request.height) for cell in cells if cell.request is not None
+        (cell.request.width, cell.request.height)
+        for cell in cells
+        if isinstance(cell.request, ResolvedRequest)
     )
     if not sizes:
         return 1.0

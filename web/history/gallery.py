@@ -9,6 +9,7 @@ from uuid import UUID
 from nicegui import events, ui
 
 from api.generations.documents import HistoryItem
+from core.requests import StoredRequest, UnreadableRequest
 from core.status import Status
 from core.wording import ago
 from web.parts.elements import local
@@ -67,5 +68,10 @@ def _tile(item: HistoryItem) -> dict[str, Any]:
         "when": ago(item.created_at),
         "status": item.status,
         "headline": headline(item),
-        "ratio": round(max(_NARROWEST, min(_WIDEST, request.width / request.height)), 3),
+        "ratio": round(max(_NARROWEST, min(_WIDEST, _ratio(request))), 3),
     }
+
+
+def _ratio(request: StoredRequest) -> float:
+    """Width by height; a square when this version cannot read what was asked for."""
+    return 1.0 if isinstance(request, UnreadableRequest) else request.width / request.height

@@ -11,7 +11,12 @@ from nicegui import ui
 from api.generations.documents import AttemptDocument, ImageDocument, StatusDocument
 from api.options import read_options
 from core.ids import parse_generation_id
-from core.requests import GenerationRequest, ResolvedRequest
+from core.requests import (
+    GenerationRequest,
+    ResolvedRequest,
+    StoredRequest,
+    UnreadableRequest,
+)
 from core.status import RETRYABLE, is_final
 from core.wording import ago, duration
 from store.errors import DeletedError, NotFoundError
@@ -21,7 +26,14 @@ from web.history.viewer import Viewer
 from web.parts.elements import Text, adorn, box, button, icon, link, local
 from web.parts.layout import Frame, Web, section, told
 from web.parts.live import Live
-from web.parts.wording import STATUS_WORDS, advice, model_name, title
+from web.parts.wording import (
+    STATUS_WORDS,
+    advice,
+    model_name,
+    raw_rows,
+    title,
+    unreadable_note,
+)
 
 
 class PicturePage:
@@ -137,11 +149,7 @@ class PicturePage:
             return  # the page shows something newer by now
         self._details.clear()
         with self._details:
-            adorn(Text(document.request.prompt, "prompt-text", "h1"), dir="auto")
-            if document.request.negative_prompt:
-                with box("without"):
-                    Text("Without", "label")
-                    adorn(Text(document.request.negative_prompt, "", "p"), dir="auto")
+            _build_prompt(document.request)
             if batch is not None:
                 _build_batch(batch)
             self._build_actions(document)
@@ -152,8 +160,10 @@ class PicturePage:
     def _build_actions(self, document: StatusDocument) -> None:
         with box("actions"):
             primary = "btn-primary" if document.status == "succeeded" else ""
-            button("Vary", told(self._vary), icon_name="vary", classes=primary, key="v")
-            if document.status in RETRYABLE:
+            readable = isinstance(document.request, ResolvedRequest)
+            if readable:
+                button("Vary", told(self._vary), icon_name="vary", classes=primary, key="v")
+            if readable and document.status in RETRYABLE:
                 button("Retry", told(self._retry), icon_name="retry")
             if not is_final(document.status):
                 button("Cancel", told(self._cancel), icon_name="close")
@@ -161,6 +171,8 @@ class PicturePage:
                 url = local(self._images[self._number].url)
                 link("Save", url, icon_name="save", key="s", download=True)
             button("Delete", told(self._delete), icon_name="trash", key="Delete")
+        if not readable:
+            return
         with box("reuse", role="group", aria_label="Use in the studio"):
             Text("Use", "label")
             for label, use, key in (
@@ -172,16 +184,8 @@ class PicturePage:
 
     def _build_settings(self, document: StatusDocument) -> None:
         request = document.request
-        rows = [
-            ("Model", model_name(request.model)),
-            ("Size", f"{request.width} × {request.height}"),
-            ("Steps", str(request.steps)),
-            ("CFG", f"{request.cfg:g}"),
-            ("Sampler", request.sampler),
-            ("Scheduler", request.scheduler),
-            ("Seed", str(self._seed())),
-            ("Made", f"{ago(document.created_at)}{_taken(document)}"),
-        ]
+        rows = self._rows(request)
+        rows.append(("Made", f"{ago(document.created_at)}{_taken(document)}"))
         if document.status != "succeeded":
             rows.insert(0, ("Status", STATUS_WORDS[document.status]))
         with box("settings", "dl"):
@@ -190,20 +194,34 @@ class PicturePage:
                     Text(name, tag="dt")
                     Text(value, tag="dd")
 
-    def _seed(self) -> int:
-        assert self._document is not None  # _load has read it
-        return self._images[self._number].seed if self._images else self._document.request.seed
+    def _rows(self, request: StoredRequest) -> list[tuple[str, str]]:
+        if isinstance(request, UnreadableRequest):
+            return raw_rows(request)
+        return [
+            ("Model", model_name(request.model)),
+            ("Size", f"{request.width} × {request.height}"),
+            ("Steps", str(request.steps)),
+            ("CFG", f"{request.cfg:g}"),
+            ("Sampler", request.sampler),
+            ("Scheduler", request.scheduler),
+            ("Seed", str(self._seed(request))),
+        ]
+
+    def _seed(self, request: ResolvedRequest) -> int:
+        return self._images[self._number].seed if self._images else request.seed
 
     def _build_copies(self, document: StatusDocument) -> None:
         url = f"{self._web.facade.links.status(document.task_id)}"
         origin = url.partition("/api/")[0]
         with box("copies", role="group", aria_label="Copy"):
             Text("Copy", "label")
-            for label, content in (
+            copies = [
                 ("Prompt", document.request.prompt),
                 ("Link", f"{origin}/g/{document.task_id}"),
-                ("curl", _curl(origin, document.request)),
-            ):
+            ]
+            if isinstance(document.request, ResolvedRequest):
+                copies.append(("curl", _curl(origin, document.request)))
+            for label, content in copies:
                 button(
                     label,
                     classes="btn-small",
@@ -254,9 +272,9 @@ class PicturePage:
         self._to_studio(draft)
 
     async def _use_seed(self) -> None:
-        draft = drafts.load()
-        draft.use_seed(self._request())
-        draft.seed = self._seed()
+        draft, request = drafts.load(), self._request()
+        draft.use_seed(request)
+        draft.seed = self._seed(request)
         self._to_studio(draft)
 
     def _to_studio(self, draft: drafts.Draft) -> None:
@@ -265,7 +283,19 @@ class PicturePage:
 
     def _request(self) -> ResolvedRequest:
         assert self._document is not None  # its buttons are not there else
+        assert isinstance(self._document.request, ResolvedRequest)
         return self._document.request
+
+
+def _build_prompt(request: StoredRequest) -> None:
+    """What was asked for; or that this version cannot read all of it."""
+    adorn(Text(request.prompt, "prompt-text", "h1"), dir="auto")
+    if isinstance(request, UnreadableRequest):
+        Text(unreadable_note(request), "note", "p")
+    elif request.negative_prompt:
+        with box("without"):
+            Text("Without", "label")
+            adorn(Text(request.negative_prompt, "", "p"), dir="auto")
 
 
 def _build_batch(batch: Membership) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from api.generations.documents import ImageDocument, StatusDocument
+from core.requests import ResolvedRequest
 from web.parts.elements import Text, adorn, box, button, image, link, local, meter, set_meter
 from web.parts.wording import advice, headline, progress_line, removed, title
 
@@ -97,11 +98,13 @@ class Viewer:
                 if document.error is not None:
                     Text(document.error.detail, "detail", "p")
                     Text(advice(document.error, request.model), "muted", "p")
-                button("Retry", self._on_retry, icon_name="retry", classes="btn-primary")
+                if isinstance(request, ResolvedRequest):
+                    button("Retry", self._on_retry, icon_name="retry", classes="btn-primary")
         elif document.status == "succeeded":
             with box("empty"):
                 Text(removed(document), "empty-title", "h2")
-                Text("Its settings are kept: Vary makes another one.", "muted", "p")
+                if isinstance(request, ResolvedRequest):
+                    Text("Its settings are kept: Vary makes another one.", "muted", "p")
         else:
             self._build_live()
 

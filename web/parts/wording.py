@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Final
 
 from pydantic import ValidationError
@@ -10,6 +11,7 @@ from api.errors import ProblemError
 from api.generations.documents import StatusDocument
 from core.problems import Problem
 from core.status import Status
+from core.stored import Unreadable
 from core.wording import duration
 from store.errors import DeletedError, ImageStoreError, NotFoundError, StoreError
 
@@ -38,6 +40,7 @@ _ADVICE: Final = {
     "no_output": "Press Retry. If it happens again, look into ComfyUI's own log.",
     "not_available": "Make room on the disk where Easel keeps its pictures, then press Retry.",
     "run_failed": "Press Retry. The flow run in Prefect tells what happened.",
+    "unreadable_document": "Describe it anew, or go back to the version of Easel that stored it.",
 }
 
 
@@ -122,6 +125,24 @@ def title(prompt: str, most: int = 80) -> str:
     """The beginning of a prompt, on one line."""
     line = " ".join(prompt.split())
     return line if len(line) <= most else f"{line[: most - 1].rstrip()}…"
+
+
+def unreadable_note(found: Unreadable) -> str:
+    """Why the settings of a picture are shown as they were stored."""
+    return (
+        "Another version of Easel stored these settings, and this version cannot read them "
+        f"({found.reason}). They are shown as they were stored."
+    )
+
+
+def raw_rows(found: Unreadable) -> list[tuple[str, str]]:
+    """A stored document that cannot be read, as names and values."""
+    if not isinstance(found.stored, dict):
+        return [("As stored", json.dumps(found.stored, ensure_ascii=False))]
+    return [
+        (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        for name, value in found.stored.items()
+    ]
 
 
 def model_name(name: str) -> str:

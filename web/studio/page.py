@@ -209,7 +209,9 @@ class Studio:
         created = await self._web.facade.create(request, None, b"")
         self._follow()
         await self._changed(await self._web.facade.generation(created.document.task_id))
-        return created.document.request
+        resolved = created.document.request
+        assert isinstance(resolved, ResolvedRequest)  # this version has just made it
+        return resolved
 
     async def _cancel(self, task_id: UUID) -> None:
         await self._web.facade.cancel(task_id)

@@ -79,7 +79,8 @@ class Stage:
     def _build_live(self, document: StatusDocument) -> None:
         request = document.request
         with box("easel") as easel:
-            ratio_style(easel, request.width, request.height)
+            if isinstance(request, ResolvedRequest):
+                ratio_style(easel, request.width, request.height)
             self._canvas = box("canvas")
             self._preview: str | None = None
         with box("caption"):
@@ -130,7 +131,7 @@ class Stage:
                 if document.finished_at and document.started_at
                 else None
             )
-            size = f"{document.request.width} × {document.request.height}"
+            size = f"{images[0].width} × {images[0].height}"
             line = f"{size} · {duration(taken)}" if taken is not None else size
             Text(line, "muted line is-extra")
             _build_batch(document)
@@ -139,10 +140,11 @@ class Stage:
 
     def _build_actions(self, document: StatusDocument, images: list[ImageDocument]) -> None:
         request, actions = document.request, self._actions
-        vary = button("Vary", icon_name="vary", classes="btn-quiet", key="v")
-        vary.on("click", _calling(actions.vary, request), args=[])
-        use = button("Reuse", icon_name="reuse", classes="btn-quiet", key="a")
-        use.on("click", _calling(actions.use, request), args=[])
+        if isinstance(request, ResolvedRequest):
+            vary = button("Vary", icon_name="vary", classes="btn-quiet", key="v")
+            vary.on("click", _calling(actions.vary, request), args=[])
+            use = button("Reuse", icon_name="reuse", classes="btn-quiet", key="a")
+            use.on("click", _calling(actions.use, request), args=[])
         link(
             "Save the original",
             local(images[0].url),
@@ -167,8 +169,9 @@ class Stage:
             Text(removed(document), "empty-title", "h2")
             Text(title(document.request.prompt, 200), "muted", "p")
             with box("row"):
-                use = button("Use settings", icon_name="reuse", classes="btn-primary")
-                use.on("click", _calling(self._actions.use, document.request), args=[])
+                if isinstance(document.request, ResolvedRequest):
+                    use = button("Use settings", icon_name="reuse", classes="btn-primary")
+                    use.on("click", _calling(self._actions.use, document.request), args=[])
                 link("Details", f"/g/{document.task_id}")
 
     def _build_ended(self, document: StatusDocument) -> None:
@@ -181,14 +184,15 @@ class Stage:
             else:
                 Text(title(document.request.prompt, 200), "muted", "p")
             with box("row"):
-                button(
-                    "Retry",
-                    lambda: self._actions.retry(document.task_id),
-                    icon_name="retry",
-                    classes="btn-primary",
-                )
-                use = button("Use settings", icon_name="reuse")
-                use.on("click", _calling(self._actions.use, document.request), args=[])
+                if isinstance(document.request, ResolvedRequest):
+                    button(
+                        "Retry",
+                        lambda: self._actions.retry(document.task_id),
+                        icon_name="retry",
+                        classes="btn-primary",
+                    )
+                    use = button("Use settings", icon_name="reuse")
+                    use.on("click", _calling(self._actions.use, document.request), args=[])
                 link("Details", f"/g/{document.task_id}")
 
 

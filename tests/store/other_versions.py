@@ -1,0 +1,72 @@
+"""Rows as another version of Easel would have written them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Table, select, update
+
+from store.store import Store
+from store.tables import batch_items, batches, generations
+
+Document = dict[str, Any]
+Change = Callable[[Document], Document]
+
+
+def with_another_field(stored: Document) -> Document:
+    return {**stored, "loras": [{"name": "ink.safetensors", "strength": 0.8}]}
+
+
+def without_a_field(stored: Document) -> Document:
+    return {name: value for name, value in stored.items() if name != "sampler"}
+
+
+def with_another_value(stored: Document) -> Document:
+    return {**stored, "workflow": "img2vid"}
+
+
+OTHERS: Final[dict[Change, str]] = {
+    with_another_field: "loras: Extra inputs are not permitted",
+    without_a_field: "sampler: Field required",
+    with_another_value: "workflow: Input should be 'txt2img'",
+}
+"""What another version may have stored, and why this one cannot read it."""
+
+
+async def rewritten(store: Store, generation_id: UUID, change: Change) -> Document:
+    """Store a generation's request as another version would; what is stored then."""
+    return await _rewritten(store, generations, "request", change, id=generation_id)
+
+
+async def rewritten_item(store: Store, batch_id: UUID, position: int, change: Change) -> Document:
+    """The same with an item that is not a generation yet."""
+    where = {"batch_id": batch_id, "position": position}
+    return await _rewritten(store, batch_items, "request", change, **where)
+
+
+async def rewritten_options(store: Store, batch_id: UUID) -> Document:
+    """The same with a batch's options."""
+    return await _rewritten(
+        store, batches, "options", lambda stored: {**stored, "order": "shuffled"}, id=batch_id
+    )
+
+
+async def stored_as(store: Store, generation_id: UUID, **columns: Any) -> None:
+    """Put these values into a generation's row."""
+    async with store.database.write() as connection:
+        await connection.execute(
+            update(generations).where(generations.c.id == generation_id).values(**columns)
+        )
+
+
+async def _rewritten(
+    store: Store, table: Table, column: str, change: Change, **key: Any
+) -> Document:
+    which = [table.c[name] == value for name, value in key.items()]
+    async with store.database.write() as connection:
+        stored = (await connection.execute(select(table.c[column]).where(*which))).scalar_one()
+        changed = change(stored)
+        await connection.execute(update(table).where(*which).values({column: changed}))
+    return changed
