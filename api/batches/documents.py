@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from pydantic import Field
@@ -102,7 +103,7 @@ class RowProblemDocument(Document):
 class AcceptedBatchDocument(BatchDocument):
     """The answer to a create: the batch, and the rows that were left out of it."""
 
-    skipped: list[RowProblemDocument] = Field(default=[])
+    skipped: list[RowProblemDocument | SkipJsonSchema[dict[str, Any]]] = Field(default=[])
 
 
 class PlanDocument(Document):

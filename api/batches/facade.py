@@ -121,7 +121,8 @@ class BatchFacade:
                 "idempotency_in_flight", str(error), headers={"Retry-After": "2"}
             ) from error
         self._keeper.wake()
-        return CreatedBatch(await self._accepted(made.batch, made.skipped), replayed=False)
+        skipped_now = _skipped(made.skipped)
+        return CreatedBatch(await self._accepted(made.batch, skipped_now), replayed=False)
 
     async def _source(self, manifest: Manifest) -> Source:
         file = manifest.file
@@ -140,9 +141,11 @@ class BatchFacade:
         except UnreadableListError as error:
             raise ProblemError("unreadable_list", f"{error}. Mend or remove the file.") from error
 
-    async def _accepted(self, batch: Batch, skipped: Sequence[RowProblem]) -> AcceptedBatchDocument:
+    async def _accepted(
+        self, batch: Batch, skipped: Sequence[RowProblemDocument | dict[str, Any]]
+    ) -> AcceptedBatchDocument:
         return AcceptedBatchDocument.model_construct(
-            **await self._fields(batch), skipped=_skipped(skipped)
+            **await self._fields(batch), skipped=list(skipped)
         )
 
     # --- read

@@ -49,10 +49,14 @@ DISK_RETRY_AFTER_S = 30
 
 
 @dataclass(frozen=True)
-class Created:
-    """The answer to a create: the document, and whether it was given before."""
+class KeptAnswer:
+    """The answer to a create with an idempotency key: ``body`` is JSON, as it is stored.
 
-    document: StatusDocument
+    Whichever version stored it, it is sent as it is. ``replayed``: it was given before.
+    """
+
+    task_id: UUID
+    body: dict[str, Any]
     replayed: bool
 
 
@@ -94,22 +98,29 @@ class Facade:
 
     # --- create
 
-    async def create(self, request: GenerationRequest, key: str | None, body: bytes) -> Created:
+    async def create(self, request: GenerationRequest) -> StatusDocument:
         """Accept a request: it is committed when this returns, and starts by itself."""
-        idempotency = (
-            IdempotencyKey(key, hashlib.sha256(body).hexdigest()) if key is not None else None
-        )
+        accepted = await self._accept(request)
+        return await self._first_document(accepted)
+
+    async def create_once(self, request: GenerationRequest, key: str, body: bytes) -> KeptAnswer:
+        """Accept a request unless one with this key was accepted: then its answer is repeated."""
+        idempotency = IdempotencyKey(key, hashlib.sha256(body).hexdigest())
         # Before anything that may say no: what was promised is still promised.
-        known = await self.store.acceptance.replay(idempotency) if idempotency else None
-        if known is not None and known.answer is not None:
-            return Created(StatusDocument.model_validate(known.answer), replayed=True)
+        accepted = await self.store.acceptance.replay(idempotency)
+        if accepted is None:
+            accepted = await self._accept(request, idempotency)
+        assert accepted.answer is not None  # only what was deleted has none: DeletedError
+        return KeptAnswer(accepted.generation.id, accepted.answer, accepted.replayed)
+
+    async def _accept(
+        self, request: GenerationRequest, key: IdempotencyKey | None = None
+    ) -> Accepted:
         await self.check_room()
         resolved = await self.resolve(request)
-        accepted = await self.store.acceptance.accept(resolved, idempotency, self._first_answer)
-        if accepted.replayed and accepted.answer is not None:
-            return Created(StatusDocument.model_validate(accepted.answer), replayed=True)
+        accepted = await self.store.acceptance.accept(resolved, key, self._first_answer)
         self._dispatcher.wake()
-        return Created(await self._first_document(accepted), replayed=False)
+        return accepted
 
     async def check_room(self) -> None:
         """ProblemError 503 when the disk is nearly full."""
@@ -137,8 +148,6 @@ class Facade:
         return document.model_dump(mode="json")
 
     async def _first_document(self, accepted: Accepted) -> StatusDocument:
-        if accepted.answer is not None:  # what will be replayed must be what is given now
-            return StatusDocument.model_validate(accepted.answer)
         generation = accepted.generation
         return StatusDocument.model_construct(
             **status_fields(

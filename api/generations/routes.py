@@ -11,6 +11,7 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
 
 from api.body import read_body
 from api.dependencies import opened
@@ -22,7 +23,7 @@ from api.generations.documents import (
     ResultDocument,
     StatusDocument,
 )
-from api.generations.facade import RETRY_AFTER_S, Busy, Facade, FacadeOf
+from api.generations.facade import RETRY_AFTER_S, Busy, Facade, FacadeOf, KeptAnswer
 from api.headers import IfNoneMatch, idempotency_key_of, is_unchanged
 from api.ids import TaskId
 from api.openapi import problems
@@ -70,22 +71,28 @@ async def create(
     busy.creates += 1
     try:
         body, raw = await read_body(request, GenerationRequest, limit)
-        created = await facade.create(body, idempotency_key_of(idempotency_key), raw)
+        key = idempotency_key_of(idempotency_key)
+        created = (
+            await facade.create_once(body, key, raw)
+            if key is not None
+            else await facade.create(body)
+        )
     finally:
         busy.creates -= 1
-    document = created.document
+    headers = {"Location": facade.links.status(created.task_id)}
+    replayed = isinstance(created, KeptAnswer) and created.replayed
+    if replayed:
+        headers["Idempotency-Replayed"] = "true"
     wait_s = _wait(prefer)
     if wait_s is not None:
-        document = await facade.wait(document.task_id, wait_s)
-    headers = {"Location": document.urls.self}
-    if created.replayed:
-        headers["Idempotency-Replayed"] = "true"
-    if wait_s is not None:
         headers["Preference-Applied"] = f"wait={wait_s}"
-    if is_final(document.status) and not created.replayed:
-        return answer(document, 200, headers)
+        created = await facade.wait(created.task_id, wait_s)
+        if is_final(created.status) and not replayed:
+            return answer(created, 200, headers)
     headers["Retry-After"] = str(RETRY_AFTER_S)
-    return answer(document, 202, headers)
+    if isinstance(created, KeptAnswer):
+        return Response(to_json(created.body), 202, headers, "application/json")
+    return answer(created, 202, headers)
 
 
 @router.get(

@@ -11,7 +11,6 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, RowMapping, Select, func, select
 
-from core.batches.manifest import RowProblem
 from core.requests import read_request
 from core.status import BATCH_ACTIVE, FINAL, RETRYABLE, Status
 from store.cursors import read_cursor, write_cursor
@@ -70,12 +69,12 @@ class Batches:
             raise IdempotencyMismatchError("the key was used before, with another body")
         return found
 
-    async def skipped(self, batch_id: UUID) -> tuple[RowProblem, ...]:
-        """The rows that were left out of it; the first ``SKIPPED_KEPT`` of them."""
+    async def skipped(self, batch_id: UUID) -> tuple[dict[str, Any], ...]:
+        """The rows that were left out of it, as they are stored: at most ``SKIPPED_KEPT``."""
         statement = select(batches.c.skipped).where(batches.c.id == batch_id)
         async with self._database.read() as connection:
             found = await connection.scalar(statement)
-        return tuple(RowProblem(**one) for one in found or ())
+        return tuple(found or ())
 
     async def _one(self, which: ColumnElement[bool]) -> Batch | None:
         statement = select(batches).where(which, batches.c.status != ACCEPTING)

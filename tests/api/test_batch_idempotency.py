@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 
@@ -51,6 +52,24 @@ def test_a_repeat_tells_again_which_rows_were_left_out(service: Service) -> None
     assert second.headers["idempotency-replayed"] == "true"
     assert [row["row"] for row in first.json()["skipped"]] == [3]
     assert second.json()["skipped"] == first.json()["skipped"]
+
+
+def test_what_another_version_left_out_is_told_as_it_was_stored(service: Service) -> None:
+    key = {**CSV, "Idempotency-Key": str(uuid4())}
+    body = "prompt,steps\na fox,20\nan owl,0\n"
+    first = post(service, body, key, skip_bad="true")
+    stored = [{"line": 3, "field": "steps", "why": "too few"}]
+    with service.database() as connection:
+        connection.execute(
+            "UPDATE batches SET skipped = ? WHERE id = ?",
+            [json.dumps(stored), UUID(first.json()["batch_id"]).hex],
+        )
+
+    second = post(service, body, key, skip_bad="true")
+
+    assert second.status_code == 202
+    assert second.json()["skipped"] == stored
+    assert second.headers["idempotency-replayed"] == "true"
 
 
 def test_the_same_key_with_another_manifest_is_refused(service: Service) -> None:

@@ -40,6 +40,49 @@ def test_the_first_answer_stays_when_the_generation_has_moved_on(service: Servic
     assert second.json() == first
 
 
+def _answer_as_another_version(service: Service, key: str) -> dict[str, Any]:
+    """Store the first answer as another version would; what is stored then."""
+    with service.database() as connection:
+        [(stored,)] = connection.execute(
+            "SELECT answer FROM idempotency_keys WHERE key = ?", [key]
+        ).fetchall()
+        first = json.loads(stored)
+        answer = {**first, "cost": 5.2, "request": {**first["request"], "loras": [{"name": "ink"}]}}
+        del answer["attempt"], answer["urls"], answer["request"]["sampler"]
+        connection.execute(
+            "UPDATE idempotency_keys SET answer = ? WHERE key = ?", [json.dumps(answer), key]
+        )
+    return answer
+
+
+def test_the_answer_of_another_version_is_given_as_it_was(service: Service) -> None:
+    key, body = str(uuid4()), {"prompt": "once", "metadata": {"weight": 0.1, "note": "赤い狐"}}
+    first = _post(service, key, body)
+    stored = _answer_as_another_version(service, key)
+
+    second = _post(service, key, body)
+
+    assert second.status_code == 202
+    assert list(second.json().items()) == list(stored.items())
+    for name in ("content-type", "location", "retry-after"):
+        assert second.headers[name] == first.headers[name]
+    assert second.headers["idempotency-replayed"] == "true"
+
+
+def test_a_repeat_that_waits_is_given_the_end(service: Service) -> None:
+    key, body = str(uuid4()), {"prompt": "once"}
+    task_id = UUID(_post(service, key, body).json()["task_id"])
+    _answer_as_another_version(service, key)
+    service.worker.finish(task_id)
+
+    headers = {"Idempotency-Key": key, "Prefer": "wait=1"}
+    response = service.client.post(CREATE, json=body, headers=headers)
+
+    assert response.json() == service.status(task_id)
+    assert response.headers["idempotency-replayed"] == "true"
+    assert response.headers["preference-applied"] == "wait=1"
+
+
 def test_the_same_key_with_another_body_is_refused(service: Service) -> None:
     key = str(uuid4())
     _post(service, key, {"prompt": "one"})

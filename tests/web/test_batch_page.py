@@ -154,7 +154,7 @@ async def test_a_picture_leads_to_its_batch(user: User, context: Context) -> Non
 
 
 async def test_other_pictures_belong_to_none(user: User, context: Context) -> None:
-    alone = await context.facade.create(GenerationRequest(prompt="a fox"), None, b"")
-    await user.open(f"/g/{alone.document.task_id}")
+    alone = await context.facade.create(GenerationRequest(prompt="a fox"))
+    await user.open(f"/g/{alone.task_id}")
     assert texts(user, "of-batch") == []
     assert not any("/b/" in str(one.props.get("href")) for one in elements(user))

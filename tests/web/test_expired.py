@@ -17,8 +17,8 @@ from tests.store.making import a_picture, running
 async def expired(facade: Facade) -> UUID:
     """A generation of 30 days ago, whose picture has just been removed."""
     store = facade.store
-    created = await facade.create(GenerationRequest(prompt="a red fox"), None, b"")
-    task_id = created.document.task_id
+    created = await facade.create(GenerationRequest(prompt="a red fox"))
+    task_id = created.task_id
     claim = await running(store, task_id)
     await store.transitions.succeed(claim, [await store.files.keep(task_id, 1, 0, a_picture())])
     async with store.database.write() as connection:

@@ -26,8 +26,8 @@ every_change = pytest.mark.parametrize(("change", "reason"), OTHERS.items())
 
 
 async def made(facade: Facade, prompt: str, *, done: bool = True) -> UUID:
-    created = await facade.create(GenerationRequest(prompt=prompt), None, b"")
-    task_id = created.document.task_id
+    created = await facade.create(GenerationRequest(prompt=prompt))
+    task_id = created.task_id
     if done:
         claim = await running(facade.store, task_id)
         kept = await facade.store.files.keep(task_id, 1, 0, a_picture())

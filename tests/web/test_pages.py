@@ -58,8 +58,8 @@ async def test_an_empty_history_leads_to_the_studio(user: User) -> None:
 
 
 async def test_the_picture_page_shows_all_settings_and_cancels(user: User, facade: Facade) -> None:
-    created = await facade.create(GenerationRequest(prompt="a red fox", seed=77), None, b"")
-    await user.open(f"/g/{created.document.task_id}")
+    created = await facade.create(GenerationRequest(prompt="a red fox", seed=77))
+    await user.open(f"/g/{created.task_id}")
     await user.should_see("a red fox")
     await user.should_see("77")
     await press(user, "Cancel")

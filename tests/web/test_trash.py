@@ -17,7 +17,7 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def a_generation(facade: Facade) -> UUID:
-    return (await facade.create(GenerationRequest(prompt="a fox"), None, b"")).document.task_id
+    return (await facade.create(GenerationRequest(prompt="a fox"))).task_id
 
 
 async def test_what_is_taken_back_stays(facade: Facade) -> None:

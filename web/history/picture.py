@@ -234,8 +234,8 @@ class PicturePage:
     async def _vary(self) -> None:
         request = self._request()
         values = request.model_dump(exclude={"seed", "metadata", "priority"})
-        created = await self._web.facade.create(GenerationRequest(**values), None, b"")
-        ui.navigate.to(f"/?g={created.document.task_id}")
+        created = await self._web.facade.create(GenerationRequest(**values))
+        ui.navigate.to(f"/?g={created.task_id}")
 
     async def _retry(self) -> None:
         if self._id is not None:

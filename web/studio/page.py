@@ -206,10 +206,10 @@ class Studio:
         await self._create(GenerationRequest(**values))
 
     async def _create(self, request: GenerationRequest) -> ResolvedRequest:
-        created = await self._web.facade.create(request, None, b"")
+        created = await self._web.facade.create(request)
         self._follow()
-        await self._changed(await self._web.facade.generation(created.document.task_id))
-        resolved = created.document.request
+        await self._changed(await self._web.facade.generation(created.task_id))
+        resolved = created.request
         assert isinstance(resolved, ResolvedRequest)  # this version has just made it
         return resolved
 
