@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from typing import Final
 
 from comfy import Catalogue, ComfyClient, ComfyError
+from core.loop import Loop
 from store.errors import StoreError
 from store.store import Store
 
@@ -15,7 +15,6 @@ REFRESH_S: Final = 60.0
 RETRY_S: Final = 2.0
 FRESH_ENOUGH_S: Final = 2.0
 """A miss asks ComfyUI again, but not more often than this: new model files show at once."""
-_log = logging.getLogger(__name__)
 
 
 class CatalogueCache:
@@ -28,18 +27,23 @@ class CatalogueCache:
         self._catalogue: Catalogue | None = None
         self._asked = float("-inf")
         self._lock = asyncio.Lock()
-        self._task: asyncio.Task[None] | None = None
+        self._loop = Loop(
+            "reading ComfyUI's catalogue",
+            self._ask,
+            every_s=REFRESH_S,
+            first_s=0.0,
+            retry_s=RETRY_S,
+            expected=(ComfyError, StoreError),
+        )
 
     async def __aenter__(self) -> CatalogueCache:
         known = await self._store.registry.catalogue(self._url)
         self._catalogue = Catalogue.from_json(known) if known else None
-        self._task = asyncio.create_task(self._keep_fresh(), name="catalogue")
+        self._loop.start()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await self._loop.stop()
         await self._client.aclose()
 
     @property
@@ -62,19 +66,3 @@ class CatalogueCache:
         if catalogue != self._catalogue:
             await self._store.registry.keep_catalogue(self._url, catalogue.to_json())
         self._catalogue = catalogue
-
-    async def _keep_fresh(self) -> None:
-        was_away = False
-        while True:
-            try:
-                await self._ask()
-            except (ComfyError, StoreError) as error:
-                if not was_away:
-                    _log.warning("ComfyUI's catalogue cannot be read yet: %s", error)
-                was_away = True
-            except Exception:  # noqa: BLE001 - the next look may go better
-                _log.exception("reading ComfyUI's catalogue stumbled; it goes on")
-                was_away = True
-            else:
-                was_away = False
-            await asyncio.sleep(RETRY_S if was_away else REFRESH_S)

@@ -15,6 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
 from comfy.messages import Message, parse
+from core.loop import Loop
 
 _FRAME_MAX: Final = 64 * 1024 * 1024
 """ComfyUI sends whole pictures in one frame; the library's own limit is 1 MiB."""
@@ -46,7 +47,10 @@ class ComfySocket:
         self._on_down = on_down
         self._client_id = str(uuid.uuid4())
         self._tried = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._delays = _delays()
+        self._loop = Loop(
+            "the websocket to ComfyUI", self._connect_once, every_s=0.0, retry_s=_DELAY_MAX_S
+        )
         self.is_open = False
         self.last_heard = float("-inf")
         """When the last message came, on the event loop's clock (seconds)."""
@@ -62,38 +66,36 @@ class ComfySocket:
 
     async def start(self, *, patience_s: float) -> None:
         """Begin to connect; return when the first attempt is decided, or ``patience_s`` is over."""
-        self._task = asyncio.create_task(self._run(), name="comfy-socket")
+        self._loop.start()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._tried.wait(), patience_s)
 
     async def stop(self) -> None:
         """Close the connection and give up connecting."""
-        if self._task is None:
-            return
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
-        self._task = None
+        await self._loop.stop()
 
-    async def _run(self) -> None:
-        delays = _delays()
-        while True:
-            reason = "the connection was closed"
-            try:
-                async with self._connect() as connection:
-                    delays = _delays()
-                    await self._opened(connection)
-                    await self._read(connection)
-            except (OSError, WebSocketException) as exc:
-                reason = str(exc) or type(exc).__name__
-            except Exception as exc:  # noqa: BLE001 - a mistake of ours must cost one connection
-                _log.exception("reading ComfyUI's websocket failed")
-                reason = type(exc).__name__
-            finally:
-                self.is_open = False
-            await self._on_down(reason)
-            self._tried.set()
-            await asyncio.sleep(next(delays))
+    async def _connect_once(self) -> None:
+        """One connection, from the attempt to its end, and the pause after it."""
+        try:
+            async with self._connect() as connection:
+                self._delays = _delays()
+                await self._opened(connection)
+                await self._read(connection)
+        except (OSError, WebSocketException) as exc:
+            await self._ended(str(exc) or type(exc).__name__)
+        except Exception as exc:  # a mistake of ours costs one connection
+            await self._ended(type(exc).__name__)
+            raise
+        else:
+            await self._ended("the connection was closed")
+        finally:
+            self.is_open = False
+        await asyncio.sleep(next(self._delays))
+
+    async def _ended(self, reason: str) -> None:
+        self.is_open = False
+        await self._on_down(reason)
+        self._tried.set()
 
     def _connect(self) -> connect:
         self._client_id = str(uuid.uuid4())

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Self
+from typing import Final, Self
 
+SAID_EVERY_S: Final = 60.0
+"""Seconds between two lines about errors that are expected, while no round succeeds."""
 _log = logging.getLogger(__name__)
 
 
@@ -19,8 +21,8 @@ class Loop:
     process that was stopped for an hour begins one.
 
     ``name`` says in the log, and as the task's name, what is done. A failure is an error with its
-    traceback; one that is ``expected``, such as a store that is away, is a line at ``level``, and
-    only the first in a row: the others are told at DEBUG.
+    traceback. One that is ``expected``, such as a store that is away, is a line at ``level``, and
+    the same again is one at DEBUG for a minute.
     """
 
     def __init__(
@@ -42,7 +44,7 @@ class Loop:
         self._expected = expected
         self._level = level
         self._wanted = asyncio.Event()
-        self._fails = False
+        self._said_at = float("-inf")
         self._task: asyncio.Task[None] | None = None
         self.is_ending = False
         """Whether no further round will begin."""
@@ -112,15 +114,12 @@ class Loop:
         except Exception as error:  # noqa: BLE001 - whatever it was, the next round may succeed
             self._report(error)
             return False
-        self._fails = False
+        self._said_at = float("-inf")
         return True
 
     def _report(self, error: BaseException) -> None:
         expected = isinstance(error, self._expected)
-        level = logging.ERROR
-        if expected:
-            level = logging.DEBUG if self._fails else self._level
-        self._fails = True
+        level = self._level_now() if expected else logging.ERROR
         _log.log(
             level,
             "%s failed; retrying: %s",
@@ -128,3 +127,10 @@ class Loop:
             str(error) or repr(error),
             exc_info=None if expected else error,
         )
+
+    def _level_now(self) -> int:
+        now = asyncio.get_running_loop().time()
+        if now - self._said_at < SAID_EVERY_S:
+            return logging.DEBUG
+        self._said_at = now
+        return self._level

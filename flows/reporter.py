@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final
 
 from comfy.events import ComfyAway, ComfyBack, Preview, Progress, Queued, Started, TrackEvent
+from core.loop import Loop
 from core.status import Status
 from flows.artifacts import ProgressArtifact
 from flows.errors import CancelRequested
@@ -48,13 +47,19 @@ class Reporter:
         self._started_at: datetime | None = None
         self._running = False
         self._last_preview = 0.0
-        self._news = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._has_news = False
+        self._loop = Loop(
+            f"telling the progress of {claim.generation_id}",
+            self._tell,
+            every_s=LOOK_EVERY_S,
+            retry_s=WRITE_EVERY_S,
+            expected=(StoreUnavailableError,),
+        )
         self.reason: CancelRequested | FencedError | None = None
         self.stopped = asyncio.Event()
 
     async def __aenter__(self) -> Reporter:
-        self._task = asyncio.create_task(self._run(), name=f"reporter-{self._claim.generation_id}")
+        self._loop.start()
         return self
 
     async def __aexit__(
@@ -63,9 +68,7 @@ class Reporter:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await self._loop.stop()
         if exc is None and self._started_at is not None and not self._running:
             # A render can be over before its start was written; its times are kept all the same.
             await patiently(self._transitions.start, self._claim, self._started_at)
@@ -94,40 +97,36 @@ class Reporter:
                 self._waiting = None
             case _:
                 return
-        self._news.set()
+        self._has_news = True
+        self._loop.wake()
 
-    async def _run(self) -> None:
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_EVERY_S):
-                    await self._news.wait()
-            try:
-                status = await self._write()
-                if status == "cancelling":
-                    self._stop(CancelRequested())
-                    return
-            except FencedError as error:
-                self._stop(error)
-                return
-            except StoreUnavailableError as error:
-                logging.getLogger(__name__).warning("progress waits: %s", error)
-                self._news.set()
-            except Exception:
-                logging.getLogger(__name__).exception("telling the progress stumbled; it goes on")
-            if self._artifact is not None and self._progress is not None:
-                self._artifact.update(self._progress.percent)
-            await asyncio.sleep(WRITE_EVERY_S)
+    async def _tell(self) -> None:
+        if self._artifact is not None and self._progress is not None:
+            self._artifact.update(self._progress.percent)
+        try:
+            status = await self._write()
+        except FencedError as error:
+            self._stop(error)
+            return
+        except StoreUnavailableError:
+            self._has_news = True  # to be written when the store is back
+            raise
+        if status == "cancelling":
+            self._stop(CancelRequested())
+            return
+        await asyncio.sleep(WRITE_EVERY_S)
 
     async def _write(self) -> Status:
         """Write what is new; look at the row when nothing is."""
-        if not self._news.is_set() and self._preview is None:
+        if not self._has_news and self._preview is None:
             return await self._transitions.status(self._claim)
-        self._news.clear()
+        self._has_news = False
         if self._started_at is not None and not self._running:
             status = await self._transitions.start(self._claim, self._started_at)
             self._running = True
             if self._progress or self._preview or self._waiting:
-                self._news.set()  # it came together with the start: written next
+                self._has_news = True  # it came together with the start: written next
+                self._loop.wake()
             return status
         preview = self._due_preview()
         if preview is not None:
@@ -147,3 +146,4 @@ class Reporter:
     def _stop(self, reason: CancelRequested | FencedError) -> None:
         self.reason = reason
         self.stopped.set()
+        self._loop.end()

@@ -7,15 +7,15 @@ all rows above the last number it saw misses none, whichever process wrote them.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Final
 from uuid import UUID
 
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.loop import Loop
 from store.database import Database
 from store.errors import StoreUnavailableError
 from store.tables import counters, generations
@@ -28,7 +28,6 @@ IDLE_LOOK_EVERY_S: Final = 1.0
 LOST_PAUSE_S: Final = 0.5
 _CLOSE_WITHIN_S: Final = 2.0
 _PAGE: Final = 500
-_log = logging.getLogger(__name__)
 
 
 class Subscription:
@@ -68,72 +67,59 @@ class ChangeFeed:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._subscriptions: set[Subscription] = set()
-        self._watched = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
         self._last = 0
-        self._closed = False
+        self._loop = Loop(
+            "the change feed",
+            self._look,
+            every_s=IDLE_LOOK_EVERY_S,
+            first_s=0.0,
+            retry_s=LOST_PAUSE_S,
+            expected=(StoreUnavailableError,),
+        )
 
     async def __aenter__(self) -> ChangeFeed:
         async with self._database.read() as connection:
             self._last = await _newest(connection)
-        self._task = asyncio.create_task(self._run(), name="change-feed")
+        self._loop.start()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        self._closed = True
-        self._watched.set()
-        if self._task is not None:
-            # A cancel in the middle of a statement would leave its connection open.
-            await asyncio.wait([self._task], timeout=_CLOSE_WITHIN_S)
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        # A cancel in the middle of a statement would leave its connection open.
+        await self._loop.stop(grace_s=_CLOSE_WITHIN_S)
 
     @contextmanager
     def subscribe(self, only: UUID | None = None) -> Iterator[Subscription]:
         """Watch all generations, or one. Subscribe first and read the row after: then no gap."""
         subscription = Subscription(only)
         self._subscriptions.add(subscription)
-        self._watched.set()
+        self._loop.wake()
         try:
             yield subscription
         finally:
             self._subscriptions.discard(subscription)
-            if not self._subscriptions:
-                self._watched.clear()
 
-    async def _run(self) -> None:
-        while not self._closed:
-            try:
-                if self._watched.is_set():
-                    async with self._database.read() as connection:
-                        await self._follow(connection)
-                else:
-                    await self._keep_place()
-            except StoreUnavailableError as error:
-                _log.warning("the change feed waits: %s", error)
-                await asyncio.sleep(LOST_PAUSE_S)
-            except Exception:  # noqa: BLE001 - without it no page would hear of anything any more
-                _log.exception("the change feed stumbled; it goes on")
-                await asyncio.sleep(LOST_PAUSE_S)
+    async def _look(self) -> None:
+        async with self._database.read() as connection:
+            if self._subscriptions:
+                await self._follow(connection)
+            else:
+                await self._keep_place(connection)
 
     async def _follow(self, connection: AsyncConnection) -> None:
+        """Publish every change, for as long as there are subscriptions."""
         glance = -1
-        while self._watched.is_set() and not self._closed:
+        while self._subscriptions and not self._loop.is_ending:
             seen, glance = glance, await self._glance(connection)
             if glance != seen:
                 while await self._publish(connection) == _PAGE:
                     pass  # there is more
             await asyncio.sleep(LOOK_EVERY_S)
 
-    async def _keep_place(self) -> None:
-        """Nobody watches. Whoever subscribes next must miss nothing, and not hear it all."""
-        async with self._database.read() as connection:
-            newest = await _newest(connection)
-        if self._watched.is_set():
-            return  # subscribed meanwhile, perhaps before the newest change: begin further back
-        self._last = newest
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._watched.wait(), IDLE_LOOK_EVERY_S)
+    async def _keep_place(self, connection: AsyncConnection) -> None:
+        """The next subscription must miss no change, and not hear of all the old ones."""
+        newest = await _newest(connection)
+        if not self._subscriptions:  # else it began meanwhile, perhaps before the newest change
+            self._last = newest
 
     async def _glance(self, connection: AsyncConnection) -> int:
         """A number that moves with every commit."""

@@ -18,6 +18,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from core.loop import Loop
 from store.database import Database, completes
 from store.errors import StoreUnavailableError
 from store.tables import leases
@@ -183,29 +184,26 @@ class LeaseKeeper:
         self._leases = leases
         self._name = name
         self._length_s = length_s
-        self._task: asyncio.Task[None] | None = None
+        self._loop = Loop(
+            f"renewing the lease {name}",
+            self._renew,
+            every_s=length_s / RENEWALS,
+            expected=(StoreUnavailableError,),
+        )
 
     async def __aenter__(self) -> LeaseKeeper:
         await self._leases.take(self._name, self.holder, self._length_s)
-        self._task = asyncio.create_task(self._run(), name=f"lease {self._name}")
+        self._loop.start()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await self._loop.stop()
         try:
             await self._leases.give_up(self._name, self.holder)
         except StoreUnavailableError as error:
             _log.warning("the lease %s could not be given up: %s", self._name, error)
 
-    async def _run(self) -> None:
-        while not self.superseded.is_set():
-            await asyncio.sleep(self._length_s / RENEWALS)
-            try:
-                if not await self._leases.renew(self._name, self.holder):
-                    self.superseded.set()
-            except StoreUnavailableError as error:
-                _log.warning("the lease %s could not be renewed: %s", self._name, error)
-            except Exception:  # noqa: BLE001 - the next renewal may go better
-                _log.exception("renewing the lease %s stumbled; it goes on", self._name)
+    async def _renew(self) -> None:
+        if not await self._leases.renew(self._name, self.holder):
+            self.superseded.set()
+            self._loop.end()

@@ -8,7 +8,6 @@ of several, each may: every step is repeated without harm.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterable
@@ -19,6 +18,7 @@ from uuid import UUID
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.states import Cancelled, Completed, Failed, Scheduled
 
+from core.loop import Loop
 from core.problems import Problem, problem
 from core.status import BATCH_ACTIVE, BatchStatus
 from flows.errors import FlowsError
@@ -119,25 +119,27 @@ class BatchKeeper:
     def __init__(self, store: Store, runs: FlowRuns, look_every_s: float = LOOK_EVERY_S) -> None:
         self._store = store
         self._runs = runs
-        self._look_every_s = look_every_s
         self._watch = LeaseWatch(look_every_s)
         self._unheld: dict[UUID, tuple[UUID | None, int]] = {}
         self._looks = 0
-        self._wanted = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._loop = Loop(
+            "keeping batches and their flow runs together",
+            self.look,
+            every_s=look_every_s,
+            expected=(FlowsError, StoreError),
+            level=logging.DEBUG,
+        )
 
     async def __aenter__(self) -> BatchKeeper:
-        self._task = asyncio.create_task(self._run(), name="batch-keeper")
+        self._loop.start()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await self._loop.stop()
 
     def wake(self) -> None:
         """There is something to do."""
-        self._wanted.set()
+        self._loop.wake()
 
     async def resume_run(self, batch: Batch) -> None:
         """Let a flow run go on that was paused in Prefect. Raises FlowsError."""
@@ -254,19 +256,6 @@ class BatchKeeper:
                 end = _ENDS[batch.status](message="Told by Easel.")
                 if await self._runs.settle(run, end):
                     _log.warning("flow run %s is ended: its batch is %s", run.id, batch.status)
-
-    async def _run(self) -> None:
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._look_every_s):
-                    await self._wanted.wait()
-            self._wanted.clear()
-            try:
-                await self.look()
-            except (FlowsError, StoreError) as error:
-                _log.debug("batches wait: %s", error)
-            except Exception:  # noqa: BLE001 - the next look may go better
-                _log.exception("seeing to batches stumbled; it goes on")
 
 
 _ENDS: Final[dict[BatchStatus, Callable[..., State[Any]]]] = {

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import time
 from dataclasses import dataclass
 from typing import Final
 
+from core.loop import Loop
 from flows.errors import FlowsError
 from flows.prefect.runs import FlowRuns
 
-_log = logging.getLogger(__name__)
 LOOK_EVERY_S: Final = 2.0
 ASKED_WITHIN_S: Final = 10.0
-"""Nobody looks while nobody asks: an idle Easel leaves Prefect in peace."""
+"""Prefect is asked only while there are readers: an idle Easel leaves it in peace."""
 
 
 @dataclass(frozen=True)
@@ -39,34 +37,31 @@ class PauseWatch:
     def __init__(self, runs: FlowRuns) -> None:
         self._runs = runs
         self._seen = Paused()
-        self._asked = asyncio.Event()
-        self._asked_at = 0.0
-        self._task: asyncio.Task[None] | None = None
+        self._asked_at = float("-inf")
+        self._loop = Loop("looking for pauses", self._look, every_s=LOOK_EVERY_S)
 
     async def __aenter__(self) -> PauseWatch:
-        self._task = asyncio.create_task(self._run(), name="pause-watch")
+        self._loop.start()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await self._loop.stop()
 
     def now(self) -> Paused:
-        """What is paused, a few seconds old at most while somebody keeps asking."""
+        """What is paused, a few seconds old at most while it is asked for again and again."""
+        if not self._is_asked:
+            self._loop.wake()
         self._asked_at = time.monotonic()
-        self._asked.set()
         return self._seen
 
-    async def _run(self) -> None:
-        while True:
-            await self._asked.wait()
-            try:
-                self._seen = Paused(*await self._runs.paused())
-            except FlowsError:
-                self._seen = Paused()  # that Prefect is away is told elsewhere
-            except Exception:  # noqa: BLE001 - whatever it was, the next look may go through
-                _log.exception("whether the work pool is paused cannot be seen")
-            await asyncio.sleep(LOOK_EVERY_S)
-            if time.monotonic() - self._asked_at > ASKED_WITHIN_S:
-                self._asked.clear()
+    @property
+    def _is_asked(self) -> bool:
+        return time.monotonic() - self._asked_at <= ASKED_WITHIN_S
+
+    async def _look(self) -> None:
+        if not self._is_asked:
+            return
+        try:
+            self._seen = Paused(*await self._runs.paused())
+        except FlowsError:
+            self._seen = Paused()  # that Prefect is away is told elsewhere

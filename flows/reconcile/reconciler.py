@@ -19,6 +19,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Cancelled, Completed, Failed, Scheduled
 from prometheus_client import Counter
 
+from core.loop import Loop
 from core.status import FINAL, Status
 from flows.errors import FlowsError
 from flows.prefect.runs import OVER, FlowRuns, parse_idempotency_key
@@ -65,29 +66,38 @@ class Reconciler:
     ) -> None:
         self._store = store
         self._runs = runs
-        self._look_every_s = look_every_s
         self._lease_s = lease_s
-        self._housekeeping = housekeeping
         self._me = uuid4()
         self._watch = LeaseWatch(look_every_s)
         self._unheld: dict[UUID, tuple[UUID | None, int]] = {}
         self._window_from = 0
         self._deployment_id: UUID | None = None
-        self._tasks: list[asyncio.Task[None]] = []
         self._leads = False
+        self._housekeeping = housekeeping
+        self._loops = (
+            Loop(
+                "reconciling",
+                self._look_if_it_leads,
+                every_s=look_every_s,
+                expected=(FlowsError, StoreError),
+                level=logging.DEBUG,
+            ),
+            Loop(
+                "housekeeping",
+                self._keep_house,
+                every_s=HOUSEKEEPING_EVERY_S,
+                first_s=4 * look_every_s,
+                expected=(StoreError,),
+            ),
+        )
 
     async def __aenter__(self) -> Reconciler:
-        self._tasks = [
-            asyncio.create_task(self._run(), name="reconciler"),
-            asyncio.create_task(self._keep_house(), name="housekeeping"),
-        ]
+        for loop in self._loops:
+            loop.start()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await asyncio.gather(*(loop.stop() for loop in self._loops))
         try:
             await self._store.leases.give_up(LEASE, self._me)
         except StoreError as error:
@@ -263,17 +273,10 @@ class Reconciler:
 
     # --- life
 
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(self._look_every_s)
-            try:
-                self._leads = await self._lead()
-                if self._leads:
-                    await self.look()
-            except (FlowsError, StoreError) as error:
-                _log.debug("reconciling waits: %s", error)
-            except Exception:  # noqa: BLE001 - the next look may go better
-                _log.exception("reconciling stumbled; it goes on")
+    async def _look_if_it_leads(self) -> None:
+        self._leads = await self._lead()
+        if self._leads:
+            await self.look()
 
     async def _lead(self) -> bool:
         """Whether this process is the one that reconciles. A dead one's place is taken."""
@@ -287,17 +290,8 @@ class Reconciler:
         return await self._store.leases.take_free(LEASE, self._me, self._lease_s, now)
 
     async def _keep_house(self) -> None:
-        """Each hour, and a little after the start."""
-        await asyncio.sleep(4 * self._look_every_s)
-        while self._housekeeping is not None:
-            if self._leads:
-                try:
-                    await self._housekeeping()
-                except StoreError as error:
-                    _log.warning("housekeeping waits: %s", error)
-                except Exception:  # noqa: BLE001 - the next hour may go better
-                    _log.exception("housekeeping stumbled; it goes on")
-            await asyncio.sleep(HOUSEKEEPING_EVERY_S)
+        if self._leads and self._housekeeping is not None:
+            await self._housekeeping()
 
 
 def _run_id(seen: UnderWay) -> UUID | None:

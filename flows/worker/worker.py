@@ -35,6 +35,7 @@ from prefect.workers.base import (
 )
 
 from core import gc_tuning
+from core.loop import Loop
 from core.settings import Settings
 from core.status import FINAL
 from flows.prefect.deployments import prepare_pool, register_deployments
@@ -93,9 +94,19 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
         self._running: dict[UUID, RunningFlow] = {}
         self._cancelled_early: set[UUID] = set()
         self._look_lock = asyncio.Lock()
-        self._look_again = asyncio.Event()
-        self._beside: list[asyncio.Task[None]] = []
-        self._listening: asyncio.Task[None]
+        self._look_again = Loop(
+            "looking for runs",
+            self.get_and_submit_flow_runs,
+            every_s=None,  # the stock poll looks again in any case
+            expected=(Exception,),
+        )
+        self._registration = Loop(
+            "registering pool and deployments",
+            self._stay_registered,
+            every_s=REGISTERED_LOOK_S,
+            expected=(Exception,),
+        )
+        self._listening = self._new_listening()
         self._turns = Turns()
         self._ahead = Ahead()
         self._loaded: str | None = None
@@ -130,7 +141,7 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
             open_runtime(self._settings, self.name, self._reachable_changed)
         )
         self._runtime.on_rendered = self._make_room
-        self._upkeep = Upkeep(self._runtime, self._logger)
+        self._upkeep = Upkeep(self._runtime)
         ask_once_where_results_go()
         await super().setup()
         await prepare_pool(self.client, self._work_pool_name, self.type)
@@ -143,23 +154,23 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
             alive=alive,
             alone=self._upkeep.alone,
         )
-        self._listening = asyncio.create_task(self._listen())
-        for loop in (self._look(), self._stay_registered(), *self._upkeep.loops()):
-            self._beside.append(asyncio.create_task(loop))
+        for loop in self._loops:
+            loop.start()
         gc_tuning.started()
 
     async def teardown(self, *exc_info: Any) -> None:
         """Stop listening and close everything. Runs were drained before."""
-        beside = [*self._beside, self._listening] if self._beside else []
-        for task in beside:
-            task.cancel()
-        if beside:
-            await asyncio.wait(beside)
         if self._runtime is not None:
+            await asyncio.gather(*(loop.stop() for loop in self._loops))
             with contextlib.suppress(StoreError):
                 await self._runtime.store.registry.forget_worker(self.name)
         await super().teardown(*exc_info)
         self._runtime = None
+
+    @property
+    def _loops(self) -> tuple[Loop, ...]:
+        own = self._listening, self._look_again, self._registration
+        return *own, self._upkeep.heartbeat, self._upkeep.strays
 
     async def superseded(self) -> None:
         """Return when another process has begun to work under this worker's name."""
@@ -245,7 +256,7 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
 
     def _make_room(self, flow_run_id: UUID) -> None:
         self._release_limit_slot(flow_run_id)
-        self._look_again.set()
+        self._look_again.wake()
 
     async def _submit_scheduled_flow_runs(
         self, flow_run_response: list[WorkerFlowRunResponse]
@@ -363,7 +374,7 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
         self._batch_runs.discard(flow_run.id)
         if not self._submitting_flow_run_ids:
             self._idle.set()
-        self._look_again.set()
+        self._look_again.wake()
 
     async def _give_back(self, flow_run: FlowRun) -> None:
         """Nothing stays held that nobody does: the reconciler sees to the rest."""
@@ -461,71 +472,53 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
     def _reachable_changed(self, reachable: bool, detail: str) -> None:
         level = self._logger.info if reachable else self._logger.warning
         level("ComfyUI is %s: %s", "reachable" if reachable else "not reachable", detail)
-        self._look_again.set()
+        self._look_again.wake()
+        if self._runtime is not None:  # else the first heartbeat will say it
+            self._upkeep.heartbeat.wake()
+
+    def _new_listening(self) -> Loop:
+        return Loop(
+            "the event stream", self._listen, every_s=1.0, first_s=0.0, expected=(Exception,)
+        )
 
     async def _listen(self) -> None:
         """Be woken by Prefect's events; look once after each reconnect, for what was missed."""
-        while True:
-            wanted = EventFilter(
-                event=EventNameFilter(name=WAKING_EVENTS), any_resource=self._this_pool()
-            )
-            try:
-                async with get_events_subscriber(filter=wanted) as events:
+        wanted = EventFilter(
+            event=EventNameFilter(name=WAKING_EVENTS), any_resource=self._this_pool()
+        )
+        async with get_events_subscriber(filter=wanted) as events:
+            self._look_for_batches()
+            async for event in events:
+                if is_of_queue(event, BATCH_QUEUE):
                     self._look_for_batches()
-                    async for event in events:
-                        if is_of_queue(event, BATCH_QUEUE):
-                            self._look_for_batches()
-                        elif is_of_queue(event, BULK_QUEUE) and is_due(event):
-                            self._ahead.news = True  # what is known already may go first
-                        else:
-                            self._ahead.outdate()
-                        self._look_again.set()
-            except Exception as error:  # noqa: BLE001 - whatever ended it, connect again
-                self._logger.warning("The event stream broke: %r", error)
-            await asyncio.sleep(1)
+                elif is_of_queue(event, BULK_QUEUE) and is_due(event):
+                    self._ahead.news = True  # what is known already may go first
+                else:
+                    self._ahead.outdate()
+                self._look_again.wake()
 
     def _look_for_batches(self) -> None:
         self._batches_looked_at = float("-inf")
         self._ahead.outdate()
-        self._look_again.set()
+        self._look_again.wake()
 
     async def _stay_registered(self) -> None:
         """Prefect may come back from an absence with another database, without our pool."""
-        while True:
-            await asyncio.sleep(REGISTERED_LOOK_S)
-            try:
-                pool = await self.client.read_work_pool(self._work_pool_name)
-                await self.client.read_deployment_by_name(DEPLOYMENT)
-                if pool.id == self.work_pool.id:
-                    continue
-            except ObjectNotFound:
-                self._logger.warning("Prefect does not know pool or deployment (any more)")
-            except Exception as error:  # noqa: BLE001 - away: the next look tries again
-                self._logger.debug("Prefect does not answer: %r", error)
-                continue
-            await self._register_again()
-
-    async def _register_again(self) -> None:
         try:
-            await prepare_pool(self.client, self._work_pool_name, self.type)
-            await register_deployments(self.client)
-            self._entrypoints.clear()
-            await self.sync_with_backend()
-        except Exception as error:  # noqa: BLE001 - the next look tries again
-            self._logger.warning("Pool and deployments could not be registered: %r", error)
-        else:
-            self._listening.cancel()  # it listens for another pool's events
-            self._listening = asyncio.create_task(self._listen())
-            self._look_again.set()
-
-    async def _look(self) -> None:
-        while True:
-            await self._look_again.wait()
-            self._look_again.clear()
-            try:
-                await self.get_and_submit_flow_runs()
-            except Exception as error:  # noqa: BLE001 - the stock poll looks again in any case
-                self._logger.warning("Looking for runs failed: %r", error)
+            pool = await self.client.read_work_pool(self._work_pool_name)
+            await self.client.read_deployment_by_name(DEPLOYMENT)
+            if pool.id == self.work_pool.id:
+                return
+        except ObjectNotFound:
+            self._logger.warning("Prefect does not know pool or deployment (any more)")
+        await prepare_pool(self.client, self._work_pool_name, self.type)
+        await register_deployments(self.client)
+        self._entrypoints.clear()
+        await self.sync_with_backend()
+        former, self._listening = self._listening, self._new_listening()
+        self._listening.start()
+        self._look_again.wake()
+        await former.stop()  # it listens for another pool's events
 
     def _this_pool(self) -> EventAnyResourceFilter:
         return EventAnyResourceFilter(id=[f"prefect.work-pool.{self.work_pool.id}"])

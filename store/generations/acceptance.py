@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.failpoints import reach
 from core.ids import new_generation_id
+from core.loop import Loop
 from core.requests import ResolvedRequest
 from store.database import Database, completes, finished
 from store.errors import DeletedError, IdempotencyMismatchError, StoreUnavailableError
@@ -65,27 +66,18 @@ class Acceptance:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._waiting: asyncio.Queue[_Create] = asyncio.Queue()
-        self._task: asyncio.Task[None] | None = None
-        self._closed = False
+        self._waiting: list[_Create] = []
+        self._loop = Loop("accepting requests", self._settle_waiting, every_s=None)
 
     async def __aenter__(self) -> Acceptance:
-        self._task = asyncio.create_task(self._run(), name="acceptance")
+        self._loop.start()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        self._closed = True
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-        for create in self._rest():
-            create.done.set_exception(StoreUnavailableError("the store is closing"))
-
-    def _rest(self) -> list[_Create]:
-        rest: list[_Create] = []
-        while not self._waiting.empty():
-            rest.append(self._waiting.get_nowait())
-        return [create for create in rest if not create.done.done()]
+        await self._loop.stop()
+        for create in self._waiting:
+            if not create.done.done():
+                create.done.set_exception(StoreUnavailableError("the store is closing"))
 
     async def accept(
         self,
@@ -99,10 +91,11 @@ class Acceptance:
         Raises IdempotencyMismatchError, DeletedError (what the key made was deleted),
         StoreUnavailableError (nothing was written then).
         """
-        if self._closed:
+        if self._loop.is_ending:
             raise StoreUnavailableError("the store is closed")
         create = _Create(request, key, render)
-        self._waiting.put_nowait(create)
+        self._waiting.append(create)
+        self._loop.wake()
         return await create.done
 
     async def replay(self, key: IdempotencyKey) -> Accepted | None:
@@ -119,11 +112,10 @@ class Acceptance:
             raise answered
         return answered
 
-    async def _run(self) -> None:
-        while True:
-            batch = [await self._waiting.get()]
-            while len(batch) < MOST_TOGETHER and not self._waiting.empty():
-                batch.append(self._waiting.get_nowait())
+    async def _settle_waiting(self) -> None:
+        while self._waiting:
+            batch = self._waiting[:MOST_TOGETHER]
+            del self._waiting[:MOST_TOGETHER]
             await finished(self._settle(batch))
 
     async def _settle(self, batch: list[_Create]) -> None:

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import pytest
 
+import core.loop
 from core.loop import Loop
 
 HOUR_S = 3600.0
@@ -164,7 +165,7 @@ async def test_an_error_without_words_is_told_by_its_name(caplog: pytest.LogCapt
 
 
 @pytest.mark.parametrize("level", [logging.WARNING, logging.INFO])
-async def test_an_expected_error_is_told_once_until_a_round_succeeds(
+async def test_an_expected_error_is_a_line_until_a_round_succeeds(
     level: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -180,6 +181,17 @@ async def test_an_expected_error_is_told_once_until_a_round_succeeds(
         (level, ("the work", "three")),
     ]
     assert not any(record.exc_info for record in caplog.records)
+
+
+async def test_an_expected_error_that_lasts_is_a_line_again_after_a_while(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(core.loop, "SAID_EVERY_S", 0.0)
+    work = Work(AwayError("one"), AwayError("two"))
+    async with Loop("the work", work, 0.0, expected=(AwayError,)):
+        await work.came_to(3)
+
+    assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
 
 
 async def test_after_an_error_the_next_round_comes_after_a_pause_of_its_own() -> None:
