@@ -29,7 +29,6 @@ from api.schedules import routes as schedules
 from api.schedules.facade import ScheduleFacade
 from core import gc_tuning
 from core.settings import Settings
-from flows.batches.keeper import BatchKeeper
 from flows.prefect.pauses import PauseWatch
 from flows.prefect.runs import FlowRuns
 from flows.prefect.schedules import Schedules
@@ -130,8 +129,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             look_every_s=settings.recovery.look_every_s,
             lease_s=settings.recovery.lease_s,
             housekeeping=Housekeeping(store, settings.retention),
-        ),
-        BatchKeeper(store, runs) as keeper,
+        ) as reconciler,
         PauseWatch(runs) as pauses,
         CatalogueCache(store, comfy_url) as catalogue,
     ):
@@ -139,7 +137,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
         facade = Facade(
             store, dispatcher, pauses, catalogue, links, disk, settings.comfy.default_model
         )
-        batches = BatchFacade(facade, keeper, settings.wildcards)
+        batches = BatchFacade(facade, reconciler, runs, settings.wildcards)
         yield Context(
             facade=facade,
             runs=runs,

@@ -351,6 +351,11 @@ class UnderWay:
     holder: UUID | None
     deployment_id: UUID | None
 
+    @property
+    def flow_run_id(self) -> UUID | None:
+        """The run that does the attempt."""
+        return self.generation.flow_run_id
+
 
 @dataclass(frozen=True)
 class Stray:

@@ -34,9 +34,10 @@ from core.batches.wildcards import UnreadableListError, read_lists
 from core.problems import FieldProblem
 from core.status import BATCH_ACTIVE, Status
 from flows.batches.acceptance import Source, accept_batch, plan_batch
-from flows.batches.keeper import BatchKeeper
 from flows.batches.rules import window_end
 from flows.errors import BatchRefusedError, FlowsError, said
+from flows.prefect.runs import FlowRuns
+from flows.reconcile.reconciler import Reconciler
 from store.batches.queries import ItemPage
 from store.batches.transitions import PAUSED, PAUSED_IN_PREFECT, SKIPPED_KEPT
 from store.cursors import write_cursor
@@ -76,9 +77,12 @@ class CreatedBatch:
 class BatchFacade:
     """The batches as clients see them. Errors are ProblemError and the store's own."""
 
-    def __init__(self, facade: Facade, keeper: BatchKeeper, wildcards: Path) -> None:
+    def __init__(
+        self, facade: Facade, reconciler: Reconciler, runs: FlowRuns, wildcards: Path
+    ) -> None:
         self._facade = facade
-        self._keeper = keeper
+        self._reconciler = reconciler
+        self._runs = runs
         self._wildcards = wildcards
         self._store = facade.store
 
@@ -120,7 +124,7 @@ class BatchFacade:
             raise ProblemError(
                 "idempotency_in_flight", str(error), headers={"Retry-After": "2"}
             ) from error
-        self._keeper.wake()
+        self._reconciler.wake()
         skipped_now = _skipped(made.skipped)
         return CreatedBatch(await self._accepted(made.batch, skipped_now), replayed=False)
 
@@ -248,7 +252,8 @@ class BatchFacade:
         """Go on. ProblemError 409 when it has ended; 503 when Prefect paused it and is away."""
         batch = await self._store.batches.get(batch_id)
         try:
-            await self._keeper.resume_run(batch)
+            if batch.flow_run_id is not None:
+                await self._runs.resume(batch.flow_run_id)
         except FlowsError as error:
             if batch.waiting is not None and batch.waiting.code == PAUSED_IN_PREFECT:
                 raise ProblemError(
@@ -270,7 +275,7 @@ class BatchFacade:
             batch: Batch = await change
         except ConflictError as error:
             raise ProblemError(otherwise, str(error)) from error
-        self._keeper.wake()
+        self._reconciler.wake()
         return await self.document(batch)
 
     # --- documents

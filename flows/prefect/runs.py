@@ -178,6 +178,12 @@ class FlowRuns:
         except ObjectNotFound:
             return
 
+    async def resume(self, flow_run_id: UUID) -> None:
+        """Let a flow run go on that was paused in Prefect. Quiet when it was not."""
+        run = (await self.states([flow_run_id])).get(flow_run_id)
+        if run is not None and run.state_type == StateType.PAUSED:
+            await self.settle(run, Scheduled(name="Resuming"))
+
     async def forget(self, flow_run_id: UUID) -> None:
         """Delete a flow run with its parameters. Quiet when it is gone."""
         try:

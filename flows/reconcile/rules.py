@@ -4,20 +4,49 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Generic, TypeVar
 from uuid import UUID
 
 from prefect.client.schemas.objects import FlowRun, StateType
 
 from core.problems import Problem, problem
 from core.status import Status
-from store.values import UnderWay, Waiting
+from store.values import Batch, UnderWay, Waiting
 
 UNHELD_LOOKS: Final = 3
-"""After so many looks at a run that is under way and that no row says who does, nobody does."""
+"""After so many looks at a run that is under way and that no worker holds, none does it."""
 FAR_AHEAD: Final = timedelta(minutes=1)
 """Generations start as soon as they can: no run of theirs is scheduled for later than this."""
 PAUSED: Final = Waiting("paused", "Its flow run was paused in Prefect. Resume it there.")
+Row = TypeVar("Row", UnderWay, Batch)
+
+
+@dataclass(frozen=True)
+class Evidence(Generic[Row]):
+    """A row that has not ended, and its flow run. ``run`` None: Prefect does not have it.
+
+    ``lives``: the row's holder has a lease that has not lapsed. ``unheld_looks``: in how many
+    looks in a row the run stood in the same state and no live worker did it, or it was over.
+    ``deployment_id`` is the one that Prefect has now. ``now`` is the time of day.
+    """
+
+    seen: Row
+    run: FlowRun | None
+    lives: bool
+    unheld_looks: int
+    deployment_id: UUID | None
+    now: datetime
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a live worker does it."""
+        return self.seen.holder is not None and self.lives
+
+    @property
+    def prefect_was_reset(self) -> bool:
+        """Whether the deployment that the run was made from is gone: Prefect lost its database."""
+        made_from = self.seen.deployment_id
+        return made_from is not None and made_from != self.deployment_id
 
 
 @dataclass(frozen=True)
@@ -30,7 +59,7 @@ class Settle:
 
 @dataclass(frozen=True)
 class LetGo:
-    """Whoever does it does not live, or must stop: let it wait again.
+    """The worker that does it does not live, or must stop: let it wait again.
 
     ``put_back``: its run has to be put back into the queue too.
     """
@@ -46,47 +75,14 @@ class DispatchAgain:
 
 @dataclass(frozen=True)
 class StartNow:
-    """Its run is to start far in the future, which nobody asked for: a clock was set back."""
+    """Its run is to start far in the future, which was not asked for: a clock was set back."""
 
 
 Verdict = Settle | LetGo | DispatchAgain | StartNow
+Case = Evidence[UnderWay]
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """What is known of a generation under way.
-
-    ``lives``: whoever holds it has a lease that has not lapsed. ``unheld_looks``: in how many
-    looks one after the other its run stood in the same state with nobody holding it.
-    ``deployment_id`` is the one that Prefect has now. ``now`` is the time of day.
-    """
-
-    seen: UnderWay
-    run: FlowRun | None
-    lives: bool
-    unheld_looks: int
-    deployment_id: UUID | None
-    now: datetime
-
-    @property
-    def is_held(self) -> bool:
-        """Whether somebody alive does it."""
-        return self.seen.holder is not None and self.lives
-
-    @property
-    def is_abandoned(self) -> bool:
-        """Whether surely nobody does it."""
-        if self.seen.holder is not None:
-            return not self.lives
-        return self.unheld_looks >= UNHELD_LOOKS
-
-    @property
-    def is_unwanted(self) -> bool:
-        """Whether the client asked for its end."""
-        return self.seen.generation.status == "cancelling"
-
-
-def judge(case: Evidence) -> Verdict | None:
+def judge(case: Case) -> Verdict | None:
     """What to do; None when all fits."""
     if case.run is None:
         return _missing(case)
@@ -94,64 +90,75 @@ def judge(case: Evidence) -> Verdict | None:
         case StateType.CANCELLED:
             return Settle("cancelled")
         case StateType.FAILED | StateType.CRASHED:
-            return Settle("failed", _run_failed(case.run))
+            return Settle("failed", run_ended(case.run, f"the flow run {case.run.state_name}"))
         case StateType.COMPLETED:
             return _completed(case)
         case StateType.PAUSED:
             return _paused(case)
         case StateType.CANCELLING:
-            return Settle("cancelled") if case.is_abandoned else None
+            return Settle("cancelled") if _is_abandoned(case) else None
         case StateType.PENDING | StateType.RUNNING:
             return _under_way(case)
         case _:
             return _scheduled(case)
 
 
-def _missing(case: Evidence) -> Verdict | None:
+def _is_abandoned(case: Case) -> bool:
+    """Whether surely no worker does it."""
+    if case.seen.holder is not None:
+        return not case.lives
+    return case.unheld_looks >= UNHELD_LOOKS
+
+
+def _is_unwanted(case: Case) -> bool:
+    """Whether the client asked for its end."""
+    return case.seen.generation.status == "cancelling"
+
+
+def _missing(case: Case) -> Verdict | None:
     """A run that is gone was deleted by an operator, unless Prefect lost its whole database."""
-    made_for = case.seen.deployment_id
-    lost_all = made_for is not None and made_for != case.deployment_id
-    if case.is_unwanted or not lost_all:
+    if _is_unwanted(case) or not case.prefect_was_reset:
         return Settle("cancelled")
     return None if case.is_held else DispatchAgain()
 
 
-def _completed(case: Evidence) -> Verdict | None:
-    if case.is_unwanted:
+def _completed(case: Case) -> Verdict | None:
+    if _is_unwanted(case):
         return Settle("cancelled")
     return Settle("failed", problem("run_failed", "the flow run ended without a picture"))
 
 
-def _paused(case: Evidence) -> Verdict | None:
-    if case.is_unwanted:
+def _paused(case: Case) -> Verdict | None:
+    if _is_unwanted(case):
         return Settle("cancelled")
     if case.seen.holder is None and case.seen.generation.waiting == PAUSED:
         return None
     return LetGo(put_back=False, waiting=PAUSED)
 
 
-def _under_way(case: Evidence) -> Verdict | None:
-    if not case.is_abandoned:
+def _under_way(case: Case) -> Verdict | None:
+    if not _is_abandoned(case):
         return None
-    return Settle("cancelled") if case.is_unwanted else LetGo(put_back=True)
+    return Settle("cancelled") if _is_unwanted(case) else LetGo(put_back=True)
 
 
-def _scheduled(case: Evidence) -> Verdict | None:
+def _scheduled(case: Case) -> Verdict | None:
     if case.is_held:
         return None
-    if case.is_unwanted:
+    if _is_unwanted(case):
         return Settle("cancelled")
     if case.seen.generation.waiting == PAUSED or case.seen.holder is not None:
         return LetGo(put_back=False)
     return StartNow() if _starts_far_ahead(case) else None
 
 
-def _starts_far_ahead(case: Evidence) -> bool:
+def _starts_far_ahead(case: Case) -> bool:
     state = case.run.state if case.run is not None else None
     at = state.state_details.scheduled_time if state is not None else None
     return at is not None and at > case.now + FAR_AHEAD
 
 
-def _run_failed(run: FlowRun) -> Problem:
+def run_ended(run: FlowRun, otherwise: str) -> Problem:
+    """How a run failed, in its own words if it has any."""
     message = run.state.message if run.state is not None else None
-    return problem("run_failed", message or f"the flow run {run.state_name}")
+    return problem("run_failed", message or otherwise)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client.parser import text_string_to_metric_families
 
 from core.status import STATUSES
-from flows.reconcile.reconciler import REPAIRS
+from flows.reconcile.reconciliation import REPAIRS
 from tests.api.conftest import StartService
 from tests.api.service import Service, wait_until
 

@@ -254,7 +254,7 @@ class Worker:
             await asyncio.sleep(0.05)
 
     async def _conduct(self) -> None:
-        """What the bulk flow and its keeper do: batches are begun, released and ended."""
+        """What the bulk flow and the reconciler do: batches are begun, released and ended."""
         while True:
             for batch in await self._active():
                 with contextlib.suppress(StoreError):  # it is busy, or somebody was quicker

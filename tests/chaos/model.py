@@ -14,11 +14,12 @@ from types import SimpleNamespace
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound
-from prefect.states import AwaitingRetry, Cancelled, Paused
+from prefect.states import AwaitingRetry, Cancelled, Paused, Scheduled
 
+from flows.prefect.abandoned_runs import BATCH_FLOW, FLOW
 from flows.prefect.runs import OVER, FlowRuns
 from store.store import Store
 
@@ -162,7 +163,12 @@ class PrefectServer:
     # --- Prefect's client
 
     async def create_flow_run_from_deployment(
-        self, deployment_id: UUID, *, idempotency_key: str, state: State[Any], **_told: Any
+        self,
+        deployment_id: UUID,
+        *,
+        idempotency_key: str,
+        state: State[Any] | None = None,
+        **_told: Any,
     ) -> FlowRun:
         if deployment_id != self.deployment_id:
             raise ObjectNotFound(LookupError("no such deployment"))
@@ -175,7 +181,7 @@ class PrefectServer:
                 idempotency_key=idempotency_key,
             )
             self.runs[run.id] = run
-            self.move(run.id, state, force=True)
+            self.move(run.id, state or Scheduled(), force=True)
             made = [self.runs[run.id]]
         await self._answered()
         return made[0]
@@ -186,8 +192,13 @@ class PrefectServer:
         return found
 
     async def read_flow_runs(
-        self, *, flow_run_filter: FlowRunFilter, **_other: Any
+        self,
+        *,
+        flow_run_filter: FlowRunFilter,
+        flow_filter: FlowFilter | None = None,
+        **_other: Any,
     ) -> list[FlowRun]:
+        flows = flow_filter.name.any_ if flow_filter is not None and flow_filter.name else None
         by_id = flow_run_filter.id.any_ if flow_run_filter.id else None
         keys = flow_run_filter.idempotency_key.any_ if flow_run_filter.idempotency_key else None
         by_state = flow_run_filter.state
@@ -197,6 +208,7 @@ class PrefectServer:
             for run in self.runs.values()
             if (by_id is None or run.id in by_id)
             and (keys is None or run.idempotency_key in keys)
+            and (flows is None or _flow_of(run) in flows)
             and (types is None or run.state_type in types)
         ]
         await self._answered()
@@ -235,6 +247,10 @@ class PrefectServer:
         if self.meanwhile.answers <= 0:
             happen, self.meanwhile = self.meanwhile.happen, None
             await happen()
+
+
+def _flow_of(run: FlowRun) -> str:
+    return BATCH_FLOW if (run.idempotency_key or "").startswith("batch:") else FLOW
 
 
 def _orchestrated(now: StateType | None, to: State[Any]) -> State[Any] | None:

@@ -18,7 +18,6 @@ from flows.reconcile.dispatcher import Dispatcher
 from flows.reconcile.reconciler import Reconciler
 from store.errors import ConflictError, DeletedError
 from store.generations.acceptance import IdempotencyKey
-from store.leases import LeaseWatch
 from store.store import Store
 from store.tables import dispatches
 from tests.chaos.model import (
@@ -77,8 +76,9 @@ class House:
         """The dispatcher and the reconciler remember nothing of what they saw."""
         runs = self._world.runs
         self._dispatcher = Dispatcher(self._store, runs, lambda: False)
-        self._reconciler = Reconciler(self._store, runs, look_every_s=LOOK_EVERY_S, lease_s=LEASE_S)
-        self._reconciler._watch = LeaseWatch(LOOK_EVERY_S, now=self._world.clock)
+        self._reconciler = Reconciler(
+            self._store, runs, look_every_s=LOOK_EVERY_S, lease_s=LEASE_S, now=self._world.clock
+        )
 
     # --- clients
 
@@ -167,7 +167,7 @@ class House:
             self._world.now += LOOK_EVERY_S
             for worker in self.workers:
                 await worker.beat()
-            self._reconciler._watch.look(await self._store.leases.all())
+            self._reconciler.watch.look(await self._store.leases.all())
 
     # --- workers
 

@@ -1,4 +1,4 @@
-"""The batch keeper's rules as a table, and what must hold whatever the table says."""
+"""The reconciler's rules for batches as a table, and what must hold whatever the table says."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 
 from core.problems import problem
 from core.status import BATCH_ACTIVE, BatchStatus
-from flows.batches.keeper import (
+from flows.reconcile.batch_rules import (
     UNHELD_LOOKS,
     Begin,
     Cancel,
     End,
-    Evidence,
     PauseToo,
     PutBack,
     Verdict,
     judge,
 )
+from flows.reconcile.rules import Evidence
 from store.batches.transitions import PAUSED, PAUSED_IN_PREFECT
-from store.values import Waiting
-from tests.flows.batch_cases import ANOTHER, LEASE, OURS, RUN, a_batch
+from store.values import Batch, Waiting
+from tests.flows.batch_cases import ANOTHER, LEASE, NOW, OURS, RUN, a_batch
 
 PATIENT: Final = UNHELD_LOOKS - 1
 ENOUGH: Final = UNHELD_LOOKS
@@ -37,7 +37,7 @@ ENDED: Final = (StateType.COMPLETED, StateType.FAILED, StateType.CRASHED)
 
 @dataclass(frozen=True)
 class Case:
-    """What the keeper may find. ``run`` None: Prefect does not have it."""
+    """What the reconciler may find. ``run`` None: Prefect does not have it."""
 
     run: StateType | None
     status: BatchStatus = "running"
@@ -46,7 +46,7 @@ class Case:
     has_run: bool = True
     now: UUID | None = OURS
 
-    def evidence(self) -> Evidence:
+    def evidence(self) -> Evidence[Batch]:
         batch = a_batch(
             status=self.status,
             flow_run_id=RUN if self.has_run else None,
@@ -55,7 +55,7 @@ class Case:
             waiting=Waiting(PAUSED, "It was paused.") if self.status == "paused" else None,
         )
         run = _run(self.run) if self.run is not None and self.has_run else None
-        return Evidence(batch, run, self.looks, self.now)
+        return _evidence(batch, run, self.looks, self.now)
 
     def __str__(self) -> str:
         parts = [self.run.value.lower() if self.run else "missing", self.status]
@@ -63,6 +63,12 @@ class Case:
         parts += [] if self.has_run else ["no-run-yet"]
         parts += [] if self.made_for == OURS else [f"made-for-{self.made_for}"]
         return "-".join(parts)
+
+
+def _evidence(
+    batch: Batch, run: FlowRun | None, looks: int, deployment_id: UUID | None = OURS
+) -> Evidence[Batch]:
+    return Evidence(batch, run, looks == 0, looks, deployment_id, NOW)
 
 
 def _run(state: StateType, message: str | None = None) -> FlowRun:
@@ -121,7 +127,7 @@ def test_no_case_is_in_the_table_twice() -> None:
 
 @pytest.mark.parametrize("state", ENDED)
 def test_the_client_reads_what_the_run_said(state: StateType) -> None:
-    evidence = Evidence(a_batch(), _run(state, "the worker fell off"), ENOUGH, OURS)
+    evidence = _evidence(a_batch(), _run(state, "the worker fell off"), ENOUGH)
 
     assert judge(evidence) == End("failed", problem("run_failed", "the worker fell off"))
 
@@ -183,4 +189,4 @@ def test_a_batch_is_paused_once_with_its_run() -> None:
     paused = Waiting(PAUSED_IN_PREFECT, "Its flow run was paused.")
     batch = a_batch(status="paused", waiting=paused)
 
-    assert judge(Evidence(batch, _run(StateType.PAUSED), 0, OURS)) is None
+    assert judge(_evidence(batch, _run(StateType.PAUSED), 0)) is None

@@ -50,7 +50,7 @@ class Case:
     made_for: UUID | None = OURS
     paused: bool = False
 
-    def evidence(self) -> Evidence:
+    def evidence(self) -> Evidence[UnderWay]:
         waiting = PAUSED if self.paused else None
         return Evidence(
             seen=UnderWay(

@@ -15,7 +15,7 @@ from api.context import Context
 from api.generations.facade import Facade
 from comfy.catalogue import Catalogue
 from core.settings import Settings
-from flows.batches.keeper import BatchKeeper
+from flows.reconcile.batches import Batches
 from tests.harness.databases import a_store
 from web.app import declare
 from web.parts.layout import Web
@@ -45,13 +45,13 @@ def settings(tmp_path: Path) -> Settings:
 async def context(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Context]:
     monkeypatch.setenv("PREFECT_API_URL", settings.prefect_api_url)
     # Prefect is away for ever: what would end a batch that a test cancels is the test itself.
-    monkeypatch.setattr(BatchKeeper, "look", _nothing)
+    monkeypatch.setattr(Batches, "look", _nothing)
     async with open_context(settings) as context:
         context.facade.catalogue._catalogue = CATALOGUE
         yield context
 
 
-async def _nothing(_self: BatchKeeper) -> None: ...
+async def _nothing(_self: Batches) -> None: ...
 
 
 @pytest.fixture

@@ -1,0 +1,73 @@
+"""What has to be done about a batch, going by its flow run: the reconciler's rules, pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from prefect.client.schemas.objects import StateType
+
+from core.problems import Problem
+from core.status import BatchStatus
+from flows.reconcile.rules import Evidence, run_ended
+from store.values import Batch
+
+UNHELD_LOOKS: Final = 5
+"""After so many looks at a run that is under way and that no live worker does, none will."""
+
+
+@dataclass(frozen=True)
+class Begin:
+    """Have its flow run made. ``again``: it was made, and lost with all of Prefect."""
+
+    again: bool = False
+
+
+@dataclass(frozen=True)
+class End:
+    """End the batch as its flow run ended."""
+
+    to: BatchStatus
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Its flow run was cancelled or deleted: so is the batch."""
+
+
+@dataclass(frozen=True)
+class PauseToo:
+    """Its flow run was paused: so is the batch."""
+
+
+@dataclass(frozen=True)
+class PutBack:
+    """No worker does its flow run: let any worker take it."""
+
+
+Verdict = Begin | End | Cancel | PauseToo | PutBack
+
+
+def judge(case: Evidence[Batch]) -> Verdict | None:
+    """What is to be done about a batch, going by its flow run; None when all is well."""
+    batch, run = case.seen, case.run
+    if batch.status == "cancelling":
+        return None  # its generations are cancelled, and then it ends, whatever its run does
+    if batch.flow_run_id is None:
+        return Begin()
+    if run is None:
+        return Begin(again=True) if case.prefect_was_reset else Cancel()
+    match run.state_type:
+        case StateType.CANCELLED | StateType.CANCELLING:
+            return Cancel()
+        case StateType.FAILED | StateType.CRASHED | StateType.COMPLETED:
+            if case.unheld_looks < UNHELD_LOOKS:
+                return None
+            return End("failed", run_ended(run, f"its flow run is {run.state_name}"))
+        case StateType.PAUSED:
+            return PauseToo() if batch.status != "paused" else None
+        case StateType.RUNNING | StateType.PENDING:
+            return PutBack() if case.unheld_looks >= UNHELD_LOOKS else None
+        case _:
+            return None

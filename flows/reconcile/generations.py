@@ -1,0 +1,147 @@
+"""What the reconciler does about generations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from prefect.client.schemas.objects import FlowRun
+from prefect.states import Cancelled, Scheduled
+
+from core.status import FINAL, Status
+from flows.prefect.abandoned_runs import FLOW
+from flows.prefect.runs import DEPLOYMENT, OVER, parse_idempotency_key
+from flows.reconcile.reconciliation import ENDS, Reconciliation, repaired
+from flows.reconcile.rules import (
+    UNHELD_LOOKS,
+    Case,
+    DispatchAgain,
+    LetGo,
+    Settle,
+    StartNow,
+    Verdict,
+    judge,
+)
+from store.errors import NotFoundError
+from store.values import UnderWay
+
+UNDISPATCHED_S: Final = 20.0
+"""A generation without a flow run and without a dispatch is older than this: then it is lost."""
+WINDOW: Final = 100
+"""How many of those that wait are looked at each time, in turn."""
+_WAITS_AGAIN: Final = "waiting again: no worker does it"
+_KINDS: Final[dict[type[Verdict], str]] = {
+    Settle: "settle",
+    LetGo: "let_go",
+    DispatchAgain: "dispatch_again",
+    StartNow: "start_now",
+}
+
+
+class Generations(Reconciliation[UnderWay, Verdict]):
+    """Every generation that a worker does, and in turn a part of those that wait."""
+
+    flow = FLOW
+    deployment = DEPLOYMENT
+    asks_each = 1
+    orphan_looks = 2 * UNHELD_LOOKS
+    _window_from = 0
+
+    def _judge(self, case: Case) -> Verdict | None:
+        return judge(case)
+
+    async def _without_prefect(self) -> int:
+        """Dispatch what waits and would never start."""
+        since = datetime.now(UTC) - timedelta(seconds=UNDISPATCHED_S)
+        count = 0
+        for generation in await self._store.generations.undispatched(since):
+            if await self._store.transitions.dispatch_again(
+                generation.id, generation.attempt, generation.fence
+            ):
+                count += repaired("dispatch_again", "generation %s had no dispatch", generation.id)
+        return count
+
+    async def _seen(self, under_way: Sequence[FlowRun]) -> Sequence[UnderWay]:
+        page = await self._store.generations.under_way(WINDOW, self._window_from)
+        waiting = [one.generation.seq for one in page if one.holder is None]
+        self._window_from = max(waiting) if len(waiting) >= WINDOW else 0
+        seen = {one.generation.id: one for one in page}
+        for run in under_way:
+            one = await self._store.generations.of_run(run.id)
+            if one is not None and one.generation.status not in FINAL:
+                seen.setdefault(one.generation.id, one)
+        return [one for one in seen.values() if one.flow_run_id is not None]
+
+    async def _again(self, case: Case) -> Case | None:
+        """A run that ended a moment ago may have told its row meanwhile."""
+        assert case.seen.flow_run_id is not None
+        seen = await self._store.generations.of_run(case.seen.flow_run_id)
+        if seen is None or seen.generation.fence != case.seen.generation.fence:
+            return None
+        if seen.holder is not None and not self._watch.knows(seen.holder):
+            held = {lease.holder for lease in await self._store.leases.all()}
+            if seen.holder in held:
+                return None  # a worker that began after this look did
+        gone = seen.generation.status in FINAL or seen.generation.deleted_at is not None
+        return None if gone else replace(case, seen=seen)
+
+    async def _carry_out(self, case: Case, verdict: Verdict) -> bool:
+        generation, run = case.seen.generation, case.run
+        assert generation.flow_run_id is not None
+        transitions = self._store.transitions
+        match verdict:
+            case Settle():
+                done = await transitions.settle(
+                    generation.id, generation.flow_run_id, verdict.to, verdict.problem
+                )
+                if done and run is not None and run.state_type not in OVER:
+                    await self._runs.settle(run, Cancelled(message="Cancelled through Easel."))
+                said = f"{verdict.to}: its run is {run.state_name if run else 'deleted'}"
+            case LetGo():
+                done = await transitions.let_go(
+                    generation.id, generation.flow_run_id, generation.fence, verdict.waiting
+                )
+                if done and verdict.put_back and run is not None:
+                    await self._runs.put_back(run)
+                said = verdict.waiting.code if verdict.waiting else _WAITS_AGAIN
+            case DispatchAgain():
+                done = await transitions.dispatch_again(
+                    generation.id, generation.attempt, generation.fence
+                )
+                said = "dispatched again: Prefect has lost its run"
+            case StartNow():
+                done = run is not None and await self._runs.settle(run, Scheduled())
+                said = "to start now: the clock was set back"
+        return done and repaired(_KINDS[type(verdict)], "generation %s is %s", generation.id, said)
+
+    async def _settle_orphan(self, run: FlowRun) -> bool:
+        """End a run whose generation has ended; put back one that waits to be done."""
+        status = await self._status_of(run)
+        if status is None and run.deployment_id != await self._runs.deployment():
+            return False  # another Easel's, on a Prefect that several use
+        if status is None or status not in FINAL:
+            done = await self._runs.put_back(run)
+            said = _WAITS_AGAIN
+        else:
+            done = await self._runs.settle(run, ENDS[status](message="Told by Easel."))
+            said = f"ended: its generation is {status}"
+        return done and repaired("settle_run", "flow run %s is %s", run.id, said)
+
+    async def _status_of(self, run: FlowRun) -> Status | None:
+        """The status of the generation that a run was made for; None for one that never was made.
+
+        A run of a deleted generation, or of an attempt that is over, is not wanted.
+        """
+        one = await self._store.generations.of_run(run.id)
+        if one is not None:
+            return one.generation.status
+        made_for = parse_idempotency_key(run.idempotency_key)
+        if made_for is None:
+            return None
+        try:
+            generation = await self._store.generations.get(made_for[0])
+        except NotFoundError:
+            return "cancelled"
+        return generation.status if generation.attempt == made_for[1] else "cancelled"
