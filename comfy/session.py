@@ -164,6 +164,10 @@ class ComfySession:
         """Drop an ended prompt from ComfyUI's history, so that ``submit`` posts its id again."""
         await self.client.forget(prompt_id)
 
+    async def free_memory(self) -> None:
+        """Ask ComfyUI to unload its models and drop its caches, as soon as it is idle."""
+        await self.client.free()
+
     async def fetch(self, image: OutputImage) -> FetchedImage:
         """The bytes of a finished picture, proven whole.
 

@@ -1,8 +1,9 @@
-"""Tells the row and the run's page in Prefect how an attempt goes, without holding it up."""
+"""Writes to the row how an attempt goes, without holding it up."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
@@ -11,7 +12,6 @@ from typing import Final
 from comfy.events import ComfyAway, ComfyBack, Preview, Progress, Queued, Started, TrackEvent
 from core.loop import Loop
 from core.status import Status
-from flows.artifacts import ProgressArtifact
 from flows.errors import CancelRequested
 from flows.retries import patiently
 from store.errors import FencedError, StoreUnavailableError
@@ -22,6 +22,8 @@ from store.values import Preview as KeptPreview
 WRITE_EVERY_S: Final = 0.05
 """Seconds between two writes of progress; what comes in between is folded into the next one."""
 PREVIEW_EVERY_S: Final = 0.25
+OnProgress = Callable[[float], None]
+"""Gets the percentage again and again while the attempt renders; must not wait."""
 LOOK_EVERY_S: Final = 1.0
 """Seconds after which the row is looked at even without news: it may tell of a cancel."""
 
@@ -34,11 +36,11 @@ class Reporter:
     """
 
     def __init__(
-        self, transitions: Transitions, claim: Claim, artifact: ProgressArtifact | None
+        self, transitions: Transitions, claim: Claim, on_progress: OnProgress | None
     ) -> None:
         self._transitions = transitions
         self._claim = claim
-        self._artifact = artifact
+        self._on_progress = on_progress
         self._progress: ProgressRecord | None = None
         self._preview: KeptPreview | None = None
         self._previews = 0
@@ -101,8 +103,8 @@ class Reporter:
         self._loop.wake()
 
     async def _tell(self) -> None:
-        if self._artifact is not None and self._progress is not None:
-            self._artifact.update(self._progress.percent)
+        if self._on_progress is not None and self._progress is not None:
+            self._on_progress(self._progress.percent)
         try:
             status = await self._write()
         except FencedError as error:

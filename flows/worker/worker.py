@@ -38,6 +38,7 @@ from core import gc_tuning
 from core.loop import Loop
 from core.settings import Settings
 from core.status import FINAL
+from flows.pipeline import Assignment
 from flows.prefect.deployments import prepare_pool, register_deployments
 from flows.prefect.runs import BATCH_QUEUE, BULK_QUEUE, DEPLOYMENT, parse_idempotency_key
 from flows.retries import patiently
@@ -296,7 +297,7 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
     async def _submit_run(self, flow_run: FlowRun) -> None:
         """Propose Pending and run. The prompt is on its way to ComfyUI meanwhile."""
         use_runtime(self.runtime)
-        self._begin_head_start(flow_run)
+        self._begin_early_start(flow_run)
         try:
             if await self._propose_pending_state(flow_run):
                 await self._execute(flow_run)
@@ -340,23 +341,26 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
         await self._propose_crashed_state(flow_run, f"{type(error).__name__}: {error}")
         return False
 
-    def _begin_head_start(self, flow_run: FlowRun) -> None:
+    def _begin_early_start(self, flow_run: FlowRun) -> None:
         """Unless there are other workers: Prefect might give the run to one of those."""
         made_for = parse_idempotency_key(flow_run.idempotency_key)
-        if made_for is not None and self._upkeep.alone:
-            generation_id, attempt = made_for
-            self.runtime.begin_head_start(
-                flow_run.id,
+        if made_for is None or not self._upkeep.alone:
+            return
+        generation_id, attempt = made_for
+        self.runtime.early_starts.begin(
+            Assignment(
                 generation_id,
+                flow_run.id,
                 attempt,
-                rerun=flow_run.run_count > 0,
                 deployment_id=flow_run.deployment_id,
+                rerun=flow_run.run_count > 0,
             )
+        )
 
     async def _clean_up(self, flow_run: FlowRun) -> None:
         reason = self._stop_reason(flow_run)
         for settle in (
-            self.runtime.end_head_start(flow_run.id, cancelled=reason == "cancel"),
+            self.runtime.early_starts.end(flow_run.id, cancelled=reason == "cancel"),
             self._settle_stopped(flow_run, reason),
             self._give_back(flow_run),
             self._give_batch_back(flow_run),

@@ -1,7 +1,7 @@
 """A flow run in a worker, step by step: what may come between any two of them, may.
 
-It makes the calls to the store that ``flows/worker/worker.py`` and ``flows/generate.py`` make, in
-their order. What it may do is decided by the real store and by ``Runtime.check_hold``.
+It makes the calls to the store that ``flows/worker/worker.py`` and ``flows/pipeline.py`` make, in
+their order. What it may do is decided by the real store and by ``pipeline.check_hold``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.states import AwaitingRetry, Cancelled, Completed, Failed, Pending, Running
 
 from core.problems import problem
+from flows import pipeline
 from flows.errors import CancelRequested
 from flows.prefect.runs import parse_idempotency_key
 from flows.runtime import Runtime
@@ -56,32 +57,32 @@ class Execution:
         self._run = run
 
     async def steps(self, *, alone: bool) -> Steps:
-        """Take it, run it, and hold nothing afterwards. ``alone``: with a head start."""
+        """Take it, run it, and hold nothing afterwards. ``alone``: with an early start."""
         run = self._run
-        head_start: Claim | None = None
+        early: Claim | None = None
         if alone:
             with contextlib.suppress(ConflictError, NotFoundError):
-                head_start = await self._claim()
+                early = await self._claim()
             yield
-            if head_start is not None:
-                await self._intend(head_start)
+            if early is not None:
+                await self._intend(early)
                 yield
         if self._tell(Pending()):
             yield
             if self._tell(Running()):
                 yield
-                async for _ in self._generate(head_start):
+                async for _ in self._generate(early):
                     yield
-                head_start = None
-        if head_start is not None:
-            await self._undo(head_start)
+                early = None
+        if early is not None:
+            await self._undo(early)
         if self._state() == CANCELLING:
             self._world.prefect.move(self._run.id, Cancelled(), force=True)
         yield
         await self._world.store.transitions.give_back(run.id, self._runtime.holder.lease)
 
     async def _undo(self, claim: Claim) -> None:
-        """As ``Runtime.end_head_start``."""
+        """As ``EarlyStarts.end``."""
         if self._state() == CANCELLING:
             await self._cancelled(claim)
         else:
@@ -127,7 +128,7 @@ class Execution:
             self._tell(outcome)
 
     async def _claim(self, again: int = 0) -> Claim:
-        """Prefect counts a run when it is Running, so the head start sees one less."""
+        """Prefect counts a run when it is Running, so the early start sees one less."""
         run = self._run
         made_for = parse_idempotency_key(run.idempotency_key)
         assert made_for is not None
@@ -154,7 +155,7 @@ class Execution:
 
     async def _cancelled(self, claim: Claim) -> None:
         with contextlib.suppress(FencedError):
-            await self._runtime.check_hold(claim)
+            await pipeline.check_hold(self._world.store, claim)
             gone = self._world.comfy.take_out(claim.prompt_id)
             await self._world.store.transitions.cancelled(claim, stray=not gone)
 
@@ -188,7 +189,7 @@ class Execution:
                 async for _ in self._next():
                     yield
             fresh = False
-            await self._runtime.check_hold(claim)
+            await pipeline.check_hold(self._world.store, claim)
             if comfy.post(claim.prompt_id):
                 return
 

@@ -16,7 +16,7 @@ long = pytest.mark.long
 
 MID_RUN: Final = ("submit.after_intent", "submit.after_post", "fetch.mid", "save.after_rename")
 BESIDE_THE_START: Final = MID_RUN[:2]
-"""A head start submits while Prefect has yet to let the run begin: then it must come back first."""
+"""An early start submits while Prefect has yet to let the run begin: it must come back first."""
 
 
 @long

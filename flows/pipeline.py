@@ -1,0 +1,354 @@
+"""The pipeline of a generation as plain functions: claim, build, submit, track, save.
+
+Each step takes what it needs as values and returns a value. The flow's tasks (``flows/tasks.py``)
+and the worker's early start (``flows/early_start.py``) call the same functions. They know nothing
+of Prefect: what a caller wants to show there it passes as a logger or a callback. When an attempt
+cannot be carried to its pictures it ends with ``cancel``, ``fail`` or ``leave``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+import comfy
+from comfy import (
+    Catalogue,
+    ComfyClient,
+    FetchedImage,
+    OutOfMemoryComfyError,
+    OutputImage,
+    PromptLostError,
+    Submitted,
+    Workflow,
+)
+from comfy.errors import ComfyError, ExecutionTimeoutError
+from comfy.events import TrackEvent
+from core.failpoints import reach
+from core.problems import Problem
+from core.requests import GenerationRequest
+from flows.errors import CancelRequested
+from flows.problems import problem_of
+from flows.reporter import OnProgress, Reporter
+from flows.retries import patiently
+from store.database import finished
+from store.errors import FencedError, NoSpaceError, StoreUnavailableError
+from store.generations import acceptance
+from store.images import NewImage
+from store.store import Store
+from store.values import Claim, Holder, Image, Standing, Waiting
+
+RESUBMISSIONS: Final = 3
+"""How often a prompt that ComfyUI lost in a restart is submitted again."""
+FULL_DISK_LOOK_S: Final = 5.0
+"""Seconds between two tries to keep a picture while the disk is full."""
+Log = logging.Logger | logging.LoggerAdapter[Any]
+_log = logging.getLogger(__name__)
+
+
+class Session(Protocol):
+    """What the steps need of ComfyUI. ``comfy.ComfySession`` is it, and documents each method."""
+
+    async def submit(
+        self,
+        workflow: Workflow,
+        prompt_id: str,
+        *,
+        fresh: bool = False,
+        before_post: Callable[[], Awaitable[None]] | None = None,
+    ) -> Submitted:
+        """Make sure that ComfyUI has the prompt, once."""
+        ...
+
+    async def track(
+        self,
+        prompt_id: str,
+        workflow: Workflow,
+        *,
+        expected_images: int,
+        timeout_s: float,
+        on_event: Callable[[TrackEvent], None],
+    ) -> tuple[OutputImage, ...]:
+        """Follow the prompt to its end. Returns its pictures."""
+        ...
+
+    async def cancel(self, prompt_id: str) -> bool:
+        """Take the prompt out of ComfyUI. Returns whether it is surely gone."""
+        ...
+
+    async def forget(self, prompt_id: str) -> None:
+        """Drop an ended prompt from ComfyUI's history."""
+        ...
+
+    async def free_memory(self) -> None:
+        """Unload the models."""
+        ...
+
+    async def fetch(self, image: OutputImage) -> FetchedImage:
+        """Returns the bytes of a finished picture, proven whole."""
+        ...
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """The attempt that a flow run is to carry out.
+
+    ``attempt`` is None when the run was not made by Easel. ``rerun`` tells that the run has run
+    before.
+    """
+
+    generation_id: UUID
+    flow_run_id: UUID
+    attempt: int | None
+    deployment_id: UUID | None = None
+    rerun: bool = False
+
+
+# --- the steps, in their order
+
+
+async def adopt(
+    store: Store,
+    client: ComfyClient,
+    request: GenerationRequest,
+    default_model: str | None,
+    flow_run_id: UUID,
+) -> UUID:
+    """Make the row of a run that was started from Prefect. Returns its id, which is the run's."""
+    known = await store.registry.catalogue(client.base_url)
+    catalogue = Catalogue.from_json(known) if known else await client.catalogue()
+    resolved = comfy.resolve(request, catalogue, default_model)
+    await patiently(acceptance.adopt, store.database, flow_run_id, resolved, flow_run_id)
+    return flow_run_id
+
+
+async def claim(store: Store, assignment: Assignment, holder: Holder) -> Claim:
+    """Take the attempt for ``holder``.
+
+    Raises HeldError while another worker holds it, StoreUnavailableError; NotFoundError,
+    ConflictError or FencedError when there is nothing to do.
+    """
+    return await store.transitions.claim(
+        assignment.generation_id,
+        flow_run_id=assignment.flow_run_id,
+        attempt=assignment.attempt,
+        holder=holder,
+        deployment_id=assignment.deployment_id,
+        rerun=assignment.rerun,
+    )
+
+
+def build(claim: Claim) -> Workflow:
+    """Returns the ComfyUI graph of the request."""
+    return comfy.build_workflow(claim.request, claim.prompt_id)
+
+
+async def submit(
+    store: Store, session: Session, claim: Claim, workflow: Workflow, *, fresh: bool = False
+) -> Submitted:
+    """Write the intent, then make sure that ComfyUI has the prompt, once. May be repeated.
+
+    ``fresh`` leaves out the look before the first POST: only where nothing can have been posted.
+    Raises FencedError, WorkflowRejectedError, TransientComfyError.
+    """
+    await patiently(store.transitions.record_submission, claim)
+    reach("submit.after_intent")
+
+    async def still_held() -> None:
+        await check_hold(store, claim)
+
+    return await session.submit(workflow, claim.prompt_id, fresh=fresh, before_post=still_held)
+
+
+async def track(
+    store: Store,
+    session: Session,
+    claim: Claim,
+    workflow: Workflow,
+    on_progress: OnProgress | None = None,
+) -> tuple[OutputImage, ...]:
+    """Follow the prompt to its end and write to the row how it goes.
+
+    ``on_progress`` gets the percentage as it was written. Raises CancelRequested or FencedError
+    when the row says so, and ComfyUI's own errors.
+    """
+    reach("track.seen")
+    async with Reporter(store.transitions, claim, on_progress) as reporter:
+        tracking = asyncio.create_task(
+            session.track(
+                claim.prompt_id,
+                workflow,
+                expected_images=claim.request.batch_size,
+                timeout_s=claim.request.timeout_s,
+                on_event=reporter.on_event,
+            )
+        )
+        stopping = asyncio.create_task(reporter.stopped.wait())
+        try:
+            await asyncio.wait([tracking, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if not tracking.done() and reporter.reason is not None:
+                raise reporter.reason
+            return await tracking
+        finally:
+            for task in (tracking, stopping):
+                task.cancel()
+            await asyncio.wait([tracking, stopping])
+
+
+async def render(
+    session: Session,
+    claim: Claim,
+    submit: Callable[[], Awaitable[object]],
+    track: Callable[[], Awaitable[tuple[OutputImage, ...]]],
+    log: Log = _log,
+) -> tuple[OutputImage, ...]:
+    """Submit and track; again when ComfyUI lost the prompt, once more when memory ran out.
+
+    ``submit`` and ``track`` are the two steps as the caller runs them, in a flow as its tasks.
+    """
+    freed = False
+    for round_ in range(RESUBMISSIONS + 1):
+        await submit()
+        try:
+            return await track()
+        except PromptLostError:
+            if round_ == RESUBMISSIONS:
+                raise
+            log.warning("ComfyUI restarted and lost the prompt; submitting it again")
+        except OutOfMemoryComfyError:
+            if freed:
+                raise
+            freed = True
+            log.warning("The GPU ran out of memory; freeing ComfyUI's memory, trying again")
+            await session.free_memory()
+            await session.forget(claim.prompt_id)
+    raise PromptLostError(claim.prompt_id)
+
+
+async def save(
+    store: Store,
+    session: Session,
+    claim: Claim,
+    outputs: Sequence[OutputImage],
+    log: Log = _log,
+) -> tuple[Image, ...]:
+    """Fetch the pictures, keep them, and end the generation as succeeded.
+
+    A repeated save writes the same names again. While the disk is full it waits: the picture is
+    made and stays in ComfyUI. A save that finds itself fenced out removes its files only when
+    this attempt's pictures are not wanted any more.
+    """
+    keeping = (
+        _keep(store, session, claim, position, output, log)
+        for position, output in enumerate(outputs)
+    )
+    kept: list[Image] = []
+    # All have ended, well or not, before this goes on: nothing is written behind a failure.
+    for outcome in await asyncio.gather(*keeping, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
+        kept.append(outcome)
+    try:
+        await patiently(store.transitions.succeed, claim, kept)
+    except FencedError:
+        standing = await patiently(store.transitions.standing, claim)
+        if not standing.prompt_wanted:
+            await store.files.remove(kept)
+        raise
+    return tuple(kept)
+
+
+async def _keep(
+    store: Store, session: Session, claim: Claim, position: int, output: OutputImage, log: Log
+) -> Image:
+    fetched = await session.fetch(output)
+    reach("fetch.mid")
+    new = NewImage(
+        data=fetched.data,
+        width=fetched.width,
+        height=fetched.height,
+        content_type=fetched.content_type,
+        seed=claim.request.seed,
+    )
+    while True:
+        try:
+            return await store.files.keep(claim.generation_id, claim.attempt, position, new)
+        except NoSpaceError as error:
+            await _wait_for_space(store, claim, error, log)
+
+
+async def _wait_for_space(store: Store, claim: Claim, error: NoSpaceError, log: Log) -> None:
+    """Say why it stands still. The row may be on the same full disk: then only the log says it."""
+    waiting = Waiting("disk_full", f"{error}. Free some space: the picture is made and waits.")
+    log.warning("The picture cannot be kept yet: %s", error)
+    with contextlib.suppress(StoreUnavailableError):
+        if await store.transitions.record_waiting(claim, waiting) == "cancelling":
+            raise CancelRequested
+    await asyncio.sleep(FULL_DISK_LOOK_S)
+
+
+# --- the other ends of an attempt
+
+
+async def check_hold(store: Store, claim: Claim) -> None:
+    """Raise FencedError if the attempt was let go since: this worker slept, or was paused.
+
+    The row alone can tell. A lease that was just renewed cannot: it may have lapsed before.
+    """
+    await patiently(store.transitions.status, claim)
+
+
+async def cancel(store: Store, session: Session, claim: Claim, log: Log = _log) -> None:
+    """End the attempt as cancelled, if this worker still holds it.
+
+    Otherwise its prompt belongs to another worker and is left alone.
+    """
+    with contextlib.suppress(FencedError):
+        await check_hold(store, claim)
+        gone = await _stop_in_comfy(session, claim, log)
+        await patiently(store.transitions.cancelled, claim, stray=not gone)
+
+
+async def fail(
+    store: Store, session: Session, claim: Claim, error: Exception, log: Log = _log
+) -> Problem:
+    """End the attempt as failed. Returns the problem that clients read."""
+    problem = problem_of(error)
+    log.error("Failed: %s", problem.detail)
+    # After its time the prompt still executes. The row first: it tells whether this worker may
+    # stop the prompt.
+    executes = isinstance(error, ExecutionTimeoutError)
+    ours = await patiently(store.transitions.fail, claim, problem, stray=executes)
+    if ours and executes:
+        await finished(_stop_in_comfy(session, claim, log))
+    return problem
+
+
+async def leave(
+    store: Store, session: Session, claim: Claim, flow_run_id: UUID, log: Log = _log
+) -> Standing:
+    """Give up an attempt that this worker does not hold any more; nothing wanted is touched.
+
+    Returns what is still wanted, by another worker.
+    """
+    standing = await patiently(store.transitions.standing, claim, flow_run_id)
+    if not standing.prompt_wanted:
+        await _stop_in_comfy(session, claim, log)
+    return standing
+
+
+async def _stop_in_comfy(session: Session, claim: Claim, log: Log) -> bool:
+    """Take the prompt out of ComfyUI. Returns whether it is surely gone."""
+    try:
+        gone = await session.cancel(claim.prompt_id)
+    except ComfyError as error:
+        log.warning("ComfyUI could not be told to stop: %s", error)
+        return False
+    if not gone:
+        log.warning("ComfyUI still executes the prompt: its node cannot be stopped")
+    return gone

@@ -1,0 +1,211 @@
+"""The pipeline as plain functions: one coroutine carries a generation to its pictures."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from functools import partial
+from uuid import UUID
+
+import pytest
+
+from comfy import OutOfMemoryComfyError
+from comfy.emulator import Emulator
+from comfy.errors import ExecutionTimeoutError
+from flows import pipeline
+from flows.errors import CancelRequested
+from flows.pipeline import Assignment
+from flows.reporter import OnProgress
+from flows.runtime import Runtime
+from store.errors import FencedError, HeldError
+from store.store import Store
+from store.values import Claim, Holder, Image
+from tests.comfy.data import resolved
+from tests.harness.processes import REPOSITORY, environment
+
+RUN = UUID(int=1)
+ANOTHER = Holder("another one", UUID(int=2), "http://comfy")
+
+
+@pytest.fixture
+async def generation_id(store: Store) -> UUID:
+    accepted = await store.acceptance.accept(resolved(batch_size=2, steps=20))
+    return accepted.generation.id
+
+
+@pytest.fixture
+async def held(runtime: Runtime, generation_id: UUID) -> Claim:
+    return await pipeline.claim(
+        runtime.store, Assignment(generation_id, RUN, attempt=1), runtime.holder
+    )
+
+
+async def carried_out(
+    runtime: Runtime, claim: Claim, on_progress: OnProgress | None = None
+) -> tuple[Image, ...]:
+    store, session, workflow = runtime.store, runtime.session, pipeline.build(claim)
+    outputs = await pipeline.render(
+        session,
+        claim,
+        partial(pipeline.submit, store, session, claim, workflow),
+        partial(pipeline.track, store, session, claim, workflow, on_progress),
+    )
+    return await pipeline.save(store, session, claim, outputs)
+
+
+async def posted(emulator: Emulator, claim: Claim) -> None:
+    async with asyncio.timeout(20):
+        while claim.prompt_id not in emulator.posts:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.005)
+
+
+async def is_queued(runtime: Runtime, claim: Claim) -> bool:
+    return (await runtime.session.client.queue()).find(claim.prompt_id) is not None
+
+
+async def taken_over(runtime: Runtime, claim: Claim) -> None:
+    """Another worker has the attempt by now."""
+    assert await runtime.store.transitions.let_go(claim.generation_id, RUN, claim.fence)
+    await pipeline.claim(runtime.store, Assignment(claim.generation_id, RUN, attempt=1), ANOTHER)
+
+
+def test_it_knows_nothing_of_prefect() -> None:
+    code = "import sys, flows.early_start; sys.exit('prefect' in sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, env=environment(), check=False
+    )
+    assert run.returncode == 0
+
+
+async def test_the_steps_carry_a_generation_to_its_pictures(
+    runtime: Runtime, emulator: Emulator, held: Claim
+) -> None:
+    told: list[float] = []
+    images = await carried_out(runtime, held, told.append)
+    generation = await runtime.store.generations.get(held.generation_id)
+    assert generation.status == "succeeded"
+    assert generation.started_at is not None
+    assert tuple(await runtime.store.generations.images(held.generation_id)) == images
+    assert [image.position for image in images] == [0, 1]
+    assert told == sorted(told)
+    assert emulator.posts == {held.prompt_id: 1}
+
+
+@pytest.mark.usefixtures("held")
+async def test_what_another_worker_holds_is_not_claimed(
+    runtime: Runtime, generation_id: UUID
+) -> None:
+    with pytest.raises(HeldError):
+        await pipeline.claim(runtime.store, Assignment(generation_id, RUN, attempt=1), ANOTHER)
+
+
+async def test_memory_that_ran_out_is_freed_once(
+    runtime: Runtime, emulator: Emulator, held: Claim
+) -> None:
+    emulator.faults.out_of_memory()
+    assert len(await carried_out(runtime, held)) == 2
+    assert emulator.posts == {held.prompt_id: 2}
+
+
+async def test_memory_that_runs_out_again_is_the_end(
+    runtime: Runtime, emulator: Emulator, held: Claim
+) -> None:
+    emulator.faults.out_of_memory(times=2)
+    with pytest.raises(OutOfMemoryComfyError) as raised:
+        await carried_out(runtime, held)
+    problem = await pipeline.fail(runtime.store, runtime.session, held, raised.value)
+    generation = await runtime.store.generations.get(held.generation_id)
+    assert (generation.status, generation.error) == ("failed", problem)
+    assert problem.code == "out_of_memory"
+
+
+async def test_a_prompt_that_comfyui_lost_is_submitted_again(
+    runtime: Runtime, emulator: Emulator, held: Claim
+) -> None:
+    emulator.faults.hang()
+    making = asyncio.create_task(carried_out(runtime, held))
+    await posted(emulator, held)
+    await emulator.restart()
+    emulator.faults.clear()
+    assert len(await making) == 2
+    assert emulator.posts == {held.prompt_id: 2}
+
+
+async def test_a_cancel_ends_the_track_and_takes_the_prompt_out(
+    runtime: Runtime, emulator: Emulator, held: Claim
+) -> None:
+    emulator.faults.hang()
+    making = asyncio.create_task(carried_out(runtime, held))
+    await posted(emulator, held)
+    await runtime.store.transitions.request_cancel(held.generation_id)
+    with pytest.raises(CancelRequested):
+        await making
+    await pipeline.cancel(runtime.store, runtime.session, held)
+    assert (await runtime.store.generations.get(held.generation_id)).status == "cancelled"
+    assert not await is_queued(runtime, held)
+
+
+async def test_a_cancel_leaves_the_prompt_of_another_worker_alone(
+    runtime: Runtime, emulator: Emulator, held: Claim
+) -> None:
+    emulator.faults.hang()
+    await pipeline.submit(runtime.store, runtime.session, held, pipeline.build(held))
+    await taken_over(runtime, held)
+    await pipeline.cancel(runtime.store, runtime.session, held)
+    assert (await runtime.store.generations.get(held.generation_id)).status == "queued"
+    assert await is_queued(runtime, held)
+
+
+async def test_nothing_is_posted_once_another_worker_has_the_attempt(
+    runtime: Runtime, emulator: Emulator, held: Claim
+) -> None:
+    await taken_over(runtime, held)
+    with pytest.raises(FencedError):
+        await pipeline.submit(runtime.store, runtime.session, held, pipeline.build(held))
+    standing = await pipeline.leave(runtime.store, runtime.session, held, RUN)
+    assert (standing.prompt_wanted, standing.run_wanted) == (True, True)
+    assert emulator.posts == {}
+
+
+async def test_a_save_that_is_fenced_out_keeps_the_files_that_are_wanted(
+    runtime: Runtime, held: Claim
+) -> None:
+    store, session, workflow = runtime.store, runtime.session, pipeline.build(held)
+    await pipeline.submit(store, session, held, workflow)
+    outputs = await pipeline.track(store, session, held, workflow)
+    await taken_over(runtime, held)
+    with pytest.raises(FencedError):
+        await pipeline.save(store, session, held, outputs)
+    assert len(await files_of(store, held)) == 4  # two pictures with their thumbnails
+
+
+async def test_a_save_of_what_is_not_wanted_any_more_leaves_no_files(
+    runtime: Runtime, held: Claim
+) -> None:
+    store, session, workflow = runtime.store, runtime.session, pipeline.build(held)
+    await pipeline.submit(store, session, held, workflow)
+    outputs = await pipeline.track(store, session, held, workflow)
+    await store.transitions.request_cancel(held.generation_id)
+    await store.transitions.cancelled(held)
+    with pytest.raises(FencedError):
+        await pipeline.save(store, session, held, outputs)
+    assert await files_of(store, held) == []
+
+
+async def files_of(store: Store, claim: Claim) -> list[str]:
+    stored = store.files.stored()
+    return [file.path async for file in stored if file.generation_id == claim.generation_id]
+
+
+async def test_a_prompt_that_took_too_long_is_stopped(
+    runtime: Runtime, emulator: Emulator, held: Claim
+) -> None:
+    emulator.faults.hang()
+    await pipeline.submit(runtime.store, runtime.session, held, pipeline.build(held))
+    problem = await pipeline.fail(
+        runtime.store, runtime.session, held, ExecutionTimeoutError("It took too long.")
+    )
+    assert problem.code == "timed_out"
+    assert (await runtime.store.generations.get(held.generation_id)).error == problem
+    assert not await is_queued(runtime, held)
