@@ -5,9 +5,22 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
+import pytest
+from nicegui import ui
 
 from core.settings import Settings
 from web.app import _secret, create_app
+from web.batches.sheet import Sheet
+from web.history.gallery import Gallery
+from web.parts.drop import Drop
+
+
+@pytest.mark.parametrize("element", [Drop, Gallery, Sheet])
+def test_an_element_of_ours_has_its_javascript(element: type[ui.element]) -> None:
+    """NiceGUI says nothing about a file that is not there; the page stays empty at that place."""
+    assert element.component is not None
+    assert element.component.path.name == f"{element.__name__.lower()}.js"
+    assert element.component.path.is_file()
 
 
 async def test_the_page_can_be_switched_off(settings: Settings) -> None:

@@ -81,7 +81,7 @@ class Cell:
         }
 
 
-class Sheet(ui.element, component="static/sheet.js"):
+class Sheet(ui.element, component="../static/sheet.js"):
     """Cells in their order. ``put`` changes some of them in place, and sends only those."""
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ from web.parts.wording import headline, title
 _NARROWEST, _WIDEST = 0.5, 2.4
 
 
-class Gallery(ui.element, component="static/gallery.js"):
+class Gallery(ui.element, component="../static/gallery.js"):
     """Tiles with a tick box each. ``on_pick`` hears of every tick."""
 
     def __init__(self, on_pick: Callable[[UUID, bool], None]) -> None:

@@ -8,7 +8,7 @@ from nicegui import events, ui
 from nicegui.elements.upload_files import FileUpload
 
 
-class Drop(ui.upload, component="static/drop.js"):
+class Drop(ui.upload, component="../static/drop.js"):
     """A zone for one file; ``on_file`` is given what came, ``on_fail`` why nothing did."""
 
     def __init__(
