@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from socket import gethostname
 from typing import Final
 
 from fastapi import APIRouter, FastAPI, Request
@@ -122,7 +123,13 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
     async with (
         Store(settings.store_url, settings.images_url) as store,
         FlowRuns(settings.prefect_api_url) as runs,
-        Dispatcher(store, runs, busy) as dispatcher,
+        Dispatcher(
+            store,
+            runs,
+            busy,
+            name=f"dispatcher {gethostname()} {settings.api.host}:{settings.api.port}",
+            lease_s=settings.recovery.lease_s,
+        ) as dispatcher,
         Reconciler(
             store,
             runs,

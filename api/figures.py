@@ -9,6 +9,7 @@ from typing import Final
 from api.generations.facade import Facade
 from core.status import Status
 from store.counts import counts
+from store.generations.dispatches import KINDS
 
 COUNT_EVERY_S: Final = 5.0
 """Seconds that counted generations are told again: with a hundred thousand, a count takes long."""
@@ -34,7 +35,7 @@ class Figures:
     async def of_store(self) -> StoreFigures:
         """What the database says. Raises StoreUnavailableError."""
         store = self._facade.store
-        outbox = await store.outbox.count()
+        outbox = await store.outbox.count(KINDS)
         workers = await self._facade.estimates.live_workers()
         if time.monotonic() >= self._stale_at:
             self._generations = await counts(store.database)

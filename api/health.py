@@ -15,6 +15,7 @@ from api.openapi import problems
 from core.settings import Settings
 from flows.prefect.runs import FlowRuns
 from store.errors import StoreError
+from store.generations.dispatches import KINDS
 
 router = APIRouter(tags=["health"])
 
@@ -70,7 +71,7 @@ async def readyz(request: Request) -> Response:
 
 async def _store(facade: Facade) -> PartDocument:
     try:
-        waiting = await facade.store.outbox.count()
+        waiting = await facade.store.outbox.count(KINDS)
     except StoreError as error:
         return PartDocument(name="store", ok=False, detail=str(error))
     return PartDocument(name="store", ok=True, detail=f"{waiting} to be dispatched")

@@ -1,4 +1,4 @@
-"""What must last: tables, generations, images, the dispatch outbox, migrations.
+"""What must last: tables, generations, images, the outbox, migrations.
 
 Knows no comfy, no flows, no api. One rule runs through it: a generation's row has one writer of
 transitions (``transitions.py``), a compare-and-set on status, attempt and fence.

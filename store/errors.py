@@ -8,6 +8,7 @@ StoreError
     FencedError           somebody else took the attempt over, or it was deleted
     HeldError             another worker does the attempt: wait until it is let go
     UnreadableRequestError  another version stored the request: the generation has failed
+    LeaseLostError        the lease is gone: whatever was claimed under it may be another's now
   IdempotencyMismatchError  the key was used with another body
   ImageStoreError         the images' storage failed
     NoSpaceError          there is no room for the picture: free some, and it can be kept
@@ -46,6 +47,10 @@ class HeldError(ConflictError):
 
 class UnreadableRequestError(ConflictError):
     """This version cannot read the generation's request, so the generation has failed."""
+
+
+class LeaseLostError(ConflictError):
+    """The lease is gone or another's: what was claimed under it may be worked on by another."""
 
 
 class IdempotencyMismatchError(StoreError):

@@ -1,71 +1,206 @@
-"""The dispatch outbox: what Prefect has still to be told, kept until it was."""
+"""The outbox: what is to be done outside of the store, kept until it was done.
+
+An entry is written in the transaction that decided it. A runner claims it before it works on it,
+under its own lease, so that no two work on the same one; a claim whose lease has lapsed is freed.
+Entries of one subject are worked on one at a time, those of different lanes side by side.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Final
+from uuid import UUID
 
-from sqlalchemy import case, delete, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Select,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.database import Database, completes
-from store.tables import dispatches
-from store.values import Dispatch
+from store.errors import LeaseLostError
+from store.leases import Lease
+from store.tables import leases, outbox
+from store.values import Entry, NewEntry
 
-LONGEST_POSTPONEMENT: Final = timedelta(minutes=1)
+ERROR_MAX: Final = 2000
+_CLAIMING: Final = 0x6F75_7462  # "outb"
+
+
+async def put(connection: AsyncConnection, entries: Sequence[NewEntry]) -> None:
+    """Write entries in the caller's transaction; they are due at once."""
+    if entries:
+        await connection.execute(insert(outbox), [{**asdict(one), "tries": 0} for one in entries])
+
+
+async def remove(connection: AsyncConnection, entry: Entry) -> bool:
+    """Remove an entry that was done. Returns False when it is not the caller's any more."""
+    done = await connection.execute(delete(outbox).where(*_claimed(entry)))
+    return done.rowcount == 1
 
 
 class Outbox:
-    """Intents written beside the rows that they concern; each is removed once it is done."""
+    """The table of entries."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def due(self, limit: int) -> tuple[Dispatch, ...]:
-        """What is to be done now: cancels, then interactive before bulk, then in their order.
+    async def lanes(self, kinds: Collection[str], *, due: bool = True) -> frozenset[str]:
+        """Returns the lanes with entries of these kinds that are free and due, or with any."""
+        async with self._database.read() as connection:
+            statement = select(outbox.c.lane).distinct().where(outbox.c.kind.in_(kinds))
+            if due:
+                statement = statement.where(_is_claimable(outbox, await _now(connection)))
+            return frozenset((await connection.execute(statement)).scalars())
 
-        What seems due later than anything is ever postponed was written before the clock was set
-        back: it is due too.
+    async def count(self, kinds: Collection[str]) -> int:
+        """Returns the number of pending entries of these kinds, due or not."""
+        statement = select(func.count()).select_from(outbox).where(outbox.c.kind.in_(kinds))
+        async with self._database.read() as connection:
+            return (await connection.execute(statement)).scalar_one()
+
+    @completes
+    async def claim(
+        self, lane: str, kinds: Collection[str], holder: UUID, limit: int
+    ) -> tuple[Entry, ...]:
+        """Claim what is to be done next in a lane: lower ranks first, then in the order of ids.
+
+        Never two entries of one subject, and none of a subject that is being worked on. ``holder``
+        is the caller's lease. Raises LeaseLostError.
         """
-        now = datetime.now(UTC)
-        statement = (
-            select(dispatches)
-            .where(
-                or_(dispatches.c.due_at <= now, dispatches.c.due_at > now + LONGEST_POSTPONEMENT)
+        async with self._database.write() as connection:
+            await _take_turn(connection)
+            lives = exists().where(leases.c.holder == holder)
+            found = await connection.execute(
+                update(outbox)
+                .where(outbox.c.id.in_(_next(lane, kinds, await _now(connection), limit)), lives)
+                .values(claimed_by=holder)
+                .returning(outbox)
             )
-            .order_by(
-                case((dispatches.c.action == "cancel", 0), else_=1),
-                dispatches.c.priority.desc(),
-                dispatches.c.id,
-            )
-            .limit(limit)
-        )
-        async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).mappings()
-            return tuple(Dispatch.from_row(row) for row in rows)
-
-    async def count(self) -> int:
-        """How much waits, due or not."""
-        async with self._database.read() as connection:
-            found = await connection.execute(select(func.count()).select_from(dispatches))
-            return found.scalar_one()
+            rows = sorted(found.mappings(), key=lambda row: (row["rank"], row["id"]))
+            if not rows and not (await connection.execute(select(lives))).scalar_one():
+                raise LeaseLostError(f"lease {holder} is gone")
+            return tuple(Entry.from_row(row) for row in rows)
 
     @completes
-    async def done(self, dispatch_id: int) -> None:
-        """Prefect was told."""
+    async def done(self, entry: Entry) -> bool:
+        """Remove an entry that was done. Returns False when it is not the caller's any more."""
         async with self._database.write() as connection:
-            await connection.execute(delete(dispatches).where(dispatches.c.id == dispatch_id))
+            return await remove(connection, entry)
 
     @completes
-    async def postpone(self, dispatch_id: int, error: str, delay_s: float) -> None:
-        """Prefect did not answer: again in ``delay_s`` seconds, a minute at most."""
+    async def postpone(self, entry: Entry, reason: str, delay_s: float) -> bool:
+        """Give an entry back, due in ``delay_s`` seconds (perhaps days).
+
+        Returns False when it is not the caller's any more.
+        """
         async with self._database.write() as connection:
-            await connection.execute(
-                update(dispatches)
-                .where(dispatches.c.id == dispatch_id)
+            now = await _now(connection)
+            done = await connection.execute(
+                update(outbox)
+                .where(*_claimed(entry))
                 .values(
-                    tries=dispatches.c.tries + 1,
-                    due_at=datetime.now(UTC)
-                    + min(timedelta(seconds=delay_s), LONGEST_POSTPONEMENT),
-                    error=error[:2000],
+                    tries=outbox.c.tries + 1,
+                    put_off_at=now,
+                    due_at=now + timedelta(seconds=delay_s),
+                    error=reason[:ERROR_MAX],
+                    claimed_by=None,
                 )
             )
+            return done.rowcount == 1
+
+    async def claimers(self) -> frozenset[UUID]:
+        """The leases under which entries are claimed."""
+        statement = select(outbox.c.claimed_by).distinct().where(outbox.c.claimed_by.is_not(None))
+        async with self._database.read() as connection:
+            return frozenset((await connection.execute(statement)).scalars())
+
+    @completes
+    async def free(self, holder: UUID, lapsed: Lease | None) -> int:
+        """Free the claims of a holder whose lease is gone, or still exactly ``lapsed``.
+
+        A lapsed lease is taken from its holder: one that wakes up can claim nothing under it.
+        Returns how many were freed; none when the holder has renewed its lease meanwhile.
+        """
+        async with self._database.write() as connection:
+            await _take_turn(connection)
+            if lapsed is not None:
+                await connection.execute(
+                    delete(leases).where(
+                        leases.c.name == lapsed.name,
+                        leases.c.holder == holder,
+                        leases.c.beat == lapsed.beat,
+                    )
+                )
+            done = await connection.execute(
+                update(outbox)
+                .where(outbox.c.claimed_by == holder, ~exists().where(leases.c.holder == holder))
+                .values(claimed_by=None)
+            )
+            return done.rowcount
+
+
+def _next(lane: str, kinds: Collection[str], now: datetime, limit: int) -> Select[tuple[int]]:
+    """The ids of what is to be done next: of each subject the first, unless one is under work."""
+    other = outbox.alias("other")
+    is_first = tuple_(other.c.rank, other.c.id) < tuple_(outbox.c.rank, outbox.c.id)
+    goes_before = and_(other.c.kind.in_(kinds), _is_claimable(other, now), is_first)
+    blocked = exists().where(
+        other.c.lane == outbox.c.lane,
+        other.c.subject == outbox.c.subject,
+        or_(other.c.claimed_by.is_not(None), goes_before),
+    )
+    return (
+        select(outbox.c.id)
+        .where(
+            outbox.c.lane == lane,
+            outbox.c.kind.in_(kinds),
+            _is_claimable(outbox, now),
+            ~blocked,
+        )
+        .order_by(outbox.c.rank, outbox.c.id)
+        .limit(limit)
+    )
+
+
+def _is_claimable(entries: FromClause, now: datetime) -> ColumnElement[bool]:
+    """Free and due. What was put off at a time that is still to come: the clock was set back."""
+    return and_(
+        entries.c.claimed_by.is_(None),
+        or_(
+            entries.c.due_at.is_(None),
+            entries.c.due_at <= now,
+            entries.c.put_off_at > now,
+        ),
+    )
+
+
+def _claimed(entry: Entry) -> tuple[ColumnElement[bool], ...]:
+    """What is true of the row only while the entry's claim holds."""
+    return outbox.c.id == entry.id, outbox.c.claimed_by == entry.claimed_by
+
+
+async def _now(connection: AsyncConnection) -> datetime:
+    """The time by the one clock that all processes on this database share."""
+    if connection.dialect.name == "sqlite":  # they are on one machine
+        return datetime.now(UTC)
+    now: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
+    return now
+
+
+async def _take_turn(connection: AsyncConnection) -> None:
+    """One transaction at a time claims or frees: each sees what the one before it has written."""
+    if connection.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
+        await connection.execute(select(func.pg_advisory_xact_lock(_CLAIMING)))

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    text,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -220,20 +221,41 @@ previews = Table(
 )
 """The newest live preview of each running generation; gone when it ends."""
 
-dispatches = Table(
-    "dispatches",
+outbox = Table(
+    "outbox",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("generation_id", Uuid, nullable=False, index=True),
-    Column("attempt", Integer, nullable=False),
-    Column("action", String(16), nullable=False),
-    Column("priority", String(16), nullable=False),
+    # Never used twice (see sqlite_autoincrement): a late write that names an entry which is gone
+    # must not meet another one.
+    Column(
+        "id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
+    ),
+    # Lanes are worked on side by side, so that trouble in one holds up no other.
+    Column("lane", String(300), nullable=False),
+    Column("kind", String(32), nullable=False),
+    # What it is about: a generation or a batch. Of one subject, one entry at a time.
+    Column("subject", Uuid, nullable=False, index=True),
+    Column("payload", _Json, nullable=False),
+    # Lower ranks go first; within a rank, in the order of ids.
+    Column("rank", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
-    Column("due_at", UtcDateTime, nullable=False, index=True),
+    # None until it is put off: due at once. Both by the database's clock.
+    Column("due_at", UtcDateTime),
+    Column("put_off_at", UtcDateTime),
     Column("tries", Integer, nullable=False),
     Column("error", Text),
+    # The lease of the runner that works on it now.
+    Column("claimed_by", Uuid),
+    Index("ix_outbox_lane", "lane", "rank", "id"),
+    Index(
+        "ix_outbox_claimed",
+        *("lane", "subject"),
+        unique=True,
+        sqlite_where=text("claimed_by IS NOT NULL"),
+        postgresql_where=text("claimed_by IS NOT NULL"),
+    ),
+    sqlite_autoincrement=True,
 )
-"""The outbox: what Prefect has still to be told. Written in the transaction that decided it."""
+"""What is to be done outside of the store, written in the transaction that decided it."""
 
 idempotency_keys = Table(
     "idempotency_keys",
@@ -264,7 +286,7 @@ leases = Table(
     Column("beat", BigInteger, nullable=False),
     Column("length_s", Float, nullable=False),
 )
-"""Who does something now: workers and the reconciler. See ``leases.py``."""
+"""Who does something now: workers, the reconciler, runners of the outbox. See ``leases.py``."""
 
 strays = Table(
     "strays",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
@@ -15,7 +15,6 @@ from core.problems import Problem, read_problem
 from core.requests import ResolvedRequest, StoredRequest, read_request
 from core.status import BatchStatus, Status
 
-DispatchAction = Literal["start", "cancel", "forget"]
 _Hint = TypeVar("_Hint")
 
 
@@ -289,20 +288,37 @@ class Neighbours:
 
 
 @dataclass(frozen=True)
-class Dispatch:
-    """Something Prefect has still to be told."""
+class NewEntry:
+    """An entry for the outbox. ``rank``: lower ones go first."""
+
+    lane: str
+    kind: str
+    subject: UUID
+    payload: dict[str, Any]
+    rank: int
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of the outbox, claimed by the runner that works on it.
+
+    ``tries`` counts how often it was put off.
+    """
 
     id: int
-    generation_id: UUID
-    attempt: int
-    action: DispatchAction
-    priority: str
+    lane: str
+    kind: str
+    subject: UUID
+    payload: dict[str, Any]
+    rank: int
     created_at: datetime
     tries: int
+    claimed_by: UUID
 
     @classmethod
-    def from_row(cls, row: RowMapping) -> Dispatch:
-        """Read a row of the ``dispatches`` table."""
+    def from_row(cls, row: RowMapping) -> Entry:
+        """Read a row of the ``outbox`` table."""
         return cls(**{name: row[name] for name in cls.__dataclass_fields__})
 
 

@@ -13,7 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from core.ids import prompt_id
 from core.requests import StoredRequest, UnreadableRequest
 from store.database import next_changes
-from store.tables import attempts, dispatches, generations
+from store.generations.dispatches import dispatch
+from store.outbox import put
+from store.tables import attempts, generations
 from store.values import Generation
 
 
@@ -110,20 +112,16 @@ def cost(request: StoredRequest) -> float:
 
 async def insert_dispatches(connection: AsyncConnection, made: Sequence[Generation]) -> None:
     """Write to the outbox that each of them is to be started."""
-    if not made:
-        return
-    await connection.execute(
-        insert(dispatches),
+    await put(
+        connection,
         [
-            {
-                "generation_id": generation.id,
-                "attempt": generation.attempt,
-                "action": "start",
-                "priority": generation.request.priority if generation.request else "interactive",
-                "created_at": generation.created_at,
-                "due_at": generation.created_at,
-                "tries": 0,
-            }
+            dispatch(
+                "start",
+                generation.id,
+                generation.attempt,
+                generation.request.priority if generation.request else "interactive",
+                generation.created_at,
+            )
             for generation in made
         ],
     )

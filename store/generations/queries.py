@@ -13,7 +13,8 @@ from sqlalchemy import ColumnElement, RowMapping, Select, and_, func, or_, selec
 from store.cursors import read_cursor, write_cursor
 from store.database import Database
 from store.errors import DeletedError, NotFoundError
-from store.tables import attempts, dispatches, generations, images, previews
+from store.generations.dispatches import START
+from store.tables import attempts, generations, images, outbox, previews
 from store.values import Attempt, Generation, HistoryFilter, Image, Neighbours, Preview, UnderWay
 
 MEASURED_OVER: Final = 50
@@ -206,8 +207,8 @@ class Generations:
 
     async def undispatched(self, older_than: datetime) -> tuple[Generation, ...]:
         """What waits without a flow run, and nobody is to make one. There should be none."""
-        pending = select(dispatches.c.id).where(
-            dispatches.c.generation_id == generations.c.id, dispatches.c.action == "start"
+        pending = select(outbox.c.id).where(
+            outbox.c.subject == generations.c.id, outbox.c.kind == START
         )
         statement = select(generations).where(
             generations.c.status == "queued",

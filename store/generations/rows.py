@@ -22,16 +22,18 @@ from core.requests import ResolvedRequest
 from core.status import FINAL, FOLLOWERS, Status
 from store.database import next_changes
 from store.errors import DeletedError, FencedError, HeldError, NotFoundError
+from store.generations import dispatches
+from store.generations.dispatches import DispatchAction
+from store.outbox import put
 from store.tables import (
     attempts,
-    dispatches,
     generations,
     idempotency_keys,
     images,
     previews,
     strays,
 )
-from store.values import Claim, DispatchAction, Holder, Image, Preview
+from store.values import Claim, Holder, Image, Preview
 
 ACTIVE: Final[tuple[Status, ...]] = ("queued", "running", "cancelling")
 
@@ -324,18 +326,10 @@ async def set_attempt(
 
 async def dispatch(connection: AsyncConnection, row: RowMapping, action: DispatchAction) -> None:
     """Write to the outbox what Prefect has to be told."""
-    now = datetime.now(UTC)
-    await connection.execute(
-        insert(dispatches).values(
-            generation_id=row["id"],
-            attempt=row["attempt"],
-            action=action,
-            priority=row["priority"],
-            created_at=now,
-            due_at=now,
-            tries=0,
-        )
+    entry = dispatches.dispatch(
+        action, row["id"], row["attempt"], row["priority"], datetime.now(UTC)
     )
+    await put(connection, [entry])
 
 
 async def keep_image(connection: AsyncConnection, image: Image) -> None:

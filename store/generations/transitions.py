@@ -19,14 +19,16 @@ from core.failpoints import reach
 from core.problems import Problem, unreadable
 from core.requests import ResolvedRequest, UnreadableRequest, read_request
 from core.status import FINAL, RETRYABLE, Status
-from store.database import Database, completes, next_changes
+from store.database import Database, completes
 from store.errors import ConflictError, DeletedError, FencedError, UnreadableRequestError
 from store.generations import rows
+from store.generations.dispatches import attempt_of, is_pending
 from store.generations.rows import ACTIVE
-from store.tables import attempts, dispatches, generations, images, previews
+from store.outbox import remove
+from store.tables import attempts, generations, images, previews
 from store.values import (
     Claim,
-    DispatchAction,
+    Entry,
     Generation,
     Holder,
     Image,
@@ -75,7 +77,7 @@ class Transitions:
             if row["status"] in RETRYABLE:
                 if not rerun or row["flow_run_id"] != flow_run_id:
                     raise ConflictError(f"the generation is {row['status']}")
-                if await _is_to_be_told(connection, row, "cancel"):
+                if await is_pending(connection, row, "cancel"):
                     raise ConflictError("it was cancelled; its run does not know yet")
                 row = await rows.begin_attempt(connection, row, flow_run_id)
             free = await rows.free_attempt(connection, row, holder)
@@ -318,42 +320,35 @@ class Transitions:
 
     @completes
     async def record_flow_run(
-        self,
-        generation_id: UUID,
-        attempt: int,
-        flow_run_id: UUID,
-        dispatch_id: int,
-        deployment_id: UUID | None = None,
-    ) -> None:
-        """Remember which flow run does the attempt: the dispatch is done.
+        self, entry: Entry, flow_run_id: UUID, deployment_id: UUID | None = None
+    ) -> bool:
+        """Remember which flow run does the attempt of a dispatch, which is done with this.
 
-        Quiet when the attempt is over.
+        Quiet when the attempt is over. False when the dispatch is not the caller's any more: the
+        runner that took it over records the run. Only when the generation was deleted meanwhile
+        may this run have been made after the others were forgotten; then it is to be forgotten too.
         """
+        attempt = attempt_of(entry)
         async with self._database.write() as connection:
-            await connection.execute(delete(dispatches).where(dispatches.c.id == dispatch_id))
+            is_ours = await remove(connection, entry)
             found = await connection.execute(
-                select(generations.c.sequence)
-                .where(generations.c.id == generation_id, generations.c.attempt == attempt)
-                .with_for_update()
+                select(generations).where(generations.c.id == entry.subject).with_for_update()
             )
-            sequence = found.scalar_one_or_none()
-            if sequence is not None:
-                await connection.execute(
-                    update(generations)
-                    .where(generations.c.id == generation_id)
-                    .values(
-                        flow_run_id=flow_run_id,
-                        change=await next_changes(connection),
-                        sequence=sequence + 1,
-                    )
-                )
+            row = found.mappings().first()
+            if not is_ours:
+                if row is not None and row["deleted_at"] is not None:
+                    await rows.dispatch(connection, row, "forget")
+                return False
+            if row is not None and row["attempt"] == attempt:
+                await rows.write(connection, row, flow_run_id=flow_run_id)
             await rows.set_attempt(
                 connection,
-                generation_id,
+                entry.subject,
                 attempt,
                 flow_run_id=flow_run_id,
                 deployment_id=deployment_id,
             )
+            return True
 
     @completes
     async def settle(
@@ -432,26 +427,12 @@ class Transitions:
                 return False
             if row["status"] not in ("queued", "running"):
                 return False
-            if await _is_to_be_told(connection, row, "start"):
+            if await is_pending(connection, row, "start"):
                 return False
             await rows.let_go(connection, row, flow_run_id=None)
             await rows.set_attempt(connection, generation_id, attempt, flow_run_id=None)
             await rows.dispatch(connection, row, "start")
             return True
-
-
-async def _is_to_be_told(
-    connection: AsyncConnection, row: RowMapping, action: DispatchAction
-) -> bool:
-    """Whether Prefect has still to hear of that, for the current attempt."""
-    found = await connection.execute(
-        select(dispatches.c.id).where(
-            dispatches.c.generation_id == row["id"],
-            dispatches.c.attempt == row["attempt"],
-            dispatches.c.action == action,
-        )
-    )
-    return found.first() is not None
 
 
 def _ended_before(row: RowMapping, moment: datetime) -> bool:

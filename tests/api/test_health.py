@@ -86,7 +86,7 @@ def test_ready_when_all_is_there(
 def test_a_store_that_does_not_answer(start_service: StartService) -> None:
     service = start_service()
     with service.database() as connection:
-        connection.execute("ALTER TABLE dispatches RENAME TO elsewhere")
+        connection.execute("ALTER TABLE outbox RENAME TO elsewhere")
 
     response = service.get("/readyz")
     assert response.status_code == 503
@@ -99,5 +99,5 @@ def test_a_store_that_does_not_answer(start_service: StartService) -> None:
     assert "zx81canary" not in refused.text
     assert service.count() == 0
     with service.database() as connection:
-        connection.execute("ALTER TABLE elsewhere RENAME TO dispatches")
+        connection.execute("ALTER TABLE elsewhere RENAME TO outbox")
     assert service.create(model="some.safetensors")["status"] == "queued"

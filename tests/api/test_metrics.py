@@ -53,7 +53,7 @@ def test_what_is_to_be_dispatched_is_counted(start_service: StartService) -> Non
 
     def pending() -> int:
         with service.database() as connection:
-            (found,) = connection.execute("SELECT count(*) FROM dispatches").fetchone()
+            (found,) = connection.execute("SELECT count(*) FROM outbox").fetchone()
         return int(found)
 
     assert samples(service)["easel_outbox_pending", ""] == pending() == 3
@@ -85,7 +85,7 @@ def test_repairs_are_told(service: Service) -> None:
 def test_without_the_database_the_rest_is_told(start_service: StartService) -> None:
     service = start_service()
     with service.database() as connection:
-        connection.execute("ALTER TABLE dispatches RENAME TO elsewhere")
+        connection.execute("ALTER TABLE outbox RENAME TO elsewhere")
 
     found = samples(service)
 
@@ -93,5 +93,5 @@ def test_without_the_database_the_rest_is_told(start_service: StartService) -> N
     assert names & {"easel_generations", "easel_outbox_pending", "easel_workers_live"} == set()
     assert found["easel_disk_free_bytes", ""] > 0
     with service.database() as connection:
-        connection.execute("ALTER TABLE elsewhere RENAME TO dispatches")
+        connection.execute("ALTER TABLE elsewhere RENAME TO outbox")
     assert samples(service)["easel_outbox_pending", ""] == 0

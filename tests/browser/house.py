@@ -32,6 +32,7 @@ from core.problems import Problem
 from core.requests import ResolvedRequest
 from flows.batches.rules import Finish, Pause, Release, next_step, window_end
 from store.errors import ConflictError, StoreError, StoreUnavailableError
+from store.generations import rows
 from store.generations.acceptance import adopt
 from store.images import NewImage
 from store.store import Store
@@ -248,10 +249,14 @@ class Worker:
                 await self._live()
                 for generation in await self.store.generations.active():
                     if generation.status == "queued" and generation.flow_run_id is None:
-                        await self.store.transitions.record_flow_run(
-                            generation.id, generation.attempt, uuid4(), 0
-                        )
+                        await self._make_run(generation.id)
             await asyncio.sleep(0.05)
+
+    async def _make_run(self, generation_id: UUID) -> None:
+        """Beside the outbox, where the API's dispatcher waits for a Prefect that never comes."""
+        async with self.store.database.write() as connection:
+            row = await rows.locked(connection, generation_id)
+            await rows.write(connection, row, flow_run_id=uuid4())
 
     async def _conduct(self) -> None:
         """What the bulk flow and the reconciler do: batches are begun, released and ended."""

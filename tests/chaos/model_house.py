@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import event, update
 
@@ -18,8 +17,9 @@ from flows.reconcile.dispatcher import Dispatcher
 from flows.reconcile.reconciler import Reconciler
 from store.errors import ConflictError, DeletedError
 from store.generations.acceptance import IdempotencyKey
+from store.generations.dispatches import KINDS, LANE
 from store.store import Store
-from store.tables import dispatches
+from store.tables import outbox
 from tests.chaos.model import (
     COMFY_URL,
     LEASE_S,
@@ -38,6 +38,7 @@ from tests.store.making import a_request
 _T = TypeVar("_T")
 ROUNDS_TO_REST: Final = 40
 STEPS_TOGETHER: Final = 5
+DISPATCHER: Final = "dispatcher"
 
 
 class Death(BaseException):
@@ -75,7 +76,10 @@ class House:
     def restart_api(self) -> None:
         """The dispatcher and the reconciler remember nothing of what they saw."""
         runs = self._world.runs
-        self._dispatcher = Dispatcher(self._store, runs, lambda: False)
+        self._api = uuid4()
+        self._dispatcher = Dispatcher(
+            self._store, runs, lambda: False, name=DISPATCHER, lease_s=LEASE_S
+        )
         self._reconciler = Reconciler(
             self._store, runs, look_every_s=LOOK_EVERY_S, lease_s=LEASE_S, now=self._world.clock
         )
@@ -145,11 +149,15 @@ class House:
 
     async def dispatch(self) -> None:
         """Tell Prefect all that waits. Whatever was postponed is due by now."""
+        await self._store.leases.take(DISPATCHER, self._api, LEASE_S)
+        for dead in await self._store.outbox.claimers() - {self._api}:
+            await self._store.outbox.free(dead, None)
         async with self._store.database.write() as connection:
-            await connection.execute(update(dispatches).values(due_at=datetime.now(UTC)))
+            await connection.execute(update(outbox).values(due_at=None))
         try:
-            for dispatch in await self._store.outbox.due(100):
-                await self._dispatcher._do(dispatch)
+            while entries := await self._store.outbox.claim(LANE, KINDS, self._api, 100):
+                for entry in entries:
+                    await self._dispatcher.runner.do(entry)
         except Death:
             self.restart_api()
         self.prefect.meanwhile = None
@@ -248,7 +256,7 @@ class House:
         left = [f"{id_} is {row.status}" for id_, row in rows.items() if row.status not in FINAL]
         runs = self.prefect.runs.values()
         left += [f"run {r.id} is {r.state_type}" for r in runs if r.state_type not in OVER]
-        left += [f"{await self._store.outbox.count()} in the outbox"]
+        left += [f"{await self._store.outbox.count(KINDS)} in the outbox"]
         left += [f"worker {worker.name} works" for worker in self.workers if not worker.is_idle]
         left += [f"ComfyUI has {prompt_id}" for prompt_id in self.comfy.queue]
         left += [str(stray) for stray in await self._store.strays.of(COMFY_URL)]

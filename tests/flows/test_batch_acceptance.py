@@ -29,6 +29,7 @@ from flows.batches.acceptance import (
 from flows.errors import BatchRefusedError, said
 from store.errors import ConflictError, NotFoundError
 from store.generations.acceptance import IdempotencyKey
+from store.generations.dispatches import KINDS
 from store.generations.inserts import cost
 from store.store import Store
 from store.tables import batch_items, batches
@@ -141,7 +142,7 @@ async def test_a_thousand_rows_become_a_thousand_items(store: Store, folder: Fol
     assert {(request.model, request.priority) for request in requests} == {(SD15, "bulk")}
     assert len({request.seed for request in requests}) == 1000
     assert batch.cost == pytest.approx(sum(cost(request) for request in requests))
-    assert not await store.outbox.count()
+    assert not await store.outbox.count(KINDS)
 
 
 async def test_what_the_run_and_the_client_say_is_kept(store: Store) -> None:

@@ -21,6 +21,7 @@ from flows.prefect.runs import (
 from store.store import Store
 from tests.comfy.data import resolved
 from tests.harness.databases import a_store
+from tests.store.making import taken
 
 
 def test_an_idempotency_key_says_which_attempt_the_run_is_for() -> None:
@@ -60,7 +61,7 @@ async def test_those_accepted_together_have_their_turns_in_their_order(tmp_path:
     """Prefect orders runs by time, and one transaction has one time."""
     async with Store(a_store(tmp_path / "easel.db"), str(tmp_path)) as store:
         accepted = await asyncio.gather(*(store.acceptance.accept(resolved()) for _ in range(20)))
-        turns = {d.generation_id: d.created_at for d in await store.outbox.due(100)}
+        turns = {d.subject: d.created_at for d in await taken(store)}
     in_order = [a.generation for a in sorted(accepted, key=lambda a: a.generation.seq)]
     assert len({turns[g.id] for g in in_order}) == 20
     assert [turns[g.id] for g in in_order] == sorted(turns.values())

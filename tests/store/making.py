@@ -17,16 +17,18 @@ from sqlalchemy import select, text
 from core.problems import Problem, problem
 from core.requests import ResolvedRequest
 from core.status import Status
+from store.generations.dispatches import KINDS, LANE
 from store.images import NewImage
 from store.store import Store
-from store.tables import dispatches
-from store.values import Claim, Generation, Holder, Image, UnderWay, Waiting
+from store.tables import outbox
+from store.values import Claim, Entry, Generation, Holder, Image, UnderWay, Waiting
 
 OUT_OF_MEMORY = problem("out_of_memory", "The GPU ran out of memory.")
 NEVER = UUID(int=0)
 """An id that no generation has."""
 RUN, OTHER_RUN = UUID(int=11), UUID(int=12)
 LEASE, OTHER_LEASE = UUID(int=21), UUID(int=22)
+RUNNER, OTHER_RUNNER = UUID(int=31), UUID(int=32)
 COMFY = "http://gpu-1:8188"
 PAUSED = Waiting("paused", "Its flow run was paused.")
 END_THE_OTHERS = text(
@@ -150,12 +152,28 @@ def a_picture(width: int = 64, height: int = 64, shade: int = 128) -> NewImage:
 async def dispatched(store: Store, generation_id: UUID) -> list[tuple[str, int]]:
     """What Prefect has still to be told about a generation, in the order it was decided."""
     statement = (
-        select(dispatches.c.action, dispatches.c.attempt)
-        .where(dispatches.c.generation_id == generation_id)
-        .order_by(dispatches.c.id)
+        select(outbox.c.kind, outbox.c.payload)
+        .where(outbox.c.subject == generation_id)
+        .order_by(outbox.c.id)
     )
     async with store.database.read() as connection:
-        return [(action, attempt) for action, attempt in await connection.execute(statement)]
+        return [
+            (kind.removeprefix("prefect."), payload["attempt"])
+            for kind, payload in await connection.execute(statement)
+        ]
+
+
+async def taken(store: Store, limit: int = 1000, holder: UUID = RUNNER) -> tuple[Entry, ...]:
+    """What Prefect is to be told next, claimed by a runner: one entry of each generation."""
+    await store.leases.take(f"runner {holder}", holder, 600)
+    return await store.outbox.claim(LANE, KINDS, holder, limit)
+
+
+async def empty_outbox(store: Store) -> None:
+    """Prefect has been told everything."""
+    while entries := await taken(store):
+        for entry in entries:
+            assert await store.outbox.done(entry)
 
 
 def a_problem(detail: str = "it broke") -> Problem:

@@ -13,10 +13,11 @@ from core.ids import prompt_id
 from core.requests import ResolvedRequest
 from store.errors import DeletedError, IdempotencyMismatchError, StoreUnavailableError
 from store.generations.acceptance import IdempotencyKey, adopt
+from store.generations.dispatches import KINDS, START, attempt_of
 from store.generations.inserts import cost
 from store.store import Store
 from store.values import Generation, HistoryFilter
-from tests.store.making import a_request, accepted, brought_to, dispatched, wait_until
+from tests.store.making import a_request, accepted, brought_to, dispatched, taken, wait_until
 
 KEY = IdempotencyKey("order-42", "a" * 64)
 SAME_KEY_OTHER_BODY = IdempotencyKey("order-42", "b" * 64)
@@ -45,12 +46,12 @@ async def test_it_comes_with_its_attempt_and_the_intent_to_start_it(store: Store
     made = await accepted(store, priority="bulk")
 
     [attempt] = await store.generations.attempts(made.id)
-    [dispatch] = await store.outbox.due(10)
+    [dispatch] = await taken(store)
 
     assert (attempt.number, attempt.prompt_id) == (1, prompt_id(made.id, 1))
     assert attempt.submitted_at is None
-    assert (dispatch.generation_id, dispatch.attempt, dispatch.action) == (made.id, 1, "start")
-    assert (dispatch.priority, dispatch.tries) == ("bulk", 0)
+    assert (dispatch.subject, attempt_of(dispatch), dispatch.kind) == (made.id, 1, START)
+    assert (dispatch.rank, dispatch.tries) == (2, 0)
 
 
 async def test_two_hundred_at_once_are_two_hundred(store: Store) -> None:
@@ -68,9 +69,9 @@ async def test_two_hundred_at_once_are_two_hundred(store: Store) -> None:
     assert [answer.generation.request for answer in answers] == [
         a_request(seed=seed) for seed in range(200)
     ]
-    due = await store.outbox.due(1000)
-    assert {dispatch.generation_id for dispatch in due} == {row.id for row in rows}
-    assert {dispatch.action for dispatch in due} == {"start"}
+    due = await taken(store)
+    assert {dispatch.subject for dispatch in due} == {row.id for row in rows}
+    assert {dispatch.kind for dispatch in due} == {START}
     assert len(due) == 200
     for row in rows:
         [attempt] = await store.generations.attempts(row.id)
@@ -265,7 +266,7 @@ async def test_a_run_from_prefect_gets_a_row_and_is_not_dispatched(store: Store)
     assert (made.id, made.flow_run_id, made.status) == (run, run, "queued")
     [attempt] = await store.generations.attempts(run)
     assert (attempt.flow_run_id, attempt.prompt_id) == (run, prompt_id(run, 1))
-    assert await store.outbox.count() == 0
+    assert await store.outbox.count(KINDS) == 0
 
 
 async def test_a_run_that_comes_again_finds_its_row(store: Store) -> None:

@@ -15,7 +15,7 @@ from store.batches.transitions import ACCEPTED_WITHIN, SKIPPED_KEPT
 from store.errors import ConflictError, NotFoundError
 from store.generations.acceptance import IdempotencyKey
 from store.store import Store
-from store.tables import batch_items, batches, dispatches, generations
+from store.tables import batch_items, batches, generations, outbox
 from store.values import Batch
 from tests.store.batch_making import (
     BY_CLIENT,
@@ -69,7 +69,7 @@ async def test_an_accepted_batch_is_there_with_nothing_begun(store: Store) -> No
     assert batch.options == BatchOptions(max_in_flight=4, not_after="07:00")
     assert (batch.schedule, batch.body_sha256, batch.run_number) == ("nightly", KEY.body_sha256, 1)
     assert (batch.started_at, batch.finished_at, batch.error) == (None, None, None)
-    assert await rows_of(store, generations) == await rows_of(store, dispatches) == 0
+    assert await rows_of(store, generations) == await rows_of(store, outbox) == 0
 
 
 async def test_what_was_left_out_is_kept_up_to_a_bound(store: Store) -> None:

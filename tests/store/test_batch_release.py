@@ -11,7 +11,7 @@ from core.ids import item_id, prompt_id
 from core.status import BatchStatus, Status
 from store.errors import ConflictError, NotFoundError
 from store.store import Store
-from store.tables import batch_items, dispatches
+from store.tables import batch_items, outbox
 from tests.store.batch_making import (
     BY_CLIENT,
     batch_in,
@@ -24,6 +24,7 @@ from tests.store.batch_values import STATUSES, rows_of
 from tests.store.making import (
     a_request,
     dispatched,
+    taken,
 )
 
 
@@ -63,7 +64,7 @@ async def test_each_item_is_released_once_also_at_once(store: Store, second: Sto
 
     assert sum(released) == 25
     assert await children(store, batch) == [(position, "queued", 1) for position in range(25)]
-    assert await rows_of(store, dispatches) == 25
+    assert await rows_of(store, outbox) == 25
     assert (await store.batches.get(batch.id)).released == 25
 
 
@@ -78,8 +79,8 @@ async def test_a_released_item_is_a_generation_like_any_other(store: Store) -> N
     [attempt] = await store.generations.attempts(made.id)
     assert (attempt.number, attempt.prompt_id) == (1, prompt_id(made.id, 1))
     assert await dispatched(store, made.id) == [("start", 1)]
-    [dispatch] = await store.outbox.due(10)
-    assert (dispatch.generation_id, dispatch.priority) == (made.id, "bulk")
+    [dispatch] = await taken(store)
+    assert (dispatch.subject, dispatch.rank) == (made.id, 2)
     with pytest.raises(NotFoundError):
         await store.generations.get(item_id(batch.id, 1))
 

@@ -12,7 +12,7 @@ from sqlalchemy import update
 from core.status import FINAL, Status
 from store.errors import FencedError
 from store.store import Store
-from store.tables import dispatches, generations
+from store.tables import generations
 from tests.store.making import (
     LEASE,
     RUN,
@@ -21,6 +21,7 @@ from tests.store.making import (
     claimed,
     dispatched,
     held,
+    taken,
     worker_of,
 )
 
@@ -29,8 +30,8 @@ from tests.store.making import (
 
 async def told(store: Store, generation_id: UUID) -> None:
     """Prefect has made RUN for what was decided, and the outbox is empty."""
-    for dispatch in await store.outbox.due(10):
-        await store.transitions.record_flow_run(generation_id, dispatch.attempt, RUN, dispatch.id)
+    for dispatch in await taken(store):
+        await store.transitions.record_flow_run(dispatch, RUN)
 
 
 async def test_one_more_dispatch_is_written_and_no_second(store: Store) -> None:
@@ -128,29 +129,6 @@ async def test_what_is_to_be_cancelled_is_not_dispatched_again(store: Store) -> 
 
 
 # --- a clock that was set back
-
-
-@pytest.mark.parametrize(
-    ("ahead", "is_due"),
-    [
-        (timedelta(0), True),
-        (timedelta(seconds=30), False),  # postponed
-        (timedelta(hours=2), True),  # written before the clock was set back
-        (timedelta(days=3650), True),
-    ],
-    ids=str,
-)
-async def test_what_was_postponed_before_the_clock_was_set_back_is_due(
-    store: Store, ahead: timedelta, is_due: bool
-) -> None:
-    made = await accepted(store)
-    async with store.database.write() as connection:
-        await connection.execute(update(dispatches).values(due_at=datetime.now(UTC) + ahead))
-
-    found = [dispatch.generation_id for dispatch in await store.outbox.due(10)]
-
-    assert found == ([made.id] if is_due else [])
-    assert await store.outbox.count() == 1
 
 
 async def test_one_accepted_before_the_clock_was_set_back_can_be_taken_over(store: Store) -> None:

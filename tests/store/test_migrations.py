@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy import (
+    Connection,
+    DateTime,
+    Integer,
+    String,
+    Uuid,
+    column,
+    insert,
+    select,
+    table,
+    text,
+    update,
+)
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from store.database import Database
-from store.migrate import migrate
+from store.generations.dispatches import attempt_of
+from store.migrate import migrate, upgrade
 from store.store import Store
 from store.tables import attempts, counters, generations, metadata
 from store.values import ProgressRecord, Waiting
-from tests.store.making import NEVER, accepted, running
+from tests.store.making import NEVER, RUNNER, accepted, running, taken
 
 
 def differences(connection: Connection) -> list[Any]:
@@ -91,3 +107,50 @@ async def test_an_attempt_belongs_to_a_generation(store: Store) -> None:
             await connection.execute(
                 insert(attempts).values(created_at=datetime.now(UTC), **orphan)
             )
+
+
+async def test_what_waited_to_be_dispatched_is_moved_to_the_outbox(
+    empty_url: str, tmp_path: Path
+) -> None:
+    """Revision 0004: in its order, with its tries, and due, though it had been put off."""
+    dispatches = table(
+        "dispatches",
+        column("generation_id", Uuid()),
+        *(column(name, Integer()) for name in ("attempt", "tries")),
+        *(column(name, String()) for name in ("action", "priority", "error")),
+        *(column(name, DateTime(timezone=True)) for name in ("created_at", "due_at")),
+    )
+    now = datetime.now(UTC)
+    waiting = [("start", "bulk", 1), ("start", "interactive", 2), ("forget", "interactive", 1)]
+    waiting += [("cancel", "bulk", 3)]
+    subjects = [uuid.uuid4() for _ in waiting]
+    async with Database(empty_url) as database, database.write() as connection:
+        await connection.run_sync(upgrade, "0003")
+        for number, (action, priority, attempt) in enumerate(waiting):
+            await connection.execute(
+                insert(dispatches).values(
+                    generation_id=subjects[number],
+                    attempt=attempt,
+                    action=action,
+                    priority=priority,
+                    created_at=now + timedelta(seconds=number),
+                    due_at=now + timedelta(seconds=15),
+                    tries=number,
+                    error="Prefect does not answer" if number else None,
+                )
+            )
+
+    async with Store(empty_url, str(tmp_path / "images")) as store:
+        moved = await taken(store)
+        async with store.database.read() as connection:
+            tables = await connection.run_sync(lambda c: sqlalchemy.inspect(c).get_table_names())
+
+    assert [(e.kind, attempt_of(e), e.subject, e.tries) for e in moved] == [
+        ("prefect.cancel", 3, subjects[3], 3),
+        ("prefect.start", 2, subjects[1], 1),
+        ("prefect.forget", 1, subjects[2], 2),
+        ("prefect.start", 1, subjects[0], 0),
+    ]
+    assert [e.created_at - now for e in moved] == [timedelta(seconds=n) for n in (3, 1, 2, 0)]
+    assert {(e.lane, e.claimed_by) for e in moved} == {("prefect", RUNNER)}
+    assert "dispatches" not in tables

@@ -16,11 +16,14 @@ from core.ids import prompt_id
 from core.status import FINAL, STATUSES, Status
 from store.errors import ConflictError, DeletedError, NotFoundError
 from store.generations.acceptance import IdempotencyKey
+from store.generations.dispatches import KINDS, dispatch
+from store.outbox import put
 from store.store import Store
-from store.tables import attempts, dispatches, generations, idempotency_keys, images, previews
+from store.tables import attempts, generations, idempotency_keys, images, outbox, previews
 from store.values import Generation, HistoryFilter, Preview, ProgressRecord
 from tests.store.making import (
     NEVER,
+    OTHER_RUNNER,
     OUT_OF_MEMORY,
     a_problem,
     a_request,
@@ -29,7 +32,9 @@ from tests.store.making import (
     brought_to,
     claimed,
     dispatched,
+    empty_outbox,
     running,
+    taken,
     taken_over,
 )
 
@@ -232,7 +237,7 @@ async def test_nothing_of_the_content_is_left(store: Store) -> None:
 
 
 async def everything(store: Store) -> str:
-    tables = (generations, attempts, images, previews, dispatches, idempotency_keys)
+    tables = (generations, attempts, images, previews, outbox, idempotency_keys)
     async with store.database.read() as connection:
         return "".join(
             [str((await connection.execute(select(table))).mappings().all()) for table in tables]
@@ -277,22 +282,22 @@ async def test_what_never_was_cannot_be_changed(store: Store) -> None:
 
 async def test_the_flow_run_is_recorded_and_the_dispatch_done(store: Store) -> None:
     made, run = await accepted(store), uuid.uuid4()
-    [dispatch] = await store.outbox.due(10)
+    [entry] = await taken(store)
 
-    await store.transitions.record_flow_run(made.id, 1, run, dispatch.id)
+    await store.transitions.record_flow_run(entry, run)
 
     assert (await store.generations.get(made.id)).flow_run_id == run
     assert [attempt.flow_run_id for attempt in await store.generations.attempts(made.id)] == [run]
-    assert await store.outbox.count() == 0
+    assert await store.outbox.count(KINDS) == 0
 
 
 async def test_the_flow_run_of_an_older_attempt_is_not_the_newest(store: Store) -> None:
     made = await accepted(store)
-    [dispatch] = await store.outbox.due(10)
+    [entry] = await taken(store)
     await store.transitions.request_cancel(made.id)
     retried, run = await store.transitions.retry(made.id), uuid.uuid4()
 
-    await store.transitions.record_flow_run(made.id, 1, run, dispatch.id)
+    await store.transitions.record_flow_run(entry, run)
 
     assert await store.generations.get(made.id) == retried
     first, second = await store.generations.attempts(made.id)
@@ -373,14 +378,14 @@ async def test_the_end_and_its_settling_at_once_are_one_end(store: Store, second
 
 async def test_sequence_and_change_grow_with_every_write(store: Store) -> None:
     made, run = await accepted(store), uuid.uuid4()
-    [dispatch] = await store.outbox.due(10)
+    [entry] = await taken(store)
     seen = [made]
 
     async def look() -> None:
         seen.append(await store.generations.get(made.id))
 
     move = store.transitions
-    await move.record_flow_run(made.id, 1, run, dispatch.id)
+    await move.record_flow_run(entry, run)
     await look()
     claim = await claimed(store, made.id, flow_run_id=run, attempt=1)
     await look()
@@ -415,16 +420,21 @@ async def test_writes_of_all_kinds_at_once_never_wait_for_each_other_for_ever(
     """On PostgreSQL two writes that lock row and counter in different orders would deadlock."""
     made, run = await accepted(store), uuid.uuid4()
     claim = await running(store, made.id, flow_run_id=run)
-    [dispatch] = await store.outbox.due(10)
+    await empty_outbox(store)
 
     for _ in range(15):
+        now = datetime.now(UTC)
+        async with store.database.write() as connection:
+            await put(connection, [dispatch("start", made.id, 1, "interactive", now)])
+        [start] = [entry for entry in await taken(store) if entry.subject == made.id]
         await asyncio.gather(
             *(
                 s.transitions.record_progress(claim, ProgressRecord(1.0), None, None)
                 for s in (store, second)
             ),
             store.transitions.record_submission(claim),
-            second.transitions.record_flow_run(made.id, 1, run, dispatch.id),
+            second.transitions.record_flow_run(start, run),
+            taken(second, holder=OTHER_RUNNER),
             store.transitions.start(claim, datetime.now(UTC)),
             store.acceptance.accept(a_request()),
         )

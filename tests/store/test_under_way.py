@@ -20,7 +20,9 @@ from tests.store.making import (
     being_cancelled,
     brought_to,
     claimed,
+    empty_outbox,
     held,
+    taken,
     under_way,
 )
 
@@ -68,8 +70,8 @@ async def test_of_a_cancel_that_nobody_carries_out_everything_is_seen(store: Sto
 async def test_a_run_leads_to_its_generation_ended_or_not(store: Store) -> None:
     deployment = uuid.uuid4()
     made = await accepted(store)
-    [start] = await store.outbox.due(1)
-    await store.transitions.record_flow_run(made.id, 1, RUN, start.id, deployment)
+    [start] = await taken(store)
+    await store.transitions.record_flow_run(start, RUN, deployment)
 
     seen = await under_way(store)
     assert (seen.generation.id, seen.holder, seen.deployment_id) == (made.id, None, deployment)
@@ -96,8 +98,7 @@ async def test_the_run_of_a_former_attempt_leads_nowhere(store: Store) -> None:
 
 async def test_what_nobody_will_ever_start_is_found(store: Store) -> None:
     forgotten = await accepted(store)
-    for dispatch in await store.outbox.due(10):
-        await store.outbox.done(dispatch.id)
+    await empty_outbox(store)
     # Not these: to be dispatched, dispatched, ended, deleted.
     await accepted(store)
     await held(store)

@@ -1,0 +1,53 @@
+"""What Prefect has to be told of a generation: entries of the outbox, in a lane of their own."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final, Literal, get_args
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.engine import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.tables import outbox
+from store.values import Entry, NewEntry
+
+DispatchAction = Literal["start", "cancel", "forget"]
+LANE: Final = "prefect"
+START: Final = "prefect.start"
+KINDS: Final = tuple(f"{LANE}.{action}" for action in get_args(DispatchAction))
+_CANCELS, _INTERACTIVE, _BULK = range(3)
+"""Ranks: a cancel spares work, so it goes before all else."""
+
+
+def dispatch(
+    action: DispatchAction, generation_id: UUID, attempt: int, priority: str, at: datetime
+) -> NewEntry:
+    """The entry that has Prefect told of an attempt."""
+    rank = _INTERACTIVE if priority == "interactive" else _BULK
+    return NewEntry(
+        lane=LANE,
+        kind=f"{LANE}.{action}",
+        subject=generation_id,
+        payload={"attempt": attempt},
+        rank=_CANCELS if action == "cancel" else rank,
+        created_at=at,
+    )
+
+
+def attempt_of(entry: Entry) -> int:
+    """The attempt that a dispatch is about."""
+    return int(entry.payload["attempt"])
+
+
+async def is_pending(connection: AsyncConnection, row: RowMapping, action: DispatchAction) -> bool:
+    """Whether Prefect has still to hear of that, for the current attempt of a generation's row."""
+    found = await connection.execute(
+        select(outbox.c.id).where(
+            outbox.c.subject == row["id"],
+            outbox.c.kind == f"{LANE}.{action}",
+            outbox.c.payload["attempt"].as_integer() == row["attempt"],
+        )
+    )
+    return found.first() is not None

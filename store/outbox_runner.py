@@ -1,0 +1,240 @@
+"""Works on the outbox: each kind by its handler, the lanes side by side.
+
+A handler says what became of an entry: done, put off (a minute, a day), or that its whole lane is
+blocked because what it speaks to is away. A blocked lane is tried with one entry at a time; the
+others go on meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Final
+from uuid import uuid4
+
+from store.errors import LeaseLostError, StoreError, StoreUnavailableError
+from store.leases import RENEWALS, LeaseKeeper, Leases, LeaseWatch
+from store.outbox import Outbox
+from store.values import Entry
+
+LOOK_EVERY_S: Final = 0.25
+"""Seconds between looks without a call of ``wake``: entries fall due, and other processes write
+them (a batch's flow run releases items). A look is one read, well below a millisecond."""
+FAILED_DELAY_S: Final = 15.0
+"""Seconds until an entry is tried again whose handler raised what it should not."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Done:
+    """It was done. ``removed``: the handler's own transaction has removed the entry already."""
+
+    removed: bool = False
+
+
+@dataclass(frozen=True)
+class PutOff:
+    """Not yet: this entry again in ``delay_s`` seconds."""
+
+    reason: str
+    delay_s: float
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """Nothing in the lane can be done now: this entry again in ``delay_s`` seconds."""
+
+    reason: str
+    delay_s: float
+
+
+Outcome = Done | PutOff | Blocked
+Handler = Callable[[Entry], Awaitable[Outcome]]
+
+
+class OutboxRunner:
+    """Use as an async context manager; ``wake()`` after a write makes it look at once.
+
+    ``name`` is that of the runner's lease (``lease_s``). No two living runners have the same name;
+    a process that is started again has the name it had before, so that its former claims are freed
+    at once. Else a dead runner's claims are freed by the others when its lease has lapsed.
+    ``together`` entries of one lane are worked on at once. While ``busy()``, nothing is claimed.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        leases: Leases,
+        handlers: Mapping[str, Handler],
+        *,
+        name: str,
+        lease_s: float,
+        together: int,
+        busy: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._outbox = outbox
+        self._leases = leases
+        self._handlers = handlers
+        self._kinds = tuple(handlers)
+        self._name = name
+        self._lease_s = lease_s
+        self._together = together
+        self._busy = busy
+        self._stack = AsyncExitStack()
+        self._lease: LeaseKeeper | None = None
+        self._free_every_s = lease_s / RENEWALS
+        self._watch = LeaseWatch(self._free_every_s)
+        self._free_at = 0.0
+        self._drains: dict[str, asyncio.Task[None]] = {}
+        self._wanted = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.blocked: dict[str, str] = {}
+        """Why nothing can be done in these lanes now."""
+
+    async def __aenter__(self) -> OutboxRunner:
+        self._task = asyncio.create_task(self._run(), name=self._name)
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        await self._end_lease()
+
+    def wake(self, lane: str | None = None) -> None:
+        """There is something to do, in that lane if one is named."""
+        if lane is not None and self._lease is not None and lane not in self._drains:
+            self._begin(lane, self._lease)  # without a look, which costs a read
+        else:
+            self._wanted.set()
+
+    async def look(self) -> None:
+        """One round: work begins in every lane that has something to do. Raises StoreError."""
+        lease = self._lease or await self._begin_lease()
+        await self._free_claims_of_the_dead(lease)
+        if self.blocked:
+            waiting = await self._outbox.lanes(self._kinds, due=False)
+            for lane in self.blocked.keys() - waiting:  # another runner has done it all
+                del self.blocked[lane]
+        for lane in await self._outbox.lanes(self._kinds):
+            self._begin(lane, lease)
+
+    async def do(self, entry: Entry) -> None:
+        """Work on an entry that was claimed. Raises StoreUnavailableError."""
+        try:
+            outcome = await self._handlers[entry.kind](entry)
+        except StoreUnavailableError:
+            raise
+        except Exception as error:  # noqa: BLE001
+            # Of this one only: a file that cannot be removed must not hold up the others.
+            _log.exception("cannot do %s of %s yet", entry.kind, entry.subject)
+            await self._outbox.postpone(entry, repr(error), FAILED_DELAY_S)
+            return
+        match outcome:
+            case Done():
+                self.blocked.pop(entry.lane, None)
+                if not outcome.removed:
+                    await self._outbox.done(entry)
+            case PutOff():
+                await self._outbox.postpone(entry, outcome.reason, outcome.delay_s)
+            case Blocked():
+                self.blocked[entry.lane] = outcome.reason
+                await self._outbox.postpone(entry, outcome.reason, outcome.delay_s)
+                if entry.tries == 0:
+                    _log.warning(
+                        "cannot do %s of %s yet: %s", entry.kind, entry.subject, outcome.reason
+                    )
+
+    async def _run(self) -> None:
+        while True:
+            self._wanted.clear()
+            try:
+                await self.look()
+            except StoreError as error:
+                _log.warning("%s waits: %s", self._name, error)
+            except Exception:  # noqa: BLE001 - the next look may go better
+                _log.exception("a look of %s failed; the next one follows", self._name)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await self._wanted.wait()
+
+    def _begin(self, lane: str, lease: LeaseKeeper) -> None:
+        if lane not in self._drains:
+            drain = asyncio.create_task(self._drain(lane, lease), name=f"outbox {lane}")
+            self._drains[lane] = drain
+
+    async def _drain(self, lane: str, lease: LeaseKeeper) -> None:
+        """Work on a lane until nothing is left that can be claimed, or it is blocked."""
+        did_any = False
+        try:
+            while (done := await self._do_some(lane, lease)) > 0:
+                did_any = True
+                if done < self._together or lane in self.blocked:
+                    break
+        except* LeaseLostError as errors:
+            _log.warning("%s begins anew under another name: %s", self._name, errors.exceptions[0])
+            self._name = f"{self._name.partition(' #')[0]} #{uuid4()}"
+            self._lease = None
+        except* StoreError as errors:
+            # Entries may stay claimed without being worked on: with the lease the claims go.
+            _log.warning("%s begins anew: %s", self._name, errors.exceptions[0])
+            self._lease = None
+        except* Exception:  # noqa: BLE001 - the next look may go better
+            _log.exception("working on the lane %s failed; it begins anew", lane)
+            self._lease = None
+        else:
+            if did_any and lane not in self.blocked:
+                self.wake()  # for what came while the last ones were worked on
+        finally:
+            del self._drains[lane]
+
+    async def _do_some(self, lane: str, lease: LeaseKeeper) -> int:
+        """Claim some entries and work on them at once. Returns how many."""
+        while self._busy():  # noqa: ASYNC110 - nobody tells when requests end; looking is cheap
+            await asyncio.sleep(0.005)
+        most = 1 if lane in self.blocked else self._together
+        entries = await self._outbox.claim(lane, self._kinds, lease.holder, most)
+        async with asyncio.TaskGroup() as group:
+            for entry in entries:
+                group.create_task(self.do(entry))
+        return len(entries)
+
+    async def _begin_lease(self) -> LeaseKeeper:
+        """Take the lease that all claims are made under; those of a former one are freed."""
+        await self._end_lease()
+        lease = LeaseKeeper(self._leases, self._name, self._lease_s)
+        await self._stack.enter_async_context(lease)
+        self._lease = lease
+        self._watch = LeaseWatch(self._free_every_s)
+        self._free_at = time.monotonic()
+        return lease
+
+    async def _end_lease(self) -> None:
+        """Stop all work, then give up the lease: what is still claimed under it becomes free."""
+        self._lease = None
+        drains = list(self._drains.values())
+        for drain in drains:
+            drain.cancel()
+        if drains:
+            await asyncio.wait(drains)
+        self._drains.clear()  # one that was cancelled before it began has not removed itself
+        await self._stack.aclose()
+
+    async def _free_claims_of_the_dead(self, lease: LeaseKeeper) -> None:
+        if time.monotonic() < self._free_at:
+            return
+        self._free_at = time.monotonic() + self._free_every_s
+        others = await self._outbox.claimers() - {lease.holder}
+        if not others:
+            return
+        found = {one.holder: one for one in await self._leases.all()}
+        self._watch.look(found.values())
+        for holder in others:
+            if not self._watch.lives(holder):
+                freed = await self._outbox.free(holder, found.get(holder))
+                _log.warning("%s freed %d claims of a runner that died", self._name, freed)
