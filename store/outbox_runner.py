@@ -8,7 +8,6 @@ others go on meanwhile.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import uuid4
 
+from core.loop import Loop
 from store.errors import LeaseLostError, StoreError, StoreUnavailableError
 from store.leases import RENEWALS, LeaseKeeper, Leases, LeaseWatch
 from store.outbox import Outbox
@@ -91,19 +91,16 @@ class OutboxRunner:
         self._watch = LeaseWatch(self._free_every_s)
         self._free_at = 0.0
         self._drains: dict[str, asyncio.Task[None]] = {}
-        self._wanted = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._loop = Loop(name, self.look, LOOK_EVERY_S, first_s=0, expected=(StoreError,))
         self.blocked: dict[str, str] = {}
         """Why nothing can be done in these lanes now."""
 
     async def __aenter__(self) -> OutboxRunner:
-        self._task = asyncio.create_task(self._run(), name=self._name)
+        self._loop.start()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await self._loop.stop()
         await self._end_lease()
 
     def wake(self, lane: str | None = None) -> None:
@@ -111,7 +108,7 @@ class OutboxRunner:
         if lane is not None and self._lease is not None and lane not in self._drains:
             self._begin(lane, self._lease)  # without a look, which costs a read
         else:
-            self._wanted.set()
+            self._loop.wake()
 
     async def look(self) -> None:
         """One round: work begins in every lane that has something to do. Raises StoreError."""
@@ -149,19 +146,6 @@ class OutboxRunner:
                     _log.warning(
                         "cannot do %s of %s yet: %s", entry.kind, entry.subject, outcome.reason
                     )
-
-    async def _run(self) -> None:
-        while True:
-            self._wanted.clear()
-            try:
-                await self.look()
-            except StoreError as error:
-                _log.warning("%s waits: %s", self._name, error)
-            except Exception:  # noqa: BLE001 - the next look may go better
-                _log.exception("a look of %s failed; the next one follows", self._name)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_EVERY_S):
-                    await self._wanted.wait()
 
     def _begin(self, lane: str, lease: LeaseKeeper) -> None:
         if lane not in self._drains:
