@@ -60,7 +60,7 @@ def field_problems(error: ValidationError, body: Any) -> list[FieldProblem]:
     found = error.errors(include_input=False, include_url=False, include_context=False)
     return [
         FieldProblem(
-            loc=_place(body, item["loc"], item["type"]),
+            loc=tuple(_place(body, item["loc"], item["type"])),
             code=item["type"],
             message=item["msg"].removeprefix("Value error, "),
         )
@@ -122,5 +122,5 @@ async def _read(request: Request, limit: int) -> bytes:
 
 def _invalid(code: str, message: str) -> ProblemError:
     """What is wrong with the body as a whole."""
-    found = [FieldProblem(loc=[], code=code, message=message)]
+    found = [FieldProblem((), code, message)]
     return ProblemError("invalid_request", message, errors=found)

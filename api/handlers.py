@@ -104,7 +104,7 @@ def _of_validation(error: RequestValidationError) -> Problem:
     """Without ``input``: a body value is never echoed."""
     found = [
         FieldProblem(
-            loc=list(item["loc"]),
+            loc=tuple(item["loc"]),
             code=item["type"],
             message=_QUOTING.get(item["type"], item["msg"]),
         )

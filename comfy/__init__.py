@@ -13,7 +13,6 @@ from comfy.errors import (
     ComfyUnreachableError,
     ExecutionFailedError,
     ExecutionTimeoutError,
-    NodeProblem,
     NoOutputError,
     OutOfMemoryComfyError,
     PromptInterruptedError,
@@ -39,7 +38,6 @@ from comfy.session import ComfySession
 from comfy.submission import Submitted
 from comfy.workflows import (
     TEMPLATES,
-    FieldProblemTuple,
     UnresolvableError,
     build_workflow,
     resolve,
@@ -60,11 +58,9 @@ __all__ = [
     "ExecutionFailedError",
     "ExecutionTimeoutError",
     "FetchedImage",
-    "FieldProblemTuple",
     "Graph",
     "HistoryEntry",
     "NoOutputError",
-    "NodeProblem",
     "OutOfMemoryComfyError",
     "OutputImage",
     "OutputReady",

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from comfy.errors import NodeProblem
 from comfy.messages import ExecutionError, OutputImage, execution_error, images_of
+from core.problems import FieldProblem
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Submission:
 
     prompt_id: str
     number: float
-    problems: tuple[NodeProblem, ...]
+    problems: tuple[FieldProblem, ...]
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def submission(body: Mapping[str, Any]) -> Submission:
     )
 
 
-def rejection(body: Mapping[str, Any]) -> tuple[str, tuple[NodeProblem, ...]]:
+def rejection(body: Mapping[str, Any]) -> tuple[str, tuple[FieldProblem, ...]]:
     """Read the 400 of ``POST /prompt``: ComfyUI's sentence and its problems.
 
     ``error.details`` is often empty; ``node_errors`` say more where there are any.
@@ -136,18 +136,18 @@ def rejection(body: Mapping[str, Any]) -> tuple[str, tuple[NodeProblem, ...]]:
     return detail, problems or (_graph_problem(error, detail),)
 
 
-def _graph_problem(error: Mapping[str, Any], detail: str) -> NodeProblem:
+def _graph_problem(error: Mapping[str, Any], detail: str) -> FieldProblem:
     extra = error.get("extra_info") or {}
-    return NodeProblem(
+    return FieldProblem.of_node(
         node_id=str(extra.get("node_id") or ""),
         class_type=str(extra.get("class_type") or ""),
-        input="",
+        input_name="",
         code=str(error.get("type", "")),
         message=detail,
     )
 
 
-def node_problems(node_errors: object) -> tuple[NodeProblem, ...]:
+def node_problems(node_errors: object) -> tuple[FieldProblem, ...]:
     """Read ``node_errors``: each error of each node, in ComfyUI's words."""
     if not isinstance(node_errors, Mapping):
         return ()
@@ -158,12 +158,12 @@ def node_problems(node_errors: object) -> tuple[NodeProblem, ...]:
     )
 
 
-def _node_problem(node_id: str, node: Mapping[str, Any], error: Mapping[str, Any]) -> NodeProblem:
+def _node_problem(node_id: str, node: Mapping[str, Any], error: Mapping[str, Any]) -> FieldProblem:
     extra = error.get("extra_info") or {}
-    return NodeProblem(
+    return FieldProblem.of_node(
         node_id=node_id,
         class_type=str(node.get("class_type", "")),
-        input=str(extra.get("input_name") or ""),
+        input_name=str(extra.get("input_name") or ""),
         code=str(error["type"]),
         message=_sentence(str(error["message"]), str(error.get("details") or "")),
     )

@@ -16,7 +16,7 @@ ComfyError
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from core.problems import FieldProblem
 
 
 class ComfyError(Exception):
@@ -42,31 +42,14 @@ class ComfyProtocolError(TransientComfyError):
     """ComfyUI (or something in between) gave an answer that cannot be its real one."""
 
 
-@dataclass(frozen=True)
-class NodeProblem:
-    """One thing ComfyUI's validation found wrong with one node, in ComfyUI's own words.
+class WorkflowRejectedError(ComfyError):
+    """ComfyUI's validation refused the workflow, or would have dropped one of its outputs.
 
-    ``code`` is ComfyUI's error type, for example ``value_not_in_list``. ``node_id``,
-    ``class_type`` and ``input`` are empty where ComfyUI names none.
+    ``problems`` are what it found wrong with nodes (``FieldProblem.of_node``); their codes are
+    ComfyUI's error types, for example ``value_not_in_list``.
     """
 
-    node_id: str
-    class_type: str
-    input: str
-    code: str
-    message: str
-
-    def __str__(self) -> str:
-        where = f"{self.class_type or 'node'} (node {self.node_id})" if self.node_id else ""
-        if self.input:
-            where = f"{where}, input {self.input}" if where else f"input {self.input}"
-        return f"{where}: {self.message}" if where else self.message
-
-
-class WorkflowRejectedError(ComfyError):
-    """ComfyUI's validation refused the workflow, or would have dropped one of its outputs."""
-
-    def __init__(self, detail: str, problems: tuple[NodeProblem, ...] = ()) -> None:
+    def __init__(self, detail: str, problems: tuple[FieldProblem, ...] = ()) -> None:
         super().__init__(detail, problems)
         self.detail = detail
         self.problems = problems

@@ -65,14 +65,51 @@ _KINDS: Final = (
 KINDS: Final[dict[str, ProblemKind]] = {kind.code: kind for kind in _KINDS}
 
 
-class FieldProblem(BaseModel):
+@dataclass(frozen=True)
+class FieldProblem:
     """One thing wrong with one place of a request. The value itself is never echoed."""
 
-    model_config = ConfigDict(frozen=True)
-
-    loc: list[str | int]
+    # The names of fields, one in the other; or what ``of_row`` and ``of_node`` make it.
+    loc: tuple[str | int, ...]
     code: str
     message: str
+
+    @classmethod
+    def of_row(cls, row: int, column: str | None, code: str, message: str) -> FieldProblem:
+        """With a row of a manifest; ``row`` is 0 when it is the manifest as a whole."""
+        return cls(("row", row) if column is None else ("row", row, column), code, message)
+
+    @classmethod
+    def of_node(
+        cls, node_id: str, class_type: str, input_name: str, code: str, message: str
+    ) -> FieldProblem:
+        """With a node of a workflow, in ComfyUI's words; a text is empty where it names none."""
+        return cls(("node", node_id, class_type, input_name), code, message)
+
+    @property
+    def row(self) -> int:
+        """The row of a manifest at fault."""
+        return int(self.loc[1])
+
+    @property
+    def column(self) -> str | None:
+        """The column at fault, None when it is the row as a whole."""
+        return str(self.loc[2]) if len(self.loc) > 2 else None
+
+    def __str__(self) -> str:
+        where = _where(self.loc)
+        return f"{where}: {self.message}" if where else self.message
+
+
+def _where(loc: tuple[str | int, ...]) -> str:
+    match loc:
+        case ("row", int(row), *columns):
+            return ", ".join([f"row {row}", *map(str, columns)])
+        case ("node", node_id, class_type, input_name):
+            node = f"{class_type or 'node'} (node {node_id})" if node_id else ""
+            return ", ".join(filter(None, [node, f"input {input_name}" if input_name else ""]))
+        case _:
+            return ".".join(map(str, loc))
 
 
 class Problem(BaseModel):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.batches.manifest import RowProblem
+from core.problems import FieldProblem
 
 
 class FlowsError(Exception):
@@ -35,15 +35,9 @@ class ScheduleNotFoundError(FlowsError):
 class BatchRefusedError(FlowsError):
     """The manifest has rows that cannot be made; ``problems`` names each with its column."""
 
-    def __init__(self, problems: Sequence[RowProblem]) -> None:
+    def __init__(self, problems: Sequence[FieldProblem]) -> None:
         self.problems = tuple(problems)
-        super().__init__("; ".join(map(said, self.problems[:3])))
-
-
-def said(problem: RowProblem) -> str:
-    """A problem of a manifest as a sentence that names row and column."""
-    where = f"row {problem.row}" + (f", {problem.column}" if problem.column else "")
-    return f"{where}: {problem.message}"
+        super().__init__("; ".join(map(str, self.problems[:3])))
 
 
 class TakenOver(Exception):  # noqa: N818 - a signal

@@ -54,13 +54,16 @@ def problem_of(error: BaseException) -> Problem:
 
 
 def _rejected(error: WorkflowRejectedError) -> Problem:
-    first = error.problems[0] if error.problems else None
+    if not error.problems:
+        return problem("workflow_rejected", _sentence(str(error)))
+    first = error.problems[0]
+    _, node_id, node_class, _ = first.loc
     return problem(
         "workflow_rejected",
         _sentence(str(error)),
-        node_id=first.node_id if first else None,
-        node_class=first.class_type if first else None,
-        node_message=first.message if first else None,
+        node_id=node_id,
+        node_class=node_class,
+        node_message=first.message,
     )
 
 

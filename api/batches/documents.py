@@ -16,9 +16,8 @@ from api.generations.documents import (
     StatusDocument,
     WaitingDocument,
 )
-from core.batches.manifest import RowProblem
 from core.batches.request import BatchOptions
-from core.problems import Problem
+from core.problems import FieldProblem, Problem
 from core.requests import ResolvedRequest
 from core.status import BatchStatus
 from core.stored import Unreadable
@@ -95,7 +94,7 @@ class RowProblemDocument(Document):
     message: str
 
     @classmethod
-    def of(cls, found: RowProblem) -> RowProblemDocument:
+    def of(cls, found: FieldProblem) -> RowProblemDocument:
         """From what reading the manifest found."""
         return cls(row=found.row, column=found.column, code=found.code, message=found.message)
 

@@ -28,14 +28,14 @@ from api.errors import ProblemError
 from api.generations.documents import WaitingDocument, image_document
 from api.generations.facade import Facade
 from comfy import Catalogue
-from core.batches.manifest import Kind, RowProblem, read_manifest
+from core.batches.manifest import Kind, read_manifest
 from core.batches.request import BatchOptions, BatchRequest
 from core.batches.wildcards import UnreadableListError, read_lists
 from core.problems import FieldProblem
 from core.status import BATCH_ACTIVE, Status
 from flows.batches.acceptance import Source, accept_batch, plan_batch
 from flows.batches.rules import window_end
-from flows.errors import BatchRefusedError, FlowsError, said
+from flows.errors import BatchRefusedError, FlowsError
 from flows.prefect.runs import FlowRuns
 from flows.reconcile.reconciler import Reconciler
 from store.batches.queries import ItemPage
@@ -346,22 +346,15 @@ def _refused(error: BatchRefusedError, catalogue: Catalogue | None = None) -> Pr
         )
     shown = error.problems[:PROBLEMS_SHOWN]
     more = len(error.problems) - 1
-    detail = said(error.problems[0]) + (f" (and {more} more)" if more else "")
+    detail = str(error.problems[0]) + (f" (and {more} more)" if more else "")
     return ProblemError(
         "invalid_manifest",
         f"{detail}. Nothing was created.",
-        errors=[
-            FieldProblem(
-                loc=["row", one.row, *([one.column] if one.column else [])],
-                code=one.code,
-                message=one.message,
-            )
-            for one in shown
-        ],
+        errors=list(shown),
     )
 
 
-def _skipped(found: Sequence[RowProblem]) -> list[RowProblemDocument]:
+def _skipped(found: Sequence[FieldProblem]) -> list[RowProblemDocument]:
     return [RowProblemDocument.of(one) for one in found[:SKIPPED_KEPT]]
 
 

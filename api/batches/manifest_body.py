@@ -7,7 +7,7 @@ import hashlib
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import Message
 from pathlib import Path
 from typing import Final, Literal
@@ -79,14 +79,8 @@ def _query(request: Request) -> tuple[Flags, BatchOptions]:
             {k: v for k, v in given.items() if k not in _FLAGS}
         )
     except ValidationError as error:
-        found = [
-            one.model_copy(update={"loc": ["query", *one.loc]})
-            for one in field_problems(error, given)
-        ]
-        where = ".".join(str(part) for part in found[0].loc)
-        raise ProblemError(
-            "invalid_request", f"{where}: {found[0].message}", errors=found
-        ) from error
+        found = [replace(one, loc=("query", *one.loc)) for one in field_problems(error, given)]
+        raise ProblemError("invalid_request", str(found[0]), errors=found) from error
     return flags, options
 
 

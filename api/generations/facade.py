@@ -30,7 +30,6 @@ from api.generations.documents import (
 )
 from api.generations.estimates import Estimates
 from comfy import Catalogue, UnresolvableError, resolve
-from core.problems import FieldProblem
 from core.requests import GenerationRequest, ResolvedRequest
 from core.status import is_final
 from flows.prefect.pauses import PauseWatch
@@ -313,15 +312,8 @@ def _unresolvable(error: UnresolvableError, catalogue: Catalogue | None) -> Prob
             "Name one with `model`, or start ComfyUI.",
             headers={"Retry-After": "5"},
         )
-    problems = [
-        FieldProblem(loc=list(item.loc), code=item.code, message=item.message)
-        for item in error.problems
-    ]
-    first = problems[0]
-    where = ".".join(str(part) for part in first.loc)
-    return ProblemError(
-        "invalid_request", f"{where}: {first.message}" if where else first.message, errors=problems
-    )
+    problems = list(error.problems)
+    return ProblemError("invalid_request", str(problems[0]), errors=problems)
 
 
 def _expired(generation: Generation) -> ProblemError:

@@ -269,5 +269,5 @@ def _bad_query(name: str, code: str, message: str) -> ProblemError:
     return ProblemError(
         "invalid_request",
         f"query.{name}: {message}",
-        errors=[FieldProblem(loc=["query", name], code=code, message=message)],
+        errors=[FieldProblem(("query", name), code, message)],
     )

@@ -20,11 +20,11 @@ from cli.bulk.meter import open_batch_meter
 from cli.bulk.order import BatchBody, BatchOrder
 from cli.bulk.pictures import BatchPictures
 from cli.bulk.wording import (
-    BadRow,
     failure_lines,
     plan_lines,
     print_bad_rows,
     skipped_line,
+    skipped_rows,
     summary_lines,
     write_report,
 )
@@ -39,6 +39,7 @@ from cli.console import (
     console_on,
     report_failure,
 )
+from core.problems import FieldProblem
 
 _SKIPPED_SHOWN: Final = 10
 _TAKEN_UP: Final = {
@@ -139,13 +140,13 @@ def _print_plan(wish: Bulk, planned: Mapping[str, Any]) -> int:
 
 
 def _tell_skipped(wish: Bulk, skipped: Sequence[Mapping[str, Any]]) -> None:
-    rows = [BadRow.of_skipped(each) for each in skipped]
+    rows = skipped_rows(skipped)
     _tell_bad_rows(wish, rows, most=_SKIPPED_SHOWN)
     if rows:
         _say(skipped_line(rows, wish.report))
 
 
-def _tell_bad_rows(wish: Bulk, rows: Sequence[BadRow], most: int | None = None) -> None:
+def _tell_bad_rows(wish: Bulk, rows: Sequence[FieldProblem], most: int | None = None) -> None:
     print_bad_rows(rows[:most])
     if wish.report is None:
         return

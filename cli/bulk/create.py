@@ -9,10 +9,11 @@ import httpx
 
 from cli.bulk.follow import patiently
 from cli.bulk.order import BatchBody
-from cli.bulk.wording import BadRow
+from cli.bulk.wording import refused_rows
 from cli.client import ApiClient, ApiRefusedError, ApiUnreachableError
 from cli.console import BAD_USAGE, FAILED, UNREACHABLE, CommandError
 from cli.generate.command import field_lines
+from core.problems import FieldProblem
 
 PATIENCE_S: Final = 60.0
 """How long a create whose answer was lost is sent again."""
@@ -28,7 +29,7 @@ _NO_SUCH_ROUTE: Final = frozenset({404, 405})
 class NotCreatedError(CommandError):
     """Nothing was created; ``bad_rows`` say why, where it is because of rows."""
 
-    def __init__(self, message: str, exit_code: int, bad_rows: Sequence[BadRow] = ()) -> None:
+    def __init__(self, message: str, exit_code: int, bad_rows: Sequence[FieldProblem] = ()) -> None:
         super().__init__(message, exit_code)
         self.bad_rows = tuple(bad_rows)
 
@@ -82,7 +83,7 @@ def not_created(error: ApiUnreachableError | ApiRefusedError, url: str) -> NotCr
         return NotCreatedError(f"{error}. {advice} (or EASEL_API_URL).", UNREACHABLE)
     code, errors = error.problem.get("code"), error.problem.get("errors") or []
     if code == "invalid_manifest":
-        return NotCreatedError(str(error), BAD_USAGE, [BadRow.of_error(each) for each in errors])
+        return NotCreatedError(str(error), BAD_USAGE, refused_rows(errors))
     if code == "idempotency_mismatch":
         return NotCreatedError(_OTHER_OPTIONS, BAD_USAGE)
     if error.status in _NO_SUCH_ROUTE:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cli.bulk.follow import is_past_its_window
 from cli.bulk.pictures import BatchPictures
 from cli.console import console_on
+from core.problems import FieldProblem
 from core.wording import duration
 
 if TYPE_CHECKING:
@@ -25,31 +25,23 @@ _SAMPLES_SHOWN: Final = 5
 _SAMPLE_WIDTH: Final = 100
 
 
-@dataclass(frozen=True)
-class BadRow:
-    """One thing wrong with a manifest. ``row`` is 0 when it is the manifest as a whole."""
-
-    row: int
-    column: str
-    code: str
-    message: str
-
-    @classmethod
-    def of_skipped(cls, found: Mapping[str, Any]) -> BadRow:
-        """From what a create says of a row that it left out."""
-        return cls(found["row"], found["column"] or "", found["code"], found["message"])
-
-    @classmethod
-    def of_error(cls, error: Mapping[str, Any]) -> BadRow:
-        """From one of the ``errors`` of a manifest that was refused."""
-        _, row, *column = error["loc"]
-        return cls(int(row), str(column[0]) if column else "", error["code"], error["message"])
-
-
 # --- bad rows
 
 
-def bad_rows_table(rows: Sequence[BadRow]) -> Table:
+def skipped_rows(skipped: Iterable[Mapping[str, Any]]) -> list[FieldProblem]:
+    """What a create says of rows that it left out."""
+    return [
+        FieldProblem.of_row(one["row"], one["column"], one["code"], one["message"])
+        for one in skipped
+    ]
+
+
+def refused_rows(errors: Iterable[Mapping[str, Any]]) -> list[FieldProblem]:
+    """The ``errors`` of a manifest that was refused."""
+    return [FieldProblem(tuple(one["loc"]), one["code"], one["message"]) for one in errors]
+
+
+def bad_rows_table(rows: Sequence[FieldProblem]) -> Table:
     """Row, column and message of each."""
     from rich.table import Table
     from rich.text import Text
@@ -59,25 +51,25 @@ def bad_rows_table(rows: Sequence[BadRow]) -> Table:
     table.add_column("column", overflow="fold")
     table.add_column("message", overflow="fold")
     for bad in rows:
-        table.add_row(Text(str(bad.row or "")), Text(bad.column), Text(bad.message))
+        table.add_row(Text(str(bad.row or "")), Text(bad.column or ""), Text(bad.message))
     return table
 
 
-def print_bad_rows(rows: Sequence[BadRow]) -> None:
+def print_bad_rows(rows: Sequence[FieldProblem]) -> None:
     """The table, on stderr."""
     if rows:
         console_on(sys.stderr).print(bad_rows_table(rows), soft_wrap=False)
 
 
-def write_report(path: Path, rows: Iterable[BadRow]) -> None:
+def write_report(path: Path, rows: Iterable[FieldProblem]) -> None:
     """Bad rows as CSV: row, column, code, message. OSError."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("row", "column", "code", "message"))
-        writer.writerows((bad.row or "", bad.column, bad.code, bad.message) for bad in rows)
+        writer.writerows((bad.row or "", bad.column or "", bad.code, bad.message) for bad in rows)
 
 
-def skipped_line(rows: Sequence[BadRow], report: Path | None) -> str:
+def skipped_line(rows: Sequence[FieldProblem], report: Path | None) -> str:
     """How much was left out, and where it is told."""
     count = len({bad.row for bad in rows})
     some = "at least " if len(rows) >= SKIPPED_TOLD else ""

@@ -9,7 +9,7 @@ from typing import Final
 from comfy.graph import Workflow
 from comfy.workflows import txt2img
 from comfy.workflows.families import SD15, SDXL, Family, family_of
-from comfy.workflows.resolve import FieldProblemTuple, UnresolvableError, resolve
+from comfy.workflows.resolve import UnresolvableError, resolve
 from core.ids import filename_prefix
 from core.requests import ResolvedRequest, WorkflowName
 
@@ -18,7 +18,6 @@ __all__ = [
     "SDXL",
     "TEMPLATES",
     "Family",
-    "FieldProblemTuple",
     "UnresolvableError",
     "build_workflow",
     "family_of",

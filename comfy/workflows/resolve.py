@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TypeVar
 
 from comfy.catalogue import Catalogue
 from comfy.workflows.families import family_of
+from core.problems import FieldProblem
 from core.requests import GenerationRequest, ResolvedRequest, check_pixels, draw_seed
 
 _T = TypeVar("_T")
@@ -16,19 +16,10 @@ _LISTED_MAX = 10
 """The most names that an error lists."""
 
 
-@dataclass(frozen=True)
-class FieldProblemTuple:
-    """One thing wrong with one field of a request."""
-
-    loc: tuple[str | int, ...]
-    code: str
-    message: str
-
-
 class UnresolvableError(ValueError):
     """The request cannot be carried out by this ComfyUI; ``problems`` says why, field by field."""
 
-    def __init__(self, problems: tuple[FieldProblemTuple, ...]) -> None:
+    def __init__(self, problems: tuple[FieldProblem, ...]) -> None:
         super().__init__(problems)
         self.problems = problems
 
@@ -89,16 +80,14 @@ def _available(preferred: str, names: Sequence[str]) -> str:
     return preferred if preferred in names or not names else names[0]
 
 
-def _no_model(catalogue: Catalogue | None) -> FieldProblemTuple:
+def _no_model(catalogue: Catalogue | None) -> FieldProblem:
     reason = (
         "ComfyUI has not been reached yet" if catalogue is None else "ComfyUI has no checkpoints"
     )
-    return FieldProblemTuple(("model",), "no_model", f"name a model: {reason}")
+    return FieldProblem(("model",), "no_model", f"name a model: {reason}")
 
 
-def _unknown_names(
-    request: ResolvedRequest, catalogue: Catalogue | None
-) -> list[FieldProblemTuple]:
+def _unknown_names(request: ResolvedRequest, catalogue: Catalogue | None) -> list[FieldProblem]:
     if catalogue is None:
         return []
     checks = (
@@ -107,7 +96,7 @@ def _unknown_names(
         ("scheduler", request.scheduler, catalogue.schedulers),
     )
     return [
-        FieldProblemTuple((field,), f"unknown_{field}", _unknown(field, name, names))
+        FieldProblem((field,), f"unknown_{field}", _unknown(field, name, names))
         for field, name, names in checks
         if name not in names
     ]
@@ -122,9 +111,9 @@ def _unknown(field: str, name: str, names: Sequence[str]) -> str:
     return f"ComfyUI has no such {field}; it has {len(names)} others, see /api/v1/options"
 
 
-def _too_many_pixels(request: ResolvedRequest) -> list[FieldProblemTuple]:
+def _too_many_pixels(request: ResolvedRequest) -> list[FieldProblem]:
     try:
         check_pixels(request.width, request.height, request.batch_size)
     except ValueError as exc:
-        return [FieldProblemTuple(("width",), "too_many_pixels", str(exc))]
+        return [FieldProblem(("width",), "too_many_pixels", str(exc))]
     return []

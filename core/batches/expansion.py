@@ -16,9 +16,10 @@ from typing import Any, Final, TypeVar
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from core.batches.manifest import METADATA_PREFIX, Row, RowProblem, shown
+from core.batches.manifest import METADATA_PREFIX, Row, shown
 from core.batches.request import BATCH_ITEMS_MAX, BatchRequest, Count
 from core.batches.wildcards import WildcardError, parse
+from core.problems import FieldProblem
 from core.requests import SEED_MAX, GenerationRequest
 
 STRETCH: Final = 200
@@ -40,8 +41,8 @@ class Item:
 
 
 def expand(
-    request: BatchRequest, rows: Iterable[Row | RowProblem] | None, seed: int, lists: _Lists
-) -> Iterator[Item | RowProblem]:
+    request: BatchRequest, rows: Iterable[Row | FieldProblem] | None, seed: int, lists: _Lists
+) -> Iterator[Item | FieldProblem]:
     """The batch's items in order, and its problems, each once for its row.
 
     ``rows`` are those of a file; they stand in the place of ``items``. Positions count the good
@@ -52,10 +53,10 @@ def expand(
     """
     asked = position = 0
     for row in _rows(request) if rows is None else rows:
-        if isinstance(row, RowProblem):
+        if isinstance(row, FieldProblem):
             yield row
             continue
-        known: set[RowProblem] = set()
+        known: set[FieldProblem] = set()
         for fields in _generations(request, row):
             if asked == BATCH_ITEMS_MAX:
                 yield _too_many(row)
@@ -137,9 +138,9 @@ def _merged(*layers: _Fields) -> _Fields:
 
 def _made(
     row: int, fields: _Fields, chance: random.Random, lists: _Lists | None
-) -> GenerationRequest | list[RowProblem]:
+) -> GenerationRequest | list[FieldProblem]:
     """The request, or the first problem of each column. Without ``lists`` prompts are literal."""
-    problems: list[RowProblem] = []
+    problems: list[FieldProblem] = []
     filled = dict(fields)
     if "count" in filled:
         problems += _count_problems(row, filled.pop("count"))
@@ -158,9 +159,9 @@ def _made(
     return _one_a_column(problems)
 
 
-def _one_a_column(problems: Iterable[RowProblem]) -> list[RowProblem]:
+def _one_a_column(problems: Iterable[FieldProblem]) -> list[FieldProblem]:
     """The first ones: pydantic has a problem for each type that a label could have been."""
-    first: dict[str | None, RowProblem] = {}
+    first: dict[str | None, FieldProblem] = {}
     for problem in problems:
         first.setdefault(problem.column, problem)
     return list(first.values())
@@ -168,7 +169,7 @@ def _one_a_column(problems: Iterable[RowProblem]) -> list[RowProblem]:
 
 def _draw_texts(
     row: int, fields: _Fields, chance: random.Random, lists: _Lists
-) -> Iterator[RowProblem]:
+) -> Iterator[FieldProblem]:
     """Puts texts in the place of templates; a field that is none is left to the schema."""
     for name in _TEMPLATES:
         template = fields.get(name)
@@ -177,20 +178,20 @@ def _draw_texts(
         try:
             fields[name] = parse(template).expand(chance, lists)
         except WildcardError as error:
-            yield RowProblem(row, name, "wildcard", str(error))
+            yield FieldProblem.of_row(row, name, "wildcard", str(error))
 
 
-def _count_problems(row: int, count: Any) -> Iterator[RowProblem]:
+def _count_problems(row: int, count: Any) -> Iterator[FieldProblem]:
     try:
         _COUNT.validate_python(count, strict=True)
     except ValidationError as error:
         for found in error.errors(include_input=False, include_url=False, include_context=False):
-            yield RowProblem(row, "count", found["type"], _message(found))
+            yield FieldProblem.of_row(row, "count", found["type"], _message(found))
 
 
-def _field_problems(row: int, error: ValidationError) -> Iterator[RowProblem]:
+def _field_problems(row: int, error: ValidationError) -> Iterator[FieldProblem]:
     for found in error.errors(include_input=False, include_url=False, include_context=False):
-        yield RowProblem(row, _column(found["loc"]), found["type"], _message(found))
+        yield FieldProblem.of_row(row, _column(found["loc"]), found["type"], _message(found))
 
 
 def _column(loc: tuple[str | int, ...]) -> str | None:
@@ -202,9 +203,9 @@ def _column(loc: tuple[str | int, ...]) -> str | None:
     return shown(str(loc[0]))
 
 
-def _too_many(row: Row) -> RowProblem:
+def _too_many(row: Row) -> FieldProblem:
     message = f"a batch may have {BATCH_ITEMS_MAX} generations at most; split it"
-    return RowProblem(row.number, None, "too_many_items", message)
+    return FieldProblem.of_row(row.number, None, "too_many_items", message)
 
 
 def _message(found: ErrorDetails) -> str:

@@ -15,6 +15,7 @@ from types import NoneType, UnionType
 from typing import IO, Annotated, Any, Final, Literal, Self, Union, get_args, get_origin
 
 from core import json as strict_json
+from core.problems import FieldProblem
 from core.requests import GenerationRequest
 
 Kind = Literal["csv", "jsonl"]
@@ -57,19 +58,6 @@ class Row:
     fields: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class RowProblem:
-    """One thing wrong with a row, or with the file at this row. The value is never echoed.
-
-    ``column`` is the field at fault, None when it is the row as a whole.
-    """
-
-    row: int
-    column: str | None
-    code: str
-    message: str
-
-
 class _CellError(ValueError):
     def __init__(self, code: str, message: str) -> None:
         self.code = code
@@ -88,8 +76,8 @@ class _UnreadableError(ValueError):
         return type(self)(self.code, str(self), row)
 
     @property
-    def problem(self) -> RowProblem:
-        return RowProblem(self.row, None, self.code, str(self))
+    def problem(self) -> FieldProblem:
+        return FieldProblem.of_row(self.row, None, self.code, str(self))
 
 
 def guess_kind(name: str) -> Kind | None:
@@ -98,7 +86,7 @@ def guess_kind(name: str) -> Kind | None:
     return _KINDS.get(Path(name).suffix) or _KINDS.get(name.partition(";")[0].rstrip())
 
 
-def read_manifest(path: Path, kind: Kind) -> Iterator[Row | RowProblem]:
+def read_manifest(path: Path, kind: Kind) -> Iterator[Row | FieldProblem]:
     """The rows in the file's order, and its problems. Raises OSError.
 
     CSV is UTF-8 with a header of request fields, ``count`` and ``metadata.<key>``; an empty cell
@@ -109,7 +97,7 @@ def read_manifest(path: Path, kind: Kind) -> Iterator[Row | RowProblem]:
         empty = False
         yield row
     if empty:
-        yield RowProblem(1, None, "no_rows", "the file has no rows")
+        yield FieldProblem.of_row(1, None, "no_rows", "the file has no rows")
 
 
 def shown(column: str) -> str:
@@ -153,7 +141,7 @@ class _Column:
     read: Callable[[str], Any] | None
 
 
-def _read_csv(path: Path) -> Iterator[Row | RowProblem]:
+def _read_csv(path: Path) -> Iterator[Row | FieldProblem]:
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         records = _records(file)
         try:
@@ -188,32 +176,36 @@ def _records(file: IO[str]) -> Iterator[tuple[int, list[str]]]:
             yield number, cells
 
 
-def _columns(line: int, header: Sequence[str]) -> tuple[list[_Column], list[RowProblem]]:
+def _columns(line: int, header: Sequence[str]) -> tuple[list[_Column], list[FieldProblem]]:
     columns: list[_Column] = []
-    problems: list[RowProblem] = []
+    problems: list[FieldProblem] = []
     taken: set[str] = set()
     for name in (cell.strip() for cell in header):
         read = _reader(name)
         if not name:  # spreadsheets write columns that are empty all the way down
             read = _nameless
         elif name in taken:
-            problems.append(RowProblem(line, shown(name), "duplicate_column", "it is there twice"))
+            problems.append(
+                FieldProblem.of_row(line, shown(name), "duplicate_column", "it is there twice")
+            )
             read = None
         elif read is None:
-            problems.append(RowProblem(line, shown(name), "unknown_column", "no such column"))
+            problems.append(
+                FieldProblem.of_row(line, shown(name), "unknown_column", "no such column")
+            )
         taken.add(name)
         columns.append(_Column(name, read))
     if not any(column.name and column.read for column in columns):
         known = ", ".join(_READERS)
         message = f"the first line must name the columns, which are {known}, {METADATA_PREFIX}<key>"
-        return [], [RowProblem(line, None, "missing_header", message)]
+        return [], [FieldProblem.of_row(line, None, "missing_header", message)]
     return columns, problems
 
 
-def _row(number: int, cells: Sequence[str], columns: Sequence[_Column]) -> list[Row | RowProblem]:
+def _row(number: int, cells: Sequence[str], columns: Sequence[_Column]) -> list[Row | FieldProblem]:
     """The row, or everything that is wrong with it."""
     values: dict[str, Any] = {}
-    problems: list[Row | RowProblem] = []
+    problems: list[Row | FieldProblem] = []
     for place, cell in enumerate(cells):
         column = columns[place] if place < len(columns) else _NAMELESS
         if column.read is None or not cell.strip():
@@ -221,7 +213,9 @@ def _row(number: int, cells: Sequence[str], columns: Sequence[_Column]) -> list[
         try:
             values[column.name] = column.read(cell)
         except _CellError as error:
-            problems.append(RowProblem(number, shown(column.name) or None, error.code, str(error)))
+            problems.append(
+                FieldProblem.of_row(number, shown(column.name) or None, error.code, str(error))
+            )
     return problems or [Row(number, _with_labels(values))]
 
 
@@ -315,29 +309,29 @@ _READERS: Final = {
 # --- JSON Lines ---
 
 
-def _read_jsonl(path: Path) -> Iterator[Row | RowProblem]:
+def _read_jsonl(path: Path) -> Iterator[Row | FieldProblem]:
     with path.open("rb") as file:
         number = 0
         while line := file.readline(ROW_MAX + 1):
             number += 1
             if len(line) > ROW_MAX:
                 message = f"lines may have {ROW_MAX} bytes at most"
-                yield RowProblem(number, None, "row_too_long", message)
+                yield FieldProblem.of_row(number, None, "row_too_long", message)
                 return
             if line.strip():
                 yield _json_row(number, line.strip())
 
 
-def _json_row(number: int, line: bytes) -> Row | RowProblem:
+def _json_row(number: int, line: bytes) -> Row | FieldProblem:
     try:
         value = strict_json.parse(line, "the line")
     except strict_json.MalformedJsonError as error:
         place = "" if error.column is None else f" at column {error.column}"
-        return RowProblem(number, None, "malformed_json", f"{error.reason}{place}")
+        return FieldProblem.of_row(number, None, "malformed_json", f"{error.reason}{place}")
     except strict_json.UnusableJsonError as error:
-        return RowProblem(number, None, error.code, str(error))
+        return FieldProblem.of_row(number, None, error.code, str(error))
     if not isinstance(value, dict):
-        return RowProblem(number, None, "dict_type", "each line must be a JSON object")
+        return FieldProblem.of_row(number, None, "dict_type", "each line must be a JSON object")
     return Row(number, value)
 
 

@@ -16,8 +16,9 @@ from uuid import UUID
 
 from comfy import Catalogue, UnresolvableError, resolve
 from core.batches.expansion import Item, expand, grouped
-from core.batches.manifest import Row, RowProblem
+from core.batches.manifest import Row
 from core.batches.request import BatchRequest
+from core.problems import FieldProblem
 from core.requests import ResolvedRequest, draw_seed
 from flows.errors import BatchRefusedError
 from store.database import finished
@@ -44,7 +45,7 @@ class Source:
     catalogue (None when ComfyUI was never reached)."""
 
     request: BatchRequest
-    rows: Iterable[Row | RowProblem] | None
+    rows: Iterable[Row | FieldProblem] | None
     lists: Mapping[str, Sequence[str]]
     catalogue: Catalogue | None
     default_model: str | None
@@ -60,7 +61,7 @@ class Plan:
     cost: float
     models: Mapping[str, int]
     samples: tuple[ResolvedRequest, ...]
-    skipped: tuple[RowProblem, ...]
+    skipped: tuple[FieldProblem, ...]
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class AcceptedBatch:
     """The batch, and the rows that were skipped."""
 
     batch: Batch
-    skipped: tuple[RowProblem, ...]
+    skipped: tuple[FieldProblem, ...]
 
 
 async def plan_batch(source: Source) -> Plan:
@@ -140,7 +141,7 @@ class _Reading:
 
     source: Source
     wanted_seed: int | None
-    problems: list[RowProblem] = field(default_factory=list)
+    problems: list[FieldProblem] = field(default_factory=list)
     resolved: int = 0
     total: int = 0
     cost: float = 0.0
@@ -160,7 +161,7 @@ class _Reading:
     def _resolved(self) -> Iterator[tuple[Item, ResolvedRequest]]:
         source = self.source
         for found in expand(source.request, source.rows, self.seed, source.lists):
-            if isinstance(found, RowProblem):
+            if isinstance(found, FieldProblem):
                 self.problems.append(found)
             else:
                 try:
@@ -185,7 +186,7 @@ class _Reading:
         if self.is_refused:
             raise BatchRefusedError(self.problems)
         if self.total == 0:
-            nothing = RowProblem(0, None, "no_items", "there is nothing to make in it")
+            nothing = FieldProblem.of_row(0, None, "no_items", "there is nothing to make in it")
             raise BatchRefusedError([*self.problems[:PROBLEMS_MAX], nothing])
 
 
@@ -196,7 +197,6 @@ async def _lots(reading: _Reading) -> AsyncIterator[list[NewItem]]:
         await asyncio.sleep(0)
 
 
-def _row_problems(row: int, error: UnresolvableError) -> Iterator[RowProblem]:
+def _row_problems(row: int, error: UnresolvableError) -> Iterator[FieldProblem]:
     for one in error.problems:
-        column = str(one.loc[0]) if one.loc else None
-        yield RowProblem(row, column, one.code, one.message)
+        yield FieldProblem(("row", row, *one.loc), one.code, one.message)

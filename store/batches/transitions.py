@@ -17,10 +17,9 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.batches.manifest import RowProblem
 from core.batches.request import BatchOptions
 from core.ids import item_id
-from core.problems import Problem
+from core.problems import FieldProblem, Problem
 from core.requests import read_request
 from core.status import BATCH_ACTIVE, RETRYABLE, BatchStatus
 from store.batches.queries import ACCEPTING
@@ -109,7 +108,7 @@ class BatchTransitions:
 
     @completes
     async def accept(
-        self, batch_id: UUID, total: int, cost: float, skipped: Sequence[RowProblem] = ()
+        self, batch_id: UUID, total: int, cost: float, skipped: Sequence[FieldProblem] = ()
     ) -> Batch:
         """All items are written: the batch is there, and will be done.
 
@@ -119,7 +118,7 @@ class BatchTransitions:
         async with self._database.write() as connection:
             await _accepting(connection, batch_id)
             seq = await next_changes(connection)
-            left_out = [asdict(one) for one in skipped[:SKIPPED_KEPT]] or None
+            left_out = [_left_out(one) for one in skipped[:SKIPPED_KEPT]] or None
             values = {"status": "queued", "total": total, "cost": cost, "skipped": left_out}
             await _write(connection, batch_id, seq=seq, **values)
             return Batch.from_row(await _locked(connection, batch_id))
@@ -322,6 +321,16 @@ class BatchTransitions:
         """Remove a batch with its items; its generations stay. For retention."""
         async with self._database.write() as connection:
             await connection.execute(delete(batches).where(batches.c.id == batch_id))
+
+
+def _left_out(found: FieldProblem) -> dict[str, Any]:
+    """A row that was left out, as clients are told of it again."""
+    return {
+        "row": found.row,
+        "column": found.column,
+        "code": found.code,
+        "message": found.message,
+    }
 
 
 def _item_values(batch_id: UUID, item: NewItem) -> dict[str, Any]:

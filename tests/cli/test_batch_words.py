@@ -9,7 +9,6 @@ from cli.bulk.command import Bulk, interrupted_text
 from cli.bulk.create import not_created
 from cli.bulk.order import BatchOrder
 from cli.bulk.wording import (
-    BadRow,
     failure_lines,
     plan_lines,
     print_bad_rows,
@@ -18,11 +17,12 @@ from cli.bulk.wording import (
     write_report,
 )
 from cli.client import ApiRefusedError
+from core.problems import FieldProblem
 from tests.cli.scripted_batches import BATCH, batch, failed_item
 
 BAD = (
-    BadRow(3, "steps", "less_than_equal", 'at most 150, "really"'),
-    BadRow(0, "", "no_items", "there is nothing to make in [it]"),
+    FieldProblem.of_row(3, "steps", "less_than_equal", 'at most 150, "really"'),
+    FieldProblem.of_row(0, None, "no_items", "there is nothing to make in [it]"),
 )
 
 
@@ -51,9 +51,9 @@ def test_a_report_is_csv(tmp_path: Path) -> None:
 
 
 def test_a_row_with_two_problems_is_one_row() -> None:
-    rows = [BadRow(3, "steps", "x", "x"), BadRow(3, "cfg", "x", "x")]
+    rows = [FieldProblem.of_row(3, "steps", "x", "x"), FieldProblem.of_row(3, "cfg", "x", "x")]
     assert skipped_line(rows, None) == "1 row left out; --report FILE names them."
-    many = [BadRow(row, "cfg", "x", "x") for row in range(1000)]
+    many = [FieldProblem.of_row(row, "cfg", "x", "x") for row in range(1000)]
     assert skipped_line(many, Path("bad.csv")) == "at least 1000 rows left out; bad.csv names them."
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from comfy.errors import ComfyError, ExecutionFailedError, NodeProblem, WorkflowRejectedError
+from comfy.errors import ComfyError, ExecutionFailedError, WorkflowRejectedError
+from core.problems import FieldProblem
 
 
 def _kinds(of: type[ComfyError]) -> Iterator[type[ComfyError]]:
@@ -21,6 +22,8 @@ def an_example(kind: type[ComfyError]) -> ComfyError:
     if issubclass(kind, ExecutionFailedError):
         return kind("5", "KSampler", "tensor sizes differ\nTraceback …", "RuntimeError")
     if issubclass(kind, WorkflowRejectedError):
-        node = NodeProblem("4", "CheckpointLoaderSimple", "ckpt_name", "value_not_in_list", "gone")
+        node = FieldProblem.of_node(
+            "4", "CheckpointLoaderSimple", "ckpt_name", "value_not_in_list", "gone"
+        )
         return kind("rejected", (node,))
     return kind("what happened")

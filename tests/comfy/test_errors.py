@@ -7,20 +7,20 @@ import pickle
 
 import pytest
 
-from comfy import FieldProblemTuple, UnresolvableError, errors
+from comfy import UnresolvableError, errors
 from comfy.answers import history_entry, rejection, submission
 from comfy.errors import (
     ComfyError,
     ComfyProtocolError,
     ComfyTimeoutError,
     ComfyUnreachableError,
-    NodeProblem,
     OutOfMemoryComfyError,
     WorkflowRejectedError,
     is_transient,
 )
 from comfy.messages import ExecutionError
 from comfy.tracking import execution_failed
+from core.problems import FieldProblem
 from tests.comfy.data import recorded_json
 
 ALL = [
@@ -81,11 +81,11 @@ def test_rejections_read_well(answer: str, words: str) -> None:
 
 def test_errors_survive_pickling() -> None:
     # They travel between processes as states of flow runs.
-    problem = NodeProblem("3", "KSampler", "steps", "value_smaller_than_min", "too small")
+    problem = FieldProblem.of_node("3", "KSampler", "steps", "value_smaller_than_min", "too small")
     for error in (
         WorkflowRejectedError("no", (problem,)),
         OutOfMemoryComfyError("3", "KSampler", "out of memory", "MemoryError"),
-        UnresolvableError((FieldProblemTuple(("model",), "no_model", "name a model"),)),
+        UnresolvableError((FieldProblem(("model",), "no_model", "name a model"),)),
     ):
         copy = pickle.loads(pickle.dumps(error))
         assert (type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error))
@@ -94,7 +94,7 @@ def test_errors_survive_pickling() -> None:
 def test_a_dropped_output_is_noticed_though_the_answer_is_200() -> None:
     body = recorded_json("prompt_answers")["one_good_output_one_bad_output_ACCEPTED"]
     (problem,) = submission(body).problems
-    assert problem == NodeProblem(
+    assert problem == FieldProblem.of_node(
         "5", "SaveImage", "images", "required_input_missing", "Required input is missing: images"
     )
 

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.batches.expansion import STRETCH, Item, expand, grouped
-from core.batches.manifest import Row, RowProblem
+from core.batches.manifest import Row
 from core.batches.request import BATCH_ITEMS_MAX, BatchRequest
+from core.problems import FieldProblem
 from core.requests import SEED_MAX, GenerationRequest
 
 LISTS = {"animal": ("fox", "owl", "hen"), "broken": ("{",)}
@@ -22,24 +23,24 @@ CANARY = "zx81canary"
 
 
 def expanded(
-    rows: list[Row | RowProblem] | None = None,
+    rows: list[Row | FieldProblem] | None = None,
     seed: int = 1,
     lists: Mapping[str, Sequence[str]] = LISTS,
     **fields: Any,
-) -> list[Item | RowProblem]:
+) -> list[Item | FieldProblem]:
     return list(expand(BatchRequest.model_validate(fields), rows, seed, lists))
 
 
-def requests(found: list[Item | RowProblem]) -> list[GenerationRequest]:
+def requests(found: list[Item | FieldProblem]) -> list[GenerationRequest]:
     """Of a batch without problems."""
-    assert [each for each in found if isinstance(each, RowProblem)] == []
+    assert [each for each in found if isinstance(each, FieldProblem)] == []
     return [each.request for each in found if isinstance(each, Item)]
 
 
-def problems(found: list[Item | RowProblem]) -> list[tuple[int, str | None, str]]:
+def problems(found: list[Item | FieldProblem]) -> list[tuple[int, str | None, str]]:
     """Where and what, after a look that nothing is echoed."""
-    assert CANARY not in "".join(each.message for each in found if isinstance(each, RowProblem))
-    return [(each.row, each.column, each.code) for each in found if isinstance(each, RowProblem)]
+    assert CANARY not in "".join(each.message for each in found if isinstance(each, FieldProblem))
+    return [(each.row, each.column, each.code) for each in found if isinstance(each, FieldProblem)]
 
 
 # --- rows, grid, count ---
@@ -103,9 +104,9 @@ def test_a_row_may_say_its_own_count() -> None:
 
 
 def test_rows_of_a_file_keep_their_numbers_and_items_are_counted() -> None:
-    rows: list[Row | RowProblem] = [
+    rows: list[Row | FieldProblem] = [
         Row(2, {"prompt": "a", "count": 2}),
-        RowProblem(3, "steps", "int_parsing", "must be a whole number"),
+        FieldProblem.of_row(3, "steps", "int_parsing", "must be a whole number"),
         Row(7, {"prompt": "b"}),
     ]
     found = expanded(rows, defaults={"steps": 5})
@@ -284,7 +285,7 @@ def test_a_bad_value_of_the_grid_is_told_for_each_row() -> None:
 def test_a_column_can_always_be_written(name: str) -> None:
     [found] = expanded(items=[{"prompt": "fox", name: 1}])
 
-    assert isinstance(found, RowProblem)
+    assert isinstance(found, FieldProblem)
     assert len((found.column or "").encode()) <= 100
 
 

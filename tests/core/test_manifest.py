@@ -12,25 +12,26 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.batches.manifest import ROW_MAX, Kind, Row, RowProblem, guess_kind, read_manifest
+from core.batches.manifest import ROW_MAX, Kind, Row, guess_kind, read_manifest
+from core.problems import FieldProblem
 from core.requests import GenerationRequest
 
 CANARY = "zx81canary"
 
 
-def read(folder: Path, content: str | bytes, kind: Kind = "csv") -> list[Row | RowProblem]:
+def read(folder: Path, content: str | bytes, kind: Kind = "csv") -> list[Row | FieldProblem]:
     path = folder / "manifest"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return list(read_manifest(path, kind))
 
 
-def problems(found: list[Row | RowProblem]) -> list[tuple[int, str | None, str]]:
+def problems(found: list[Row | FieldProblem]) -> list[tuple[int, str | None, str]]:
     """Where and what, after a look that nothing is echoed."""
-    assert CANARY not in "".join(each.message for each in found if isinstance(each, RowProblem))
-    return [(each.row, each.column, each.code) for each in found if isinstance(each, RowProblem)]
+    assert CANARY not in "".join(each.message for each in found if isinstance(each, FieldProblem))
+    return [(each.row, each.column, each.code) for each in found if isinstance(each, FieldProblem)]
 
 
-def fields(found: list[Row | RowProblem]) -> list[dict[str, Any]]:
+def fields(found: list[Row | FieldProblem]) -> list[dict[str, Any]]:
     return [each.fields for each in found if isinstance(each, Row)]
 
 
@@ -271,7 +272,9 @@ def test_a_bad_line_is_named_and_the_others_are_read(
 def test_a_mistake_in_a_line_is_placed_in_the_line(tmp_path: Path) -> None:
     [found] = read(tmp_path, '{"a" 1}', "jsonl")
 
-    assert found == RowProblem(1, None, "malformed_json", "Expecting ':' delimiter at column 6")
+    assert found == FieldProblem.of_row(
+        1, None, "malformed_json", "Expecting ':' delimiter at column 6"
+    )
 
 
 def test_an_endless_line_is_not_read(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from core.problems import KINDS, Problem, problem
+from core.problems import KINDS, FieldProblem, Problem, problem
 
 
 @pytest.mark.parametrize("code", KINDS)
@@ -37,6 +37,47 @@ def test_no_two_kinds_share_a_title() -> None:
 def test_an_unknown_code_is_a_mistake_of_ours() -> None:
     with pytest.raises(KeyError):
         problem("no_such_code", "because")
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (FieldProblem((), "x", "no"), "no"),
+        (FieldProblem(("items", 0, "steps"), "x", "no"), "items.0.steps: no"),
+        (FieldProblem.of_row(3, "steps", "x", "no"), "row 3, steps: no"),
+        (FieldProblem.of_row(3, None, "x", "no"), "row 3: no"),
+        (FieldProblem(("row",), "extra_forbidden", "no"), "row: no"),
+        (
+            FieldProblem.of_node("3", "KSampler", "steps", "x", "no"),
+            "KSampler (node 3), input steps: no",
+        ),
+        (FieldProblem.of_node("3", "", "", "x", "no"), "node (node 3): no"),
+        (FieldProblem.of_node("", "", "steps", "x", "no"), "input steps: no"),
+        (FieldProblem.of_node("", "", "", "x", "no"), "no"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(found: FieldProblem, said: str) -> None:
+    assert str(found) == said
+
+
+def test_a_row_is_told_apart_from_its_column() -> None:
+    whole, column = FieldProblem.of_row(3, None, "x", "no"), FieldProblem.of_row(3, "a", "x", "no")
+
+    assert [(one.row, one.column) for one in (whole, column)] == [(3, None), (3, "a")]
+    assert [one.loc for one in (whole, column)] == [("row", 3), ("row", 3, "a")]
+
+
+def test_what_is_wrong_with_fields_survives_json() -> None:
+    errors = [
+        FieldProblem(("items", 0, "steps"), "x", "no"),
+        FieldProblem.of_row(3, "a", "x", "no"),
+    ]
+    made = problem("invalid_manifest", "because", errors=errors)
+
+    text = made.model_dump_json(exclude_none=True)
+
+    assert '"errors":[{"loc":["items",0,"steps"],"code":"x","message":"no"}' in text
+    assert Problem.model_validate_json(text) == made
 
 
 def test_a_problem_survives_json() -> None:

@@ -14,9 +14,10 @@ import pytest
 from sqlalchemy import func, select
 
 from comfy import Catalogue
-from core.batches.manifest import RowProblem, read_manifest
+from core.batches.manifest import read_manifest
 from core.batches.request import BatchRequest
 from core.ids import item_id
+from core.problems import FieldProblem
 from core.requests import SEED_MAX, ResolvedRequest
 from flows.batches.acceptance import (
     PROBLEMS_MAX,
@@ -26,7 +27,7 @@ from flows.batches.acceptance import (
     accept_batch,
     plan_batch,
 )
-from flows.errors import BatchRefusedError, said
+from flows.errors import BatchRefusedError
 from store.errors import ConflictError, NotFoundError
 from store.generations.acceptance import IdempotencyKey
 from store.generations.dispatches import KINDS
@@ -88,7 +89,7 @@ async def refused(store: Store, source: Source) -> list[tuple[int, str | None, s
     return places(refusal.value.problems)
 
 
-def places(problems: Iterable[RowProblem]) -> list[tuple[int, str | None, str]]:
+def places(problems: Iterable[FieldProblem]) -> list[tuple[int, str | None, str]]:
     return [(one.row, one.column, one.code) for one in problems]
 
 
@@ -246,7 +247,7 @@ async def test_a_refusal_says_the_first_ones_as_sentences(store: Store) -> None:
     first, second, third = str(refusal.value).split("; ")
     assert first.startswith("row 1, steps: ")
     assert second.startswith("row 2, nix: ")
-    assert third == said(refusal.value.problems[2])
+    assert third == str(refusal.value.problems[2])
     assert len(refusal.value.problems) == 4
 
 

@@ -38,8 +38,8 @@ def test_lists_side_by_side_must_be_equally_long() -> None:
 
 
 def test_mistakes_name_row_and_column() -> None:
-    loc: list[list[str | int]] = [["row", 3, "steps"], ["row", 4], ["row", 0]]
-    errors = [FieldProblem(loc=one, code="x", message="m") for one in loc]
+    places: list[tuple[int, str | None]] = [(3, "steps"), (4, None), (0, None)]
+    errors = [FieldProblem.of_row(row, column, "x", "m") for row, column in places]
     found = problem("invalid_manifest", "detail", errors=errors)
     assert [where for where, _ in problem_lines(found, rows=True)] == ["Row 3, steps", "Row 4", ""]
     assert [where for where, _ in problem_lines(found, rows=False)] == ["Steps", "", ""]
