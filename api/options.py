@@ -55,7 +55,7 @@ class LimitsDocument(Document):
     pixels_max: int = requests.PIXELS_MAX
     steps_max: int = requests.STEPS_MAX
     cfg_max: float = requests.CFG_MAX
-    batch_size_max: int = requests.BATCH_MAX
+    batch_size_max: int = requests.BATCH_SIZE_MAX
     prompt_max: int = requests.PROMPT_MAX
     seed_max: int = requests.SEED_MAX
     timeout_max_s: int = requests.TIMEOUT_MAX_S

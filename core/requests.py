@@ -25,7 +25,7 @@ PIXELS_MAX: Final = 4096 * 4096 * 2
 """The most pixels of one generation: width x height x batch_size."""
 STEPS_MAX: Final = 150
 CFG_MAX: Final = 30.0
-BATCH_MAX: Final = 16
+BATCH_SIZE_MAX: Final = 16
 PROMPT_MAX: Final = 10_000
 METADATA_KEYS_MAX: Final = 50
 METADATA_TEXT_MAX: Final = 500
@@ -101,7 +101,7 @@ class GenerationRequest(_Base):
     seed: Annotated[int, Field(ge=0, le=SEED_MAX)] | None = Field(
         default=None, description="Drawn when the request is accepted if null."
     )
-    batch_size: Annotated[int, Field(ge=1, le=BATCH_MAX)] = Field(
+    batch_size: Annotated[int, Field(ge=1, le=BATCH_SIZE_MAX)] = Field(
         default=1, description="Images in this generation."
     )
     priority: Priority = Field(

@@ -26,7 +26,7 @@ from cli.console import (
 from cli.generate.follow import follow
 from cli.generate.meter import Meter, open_meter
 from cli.generate.saving import names, save, slug, suffix
-from core.requests import BATCH_MAX, SEED_MAX
+from core.requests import BATCH_SIZE_MAX, SEED_MAX
 
 _CANCEL_S: Final = 5.0
 _CANCELLED: Final = "the generation was cancelled"
@@ -48,7 +48,10 @@ class Order:
 
     def requests(self) -> list[dict[str, Any]]:
         """The generations that together have ``count`` pictures, each with a seed of its own."""
-        sizes = [min(BATCH_MAX, self.count - start) for start in range(0, self.count, BATCH_MAX)]
+        sizes = [
+            min(BATCH_SIZE_MAX, self.count - start)
+            for start in range(0, self.count, BATCH_SIZE_MAX)
+        ]
         requests = [{**self.values, "batch_size": size} for size in sizes]
         if "seed" in self.values:
             for number, request in enumerate(requests):

@@ -8,7 +8,7 @@ import pytest
 
 from comfy import Catalogue, UnresolvableError, resolve
 from comfy.workflows import SD15, SDXL, family_of
-from core.requests import BATCH_MAX, SEED_MAX, SIZE_MAX, GenerationRequest
+from core.requests import BATCH_SIZE_MAX, SEED_MAX, SIZE_MAX, GenerationRequest
 
 CATALOGUE = Catalogue(
     checkpoints=("dreamshaper_8.safetensors", "sd_xl_base_1.0.safetensors"),
@@ -72,7 +72,9 @@ def test_all_problems_come_at_once() -> None:
 
 
 def test_too_many_pixels_after_the_defaults() -> None:
-    found = problems(ask(model="sd_xl_base_1.0.safetensors", width=SIZE_MAX, batch_size=BATCH_MAX))
+    found = problems(
+        ask(model="sd_xl_base_1.0.safetensors", width=SIZE_MAX, batch_size=BATCH_SIZE_MAX)
+    )
     assert found[("width",)][0] == "too_many_pixels"
 
 

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from core.requests import (
-    BATCH_MAX,
+    BATCH_SIZE_MAX,
     METADATA_KEYS_MAX,
     METADATA_TEXT_MAX,
     PIXELS_MAX,
@@ -100,7 +100,7 @@ def test_cfg_is_a_finite_number(value: float) -> None:
         ("seed", 2**63),
         ("seed", 2**64),
         ("batch_size", 0),
-        ("batch_size", BATCH_MAX + 1),
+        ("batch_size", BATCH_SIZE_MAX + 1),
         ("timeout_s", 0),
         ("timeout_s", 86_401),
         ("priority", "urgent"),
@@ -133,7 +133,7 @@ def test_what_is_out_of_range_is_refused(field: str, value: object) -> None:
         ("cfg", 30.0),
         ("seed", 0),
         ("seed", SEED_MAX),
-        ("batch_size", BATCH_MAX),
+        ("batch_size", BATCH_SIZE_MAX),
         ("timeout_s", 86_400),
         ("priority", "bulk"),
         ("callback_url", None),

@@ -9,7 +9,7 @@ from nicegui import events, ui
 
 from api.options import DefaultsDocument, ModelDocument, OptionsDocument
 from core.requests import (
-    BATCH_MAX,
+    BATCH_SIZE_MAX,
     CFG_MAX,
     SEED_MAX,
     STEPS_MAX,
@@ -292,7 +292,7 @@ class Form:
         self._show_size()
 
     def _count(self, by: int) -> None:
-        self._set(count=max(1, min(BATCH_MAX, self.draft.count + by)))
+        self._set(count=max(1, min(BATCH_SIZE_MAX, self.draft.count + by)))
         self._count_text.text = str(self.draft.count)
 
     def _choose_seed_mode(self, mode: str) -> None:
