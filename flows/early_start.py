@@ -124,7 +124,7 @@ class EarlyStarts:
         if cancelled:
             await pipeline.cancel(self._store, self._session, claim)
         else:  # the prompt stays in ComfyUI, and is met there when the attempt is taken again
-            await self._store.transitions.release(claim)
+            await self._store.transitions.unclaim(claim)
 
 
 def _retrieved(task: asyncio.Task[Any]) -> None:

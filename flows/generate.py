@@ -146,7 +146,7 @@ async def _stopped(runtime: Runtime, claim: Claim) -> None:
     # The prompt stays in ComfyUI, and is met there when the attempt is taken again. When the
     # store is away, the lease lapses soon, which says the same.
     with contextlib.suppress(StoreUnavailableError):
-        await runtime.store.transitions.release(claim)
+        await runtime.store.transitions.unclaim(claim)
 
 
 async def _cancelled(runtime: Runtime, claim: Claim) -> None:

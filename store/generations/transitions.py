@@ -110,7 +110,7 @@ class Transitions:
             return True
 
     @completes
-    async def release(self, claim: Claim) -> None:
+    async def unclaim(self, claim: Claim) -> None:
         """Give the attempt back unfinished: queued again, for any worker. Quiet when fenced out.
 
         One that is being cancelled ends as cancelled: nobody else would take it to its end.

@@ -86,7 +86,7 @@ class Execution:
         if self._state() == CANCELLING:
             await self._cancelled(claim)
         else:
-            await self._world.store.transitions.release(claim)
+            await self._world.store.transitions.unclaim(claim)
 
     async def _generate(self, claim: Claim | None) -> Steps:
         """As the flow: claim, make the pictures, and end here as in the row."""
@@ -115,7 +115,7 @@ class Execution:
             outcome = Cancelled()
         except Released:
             self.leave()
-            await self._world.store.transitions.release(claim)
+            await self._world.store.transitions.unclaim(claim)
             self._world.prefect.move(self._run.id, AwaitingRetry(), force=True)
             outcome = None
         except FencedError:

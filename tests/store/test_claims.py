@@ -155,7 +155,7 @@ async def cancelled(store: Store, claim: Claim) -> object:
 
 
 async def release(store: Store, claim: Claim) -> object:
-    await store.transitions.release(claim)
+    await store.transitions.unclaim(claim)
     return None
 
 
@@ -359,7 +359,7 @@ async def test_a_picture_that_was_found_finished_needs_no_start(store: Store) ->
     made = await accepted(store)
     first = await claimed(store, made.id)
     await store.transitions.record_submission(first)
-    await store.transitions.release(first)
+    await store.transitions.unclaim(first)
 
     # When the next one finds the picture already made
     again = await claimed(store, made.id)
@@ -396,7 +396,7 @@ async def test_release_gives_it_back_to_any_worker(store: Store) -> None:
     claim = await running(store, made.id)
     await store.transitions.record_progress(claim, HALF, None, AWAY)
 
-    await store.transitions.release(claim)
+    await store.transitions.unclaim(claim)
 
     now = await store.generations.get(made.id)
     assert (now.status, now.attempt, now.progress, now.waiting) == ("queued", 1, None, None)
@@ -441,7 +441,7 @@ async def test_what_a_worker_gives_back_is_held_by_nobody(
 ) -> None:
     made, claim = await brought_to(store, status)
 
-    await store.transitions.release(claim)
+    await store.transitions.unclaim(claim)
 
     assert (await store.generations.get(made.id)).status == then
     if then == "queued":
@@ -530,7 +530,7 @@ async def test_a_cancel_that_prefect_does_not_know_of_yet_is_no_retry(store: Sto
     """A run that was put back runs again, too: only what was told of the end asks for a retry."""
     made, run = await accepted(store), uuid.uuid4()
     first = await claimed(store, made.id, flow_run_id=run, attempt=1)
-    await store.transitions.release(first)
+    await store.transitions.unclaim(first)
     await store.transitions.request_cancel(made.id)
 
     with pytest.raises(ConflictError):

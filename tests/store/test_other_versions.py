@@ -114,7 +114,7 @@ async def test_its_prompt_is_taken_out_of_comfyui(store: Store) -> None:
     made = await accepted(store)
     claim = await claimed(store, made.id, flow_run_id=RUN)
     await store.transitions.record_submission(claim)
-    await store.transitions.release(claim)
+    await store.transitions.unclaim(claim)
     await rewritten(store, made.id, with_another_field)
 
     with pytest.raises(UnreadableRequestError):

@@ -394,7 +394,7 @@ async def test_sequence_and_change_grow_with_every_write(store: Store) -> None:
     for percent in (10.0, 20.0):
         await move.record_progress(claim, ProgressRecord(percent), None, None)
         await look()
-    await move.release(claim)
+    await move.unclaim(claim)
     await look()
     claim = await running(store, made.id, flow_run_id=run, attempt=1)
     await look()
