@@ -235,7 +235,7 @@ async def write(connection: AsyncConnection, row: RowMapping, **values: Any) -> 
     )
 
 
-async def end(
+async def end_held(
     connection: AsyncConnection,
     claim: Claim,
     to: Status,
@@ -251,7 +251,7 @@ async def end(
     return moved
 
 
-async def finish(
+async def end_and_fence(
     connection: AsyncConnection, row: RowMapping, to: Status, problem: Problem | None
 ) -> None:
     """End a row that nobody holds, or whose holder must not go on: the fence grows."""

@@ -91,7 +91,7 @@ class Transitions:
                     connection, row, free, request, flow_run_id=flow_run_id, holder=holder
                 )
             problem = unreadable("this request", request)
-            await rows.finish(connection, row, "failed", problem)
+            await rows.end_and_fence(connection, row, "failed", problem)
         raise UnreadableRequestError(problem.detail)
 
     @completes
@@ -106,7 +106,7 @@ class Transitions:
             waits = row["status"] == "queued" and row["attempt"] == attempt
             if not waits or not isinstance(request, UnreadableRequest):
                 return False
-            await rows.finish(connection, row, "failed", unreadable("this request", request))
+            await rows.end_and_fence(connection, row, "failed", unreadable("this request", request))
             return True
 
     @completes
@@ -121,7 +121,7 @@ class Transitions:
             except FencedError:
                 return
             if row["status"] == "cancelling":
-                await rows.finish(connection, row, "cancelled", None)
+                await rows.end_and_fence(connection, row, "cancelled", None)
             elif row["status"] not in FINAL:
                 await rows.let_go(connection, row)
 
@@ -209,7 +209,9 @@ class Transitions:
             for image in kept:
                 await rows.keep_image(connection, image)
             progress = ProgressRecord(percent=100.0)
-            if not await rows.end(connection, claim, "succeeded", None, progress=asdict(progress)):
+            if not await rows.end_held(
+                connection, claim, "succeeded", None, progress=asdict(progress)
+            ):
                 raise FencedError("the attempt ended in another way")
             reach("state.before_commit")
         reach("state.after_commit")
@@ -231,7 +233,7 @@ class Transitions:
         self, claim: Claim, to: Status, problem: Problem | None, *, stray: bool
     ) -> bool:
         async with self._database.write() as connection:
-            ended = await rows.end(connection, claim, to, problem)
+            ended = await rows.end_held(connection, claim, to, problem)
             if ended and stray:
                 await rows.stray(connection, claim.generation_id, claim.attempt)
         reach("state.after_failure")
@@ -267,7 +269,7 @@ class Transitions:
                 if (await rows.attempt_of(connection, row))["worker"] is not None:
                     await rows.write(connection, row, status="cancelling")
                 else:
-                    await rows.finish(connection, row, "cancelled", None)
+                    await rows.end_and_fence(connection, row, "cancelled", None)
                 await rows.dispatch(connection, row, "cancel")
             return Generation.from_row(await rows.locked(connection, generation_id))
 
@@ -363,7 +365,7 @@ class Transitions:
             row = await _active(connection, generation_id, flow_run_id)
             if row is None:
                 return False
-            await rows.finish(connection, row, to, problem)
+            await rows.end_and_fence(connection, row, to, problem)
             return True
 
     @completes
