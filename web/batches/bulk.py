@@ -21,7 +21,7 @@ from web.forms.manifests import Manifests
 from web.forms.prompts import list_names
 from web.parts.clock import ask_zone, known_zone
 from web.parts.elements import Text, adorn, box
-from web.parts.layout import Frame, Web, section, toast, toast_error, told
+from web.parts.layout import Frame, Web, errors_as_toasts, section, toast, toast_error
 from web.parts.wording import explain
 
 LOOK_EVERY_S: Final = 2.0
@@ -49,7 +49,10 @@ class BulkPage:
             adorn(Text("Bulk", "sr-only", "h1"))
             with section("form desk-form", "A new batch"):
                 self._form = BulkForm(
-                    self._files, told(self._dry_run), told(self._start), self._changed
+                    self._files,
+                    errors_as_toasts(self._dry_run),
+                    errors_as_toasts(self._start),
+                    self._changed,
                 )
             with section("desk-side", "Batches"):
                 self._plan = PlanPanel()

@@ -19,7 +19,7 @@ from web.batches.sheet import Cell, Sheet
 from web.batches.wording import is_active, under_way
 from web.parts.elements import Text, adorn, box, button
 from web.parts.fields import Segments
-from web.parts.layout import Web, toast_error, told
+from web.parts.layout import Web, errors_as_toasts, toast_error
 
 PAGE: Final = 120
 """Items on one page."""
@@ -87,12 +87,14 @@ class Contact:
         with self.root:
             with box("contact-bar"):
                 with box("segments shown", role="group", aria_label="Which pictures"):
-                    self._buttons = {name: _Shown(name, told(self._show)) for name in _SHOWN}
+                    self._buttons = {
+                        name: _Shown(name, errors_as_toasts(self._show)) for name in _SHOWN
+                    }
                 self._to_come = Text("", "muted line")
                 box("grow")
                 with box("contact-order") as self._orders:
                     self._order_buttons = Segments(
-                        "Order", _ORDERS, self._order, told(self._choose_order)
+                        "Order", _ORDERS, self._order, errors_as_toasts(self._choose_order)
                     )
             self._sheet = Sheet()
             self._nothing = Text("", "muted nothing is-away", "p")
@@ -100,14 +102,18 @@ class Contact:
 
     def _build_pager(self) -> None:
         with box("pager", "nav", aria_label="Pages of the contact sheet") as self._pager:
-            self._first = button("First", told(self._to_first), icon_name="first")
-            self._back = button("Back", told(self._to_back), icon_name="left", key="ArrowLeft")
-            self._on = button("Next", told(self._to_next), icon_name="right", key="ArrowRight")
+            self._first = button("First", errors_as_toasts(self._to_first), icon_name="first")
+            self._back = button(
+                "Back", errors_as_toasts(self._to_back), icon_name="left", key="ArrowLeft"
+            )
+            self._on = button(
+                "Next", errors_as_toasts(self._to_next), icon_name="right", key="ArrowRight"
+            )
             self._on.classes("is-reversed")
             self._go = ui.number(placeholder="Go to number", min=1, step=1)
             self._go.props("outlined dense").classes("go-to")
             adorn(self._go, aria_label="Go to number")
-            self._go.on("keydown.enter", told(self._to_number))
+            self._go.on("keydown.enter", errors_as_toasts(self._to_number))
 
     # --- what is shown
 

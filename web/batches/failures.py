@@ -7,7 +7,7 @@ from uuid import UUID
 
 from api.batches.documents import BatchItemDocument
 from web.parts.elements import Text, adorn, box, button, icon
-from web.parts.layout import Web, told
+from web.parts.layout import Web, errors_as_toasts
 from web.parts.wording import advice, title
 
 SHOWN: Final = 5
@@ -29,7 +29,7 @@ class Failures:
                 icon("chevron")
                 self._label = Text("")
             self._list = box("failure-list", "ul")
-            self._more = button("Show more", told(self._show_more), classes="btn-small")
+            self._more = button("Show more", errors_as_toasts(self._show_more), classes="btn-small")
 
     async def show(self, failed: int) -> None:
         """There are so many now."""

@@ -15,7 +15,7 @@ from store.errors import InvalidCursorError, NotFoundError
 from web.batches.bar import Bar
 from web.batches.wording import BATCH_WORDS, done_line, is_active, pace_line
 from web.parts.elements import Text, adorn, box, button
-from web.parts.layout import Web, toast_error, told
+from web.parts.layout import Web, errors_as_toasts, toast_error
 
 PAGE: Final = 12
 """Batches on one page."""
@@ -65,8 +65,8 @@ class BatchList:
         self._list = box("batch-list", "ul")
         self._rest = box("side-rest")
         with box("pager", "nav", aria_label="Pages of batches"):
-            self._first = button("Newest", told(self._to_first), icon_name="first")
-            self._older = button("Older", told(self._to_older), icon_name="right")
+            self._first = button("Newest", errors_as_toasts(self._to_first), icon_name="first")
+            self._older = button("Older", errors_as_toasts(self._to_older), icon_name="right")
             self._older.classes("is-reversed")
 
     async def look(self) -> None:

@@ -21,7 +21,7 @@ from web.batches.wording import is_active, under_way
 from web.forms import batch_drafts
 from web.parts.confirm import Ask
 from web.parts.elements import Text, box, link
-from web.parts.layout import Frame, Web, told
+from web.parts.layout import Frame, Web, errors_as_toasts
 from web.parts.live import Live
 
 LOOK_EVERY_S: Final = 0.5
@@ -55,11 +55,11 @@ class BatchPage:
 
     def _actions(self, *, can_again: bool) -> BatchActions:
         return BatchActions(
-            pause=told(self._pause),
-            resume=told(self._resume),
-            cancel=told(self._cancel),
-            retry_failed=told(self._retry_failed),
-            again=told(self._again) if can_again else None,
+            pause=errors_as_toasts(self._pause),
+            resume=errors_as_toasts(self._resume),
+            cancel=errors_as_toasts(self._cancel),
+            retry_failed=errors_as_toasts(self._retry_failed),
+            again=errors_as_toasts(self._again) if can_again else None,
         )
 
     async def start(self) -> None:
@@ -157,7 +157,7 @@ class BatchPage:
             "Cancel this batch?",
             f"{stopped:,} that are not finished will not be made. What is finished is kept.",
             "Cancel the batch",
-            told(self._cancel_now),
+            errors_as_toasts(self._cancel_now),
         )
 
     async def _cancel_now(self) -> None:

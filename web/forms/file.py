@@ -15,7 +15,7 @@ from web.forms.manifests import Manifests
 from web.parts.drop import Drop
 from web.parts.elements import Text, adorn, box, button, icon, link
 from web.parts.fields import folded, tick
-from web.parts.layout import STATIC, STATIC_URL, toast_error, told
+from web.parts.layout import STATIC, STATIC_URL, errors_as_toasts, toast_error
 
 _ACCEPT: Final = ".csv,.jsonl,.ndjson,text/csv,application/x-ndjson"
 _LABEL: Final = "Drop a CSV or JSON Lines file here, or choose one"
@@ -34,7 +34,7 @@ class FileForm:
         self._draft = draft
         self._files = files
         self._on_change = on_change
-        Drop(_LABEL, _ACCEPT, files.most_bytes, told(self._came), toast_error)
+        Drop(_LABEL, _ACCEPT, files.most_bytes, errors_as_toasts(self._came), toast_error)
         self._chosen = box("chosen")
         tick(
             "Leave out rows that cannot be made",
@@ -70,7 +70,7 @@ class FileForm:
             adorn(Text(file.name, "chosen-name"), dir="auto")
             Text(humanize.naturalsize(file.size), "muted small")
             box("grow")
-            button("Remove the file", told(self._remove), icon_name="close", bare=True)
+            button("Remove the file", errors_as_toasts(self._remove), icon_name="close", bare=True)
 
 
 def _build_sample() -> None:

@@ -19,7 +19,7 @@ from store.values import Generation, HistoryFilter
 from web.history.gallery import Gallery
 from web.parts.elements import Text, adorn, box, button, link
 from web.parts.fields import CHEVRON, CLEAR
-from web.parts.layout import Frame, Web, toast_error, told
+from web.parts.layout import Frame, Web, errors_as_toasts, toast_error
 from web.parts.live import Live
 from web.parts.wording import STATUS_WORDS, model_name
 
@@ -127,7 +127,7 @@ class HistoryPage:
             with self._selection:
                 self._selected = adorn(Text("", "muted"), role="status")
                 button("Clear", self._clear_picked, classes="btn-quiet")
-                button("Delete", told(self._delete), icon_name="trash", key="Delete")
+                button("Delete", errors_as_toasts(self._delete), icon_name="trash", key="Delete")
 
     def _select(self, label: str, options: dict[Any, str], value: Any, name: str) -> ui.select:
         made = ui.select(options, value=value or next(iter(options)))
@@ -151,9 +151,13 @@ class HistoryPage:
 
     def _build_pager(self) -> None:
         with box("pager", "nav", aria_label="Pages of the history"):
-            self._first = button("Newest", told(self._to_first), icon_name="first")
-            self._newer = button("Newer", told(self._to_newer), icon_name="left", key="ArrowLeft")
-            self._older = button("Older", told(self._to_older), key="ArrowRight", icon_name="right")
+            self._first = button("Newest", errors_as_toasts(self._to_first), icon_name="first")
+            self._newer = button(
+                "Newer", errors_as_toasts(self._to_newer), icon_name="left", key="ArrowLeft"
+            )
+            self._older = button(
+                "Older", errors_as_toasts(self._to_older), key="ArrowRight", icon_name="right"
+            )
             self._older.classes("is-reversed")
 
     # --- reading

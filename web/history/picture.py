@@ -24,7 +24,7 @@ from store.values import Generation, Membership, Neighbours
 from web.forms import drafts
 from web.history.viewer import Viewer
 from web.parts.elements import Text, adorn, box, button, icon, link, local
-from web.parts.layout import Frame, Web, section, told
+from web.parts.layout import Frame, Web, errors_as_toasts, section
 from web.parts.live import Live
 from web.parts.wording import (
     STATUS_WORDS,
@@ -51,7 +51,11 @@ class PicturePage:
         self._frame = Frame(web, "Picture", self._load)
         with box("picture"):
             with section("viewer-area", "Picture"):
-                self._viewer = Viewer(told(self._newer), told(self._older), told(self._retry))
+                self._viewer = Viewer(
+                    errors_as_toasts(self._newer),
+                    errors_as_toasts(self._older),
+                    errors_as_toasts(self._retry),
+                )
             with section("details", "Details") as details:
                 self._details = details
 
@@ -162,15 +166,17 @@ class PicturePage:
             primary = "btn-primary" if document.status == "succeeded" else ""
             readable = isinstance(document.request, ResolvedRequest)
             if readable:
-                button("Vary", told(self._vary), icon_name="vary", classes=primary, key="v")
+                button(
+                    "Vary", errors_as_toasts(self._vary), icon_name="vary", classes=primary, key="v"
+                )
             if readable and document.status in RETRYABLE:
-                button("Retry", told(self._retry), icon_name="retry")
+                button("Retry", errors_as_toasts(self._retry), icon_name="retry")
             if not is_final(document.status):
-                button("Cancel", told(self._cancel), icon_name="close")
+                button("Cancel", errors_as_toasts(self._cancel), icon_name="close")
             if self._images:
                 url = local(self._images[self._number].url)
                 link("Save", url, icon_name="save", key="s", download=True)
-            button("Delete", told(self._delete), icon_name="trash", key="Delete")
+            button("Delete", errors_as_toasts(self._delete), icon_name="trash", key="Delete")
         if not readable:
             return
         with box("reuse", role="group", aria_label="Use in the studio"):
@@ -180,7 +186,7 @@ class PicturePage:
                 ("Prompt", self._use_prompt, None),
                 ("Seed", self._use_seed, None),
             ):
-                button(label, told(use), classes="btn-small", key=key)
+                button(label, errors_as_toasts(use), classes="btn-small", key=key)
 
     def _build_settings(self, document: StatusDocument) -> None:
         request = document.request

@@ -106,7 +106,7 @@ class Frame:
         with self._undo:
             Text("Deleted" if len(ids) == 1 else f"{len(ids)} deleted")
             undo = button("Undo", classes="btn-link")
-            undo.on("click", told(functools.partial(self._take_back, ids)), args=[])
+            undo.on("click", errors_as_toasts(functools.partial(self._take_back, ids)), args=[])
         self._undo.classes(remove="is-away")
         if self._hide is not None:
             self._hide.cancel()
@@ -119,7 +119,7 @@ class Frame:
         await self._refresh()
 
 
-def told(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+def errors_as_toasts(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
     """A handler whose expected errors become toasts: the form stays as it is.
 
     It runs for the page, not for the button that was pressed: that may be gone before it ends.

@@ -17,7 +17,7 @@ from web.forms.prompts import list_names
 from web.parts.clock import ask_zone, known_zone
 from web.parts.confirm import Ask
 from web.parts.elements import Text, adorn, box, button
-from web.parts.layout import Frame, Web, section, toast, told
+from web.parts.layout import Frame, Web, errors_as_toasts, section, toast
 from web.schedules.form import ScheduleForm
 from web.schedules.list import ScheduleActions, ScheduleRow
 
@@ -37,7 +37,7 @@ class SchedulesPage:
         with box("desk is-list-first"):
             adorn(Text("Schedules", "sr-only", "h1"))
             with section("form desk-form", "A new schedule"):
-                self._form = ScheduleForm(told(self._create))
+                self._form = ScheduleForm(errors_as_toasts(self._create))
             with section("desk-side", "Schedules"):
                 with box("side-head"):
                     Text("Schedules", "side-title", "h2")
@@ -52,7 +52,7 @@ class SchedulesPage:
         self._form.prompt.offer(await list_names(self._web.batches))
         self._frame.start()
         ask_zone(self._zone_known)
-        ui.timer(0, told(self._load), once=True)
+        ui.timer(0, errors_as_toasts(self._load), once=True)
 
     def _zone_known(self) -> None:
         self._form.show_zone()
@@ -75,7 +75,7 @@ class SchedulesPage:
         self._said.text = ""
         self._list.clear()
         self._rest.clear()
-        actions = ScheduleActions(told(self._switch), told(self._delete))
+        actions = ScheduleActions(errors_as_toasts(self._switch), errors_as_toasts(self._delete))
         with self._list:
             self._rows = {
                 document.schedule_id: ScheduleRow(document, begun.get(document.name, []), actions)
@@ -102,7 +102,7 @@ class SchedulesPage:
             Text("Prefect does not answer", "empty-title", "h3")
             Text(f"{detail[:1].upper()}{detail[1:]}.".replace("..", "."), "muted", "p")
             again = button("Try again", icon_name="retry", classes="btn-primary")
-            again.on("click", told(self._load_again), args=[])
+            again.on("click", errors_as_toasts(self._load_again), args=[])
 
     async def _load_again(self) -> None:
         self._said.text = "Asking Prefect…"
@@ -132,7 +132,7 @@ class SchedulesPage:
             f"Delete “{document.name}”?",
             "It begins no more batches. Those that it began, and their pictures, stay.",
             "Delete the schedule",
-            told(delete),
+            errors_as_toasts(delete),
         )
 
     async def _delete_now(self, schedule_id: UUID) -> None:

@@ -17,7 +17,7 @@ from store.errors import NotFoundError
 from store.values import Generation, HistoryFilter
 from web.forms.generation import Form
 from web.parts.elements import box
-from web.parts.layout import Frame, Web, section, toast, told
+from web.parts.layout import Frame, Web, errors_as_toasts, section, toast
 from web.parts.live import Live
 from web.studio.card import Card
 from web.studio.stage import Stage, StageActions
@@ -40,19 +40,19 @@ class Studio:
         self._frame = Frame(web, "Studio", self._reload)
         with box("studio"):
             with section("form", "What to draw"):
-                self._form = Form(told(self._generate))
+                self._form = Form(errors_as_toasts(self._generate))
             with section("watch", "Pictures"):
                 self._stage = Stage(self._actions())
                 self._strip = box("strip", role="list", aria_label="Latest generations")
 
     def _actions(self) -> StageActions:
         return StageActions(
-            cancel=told(self._cancel),
-            retry=told(self._retry),
-            vary=told(self._vary),
-            use=told(self._use),
-            delete=told(self._delete),
-            example=told(self._example),
+            cancel=errors_as_toasts(self._cancel),
+            retry=errors_as_toasts(self._retry),
+            vary=errors_as_toasts(self._vary),
+            use=errors_as_toasts(self._use),
+            delete=errors_as_toasts(self._delete),
+            example=errors_as_toasts(self._example),
         )
 
     async def start(self) -> None:
@@ -101,7 +101,7 @@ class Studio:
 
     def _add(self, task_id: UUID) -> Card:
         with self._strip:
-            card = Card(task_id, told(self._choose), told(self._cancel))
+            card = Card(task_id, errors_as_toasts(self._choose), errors_as_toasts(self._cancel))
         self._cards[task_id] = card
         return card
 
