@@ -135,7 +135,7 @@ class BatchFacade:
             rows=read_manifest(file, manifest.kind) if file is not None else None,
             lists=await self._lists(),
             catalogue=await self._facade.catalogue.refreshed(),
-            default_model=self._facade.preferred_model,
+            default_model=self._facade.configured_model,
             skip_bad=manifest.skip_bad,
         )
 

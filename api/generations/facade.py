@@ -89,11 +89,11 @@ class Facade:
         self.catalogue = catalogue
         self.estimates = Estimates(store, dispatcher, pauses)
         self._dispatcher = dispatcher
-        self.preferred_model = default_model
+        self.configured_model = default_model
 
     def default_model(self, catalogue: Catalogue) -> str | None:
         """The checkpoint of requests that name none."""
-        return self.preferred_model or next(iter(catalogue.checkpoints), None)
+        return self.configured_model or next(iter(catalogue.checkpoints), None)
 
     # --- create
 
@@ -132,11 +132,11 @@ class Facade:
     async def resolve(self, request: GenerationRequest) -> ResolvedRequest:
         """Every default filled in. A name that is unknown is looked for in ComfyUI once more."""
         try:
-            return resolve(request, self.catalogue.current, self.preferred_model)
+            return resolve(request, self.catalogue.current, self.configured_model)
         except UnresolvableError:
             catalogue = await self.catalogue.refreshed()
         try:
-            return resolve(request, catalogue, self.preferred_model)
+            return resolve(request, catalogue, self.configured_model)
         except UnresolvableError as error:
             raise _unresolvable(error, catalogue) from error
 
