@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
 import aiosqlite
-from sqlalchemy import Connection, event, text, update
+from sqlalchemy import Connection, Table, event, text, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
     DataError,
@@ -176,6 +177,13 @@ async def next_changes(connection: AsyncConnection, count: int = 1) -> int:
     )
     last: int = (await connection.execute(statement)).scalar_one()
     return last - count + 1
+
+
+def insert_into(connection: AsyncConnection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """Returns an INSERT that can say what happens on a conflict; each dialect has its own."""
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
 
 
 def _create_engine(url: str) -> AsyncEngine:

@@ -16,10 +16,9 @@ from typing import Final
 from uuid import UUID, uuid4
 
 from sqlalchemy import delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from core.loop import Loop
-from store.database import Database, completes
+from store.database import Database, completes, insert_into
 from store.errors import StoreUnavailableError
 from store.tables import leases
 
@@ -58,9 +57,8 @@ class Leases:
         """Take a lease, from whoever has it: of two with one name the later is meant."""
         values = {"name": name, "holder": holder, "beat": 0, "length_s": length_s}
         async with self._database.write() as connection:
-            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
             await connection.execute(
-                dialect.insert(leases)
+                insert_into(connection, leases)
                 .values(**values)
                 .on_conflict_do_update(index_elements=["name"], set_=values)
             )
@@ -79,9 +77,8 @@ class Leases:
                         leases.c.beat == lapsed.beat,
                     )
                 )
-            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
             done = await connection.execute(
-                dialect.insert(leases)
+                insert_into(connection, leases)
                 .values(name=name, holder=holder, beat=0, length_s=length_s)
                 .on_conflict_do_nothing()
             )

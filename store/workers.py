@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Table, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.database import Database, completes
+from store.database import Database, completes, insert_into
 from store.tables import catalogues, workers
 from store.values import WorkerRecord
 
@@ -56,9 +55,8 @@ class Registry:
 async def _upsert(
     connection: AsyncConnection, table: Table, key: str, values: dict[str, Any]
 ) -> None:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     await connection.execute(
-        dialect.insert(table)
+        insert_into(connection, table)
         .values(**values)
         .on_conflict_do_update(index_elements=[key], set_=values)
     )

@@ -12,7 +12,6 @@ from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,7 +19,7 @@ from core.ids import prompt_id
 from core.problems import Problem
 from core.requests import ResolvedRequest
 from core.status import FINAL, FOLLOWERS, Status
-from store.database import next_changes
+from store.database import insert_into, next_changes
 from store.errors import DeletedError, FencedError, HeldError, NotFoundError
 from store.generations import dispatches
 from store.generations.dispatches import DispatchAction
@@ -153,7 +152,6 @@ async def let_go(connection: AsyncConnection, row: RowMapping, **values: Any) ->
 
 async def stray(connection: AsyncConnection, generation_id: UUID, number: int) -> None:
     """Nobody wants the attempt's prompt any more, and its ComfyUI may still have it."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     found = await connection.execute(
         select(attempts.c.prompt_id, attempts.c.comfy_url).where(
             attempts.c.generation_id == generation_id,
@@ -164,7 +162,7 @@ async def stray(connection: AsyncConnection, generation_id: UUID, number: int) -
     )
     for row in found.mappings():
         await connection.execute(
-            dialect.insert(strays)
+            insert_into(connection, strays)
             .values(**row, created_at=datetime.now(UTC))
             .on_conflict_do_nothing()
         )
@@ -334,18 +332,16 @@ async def dispatch(connection: AsyncConnection, row: RowMapping, action: Dispatc
 
 async def keep_image(connection: AsyncConnection, image: Image) -> None:
     """A kept picture's row, once: its id follows from the attempt."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     await connection.execute(
-        dialect.insert(images).values(**asdict(image)).on_conflict_do_nothing()
+        insert_into(connection, images).values(**asdict(image)).on_conflict_do_nothing()
     )
 
 
 async def keep_preview(connection: AsyncConnection, generation_id: UUID, preview: Preview) -> None:
     """The newest live preview replaces the former one."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     values = asdict(preview)
     await connection.execute(
-        dialect.insert(previews)
+        insert_into(connection, previews)
         .values(generation_id=generation_id, **values)
         .on_conflict_do_update(index_elements=["generation_id"], set_=values)
     )
