@@ -36,7 +36,6 @@ WEIGHT_MAX: Final = 1_000_000
 _NAME: Final = r"[^\W_]++(?:[-_/][^\W_]++)*+"
 _TOKEN: Final = re.compile(rf"\\[{{}}|_\\]|[{{}}|]|__(?P<name>{_NAME})__")
 _SPECIAL: Final = re.compile(r"[{}|\\]|__")
-_ESCAPED: Final = re.compile(r"[{}|_\\]")
 _WEIGHT: Final = re.compile(r"\s*([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))::")
 
 
@@ -103,14 +102,6 @@ def parse(text: str) -> Template:
     """The template. Raises WildcardError."""
     # Most prompts are plain, and each is another: they would only push templates out of the cache.
     return _parsed(text) if _SPECIAL.search(text) else Template((text,))
-
-
-def escape(text: str) -> str:
-    """A template that expands to exactly this text.
-
-    As an alternative of ``{…}`` it does too, unless it begins like a weight.
-    """
-    return _ESCAPED.sub(r"\\\g<0>", text)
 
 
 def read_lists(folder: Path) -> Mapping[str, Sequence[str]]:

@@ -95,11 +95,6 @@ class Generations:
                 (await connection.execute(older)).scalar_one_or_none(),
             )
 
-    async def is_empty(self) -> bool:
-        """Whether nothing was ever accepted."""
-        async with self._database.read() as connection:
-            return (await connection.execute(select(generations.c.id).limit(1))).first() is None
-
     async def attempts(self, generation_id: UUID) -> tuple[Attempt, ...]:
         """Every try, first to newest."""
         statement = (
