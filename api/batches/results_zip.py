@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 from uuid import UUID
 
 from zipstream.ng import ZIP_STORED, ZipStream
 
+from core.picture_names import picture_stem
 from store.errors import ImageStoreError
 from store.store import Store
 from store.values import BatchItem, Image
@@ -17,7 +17,6 @@ from store.values import BatchItem, Image
 RESULTS: Final = "results.jsonl"
 """What each item was made from and became: a line each, in the manifest's order."""
 _PAGE: Final = 100
-_WORDS_MAX: Final = 40
 
 
 async def results_zip(store: Store, batch_id: UUID) -> AsyncIterator[bytes]:
@@ -58,10 +57,8 @@ def _queued(archive: ZipStream) -> Iterator[bytes]:
 
 def _name(item: BatchItem, image: Image) -> str:
     prompt = item.request.prompt if item.request is not None else ""
-    words = re.sub(r"[^\w]+", "-", prompt).strip("-")[:_WORDS_MAX].rstrip("-")
     suffix = image.path.rpartition(".")[2]
-    number = f"{item.position + 1:05}" + (f"-{image.position + 1}" if image.position else "")
-    return f"{number}-{words}.{suffix}" if words else f"{number}.{suffix}"
+    return f"{picture_stem(item.position, image.position, prompt)}.{suffix}"
 
 
 def _result(item: BatchItem, files: list[str]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -16,9 +15,9 @@ from cli.bulk.follow import patiently
 from cli.client import ApiClient, ApiRefusedError
 from cli.generate.command import DamagedError, whole_picture
 from cli.generate.saving import names, save, suffix
+from core.picture_names import picture_stem
 from core.status import FINAL
 
-_WORDS_MAX: Final = 40
 _TOGETHER: Final = 4
 """Pictures that are on their way at the same time."""
 _REST: Final = 4
@@ -128,10 +127,8 @@ class BatchPictures:
 def picture_names(item: Mapping[str, Any], number: int) -> Iterator[str]:
     """The names to try for an item's picture, counted from 0; the first is that of the ZIP."""
     prompt = str((item["request"] or {}).get("prompt") or "")
-    words = re.sub(r"[^\w]+", "-", prompt).strip("-")[:_WORDS_MAX].rstrip("-")
-    stem = f"{item['position'] + 1:05}" + (f"-{number + 1}" if number else "")
-    ending = suffix(item["images"][number]["content_type"])
-    return names(f"{stem}-{words}" if words else stem, ending)
+    stem = picture_stem(item["position"], number, prompt)
+    return names(stem, suffix(item["images"][number]["content_type"]))
 
 
 def is_there(folder: Path, candidates: Iterator[str], image: Mapping[str, Any]) -> bool:
