@@ -1,4 +1,4 @@
-"""What ComfyUI offers, cached: asked again now and then, and when a name is not in it."""
+"""What ComfyUI offers, cached: read again now and then, and when a name is not in it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FRESH_ENOUGH_S: Final = 2.0
 
 
 class CatalogueCache:
-    """Use as an async context manager. The last known catalogue outlives ComfyUI and us."""
+    """Use as an async context manager. The last known catalogue is kept in the store."""
 
     def __init__(self, store: Store, comfy_url: str) -> None:
         self._store = store
@@ -52,7 +52,7 @@ class CatalogueCache:
         return self._catalogue
 
     async def refreshed(self) -> Catalogue | None:
-        """The catalogue, asked for again unless that was done a moment ago."""
+        """The catalogue, read again unless that was done a moment ago."""
         async with self._lock:
             now = asyncio.get_running_loop().time()
             if now - self._asked >= FRESH_ENOUGH_S:

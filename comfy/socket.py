@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class ComfySocket:
-    """Connects for ever, and hands every message to ``on_message``, which must not wait.
+    """Reconnects for ever, and hands every message to ``on_message``, which must not wait.
 
     ComfyUI has one sender for all its clients: a reader that stalls stalls them all.
     ``on_open`` is called on each opening, ``on_down`` awaited after each failure.
@@ -57,7 +57,7 @@ class ComfySocket:
 
     @property
     def client_id(self) -> str:
-        """Whose messages this socket gets. A new one for each connection.
+        """The id that ComfyUI sends this connection's messages to. A new one for each connection.
 
         With a used id, the old connection's late end would unregister the new one at ComfyUI,
         which then stays open and silent.
@@ -65,7 +65,7 @@ class ComfySocket:
         return self._client_id
 
     async def start(self, *, patience_s: float) -> None:
-        """Begin to connect; return when the first attempt is decided, or ``patience_s`` is over."""
+        """Start connecting. Returns after the first attempt, or after ``patience_s``."""
         self._loop.start()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._tried.wait(), patience_s)
@@ -83,7 +83,7 @@ class ComfySocket:
                 await self._read(connection)
         except (OSError, WebSocketException) as exc:
             await self._ended(str(exc) or type(exc).__name__)
-        except Exception as exc:  # a mistake of ours costs one connection
+        except Exception as exc:  # a bug of ours costs one connection
             await self._ended(type(exc).__name__)
             raise
         else:
@@ -129,7 +129,7 @@ class ComfySocket:
 
 
 def _delays() -> Iterator[float]:
-    """Seconds between attempts: doubling, with jitter so that clients do not come in step."""
+    """Seconds between attempts: doubling, with jitter so that clients do not reconnect in step."""
     delay = _DELAY_FIRST_S
     while True:
         yield delay * random.uniform(0.5, 1.0)  # noqa: S311

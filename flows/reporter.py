@@ -1,4 +1,4 @@
-"""Writes to the row how an attempt goes, without holding it up."""
+"""Writes an attempt's progress to its row, without holding the attempt up."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ PREVIEW_EVERY_S: Final = 0.25
 OnProgress = Callable[[float], None]
 """Gets the percentage again and again while the attempt renders; must not wait."""
 LOOK_EVERY_S: Final = 1.0
-"""Seconds after which the row is looked at even without news: it may tell of a cancel."""
+"""Seconds between looks at the row without news: the client may have cancelled."""
 
 
 class Reporter:
     """Takes events as they come (``on_event``, never waits) and writes them from its own task.
 
     Use as an async context manager around tracking. ``stopped`` is set, with ``reason``, when the
-    row tells that the work should stop: the client cancelled, or the attempt is someone else's.
+    row says that the work should stop: the client cancelled, or another worker has the attempt.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Reporter:
             await patiently(self._transitions.start, self._claim, self._started_at)
 
     def on_event(self, event: TrackEvent) -> None:
-        """Take an event in."""
+        """Take an event."""
         match event:
             case Started():
                 self._started_at = self._started_at or datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""The feed of changes: one look at the database for everyone who watches, fanned out.
+"""The change feed: one look at the database for all subscriptions, fanned out.
 
 The change counter makes it complete: numbers are committed in order, so a reader that asks for
 all rows above the last number it saw misses none, whichever process wrote them.
@@ -22,9 +22,9 @@ from store.tables import counters, generations
 from store.values import Generation
 
 LOOK_EVERY_S: Final = 0.02
-"""Seconds between two looks while somebody watches. A look costs about 0.1 ms."""
+"""Seconds between two looks while there are subscriptions. A look costs about 0.1 ms."""
 IDLE_LOOK_EVERY_S: Final = 1.0
-"""Seconds between two looks at the counter alone while nobody watches."""
+"""Seconds between two looks at the counter alone while there are none."""
 LOST_PAUSE_S: Final = 0.5
 _CLOSE_WITHIN_S: Final = 2.0
 _PAGE: Final = 500
@@ -58,7 +58,7 @@ class Subscription:
 
 
 class ChangeFeed:
-    """Use as an async context manager; while nobody subscribes it only keeps its place.
+    """Use as an async context manager; without subscriptions it only keeps its place.
 
     A subscription hears of everything that is committed after it began. It may hear of what was
     committed shortly before as well.

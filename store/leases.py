@@ -1,8 +1,8 @@
-"""Leases: who does something now, told without comparing clocks.
+"""Leases: which process does something now, found out without comparing clocks.
 
-A holder raises its lease's ``beat`` again and again. Whoever watches notes, on its own monotonic
-clock, for how long a beat has stood still; only that is compared with the lease's length. So
-clocks that jump or differ between machines end no lease and prolong none.
+A holder raises its lease's ``beat`` again and again. A watcher notes, on its own monotonic clock,
+for how long a beat has stood still; only that is compared with the lease's length. So clocks that
+jump or differ between machines end no lease and prolong none.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from store.tables import leases
 RENEWALS: Final = 6
 """How often a lease is renewed within its length."""
 FORGOTTEN_AFTER: Final = 100
-"""After so many of its lengths a lease that stood still is removed: nobody will come back to it."""
+"""After so many of its lengths a lease that stood still is removed: its holder will not return."""
 _log = logging.getLogger(__name__)
 
 
@@ -54,7 +54,7 @@ class Leases:
 
     @completes
     async def take(self, name: str, holder: UUID, length_s: float) -> None:
-        """Take a lease, from whoever has it: of two with one name the later is meant."""
+        """Acquire the lease, replacing any current holder (the last one wins)."""
         values = {"name": name, "holder": holder, "beat": 0, "length_s": length_s}
         async with self._database.write() as connection:
             await connection.execute(
@@ -67,7 +67,7 @@ class Leases:
     async def take_free(
         self, name: str, holder: UUID, length_s: float, lapsed: Lease | None
     ) -> bool:
-        """Take a lease that nobody has, or that is still exactly ``lapsed``; whether it was."""
+        """Acquire the lease if it is free or still exactly ``lapsed``. Returns whether it was."""
         async with self._database.write() as connection:
             if lapsed is not None:
                 await connection.execute(
@@ -86,7 +86,7 @@ class Leases:
 
     @completes
     async def renew(self, name: str, holder: UUID) -> bool:
-        """Say that the holder lives. False when somebody else has taken the lease."""
+        """Raise the beat: the holder lives. Returns False when another has taken the lease."""
         async with self._database.write() as connection:
             done = await connection.execute(
                 update(leases)
@@ -97,7 +97,7 @@ class Leases:
 
     @completes
     async def give_up(self, name: str, holder: UUID) -> None:
-        """The holder stops in good order."""
+        """Release the lease: its holder stops."""
         async with self._database.write() as connection:
             await connection.execute(
                 delete(leases).where(leases.c.name == name, leases.c.holder == holder)
@@ -123,10 +123,10 @@ class _Standstill:
 
 
 class LeaseWatch:
-    """Tells who lives, from looks at the table. ``now`` is a monotonic clock, in seconds.
+    """Tells which holders live, from looks at the table. ``now`` is a monotonic clock, in seconds.
 
-    Time in which nobody looked does not count: a watcher that was itself stopped for an hour must
-    not take everybody for dead.
+    Only time between regular looks counts: a watcher that was itself stopped for an hour must not
+    take every holder for dead.
     """
 
     def __init__(self, look_every_s: float, now: Callable[[], float] = time.monotonic) -> None:

@@ -64,4 +64,4 @@ class PauseWatch:
         try:
             self._seen = Paused(*await self._runs.paused())
         except FlowsError:
-            self._seen = Paused()  # that Prefect is away is told elsewhere
+            self._seen = Paused()  # that Prefect is away is reported elsewhere

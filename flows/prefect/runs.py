@@ -32,8 +32,8 @@ DEPLOYMENT: Final = "generate/comfyui"
 """Flow and deployment name, as in ``prefect.yaml``."""
 BATCH_DEPLOYMENT: Final = "bulk/batch"
 BATCH_QUEUE: Final = "batches"
-BULK_QUEUE: Final = "bulk"
 """The work queue of batches' own runs."""
+BULK_QUEUE: Final = "bulk"
 NAME_MAX: Final = 60
 ANSWER_S: Final = 5.0
 """How long Prefect may take to answer before it counts as away. Asking again is harmless."""
@@ -193,7 +193,7 @@ class FlowRuns:
             return
 
     async def made_for(self, generation_id: UUID, attempts: Iterable[int]) -> set[UUID]:
-        """The runs that were made for these attempts, whoever knows of them."""
+        """The runs that were made for these attempts, recorded in their rows or not."""
         keys = [idempotency_key(generation_id, attempt) for attempt in attempts]
         wanted = FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=keys))
         async with translated():
@@ -205,7 +205,7 @@ class FlowRuns:
         run = states.get(flow_run_id)
         if run is None or run.state is None:
             return run is None
-        # Either way: a clock that was set back must not make anybody wait for hours.
+        # Either way: a clock that was set back must not cause a wait of hours.
         ended = abs(datetime.now(UTC) - run.state.timestamp)
         return run.state_type in OVER and ended >= timedelta(seconds=for_s)
 
@@ -221,17 +221,17 @@ class FlowRuns:
         return found
 
     async def under_way(self, flow: str = FLOW) -> list[FlowRun]:
-        """The runs of a flow that somebody does, as far as Prefect knows."""
+        """The runs of a flow that are under way, as far as Prefect knows."""
         async with translated():
             return await under_way(self._client, flow=flow)
 
     async def put_back(self, run: FlowRun) -> bool:
-        """Let any worker take a run that nobody does; see ``recovery.put_back``."""
+        """Let any worker take an abandoned run; see ``abandoned_runs.put_back``."""
         async with translated():
             return await put_back(self._client, run)
 
     async def settle(self, run: FlowRun, state: State[Any]) -> bool:
-        """End a run that nobody does in Prefect too; see ``recovery.settle_run``."""
+        """Give an abandoned run another state; see ``abandoned_runs.settle_run``."""
         async with translated():
             return await settle_run(self._client, run, state)
 
@@ -290,7 +290,7 @@ def public(request: ResolvedRequest) -> dict[str, Any]:
 async def translated() -> AsyncIterator[None]:
     """Raise PrefectUnavailableError for whatever says that Prefect does not answer now."""
     try:
-        # Prefect's client tries again by itself for half a minute; whoever waits should hear why.
+        # Prefect's client tries again by itself for half a minute; the caller should hear why.
         async with asyncio.timeout(ANSWER_S):
             yield
     except ObjectNotFound:

@@ -1,8 +1,8 @@
 """The reconciler: what an operator or a crash did anywhere reaches the row, and its flow run.
 
-A cancel, a crash or a deletion that met no worker is told by nobody. So now and then what is under
-way is held against its flow run and the leases of the workers, and what does not fit is put right,
-said in the log and counted: generations and batches alike. It runs in the API's process.
+What happens to a run while no worker has it is reported by none. So at intervals everything that is
+under way, generations and batches alike, is compared with its flow run and the workers' leases, and
+what does not fit is put right, logged and counted. It runs in the API's process.
 """
 
 from __future__ import annotations

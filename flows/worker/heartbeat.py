@@ -24,7 +24,7 @@ class Upkeep:
 
     def __init__(self, runtime: Runtime) -> None:
         self.alone = False
-        """Whether no other worker holds a lease, as far as was seen."""
+        """Whether no other worker held a lease at the last look."""
         self.heartbeat = Loop(
             "the heartbeat", self._beat, every_s=HEARTBEAT_S, first_s=0.0, expected=(StoreError,)
         )

@@ -381,7 +381,7 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
         self._look_again.wake()
 
     async def _give_back(self, flow_run: FlowRun) -> None:
-        """Nothing stays held that nobody does: the reconciler sees to the rest."""
+        """Release the attempt if this worker still holds it; the reconciler handles the rest."""
         store, mine = self.runtime.store, self.runtime.lease.holder
         # A worker that stops does not wait for the store: its lease lapses, which says the same.
         async with asyncio.timeout(STOPPING_S if self._draining else None):
@@ -427,7 +427,7 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
             self._flows[entrypoint] = flow
         return self._flows[entrypoint]
 
-    # --- being told
+    # --- events
 
     async def _setup_cancellation_observer(self) -> None:
         """Listen for cancels of this pool's runs (the stock handler kills processes)."""

@@ -123,13 +123,13 @@ class Acceptance:
             outcomes = await self._write(batch)
         except Exception as error:  # noqa: BLE001 - whatever it is, each caller must hear of it
             if len(batch) > 1 and not isinstance(error, StoreUnavailableError):
-                for create in batch:  # one of them is to blame: the others shall not suffer for it
+                for create in batch:  # one of them is to blame: the others must not fail with it
                     await self._settle([create])
                 return
             outcomes = [error] * len(batch)
         for create, outcome in zip(batch, outcomes, strict=True):
             if create.done.done():
-                continue  # the caller went away; the row stands all the same
+                continue  # the caller was cancelled; the row stays
             if isinstance(outcome, Exception):
                 create.done.set_exception(outcome)
             else:
