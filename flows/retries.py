@@ -41,5 +41,5 @@ async def once_let_go(
 def _until_it_works(longest_s: float, *errors: type[Exception]) -> AsyncRetrying:
     return AsyncRetrying(
         retry=retry_if_exception_type(errors),
-        wait=wait_exponential_jitter(initial=FIRST_PAUSE_S, max=longest_s),
+        wait=wait_exponential_jitter(multiplier=FIRST_PAUSE_S, max=longest_s),
     )
