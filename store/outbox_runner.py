@@ -220,5 +220,5 @@ class OutboxRunner:
         self._watch.look(found.values())
         for holder in others:
             if not self._watch.lives(holder):
-                freed = await self._outbox.free(holder, found.get(holder))
-                _log.warning("%s freed %d claims of a runner that died", self._name, freed)
+                if freed := await self._outbox.free(holder, found.get(holder)):
+                    _log.warning("%s freed %d claims of a runner that died", self._name, freed)
