@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Final
 
+from api.cached import Cached
 from api.generations.facade import Facade
 from core.status import Status
 from store.counts import counts
@@ -25,24 +25,19 @@ class StoreFigures:
 
 
 class Figures:
-    """Counts, and remembers for some seconds what it has counted."""
+    """What is counted is told for some seconds; the rest is read each time."""
 
     def __init__(self, facade: Facade) -> None:
         self._facade = facade
-        self._generations: dict[Status, int] = {}
-        self._stale_at = 0.0
+        self._generations = Cached(lambda: counts(facade.store.database), COUNT_EVERY_S)
 
     async def of_store(self) -> StoreFigures:
-        """What the database says. Raises StoreUnavailableError."""
-        store = self._facade.store
-        outbox = await store.outbox.count(KINDS)
+        """Returns what the database says. Raises StoreUnavailableError."""
+        outbox = await self._facade.store.outbox.count(KINDS)
         workers = await self._facade.estimates.live_workers()
-        if time.monotonic() >= self._stale_at:
-            self._generations = await counts(store.database)
-            self._stale_at = time.monotonic() + COUNT_EVERY_S
-        return StoreFigures(self._generations, outbox, len(workers))
+        return StoreFigures(await self._generations.get(), outbox, len(workers))
 
     async def disk_free(self) -> int | None:
-        """Bytes free on the scarcest disk; None when it does not say."""
+        """Returns the bytes free on the fullest disk; None when it does not say."""
         room = await self._facade.disk.room()
         return None if room is None else room.free

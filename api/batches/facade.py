@@ -26,7 +26,7 @@ from api.batches.documents import (
 from api.batches.results_zip import results_zip
 from api.errors import ProblemError
 from api.generations.documents import WaitingDocument, image_document
-from api.generations.facade import Facade
+from api.generations.facade import Facade, no_model_known
 from comfy import Catalogue
 from core.batches.manifest import Kind, read_manifest
 from core.batches.request import BatchOptions, BatchRequest
@@ -338,12 +338,7 @@ class BatchFacade:
 
 def _refused(error: BatchRefusedError, catalogue: Catalogue | None = None) -> ProblemError:
     if catalogue is None and {one.code for one in error.problems} == {"no_model"}:
-        return ProblemError(
-            "no_catalogue",
-            "ComfyUI has not been reached yet, so no model is known. "
-            "Name one with `model`, or start ComfyUI.",
-            headers={"Retry-After": "5"},
-        )
+        return no_model_known()
     shown = error.problems[:PROBLEMS_SHOWN]
     more = len(error.problems) - 1
     detail = str(error.problems[0]) + (f" (and {more} more)" if more else "")

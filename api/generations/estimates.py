@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Final, Generic, TypeVar
+from typing import Final
 
+from api.cached import Cached
 from flows.prefect.pauses import PauseWatch
 from flows.reconcile.dispatcher import Dispatcher
 from store.store import Store
@@ -14,45 +13,22 @@ from store.values import Generation, Waiting, WorkerRecord
 
 WORKER_SILENT_S: Final = 15.0
 """A worker that said nothing for so long is taken for gone (it says something every 3 s)."""
-_T = TypeVar("_T")
-
-
-class _Cached(Generic[_T]):
-    """A value that is read again when it is older than ``max_age_s``."""
-
-    def __init__(self, read: Callable[[], Awaitable[_T]], max_age_s: float) -> None:
-        self._read = read
-        self._max_age_s = max_age_s
-        self._value: _T | None = None
-        self._read_at = float("-inf")
-        self._lock = asyncio.Lock()
-
-    async def get(self) -> _T:
-        loop = asyncio.get_running_loop()
-        if self._value is None or loop.time() - self._read_at > self._max_age_s:
-            async with self._lock:
-                if self._value is None or loop.time() - self._read_at > self._max_age_s:
-                    self._value = await self._read()
-                    self._read_at = loop.time()
-        return self._value
+RATE_FOR_S: Final = 2.0
+WORKERS_FOR_S: Final = 1.0
 
 
 class Estimates:
-    """Measured rates, and the state of the workers, at most a second old."""
+    """Measured rates, and the state of the workers, both at most some seconds old."""
 
     def __init__(self, store: Store, dispatcher: Dispatcher, pauses: PauseWatch) -> None:
         self._dispatcher = dispatcher
         self._pauses = pauses
-        self._rate = _Cached(self._read_rate, 2.0)
-        self._workers = _Cached(store.registry.workers, 1.0)
-        self._store = store
-
-    async def _read_rate(self) -> tuple[float | None]:
-        return (await self._store.generations.seconds_per_cost(),)
+        self._rate = Cached(store.generations.seconds_per_cost, RATE_FOR_S)
+        self._workers = Cached(store.registry.workers, WORKERS_FOR_S)
 
     async def seconds(self, cost: float) -> float | None:
         """How long so much work takes; None before anything was measured."""
-        (rate,) = await self._rate.get()
+        rate = await self._rate.get()
         return None if rate is None else round(rate * cost, 1)
 
     async def remaining(self, generation: Generation) -> float | None:

@@ -304,14 +304,19 @@ async def _facade(request: Request) -> Facade:
 FacadeOf = Annotated[Facade, Depends(_facade)]
 
 
+def no_model_known() -> ProblemError:
+    """Returns the problem of requests that name no model while ComfyUI's are unknown."""
+    return ProblemError(
+        "no_catalogue",
+        "ComfyUI has not been reached yet, so no model is known. "
+        "Name one with `model`, or start ComfyUI.",
+        headers={"Retry-After": "5"},
+    )
+
+
 def _unresolvable(error: UnresolvableError, catalogue: Catalogue | None) -> ProblemError:
     if catalogue is None:
-        return ProblemError(
-            "no_catalogue",
-            "ComfyUI has not been reached yet, so no model is known. "
-            "Name one with `model`, or start ComfyUI.",
-            headers={"Retry-After": "5"},
-        )
+        return no_model_known()
     problems = list(error.problems)
     return ProblemError("invalid_request", str(problems[0]), errors=problems)
 
