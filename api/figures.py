@@ -1,4 +1,4 @@
-"""Figures of the whole service, for monitoring: asked for often, counted now and then."""
+"""Figures of the whole service for monitoring; what takes long to count is cached."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from store.counts import counts
 from store.generations.dispatches import KINDS
 
 COUNT_EVERY_S: Final = 5.0
-"""Seconds that counted generations are told again: with a hundred thousand, a count takes long."""
+"""Seconds that a count of the generations is cached: with a hundred thousand it takes long."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class StoreFigures:
 
 
 class Figures:
-    """What is counted is told for some seconds; the rest is read each time."""
+    """Counts of the generations are cached; the rest is read each time."""
 
     def __init__(self, facade: Facade) -> None:
         self._facade = facade

@@ -1,4 +1,4 @@
-"""What the OpenAPI document is told by hand: error answers, and bodies that are read by hand."""
+"""Parts of the OpenAPI document that FastAPI cannot derive: error answers, strictly read bodies."""
 
 from __future__ import annotations
 

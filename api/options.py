@@ -103,7 +103,7 @@ async def options(facade: FacadeOf) -> Response:
 
 
 async def read_options(facade: Facade) -> OptionsDocument:
-    """The same for routes and pages. Raises ProblemError when ComfyUI was never reached."""
+    """Returns the options, for routes and pages. ProblemError when ComfyUI was never reached."""
     catalogue = await _catalogue(facade)
     return OptionsDocument(
         models=_models(catalogue),

@@ -251,12 +251,12 @@ def _owner(path: str) -> UUID | None:
 def _is_for_want_of_space(error: Exception) -> bool:
     """Whether the disk is full, the quota used up, or the disk read-only.
 
-    obstore hands on only the text of what the system said, such as ``(os error 28)``.
+    obstore passes on only the text of the system's error, such as ``(os error 28)``.
     """
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno in _NO_SPACE
-    said = re.findall(r"\(os error (\d+)\)", str(error))
-    return any(int(number) in _NO_SPACE for number in said)
+    numbers = re.findall(r"\(os error (\d+)\)", str(error))
+    return any(int(number) in _NO_SPACE for number in numbers)
 
 
 def _derive(data: bytes) -> tuple[bytes, str]:
@@ -273,7 +273,7 @@ def _derive(data: bytes) -> tuple[bytes, str]:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write and flush. The folder may vanish meanwhile: whoever empties it removes it."""
+    """Write and flush. The folder may vanish meanwhile: a remove that empties it removes it too."""
     for tries_left in (2, 1, 0):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -219,6 +219,7 @@ class OutboxRunner:
         found = {one.holder: one for one in await self._leases.all()}
         self._watch.look(found.values())
         for holder in others:
-            if not self._watch.lives(holder):
-                if freed := await self._outbox.free(holder, found.get(holder)):
-                    _log.warning("%s freed %d claims of a runner that died", self._name, freed)
+            if self._watch.lives(holder):
+                continue
+            if freed := await self._outbox.free(holder, found.get(holder)):
+                _log.warning("%s freed %d claims of a runner that died", self._name, freed)

@@ -33,9 +33,9 @@ from web.schedules.page import SchedulesPage
 from web.studio.page import Studio
 
 RECONNECT_WITHIN_S: Final = 60.0
-"""A connection that was cut for so long goes on as if nothing had been."""
+"""A page keeps its state over a connection that was cut for so long."""
 VISITORS_KEPT_S: Final = 180 * 86_400.0
-"""Forms of visitors that did not come back for so long are forgotten."""
+"""Forms of visitors are removed after so long without a visit."""
 _FORM_BYTES: Final = 10_000
 """What a form adds to the file in it."""
 _UPLOAD: Final = re.compile(r"/_nicegui/client/[^/]+/upload/")
@@ -68,7 +68,7 @@ def install(app: FastAPI, settings: Settings) -> None:
     _keep_visitors(settings.home)
     manifests_of(settings).prune()
     declare(Web(context, Trash(lambda: context().facade)))
-    pages.user_middleware.clear()  # of an application that this process made before
+    pages.user_middleware.clear()  # NiceGUI's one application keeps those of an earlier install
     pages.middleware_stack = None
     pages.add_middleware(_Headers)
     pages.add_middleware(_Uploads, most_bytes=settings.api.max_manifest_bytes)
@@ -89,7 +89,7 @@ def install(app: FastAPI, settings: Settings) -> None:
 
 
 _page = partial(ui.page, response_timeout=30.0)
-"""NiceGUI's own 3 s turn a busy moment into an error page that stays."""
+"""NiceGUI's default of 3 s shows an error page under load, which stays."""
 
 
 def declare(web: Web) -> None:
@@ -122,7 +122,7 @@ def declare(web: Web) -> None:
 
 
 def _keep_visitors(home: Path) -> None:
-    """Where forms are kept. Those of visitors long gone are removed."""
+    """Set where forms are kept. Those of visitors long gone are removed."""
     if "NICEGUI_STORAGE_PATH" not in os.environ:
         Storage.path = home / "nicegui"
     forgotten = time.time() - VISITORS_KEPT_S
@@ -132,7 +132,7 @@ def _keep_visitors(home: Path) -> None:
 
 
 def _secret(path: Path) -> str:
-    """The key of the visitors' cookies: made once, so that a restart knows them again."""
+    """Returns the key of the visitors' cookies: made once, so that a restart knows them again."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -143,7 +143,7 @@ def _secret(path: Path) -> str:
 
 
 class _Headers:
-    """Says with every page what it may load."""
+    """Middleware: headers that say what a page may load."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -161,7 +161,7 @@ class _Headers:
 
 
 class _Uploads:
-    """Refuses a file that says it is too long, or does not say, before it is taken in."""
+    """Middleware: 413 for a file that announces too many bytes, 411 for one without a length."""
 
     def __init__(self, app: ASGIApp, most_bytes: int) -> None:
         self._app = app
@@ -170,7 +170,9 @@ class _Uploads:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._app
         if scope["type"] == "http" and _UPLOAD.search(scope["path"]):
-            said = Headers(scope=scope).get("content-length", "")
-            if not said.isdigit() or int(said) > self._most:
-                app = Response(status_code=413 if said else 411, headers={"Connection": "close"})
+            announced = Headers(scope=scope).get("content-length", "")
+            if not announced.isdigit() or int(announced) > self._most:
+                app = Response(
+                    status_code=413 if announced else 411, headers={"Connection": "close"}
+                )
         await app(scope, receive, send)

@@ -1,4 +1,4 @@
-"""What the API can do with batches, as functions: for routes, and for the pages of the web room."""
+"""What the API can do with batches, as functions: called by routes, and by the web room's pages."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class BatchFacade:
     # --- create
 
     async def plan(self, manifest: Manifest) -> PlanDocument:
-        """A dry run: what would be made, and how long it would take."""
+        """Returns what would be made, and how long it would take (a dry run)."""
         source = await self._source(manifest)
         try:
             plan = await plan_batch(source)
@@ -155,15 +155,15 @@ class BatchFacade:
     # --- read
 
     async def status(self, batch_id: UUID) -> BatchDocument:
-        """The batch as it is now."""
+        """Returns the batch as it is now."""
         return await self.document(await self._store.batches.get(batch_id))
 
     async def document(self, batch: Batch) -> BatchDocument:
-        """The document of a batch that was read already."""
+        """Returns the document of a batch that was read already."""
         return BatchDocument.model_construct(**await self._fields(batch))
 
     async def page(self, limit: int, cursor: str | None) -> BatchesDocument:
-        """A page, newest first."""
+        """Returns a page, newest first."""
         page = await self._store.batches.page(limit, cursor)
         items = [await self.document(batch) for batch in page.items]
         return BatchesDocument.model_construct(items=items, next_cursor=page.next_cursor)
@@ -195,7 +195,7 @@ class BatchFacade:
     async def items(
         self, batch_id: UUID, limit: int, cursor: str | None, status: tuple[Status, ...] = ()
     ) -> BatchItemsDocument:
-        """A page of items, in the manifest's order."""
+        """Returns a page of items, in the manifest's order."""
         await self._store.batches.get(batch_id)
         page = await self._store.batches.items(batch_id, limit, cursor, status)
         kept = await self._store.generations.images_of([item.generation_id for item in page.items])
@@ -221,12 +221,12 @@ class BatchFacade:
         return await self._facade.document(made)
 
     async def results(self, batch_id: UUID) -> tuple[str, AsyncIterator[bytes]]:
-        """A file name, and the ZIP of all pictures, made as it is sent."""
+        """Returns a file name, and the ZIP of all pictures, made as it is sent."""
         batch = await self._store.batches.get(batch_id)
         return f"{_file_name(batch.name)}.zip", results_zip(self._store, batch_id)
 
     async def contact_sheet(self, batch_id: UUID, number: int) -> ContactSheet:
-        """One sheet (from 1) of the finished pictures, ``PER_SHEET`` on each.
+        """Returns one sheet (from 1) of the finished pictures, ``PER_SHEET`` on each.
 
         ProblemError 404 when there is nothing on it (yet).
         """

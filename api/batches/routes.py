@@ -139,14 +139,14 @@ async def items(
     return answer(found)
 
 
-def _change(name: str, summary: str, said: str) -> None:
-    """A route that changes a batch: ``/{batch_id}/cancel`` and its like."""
+def _change(name: str, summary: str, description: str) -> None:
+    """Declare a route that changes a batch: ``/{batch_id}/cancel`` and its like."""
 
     async def change(request: Request, batch_id: BatchId) -> Response:
         method = getattr(opened(request, BatchFacade), name.replace("-", "_"))
         return answer(await method(batch_id), 202)
 
-    change.__doc__ = said
+    change.__doc__ = description
     router.post(
         f"/{{batch_id}}/{name}",
         status_code=202,
@@ -212,6 +212,6 @@ async def contact_sheet(
 
 
 def _attachment(name: str) -> str:
-    """A file name for any client (RFC 6266): plain for old ones, in UTF-8 for the others."""
+    """Returns the header for any client (RFC 6266): plain for old ones, in UTF-8 for others."""
     plain = name.encode("ascii", "replace").decode().replace("?", "_").replace('"', "_")
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name)}"

@@ -1,4 +1,4 @@
-"""How long things take and why they wait: looked up now and then, not for each request."""
+"""How long generations take and why they wait, from cached measurements."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from store.store import Store
 from store.values import Generation, Waiting, WorkerRecord
 
 WORKER_SILENT_S: Final = 15.0
-"""A worker that said nothing for so long is taken for gone (it says something every 3 s)."""
+"""A worker is taken for gone when its last record is this old (it writes one every 3 s)."""
 RATE_FOR_S: Final = 2.0
 WORKERS_FOR_S: Final = 1.0
 
@@ -27,12 +27,12 @@ class Estimates:
         self._workers = Cached(store.registry.workers, WORKERS_FOR_S)
 
     async def seconds(self, cost: float) -> float | None:
-        """How long so much work takes; None before anything was measured."""
+        """Returns how long work of this cost takes; None before anything was measured."""
         rate = await self._rate.get()
         return None if rate is None else round(rate * cost, 1)
 
     async def remaining(self, generation: Generation) -> float | None:
-        """Seconds to go for a running generation."""
+        """Returns the seconds to go for a running generation."""
         if generation.started_at is None:
             return await self.seconds(generation.cost)
         elapsed = (datetime.now(UTC) - generation.started_at).total_seconds()
@@ -43,19 +43,19 @@ class Estimates:
         return None if total is None else round(max(0.0, total - elapsed), 1)
 
     async def live_workers(self) -> tuple[WorkerRecord, ...]:
-        """The workers that said something lately."""
+        """Returns the workers with a recent record."""
         since = datetime.now(UTC) - timedelta(seconds=WORKER_SILENT_S)
         return tuple(worker for worker in await self._workers.get() if worker.seen_at >= since)
 
     async def why_queued(self, generation: Generation) -> Waiting | None:
-        """What a queued generation waits for, when it is not just its turn."""
+        """Returns what a queued generation waits for, unless it only waits its turn."""
         priority = generation.request.priority if generation.request else "interactive"
         return await self.why(priority, is_dispatched=generation.flow_run_id is not None)
 
     async def why(
         self, priority: str, *, is_dispatched: bool, what: str = "The generation"
     ) -> Waiting | None:
-        """What anything of that priority waits for, when it is not just its turn."""
+        """Returns what work of that priority waits for, unless it only waits its turn."""
         if not is_dispatched and self._dispatcher.waiting_for is not None:
             return Waiting("waiting_for_prefect", self._dispatcher.waiting_for)
         paused = self._pauses.now().why(priority)

@@ -21,11 +21,11 @@ from store.values import Generation
 router = APIRouter(prefix="/api/v1/generation", tags=["generations"])
 
 DELETED_LOOK_EVERY_S: Final = 2.0
-"""Seconds of silence after which a stream looks whether there is still something to tell."""
+"""After so many seconds without a change a stream checks for a delete."""
 
 
 async def _existing(task_id: TaskId, facade: FacadeOf) -> Generation:
-    """Before the stream begins: a missing generation is a 404, not an empty stream."""
+    """Read before the stream begins: a missing generation is a 404, not an empty stream."""
     return await facade.store.generations.get(task_id)
 
 
@@ -53,14 +53,14 @@ async def events(
         # Subscribed first, read after: nothing can fall in between.
         before = await facade.store.generations.get(first.id)
         if before.sequence > seen or is_final(before.status):
-            for event in await _tell(facade, None, before):
+            for event in await _events_between(facade, None, before):
                 yield event
         if is_final(before.status):
             return
         async for now in _changes(facade, subscription, first.id):
             if now.sequence <= before.sequence:
                 continue
-            for event in await _tell(facade, before, now):
+            for event in await _events_between(facade, before, now):
                 yield event
             if is_final(now.status):
                 return
@@ -70,7 +70,7 @@ async def events(
 async def _changes(
     facade: Facade, subscription: Subscription, generation_id: UUID
 ) -> AsyncIterator[Generation]:
-    """What changes until it is deleted, of which the feed does not tell."""
+    """Yields its changes until it is deleted, which the change feed does not report."""
     while True:
         changes = subscription.changes()
         try:
@@ -83,21 +83,21 @@ async def _changes(
                 return
 
 
-async def _tell(
+async def _events_between(
     facade: Facade, before: Generation | None, now: Generation
 ) -> list[ServerSentEvent]:
-    told: list[ServerSentEvent] = []
+    found: list[ServerSentEvent] = []
     if now.progress is not None and (before is None or before.progress != now.progress):
-        told.append(_event(now, "progress", progress_document(now)))
+        found.append(_event(now, "progress", progress_document(now)))
         url = facade.links.preview(now)
         was = before.progress.preview if before is not None and before.progress else None
         if url is not None and now.progress.preview != was:
-            told.append(_event(now, "preview", {"url": url, "number": now.progress.preview}))
+            found.append(_event(now, "preview", {"url": url, "number": now.progress.preview}))
     if now.status == "succeeded":
-        told.extend(_event(now, "output", image) for image in await facade.images(now.id))
+        found.extend(_event(now, "output", image) for image in await facade.images(now.id))
     if before is None or _without_progress(before) != _without_progress(now):
-        told.append(_event(now, "status", await facade.document(now)))
-    return told
+        found.append(_event(now, "status", await facade.document(now)))
+    return found
 
 
 def _event(generation: Generation, name: str, data: Any) -> ServerSentEvent:

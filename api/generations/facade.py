@@ -1,4 +1,4 @@
-"""What the API can do, as functions: routes call them, and so do the pages of the web room."""
+"""What the API can do, as functions: called by routes, and by the pages of the web room."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ from store.store import Store
 from store.values import Generation, HistoryFilter, Image, Neighbours
 
 RETRY_AFTER_S = 1
-"""What clients that poll are told to wait, in seconds."""
+"""``Retry-After`` for clients that poll, in seconds."""
 DISK_RETRY_AFTER_S = 30
-"""What clients are told to wait when the disk is full, in seconds."""
+"""``Retry-After`` while the disk is full, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class KeptAnswer:
 
 @dataclass(eq=False)
 class Busy:
-    """How many creates are being answered: the dispatcher lets them go first."""
+    """Counts the creates that are being answered: the dispatcher lets them go first."""
 
     creates: int = 0
 
@@ -105,7 +105,7 @@ class Facade:
     async def create_once(self, request: GenerationRequest, key: str, body: bytes) -> KeptAnswer:
         """Accept a request unless one with this key was accepted: then its answer is repeated."""
         idempotency = IdempotencyKey(key, hashlib.sha256(body).hexdigest())
-        # Before anything that may say no: what was promised is still promised.
+        # Before every check that may refuse: a create that was accepted stays accepted.
         accepted = await self.store.acceptance.replay(idempotency)
         if accepted is None:
             accepted = await self._accept(request, idempotency)
@@ -130,7 +130,7 @@ class Facade:
             )
 
     async def resolve(self, request: GenerationRequest) -> ResolvedRequest:
-        """Every default filled in. A name that is unknown is looked for in ComfyUI once more."""
+        """Returns the request with every default. ComfyUI is asked once more for unknown names."""
         try:
             return resolve(request, self.catalogue.current, self.configured_model)
         except UnresolvableError:

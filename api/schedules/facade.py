@@ -1,4 +1,4 @@
-"""What the API can do with schedules, as functions: for routes, and for the web room's pages."""
+"""What the API can do with schedules, as functions: called by routes and by the pages of web."""
 
 from __future__ import annotations
 
@@ -132,18 +132,18 @@ class ScheduleFacade:
         self._links = links
 
     async def all(self) -> SchedulesDocument:
-        """Every schedule, those of ``prefect.yaml`` too."""
+        """Returns every schedule, those of ``prefect.yaml`` too."""
         with _translated():
             found = await self._schedules.all()
         return SchedulesDocument(items=[self._document(one) for one in found])
 
     async def get(self, schedule_id: UUID) -> ScheduleDocument:
-        """One of them."""
+        """Returns one schedule."""
         with _translated():
             return self._document(await self._schedules.get(schedule_id))
 
     async def create(self, wanted: ScheduleRequest) -> ScheduleDocument:
-        """A new one. The batch is planned first: what cannot be made now is refused now."""
+        """Make a new one. The batch is planned first: what cannot be made now is refused now."""
         await self._batches.plan(Manifest(wanted.batch))
         parameters = _parameters(wanted.batch, wanted.catch_up_minutes)
         timing = Timing(wanted.cron, wanted.interval_s, wanted.timezone)
@@ -152,7 +152,7 @@ class ScheduleFacade:
         return self._document(made)
 
     async def change(self, schedule_id: UUID, wanted: ScheduleChange) -> ScheduleDocument:
-        """Change what is given."""
+        """Change what is given; the rest stays."""
         if wanted.batch is not None:
             await self._batches.plan(Manifest(wanted.batch))
         with _translated():
@@ -196,8 +196,7 @@ class ScheduleFacade:
 
 
 def _parameters(batch: BatchRequest, catch_up_minutes: int) -> dict[str, Any]:
-    said = batch.model_dump_json(exclude_unset=True)
-    if len(said) > PARAMETERS_MAX:
+    if len(batch.model_dump_json(exclude_unset=True)) > PARAMETERS_MAX:
         raise ProblemError(
             "payload_too_large", f"the batch of a schedule may have {PARAMETERS_MAX} bytes at most"
         )
@@ -219,8 +218,9 @@ def _new_timing(now: Timing, wanted: ScheduleChange) -> Timing | None:
 def _new_parameters(now: ScheduleRecord, wanted: ScheduleChange) -> dict[str, Any] | None:
     if wanted.batch is None and wanted.catch_up_minutes is None:
         return None
-    said = now.parameters.get("catch_up_minutes", CATCH_UP_MINUTES)
-    catch_up = wanted.catch_up_minutes if wanted.catch_up_minutes is not None else said
+    catch_up = wanted.catch_up_minutes
+    if catch_up is None:
+        catch_up = now.parameters.get("catch_up_minutes", CATCH_UP_MINUTES)
     if wanted.batch is not None:
         return _parameters(wanted.batch, catch_up)
     return {**now.parameters, "catch_up_minutes": catch_up}
@@ -228,7 +228,7 @@ def _new_parameters(now: ScheduleRecord, wanted: ScheduleChange) -> dict[str, An
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Prefect's refusals as problems."""
+    """Raise Prefect's errors as problems."""
     try:
         yield
     except ScheduleNotFoundError as error:
