@@ -25,10 +25,11 @@ from comfy import Catalogue
 from core.batches.request import BatchRequest
 from core.batches.wildcards import read_lists
 from flows.artifacts import Beside, ProgressArtifact
+from flows.batches import steps
 from flows.batches.acceptance import AcceptedBatch, Source, accept_batch
 from flows.batches.artifacts import show_batch, show_end
 from flows.batches.parameters import CATCH_UP_MINUTES, WEEK_MINUTES
-from flows.batches.rules import Finish, Leave, Pause, Release, Wait, next_step, window_end
+from flows.batches.rules import Finish, Leave, Pause, Wait
 from flows.errors import BatchRefusedError, CancelRequested, TakenOver
 from flows.prefect.schedules import later_run_is_due, schedule_name_of
 from flows.retries import patiently
@@ -134,15 +135,12 @@ async def _adopt(runtime: Runtime, run: FlowRun, request: BatchRequest | None) -
 
 
 async def _start(runtime: Runtime, run: FlowRun, batch_id: UUID) -> Batch:
-    batches = runtime.store.batches
-    options = (await patiently(batches.get, batch_id)).options
-    return await patiently(
-        runtime.store.batch_transitions.start,
+    return await steps.start(
+        runtime.store,
         batch_id,
         flow_run_id=run.id,
         deployment_id=run.deployment_id,
         holder=runtime.lease.holder,
-        window_ends_at=window_end(options, datetime.now(UTC)),
         rerun=run.run_count > 1 and await _was_retried(run),
     )
 
@@ -184,29 +182,23 @@ async def _steer(runtime: Runtime, batch_id: UUID, beside: Beside) -> Finish:
 
     Raises CancelRequested when others ended it, TakenOver when its run was paused in Prefect.
     """
-    store, transitions = runtime.store.batches, runtime.store.batch_transitions
     artifact = ProgressArtifact(beside, f"Generations of batch {batch_id}")
     while True:
-        batch = await patiently(store.get, batch_id)
-        counts = await patiently(store.counts, batch)
-        step = next_step(batch, counts, datetime.now(UTC))
-        match step:
+        taken = await steps.take(runtime.store, batch_id)
+        batch = taken.batch
+        match taken.step:
             case Finish():
-                await patiently(transitions.finish, batch_id, step.to, step.problem)
                 artifact.complete()
-                return step
+                return taken.step
             case Leave():
                 raise CancelRequested
-            case Release():
-                await patiently(transitions.release, batch_id, step.most)
             case Pause():
-                get_run_logger().warning(step.waiting.detail)
-                await patiently(transitions.pause, batch_id, step.waiting)
+                get_run_logger().warning(taken.step.waiting.detail)
             case Wait():
                 if batch.waiting is not None and batch.waiting.code == PAUSED_IN_PREFECT:
                     # Not ours any more until an operator resumes it: then it is taken anew.
                     raise TakenOver(batch.waiting.detail)
-        artifact.update(_percent(batch, counts))
+        artifact.update(_percent(batch, taken.counts))
         await asyncio.sleep(PAUSED_LOOK_EVERY_S if batch.status == "paused" else LOOK_EVERY_S)
 
 
