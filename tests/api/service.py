@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 from uuid import UUID, uuid4
@@ -23,14 +22,13 @@ from PIL import Image as Pillow
 from api.app import create_app
 from comfy.emulator import Emulator, EmulatorOptions
 from core.batches.request import BatchOptions
-from core.problems import Problem, problem
+from core.problems import Problem
 from core.settings import ApiSettings, ComfySettings, PrefectSettings, Settings, StoreSettings
 from core.status import BatchStatus
-from store.errors import FencedError
+from flows.testing import NODE_FAILED, InProcessWorker
 from store.generations.acceptance import IdempotencyKey
-from store.images import NewImage
 from store.store import Store
-from store.values import Claim, Holder, Image, Preview, ProgressRecord, Waiting, WorkerRecord
+from store.values import Claim, Image, Preview, Waiting
 
 CREATE: Final = "/api/v1/generation/create"
 HISTORY: Final = "/api/v1/generation/history"
@@ -38,6 +36,8 @@ BATCHES: Final = "/api/v1/batches"
 SCHEDULES: Final = "/api/v1/schedules"
 CHECKPOINTS: Final = ("painter-v1-5.safetensors", "painter-xl.safetensors")
 """One of each family; the first is the default."""
+NODE_FAILED_DETAIL: Final = "KSampler (node 5): mat1 and mat2 shapes cannot be multiplied."
+"""What ``Worker.fail`` leaves in the row."""
 _T = TypeVar("_T")
 
 
@@ -215,32 +215,24 @@ async def _ended(task: asyncio.Task[Any]) -> None:
 
 
 class Worker:
-    """What the flow does to the store, by hand and in small steps."""
+    """``InProcessWorker``, to be driven from the test's own thread."""
 
     def __init__(self, backstage: Backstage, store: Store) -> None:
-        self._run = backstage.run
+        self.run = backstage.run
         self.store = store
+        self._worker = InProcessWorker(store)
 
     def open(self) -> None:
-        self._run(self.store.__aenter__())
+        self.run(self.store.__aenter__())
 
     def close(self) -> None:
-        self._run(self.store.__aexit__(None, None, None))
+        self.run(self.store.__aexit__(None, None, None))
 
     def claim(self, task_id: UUID) -> Claim:
-        return self._run(
-            self.store.transitions.claim(
-                task_id,
-                flow_run_id=uuid4(),
-                attempt=None,
-                holder=Holder("worker-1", uuid4(), "http://comfy"),
-            )
-        )
+        return self.run(self._worker.claim(task_id))
 
     def start(self, task_id: UUID) -> Claim:
-        claim = self.claim(task_id)
-        self._run(self.store.transitions.start(claim, datetime.now(UTC)))
-        return claim
+        return self.run(self._worker.start(task_id))
 
     def progress(
         self,
@@ -250,94 +242,48 @@ class Worker:
         preview: Preview | None = None,
         waiting: Waiting | None = None,
     ) -> None:
-        record = ProgressRecord(
-            percent=percent,
-            step=int(percent / 5),
-            steps=20,
-            node="KSampler",
-            nodes_done=3,
-            nodes_total=7,
-            preview=preview.number if preview else None,
-        )
-        self._run(self.store.transitions.record_progress(claim, record, preview, waiting))
+        self.run(self._worker.progress(claim, percent, preview=preview, waiting=waiting))
 
-    def succeed(self, claim: Claim, *pictures: bytes) -> list[Image]:
-        """End it with these pictures; their seeds follow the request's."""
-        kept = [
-            self._run(
-                self.store.files.keep(
-                    claim.generation_id,
-                    claim.attempt,
-                    position,
-                    new_image(data, claim.request.seed + position),
-                )
-            )
-            for position, data in enumerate(pictures or (png(),))
-        ]
-        self._run(self.store.transitions.succeed(claim, kept))
-        return kept
+    def succeed(self, claim: Claim, *pictures: bytes) -> tuple[Image, ...]:
+        """End it with these pictures, or with a small one."""
+        return self.run(self._worker.succeed(claim, *(pictures or (png(),))))
 
-    def fail(self, claim: Claim, why: Problem | None = None) -> None:
-        why = why or problem(
-            "node_failed",
-            "KSampler failed",
-            node_id="3",
-            node_class="KSampler",
-            node_message="mat1 and mat2 shapes cannot be multiplied",
-        )
-        assert self._run(self.store.transitions.fail(claim, why))
-
-    def finish(self, task_id: UUID, *pictures: bytes) -> list[Image]:
+    def finish(self, task_id: UUID, *pictures: bytes) -> tuple[Image, ...]:
         return self.succeed(self.start(task_id), *pictures)
+
+    def fail(self, claim: Claim, error: Exception = NODE_FAILED) -> Problem:
+        return self.run(self._worker.fail(claim, error))
+
+    def cancel(self, claim: Claim) -> None:
+        self.run(self._worker.cancel(claim))
+
+    def is_fenced_out(self, claim: Claim) -> bool:
+        return self.run(self._worker.is_fenced_out(claim))
 
     def begin_batch(self, batch_id: UUID, release: int = 0) -> list[UUID]:
         """What the batch's own flow run does at its start; the ids of its first generations."""
-        self._run(
-            self.store.batch_transitions.start(
-                batch_id,
-                flow_run_id=uuid4(),
-                deployment_id=None,
-                holder=uuid4(),
-                window_ends_at=None,
-            )
-        )
-        return self.release(batch_id, release)
+        return self.run(self._worker.begin_batch(batch_id, release))
 
-    def release(self, batch_id: UUID, most: int) -> list[UUID]:
+    def release(self, batch_id: UUID, count: int) -> list[UUID]:
         """Make so many more of its items generations; the ids of all that are, in turn."""
-        released = self._run(self.store.batch_transitions.release(batch_id, most))
-        assert released == most
-        page = self._run(self.store.batches.items(batch_id, 1000, None))
-        return [item.generation_id for item in page.items if item.generation is not None]
+        return self.run(self._worker.release(batch_id, count))
 
     def end_batch(self, batch_id: UUID, to: BatchStatus, why: Problem | None = None) -> None:
-        assert self._run(self.store.batch_transitions.finish(batch_id, to, why))
+        self.run(self._worker.end_batch(batch_id, to, why))
 
     def half_accept(self, key: IdempotencyKey) -> UUID:
         """What an API leaves that was killed in the middle of a batch's create."""
         batch_id, transitions = uuid4(), self.store.batch_transitions
-        self._run(transitions.begin(batch_id, "half", BatchOptions(), 7, key=key))
+        self.run(transitions.begin(batch_id, "half", BatchOptions(), 7, key=key))
         return batch_id
-
-    def cancelled(self, claim: Claim) -> None:
-        assert self._run(self.store.transitions.cancelled(claim))
-
-    def is_fenced_out(self, claim: Claim) -> bool:
-        try:
-            self._run(self.store.transitions.status(claim))
-        except FencedError:
-            return True
-        return False
 
     def appear(self, *, comfy_reachable: bool, name: str = "worker-1") -> None:
         """Say that a worker lives."""
-        now = datetime.now(UTC)
-        detail = None if comfy_reachable else "connection refused"
-        record = WorkerRecord(name, "http://comfy.test:8188", comfy_reachable, detail, now, now)
-        self._run(self.store.registry.record_worker(record))
+        worker = InProcessWorker(self.store, name=name)
+        self.run(worker.appear(comfy_reachable=comfy_reachable))
 
-    def leave(self, name: str = "worker-1") -> None:
-        self._run(self.store.registry.forget_worker(name))
+    def leave(self) -> None:
+        self.run(self._worker.leave())
 
 
 class Comfy:
@@ -382,11 +328,6 @@ def png(width: int = 64, height: int = 64, color: str = "teal") -> bytes:
     buffer = io.BytesIO()
     Pillow.new("RGB", (width, height), color).save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def new_image(data: bytes, seed: int) -> NewImage:
-    with Pillow.open(io.BytesIO(data)) as picture:
-        return NewImage(data, picture.width, picture.height, "image/png", seed)
 
 
 def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from tests.api.batch_calls import (
 )
 from tests.api.service import (
     BATCHES,
+    NODE_FAILED_DETAIL,
     Service,
     assert_problem,
     png,
@@ -68,7 +69,7 @@ def test_all_pictures_are_one_archive(service: Service) -> None:
     assert [line["position"] for line in results] == [0, 1, 2, 3]
     assert [line["row"] for line in results] == [1, 2, 3, 4]
     assert [line["status"] for line in results] == ["succeeded", "failed", "succeeded", "waiting"]
-    assert [line["error"] for line in results] == [None, "KSampler failed", None, None]
+    assert [line["error"] for line in results] == [None, NODE_FAILED_DETAIL, None, None]
     assert [line["files"] for line in results] == [
         archive.namelist()[:2],
         [],

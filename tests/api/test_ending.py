@@ -32,7 +32,7 @@ def test_a_running_one_is_asked_to_end(service: Service) -> None:
 
     assert _cancel(service, task_id) == "cancelling"
     assert _cancel(service, task_id) == "cancelling"
-    service.worker.cancelled(claim)
+    service.worker.cancel(claim)
     assert service.status(task_id)["status"] == "cancelled"
 
 

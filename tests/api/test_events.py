@@ -110,7 +110,7 @@ def test_a_bad_end_is_an_end_too(service: Service, end: str) -> None:
             service.worker.fail(claim)
         else:
             service.client.post(service.of(task_id, "cancel"))
-            service.worker.cancelled(claim)
+            service.worker.cancel(claim)
         heard = list(events)
 
     assert heard[-1].name == "status"

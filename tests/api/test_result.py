@@ -6,8 +6,8 @@ import hashlib
 
 import pytest
 
-from core.problems import problem
-from tests.api.service import Service, assert_problem, png
+from comfy.errors import ExecutionTimeoutError
+from tests.api.service import NODE_FAILED_DETAIL, Service, assert_problem, png
 
 
 def test_not_ready_while_it_is_under_way(service: Service) -> None:
@@ -34,7 +34,7 @@ def test_the_pictures_of_a_success(service: Service) -> None:
     result = response.json()
     assert result["task_id"] == str(task_id)
     assert result["request"] == document["request"]
-    assert [image["seed"] for image in result["images"]] == [100, 101]
+    assert [image["seed"] for image in result["images"]] == [100, 100]
     sizes = [(image["width"], image["height"]) for image in result["images"]]
     assert sizes == [(64, 96), (96, 64)]
     for image, data in zip(result["images"], pictures, strict=True):
@@ -55,20 +55,20 @@ def test_a_failure_names_the_node(service: Service) -> None:
     service.worker.fail(service.worker.start(task_id))
 
     found = assert_problem(service.get(service.of(task_id, "result")), 409, "generation_failed")
-    assert found["detail"] == "KSampler failed"
-    assert (found["node_id"], found["node_class"]) == ("3", "KSampler")
+    assert found["detail"] == NODE_FAILED_DETAIL
+    assert (found["node_id"], found["node_class"]) == ("5", "KSampler")
     assert "shapes cannot be multiplied" in found["node_message"]
     error = service.status(task_id)["error"]
     assert error["code"] == "node_failed"
-    assert (error["node_id"], error["node_class"]) == ("3", "KSampler")
+    assert (error["node_id"], error["node_class"]) == ("5", "KSampler")
 
 
 def test_a_failure_without_a_node_names_none(service: Service) -> None:
     task_id = service.created()
-    service.worker.fail(service.worker.start(task_id), problem("timed_out", "it took too long"))
+    service.worker.fail(service.worker.start(task_id), ExecutionTimeoutError("It took too long."))
 
     found = assert_problem(service.get(service.of(task_id, "result")), 409, "generation_failed")
-    assert found["detail"] == "it took too long"
+    assert found["detail"].startswith("It took too long. ")
     assert found.get("node_id") is None
 
 

@@ -19,7 +19,7 @@ def expire(service: Service, task_id: UUID, days: float) -> None:
         connection.commit()
     store = service.worker.store
     older_than = datetime.now(UTC) - timedelta(days=days - 1)
-    assert service.worker._run(store.retention.expire_pictures(older_than)) == 1
+    assert service.worker.run(store.retention.expire_pictures(older_than)) == 1
 
 
 def test_the_result_says_when_and_why(service: Service) -> None:

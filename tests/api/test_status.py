@@ -63,7 +63,7 @@ def test_the_way_of_a_generation(service: Service) -> None:
         "step": 12,
         "steps": 20,
         "node": "KSampler",
-        "nodes_done": 3,
+        "nodes_done": 4,
         "nodes_total": 7,
     }
     assert half_done["eta_s"] is not None

@@ -79,7 +79,7 @@ def api(_house: tuple[Api, Worker]) -> Api:
 @pytest.fixture
 def worker(_house: tuple[Api, Worker]) -> Iterator[Worker]:
     worker = _house[1]
-    worker.step_s, worker.failing, worker.fails = 0.02, None, lambda _request: True
+    worker.failing, worker.fails = None, lambda _request: True
     worker.go_on()
     yield worker
     worker.failing = None

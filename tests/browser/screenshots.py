@@ -14,9 +14,8 @@ from typing import Any, Final
 
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
 
-from core.problems import problem
 from tests.browser import chromium
-from tests.browser.house import CATALOGUE, Api, Worker, open_house, resolved
+from tests.browser.house import CATALOGUE, Api, Worker, open_house, out_of_memory, resolved
 
 DESKTOP: Final[ViewportSize] = {"width": 1280, "height": 800}
 PHONE: Final[ViewportSize] = {"width": 390, "height": 844}
@@ -126,7 +125,7 @@ def _bulk_empty(browser: Browser, api: Api, out: Path) -> None:
 
 def _batches(api: Api, worker: Worker) -> tuple[str, str, str]:
     """One that is done, one that is not, and one under way; the ids."""
-    worker.step_s = 0.0
+    worker.comfy.step_s = 0.0
     grid = {"prompt": [f"{animal}, __weather__, film grain" for animal in _ANIMALS]}
     done = api.begin_batch(
         name="Animals in any weather",
@@ -136,9 +135,7 @@ def _batches(api: Api, worker: Worker) -> tuple[str, str, str]:
         defaults={"steps": 2, "width": 384, "height": 256},
     )
     _ended(api, done)
-    worker.failing = problem(
-        "out_of_memory", "KSampler: CUDA out of memory. Tried to allocate 4.50 GiB."
-    )
+    worker.failing = out_of_memory("CUDA out of memory. Tried to allocate 4.50 GiB.")
     worker.fails = lambda request: request.width > 512
     failed = api.begin_batch(
         name="Posters, three sizes",
@@ -299,9 +296,7 @@ def _running(browser: Browser, api: Api, worker: Worker, out: Path, theme: str) 
 
 
 def _failed(browser: Browser, api: Api, worker: Worker, out: Path) -> None:
-    worker.failing = problem(
-        "out_of_memory", "KSampler: CUDA out of memory. Tried to allocate 4.50 GiB."
-    )
+    worker.failing = out_of_memory("CUDA out of memory. Tried to allocate 4.50 GiB.")
     context = _open(browser, api, "light")
     page = context.new_page()
     page.goto("/")

@@ -8,9 +8,8 @@ import zipfile
 
 from playwright.sync_api import Download, Locator, Page, expect
 
-from core.problems import problem
 from tests.browser.conftest import PATIENCE_S, OpenContext, connected, kept
-from tests.browser.house import Api, Worker
+from tests.browser.house import STUMBLED, Api, Worker
 from tests.harness.waiting import wait_until
 
 DROP = "Drop a CSV or JSON Lines file here, or choose one"
@@ -41,7 +40,7 @@ def saved(download: Download) -> list[str]:
 
 
 def test_from_a_file_to_pictures_and_what_failed_again(page: Page, worker: Worker) -> None:
-    worker.failing = problem("node_failed", "KSampler stumbled")
+    worker.failing = STUMBLED
     worker.fails = lambda request: "owl" in request.prompt
     page.goto("/bulk")
     choose(page, "animals.csv", CSV)
@@ -59,7 +58,7 @@ def test_from_a_file_to_pictures_and_what_failed_again(page: Page, worker: Worke
     worker.go_on()
     expect(pictures(page)).to_have_count(3)
     ended(page, "Not all was made")
-    expect(page.locator(".failure")).to_contain_text("KSampler stumbled")
+    expect(page.locator(".failure")).to_contain_text("KSampler (node 5): stumbled")
     expect(page.locator(".cell.is-failed")).to_have_count(1)
 
     worker.failing = None

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from playwright.sync_api import BrowserContext, Page, expect
 
-from core.problems import problem
 from tests.browser.conftest import (
     PATIENCE_S,
     OpenContext,
@@ -18,7 +17,7 @@ from tests.browser.conftest import (
     seed_seen,
     stop_clock,
 )
-from tests.browser.house import Api, Worker, resolved
+from tests.browser.house import Api, Worker, out_of_memory, resolved
 from tests.harness.waiting import wait_until
 
 FOX = "a red fox at dawn"
@@ -184,13 +183,13 @@ def test_a_refusal_is_told_and_the_form_stays(page: Page) -> None:
 
 
 def test_a_failure_says_what_to_do_and_can_be_retried(page: Page, worker: Worker) -> None:
-    worker.failing = problem("out_of_memory", "KSampler ran out of memory")
+    worker.failing = out_of_memory("CUDA out of memory")
     page.goto("/")
     generate(page, FOX)
     expect(page.locator(".stage")).to_contain_text("smaller size")
     worker.failing = None
     page.get_by_role("link", name="Details").click()
-    expect(page.locator(".attempts")).to_contain_text("KSampler ran out of memory")
+    expect(page.locator(".attempts")).to_contain_text("KSampler (node 5): CUDA out of memory")
     expect(page.get_by_role("link", name="Flow run")).to_have_attribute(
         "href", re.compile("flow-run")
     )

@@ -6,9 +6,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Page, expect
 
-from core.problems import problem
 from tests.browser.conftest import OpenContext, arrived, settled
-from tests.browser.house import Api, Worker, resolved
+from tests.browser.house import STUMBLED, Api, Worker, resolved
 
 STEPS = 20
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
@@ -100,7 +99,7 @@ def test_axe_finds_nothing_in_bulk(visitor: OpenContext, theme: str, phone: bool
 def test_axe_finds_nothing_in_a_batch(
     visitor: OpenContext, api: Api, worker: Worker, theme: str, phone: bool
 ) -> None:
-    worker.failing = problem("node_failed", "KSampler stumbled")
+    worker.failing = STUMBLED
     worker.fails = lambda request: request.seed == 2
     asked = {"defaults": {"prompt": "a fox", "steps": 2}, "grid": {"seed": [1, 2, 3, 4, 5]}}
     failed = api.begin_batch(name="some failed", **asked)

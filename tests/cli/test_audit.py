@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from core.settings import Settings
+from flows.testing import InProcessWorker
 from store.store import Store
 from store.values import Image
 from tests.cli.running import easel, easel_process
 from tests.harness.databases import a_store
-from tests.store.making import a_picture, accepted, running
+from tests.store.making import accepted
 
 
 @pytest.fixture
@@ -34,9 +35,7 @@ async def store(home: Path) -> AsyncIterator[Store]:
 
 async def a_success(store: Store) -> Image:
     generation = await accepted(store)
-    claim = await running(store, generation.id)
-    kept = await store.files.keep(generation.id, claim.attempt, 0, a_picture())
-    await store.transitions.succeed(claim, [kept])
+    (kept,) = await InProcessWorker(store).finish(generation.id)
     return kept
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-from uuid import UUID, uuid4
+from typing import Any, Final
+from uuid import UUID
 
 from api.batches.facade import Manifest
 from api.context import Context
+from comfy.errors import OutOfMemoryComfyError
 from core.batches.request import BatchRequest
+from flows.testing import InProcessWorker
 from store.store import Store
-from tests.store.making import OUT_OF_MEMORY, a_picture, running
+
+OUT_OF_MEMORY: Final = OutOfMemoryComfyError(
+    "5", "KSampler", "The GPU ran out of memory.", "torch.OutOfMemoryError"
+)
 
 
 async def begun(context: Context, release: int = 0, **request: Any) -> UUID:
@@ -17,23 +22,17 @@ async def begun(context: Context, release: int = 0, **request: Any) -> UUID:
     asked = {"name": "foxes", "defaults": {"prompt": "a {red|silver} fox"}, "count": 3, **request}
     created = await context.batches.create(Manifest(BatchRequest.model_validate(asked)))
     batch_id = created.document.batch_id
-    transitions = context.facade.store.batch_transitions
-    await transitions.start(
-        batch_id, flow_run_id=uuid4(), deployment_id=None, holder=uuid4(), window_ends_at=None
-    )
-    if release:
-        await transitions.release(batch_id, release)
+    await InProcessWorker(context.facade.store).begin_batch(batch_id, release)
     return batch_id
 
 
 async def succeed(store: Store, generation_id: UUID) -> None:
-    claim = await running(store, generation_id)
-    kept = await store.files.keep(generation_id, claim.attempt, 0, a_picture())
-    await store.transitions.succeed(claim, [kept])
+    await InProcessWorker(store).finish(generation_id)
 
 
 async def fail(store: Store, generation_id: UUID) -> None:
-    await store.transitions.fail(await running(store, generation_id), OUT_OF_MEMORY)
+    worker = InProcessWorker(store)
+    await worker.fail(await worker.start(generation_id), OUT_OF_MEMORY)
 
 
 async def ids(context: Context, batch_id: UUID) -> list[UUID]:

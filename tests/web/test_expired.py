@@ -10,8 +10,8 @@ from sqlalchemy import update
 
 from api.generations.facade import Facade
 from core.requests import GenerationRequest
+from flows.testing import InProcessWorker
 from store.tables import generations
-from tests.store.making import a_picture, running
 
 
 async def expired(facade: Facade) -> UUID:
@@ -19,8 +19,7 @@ async def expired(facade: Facade) -> UUID:
     store = facade.store
     created = await facade.create(GenerationRequest(prompt="a red fox"))
     task_id = created.task_id
-    claim = await running(store, task_id)
-    await store.transitions.succeed(claim, [await store.files.keep(task_id, 1, 0, a_picture())])
+    await InProcessWorker(store).finish(task_id)
     async with store.database.write() as connection:
         ended = datetime.now(UTC) - timedelta(days=30, hours=1)
         await connection.execute(

@@ -1,21 +1,15 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from api.generations.facade import Facade
 from core.requests import GenerationRequest
-from store.values import Holder
+from flows.testing import InProcessWorker
 
 
 async def finished(facade: Facade) -> UUID:
     made = (await facade.create(GenerationRequest(prompt="a fox"))).task_id
-    transitions = facade.store.transitions
-    claim = await transitions.claim(
-        made, flow_run_id=uuid4(), attempt=None, holder=Holder("test", uuid4(), "http://comfy")
-    )
-    await transitions.start(claim, datetime.now(UTC))
-    await transitions.succeed(claim, [])
+    await InProcessWorker(facade.store).finish(made)
     return made
 
 
