@@ -10,6 +10,9 @@ PYTHON = $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
 	&& echo "$$python" && break; done)
 
+# Each of the processes that the tests start would compile all of Easel anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 MINUTES := 10
 SEED := 1

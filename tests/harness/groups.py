@@ -16,6 +16,12 @@ from xdist.scheduler import LoadScopeScheduling
 AT_ONCE: Final = min(8, 2 * (os.cpu_count() or 1))
 """Workers of ``-n auto``. More than cores, for many tests wait for what they have started."""
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
+    "journeys of many": (
+        "tests/journeys/test_batches.py",
+        "tests/journeys/test_from_prefect.py",
+        "tests/journeys/test_many_at_once.py",
+        "tests/journeys/test_schedules.py",
+    ),
     "journeys": ("tests/journeys/",),
     "chaos": (
         "tests/chaos/test_api.py",
