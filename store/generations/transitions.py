@@ -277,14 +277,21 @@ class Transitions:
     async def retry(self, generation_id: UUID) -> Generation:
         """A new attempt at the same request, to be dispatched.
 
-        Raises NotFoundError, DeletedError, ConflictError (not failed or cancelled).
+        A request that cannot be read needs no flow run to say so: its attempt has failed when this
+        returns. Raises NotFoundError, DeletedError, ConflictError (not failed or cancelled).
         """
         async with self._database.write() as connection:
             row = await rows.locked(connection, generation_id)
             if row["status"] not in RETRYABLE:
                 raise ConflictError(f"the generation is {row['status']}")
             row = await rows.begin_attempt(connection, row, None)
-            await rows.dispatch(connection, row, "start")
+            request = read_request(row["request"])
+            if isinstance(request, UnreadableRequest):
+                problem = unreadable("this request", request)
+                await rows.end_and_fence(connection, row, "failed", problem)
+                row = await rows.locked(connection, generation_id)
+            else:
+                await rows.dispatch(connection, row, "start")
             return Generation.from_row(row)
 
     @completes

@@ -17,7 +17,6 @@ from store.values import HistoryFilter, ProgressRecord
 from tests.store.batch_making import accepted_batch, children, running_batch, started
 from tests.store.making import (
     COMFY,
-    OTHER_RUN,
     RUN,
     a_request,
     accepted,
@@ -129,12 +128,15 @@ async def test_it_can_be_tried_again_and_fails_again(store: Store) -> None:
     with pytest.raises(UnreadableRequestError):
         await claimed(store, made.id)
 
-    assert (await store.transitions.retry(made.id)).attempt == 2
-    with pytest.raises(UnreadableRequestError):
-        await claimed(store, made.id, flow_run_id=OTHER_RUN, attempt=2)
+    again = await store.transitions.retry(made.id)
 
+    assert (again.status, again.attempt) == ("failed", 2)
     found = await store.generations.get(made.id)
     assert (found.status, found.attempt) == ("failed", 2)
+    assert [attempt.outcome for attempt in await store.generations.attempts(made.id)] == [
+        "failed",
+        "failed",
+    ]
 
 
 async def test_the_version_that_stored_it_makes_it(store: Store) -> None:
@@ -143,9 +145,9 @@ async def test_the_version_that_stored_it_makes_it(store: Store) -> None:
     await rewritten(store, made.id, with_another_field)
     with pytest.raises(UnreadableRequestError):
         await claimed(store, made.id)
-    await store.transitions.retry(made.id)
 
     await rewritten(store, made.id, _without_loras)
+    await store.transitions.retry(made.id)
 
     assert (await claimed(store, made.id)).request == made.request
 
