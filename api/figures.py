@@ -27,9 +27,9 @@ class StoreFigures:
 class Figures:
     """Counts of the generations are cached; the rest is read each time."""
 
-    def __init__(self, facade: Facade) -> None:
+    def __init__(self, facade: Facade, count_every_s: float = COUNT_EVERY_S) -> None:
         self._facade = facade
-        self._generations = Cached(lambda: counts(facade.store.database), COUNT_EVERY_S)
+        self._generations = Cached(lambda: counts(facade.store.database), count_every_s)
 
     async def of_store(self) -> StoreFigures:
         """Returns what the database says. Raises StoreUnavailableError."""

@@ -67,16 +67,6 @@ def test_live_workers_are_counted(start_service: StartService) -> None:
     wait_until(lambda: samples(service)["easel_workers_live", ""] == 2)
 
 
-def test_a_count_is_told_again_for_some_seconds_and_then_made_anew(
-    start_service: StartService,
-) -> None:
-    service = start_service(default_model="some.safetensors")
-    assert samples(service)["easel_generations", "queued"] == 0
-    service.created(model="some.safetensors")
-
-    wait_until(lambda: samples(service)["easel_generations", "queued"] == 1)
-
-
 def test_repairs_are_told(service: Service) -> None:
     REPAIRS.labels("let_go").inc()
     assert samples(service)["easel_repairs_total", "let_go"] >= 1
