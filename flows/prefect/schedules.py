@@ -2,7 +2,7 @@
 
 What is changed here shows in the Prefect UI, and what is changed there shows here: there is one
 record. Each that is made here is a deployment of its own, with the batch as its parameters: a
-schedule's own parameters are lost when somebody switches it in the Prefect UI (3.8.8 writes ``{}``
+schedule's own parameters are lost when somebody switches it in the Prefect UI (3.9.1 writes ``{}``
 over whatever a PATCH leaves out).
 """
 

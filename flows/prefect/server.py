@@ -1,6 +1,6 @@
 """The Prefect server that Easel starts for itself, set up for many small runs on SQLite.
 
-Run as ``python -m flows.prefect.server --port 4200``. Everything here is about Prefect 3.8.8,
+Run as ``python -m flows.prefect.server --port 4200``. Everything here is about Prefect 3.9.1,
 which is pinned; ``tests/flows/test_server.py`` fails when Prefect changes under it.
 """
 
@@ -67,7 +67,7 @@ def begin_immediate() -> None:
     """Let every SQLite write transaction of the Prefect server begin IMMEDIATE.
 
     Prefect begins them DEFERRED: when two have read and both want to write, SQLite fails the
-    second at once, whatever its busy timeout is, and the server answers 503. Measured on 3.8.8:
+    second at once, whatever its busy timeout is, and the server answers 503. Measured on 3.9.1:
     of 150 creates, 16 at a time, 7 succeed at the first try with DEFERRED, all 150 with IMMEDIATE.
     The configuration has a switch for it (``with_for_update``); here it is always on.
     """
@@ -90,7 +90,7 @@ def begin_immediate() -> None:
 def forgive_resent_events() -> None:
     """Let events that come twice, or after their flow run was deleted, harm no others.
 
-    After each restart of the server its clients send their latest events again. Prefect 3.8.8
+    After each restart of the server its clients send their latest events again. Prefect 3.9.1
     writes them many at a time, and on SQLite one task run of a deleted flow run (FOREIGN KEY), or a
     batch of nothing but known events (an INSERT without values), fails the whole batch: it is
     tried again some times, and then up to a hundred task runs are dropped, of other runs too.
@@ -141,7 +141,7 @@ def check_each_schema_once() -> None:
     """Check a JSON schema when it is seen for the first time, not at each flow run.
 
     Creating a flow run checks its parameters against the deployment's schema, and jsonschema first
-    checks the schema itself against the standard's: measured on 3.8.8, half of a create's time.
+    checks the schema itself against the standard's: measured on 3.9.1, half of a create's time.
     """
     from prefect.utilities.schema_tools import validation
 

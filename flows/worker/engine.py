@@ -1,4 +1,4 @@
-"""Prefect's flow engine, for runs that share one process. Private API of Prefect 3.8.8, pinned;
+"""Prefect's flow engine, for runs that share one process. Private API of Prefect 3.9.1, pinned;
 ``tests/flows/test_engine.py`` fails when it changes."""
 
 from __future__ import annotations
@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Final
 from uuid import UUID
@@ -21,7 +22,6 @@ from prefect.flow_engine import AsyncFlowRunEngine
 from prefect.flows import Flow
 from prefect.results import ResultStore
 from prefect.states import AwaitingRetry, Pending
-from prefect.types._datetime import now
 
 from flows.errors import TakenOver
 from flows.prefect.runs import is_ours
@@ -83,7 +83,7 @@ class InProcessEngine(AsyncFlowRunEngine[Any, Any]):
         if now_there.state is not None and now_there.state.is_pending():
             due: State[Any] = Pending(
                 message="The clock was set back.",
-                state_details=StateDetails.model_validate({"scheduled_time": now("UTC")}),
+                state_details=StateDetails.model_validate({"scheduled_time": datetime.now(UTC)}),
             )
             await self.client.set_flow_run_state(self.flow_run.id, due, force=True)
 
