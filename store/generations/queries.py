@@ -167,10 +167,14 @@ class Generations:
         return Place(ahead, float(cost_ahead))
 
     async def active(self) -> tuple[Generation, ...]:
-        """Everything that has not ended and was not deleted."""
-        statement = select(generations).where(
-            generations.c.status.in_(("queued", "running", "cancelling")),
-            generations.c.deleted_at.is_(None),
+        """Everything that has not ended and was not deleted, oldest first."""
+        statement = (
+            select(generations)
+            .where(
+                generations.c.status.in_(("queued", "running", "cancelling")),
+                generations.c.deleted_at.is_(None),
+            )
+            .order_by(generations.c.seq)
         )
         async with self._database.read() as connection:
             rows = (await connection.execute(statement)).mappings()
