@@ -74,6 +74,7 @@ _SAMPLING_SHARE: Final = 0.95
 _HELD_LOOK_S: Final = 0.1
 _LOOK_S: Final = 0.02
 _UPKEEP_S: Final = 0.05
+_ALIVE_S: Final = 1.0
 
 
 class Painter(Protocol):
@@ -407,15 +408,22 @@ class InProcessWorker:
         It gives every generation its flow run and says that the worker lives, as the dispatcher
         and a real worker do. To end a batch that is cancelled stays the reconciler's.
         """
+        # What is cancelled or deleted just now is not carried out: that is expected.
+        quietly = partial(Loop, expected=(StoreError,), level=logging.DEBUG)
+        taking = quietly("carrying out what is queued", self._take_queued, None)
+
+        async def stand_in_for_prefect() -> None:
+            if await self._stand_in_for_prefect():
+                taking.wake()
+
         loops = (
-            ("carrying out what is queued", self._take_queued, _LOOK_S),
-            ("standing in for Prefect", self._stand_in_for_prefect, _UPKEEP_S),
-            ("steering batches", self._steer_batches, _UPKEEP_S),
+            taking,
+            quietly("standing in for Prefect", stand_in_for_prefect, _UPKEEP_S),
+            quietly("steering batches", self._steer_batches, _UPKEEP_S),
+            quietly("saying that it lives", self.appear, _ALIVE_S, first_s=0.0),
         )
         async with AsyncExitStack() as stack:
-            for name, work, every_s in loops:
-                # What is cancelled or deleted just now is not carried out: that is expected.
-                loop = Loop(name, work, every_s, expected=(StoreError,), level=logging.DEBUG)
+            for loop in loops:
                 await stack.enter_async_context(loop)
             yield
 
@@ -468,8 +476,7 @@ class InProcessWorker:
         return False
 
     async def _take_queued(self) -> None:
-        claim = await self._take_next()
-        if claim is not None:
+        while (claim := await self._take_next()) is not None:
             try:
                 await self.carry_out(claim)
             finally:
@@ -490,11 +497,13 @@ class InProcessWorker:
             self._under_way[claim.generation_id] = claim
             return claim
 
-    async def _stand_in_for_prefect(self) -> None:
-        await self.appear()
-        for generation in await self.store.generations.active():
-            if generation.status == "queued" and generation.flow_run_id is None:
+    async def _stand_in_for_prefect(self) -> bool:
+        """Returns whether anything is queued."""
+        queued = [one for one in await self.store.generations.active() if one.status == "queued"]
+        for generation in queued:
+            if generation.flow_run_id is None:
                 await self._make_run(generation.id)
+        return bool(queued)
 
     @completes
     async def _make_run(self, generation_id: UUID) -> None:
