@@ -1,14 +1,14 @@
-"""Failpoints: named moments at which a test lets this process die, stop or stumble.
+"""Failpoints: named points at which a test makes this process die, stop or fail.
 
 Inert unless ``EASEL_FAILPOINTS`` names a folder. There, a file with a failpoint's name arms it; its
-text is the action, and after a colon at which hit it strikes (``kill:2``: the second time). It
-strikes once, whichever process comes first, and the file is renamed to ``<name>.struck``.
+text is the action, and after a colon the hit at which it triggers (``kill:2``: the second). It
+triggers once, in the first process to reach it, and the file is renamed to ``<name>.struck``.
 
 | action | what happens |
 |---|---|
 | ``kill`` | as by ``kill -9`` |
-| ``term`` | as by ``kill``; the process goes on until it stops by itself |
-| ``stop`` | as by ``kill -STOP``: whoever armed it wakes it again |
+| ``term`` | as by ``kill``; the process continues until it stops by itself |
+| ``stop`` | as by ``kill -STOP``: the test that armed it continues the process |
 | ``full`` | OSError ENOSPC, as when the disk is full |
 """
 
@@ -36,12 +36,12 @@ FAILPOINTS: Final = (
     "state.after_failure",
     "delete.after_tombstone",
 )
-"""Every moment there is; ``reach`` refuses others."""
+"""All failpoints; ``reach`` refuses other names."""
 _FOLDER: Final = os.environ.get("EASEL_FAILPOINTS")
 
 
 def reach(name: str) -> None:
-    """The process has come to the moment ``name``."""
+    """The process has reached the failpoint ``name``."""
     if _FOLDER is None:
         return
     if name not in FAILPOINTS:
@@ -52,7 +52,7 @@ def reach(name: str) -> None:
 
 
 def _strike(armed: Path) -> str | None:
-    """The action, if this is the hit that it waits for."""
+    """Returns the action if this is the hit it is armed for."""
     try:
         action, _, hits = armed.read_text(encoding="ascii").strip().partition(":")
         if int(hits or 1) > 1:

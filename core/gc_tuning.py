@@ -1,8 +1,8 @@
-"""The garbage collector of a process that runs for long.
+"""The garbage collector of a long-running process.
 
 A full collection looks at every object. With the few hundred thousand that Prefect, SQLAlchemy and
 FastAPI are made of, it stops the process for half a second, again and again: measured in Prefect's
-server, and each time the GPU waited.
+server, and each time the GPU was idle.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ THRESHOLDS: Final = (10_000, 10, 20)
 
 
 def starting() -> None:
-    """Collect nothing while a process starts: what is imported stays."""
+    """Disable collection while the process starts: imported objects stay."""
     gc.disable()
 
 
 def started() -> None:
-    """Leave what is there by now out of all later collections, and collect seldom."""
+    """Exclude all current objects from later collections, and collect rarely."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)

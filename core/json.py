@@ -1,7 +1,7 @@
 """Reading JSON strictly: the one parser for bodies and manifests, before pydantic sees them.
 
-``json.loads`` alone takes duplicate keys, NaN, UTF-16, deep nesting and lone surrogates, and what
-it takes would fail later: in a database, in another client, as an answer of 500.
+``json.loads`` alone accepts duplicate keys, NaN, UTF-16, deep nesting and lone surrogates, which
+would fail later: in a database, in another client, as a 500 response.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any, Final
 DEPTH_MAX: Final = 32
 NUMBER_DIGITS_MAX: Final = 100
 DIGITS_READ_MAX: Final = 4300
-"""Python reads no longer whole numbers (``sys.get_int_max_str_digits``)."""
+"""Python parses no longer integers (``sys.get_int_max_str_digits``)."""
 
 
 class MalformedJsonError(ValueError):
-    """This is not JSON as we take it. ``column`` counts characters from 1 where it is known."""
+    """Input is not acceptable JSON. ``column`` counts characters from 1 where it is known."""
 
     def __init__(self, reason: str, line: int | None = None, column: int | None = None) -> None:
         self.reason = reason
@@ -27,7 +27,7 @@ class MalformedJsonError(ValueError):
 
 
 class UnusableJsonError(ValueError):
-    """This is JSON, with a number that nothing here can hold. ``code`` is that of the problem."""
+    """JSON with a number that cannot be represented. ``code`` is the problem's code."""
 
     def __init__(self, code: str, message: str) -> None:
         self.code = code
@@ -35,7 +35,7 @@ class UnusableJsonError(ValueError):
 
 
 def parse(data: bytes, what: str = "the body") -> Any:
-    """Well-formed JSON in UTF-8; messages call it ``what`` and never echo it.
+    """Parses well-formed JSON in UTF-8; messages call it ``what`` and never echo it.
 
     Raises MalformedJsonError and UnusableJsonError.
     """
@@ -63,7 +63,7 @@ def _decoded(data: bytes, what: str) -> str:
 
 
 def _check_depth(text: str, what: str) -> None:
-    """A scan that stops where recursion would begin to hurt; brackets in strings do not count."""
+    """A scan that stops where recursion would get too deep; brackets in strings do not count."""
     if text.count("[") + text.count("{") <= DEPTH_MAX:
         return
     depth, in_string, escaped = 0, False, False

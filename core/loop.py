@@ -1,4 +1,4 @@
-"""The background loop: rounds of work in a task of their own, which no error ends."""
+"""The background loop: rounds of work in their own task, which no error ends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Self
 
 SAID_EVERY_S: Final = 60.0
-"""Seconds between two lines about errors that are expected, while no round succeeds."""
+"""Seconds between two log lines about expected errors, while no round succeeds."""
 _log = logging.getLogger(__name__)
 
 
@@ -17,12 +17,12 @@ class Loop:
 
     A round begins ``every_s`` after the end of the last one (``first_s`` after the start,
     ``retry_s`` after a failure; both are ``every_s`` unless given), or at once on ``wake()``.
-    With None it begins on ``wake()`` only. Rounds never overlap, and none is made up for: a
-    process that was stopped for an hour begins one.
+    With None it begins on ``wake()`` only. Rounds never overlap, and missed ones are not made up
+    for: a process that was stopped for an hour begins one.
 
-    ``name`` says in the log, and as the task's name, what is done. A failure is an error with its
-    traceback. One that is ``expected``, such as a store that is away, is a line at ``level``, and
-    the same again is one at DEBUG for a minute.
+    ``name`` is the task's name and describes the work in the log. A failure is logged as an error
+    with its traceback. One that is ``expected``, such as an unavailable store, is a line at
+    ``level``, and repeats within a minute are at DEBUG.
     """
 
     def __init__(
@@ -57,11 +57,11 @@ class Loop:
         await self.stop()
 
     def start(self) -> None:
-        """Begin. Once only."""
+        """Start the task. Once only."""
         self._task = asyncio.create_task(self._run(), name=self._name)
 
     def wake(self) -> None:
-        """Begin a round at once, or another one after the round that is under way."""
+        """Begin a round at once, or another one after the current round."""
         self._wanted.set()
 
     def end(self) -> None:
@@ -70,9 +70,9 @@ class Loop:
         self._wanted.set()
 
     async def stop(self, *, grace_s: float = 0.0) -> None:
-        """End, and return when the task has ended.
+        """Stop, and return when the task has ended.
 
-        A round under way has ``grace_s`` to end by itself before it is cancelled. A write to the
+        A current round has ``grace_s`` to end by itself before it is cancelled. A write to the
         store is completed all the same (``store.database.completes``).
         """
         self.end()
@@ -90,7 +90,7 @@ class Loop:
             await self._pause(self._every_s if succeeded else self._retry_s)
 
     async def _pause(self, seconds: float | None) -> None:
-        # A timer that sets the event, and no timeout around it: nothing can be lost between them.
+        # A timer that sets the event, instead of a timeout around the wait: no wake-up can be lost.
         timer = None
         if seconds is not None:
             timer = asyncio.get_running_loop().call_later(seconds, self._wanted.set)
@@ -109,9 +109,9 @@ class Loop:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            self._report(error)  # not this task was cancelled, but one that the work waited for
+            self._report(error)  # a task that the work awaited was cancelled, not this one
             return False
-        except Exception as error:  # noqa: BLE001 - whatever it was, the next round may succeed
+        except Exception as error:  # noqa: BLE001 - the next round may succeed
             self._report(error)
             return False
         self._said_at = float("-inf")

@@ -1,4 +1,4 @@
-"""How the pictures of a batch are called: the same in ``results.zip`` and in a folder."""
+"""How the pictures of a batch are named: the same in ``results.zip`` and in a folder."""
 
 from __future__ import annotations
 

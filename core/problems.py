@@ -69,21 +69,21 @@ KINDS: Final[dict[str, ProblemKind]] = {kind.code: kind for kind in _KINDS}
 class FieldProblem:
     """One thing wrong with one place of a request. The value itself is never echoed."""
 
-    # The names of fields, one in the other; or what ``of_row`` and ``of_node`` make it.
+    # A path of field names; or what ``of_row`` and ``of_node`` build.
     loc: tuple[str | int, ...]
     code: str
     message: str
 
     @classmethod
     def of_row(cls, row: int, column: str | None, code: str, message: str) -> FieldProblem:
-        """With a row of a manifest; ``row`` is 0 when it is the manifest as a whole."""
+        """Returns a manifest row's problem; ``row`` is 0 for the manifest as a whole."""
         return cls(("row", row) if column is None else ("row", row, column), code, message)
 
     @classmethod
     def of_node(
         cls, node_id: str, class_type: str, input_name: str, code: str, message: str
     ) -> FieldProblem:
-        """With a node of a workflow, in ComfyUI's words; a text is empty where it names none."""
+        """Returns a node's problem, in ComfyUI's words; a text is empty where it gives none."""
         return cls(("node", node_id, class_type, input_name), code, message)
 
     @property
@@ -93,7 +93,7 @@ class FieldProblem:
 
     @property
     def column(self) -> str | None:
-        """The column at fault, None when it is the row as a whole."""
+        """The column at fault, None for the row as a whole."""
         return str(self.loc[2]) if len(self.loc) > 2 else None
 
     def __str__(self) -> str:
@@ -133,7 +133,7 @@ class Problem(BaseModel):
 
 
 def problem(code: str, detail: str, **more: Any) -> Problem:
-    """A problem of a known kind. KeyError for a code that is not in the table."""
+    """Returns a problem of a known kind. KeyError for a code that is not in the table."""
     kind = KINDS[code]
     return Problem(
         type=f"urn:easel:problem:{code}",
@@ -146,7 +146,7 @@ def problem(code: str, detail: str, **more: Any) -> Problem:
 
 
 def unreadable(what: str, found: Unreadable) -> Problem:
-    """Why nothing can be made of ``what``, a stored document."""
+    """Returns the reason why ``what``, a stored document, cannot be read."""
     return problem(
         "unreadable_document",
         f"Another version of Easel stored {what}, and this version cannot read it "
@@ -155,7 +155,7 @@ def unreadable(what: str, found: Unreadable) -> Problem:
 
 
 def read_problem(stored: Any) -> Problem:
-    """A problem as it was stored, by whichever version; members that are not known are left out."""
+    """Reads a stored problem, which any version may have written; unknown members are dropped."""
     try:
         return read_stored(Problem, stored)
     except ValidationError as error:

@@ -145,17 +145,17 @@ class ResolvedRequest(_Base):
 class UnreadableRequest(Unreadable):
     """The request of a generation that another version of Easel stored.
 
-    It is never rendered: what it asks for is known in part only. The rest tells what is shown.
+    It is never rendered: it is known in part only. The properties are for display.
     """
 
     @property
     def prompt(self) -> str:
-        """The prompt, as far as there is one."""
+        """The prompt, empty if there is none."""
         return self._text("prompt")
 
     @property
     def model(self) -> str:
-        """The checkpoint's name, as far as there is one."""
+        """The checkpoint's name, empty if there is none."""
         return self._text("model")
 
     @property
@@ -172,7 +172,7 @@ StoredRequest = ResolvedRequest | UnreadableRequest
 
 
 def read_request(stored: Any) -> StoredRequest:
-    """A request as it was stored, by whichever version."""
+    """Reads a stored request, which any version may have written."""
     try:
         return read_stored(ResolvedRequest, stored)
     except ValidationError as error:
@@ -180,7 +180,7 @@ def read_request(stored: Any) -> StoredRequest:
 
 
 def check_pixels(width: int, height: int, batch_size: int) -> None:
-    """ValueError when a generation has more pixels than one may have."""
+    """Raises ValueError when a generation has more pixels than allowed."""
     if width * height * batch_size > PIXELS_MAX:
         raise ValueError(
             f"width x height x batch_size must not exceed {PIXELS_MAX} pixels; "
@@ -189,5 +189,5 @@ def check_pixels(width: int, height: int, batch_size: int) -> None:
 
 
 def draw_seed() -> int:
-    """A fresh seed, 0 … 2**53 - 1."""
+    """Returns a fresh seed, 0 … 2**53 - 1."""
     return secrets.randbelow(SEED_MAX + 1)

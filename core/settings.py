@@ -40,7 +40,7 @@ class ComfySettings(_Group):
 
 
 class StoreSettings(_Group):
-    """What must last."""
+    """Persistent data."""
 
     url: str | None = Field(
         default=None,
@@ -58,7 +58,7 @@ class StoreSettings(_Group):
 
 
 class PrefectSettings(_Group):
-    """Where runs are kept and by whom they are done."""
+    """The Prefect server."""
 
     api_url: str | None = Field(
         default=None, description="Prefect API; `easel up` starts a server without one."
@@ -68,7 +68,7 @@ class PrefectSettings(_Group):
 
 
 class WorkerSettings(_Group):
-    """The worker beside the GPU."""
+    """The worker process."""
 
     name: str | None = Field(default=None, description="The worker's name; the host's without one.")
     concurrency: int = Field(
@@ -82,7 +82,7 @@ class WorkerSettings(_Group):
 
 
 class RecoverySettings(_Group):
-    """How soon what died is noticed."""
+    """How soon dead processes are noticed."""
 
     lease_s: float = Field(
         default=20.0,
@@ -95,7 +95,7 @@ class RecoverySettings(_Group):
 
 
 class RetentionSettings(_Group):
-    """How long things are kept after they have ended."""
+    """How long ended generations and batches are kept."""
 
     pictures_days: float | None = Field(
         default=None, gt=0, description="Days that pictures are kept; for ever without it."
@@ -160,7 +160,7 @@ class Settings(BaseSettings):
 
     @property
     def local_folders(self) -> tuple[Path, ...]:
-        """The folders whose disks fill up: the home, and the images' unless they are elsewhere."""
+        """The local folders that grow: the home, and the images' unless those are elsewhere."""
         images = () if "://" in self.images_url else (Path(self.images_url),)
         return (self.home, *images)
 
@@ -181,6 +181,6 @@ class Settings(BaseSettings):
 
 
 def _reachable(host: str) -> str:
-    """An address to connect to, as URLs write it, for an address to listen on."""
+    """Returns the address to connect to, as URLs write it, for a listen address."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     return f"[{host}]" if ":" in host else host

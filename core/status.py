@@ -1,4 +1,4 @@
-"""The six words for what a generation is doing, and which may follow which."""
+"""The six states of a generation, and the allowed transitions."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ FINAL: Final[frozenset[Status]] = frozenset({"succeeded", "failed", "cancelled"}
 RETRYABLE: Final[frozenset[Status]] = frozenset({"failed", "cancelled"})
 
 FOLLOWERS: Final[dict[Status, frozenset[Status]]] = {
-    # queued -> succeeded: a worker finds what another one had rendered before it died.
+    # queued -> succeeded: a worker finds what a worker that died had already rendered.
     "queued": frozenset({"running", "cancelling", "cancelled", "failed", "succeeded"}),
-    # running -> queued: the worker stops and gives the run back to the pool.
+    # running -> queued: the worker stops and returns the run to the pool.
     "running": frozenset({"queued", "cancelling", "succeeded", "failed", "cancelled"}),
-    # The picture may be finished before the cancel arrives: then it is kept, and says so.
+    # The picture may be finished before the cancel arrives: then it is kept, and it succeeded.
     "cancelling": frozenset({"cancelled", "succeeded", "failed"}),
-    # Final is final, but for an explicit retry, which is a new attempt.
+    # Final, except for an explicit retry, which is a new attempt.
     "succeeded": frozenset(),
     "failed": frozenset({"queued"}),
     "cancelled": frozenset({"queued"}),
@@ -34,9 +34,9 @@ FOLLOWERS: Final[dict[Status, frozenset[Status]]] = {
 BatchStatus = Literal[
     "queued", "running", "paused", "cancelling", "succeeded", "failed", "cancelled"
 ]
-"""The words for a batch: those of a generation, and ``paused``.
+"""The states of a batch: those of a generation, and ``paused``.
 
-``failed``: it ended with a generation that failed, or stopped itself.
+``failed``: it ended with a failed generation, or stopped itself.
 """
 BATCH_ACTIVE: Final[frozenset[BatchStatus]] = frozenset(
     {"queued", "running", "paused", "cancelling"}
@@ -44,5 +44,5 @@ BATCH_ACTIVE: Final[frozenset[BatchStatus]] = frozenset(
 
 
 def is_final(status: Status) -> bool:
-    """Whether nothing but an explicit retry can change this status."""
+    """Returns whether only an explicit retry can change this status."""
     return status in FINAL

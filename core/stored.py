@@ -1,4 +1,4 @@
-"""Stored documents: validated when they are read, since another version may have written them."""
+"""Stored documents: validated when read, since another version may have written them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _REASONS_SHOWN = 3
 class Unreadable(BaseModel):
     """A stored document that this version cannot read. It is shown as it was stored.
 
-    ``reason`` names the fields that are to blame; it repeats no value.
+    ``reason`` names the invalid fields; it repeats no value.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -28,7 +28,7 @@ class Unreadable(BaseModel):
 
 
 def read_stored(model: type[_Model], stored: Any) -> _Model:
-    """The document as ``model``, validated as JSON is: strictly, but lists become tuples.
+    """Returns the document as ``model``, validated as JSON: strictly, but lists become tuples.
 
     Raises pydantic's ValidationError.
     """
@@ -36,7 +36,7 @@ def read_stored(model: type[_Model], stored: Any) -> _Model:
 
 
 def reason_of(error: ValidationError) -> str:
-    """Why a document cannot be read, in a line."""
+    """Returns why a document cannot be read, in one line."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
     said = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found[:_REASONS_SHOWN]]
     more = len(found) - len(said)

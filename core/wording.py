@@ -17,7 +17,7 @@ def duration(seconds: float) -> str:
 
 
 def ago(moment: datetime, now: datetime | None = None) -> str:
-    """How long ago, roughly: ``5 minutes ago``, a date after a day. ``now``: the clock's."""
+    """How long ago, roughly: ``5 minutes ago``, a date after a day. ``now``: the current time."""
     passed = (now or datetime.now(UTC)) - moment
     if passed >= timedelta(days=1):
         return f"{moment.day} {moment:%b %Y}"

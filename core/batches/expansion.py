@@ -1,7 +1,7 @@
 """From a batch's request to its items: rows times grid times count, wildcards drawn, validated.
 
 Pure and lazy. Everything follows from the request, its rows, the lists and the batch's seed, so
-that whoever goes through a batch again meets the same items.
+every pass over a batch yields the same items.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ def expand(
 ) -> Iterator[Item | FieldProblem]:
     """The batch's items in order, and its problems, each once for its row.
 
-    ``rows`` are those of a file; they stand in the place of ``items``. Positions count the good
-    items. ``random.Random(f"{seed}:{position}")`` is an item's only chance: its first number is the
-    item's seed (used unless the item says its own), the next ones draw the prompt and then the
-    negative prompt. A problem ``too_many_items`` ends it behind the last generation, good or bad,
-    that may be asked for.
+    ``rows`` are those of a file; they replace ``items``. Positions count the valid items.
+    ``random.Random(f"{seed}:{position}")`` is an item's only source of randomness: its first number
+    is the item's seed (unless the item gives its own), the next ones draw the prompt and then the
+    negative prompt. A problem ``too_many_items`` ends the iteration after the last generation,
+    valid or not, that a batch may have.
     """
     asked = position = 0
     for row in _rows(request) if rows is None else rows:
@@ -75,11 +75,11 @@ def expand(
 def grouped(
     items: Iterable[_T], model_of: Callable[[_T], str], within: int = STRETCH
 ) -> Iterator[tuple[int, _T]]:
-    """The items in turn, with the turn from 0: a model is loaded once for many of them.
+    """Yields the items grouped by model, numbered from 0: a model is loaded once for many of them.
 
-    In each stretch of ``within`` consecutive items those of one model come together: first those of
-    the model that the stretch before ended with, then the others' in the order of their first.
-    Nobody leaves their stretch.
+    In each block of ``within`` consecutive items, those of one model come together: first those of
+    the model that the previous block ended with, then the others by their first occurrence. No item
+    leaves its block.
     """
     return enumerate(chain.from_iterable(_stretches(iter(items), model_of, within)))
 
@@ -103,7 +103,7 @@ def _rows(request: BatchRequest) -> Iterator[Row]:
 
 
 def _generations(request: BatchRequest, row: Row) -> Iterator[_Fields]:
-    """The fields of each generation of a row. A ``count`` that is left in them is no count."""
+    """The fields of each generation of a row. A ``count`` that remains in them is invalid."""
     own = dict(row.fields)
     times = 1
     with suppress(ValidationError):
@@ -116,7 +116,7 @@ def _generations(request: BatchRequest, row: Row) -> Iterator[_Fields]:
 
 
 def _combinations(request: BatchRequest) -> Iterator[_Fields]:
-    """The grid's values as fields: one lot of none without a grid."""
+    """Yields the grid's combinations as fields; a single empty dict if there is no grid."""
     grid = request.grid or {}
     if request.combine == "zip" and grid:
         lots: Iterator[tuple[Any, ...]] = zip(*grid.values(), strict=True)
@@ -126,7 +126,7 @@ def _combinations(request: BatchRequest) -> Iterator[_Fields]:
 
 
 def _merged(*layers: _Fields) -> _Fields:
-    """The last layer that says a field wins; of ``metadata``, each label by itself."""
+    """Merges the layers: the last one that has a field wins; ``metadata`` is merged by label."""
     fields: _Fields = {}
     for layer in layers:
         below, above = fields.get("metadata"), layer.get("metadata")
@@ -139,7 +139,7 @@ def _merged(*layers: _Fields) -> _Fields:
 def _made(
     row: int, fields: _Fields, chance: random.Random, lists: _Lists | None
 ) -> GenerationRequest | list[FieldProblem]:
-    """The request, or the first problem of each column. Without ``lists`` prompts are literal."""
+    """Returns the request or each column's first problem. Without ``lists`` prompts are literal."""
     problems: list[FieldProblem] = []
     filled = dict(fields)
     if "count" in filled:
@@ -160,7 +160,7 @@ def _made(
 
 
 def _one_a_column(problems: Iterable[FieldProblem]) -> list[FieldProblem]:
-    """The first ones: pydantic has a problem for each type that a label could have been."""
+    """Returns each column's first: pydantic reports one per type that a label could have been."""
     first: dict[str | None, FieldProblem] = {}
     for problem in problems:
         first.setdefault(problem.column, problem)
@@ -170,7 +170,7 @@ def _one_a_column(problems: Iterable[FieldProblem]) -> list[FieldProblem]:
 def _draw_texts(
     row: int, fields: _Fields, chance: random.Random, lists: _Lists
 ) -> Iterator[FieldProblem]:
-    """Puts texts in the place of templates; a field that is none is left to the schema."""
+    """Replaces templates by drawn texts; a field that is not a string is left to the schema."""
     for name in _TEMPLATES:
         template = fields.get(name)
         if not isinstance(template, str):
@@ -195,7 +195,7 @@ def _field_problems(row: int, error: ValidationError) -> Iterator[FieldProblem]:
 
 
 def _column(loc: tuple[str | int, ...]) -> str | None:
-    """The field at fault, with the label's key as a manifest's header writes it."""
+    """Returns the field at fault; a label is named as in a manifest's header."""
     if not loc:
         return None
     if loc[0] == "metadata" and len(loc) > 1:
@@ -209,5 +209,5 @@ def _too_many(row: Row) -> FieldProblem:
 
 
 def _message(found: ErrorDetails) -> str:
-    """What pydantic found, without its own word for our own checks."""
+    """Returns pydantic's message, without the prefix it adds for our own checks."""
     return found["msg"].removeprefix("Value error, ")

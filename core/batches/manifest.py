@@ -1,7 +1,7 @@
 """Rows of a batch out of a file: CSV as spreadsheets write it, or JSON Lines.
 
-Streamed: a file of any length takes the memory of its longest row. What is wrong with a row comes
-in its place among the rows, so that one reading finds every mistake.
+Streamed: a file of any length takes the memory of its longest row. A row's problems are yielded
+in its place among the rows, so one pass finds every mistake.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Kind = Literal["csv", "jsonl"]
 ROW_MAX: Final = 1_000_000
 """The longest row: characters in CSV, bytes in JSON Lines."""
 COLUMN_SHOWN: Final = 100
-"""So much of a column's name is given back."""
+"""How many characters of a column's name are echoed."""
 METADATA_PREFIX: Final = "metadata."
 
 _KINDS: Final[dict[str, Kind]] = {
@@ -39,7 +39,7 @@ _KINDS: Final[dict[str, Kind]] = {
     "application/x-ndjson": "jsonl",
 }
 _NOT_UTF8: Final = re.compile("[\udc80-\udcff]")
-"""What ``surrogateescape`` makes of such bytes; no UTF-8 reads so otherwise."""
+"""What ``surrogateescape`` makes of invalid bytes; valid UTF-8 never decodes to these."""
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,20}(?:\.0{1,20})?")
 _NUMBER: Final = re.compile(
     r"[+-]?(?:[0-9]{1,50}(?:\.[0-9]{0,50})?|\.[0-9]{1,50})(?:[eE][+-]?[0-9]{1,3})?"
@@ -48,10 +48,10 @@ _NUMBER: Final = re.compile(
 
 @dataclass(frozen=True)
 class Row:
-    """Fields of a request, and perhaps ``count``, not yet validated.
+    """Fields of a request, and optionally ``count``, not yet validated.
 
-    ``number`` is where the row begins: the file's line from 1 (CSV's header too), or the place
-    from 1 among the items of a request.
+    ``number`` is where the row begins: the file's line from 1 (the CSV header counts), or the
+    position from 1 among the items of a request.
     """
 
     number: int
@@ -65,7 +65,7 @@ class _CellError(ValueError):
 
 
 class _UnreadableError(ValueError):
-    """Nothing behind this place of the file can be trusted."""
+    """Nothing after this place in the file can be trusted."""
 
     def __init__(self, code: str, message: str, row: int = 0) -> None:
         self.code = code
@@ -81,16 +81,16 @@ class _UnreadableError(ValueError):
 
 
 def guess_kind(name: str) -> Kind | None:
-    """The kind that a file's name or a content type speaks of, None when neither does."""
+    """Returns the kind that a file's name or a content type indicates, None if neither does."""
     name = name.strip().lower()
     return _KINDS.get(Path(name).suffix) or _KINDS.get(name.partition(";")[0].rstrip())
 
 
 def read_manifest(path: Path, kind: Kind) -> Iterator[Row | FieldProblem]:
-    """The rows in the file's order, and its problems. Raises OSError.
+    """Yields the rows in the file's order, and its problems. Raises OSError.
 
-    CSV is UTF-8 with a header of request fields, ``count`` and ``metadata.<key>``; an empty cell
-    is left out, as are empty lines. JSON Lines has one object a line, with the same fields.
+    CSV is UTF-8 with a header of request fields, ``count`` and ``metadata.<key>``; empty cells
+    and empty lines are skipped. JSON Lines has one object per line, with the same fields.
     """
     empty = True
     for row in _CSV_OR_JSONL[kind](path):
@@ -101,7 +101,7 @@ def read_manifest(path: Path, kind: Kind) -> Iterator[Row | FieldProblem]:
 
 
 def shown(column: str) -> str:
-    """A column's name as a problem may give it back: short, and always writable as UTF-8."""
+    """Returns a column's name as problems echo it: short, and always encodable as UTF-8."""
     return column[:COLUMN_SHOWN].encode("utf-8", "replace").decode("utf-8")
 
 
@@ -111,7 +111,7 @@ def shown(column: str) -> str:
 class _Lines:
     """A file's lines for ``csv.reader``. Raises _UnreadableError.
 
-    ``room`` is how much longer the row may get.
+    ``room`` is how many characters the current row has left.
     """
 
     def __init__(self, file: IO[str]) -> None:
@@ -135,7 +135,7 @@ class _Lines:
 
 @dataclass(frozen=True)
 class _Column:
-    """``read`` gives a cell's JSON value; None for a column that is not read."""
+    """``read`` turns a cell into a JSON value; None for a column that is ignored."""
 
     name: str
     read: Callable[[str], Any] | None
@@ -156,7 +156,7 @@ def _read_csv(path: Path) -> Iterator[Row | FieldProblem]:
 
 
 def _records(file: IO[str]) -> Iterator[tuple[int, list[str]]]:
-    """Each row that is not empty, with the line where it begins. Raises _UnreadableError."""
+    """Yields each non-empty row with the line where it begins. Raises _UnreadableError."""
     lines = _Lines(file)
     # Strict: otherwise a quote that is never closed silently swallows the rest of the file.
     reader = csv.reader(lines, strict=True)
@@ -203,7 +203,7 @@ def _columns(line: int, header: Sequence[str]) -> tuple[list[_Column], list[Fiel
 
 
 def _row(number: int, cells: Sequence[str], columns: Sequence[_Column]) -> list[Row | FieldProblem]:
-    """The row, or everything that is wrong with it."""
+    """Yields the row, or everything that is wrong with it."""
     values: dict[str, Any] = {}
     problems: list[Row | FieldProblem] = []
     for place, cell in enumerate(cells):
@@ -220,7 +220,7 @@ def _row(number: int, cells: Sequence[str], columns: Sequence[_Column]) -> list[
 
 
 def _with_labels(values: dict[str, Any]) -> dict[str, Any]:
-    """The fields, with what stands in columns of ``metadata`` put together."""
+    """Returns the fields, with the ``metadata.<key>`` columns merged into ``metadata``."""
     fields: dict[str, Any] = {}
     labels: dict[str, Any] = {}
     for name, value in values.items():
@@ -232,7 +232,7 @@ def _with_labels(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _reader(name: str) -> Callable[[str], Any] | None:
-    """How a column's cells are read, None for an unknown column."""
+    """Returns the reader of a column's cells, None for an unknown column."""
     if name.startswith(METADATA_PREFIX) and name != METADATA_PREFIX:
         return str
     return _READERS.get(name)
@@ -280,13 +280,13 @@ _BY_TYPE: Final[dict[Any, Callable[[str], Any]]] = {
     bool: _boolean,
     str: str,
     dict: _object,
-    # Whoever fills such a cell is told by the schema that it must be empty.
+    # The schema reports that such a cell must be empty.
     NoneType: str,
 }
 
 
 def _bare(annotation: Any) -> Any:
-    """The JSON type below ``Annotated``, ``| None`` and ``Literal``."""
+    """Returns the JSON type inside ``Annotated``, ``| None`` and ``Literal``."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _bare(inner[0])

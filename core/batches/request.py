@@ -28,14 +28,14 @@ COUNT_MAX: Final = 1000
 """The most generations of one row."""
 IN_FLIGHT_MAX: Final = 64
 FAILURE_SHARE_AFTER: Final = 20
-"""So many items must have ended before their failures' share is judged."""
+"""Minimum ended items before the failure rate is evaluated."""
 _TIME: Final = re.compile(r"^([01][0-9]|2[0-3]):[0-5][0-9]$")
 REQUEST_FIELDS: Final = frozenset(GenerationRequest.model_fields)
 
 
 def _request_field(name: str) -> str:
     if name not in REQUEST_FIELDS:
-        # pydantic's own word for it: clients know it from a single request.
+        # pydantic's own error type: clients know it from a single request.
         raise PydanticCustomError("extra_forbidden", "there is no such field in a request")
     return name
 
@@ -127,7 +127,7 @@ StoredOptions = BatchOptions | Unreadable
 
 
 def read_options(stored: Any) -> StoredOptions:
-    """A batch's options as they were stored, by whichever version."""
+    """Reads a batch's stored options, which any version may have written."""
     try:
         return read_stored(BatchOptions, stored)
     except ValidationError as error:
@@ -173,10 +173,10 @@ class BatchRequest(BatchOptions):
 
     @classmethod
     def of_file(cls, options: BatchOptions) -> Self:
-        """The batch whose rows come from a file."""
+        """Returns the batch whose rows come from a file."""
         return cls.model_validate(options.model_dump(include=set(BatchOptions.model_fields)))
 
     @property
     def options(self) -> BatchOptions:
-        """What stays of the request beside its items."""
+        """Returns the request without its items."""
         return BatchOptions.model_validate(self.model_dump(include=set(BatchOptions.model_fields)))

@@ -1,4 +1,4 @@
-r"""Prompt templates: one text that says many prompts.
+r"""Prompt templates: one text that stands for many prompts.
 
 | written | stands for |
 |---|---|
@@ -25,11 +25,11 @@ from typing import Final, TypeAlias
 TEMPLATE_MAX: Final = 50_000
 """The longest template, in characters."""
 NESTING_MAX: Final = 32
-"""How deep braces may stand in braces."""
+"""How deep braces may be nested."""
 LISTS_DEEP_MAX: Final = 10
-"""How deep lists may lead to lists."""
+"""How deep lists may refer to lists."""
 DRAWS_MAX: Final = 1_000
-"""The most lines that lists give to one text: lists of lists grow exponentially."""
+"""The most list lines in one expansion: lists of lists grow exponentially."""
 WEIGHT_MAX: Final = 1_000_000
 
 # Runs of letters and digits, joined by single "-", "_" or "/". Possessive: linear on any text.
@@ -62,7 +62,7 @@ class _List:
 
 @dataclass(frozen=True)
 class _Choice:
-    """One of ``options``; ``cumulative`` are their weights, each added to those before."""
+    """One of ``options``; ``cumulative`` are their weights, summed up to each option."""
 
     options: tuple[tuple[_Part, ...], ...]
     cumulative: tuple[float, ...]
@@ -77,21 +77,21 @@ _Part: TypeAlias = str | _List | _Choice
 
 @dataclass(frozen=True)
 class Template:
-    """A text that was read."""
+    """A parsed text."""
 
     parts: tuple[_Part, ...]
     named: tuple[_List, ...] = ()
 
     @property
     def names(self) -> frozenset[str]:
-        """The lists that the text itself names; their lines may name others."""
+        """Returns the lists that the text itself names; their lines may name others."""
         return frozenset(each.name for each in self.named)
 
     def expand(self, chance: random.Random, lists: Mapping[str, Sequence[str]]) -> str:
-        """One of the texts; the same chance gives the same one, with every Python.
+        """Returns one of the texts; an equal ``chance`` draws the same one on every Python version.
 
-        Raises WildcardError: a list is missing or empty (even if chance would not have met it),
-        or what its lines say cannot be read or leads too far.
+        Raises WildcardError: a list is missing or empty (even if the draw would not have used it),
+        or its lines cannot be parsed or nest too deep.
         """
         for each in self.named:
             _lines_of(lists, each.name, each.position)
@@ -99,16 +99,16 @@ class Template:
 
 
 def parse(text: str) -> Template:
-    """The template. Raises WildcardError."""
-    # Most prompts are plain, and each is another: they would only push templates out of the cache.
+    """Parses a template. Raises WildcardError."""
+    # Most prompts are plain and all differ: they would only evict templates from the cache.
     return _parsed(text) if _SPECIAL.search(text) else Template((text,))
 
 
 def read_lists(folder: Path) -> Mapping[str, Sequence[str]]:
-    """The lists below a folder: ``animal.txt`` is ``animal``, ``sub/animal.txt`` ``sub/animal``.
+    """Reads the lists in a folder: ``animal.txt`` is ``animal``, ``sub/animal.txt`` ``sub/animal``.
 
-    Empty lines and lines that begin with ``#`` are skipped, as is a file whose name cannot stand
-    between underscores. No folder, no lists. Raises UnreadableListError.
+    Empty lines and lines that begin with ``#`` are skipped, as is a file whose name is not
+    allowed between underscores. Without the folder there are no lists. Raises UnreadableListError.
     """
     named = {
         path.relative_to(folder).with_suffix("").as_posix(): path
@@ -136,7 +136,7 @@ def _parsed(text: str) -> Template:
 
 @dataclass
 class _Group:
-    """Braces that are still open. ``around`` is what stood before them."""
+    """Braces that are still open. ``around`` is what precedes them."""
 
     position: int
     around: list[_Part]
@@ -222,7 +222,7 @@ class _Parser:
 def _expanded(
     parts: tuple[_Part, ...], chance: random.Random, lists: Mapping[str, Sequence[str]]
 ) -> Iterator[str]:
-    """From left to right, depth first. Each part knows how deep in lists it stands, and where the
+    """Expands left to right, depth first. Each part knows how deep in lists it is, and where the
     template named the outermost of them.
     """
     draws = 0
@@ -254,7 +254,7 @@ def _line_of(
     name: str, chance: random.Random, lists: Mapping[str, Sequence[str]], position: int
 ) -> tuple[_Part, ...]:
     lines = _lines_of(lists, name, position)
-    # Only random() is promised to give the same numbers with every Python.
+    # Only random() is guaranteed to give the same numbers on every Python version.
     line = lines[min(int(chance.random() * len(lines)), len(lines) - 1)]
     try:
         return parse(line).parts
