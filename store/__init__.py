@@ -1,5 +1,5 @@
-"""What must last: tables, generations, images, the outbox, migrations.
+"""Persistence: tables, generations, images, the outbox, migrations.
 
-Knows no comfy, no flows, no api. One rule runs through it: a generation's row has one writer of
+Knows no comfy, no flows, no api. One rule applies throughout: a generation's row has one writer of
 transitions (``transitions.py``), a compare-and-set on status, attempt and fence.
 """

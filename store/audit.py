@@ -1,8 +1,8 @@
-"""The audit: rows are held against files, and files against rows.
+"""The audit: rows are checked against files, and files against rows.
 
-A crash may leave a file that no row names, or a row may outlive its file. Neither loses what was
-promised, but somebody has to look: files are found by walking all of them, missing ones by walking
-the rows, both a page at a time, while Easel runs or is stopped.
+A crash may leave a file that no row names, or a row may outlive its file. Neither breaks a
+promise, but only a scan finds them: orphans by walking all files, missing files by walking the
+rows, both a page at a time, while Easel runs or is stopped.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ FindingKind = Literal[
     "missing_file", "wrong_bytes", "orphan_file", "temporary_file", "unknown_file"
 ]
 SETTLE_S: Final = 300.0
-"""Files younger than this many seconds are left alone: they may still be on their way."""
+"""Files younger than this many seconds are skipped: their row may not be committed yet."""
 _PAGE: Final = 500
 _LOOKED_AT_TOGETHER: Final = 20
 
 
 @dataclass(frozen=True)
 class AuditFinding:
-    """Something that does not fit.
+    """A mismatch between rows and files.
 
     ``missing_file``: a row names a file that is not there. ``wrong_bytes``: the file is not what
     was kept. ``orphan_file``: no row names it. ``temporary_file``: it was never finished.
-    ``unknown_file``: there never was such a generation here, so the database is another one (an
-    old backup, perhaps) and the file may be wanted: it is told and never removed.
-    ``repaired`` tells that the file was removed.
+    ``unknown_file``: this database never had such a generation, so it may be another one (an old
+    backup, perhaps) and the file may be wanted: it is reported and never removed.
+    ``repaired``: the file was removed.
     """
 
     kind: FindingKind
@@ -52,7 +52,7 @@ class AuditFinding:
 
 
 class Audit:
-    """Looks at everything that is kept. Reads rows only; removes files only when asked to."""
+    """Checks everything that is kept. Only reads rows; removes files only when asked to."""
 
     def __init__(self, database: Database, files: ImageFiles) -> None:
         self._database = database
@@ -61,11 +61,11 @@ class Audit:
     async def findings(
         self, *, repair: bool, checksums: bool = False, settle_s: float = SETTLE_S
     ) -> AsyncIterator[AuditFinding]:
-        """Everything that does not fit.
+        """Yields every mismatch.
 
-        With ``repair``, orphans and temporary files are removed; what is missing or has wrong
-        bytes is only told. ``checksums`` reads every picture. Files of generations under way, and
-        those younger than ``settle_s`` seconds, are left alone.
+        With ``repair``, orphans and temporary files are removed; missing files and wrong bytes are
+        only reported. ``checksums`` reads every picture. Files of active generations, and those
+        younger than ``settle_s`` seconds, are skipped.
 
         Raises StoreUnavailableError, ImageStoreError.
         """
@@ -121,13 +121,13 @@ class Audit:
             return None
         try:
             data = await self._files.read(image.path)
-        except ImageStoreError as error:  # one bad file must not end the look at all others
+        except ImageStoreError as error:  # one bad file must not end the check of all others
             return str(error)
         digest = hashlib.sha256(data).hexdigest()
         return None if digest == image.sha256 else "its SHA-256 is not that of what was kept"
 
     async def _still_there(self, ids: Collection[UUID]) -> Sequence[UUID]:
-        """The rows that are there now: one may have gone while its files were looked at."""
+        """Returns the rows that still exist: one may have gone while its files were checked."""
         if not ids:
             return []
         statement = select(images.c.id).where(images.c.id.in_(ids)).order_by(images.c.id)
@@ -165,7 +165,7 @@ class Audit:
         ]
 
     async def _is_still_unwanted(self, finding: AuditFinding) -> bool:
-        """Judge again, right before the file is removed: the generation may have moved on."""
+        """Check again, right before the file is removed: the generation may have changed."""
         file = StoredFile(finding.generation_id, finding.path, 0, datetime.now(UTC))
         return await self._unwanted([file]) != []
 
@@ -177,7 +177,7 @@ def _standing(owners: set[UUID]) -> Select[tuple[UUID, str, datetime | None]]:
 
 
 def _named(owners: set[UUID]) -> Select[tuple[str, str]]:
-    """The places that rows name."""
+    """Returns the paths that rows name."""
     return select(images.c.path, images.c.thumbnail_path).where(images.c.generation_id.in_(owners))
 
 

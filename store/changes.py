@@ -1,4 +1,4 @@
-"""The change feed: one look at the database for all subscriptions, fanned out.
+"""The change feed: one poll of the database for all subscriptions, fanned out.
 
 The change counter makes it complete: numbers are committed in order, so a reader that asks for
 all rows above the last number it saw misses none, whichever process wrote them.
@@ -22,18 +22,18 @@ from store.tables import counters, generations
 from store.values import Generation
 
 LOOK_EVERY_S: Final = 0.02
-"""Seconds between two looks while there are subscriptions. A look costs about 0.1 ms."""
+"""Seconds between polls while there are subscriptions. A poll costs about 0.1 ms."""
 IDLE_LOOK_EVERY_S: Final = 1.0
-"""Seconds between two looks at the counter alone while there are none."""
+"""Seconds between polls of the counter alone while there are none."""
 LOST_PAUSE_S: Final = 0.5
 _CLOSE_WITHIN_S: Final = 2.0
 _PAGE: Final = 500
 
 
 class Subscription:
-    """What changed since it was last asked: the newest state of each generation, never a backlog.
+    """What changed since the last read: the newest state of each generation, never a backlog.
 
-    A slow reader skips states in between, and costs no memory for them.
+    A slow reader skips the states in between, and they cost no memory.
     """
 
     def __init__(self, only: UUID | None) -> None:
@@ -42,14 +42,14 @@ class Subscription:
         self._something = asyncio.Event()
 
     def offer(self, generation: Generation) -> None:
-        """Take a change in, if it is one of those that are watched."""
+        """Accept a change if it is one of those watched."""
         if self.only is None or generation.id == self.only:
             self._changed.pop(generation.id, None)  # the newest change comes last
             self._changed[generation.id] = generation
             self._something.set()
 
     async def changes(self) -> AsyncIterator[Generation]:
-        """Every change from now on, for ever."""
+        """Yields every change from now on, without end."""
         while True:
             await self._something.wait()
             while self._changed:
@@ -58,10 +58,10 @@ class Subscription:
 
 
 class ChangeFeed:
-    """Use as an async context manager; without subscriptions it only keeps its place.
+    """Use as an async context manager; without subscriptions it only tracks the counter.
 
-    A subscription hears of everything that is committed after it began. It may hear of what was
-    committed shortly before as well.
+    A subscription receives everything committed after it began, and perhaps what was committed
+    shortly before.
     """
 
     def __init__(self, database: Database) -> None:
@@ -89,7 +89,7 @@ class ChangeFeed:
 
     @contextmanager
     def subscribe(self, only: UUID | None = None) -> Iterator[Subscription]:
-        """Watch all generations, or one. Subscribe first and read the row after: then no gap."""
+        """Watch all generations, or one. Subscribe first, then read the row: so there is no gap."""
         subscription = Subscription(only)
         self._subscriptions.add(subscription)
         self._loop.wake()
@@ -116,13 +116,13 @@ class ChangeFeed:
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _keep_place(self, connection: AsyncConnection) -> None:
-        """The next subscription must miss no change, and not hear of all the old ones."""
+        """The next subscription must miss no change, and not receive all the old ones."""
         newest = await _newest(connection)
-        if not self._subscriptions:  # else it began meanwhile, perhaps before the newest change
+        if not self._subscriptions:  # else one began meanwhile, perhaps before the newest change
             self._last = newest
 
     async def _glance(self, connection: AsyncConnection) -> int:
-        """A number that moves with every commit."""
+        """Returns a number that changes with every commit."""
         if self._database.is_sqlite:
             return await _data_version(connection)
         return await _newest(connection)
@@ -150,6 +150,6 @@ async def _newest(connection: AsyncConnection) -> int:
 
 
 async def _data_version(connection: AsyncConnection) -> int:
-    """SQLite's own sign that another connection has committed: far cheaper than a query."""
+    """SQLite's own indicator that another connection has committed: far cheaper than a query."""
     value: int = (await connection.execute(text("PRAGMA data_version"))).scalar_one()
     return value

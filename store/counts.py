@@ -1,4 +1,4 @@
-"""How many generations there are, by what they are doing."""
+"""The number of generations by status."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from store.tables import generations
 
 
 async def counts(database: Database) -> dict[Status, int]:
-    """For every status, how many that are not deleted have it. Raises StoreUnavailableError."""
+    """Returns the number of undeleted generations per status. Raises StoreUnavailableError."""
     statement = (
         select(generations.c.status, func.count())
         .where(generations.c.deleted_at.is_(None))

@@ -1,4 +1,4 @@
-"""Cursors of pages: opaque to clients, a kind and a place to us."""
+"""Cursors of pages: opaque to clients, a kind and a position to the store."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from store.errors import InvalidCursorError
 
 
 def write_cursor(kind: str, place: int) -> str:
-    """The cursor of what lies behind ``place``; ``kind`` is one letter for each kind of page."""
+    """Returns the cursor of what follows ``place``; ``kind`` is one letter per kind of page."""
     return base64.urlsafe_b64encode(f"{kind}{place}".encode()).decode().rstrip("=")
 
 
 def read_cursor(kind: str, cursor: str) -> int:
-    """The place. Raises InvalidCursorError."""
+    """Returns the position. Raises InvalidCursorError."""
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError) as error:

@@ -1,4 +1,4 @@
-"""The database: one engine, with two ways in: ``read()`` and ``write()``."""
+"""The database: one engine, with two entry points: ``read()`` and ``write()``."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _R = TypeVar("_R")
 class Database:
     """An open database. Use ``async with Database(url)``, or ``close()`` it.
 
-    Raises StoreUnavailableError when SQLite's folder is not there and cannot be made.
+    Raises StoreUnavailableError when SQLite's folder does not exist and cannot be created.
 
     SQLite runs in WAL mode with ``synchronous=FULL``: what is committed survives a power cut.
     Its write transactions begin IMMEDIATE, because a deferred one that turns into a writer
@@ -89,7 +89,7 @@ class Database:
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A transaction: committed at the end of the block, rolled back when the block raises.
 
-        Whoever uses it is decorated with ``completes``, or is a task that nobody cancels.
+        The caller is decorated with ``completes``, or is a task that is never cancelled.
         Raises StoreUnavailableError when the database does not answer or stays locked.
         """
         try:
@@ -104,10 +104,10 @@ class Database:
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
-        """SQLite has one writer at a time, and those who wait for it sleep and look again.
+        """SQLite has one writer at a time; the others poll for the lock with sleeps.
 
-        So the writers of one process wait for each other here, in the order they came: twenty at
-        once took 0.9 s without turns and 0.1 s with them (on two busy cores).
+        So the writers of one process queue here, first come first served: twenty at once took
+        0.9 s without the queue and 0.1 s with it (on two busy cores).
         """
         if not self.is_sqlite:
             yield
@@ -126,10 +126,10 @@ class Database:
 def completes(
     method: Callable[_P, Coroutine[Any, Any, _R]],
 ) -> Callable[_P, Coroutine[Any, Any, _R]]:
-    """Finish what was begun, even when the caller is cancelled meanwhile; then be cancelled.
+    """Run to completion even when the caller is cancelled meanwhile; then raise the cancel.
 
     A cancel in the middle of a statement makes SQLAlchemy abandon the connection, and with
-    aiosqlite the abandoned one keeps its transaction, and with it the write lock, for ever
+    aiosqlite the abandoned one keeps its transaction, and with it the write lock, forever
     (measured with SQLAlchemy 2.0.58, aiosqlite 0.22; ``tests/store/test_database.py``).
     """
 
@@ -141,7 +141,7 @@ def completes(
 
 
 async def finished(work: Coroutine[Any, Any, _R]) -> _R:
-    """Await ``work`` to its end, whatever happens to the caller."""
+    """Await ``work`` until it is done, even if the caller is cancelled."""
     task = asyncio.create_task(work)
     try:
         return await asyncio.shield(task)
@@ -149,7 +149,7 @@ async def finished(work: Coroutine[Any, Any, _R]) -> _R:
         if not task.done():
             await _patiently(asyncio.wait([task]))
         if not task.cancelled():
-            task.exception()  # seen: the cancel is what the caller hears of
+            task.exception()  # retrieved: the caller gets the cancel instead
         raise
 
 
@@ -164,10 +164,10 @@ async def _patiently(waiting: Awaitable[Any]) -> None:
 
 
 async def next_changes(connection: AsyncConnection, count: int = 1) -> int:
-    """Reserve ``count`` change numbers in this transaction; the first of them is returned.
+    """Reserve ``count`` change numbers in this transaction. Returns the first of them.
 
-    The counter's row is locked until the commit, so numbers become visible in their own order:
-    a reader that has seen number n will never be shown a smaller one later.
+    The counter's row is locked until the commit, so numbers become visible in order: a
+    reader that has seen number n never sees a smaller one appear later.
     """
     statement = (
         update(counters)
@@ -210,10 +210,10 @@ def _prepare_sqlite(dbapi_connection: Any, _record: object) -> None:
 
 
 async def _switch_to_wal(driver: aiosqlite.Connection) -> None:
-    """Have the file in WAL mode, which it keeps: only the first connection to a new one switches.
+    """Set WAL mode, which the file keeps: only the first connection to a new file switches.
 
     Connections that open a new file at the same moment all try. SQLite lets one of them switch and
-    refuses the others at once, whatever their busy timeout is; tried again, they find it done.
+    refuses the others at once, whatever their busy timeout is; when they retry, it is done.
     """
     async for attempt in AsyncRetrying(
         retry=retry_if_exception(_is_busy),
@@ -226,7 +226,7 @@ async def _switch_to_wal(driver: aiosqlite.Connection) -> None:
 
 
 def _is_busy(error: BaseException) -> bool:
-    """Whether another connection is in the way (an extended code has the plain one in its byte)."""
+    """Whether another connection holds a lock (an extended code's low byte is the plain one)."""
     return (
         isinstance(error, sqlite3.OperationalError)
         and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
@@ -242,11 +242,11 @@ _OUR_OWN_FAULT: Final = (IntegrityError, DataError, ProgrammingError, NotSupport
 
 
 def _is_unavailable(error: Exception) -> bool:
-    """Whether the database is to blame, and the caller may try again.
+    """Whether the database is the cause, and the caller may try again.
 
-    PostgreSQL's ended backends and deadlocks arrive as a bare DBAPIError, its refusals to connect
-    (starting up, too many connections) as the driver's own errors; an SQLite file that is none
-    arrives as a DatabaseError.
+    PostgreSQL's terminated backends and deadlocks arrive as a bare DBAPIError, its refusals to
+    connect (starting up, too many connections) as the driver's own errors; a file that is not an
+    SQLite database as a DatabaseError.
     """
     if isinstance(error, DBAPIError):
         return not isinstance(error, _OUR_OWN_FAULT)

@@ -1,14 +1,14 @@
-"""What the store can refuse.
+"""The errors that the store raises.
 
 StoreError
   StoreUnavailableError   the database does not answer now: try again later
   NotFoundError           there is no such row
     DeletedError          there was one: it is deleted for good
   ConflictError           the row is not in a state that allows this
-    FencedError           somebody else took the attempt over, or it was deleted
-    HeldError             another worker does the attempt: wait until it is let go
+    FencedError           another worker took the attempt over, or it was deleted
+    HeldError             another worker holds the attempt: wait until it is released
     UnreadableRequestError  another version stored the request: the generation has failed
-    LeaseLostError        the lease is gone: whatever was claimed under it may be another's now
+    LeaseLostError        the lease is gone: what was claimed under it may have a new holder
   IdempotencyMismatchError  the key was used with another body
   ImageStoreError         the images' storage failed
     NoSpaceError          there is no room for the picture: free some, and it can be kept
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 
 class StoreError(Exception):
-    """The base of everything the store raises."""
+    """Base of every error of the store."""
 
 
 class StoreUnavailableError(StoreError):
@@ -30,7 +30,7 @@ class NotFoundError(StoreError):
 
 
 class DeletedError(NotFoundError):
-    """The generation was deleted, which is for ever."""
+    """The generation was deleted, permanently."""
 
 
 class ConflictError(StoreError):
@@ -38,11 +38,11 @@ class ConflictError(StoreError):
 
 
 class FencedError(ConflictError):
-    """The attempt belongs to somebody else now (or is deleted): stop, and touch nothing more."""
+    """The attempt has another holder now (or is deleted): stop, and touch nothing more."""
 
 
 class HeldError(ConflictError):
-    """Another worker does the attempt. When that one is dead, the reconciler soon lets it go."""
+    """Another worker holds the attempt. If that one is dead, the reconciler soon releases it."""
 
 
 class UnreadableRequestError(ConflictError):
@@ -50,7 +50,7 @@ class UnreadableRequestError(ConflictError):
 
 
 class LeaseLostError(ConflictError):
-    """The lease is gone or another's: what was claimed under it may be worked on by another."""
+    """The lease is gone or taken: what was claimed under it may be worked on by another process."""
 
 
 class IdempotencyMismatchError(StoreError):
@@ -58,7 +58,7 @@ class IdempotencyMismatchError(StoreError):
 
 
 class ImageStoreError(StoreError):
-    """The images' storage refused or failed."""
+    """The image storage refused or failed."""
 
 
 class NoSpaceError(ImageStoreError):

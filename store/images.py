@@ -32,7 +32,7 @@ _SUFFIXES: Final = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp
 _TEMPORARY: Final = ".tmp"
 _LISTED_TOGETHER: Final = 500
 SLICE_BYTES: Final = 2_097_152
-"""How much of a file one reader has in memory: most pictures are one slice."""
+"""Bytes of a file that one reader holds in memory: most pictures are one slice."""
 _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
@@ -49,7 +49,7 @@ class NewImage:
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file in the image store, and the generation that its place says it belongs to."""
+    """A file in the image store, and the generation that its path names."""
 
     generation_id: UUID
     path: str
@@ -58,12 +58,12 @@ class StoredFile:
 
     @property
     def is_temporary(self) -> bool:
-        """Whether it was being written: a save renames it at its end."""
+        """Whether its save was not finished: a save ends with a rename."""
         return self.path.endswith(_TEMPORARY)
 
 
 class ImageFiles:
-    """Keeps pictures and their thumbnails under names that follow from the attempt.
+    """Keeps pictures and their thumbnails under names derived from the attempt.
 
     A save that is repeated after a crash therefore writes the same file, not another one.
     """
@@ -79,15 +79,15 @@ class ImageFiles:
     async def keep(self, generation_id: UUID, attempt: int, position: int, new: NewImage) -> Image:
         """Write a picture and its thumbnail durably.
 
-        Raises NoSpaceError when the disk is full or read-only, else ImageStoreError: also for
-        bytes that are no picture.
+        Raises NoSpaceError when the disk is full or read-only, else ImageStoreError, also for
+        bytes that are not a picture.
         """
         thumbnail, digest = await asyncio.to_thread(_derive, new.data)
         stem = f"{_place(generation_id)}/{attempt}-{position}"
         path = f"{stem}.{_SUFFIXES.get(new.content_type, 'bin')}"
         thumbnail_path = f"{stem}.thumbnail.webp"
         puts = (self._put(path, new.data), self._put(thumbnail_path, thumbnail))
-        # Both have ended, well or not, before this returns: nothing writes on behind a failure.
+        # Both have ended, successfully or not, before this returns: no write outlives a failure.
         for failure in await asyncio.gather(*puts, return_exceptions=True):
             if failure is not None:
                 raise failure
@@ -111,7 +111,7 @@ class ImageFiles:
         try:
             result = await obstore.get_async(self._store, path)
             return bytes(await result.bytes_async())
-        except (BaseError, OSError, ValueError) as error:  # ValueError: no lawful path
+        except (BaseError, OSError, ValueError) as error:  # ValueError: invalid path
             raise ImageStoreError(f"cannot read {path}: {error}") from error
 
     async def stream(self, path: str, start: int, end: int) -> AsyncIterator[bytes]:
@@ -144,16 +144,16 @@ class ImageFiles:
         return found
 
     async def remove(self, kept: Iterable[Image]) -> None:
-        """Remove pictures and thumbnails; what is gone already is fine. Raises ImageStoreError."""
+        """Remove pictures and thumbnails; missing files are ignored. Raises ImageStoreError."""
         for image in kept:
             for path in (image.path, image.thumbnail_path):
                 await self._remove(path)
             await self._prune(image.path)
 
     async def remove_generation(self, generation_id: UUID) -> None:
-        """Remove all that was kept for a generation: every attempt, half-written files too.
+        """Remove all files of a generation: every attempt, half-written files too.
 
-        What is gone already is fine. Raises ImageStoreError.
+        Missing files are ignored. Raises ImageStoreError.
         """
         place = _place(generation_id)
         try:
@@ -165,12 +165,12 @@ class ImageFiles:
         await self._prune(f"{place}/any")
 
     async def remove_file(self, path: str) -> None:
-        """Remove one file; when it is gone already, that is fine. Raises ImageStoreError."""
+        """Remove one file; a missing one is ignored. Raises ImageStoreError."""
         await self._remove(path)
         await self._prune(path)
 
     async def size(self, path: str) -> int | None:
-        """The bytes that a file has; None when it is not there. Raises ImageStoreError."""
+        """Returns a file's size in bytes, None if there is no such file. Raises ImageStoreError."""
         try:
             return (await obstore.head_async(self._store, path))["size"]
         except FileNotFoundError:
@@ -179,9 +179,9 @@ class ImageFiles:
             raise ImageStoreError(f"cannot look at {path}: {error}") from error
 
     async def stored(self) -> AsyncIterator[StoredFile]:
-        """Every file of a generation, in no order, a page in memory at a time.
+        """Yields every file of a generation, in no order, a page in memory at a time.
 
-        What Easel did not name itself is not Easel's, and left out. Raises ImageStoreError.
+        Files with names that are not Easel's are skipped. Raises ImageStoreError.
         """
         try:
             async for page in obstore.list(self._store, chunk_size=_LISTED_TOGETHER):
@@ -211,7 +211,7 @@ class ImageFiles:
     async def _put(self, path: str, data: bytes) -> None:
         try:
             if self._folder is None:
-                await obstore.put_async(self._store, path, data)  # atomic by the store's own word
+                await obstore.put_async(self._store, path, data)  # atomic as the store documents it
             else:
                 await self._put_local(self._folder, path, data)
         except (BaseError, OSError) as error:
@@ -219,14 +219,14 @@ class ImageFiles:
             raise kind(f"cannot write {path}: {error}") from error
 
     async def _put_local(self, folder: Path, path: str, data: bytes) -> None:
-        """Temporary name, flush, rename, flush the folder: whole or not there, even after a cut.
+        """Temporary name, flush, rename, flush the folder: whole or absent, even after a power cut.
 
-        obstore's own local put renames too, but it does not flush to the disk, and what it leaves
-        behind when it is killed it never lists.
+        obstore's own local put renames too, but it does not flush to the disk, and it never lists
+        what it leaves behind when it is killed.
         """
         temporary = f"{path}.{uuid4().hex}{_TEMPORARY}"  # two may keep the same picture at once
         try:
-            # To its end, even when cancelled: else the file might come after it was tidied away.
+            # Completed even when cancelled: else the file might appear after its clean-up.
             await finished(asyncio.to_thread(_write, folder / temporary, data))
             reach("save.after_temporary")
             await obstore.rename_async(self._store, temporary, path)
@@ -242,7 +242,7 @@ def _place(generation_id: UUID) -> str:
 
 
 def _owner(path: str) -> UUID | None:
-    """Whose file it is; None when its name is not one that ``keep`` gives."""
+    """Returns the file's owner, None when its name is not one that ``keep`` gives."""
     parts = path.split("/")
     owner = parse_generation_id(parts[1]) if len(parts) == 3 else None
     return owner if owner is not None and path.startswith(f"{_place(owner)}/") else None
@@ -251,7 +251,7 @@ def _owner(path: str) -> UUID | None:
 def _is_for_want_of_space(error: Exception) -> bool:
     """Whether the disk is full, the quota used up, or the disk read-only.
 
-    obstore passes on only the text of the system's error, such as ``(os error 28)``.
+    obstore only passes on the text of the system's error, such as ``(os error 28)``.
     """
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno in _NO_SPACE
@@ -260,7 +260,7 @@ def _is_for_want_of_space(error: Exception) -> bool:
 
 
 def _derive(data: bytes) -> tuple[bytes, str]:
-    """The thumbnail (WebP) and the SHA-256 of a picture. Raises ImageStoreError."""
+    """Returns a picture's thumbnail (WebP) and SHA-256. Raises ImageStoreError."""
     buffer = io.BytesIO()
     try:
         with Pillow.open(io.BytesIO(data)) as picture:
@@ -273,7 +273,7 @@ def _derive(data: bytes) -> tuple[bytes, str]:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write and flush. The folder may vanish meanwhile: a remove that empties it removes it too."""
+    """Write and flush. The folder may vanish meanwhile: the remove that empties it removes it."""
     for tries_left in (2, 1, 0):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

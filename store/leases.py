@@ -1,8 +1,8 @@
-"""Leases: which process does something now, found out without comparing clocks.
+"""Leases: which process holds something now, determined without comparing clocks.
 
-A holder raises its lease's ``beat`` again and again. A watcher notes, on its own monotonic clock,
-for how long a beat has stood still; only that is compared with the lease's length. So clocks that
-jump or differ between machines end no lease and prolong none.
+A holder raises its lease's ``beat`` periodically. A watcher measures, on its own monotonic clock,
+how long a beat has not changed; only that is compared with the lease's length. So clocks that jump
+or differ between machines neither end nor prolong a lease.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from store.tables import leases
 RENEWALS: Final = 6
 """How often a lease is renewed within its length."""
 FORGOTTEN_AFTER: Final = 100
-"""After so many of its lengths a lease that stood still is removed: its holder will not return."""
+"""A lease unchanged for this many of its lengths is removed: its holder will not return."""
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Lease:
-    """A lease as it is in the store. ``length_s`` is what its holder promised to stay below."""
+    """A stored lease. Its holder promises to renew it within ``length_s``."""
 
     name: str
     holder: UUID
@@ -46,7 +46,7 @@ class Leases:
         self._database = database
 
     async def all(self) -> tuple[Lease, ...]:
-        """Every lease that was not given up."""
+        """Returns every lease that was not released."""
         columns = (leases.c.name, leases.c.holder, leases.c.beat, leases.c.length_s)
         async with self._database.read() as connection:
             rows = (await connection.execute(select(*columns))).mappings()
@@ -86,7 +86,7 @@ class Leases:
 
     @completes
     async def renew(self, name: str, holder: UUID) -> bool:
-        """Raise the beat: the holder lives. Returns False when another has taken the lease."""
+        """Raise the beat: the holder is alive. Returns False when another has taken the lease."""
         async with self._database.write() as connection:
             done = await connection.execute(
                 update(leases)
@@ -123,9 +123,9 @@ class _Standstill:
 
 
 class LeaseWatch:
-    """Tells which holders live, from looks at the table. ``now`` is a monotonic clock, in seconds.
+    """Tells which holders are alive by polling the table. ``now`` is a monotonic clock (seconds).
 
-    Only time between regular looks counts: a watcher that was itself stopped for an hour must not
+    Only time between regular polls counts: a watcher that was itself stopped for an hour must not
     take every holder for dead.
     """
 
@@ -136,7 +136,7 @@ class LeaseWatch:
         self._seen: dict[UUID, _Standstill] = {}
 
     def look(self, found: Iterable[Lease]) -> None:
-        """Take in the table as it is now."""
+        """Note the current table."""
         now = self._now()
         before = now if self._looked_at is None else self._looked_at
         step = min(now - before, self._longest_step_s)
@@ -152,7 +152,7 @@ class LeaseWatch:
         self._seen = seen
 
     def knows(self, holder: UUID) -> bool:
-        """Whether the holder had a lease at the last look."""
+        """Whether the holder had a lease at the last poll."""
         return holder in self._seen
 
     def lives(self, holder: UUID | None) -> bool:
@@ -161,7 +161,7 @@ class LeaseWatch:
         return standstill is not None and standstill.seconds < standstill.lease.length_s
 
     def long_gone(self) -> list[Lease]:
-        """Leases that have stood still for so long that they are not worth a row."""
+        """Returns leases unchanged for so long that their rows can be removed."""
         return [
             standstill.lease
             for standstill in self._seen.values()
@@ -170,7 +170,7 @@ class LeaseWatch:
 
 
 class LeaseKeeper:
-    """Holds a lease while this process lives. Use as an async context manager.
+    """Holds a lease while this process runs. Use as an async context manager.
 
     ``superseded`` is set when another has taken the lease: then the holder should stop.
     """
@@ -198,7 +198,7 @@ class LeaseKeeper:
         try:
             await self._leases.give_up(self._name, self.holder)
         except StoreUnavailableError as error:
-            _log.warning("the lease %s could not be given up: %s", self._name, error)
+            _log.warning("the lease %s could not be released: %s", self._name, error)
 
     async def _renew(self) -> None:
         if not await self._leases.renew(self._name, self.holder):

@@ -1,4 +1,4 @@
-"""Migrations: run at start, so that no one has to remember them."""
+"""Migrations: run at start, never by hand."""
 
 from __future__ import annotations
 

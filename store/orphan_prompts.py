@@ -1,6 +1,6 @@
-"""Stray prompts: what a ComfyUI may still have though nobody wants it.
+"""Stray prompts: unwanted prompts that a ComfyUI may still have.
 
-Written in the transaction that ended a generation without its worker; taken out of ComfyUI by the
+Recorded in the transaction that ended a generation without its worker; removed from ComfyUI by the
 worker that drives it, as soon as there is one.
 """
 
@@ -21,7 +21,7 @@ class Strays:
         self._database = database
 
     async def of(self, comfy_url: str) -> tuple[Stray, ...]:
-        """Those that the ComfyUI at this address may have, oldest first."""
+        """Returns those that the ComfyUI at this address may have, oldest first."""
         statement = (
             select(strays.c.prompt_id, strays.c.comfy_url)
             .where(strays.c.comfy_url == comfy_url)
@@ -32,7 +32,7 @@ class Strays:
             return tuple(Stray(**row) for row in rows)
 
     async def is_wanted(self, stray: Stray) -> bool:
-        """Whether somebody does the prompt's attempt again: then it is no stray any more."""
+        """Whether the prompt's attempt is being worked on again: then it is no longer a stray."""
         statement = (
             select(attempts.c.number)
             .join(generations, generations.c.id == attempts.c.generation_id)
@@ -49,7 +49,7 @@ class Strays:
 
     @completes
     async def gone(self, stray: Stray) -> None:
-        """ComfyUI does not have it any more."""
+        """Remove the record: ComfyUI no longer has the prompt."""
         async with self._database.write() as connection:
             await connection.execute(
                 delete(strays).where(

@@ -1,4 +1,4 @@
-"""The outbox: what is to be done outside of the store, kept until it was done.
+"""The outbox: what is to be done outside of the store, kept until it is done.
 
 An entry is written in the transaction that decided it. A runner claims it before it works on it,
 under its own lease, so that no two work on the same one; a claim whose lease has lapsed is freed.
@@ -46,7 +46,7 @@ async def put(connection: AsyncConnection, entries: Sequence[NewEntry]) -> None:
 
 
 async def remove(connection: AsyncConnection, entry: Entry) -> bool:
-    """Remove an entry that was done. Returns False when it is not the caller's any more."""
+    """Remove a completed entry. Returns False when the caller no longer holds it."""
     done = await connection.execute(delete(outbox).where(*_claimed(entry)))
     return done.rowcount == 1
 
@@ -58,7 +58,7 @@ class Outbox:
         self._database = database
 
     async def lanes(self, kinds: Collection[str], *, due: bool = True) -> frozenset[str]:
-        """Returns the lanes with entries of these kinds that are free and due, or with any."""
+        """Returns the lanes with free and due entries of these kinds; with any unless ``due``."""
         async with self._database.read() as connection:
             statement = select(outbox.c.lane).distinct().where(outbox.c.kind.in_(kinds))
             if due:
@@ -77,7 +77,7 @@ class Outbox:
     ) -> tuple[Entry, ...]:
         """Claim what is to be done next in a lane: lower ranks first, then in the order of ids.
 
-        Never two entries of one subject, and none of a subject that is being worked on. ``holder``
+        Never two entries of one subject, and none of a subject already being worked on. ``holder``
         is the caller's lease. Raises LeaseLostError.
         """
         async with self._database.write() as connection:
@@ -96,7 +96,7 @@ class Outbox:
 
     @completes
     async def done(self, entry: Entry) -> bool:
-        """Remove an entry that was done. Returns False when it is not the caller's any more."""
+        """Remove a completed entry. Returns False when the caller no longer holds it."""
         async with self._database.write() as connection:
             return await remove(connection, entry)
 
@@ -104,7 +104,7 @@ class Outbox:
     async def postpone(self, entry: Entry, reason: str, delay_s: float) -> bool:
         """Give an entry back, due in ``delay_s`` seconds (perhaps days).
 
-        Returns False when it is not the caller's any more.
+        Returns False when the caller no longer holds it.
         """
         async with self._database.write() as connection:
             now = await _now(connection)
@@ -122,7 +122,7 @@ class Outbox:
             return done.rowcount == 1
 
     async def claimers(self) -> frozenset[UUID]:
-        """The leases under which entries are claimed."""
+        """Returns the leases under which entries are claimed."""
         statement = select(outbox.c.claimed_by).distinct().where(outbox.c.claimed_by.is_not(None))
         async with self._database.read() as connection:
             return frozenset((await connection.execute(statement)).scalars())
@@ -131,7 +131,7 @@ class Outbox:
     async def free(self, holder: UUID, lapsed: Lease | None) -> int:
         """Free the claims of a holder whose lease is gone, or still exactly ``lapsed``.
 
-        A lapsed lease is taken from its holder: one that wakes up can claim nothing under it.
+        A lapsed lease is taken from its holder, which can claim nothing under it if it resumes.
         Returns how many were freed; none when the holder has renewed its lease meanwhile.
         """
         async with self._database.write() as connection:
@@ -153,7 +153,7 @@ class Outbox:
 
 
 def _next(lane: str, kinds: Collection[str], now: datetime, limit: int) -> Select[tuple[int]]:
-    """The ids of what is to be done next: of each subject the first, unless one is under work."""
+    """Selects the ids to do next: the first of each subject that is not being worked on."""
     other = outbox.alias("other")
     is_first = tuple_(other.c.rank, other.c.id) < tuple_(outbox.c.rank, outbox.c.id)
     goes_before = and_(other.c.kind.in_(kinds), _is_claimable(other, now), is_first)
@@ -176,7 +176,7 @@ def _next(lane: str, kinds: Collection[str], now: datetime, limit: int) -> Selec
 
 
 def _is_claimable(entries: FromClause, now: datetime) -> ColumnElement[bool]:
-    """Free and due. What was put off at a time that is still to come: the clock was set back."""
+    """Free and due. An entry postponed at a time in the future is due: the clock was set back."""
     return and_(
         entries.c.claimed_by.is_(None),
         or_(
@@ -188,7 +188,7 @@ def _is_claimable(entries: FromClause, now: datetime) -> ColumnElement[bool]:
 
 
 def _claimed(entry: Entry) -> tuple[ColumnElement[bool], ...]:
-    """What is true of the row only while the entry's claim holds."""
+    """Conditions that the row meets only while the entry's claim holds."""
     return outbox.c.id == entry.id, outbox.c.claimed_by == entry.claimed_by
 
 
@@ -201,6 +201,6 @@ async def _now(connection: AsyncConnection) -> datetime:
 
 
 async def _take_turn(connection: AsyncConnection) -> None:
-    """One transaction at a time claims or frees: each sees what the one before it has written."""
+    """One transaction at a time claims or frees: each sees the writes of the previous one."""
     if connection.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
         await connection.execute(select(func.pg_advisory_xact_lock(_CLAIMING)))

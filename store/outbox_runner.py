@@ -1,8 +1,8 @@
 """Works on the outbox: each kind by its handler, the lanes side by side.
 
-A handler says what became of an entry: done, put off (a minute, a day), or that its whole lane is
-blocked because what it speaks to is away. A blocked lane is tried with one entry at a time; the
-others go on meanwhile.
+A handler returns the outcome of an entry: done, postponed (a minute, a day), or its whole lane
+blocked because the service behind it is down. A blocked lane is tried with one entry at a time; the
+others continue meanwhile.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from store.outbox import Outbox
 from store.values import Entry
 
 LOOK_EVERY_S: Final = 0.25
-"""Seconds between looks without a call of ``wake``: entries fall due, and other processes write
-them (a batch's flow run releases items). A look is one read, well below a millisecond."""
+"""Seconds between polls without a call of ``wake``: entries fall due, and other processes write
+them (a batch's flow run releases items). A poll is one read, well below a millisecond."""
 FAILED_DELAY_S: Final = 15.0
-"""Seconds until an entry is tried again whose handler raised what it should not."""
+"""Seconds until an entry whose handler raised an unexpected error is tried again."""
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Done:
-    """It was done. ``removed``: the handler's own transaction has removed the entry already."""
+    """Completed. ``removed``: the handler's own transaction has removed the entry already."""
 
     removed: bool = False
 
@@ -58,11 +58,11 @@ Handler = Callable[[Entry], Awaitable[Outcome]]
 
 
 class OutboxRunner:
-    """Use as an async context manager; ``wake()`` after a write makes it look at once.
+    """Use as an async context manager; ``wake()`` after a write makes it poll at once.
 
-    ``name`` is that of the runner's lease (``lease_s``). No two living runners have the same name;
-    a process that is started again has the name it had before, so that its former claims are freed
-    at once. Else a dead runner's claims are freed by the others when its lease has lapsed.
+    ``name`` is that of the runner's lease (``lease_s``). No two live runners have the same name;
+    a restarted process has the name it had before, so that its former claims are freed at once.
+    Else the other runners free a dead runner's claims when its lease has lapsed.
     ``together`` entries of one lane are worked on at once. While ``busy()``, nothing is claimed.
     """
 
@@ -93,7 +93,7 @@ class OutboxRunner:
         self._drains: dict[str, asyncio.Task[None]] = {}
         self._loop = Loop(name, self.look, LOOK_EVERY_S, first_s=0, expected=(StoreError,))
         self.blocked: dict[str, str] = {}
-        """Why nothing can be done in these lanes now."""
+        """Why these lanes are blocked now."""
 
     async def __aenter__(self) -> OutboxRunner:
         self._loop.start()
@@ -106,30 +106,30 @@ class OutboxRunner:
     def wake(self, lane: str | None = None) -> None:
         """There is something to do, in that lane if one is named."""
         if lane is not None and self._lease is not None and lane not in self._drains:
-            self._begin(lane, self._lease)  # without a look, which costs a read
+            self._begin(lane, self._lease)  # without a poll, which costs a read
         else:
             self._loop.wake()
 
     async def look(self) -> None:
-        """One round: work begins in every lane that has something to do. Raises StoreError."""
+        """One round: start work in every lane that has something to do. Raises StoreError."""
         lease = self._lease or await self._begin_lease()
         await self._free_claims_of_the_dead(lease)
         if self.blocked:
             waiting = await self._outbox.lanes(self._kinds, due=False)
-            for lane in self.blocked.keys() - waiting:  # another runner has done it all
+            for lane in self.blocked.keys() - waiting:  # another runner has completed it all
                 del self.blocked[lane]
         for lane in await self._outbox.lanes(self._kinds):
             self._begin(lane, lease)
 
     async def do(self, entry: Entry) -> None:
-        """Work on an entry that was claimed. Raises StoreUnavailableError."""
+        """Work on a claimed entry. Raises StoreUnavailableError."""
         try:
             outcome = await self._handlers[entry.kind](entry)
         except StoreUnavailableError:
             raise
         except Exception as error:  # noqa: BLE001
-            # Of this one only: a file that cannot be removed must not hold up the others.
-            _log.exception("cannot do %s of %s yet", entry.kind, entry.subject)
+            # This entry only: a file that cannot be removed must not hold up the others.
+            _log.exception("%s of %s failed; retrying later", entry.kind, entry.subject)
             await self._outbox.postpone(entry, repr(error), FAILED_DELAY_S)
             return
         match outcome:
@@ -144,7 +144,10 @@ class OutboxRunner:
                 await self._outbox.postpone(entry, outcome.reason, outcome.delay_s)
                 if entry.tries == 0:
                     _log.warning(
-                        "cannot do %s of %s yet: %s", entry.kind, entry.subject, outcome.reason
+                        "%s of %s is blocked; retrying later: %s",
+                        entry.kind,
+                        entry.subject,
+                        outcome.reason,
                     )
 
     def _begin(self, lane: str, lease: LeaseKeeper) -> None:
@@ -153,7 +156,7 @@ class OutboxRunner:
             self._drains[lane] = drain
 
     async def _drain(self, lane: str, lease: LeaseKeeper) -> None:
-        """Work on a lane until nothing is left that can be claimed, or it is blocked."""
+        """Work on a lane until nothing more can be claimed, or it is blocked."""
         did_any = False
         try:
             while (done := await self._do_some(lane, lease)) > 0:
@@ -161,25 +164,29 @@ class OutboxRunner:
                 if done < self._together or lane in self.blocked:
                     break
         except* LeaseLostError as errors:
-            _log.warning("%s begins anew under another name: %s", self._name, errors.exceptions[0])
+            _log.warning(
+                "%s lost its lease; restarting under another name: %s",
+                self._name,
+                errors.exceptions[0],
+            )
             self._name = f"{self._name.partition(' #')[0]} #{uuid4()}"
             self._lease = None
         except* StoreError as errors:
-            # Entries may stay claimed without being worked on: with the lease the claims go.
-            _log.warning("%s begins anew: %s", self._name, errors.exceptions[0])
+            # Entries may be claimed without being worked on: a new lease frees those claims.
+            _log.warning("%s failed; restarting: %s", self._name, errors.exceptions[0])
             self._lease = None
-        except* Exception:  # noqa: BLE001 - the next look may go better
-            _log.exception("working on the lane %s failed; it begins anew", lane)
+        except* Exception:  # noqa: BLE001 - the next poll may succeed
+            _log.exception("lane %s failed; restarting", lane)
             self._lease = None
         else:
             if did_any and lane not in self.blocked:
-                self.wake()  # for what came while the last ones were worked on
+                self.wake()  # for entries that came meanwhile
         finally:
             del self._drains[lane]
 
     async def _do_some(self, lane: str, lease: LeaseKeeper) -> int:
         """Claim some entries and work on them at once. Returns how many."""
-        while self._busy():  # noqa: ASYNC110 - nobody tells when requests end; looking is cheap
+        while self._busy():  # noqa: ASYNC110 - no event tells when requests end; polling is cheap
             await asyncio.sleep(0.005)
         most = 1 if lane in self.blocked else self._together
         entries = await self._outbox.claim(lane, self._kinds, lease.holder, most)
@@ -189,7 +196,7 @@ class OutboxRunner:
         return len(entries)
 
     async def _begin_lease(self) -> LeaseKeeper:
-        """Take the lease that all claims are made under; those of a former one are freed."""
+        """Acquire the lease that claims are made under; those of a former one are freed."""
         await self._end_lease()
         lease = LeaseKeeper(self._leases, self._name, self._lease_s)
         await self._stack.enter_async_context(lease)
@@ -199,14 +206,14 @@ class OutboxRunner:
         return lease
 
     async def _end_lease(self) -> None:
-        """Stop all work, then give up the lease: what is still claimed under it becomes free."""
+        """Stop all work, then release the lease: what is still claimed under it becomes free."""
         self._lease = None
         drains = list(self._drains.values())
         for drain in drains:
             drain.cancel()
         if drains:
             await asyncio.wait(drains)
-        self._drains.clear()  # one that was cancelled before it began has not removed itself
+        self._drains.clear()  # a task cancelled before it began has not removed itself
         await self._stack.aclose()
 
     async def _free_claims_of_the_dead(self, lease: LeaseKeeper) -> None:
@@ -222,4 +229,4 @@ class OutboxRunner:
             if self._watch.lives(holder):
                 continue
             if freed := await self._outbox.free(holder, found.get(holder)):
-                _log.warning("%s freed %d claims of a runner that died", self._name, freed)
+                _log.warning("%s freed %d claims of a dead runner", self._name, freed)

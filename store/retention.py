@@ -1,7 +1,7 @@
-"""Retention: what is old enough goes, pictures first or everything at once, as the settings say.
+"""Retention: removes what is old, pictures first or everything at once, as the settings say.
 
-Each generation goes in a transaction of its own, so that nobody waits for the others; its files go
-after the commit. A crash in between leaves files that nobody names: the audit finds them.
+Each generation is removed in its own transaction, so that no writer waits for all of them; its
+files follow the commit. A crash in between leaves files without a row: the audit finds them.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from store.images import ImageFiles
 from store.tables import generations, images
 
 HALF_ACCEPTED: Final = timedelta(hours=1)
-"""A batch that is being accepted for so long belongs to a process that died."""
+"""A batch in acceptance for longer than this belongs to a process that died."""
 _PAGE: Final = 100
 
 
 @dataclass(frozen=True)
 class Swept:
-    """How many generations lost their pictures, how many went altogether, and how many batches."""
+    """How many generations lost their pictures, how many were removed, and how many batches."""
 
     pictures: int
     generations: int
@@ -39,7 +39,7 @@ class Swept:
 
 
 class Retention:
-    """Removes what is old. Times are those of the end (``finished_at``), not of the request."""
+    """Removes what is old, by the time of the end (``finished_at``), not of the request."""
 
     def __init__(self, database: Database, files: ImageFiles) -> None:
         self._database = database
@@ -51,9 +51,9 @@ class Retention:
     async def sweep(
         self, now: datetime, *, pictures_days: float | None, generations_days: float | None
     ) -> Swept:
-        """Remove what is older than so many days; None keeps it for ever.
+        """Remove what is older than so many days; None keeps it forever.
 
-        Raises StoreUnavailableError, ImageStoreError: what is left goes with the next sweep.
+        Raises StoreUnavailableError, ImageStoreError: the next sweep removes the rest.
         """
         removed = batches = 0
         if generations_days is not None:
@@ -66,7 +66,7 @@ class Retention:
         return Swept(pictures=expired, generations=removed, batches=batches)
 
     async def expire_pictures(self, older_than: datetime) -> int:
-        """Remove the pictures of what succeeded before; the generation itself stays. How many.
+        """Remove the pictures of what succeeded before; the generation stays. Returns how many.
 
         Raises StoreUnavailableError, ImageStoreError.
         """
@@ -79,7 +79,7 @@ class Retention:
         return count
 
     async def remove_generations(self, older_than: datetime) -> int:
-        """Delete what ended before, as a client's delete does. How many.
+        """Delete what ended before, as a client's delete does. Returns how many.
 
         Raises StoreUnavailableError, ImageStoreError.
         """
@@ -94,7 +94,7 @@ class Retention:
         return count
 
     async def remove_batches(self, older_than: datetime) -> int:
-        """Remove batches that ended before, with their items. Their generations go by themselves.
+        """Remove batches that ended before, with their items; generations are removed separately.
 
         Raises StoreUnavailableError.
         """
@@ -126,7 +126,7 @@ class Retention:
 
     @completes
     async def _expire(self, generation_id: UUID, older_than: datetime) -> bool:
-        """Take its pictures' rows, and say when. False when it was deleted or done meanwhile."""
+        """Remove its pictures' rows and record when. Returns False if deleted or done meanwhile."""
         async with self._database.write() as connection:
             try:
                 row = await rows.locked(connection, generation_id)

@@ -1,4 +1,4 @@
-"""The store as a whole: what the doors (API, worker, CLI) open."""
+"""The store as a whole, as the entry points (API, worker, CLI) open it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from store.workers import Registry
 
 
 class Store:
-    """Everything that lasts. ``async with Store(url, images_url) as store`` migrates and opens it.
+    """All persistent data. ``async with Store(url, images_url) as store`` migrates and opens it.
 
     ``url`` is an SQLAlchemy URL (SQLite or PostgreSQL), ``images_url`` a folder or an obstore URL.
     Raises StoreUnavailableError when the database cannot be opened.

@@ -28,13 +28,13 @@ from sqlalchemy.types import TypeDecorator
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC datetime. SQLite forgets time zones, so naive values are read as UTC."""
+    """An aware UTC datetime. SQLite drops time zones, so naive values are read as UTC."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Refuse naive values: they would mean another moment on another machine."""
+        """Refuse naive values: they would mean a different time on another machine."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -42,7 +42,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.astimezone(UTC)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Give every value its time zone back."""
+        """Restore the time zone."""
         if value is None or not isinstance(value, datetime):
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
@@ -98,7 +98,7 @@ generations = Table(
     Index("ix_generations_queue", "status", "priority", "seq"),
     Index("ix_generations_model", "model", "seq"),
     Index("ix_generations_batch_id", "batch_id", "seq"),
-    # All that a batch's figures are reckoned from, so that no row has to be read: measured with
+    # Covers all that a batch's figures are computed from, so that no row is read: measured with
     # 12,000 ended ones, 16 ms instead of 45.
     Index(
         "ix_generations_batch_figures",
@@ -116,10 +116,10 @@ attempts = Table(
     Column("number", Integer, primary_key=True),
     Column("prompt_id", String(36), nullable=False),
     Column("flow_run_id", Uuid),
-    # The deployment that the run was made for: when Prefect has another, it has lost its database.
+    # The deployment that the run was made for: if Prefect has another, it lost its database.
     Column("deployment_id", Uuid),
     Column("worker", String(255)),
-    # Whose lease must live for this attempt to count as held.
+    # The lease that must be alive for this attempt to count as held.
     Column("holder", Uuid),
     # The ComfyUI that may know the prompt.
     Column("comfy_url", String(500)),
@@ -136,7 +136,7 @@ batches = Table(
     "batches",
     metadata,
     Column("id", Uuid, primary_key=True),
-    # The order of acceptance; none until all of its items are written.
+    # The order of acceptance; NULL until all of its items are written.
     Column("seq", BigInteger, unique=True),
     Column("status", String(16), nullable=False),
     Column("name", String(200), nullable=False),
@@ -144,18 +144,18 @@ batches = Table(
     Column("seed", BigInteger, nullable=False),
     Column("total", Integer, nullable=False),
     Column("cost", Float, nullable=False),
-    # Items are released in their turn: all before this one are generations.
+    # Items are released in order of turn: all before this one are generations.
     Column("released", Integer, nullable=False),
-    # Failed items that are to have another attempt, and have not got it yet.
+    # Failed items that are to be retried and have not been yet.
     Column("to_retry", Integer, nullable=False),
-    # How many flow runs it has had: one more begins when the last one has ended too early.
+    # How many flow runs it has had: another begins when the last one ended too early.
     Column("run_number", Integer, nullable=False),
     Column("flow_run_id", Uuid),
     Column("deployment_id", Uuid),
-    # Whose lease must live for the flow run to count as done by somebody.
+    # The lease that must be alive for the flow run to count as held.
     Column("holder", Uuid),
     Column("schedule", String(200)),
-    # Rows that could not be made and were left out: part of the answer to the create.
+    # Invalid rows that were skipped: part of the answer to the create.
     Column("skipped", _Json),
     Column("waiting", _Json),
     Column("error", _Json),
@@ -175,16 +175,16 @@ batch_items = Table(
     Column("batch_id", Uuid, ForeignKey("batches.id", ondelete="CASCADE"), primary_key=True),
     Column("position", Integer, primary_key=True),
     Column("turn", Integer, nullable=False),
-    # Where it stands in the manifest.
+    # Its position in the manifest.
     Column("row", Integer, nullable=False),
     Column("generation_id", Uuid, nullable=False, unique=True),
-    # Gone when it is released: from then on the generation has it.
+    # NULL once it is released: from then on the generation has it.
     Column("request", _Json),
     Column("again", Boolean, nullable=False),
     Index("ix_batch_items_turn", "batch_id", "turn"),
     Index("ix_batch_items_again", "batch_id", "again"),
 )
-"""What a batch is to make: one row for each generation, from its acceptance on."""
+"""The items of a batch: one row for each generation, from acceptance on."""
 
 images = Table(
     "images",
@@ -224,26 +224,26 @@ previews = Table(
 outbox = Table(
     "outbox",
     metadata,
-    # Never used twice (see sqlite_autoincrement): a late write that names an entry which is gone
-    # must not meet another one.
+    # Never reused (see sqlite_autoincrement): a late write that names a removed entry
+    # must not hit another one.
     Column(
         "id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
     ),
     # Lanes are worked on side by side, so that trouble in one holds up no other.
     Column("lane", String(300), nullable=False),
     Column("kind", String(32), nullable=False),
-    # What it is about: a generation or a batch. Of one subject, one entry at a time.
+    # A generation or a batch. One entry per subject is worked on at a time.
     Column("subject", Uuid, nullable=False, index=True),
     Column("payload", _Json, nullable=False),
     # Lower ranks go first; within a rank, in the order of ids.
     Column("rank", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
-    # None until it is put off: due at once. Both by the database's clock.
+    # NULL (due at once) until it is postponed. Both by the database's clock.
     Column("due_at", UtcDateTime),
     Column("put_off_at", UtcDateTime),
     Column("tries", Integer, nullable=False),
     Column("error", Text),
-    # The lease of the runner that works on it now.
+    # The lease of the runner that is working on it.
     Column("claimed_by", Uuid),
     Index("ix_outbox_lane", "lane", "rank", "id"),
     Index(
@@ -286,7 +286,7 @@ leases = Table(
     Column("beat", BigInteger, nullable=False),
     Column("length_s", Float, nullable=False),
 )
-"""Who does something now: workers, the reconciler, runners of the outbox. See ``leases.py``."""
+"""Leases of live processes: workers, the reconciler, outbox runners. See ``leases.py``."""
 
 strays = Table(
     "strays",
@@ -295,7 +295,7 @@ strays = Table(
     Column("comfy_url", String(500), primary_key=True),
     Column("created_at", UtcDateTime, nullable=False),
 )
-"""Prompts that a ComfyUI may still have and nobody wants: its worker takes them out."""
+"""Unwanted prompts that a ComfyUI may still have: its worker removes them."""
 
 catalogues = Table(
     "catalogues",
@@ -304,4 +304,4 @@ catalogues = Table(
     Column("data", _Json, nullable=False),
     Column("fetched_at", UtcDateTime, nullable=False),
 )
-"""What each ComfyUI offered when last seen, so that creates can be checked while it is away."""
+"""What each ComfyUI offered when last seen, so that creates can be checked while it is down."""

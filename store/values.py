@@ -1,4 +1,4 @@
-"""The values that rooms above receive: frozen, made from rows."""
+"""The values that the rooms above receive: frozen, built from rows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class ProgressRecord:
-    """How far an attempt is. ``percent`` (0 … 100) never falls within an attempt.
+    """How far an attempt is. ``percent`` (0 … 100) never decreases within an attempt.
 
     ``preview`` is the number of the newest live preview.
     """
@@ -47,7 +47,7 @@ _PROGRESS: Final = TypeAdapter(ProgressRecord)
 
 
 def _hint(adapter: TypeAdapter[_Hint], stored: Any) -> _Hint | None:
-    """What is told beside a status; None when another version told it in a way of its own."""
+    """Returns a detail of a status, None when another version stored it in another form."""
     if stored is None:
         return None
     try:
@@ -145,10 +145,10 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Batch:
-    """Many generations from one manifest, as far as their own row tells.
+    """Many generations from one manifest: what the batch's own row holds.
 
     ``released`` of its ``total`` items are generations already; ``to_retry`` failed ones are to
-    have another attempt. ``cost`` is that of all items.
+    be retried. ``cost`` is that of all items.
     """
 
     id: UUID
@@ -190,7 +190,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class NewItem:
-    """An item of a batch before anything was made of it: its place, its turn, its request."""
+    """An item of a new batch: its position, its turn in the order of release, its request."""
 
     position: int
     turn: int
@@ -200,9 +200,9 @@ class NewItem:
 
 @dataclass(frozen=True)
 class BatchItem:
-    """An item and its generation; that is None until the item is released.
+    """An item and its generation, which is None until the item is released.
 
-    ``request`` is what is asked for; None when the generation was deleted.
+    ``request`` is None when the generation was deleted.
     """
 
     position: int
@@ -215,7 +215,7 @@ class BatchItem:
 
 @dataclass(frozen=True)
 class BatchCounts:
-    """How the generations of a batch stand. ``waiting`` items are not generations yet."""
+    """Counts of a batch's generations by state. ``waiting`` items are not generations yet."""
 
     waiting: int
     queued: int
@@ -228,18 +228,18 @@ class BatchCounts:
 
     @property
     def active(self) -> int:
-        """How many are under way."""
+        """How many have not ended."""
         return self.queued + self.running + self.cancelling
 
     @property
     def ended(self) -> int:
-        """How many have come to their end, whichever it was."""
+        """How many have ended, successfully or not."""
         return self.succeeded + self.failed + self.cancelled + self.deleted
 
 
 @dataclass(frozen=True)
 class Membership:
-    """What the flow run of a batch's generation says of the batch."""
+    """What the flow run of a batch's generation shows of the batch."""
 
     batch_id: UUID
     name: str
@@ -249,7 +249,7 @@ class Membership:
 
 @dataclass(frozen=True)
 class Image:
-    """A kept picture. ``path`` and ``thumbnail_path`` are places in the image store."""
+    """A kept picture. ``path`` and ``thumbnail_path`` are paths in the image store."""
 
     id: UUID
     generation_id: UUID
@@ -281,7 +281,7 @@ class Preview:
 
 @dataclass(frozen=True)
 class Neighbours:
-    """What stands beside a generation in the history: ``newer`` before it, ``older`` after."""
+    """The neighbours of a generation in the history: ``newer`` before it, ``older`` after."""
 
     newer: UUID | None
     older: UUID | None
@@ -303,7 +303,7 @@ class NewEntry:
 class Entry:
     """An entry of the outbox, claimed by the runner that works on it.
 
-    ``tries`` counts how often it was put off.
+    ``tries`` counts how often it was postponed.
     """
 
     id: int
@@ -324,7 +324,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Holder:
-    """Who does attempts: a worker's name, the lease that says it lives, the ComfyUI it drives."""
+    """A holder of attempts: the worker's name, the lease that shows it is alive, its ComfyUI."""
 
     worker: str
     lease: UUID
@@ -335,7 +335,7 @@ class Holder:
 class Claim:
     """A worker's hold on an attempt: every later write names ``attempt`` and ``fence``.
 
-    ``submitted_before`` tells that a ComfyUI may have the prompt already, so look before a POST.
+    ``submitted_before``: a ComfyUI may have the prompt already, so look before a POST.
     """
 
     generation_id: UUID
@@ -349,10 +349,10 @@ class Claim:
 
 @dataclass(frozen=True)
 class Standing:
-    """What became of the things of a worker that finds itself fenced out.
+    """What a fenced-out worker must leave alone.
 
-    ``prompt_wanted``: somebody else does the same attempt now (or will): leave its prompt alone.
-    ``run_wanted``: the same flow run goes on elsewhere: tell Prefect nothing.
+    ``prompt_wanted``: another worker has (or will have) the same attempt: keep its prompt.
+    ``run_wanted``: the same flow run continues elsewhere: report nothing to Prefect.
     """
 
     prompt_wanted: bool
@@ -369,13 +369,13 @@ class UnderWay:
 
     @property
     def flow_run_id(self) -> UUID | None:
-        """The run that does the attempt."""
+        """The attempt's flow run."""
         return self.generation.flow_run_id
 
 
 @dataclass(frozen=True)
 class Stray:
-    """A prompt that the ComfyUI at ``comfy_url`` may still have and nobody wants."""
+    """An unwanted prompt that the ComfyUI at ``comfy_url`` may still have."""
 
     prompt_id: str
     comfy_url: str

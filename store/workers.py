@@ -1,4 +1,4 @@
-"""Who is there: the workers that were seen, and what each ComfyUI offered when it was."""
+"""The registry: workers last seen, and what each ComfyUI offered when last seen."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from store.values import WorkerRecord
 
 
 class Registry:
-    """Workers say here that they live; the API reads here why things wait."""
+    """Workers report here that they are alive; the API reads here why generations wait."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     @completes
     async def record_worker(self, record: WorkerRecord) -> None:
-        """A worker lives; its record replaces the former one of the same name."""
+        """Record that a worker is alive, replacing the former record of its name."""
         async with self._database.write() as connection:
             await _upsert(connection, workers, "name", asdict(record))
 
     @completes
     async def forget_worker(self, name: str) -> None:
-        """A worker has stopped in good order."""
+        """Remove a worker that has stopped cleanly."""
         async with self._database.write() as connection:
             await connection.execute(delete(workers).where(workers.c.name == name))
 
     async def workers(self) -> tuple[WorkerRecord, ...]:
-        """Every worker that has not stopped in good order; ``seen_at`` tells who lives."""
+        """Returns every worker that has not stopped cleanly; ``seen_at`` shows which are alive."""
         async with self._database.read() as connection:
             rows = (await connection.execute(select(workers))).mappings()
             return tuple(WorkerRecord(**row) for row in rows)
 
     @completes
     async def keep_catalogue(self, comfy_url: str, data: dict[str, Any]) -> None:
-        """Remember what a ComfyUI offers."""
+        """Store what a ComfyUI offers."""
         values = {"comfy_url": comfy_url, "data": data, "fetched_at": datetime.now(UTC)}
         async with self._database.write() as connection:
             await _upsert(connection, catalogues, "comfy_url", values)
 
     async def catalogue(self, comfy_url: str) -> dict[str, Any] | None:
-        """What a ComfyUI offered when it was last seen."""
+        """Returns what a ComfyUI offered when last seen."""
         statement = select(catalogues.c.data).where(catalogues.c.comfy_url == comfy_url)
         async with self._database.read() as connection:
             return (await connection.execute(statement)).scalar_one_or_none()

@@ -1,1 +1,1 @@
-"""Batches and their items: read, and changed by one writer."""
+"""Batches and their items: queries, and the one writer."""

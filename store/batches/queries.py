@@ -1,4 +1,4 @@
-"""Reading batches: one, a page of them, their items, how their generations stand."""
+"""Reading batches: one, a page of them, their items, the states of their generations."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from store.tables import batch_items, batches, generations, images
 from store.values import Batch, BatchCounts, BatchItem, Generation, Image, Membership
 
 ACCEPTING: Final = "accepting"
-"""The status of a batch whose items are still being written: nobody sees it."""
+"""The status of a batch whose items are still being written; hidden from all queries."""
 RATE_OVER: Final = 30
-"""How many of the newest ended generations the rate of a batch is taken from."""
+"""How many of the newest ended generations a batch's rate is computed from."""
 PAUSE_GAPS: Final = 20
-"""A gap between two ends that is so many times longer than the others was a pause."""
+"""A gap between two ends this many times longer than the mean of the others is a pause."""
 PAUSE_MIN_S: Final = 0.5
-"""What the others are taken for at least: many GPUs may end in step."""
+"""Lower bound of that mean, in seconds: many GPUs may end at the same time."""
 
 
 @dataclass(frozen=True)
@@ -59,18 +59,18 @@ class Batches:
         return found
 
     async def of_run(self, flow_run_id: UUID) -> Batch | None:
-        """The batch that this flow run does, if there is one."""
+        """Returns the batch that this flow run works on, or None."""
         return await self._one(batches.c.flow_run_id == flow_run_id)
 
     async def of_key(self, key: str, body_sha256: str) -> Batch | None:
-        """What a create with that idempotency key made. Raises IdempotencyMismatchError."""
+        """Returns the batch created with that idempotency key. Raises IdempotencyMismatchError."""
         found = await self._one(batches.c.idempotency_key == key)
         if found is not None and found.body_sha256 != body_sha256:
             raise IdempotencyMismatchError("the key was used before, with another body")
         return found
 
     async def skipped(self, batch_id: UUID) -> tuple[dict[str, Any], ...]:
-        """The rows that were left out of it, as they are stored: at most ``SKIPPED_KEPT``."""
+        """Returns the rows that were skipped, as stored: at most ``SKIPPED_KEPT``."""
         statement = select(batches.c.skipped).where(batches.c.id == batch_id)
         async with self._database.read() as connection:
             found = await connection.scalar(statement)
@@ -104,7 +104,7 @@ class Batches:
             return tuple(Batch.from_row(row) for row in rows)
 
     async def counts(self, batch: Batch) -> BatchCounts:
-        """How its generations stand now."""
+        """Counts its generations by state."""
         gone = generations.c.deleted_at.is_not(None)
         statement = (
             select(generations.c.status, gone, func.count())
@@ -130,7 +130,7 @@ class Batches:
         )
 
     async def _to_retry(self, batch: Batch) -> dict[str, int]:
-        """How many wait for another attempt, by how their last one ended."""
+        """Counts what waits for another attempt, by the status of the last one."""
         if batch.to_retry == 0:
             return {}
         statement = _again(select(generations.c.status, func.count()), batch.id).group_by(
@@ -158,9 +158,9 @@ class Batches:
     async def images(
         self, batch_id: UUID, limit: int, after: int = -1, most_each: int | None = None
     ) -> tuple[tuple[int, Image], ...]:
-        """Kept pictures with their items' positions, from behind position ``after`` on.
+        """Returns kept pictures with their items' positions, starting after position ``after``.
 
-        In the manifest's order, of at most ``limit`` items; ``most_each`` of each item.
+        In the manifest's order, of at most ``limit`` items, at most ``most_each`` per item.
         """
         positions = (
             select(batch_items.c.position, batch_items.c.generation_id)
@@ -188,7 +188,7 @@ class Batches:
         return tuple((row["item"], Image.from_row(row)) for row in rows)
 
     async def membership(self, generation_id: UUID) -> Membership | None:
-        """The batch that a generation belongs to; None when it was asked for alone."""
+        """Returns the batch that a generation belongs to, None if it belongs to none."""
         statement = (
             select(
                 batches.c.id.label("batch_id"),
@@ -204,7 +204,7 @@ class Batches:
         return Membership(**row) if row is not None else None
 
     async def active_children(self, batch_id: UUID) -> tuple[UUID, ...]:
-        """Its generations that are under way."""
+        """Returns its generations that have not ended."""
         statement = select(generations.c.id).where(
             generations.c.batch_id == batch_id,
             generations.c.status.in_(("queued", "running", "cancelling")),
@@ -214,7 +214,7 @@ class Batches:
             return tuple((await connection.execute(statement)).scalars())
 
     async def rate(self, batch_id: UUID) -> float | None:
-        """Generations that end in a second, measured over the newest; None before two have."""
+        """Returns ended generations per second, over the newest; None before two have ended."""
         newest = (
             select(generations.c.finished_at)
             .where(
@@ -230,7 +230,7 @@ class Batches:
         return _rate(sorted(ended))
 
     async def gpu_seconds(self, batch_id: UUID) -> float:
-        """Seconds that ComfyUI has spent on its generations that ended."""
+        """Returns the seconds that ComfyUI spent on its ended generations."""
         started, finished = generations.c.started_at, generations.c.finished_at
         seconds: ColumnElement[Any]
         if self._database.is_sqlite:
@@ -247,7 +247,7 @@ class Batches:
             return float((await connection.execute(statement)).scalar_one())
 
     async def remaining_cost(self, batch: Batch) -> float:
-        """How much work (``cost``) is left to do, of what is a generation and what is not yet."""
+        """Returns the remaining work (``cost``), of generations and of unreleased items."""
         ended = select(func.coalesce(func.sum(generations.c.cost), 0.0)).where(
             generations.c.batch_id == batch.id, generations.c.status.in_(FINAL)
         )
@@ -259,7 +259,7 @@ class Batches:
         return max(0.0, batch.cost - done)
 
     async def ended_before(self, moment: datetime, limit: int) -> tuple[UUID, ...]:
-        """Batches that ended before, for retention."""
+        """Returns batches that ended before ``moment``, for retention."""
         statement = (
             select(batches.c.id)
             .where(batches.c.status.not_in([*BATCH_ACTIVE, ACCEPTING]))
@@ -271,7 +271,7 @@ class Batches:
 
 
 def _rate(ended: list[datetime]) -> float | None:
-    """Ends in a second. Gaps far longer than the mean of the others were pauses: not counted."""
+    """Ends per second. Gaps far longer than the mean of the others were pauses: not counted."""
     gaps = sorted((after - before).total_seconds() for before, after in pairwise(ended))
     while len(gaps) > 1 and gaps[-1] > PAUSE_GAPS * max(statistics.mean(gaps[:-1]), PAUSE_MIN_S):
         gaps.pop()
@@ -280,7 +280,7 @@ def _rate(ended: list[datetime]) -> float | None:
 
 
 def _again(statement: Select[Any], batch_id: UUID) -> Select[Any]:
-    """Of the generations that are to have another attempt and have not got it yet."""
+    """Restricts to the generations that are to be retried and have not been yet."""
     return statement.join(batch_items, batch_items.c.generation_id == generations.c.id).where(
         batch_items.c.batch_id == batch_id,
         batch_items.c.again.is_(True),

@@ -1,7 +1,7 @@
 """Every change of a batch: one transaction each, compared before it is written.
 
-A batch is first written item by item, seen by nobody, and then accepted as a whole. From then on
-its flow run releases items in their turn: released, an item is a generation like any other.
+A batch is first written item by item, hidden from readers, and then accepted as a whole. From then
+on its flow run releases items in order: a released item is a generation like any other.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from store.tables import batch_items, batches, generations
 from store.values import Batch, NewItem, Waiting
 
 ACCEPTED_WITHIN: Final = timedelta(minutes=2)
-"""After so long nobody accepts that batch any more: whoever did has died."""
+"""An acceptance older than this is abandoned: the process that ran it has died."""
 SKIPPED_KEPT: Final = 1000
-"""So many of the rows that were left out are kept with the batch."""
+"""How many of the skipped rows are kept with the batch."""
 PAUSED: Final = "paused"
-"""Why a batch waits that a client paused."""
+"""Why a batch that a client paused waits."""
 PAUSED_IN_PREFECT: Final = "paused_in_prefect"
-"""Why a batch waits whose flow run an operator paused."""
+"""Why a batch whose flow run an operator paused waits."""
 
 
 class BatchTransitions:
@@ -61,9 +61,9 @@ class BatchTransitions:
         flow_run_id: UUID | None = None,
         schedule: str | None = None,
     ) -> None:
-        """Make room for a batch whose items come next. Nobody sees it until it is accepted.
+        """Create a batch whose items come next. It is hidden from readers until it is accepted.
 
-        Raises ConflictError when the same batch, or one with the same key, is there already.
+        Raises ConflictError when the same batch, or one with the same key, already exists.
         """
         values = {
             "id": batch_id,
@@ -84,7 +84,7 @@ class BatchTransitions:
         }
         try:
             async with self._database.write() as connection:
-                if key is not None:  # a create that died must not keep its key for long
+                if key is not None:  # a create that died must not hold its key for long
                     await connection.execute(
                         delete(batches).where(
                             batches.c.idempotency_key == key.key,
@@ -101,7 +101,7 @@ class BatchTransitions:
         """Write some of the items. Raises NotFoundError when the batch was discarded."""
         async with self._database.write() as connection:
             await _accepting(connection, batch_id)
-            await _write(connection, batch_id, created_at=datetime.now(UTC))  # it goes on
+            await _write(connection, batch_id, created_at=datetime.now(UTC))  # still alive
             if items:
                 values = [_item_values(batch_id, item) for item in items]
                 await connection.execute(insert(batch_items), values)
@@ -110,10 +110,10 @@ class BatchTransitions:
     async def accept(
         self, batch_id: UUID, total: int, cost: float, skipped: Sequence[FieldProblem] = ()
     ) -> Batch:
-        """All items are written: the batch is there, and will be done.
+        """All items are written: make the batch visible and have it run.
 
-        ``skipped`` are rows that were left out; the first ``SKIPPED_KEPT`` are kept for who asks
-        again. Raises NotFoundError when it was discarded.
+        ``skipped`` are rows that were left out; the first ``SKIPPED_KEPT`` are kept for later
+        answers. Raises NotFoundError when it was discarded.
         """
         async with self._database.write() as connection:
             await _accepting(connection, batch_id)
@@ -125,12 +125,12 @@ class BatchTransitions:
 
     @completes
     async def discard(self, batch_id: UUID) -> None:
-        """Forget a batch that is not to be accepted after all. Quiet when there is none."""
+        """Remove a batch that is not to be accepted after all. No-op when there is none."""
         await self._discard(batches.c.id == batch_id)
 
     @completes
     async def discard_stale(self, begun_before: datetime) -> int:
-        """Forget what a crash left half accepted; how many."""
+        """Remove batches that a crash left half accepted. Returns how many."""
         return await self._discard(batches.c.created_at < begun_before)
 
     async def _discard(self, which: Any) -> int:
@@ -146,7 +146,7 @@ class BatchTransitions:
     async def record_flow_run(
         self, batch_id: UUID, run_number: int, flow_run_id: UUID, deployment_id: UUID | None
     ) -> None:
-        """Remember which flow run does the batch. Quiet when a later one was begun since."""
+        """Record the batch's flow run. No-op when a later one was begun since."""
         async with self._database.write() as connection:
             await connection.execute(
                 update(batches)
@@ -169,13 +169,13 @@ class BatchTransitions:
         window_ends_at: datetime | None,
         rerun: bool = False,
     ) -> Batch:
-        """A flow run does the batch from now on; ``holder`` is the lease that says it lives.
+        """A flow run takes the batch over; ``holder`` is the lease that shows it is alive.
 
         ``rerun``: the run has run before. When it comes back for a batch that it ended without
-        success (Prefect's own Retry), what failed is to be made again.
+        success (Prefect's own Retry), failed items are made again.
 
         Raises NotFoundError; ConflictError when it has ended, is being cancelled, or another run
-        does it.
+        has it.
         """
         async with self._database.write() as connection:
             row = await _locked(connection, batch_id)
@@ -201,10 +201,10 @@ class BatchTransitions:
 
     @completes
     async def release(self, batch_id: UUID, most: int) -> int:
-        """Make up to ``most`` of its next items generations, to be started; how many.
+        """Turn up to ``most`` of its next items into generations to start. Returns how many.
 
-        First what was never begun, in turn, then what is to have another attempt. None unless
-        the batch is running. Whoever calls it and how often, an item is made once.
+        First those never begun, in order, then those to be retried. Returns 0 unless the batch
+        is running. However often and from wherever it is called, an item is made once.
         """
         async with self._database.write() as connection:
             row = await _locked(connection, batch_id)
@@ -219,7 +219,7 @@ class BatchTransitions:
 
     @completes
     async def finish(self, batch_id: UUID, to: BatchStatus, problem: Problem | None = None) -> bool:
-        """The batch has come to its end. False when it had ended already."""
+        """End the batch. Returns False when it had ended already."""
         async with self._database.write() as connection:
             row = await _locked(connection, batch_id)
             if row["status"] not in BATCH_ACTIVE:
@@ -237,7 +237,7 @@ class BatchTransitions:
 
     @completes
     async def let_go(self, batch_id: UUID, holder: UUID | None) -> bool:
-        """Nobody does its flow run any more. False when somebody else does by now."""
+        """Clear the holder. Returns False if another run or holder has taken over."""
         async with self._database.write() as connection:
             done = await connection.execute(
                 update(batches)
@@ -250,9 +250,9 @@ class BatchTransitions:
 
     @completes
     async def pause(self, batch_id: UUID, waiting: Waiting) -> Batch:
-        """Release nothing more for now; what is a generation already goes on.
+        """Release nothing more for now; released generations continue.
 
-        Quiet when it is paused. Raises NotFoundError, ConflictError (ended, being cancelled).
+        No-op when it is paused. Raises NotFoundError, ConflictError (ended, being cancelled).
         """
         async with self._database.write() as connection:
             row = await _locked(connection, batch_id)
@@ -264,7 +264,7 @@ class BatchTransitions:
 
     @completes
     async def resume(self, batch_id: UUID, window_ends_at: datetime | None) -> Batch:
-        """Go on releasing, until ``window_ends_at`` if there is one. Quiet when it is not paused.
+        """Resume releasing, until ``window_ends_at`` if there is one. No-op when it is not paused.
 
         Raises NotFoundError, ConflictError (ended, being cancelled).
         """
@@ -280,9 +280,9 @@ class BatchTransitions:
 
     @completes
     async def request_cancel(self, batch_id: UUID) -> Batch:
-        """Ask for its end: nothing more is released; its generations are cancelled one by one.
+        """Request its cancellation: no further releases, and its generations are cancelled singly.
 
-        Quiet while it is being cancelled. Raises NotFoundError, ConflictError (it has ended).
+        No-op while it is being cancelled. Raises NotFoundError, ConflictError (it has ended).
         """
         async with self._database.write() as connection:
             row = await _locked(connection, batch_id)
@@ -294,7 +294,7 @@ class BatchTransitions:
 
     @completes
     async def retry(self, batch_id: UUID) -> Batch:
-        """Make what failed, was cancelled or was never begun, in a new flow run.
+        """Make the failed, cancelled and never begun items in a new flow run.
 
         Raises NotFoundError; ConflictError unless it ended as failed or cancelled.
         """
@@ -308,7 +308,7 @@ class BatchTransitions:
 
     @completes
     async def lose_run(self, batch_id: UUID, run_number: int) -> bool:
-        """Prefect has lost its flow run: it is to be made once more. False when it was already."""
+        """Prefect has lost its flow run: request a new one. Returns False when that was done."""
         async with self._database.write() as connection:
             row = await _locked(connection, batch_id)
             if row["run_number"] != run_number or row["status"] not in BATCH_ACTIVE:
@@ -324,7 +324,7 @@ class BatchTransitions:
 
 
 def _left_out(found: FieldProblem) -> dict[str, Any]:
-    """A row that was left out, as clients are told of it again."""
+    """Returns a skipped row as later answers show it."""
     return {
         "row": found.row,
         "column": found.column,
@@ -419,7 +419,7 @@ async def _items_to_retry(
 
 
 async def _unmade(connection: AsyncConnection, generation_id: UUID) -> RowMapping | None:
-    """The row, locked, if it is to have another attempt: no client was quicker, or deleted it."""
+    """Returns the row, locked, unless a client has retried or deleted it meanwhile."""
     try:
         row = await rows.locked(connection, generation_id)
     except NotFoundError:
@@ -433,7 +433,7 @@ async def _begin_again(
     items: Sequence[RowMapping],
     unmade: Sequence[RowMapping | None],
 ) -> int:
-    """New attempts at the items whose rows are there; how many."""
+    """Begin new attempts at the items whose rows are in ``unmade``. Returns how many."""
     if row["to_retry"] == 0:
         return 0
     for generation in filter(None, unmade):
@@ -452,8 +452,8 @@ async def _begin_again(
 
 
 async def _retry(connection: AsyncConnection, row: RowMapping) -> None:
-    """Mark what is to have another attempt; the batch is active again."""
-    await connection.execute(  # marks that an earlier retry left, when it was cut short
+    """Mark what is to be retried and make the batch active again."""
+    await connection.execute(  # marks left over from an earlier, interrupted retry
         update(batch_items)
         .where(batch_items.c.batch_id == row["id"], batch_items.c.again.is_(True))
         .values(again=False)

@@ -1,1 +1,1 @@
-"""Generations: accepted, read, and changed by one writer."""
+"""Generations: acceptance, queries, and the one writer."""

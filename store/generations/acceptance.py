@@ -1,7 +1,7 @@
 """Acceptance: requests become rows. Creates that arrive together share one transaction.
 
-A 202 is given only after the commit, and a commit waits for the disk; sharing it is what keeps
-two hundred creates at once as quick as one.
+A 202 is sent only after the commit, and a commit waits for the disk; sharing it keeps two hundred
+concurrent creates as fast as one.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MOST_TOGETHER: Final = 500
 
 @dataclass(frozen=True)
 class IdempotencyKey:
-    """The caller's key, and the hash of the body that it came with."""
+    """The caller's key, and the hash of the body sent with it."""
 
     key: str
     body_sha256: str
@@ -62,7 +62,7 @@ class _Create:
 
 
 class Acceptance:
-    """The door into the store. Use as an async context manager; ``accept`` waits for the commit."""
+    """Writes requests. Use as an async context manager; ``accept`` waits for the commit."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -87,7 +87,7 @@ class Acceptance:
     ) -> Accepted:
         """Write the row, its first attempt and the intent to start it; return after the commit.
 
-        ``render`` makes the answer that is kept beside ``key`` and replayed for it ever after.
+        ``render`` makes the answer that is stored with ``key`` and replayed for it.
         Raises IdempotencyMismatchError, DeletedError (what the key made was deleted),
         StoreUnavailableError (nothing was written then).
         """
@@ -99,7 +99,7 @@ class Acceptance:
         return await create.done
 
     async def replay(self, key: IdempotencyKey) -> Accepted | None:
-        """What the key was answered with; None when it is new.
+        """Returns the key's stored answer, None for a new key.
 
         Raises IdempotencyMismatchError, DeletedError, StoreUnavailableError.
         """
@@ -121,9 +121,9 @@ class Acceptance:
     async def _settle(self, batch: list[_Create]) -> None:
         try:
             outcomes = await self._write(batch)
-        except Exception as error:  # noqa: BLE001 - whatever it is, each caller must hear of it
+        except Exception as error:  # noqa: BLE001 - each caller must receive it
             if len(batch) > 1 and not isinstance(error, StoreUnavailableError):
-                for create in batch:  # one of them is to blame: the others must not fail with it
+                for create in batch:  # one of them is the cause: the others must not fail with it
                     await self._settle([create])
                 return
             outcomes = [error] * len(batch)
@@ -141,7 +141,7 @@ class Acceptance:
                 written = await _write_batch(connection, batch)
                 reach("accept.before_commit")
         except IntegrityError:
-            # Another process has just used one of the keys: now it can be read.
+            # Another process has just used one of the keys: it can be read now.
             async with self._database.write() as connection:
                 written = await _write_batch(connection, batch)
         reach("accept.after_commit")
@@ -154,11 +154,11 @@ async def adopt(
 ) -> Generation:
     """Make the row of a run that was started from Prefect; there is nothing to dispatch.
 
-    Returns the row that is there already when the run has been here before.
+    Returns the existing row when the run was adopted before.
     """
     try:
         return await _adopt(database, generation_id, request, flow_run_id)
-    except IntegrityError:  # another process has just made it: now it can be read
+    except IntegrityError:  # another process has just made it: it can be read now
         return await _adopt(database, generation_id, request, flow_run_id)
 
 
@@ -230,7 +230,7 @@ def _replay(
 
 
 def _answered(key: IdempotencyKey, body_sha256: str, first: Accepted) -> Accepted | Exception:
-    """The answer to a key that came before, with the body of this hash."""
+    """Returns the stored answer to a key that was used before with a body of this hash."""
     if body_sha256 != key.body_sha256:
         return IdempotencyMismatchError("the key was used before, with another body")
     if first.generation.deleted_at is not None:

@@ -1,4 +1,4 @@
-"""What Prefect has to be told of a generation: entries of the outbox, in a lane of their own."""
+"""What is to be sent to Prefect about a generation: outbox entries in their own lane."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ LANE: Final = "prefect"
 START: Final = "prefect.start"
 KINDS: Final = tuple(f"{LANE}.{action}" for action in get_args(DispatchAction))
 _CANCELS, _INTERACTIVE, _BULK = range(3)
-"""Ranks: a cancel spares work, so it goes before all else."""
+"""Ranks: a cancel saves work, so it goes first."""
 
 
 def dispatch(
     action: DispatchAction, generation_id: UUID, attempt: int, priority: str, at: datetime
 ) -> NewEntry:
-    """The entry that has Prefect told of an attempt."""
+    """Returns the entry that informs Prefect about an attempt."""
     rank = _INTERACTIVE if priority == "interactive" else _BULK
     return NewEntry(
         lane=LANE,
@@ -37,12 +37,12 @@ def dispatch(
 
 
 def attempt_of(entry: Entry) -> int:
-    """The attempt that a dispatch is about."""
+    """Returns the attempt that a dispatch is about."""
     return int(entry.payload["attempt"])
 
 
 async def is_pending(connection: AsyncConnection, row: RowMapping, action: DispatchAction) -> bool:
-    """Whether Prefect has still to hear of that, for the current attempt of a generation's row."""
+    """Whether ``action`` is still pending for the current attempt of a generation's row."""
     found = await connection.execute(
         select(outbox.c.id).where(
             outbox.c.subject == row["id"],

@@ -1,4 +1,4 @@
-"""New generations as rows: the same whoever makes them, a client's create, a run or a batch."""
+"""New generations as rows: the same for a client's create, a flow run and a batch."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ async def insert_generations(
     flow_run_id: UUID | None = None,
     batch_id: UUID | None = None,
 ) -> list[Generation]:
-    """New generations with their first attempts, in this order; nothing is dispatched yet."""
+    """Insert generations with their first attempts, in this order; nothing is dispatched yet."""
     if not requests:
         return []
     first = await next_changes(connection, len(requests))
     now = datetime.now(UTC)
     rows = [
-        # A microsecond apart: whoever orders by time (Prefect does) orders them as they came.
+        # A microsecond apart: ordering by time (as Prefect does) gives the order of arrival.
         {
             **_row(generation_id, request, first + index, now + timedelta(microseconds=index)),
             "flow_run_id": flow_run_id,
@@ -104,14 +104,14 @@ def _generation(row: dict[str, Any], request: StoredRequest) -> Generation:
 
 
 def cost(request: StoredRequest) -> float:
-    """How much work a request is, in megapixel-steps: what rendering time is proportional to."""
+    """Returns a request's work in megapixel-steps, to which rendering time is proportional."""
     if isinstance(request, UnreadableRequest):  # it is not rendered
         return 0.0
     return request.steps * request.width * request.height * request.batch_size / 1e6
 
 
 async def insert_dispatches(connection: AsyncConnection, made: Sequence[Generation]) -> None:
-    """Write to the outbox that each of them is to be started."""
+    """Write the start of each of them to the outbox."""
     await put(
         connection,
         [

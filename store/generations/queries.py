@@ -18,7 +18,7 @@ from store.tables import attempts, generations, images, outbox, previews
 from store.values import Attempt, Generation, HistoryFilter, Image, Neighbours, Preview, UnderWay
 
 MEASURED_OVER: Final = 50
-"""How many of the newest finished generations the rate for estimates is taken from."""
+"""How many of the newest finished generations the rate for estimates is computed from."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class HistoryPage:
 
 @dataclass(frozen=True)
 class Place:
-    """A place in the queue: how many start before, and how much work they are (``cost``)."""
+    """A place in the queue: how many start before, and their total work (``cost``)."""
 
     ahead: int
     cost_ahead: float
@@ -65,7 +65,7 @@ class Generations:
         return False
 
     async def history(self, wanted: HistoryFilter, limit: int, cursor: str | None) -> HistoryPage:
-        """A page of what is not deleted. Raises InvalidCursorError."""
+        """A page of undeleted generations. Raises InvalidCursorError."""
         statement = _matching(wanted)
         if cursor is not None:
             statement = statement.where(generations.c.seq < read_cursor("g", cursor))
@@ -77,7 +77,7 @@ class Generations:
         return HistoryPage(items, write_cursor("g", items[-1].seq) if more else None)
 
     async def neighbours(self, generation_id: UUID, hidden: tuple[UUID, ...]) -> Neighbours:
-        """Those with pictures beside this one, but for ``hidden``: two look-ups in an index.
+        """The nearest ones with pictures on either side, except ``hidden``: two index look-ups.
 
         Raises NotFoundError, DeletedError.
         """
@@ -152,7 +152,7 @@ class Generations:
         return Preview(row["number"], row["content_type"], row["data"])
 
     async def place(self, generation: Generation) -> Place:
-        """Where a queued generation stands."""
+        """The place of a queued generation."""
         priority = generation.request.priority if generation.request else "interactive"
         before: ColumnElement[bool] = and_(
             generations.c.priority == priority, generations.c.seq < generation.seq
@@ -181,9 +181,9 @@ class Generations:
             return tuple(Generation.from_row(row) for row in rows)
 
     async def under_way(self, limit: int, after_seq: int) -> tuple[UnderWay, ...]:
-        """What somebody does now, and ``limit`` of those that wait, from ``after_seq`` on.
+        """Those being worked on, and ``limit`` of those waiting, after ``after_seq``.
 
-        For the reconciler: with ten thousand waiting it looks at some of them at a time.
+        For the reconciler: with ten thousand waiting it checks some of them at a time.
         """
         held = or_(
             generations.c.status.in_(("running", "cancelling")), attempts.c.holder.is_not(None)
@@ -198,14 +198,14 @@ class Generations:
         return tuple(_read_under_way(row) for row in found)
 
     async def of_run(self, flow_run_id: UUID) -> UnderWay | None:
-        """The generation whose current attempt that run does, ended or not, if there is one."""
+        """Returns the generation whose current attempt has that run, ended or not, or None."""
         statement = _attempts_now().where(generations.c.flow_run_id == flow_run_id)
         async with self._database.read() as connection:
             row = (await connection.execute(statement)).mappings().first()
         return _read_under_way(row) if row is not None else None
 
     async def undispatched(self, older_than: datetime) -> tuple[Generation, ...]:
-        """What waits without a flow run, and nobody is to make one. There should be none."""
+        """Queued generations without a flow run or a pending start. There should be none."""
         pending = select(outbox.c.id).where(
             outbox.c.subject == generations.c.id, outbox.c.kind == START
         )
@@ -221,9 +221,9 @@ class Generations:
             return tuple(Generation.from_row(row) for row in rows)
 
     async def seconds_per_cost(self) -> float | None:
-        """Measured execution seconds for one unit of ``cost``; None before the first picture.
+        """Measured execution seconds per unit of ``cost``; None before the first picture.
 
-        The median of the newest: one that a clock jumped in does not count for more than one.
+        The median of the newest, so one outlier (a clock jump) does not skew it.
         """
         newest = (
             select(generations.c.started_at, generations.c.finished_at, generations.c.cost)
@@ -246,7 +246,7 @@ class Generations:
 
 
 def _attempts_now() -> Select[Any]:
-    """Generations with what their current attempt depends on."""
+    """Selects generations with what their current attempt depends on."""
     return select(generations, attempts.c.holder, attempts.c.deployment_id).join(
         attempts,
         and_(

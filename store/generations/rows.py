@@ -1,4 +1,4 @@
-"""Rows of a generation, inside somebody's transaction: lock, compare, change, and say so.
+"""Rows of a generation, in the caller's transaction: lock, compare, change, publish.
 
 Used by ``transitions.py``, which is the one writer, and for the items of a batch by
 ``store/batches/transitions.py``.
@@ -38,7 +38,7 @@ ACTIVE: Final[tuple[Status, ...]] = ("queued", "running", "cancelling")
 
 
 async def locked(connection: AsyncConnection, generation_id: UUID) -> RowMapping:
-    """The row, locked for this transaction. Raises NotFoundError, DeletedError."""
+    """Returns the row, locked for this transaction. Raises NotFoundError, DeletedError."""
     found = await connection.execute(
         select(generations).where(generations.c.id == generation_id).with_for_update()
     )
@@ -51,10 +51,10 @@ async def locked(connection: AsyncConnection, generation_id: UUID) -> RowMapping
 
 
 async def hold(connection: AsyncConnection, claim: Claim) -> RowMapping:
-    """The row, locked, if the claim still holds it. Raises FencedError.
+    """Returns the row, locked, if the claim still holds it. Raises FencedError.
 
     Every write locks its row first and raises the change counter after: two writes that took
-    them in different orders would wait for each other for ever on PostgreSQL.
+    them in different orders would deadlock on PostgreSQL.
     """
     found = await connection.execute(select(generations).where(*held_by(claim)).with_for_update())
     row = found.mappings().first()
@@ -64,7 +64,7 @@ async def hold(connection: AsyncConnection, claim: Claim) -> RowMapping:
 
 
 def held_by(claim: Claim) -> tuple[ColumnElement[bool], ...]:
-    """What is true of the row only while the claim holds it."""
+    """Conditions that the row meets only while the claim holds it."""
     return (
         generations.c.id == claim.generation_id,
         generations.c.attempt == claim.attempt,
@@ -74,7 +74,7 @@ def held_by(claim: Claim) -> tuple[ColumnElement[bool], ...]:
 
 
 async def free_attempt(connection: AsyncConnection, row: RowMapping, holder: Holder) -> RowMapping:
-    """The current attempt, which ``holder`` may take. Raises HeldError."""
+    """Returns the current attempt if ``holder`` may take it. Raises HeldError."""
     attempt = await attempt_of(connection, row)
     if attempt["holder"] not in (None, holder.lease):
         raise HeldError(f"attempt {row['attempt']} is done by {attempt['worker']}")
@@ -90,10 +90,10 @@ async def take(
     flow_run_id: UUID,
     holder: Holder,
 ) -> Claim:
-    """Make ``holder`` the one who does the attempt, which must be free: the fence grows."""
+    """Make ``holder`` the holder of the attempt, which must be free; the fence is raised."""
     submitted = attempt["submitted_at"] is not None
     if submitted and attempt["comfy_url"] not in (None, holder.comfy_url):
-        # It goes on with another ComfyUI. The former one is told to forget it when it is back.
+        # It continues on another ComfyUI. The former one drops the prompt when it is back.
         await stray(connection, row["id"], row["attempt"])
         await set_attempt(connection, row["id"], row["attempt"], submitted_at=None, comfy_url=None)
     await connection.execute(
@@ -123,7 +123,7 @@ async def take(
 
 
 async def attempt_of(connection: AsyncConnection, row: RowMapping) -> RowMapping:
-    """The current attempt of a generation's row."""
+    """Returns the current attempt of a generation's row."""
     found = await connection.execute(
         select(attempts).where(
             attempts.c.generation_id == row["id"], attempts.c.number == row["attempt"]
@@ -133,7 +133,7 @@ async def attempt_of(connection: AsyncConnection, row: RowMapping) -> RowMapping
 
 
 async def let_go(connection: AsyncConnection, row: RowMapping, **values: Any) -> None:
-    """Nobody does the attempt any more; whoever did is fenced out. It waits again."""
+    """Clear the attempt's holder and fence it out. The attempt waits again."""
     status: Status = "queued" if row["status"] == "running" else row["status"]
     await write(
         connection,
@@ -151,7 +151,7 @@ async def let_go(connection: AsyncConnection, row: RowMapping, **values: Any) ->
 
 
 async def stray(connection: AsyncConnection, generation_id: UUID, number: int) -> None:
-    """Nobody wants the attempt's prompt any more, and its ComfyUI may still have it."""
+    """Record the attempt's prompt as stray: unwanted, but its ComfyUI may still have it."""
     found = await connection.execute(
         select(attempts.c.prompt_id, attempts.c.comfy_url).where(
             attempts.c.generation_id == generation_id,
@@ -171,7 +171,7 @@ async def stray(connection: AsyncConnection, generation_id: UUID, number: int) -
 async def begin_attempt(
     connection: AsyncConnection, row: RowMapping, flow_run_id: UUID | None
 ) -> RowMapping:
-    """The next attempt at the same request; whoever did the last one is fenced out."""
+    """Begin the next attempt at the same request; the last one's holder is fenced out."""
     number = row["attempt"] + 1
     await write(
         connection,
@@ -199,19 +199,19 @@ async def begin_attempt(
 
 
 async def move(connection: AsyncConnection, claim: Claim, to: Status, **values: Any) -> bool:
-    """The compare-and-set: only from a status that may go there, only by the holder."""
+    """The compare-and-set: only an allowed transition, and only by the holder."""
     try:
         row = await hold(connection, claim)
     except FencedError:
         return False
     if row["status"] in FINAL or to not in FOLLOWERS[row["status"]]:
-        return False  # out of a final status leads only a retry, which is a new attempt
+        return False  # only a retry, which is a new attempt, leaves a final status
     await write(connection, row, status=to, **values)
     return True
 
 
 async def touch(connection: AsyncConnection, claim: Claim, **values: Any) -> Status:
-    """Write beside the status; the status. Raises FencedError, also when the attempt is over."""
+    """Write without a transition. Returns the status. FencedError also when the attempt is over."""
     row = await hold(connection, claim)
     status: Status = row["status"]
     if status in FINAL:
@@ -221,7 +221,7 @@ async def touch(connection: AsyncConnection, claim: Claim, **values: Any) -> Sta
 
 
 async def write(connection: AsyncConnection, row: RowMapping, **values: Any) -> None:
-    """Change a row that is locked, and say so: ``sequence`` and ``change`` grow."""
+    """Change a locked row and publish that: ``sequence`` and ``change`` grow."""
     await connection.execute(
         update(generations)
         .where(generations.c.id == row["id"])
@@ -240,7 +240,7 @@ async def end_held(
     problem: Problem | None,
     **values: Any,
 ) -> bool:
-    """End the attempt for its holder. False when it has ended, or is somebody else's."""
+    """End the attempt for its holder. Returns False when it has ended or has another holder."""
     now = datetime.now(UTC)
     error = problem.model_dump(mode="json", exclude_none=True) if problem else None
     moved = await move(connection, claim, to, error=error, waiting=None, finished_at=now, **values)
@@ -252,7 +252,7 @@ async def end_held(
 async def end_and_fence(
     connection: AsyncConnection, row: RowMapping, to: Status, problem: Problem | None
 ) -> None:
-    """End a row that nobody holds, or whose holder must not go on: the fence grows."""
+    """End a row without a holder, or whose holder must stop: the fence is raised."""
     now = datetime.now(UTC)
     error = problem.model_dump(mode="json", exclude_none=True) if problem else None
     await stray(connection, row["id"], row["attempt"])
@@ -269,7 +269,7 @@ async def end_and_fence(
 
 
 async def bury(connection: AsyncConnection, row: RowMapping) -> None:
-    """Make the row a tombstone: nothing of its content stays."""
+    """Make the row a tombstone: all of its content is removed."""
     now = datetime.now(UTC)
     if row["status"] not in FINAL:
         await stray(connection, row["id"], row["attempt"])
@@ -306,7 +306,7 @@ async def close_attempt(
     error: dict[str, Any] | None,
     now: datetime,
 ) -> None:
-    """Write how an attempt ended; its live preview goes."""
+    """Record how an attempt ended and remove its live preview."""
     await set_attempt(connection, generation_id, number, outcome=outcome, error=error, ended_at=now)
     await connection.execute(delete(previews).where(previews.c.generation_id == generation_id))
 
@@ -314,7 +314,7 @@ async def close_attempt(
 async def set_attempt(
     connection: AsyncConnection, generation_id: UUID, number: int, **values: Any
 ) -> None:
-    """Change an attempt's row."""
+    """Update an attempt's row."""
     await connection.execute(
         update(attempts)
         .where(attempts.c.generation_id == generation_id, attempts.c.number == number)
@@ -323,7 +323,7 @@ async def set_attempt(
 
 
 async def dispatch(connection: AsyncConnection, row: RowMapping, action: DispatchAction) -> None:
-    """Write to the outbox what Prefect has to be told."""
+    """Write an entry for Prefect to the outbox."""
     entry = dispatches.dispatch(
         action, row["id"], row["attempt"], row["priority"], datetime.now(UTC)
     )
@@ -331,14 +331,14 @@ async def dispatch(connection: AsyncConnection, row: RowMapping, action: Dispatc
 
 
 async def keep_image(connection: AsyncConnection, image: Image) -> None:
-    """A kept picture's row, once: its id follows from the attempt."""
+    """Insert a kept picture's row, once: its id is derived from the attempt."""
     await connection.execute(
         insert_into(connection, images).values(**asdict(image)).on_conflict_do_nothing()
     )
 
 
 async def keep_preview(connection: AsyncConnection, generation_id: UUID, preview: Preview) -> None:
-    """The newest live preview replaces the former one."""
+    """Replace the live preview by the newest one."""
     values = asdict(preview)
     await connection.execute(
         insert_into(connection, previews)

@@ -1,7 +1,7 @@
 """Every change of a generation after its acceptance: a compare-and-set, in one transaction each.
 
-A worker's writes name its attempt and fence. Whoever claims the attempt next raises the fence, so
-a worker that was stopped and wakes up again finds itself fenced out and can change nothing.
+A worker's writes name its attempt and fence. The next claim of the attempt raises the fence, so a
+worker that was stopped and resumes is fenced out and can change nothing.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Transitions:
         deployment_id: UUID | None = None,
         rerun: bool = False,
     ) -> Claim:
-        """Take the current attempt for ``holder``, from nobody: it must have been let go before.
+        """Claim the current attempt for ``holder``. It must have no other holder.
 
         ``attempt`` is the one the flow run was made for, None when the run was not made by Easel.
         ``rerun``: the flow run has run before. When it comes back for a generation that it ended
@@ -66,7 +66,7 @@ class Transitions:
 
         Raises NotFoundError, DeletedError; ConflictError when it has succeeded or is to be
         cancelled; FencedError when the run belongs to an attempt that is over; HeldError;
-        UnreadableRequestError, and then the attempt has failed with that problem.
+        UnreadableRequestError, after failing the attempt with that problem.
         """
         async with self._database.write() as connection:
             row = await rows.locked(connection, generation_id)
@@ -96,9 +96,10 @@ class Transitions:
 
     @completes
     async def fail_unreadable(self, generation_id: UUID, attempt: int) -> bool:
-        """Fail an attempt that waits and whose request cannot be read: no worker can do it.
+        """Fail a waiting attempt whose request cannot be read: no worker can do it.
 
-        False when its request can be read, or it does not wait. Raises NotFoundError, DeletedError.
+        Returns False when its request can be read, or it does not wait. Raises NotFoundError,
+        DeletedError.
         """
         async with self._database.write() as connection:
             row = await rows.locked(connection, generation_id)
@@ -111,9 +112,9 @@ class Transitions:
 
     @completes
     async def unclaim(self, claim: Claim) -> None:
-        """Give the attempt back unfinished: queued again, for any worker. Quiet when fenced out.
+        """Give the attempt back unfinished: queued again, for any worker. No-op when fenced out.
 
-        One that is being cancelled ends as cancelled: nobody else would take it to its end.
+        One that is being cancelled ends as cancelled: no other worker would finish it.
         """
         async with self._database.write() as connection:
             try:
@@ -142,7 +143,7 @@ class Transitions:
 
     @completes
     async def start(self, claim: Claim, at: datetime) -> Status:
-        """ComfyUI executes the prompt since ``at``. Returns the status now (perhaps cancelling).
+        """ComfyUI has executed the prompt since ``at``. Returns the status (perhaps cancelling).
 
         Raises FencedError.
         """
@@ -158,7 +159,7 @@ class Transitions:
             return status
 
     async def status(self, claim: Claim) -> Status:
-        """The status as it is now, without a write. Raises FencedError."""
+        """Returns the current status, without a write. Raises FencedError."""
         async with self._database.read() as connection:
             found = await connection.execute(
                 select(generations.c.status).where(*rows.held_by(claim))
@@ -176,9 +177,9 @@ class Transitions:
         preview: Preview | None,
         waiting: Waiting | None,
     ) -> Status:
-        """What the attempt is doing now; returns the status, which tells of a cancel.
+        """Record the attempt's progress. Returns the status, which shows a cancel.
 
-        Raises FencedError when the attempt is no longer the caller's, or over.
+        Raises FencedError when the caller no longer holds the attempt, or it is over.
         """
         async with self._database.write() as connection:
             status = await rows.touch(
@@ -193,15 +194,15 @@ class Transitions:
 
     @completes
     async def record_waiting(self, claim: Claim, waiting: Waiting | None) -> Status:
-        """Why the attempt waits, beside its progress; the status. Raises FencedError."""
+        """Record why the attempt waits. Returns the status. Raises FencedError."""
         async with self._database.write() as connection:
             return await rows.touch(connection, claim, waiting=asdict(waiting) if waiting else None)
 
     @completes
     async def succeed(self, claim: Claim, kept: Sequence[Image]) -> None:
-        """The pictures are kept: rows for them, and the end. Raises FencedError.
+        """Insert rows for the kept pictures and end the attempt. Raises FencedError.
 
-        Quiet when this claim has succeeded before: the answer to its commit may have been lost.
+        No-op when this claim has succeeded before: the answer to its commit may have been lost.
         """
         async with self._database.write() as connection:
             if (await rows.hold(connection, claim))["status"] == "succeeded":
@@ -218,7 +219,7 @@ class Transitions:
 
     @completes
     async def fail(self, claim: Claim, problem: Problem, *, stray: bool = False) -> bool:
-        """The attempt failed. False when it had ended already or belongs to somebody else.
+        """The attempt failed. Returns False when it had ended already or has another holder.
 
         ``stray``: ComfyUI still has its prompt.
         """
@@ -226,7 +227,7 @@ class Transitions:
 
     @completes
     async def cancelled(self, claim: Claim, *, stray: bool = False) -> bool:
-        """The attempt was cancelled. The answer and ``stray`` are as for ``fail``."""
+        """The attempt was cancelled. The result and ``stray`` are as for ``fail``."""
         return await self._end_unfinished(claim, "cancelled", None, stray=stray)
 
     async def _end_unfinished(
@@ -240,7 +241,7 @@ class Transitions:
         return ended
 
     async def standing(self, claim: Claim, flow_run_id: UUID | None = None) -> Standing:
-        """What a worker that was fenced out may still touch: nothing that is wanted."""
+        """Returns what is still wanted, which a fenced-out worker must not touch."""
         columns = (generations.c.attempt, generations.c.status, generations.c.flow_run_id)
         statement = select(*columns).where(
             generations.c.id == claim.generation_id, generations.c.deleted_at.is_(None)
@@ -257,7 +258,7 @@ class Transitions:
 
     @completes
     async def request_cancel(self, generation_id: UUID) -> Generation:
-        """Ask for the end: at once when no worker holds it, else ``cancelling``.
+        """Request the cancel: at once when no worker holds it, else ``cancelling``.
 
         Raises NotFoundError, DeletedError, ConflictError (it has ended).
         """
@@ -277,7 +278,7 @@ class Transitions:
     async def retry(self, generation_id: UUID) -> Generation:
         """A new attempt at the same request, to be dispatched.
 
-        A request that cannot be read needs no flow run to say so: its attempt has failed when this
+        A request that cannot be read needs no flow run to fail: its attempt has failed when this
         returns. Raises NotFoundError, DeletedError, ConflictError (not failed or cancelled).
         """
         async with self._database.write() as connection:
@@ -300,7 +301,7 @@ class Transitions:
     ) -> list[Image]:
         """Make it a tombstone: content and image rows go now, its run is cancelled and forgotten.
 
-        Returns the images whose files are to be removed; [] when it was deleted before.
+        Returns the images whose files are to be removed, [] when it was deleted before.
         Raises NotFoundError; ConflictError when it has not ended before ``ended_before``.
         """
         async with self._database.write() as connection:
@@ -331,11 +332,11 @@ class Transitions:
     async def record_flow_run(
         self, entry: Entry, flow_run_id: UUID, deployment_id: UUID | None = None
     ) -> bool:
-        """Remember which flow run does the attempt of a dispatch, which is done with this.
+        """Record the flow run of a dispatch's attempt, which completes the dispatch.
 
-        Quiet when the attempt is over. False when the dispatch is not the caller's any more: the
+        No-op when the attempt is over. Returns False when the caller has lost the dispatch: the
         runner that took it over records the run. Only when the generation was deleted meanwhile
-        may this run have been made after the others were forgotten; then it is to be forgotten too.
+        may this run have been made after the others were deleted; then it is to be deleted too.
         """
         attempt = attempt_of(entry)
         async with self._database.write() as connection:
@@ -363,10 +364,10 @@ class Transitions:
     async def settle(
         self, generation_id: UUID, flow_run_id: UUID, to: Status, problem: Problem | None
     ) -> bool:
-        """End a generation whose flow run ended without telling (an operator, a crash).
+        """End a generation whose flow run ended without reporting (an operator, a crash).
 
-        False when it has ended, was deleted, or another run does it now. Raises the fence, so
-        that whatever still works on it stops.
+        Returns False when it has ended, was deleted, or has another run now. Raises the fence, so
+        that a worker still working on it stops.
         """
         async with self._database.write() as connection:
             row = await _active(connection, generation_id, flow_run_id)
@@ -383,9 +384,9 @@ class Transitions:
         fence: int,
         waiting: Waiting | None = None,
     ) -> bool:
-        """Take the attempt from a holder that is dead (or whose run was paused).
+        """Release the attempt from a holder that is dead (or whose run was paused).
 
-        False when anything moved since ``fence`` was read: then somebody lives.
+        Returns False when anything changed since ``fence`` was read: then a worker is alive.
         """
         async with self._database.write() as connection:
             row = await _active(connection, generation_id, flow_run_id)
@@ -396,9 +397,9 @@ class Transitions:
 
     @completes
     async def give_back(self, flow_run_id: UUID, lease: UUID) -> bool:
-        """Let go of whatever that run still holds for that lease; whether there was anything.
+        """Release what that run still holds under that lease. Returns whether there was anything.
 
-        For a worker at the end of each run: nothing may stay held that nobody does.
+        For a worker at the end of each run: nothing may stay held without being worked on.
         """
         async with self._database.write() as connection:
             found = await connection.execute(
@@ -423,9 +424,9 @@ class Transitions:
 
     @completes
     async def dispatch_again(self, generation_id: UUID, attempt: int, fence: int) -> bool:
-        """Have a flow run made for the attempt once more: Prefect lost the former one.
+        """Request a new flow run for the attempt: Prefect lost the former one.
 
-        False when anything moved since ``fence`` was read, or it is to be dispatched already.
+        Returns False when anything changed since ``fence`` was read, or a dispatch is pending.
         """
         async with self._database.write() as connection:
             try:
@@ -451,7 +452,7 @@ def _ended_before(row: RowMapping, moment: datetime) -> bool:
 async def _active(
     connection: AsyncConnection, generation_id: UUID, flow_run_id: UUID
 ) -> RowMapping | None:
-    """The row, locked, if that run still has to end it."""
+    """Returns the row, locked, if that run has yet to end it."""
     found = await connection.execute(
         select(generations)
         .where(

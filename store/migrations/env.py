@@ -1,4 +1,4 @@
-"""Alembic's entry: it is given the open connection by ``store.migrate``."""
+"""Alembic's entry: ``store.migrate`` passes the open connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The outbox of kinds; what waited to be dispatched is moved there."""
+"""The outbox of kinds; pending dispatches are moved there."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def downgrade() -> None:
 
 
 def _move_to_outbox() -> None:
-    """In the same order; what was put off for a minute at most is due at once."""
+    """In the same order; entries postponed (by a minute at most) are due at once."""
     connection = op.get_bind()
     rows = connection.execute(sa.select(_dispatches).order_by(_dispatches.c.id)).mappings().all()
     entries = [
@@ -124,7 +124,7 @@ def _rank(action: str, priority: str) -> int:
 
 
 def _move_back() -> None:
-    """Only what Prefect is to be told: the version before knows nothing else."""
+    """Only the entries for Prefect: the previous version has no others."""
     connection = op.get_bind()
     statement = sa.select(_outbox).where(_outbox.c.lane == "prefect").order_by(_outbox.c.id)
     rows = connection.execute(statement).mappings().all()
