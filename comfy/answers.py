@@ -12,7 +12,7 @@ from core.problems import FieldProblem
 
 @dataclass(frozen=True)
 class QueueItem:
-    """One prompt in the queue. ``client_id`` is whose websocket hears of it."""
+    """One prompt in the queue. ``client_id`` names the websocket that gets its messages."""
 
     number: float
     prompt_id: str
@@ -27,7 +27,7 @@ class QueueState:
     pending: tuple[QueueItem, ...]
 
     def find(self, prompt_id: str) -> QueueItem | None:
-        """The prompt, running or waiting, or None."""
+        """Returns the prompt, running or waiting, or None."""
         items = (*self.running, *self.pending)
         return next((item for item in items if item.prompt_id == prompt_id), None)
 
@@ -36,14 +36,14 @@ class QueueState:
         return any(item.prompt_id == prompt_id for item in self.running)
 
     def position(self, prompt_id: str) -> int | None:
-        """How many prompts come before this waiting one, the running one included."""
+        """Returns how many prompts come before this waiting one, including the running one."""
         ids = [item.prompt_id for item in self.pending]
         return ids.index(prompt_id) + len(self.running) if prompt_id in ids else None
 
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """How a prompt ended. ``error`` and ``interrupted`` are the two ways of ending badly."""
+    """How a prompt ended. ``error`` and ``interrupted`` are the two kinds of failure."""
 
     prompt_id: str
     images: tuple[OutputImage, ...]
@@ -57,7 +57,7 @@ class Submission:
     """ComfyUI's answer to an accepted prompt.
 
     ``problems`` are outputs that ComfyUI dropped: it accepts a workflow if a single output
-    validates, and says about the others only this.
+    validates, and reports the others only here.
     """
 
     prompt_id: str
@@ -77,7 +77,7 @@ class Device:
 
 @dataclass(frozen=True)
 class SystemStats:
-    """What ComfyUI says of itself. ``is_emulator``: it is Easel's own emulator."""
+    """ComfyUI's system information. ``is_emulator``: it is Easel's own emulator."""
 
     version: str
     is_emulator: bool
@@ -102,7 +102,7 @@ def _queue_item(item: list[Any]) -> QueueItem:
 def history_entry(prompt_id: str, entry: Mapping[str, Any]) -> HistoryEntry:
     """Read one entry of ``GET /history/{id}``.
 
-    An interrupted prompt has the status "error", too; only its messages tell.
+    An interrupted prompt has the status "error", too; only its messages differ.
     """
     status = entry.get("status") or {}
     messages = dict(status.get("messages") or [])
@@ -176,7 +176,7 @@ def _sentence(message: str, details: str) -> str:
 
 
 def system_stats(body: Mapping[str, Any]) -> SystemStats:
-    """Read ``GET /system_stats``. ``argv`` is left behind: it shows server paths."""
+    """Read ``GET /system_stats``. ``argv`` is dropped: it shows server paths."""
     system = body["system"]
     return SystemStats(
         version=str(system.get("comfyui_version", "")),

@@ -13,11 +13,11 @@ _LOOK_MAX_S: Final = 0.25
 
 
 async def cancel_prompt(client: ComfyClient, prompt_id: str, *, patience_s: float) -> bool:
-    """Take the prompt out of the queue or interrupt it, and look until it is in neither.
+    """Remove the prompt from the queue or interrupt it, until it neither waits nor executes.
 
-    A prompt may start between the look and the deletion, so the loop looks again. An interrupt
+    A prompt may start between the look and the deletion, so the loop repeats. An interrupt
     takes effect at the next sampler step or node, and some nodes cannot be interrupted: after
-    ``patience_s`` seconds the answer is False, and the interrupt stays pending in ComfyUI.
+    ``patience_s`` seconds this returns False, and the interrupt stays pending in ComfyUI.
     """
     clock = asyncio.get_running_loop()
     deadline = clock.time() + patience_s
@@ -32,7 +32,7 @@ async def cancel_prompt(client: ComfyClient, prompt_id: str, *, patience_s: floa
         if not queue.is_running(prompt_id):
             await client.delete_pending(prompt_id)
             continue
-        # Not at each look: ComfyUI's own check and interrupt are two steps, so an interrupt
+        # Not on each round: ComfyUI's own check and interrupt are two steps, so an interrupt
         # sent just as the prompt ends could hit the next one.
         if clock.time() >= interrupt_at:
             await client.interrupt(prompt_id)

@@ -1,4 +1,4 @@
-"""What one ComfyUI has to offer: models, samplers, schedulers."""
+"""What one ComfyUI offers: models, samplers, schedulers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Catalogue:
         )
 
     def to_json(self) -> dict[str, list[str]]:
-        """A plain object, for a database column."""
+        """Returns a plain object, for a database column."""
         return {name: list(names) for name, names in asdict(self).items()}
 
     @classmethod

@@ -1,4 +1,4 @@
-"""ComfyUI's HTTP routes, one method each. No memory, no loops: those are the session's."""
+"""ComfyUI's HTTP routes, one method each. No state, no loops: those are the session's."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _T = TypeVar("_T")
 
 
 class ComfyClient:
-    """Speaks to one ComfyUI. Use it from one event loop, and ``aclose`` it in the end.
+    """A client of one ComfyUI. Use it from one event loop, and ``aclose`` it at the end.
 
     ``timeout_s`` is how long one answer may take, in seconds. Every method raises
-    TransientComfyError when ComfyUI cannot be reached or makes no sense.
+    TransientComfyError when ComfyUI cannot be reached or its answer is invalid.
     """
 
     def __init__(self, base_url: str, *, timeout_s: float = 15.0) -> None:
         self.base_url = base_url.rstrip("/")
-        # Proxies of the environment are left out: ComfyUI is a machine of our own.
+        # Proxies from the environment are ignored: ComfyUI is one of the operator's own machines.
         self._http = httpx.AsyncClient(
             base_url=self.base_url,
             timeout=httpx.Timeout(timeout_s, connect=min(5.0, timeout_s)),
@@ -51,12 +51,12 @@ class ComfyClient:
         return _read(answers.queue_state, await self._get_json("/queue"))
 
     async def queue_remaining(self) -> int:
-        """The length of the queue: ComfyUI's cheapest sign of life."""
+        """Returns the length of the queue: the cheapest check that ComfyUI answers."""
         body = await self._get_json("/prompt")
         return _read(lambda body: int(body["exec_info"]["queue_remaining"]), body)
 
     async def history(self, prompt_id: str) -> HistoryEntry | None:
-        """How a prompt ended; None while it waits or executes, and when it is unknown."""
+        """Returns how a prompt ended; None while it waits or executes, and when it is unknown."""
         body = await self._get_json(f"/history/{prompt_id}")
         entry = body.get(prompt_id)
         if entry is None:
@@ -72,11 +72,11 @@ class ComfyClient:
     ) -> Submission:
         """Put a workflow in the queue.
 
-        ComfyUI never de-duplicates, so post only what is known not to be there; and a
-        TransientComfyError leaves open whether it was taken. Never sends ``number``: two
-        prompts with one number and one id can kill ComfyUI's worker thread.
+        ComfyUI never de-duplicates, so post only what is known not to be there. After a
+        TransientComfyError it is unknown whether the prompt was accepted. Never sends ``number``:
+        two prompts with one number and one id can kill ComfyUI's worker thread.
 
-        Raises WorkflowRejectedError when ComfyUI's validation says no.
+        Raises WorkflowRejectedError when ComfyUI's validation fails.
         """
         body = {
             "prompt": workflow.to_json(),
@@ -93,7 +93,7 @@ class ComfyClient:
         return submission
 
     async def view(self, image: OutputImage) -> bytes:
-        """The bytes of a file, all of them. NoOutputError when ComfyUI does not have it."""
+        """Returns all bytes of a file. NoOutputError when ComfyUI does not have it."""
         params = {"filename": image.filename, "subfolder": image.subfolder, "type": image.type}
         response = await self._send("GET", "/view", params=params)
         if response.status_code == httpx.codes.NOT_FOUND:
@@ -105,7 +105,7 @@ class ComfyClient:
         return response.content
 
     async def delete_pending(self, prompt_id: str) -> None:
-        """Take a waiting prompt out of the queue. No effect on a running or unknown one."""
+        """Remove a waiting prompt from the queue. No effect on a running or unknown one."""
         await self._post("/queue", {"delete": [prompt_id]})
 
     async def interrupt(self, prompt_id: str) -> None:
@@ -113,7 +113,7 @@ class ComfyClient:
         await self._post("/interrupt", {"prompt_id": prompt_id})
 
     async def forget(self, prompt_id: str) -> None:
-        """Take an ended prompt out of the history, so that its id can be submitted again."""
+        """Remove an ended prompt from the history, so that its id can be submitted again."""
         await self._post("/history", {"delete": [prompt_id]})
 
     async def free(self) -> None:
@@ -121,9 +121,9 @@ class ComfyClient:
         await self._post("/free", {"unload_models": True, "free_memory": True})
 
     async def catalogue(self) -> Catalogue:
-        """The models, samplers and schedulers this ComfyUI has now.
+        """Returns the models, samplers and schedulers this ComfyUI has now.
 
-        Asks for the few node classes that know them, not for all: the whole ``/object_info``
+        Requests the few node classes that list them, not all: the whole ``/object_info``
         keeps ComfyUI's one event loop busy for 0.2 s.
         """
         info: dict[str, Any] = {}
@@ -132,7 +132,7 @@ class ComfyClient:
         return Catalogue.from_object_info(info)
 
     async def system_stats(self) -> SystemStats:
-        """Version and devices."""
+        """Returns version and devices."""
         return _read(answers.system_stats, await self._get_json("/system_stats"))
 
     async def _get_json(self, path: str) -> dict[str, Any]:
@@ -145,7 +145,7 @@ class ComfyClient:
         """One request, its transport errors translated.
 
         A GET whose connection breaks before the answer is sent once more: after a restart of
-        ComfyUI the first use of an idle connection fails, which is no fault.
+        ComfyUI the first use of an idle connection fails, which is normal.
         """
         try:
             return await self._http.request(method, path, **more)
@@ -185,7 +185,7 @@ def _ok(response: httpx.Response) -> httpx.Response:
 
 
 def _json(response: httpx.Response, kind: Callable[[], _T]) -> _T:
-    """The body, which must be JSON of this kind (a list or an object)."""
+    """Returns the body, which must be JSON of this kind (a list or an object)."""
     path = response.request.url.path
     try:
         body = response.json()
@@ -197,7 +197,7 @@ def _json(response: httpx.Response, kind: Callable[[], _T]) -> _T:
 
 
 def _read(reader: Callable[[Any], _T], body: Any) -> _T:
-    """Read an answer; one of another shape than ComfyUI's becomes a ComfyProtocolError."""
+    """Read an answer; one that does not have ComfyUI's shape becomes a ComfyProtocolError."""
     try:
         return reader(body)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as exc:

@@ -1,14 +1,14 @@
-"""Everything that can go wrong between us and ComfyUI, sorted by what the caller does next.
+"""Everything that can go wrong with ComfyUI, grouped by what the caller does next.
 
 ComfyError
 ├── TransientComfyError          wait a little, then try the same thing again
 │   ├── ComfyUnreachableError    no connection, or it broke
 │   ├── ComfyTimeoutError        connected, but no answer in time
-│   └── ComfyProtocolError       an answer that makes no sense (garbled, 5xx, cut short)
+│   └── ComfyProtocolError       an invalid answer (malformed, 5xx, truncated)
 ├── WorkflowRejectedError        never try again: the workflow itself is wrong
 ├── ExecutionFailedError         a node failed; the same workflow will likely fail again
 │   └── OutOfMemoryComfyError    free ComfyUI's memory, then try once more
-├── PromptInterruptedError       somebody interrupted it in ComfyUI: ask a human
+├── PromptInterruptedError       it was interrupted in ComfyUI: a human decides
 ├── PromptLostError              ComfyUI forgot it (a restart): submit it again
 ├── NoOutputError                it ended well, but the picture is not there
 └── ExecutionTimeoutError        it executed longer than allowed: cancel it
@@ -30,7 +30,7 @@ class TransientComfyError(ComfyError):
 class ComfyUnreachableError(TransientComfyError):
     """ComfyUI does not accept connections, or the connection broke.
 
-    After a POST this is ambiguous: ComfyUI may have taken the request before the line broke.
+    After a POST this is ambiguous: ComfyUI may have accepted the request before the break.
     """
 
 
@@ -39,7 +39,7 @@ class ComfyTimeoutError(TransientComfyError):
 
 
 class ComfyProtocolError(TransientComfyError):
-    """ComfyUI (or something in between) gave an answer that cannot be its real one."""
+    """ComfyUI (or something in between) gave an invalid answer."""
 
 
 class WorkflowRejectedError(ComfyError):

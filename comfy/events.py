@@ -1,4 +1,4 @@
-"""What a tracked prompt tells its caller while it waits and executes."""
+"""The events of a tracked prompt while it waits and executes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Started:
 class Progress:
     """How far the prompt is.
 
-    ``percent`` (0 to 100) never falls within one track; it weighs sampler steps most.
+    ``percent`` (0 to 100) never decreases within one track; it weighs sampler steps most.
     ``step`` of ``steps`` is set while a node that counts steps executes.
     """
 
@@ -53,7 +53,7 @@ class OutputReady:
 
 @dataclass(frozen=True)
 class ComfyAway:
-    """ComfyUI does not answer; the track goes on when it does."""
+    """ComfyUI does not answer; tracking continues when it does."""
 
     detail: str
 

@@ -15,12 +15,12 @@ from types import MappingProxyType
 from typing import Any, Final
 
 STEP_WEIGHT: Final = 4
-"""How much one sampler step weighs in a workflow's progress; any other node weighs 1."""
+"""Weight of one sampler step in a workflow's progress; any other node weighs 1."""
 
 
 @dataclass(frozen=True)
 class Handle:
-    """One output slot of one node, to be given to another node's input."""
+    """One output slot of one node, to be passed to another node's input."""
 
     node_id: str
     slot: int
@@ -43,7 +43,7 @@ class ConditioningHandle(Handle):
 
 
 class LatentHandle(Handle):
-    """A picture in the model's own space (``LATENT``)."""
+    """A picture in the model's latent space (``LATENT``)."""
 
 
 class ImageHandle(Handle):
@@ -79,7 +79,7 @@ class Node:
 class Workflow:
     """A finished graph, as ComfyUI takes it (API format). It never changes.
 
-    ``expected_images`` is how many pictures its output nodes save together.
+    ``expected_images`` is how many pictures its output nodes save in total.
     """
 
     nodes: Mapping[str, Node]
@@ -130,11 +130,11 @@ class Graph:
         return ModelHandle(node_id, 0), ClipHandle(node_id, 1), VaeHandle(node_id, 2)
 
     def clip_text_encode(self, clip: ClipHandle, text: str) -> ConditioningHandle:
-        """``CLIPTextEncode``: a text as the model understands it."""
+        """``CLIPTextEncode``: a text encoded for the model."""
         return ConditioningHandle(self._add("CLIPTextEncode", 1, text=text, clip=clip), 0)
 
     def empty_latent(self, width: int, height: int, batch_size: int = 1) -> LatentHandle:
-        """``EmptyLatentImage``: nothing yet, in pixels of the picture to be."""
+        """``EmptyLatentImage``: an empty latent, sized in pixels of the picture."""
         node_id = self._add(
             "EmptyLatentImage", 1, width=width, height=height, batch_size=batch_size
         )
@@ -163,7 +163,7 @@ class Graph:
         scheduler: str,
         denoise: float = 1.0,
     ) -> LatentHandle:
-        """``KSampler``: the drawing itself, step by step."""
+        """``KSampler``: the sampling itself, step by step."""
         node_id = self._add(
             "KSampler",
             1,
@@ -181,7 +181,7 @@ class Graph:
         return LatentHandle(node_id, 0)
 
     def vae_decode(self, latent: LatentHandle, vae: VaeHandle) -> ImageHandle:
-        """``VAEDecode``: from the model's own space to pixels."""
+        """``VAEDecode``: from latent space to pixels."""
         return ImageHandle(self._add("VAEDecode", 1, samples=latent, vae=vae), 0)
 
     def save_image(self, images: ImageHandle, filename_prefix: str) -> None:

@@ -1,4 +1,4 @@
-"""Finished pictures: fetched, proven whole, and found again by name."""
+"""Finished pictures: fetched, verified, and found by name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PIXELS_MAX: Final = SIZE_MAX * SIZE_MAX * 4
 _FORMATS: Final = ("PNG", "JPEG", "WEBP")
 _UNDECODABLE: Final = (
     OSError,
-    SyntaxError,  # Pillow's word for a broken PNG
+    SyntaxError,  # Pillow raises it for a broken PNG
     ValueError,
     struct.error,
     Image.DecompressionBombError,
@@ -33,7 +33,7 @@ _UNDECODABLE: Final = (
 
 @dataclass(frozen=True)
 class FetchedImage:
-    """A whole picture: its bytes as ComfyUI wrote them, its size in pixels, its media type."""
+    """A complete picture: its bytes as ComfyUI wrote them, its size in pixels, its media type."""
 
     data: bytes
     width: int
@@ -42,11 +42,11 @@ class FetchedImage:
 
 
 async def fetch(client: ComfyClient, image: OutputImage) -> FetchedImage:
-    """Fetch a file and prove it whole by decoding all of it once, in a thread.
+    """Fetch a file and verify it by decoding all of it once, in a thread.
 
-    ComfyUI does not write files atomically, so one that is cut short is fetched a second time.
+    ComfyUI does not write files atomically, so a truncated one is fetched a second time.
 
-    Raises NoOutputError when there is no such file, ComfyProtocolError when it is no picture.
+    Raises NoOutputError when there is no such file, ComfyProtocolError when it is not a picture.
     """
     try:
         return await _fetch_once(client, image)
@@ -57,9 +57,9 @@ async def fetch(client: ComfyClient, image: OutputImage) -> FetchedImage:
 async def find_by_name(
     client: ComfyClient, prompt_id: str, expected_images: int
 ) -> tuple[OutputImage, ...] | None:
-    """The prompt's finished files, if all of them are there and whole.
+    """Returns the prompt's finished files, if all of them exist and are complete.
 
-    This finds pictures after ComfyUI forgot its history. The last file is looked for first:
+    This finds pictures after ComfyUI lost its history. The last file is checked first:
     while it is missing (the usual case), one small request is enough.
     """
     images = [named(prompt_id, number) for number in range(1, expected_images + 1)]
@@ -70,12 +70,12 @@ async def find_by_name(
 
 
 def named(prompt_id: str, number: int) -> OutputImage:
-    """The ``number``-th (from 1) file that a prompt's SaveImage writes."""
+    """Returns the ``number``-th (from 1) file that a prompt's SaveImage writes."""
     return OutputImage(output_filename(prompt_id, number), OUTPUT_SUBFOLDER, "output")
 
 
 def ours(prompt_id: str, images: Iterable[OutputImage]) -> tuple[OutputImage, ...]:
-    """Those files that bear the prompt's own name.
+    """Returns the files that are named after the prompt.
 
     An identical graph is served from ComfyUI's cache, and then the history names the files
     of an earlier prompt, which may be gone or changed by now.
@@ -90,7 +90,7 @@ def ours(prompt_id: str, images: Iterable[OutputImage]) -> tuple[OutputImage, ..
 
 
 async def _is_whole(client: ComfyClient, image: OutputImage) -> bool:
-    """Whether the file is there and decodes; a ComfyUI that does not answer is no answer."""
+    """Whether the file exists and decodes; raises when ComfyUI does not answer."""
     for _attempt in range(2):
         try:
             data = await client.view(image)

@@ -1,6 +1,6 @@
-"""Between the reader and the trackers: one mailbox for each prompt, which never grows.
+"""Between the reader and the trackers: one mailbox of bounded size for each prompt.
 
-The reader puts messages in and goes on; a tracker takes out what is new when it gets to it.
+The reader adds messages without waiting; a tracker takes what is new when it gets to it.
 Of progress and previews only the newest is kept, so a slow tracker costs nothing.
 """
 
@@ -33,7 +33,7 @@ _UNTRACKED_MAX: Final = 256
 
 
 class Mailbox:
-    """What the websocket said about one prompt. All of it is a hint, none of it the truth."""
+    """What the websocket reported about one prompt: all of it hints, never authoritative."""
 
     def __init__(self, prompt_id: str, workflow: Workflow) -> None:
         self.prompt_id = prompt_id
@@ -85,7 +85,7 @@ class Mailbox:
 
 
 class Mailroom:
-    """Sorts messages into mailboxes; what belongs to nobody here is dropped."""
+    """Sorts messages into mailboxes; those for unknown prompts are dropped."""
 
     def __init__(self) -> None:
         self._boxes: OrderedDict[str, Mailbox] = OrderedDict()
@@ -96,7 +96,7 @@ class Mailroom:
     def prepare(self, prompt_id: str, workflow: Workflow) -> None:
         """Make a mailbox before the prompt is posted, so that nothing is missed.
 
-        An old one goes, unless somebody tracks it: what it heard was of an earlier posting.
+        An old one without a tracker is replaced: its messages were about an earlier POST.
         """
         box = self._boxes.get(prompt_id)
         if box is None or not box.trackers:
@@ -104,18 +104,18 @@ class Mailroom:
             self.open(prompt_id, workflow)
 
     def open(self, prompt_id: str, workflow: Workflow) -> Mailbox:
-        """The prompt's mailbox; it begins empty if none was prepared."""
+        """Returns the prompt's mailbox; a new, empty one if none was prepared."""
         if prompt_id not in self._boxes:
             self._boxes[prompt_id] = Mailbox(prompt_id, workflow)
             self._forget_untracked()
         return self._boxes[prompt_id]
 
     def close(self, prompt_id: str) -> None:
-        """The prompt is of no interest any more."""
+        """Drop the prompt's mailbox."""
         self._boxes.pop(prompt_id, None)
 
     def sort(self, message: Message) -> None:
-        """Put one message where it belongs."""
+        """Put one message into its mailbox."""
         if isinstance(message, Status):
             for box in self._boxes.values():
                 box.put(message)
@@ -125,7 +125,7 @@ class Mailroom:
             addressee.put(message)
 
     def wake(self) -> None:
-        """Let every tracker look up: the connection came or went."""
+        """Wake every tracker: the connection opened or closed."""
         for box in self._boxes.values():
             box.news.set()
 
@@ -133,7 +133,7 @@ class Mailroom:
         prompt_id = getattr(message, "prompt_id", None)
         if prompt_id is not None:
             return self._boxes.get(prompt_id)
-        # Only old previews are worth a guess: ComfyUI executes one prompt at a time.
+        # Only old previews are assigned by guess: ComfyUI executes one prompt at a time.
         if isinstance(message, PreviewFrame):
             executing = [box for box in self._boxes.values() if box.started and not box.ended]
             return executing[0] if len(executing) == 1 else None

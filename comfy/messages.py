@@ -1,6 +1,6 @@
-"""What ComfyUI says on its websocket, as frozen values.
+"""ComfyUI's websocket messages as frozen values.
 
-The reader must never die of a frame: what is unknown becomes ``Unknown``, what is garbled None.
+No frame may crash the reader: unknown ones become ``Unknown``, malformed ones None.
 Formats as ComfyUI 0.3.64 and 0.24 send them. ``prompt_id`` is None where ComfyUI leaves it out
 (the snapshot it sends to a reconnecting client, and previews of the old kind).
 """
@@ -26,7 +26,7 @@ class OutputImage:
 
 @dataclass(frozen=True)
 class Status:
-    """The length of the queue, running prompt included. Everyone gets it on each change."""
+    """The length of the queue, running prompt included. Every client gets it on each change."""
 
     queue_remaining: int
 
@@ -40,7 +40,7 @@ class ExecutionStart:
 
 @dataclass(frozen=True)
 class ExecutionCached:
-    """These nodes need not execute: their results are still in ComfyUI's cache."""
+    """These nodes are not executed: their results are still in ComfyUI's cache."""
 
     prompt_id: str
     nodes: tuple[str, ...]
@@ -65,7 +65,7 @@ class NodeProgress:
 
 @dataclass(frozen=True)
 class ProgressState:
-    """How far each node is that has begun so far; nodes served from the cache are absent."""
+    """The progress of each node begun so far; nodes served from the cache are absent."""
 
     prompt_id: str
     nodes: Mapping[str, NodeProgress]
@@ -92,7 +92,7 @@ class Executed:
 
 @dataclass(frozen=True)
 class ExecutionSuccess:
-    """The prompt ended well. The history is written up to some milliseconds later."""
+    """The prompt succeeded. The history is written up to some milliseconds later."""
 
     prompt_id: str
 
@@ -109,13 +109,13 @@ class ExecutionError:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the prompt ends with it."""
+        """Whether it ends the prompt."""
         return self.exception_type != "ExecutionBlocked"
 
 
 @dataclass(frozen=True)
 class ExecutionInterrupted:
-    """Somebody interrupted the prompt."""
+    """The prompt was interrupted."""
 
     prompt_id: str
     node_id: str
@@ -133,7 +133,7 @@ class PreviewFrame:
 
 @dataclass(frozen=True)
 class Unknown:
-    """A message that means nothing to us."""
+    """A message of a type that is not handled."""
 
     type: str
 
@@ -169,7 +169,7 @@ _GARBLED: Final = (
 
 
 def parse(frame: str | bytes) -> Message | None:
-    """The meaning of one frame, text or binary; None for a garbled one."""
+    """Returns the message in one frame, text or binary; None for a malformed one."""
     try:
         return _parse_text(frame) if isinstance(frame, str) else _parse_binary(frame)
     except _GARBLED:
@@ -177,7 +177,7 @@ def parse(frame: str | bytes) -> Message | None:
 
 
 def images_of(output: object) -> tuple[OutputImage, ...]:
-    """The files in one node's output object; anything else in it is passed over."""
+    """Returns the files in one node's output object; anything else in it is ignored."""
     images = output.get("images") if isinstance(output, Mapping) else None
     if not isinstance(images, list):
         return ()
@@ -219,7 +219,7 @@ def _execution_cached(data: dict[str, Any]) -> ExecutionCached:
 
 
 def _executing(data: dict[str, Any]) -> Executing:
-    # Nodes of an expanded subgraph have ids like "1.0.0.3"; display_node is the one we sent.
+    # Nodes of an expanded subgraph have ids like "1.0.0.3"; display_node is the submitted one.
     node = data["node"]
     shown = None if node is None else data.get("display_node") or node
     return Executing(_text_or_none(data.get("prompt_id")), _text_or_none(shown))
@@ -277,7 +277,7 @@ _PARSERS: Final[Mapping[str, Callable[[dict[str, Any]], Message]]] = {
 
 
 def _parse_binary(frame: bytes) -> Message:
-    """Binary frames open with a big-endian word that tells their kind."""
+    """Binary frames begin with a big-endian word that gives their kind."""
     (kind,) = _WORD.unpack_from(frame)
     if kind == _PREVIEW:
         (image_type,) = _WORD.unpack_from(frame, 4)
@@ -302,7 +302,7 @@ def _preview_with_metadata(frame: bytes) -> PreviewFrame:
 
 
 def _number(value: Any) -> float:
-    """A finite number. ComfyUI's JSON may hold NaN, which Python reads."""
+    """Returns a finite number. ComfyUI's JSON may contain NaN, which Python accepts."""
     number = float(value)
     if not math.isfinite(number):
         raise ValueError("not a number")

@@ -1,4 +1,4 @@
-"""How far a prompt is, from the messages about its nodes."""
+"""A prompt's progress, computed from the messages about its nodes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from comfy.graph import Workflow
 from comfy.messages import ProgressState
 
 _ALMOST = 99.9
-"""Only the history says that a prompt is done; until then it is almost done."""
+"""The highest percentage before the history says that the prompt is done."""
 
 
 class ProgressMeter:
-    """Adds up the workflow's nodes by weight. Nodes the workflow does not have weigh nothing."""
+    """Sums the workflow's nodes by weight. Nodes not in the workflow have no weight."""
 
     def __init__(self, workflow: Workflow) -> None:
         self._workflow = workflow
@@ -40,7 +40,7 @@ class ProgressMeter:
         self._finish(node)
 
     def state(self, state: ProgressState) -> None:
-        """ComfyUI's own account of all nodes so far."""
+        """ComfyUI's own progress report of all nodes so far."""
         for node_id, node in state.nodes.items():
             if node.finished:
                 self._finish(node_id)
@@ -48,19 +48,19 @@ class ProgressMeter:
                 self._advance(node_id, node.value, node.max)
 
     def step(self, node: str | None, value: float, maximum: float) -> None:
-        """One step of a node; the executing one's when none is named."""
+        """One step of a node, of the executing one when none is named."""
         node = node or self._node
         if node is not None:
             self._advance(node, value, maximum)
 
     def reading(self) -> Progress:
-        """How far it is now."""
+        """Returns the progress now."""
         self._percent = max(self._percent, self._measure())
         step, steps = self._step or (None, None)
         return self._progress(self._percent, step, steps, len(self._done))
 
     def completed(self) -> Progress:
-        """The reading of a prompt that is done."""
+        """Returns the progress of a prompt that is done."""
         return self._progress(100.0, None, None, self._workflow.node_count)
 
     def _progress(self, percent: float, step: int | None, steps: int | None, done: int) -> Progress:

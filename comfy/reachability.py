@@ -1,4 +1,4 @@
-"""Whether ComfyUI answers, for those who wait for it and those who show it."""
+"""Whether ComfyUI answers, to be awaited and to be shown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ReachableCallback = Callable[[bool, str], None]
 
 
 class Reachability:
-    """A flag that can be awaited; ``on_change(reachable, detail)`` hears of each change."""
+    """A flag that can be awaited; ``on_change(reachable, detail)`` is called on each change."""
 
     def __init__(self, on_change: ReachableCallback | None = None) -> None:
         self.on_change = on_change
@@ -22,7 +22,7 @@ class Reachability:
         return self._yes.is_set()
 
     def report(self, reachable: bool, detail: str) -> None:
-        """Note what the last attempt showed."""
+        """Record the result of the last attempt."""
         self.detail = detail
         if reachable == self.reachable:
             return

@@ -32,8 +32,8 @@ class ComfySession:
     It begins even while ComfyUI is down, and keeps connecting in the background. ``previews``
     asks ComfyUI 0.24 for preview pictures with each prompt; older ones follow their command
     line. ``timeout_s`` is how long one HTTP answer may take; ``settle_s`` how long ComfyUI may
-    take to queue a prompt after the connection it came by broke. ``on_reachable(reachable,
-    detail)`` hears of each change.
+    take to queue a prompt after its connection broke. ``on_reachable(reachable,
+    detail)`` is called on each change.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class ComfySession:
         self._submitter = Submitter(self.client, lambda: self._socket.client_id, settle_s=settle_s)
 
     async def __aenter__(self) -> Self:
-        # A moment's patience: a prompt posted before the socket is open goes unheard.
+        # A short wait: messages about a prompt posted before the socket is open are lost.
         await self._socket.start(patience_s=2.0)
         return self
 
@@ -78,7 +78,7 @@ class ComfySession:
 
     @property
     def reachable_detail(self) -> str:
-        """Why it is not reachable, in words."""
+        """Why ComfyUI is not reachable, as text."""
         return self._reachability.detail
 
     async def wait_until_reachable(self) -> None:
@@ -99,10 +99,10 @@ class ComfySession:
         Looks in the queue, then in the history, then for the finished files, and posts only
         what is in none of them. When the answer to a POST is lost, it looks again (twice, for
         ComfyUI validates before it queues) before it posts again. Concurrent calls for one
-        prompt go one after the other.
+        prompt are serialized.
 
-        ``fresh`` says that by the caller's own durable record nobody ever posted this
-        ``prompt_id``: then the first look is left out. ``before_post`` is called right before
+        ``fresh`` says that, by the caller's own durable record, this ``prompt_id`` was never
+        posted: then the first look is skipped. ``before_post`` is called right before
         each POST, and what it raises ends the submission.
 
         Raises WorkflowRejectedError, or TransientComfyError when ComfyUI does not answer: then
@@ -126,7 +126,7 @@ class ComfySession:
         """Follow a submitted prompt to its end and return its pictures.
 
         It may have been submitted by another process, and may have ended long ago. While
-        ComfyUI is away it waits, without end. ``timeout_s`` counts only the seconds in which
+        ComfyUI is down it waits, without limit. ``timeout_s`` counts only the seconds in which
         the prompt executed and ComfyUI answered. ``on_event`` is called from this task; of
         progress and previews it gets the newest only.
 
@@ -152,10 +152,10 @@ class ComfySession:
                 self._mailroom.close(prompt_id)
 
     async def cancel(self, prompt_id: str, *, patience_s: float = 30.0) -> bool:
-        """Take the prompt out of ComfyUI's queue or interrupt it; never touches another.
+        """Remove the prompt from ComfyUI's queue or interrupt it; never touches another.
 
-        True when ComfyUI neither queues nor executes it any more, which is also so when it had
-        ended before. False when it still executes after ``patience_s`` seconds: some nodes
+        Returns True when ComfyUI no longer queues or executes it, also when it had ended
+        before, and False when it still executes after ``patience_s`` seconds: some nodes
         cannot be interrupted. Raises TransientComfyError when ComfyUI does not answer.
         """
         return await self._submitter.cancel(prompt_id, patience_s=patience_s)
@@ -169,10 +169,10 @@ class ComfySession:
         await self.client.free()
 
     async def fetch(self, image: OutputImage) -> FetchedImage:
-        """The bytes of a finished picture, proven whole.
+        """Returns the verified bytes of a finished picture.
 
-        Raises NoOutputError when the file is gone, ComfyProtocolError when it is no whole
-        picture even the second time.
+        Raises NoOutputError when the file is gone, ComfyProtocolError when it is not a
+        complete picture the second time either.
         """
         return await images.fetch(self.client, image)
 
@@ -192,4 +192,4 @@ class ComfySession:
 
 
 async def _always() -> None:
-    """Nobody else submits what this session submits."""
+    """The default guard: no other process submits what this session submits."""

@@ -1,4 +1,4 @@
-"""The one websocket to ComfyUI: kept open, read without pause, opened again when it breaks."""
+"""The one websocket to ComfyUI: kept open, read continuously, reopened when it breaks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class ComfySocket:
-    """Reconnects for ever, and hands every message to ``on_message``, which must not wait.
+    """Always reconnects, and passes every message to ``on_message``, which must not block.
 
     ComfyUI has one sender for all its clients: a reader that stalls stalls them all.
     ``on_open`` is called on each opening, ``on_down`` awaited after each failure.
@@ -59,7 +59,7 @@ class ComfySocket:
     def client_id(self) -> str:
         """The id that ComfyUI sends this connection's messages to. A new one for each connection.
 
-        With a used id, the old connection's late end would unregister the new one at ComfyUI,
+        With a reused id, the old connection's late end would unregister the new one at ComfyUI,
         which then stays open and silent.
         """
         return self._client_id
@@ -71,11 +71,11 @@ class ComfySocket:
             await asyncio.wait_for(self._tried.wait(), patience_s)
 
     async def stop(self) -> None:
-        """Close the connection and give up connecting."""
+        """Close the connection and stop reconnecting."""
         await self._loop.stop()
 
     async def _connect_once(self) -> None:
-        """One connection, from the attempt to its end, and the pause after it."""
+        """One connection, from the attempt to its close, and the pause after it."""
         try:
             async with self._connect() as connection:
                 self._delays = _delays()
@@ -111,7 +111,7 @@ class ComfySocket:
         )
 
     async def _opened(self, connection: ClientConnection) -> None:
-        # Must be the first message: later ones do not negotiate any more.
+        # Must be the first message: features are not negotiated later.
         await connection.send(_HELLO)
         self.is_open = True
         self._on_open()
@@ -123,7 +123,7 @@ class ComfySocket:
             self.last_heard = clock.time()
             message = parse(frame)
             if message is None:
-                _log.debug("a garbled frame from ComfyUI, %d long", len(frame))
+                _log.debug("malformed frame from ComfyUI, %d long", len(frame))
             else:
                 self._on_message(message)
 

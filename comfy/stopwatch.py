@@ -1,4 +1,4 @@
-"""A stopwatch that can be stopped and goes on."""
+"""A stopwatch that can be paused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Stopwatch:
 
     @property
     def runs(self) -> bool:
-        """Whether it counts now."""
+        """Whether it is counting."""
         return self._since is not None
 
     def run(self) -> None:

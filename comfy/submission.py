@@ -1,4 +1,4 @@
-"""Exactly-once submission: look before each POST, and look again when its answer is lost."""
+"""Exactly-once submission: look before each POST, and again when its answer is lost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from comfy.images import find_by_name
 from core.failpoints import reach
 
 Guard = Callable[[], Awaitable[None]]
-"""Called right before each POST; raises when the caller may not post any more."""
+"""Called right before each POST; raises when the caller may no longer post."""
 How = Literal["posted", "already_queued", "already_finished", "found_by_name"]
 
 _POSTS_MAX: Final = 3
@@ -29,7 +29,7 @@ class Submitted:
     """A prompt that ComfyUI has.
 
     ``how`` says how it came to be there: posted now, found waiting or executing, found in the
-    history (however it ended there), or found as finished files that the history forgot.
+    history (however it ended there), or found as finished files after the history was lost.
     """
 
     prompt_id: str
@@ -38,13 +38,13 @@ class Submitted:
 
 @dataclass(eq=False)
 class _Turn:
-    """One prompt's turn in this process: its submissions go one after the other."""
+    """One prompt's lock in this process: its submissions are serialized."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Submitter:
-    """Puts prompts in ComfyUI's queue once each.
+    """Puts each prompt in ComfyUI's queue exactly once.
 
     ``settle_s`` is how long ComfyUI may take to queue a prompt whose connection broke: it
     validates first, and only then queues.
@@ -89,7 +89,7 @@ class Submitter:
             return await cancel_prompt(self._client, prompt_id, patience_s=patience_s)
 
     def _remember(self, prompt_id: str) -> None:
-        """A caller's ``fresh`` is no longer true for what was posted from here."""
+        """A caller's ``fresh`` no longer holds for what this process has posted."""
         self._posted[prompt_id] = None
         while len(self._posted) > _REMEMBERED_MAX:
             self._posted.popitem(last=False)
@@ -98,7 +98,7 @@ class Submitter:
         return self._turns.setdefault(prompt_id, _Turn())
 
     async def _look(self, workflow: Workflow, prompt_id: str) -> How | None:
-        """Where ComfyUI has the prompt. The order matters: prompts move from queue to history."""
+        """Returns where ComfyUI has it. The order matters: prompts move from queue to history."""
         if (await self._client.queue()).find(prompt_id):
             return "already_queued"
         if await self._client.history(prompt_id):

@@ -1,7 +1,7 @@
 """Following one prompt to its end.
 
 The websocket is a hint that makes it fast; ``/queue``, then ``/history``, in that order, are
-the truth. So lost, doubled, foreign and disordered messages cost time at most.
+authoritative. So lost, duplicate, foreign and reordered messages cost time at most.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ from comfy.stopwatch import Stopwatch
 
 _POLL_S: Final = 0.3
 _LIVE_POLL_S: Final = 5.0
-"""Between looks while the websocket tells us about this prompt anyway."""
+"""Between polls while the websocket reports on this prompt anyway."""
 _SILENCE_S: Final = 1.5
-"""A websocket that said nothing for so long is not trusted to tell."""
+"""A websocket that was silent for this long is not relied on."""
 _ENDED_POLL_S: Final = 0.002
-"""After the end was announced: the history is written some milliseconds later."""
+"""Between polls after the end was announced: the history is written some milliseconds later."""
 _AWAY_POLL_MAX_S: Final = 2.0
 _OOM_WORDS: Final = (
     "out of memory",
@@ -88,7 +88,7 @@ class Tracker:
         self._announced: set[OutputImage] = set()
 
     async def run(self) -> tuple[OutputImage, ...]:
-        """Wait for the end; return the pictures or raise what became of them."""
+        """Wait for the end. Returns the pictures or raises why there are none."""
         while True:
             images = await self._look_patiently()
             if images is not None:
@@ -98,7 +98,7 @@ class Tracker:
             await self._listen()
 
     async def _look_patiently(self) -> tuple[OutputImage, ...] | None:
-        """Look, and bear with a ComfyUI that is away."""
+        """Poll, tolerating a ComfyUI that does not answer."""
         try:
             images = await self._look()
         except TransientComfyError as exc:
@@ -133,9 +133,9 @@ class Tracker:
         self._position = position
 
     async def _absent(self) -> tuple[OutputImage, ...] | None:
-        """Neither waiting nor executing nor ended. A restart forgets all but the files.
+        """Neither waiting nor executing nor ended. A restart loses all but the files.
 
-        Only a second look decides: a POST whose answer was lost may still be about to be queued.
+        Only a second poll decides: a POST whose answer was lost may still be about to be queued.
         """
         self._executing.pause()
         if images := await find_by_name(self._client, self._prompt_id, self._expected_images):
@@ -174,7 +174,7 @@ class Tracker:
         return images
 
     async def _listen(self) -> None:
-        """Pass on what the websocket says until the next look is due."""
+        """Pass on what the websocket reports until the next poll is due."""
         self._next_pause = self._first_pause()
         while (wait := self._due() - self._now()) > 0:
             if not await self._news(wait):
@@ -193,7 +193,7 @@ class Tracker:
         return True
 
     def _first_pause(self) -> float:
-        """The pause before the next look, where it grows from look to look."""
+        """Returns the pause before the next poll if it grows from poll to poll, else 0."""
         doubled = self._next_pause * 2
         if self._away:
             return min(max(doubled, _POLL_S), _AWAY_POLL_MAX_S)
@@ -202,7 +202,7 @@ class Tracker:
         return 0.0
 
     def _due(self) -> float:
-        """When to look again. Asked anew at each news, for news may change it."""
+        """Returns when to poll again. Evaluated after each message, which may change it."""
         due = self._last_look + (self._next_pause or _POLL_S)
         if not self._next_pause and self._is_live():
             silent = self._socket.last_heard + _SILENCE_S
@@ -212,7 +212,7 @@ class Tracker:
         return due
 
     def _is_live(self) -> bool:
-        """Whether the websocket is the one that hears of this prompt, and nothing is in doubt."""
+        """Whether this websocket receives the prompt's messages, and nothing is in doubt."""
         if self._absences or (self._box.queue_changed and not self._started):
             return False
         return self._socket.is_open and self._owner == self._socket.client_id
@@ -265,10 +265,10 @@ class Tracker:
 
 
 def execution_failed(error: ExecutionError) -> ExecutionFailedError:
-    """The exception for a node's error; memory errors are known by their type or their words.
+    """Returns the exception for a node's error; memory errors are recognized by type or text.
 
-    PyTorch, ComfyUI and the CPU allocator each have words of their own, and the CPU's comes
-    as a plain RuntimeError.
+    PyTorch, ComfyUI and the CPU allocator each have their own text, and the CPU's comes as a
+    plain RuntimeError.
     """
     said = f"{error.exception_type} {error.message}".lower()
     kind = (

@@ -1,6 +1,6 @@
 """A ComfyUI that needs no model: its protocol on a real socket, real pictures, scripted faults.
 
-It stands on the other side of the wire and imports nothing else of Easel.
+It is the other end of the protocol and imports nothing else of Easel.
 """
 
 from .emulator import Emulator

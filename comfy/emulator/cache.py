@@ -28,7 +28,7 @@ class Cache:
         self._results[key] = result
 
     def keep_only(self, keys: dict[str, str]) -> None:
-        """Forget every node that the coming prompt does not have."""
+        """Drop every node that the next prompt does not have."""
         wanted = set(keys.values())
         self._results = {key: value for key, value in self._results.items() if key in wanted}
 
@@ -56,7 +56,7 @@ def is_link(graph: Graph, value: Any) -> bool:
 def graph_keys(graph: Graph, changes: dict[str, Any]) -> dict[str, str]:
     """The cache key of each node of a graph; nodes in a cycle have none.
 
-    Node ids do not matter, nor who asks. `changes` are the nodes' IS_CHANGED values.
+    Node ids do not matter, nor which prompt asks. `changes` are the nodes' IS_CHANGED values.
     """
     keys: dict[str, str] = {}
     open_nodes: set[str] = set()

@@ -7,9 +7,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 NOTE = "emulator · not made by a model"
 SMALLEST = 96
-"""Narrower or lower pictures get no strip: it could not be read."""
+"""Narrower or lower pictures get no strip: it would be unreadable."""
 SHOWN_MOST = 400
-"""Characters of a prompt that are looked at: no strip has room for more."""
+"""Characters of a prompt that are used: no strip has room for more."""
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -40,7 +40,7 @@ def _font(size: int) -> Font:
 
 
 def _fitting(text: str, font: Font, room: float) -> str:
-    """As much of a text as fits, with an ellipsis if it is cut."""
+    """Returns as much of a text as fits, with an ellipsis if it is cut."""
     if font.getlength(text) <= room:
         return text
     lengths = range(1, len(text) + 1)

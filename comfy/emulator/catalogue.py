@@ -133,7 +133,7 @@ class Catalogue:
         self._folders = folders
 
     def classes(self) -> dict[str, NodeClass]:
-        """All classes by name; worked out anew, so that uploaded images show at once."""
+        """All classes by name; computed on each call, so that uploaded images show at once."""
         nodes = (*self._model_nodes(), *_latent_nodes(), *self._image_nodes(), *_output_nodes())
         return {node.name: node for node in nodes}
 

@@ -62,7 +62,7 @@ class Control:
         return web.json_response({"result": result, "active": self._faults.active()})
 
     async def get_faults(self, _: web.Request) -> web.Response:
-        """What is still to come."""
+        """The pending faults."""
         return web.json_response({"active": self._faults.active()})
 
     async def delete_faults(self, _: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""The emulator as a whole: what lasts over its emulated restarts."""
+"""The emulator as a whole: what survives its emulated restarts."""
 
 import asyncio
 import shutil
@@ -59,7 +59,7 @@ class Emulator:
             raise
 
     async def stop(self) -> None:
-        """Go down at once and remove what is temporary. Harmless when not running."""
+        """Stop at once and remove temporary files. No-op when not running."""
         self._stopping.set()
         # A restart that failed has left the server down, which is what is wanted here.
         await asyncio.gather(*self._restarts, return_exceptions=True)
@@ -73,7 +73,7 @@ class Emulator:
         """Die, stay away for `down_s` seconds, come back on the same port.
 
         Queue, history, numbers, cache, uploads to temp: all lost. Output files, the
-        ledger and faults still to come: kept.
+        ledger and pending faults: kept.
         """
         async with self._changing:
             await self._down()
@@ -126,7 +126,7 @@ class Emulator:
 
     @property
     def switches(self) -> int:
-        """How often another checkpoint took the place of the loaded one."""
+        """How often another checkpoint replaced the loaded one."""
         return self._ledger.switches
 
     async def _up(self) -> None:

@@ -63,7 +63,7 @@ class Execution:
         return self._outcome
 
     def history_entry(self) -> dict[str, Any]:
-        """What /history says of this run. An interrupt is an error there, too."""
+        """Returns the /history entry of this run. An interrupt is an error there, too."""
         success = self._outcome == "success"
         return {
             "prompt": self._item,
@@ -85,7 +85,7 @@ class Execution:
         }
 
     def send_end(self) -> None:
-        """The universal end marker: the owner alone gets it, whatever the outcome."""
+        """The universal end marker: only the owner gets it, whatever the outcome."""
         self._sockets.last_node_id = None
         self._tell("executing", {"node": None})
 
@@ -233,6 +233,6 @@ class Execution:
             self._sockets.send(event, full, self._sockets.owner)
 
     def _tell(self, event: str, data: dict[str, Any]) -> None:
-        """Send a message to the owner; to nobody without a client_id."""
+        """Send a message to the owner; without a client_id it is dropped."""
         if self._sockets.owner is not None:
             self._sockets.send(event, {**data, "prompt_id": self._prompt_id}, self._sockets.owner)

@@ -1,4 +1,4 @@
-"""What an emulator can be told to do wrong."""
+"""The faults that an emulator can be made to have."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ OUT_OF_MEMORY = (
     "PyTorch limit (set by user-supplied memory fraction)\n"
     "                        : 17179869184.00 GiB"
 )
-"""The words of PyTorch."""
+"""PyTorch's message."""
 OUT_OF_MEMORY_TIPS = (
     "This error means you ran out of memory on your GPU.\n\n"
     "TIPS: If the workflow worked before you might have accidentally set the batch_size "
@@ -25,7 +25,7 @@ OUT_OF_MEMORY_TYPE = "torch.OutOfMemoryError"
 
 @dataclass
 class Rule:
-    """Something to do for the next `times` occasions."""
+    """A fault for the next `times` occasions."""
 
     times: int = 1
 
@@ -43,7 +43,7 @@ class Answer(Rule):
     truncate: int | None = None
 
     def matches(self, method: str, path: str) -> bool:
-        """Whether this rule is about that request (path without the /api prefix)."""
+        """Whether this rule applies to that request (path without the /api prefix)."""
         return self.method in ("*", method) and self.path in ("*", path)
 
 
@@ -115,7 +115,7 @@ class Faults:
         self._lock = threading.Lock()
         self._rules: list[Rule] = []
         self.hanging = False
-        """Whether a sampler run hangs now; the sampler says so."""
+        """Whether a sampler run hangs now; set by the sampler."""
         self._marks = _Marks()
 
     # ---- scripting -------------------------------------------------------
@@ -125,7 +125,7 @@ class Faults:
         return self._marks.hooks.drop_sockets()
 
     def drop_sockets_after(self, messages: int) -> None:
-        """Cut all websockets once, after so many further `progress` messages."""
+        """Cut all websockets once, after that many further `progress` messages."""
         self._marks.drop_sockets_after = messages
 
     def refuse_sockets(self, seconds: float) -> None:
@@ -138,7 +138,7 @@ class Faults:
 
     def drop_replies(self, times: int = 1, *, accepted: bool = True) -> None:
         """Cut the next POST /prompt connections without an answer: after the prompt
-        was queued, or (`accepted=False`) before it was looked at."""
+        was queued, or (`accepted=False`) before it was read."""
         self._add(DropReply(times, accepted))
 
     def answer(
@@ -188,12 +188,12 @@ class Faults:
         self._add(Hang(times, step, seconds, interruptible))
 
     def release(self) -> None:
-        """Let hanging sampler runs go on."""
+        """Let hanging sampler runs continue."""
         with self._lock:
             self._marks.epoch += 1
 
     def zombie(self) -> None:
-        """The next prompt stays "running" for ever, all later ones pending, until `clear` or
+        """The next prompt stays "running" forever, all later ones pending, until `clear` or
         a restart. The real server does this when its worker thread has died."""
         self._marks.zombie = True
 
@@ -210,14 +210,14 @@ class Faults:
         self._add(TruncateView(times, size))
 
     def clear(self) -> None:
-        """Undo everything above that is still to come or lasts."""
+        """Undo everything above that is pending or lasting."""
         with self._lock:
             self._rules.clear()
             self._marks = _Marks(epoch=self._marks.epoch + 1, hooks=self._marks.hooks)
         self._marks.hooks.resume_sockets()
 
     def active(self) -> list[dict[str, Any]]:
-        """What is still to come, as JSON."""
+        """Returns the pending faults as JSON."""
         with self._lock:
             rules = [{"fault": type(rule).__name__, **asdict(rule)} for rule in self._rules]
         if self._marks.zombie:
@@ -227,28 +227,28 @@ class Faults:
     # ---- asked by the emulator -------------------------------------------
 
     def bind(self, hooks: Hooks) -> None:
-        """Reach into this server from now on. A zombie does not outlive a restart."""
+        """Act on this server from now on. A zombie does not outlive a restart."""
         self._marks.hooks = hooks
         self._marks.zombie = False
 
     def answer_for(self, method: str, path: str) -> Answer | None:
-        """The rule for this request, used up by one."""
+        """Returns the rule for this request and uses it up by one."""
         return self._next(Answer, lambda rule: rule.matches(method, path))
 
     def reply_drop(self) -> DropReply | None:
-        """The rule for this POST /prompt, used up by one."""
+        """Returns the rule for this POST /prompt and uses it up by one."""
         return self._next(DropReply)
 
     def node_error(self, class_type: str) -> NodeError | None:
-        """The rule for this node run, used up by one."""
+        """Returns the rule for this node run and uses it up by one."""
         return self._next(NodeError, lambda rule: rule.class_type == class_type)
 
     def hang_for(self) -> Hang | None:
-        """The rule for this sampler run, used up by one."""
+        """Returns the rule for this sampler run and uses it up by one."""
         return self._next(Hang)
 
     def view_cut(self) -> TruncateView | None:
-        """The rule for this GET /view, used up by one."""
+        """Returns the rule for this GET /view and uses it up by one."""
         return self._next(TruncateView)
 
     def hides_outputs(self) -> bool:

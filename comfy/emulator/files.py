@@ -20,7 +20,7 @@ SCRIPTS = {
     "text/javascript",
     "text/css",
 }
-"""Never sent as what they are (a browser would run them)."""
+"""Never sent with their own content type (a browser would run them)."""
 
 
 class Files:

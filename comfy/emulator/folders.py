@@ -28,7 +28,7 @@ class Folders:
 
 
 class SavePath(NamedTuple):
-    """Where the next image of a prefix goes."""
+    """The path of the next image of a prefix."""
 
     folder: Path
     name: str
@@ -37,7 +37,7 @@ class SavePath(NamedTuple):
 
 
 def inside(folder: Path, path: Path) -> bool:
-    """Whether `path` stays in `folder` once `..` is worked out."""
+    """Whether `path` stays in `folder` once `..` is resolved."""
     root = os.path.normpath(folder)
     return os.path.commonpath((root, os.path.normpath(path))) == root
 

@@ -60,7 +60,7 @@ class Ledger:
             return True
 
     def unload(self) -> None:
-        """Nothing is loaded any more (POST /free, restart)."""
+        """Note that nothing is loaded now (POST /free, restart)."""
         with self._lock:
             self.loaded = None
 

@@ -17,7 +17,7 @@ from .sockets import Sockets
 
 @dataclass
 class Machine:
-    """One incarnation: made anew at each restart, but for options, ledger, faults, folders."""
+    """One incarnation: recreated at each restart, except options, ledger, faults, folders."""
 
     options: EmulatorOptions
     folders: Folders

@@ -23,7 +23,7 @@ from .sockets import PNG
 Value = Any
 Pictures = list[Image.Image]
 MOST_PIXELS = 100_000_000
-"""In one batch. More is out of memory, as it would be on a graphics card."""
+"""Per batch. More is out of memory, as it would be on a graphics card."""
 METHODS = {
     "nearest-exact": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -118,7 +118,7 @@ def empty_latent(_: Run, inputs: Inputs) -> Result:
 
 
 def sample(run: Run, inputs: Inputs) -> Result:
-    """KSampler: paints, and takes its time."""
+    """KSampler: paints, with the configured duration."""
     model: Model = inputs["model"]
     latent: Latent = inputs["latent_image"]
     _check_memory(latent.width, latent.height, latent.batch_size)
@@ -204,7 +204,7 @@ def preview_image(run: Run, inputs: Inputs) -> Result:
 
 
 def save_image_websocket(run: Run, inputs: Inputs) -> Result:
-    """SaveImageWebsocket: full pictures as binary frames, and no other trace."""
+    """SaveImageWebsocket: full pictures as binary frames, and no other output."""
     pictures: Pictures = inputs["images"]
     for index, picture in enumerate(pictures):
         buffer = io.BytesIO()
@@ -281,7 +281,7 @@ def _chunks(run: Run) -> PngInfo:
 
 
 def _wanted_size(inputs: Inputs, width: int, height: int) -> tuple[int, int]:
-    """Zero means: keep the proportions; both zero: leave it alone."""
+    """Zero means: keep the proportions; both zero: leave it unchanged."""
     wanted_width, wanted_height = inputs["width"], inputs["height"]
     if not wanted_width and not wanted_height:
         return width, height

@@ -1,4 +1,4 @@
-"""How an emulator is set up."""
+"""The options of an emulator."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +21,11 @@ class EmulatorOptions:
     step_time: float = 0.05
     """Wall time of one sampler step."""
     render_time: float | None = None
-    """Wall time of one whole KSampler run whatever its steps; replaces `step_time`."""
+    """Wall time of one whole KSampler run with any number of steps; replaces `step_time`."""
     load_time: float = 0.0
     """Wall time of loading a checkpoint other than the loaded one."""
     preview_method: PreviewMethod = "auto"
-    """ComfyUI's own default is "none"; a newcomer wants to see something."""
+    """ComfyUI's own default is "none"; new users want to see something."""
     checkpoints: tuple[str, ...] = ("emulator-sd15.safetensors", "emulator-sdxl.safetensors")
     loras: tuple[str, ...] = ("emulator-lora.safetensors",)
     embeddings: tuple[str, ...] = ()
@@ -33,5 +33,5 @@ class EmulatorOptions:
     """ComfyUI's own cap; the oldest entry falls out."""
     history_delay: float = 0.003
     """From `execution_success` on the socket to the entry in /history. The gap
-    is real (up to 5 ms); here it is always there, so that nobody can rely on luck."""
+    is real (up to 5 ms); here it is always there, so that no client can pass by luck."""
     comfyui_version: str = "0.24.0"

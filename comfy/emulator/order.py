@@ -1,4 +1,4 @@
-"""In which order the nodes of a graph run: ComfyUI's friendly choice among the ready ones."""
+"""The order in which a graph's nodes run: ComfyUI's UX-friendly pick of the ready ones."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ from .cache import links
 
 
 class Order:
-    """Hands out nodes whose inputs are there, those near an output first.
+    """Yields nodes whose inputs are ready, those near an output first.
 
     Cached nodes are left out, with their ancestors; outputs are always in.
     """
@@ -47,7 +47,7 @@ class Order:
         return ready[0]
 
     def done(self, node_id: str) -> None:
-        """A node has run."""
+        """Note that a node has run."""
         del self._waiting[node_id]
         for fed in self._feeds.get(node_id, ()):
             self._waiting[fed] -= 1

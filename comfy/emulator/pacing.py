@@ -32,7 +32,7 @@ class Pacing:
         self._wake.set()
 
     def reset(self) -> None:
-        """The prompt has ended: what was meant for it must not hit the next one."""
+        """The prompt has ended: an interrupt meant for it must not hit the next one."""
         self._interrupted = False
         if not self._stopped:
             self._wake.clear()
@@ -59,7 +59,7 @@ class Pacing:
     def wait_while(
         self, condition: Callable[[], bool], seconds: float | None, *, interruptible: bool
     ) -> None:
-        """Sleep while `condition` holds, at most `seconds` (None: for ever)."""
+        """Sleep while `condition` holds, at most `seconds` (None: forever)."""
         end = None if seconds is None else time.monotonic() + seconds
         while condition():
             if self._stopped or interruptible:

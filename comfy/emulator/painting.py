@@ -1,4 +1,4 @@
-"""Pictures without a model: a sky, a light and ridges, drawn from a hash of what is asked for.
+"""Pictures without a model: a sky, a light and ridges, drawn from a hash of the inputs.
 
 Equal recipes give equal pixels. Prompt, negative prompt, seed, model and place in the batch decide
 what is where; steps, cfg and sampler change detail, sharpness and colour, as a sampler would.
@@ -16,14 +16,14 @@ from PIL import Image, ImageDraw, ImageFilter
 from .caption import add_caption
 
 SHARP_STEPS = 9
-"""From so many steps on, nothing is blurred."""
+"""From this many steps on, nothing is blurred."""
 RIDGES = 5
 Color = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that a picture depends on; `width` and `height` in pixels."""
+    """Everything that a picture depends on; `width` and `height` in pixels."""
 
     prompt: str
     negative: str
@@ -37,7 +37,7 @@ class Recipe:
 
 
 def paint(recipe: Recipe, index: int) -> Image.Image:
-    """The picture of a recipe, the `index`-th of its batch; always the same."""
+    """Returns the picture of a recipe, the `index`-th of its batch; always the same."""
     layout = _random(recipe.prompt, recipe.negative, recipe.seed, recipe.model, index)
     hue, turn = layout.random(), layout.choice((-1, 1)) * layout.uniform(0.06, 0.22)
     saturation = 0.35 + min(recipe.cfg, 20.0) / 50

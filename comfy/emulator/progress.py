@@ -8,7 +8,7 @@ from .sockets import Sockets, preview_frame
 class Progress:
     """`progress_state` (cumulative over the nodes run so far), `progress` and pictures.
 
-    These go to the owner, or to everyone when the prompt has no client_id.
+    These go to the owner, or to all clients when the prompt has no client_id.
     """
 
     def __init__(self, prompt_id: str, sockets: Sockets) -> None:

@@ -38,7 +38,7 @@ class PromptQueue:
         with self._condition:
             try:
                 heapq.heappush(self._pending, item)
-                self._changed()  # told before the worker can have begun it, as ComfyUI does
+                self._changed()  # called before the worker can have begun it, as in ComfyUI
             finally:
                 self._condition.notify()
 
@@ -68,7 +68,7 @@ class PromptQueue:
         self._changed()
 
     def stop(self) -> None:
-        """Wake the worker for good."""
+        """Wake the worker to let it end."""
         with self._condition:
             self._stopped = True
             self._condition.notify_all()
@@ -108,7 +108,7 @@ class PromptQueue:
         self._changed()
 
     def history(self, max_items: int | None = None, offset: int = -1) -> dict[str, Any]:
-        """Entries, oldest first: the last `max_items`, or so many from `offset` on."""
+        """Entries, oldest first: the last `max_items`, or `max_items` from `offset` on."""
         with self._condition:
             keys = list(self._history)
             if offset < 0 and max_items is not None:
@@ -138,13 +138,13 @@ class PromptQueue:
             self._history.clear()
 
     def ask_free(self, flags: dict[str, bool]) -> None:
-        """Leave the wishes of POST /free for the worker, who acts on them when idle."""
+        """Keep the flags of POST /free for the worker, which acts on them when idle."""
         with self._condition:
             self._free.update(flags)
             self._condition.notify()
 
     def free_flags(self) -> dict[str, bool]:
-        """Take the wishes of POST /free."""
+        """Take the flags of POST /free."""
         with self._condition:
             flags, self._free = self._free, {}
             return flags

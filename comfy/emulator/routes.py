@@ -1,4 +1,4 @@
-"""ComfyUI's routes but those of files and sockets."""
+"""ComfyUI's routes except those of files and sockets."""
 
 import platform
 import time
@@ -78,7 +78,7 @@ class Routes:
         return web.json_response(answer)
 
     def _next_number(self, said: Any) -> float:
-        """The counter advances before validation, so failed prompts use numbers up."""
+        """The counter advances before validation, so rejected prompts consume numbers."""
         if "number" in said:
             return float(said["number"])
         number = self._number
@@ -169,7 +169,7 @@ class Routes:
         return web.json_response(SERVER_FEATURES)
 
     async def get_system_stats(self, _: web.Request) -> web.Response:
-        """GET /system_stats; `easel_emulator` says that no model is at work."""
+        """GET /system_stats; `easel_emulator` says that no model is used."""
         return web.json_response(_system_stats(self._machine.options.comfyui_version))
 
 

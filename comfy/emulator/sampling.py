@@ -1,4 +1,4 @@
-"""The sampler: paints the pictures, keeps the time, sends previews, obeys faults."""
+"""The sampler: paints the pictures, takes the set time, sends previews, applies faults."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ class SamplerRun(Protocol):
 
     @property
     def prompt_id(self) -> str:
-        """Whose run it is."""
+        """The prompt that it runs for."""
 
     @property
     def progress(self) -> Callable[[int, int, bytes | None, int], None]:

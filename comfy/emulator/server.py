@@ -16,7 +16,7 @@ from .worker import Worker
 
 UPLOAD_LIMIT = 100 * 2**20
 GRACE = 0.2
-"""Seconds for handlers to notice that their connection is gone."""
+"""Seconds for handlers to notice that their connection has closed."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -53,7 +53,7 @@ class Server:
         return int(address[1])
 
     async def kill(self) -> None:
-        """Go down at once, as after SIGKILL: connections are cut, nothing is drained."""
+        """Stop at once, as after SIGKILL: connections are cut, nothing is drained."""
         self._worker.stop()
         for site in list(self._runner.sites):
             await site.stop()

@@ -1,4 +1,4 @@
-"""The websockets: who is registered, who gets what, in ComfyUI's way."""
+"""The websockets: which clients are registered and which messages they get, as in ComfyUI."""
 
 import asyncio
 import json
@@ -72,7 +72,7 @@ class Sockets:
         return len(self._open)
 
     async def publish(self) -> None:
-        """Send for ever what `send` queued."""
+        """Send what `send` queued, until cancelled."""
         while True:
             kind, data, client_id = await self._outbox.get()
             targets = self._targets(client_id)
@@ -121,7 +121,7 @@ class Sockets:
             pass
         finally:
             # By id, not by socket: when an older socket of the same clientId closes,
-            # the newer one is unregistered and goes deaf. A real, recorded bug.
+            # the newer one is unregistered and gets nothing more. A real, recorded bug.
             self._sockets.pop(sid, None)
             self._flags.pop(sid, None)
             self._open.pop(socket, None)

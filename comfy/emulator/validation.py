@@ -23,10 +23,10 @@ CONVERTERS: dict[str, Callable[[Any], Any]] = {
 
 @dataclass
 class Verdict:
-    """What came out: `error` None means accepted.
+    """The result: `error` None means accepted.
 
     `node_errors` may be filled even then: one good output is enough, and the bad
-    ones are dropped without a word (a real trap).
+    ones are dropped silently (a real trap).
     """
 
     error: Problem | None = None
@@ -52,7 +52,7 @@ def validate(
     """
     outputs: list[str] = []
     for node_id, node in graph.items():
-        node.get("inputs", {}).keys()  # inputs that are no object: a bare 500, as recorded
+        node.get("inputs", {}).keys()  # inputs that are not an object: a bare 500, as recorded
         missing = _missing_class(node_id, node, classes)
         if missing is not None:
             return Verdict(missing)
@@ -163,7 +163,7 @@ class _Validator:
             self._path.pop()
         if class_type == "LoadImage" and isinstance(inputs.get("image"), str):
             reasons += self._file(inputs["image"])
-        # A cycle has left its own verdict on the nodes in it.
+        # A cycle has already set the verdict of its nodes.
         return self._seen.setdefault(node_id, (valid and not reasons, reasons))
 
     def _input(self, inputs: Any, name: str, config: list[Any]) -> tuple[bool, Problem | None]:

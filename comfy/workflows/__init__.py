@@ -28,9 +28,9 @@ __all__ = [
 TEMPLATES: Final[Mapping[WorkflowName, Callable[[ResolvedRequest, str], Workflow]]] = (
     MappingProxyType({"txt2img": txt2img.build})
 )
-"""What makes the graph of each named workflow, from a request and a filename prefix."""
+"""Builds the graph of each named workflow from a request and a filename prefix."""
 
 
 def build_workflow(request: ResolvedRequest, prompt_id: str) -> Workflow:
-    """The graph of a request, saving under the prompt's own unique file names."""
+    """Returns the graph of a request, saving under the prompt's own unique file names."""
     return TEMPLATES[request.workflow](request, filename_prefix(prompt_id))

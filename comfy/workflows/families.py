@@ -9,7 +9,7 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Family:
-    """A kind of model and its defaults. ``width`` and ``height`` (pixels) are what it learnt on."""
+    """A kind of model and its defaults. ``width`` and ``height``: its training size in pixels."""
 
     name: str
     width: int
@@ -27,9 +27,9 @@ _SDXL_NAME: Final = re.compile(r"xl|pony|illustrious|noobai|animagine", re.IGNOR
 
 
 def family_of(checkpoint: str) -> Family:
-    """The family of a checkpoint, guessed from its file name.
+    """Returns the family of a checkpoint, guessed from its file name.
 
-    A heuristic: ComfyUI does not tell what a checkpoint is without loading it. Names with
+    A heuristic: ComfyUI cannot tell what a checkpoint is without loading it. Names with
     "xl" or of a well-known SDXL line are SDXL, all others SD1.5, whose smaller size costs
     least when the guess is wrong.
     """

@@ -34,7 +34,7 @@ def resolve(
 
     The model is the request's, else ``default_model``, else the catalogue's first checkpoint;
     the rest are the defaults of the model's family. Without a catalogue (ComfyUI was never
-    reached) names are taken as they are, and ComfyUI will judge them.
+    reached) names are not checked here; ComfyUI validates them.
 
     Raises UnresolvableError with the codes ``no_model``, ``unknown_model``,
     ``unknown_sampler``, ``unknown_scheduler`` and ``too_many_pixels``.
@@ -76,7 +76,7 @@ def _first(catalogue: Catalogue | None) -> str | None:
 
 
 def _available(preferred: str, names: Sequence[str]) -> str:
-    """A family's default, or the first name of a ComfyUI that does not have it."""
+    """Returns a family's default, or the first name of a ComfyUI that does not have it."""
     return preferred if preferred in names or not names else names[0]
 
 

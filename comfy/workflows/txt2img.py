@@ -7,7 +7,7 @@ from core.requests import ResolvedRequest
 
 
 def build(request: ResolvedRequest, filename_prefix: str) -> Workflow:
-    """The workflow of a request. Pure: the same request gives the same graph."""
+    """Returns the workflow of a request. Pure: the same request gives the same graph."""
     graph = Graph()
     model, clip, vae = graph.checkpoint_loader(request.model)
     positive = graph.clip_text_encode(clip, request.prompt)
