@@ -1,4 +1,4 @@
-"""What operators see on a run's page in the Prefect UI. Told beside the work, never before it."""
+"""What operators see on a run's page in the Prefect UI, sent in the background."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ _log = logging.getLogger(__name__)
 
 
 class Beside:
-    """Requests to Prefect that go on beside the work; ``finish()`` waits for the last of them."""
+    """Requests to Prefect, sent while the work goes on; ``finish()`` waits for the last of them."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, telling: Coroutine[Any, Any, Any]) -> None:
-        """Begin; a failure is logged and harms nothing."""
+        """Start the request; a failure is logged and has no other effect."""
         task = asyncio.create_task(_quietly(telling))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def finish(self) -> None:
-        """Return when all is told."""
+        """Wait until all requests are done."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -49,11 +49,11 @@ async def _quietly(telling: Coroutine[Any, Any, Any]) -> None:
     try:
         await telling
     except (httpx.HTTPError, PrefectException, OSError) as error:
-        _log.warning("Prefect could not be told: %r", error)
+        _log.warning("Request to Prefect failed: %r", error)
 
 
 class ProgressArtifact:
-    """The progress bar of a run. What takes less than a second has none: nobody would see it."""
+    """The progress bar of a run. A run of less than a second has none: it would not be seen."""
 
     def __init__(self, beside: Beside, description: str = "Rendering in ComfyUI") -> None:
         self._beside = beside
@@ -64,7 +64,7 @@ class ProgressArtifact:
         self._last = asyncio.get_running_loop().time()
 
     def update(self, percent: float) -> None:
-        """Show a new figure, or leave it out when the last was less than a second ago."""
+        """Show a new figure; skipped when the last was less than a second ago."""
         now = asyncio.get_running_loop().time()
         if self._busy or now - self._last < UPDATE_EVERY_S:
             return
@@ -90,7 +90,7 @@ class ProgressArtifact:
 
 
 async def show_request(claim: Claim, worker: str, status_url: str) -> None:
-    """The request as a table, every value as it is used, and who does it."""
+    """The request as a table, every value as it is used, and the worker that runs it."""
     rows = [{"setting": name, "value": str(value)} for name, value in public(claim.request).items()]
     rows.append({"setting": "generation", "value": str(claim.generation_id)})
     rows.append({"setting": "attempt", "value": str(claim.attempt)})
@@ -101,7 +101,7 @@ async def show_request(claim: Claim, worker: str, status_url: str) -> None:
 
 
 async def show_attempts(attempts: Sequence[Attempt]) -> None:
-    """The attempts before this one, and what became of them."""
+    """The attempts before this one, and how each ended."""
     rows = [
         {
             "attempt": str(attempt.number),

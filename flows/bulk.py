@@ -1,9 +1,9 @@
 """The bulk flow: a batch from its first item to its last.
 
-It only decides: releases so many items that a bounded number is under way, stops at too many
-failures or at the end of its window, and says how it goes. What it released are generations like
-all others, made by flow runs of their own. It holds no place at the GPU, and nothing that a
-process that dies could lose: all it knows is in the rows.
+It only decides: it releases items so that a bounded number is under way, stops at too many
+failures or at the end of its window, and reports progress. Released items are generations like
+all others, made by flow runs of their own. It occupies no slot at the GPU, and a process that
+dies loses nothing: all of its state is in the rows.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ async def bulk(
 
 
 async def _missed(run: FlowRun, catch_up_minutes: int) -> str | None:
-    """Why a scheduled run is skipped; None when it is to be done."""
+    """Returns why a scheduled run is skipped; None when it is to be executed."""
     due = run.expected_start_time
     if not run.auto_scheduled or due is None or run.run_count > 1:
         return None
@@ -109,7 +109,7 @@ async def _adopt(runtime: Runtime, run: FlowRun, request: BatchRequest | None) -
     store = runtime.store
     if await patiently(store.batches.of_run, run.id) is not None:
         return run.id
-    await patiently(store.batch_transitions.discard, run.id)  # half of it, from before a crash
+    await patiently(store.batch_transitions.discard, run.id)  # a partial batch from before a crash
     known = await store.registry.catalogue(runtime.session.client.base_url)
     source = Source(
         request=request or BatchRequest(),
@@ -146,10 +146,10 @@ async def _start(runtime: Runtime, run: FlowRun, batch_id: UUID) -> Batch:
 
 
 async def _was_retried(run: FlowRun) -> bool:
-    """Whether it had ended and somebody pressed Retry.
+    """Returns whether the run had ended and was retried in Prefect.
 
-    A run that was put back because its worker died, or that was resumed, had not: if its batch has
-    ended meanwhile it must stay so.
+    A run that was put back because its worker died, or that was resumed, had not ended: if its
+    batch has ended meanwhile, the batch must stay ended.
     """
     async with get_client() as client:
         states = await client.read_flow_run_states(run.id)
@@ -178,9 +178,9 @@ async def _carry_out(runtime: Runtime, batch: Batch) -> State[Any]:
 
 
 async def _steer(runtime: Runtime, batch_id: UUID, beside: Beside) -> Finish:
-    """One step after the other, to the end.
+    """Take one step after the other until the batch has ended.
 
-    Raises CancelRequested when others ended it, TakenOver when its run was paused in Prefect.
+    Raises CancelRequested when it was ended from outside, TakenOver when Prefect paused its run.
     """
     artifact = ProgressArtifact(beside, f"Generations of batch {batch_id}")
     while True:
@@ -196,7 +196,7 @@ async def _steer(runtime: Runtime, batch_id: UUID, beside: Beside) -> Finish:
                 get_run_logger().warning(taken.step.waiting.detail)
             case Wait():
                 if batch.waiting is not None and batch.waiting.code == PAUSED_IN_PREFECT:
-                    # Not ours any more until an operator resumes it: then it is taken anew.
+                    # Not this worker's until an operator resumes it: then the run is taken again.
                     raise TakenOver(batch.waiting.detail)
         artifact.update(_percent(batch, taken.counts))
         await asyncio.sleep(PAUSED_LOOK_EVERY_S if batch.status == "paused" else LOOK_EVERY_S)
@@ -207,7 +207,7 @@ def _percent(batch: Batch, counts: BatchCounts) -> float:
 
 
 async def _stopped(runtime: Runtime, batch_id: UUID) -> None:
-    """The run's task was cancelled: by an operator, or because the worker stops."""
+    """Handle the cancelled task of the run: by an operator, or because the worker stops."""
     transitions = runtime.store.batch_transitions
     if runtime.stop_reasons.get(this_flow_run().id) == "release":
         await transitions.let_go(batch_id, runtime.lease.holder)

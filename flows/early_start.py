@@ -1,7 +1,7 @@
 """The early start: claim and submit while Prefect still does its bookkeeping for the flow run.
 
-Submitting is idempotent by ``prompt_id``, so it need not wait for the flow: the flow takes the
-claim over, and its own submit task joins the submission.
+Submitting is idempotent by ``prompt_id``, so it need not wait for the flow: the flow takes over
+the claim, and its own submit task joins the submission.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from store.store import Store
 from store.values import Claim, Holder
 
 IN_TURN_S: Final = 1.0
-"""Seconds a submission waits at most for the one before it."""
+"""Maximum seconds that a submission waits for the one before it."""
 
 
 @dataclass(eq=False)
 class EarlyStart:
-    """A claim and a submission under way.
+    """A claim and a submission in progress.
 
     ``adopted`` turns true when the flow takes the claim over, ``joined`` when its submit task
     takes the submission.
@@ -37,7 +37,7 @@ class EarlyStart:
     joined: bool = False
 
     def is_for(self, claim: Claim) -> bool:
-        """Whether the flow that holds ``claim`` took this one over."""
+        """Returns whether the flow that holds ``claim`` took over this early start."""
         return self.adopted and self.claim.result().prompt_id == claim.prompt_id
 
 
@@ -52,7 +52,7 @@ class EarlyStarts:
         self._newest_submission: asyncio.Task[Submitted] | None = None
 
     def begin(self, assignment: Assignment) -> EarlyStart:
-        """Claim and submit now, beside what else the run's start needs."""
+        """Claim and submit now, concurrently with the rest of the run's start."""
         claiming = asyncio.create_task(pipeline.claim(self._store, assignment, self._holder))
         submitting = asyncio.create_task(self._submit(claiming, self._newest_submission))
         for task in (claiming, submitting):
@@ -66,17 +66,17 @@ class EarlyStarts:
         self, claiming: asyncio.Task[Claim], before: asyncio.Task[Submitted] | None
     ) -> Submitted:
         claim = await asyncio.shield(claiming)
-        if before is not None:  # two that were taken together are posted in their order
+        if before is not None:  # two runs taken together are posted in their order
             await asyncio.wait([before], timeout=IN_TURN_S)
         workflow = pipeline.build(claim)
         fresh = not claim.submitted_before
         return await pipeline.submit(self._store, self._session, claim, workflow, fresh=fresh)
 
     async def take_over(self, flow_run_id: UUID) -> Claim | None:
-        """Returns the run's claim; from here on the flow ends what was begun.
+        """Returns the run's claim; from here on the flow is responsible for its end.
 
-        None when there was no early start, or when the claim is to be tried again. Raises what
-        the claim raised otherwise.
+        None when there was no early start, or when the claim is to be tried again. Raises any
+        other error of the claim.
         """
         early = self._begun.get(flow_run_id)
         if early is not None:
@@ -104,7 +104,7 @@ class EarlyStarts:
     async def end(self, flow_run_id: UUID, *, cancelled: bool) -> None:
         """Undo an early start that no flow took over: the run was stopped before it began.
 
-        ``cancelled`` tells that it is not wanted any more; else another worker may take it.
+        ``cancelled``: the attempt is not wanted any more; else another worker may take it.
         """
         early = self._begun.get(flow_run_id)
         if early is None:
@@ -123,11 +123,11 @@ class EarlyStarts:
         claim = early.claim.result()
         if cancelled:
             await pipeline.cancel(self._store, self._session, claim)
-        else:  # the prompt stays in ComfyUI, and is met there when the attempt is taken again
+        else:  # the prompt stays in ComfyUI, where the next claim of the attempt finds it
             await self._store.transitions.unclaim(claim)
 
 
 def _retrieved(task: asyncio.Task[Any]) -> None:
-    """Who takes it over sees its error; asyncio must not complain of one that is not looked at."""
+    """Mark its error as retrieved: the flow sees it on take-over, and asyncio must not warn."""
     if not task.cancelled():
         task.exception()

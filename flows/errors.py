@@ -5,8 +5,8 @@ FlowsError
   DeploymentMissingError    the deployment is not registered: `easel up` or `prefect deploy`
   ScheduleNotFoundError     there is no such schedule (any more)
   BatchRefusedError         the manifest has rows that cannot be made
-TakenOver                   the run is not ours (any more, or for now); told to nobody either
-CancelRequested             the client asked for the end; not an error, and told to nobody
+TakenOver                   run now owned by another worker, or paused; never reported to Prefect
+CancelRequested             the client asked for a cancel; not an error, never reported to Prefect
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class BatchRefusedError(FlowsError):
 
 
 class TakenOver(Exception):  # noqa: N818 - a signal
-    """The flow run is another worker's now, or was paused: leave without a word to Prefect."""
+    """The flow run is another worker's now, or was paused: leave without reporting to Prefect."""
 
 
 class CancelRequested(Exception):  # noqa: N818 - a signal, like KeyboardInterrupt

@@ -77,7 +77,7 @@ async def _claim(runtime: Runtime, request: GenerationRequest, generation_id: UU
     run = this_flow_run()
     claim = await runtime.early_starts.take_over(run.id)
     if claim is not None:
-        return claim  # from here on _carry_out ends what was begun
+        return claim  # from here on _carry_out is responsible for its end
     made_for = parse_idempotency_key(run.idempotency_key)
     if generation_id is None:
         generation_id = await pipeline.adopt(
@@ -95,7 +95,7 @@ async def _claim(runtime: Runtime, request: GenerationRequest, generation_id: UU
 
 
 async def _carry_out(runtime: Runtime, claim: Claim) -> State[Any]:
-    """Do the attempt, and let it end in the row as it ends here."""
+    """Execute the attempt, and record in the row how it ended."""
     beside = Beside()
     beside.start(show_request(claim, runtime.holder.worker, _status_url(runtime, claim)))
     if claim.attempt > 1:
@@ -107,7 +107,7 @@ async def _carry_out(runtime: Runtime, claim: Claim) -> State[Any]:
         await finished(_stopped(runtime, claim))
         raise
     except CancelRequested:
-        # To its end: Prefect's own Cancelling arrives a moment later and cancels this task.
+        # Shielded: Prefect's own Cancelling arrives a moment later and cancels this task.
         await finished(_cancelled(runtime, claim))
         return Cancelled(message="Cancelled through Easel.")
     except FencedError as reason:
@@ -125,7 +125,7 @@ async def _carry_out(runtime: Runtime, claim: Claim) -> State[Any]:
 
 
 async def _make_pictures(runtime: Runtime, claim: Claim, beside: Beside) -> tuple[Image, ...]:
-    """Build, submit, track, save: the whole of a generation."""
+    """Build, submit, track, save: the whole generation."""
     workflow = await build_workflow(claim)
     outputs = await pipeline.render(
         runtime.session,
@@ -139,12 +139,12 @@ async def _make_pictures(runtime: Runtime, claim: Claim, beside: Beside) -> tupl
 
 
 async def _stopped(runtime: Runtime, claim: Claim) -> None:
-    """The run's task was cancelled: by a client, by an operator, or because the worker stops."""
+    """Handle the cancelled task: by a client, by an operator, or because the worker stops."""
     if runtime.stop_reasons.get(this_flow_run().id) != "release":
         await _cancelled(runtime, claim)
         return
-    # The prompt stays in ComfyUI, and is met there when the attempt is taken again. When the
-    # store is away, the lease lapses soon, which says the same.
+    # The prompt stays in ComfyUI, where the next claim of the attempt finds it. If the store is
+    # unavailable, the lease expires soon, with the same effect.
     with contextlib.suppress(StoreUnavailableError):
         await runtime.store.transitions.unclaim(claim)
 
@@ -155,12 +155,12 @@ async def _cancelled(runtime: Runtime, claim: Claim) -> None:
 
 
 async def _fenced_out(runtime: Runtime, claim: Claim, reason: FencedError) -> State[Any]:
-    """The attempt is another worker's by now, or over."""
+    """Leave an attempt that another worker holds now, or that is over."""
     run_id, log = this_flow_run().id, get_run_logger()
     await runtime.early_starts.stop(run_id)
     standing = await pipeline.leave(runtime.store, runtime.session, claim, run_id, log)
     if standing.run_wanted:
-        log.warning("Another worker does this now (%s); this one leaves it", reason)
+        log.warning("Another worker runs this attempt now (%s); this worker leaves it", reason)
         raise TakenOver(str(reason))
     return Cancelled(message=f"Given up: {reason}")
 

@@ -2,8 +2,8 @@
 
 Each step takes what it needs as values and returns a value. The flow's tasks (``flows/tasks.py``)
 and the worker's early start (``flows/early_start.py``) call the same functions. They know nothing
-of Prefect: what a caller wants to show there it passes as a logger or a callback. When an attempt
-cannot be carried to its pictures it ends with ``cancel``, ``fail`` or ``leave``.
+of Prefect: what a caller wants to show there it passes as a logger or a callback. An attempt that
+yields no pictures ends with ``cancel``, ``fail`` or ``leave``.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from store.store import Store
 from store.values import Claim, Holder, Image, Standing, Waiting
 
 RESUBMISSIONS: Final = 3
-"""How often a prompt that ComfyUI lost in a restart is submitted again."""
+"""Maximum resubmissions of a prompt that ComfyUI lost in a restart."""
 FULL_DISK_LOOK_S: Final = 5.0
 """Seconds between two tries to keep a picture while the disk is full."""
 Log = logging.Logger | logging.LoggerAdapter[Any]
@@ -52,7 +52,7 @@ _log = logging.getLogger(__name__)
 
 
 class Session(Protocol):
-    """What the steps need of ComfyUI. ``comfy.ComfySession`` is it, and documents each method."""
+    """What the steps need of ComfyUI; implemented and documented by ``comfy.ComfySession``."""
 
     async def submit(
         self,
@@ -78,7 +78,7 @@ class Session(Protocol):
         ...
 
     async def cancel(self, prompt_id: str) -> bool:
-        """Take the prompt out of ComfyUI. Returns whether it is surely gone."""
+        """Remove the prompt from ComfyUI. Returns whether it is certainly gone."""
         ...
 
     async def forget(self, prompt_id: str) -> None:
@@ -90,15 +90,15 @@ class Session(Protocol):
         ...
 
     async def fetch(self, image: OutputImage) -> FetchedImage:
-        """Returns the bytes of a finished picture, proven whole."""
+        """Returns the bytes of a finished picture, verified to be complete."""
         ...
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """The attempt that a flow run is to carry out.
+    """The attempt that a flow run is to execute.
 
-    ``attempt`` is None when the run was not made by Easel. ``rerun`` tells that the run has run
+    ``attempt`` is None when the run was not made by Easel. ``rerun``: the run has run
     before.
     """
 
@@ -153,7 +153,7 @@ async def submit(
 ) -> Submitted:
     """Write the intent, then make sure that ComfyUI has the prompt, once. May be repeated.
 
-    ``fresh`` leaves out the look before the first POST: only where nothing can have been posted.
+    ``fresh`` skips the check before the first POST: only where nothing can have been posted.
     Raises FencedError, WorkflowRejectedError, TransientComfyError.
     """
     await patiently(store.transitions.record_submission, claim)
@@ -172,7 +172,7 @@ async def track(
     workflow: Workflow,
     on_progress: OnProgress | None = None,
 ) -> tuple[OutputImage, ...]:
-    """Follow the prompt to its end and write to the row how it goes.
+    """Follow the prompt to its end and write its progress to the row.
 
     ``on_progress`` gets the percentage as it was written. Raises CancelRequested or FencedError
     when the row says so, and ComfyUI's own errors.
@@ -207,9 +207,9 @@ async def render(
     track: Callable[[], Awaitable[tuple[OutputImage, ...]]],
     log: Log = _log,
 ) -> tuple[OutputImage, ...]:
-    """Submit and track; again when ComfyUI lost the prompt, once more when memory ran out.
+    """Submit and track; repeat when ComfyUI lost the prompt, and once when memory ran out.
 
-    ``submit`` and ``track`` are the two steps as the caller runs them, in a flow as its tasks.
+    ``submit`` and ``track`` are the two steps as the caller runs them: in a flow, as its tasks.
     """
     freed = False
     for round_ in range(RESUBMISSIONS + 1):
@@ -239,8 +239,8 @@ async def save(
 ) -> tuple[Image, ...]:
     """Fetch the pictures, keep them, and end the generation as succeeded.
 
-    A repeated save writes the same names again. While the disk is full it waits: the picture is
-    made and stays in ComfyUI. A save that finds itself fenced out removes its files only when
+    A repeated save writes the same names again. While the disk is full it waits: the picture
+    stays in ComfyUI. A save that finds itself fenced out removes its files only when
     this attempt's pictures are not wanted any more.
     """
     keeping = (
@@ -248,7 +248,7 @@ async def save(
         for position, output in enumerate(outputs)
     )
     kept: list[Image] = []
-    # All have ended, well or not, before this goes on: nothing is written behind a failure.
+    # Wait for all, successful or not: nothing may be written after a failure was handled.
     for outcome in await asyncio.gather(*keeping, return_exceptions=True):
         if isinstance(outcome, BaseException):
             raise outcome
@@ -283,7 +283,7 @@ async def _keep(
 
 
 async def _wait_for_space(store: Store, claim: Claim, error: NoSpaceError, log: Log) -> None:
-    """Say why it stands still. The row may be on the same full disk: then only the log says it."""
+    """Record why the save waits. The row may be on the same full disk: then only the log has it."""
     waiting = Waiting("disk_full", f"{error}. Free some space: the picture is made and waits.")
     log.warning("The picture cannot be kept yet: %s", error)
     with contextlib.suppress(StoreUnavailableError):
@@ -296,9 +296,9 @@ async def _wait_for_space(store: Store, claim: Claim, error: NoSpaceError, log: 
 
 
 async def check_hold(store: Store, claim: Claim) -> None:
-    """Raise FencedError if the attempt was let go since: this worker slept, or was paused.
+    """Raise FencedError if the attempt was released since: this worker slept, or was paused.
 
-    The row alone can tell. A lease that was just renewed cannot: it may have lapsed before.
+    Only the row shows this. A lease that was just renewed does not: it may have lapsed before.
     """
     await patiently(store.transitions.status, claim)
 
@@ -320,8 +320,8 @@ async def fail(
     """End the attempt as failed. Returns the problem that clients read."""
     problem = problem_of(error)
     log.error("Failed: %s", problem.detail)
-    # After its time the prompt still executes. The row first: it tells whether this worker may
-    # stop the prompt.
+    # A prompt that timed out still executes. Write the row first: it shows whether this worker
+    # may stop the prompt.
     executes = isinstance(error, ExecutionTimeoutError)
     ours = await patiently(store.transitions.fail, claim, problem, stray=executes)
     if ours and executes:
@@ -332,9 +332,9 @@ async def fail(
 async def leave(
     store: Store, session: Session, claim: Claim, flow_run_id: UUID, log: Log = _log
 ) -> Standing:
-    """Give up an attempt that this worker does not hold any more; nothing wanted is touched.
+    """Give up an attempt that this worker does not hold any more; touch nothing still wanted.
 
-    Returns what is still wanted, by another worker.
+    Returns what another worker still wants.
     """
     standing = await patiently(store.transitions.standing, claim, flow_run_id)
     if not standing.prompt_wanted:
@@ -343,12 +343,12 @@ async def leave(
 
 
 async def _stop_in_comfy(session: Session, claim: Claim, log: Log) -> bool:
-    """Take the prompt out of ComfyUI. Returns whether it is surely gone."""
+    """Remove the prompt from ComfyUI. Returns whether it is certainly gone."""
     try:
         gone = await session.cancel(claim.prompt_id)
     except ComfyError as error:
-        log.warning("ComfyUI could not be told to stop: %s", error)
+        log.warning("Stopping the prompt in ComfyUI failed: %s", error)
         return False
     if not gone:
-        log.warning("ComfyUI still executes the prompt: its node cannot be stopped")
+        log.warning("ComfyUI still executes the prompt: its node cannot be interrupted")
     return gone

@@ -42,7 +42,7 @@ _PLAIN: tuple[tuple[type[Exception], str, str], ...] = (
 
 
 def problem_of(error: BaseException) -> Problem:
-    """The problem that a failed attempt ends with. Unknown errors become ``run_failed``."""
+    """Returns the problem that a failed attempt ends with. Unknown errors become ``run_failed``."""
     if isinstance(error, WorkflowRejectedError):
         return _rejected(error)
     if isinstance(error, ExecutionFailedError):

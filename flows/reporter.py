@@ -1,4 +1,4 @@
-"""Writes an attempt's progress to its row, without holding the attempt up."""
+"""Writes an attempt's progress to its row, without delaying the attempt."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from store.values import Claim, ProgressRecord, Waiting
 from store.values import Preview as KeptPreview
 
 WRITE_EVERY_S: Final = 0.05
-"""Seconds between two writes of progress; what comes in between is folded into the next one."""
+"""Seconds between two writes of progress; events in between are merged into the next one."""
 PREVIEW_EVERY_S: Final = 0.25
 OnProgress = Callable[[float], None]
-"""Gets the percentage again and again while the attempt renders; must not wait."""
+"""Called with the percentage repeatedly while the attempt renders; must not block."""
 LOOK_EVERY_S: Final = 1.0
-"""Seconds between looks at the row without news: the client may have cancelled."""
+"""Seconds between reads of the row without events: the client may have cancelled."""
 
 
 class Reporter:
-    """Takes events as they come (``on_event``, never waits) and writes them from its own task.
+    """Takes events as they arrive (``on_event`` never blocks) and writes them from its own task.
 
     Use as an async context manager around tracking. ``stopped`` is set, with ``reason``, when the
     row says that the work should stop: the client cancelled, or another worker has the attempt.
@@ -51,7 +51,7 @@ class Reporter:
         self._last_preview = 0.0
         self._has_news = False
         self._loop = Loop(
-            f"telling the progress of {claim.generation_id}",
+            f"reporting the progress of {claim.generation_id}",
             self._tell,
             every_s=LOOK_EVERY_S,
             retry_s=WRITE_EVERY_S,
@@ -72,7 +72,7 @@ class Reporter:
     ) -> None:
         await self._loop.stop()
         if exc is None and self._started_at is not None and not self._running:
-            # A render can be over before its start was written; its times are kept all the same.
+            # A render can end before its start was written; its times are recorded anyway.
             await patiently(self._transitions.start, self._claim, self._started_at)
 
     def on_event(self, event: TrackEvent) -> None:
@@ -111,7 +111,7 @@ class Reporter:
             self._stop(error)
             return
         except StoreUnavailableError:
-            self._has_news = True  # to be written when the store is back
+            self._has_news = True  # to be written when the store answers again
             raise
         if status == "cancelling":
             self._stop(CancelRequested())
@@ -119,7 +119,7 @@ class Reporter:
         await asyncio.sleep(WRITE_EVERY_S)
 
     async def _write(self) -> Status:
-        """Write what is new; look at the row when nothing is."""
+        """Write what is new; only read the row when nothing is."""
         if not self._has_news and self._preview is None:
             return await self._transitions.status(self._claim)
         self._has_news = False
@@ -127,7 +127,7 @@ class Reporter:
             status = await self._transitions.start(self._claim, self._started_at)
             self._running = True
             if self._progress or self._preview or self._waiting:
-                self._has_news = True  # it came together with the start: written next
+                self._has_news = True  # arrived together with the start: written next
                 self._loop.wake()
             return status
         preview = self._due_preview()

@@ -1,4 +1,4 @@
-"""Waiting: for a store that is away, and for a worker that is dying. Neither costs a generation."""
+"""Waiting for an unavailable store, or a dying worker. Neither costs a generation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _R = TypeVar("_R")
 async def patiently(
     call: Callable[_P, Awaitable[_R]], /, *args: _P.args, **kwargs: _P.kwargs
 ) -> _R:
-    """Call it until the store answers, however long that takes; cancel the caller to end it.
+    """Call until the store answers, however long that takes; cancel the caller to end it.
 
     Only for what may be repeated: each write of the store is one transaction that compares first.
     """
@@ -31,8 +31,8 @@ async def once_let_go(
 ) -> _R:
     """As ``patiently``, and also until no other worker holds the attempt.
 
-    Two workers cannot run one flow run: Prefect sees to that. So the one that still holds it is
-    ending, or is dead and its lease will lapse.
+    Prefect ensures that two workers never run one flow run. So the worker that still holds the
+    attempt is ending, or is dead and its lease will lapse.
     """
     retrying = _until_it_works(LET_GO_PAUSE_S, StoreUnavailableError, HeldError)
     return await retrying(call, *args, **kwargs)

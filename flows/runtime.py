@@ -1,4 +1,4 @@
-"""What a flow run needs around it: the store, the session with ComfyUI, who and where we are.
+"""What a flow run needs around it: the store, the session with ComfyUI, the worker's identity.
 
 The worker opens one runtime and every run in its process shares it. A run that finds itself in a
 process of its own (`prefect worker start --type process`, a notebook) opens one from the settings.
@@ -26,10 +26,10 @@ from store.store import Store
 from store.values import Holder
 
 DEFAULT_COMFY_URL = "http://127.0.0.1:8188"
-"""Where ComfyUI listens unless it is told otherwise."""
+"""Where ComfyUI listens by default."""
 
 WORKER_LEASE = "worker "
-"""What the names of the workers' leases begin with."""
+"""Prefix of the names of the workers' leases."""
 
 StopReason = Literal["cancel", "release"]
 
@@ -47,9 +47,9 @@ class Runtime:
     wildcards: Path
     """The folder of wildcard lists."""
     stop_reasons: dict[UUID, StopReason] = field(default_factory=dict)
-    """Why a run's task was cancelled, by flow run id: a client's wish, or the worker stopping."""
+    """Why a run's task was cancelled, by flow run id: a client's cancel, or the worker stopping."""
     on_rendered: Callable[[UUID], None] = field(default=lambda _: None)
-    """Hears the id of a flow run whose prompt has left ComfyUI: the GPU is free for the next."""
+    """Called with the id of a flow run whose prompt has left ComfyUI: the GPU is free."""
     early_starts: EarlyStarts = field(init=False)
 
     def __post_init__(self) -> None:
@@ -57,7 +57,7 @@ class Runtime:
 
 
 def worker_lease(worker: str) -> str:
-    """The name of the lease that a worker holds while it lives."""
+    """Returns the name of the lease that a worker holds while it lives."""
     return f"{WORKER_LEASE}{worker}"
 
 
@@ -73,9 +73,9 @@ def use_runtime(runtime: Runtime) -> None:
 async def open_runtime(
     settings: Settings, worker: str, on_reachable: ReachableCallback | None = None
 ) -> AsyncIterator[Runtime]:
-    """A runtime of its own, opened from the settings. Raises StoreUnavailableError.
+    """A new runtime, opened from the settings. Raises StoreUnavailableError.
 
-    ``on_reachable`` hears when ComfyUI stops or begins to answer.
+    ``on_reachable`` is called when ComfyUI stops or begins to answer.
     """
     url = (settings.comfy.url or DEFAULT_COMFY_URL).rstrip("/")
     async with (
@@ -107,7 +107,7 @@ async def runtime_of_this_run() -> AsyncIterator[Runtime]:
 
 
 def current_runtime() -> Runtime:
-    """The runtime of the flow run that calls. RuntimeError outside of one."""
+    """Returns the runtime of the calling flow run. Raises RuntimeError outside of one."""
     runtime = _current.get()
     if runtime is None:
         raise RuntimeError("this runs only inside a flow run")
@@ -115,7 +115,7 @@ def current_runtime() -> Runtime:
 
 
 def this_flow_run() -> FlowRun:
-    """The flow run that calls. RuntimeError outside of one."""
+    """Returns the calling flow run. Raises RuntimeError outside of one."""
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         raise RuntimeError("this runs only inside a flow run")

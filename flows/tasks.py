@@ -1,6 +1,6 @@
 """The four tasks of a generation: the pipeline's steps, each with its retry policy beside it.
 
-Retrying is Prefect's work and shows in its UI. What may be tried again is decided by one
+Retrying is left to Prefect and shows in its UI. What may be retried is decided by one
 predicate, ``comfy.is_transient``; everything else fails the task at once.
 """
 
@@ -36,7 +36,7 @@ async def _may_retry(_task: Task[..., Any], _run: TaskRun, state: State[Any]) ->
 
 
 def _effect(name: str) -> Callable[[Callable[_P, _R]], Task[_P, _R]]:
-    """A task that does something outside: repeated while what it meets is transient."""
+    """A task with an external effect: retried while its errors are transient."""
     return task(
         name=name,
         retries=TRANSIENT_RETRIES,
@@ -76,7 +76,7 @@ _HOW: Final = {
 
 @_effect("track")
 async def track(claim: Claim, workflow: Workflow, beside: Beside) -> tuple[OutputImage, ...]:
-    """Follow the prompt to its end, telling the row and the run's page how it goes."""
+    """Follow the prompt to its end, writing its progress to the row and the run's page."""
     runtime, artifact = current_runtime(), ProgressArtifact(beside)
     outputs = await pipeline.track(runtime.store, runtime.session, claim, workflow, artifact.update)
     artifact.complete()

@@ -109,10 +109,10 @@ def _plain(kind: str, size: tuple[int, int], color: tuple[int, int, int]) -> byt
 
 
 class ScriptedComfyUI:
-    """Stands in for ComfyUI (``flows.pipeline.Session``): renders what, and when, it is told to.
+    """Stands in for ComfyUI (``flows.pipeline.Session``): renders what, and when, the test says.
 
-    ``step_s`` is the pace of a render. ``failure`` says how a render ends; None is well.
-    ``limit`` stops every render once it has done so many steps; None lets all go on.
+    ``step_s`` is the pace of a render. ``failure`` is how a render ends; None is success.
+    ``limit`` stops every render after this many steps; None lets all go on.
     """
 
     def __init__(self, painter: Painter | None = None) -> None:
@@ -139,11 +139,11 @@ class ScriptedComfyUI:
         return outputs
 
     def steps_done(self, prompt_id: str) -> int | None:
-        """How many steps a render has done and told of; None when the prompt does not execute."""
+        """Returns the steps a render has reported; None when the prompt does not execute."""
         return self._steps_done.get(prompt_id)
 
     def may_move(self, done: int) -> bool:
-        """Whether a render that has done so many steps may go on."""
+        """Returns whether a render that has done this many steps may go on."""
         return self.limit is None or done < self.limit
 
     # --- as ``flows.pipeline.Session``
@@ -212,14 +212,14 @@ class ScriptedComfyUI:
         steps_, done = request.steps, 0
         while done < steps_ or not self.may_move(done):
             preview = await asyncio.to_thread(self._painter.preview, request, (done + 1) / steps_)
-            if self.may_move(done):  # asked after the painting: a hold may have come meanwhile
+            if self.may_move(done):  # checked after painting: a hold may have come meanwhile
                 done += 1
                 on_event(_progress(workflow, done, steps_))
                 on_event(PreviewEvent(preview, "image/jpeg"))
                 self._steps_done[prompt_id] = done
                 await asyncio.sleep(self.step_s)
                 continue
-            if done:  # again and again, so that the row is written and a cancel is heard of
+            if done:  # repeatedly, so that the row is written and a cancel is noticed
                 on_event(_progress(workflow, done, steps_))
             await asyncio.sleep(_HELD_LOOK_S)
 
@@ -282,7 +282,7 @@ class InProcessWorker:
         preview: Preview | None = None,
         waiting: Waiting | None = None,
     ) -> Status:
-        """Write how far it is. Returns the status, which tells of a cancel."""
+        """Write its progress. Returns the status, which shows a cancel."""
         of_steps = claim.request.steps
         record = ProgressRecord(
             percent=percent,
@@ -301,11 +301,11 @@ class InProcessWorker:
         return await pipeline.save(self.store, self.comfy, claim, outputs)
 
     async def finish(self, generation_id: UUID, *pictures: bytes) -> tuple[Image, ...]:
-        """From its queue to its pictures."""
+        """Take it from its queue to its pictures."""
         return await self.succeed(await self.start(generation_id), *pictures)
 
     async def fail(self, claim: Claim, error: Exception = NODE_FAILED) -> Problem:
-        """End it as that error of ComfyUI ends it. Returns the problem that clients read.
+        """End it as this error of ComfyUI would. Returns the problem that clients read.
 
         Raises FencedError when the attempt is not this worker's any more.
         """
@@ -318,7 +318,7 @@ class InProcessWorker:
         await pipeline.cancel(self.store, self.comfy, claim)
 
     async def lose(self, claim: Claim) -> None:
-        """Let the attempt go, as the reconciler does when this worker's lease has lapsed."""
+        """Release the attempt, as the reconciler does when this worker's lease has lapsed."""
         generation = await self.store.generations.get(claim.generation_id)
         if generation.flow_run_id is not None:
             await self.store.transitions.let_go(
@@ -326,7 +326,7 @@ class InProcessWorker:
             )
 
     async def is_fenced_out(self, claim: Claim) -> bool:
-        """Whether the attempt is not this worker's any more."""
+        """Returns whether the attempt is not this worker's any more."""
         try:
             await pipeline.check_hold(self.store, claim)
         except FencedError:
@@ -345,7 +345,7 @@ class InProcessWorker:
     # --- the worker's own record
 
     async def appear(self, *, comfy_reachable: bool = True) -> None:
-        """Say in the store that this worker lives."""
+        """Record in the store that this worker lives."""
         now = datetime.now(UTC)
         detail = None if comfy_reachable else "connection refused"
         await self.store.registry.record_worker(
@@ -355,7 +355,7 @@ class InProcessWorker:
         )
 
     async def leave(self) -> None:
-        """Take that back."""
+        """Remove that record."""
         await self.store.registry.forget_worker(self.holder.worker)
 
     # --- batches by hand
@@ -367,7 +367,7 @@ class InProcessWorker:
         return await self.release(batch_id, release)
 
     async def release(self, batch_id: UUID, count: int) -> list[UUID]:
-        """Make so many more items generations. Returns all that are, in the manifest's order.
+        """Release this many more items. Returns all released generations, in the manifest's order.
 
         Raises ValueError when there were fewer.
         """
@@ -405,10 +405,10 @@ class InProcessWorker:
     async def at_work(self) -> AsyncIterator[None]:
         """Carry out what is queued, one after the other, and steer batches, until the exit.
 
-        It gives every generation its flow run and says that the worker lives, as the dispatcher
-        and a real worker do. To end a batch that is cancelled stays the reconciler's.
+        It gives every generation its flow run and records that the worker lives, as the dispatcher
+        and a real worker do. Ending a cancelled batch is left to the reconciler.
         """
-        # What is cancelled or deleted just now is not carried out: that is expected.
+        # Errors of a generation that is cancelled or deleted meanwhile are expected.
         quietly = partial(Loop, expected=(StoreError,), level=logging.DEBUG)
         taking = quietly("carrying out what is queued", self._take_queued, None)
 
@@ -428,10 +428,9 @@ class InProcessWorker:
             yield
 
     async def hold(self, step: int = 0) -> None:
-        """Let every render go as far as ``step``, until ``go_on``; without one nothing begins.
+        """Let every render go as far as ``step``, until ``go_on``; without a step nothing begins.
 
-        Returns when nothing moves any more that should not, and the rows say so. A cancel is
-        still obeyed.
+        Returns when no render can move any more, and the rows say so. A cancel is still obeyed.
         """
         async with self._taking:
             self.comfy.limit = step
@@ -440,11 +439,11 @@ class InProcessWorker:
                 await asyncio.sleep(_LOOK_S)
 
     def go_on(self) -> None:
-        """Let everything go on to its end."""
+        """Let every render finish."""
         self.comfy.limit = None
 
     async def carry_out(self, claim: Claim) -> None:
-        """Do an attempt to its end, as the ``generate`` flow does."""
+        """Execute an attempt, as the ``generate`` flow does."""
         store, comfy, workflow = self.store, self.comfy, pipeline.build(claim)
         try:
             outputs = await pipeline.render(
@@ -462,7 +461,7 @@ class InProcessWorker:
             await pipeline.fail(store, comfy, claim, error)
 
     async def _is_still(self, claim: Claim) -> bool:
-        """Whether an attempt is over, or stands where it may, and its row says where."""
+        """Returns whether an attempt is over, or waits where it may, with its row up to date."""
         if claim.generation_id not in self._under_way:
             return True
         done = self.comfy.steps_done(claim.prompt_id)
@@ -507,7 +506,7 @@ class InProcessWorker:
 
     @completes
     async def _make_run(self, generation_id: UUID) -> None:
-        """Beside the outbox, where an API's dispatcher waits for a Prefect that is away."""
+        """Bypasses the outbox, where an API's dispatcher waits for an unavailable Prefect."""
         async with self.store.database.write() as connection:
             row = await rows.locked(connection, generation_id)
             if row["flow_run_id"] is None:
@@ -515,14 +514,14 @@ class InProcessWorker:
 
     async def _steer_batches(self) -> None:
         for batch in await self.store.batches.active():
-            with contextlib.suppress(StoreError):  # a client was quicker
+            with contextlib.suppress(StoreError):  # a client was faster
                 if batch.status == "queued":
                     await self._start_batch(batch)
                 await steps.take(self.store, batch.id)
 
 
 def _steps_shown(generation: Generation) -> int:
-    """How many steps the row tells of, with their preview."""
+    """Returns the steps that the row shows, with their preview."""
     progress = generation.progress
     if progress is None or progress.step is None or progress.preview is None:
         return 0

@@ -1,7 +1,7 @@
-"""From a manifest to a batch that is kept: expanded, checked row by row, written as it comes.
+"""From a manifest to a stored batch: expanded, checked row by row, written as it is read.
 
-Whoever asks for it (a client, a schedule, an operator in the Prefect UI), a batch comes about
-here. Nothing of it is seen unless all of its rows are good, or the bad ones are to be skipped.
+Every batch is created here, whether a client, a schedule or an operator in the Prefect UI asks
+for it. It becomes visible only if all of its rows are good, or the bad ones are to be skipped.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from store.store import Store
 from store.values import Batch, NewItem
 
 PROBLEMS_MAX: Final = 100
-"""After so many bad rows nobody reads on."""
+"""Reading stops after this many bad rows."""
 UNSKIPPABLE: Final = frozenset({"malformed_csv", "not_utf8", "row_too_long", "too_many_items"})
-"""What ends the reading of a manifest: what comes behind it is not known, so it is no row to skip.
+"""Problems that end the reading of a manifest: what follows is unknown, so no row can be skipped.
 """
 SAMPLES: Final = 10
-"""How many items a plan shows as they would be made."""
+"""Number of items that a plan shows as they would be made."""
 _TOGETHER: Final = 100
-"""Items that are written at once; between two such lots others have their turn."""
+"""Items written in one transaction; between two of them other requests are served."""
 
 
 @dataclass(frozen=True)
@@ -121,13 +121,13 @@ async def accept_batch(
             schedule=schedule,
         )
         async for lot in _lots(reading):
-            if not reading.is_refused:  # else it is read on only to name what else is wrong
+            if not reading.is_refused:  # else reading goes on only to report more problems
                 await store.batch_transitions.add(batch_id, lot)
         reading.check()
         batch = await store.batch_transitions.accept(
             batch_id, reading.total, reading.cost, reading.problems
         )
-    except ConflictError:  # somebody else's, who goes on
+    except ConflictError:  # another request is creating this batch
         raise
     except BaseException:
         await finished(store.batch_transitions.discard(batch_id))
@@ -151,7 +151,7 @@ class _Reading:
         self.seed = draw_seed() if self.wanted_seed is None else self.wanted_seed
 
     def items(self) -> Iterator[NewItem]:
-        """The good ones, in the order in which they will be made."""
+        """Yields the good items, in the order in which they will be made."""
         turns = grouped(self._resolved(), lambda one: one[1].model)
         for turn, (item, request) in turns:
             self.total += 1
@@ -176,7 +176,7 @@ class _Reading:
 
     @property
     def is_refused(self) -> bool:
-        """Whether the batch will not be accepted, as far as it was read."""
+        """Returns whether what was read so far makes the batch be refused."""
         if not self.source.skip_bad:
             return bool(self.problems)
         return any(problem.code in UNSKIPPABLE for problem in self.problems)

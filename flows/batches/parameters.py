@@ -1,9 +1,9 @@
-"""Bounds and defaults of the bulk flow's parameters, for whoever writes them down."""
+"""Bounds and defaults of the bulk flow's parameters, for the forms and documents that name them."""
 
 from __future__ import annotations
 
 from typing import Final
 
 CATCH_UP_MINUTES: Final = 60
-"""How late a scheduled run may begin at most, unless its parameters say otherwise."""
+"""Maximum delay of a scheduled run, unless its parameters say otherwise."""
 WEEK_MINUTES: Final = 7 * 24 * 60

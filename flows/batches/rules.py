@@ -18,21 +18,21 @@ _LISTED: Final = (("failed", "failed"), ("cancelled", "were cancelled"))
 
 @dataclass(frozen=True)
 class Release:
-    """Make so many more of its items generations."""
+    """Release this many more of its items as generations."""
 
     most: int
 
 
 @dataclass(frozen=True)
 class Pause:
-    """Release nothing more until somebody resumes it."""
+    """Release nothing more until it is resumed."""
 
     waiting: Waiting
 
 
 @dataclass(frozen=True)
 class Finish:
-    """The batch has come to its end."""
+    """The batch has ended."""
 
     to: BatchStatus
     problem: Problem | None = None
@@ -45,14 +45,14 @@ class Wait:
 
 @dataclass(frozen=True)
 class Leave:
-    """Somebody else has ended it, or is ending it."""
+    """The batch was ended, or is being ended, from outside its flow run."""
 
 
 Step = Release | Pause | Finish | Wait | Leave
 
 
 def next_step(batch: Batch, counts: BatchCounts, now: datetime) -> Step:
-    """What the batch's flow run is to do, going by the rows."""
+    """Returns what the batch's flow run is to do, judged by the rows."""
     if batch.status not in ("running", "paused"):
         return Leave()
     if isinstance(batch.options, Unreadable):
@@ -72,7 +72,7 @@ def next_step(batch: Batch, counts: BatchCounts, now: datetime) -> Step:
 
 
 def too_many_failures(options: BatchOptions, counts: BatchCounts) -> Problem | None:
-    """Why the batch stops itself, if it does."""
+    """Returns why the batch stops itself; None if it does not."""
     most, share = options.stop_after_failures, options.stop_at_failure_share
     if most is not None and counts.failed >= most:
         return _too_many(f"{counts.failed} generations failed, and it stops after {most}")
@@ -87,14 +87,14 @@ def too_many_failures(options: BatchOptions, counts: BatchCounts) -> Problem | N
 
 
 def window_end(options: StoredOptions, now: datetime) -> datetime | None:
-    """The first moment after ``now`` at which it is ``not_after`` there; None without one."""
+    """Returns the first moment after ``now`` with local time ``not_after``; None without one."""
     if isinstance(options, Unreadable) or options.not_after is None:
         return None
     clock = time.fromisoformat(options.not_after)
     zone = ZoneInfo(options.timezone) if options.timezone is not None else None
     today = now.astimezone(zone).date()
     days = (today + timedelta(days=ahead) for ahead in (-1, 0, 1, 2))
-    # A clock that is set back shows a time twice (fold); compared are the moments.
+    # A clock set back shows a time twice (fold), so moments are compared, not local times.
     shown = (
         datetime.combine(day, clock.replace(fold=fold), zone) for day in days for fold in (0, 1)
     )

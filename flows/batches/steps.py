@@ -1,4 +1,4 @@
-"""What a batch's flow run does, one step at a time. The rules are ``rules.py``'s."""
+"""What a batch's flow run does, one step at a time. The rules are in ``rules.py``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from store.values import Batch, BatchCounts
 
 @dataclass(frozen=True)
 class Taken:
-    """A step that was taken, and the rows that it was decided by."""
+    """A step that was taken, and the rows it was decided from."""
 
     step: Step
     batch: Batch
@@ -30,7 +30,7 @@ async def start(
     holder: UUID,
     rerun: bool = False,
 ) -> Batch:
-    """The flow run carries the batch out from now on. Raises NotFoundError, ConflictError."""
+    """Record the flow run as the batch's own. Raises NotFoundError, ConflictError."""
     options = (await patiently(store.batches.get, batch_id)).options
     return await patiently(
         store.batch_transitions.start,
@@ -44,7 +44,7 @@ async def start(
 
 
 async def take(store: Store, batch_id: UUID) -> Taken:
-    """Look at the rows, and do what the rules say."""
+    """Read the rows, and do what the rules say."""
     batch = await patiently(store.batches.get, batch_id)
     counts = await patiently(store.batches.counts, batch)
     step = next_step(batch, counts, datetime.now(UTC))

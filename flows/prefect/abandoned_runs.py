@@ -1,4 +1,4 @@
-"""Runs that Prefect believes to be under way though nobody does them: put back into their queue."""
+"""Runs under way in Prefect that no worker executes: put back into their queue."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from prefect.states import AwaitingRetry, Cancelled, Crashed
 FLOW: Final = "generate"
 BATCH_FLOW: Final = "bulk"
 RUNS_MAX: Final = 10
-"""A run whose worker died this often is Crashed instead: perhaps it is what kills the worker."""
+"""A run whose worker died this often becomes Crashed instead: it may be what kills the worker."""
 _PAGE: Final = 200
 _UNDER_WAY: Final = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 
@@ -33,7 +33,7 @@ _UNDER_WAY: Final = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 async def under_way(
     client: PrefectClient, pool: str | None = None, flow: str = FLOW
 ) -> list[FlowRun]:
-    """The flow's runs that somebody does, as far as Prefect knows; of one pool, or of all."""
+    """Returns the flow's runs under way according to Prefect; of one pool, or of all."""
     found: list[FlowRun] = []
     pools = WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])) if pool is not None else None
     while True:
@@ -52,9 +52,9 @@ async def under_way(
 
 
 async def put_back(client: PrefectClient, run: FlowRun) -> bool:
-    """Let any worker take the run again. It meets its own prompt in ComfyUI by its id.
+    """Let any worker take the run again. That worker finds its prompt in ComfyUI by the id.
 
-    A run that was being cancelled ends as Cancelled. False when its state has moved meanwhile.
+    A run that was being cancelled ends as Cancelled. Returns False if its state has changed.
     """
     state: State
     if run.state_type == StateType.CANCELLING:
@@ -67,7 +67,7 @@ async def put_back(client: PrefectClient, run: FlowRun) -> bool:
 
 
 async def settle_run(client: PrefectClient, run: FlowRun, state: State) -> bool:
-    """Give a run that nobody does another state, if it still has the one it was seen with."""
+    """Give an abandoned run another state, if its state has not changed since it was read."""
     try:
         now = await client.read_flow_run(run.id)
         if now.state is None or run.state is None or now.state.id != run.state.id:
@@ -80,7 +80,7 @@ async def settle_run(client: PrefectClient, run: FlowRun, state: State) -> bool:
 
 
 async def _crash_task_runs(client: PrefectClient, run: FlowRun) -> None:
-    """Task runs of a dead process stay Running for ever unless somebody says otherwise."""
+    """Crash the task runs of a dead process: else they stay Running indefinitely."""
     types = [StateType.RUNNING, StateType.PENDING, StateType.SCHEDULED]
     tasks = await client.read_task_runs(
         flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])),

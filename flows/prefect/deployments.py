@@ -1,4 +1,4 @@
-"""Registers what ``prefect.yaml`` says: the one source of deployment and work pool."""
+"""Registers what ``prefect.yaml`` declares: the only source of deployments and work pool."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from prefect.types.entrypoint import EntrypointType
 QUEUES: Final = {"batches": 1, "interactive": 2, "bulk": 3}
 """Work queues by priority, 1 first: nothing in ``bulk`` starts while ``interactive`` has work.
 
-The runs in ``batches`` need no place at the GPU; they come first so that they are always found.
+The runs in ``batches`` need no slot at the GPU; they come first so that they are always found.
 """
 
 
@@ -35,7 +35,7 @@ def default_pool() -> str:
 
 
 async def prepare_pool(client: PrefectClient, pool: str, worker_type: str) -> None:
-    """Make sure that the pool and its queues are there."""
+    """Make sure that the pool and its queues exist."""
     try:
         await client.read_work_pool(pool)
     except ObjectNotFound:
@@ -74,7 +74,7 @@ async def register_deployments(client: PrefectClient) -> None:
 async def _schedules(
     client: PrefectClient, deployment: str, entry: dict[str, Any]
 ) -> list[Schedule]:
-    """The schedules of a deployment: when they fire is said here, the switch is the operator's."""
+    """The schedules of a deployment: `prefect.yaml` sets when they fire, operators switch them."""
     try:
         known = (await client.read_deployment_by_name(deployment)).schedules
     except ObjectNotFound:
@@ -100,6 +100,6 @@ def _load(entrypoint: str) -> Flow[..., Any]:
 
 
 def _file() -> Path:
-    """In an installed package the file lies beside this one, in a checkout at the top."""
+    """In an installed package the file lies next to this package, in a checkout at the top."""
     beside = Path(__file__).parents[1] / "prefect.yaml"
     return beside if beside.exists() else Path(__file__).parents[2] / "prefect.yaml"

@@ -17,13 +17,13 @@ ASKED_WITHIN_S: Final = 10.0
 
 @dataclass(frozen=True)
 class Paused:
-    """What is paused: the pool's name, and the names of queues. A queue's name is a priority."""
+    """What is paused: the pool's name, and names of queues. A queue is named by its priority."""
 
     pool: str | None = None
     queues: frozenset[str] = frozenset()
 
     def why(self, priority: str) -> str | None:
-        """Why a generation of that priority waits; None when nothing is paused for it."""
+        """Returns why a generation of that priority waits; None when nothing is paused for it."""
         if self.pool is not None:
             return f"The work pool {self.pool} is paused. Resume it in the Prefect UI."
         if priority in self.queues:
@@ -32,7 +32,7 @@ class Paused:
 
 
 class PauseWatch:
-    """Use as an async context manager. ``now()`` answers at once, with what was seen last."""
+    """Use as an async context manager. ``now()`` returns at once, with the last known state."""
 
     def __init__(self, runs: FlowRuns) -> None:
         self._runs = runs
@@ -48,7 +48,7 @@ class PauseWatch:
         await self._loop.stop()
 
     def now(self) -> Paused:
-        """What is paused, a few seconds old at most while it is asked for again and again."""
+        """Returns what is paused, at most a few seconds old while it is read regularly."""
         if not self._is_asked:
             self._loop.wake()
         self._asked_at = time.monotonic()
@@ -64,4 +64,4 @@ class PauseWatch:
         try:
             self._seen = Paused(*await self._runs.paused())
         except FlowsError:
-            self._seen = Paused()  # that Prefect is away is reported elsewhere
+            self._seen = Paused()  # an unavailable Prefect is reported elsewhere

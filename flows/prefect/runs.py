@@ -36,18 +36,18 @@ BATCH_QUEUE: Final = "batches"
 BULK_QUEUE: Final = "bulk"
 NAME_MAX: Final = 60
 ANSWER_S: Final = 5.0
-"""How long Prefect may take to answer before it counts as away. Asking again is harmless."""
+"""Timeout after which Prefect counts as unavailable. Repeating a request is harmless."""
 _READ_AT_ONCE: Final = 50
 _BATCH: Final = "batch:"
 
 
 def idempotency_key(generation_id: UUID, attempt: int) -> str:
-    """The key of the flow run that does an attempt: creating it twice gives the same run."""
+    """Returns the key of an attempt's flow run: creating it twice gives the same run."""
     return f"{generation_id}:{attempt}"
 
 
 def parse_idempotency_key(key: str | None) -> tuple[UUID, int] | None:
-    """The generation and attempt a run was made for; None for a run that Easel did not make."""
+    """Returns the generation and attempt of a run; None for a run that Easel did not make."""
     generation_id, _, attempt = (key or "").partition(":")
     try:
         return UUID(generation_id), int(attempt)
@@ -61,7 +61,7 @@ def batch_key(batch_id: UUID, run_number: int) -> str:
 
 
 def is_ours(key: str | None) -> bool:
-    """Whether Easel made the run, and so gave it its name."""
+    """Returns whether Easel made the run, and so named it."""
     return parse_idempotency_key(key) is not None or (key or "").startswith(_BATCH)
 
 
@@ -122,10 +122,10 @@ class FlowRuns:
         turn: datetime | None = None,
         batch: Membership | None = None,
     ) -> FlowRun:
-        """Create the flow run of an attempt (or meet the one that is there).
+        """Create the flow run of an attempt, or return the existing one.
 
         Prefect starts runs of a queue in the order of ``turn``; None means now, and so does a
-        ``turn`` that a clock which was set back makes lie ahead.
+        ``turn`` in the future (after the clock was set back).
         Also raises DeploymentMissingError.
         """
         if turn is not None:
@@ -142,7 +142,7 @@ class FlowRuns:
         )
 
     async def start_batch(self, batch: Batch) -> FlowRun:
-        """Create the flow run of a batch (or meet the one that is there).
+        """Create the flow run of a batch, or return the existing one.
 
         Also raises DeploymentMissingError.
         """
@@ -165,10 +165,10 @@ class FlowRuns:
             raise DeploymentMissingError(deployment) from error
 
     async def cancel(self, flow_run_id: UUID) -> None:
-        """Ask for the end of a flow run. Quiet when it is over or gone.
+        """Cancel a flow run. Does nothing when it has ended or is gone.
 
         A scheduled run is Cancelled at once (the server rejects Cancelling *with* Cancelled,
-        which is a success); a running one hears of it from its worker.
+        which is a success); a running one is cancelled by its worker.
         """
         try:
             async with translated():
@@ -179,13 +179,13 @@ class FlowRuns:
             return
 
     async def resume(self, flow_run_id: UUID) -> None:
-        """Let a flow run go on that was paused in Prefect. Quiet when it was not."""
+        """Resume a flow run that was paused in Prefect. Does nothing when it was not."""
         run = (await self.states([flow_run_id])).get(flow_run_id)
         if run is not None and run.state_type == StateType.PAUSED:
             await self.settle(run, Scheduled(name="Resuming"))
 
     async def forget(self, flow_run_id: UUID) -> None:
-        """Delete a flow run with its parameters. Quiet when it is gone."""
+        """Delete a flow run with its parameters. Does nothing when it is gone."""
         try:
             async with translated():
                 await self._client.delete_flow_run(flow_run_id)
@@ -193,24 +193,24 @@ class FlowRuns:
             return
 
     async def made_for(self, generation_id: UUID, attempts: Iterable[int]) -> set[UUID]:
-        """The runs that were made for these attempts, recorded in their rows or not."""
+        """Returns the runs that were made for these attempts, recorded in their rows or not."""
         keys = [idempotency_key(generation_id, attempt) for attempt in attempts]
         wanted = FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=keys))
         async with translated():
             return {run.id for run in await self._client.read_flow_runs(flow_run_filter=wanted)}
 
     async def is_over(self, flow_run_id: UUID, *, for_s: float = 0.0) -> bool:
-        """Whether the run has ended, ``for_s`` seconds ago or longer (or is gone)."""
+        """Returns whether the run ended at least ``for_s`` seconds ago (or is gone)."""
         states = await self.states([flow_run_id])
         run = states.get(flow_run_id)
         if run is None or run.state is None:
             return run is None
-        # Either way: a clock that was set back must not cause a wait of hours.
+        # The absolute difference: a clock set back must not cause a wait of hours.
         ended = abs(datetime.now(UTC) - run.state.timestamp)
         return run.state_type in OVER and ended >= timedelta(seconds=for_s)
 
     async def states(self, flow_run_ids: Iterable[UUID]) -> dict[UUID, FlowRun]:
-        """The runs that exist, by id."""
+        """Returns the runs that exist, by id."""
         ids = list(flow_run_ids)
         found: dict[UUID, FlowRun] = {}
         for start in range(0, len(ids), _READ_AT_ONCE):
@@ -221,7 +221,7 @@ class FlowRuns:
         return found
 
     async def under_way(self, flow: str = FLOW) -> list[FlowRun]:
-        """The runs of a flow that are under way, as far as Prefect knows."""
+        """Returns the runs of a flow that are under way according to Prefect."""
         async with translated():
             return await under_way(self._client, flow=flow)
 
@@ -236,12 +236,12 @@ class FlowRuns:
             return await settle_run(self._client, run, state)
 
     async def deployment(self, name: str = DEPLOYMENT) -> UUID:
-        """A deployment's id. Another than before means that Prefect lost its database."""
+        """Returns a deployment's id. A changed id means that Prefect lost its database."""
         self._deployment_ids.pop(name, None)
         return await self._deployment(name)
 
     async def paused(self) -> tuple[str | None, frozenset[str]]:
-        """The name of the work pool if it is paused, and the names of its paused queues."""
+        """Returns the name of the work pool if it is paused, and the names of its paused queues."""
         try:
             async with translated():
                 deployment = await self._client.read_deployment_by_name(DEPLOYMENT)
@@ -249,7 +249,7 @@ class FlowRuns:
                     return None, frozenset()
                 pool = await self._client.read_work_pool(deployment.work_pool_name)
                 queues = await self._client.read_work_queues(work_pool_name=pool.name)
-        except ObjectNotFound as error:  # Prefect has lost its database, say
+        except ObjectNotFound as error:  # for example, Prefect has lost its database
             raise DeploymentMissingError(DEPLOYMENT) from error
         return (
             pool.name if pool.is_paused else None,
@@ -257,7 +257,7 @@ class FlowRuns:
         )
 
     async def is_healthy(self) -> bool:
-        """Whether the Prefect API answers."""
+        """Returns whether the Prefect API answers."""
         try:
             async with asyncio.timeout(3):
                 return await self._client.api_healthcheck() is None
@@ -282,15 +282,15 @@ OVER: Final = frozenset(
 
 
 def public(request: ResolvedRequest) -> dict[str, Any]:
-    """The request as operators may see it: no callback address, no labels of the client's own."""
+    """Returns the request as operators may see it: no callback address, no client metadata."""
     return request.model_dump(mode="json", exclude={"callback_url", "metadata"})
 
 
 @asynccontextmanager
 async def translated() -> AsyncIterator[None]:
-    """Raise PrefectUnavailableError for whatever says that Prefect does not answer now."""
+    """Raise PrefectUnavailableError for every error that means Prefect does not answer now."""
     try:
-        # Prefect's client tries again by itself for half a minute; the caller should hear why.
+        # Prefect's client retries by itself for half a minute; the caller should get the reason.
         async with asyncio.timeout(ANSWER_S):
             yield
     except ObjectNotFound:

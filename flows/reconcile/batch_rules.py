@@ -1,4 +1,4 @@
-"""What has to be done about a batch, going by its flow run: the reconciler's rules, pure."""
+"""What to do about a batch, judged by its flow run: the reconciler's rules, pure."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from flows.reconcile.rules import Evidence, run_ended
 from store.values import Batch
 
 UNHELD_LOOKS: Final = 5
-"""After so many looks at a run that is under way and that no live worker does, none will."""
+"""A run under way that no live worker executed in this many looks is abandoned."""
 
 
 @dataclass(frozen=True)
 class Begin:
-    """Have its flow run made. ``again``: it was made, and lost with all of Prefect."""
+    """Have its flow run created. ``again``: it was lost with all of Prefect's database."""
 
     again: bool = False
 
@@ -43,14 +43,14 @@ class PauseToo:
 
 @dataclass(frozen=True)
 class PutBack:
-    """No worker does its flow run: let any worker take it."""
+    """No worker executes its flow run: let any worker take it."""
 
 
 Verdict = Begin | End | Cancel | PauseToo | PutBack
 
 
 def judge(case: Evidence[Batch]) -> Verdict | None:
-    """What is to be done about a batch, going by its flow run; None when all is well."""
+    """Returns what to do about a batch, judged by its flow run; None when all is well."""
     batch, run = case.seen, case.run
     if batch.status == "cancelling":
         return None  # its generations are cancelled, and then it ends, whatever its run does

@@ -1,4 +1,4 @@
-"""What the reconciler does about batches: what one of batch and flow run says, the other hears."""
+"""The reconciler's work on batches: keeps each batch and its flow run in step."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _KINDS: Final[dict[type[Verdict], str]] = {
 
 
 class Batches(Reconciliation[Batch, Verdict]):
-    """Every batch that has not ended; there are few."""
+    """Reconciles every batch that has not ended; there are few."""
 
     flow = BATCH_FLOW
     deployment = BATCH_DEPLOYMENT
@@ -80,7 +80,7 @@ class Batches(Reconciliation[Batch, Verdict]):
         return repaired(_KINDS[type(verdict)], "batch %s is %s", batch.id, said)
 
     async def _settle_orphan(self, run: FlowRun) -> bool:
-        """End the run of a batch that has ended: put back, it would look like a retry."""
+        """End the run of a batch that has ended: if put back, it would look like a retry."""
         batch = await self._store.batches.of_run(run.id)
         if batch is None or batch.status in BATCH_ACTIVE:
             return False
@@ -95,9 +95,9 @@ class Batches(Reconciliation[Batch, Verdict]):
         )
 
     async def _cancel_children(self, batch_id: UUID) -> None:
-        """Cancel what it has under way; once nothing is, the batch has ended.
+        """Cancel its generations under way; once there are none, the batch has ended.
 
-        Its flow run sees that by itself, at once or when a worker takes it.
+        Its flow run notices that by itself, at once or when a worker takes it.
         """
         for child in await self._store.batches.active_children(batch_id):
             with contextlib.suppress(ConflictError, NotFoundError):

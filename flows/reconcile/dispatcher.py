@@ -1,4 +1,4 @@
-"""The dispatcher: tells Prefect what the store decided, however long Prefect is away."""
+"""The dispatcher: passes the store's decisions to Prefect, however long it is unavailable."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from store.store import Store
 from store.values import Entry
 
 TOGETHER: Final = 4
-"""Requests to the Prefect API under way at once; its one process is not quicker with more."""
+"""Concurrent requests to the Prefect API; its single process is not faster with more."""
 NOT_OVER_DELAY_S: Final = 1.0
 FIRST_DELAY_S: Final = 0.5
 LONGEST_DELAY_S: Final = 15.0
 RECORDED_S: Final = 5.0
-"""Seconds after a run's end until Prefect has surely recorded its task runs (it does each second).
+"""Seconds after a run's end until Prefect has certainly recorded its task runs (once a second).
 """
 
 
 class Dispatcher:
     """Use as an async context manager; ``wake()`` after a write makes it look at once.
 
-    ``busy`` tells whether requests of clients are being answered: accepting goes first, since
+    ``busy`` returns whether client requests are being answered: accepting goes first, since
     both share one processor. ``name`` and ``lease_s`` are as for ``OutboxRunner``.
     """
 
@@ -64,12 +64,12 @@ class Dispatcher:
         await self.runner.__aexit__(*exc_info)
 
     def wake(self) -> None:
-        """There is something to dispatch."""
+        """Look for entries to dispatch at once."""
         self.runner.wake(LANE)
 
     @property
     def waiting_for(self) -> str | None:
-        """Why nothing can be dispatched now; None when all is well."""
+        """Returns why nothing can be dispatched now; None when all is well."""
         return self.runner.blocked.get(LANE)
 
     async def _start(self, entry: Entry) -> Outcome:
@@ -87,7 +87,7 @@ class Dispatcher:
             or generation.request is None
         ):
             return Done()
-        # Its turn is when it was decided: first come, first served, though several go at once.
+        # Its turn is when it was decided: first come, first served, though requests overlap.
         reach("dispatch.before_create")
         batch = await self._store.batches.membership(generation.id) if generation.batch_id else None
         run = await self._runs.start(
@@ -103,17 +103,17 @@ class Dispatcher:
         return Done()
 
     async def _forget(self, entry: Entry) -> Outcome:
-        """Deleting a run does not stop its work (Prefect 3.8), so it must be over first.
+        """Deleting a run does not stop its work (Prefect 3.8), so it must have ended.
 
-        And over for a while: Prefect records task runs later and many at once, and when the flow
-        run of one of them is gone already, it loses all of them.
+        It must have ended for a while: Prefect records task runs later, many at once, and when the
+        flow run of one of them is already deleted, it loses all of them.
         """
         for run_id in await self._all_run_ids(entry.subject):
             if not await self._runs.is_over(run_id, for_s=RECORDED_S):
                 reason = f"flow run {run_id} has not ended, or not long ago"
                 return PutOff(reason, NOT_OVER_DELAY_S)
             await self._runs.forget(run_id)
-        # Again, now that nobody can be writing: the delete itself may have died half-way.
+        # Again, now that no worker can be writing: the delete itself may have died half-way.
         await self._store.files.remove_generation(entry.subject)
         return Done()
 
@@ -126,14 +126,14 @@ class Dispatcher:
         ]
 
     async def _all_run_ids(self, generation_id: UUID) -> set[UUID]:
-        """Those that its rows tell of, and any that was made but not written down in time."""
+        """Returns the runs in its rows, and any that was made but not recorded in time."""
         attempts = await self._store.generations.attempts(generation_id)
         written = {one.flow_run_id for one in attempts if one.flow_run_id is not None}
         return written | await self._runs.made_for(generation_id, [one.number for one in attempts])
 
 
 async def _unless_away(act: Callable[[Entry], Awaitable[Outcome]], entry: Entry) -> Outcome:
-    """Do it, unless Prefect is away, which holds up everything that it is to be told."""
+    """Call ``act``; an unavailable Prefect holds up the whole lane."""
     try:
         return await act(entry)
     except FlowsError as error:

@@ -1,4 +1,4 @@
-"""What the reconciler does about generations."""
+"""The reconciler's work on generations."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from store.errors import NotFoundError
 from store.values import UnderWay
 
 UNDISPATCHED_S: Final = 20.0
-"""A generation without a flow run and without a dispatch is older than this: then it is lost."""
+"""A generation older than this without a flow run and without a dispatch is lost."""
 WINDOW: Final = 100
-"""How many of those that wait are looked at each time, in turn."""
+"""Number of waiting generations examined in each round, in turn."""
 _WAITS_AGAIN: Final = "waiting again: no worker does it"
 _KINDS: Final[dict[type[Verdict], str]] = {
     Settle: "settle",
@@ -41,7 +41,7 @@ _KINDS: Final[dict[type[Verdict], str]] = {
 
 
 class Generations(Reconciliation[UnderWay, Verdict]):
-    """Every generation that a worker does, and in turn a part of those that wait."""
+    """Reconciles every generation that a worker holds, and in turn some of those that wait."""
 
     flow = FLOW
     deployment = DEPLOYMENT
@@ -53,7 +53,7 @@ class Generations(Reconciliation[UnderWay, Verdict]):
         return judge(case)
 
     async def _without_prefect(self) -> int:
-        """Dispatch what waits and would never start."""
+        """Dispatch waiting generations that would never start."""
         since = datetime.now(UTC) - timedelta(seconds=UNDISPATCHED_S)
         count = 0
         for generation in await self._store.generations.undispatched(since):
@@ -75,7 +75,7 @@ class Generations(Reconciliation[UnderWay, Verdict]):
         return [one for one in seen.values() if one.flow_run_id is not None]
 
     async def _again(self, case: Case) -> Case | None:
-        """A run that ended a moment ago may have told its row meanwhile."""
+        """Read it again: a run that ended a moment ago may have updated its row meanwhile."""
         assert case.seen.flow_run_id is not None
         seen = await self._store.generations.of_run(case.seen.flow_run_id)
         if seen is None or seen.generation.fence != case.seen.generation.fence:
@@ -83,7 +83,7 @@ class Generations(Reconciliation[UnderWay, Verdict]):
         if seen.holder is not None and not self._watch.knows(seen.holder):
             held = {lease.holder for lease in await self._store.leases.all()}
             if seen.holder in held:
-                return None  # a worker that began after this look did
+                return None  # taken by a worker that started after this look did
         gone = seen.generation.status in FINAL or seen.generation.deleted_at is not None
         return None if gone else replace(case, seen=seen)
 
@@ -117,10 +117,10 @@ class Generations(Reconciliation[UnderWay, Verdict]):
         return done and repaired(_KINDS[type(verdict)], "generation %s is %s", generation.id, said)
 
     async def _settle_orphan(self, run: FlowRun) -> bool:
-        """End a run whose generation has ended; put back one that waits to be done."""
+        """End a run whose generation has ended; put back a run whose generation waits."""
         status = await self._status_of(run)
         if status is None and run.deployment_id != await self._runs.deployment():
-            return False  # another Easel's, on a Prefect that several use
+            return False  # a run of another Easel that shares this Prefect
         if status is None or status not in FINAL:
             done = await self._runs.put_back(run)
             said = _WAITS_AGAIN
@@ -130,7 +130,7 @@ class Generations(Reconciliation[UnderWay, Verdict]):
         return done and repaired("settle_run", "flow run %s is %s", run.id, said)
 
     async def _status_of(self, run: FlowRun) -> Status | None:
-        """The status of the generation that a run was made for; None for one that never was made.
+        """Returns the status of the run's generation; None if no generation was ever made.
 
         A run of a deleted generation, or of an attempt that is over, is not wanted.
         """

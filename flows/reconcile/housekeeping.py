@@ -1,4 +1,4 @@
-"""Housekeeping: what is old goes each hour, files that nobody wants each day."""
+"""Housekeeping: removes old rows and pictures each hour, orphaned files each day."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Housekeeping:
         self._audited_at = float("-inf")
 
     async def __call__(self) -> None:
-        """Do what is due. Raises StoreError; the rest is done the next time."""
+        """Do what is due. Raises StoreError; the next call does the rest."""
         swept = await self._retention.sweep(
             datetime.now(UTC),
             pictures_days=self._settings.pictures_days,
@@ -44,7 +44,7 @@ class Housekeeping:
         for kind, count in removed:
             if count:
                 REMOVED.labels(kind).inc(count)
-                _log.info("removed what was old: %d %s", count, kind)
+                _log.info("removed by age: %d %s", count, kind)
         if time.monotonic() - self._audited_at >= AUDIT_EVERY_S:
             await self._look_through_files()
             self._audited_at = time.monotonic()

@@ -1,8 +1,8 @@
-"""The reconciler: what an operator or a crash did anywhere reaches the row, and its flow run.
+"""The reconciler: brings rows and flow runs back in step after operators' actions and crashes.
 
-What happens to a run while no worker has it is reported by none. So at intervals everything that is
+What happens to a run while no worker has it is not reported. So at intervals everything that is
 under way, generations and batches alike, is compared with its flow run and the workers' leases, and
-what does not fit is put right, logged and counted. It runs in the API's process.
+mismatches are repaired, logged and counted. It runs in the API's process.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _log = logging.getLogger(__name__)
 class Reconciler:
     """Use as an async context manager. ``look()`` is one round over everything.
 
-    Of several processes one looks at generations, and calls ``housekeeping`` each hour: that is
-    what the lease is for. Each looks at batches, whose every step may be repeated: a batch must
-    not wait until the lease of an API process that was killed has lapsed.
+    Of several processes one reconciles generations, and calls ``housekeeping`` each hour: that
+    is what the lease is for. Every process reconciles batches, whose steps may be repeated: a
+    batch must not wait until the lease of a killed API process has lapsed.
     """
 
     def __init__(
@@ -91,14 +91,14 @@ class Reconciler:
         try:
             await self._leases.give_up(LEASE, self._me)
         except StoreError as error:
-            _log.debug("the reconciler's lease lapses by itself: %s", error)
+            _log.debug("releasing the reconciler's lease failed; it will lapse: %s", error)
 
     def wake(self) -> None:
-        """A batch was changed: look at batches at once."""
+        """Reconcile batches at once: one was changed."""
         self._batch_loop.wake()
 
     async def look(self) -> int:
-        """One round over everything. Returns how much was put right."""
+        """Run one round over everything. Returns the number of repairs."""
         return await self._generations.look() + await self._batches.look()
 
     async def _look_if_it_leads(self) -> None:

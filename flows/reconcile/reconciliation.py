@@ -1,4 +1,4 @@
-"""One look at everything of a kind, generations or batches, that flow runs do."""
+"""One round over everything of a kind, generations or batches, that flow runs execute."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ ENDS: Final[dict[str, Callable[..., State[Any]]]] = {
     "failed": Failed,
     "cancelled": Cancelled,
 }
-"""The state of a flow run whose row ended so."""
+"""The state of a flow run, by the status its row ended with."""
 _log = logging.getLogger(__name__)
 
 
 class Reconciliation(ABC, Generic[Row, Verdict]):
-    """Holds rows of one kind against their flow runs. ``look()`` is one round."""
+    """Compares rows of one kind with their flow runs. ``look()`` is one round."""
 
     flow: ClassVar[str]
     deployment: ClassVar[str]
     asks_each: ClassVar[int]
-    """Each so many looks Prefect is asked for all of the flow's runs that are under way."""
+    """Every this many looks, Prefect is asked for all of the flow's runs under way."""
     orphan_looks: ClassVar[int]
-    """After so many of those looks, a run under way whose row does not want it is an orphan."""
+    """A run under way that its row has not wanted in this many of those looks is an orphan."""
 
     def __init__(self, store: Store, runs: FlowRuns, watch: LeaseWatch) -> None:
         self._store = store
@@ -56,14 +56,14 @@ class Reconciliation(ABC, Generic[Row, Verdict]):
 
     @abstractmethod
     async def _without_prefect(self) -> int:
-        """Do what needs the store only, for Prefect may be away. Returns how much was repaired."""
+        """Repair what needs only the store: Prefect may be away. Returns the number of repairs."""
 
     @abstractmethod
     async def _seen(self, under_way: Sequence[FlowRun]) -> Sequence[Row]:
-        """Returns the rows to be judged, those of the runs under way among them."""
+        """Returns the rows to judge, including those of the runs under way."""
 
     async def _again(self, case: Evidence[Row]) -> Evidence[Row] | None:
-        """Returns the case as it is now, right before something is done; None if that is over."""
+        """Returns the case as it is now, right before a repair; None if it is over."""
         return case
 
     @abstractmethod
@@ -74,10 +74,10 @@ class Reconciliation(ABC, Generic[Row, Verdict]):
     async def _settle_orphan(self, run: FlowRun) -> bool:
         """Returns whether the run was ended or put back."""
 
-    # --- what does not
+    # --- what is shared
 
     async def look(self) -> int:
-        """One round. Returns how much was put right."""
+        """Run one round. Returns the number of repairs."""
         self._looks += 1
         asks = self._looks % self.asks_each == 0
         repaired = await self._without_prefect()
@@ -107,9 +107,9 @@ class Reconciliation(ABC, Generic[Row, Verdict]):
         return Evidence(row, run, lives, unheld, self._deployment_id, datetime.now(UTC))
 
     def _count_unheld(self, run: FlowRun, *, lives: bool) -> int:
-        """Returns in how many looks in a row no live worker did the run, or it was over.
+        """Returns in how many consecutive looks no live worker executed the run, or it was over.
 
-        It may be winding up. A new state of the run begins the count anew.
+        It may be winding up. A new state of the run restarts the count.
         """
         if lives and run.state_type not in OVER:
             self._unheld.pop(run.id, None)
@@ -121,17 +121,17 @@ class Reconciliation(ABC, Generic[Row, Verdict]):
         return looks
 
     async def _see_to(self, case: Evidence[Row]) -> bool:
-        """One that cannot be put right must not keep the others from it."""
+        """Judge and repair one case. A failure must not keep the others from being repaired."""
         try:
             again = await self._again(case)
             verdict = self._judge(again) if again is not None else None
             if again is None or verdict is None:
                 return False
             return await self._carry_out(again, verdict)
-        except (ConflictError, NotFoundError) as error:  # it moved meanwhile
-            _log.debug("flow run %s is left as it is: %s", case.seen.flow_run_id, error)
+        except (ConflictError, NotFoundError) as error:  # it changed meanwhile
+            _log.debug("flow run %s left unchanged: %s", case.seen.flow_run_id, error)
         except FlowsError as error:
-            # Where there is no run yet, Prefect was not asked before: it may just be away.
+            # Without a run, Prefect was not asked before: it may just be unavailable.
             level = logging.WARNING if case.run is not None else logging.DEBUG
             _log.log(level, "flow run %s waits: %s", case.seen.flow_run_id, error)
         return False
@@ -139,7 +139,7 @@ class Reconciliation(ABC, Generic[Row, Verdict]):
     async def _settle_orphans(
         self, under_way: Sequence[FlowRun], cases: Sequence[Evidence[Row]]
     ) -> int:
-        """Runs that stay under way in Prefect though their row has ended, or never was."""
+        """Settle runs still under way in Prefect though their row has ended or never existed."""
         judged = {case.run.id for case in cases if case.run is not None}
         orphans = [run for run in under_way if run.id not in judged]
         repaired = 0
@@ -152,7 +152,7 @@ class Reconciliation(ABC, Generic[Row, Verdict]):
 
 
 def repaired(kind: str, said: str, *arguments: Any) -> bool:
-    """Count and log a repair. Returns True, for those who report one."""
+    """Count and log a repair. Returns True, for callers that report one."""
     REPAIRS.labels(kind).inc()
     _log.warning(said, *arguments)
     return True

@@ -1,4 +1,4 @@
-"""What has to be done about a generation, going by its flow run: the reconciler's rules, pure."""
+"""What to do about a generation, judged by its flow run: the reconciler's rules, pure."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from core.status import Status
 from store.values import Batch, UnderWay, Waiting
 
 UNHELD_LOOKS: Final = 3
-"""After so many looks at a run that is under way and that no worker holds, none does it."""
+"""A run under way that no worker held in this many looks is abandoned."""
 FAR_AHEAD: Final = timedelta(minutes=1)
-"""Generations start as soon as they can: no run of theirs is scheduled for later than this."""
+"""Generations start as soon as they can: none of their runs is scheduled later than this."""
 PAUSED: Final = Waiting("paused", "Its flow run was paused in Prefect. Resume it there.")
 Row = TypeVar("Row", UnderWay, Batch)
 
@@ -26,7 +26,7 @@ class Evidence(Generic[Row]):
     """A row that has not ended, and its flow run. ``run`` None: Prefect does not have it.
 
     ``lives``: the row's holder has a lease that has not lapsed. ``unheld_looks``: in how many
-    looks in a row the run stood in the same state and no live worker did it, or it was over.
+    consecutive looks the run had the same state and no live worker ran it, or it was over.
     ``deployment_id`` is the one that Prefect has now. ``now`` is the time of day.
     """
 
@@ -39,12 +39,12 @@ class Evidence(Generic[Row]):
 
     @property
     def is_held(self) -> bool:
-        """Whether a live worker does it."""
+        """Returns whether a live worker holds it."""
         return self.seen.holder is not None and self.lives
 
     @property
     def prefect_was_reset(self) -> bool:
-        """Whether the deployment that the run was made from is gone: Prefect lost its database."""
+        """Returns whether the run's deployment is gone: then Prefect lost its database."""
         made_from = self.seen.deployment_id
         return made_from is not None and made_from != self.deployment_id
 
@@ -59,9 +59,9 @@ class Settle:
 
 @dataclass(frozen=True)
 class LetGo:
-    """The worker that does it does not live, or must stop: let it wait again.
+    """Its worker is dead, or must stop: queue the generation again.
 
-    ``put_back``: its run has to be put back into the queue too.
+    ``put_back``: its run must be put back into the queue too.
     """
 
     put_back: bool
@@ -70,12 +70,12 @@ class LetGo:
 
 @dataclass(frozen=True)
 class DispatchAgain:
-    """Prefect lost its run together with everything else: have another made."""
+    """Prefect lost its run together with its whole database: have another created."""
 
 
 @dataclass(frozen=True)
 class StartNow:
-    """Its run is to start far in the future, which was not asked for: a clock was set back."""
+    """Its run is scheduled far in the future, which was not requested: a clock was set back."""
 
 
 Verdict = Settle | LetGo | DispatchAgain | StartNow
@@ -83,7 +83,7 @@ Case = Evidence[UnderWay]
 
 
 def judge(case: Case) -> Verdict | None:
-    """What to do; None when all fits."""
+    """Returns what to do; None when row and run agree."""
     if case.run is None:
         return _missing(case)
     match case.run.state_type:
@@ -104,19 +104,19 @@ def judge(case: Case) -> Verdict | None:
 
 
 def _is_abandoned(case: Case) -> bool:
-    """Whether surely no worker does it."""
+    """Returns whether certainly no worker executes it."""
     if case.seen.holder is not None:
         return not case.lives
     return case.unheld_looks >= UNHELD_LOOKS
 
 
 def _is_unwanted(case: Case) -> bool:
-    """Whether the client asked for its end."""
+    """Returns whether a cancel was requested."""
     return case.seen.generation.status == "cancelling"
 
 
 def _missing(case: Case) -> Verdict | None:
-    """A run that is gone was deleted by an operator, unless Prefect lost its whole database."""
+    """Judge a missing run: deleted by an operator, unless Prefect lost its whole database."""
     if _is_unwanted(case) or not case.prefect_was_reset:
         return Settle("cancelled")
     return None if case.is_held else DispatchAgain()
@@ -159,6 +159,6 @@ def _starts_far_ahead(case: Case) -> bool:
 
 
 def run_ended(run: FlowRun, otherwise: str) -> Problem:
-    """How a run failed, in its own words if it has any."""
+    """Returns how a run failed: its own message if it has one, else ``otherwise``."""
     message = run.state.message if run.state is not None else None
     return problem("run_failed", message or otherwise)

@@ -1,1 +1,1 @@
-"""The worker: one beside each ComfyUI, flow runs inside its own process."""
+"""The worker: one per ComfyUI, executing flow runs inside its own process."""

@@ -1,7 +1,7 @@
-"""Whose turn it is: among runs that are due, those whose checkpoint is loaded go first.
+"""Fair order: among runs that are due, those whose checkpoint is loaded go first.
 
 Switching checkpoints costs seconds on a GPU. So within one priority a run of the loaded
-checkpoint may overtake others, but nobody is overtaken more than ``OVERTAKEN_MAX`` times.
+checkpoint may overtake others, but no run is overtaken more than ``OVERTAKEN_MAX`` times.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 from uuid import UUID
 
 OVERTAKEN_MAX: Final = 16
-"""How often a run may be overtaken within its priority: then it is its turn, switch or not."""
+"""How often a run may be overtaken within its priority before it is chosen, switch or not."""
 
 
 @dataclass(frozen=True)
@@ -25,18 +25,18 @@ class Due:
 
 
 class Turns:
-    """Chooses among what is due. It remembers, while the worker lives, who was overtaken."""
+    """Chooses among the runs that are due. Counts, while the worker lives, who was overtaken."""
 
     def __init__(self, overtaken_max: int = OVERTAKEN_MAX) -> None:
         self._overtaken_max = overtaken_max
         self._overtaken: dict[UUID, int] = {}
 
     def choose(self, due: Sequence[Due], loaded: str | None) -> Due:
-        """Whose turn it is. ``due`` is in the order of priorities, and of age within each."""
+        """Returns the next run. ``due`` is ordered by priority, and by age within each."""
         alike = [one for one in due if one.priority == due[0].priority]
         chosen = self._worn_out(alike) or _of_model(alike, loaded) or alike[0]
         ahead = alike[: alike.index(chosen)]
-        # Whoever is not due any more needs no record: it began, or was cancelled.
+        # Drop counters of runs that started or were cancelled.
         known = {one.run: self._overtaken.get(one.run, 0) for one in due if one != chosen}
         self._overtaken = {**known, **{one.run: known[one.run] + 1 for one in ahead}}
         return chosen

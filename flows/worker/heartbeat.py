@@ -1,4 +1,4 @@
-"""What a worker does beside its runs: its heartbeat, and taking strays out of its ComfyUI."""
+"""A worker's background work: its heartbeat, and removing stray prompts from its ComfyUI."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _STRAY_PATIENCE_S: Final = 5.0
 
 
 class Upkeep:
-    """Loops beside the runs, for the worker to start and to stop."""
+    """Background loops, for the worker to start and to stop."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.alone = False
-        """Whether no other worker held a lease at the last look."""
+        """Whether no other worker held a lease at the last heartbeat."""
         self.heartbeat = Loop(
             "the heartbeat", self._beat, every_s=HEARTBEAT_S, first_s=0.0, expected=(StoreError,)
         )
@@ -40,14 +40,14 @@ class Upkeep:
         self._started_at = datetime.now(UTC)
 
     async def workers(self) -> set[UUID]:
-        """The leases of all workers; some may have lapsed."""
+        """Returns the leases of all workers; some may have lapsed."""
         leases = await self._runtime.store.leases.all()
         found = {lease.holder for lease in leases if lease.name.startswith(WORKER_LEASE)}
         self.alone = found == {self._runtime.lease.holder}
         return found
 
     async def _beat(self) -> None:
-        """Say in the store that this worker lives, and whether it reaches its ComfyUI."""
+        """Record in the store that this worker lives, and whether it reaches its ComfyUI."""
         await self._runtime.store.registry.record_worker(self._record())
         await self.workers()
 
@@ -63,7 +63,7 @@ class Upkeep:
         )
 
     async def _clear_strays(self) -> None:
-        """Take prompts that are not wanted any more out of this worker's ComfyUI."""
+        """Remove prompts that are not wanted any more from this worker's ComfyUI."""
         for stray in await self._runtime.store.strays.of(self._runtime.holder.comfy_url):
             await self._clear_stray(stray)
 
@@ -72,6 +72,6 @@ class Upkeep:
         if not await runtime.store.strays.is_wanted(stray):
             if not await runtime.session.cancel(stray.prompt_id, patience_s=_STRAY_PATIENCE_S):
                 return
-            # Else the attempt, done here again, would read that it was interrupted.
+            # Else the attempt, run here again, would find that it was interrupted.
             await runtime.session.forget(stray.prompt_id)
         await runtime.store.strays.gone(stray)

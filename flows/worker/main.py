@@ -18,7 +18,7 @@ from flows.worker.worker import ComfyWorker
 class _Loop:
     """The worker's event loop in its thread.
 
-    It is not the main thread's: there Prefect's own SIGTERM handling would crash every live run.
+    Not in the main thread: there Prefect's own SIGTERM handling would crash every live run.
     """
 
     pool: str
@@ -30,7 +30,7 @@ class _Loop:
     def run(self) -> None:
         try:
             asyncio.run(self._run())
-        except BaseException as error:  # noqa: BLE001 - told by the main thread
+        except BaseException as error:  # noqa: BLE001 - raised by the main thread
             self.error = error
         finally:
             self.ready.set()
@@ -66,7 +66,7 @@ def _say(line: str) -> None:
 
 
 def run_worker(pool: str) -> None:
-    """Work until SIGTERM or SIGINT, then drain. Raises what ended the worker otherwise."""
+    """Run until SIGTERM or SIGINT, then drain. Raises any other error that ended the worker."""
     body = _Loop(pool)
     thread = threading.Thread(target=body.run, name="worker")
 

@@ -1,4 +1,4 @@
-"""What a worker does at its start with the runs that its dead self left under way."""
+"""Recovery at a worker's start: the runs that its dead predecessor left under way."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from store.values import Generation
 async def take_back(
     client: PrefectClient, pool: str, store: Store, *, alive: AbstractSet[UUID], alone: bool
 ) -> None:
-    """Let what nobody alive does wait again, at once.
+    """Requeue at once the runs that no live worker executes.
 
-    The dead process's lease went to the one that calls. Whoever holds another may live (``alive``
-    are the leases of all workers, ``alone`` says that there is no other): those runs are the
-    reconciler's to judge, who has watched them.
+    The caller has taken over the dead process's lease. Holders of other leases may live (``alive``
+    are the leases of all workers, ``alone``: there is no other): the reconciler, which has
+    watched them, judges those runs.
     """
     for run in await under_way(client, pool):
         left = await store.generations.of_run(run.id)
         if left is not None and left.generation.status in FINAL:
-            continue  # it only was not told: put back, it would look like an operator's retry
+            continue  # Prefect just does not know yet: put back, it would look like a retry
         holder = left.holder if left is not None else None
         if _may_live(holder, alive, alone=alone):
             continue
@@ -56,7 +56,7 @@ def _may_live(holder: UUID | None, alive: AbstractSet[UUID], *, alone: bool) -> 
 
 
 async def _let_go(store: Store, left: Generation, run: FlowRun) -> None:
-    """A run that was being cancelled is not wanted: its prompt becomes a stray."""
+    """Release the attempt. If it was being cancelled, its prompt becomes a stray."""
     transitions = store.transitions
     if run.state_type == StateType.CANCELLING or left.status == "cancelling":
         await transitions.settle(left.id, run.id, "cancelled", None)
