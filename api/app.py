@@ -1,4 +1,4 @@
-"""The application: opens what it needs, declares its routes, closes everything at its end."""
+"""The application: opens its resources, declares its routes, closes everything at shutdown."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "
 def create_app(settings: Settings | None = None, policy: Policy | None = None) -> FastAPI:
     """Returns the ASGI application. The settings are read from the environment unless given.
 
-    Without a policy everyone may ask for everything.
+    Without a policy every request is allowed.
     """
     settings = settings or Settings()
 
@@ -80,11 +80,11 @@ def create_app(settings: Settings | None = None, policy: Policy | None = None) -
     )
     handlers.install(app)
     app.add_middleware(RequestLimits)
-    auth.install(app, policy)  # last, so first: in front of all other middleware
+    auth.install(app, policy)  # added last, so it runs first, before all other middleware
     rooms = (generations, events, images, batches, schedules, options, health, metrics)
     routers = [room.router for room in rooms]
     for router in routers:
-        # Not include_router: FastAPI 0.150 matches what it includes through more calls, 15 to 45 us
+        # Not include_router: FastAPI 0.150 matches included routers through more calls, 15 to 45 us
         # of each request (a create takes 500). Guards are middleware (api.auth), not dependencies.
         app.router.routes.extend(router.routes)
 
@@ -116,7 +116,7 @@ def _methods_of(path: str, routers: Iterable[APIRouter]) -> list[str]:
 
 @asynccontextmanager
 async def open_context(settings: Settings) -> AsyncIterator[Context]:
-    """Everything the routes need, open. Raises StoreUnavailableError."""
+    """Open everything the routes need. Raises StoreUnavailableError."""
     busy = Busy()
     links = Links(settings.api_url, settings.prefect_ui_url)
     comfy_url = settings.comfy.url or DEFAULT_COMFY_URL

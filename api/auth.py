@@ -1,4 +1,4 @@
-"""Who may ask: decided in one place, in front of everything that the application answers."""
+"""Authentication: decided in one place, before anything that the application answers."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from core.problems import problem
 OPEN: Final = (
     ("/healthz", "supervisors ask it without a key, and it says only that the process answers"),
 )
-"""The paths that are answered without asking the policy, each with its reason."""
+"""The paths answered without asking the policy, each with its reason."""
 _OPEN_PATHS: Final = frozenset(path for path, _ in OPEN)
 _POLICY_VIOLATION: Final = 1008  # RFC 6455, 7.4.1
 
 
 @dataclass(frozen=True)
 class Principal:
-    """Who asks. Starlette's ``request.user``."""
+    """The authenticated caller. Starlette's ``request.user``."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why the request is not answered, and how the client can say who it is."""
+    """Why the request is refused, and how the client can authenticate."""
 
     detail: str
     challenge: str = "Bearer"
 
 
 class Policy(Protocol):
-    """Decides by what comes before the body: address, headers, cookies."""
+    """Decides by address, headers and cookies, before the body is read."""
 
     async def decide(self, connection: HTTPConnection) -> Principal | Refusal:
-        """Returns who asks, or why the request is refused. What it raises is answered with 500."""
+        """Returns the caller, or why the request is refused. An exception is answered with 500."""
         ...
 
 
 class Authentication:
-    """Middleware: 401 for what the policy refuses, HTTP and websockets alike.
+    """Middleware: 401 for requests that the policy refuses, HTTP and websockets alike.
 
     Pure ASGI and in front of the router: dependencies of an application reach neither its mounts
     (files, the page and its websocket) nor routes that are added to its router.
@@ -69,7 +69,7 @@ class Authentication:
 
 
 def install(app: FastAPI, policy: Policy | None) -> None:
-    """Put the policy in front of ``app``. None: everyone may, and no layer is added."""
+    """Put the policy in front of ``app``. None: all are allowed, and no middleware is added."""
     if policy is not None:
         app.add_middleware(Authentication, policy=policy)
 
@@ -79,7 +79,7 @@ def _is_open(scope: Scope) -> bool:
 
 
 def _answer_to(scope: Scope, refusal: Refusal) -> ASGIApp:
-    """A websocket is refused before it is accepted: with the same answer if the server can."""
+    """A websocket is refused before it is accepted, with the same 401 if the server can."""
     if scope["type"] == "websocket" and "websocket.http.response" not in scope.get(
         "extensions", {}
     ):

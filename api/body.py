@@ -15,12 +15,12 @@ from core import json as strict_json
 from core.problems import FieldProblem
 
 BODY_WITHIN_S: Final = 10.0
-"""A body that takes longer is not coming, and holds a connection."""
+"""Timeout for a whole body: a slow one occupies a connection."""
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
 async def read_body(request: Request, model: type[_Model], limit: int) -> tuple[_Model, bytes]:
-    """The validated body and its bytes. Raises ProblemError and HTTPException."""
+    """Returns the validated body and its bytes. Raises ProblemError and HTTPException."""
     _check_content_type(request)
     try:
         async with asyncio.timeout(BODY_WITHIN_S):
@@ -33,7 +33,7 @@ async def read_body(request: Request, model: type[_Model], limit: int) -> tuple[
 
 
 def parse(body: bytes) -> Any:
-    """Well-formed JSON in UTF-8. Raises ProblemError."""
+    """Returns the parsed JSON. Raises ProblemError unless it is well-formed and in UTF-8."""
     if not body:
         raise _invalid("missing", "a JSON body is required")
     try:
@@ -45,7 +45,7 @@ def parse(body: bytes) -> Any:
 
 
 def validate(model: type[_Model], value: Any) -> _Model:
-    """The value as the model. Raises ProblemError with one entry for each wrong field."""
+    """Returns the value as the model. Raises ProblemError with an entry for each wrong field."""
     if not isinstance(value, dict):
         raise _invalid("type", "the body must be a JSON object")
     try:
@@ -56,7 +56,7 @@ def validate(model: type[_Model], value: Any) -> _Model:
 
 
 def field_problems(error: ValidationError, body: Any) -> list[FieldProblem]:
-    """What pydantic found in ``body``, without the values."""
+    """Returns what pydantic found in ``body``, without the values."""
     found = error.errors(include_input=False, include_url=False, include_context=False)
     return [
         FieldProblem(
@@ -69,7 +69,7 @@ def field_problems(error: ValidationError, body: Any) -> list[FieldProblem]:
 
 
 def _place(body: Any, loc: tuple[str | int, ...], kind: str) -> list[str | int]:
-    """The part of ``loc`` that is in the body: pydantic goes on with its validators' own names."""
+    """Returns the part of ``loc`` that is in the body: pydantic appends its validators' names."""
     place: list[str | int] = []
     for part in loc:
         try:
@@ -89,7 +89,7 @@ def _summary(found: list[FieldProblem]) -> str:
 def _check_content_type(request: Request) -> None:
     if request.headers.get("content-encoding", "identity") != "identity":
         raise ProblemError("unsupported_media_type", "compressed bodies are not taken")
-    # Without a type it is refused too: a page of another origin can send such a body unasked.
+    # A missing type is refused too: a page of another origin can send it without a preflight.
     if not _is_json(request.headers.get("content-type", "")):
         raise ProblemError("unsupported_media_type", "send the body as application/json in UTF-8")
 
@@ -121,6 +121,6 @@ async def _read(request: Request, limit: int) -> bytes:
 
 
 def _invalid(code: str, message: str) -> ProblemError:
-    """What is wrong with the body as a whole."""
+    """Returns the problem of the body as a whole."""
     found = [FieldProblem((), code, message)]
     return ProblemError("invalid_request", message, errors=found)

@@ -1,4 +1,4 @@
-"""Values that are asked for often and read now and then."""
+"""Values that are requested often and read at intervals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _T = TypeVar("_T")
 
 
 class Cached(Generic[_T]):
-    """A value that is read again when it is older than ``max_age_s``, once for all who ask."""
+    """A value read again when it is older than ``max_age_s``, once for all concurrent callers."""
 
     _value: _T
 
@@ -22,7 +22,7 @@ class Cached(Generic[_T]):
         self._lock = asyncio.Lock()
 
     async def get(self) -> _T:
-        """Returns the value. Raises what reading it raises, of which nothing is kept."""
+        """Returns the value. Raises what reading it raises; errors are not cached."""
         if self._is_old():
             async with self._lock:
                 if self._is_old():

@@ -1,4 +1,4 @@
-"""What ComfyUI offers, cached: read again now and then, and when a name is not in it."""
+"""ComfyUI's catalogue, cached: refreshed at intervals, and when a name is not in it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from store.store import Store
 REFRESH_S: Final = 60.0
 RETRY_S: Final = 2.0
 FRESH_ENOUGH_S: Final = 2.0
-"""A miss asks ComfyUI again, but not more often than this: new model files show at once."""
+"""A miss asks ComfyUI again, at most this often, so that new model files show at once."""
 
 
 class CatalogueCache:
@@ -48,11 +48,11 @@ class CatalogueCache:
 
     @property
     def current(self) -> Catalogue | None:
-        """The newest catalogue; None when ComfyUI was never reached."""
+        """Returns the newest catalogue; None when ComfyUI was never reached."""
         return self._catalogue
 
     async def refreshed(self) -> Catalogue | None:
-        """The catalogue, read again unless that was done a moment ago."""
+        """Returns the catalogue, refreshed unless that was done a moment ago."""
         async with self._lock:
             now = asyncio.get_running_loop().time()
             if now - self._asked >= FRESH_ENOUGH_S:

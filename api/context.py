@@ -1,4 +1,4 @@
-"""Everything that the application opened at its start: for itself, and for the web room's pages."""
+"""Everything that the application opened at startup, for itself and for the pages of web."""
 
 from __future__ import annotations
 

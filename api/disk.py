@@ -1,4 +1,4 @@
-"""Room on the disk: what is accepted must find some when it is done."""
+"""Free disk space: an accepted generation must find some when it is finished."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Final
 MEGABYTE: Final = 1_000_000
 _LOOK_EVERY_S: Final = 1.0
 _PATIENCE_S: Final = 0.2
-"""Seconds to wait for a disk that does not answer (a share that hangs) before going on."""
+"""Maximum seconds to wait for a disk that does not answer (a share that hangs)."""
 
 
 @dataclass(frozen=True)
 class Room:
-    """What is free beside ``folder``, and what must be, in bytes."""
+    """Free bytes on the disk of ``folder``, and the required minimum."""
 
     folder: Path
     free: int
@@ -26,7 +26,7 @@ class Room:
 
     @property
     def is_enough(self) -> bool:
-        """Whether there is as much as there must be."""
+        """Returns whether the minimum is free."""
         return self.free >= self.wanted
 
     def __str__(self) -> str:
@@ -37,7 +37,7 @@ class Room:
 
 
 def look(folders: Iterable[Path], reserve_mb: int) -> Room | None:
-    """The scarcest room of these folders; None when no disk says how much it has."""
+    """Returns the free space of the fullest disk of these folders; None if unknown."""
     rooms = [
         Room(folder, free, reserve_mb * MEGABYTE)
         for folder in folders
@@ -47,7 +47,7 @@ def look(folders: Iterable[Path], reserve_mb: int) -> Room | None:
 
 
 class DiskReserve:
-    """Looks at the disks once a second at most, however many ask, and never in the event loop."""
+    """Checks the disks at most once a second for all callers, and never in the event loop."""
 
     def __init__(self, folders: Iterable[Path], reserve_mb: int) -> None:
         self._folders = tuple(folders)
@@ -57,7 +57,7 @@ class DiskReserve:
         self._looking: asyncio.Task[None] | None = None
 
     async def room(self) -> Room | None:
-        """The scarcest room, as it was a moment ago; None while no disk says how much it has."""
+        """Returns the free space of the fullest disk (cached 1 s); None if unknown."""
         if time.monotonic() >= self._stale_at:
             if self._looking is None or self._looking.done():
                 self._looking = asyncio.create_task(self._look(), name="disk")
@@ -70,7 +70,7 @@ class DiskReserve:
 
 
 def _free(folder: Path) -> int | None:
-    """Bytes that are free; of the nearest folder above it that is there already."""
+    """Returns the free bytes, of the nearest parent folder that exists."""
     for place in (folder, *folder.absolute().parents):
         try:
             return shutil.disk_usage(place).free

@@ -1,4 +1,4 @@
-"""Documents as answers: what the rooms' own documents are made of."""
+"""Documents as answers: the base of all documents of the API."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Document(BaseModel):
 def answer(
     document: BaseModel, status_code: int = 200, headers: dict[str, str] | None = None
 ) -> Response:
-    """Returns a document as JSON: written once by pydantic, not validated a second time."""
+    """Returns a document as JSON: serialized once by pydantic, not validated a second time."""
     return Response(
         document.model_dump_json(),
         status_code=status_code,

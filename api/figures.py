@@ -1,4 +1,4 @@
-"""Figures of the whole service for monitoring; what takes long to count is cached."""
+"""Figures of the whole service for monitoring; slow counts are cached."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from store.counts import counts
 from store.generations.dispatches import KINDS
 
 COUNT_EVERY_S: Final = 5.0
-"""Seconds that a count of the generations is cached: with a hundred thousand it takes long."""
+"""Seconds that a count of the generations is cached: it is slow with a hundred thousand."""
 
 
 @dataclass(frozen=True)
 class StoreFigures:
-    """What the database says."""
+    """Figures from the database."""
 
     generations: dict[Status, int]
     outbox: int
@@ -32,12 +32,12 @@ class Figures:
         self._generations = Cached(lambda: counts(facade.store.database), count_every_s)
 
     async def of_store(self) -> StoreFigures:
-        """Returns what the database says. Raises StoreUnavailableError."""
+        """Returns the database's figures. Raises StoreUnavailableError."""
         outbox = await self._facade.store.outbox.count(KINDS)
         workers = await self._facade.estimates.live_workers()
         return StoreFigures(await self._generations.get(), outbox, len(workers))
 
     async def disk_free(self) -> int | None:
-        """Returns the bytes free on the fullest disk; None when it does not say."""
+        """Returns the free bytes of the fullest disk; None if unknown."""
         room = await self._facade.disk.room()
         return None if room is None else room.free

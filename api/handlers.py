@@ -43,13 +43,13 @@ _BY_STATUS: Final[dict[int, str]] = {
     422: "invalid_request",
 }
 _QUOTING: Final = {"uuid_parsing": "Input should be a valid UUID"}
-"""Messages of pydantic that quote the value, and what is said instead."""
+"""Messages of pydantic that quote the value, and their replacements."""
 _log = logging.getLogger(__name__)
 _Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 
 def problem_response(found: Problem, headers: Mapping[str, str] | None = None) -> Response:
-    """A problem as an answer. Its ``request_id`` is in our log too."""
+    """Returns a problem as a response. Its ``request_id`` is in our log too."""
     if found.request_id is None:
         found = found.model_copy(update={"request_id": str(uuid4())})
     return Response(
@@ -101,7 +101,7 @@ def _answering(code: str, detail: str) -> _Handler:
 
 
 def _of_validation(error: RequestValidationError) -> Problem:
-    """Without ``input``: a body value is never echoed."""
+    """Returns the problem without ``input``: a body value is never echoed."""
     found = [
         FieldProblem(
             loc=tuple(item["loc"]),

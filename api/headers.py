@@ -21,7 +21,7 @@ def is_unchanged(etag: str, if_none_match: str | None) -> bool:
 
 
 def idempotency_key_of(key: str | None) -> str | None:
-    """Returns the value of ``Idempotency-Key``. Raises ProblemError when it cannot be a key."""
+    """Returns the value of ``Idempotency-Key``. Raises ProblemError when it is not a valid key."""
     if key is None:
         return None
     if not key or len(key) > KEY_MAX or not key.isprintable() or not key.isascii():

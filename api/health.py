@@ -1,4 +1,4 @@
-"""Alive and ready: for people, for `easel doctor` and for whatever restarts processes."""
+"""Liveness and readiness: for people, for `easel doctor` and for process supervisors."""
 
 from __future__ import annotations
 

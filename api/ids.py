@@ -1,4 +1,4 @@
-"""Ids in paths, read strictly: what cannot be an id is answered like an id that is unknown."""
+"""Ids in paths, parsed strictly: an invalid id is answered like an unknown one."""
 
 from __future__ import annotations
 

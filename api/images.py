@@ -1,4 +1,4 @@
-"""The pictures' bytes. An image never changes, so it may be cached for ever."""
+"""The pictures' bytes. An image never changes, so it may be cached indefinitely."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def image(
             headers={"Content-Range": f"bytes */{found.bytes}"},
         )
     headers["Content-Length"] = str(len(part))
-    # A stream: memory holds a slice of the file, however large it is.
+    # A stream: memory holds only a slice of the file, however large it is.
     slices = await facade.store.files.stream(found.path, part.start, part.stop)
     return StreamingResponse(slices, status, headers, found.content_type)
 
@@ -89,7 +89,7 @@ def _headers(etag: str, disposition: str) -> dict[str, str]:
 
 
 def _filename(image: Image) -> str:
-    """A name of our own making: nothing of the prompt can break a header."""
+    """Returns a file name without any of the prompt, which could break a header."""
     suffix = image.path.rpartition(".")[2]
     return f"easel-{image.seed}-{image.position + 1}.{suffix}"
 
@@ -97,7 +97,7 @@ def _filename(image: Image) -> str:
 def _part(size: int, wanted: str | None) -> range | None:
     """Returns the part that a ``Range`` asks for, empty when the file has no such part.
 
-    None for what is no range of bytes, and for several at once: the answer to those is the whole
+    None for anything but one range of bytes: those are answered with the whole file
     (RFC 9110, 14.2).
     """
     found = re.fullmatch(r"bytes=(\d*)-(\d*)", wanted or "")

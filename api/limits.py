@@ -1,4 +1,4 @@
-"""Limits on what comes before a body: the server's fast parser has none of its own."""
+"""Limits on request line and headers: the server's fast parser has none of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HEADERS_BYTES_MAX: Final = 32_768
 
 
 class RequestLimits:
-    """Middleware: 414 for an endless address, 431 for endless headers."""
+    """Middleware: 414 for an oversized URL, 431 for oversized headers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

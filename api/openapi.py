@@ -11,7 +11,7 @@ _REF: Final = "#/$defs/"
 
 
 def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
-    """Returns the error answers of a route, for its documentation; all of them have one shape."""
+    """Returns the error answers of a route, for its documentation; all have one shape."""
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {
         **{code: {"description": HTTPStatus(code).phrase, "content": content} for code in codes},
@@ -20,9 +20,9 @@ def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
 
 
 def body_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """Returns the schema in one piece: references would lead nowhere in the OpenAPI document.
+    """Returns the schema in one piece: references would dangle in the OpenAPI document.
 
-    Only for models that do not hold themselves.
+    Only for models that are not recursive.
     """
     schema = model.model_json_schema()
     definitions: dict[str, Any] = schema.pop("$defs", {})

@@ -1,4 +1,4 @@
-"""What can be asked for: models, samplers, schedulers, defaults and limits."""
+"""What requests can choose: models, samplers, schedulers, defaults and limits."""
 
 from __future__ import annotations
 

@@ -28,14 +28,14 @@ _SHADE: Final = (24, 24, 27)
 
 @dataclass(frozen=True)
 class ContactSheet:
-    """A JPEG, and the tag that changes when a picture on it does."""
+    """A JPEG, and an ETag that changes when a picture on it does."""
 
     data: bytes
     etag: str
 
 
 async def draw(files: ImageFiles, shown: Sequence[tuple[int, Image]]) -> ContactSheet:
-    """A sheet of pictures with their items' positions; one that cannot be read stays empty."""
+    """Returns a sheet of pictures with their items' positions; unreadable ones stay empty."""
     thumbnails = [
         (position, await _thumbnail(files, image.thumbnail_path)) for position, image in shown
     ]

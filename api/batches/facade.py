@@ -1,4 +1,4 @@
-"""What the API can do with batches, as functions: called by routes, and by the web room's pages."""
+"""What the API can do with batches, as functions: called by the routes and by the pages of web."""
 
 from __future__ import annotations
 
@@ -62,20 +62,20 @@ class Manifest:
     def of_file(
         cls, options: BatchOptions, file: Path, kind: Kind, *, skip_bad: bool = False
     ) -> Manifest:
-        """A file of rows, and how they are to be done."""
+        """Returns the manifest of a file of rows, with its options."""
         return cls(BatchRequest.of_file(options), file, kind, skip_bad)
 
 
 @dataclass(frozen=True)
 class CreatedBatch:
-    """The answer to a create: the document, and whether it was given before."""
+    """The answer to a create: the document, and whether it is a replay."""
 
     document: AcceptedBatchDocument
     replayed: bool
 
 
 class BatchFacade:
-    """The batches as clients see them. Errors are ProblemError and the store's own."""
+    """The batches as clients see them. Raises ProblemError and the store's errors."""
 
     def __init__(
         self, facade: Facade, reconciler: Reconciler, runs: FlowRuns, wildcards: Path
@@ -159,7 +159,7 @@ class BatchFacade:
         return await self.document(await self._store.batches.get(batch_id))
 
     async def document(self, batch: Batch) -> BatchDocument:
-        """Returns the document of a batch that was read already."""
+        """Returns the document of a batch that is already loaded."""
         return BatchDocument.model_construct(**await self._fields(batch))
 
     async def page(self, limit: int, cursor: str | None) -> BatchesDocument:
@@ -169,25 +169,25 @@ class BatchFacade:
         return BatchesDocument.model_construct(items=items, next_cursor=page.next_cursor)
 
     async def newest(self, limit: int) -> tuple[Batch, ...]:
-        """The newest batches, without documents."""
+        """Returns the newest batches, without documents."""
         return (await self._store.batches.page(limit, None)).items
 
     async def membership(self, generation_id: UUID) -> Membership | None:
-        """The batch that a generation belongs to. Returns None when it was asked for alone."""
+        """Returns the batch of a generation; None when it was created alone."""
         return await self._store.batches.membership(generation_id)
 
     async def item_page(
         self, batch_id: UUID, limit: int, cursor: str | None, status: tuple[Status, ...] = ()
     ) -> ItemPage:
-        """A page of items without documents."""
+        """Returns a page of items, without documents."""
         return await self._store.batches.items(batch_id, limit, cursor, status)
 
     def cursor_of_item(self, position: int) -> str | None:
-        """The cursor of a page that begins with the item at ``position``, counted from 0."""
+        """Returns the cursor of the page that begins with the item at ``position`` (from 0)."""
         return write_cursor("i", position - 1) if position > 0 else None
 
     async def list_names(self) -> list[str]:
-        """The names of the wildcard lists. Empty when one of them cannot be read."""
+        """Returns the names of the wildcard lists; empty when one of them cannot be read."""
         with suppress(UnreadableListError):
             return sorted(await asyncio.to_thread(read_lists, self._wildcards))
         return []
@@ -221,7 +221,7 @@ class BatchFacade:
         return await self._facade.document(made)
 
     async def results(self, batch_id: UUID) -> tuple[str, AsyncIterator[bytes]]:
-        """Returns a file name, and the ZIP of all pictures, made as it is sent."""
+        """Returns a file name, and the ZIP of all pictures, generated as it is sent."""
         batch = await self._store.batches.get(batch_id)
         return f"{_file_name(batch.name)}.zip", results_zip(self._store, batch_id)
 
@@ -241,15 +241,15 @@ class BatchFacade:
     # --- change
 
     async def cancel(self, batch_id: UUID) -> BatchDocument:
-        """Ask for its end. ProblemError 409 when it has ended."""
+        """Cancel it. ProblemError 409 when it has ended."""
         return await self._changed(self._store.batch_transitions.request_cancel(batch_id))
 
     async def pause(self, batch_id: UUID) -> BatchDocument:
-        """Begin nothing more for now. ProblemError 409 when it has ended."""
+        """Start nothing more for now. ProblemError 409 when it has ended."""
         return await self._changed(self._store.batch_transitions.pause(batch_id, _PAUSED))
 
     async def resume(self, batch_id: UUID) -> BatchDocument:
-        """Go on. ProblemError 409 when it has ended; 503 when Prefect paused it and is away."""
+        """Continue. ProblemError 409 when it has ended; 503 when Prefect paused it and is away."""
         batch = await self._store.batches.get(batch_id)
         try:
             if batch.flow_run_id is not None:

@@ -23,7 +23,7 @@ from core.batches.manifest import Kind, guess_kind
 from core.batches.request import BatchOptions, BatchRequest
 
 STALLED_S: Final = 10.0
-"""A body that brings nothing for so long is not coming."""
+"""Timeout for the next piece of a body."""
 _FLAGS: Final = frozenset({"dry_run", "skip_bad"})
 
 
@@ -40,7 +40,7 @@ class Flags(BaseModel):
 
 @dataclass(frozen=True)
 class ManifestBody:
-    """A manifest as it came, what is wanted of it, and the hash of both."""
+    """A manifest as received, the flags, and the hash of both."""
 
     manifest: Manifest
     flags: Flags
@@ -85,7 +85,7 @@ def _query(request: Request) -> tuple[Flags, BatchOptions]:
 
 
 def _decisive(flags: Flags, options: BatchOptions) -> str:
-    """What decides which generations are made, beside the body: the rest may change on a repeat."""
+    """Returns what besides the body decides the generations: a repeat may change the rest."""
     made_of = options.model_dump_json(include={"name", "count", "seed", "wildcards"})
     return f"{made_of}{flags.skip_bad}"
 
@@ -125,7 +125,7 @@ async def _to_disk(request: Request, path: Path, limit: int) -> hashlib._Hash:
 
 
 async def _next(stream: AsyncIterator[bytes]) -> bytes:
-    """The next piece that is not empty; nothing at the end."""
+    """Returns the next piece that is not empty; ``b""`` at the end."""
     try:
         async with asyncio.timeout(STALLED_S):
             async for chunk in stream:
@@ -141,10 +141,10 @@ async def _next(stream: AsyncIterator[bytes]) -> bytes:
 
 
 async def _json(path: Path, options: BatchOptions) -> BatchRequest:
-    """The request in the body. Options belong there too, so the query may say none."""
+    """Returns the request in the body. It holds the options too, so the query may have none."""
     if options.model_fields_set:
         raise ProblemError(
             "invalid_request", f"{min(options.model_fields_set)} belongs into the JSON body"
         )
-    # In a thread: a request of many thousand rows takes long enough to be felt by others.
+    # In a thread: many thousand rows take long enough to delay other requests.
     return validate(BatchRequest, await asyncio.to_thread(lambda: parse(path.read_bytes())))

@@ -1,4 +1,4 @@
-"""All pictures of a batch in one ZIP, made as it is sent: memory holds one picture at a time."""
+"""All pictures of a batch in one ZIP, streamed: memory holds one picture at a time."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from store.store import Store
 from store.values import BatchItem, Image
 
 RESULTS: Final = "results.jsonl"
-"""What each item was made from and became: a line each, in the manifest's order."""
+"""The request and the outcome of each item, one per line, in the manifest's order."""
 _PAGE: Final = 100
 
 
 async def results_zip(store: Store, batch_id: UUID) -> AsyncIterator[bytes]:
-    """The bytes of the archive. Pictures are not compressed again.
+    """Yields the bytes of the archive. Pictures are not compressed again.
 
     A picture that cannot be read any more is left out, and ``results.jsonl`` says so.
     """

@@ -16,7 +16,7 @@ from core.status import Status, is_final
 from store.values import Attempt, Generation, Image, Waiting
 
 RequestDocument = ResolvedRequest | SkipJsonSchema[UnreadableRequest]
-"""The schema tells of this version's requests; another version's is given as it was stored."""
+"""The schema describes this version's requests; another version's are sent as stored."""
 
 
 class ProgressDocument(Document):
@@ -145,7 +145,7 @@ class AttemptsDocument(Document):
 
 
 class Links:
-    """Makes addresses. ``api_url`` and ``prefect_ui_url`` are what clients can reach."""
+    """Builds URLs. ``api_url`` and ``prefect_ui_url`` are what clients can reach."""
 
     def __init__(self, api_url: str, prefect_ui_url: str) -> None:
         self._generation = f"{api_url}/api/v1/generation"
@@ -155,26 +155,26 @@ class Links:
         self._prefect_ui_url = prefect_ui_url
 
     def status(self, generation_id: UUID) -> str:
-        """The status document's address."""
+        """Returns the status document's URL."""
         return f"{self._generation}/status/{generation_id}"
 
     def image(self, image_id: UUID) -> str:
-        """A picture's address."""
+        """Returns a picture's URL."""
         return f"{self._images}/{image_id}"
 
     def flow_run(self, flow_run_id: UUID | None) -> str | None:
-        """A run's page in the Prefect UI."""
+        """Returns the URL of a run's page in the Prefect UI."""
         return f"{self._prefect_ui_url}/runs/flow-run/{flow_run_id}" if flow_run_id else None
 
     def preview(self, generation: Generation) -> str | None:
-        """The newest preview's address; it changes with each, so that browsers fetch it anew."""
+        """Returns the newest preview's URL; it changes with each, so that browsers reload it."""
         number = generation.progress.preview if generation.progress else None
         if number is None or is_final(generation.status):
             return None
         return f"{self._generation}/{generation.id}/preview?number={number}"
 
     def urls(self, generation: Generation) -> UrlsDocument:
-        """All of a generation's addresses."""
+        """Returns all URLs of a generation."""
         base = f"{self._generation}/{generation.id}"
         return UrlsDocument(
             self=self.status(generation.id),
@@ -187,7 +187,7 @@ class Links:
 
 
 def progress_document(generation: Generation) -> ProgressDocument | None:
-    """The progress of a generation."""
+    """Returns the progress of a generation."""
     progress = generation.progress
     if progress is None:
         return None
@@ -209,7 +209,7 @@ def status_fields(
     eta_s: float | None,
     waiting: Waiting | None,
 ) -> dict[str, Any]:
-    """The fields of a status document."""
+    """Returns the fields of a status document."""
     return {
         "task_id": generation.id,
         "status": generation.status,
@@ -263,7 +263,7 @@ def attempt_document(attempt: Attempt, links: Links) -> AttemptDocument:
 
 
 def timings(generation: Generation) -> TimingsDocument:
-    """How long it waited and executed."""
+    """Returns how long it waited and executed."""
     finished = generation.finished_at or generation.created_at
     started = generation.started_at or finished
     return TimingsDocument(

@@ -12,13 +12,13 @@ from store.store import Store
 from store.values import Generation, Waiting, WorkerRecord
 
 WORKER_SILENT_S: Final = 15.0
-"""A worker is taken for gone when its last record is this old (it writes one every 3 s)."""
+"""A worker counts as gone when its last record is this old (it writes one every 3 s)."""
 RATE_FOR_S: Final = 2.0
 WORKERS_FOR_S: Final = 1.0
 
 
 class Estimates:
-    """Measured rates, and the state of the workers, both at most some seconds old."""
+    """Measured rates and the state of the workers, both at most a few seconds old."""
 
     def __init__(self, store: Store, dispatcher: Dispatcher, pauses: PauseWatch) -> None:
         self._dispatcher = dispatcher
@@ -32,7 +32,7 @@ class Estimates:
         return None if rate is None else round(rate * cost, 1)
 
     async def remaining(self, generation: Generation) -> float | None:
-        """Returns the seconds to go for a running generation."""
+        """Returns the remaining seconds of a running generation."""
         if generation.started_at is None:
             return await self.seconds(generation.cost)
         elapsed = (datetime.now(UTC) - generation.started_at).total_seconds()

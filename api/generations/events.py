@@ -21,7 +21,7 @@ from store.values import Generation
 router = APIRouter(prefix="/api/v1/generation", tags=["generations"])
 
 DELETED_LOOK_EVERY_S: Final = 2.0
-"""After so many seconds without a change a stream checks for a delete."""
+"""Seconds without a change after which a stream checks for a delete."""
 
 
 async def _existing(task_id: TaskId, facade: FacadeOf) -> Generation:
@@ -50,7 +50,7 @@ async def events(
     """
     seen = int(last_event_id) if last_event_id and last_event_id.isdigit() else 0
     with facade.store.changes.subscribe(first.id) as subscription:
-        # Subscribed first, read after: nothing can fall in between.
+        # Subscribe first, then read: no change can be missed in between.
         before = await facade.store.generations.get(first.id)
         if before.sequence > seen or is_final(before.status):
             for event in await _events_between(facade, None, before):
@@ -70,7 +70,7 @@ async def events(
 async def _changes(
     facade: Facade, subscription: Subscription, generation_id: UUID
 ) -> AsyncIterator[Generation]:
-    """Yields its changes until it is deleted, which the change feed does not report."""
+    """Yields the changes until a delete, which the change feed does not report."""
     while True:
         changes = subscription.changes()
         try:

@@ -1,4 +1,4 @@
-"""What the API can do, as functions: called by routes, and by the pages of the web room."""
+"""What the API can do, as functions: called by the routes and by the pages of web."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ DISK_RETRY_AFTER_S = 30
 
 @dataclass(frozen=True)
 class KeptAnswer:
-    """The answer to a create with an idempotency key: ``body`` is JSON, as it is stored.
+    """The answer to a create with an idempotency key: ``body`` is JSON, as stored.
 
-    Whichever version stored it, it is sent as it is. ``replayed``: it was given before.
+    It is sent unchanged, whichever version stored it. ``replayed``: it was sent before.
     """
 
     task_id: UUID
@@ -61,7 +61,7 @@ class KeptAnswer:
 
 @dataclass(eq=False)
 class Busy:
-    """Counts the creates that are being answered: the dispatcher lets them go first."""
+    """Counts the creates in progress: the dispatcher yields to them."""
 
     creates: int = 0
 
@@ -71,7 +71,7 @@ class Busy:
 
 
 class Facade:
-    """The generations as clients see them. Errors are ProblemError and the store's own."""
+    """The generations as clients see them. Raises ProblemError and the store's errors."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class Facade:
         self.configured_model = default_model
 
     def default_model(self, catalogue: Catalogue) -> str | None:
-        """The checkpoint of requests that name none."""
+        """Returns the checkpoint of requests that name none."""
         return self.configured_model or next(iter(catalogue.checkpoints), None)
 
     # --- create
@@ -103,13 +103,13 @@ class Facade:
         return await self._first_document(accepted)
 
     async def create_once(self, request: GenerationRequest, key: str, body: bytes) -> KeptAnswer:
-        """Accept a request unless one with this key was accepted: then its answer is repeated."""
+        """Accept a request; if one with this key was accepted before, return its answer."""
         idempotency = IdempotencyKey(key, hashlib.sha256(body).hexdigest())
-        # Before every check that may refuse: a create that was accepted stays accepted.
+        # Before every check that may refuse: an accepted create stays accepted.
         accepted = await self.store.acceptance.replay(idempotency)
         if accepted is None:
             accepted = await self._accept(request, idempotency)
-        assert accepted.answer is not None  # only what was deleted has none: DeletedError
+        assert accepted.answer is not None  # only deleted ones have none: DeletedError
         return KeptAnswer(accepted.generation.id, accepted.answer, accepted.replayed)
 
     async def _accept(
@@ -122,7 +122,7 @@ class Facade:
         return accepted
 
     async def check_room(self) -> None:
-        """ProblemError 503 when the disk is nearly full."""
+        """Raises ProblemError 503 when the disk is nearly full."""
         room = await self.disk.room()
         if room is not None and not room.is_enough:
             raise ProblemError(
@@ -130,7 +130,7 @@ class Facade:
             )
 
     async def resolve(self, request: GenerationRequest) -> ResolvedRequest:
-        """Returns the request with every default. ComfyUI is asked once more for unknown names."""
+        """Returns the request with all defaults. Unknown names make it ask ComfyUI once more."""
         try:
             return resolve(request, self.catalogue.current, self.configured_model)
         except UnresolvableError:
@@ -161,11 +161,11 @@ class Facade:
     # --- read
 
     async def status(self, generation_id: UUID) -> StatusDocument:
-        """The generation as it is now."""
+        """Returns the generation as it is now."""
         return await self.document(await self.store.generations.get(generation_id))
 
     async def document(self, generation: Generation) -> StatusDocument:
-        """The status document of a generation that was read already."""
+        """Returns the status document of a generation that is already loaded."""
         return StatusDocument.model_construct(**await self._fields(generation))
 
     async def _fields(self, generation: Generation) -> dict[str, Any]:
@@ -180,27 +180,27 @@ class Facade:
         return status_fields(generation, self.links, ahead=ahead, eta_s=eta_s, waiting=waiting)
 
     async def generation(self, generation_id: UUID) -> Generation:
-        """The generation as it is kept. Raises NotFoundError, DeletedError."""
+        """Returns the generation as stored. Raises NotFoundError, DeletedError."""
         return await self.store.generations.get(generation_id)
 
     async def page(self, wanted: HistoryFilter, limit: int, cursor: str | None) -> HistoryPage:
-        """A page of history without documents, which say of each its place in line."""
+        """Returns a page of history without documents, which would need each queue position."""
         return await self.store.generations.history(wanted, limit, cursor)
 
     async def images_of(self, ids: list[UUID]) -> dict[UUID, tuple[Image, ...]]:
-        """The kept pictures of several generations."""
+        """Returns the stored pictures of several generations."""
         return await self.store.generations.images_of(ids)
 
     async def neighbours(self, generation_id: UUID, hidden: tuple[UUID, ...]) -> Neighbours:
-        """The generations with pictures before and after this one, without the ``hidden``."""
+        """Returns the generations with pictures before and after this one, except ``hidden``."""
         return await self.store.generations.neighbours(generation_id, hidden)
 
     def subscribe(self) -> AbstractContextManager[Subscription]:
-        """Every change of a generation from now on."""
+        """Subscribe to all changes of generations from now on."""
         return self.store.changes.subscribe()
 
     async def result(self, generation_id: UUID) -> ResultDocument:
-        """The pictures. ProblemError 409 when it did not succeed (yet), 410 when they were old."""
+        """Returns the pictures. ProblemError 409 unless it succeeded, 410 if they have expired."""
         generation = await self.store.generations.get(generation_id)
         if not is_final(generation.status):
             raise ProblemError(
@@ -213,9 +213,9 @@ class Facade:
         if generation.status == "failed":
             raise _failed(generation)
         kept = await self.images(generation_id)
-        if not kept:  # expired since it was read, if not before
+        if not kept:  # expired, at the latest since it was read
             raise _expired(await self.store.generations.get(generation_id))
-        assert generation.request is not None  # only what is deleted has none
+        assert generation.request is not None  # only deleted ones have none
         return ResultDocument.model_construct(
             task_id=generation.id,
             images=kept,
@@ -224,14 +224,14 @@ class Facade:
         )
 
     async def images(self, generation_id: UUID) -> list[ImageDocument]:
-        """The kept pictures."""
+        """Returns the stored pictures."""
         kept = await self.store.generations.images(generation_id)
         return [image_document(image, self.links) for image in kept]
 
     async def history(
         self, wanted: HistoryFilter, limit: int, cursor: str | None
     ) -> HistoryDocument:
-        """A page, newest first."""
+        """Returns a page, newest first."""
         page = await self.store.generations.history(wanted, limit, cursor)
         kept = await self.store.generations.images_of([item.id for item in page.items])
         items = [
@@ -244,7 +244,7 @@ class Facade:
         return HistoryDocument.model_construct(items=items, next_cursor=page.next_cursor)
 
     async def attempts(self, generation_id: UUID) -> AttemptsDocument:
-        """Every try."""
+        """Returns all attempts."""
         await self.store.generations.get(generation_id)
         tries = await self.store.generations.attempts(generation_id)
         return AttemptsDocument.model_construct(
@@ -252,7 +252,7 @@ class Facade:
         )
 
     async def wait(self, generation_id: UUID, seconds: float) -> StatusDocument:
-        """The status document when the generation has ended, or after ``seconds``."""
+        """Returns the status document when the generation has ended, or after ``seconds``."""
         with self.store.changes.subscribe(generation_id) as subscription:
             generation = await self.store.generations.get(generation_id)
             if is_final(generation.status):
@@ -269,7 +269,7 @@ class Facade:
     # --- change
 
     async def cancel(self, generation_id: UUID) -> StatusDocument:
-        """Ask for the end. ProblemError 409 when it has ended."""
+        """Request a cancel. ProblemError 409 when it has ended."""
         try:
             generation = await self.store.transitions.request_cancel(generation_id)
         except ConflictError as error:
@@ -278,7 +278,7 @@ class Facade:
         return await self.document(generation)
 
     async def retry(self, generation_id: UUID) -> StatusDocument:
-        """A new attempt. ProblemError 409 unless it failed or was cancelled."""
+        """Start a new attempt. ProblemError 409 unless it failed or was cancelled."""
         try:
             generation = await self.store.transitions.retry(generation_id)
         except ConflictError as error:
@@ -290,13 +290,13 @@ class Facade:
         """Cancel it if it still runs, and remove it with its pictures, for good."""
         await self.store.transitions.delete(generation_id)
         self._dispatcher.wake()
-        try:  # repeated after a crash, this removes what was left
+        try:  # a repeat after a crash removes what was left
             await self.store.files.remove_generation(generation_id)
         except ImageStoreError as error:
             raise ProblemError("not_available", str(error), headers={"Retry-After": "5"}) from error
 
 
-# Async on purpose: FastAPI sends plain functions to a thread, which costs more than they do.
+# Async on purpose: FastAPI runs plain functions in a thread, which costs more than the call.
 async def _facade(request: Request) -> Facade:
     return opened(request, Facade)
 

@@ -243,7 +243,7 @@ async def preview(task_id: TaskId, facade: FacadeOf) -> Response:
 
 
 def _wait(prefer: str | None) -> float | None:
-    """RFC 7240: preferences that are not understood are ignored."""
+    """Returns the seconds to wait; unknown preferences are ignored (RFC 7240)."""
     found = re.search(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])", prefer or "")
     return None if found is None else min(int(found.group(1)), WAIT_MAX_S)
 

@@ -24,10 +24,10 @@ from flows.errors import DeploymentMissingError, PrefectUnavailableError, Schedu
 from flows.prefect.schedules import ScheduleRecord, Schedules, Timing, check_cron
 
 PARAMETERS_MAX: Final = 400_000
-"""Prefect keeps parameters of half a megabyte at most."""
+"""Prefect stores parameters of half a megabyte at most."""
 INTERVAL_MIN_S: Final = 10
 _NOT_IN_NAMES: Final = "/%&<>"
-"""What Prefect takes in no deployment's name."""
+"""Characters that Prefect refuses in a deployment's name."""
 
 
 def _cron(text: str) -> str:
@@ -112,7 +112,7 @@ class Times:
 
 
 def times_of(cron: str | None, interval_s: float | None, timezone: str, shown: int) -> Times:
-    """What a schedule would do. ProblemError 422 for a cron expression that is none."""
+    """Returns when a schedule would fire. ProblemError 422 for an invalid cron expression."""
     if cron is None:
         return Times(None, interval_s, timezone, ())
     try:
@@ -124,7 +124,7 @@ def times_of(cron: str | None, interval_s: float | None, timezone: str, shown: i
 
 
 class ScheduleFacade:
-    """The schedules as clients see them. Errors are ProblemError."""
+    """The schedules as clients see them. Raises ProblemError."""
 
     def __init__(self, schedules: Schedules, batches: BatchFacade, links: Links) -> None:
         self._schedules = schedules
@@ -143,7 +143,7 @@ class ScheduleFacade:
             return self._document(await self._schedules.get(schedule_id))
 
     async def create(self, wanted: ScheduleRequest) -> ScheduleDocument:
-        """Make a new one. The batch is planned first: what cannot be made now is refused now."""
+        """Create one. The batch is planned first: what cannot be made now is refused now."""
         await self._batches.plan(Manifest(wanted.batch))
         parameters = _parameters(wanted.batch, wanted.catch_up_minutes)
         timing = Timing(wanted.cron, wanted.interval_s, wanted.timezone)
@@ -152,7 +152,7 @@ class ScheduleFacade:
         return self._document(made)
 
     async def change(self, schedule_id: UUID, wanted: ScheduleChange) -> ScheduleDocument:
-        """Change what is given; the rest stays."""
+        """Change the given fields; the rest stays."""
         if wanted.batch is not None:
             await self._batches.plan(Manifest(wanted.batch))
         with _translated():
@@ -228,7 +228,7 @@ def _new_parameters(now: ScheduleRecord, wanted: ScheduleChange) -> dict[str, An
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Raise Prefect's errors as problems."""
+    """Translate Prefect's errors into problems."""
     try:
         yield
     except ScheduleNotFoundError as error:
