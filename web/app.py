@@ -33,24 +33,24 @@ from web.schedules.page import SchedulesPage
 from web.studio.page import Studio
 
 RECONNECT_WITHIN_S: Final = 60.0
-"""A page keeps its state over a connection that was cut for so long."""
+"""How long a page keeps its state while its connection is cut."""
 VISITORS_KEPT_S: Final = 180 * 86_400.0
-"""Forms of visitors are removed after so long without a visit."""
+"""A visitor's forms are removed after this long without a visit."""
 _FORM_BYTES: Final = 10_000
-"""What a form adds to the file in it."""
+"""Allowance for the form around an uploaded file."""
 _UPLOAD: Final = re.compile(r"/_nicegui/client/[^/]+/upload/")
 _CSP: Final = (
     "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
     "script-src 'self' 'unsafe-inline' 'unsafe-eval'; connect-src 'self' ws: wss:; "
     "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 )
-"""NiceGUI needs inline scripts; nothing may come from another machine."""
+"""NiceGUI needs inline scripts; nothing may be loaded from another host."""
 
 
 def create_app(settings: Settings | None = None, policy: Policy | None = None) -> FastAPI:
     """Returns the ASGI application, with the page unless ``EASEL_WEB__ENABLED=false``.
 
-    The policy guards the page too: it stands in front of what is mounted.
+    The policy guards the page too: it runs before anything that is mounted.
     """
     settings = settings or Settings()
     app = create_api(settings, policy)
@@ -60,7 +60,7 @@ def create_app(settings: Settings | None = None, policy: Policy | None = None) -
 
 
 def install(app: FastAPI, settings: Settings) -> None:
-    """Put the page on ``app``, whose routes must all be declared by now: later ones are hidden."""
+    """Mount the page on ``app``. All routes must be declared before: later ones are hidden."""
 
     def context() -> Context:
         return cast("Context", app.state.context)
@@ -68,11 +68,11 @@ def install(app: FastAPI, settings: Settings) -> None:
     _keep_visitors(settings.home)
     manifests_of(settings).prune()
     declare(Web(context, Trash(lambda: context().facade)))
-    pages.user_middleware.clear()  # NiceGUI's one application keeps those of an earlier install
+    pages.user_middleware.clear()  # NiceGUI's single application keeps those of an earlier install
     pages.middleware_stack = None
     pages.add_middleware(_Headers)
     pages.add_middleware(_Uploads, most_bytes=settings.api.max_manifest_bytes)
-    # It would show the page's own connection, under no name that a screen reader could say.
+    # It would show the page's own connection, without a name for screen readers.
     pages.config.quasar_config["loadingBar"]["skipHijack"] = True
     ui.run_with(
         app,
@@ -93,7 +93,7 @@ _page = partial(ui.page, response_timeout=30.0)
 
 
 def declare(web: Web) -> None:
-    """The pages and their addresses."""
+    """Declare the pages and their URLs."""
     pages.add_static_files(STATIC_URL, STATIC, max_cache_age=31_536_000)
 
     @_page("/", title="Easel")
@@ -122,7 +122,7 @@ def declare(web: Web) -> None:
 
 
 def _keep_visitors(home: Path) -> None:
-    """Set where forms are kept. Those of visitors long gone are removed."""
+    """Set the folder of visitors' forms, and remove those not used for a long time."""
     if "NICEGUI_STORAGE_PATH" not in os.environ:
         Storage.path = home / "nicegui"
     forgotten = time.time() - VISITORS_KEPT_S
@@ -132,7 +132,7 @@ def _keep_visitors(home: Path) -> None:
 
 
 def _secret(path: Path) -> str:
-    """Returns the key of the visitors' cookies: made once, so that a restart knows them again."""
+    """Returns the key of the visitors' cookies: created once, so that they survive a restart."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -143,7 +143,7 @@ def _secret(path: Path) -> str:
 
 
 class _Headers:
-    """Middleware: headers that say what a page may load."""
+    """Middleware: headers that restrict what a page may load."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -161,7 +161,7 @@ class _Headers:
 
 
 class _Uploads:
-    """Middleware: 413 for a file that announces too many bytes, 411 for one without a length."""
+    """Middleware: 413 for a file that is announced too large, 411 for one without a length."""
 
     def __init__(self, app: ASGIApp, most_bytes: int) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""A progress bar of several colours: what of a batch is made, failed, cancelled, under way."""
+"""A progress bar of several colours: a batch's items made, failed, cancelled, under way."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PARTS: Final = ("succeeded", "failed", "cancelled", "under-way")
 
 
 class Bar:
-    """``show`` moves it."""
+    """``show`` updates it."""
 
     def __init__(self, label: str) -> None:
         self.root = box("bar-parts", role="progressbar", aria_valuemin=0, aria_valuemax=100)
@@ -21,7 +21,7 @@ class Bar:
             self._parts = {name: box(f"bar-part is-{name}") for name in _PARTS}
 
     def show(self, document: BatchDocument) -> None:
-        """Only what changed goes to the browser."""
+        """Update it; only changes are sent to the browser."""
         adorn(self.root, aria_valuenow=round(document.percent))
         for name, made in self._parts.items():
             share = 100 * _counted(document.counts, name) / max(1, document.total)

@@ -1,4 +1,4 @@
-"""Many pictures at once: the form of a batch, and the batches that there are."""
+"""The bulk page: the form of a batch, and the existing batches."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from web.parts.wording import explain
 
 LOOK_EVERY_S: Final = 2.0
 _SELDOM: Final = 5
-"""With each so many looks the whole list is read: others may have begun batches."""
+"""Every this many looks the whole list is read: other clients may have created batches."""
 _OPTIONS_AGAIN_S: Final = 3.0
 _log = logging.getLogger(__name__)
 
 
 def manifests_of(settings: Settings) -> Manifests:
-    """Where files that visitors chose are kept."""
+    """Returns the folder of the files that visitors chose."""
     return Manifests(settings.home / "manifests", settings.api.max_manifest_bytes)
 
 
@@ -59,7 +59,7 @@ class BulkPage:
                 self._list = BatchList(web, cursor)
 
     async def start(self) -> None:
-        """Read what there is, then look again and again."""
+        """Load the page, then refresh it repeatedly."""
         await self._offer_options()
         self._form.grid.prompt.offer(await list_names(self._web.batches))
         self._frame.start()
@@ -76,7 +76,7 @@ class BulkPage:
         try:
             self._form.offer(await read_options(self._web.facade))
         except ProblemError:
-            return  # the form says that the models are not known yet
+            return  # the form shows that the models are not known yet
         timer.cancel()
 
     async def _look(self) -> None:
@@ -85,12 +85,12 @@ class BulkPage:
         try:
             await (self._list.load() if whole else self._list.look())
         except StoreError as error:
-            _log.warning("the list of batches waits: %s", error)
+            _log.warning("refreshing the list of batches failed; retrying: %s", error)
 
     # --- what the visitor does
 
     def _changed(self, names: Collection[str]) -> None:
-        """Mistakes stay to be mended, but not those of another file."""
+        """Mistakes stay shown to be corrected, but not those of another file."""
         if self._plan.plan is not None or "file" in names:
             self._plan.hide()
 
@@ -125,7 +125,7 @@ class BulkPage:
             toast("The form has changed meanwhile: press Dry run again.")
 
     async def _begin(self, draft: BulkDraft) -> None:
-        """What a dry run has shown is what is made: with its seed."""
+        """Create the batch that the dry run showed: with the same seed."""
         plan = self._plan.plan
         manifest = draft.manifest(self._files, known_zone(), plan.seed if plan else None)
         created = await self._web.batches.create(manifest)

@@ -1,4 +1,4 @@
-"""The contact sheet with what is around it: which items it shows, and turning its pages."""
+"""The contact sheet with its controls: which items it shows, and paging."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _LABELS: Final = {
 
 @dataclass(frozen=True)
 class View:
-    """What is shown: all of it is in the address. Without an order, whichever suits the batch."""
+    """What is shown, all of it in the URL. Without an order, the one that suits the batch."""
 
     show: str = "all"
     order: Order | None = None
@@ -51,7 +51,7 @@ class View:
 
     @classmethod
     def read(cls, query: QueryParams) -> Self:
-        """From an address; what is not understood is left out."""
+        """Returns the view of a URL; invalid parameters are ignored."""
         show, order = query.get("show", "all"), query.get("order")
         return cls(
             show=show if show in _SHOWN else "all",
@@ -60,7 +60,7 @@ class View:
         )
 
     def url(self, batch_id: UUID) -> str:
-        """The address of this view of a batch."""
+        """Returns the URL of this view of a batch."""
         given = {
             "show": self.show if self.show != "all" else None,
             "order": self.order,
@@ -122,12 +122,12 @@ class Contact:
         self.root.classes(remove="is-away")
         self.describe(document)
         if self._view.order is None and document.total > PAGE and is_active(document):
-            self._order = "newest"  # the first page of a long one is full soon
+            self._order = "newest"  # the first page of a long batch is soon full
             self._order_buttons.show(self._order)
         await self.load()
 
     def describe(self, document: BatchDocument) -> None:
-        """How many there are of each."""
+        """Show the number of items of each kind."""
         counts = document.counts
         for name, made in self._buttons.items():
             number = document.total if name == "all" else _count(counts, name)
@@ -141,7 +141,7 @@ class Contact:
                 )
 
     async def load(self) -> None:
-        """Read the page."""
+        """Load the page."""
         view = self._view
         self._news.clear()
         self._others = False
@@ -152,7 +152,7 @@ class Contact:
             await self._turn(None)
             return
         if view is not self._view:
-            return  # something else was asked for meanwhile
+            return  # another view was requested meanwhile
         self._next = following
         self._sheet.show(cells)
         self._nothing.text = "" if cells else "There is nothing of that kind."
@@ -164,9 +164,9 @@ class Contact:
         self._pager.classes(add="is-away" if whole else "", remove="" if whole else "is-away")
 
     async def _read(self, view: View) -> tuple[list[Cell], str | None]:
-        """A page of cells, and where the next begins.
+        """Returns a page of cells, and the cursor of the next page.
 
-        They do without documents, which say of each its place in line.
+        Cells need no documents, which would need each queue position.
         """
         facade, statuses = self._web.facade, _SHOWN[view.show]
         if self._order == "newest":
@@ -185,30 +185,30 @@ class Contact:
     # --- news
 
     def hear(self, generation: Generation) -> None:
-        """Something changed; it is shown with the next ``catch_up``."""
+        """Record a change; the next ``catch_up`` shows it."""
         if generation.id in self._sheet:
             self._news[generation.id] = generation
         self._others = True
 
     async def catch_up(self) -> None:
-        """Show what changed of the items that are here."""
+        """Show the changes of the items on this page."""
         news, self._news = self._news, {}
         facade, cells = self._web.facade, []
         done = [each.id for each in news.values() if each.status == "succeeded"]
         try:
             images = await facade.images_of(done) if done else {}
         except StoreError:
-            self._news = {**news, **self._news}  # shown by the next look
+            self._news = {**news, **self._news}  # shown by the next ``catch_up``
             raise
         for each in news.values():
-            if each.id in self._sheet:  # a page may have been turned meanwhile
+            if each.id in self._sheet:  # the page may have changed meanwhile
                 number = self._sheet[each.id].number
                 cells.append(Cell.of(each, images.get(each.id, ()), facade.links, number))
         if cells:
             self._sheet.put(cells)
 
     async def look_again(self) -> None:
-        """Which items are on the page may change: not with all of them, in the manifest's order."""
+        """Reload the page if its items may change: not with all, in the manifest's order."""
         moves = self._order == "newest" or self._view.show != "all"
         if moves and self._others and self._view.cursor is None:
             await self.load()
@@ -276,14 +276,14 @@ class _Shown:
         self.root.on("click", pressed, args=[])
 
     def show(self, number: int, *, chosen: bool) -> None:
-        """How many there are; a kind that there is none of is left out."""
+        """Show the number; a kind without items is hidden."""
         self._number.text = f"{number:,}"
         away = number == 0 and not chosen
         self.root.classes(add="is-away" if away else "", remove="" if away else "is-away")
         self.press(chosen)
 
     def press(self, chosen: bool) -> None:
-        """Whether these are shown."""
+        """Mark whether these are shown."""
         adorn(self.root, aria_pressed=str(chosen).lower())
 
 

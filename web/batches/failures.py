@@ -1,4 +1,4 @@
-"""What of a batch failed, and why."""
+"""The failed items of a batch, and why they failed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from web.parts.layout import Web, errors_as_toasts
 from web.parts.wording import advice, title
 
 SHOWN: Final = 5
-"""How many are shown at first, and how many more with each press."""
+"""Number of failures shown at first, and added with each press."""
 
 
 class Failures:
-    """Away while nothing has failed."""
+    """Hidden while nothing has failed."""
 
     def __init__(self, web: Web, batch_id: UUID) -> None:
         self._web = web
@@ -32,7 +32,7 @@ class Failures:
             self._more = button("Show more", errors_as_toasts(self._show_more), classes="btn-small")
 
     async def show(self, failed: int) -> None:
-        """There are so many now."""
+        """Show the current number of failures."""
         if failed == self._failed:
             return
         self._failed = failed

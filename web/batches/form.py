@@ -1,4 +1,4 @@
-"""The form of a batch: a grid or a file, how it is to be done, dry run and start."""
+"""The form of a batch: a grid or a file, options, dry run and start."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _Press = Callable[[], Awaitable[None]]
 
 
 class BulkForm:
-    """Shows the visitor's draft and changes it; ``on_change`` hears which fields have changed."""
+    """Shows the visitor's draft and changes it; ``on_change`` gets the names of changed fields."""
 
     def __init__(
         self,
@@ -52,13 +52,13 @@ class BulkForm:
         self.grid.offer(options)
 
     def busy(self, label: str | None) -> None:
-        """While the server works on it nothing can be pressed twice."""
+        """Disable the buttons while the server works, so that nothing is pressed twice."""
         for made in (self._dry_run, self._start):
             adorn(made, disabled=label is not None)
         self._start_label.text = label or "Start"
 
     def show_zone(self) -> None:
-        """The visitor's time zone is known now."""
+        """Show the visitor's time zone, now that it is known."""
         if self.draft.timezone is None:
             self._offer_zones(list(self._zone.options))
 
@@ -146,7 +146,7 @@ class BulkForm:
             self._offer_zones(zones())
 
     def _offer_zones(self, offered: Iterable[str]) -> None:
-        """All of them are many: only who opens the options is sent them."""
+        """Time zones are many: they are sent only when the options are opened."""
         chosen = self.draft.timezone or known_zone()
         names = [zone for zone in dict.fromkeys([*offered, chosen or ""]) if zone]
         self._zone.set_options(names, value=chosen)

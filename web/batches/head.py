@@ -1,4 +1,4 @@
-"""The head of a batch's page: how far it is, why it waits, and what can be done."""
+"""The head of a batch's page: its progress, why it waits, and the possible actions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _Press = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True)
 class BatchActions:
-    """What can be done with a batch. ``again`` is None when its form is not known."""
+    """The actions on a batch. ``again`` is None when its form is not known."""
 
     pause: _Press
     resume: _Press
@@ -29,7 +29,7 @@ class BatchActions:
 
 
 class BatchHead:
-    """Built once; ``show`` brings it up to date, and only what changed goes to the browser."""
+    """Built once; ``show`` updates it, and only changes are sent to the browser."""
 
     def __init__(self, actions: BatchActions) -> None:
         self._actions = actions
@@ -53,7 +53,7 @@ class BatchHead:
             self._said = adorn(Text("", "sr-only"), role="status")
 
     def show(self, document: BatchDocument) -> None:
-        """Bring it up to date."""
+        """Update it."""
         counts = document.counts
         shape = (
             document.status,
@@ -113,13 +113,13 @@ class BatchHead:
 
 
 def rest_label(document: BatchDocument) -> str:
-    """What the button says that goes on with a batch that has ended."""
+    """Returns the label of the button that continues an ended batch."""
     counts = document.counts
     return "Make the rest" if counts.waiting or counts.cancelled else "Retry what failed"
 
 
 def _note(document: BatchDocument) -> str:
-    """Why it stands as it does, and what to do."""
+    """Returns why the batch is in its state, and what to do."""
     counts, made = document.counts, pictures(document.counts.succeeded)
     match document.status:
         case "failed":
@@ -145,7 +145,7 @@ def _when(document: BatchDocument) -> str:
 
 
 def build_facts(document: BatchDocument) -> None:
-    """How the batch is done: what was asked for beside its rows."""
+    """Show the options of the batch, as requested besides its rows."""
     with folded("How it is done"), box("settings batch-facts", "dl"):
         for name, value in _facts(document):
             with box("", "div"):

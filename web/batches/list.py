@@ -1,4 +1,4 @@
-"""The batches, newest first, each with how far it is."""
+"""The batches, newest first, each with its progress."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PAGE: Final = 12
 
 
 class BatchRow:
-    """One of them. ``show`` brings it up to date."""
+    """One batch. ``show`` updates it."""
 
     def __init__(self, document: BatchDocument) -> None:
         self.root = box("batch-row", "li")
@@ -39,7 +39,7 @@ class BatchRow:
         self.show(document)
 
     def show(self, document: BatchDocument) -> None:
-        """Only what changed goes to the browser."""
+        """Update the row; only changes are sent to the browser."""
         self.document = document
         wanted = f"batch-row is-{document.status}"
         if " ".join(self.root.classes) != wanted:
@@ -52,7 +52,7 @@ class BatchRow:
 
 
 class BatchList:
-    """A page of them."""
+    """A page of batches."""
 
     def __init__(self, web: Web, cursor: str | None) -> None:
         self._web = web
@@ -70,22 +70,22 @@ class BatchList:
             self._older.classes("is-reversed")
 
     async def look(self) -> None:
-        """Bring what has not ended up to date: what has ended costs nothing."""
+        """Update the batches that have not ended; ended ones cost nothing."""
         for batch_id, row in list(self._rows.items()):
             if is_active(row.document):
                 with suppress(NotFoundError):
                     row.show(await self._web.batches.status(batch_id))
 
     async def load(self) -> None:
-        """Read the page; the rows that stay are brought up to date in their places."""
-        async with self._reading:  # one after the other: what was read first is never shown last
+        """Load the page; rows that stay are updated in place."""
+        async with self._reading:  # one at a time: an older result is never shown over a newer one
             found = await self._read_and_show()
         if not found:
             toast_error("That page is not there any more; here are the newest.")
             await self._turn(None)
 
     async def _read_and_show(self) -> bool:
-        """Return False when there is no such page."""
+        """Returns False when there is no such page."""
         try:
             page = await self._web.batches.page(PAGE, self._cursor)
         except InvalidCursorError:

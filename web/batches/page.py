@@ -1,4 +1,4 @@
-"""One batch, linkable: how far it is, its pictures as they arrive, what failed, what to do."""
+"""One batch, linkable: its progress, its pictures as they arrive, failures and actions."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from web.parts.layout import Frame, Web, errors_as_toasts
 from web.parts.live import Live
 
 LOOK_EVERY_S: Final = 0.5
-"""At most so often the page is brought up to date."""
+"""Minimum seconds between two updates of the page."""
 _SLOWLY: Final = 4
-"""With each so many looks the batch's own row is read, whether its generations changed or not."""
+"""Every this many looks the batch's row is read, whether its generations changed or not."""
 _REST: Final = 4.0
-"""After each look it rests for so many times as long as the look took."""
+"""Each look is followed by a rest of this many times its own duration."""
 _log = logging.getLogger(__name__)
 
 
@@ -63,7 +63,7 @@ class BatchPage:
         )
 
     async def start(self) -> None:
-        """Read it, then follow it."""
+        """Load it, then follow it."""
         document = await self._read()
         if document is None:
             self._say_gone()
@@ -114,7 +114,7 @@ class BatchPage:
             self._contact.hear(generation)
 
     async def _look(self) -> None:
-        """However long a batch makes a look take, most of the time goes to others."""
+        """Update the page. However long that takes, most of the time is left to other pages."""
         begun = time.monotonic()
         if begun < self._rest_until:
             return
@@ -131,7 +131,7 @@ class BatchPage:
             if slowly:
                 await self._contact.look_again()
         except StoreError as error:
-            _log.warning("the page of batch %s waits: %s", self._id, error)
+            _log.warning("refreshing the page of batch %s failed; retrying: %s", self._id, error)
 
     async def _refresh(self) -> None:
         self._stale = False
@@ -174,5 +174,5 @@ class BatchPage:
             ui.navigate.to("/bulk")
 
     def _known(self) -> BatchDocument:
-        assert self._document is not None  # its buttons are not there else
+        assert self._document is not None  # without it there are no buttons
         return self._document

@@ -1,4 +1,4 @@
-"""What a dry run found: what would be made, or what is wrong with the manifest."""
+"""The result of a dry run: what would be made, or what is wrong with the manifest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SKIPPED_SHOWN: Final = 20
 
 
 class PlanPanel:
-    """Away until there is something to say."""
+    """Hidden until there is a result."""
 
     def __init__(self) -> None:
         self.plan: PlanDocument | None = None
@@ -25,7 +25,7 @@ class PlanPanel:
         self._root = box("plan is-away", "section", aria_label="Dry run")
 
     def show(self, plan: PlanDocument) -> None:
-        """What would be made."""
+        """Show what would be made."""
         self.plan = plan
         self._said.text = plan_line(plan)
         with self._opened():
@@ -40,7 +40,7 @@ class PlanPanel:
                 _build_skipped(plan.skipped)
 
     def refuse(self, problem: Problem, *, rows: bool) -> None:
-        """What is wrong; ``rows`` are those of a file."""
+        """Show what is wrong; ``rows``: places are rows of a file."""
         self.plan = None
         lines = problem_lines(problem, rows=rows)
         said = problem.title if rows else "This cannot be made"
@@ -51,7 +51,7 @@ class PlanPanel:
             Text("Nothing was created. Mend this, then try again.", "muted small", "p")
 
     def hide(self) -> None:
-        """The form has changed: what was found is not true any more."""
+        """Hide the result: the form has changed, so it is outdated."""
         self.plan = None
         self._root.clear()
         self._root.classes("is-away")

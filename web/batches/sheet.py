@@ -26,7 +26,7 @@ _WORDS: Final[dict[str, str]] = {
 
 @dataclass(frozen=True)
 class Cell:
-    """What is known of an item. ``status`` is a generation's, "waiting" or "deleted"."""
+    """The state of an item. ``status`` is a generation's, "waiting" or "deleted"."""
 
     id: UUID
     number: int | None
@@ -44,7 +44,7 @@ class Cell:
         links: Links,
         number: int | None = None,
     ) -> Cell:
-        """A generation as it is now; ``number`` is its place among the items, from 1."""
+        """Returns the cell of a generation; ``number`` is its position among the items, from 1."""
         progress = generation.progress
         src = f"{links.image(images[0].id)}/thumbnail" if images else links.preview(generation)
         return cls(
@@ -59,14 +59,14 @@ class Cell:
 
     @classmethod
     def of_item(cls, item: BatchItem, images: Sequence[Image], links: Links) -> Cell:
-        """An item, whether it has begun or not."""
+        """Returns the cell of an item, whether it has started or not."""
         number = item.position + 1
         if item.generation is not None:
             return cls.of(item.generation, images, links, number)
         return cls(item.generation_id, number, "waiting", item.request)
 
     def tile(self) -> dict[str, Any]:
-        """As the browser gets it."""
+        """Returns the cell as sent to the browser."""
         said = title(self.request.prompt, 120) if self.request else ""
         running = self.status == "running" and self.percent is not None
         return {
@@ -82,7 +82,7 @@ class Cell:
 
 
 class Sheet(ui.element, component="../static/sheet.js"):
-    """Cells in their order. ``put`` changes some of them in place, and sends only those."""
+    """Cells in order. ``put`` changes some of them in place, and sends only those."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class Sheet(ui.element, component="../static/sheet.js"):
         return len(self._cells)
 
     def show(self, cells: Iterable[Cell]) -> None:
-        """Show these instead of what was shown."""
+        """Replace all cells."""
         self._cells = {cell.id: cell for cell in cells}
         with self.props.suspend_updates():
             self.props["tiles"] = [cell.tile() for cell in self._cells.values()]
@@ -107,17 +107,17 @@ class Sheet(ui.element, component="../static/sheet.js"):
         self.update()
 
     def put(self, cells: list[Cell]) -> None:
-        """Bring some up to date."""
+        """Update some cells."""
         changed = [cell for cell in cells if self._cells.get(cell.id) != cell]
         self._cells.update({cell.id: cell for cell in changed})
-        with self.props.suspend_updates():  # for whoever builds the page anew; others get the news
+        with self.props.suspend_updates():  # for browsers that rebuild the page; others get ``put``
             self.props["tiles"] = [cell.tile() for cell in self._cells.values()]
         if changed:
             self.run_method("put", [cell.tile() for cell in changed])
 
 
 def _ratio(cells: Iterable[Cell]) -> float:
-    """The shape that most of them have."""
+    """Returns the most common aspect ratio."""
     sizes = Counter(
         (cell.request.width, cell.request.height)
         for cell in cells

@@ -1,4 +1,4 @@
-"""What the pages say of batches."""
+"""The pages' texts about batches."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _FACTORS: Final = {
 
 
 def is_active(document: BatchDocument) -> bool:
-    """Whether it has not ended."""
+    """Returns whether it has not ended."""
     return document.status in BATCH_ACTIVE
 
 
@@ -54,12 +54,12 @@ def pictures(number: int) -> str:
 
 
 def under_way(counts: CountsDocument) -> int:
-    """How many have begun and not ended."""
+    """Returns the number of items that have started and not ended."""
     return counts.queued + counts.running + counts.cancelling
 
 
 def done_line(document: BatchDocument) -> str:
-    """How much of it is made."""
+    """Returns how much of it is made."""
     counts = document.counts
     said = [f"{counts.succeeded:,} of {document.total:,}"]
     said += [f"{counts.failed:,} failed"] if counts.failed else []
@@ -68,7 +68,7 @@ def done_line(document: BatchDocument) -> str:
 
 
 def pace_line(document: BatchDocument) -> str:
-    """How fast it goes, and how long it will."""
+    """Returns the rate and the remaining time."""
     said = []
     if is_active(document):
         if document.rate_per_minute is not None:
@@ -85,19 +85,19 @@ def _rounded(rate: float) -> str:
 
 
 def plan_line(plan: PlanDocument) -> str:
-    """How much a batch would be."""
+    """Returns the size of a planned batch."""
     if plan.estimated_s is None:
         return f"{pictures(plan.total)}. How long it takes is not known yet."
     return f"{pictures(plan.total)}, about {duration(plan.estimated_s)} of work"
 
 
 def models_line(models: dict[str, int]) -> str:
-    """How many with each model."""
+    """Returns the number of pictures of each model."""
     return ", ".join(f"{model_name(name)} × {number:,}" for name, number in models.items())
 
 
 def factors_line(factors: dict[str, int], count: int, *, zipped: bool) -> str:
-    """What a grid multiplies: "2 models × 3 step counts × 2 each = 12 pictures"."""
+    """Returns what a grid multiplies: "2 models × 3 step counts × 2 each = 12 pictures"."""
     several = {name: number for name, number in factors.items() if number > 1}
     if zipped and len(several) > 1:
         lengths = set(several.values())
@@ -113,7 +113,7 @@ def factors_line(factors: dict[str, int], count: int, *, zipped: bool) -> str:
 
 
 def problem_lines(problem: Problem, *, rows: bool) -> list[tuple[str, str]]:
-    """Where each mistake of a manifest is, and what it is."""
+    """Returns the place and the message of each mistake of a manifest."""
     found = []
     for one in problem.errors:
         parts = [str(part) for part in one.loc]
@@ -128,7 +128,7 @@ def problem_lines(problem: Problem, *, rows: bool) -> list[tuple[str, str]]:
 
 
 def makes_line(batch: dict[str, Any]) -> str:
-    """What a schedule's batch makes, in one line."""
+    """Returns what a schedule's batch makes, in one line."""
     prompts = _prompts(batch)
     if not prompts:
         return "No prompt is said"
@@ -137,7 +137,7 @@ def makes_line(batch: dict[str, Any]) -> str:
 
 
 def made_count(batch: dict[str, Any]) -> int | None:
-    """How many pictures a schedule's batch makes; None when that cannot be told from it."""
+    """Returns how many pictures a schedule's batch makes; None if unknown."""
     count, rows = batch.get("count", 1), batch.get("items")
     lengths = [len(values) for values in _dict(batch.get("grid")).values() if _is_list(values)]
     each = max(lengths, default=1) if batch.get("combine") == "zip" else math.prod(lengths)

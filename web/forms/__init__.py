@@ -1,1 +1,1 @@
-"""Forms and the drafts that they are kept in."""
+"""Forms, and the drafts that store them."""

@@ -1,4 +1,4 @@
-"""The forms of batches and schedules as they were left: kept with the visitor."""
+"""The forms of batches and schedules as the visitor left them, stored per visitor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from core.batches.request import BatchOptions, BatchRequest
 from web.forms.manifests import KeptFile, Manifests
 
 DRAFTS_KEPT: Final = 20
-"""So many of the batches that were begun here can be begun again with the same settings."""
+"""Number of batches started here whose form is kept, to start them again."""
 AXES: Final[dict[str, str]] = {
     "steps": "Steps",
     "cfg": "CFG",
@@ -29,14 +29,14 @@ _DraftT = TypeVar("_DraftT", bound=BaseModel)
 
 
 class Axis(BaseModel):
-    """A field of the grid. ``text`` is a list of numbers as it was typed."""
+    """A field of the grid. ``text`` is a list of numbers as typed."""
 
     field: str
     text: str = ""
     chosen: list[str] = []
 
     def values(self) -> list[Any]:
-        """What it says. ProblemError when that is no list of numbers."""
+        """Returns the values. ProblemError when the text is not a list of numbers."""
         read = NUMBERS.get(self.field)
         if read is None:
             return list(self.chosen)
@@ -53,7 +53,7 @@ class Axis(BaseModel):
 
 
 class PromptDraft(BaseModel):
-    """A prompt, or one in each line."""
+    """One prompt, or one per line."""
 
     prompt: str = ""
     each_line: bool = False
@@ -72,7 +72,7 @@ class PromptDraft(BaseModel):
 
 
 class BulkDraft(PromptDraft):
-    """The form of the bulk page. None and empty mean that it is left to the server."""
+    """The form of the bulk page. None and empty leave the value to the server."""
 
     way: Literal["grid", "file"] = "grid"
     file: KeptFile | None = None
@@ -94,7 +94,7 @@ class BulkDraft(PromptDraft):
     options_open: bool = False
 
     def manifest(self, files: Manifests, zone: str | None, seed: int | None = None) -> Manifest:
-        """What is to be made. Raises ProblemError, ValidationError."""
+        """Returns the manifest. Raises ProblemError, ValidationError."""
         options = self._options(zone)
         if seed is not None:
             options["seed"] = seed
@@ -110,7 +110,7 @@ class BulkDraft(PromptDraft):
         )
 
     def factors(self) -> dict[str, int]:
-        """How many values each list has. ProblemError when one cannot be read."""
+        """Returns the length of each list. ProblemError when one cannot be parsed."""
         return {name: len(values) for name, values in self._lists(self.prompts()).items()}
 
     def _lists(self, prompts: list[str]) -> dict[str, list[Any]]:
@@ -127,7 +127,7 @@ class BulkDraft(PromptDraft):
         if self.negative.strip():
             rows["defaults"]["negative_prompt"] = self.negative
         if self.combine == "product" and "size" in grid:
-            # Width and height go together, so they cannot be two lists of a product.
+            # Width and height belong together, so they cannot be two lists of a product.
             rows["items"] = [{"width": width, "height": height} for width, height in grid["size"]]
             del grid["size"]
         if grid:
@@ -164,7 +164,7 @@ class ScheduleDraft(PromptDraft):
     not_after: str = ""
 
     def cron_text(self) -> str | None:
-        """The cron line; None for one that repeats."""
+        """Returns the cron expression; None for a schedule by interval."""
         if self.way == "every":
             return None
         if self.way == "cron":
@@ -175,7 +175,7 @@ class ScheduleDraft(PromptDraft):
         return f"{int(minute)} {int(hour)} {self.days}"
 
     def interval_s(self) -> float | None:
-        """Seconds between two runs; None for one that goes by the clock."""
+        """Returns the seconds between two runs; None for a schedule by cron."""
         if self.way != "every":
             return None
         if self.every is None:
@@ -183,7 +183,7 @@ class ScheduleDraft(PromptDraft):
         return float(self.every * {"minutes": 60, "hours": 3600}[self.unit])
 
     def request(self, zone: str | None) -> ScheduleRequest:
-        """What is asked for. Raises ProblemError, ValidationError."""
+        """Returns the request. Raises ProblemError, ValidationError."""
         if not self.name.strip():
             raise ProblemError("invalid_request", "Give it a name first.")
         prompts, name = self._said(), self.name.strip()
@@ -203,7 +203,7 @@ class ScheduleDraft(PromptDraft):
 
 
 def size_of(text: str) -> tuple[int, int]:
-    """Width and height out of "512 × 768". ProblemError when it says no size."""
+    """Returns width and height of "512 × 768". ProblemError when it is not a size."""
     parts = text.lower().replace("×", "x").split("x")
     numbers = [part.strip() for part in parts]
     if len(numbers) != 2 or not all(number.isdigit() and len(number) < 6 for number in numbers):
@@ -233,11 +233,11 @@ def _without_none(given: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-# --- kept with the visitor
+# --- stored per visitor
 
 
 def load(model: type[_DraftT], key: str) -> _DraftT:
-    """A form as it was left. What cannot be read any more is begun anew."""
+    """Returns a form as it was left; a new one if it cannot be read any more."""
     try:
         return model.model_validate(_storage().get(key, {}))
     except ValidationError:
@@ -245,19 +245,19 @@ def load(model: type[_DraftT], key: str) -> _DraftT:
 
 
 def save(key: str, draft: BaseModel) -> None:
-    """Keep a form; it is on disk a moment later."""
+    """Store a form; it is on disk a moment later."""
     _storage()[key] = draft.model_dump()
 
 
 def remember(batch_id: str, draft: BulkDraft) -> None:
-    """Keep the form that a batch was begun with."""
+    """Store the form that a batch was started with."""
     kept: dict[str, Any] = dict(_storage().get("begun", {}))
     kept[batch_id] = draft.model_dump()
     _storage()["begun"] = dict(list(kept.items())[-DRAFTS_KEPT:])
 
 
 def begun_with(batch_id: str) -> BulkDraft | None:
-    """The form that the visitor began a batch with."""
+    """Returns the form that the visitor started a batch with."""
     found = _storage().get("begun", {}).get(batch_id)
     try:
         return BulkDraft.model_validate(found) if found is not None else None

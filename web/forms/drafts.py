@@ -1,4 +1,4 @@
-"""The form as it was left: kept with the visitor, so that nothing typed is ever lost."""
+"""The form as the visitor left it, stored per visitor so that nothing typed is lost."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Draft(BaseModel):
     advanced_open: bool = False
 
     def size(self, native: DefaultsDocument | None) -> tuple[int, int] | None:
-        """Width and height as they will be asked for; None leaves them to the model."""
+        """Returns width and height of the request; None leaves them to the model."""
         if self.ratio is None:
             return (self.width, self.height) if self.width and self.height else None
         if native is None:
@@ -44,7 +44,7 @@ class Draft(BaseModel):
         return size_of(self.ratio, native.width, native.height, swapped=self.swapped)
 
     def request(self, native: DefaultsDocument | None) -> GenerationRequest:
-        """What to create. Raises pydantic's ValidationError."""
+        """Returns the request. Raises pydantic's ValidationError."""
         width, height = self.size(native) or (None, None)
         return GenerationRequest(
             prompt=self.prompt,
@@ -61,7 +61,7 @@ class Draft(BaseModel):
         )
 
     def after(self, seed: int) -> None:
-        """Remember the seed that was used; "+1" moves on from it."""
+        """Remember the seed that was used; "+1" continues from it."""
         self.seed = min(seed + 1, SEED_MAX) if self.seed_mode == "next" else seed
 
     def use(self, request: ResolvedRequest, native: DefaultsDocument | None) -> None:
@@ -83,7 +83,7 @@ class Draft(BaseModel):
 
 
 def load() -> Draft:
-    """The visitor's form. What cannot be read any more is begun anew."""
+    """Returns the visitor's form; a new one if it cannot be read any more."""
     try:
         return Draft.model_validate(_storage().get("draft", {}))
     except ValidationError:
@@ -91,12 +91,12 @@ def load() -> Draft:
 
 
 def save(draft: Draft) -> None:
-    """Keep the form; it is on disk a moment later."""
+    """Store the form; it is on disk a moment later."""
     _storage()["draft"] = draft.model_dump()
 
 
 def prompts() -> list[str]:
-    """Earlier prompts, newest first."""
+    """Returns earlier prompts, newest first."""
     kept: list[str] = list(_storage().get("prompts", []))
     return kept
 

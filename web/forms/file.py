@@ -1,4 +1,4 @@
-"""The other way to a batch: a file with its rows."""
+"""A batch from a file of rows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COLUMNS: Final = (
 
 
 class FileForm:
-    """Takes a file and says which one there is."""
+    """Takes a file and shows which one is chosen."""
 
     def __init__(self, draft: BulkDraft, files: Manifests, on_change: Callable[..., None]) -> None:
         self._draft = draft

@@ -1,4 +1,4 @@
-"""The studio's form: a prompt first, everything else where it is found but not in the way."""
+"""The studio's form: the prompt first, everything else at hand but not in the way."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ class Form:
         adorn(self._swap, aria_pressed=str(draft.swapped).lower())
 
     def native(self) -> DefaultsDocument | None:
-        """The defaults of the chosen model."""
+        """Returns the defaults of the chosen model."""
         model = self._model_document()
         return model.defaults if model else None
 
@@ -243,11 +243,11 @@ class Form:
         return by_name.get(wanted or "") or by_name.get(self.options.default_model or "")
 
     def request(self) -> GenerationRequest:
-        """What is asked for. Raises ValidationError."""
+        """Returns the request. Raises ValidationError."""
         return self.draft.request(self.native())
 
     def accepted(self, request: ResolvedRequest) -> None:
-        """A generation was created from the form."""
+        """Note that a generation was created from the form."""
         drafts.remember(request.prompt)
         self._earlier = -1
         self.draft.after(request.seed)
@@ -306,7 +306,7 @@ class Form:
         self._set(advanced_open=is_open)
 
     def _recall(self, event: events.GenericEventArguments) -> None:
-        """The arrows in the prompt: older with up, newer with down, back to what was typed."""
+        """Handle the arrows in the prompt: up for older, down for newer, back to what was typed."""
         earlier = [prompt for prompt in drafts.prompts() if prompt != self._typed]
         if self._earlier < 0:
             self._typed = self.draft.prompt
@@ -319,6 +319,6 @@ class Form:
 
 
 def _fill(field: ui.select, names: list[str], chosen: str | None, default: str | None) -> None:
-    """The default is a name like the others; choosing it means "whatever suits the model"."""
+    """The default is one of the names; choosing it leaves the value to the model."""
     value = chosen if chosen in names else default if default in names else None
     field.set_options(list(names), value=value)

@@ -1,4 +1,4 @@
-"""The grid builder: a prompt, and lists of values that it is made with."""
+"""The grid builder: a prompt, and lists of values to combine with it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class GridForm:
         self._show_axes()
 
     def show(self, factors: dict[str, int]) -> None:
-        """What is asked depends on how many lists there are."""
+        """Offer the ways to combine lists only when there are several."""
         several = sum(number > 1 for number in factors.values()) > 1
         hidden = not several and self._draft.combine == "product"
         self._combine.classes(add="is-away" if hidden else "", remove="" if hidden else "is-away")
@@ -157,5 +157,5 @@ def _sizes(native: DefaultsDocument | None) -> list[str]:
 
 
 def _placehold(field: ui.select, text: str) -> None:
-    """Say what is taken when nothing is chosen."""
+    """Show what is used when nothing is chosen."""
     adorn(field, placeholder=text or None)

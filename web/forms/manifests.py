@@ -1,4 +1,4 @@
-"""Manifest files that visitors chose: kept on the disk until another is chosen or they are old."""
+"""Manifest files that visitors chose: on disk until another is chosen or they are old."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from api.errors import ProblemError
 from core.batches.manifest import Kind, guess_kind
 
 KEPT_S: Final = 30 * 86_400.0
-"""A file that nobody came back for in so long is forgotten."""
+"""A file that was not used for this long is removed."""
 _NAME_SHOWN: Final = 120
 
 
 class KeptFile(BaseModel):
-    """A file that was chosen: what it was called, and where it is now."""
+    """A chosen file: its original name, and where it is stored."""
 
     id: str
     name: str
@@ -36,7 +36,7 @@ class Manifests:
         self.most_bytes = most_bytes
 
     async def keep(self, upload: FileUpload) -> KeptFile:
-        """Keep what came. ProblemError when it is no manifest, or too long."""
+        """Store an upload. ProblemError when it is not a manifest, or too long."""
         kind = guess_kind(upload.name) or guess_kind(upload.content_type)
         if kind is None:
             raise ProblemError(
@@ -54,7 +54,7 @@ class Manifests:
         return kept
 
     def path(self, kept: KeptFile) -> Path:
-        """Where it is. ProblemError when it was forgotten meanwhile."""
+        """Returns its path. ProblemError when it was removed meanwhile."""
         path = self._path(kept)
         if not path.exists():
             raise ProblemError(
@@ -67,7 +67,7 @@ class Manifests:
         await asyncio.to_thread(self._path(kept).unlink, missing_ok=True)
 
     def prune(self) -> None:
-        """Remove those that nobody came back for."""
+        """Remove files that were not used for long."""
         forgotten = time.time() - KEPT_S
         for path in self._folder.glob("manifest-*"):
             if path.stat().st_mtime < forgotten:

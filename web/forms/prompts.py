@@ -1,4 +1,4 @@
-"""The prompt of a batch: it may stand for many, and says how."""
+"""The prompt of a batch: it may stand for many prompts, and shows how."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HELP: Final = (
 
 
 class PromptField:
-    """The box, a tick to take each line by itself, and help with wildcards."""
+    """The text box, a tick to use each line as a prompt, and help with wildcards."""
 
     def __init__(self, draft: PromptDraft, on_change: Callable[..., None]) -> None:
         self._draft = draft
@@ -35,7 +35,7 @@ class PromptField:
         self._show()
 
     def offer(self, names: Iterable[str]) -> None:
-        """Show the lists that there are; a press writes one into the prompt."""
+        """Show the existing lists; a press inserts one into the prompt."""
         self._lists.clear()
         with self._lists:
             for name in names:
@@ -57,7 +57,7 @@ class PromptField:
         self._on_change(each_line=value)
 
     def _show(self) -> None:
-        """Whether lines are prompts of their own is asked when there are several."""
+        """Show the tick only when the prompt has several lines."""
         asked = self._draft.each_line or "\n" in self._draft.prompt.strip()
         self._each_line.classes(add="" if asked else "is-away", remove="is-away" if asked else "")
 
@@ -72,5 +72,5 @@ def _build_help() -> None:
 
 
 async def list_names(batches: BatchFacade) -> list[str]:
-    """The wildcard lists to offer, not all of very many."""
+    """Returns the wildcard lists to offer, limited in number."""
     return (await batches.list_names())[:LISTS_SHOWN]

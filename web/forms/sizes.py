@@ -1,4 +1,4 @@
-"""Sizes by aspect ratio: about as many pixels as the model learnt on, in steps it likes."""
+"""Sizes by aspect ratio: about the pixel count the model was trained on, in its steps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _STEP: Final = 64
 
 
 def size_of(ratio: str, width: int, height: int, *, swapped: bool) -> tuple[int, int]:
-    """Width and height for ``ratio`` with the pixels of a ``width`` x ``height`` picture."""
+    """Returns the size for ``ratio`` with the pixels of a ``width`` x ``height`` picture."""
     if ratio == NATIVE:
         return width, height
     across, down = (int(part) for part in ratio.split(":"))
@@ -22,7 +22,7 @@ def size_of(ratio: str, width: int, height: int, *, swapped: bool) -> tuple[int,
 
 
 def ratio_of(width: int, height: int, native: tuple[int, int]) -> tuple[str, bool] | None:
-    """The ratio button that gives this size, and whether it is swapped; None when none does."""
+    """Returns the ratio button of this size, and whether it is swapped; None without one."""
     for ratio in RATIOS:
         for swapped in (False, True):
             if size_of(ratio, *native, swapped=swapped) == (width, height):

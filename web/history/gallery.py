@@ -19,7 +19,7 @@ _NARROWEST, _WIDEST = 0.5, 2.4
 
 
 class Gallery(ui.element, component="../static/gallery.js"):
-    """Tiles with a tick box each. ``on_pick`` hears of every tick."""
+    """Tiles with a tick box each. ``on_pick`` is called with every tick."""
 
     def __init__(self, on_pick: Callable[[UUID, bool], None]) -> None:
         super().__init__()
@@ -32,22 +32,22 @@ class Gallery(ui.element, component="../static/gallery.js"):
         self.on("pick", picked)
 
     def status(self, generation_id: UUID) -> Status | None:
-        """The status a tile shows; None when it is not here."""
+        """Returns the status a tile shows; None when it is not on the page."""
         tile = self._tiles.get(generation_id)
         return tile["status"] if tile else None
 
     def show(self, items: Iterable[HistoryItem]) -> None:
-        """Show these instead of what was shown."""
+        """Replace all tiles."""
         self._tiles = {item.task_id: _tile(item) for item in items}
         self._send()
 
     def replace(self, item: HistoryItem) -> None:
-        """Bring one tile up to date."""
+        """Update one tile."""
         self._tiles[item.task_id] = _tile(item)
         self._send()
 
     def tick(self, picked: Iterable[UUID]) -> None:
-        """Which boxes are ticked."""
+        """Set which boxes are ticked."""
         self.props["picked"] = [str(generation_id) for generation_id in picked]
         self.update()
 
@@ -73,5 +73,5 @@ def _tile(item: HistoryItem) -> dict[str, Any]:
 
 
 def _ratio(request: StoredRequest) -> float:
-    """Width by height; a square when this version cannot read what was asked for."""
+    """Returns width by height; a square when this version cannot read the request."""
     return 1.0 if isinstance(request, UnreadableRequest) else request.width / request.height

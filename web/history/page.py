@@ -1,4 +1,4 @@
-"""Everything that was made: looked through a page at a time, however much there is."""
+"""The history: everything that was made, a page at a time."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _Q_MAX: Final = 500
 
 @dataclass(frozen=True)
 class View:
-    """What is shown: all of it is in the address, so that it can be linked and reloaded."""
+    """What is shown: all of it is in the URL, so that it can be linked and reloaded."""
 
     q: str = ""
     status: Status | None = None
@@ -41,7 +41,7 @@ class View:
 
     @classmethod
     def read(cls, query: QueryParams) -> Self:
-        """From an address; what is not understood is left out."""
+        """Returns the view of a URL; invalid parameters are ignored."""
         status = next((known for known in STATUSES if known == query.get("status")), None)
         days = query.get("days", "0")
         return cls(
@@ -54,7 +54,7 @@ class View:
 
     @property
     def url(self) -> str:
-        """The address of this view."""
+        """Returns the URL of this view."""
         given = {
             "q": self.q,
             "status": self.status,
@@ -67,11 +67,11 @@ class View:
 
     @property
     def filtered(self) -> bool:
-        """Whether anything is left out."""
+        """Returns whether a filter is set."""
         return bool(self.q or self.status or self.model or self.days)
 
     def wanted(self) -> HistoryFilter:
-        """The filter that the API's own history takes."""
+        """Returns the filter as the API's history takes it."""
         after = datetime.now(UTC) - timedelta(days=self.days) if self.days else None
         return HistoryFilter(
             status=(self.status,) if self.status else (),
@@ -101,7 +101,7 @@ class HistoryPage:
             self._build_pager()
 
     async def start(self) -> None:
-        """Read the page, then follow what of it still runs."""
+        """Load the page, then follow its running generations."""
         await self._offer_models()
         await self._load()
         self._frame.start()
@@ -185,7 +185,7 @@ class HistoryPage:
                 await self._show(replace(view, cursor=None))
             return
         if load != self._loads:
-            return  # another one began later: it shows what is newer
+            return  # a later load shows newer data
         self._next = page.next_cursor
         items = [item for item in page.items if item.task_id not in self._web.trash]
         self._picked &= {item.task_id for item in items}

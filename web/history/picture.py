@@ -1,4 +1,4 @@
-"""One generation, linkable: its pictures, its settings, what was tried, and what to do next."""
+"""One generation, linkable: its pictures, settings, attempts, and actions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from web.parts.wording import (
 
 
 class PicturePage:
-    """One open picture page. The arrows change what it shows, and its address with it."""
+    """One open picture page. The arrows change what it shows, and its URL with it."""
 
     def __init__(self, web: Web, task_id: str, number: int) -> None:
         self._web = web
@@ -60,7 +60,7 @@ class PicturePage:
                 self._details = details
 
     async def start(self) -> None:
-        """Read it, then follow it."""
+        """Load it, then follow it."""
         await self._load()
         self._frame.start()
         self._live.start(self._changed)
@@ -83,7 +83,7 @@ class PicturePage:
                 self._say_gone(deleted=isinstance(error, DeletedError))
             return
         if load != self._loads:
-            return  # another one began later: it shows what is newer
+            return  # a later load shows newer data
         self._document, self._images, self._beside = document, images, beside
         self._number = max(0, min(self._number, len(self._images) - 1))
         self._show()
@@ -112,7 +112,7 @@ class PicturePage:
     async def _changed(self, generation: Generation) -> None:
         if generation.id != self._id:
             return
-        if self._document is None:  # being read: perhaps just before this change
+        if self._document is None:  # being loaded: perhaps read just before this change
             await self._load()
             return
         before = self._document.status
@@ -253,7 +253,7 @@ class PicturePage:
             await self._load()
 
     async def _delete(self) -> None:
-        """Show what comes next before it goes: the place in the history is kept."""
+        """Show the next one before deleting: the place in the history is kept."""
         gone = self._id
         if gone is None or self._document is None:
             return
@@ -288,13 +288,13 @@ class PicturePage:
         ui.navigate.to("/")
 
     def _request(self) -> ResolvedRequest:
-        assert self._document is not None  # its buttons are not there else
+        assert self._document is not None  # without it there are no buttons
         assert isinstance(self._document.request, ResolvedRequest)
         return self._document.request
 
 
 def _build_prompt(request: StoredRequest) -> None:
-    """What was asked for; or that this version cannot read all of it."""
+    """Show the request; or that this version cannot read all of it."""
     adorn(Text(request.prompt, "prompt-text", "h1"), dir="auto")
     if isinstance(request, UnreadableRequest):
         Text(unreadable_note(request), "note", "p")
@@ -305,7 +305,7 @@ def _build_prompt(request: StoredRequest) -> None:
 
 
 def _build_batch(batch: Membership) -> None:
-    """Where it belongs."""
+    """Link its batch."""
     with box("link of-batch", "a", href=f"/b/{batch.batch_id}"):
         icon("batch")
         adorn(

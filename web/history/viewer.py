@@ -55,7 +55,7 @@ class Viewer:
         newer: bool,
         older: bool,
     ) -> None:
-        """Bring it up to date."""
+        """Update it."""
         adorn(self._newer, disabled=not newer)
         adorn(self._older, disabled=not older)
         self._counter.text = f"{number + 1} / {len(images)}" if len(images) > 1 else ""
@@ -76,7 +76,7 @@ class Viewer:
             self._tick(document)
 
     def say(self, headline_: str, detail: str) -> None:
-        """There is nothing to show."""
+        """Show a text: there is no picture."""
         self._shape = None
         adorn(self._newer, disabled=True)
         adorn(self._older, disabled=True)

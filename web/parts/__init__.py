@@ -1,1 +1,1 @@
-"""What every page is made of."""
+"""Elements shared by all pages."""

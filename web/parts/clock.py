@@ -1,4 +1,4 @@
-"""Times in words, on the visitor's own clock."""
+"""Times in words, in the visitor's time zone."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _UNITS: Final = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
 
 @functools.cache
 def zones() -> tuple[str, ...]:
-    """Every time zone there is, by its name."""
+    """Returns the names of all time zones."""
     return tuple(sorted(available_timezones()))
 
 
 def known_zone() -> str | None:
-    """The visitor's time zone, if their browser has told it yet."""
+    """Returns the visitor's time zone, if the browser has sent it yet."""
     found = app.storage.user.get("zone")
     return str(found) if found is not None else None
 
 
 def ask_zone(on_zone: Callable[[], None]) -> None:
-    """Have the browser tell its time zone; ``on_zone`` is called when it is another than known."""
+    """Ask the browser for its time zone; ``on_zone`` is called when it has changed."""
 
     def told(event: events.GenericEventArguments) -> None:
         zone = event.args
@@ -41,7 +41,7 @@ def ask_zone(on_zone: Callable[[], None]) -> None:
 
 
 def moments_words(moments: Iterable[datetime], zone: str | None, now: datetime) -> str:
-    """Such as "tomorrow 02:00, 14:00": by the clocks of ``zone``, or in UTC."""
+    """Returns for example "tomorrow 02:00, 14:00": in ``zone``, or in UTC."""
     there = ZoneInfo(zone or "UTC")
     today = now.astimezone(there).date()
     days = {today: "today", today + timedelta(days=1): "tomorrow"}
@@ -56,7 +56,7 @@ def moments_words(moments: Iterable[datetime], zone: str | None, now: datetime) 
 
 
 def cron_words(cron: str) -> str:
-    """The times of a cron expression in words, by a clock of 24 hours; itself if it has none."""
+    """Returns a cron expression in words, with 24-hour times; unchanged if that fails."""
     options = Options()
     options.use_24hour_time_format = True
     options.locale_code = "en"
@@ -68,7 +68,7 @@ def cron_words(cron: str) -> str:
 
 
 def every_words(seconds: float) -> str:
-    """Such as "Every 30 minutes"."""
+    """Returns for example "Every 30 minutes"."""
     for unit, length in _UNITS:
         if seconds >= length and seconds % length == 0:
             times = int(seconds // length)

@@ -1,4 +1,4 @@
-"""A question before something that cannot be taken back."""
+"""A confirmation before an action that cannot be undone."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Ask:
     def about(
         self, question: str, detail: str, label: str, yes: Callable[[], Awaitable[None]]
     ) -> None:
-        """Ask it; ``yes`` is done when the button that says ``label`` is pressed."""
+        """Ask; ``yes`` is called when the button ``label`` is pressed."""
         self._yes = yes
         self._question.text, self._detail.text, self._label.text = question, detail, label
         ui.run_javascript(f"document.getElementById('{self._dialog.html_id}').showModal()")

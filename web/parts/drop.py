@@ -9,7 +9,7 @@ from nicegui.elements.upload_files import FileUpload
 
 
 class Drop(ui.upload, component="../static/drop.js"):
-    """A zone for one file; ``on_file`` is given what came, ``on_fail`` why nothing did."""
+    """A zone for one file; ``on_file`` gets the upload, ``on_fail`` why there is none."""
 
     def __init__(
         self,

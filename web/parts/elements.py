@@ -1,4 +1,4 @@
-"""Small elements that every page is made of: plain HTML, dressed by ``static/easel.css``."""
+"""Small elements shared by all pages: plain HTML, styled by ``static/easel.css``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ElementT = TypeVar("ElementT", bound=ui.element)
 
 
 class Text(TextElement):
-    """Text in a tag of one's choice. The text is never read as HTML."""
+    """Text in any tag. The text is never interpreted as HTML."""
 
     def __init__(self, content: str, classes: str = "", tag: str = "span") -> None:
         super().__init__(tag=tag, text=content)
@@ -27,7 +27,7 @@ def box(classes: str = "", tag: str = "div", **attributes: Any) -> ui.element:
 
 
 def adorn(element: ElementT, **attributes: Any) -> ElementT:
-    """Set attributes as values, so that no text of a user can become another attribute."""
+    """Set attributes as values, so that user text cannot become another attribute."""
     changed = False
     for name, value in attributes.items():
         key = name.rstrip("_").replace("_", "-")
@@ -46,7 +46,7 @@ def adorn(element: ElementT, **attributes: Any) -> ElementT:
 
 
 def icon(name: str) -> ui.element:
-    """A drawing from the style sheet; its meaning is in the label beside it."""
+    """A drawing from the style sheet; its meaning is in the label next to it."""
     return box(f"icon icon-{name}", "span", aria_hidden="true")
 
 
@@ -99,18 +99,18 @@ def _face(made: ui.element, label: str, icon_name: str | None, *, bare: bool) ->
 
 
 def image(url: str, alt: str, **attributes: Any) -> ui.element:
-    """A picture by its address: bytes never travel through the page's own connection."""
+    """A picture by its URL: its bytes never go through the page's websocket."""
     return box("", "img", src=local(url), alt=alt, decoding="async", **attributes)
 
 
 def local(url: str) -> str:
-    """An address of ours without its host, so that it works under whatever name we are opened."""
+    """Returns one of Easel's URLs without the host, so that it works under any host name."""
     parts = urlsplit(url)
     return f"{parts.path}?{parts.query}" if parts.query else parts.path
 
 
 def meter(label: str) -> ui.element:
-    """A progress bar; ``set_meter`` moves it."""
+    """A progress bar; ``set_meter`` sets it."""
     bar = box("meter", role="progressbar", aria_label=label, aria_valuemin=0, aria_valuemax=100)
     with bar:
         box("meter-fill")
@@ -118,6 +118,6 @@ def meter(label: str) -> ui.element:
 
 
 def set_meter(bar: ui.element, percent: float | None) -> None:
-    """Move a progress bar; None is "not known"."""
+    """Set a progress bar; None means unknown."""
     adorn(bar, aria_valuenow=None if percent is None else round(percent))
     bar.style(f"--value: {0 if percent is None else percent:.1f}%")

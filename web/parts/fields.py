@@ -1,4 +1,4 @@
-"""Fields of forms, dressed alike: lines, numbers, choices, and what is folded away."""
+"""Form fields in one style: lines, numbers, choices, and collapsed sections."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CLEAR: Final = (
 
 
 class Fold:
-    """Something folded away under a label. Use as a context manager to fill it."""
+    """A collapsed section under a label. Use as a context manager to fill it."""
 
     def __init__(self, label: str, is_open: bool, on_fold: Callable[[bool], None]) -> None:
         self.root = box("fold", "details", open=is_open)
@@ -62,7 +62,7 @@ def line(label: str, value: str, on_value: OnValue, **attributes: Any) -> ui.inp
 
 
 def prompt_box(label: str, value: str, placeholder: str, on_value: OnValue) -> ui.textarea:
-    """A text of some lines, in any script."""
+    """A text of several lines, in any script."""
     field = ui.textarea(label=label, value=value, placeholder=placeholder)
     field.props('outlined stack-label autogrow input-class="prompt"')
     adorn(field, dir="auto")
@@ -127,7 +127,7 @@ def tick(label: str, value: bool, on_value: OnValue) -> ui.element:
 
 
 class Segments:
-    """A few choices side by side, one of them pressed."""
+    """A few choices side by side, one of them selected."""
 
     def __init__(self, label: str, options: dict[str, str], value: str, on_value: OnValue) -> None:
         self._on_value = on_value
@@ -137,7 +137,7 @@ class Segments:
         self.show(value)
 
     def show(self, value: str) -> None:
-        """Which one is pressed."""
+        """Select one."""
         for name, made in self._made.items():
             adorn(made, aria_pressed=str(name == value).lower())
 

@@ -1,4 +1,4 @@
-"""What all pages share: header, help sheet, toasts, the chance to take a delete back."""
+"""What all pages share: header, help sheet, toasts, undo of deletes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _PAGES: Final = (
 
 @dataclass(frozen=True)
 class Web:
-    """What pages are given. The functions are there once the application has started."""
+    """What pages depend on. The functions exist once the application has started."""
 
     find_context: Callable[[], Context]
     trash: Trash
@@ -61,22 +61,22 @@ class Web:
 
     @property
     def batches(self) -> BatchFacade:
-        """Those about batches."""
+        """The functions about batches."""
         return self.find_context().batches
 
     @property
     def schedules(self) -> ScheduleFacade:
-        """Those about schedules."""
+        """The functions about schedules."""
         return self.find_context().schedules
 
     @property
     def settings(self) -> Settings:
-        """What the application was started with."""
+        """The settings that the application was started with."""
         return self.find_context().settings
 
 
 class Frame:
-    """One page's surroundings."""
+    """The frame around a page's content."""
 
     def __init__(self, web: Web, current: str, refresh: Callable[[], Awaitable[None]]) -> None:
         self._web = web
@@ -90,12 +90,12 @@ class Frame:
         self._undo = box("undo is-away", role="status")
 
     def start(self) -> None:
-        """Call when the page is built: offers the undo that another page began."""
+        """Call when the page is built: offers to undo deletes of another page."""
         if self._web.trash.ids:
             self._offer(self._web.trash.ids)
 
     async def delete(self, ids: Iterable[UUID]) -> None:
-        """Hide them now and delete them some seconds later, unless taken back."""
+        """Hide them now and delete them some seconds later, unless undone."""
         gone = tuple(ids)
         self._web.trash.put(gone)
         self._offer(gone)
@@ -120,7 +120,7 @@ class Frame:
 
 
 def errors_as_toasts(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """A handler whose expected errors become toasts: the form stays as it is.
+    """Decorate a handler: its expected errors become toasts, and the form stays as it is.
 
     It runs for the page, not for the button that was pressed: that may be gone before it ends.
     """

@@ -1,4 +1,4 @@
-"""From the feed of changes to the page: one subscription for a page that is open."""
+"""Connects the change feed to a page: one subscription for each open page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 class Live:
-    """Make it before the page reads anything, ``start`` it after: nothing falls in between."""
+    """Create it before the page reads anything, ``start`` it after: no change is missed."""
 
     def __init__(self, facade: Facade) -> None:
         self._client = ui.context.client

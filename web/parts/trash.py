@@ -1,4 +1,4 @@
-"""Deletes that can be taken back: for some seconds nothing is deleted, only hidden."""
+"""Deletes that can be undone: for some seconds nothing is deleted, only hidden."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from api.generations.facade import Facade
 from store.errors import StoreError
 
 UNDO_S: Final = 8.0
-"""Seconds in which a delete can be taken back."""
+"""Seconds in which a delete can be undone."""
 _log = logging.getLogger(__name__)
 
 
 class Trash:
-    """What is about to be deleted. It belongs to the process: a closed page changes nothing."""
+    """Pending deletes. They belong to the process: closing a page changes nothing."""
 
     def __init__(self, facade: Callable[[], Facade]) -> None:
         self._facade = facade
@@ -30,7 +30,7 @@ class Trash:
 
     @property
     def ids(self) -> tuple[UUID, ...]:
-        """What is hidden now."""
+        """Returns the hidden generations."""
         return tuple(self._waiting)
 
     def put(self, ids: Iterable[UUID]) -> None:
@@ -41,7 +41,7 @@ class Trash:
                 self._waiting[generation_id] = loop.call_later(UNDO_S, self._due, generation_id)
 
     def undo(self, ids: Iterable[UUID]) -> None:
-        """Take them back out; quiet for what is gone already."""
+        """Show them again; those already deleted are ignored."""
         for generation_id in ids:
             handle = self._waiting.pop(generation_id, None)
             if handle is not None:

@@ -1,4 +1,4 @@
-"""What the pages say: states, waiting times, and what to do when something went wrong."""
+"""The pages' texts: states, waiting times, and what to do about errors."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _ADVICE: Final = {
 
 
 def advice(problem: Problem, model: str) -> str:
-    """What to do about a failed generation, in plain words."""
+    """Returns what to do about a failed generation, in plain words."""
     if problem.code == "workflow_rejected":
         return (
             f"ComfyUI did not accept it. If the model “{model}” was moved or removed, put it back "
@@ -55,7 +55,7 @@ def advice(problem: Problem, model: str) -> str:
 
 
 def headline(document: StatusDocument) -> str:
-    """The state in a few words, with the place in line."""
+    """Returns the state in a few words, with the queue position."""
     if document.status == "queued":
         if document.waiting is not None:
             return _WAITING.get(document.waiting.code, "Waiting")
@@ -70,7 +70,7 @@ def headline(document: StatusDocument) -> str:
 
 
 def removed(document: StatusDocument) -> str:
-    """What stands in the place of pictures that were removed because of their age."""
+    """Returns the text in place of pictures that were removed because of their age."""
     if document.expired_at is None or document.finished_at is None:
         return "The picture was removed"
     days = (document.expired_at - document.finished_at).days
@@ -78,7 +78,7 @@ def removed(document: StatusDocument) -> str:
 
 
 def progress_line(document: StatusDocument) -> str:
-    """Step, node and time to go."""
+    """Returns step, node and remaining time."""
     said = []
     progress = document.progress
     if document.status == "running" and progress is not None:
@@ -92,7 +92,7 @@ def progress_line(document: StatusDocument) -> str:
 
 
 def explain(error: Exception) -> str:
-    """What a toast says about an error; the problem's own ``detail`` where there is one."""
+    """Returns a toast's text about an error: the problem's ``detail`` if there is one."""
     if isinstance(error, ProblemError):
         return error.problem.detail
     if isinstance(error, ValidationError):
@@ -118,17 +118,17 @@ def _invalid(error: ValidationError) -> str:
 
 
 EXPECTED_ERRORS: Final = (ProblemError, ValidationError, StoreError)
-"""What may go wrong in a page without being a bug."""
+"""Errors in a page that are not bugs."""
 
 
 def title(prompt: str, most: int = 80) -> str:
-    """The beginning of a prompt, on one line."""
+    """Returns the beginning of a prompt, on one line."""
     line = " ".join(prompt.split())
     return line if len(line) <= most else f"{line[: most - 1].rstrip()}…"
 
 
 def unreadable_note(found: Unreadable) -> str:
-    """Why the settings of a picture are shown as they were stored."""
+    """Returns why the settings of a picture are shown as stored."""
     return (
         "Another version of Easel stored these settings, and this version cannot read them "
         f"({found.reason}). They are shown as they were stored."
@@ -136,7 +136,7 @@ def unreadable_note(found: Unreadable) -> str:
 
 
 def raw_rows(found: Unreadable) -> list[tuple[str, str]]:
-    """A stored document that cannot be read, as names and values."""
+    """Returns a stored document that cannot be read, as names and values."""
     if not isinstance(found.stored, dict):
         return [("As stored", json.dumps(found.stored, ensure_ascii=False))]
     return [
@@ -146,5 +146,5 @@ def raw_rows(found: Unreadable) -> list[tuple[str, str]]:
 
 
 def model_name(name: str) -> str:
-    """A checkpoint's file name without its folder and ending."""
+    """Returns a checkpoint's file name without folder and extension."""
     return name.rpartition("/")[2].removesuffix(".safetensors").removesuffix(".ckpt")

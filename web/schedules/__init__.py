@@ -1,1 +1,1 @@
-"""Schedules: batches by the clock."""
+"""Schedules: batches started at set times."""

@@ -1,4 +1,4 @@
-"""The form of a schedule: when, and which batch begins then."""
+"""The form of a schedule: when it fires, and which batch it starts."""
 
 from __future__ import annotations
 
@@ -84,11 +84,11 @@ class ScheduleForm:
         adorn(self._model, placeholder=model_name(options.default_model or "") or None)
 
     def created(self) -> None:
-        """It was made: the next one has another name."""
+        """Clear the name after a create: the next schedule needs another one."""
         self._set(name="")
 
     def show_zone(self) -> None:
-        """The visitor's time zone is known now."""
+        """Show the visitor's time zone, now that it is known."""
         self._show()
 
     # --- the draft
@@ -117,7 +117,7 @@ class ScheduleForm:
             self._zone.set_options(self._with_chosen([]), value=self._zone_now())
 
     def _words(self) -> str:
-        """What the form says, and when that is next."""
+        """Returns the form's times in words, and when the schedule fires next."""
         try:
             times = self.times()
         except ProblemError as error:
@@ -128,7 +128,7 @@ class ScheduleForm:
         return f"{cron_words(times.cron)} ({times.timezone}). Next: {ahead}."
 
     def times(self) -> Times:
-        """When it begins. ProblemError when the form says no time."""
+        """Returns when it fires. ProblemError when the form has no valid time."""
         cron, interval_s = self.draft.cron_text(), self.draft.interval_s()
         return times_of(cron, interval_s, self._zone_now() or "UTC", shown=2)
 
@@ -148,6 +148,6 @@ class ScheduleForm:
         return list(dict.fromkeys([*offered, *([chosen] if chosen else [])]))
 
     def _offer_zones(self) -> None:
-        """All of them are many: only who looks for one is sent them."""
+        """Time zones are many: they are sent only to visitors who search one."""
         if len(self._zone.options) < 10:
             self._zone.set_options(self._with_chosen(zones()), value=self._zone_now())

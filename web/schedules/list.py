@@ -1,4 +1,4 @@
-"""The schedules: when each begins what, whether it is on, and what it has begun."""
+"""The schedules: what each starts and when, whether it is on, and its last batches."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from web.parts.wording import model_name
 
 @dataclass(frozen=True)
 class ScheduleActions:
-    """What can be done with one."""
+    """The actions on a schedule."""
 
     switch: Callable[[ScheduleDocument, bool], Awaitable[None]]
     delete: Callable[[ScheduleDocument], Awaitable[None]]
 
 
 class ScheduleRow:
-    """One schedule as an item of a list. ``show`` brings it up to date."""
+    """One schedule as an item of a list. ``show`` updates it."""
 
     def __init__(
         self, document: ScheduleDocument, begun: list[Batch], actions: ScheduleActions
@@ -50,7 +50,7 @@ class ScheduleRow:
         self.show(document)
 
     def show(self, document: ScheduleDocument) -> None:
-        """Whether it is on, and when it is next."""
+        """Show whether it is on, and when it fires next."""
         self.document = document
         self.root.classes(replace=f"schedule {'is-on' if document.active else 'is-off'}")
         adorn(self._switch, aria_checked=str(document.active).lower())
@@ -81,7 +81,7 @@ def _build_begun(begun: list[Batch]) -> None:
 
 
 def when_words(document: ScheduleDocument) -> str:
-    """Such as "At 02:00 (Europe/Berlin)"."""
+    """Returns for example "At 02:00 (Europe/Berlin)"."""
     if document.cron is not None:
         return f"{cron_words(document.cron)} ({document.timezone})"
     return every_words(document.interval_s or 0)

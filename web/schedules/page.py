@@ -1,4 +1,4 @@
-"""Batches by the clock: the schedules that Prefect keeps, and the form of a new one."""
+"""The schedules that Prefect keeps, and the form of a new one."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class SchedulesPage:
                 self._rest = box("side-rest")
 
     async def start(self) -> None:
-        """Show the form; Prefect may take its time to answer."""
+        """Show the form first; Prefect may answer slowly."""
         if self._web.facade.catalogue.current is not None:
             self._form.offer(await read_options(self._web.facade))
         self._form.prompt.offer(await list_names(self._web.batches))
@@ -62,7 +62,7 @@ class SchedulesPage:
     # --- reading
 
     async def _load(self) -> None:
-        async with self._turn:  # one after the other: what was read first is never shown last
+        async with self._turn:  # one at a time: an older result is never shown over a newer one
             await self._read_and_show()
 
     async def _read_and_show(self) -> None:
@@ -86,7 +86,7 @@ class SchedulesPage:
                 _build_empty()
 
     async def _begun(self) -> dict[str, list[Batch]]:
-        """The last batches of each schedule, newest first."""
+        """Returns the last batches of each schedule, newest first."""
         found: dict[str, list[Batch]] = {}
         for batch in await self._web.batches.newest(_BATCHES_READ):
             mine = found.setdefault(batch.schedule or "", [])
@@ -111,7 +111,7 @@ class SchedulesPage:
     # --- what the visitor does
 
     async def _create(self) -> None:
-        self._form.times()  # what it says about a time is said in the form's words
+        self._form.times()  # its errors about times use the form's words
         made = await self._web.schedules.create(self._form.draft.request(known_zone()))
         self._form.created()
         toast(f"“{made.name}” is made and on.")

@@ -17,7 +17,7 @@ export default {
     },
     async chosen(event) {
       await this.send(event.target.files[0]);
-      event.target.value = "";  // the same file may be chosen again once it was mended
+      event.target.value = "";  // the same file may be chosen again once it was corrected
     },
     async send(file) {
       if (!file || this.busy) return;

@@ -1,4 +1,4 @@
-"""A generation in the strip: its picture or preview, how far it is, and cancel."""
+"""A generation in the strip: its picture or preview, its progress, and cancel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OnId = Callable[[UUID], Awaitable[None]]
 
 
 class Card:
-    """One generation. ``show`` brings it up to date."""
+    """One generation. ``show`` updates it."""
 
     def __init__(self, task_id: UUID, on_open: OnId, on_cancel: OnId) -> None:
         self.task_id = task_id
@@ -41,9 +41,9 @@ class Card:
             )
 
     def show(self, document: StatusDocument, images: list[ImageDocument]) -> None:
-        """Bring the card up to date; only what changed goes to the browser.
+        """Update the card; only changes are sent to the browser.
 
-        Older news than the card shows are left out: reading takes time, and two may overtake.
+        A document older than the shown one is ignored: concurrent reads may overtake each other.
         """
         if self.document is not None and document.sequence < self.document.sequence:
             return
@@ -62,7 +62,7 @@ class Card:
         self._show_picture()
 
     def mark(self, chosen: bool) -> None:
-        """Whether this is the one on the stage."""
+        """Mark whether this is the one on the stage."""
         adorn(self._open, aria_current="true" if chosen else None)
 
     def _show_picture(self) -> None:
@@ -81,5 +81,5 @@ class Card:
 
 
 def ratio_style(element: ui.element, width: int, height: int) -> None:
-    """Reserve the room of a picture before it is there, so that nothing jumps."""
+    """Reserve the space of a picture before it has loaded, so that nothing moves."""
     element.style(f"--ratio: {width / height:.4f}")

@@ -23,7 +23,7 @@ from web.studio.card import Card
 from web.studio.stage import Stage, StageActions
 
 STRIP: Final = 24
-"""How many generations the strip shows, newest first."""
+"""Number of generations in the strip, newest first."""
 _RUNNING_SHOWN: Final = 6
 _OPTIONS_AGAIN_S: Final = 3.0
 
@@ -56,7 +56,7 @@ class Studio:
         )
 
     async def start(self) -> None:
-        """Read what there is, then follow it."""
+        """Load the page, then follow changes."""
         await self._offer_options()
         await self._reload()
         self._frame.start()
@@ -72,7 +72,7 @@ class Studio:
         try:
             self._form.offer(await read_options(self._web.facade))
         except ProblemError:
-            return  # the form says that the models are not known yet
+            return  # the form shows that the models are not known yet
         timer.cancel()
 
     # --- the strip
@@ -89,7 +89,7 @@ class Studio:
         await self._restage()
 
     async def _newest(self) -> list[HistoryItem]:
-        """The newest, and what runs though it is older; never the whole history."""
+        """Returns the newest, and older ones that still run; never the whole history."""
         facade, trash = self._web.facade, self._web.trash
         page = await facade.history(HistoryFilter(), STRIP + len(trash.ids), None)
         running = await facade.history(
@@ -112,7 +112,7 @@ class Studio:
         before = card.document.status if card and card.document else None
         if card is None:
             if generation.status == "queued" and generation.request.priority == "bulk":
-                return  # a thousand at once: they show when they run
+                return  # a thousand created at once: they appear when they run
             card = self._add(generation.id)
             card.root.move(self._strip, 0)
             self._drop_oldest()
@@ -128,7 +128,7 @@ class Studio:
         card.show(document, images)
 
     async def _others_moved(self, changed: UUID) -> None:
-        """One began or ended: everyone behind it has moved up."""
+        """Update the queued cards: one started or ended, so all behind it moved up."""
         for card in self._cards.values():
             queued = card.document is not None and card.document.status == "queued"
             if queued and card.task_id != changed:
@@ -163,7 +163,7 @@ class Studio:
         return (card.document, card.images) if card else (None, [])
 
     def _followed(self) -> Card | None:
-        """Nothing was chosen: what runs, else what was finished last, else the newest."""
+        """Returns the card to show by default: running, else last finished, else newest."""
         cards = [card for card in self._cards.values() if card.document is not None]
         for wanted in (("running", "cancelling"), ("queued",)):
             found = [card for card in cards if card.document and card.document.status in wanted]
@@ -172,8 +172,8 @@ class Studio:
         return max(cards, key=_finished, default=None)
 
     async def _fetch_chosen(self) -> None:
-        """The address names one that the strip does not show."""
-        assert self._chosen is not None  # the caller has looked
+        """Load the generation of the URL, which the strip does not show."""
+        assert self._chosen is not None  # checked by the caller
         try:
             generation = await self._web.facade.generation(self._chosen)
         except NotFoundError:
@@ -210,7 +210,7 @@ class Studio:
         self._follow()
         await self._changed(await self._web.facade.generation(created.task_id))
         resolved = created.request
-        assert isinstance(resolved, ResolvedRequest)  # this version has just made it
+        assert isinstance(resolved, ResolvedRequest)  # this version has just created it
         return resolved
 
     async def _cancel(self, task_id: UUID) -> None:

@@ -1,4 +1,4 @@
-"""The large picture of the studio: live preview, finished pictures, or what went wrong."""
+"""The large picture of the studio: live preview, finished pictures, or the error."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EXAMPLES = (
 
 @dataclass(frozen=True)
 class StageActions:
-    """What can be done from the stage."""
+    """The actions of the stage."""
 
     cancel: OnId
     retry: OnId
@@ -33,7 +33,7 @@ class StageActions:
 
 
 class Stage:
-    """One generation, large. ``show`` brings it up to date."""
+    """One generation, large. ``show`` updates it."""
 
     def __init__(self, actions: StageActions) -> None:
         self._actions = actions
@@ -43,7 +43,7 @@ class Stage:
         adorn(self._said, role="status")
 
     def show(self, document: StatusDocument | None, images: list[ImageDocument]) -> None:
-        """Bring it up to date. While a preview runs, only its parts change."""
+        """Update it. While a preview runs, only its parts change."""
         shape = _shape(document, images)
         if shape != self._shape:
             self._shape = shape
@@ -197,7 +197,7 @@ class Stage:
 
 
 def _build_batch(document: StatusDocument, classes: str = "") -> None:
-    """A way to the batch that it belongs to, if it does."""
+    """Link the batch of the generation, if it has one."""
     if document.batch_id is not None:
         address = f"/b/{document.batch_id}"
         label = "The batch it belongs to"
@@ -207,7 +207,7 @@ def _build_batch(document: StatusDocument, classes: str = "") -> None:
 
 
 def _shape(document: StatusDocument | None, images: list[ImageDocument]) -> tuple[object, ...]:
-    """What the stage is built of: as long as it stays the same, parts are changed in place."""
+    """Returns what the stage is built from: while it is unchanged, parts are updated in place."""
     if document is None:
         return ()
     status = "live" if document.status in ("queued", "running") else document.status
