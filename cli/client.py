@@ -20,7 +20,7 @@ _SILENCE_S: Final = 45.0
 _TRIES: Final = 3
 _PAUSE_S: Final = 0.3
 _ACCEPTANCE_S: Final = 300.0
-"""Longest wait for the answer to a batch's create: it comes when every row was looked at."""
+"""Longest wait for the answer to a batch's create: it comes when every row was checked."""
 ITEMS_PAGE: Final = 100
 """Most items of a batch on a page."""
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -61,7 +61,7 @@ class ApiClient:
         await self._http.aclose()
 
     async def create(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Create a generation; its status document. A lost answer cannot create a second one."""
+        """Create a generation. Returns its status. A lost answer cannot create a second one."""
         headers = {"Idempotency-Key": str(uuid.uuid4())}
         retrying = AsyncRetrying(
             retry=retry_if_exception(_may_have_arrived),
@@ -73,15 +73,15 @@ class ApiClient:
         return await retrying(ask)
 
     async def status(self, task_id: str) -> dict[str, Any]:
-        """The status document."""
+        """Returns the status document."""
         return await self._json("GET", f"/generation/status/{task_id}")
 
     async def result(self, task_id: str) -> dict[str, Any]:
-        """The result document."""
+        """Returns the result document."""
         return await self._json("GET", f"/generation/result/{task_id}")
 
     async def cancel(self, task_id: str) -> None:
-        """Ask for a generation's end. Quiet when it has ended."""
+        """Cancel a generation. Does nothing when it has ended."""
         try:
             await self._json("POST", f"/generation/{task_id}/cancel")
         except ApiRefusedError as error:
@@ -89,35 +89,35 @@ class ApiClient:
                 raise
 
     async def has_history(self) -> bool:
-        """Whether any generation was ever created (and not deleted)."""
+        """Returns whether any generation was ever created (and not deleted)."""
         page = await self._json("GET", "/generation/history", params={"limit": 1})
         return bool(page["items"])
 
     async def image(self, image_id: str) -> bytes:
-        """A picture's bytes."""
-        # Not the document's own address: that one may be reachable for others only.
+        """Returns a picture's bytes."""
+        # Not the document's own URL: it may not be reachable from here.
         return (await self._send("GET", f"/images/{image_id}")).content
 
     async def create_batch(self, body: BatchBody) -> tuple[dict[str, Any], bool]:
-        """Create a batch; its document, and whether its key was met before.
+        """Create a batch. Returns its document, and whether its key was known before.
 
-        A lost answer is for the caller: sent once more it cannot make a second batch.
+        The caller handles a lost answer: a repeat cannot create a second batch.
         """
         response = await self._send_batch(body, {}, {"Idempotency-Key": body.key})
         return self._read(response), response.headers.get("Idempotency-Replayed") == "true"
 
     async def plan_batch(self, body: BatchBody) -> dict[str, Any]:
-        """What the batch would make; nothing is created."""
+        """Returns what the batch would make; nothing is created."""
         return self._read(await self._send_batch(body, {"dry_run": "true"}, {}))
 
     async def batch(self, batch_id: str) -> dict[str, Any]:
-        """A batch's document."""
+        """Returns a batch's document."""
         return await self._json("GET", f"/batches/{batch_id}")
 
     async def batch_items(
         self, batch_id: str, statuses: Collection[str], cursor: str | None = None
     ) -> dict[str, Any]:
-        """A page of the items with these statuses, in the manifest's order."""
+        """Returns a page of the items with these statuses, in the manifest's order."""
         query: dict[str, Any] = {"limit": ITEMS_PAGE, "status": sorted(statuses)}
         if cursor is not None:
             query["cursor"] = cursor
@@ -142,7 +142,7 @@ class ApiClient:
     async def events(
         self, task_id: str, last_id: str | None
     ) -> AsyncGenerator[ServerSentEvent, None]:
-        """The generation's events, from behind ``last_id``, until the API ends the stream."""
+        """Yields the generation's events after ``last_id``, until the API ends the stream."""
         headers = {"Accept": "text/event-stream"}
         if last_id is not None:
             headers["Last-Event-ID"] = last_id
@@ -182,7 +182,7 @@ class ApiClient:
 
 
 def _may_have_arrived(error: BaseException) -> bool:
-    """Whether the answer was lost, perhaps not the request; nobody to connect to took nothing."""
+    """Returns whether the request may have arrived: not if the connection was refused."""
     unconnected = isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout)
     return isinstance(error, ApiUnreachableError) and not unconnected
 

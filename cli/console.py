@@ -1,4 +1,4 @@
-"""Where words go: results to stdout, everything else to stderr, failures as one paragraph."""
+"""Output: results to stdout, everything else to stderr, failures as one paragraph."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BAD_USAGE: Final = 2
 UNREACHABLE: Final = 3
 INTERRUPTED: Final = 130
 _UNWRAPPED: Final = 300
-"""Columns of a table in a file or a pipe, whose lines nobody folds."""
+"""Columns of a table in a file or a pipe, whose lines are not wrapped."""
 
 
 class CommandError(Exception):
@@ -27,7 +27,7 @@ class CommandError(Exception):
 
 
 def can_be_live(stream: TextIO) -> bool:
-    """Whether lines on this stream may be redrawn and coloured."""
+    """Returns whether lines on this stream may be redrawn and coloured."""
     return (
         stream.isatty()
         and not os.environ.get("NO_COLOR")
@@ -36,12 +36,12 @@ def can_be_live(stream: TextIO) -> bool:
 
 
 def console_on(stream: TextIO) -> Console:
-    """A console that prints text as it is: prompts and paths may hold square brackets."""
+    """Returns a console that prints text unchanged: prompts and paths may hold square brackets."""
     from rich.console import Console
 
     class Quiet(Console):
         def on_broken_pipe(self) -> None:
-            """Whoever read it has gone: say nothing more, but end in good order."""
+            """The reader is gone: print nothing more, but end in good order."""
             self.quiet = True
 
     live = can_be_live(stream)

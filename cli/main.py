@@ -290,13 +290,13 @@ def bulk(
 
 
 def _set(name: str, value: object) -> None:
-    """An option overrides its variable, for this process and those it starts."""
+    """Override an option's variable, for this process and its children."""
     if value is not None:
         os.environ[name] = str(value)
 
 
 def _address(text: str) -> str:
-    """An HTTP address; a host and a port will do."""
+    """Returns an HTTP URL; host and port are enough."""
     from urllib.parse import urlsplit
 
     url = text if "://" in text else f"http://{text}"
@@ -313,7 +313,7 @@ def _address(text: str) -> str:
 
 
 def _api_url() -> str:
-    """Where the API of this home listens: the running one, else the one of the settings."""
+    """Returns the URL of this home's API: the running one, else from the settings."""
     from cli.up.lock import read_lock
 
     settings = _check_settings()
@@ -322,7 +322,7 @@ def _api_url() -> str:
 
 
 def _check_settings() -> Settings:
-    """The settings. CommandError names the variable that cannot be read."""
+    """Returns the settings. CommandError names the variable that is invalid."""
     from pydantic import ValidationError
 
     from core.settings import Settings

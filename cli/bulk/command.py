@@ -1,6 +1,6 @@
 """``easel bulk``: from a file of rows to finished pictures, however often it is interrupted.
 
-The same command meets the same batch again, by the key that its file and options give.
+The same command finds the same batch again, by a key derived from its file and options.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _TAKEN_UP: Final = {
 
 @dataclass(frozen=True)
 class Bulk:
-    """What the command is to do. ``folder`` is where pictures go, None when they stay there."""
+    """What the command is to do. ``folder`` is where pictures go, None to leave them in Easel."""
 
     order: BatchOrder
     api_url: str
@@ -64,9 +64,9 @@ class Bulk:
 
 
 async def bulk(wish: Bulk) -> int:
-    """Create or find the batch, follow it, save its pictures; the exit code.
+    """Create or find the batch, follow it, save its pictures. Returns the exit code.
 
-    CommandError when nothing could be created.
+    Raises CommandError when nothing could be created.
     """
     body = await asyncio.to_thread(wish.order.body)
     _check_places(wish)
@@ -89,19 +89,19 @@ async def bulk(wish: Bulk) -> int:
 
 
 def page_url(api_url: str, batch_id: str) -> str:
-    """Where a browser shows the batch."""
+    """Returns the URL of the batch's page."""
     return f"{api_url}/b/{batch_id}"
 
 
 def document_url(api_url: str, batch_id: str) -> str:
-    """Where the API says how it goes."""
+    """Returns the URL of the batch's document."""
     return f"{api_url}/api/v1/batches/{batch_id}"
 
 
 def interrupted_text(wish: Bulk, batch_id: str, arguments: Sequence[str]) -> str:
-    """What goes on, how to watch it, and how to end it. ``arguments`` are the command's own."""
+    """Returns what continues, how to watch and how to cancel it. ``arguments``: the command's."""
     lines = ["Interrupted. The batch goes on by itself."]
-    if not wish.order.again:  # with --again the same command would make another one
+    if not wish.order.again:  # with --again the same command would create another batch
         lines.append(f"  watch again:  {shlex.join(['easel', *arguments])}")
     lines.append(f"  look at it:   {page_url(wish.api_url, batch_id)}")
     lines.append(f"  cancel it:    curl -X POST {document_url(wish.api_url, batch_id)}/cancel")
@@ -115,7 +115,7 @@ def _as_it_was(wish: Bulk) -> str:
 
 
 def _check_places(wish: Bulk) -> None:
-    """What cannot be written is said before anything is created. CommandError."""
+    """Raises CommandError for unwritable places before anything is created."""
     if wish.report is not None and (wish.report.is_dir() or not wish.report.parent.is_dir()):
         raise CommandError(f"{wish.report} cannot be written: no such folder.", BAD_USAGE)
     if wish.folder is None or wish.dry_run:
@@ -195,7 +195,7 @@ async def _done(
 
 
 def _introduce(client: ApiClient, document: Mapping[str, Any], *, replayed: bool) -> None:
-    """Say which batch it is."""
+    """Print which batch it is."""
     if replayed:
         then = _TAKEN_UP.get(document["status"], "it goes on")
         _say(f"This batch was there already, {document['status']}: {then}.")
@@ -206,7 +206,7 @@ def _introduce(client: ApiClient, document: Mapping[str, Any], *, replayed: bool
 async def _tell_left_out(
     client: ApiClient, wish: Bulk, body: BatchBody, document: Mapping[str, Any], *, replayed: bool
 ) -> None:
-    """Say which rows were skipped. Only the first answer names them: later a plan does."""
+    """Print the skipped rows. Only the first answer names them; later a plan does."""
     if not replayed:
         _tell_skipped(wish, document["skipped"])
     elif wish.order.skip_bad and wish.report is not None:

@@ -1,4 +1,4 @@
-"""Asking for a batch, or for its plan; and what it means when the API says no."""
+"""Creating a batch, or its plan; and what the API's refusals mean."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cli.generate.command import field_lines
 from core.problems import FieldProblem
 
 PATIENCE_S: Final = 60.0
-"""How long a create whose answer was lost is sent again."""
+"""How long a create whose answer was lost is retried."""
 _OTHER_OPTIONS: Final = (
     "this file was given before, with other options for how it is done (--max-in-flight, "
     "--stop-after-failures, --stop-at-failure-share, --not-after, --timezone). Give those of the "
@@ -27,7 +27,7 @@ _NO_SUCH_ROUTE: Final = frozenset({404, 405})
 
 
 class NotCreatedError(CommandError):
-    """Nothing was created; ``bad_rows`` say why, where it is because of rows."""
+    """Nothing was created; ``bad_rows`` are the reason if rows are to blame."""
 
     def __init__(self, message: str, exit_code: int, bad_rows: Sequence[FieldProblem] = ()) -> None:
         super().__init__(message, exit_code)
@@ -35,7 +35,7 @@ class NotCreatedError(CommandError):
 
 
 async def plan(client: ApiClient, body: BatchBody) -> dict[str, Any]:
-    """What the batch would make. NotCreatedError when it could not be made."""
+    """Returns what the batch would make. NotCreatedError when it could not be made."""
     try:
         return await client.plan_batch(body)
     except (ApiUnreachableError, ApiRefusedError) as error:
@@ -43,7 +43,7 @@ async def plan(client: ApiClient, body: BatchBody) -> dict[str, Any]:
 
 
 async def create(client: ApiClient, body: BatchBody) -> tuple[dict[str, Any], bool]:
-    """The batch's document, and whether it was there before. NotCreatedError."""
+    """Returns the batch's document, and whether it existed before. Raises NotCreatedError."""
     sending = _Sending(client, body)
     try:
         return await patiently(sending.send, PATIENCE_S)
@@ -52,7 +52,7 @@ async def create(client: ApiClient, body: BatchBody) -> tuple[dict[str, Any], bo
 
 
 class _Sending:
-    """Sends a create again only when its answer was lost, so that nobody waits for nothing."""
+    """Retries a create only when its answer was lost, so that other failures show at once."""
 
     def __init__(self, client: ApiClient, body: BatchBody) -> None:
         self._client = client
@@ -60,7 +60,7 @@ class _Sending:
         self._reached = False
 
     async def send(self) -> tuple[dict[str, Any], bool]:
-        """The answer. What ``patiently`` is to wait out is ApiUnreachableError."""
+        """Returns the answer. Raises ApiUnreachableError for what ``patiently`` shall retry."""
         try:
             return await self._client.create_batch(self._body)
         except ApiUnreachableError as error:
@@ -77,7 +77,7 @@ class _Sending:
 
 
 def not_created(error: ApiUnreachableError | ApiRefusedError, url: str) -> NotCreatedError:
-    """What to say when a batch was not created, and what the command ends with."""
+    """Returns the message and the exit code for a batch that was not created."""
     if isinstance(error, ApiUnreachableError):
         advice = "Start Easel with `easel up`, or name its address with --api URL"
         return NotCreatedError(f"{error}. {advice} (or EASEL_API_URL).", UNREACHABLE)
@@ -95,7 +95,7 @@ def not_created(error: ApiUnreachableError | ApiRefusedError, url: str) -> NotCr
 
 
 def _as_option(error: Mapping[str, Any]) -> dict[str, Any]:
-    """A problem of a query parameter as one of the option that it came from."""
+    """Returns a query parameter's problem as one of the option that it came from."""
     place, *rest = error["loc"] or [""]
     if place != "query" or not rest:
         return dict(error)

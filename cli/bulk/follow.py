@@ -19,7 +19,7 @@ from cli.client import ApiClient, ApiRefusedError, ApiUnreachableError
 from core.status import BATCH_ACTIVE
 
 PATIENCE_S: Final = 600.0
-"""How long the API may be away: somebody may be updating it. Batches go on or wait meanwhile."""
+"""How long the API may be away, for an update perhaps. Batches continue or wait meanwhile."""
 POLL_S: Final = 0.5
 AWAY: Final = "no_answer"
 """Why a batch "waits" while the API is away."""
@@ -36,9 +36,9 @@ async def patiently(
     patience_s: float = PATIENCE_S,
     away: Callable[[BaseException], None] | None = None,
 ) -> _T:
-    """The call's answer, asked for again while the API is away, for ``patience_s`` at most.
+    """Returns the call's answer, retried while the API is away, for ``patience_s`` at most.
 
-    ``away`` hears of each failure that may pass. Raises ApiUnreachableError, ApiRefusedError.
+    ``away`` is called with each transient failure. Raises ApiUnreachableError, ApiRefusedError.
     """
     retrying = AsyncRetrying(
         retry=retry_if_exception(_may_pass),
@@ -53,7 +53,7 @@ async def patiently(
 async def follow_batch(
     client: ApiClient, first: dict[str, Any], show: Show, patience_s: float = PATIENCE_S
 ) -> dict[str, Any]:
-    """Show the document again and again, until the batch goes on no more; the last one.
+    """Show the document repeatedly until the batch stops. Returns the last one.
 
     Raises ApiUnreachableError after ``patience_s`` without any answer, ApiRefusedError when the
     batch is gone.
@@ -69,9 +69,9 @@ async def follow_batch(
 
 
 async def take_up(client: ApiClient, document: dict[str, Any]) -> dict[str, Any]:
-    """See to it that a batch goes on which was given before; its document then.
+    """Continue a batch that existed before. Returns its document then.
 
-    What failed or was cancelled is made once more, a pause ends. Raises as ``follow_batch`` does.
+    What failed or was cancelled is retried, a pause ends. Raises as ``follow_batch`` does.
     """
     ask = partial(client.batch, document["batch_id"])
     while document["status"] == "cancelling":  # only what has ended can be retried
@@ -85,11 +85,11 @@ async def take_up(client: ApiClient, document: dict[str, Any]) -> dict[str, Any]
     except ApiRefusedError as error:
         if error.status != 409:
             raise
-        return await patiently(ask)  # somebody was quicker, or an answer was lost
+        return await patiently(ask)  # another client was faster, or an answer was lost
 
 
 def is_over(document: Mapping[str, Any]) -> bool:
-    """Whether the batch does nothing more by itself: it has ended, or its window has."""
+    """Returns whether the batch stopped for good: it has ended, or its window has."""
     if document["status"] not in BATCH_ACTIVE:
         return True
     counts = document["counts"]
@@ -98,7 +98,7 @@ def is_over(document: Mapping[str, Any]) -> bool:
 
 
 def is_past_its_window(document: Mapping[str, Any]) -> bool:
-    """Whether it was paused because of its ``not_after``."""
+    """Returns whether it was paused because of its ``not_after``."""
     waiting = document.get("waiting") or {}
     return document["status"] == "paused" and waiting.get("code") == "outside_window"
 

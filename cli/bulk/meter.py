@@ -1,4 +1,4 @@
-"""How far a batch is: a live bar where the terminal can, plain lines where it cannot."""
+"""The progress of a batch: a live bar where the terminal can, plain lines where it cannot."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from cli.console import can_be_live, console_on
 from core.wording import duration
 
 _EVERY_PERCENT: Final = 5
-"""Plain lines are for logs, of a night perhaps: twenty tell how it went."""
+"""Plain lines are for logs, perhaps of a whole night: twenty are enough."""
 
 
 @contextmanager
 def open_batch_meter() -> Iterator[Show]:
-    """A meter for a batch's documents, on stderr."""
+    """Yields a meter for a batch's documents, on stderr."""
     if not can_be_live(sys.stderr):
         yield PlainBatchMeter().show
         return
@@ -48,7 +48,7 @@ class PlainBatchMeter:
         self._console = console_on(sys.stderr)
 
     def show(self, document: Mapping[str, Any]) -> None:
-        """Print a line if there is something new to say."""
+        """Print a line if there is news."""
         waiting = document.get("waiting") or {}
         part = document["percent"] // _EVERY_PERCENT
         failing = document["counts"]["failed"] > 0
@@ -60,7 +60,7 @@ class PlainBatchMeter:
 
 
 def describe_batch(document: Mapping[str, Any]) -> str:
-    """One line: what it does, how much is made, how fast, how long it may take."""
+    """Returns one line: status, how much is made, rate, remaining time."""
     counts, waiting = document["counts"], document.get("waiting")
     parts = [str(document["status"]), f"{counts['succeeded']}/{document['total']} made"]
     parts += [f"{counts['failed']} failed"] if counts["failed"] else []

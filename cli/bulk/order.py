@@ -1,4 +1,4 @@
-"""What ``easel bulk`` is told: a file and options, and the request that they come to."""
+"""The input of ``easel bulk``: a file and options, and the request made from them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CONTENT_TYPES: Final[dict[ManifestKind, str]] = {
     "json": "application/json",
 }
 _DECIDING: Final = frozenset({"name", "count", "seed", "wildcards"})
-"""Options that say what is made; the others only say how."""
+"""Options that decide what is made; the others only decide how."""
 _NAME_MAX: Final = 200
 _CHUNK: Final = 65_536
 
@@ -43,9 +43,9 @@ class BatchBody:
     data: bytes | None = None
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The bytes, anew each time. CommandError when the file is not the one that was hashed.
+        """Yields the bytes, read again each time. CommandError if the file is not the hashed one.
 
-        Raised before the end of the body is told, so that the API takes nothing of it.
+        Raised before the end of the body is sent, so that the API accepts nothing of it.
         """
         if self.data is not None:
             yield self.data
@@ -72,7 +72,7 @@ class BatchOrder:
 
     @property
     def kind(self) -> ManifestKind:
-        """What the file's name speaks of. CommandError."""
+        """Returns the kind by the file's name. Raises CommandError."""
         if self.file.suffix.lower() == ".json":
             return "json"
         kind = guess_kind(self.file.name)
@@ -83,7 +83,7 @@ class BatchOrder:
         return kind
 
     def body(self) -> BatchBody:
-        """Read the file, and make the request. CommandError when it cannot be read."""
+        """Read the file. Returns the request. CommandError when the file cannot be read."""
         try:
             return self._file_body() if self.kind != "json" else self._json_body()
         except OSError as error:
@@ -108,14 +108,14 @@ class BatchOrder:
         return BatchBody(self.file, sha256, _CONTENT_TYPES["json"], self._flags(), key, merged)
 
     def _default_name(self) -> str:
-        """The file's name without its ending, as UTF-8 can say it."""
+        """Returns the file's name without its extension, as valid UTF-8."""
         return self.file.stem.encode(errors="replace").decode()[:_NAME_MAX]
 
     def _flags(self) -> dict[str, str]:
         return {"skip_bad": "true"} if self.skip_bad else {}
 
     def _key(self, sha256: str, options: Mapping[str, Any]) -> str:
-        """The same for whoever asks for the same pictures; a new one each time with ``again``."""
+        """Returns the same key for the same pictures; a new one each time with ``again``."""
         if self.again:
             return f"bulk-{uuid.uuid4().hex}"
         deciding = {name: value for name, value in options.items() if name in _DECIDING}
@@ -124,7 +124,7 @@ class BatchOrder:
 
 
 def _written(value: Any) -> str:
-    """An option as a query parameter."""
+    """Returns an option as a query parameter."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -19,22 +19,22 @@ from core.picture_names import picture_stem
 from core.status import FINAL
 
 _TOGETHER: Final = 4
-"""Pictures that are on their way at the same time."""
+"""Concurrent downloads."""
 _REST: Final = 4
-"""Looking for new pictures pauses so many times as long as it took: the API has other work."""
+"""Each look for new pictures is followed by a pause of this many times its duration."""
 _GONE: Final = frozenset({404, 410})
 
 
 class BatchPictures:
-    """Saves each picture once. What it counts is of this run of the command."""
+    """Saves each picture once. Its counts are of this run of the command."""
 
     def __init__(self, client: ApiClient, batch_id: str, folder: Path) -> None:
         self.folder = folder
         self.saved = 0
         self.there = 0
-        """Those that the folder had already."""
+        """Pictures that were in the folder already."""
         self.gone = 0
-        """Those that were deleted, or removed because of their age."""
+        """Pictures that were deleted, or removed because of their age."""
         self.damaged: list[str] = []
         self._client = client
         self._batch_id = batch_id
@@ -47,13 +47,13 @@ class BatchPictures:
         self._over = asyncio.Event()
 
     def tell(self, document: Mapping[str, Any]) -> None:
-        """How the batch stands: when more is made, there is something to save."""
+        """Take the batch's document: when more is made, there is something to save."""
         if document["counts"]["succeeded"] > self._made:
             self._made = document["counts"]["succeeded"]
             self._news.set()
 
     def tell_end(self) -> None:
-        """Nothing more comes: ``keep_up`` looks once more, and ends."""
+        """Note that nothing more comes: ``keep_up`` looks once more, and ends."""
         self._over.set()
         self._news.set()
 
@@ -85,7 +85,7 @@ class BatchPictures:
             self._leave_behind(page["items"], cursor)
 
     def _leave_behind(self, items: Sequence[Mapping[str, Any]], cursor: str) -> None:
-        """Begin behind these items the next time, if none in front of them can come any more."""
+        """Start after these items the next time, if all up to them are final."""
         behind = items[-1]["position"] + 1
         if behind - self._first == len(items):
             self._from, self._first = cursor, behind
@@ -125,14 +125,14 @@ class BatchPictures:
 
 
 def picture_names(item: Mapping[str, Any], number: int) -> Iterator[str]:
-    """The names to try for an item's picture, counted from 0; the first is that of the ZIP."""
+    """Yields the names to try for an item's picture, counted from 0; the first is the ZIP's."""
     prompt = str((item["request"] or {}).get("prompt") or "")
     stem = picture_stem(item["position"], number, prompt)
     return names(stem, suffix(item["images"][number]["content_type"]))
 
 
 def is_there(folder: Path, candidates: Iterator[str], image: Mapping[str, Any]) -> bool:
-    """Whether the folder has the picture already, under one of its names. OSError."""
+    """Returns whether the folder has the picture, under one of its names. Raises OSError."""
     for name in candidates:
         path = folder / name
         if not path.exists():

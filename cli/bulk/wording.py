@@ -1,4 +1,4 @@
-"""What ``easel bulk`` prints of a batch: its plan, its bad rows, its failures, its end."""
+"""The texts of ``easel bulk`` about a batch: its plan, its bad rows, its failures, its end."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SAMPLE_WIDTH: Final = 100
 
 
 def skipped_rows(skipped: Iterable[Mapping[str, Any]]) -> list[FieldProblem]:
-    """What a create says of rows that it left out."""
+    """Returns the rows that a create left out."""
     return [
         FieldProblem.of_row(one["row"], one["column"], one["code"], one["message"])
         for one in skipped
@@ -37,12 +37,12 @@ def skipped_rows(skipped: Iterable[Mapping[str, Any]]) -> list[FieldProblem]:
 
 
 def refused_rows(errors: Iterable[Mapping[str, Any]]) -> list[FieldProblem]:
-    """The ``errors`` of a manifest that was refused."""
+    """Returns the ``errors`` of a refused manifest."""
     return [FieldProblem(tuple(one["loc"]), one["code"], one["message"]) for one in errors]
 
 
 def bad_rows_table(rows: Sequence[FieldProblem]) -> Table:
-    """Row, column and message of each."""
+    """Returns a table of row, column and message."""
     from rich.table import Table
     from rich.text import Text
 
@@ -56,13 +56,13 @@ def bad_rows_table(rows: Sequence[FieldProblem]) -> Table:
 
 
 def print_bad_rows(rows: Sequence[FieldProblem]) -> None:
-    """The table, on stderr."""
+    """Print the table on stderr."""
     if rows:
         console_on(sys.stderr).print(bad_rows_table(rows), soft_wrap=False)
 
 
 def write_report(path: Path, rows: Iterable[FieldProblem]) -> None:
-    """Bad rows as CSV: row, column, code, message. OSError."""
+    """Write bad rows as CSV: row, column, code, message. Raises OSError."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("row", "column", "code", "message"))
@@ -70,7 +70,7 @@ def write_report(path: Path, rows: Iterable[FieldProblem]) -> None:
 
 
 def skipped_line(rows: Sequence[FieldProblem], report: Path | None) -> str:
-    """How much was left out, and where it is told."""
+    """Returns how many rows were left out, and where they are listed."""
     count = len({bad.row for bad in rows})
     some = "at least " if len(rows) >= SKIPPED_TOLD else ""
     where = f"; {report} names them" if report is not None else "; --report FILE names them"
@@ -81,7 +81,7 @@ def skipped_line(rows: Sequence[FieldProblem], report: Path | None) -> str:
 
 
 def plan_lines(plan: Mapping[str, Any], file: Path) -> list[str]:
-    """What would be made."""
+    """Returns what would be made."""
     estimate = plan["estimated_s"]
     takes = "unknown, nothing was measured yet" if estimate is None else duration(estimate)
     models = [f"{count} × {model}" for model, count in plan["models"].items()]
@@ -108,7 +108,7 @@ def _sample_lines(samples: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def failure_lines(items: Sequence[Mapping[str, Any]], failed: int) -> list[str]:
-    """Why items failed: each reason once, with how often and in which rows."""
+    """Returns why items failed: each reason once, with its count and rows."""
     rows: dict[str, list[int]] = {}
     for item in items:
         error = (item["generation"] or {}).get("error") or {}
@@ -130,7 +130,7 @@ def _rows_text(rows: Sequence[int]) -> str:
 def summary_lines(
     document: Mapping[str, Any], page: str, address: str, pictures: BatchPictures | None
 ) -> list[str]:
-    """How it ended, and where to look: its page, and its document's address."""
+    """Returns how it ended, and the URLs of its page and its document."""
     counts = document["counts"]
     left = counts["waiting"] + counts["queued"] + counts["running"] + counts["cancelling"]
     deleted = f", {counts['deleted']} deleted" if counts["deleted"] else ""

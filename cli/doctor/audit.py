@@ -1,4 +1,4 @@
-"""``easel audit``: what is kept, held against the database. Orphans are removed on demand."""
+"""``easel audit``: stored files compared with the database. Orphans are removed on demand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from store.images import ImageFiles
 
 
 async def audit(*, repair: bool, checksums: bool, settle_s: float) -> int:
-    """Look at everything and print what does not fit, as it is found; the exit code."""
+    """Check everything and print mismatches as they are found. Returns the exit code."""
     settings = Settings()
     console = console_on(sys.stdout)
     told: Counter[tuple[str, bool]] = Counter()
@@ -39,7 +39,7 @@ async def audit(*, repair: bool, checksums: bool, settle_s: float) -> int:
 
 @asynccontextmanager
 async def _opened(settings: Settings) -> AsyncIterator[Database]:
-    """The database as it is: looking must not migrate it."""
+    """Open the database without migrating it."""
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 

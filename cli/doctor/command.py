@@ -20,7 +20,7 @@ from store.values import WorkerRecord
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where to look: what the running `easel up` of this home says, else the settings."""
+    """The addresses to check: of this home's running `easel up`, else of the settings."""
 
     api: str
     prefect: str
@@ -42,7 +42,7 @@ class Addresses:
 
 
 async def doctor(*, as_json: bool) -> int:
-    """Look at everything and print it; the exit code."""
+    """Check everything and print it. Returns the exit code."""
     settings = Settings()
     findings = await examine(settings)
     broken = any(not finding.ok for finding in findings)
@@ -55,7 +55,7 @@ async def doctor(*, as_json: bool) -> int:
 
 
 async def examine(settings: Settings) -> list[Finding]:
-    """Every finding, from the ground up."""
+    """Returns every finding, from the ground up."""
     store, workers = await diagnosis.store(settings)
     where = Addresses.of(settings, read_lock(settings.home / "easel.lock"), workers)
     async with httpx.AsyncClient(timeout=5, trust_env=False) as http:

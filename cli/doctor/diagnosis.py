@@ -31,7 +31,7 @@ _START: Final = "Start everything with `easel up`."
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing: whether it is as it must be, what it is, and what to do."""
+    """One check: whether it passed, what was found, and what to do."""
 
     name: str
     ok: bool
@@ -64,7 +64,7 @@ def disk(settings: Settings) -> Finding:
 
 
 async def store(settings: Settings) -> tuple[Finding, list[WorkerRecord]]:
-    """The database, as it is (looking must not migrate it), and the workers that live."""
+    """Check the database, without migrating it. Returns the live workers too."""
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError, DBAPIError
 
@@ -83,7 +83,7 @@ async def store(settings: Settings) -> tuple[Finding, list[WorkerRecord]]:
 
 
 def store_is_missing(url: URL) -> bool:
-    """Whether the database is a file that nobody has made yet."""
+    """Returns whether the database is a file that does not exist yet."""
     return url.get_backend_name() == "sqlite" and not Path(url.database or "").exists()
 
 
@@ -104,7 +104,7 @@ async def _opened(url: str, shown: str) -> tuple[Finding, list[WorkerRecord]]:
 
 
 async def revisions(database: Database) -> tuple[str | None, str | None]:
-    """The migration that the database is at, and the newest there is. Migrates nothing."""
+    """Returns the database's migration and the newest one. Migrates nothing."""
     async with database.read() as connection:
         return await connection.run_sync(_revision), _newest_revision()
 
@@ -175,7 +175,7 @@ def _device(device: Device) -> str:
 
 
 async def api(http: httpx.AsyncClient, url: str) -> Finding:
-    """Easel's own API, and what it says is missing."""
+    """Easel's own API, and what it reports as missing."""
     try:
         (await http.get(f"{url}/healthz")).raise_for_status()
         parts: list[dict[str, Any]] = (await http.get(f"{url}/readyz")).json()["parts"]

@@ -33,7 +33,7 @@ _CANCELLED: Final = "the generation was cancelled"
 
 
 class DamagedError(OSError):
-    """A picture arrived as another one than was kept, twice."""
+    """A picture arrived different from the stored one, twice."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Order:
     as_json: bool
 
     def requests(self) -> list[dict[str, Any]]:
-        """The generations that together have ``count`` pictures, each with a seed of its own."""
+        """Returns the generations that together have ``count`` pictures, each with its own seed."""
         sizes = [
             min(BATCH_SIZE_MAX, self.count - start)
             for start in range(0, self.count, BATCH_SIZE_MAX)
@@ -68,7 +68,7 @@ class Outcome:
     problem: dict[str, Any] | None = None
     files: list[Path] = field(default_factory=list)
     exit_code: int = FAILED
-    """What the command ends with when there is a problem."""
+    """The command's exit code when there is a problem."""
 
     def to_json(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -81,7 +81,7 @@ class Outcome:
 
 
 async def generate(order: Order) -> int:
-    """Create, follow and save; the exit code. CommandError when nothing could be created."""
+    """Create, follow and save. Returns the exit code. CommandError if nothing was created."""
     async with ApiClient(order.api_url) as client:
         documents = await _create_all(client, order)
         try:
@@ -123,7 +123,7 @@ def _not_created(error: ApiUnreachableError | ApiRefusedError, order: Order) -> 
 
 
 def field_lines(errors: list[dict[str, Any]]) -> str:
-    """Each problem of a request on its line: ``width: must be a multiple of 8``."""
+    """Returns each problem of a request on a line: ``width: must be a multiple of 8``."""
     return "\n".join(
         f"  {'.'.join(str(part) for part in each.get('loc', []) if part != 'body') or 'request'}"
         f": {each.get('message', '')}"
@@ -177,7 +177,7 @@ async def _follow_one(
 async def save_all(
     client: ApiClient, result: Mapping[str, Any], folder: Path, prompt: str
 ) -> list[Path]:
-    """Save every picture of a result; the files, in order. OSError when one cannot be written."""
+    """Save every picture of a result. Returns the files, in order. Raises OSError."""
     files: list[Path] = []
     several = len(result["images"]) > 1
     for number, image in enumerate(result["images"], start=1):
@@ -189,7 +189,7 @@ async def save_all(
 
 
 async def whole_picture(client: ApiClient, image: Mapping[str, Any]) -> bytes:
-    """The bytes of a picture. DamagedError when they are not those that were kept."""
+    """Returns the bytes of a picture. DamagedError if they differ from the stored ones."""
     data = await client.image(image["image_id"])
     if hashlib.sha256(data).hexdigest() != image["sha256"]:
         data = await client.image(image["image_id"])
@@ -222,7 +222,7 @@ def _report(order: Order, outcomes: list[Outcome]) -> int:
 
 
 def problem_text(problem: Mapping[str, Any]) -> str:
-    """A problem's detail, and the ComfyUI node that is to blame where there is one."""
+    """Returns a problem's detail, with the ComfyUI node that is to blame, if any."""
     text = str(problem.get("detail") or problem.get("title") or "the generation failed")
     if problem.get("node_class"):
         text += f" (node {problem.get('node_id')}, {problem['node_class']})"

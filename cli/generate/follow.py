@@ -15,7 +15,7 @@ from cli.client import ApiClient, ApiRefusedError, ApiUnreachableError
 from core.status import FINAL
 
 PATIENCE_S: Final = 60.0
-"""How long the API may be away. Its generations go on or wait meanwhile."""
+"""How long the API may be away. Its generations continue or wait meanwhile."""
 POLL_S: Final = 1.0
 _FIRST_DELAY_S: Final = 0.2
 _LONGEST_DELAY_S: Final = 5.0
@@ -24,10 +24,10 @@ _LONGEST_DELAY_S: Final = 5.0
 async def follow(
     client: ApiClient, first: dict[str, Any], patience_s: float = PATIENCE_S
 ) -> AsyncIterator[dict[str, Any]]:
-    """The status document each time something changed, ending with the final one.
+    """Yields the status document after each change, ending with the final one.
 
-    Listens to the event stream; when that breaks, asks for the status and listens again behind
-    the last event it heard. Raises ApiUnreachableError after ``patience_s`` without any answer,
+    Listens to the event stream; when that breaks, reads the status and listens again from
+    the last event received. Raises ApiUnreachableError after ``patience_s`` without any answer,
     and ApiRefusedError when the generation is gone.
     """
     document, last_id, heard_at, delay = first, None, time.monotonic(), _FIRST_DELAY_S
@@ -59,13 +59,13 @@ async def follow(
 
 
 class _Countdown:
-    """Only status documents tell ``eta_s``; between them it runs down."""
+    """Only status documents have ``eta_s``; between them it counts down."""
 
     def __init__(self) -> None:
         self._due: float | None = None
 
     def applied(self, document: dict[str, Any], *, told: bool) -> dict[str, Any]:
-        """The document with the time that is left now."""
+        """Returns the document with the remaining time as of now."""
         eta_s = document.get("eta_s")
         if told:
             self._due = None if eta_s is None else time.monotonic() + eta_s
@@ -75,7 +75,7 @@ class _Countdown:
 
 
 def _changed(document: dict[str, Any], event: ServerSentEvent) -> dict[str, Any]:
-    """The document after an event. What is not understood changes nothing."""
+    """Returns the document after an event. Unknown events change nothing."""
     try:
         body = json.loads(event.data)
     except ValueError:

@@ -1,4 +1,4 @@
-"""How far generations are: live bars where the terminal can, plain lines where it cannot."""
+"""The progress of generations: live bars where the terminal can, plain lines where it cannot."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Meter(Protocol):
     """Shows status documents; ``number`` counts generations from 0."""
 
     def show(self, number: int, document: Mapping[str, Any]) -> None:
-        """Show how far a generation is."""
+        """Show a generation's progress."""
 
 
 @contextmanager
 def open_meter(count: int) -> Iterator[Meter]:
-    """A meter for ``count`` generations, on stderr."""
+    """Yields a meter for ``count`` generations, on stderr."""
     if not can_be_live(sys.stderr):
         yield PlainMeter(count)
         return
@@ -56,7 +56,7 @@ class PlainMeter:
         self._console = console_on(sys.stderr)
 
     def show(self, number: int, document: Mapping[str, Any]) -> None:
-        """Print a line if there is something new to say."""
+        """Print a line if there is news."""
         waiting = document.get("waiting") or {}
         quarter = percent(document) // _EVERY_PERCENT
         key = (document["status"], quarter, waiting.get("code"))
@@ -75,7 +75,7 @@ def percent(document: Mapping[str, Any]) -> float:
 
 
 def describe(document: Mapping[str, Any]) -> str:
-    """One line: what it does, how far it is, how long it may take."""
+    """Returns one line: status, progress, remaining time."""
     status, parts = document["status"], [str(document["status"])]
     if status == "queued":
         ahead = document.get("queue_position")

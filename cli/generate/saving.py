@@ -1,4 +1,4 @@
-"""Pictures as files: named after their prompt and seed, whole or not there, never overwritten."""
+"""Pictures as files: named after their prompt and seed, written atomically, never overwritten."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _SUFFIXES: Final = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".w
 
 
 def slug(prompt: str) -> str:
-    """The prompt as a file name: letters and digits of any script, joined by hyphens."""
+    """Returns the prompt as a file name: letters and digits of any script, joined by hyphens."""
     words = re.findall(r"\w+", unicodedata.normalize("NFKC", prompt).lower().replace("_", " "))
     text = "-".join(words).encode()[:SLUG_MAX].decode(errors="ignore").strip("-")
     return text or "picture"
 
 
 def suffix(content_type: str) -> str:
-    """The file name's end for a content type."""
+    """Returns the file extension for a content type."""
     return _SUFFIXES.get(content_type.partition(";")[0].strip(), ".png")
 
 
 def names(stem: str, ending: str, first: int | None = None) -> Iterator[str]:
-    """The names to try, best first: ``stem.png``, ``stem-2.png``, …, or from ``stem-<first>``."""
+    """Yields names, best first: ``stem.png``, ``stem-2.png``, …, or from ``stem-<first>``."""
     if first is None:
         yield f"{stem}{ending}"
     for number in count(2 if first is None else first):
@@ -36,9 +36,9 @@ def names(stem: str, ending: str, first: int | None = None) -> Iterator[str]:
 
 
 def save(folder: Path, candidates: Iterator[str], data: bytes, *, once: bool = False) -> Path:
-    """Write the bytes under the first name that is not taken. OSError when it cannot be done.
+    """Write the bytes under the first name that is not taken. Raises OSError.
 
-    With ``once``, a name that another file of these very bytes has is as good.
+    With ``once``, an existing file with the same bytes counts as written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".easel-{uuid.uuid4().hex}.part"
@@ -61,7 +61,7 @@ def _give_name(temporary: Path, path: Path) -> bool:
         path.hardlink_to(temporary)
     except FileExistsError:
         return False
-    except OSError:  # a file system without links
+    except OSError:  # a file system without hard links
         try:
             path.touch(exist_ok=False)
         except FileExistsError:

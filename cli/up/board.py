@@ -29,16 +29,16 @@ class Board:
         self._rows: dict[str, TaskID] = {}
 
     def line(self, text: str = "", style: str = "") -> None:
-        """A line as it is."""
+        """Print a line unchanged."""
         with contextlib.suppress(OSError):
             self._console.print(text, style=style or None)
 
     def news(self, text: str, style: str = "") -> None:
-        """A line that says when."""
+        """Print a line with its time."""
         self.line(f"{time.strftime('%H:%M:%S')} {text}", style)
 
     def warn(self, text: str) -> None:
-        """A line that must not be missed."""
+        """Print a highlighted line."""
         self.line(text, "bold yellow")
 
     @contextmanager
@@ -66,7 +66,7 @@ class Board:
                 self._progress = None
 
     def stopping(self) -> None:
-        """From now on parts end because they are told to."""
+        """From now on parts end on request."""
         self.news("stopping …")
 
     def starting(self, part: Part) -> None:
@@ -77,23 +77,23 @@ class Board:
             self.news(f"{part.title}: starting")
 
     def ready(self, part: Part, seconds: float) -> None:
-        """The part does its work."""
+        """The part is ready."""
         if self._progress is not None:
             self._progress.update(self._rows[part.name], says=part.address, completed=1)
         else:
             self.news(f"{part.title}: ready after {seconds:.1f} s, {part.address}")
 
     def died(self, part: Part, how: str, delay_s: float) -> None:
-        """The part ended by itself and starts again."""
+        """The part ended unexpectedly and is restarted."""
         self.news(f"{part.title} {how}; it starts again in {delay_s:g} s.", "bold yellow")
         self.last_words(part)
 
     def stopped(self, part: Part) -> None:
-        """The part was stopped as wanted."""
+        """The part was stopped as requested."""
         self.news(f"{part.title}: stopped")
 
     def last_words(self, part: Part) -> None:
-        """The end of a part's log, and where the rest is."""
+        """Print the end of a part's log, and where the rest is."""
         for line in part.log.tail():
             self.line(f"    {line}")
         self.line(f"    All of it: {part.log.path}")

@@ -1,4 +1,4 @@
-"""What `easel up` looks at before it starts anything."""
+"""What `easel up` checks before it starts anything."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Listener:
 
 
 def check_home(home: Path) -> None:
-    """Make the data folder. CommandError when nothing can be written there."""
+    """Create the data folder. CommandError when it is not writable."""
     try:
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=home):
@@ -37,7 +37,7 @@ def check_home(home: Path) -> None:
 
 
 def check_ports(listeners: Sequence[Listener]) -> None:
-    """CommandError when a port is taken, with who has it and which option chooses another."""
+    """Raises CommandError for a taken port, with its process and the option to change it."""
     for listener in listeners:
         _check_port(listener)
     if len({listener.port for listener in listeners}) < len(listeners):
@@ -65,7 +65,7 @@ def _check_port(listener: Listener) -> None:
 
 
 async def comfy_problem(url: str) -> str | None:
-    """Why ComfyUI cannot be used now; None when it answers."""
+    """Returns why ComfyUI cannot be used now; None when it answers."""
     from comfy import ComfyClient, TransientComfyError
 
     client = ComfyClient(url, timeout_s=5)

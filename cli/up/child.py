@@ -41,15 +41,15 @@ class Child:
 
     @property
     def alive(self) -> bool:
-        """Whether it has not ended yet."""
+        """Returns whether it has not ended yet."""
         return self._process.returncode is None
 
     async def wait(self) -> int:
-        """Wait for its end; the exit code, negative for a signal."""
+        """Wait for its end. Returns the exit code, negative for a signal."""
         return await self._process.wait()
 
     async def stop(self, grace_s: float) -> None:
-        """SIGTERM, and SIGKILL for its whole group when that is not enough."""
+        """Send SIGTERM, then SIGKILL to its whole group if that is not enough."""
         with contextlib.suppress(ProcessLookupError):
             self._process.terminate()
         with contextlib.suppress(TimeoutError):
@@ -59,7 +59,7 @@ class Child:
         await self._process.wait()
 
     def kill(self) -> None:
-        """End it and whatever it started, now."""
+        """Kill it and all processes it started, now."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if sys.platform == "win32":
                 self._process.kill()
@@ -68,7 +68,7 @@ class Child:
 
 
 def ending(code: int) -> str:
-    """An exit code in words."""
+    """Returns an exit code in words."""
     if code >= 0:
         return f"ended with exit code {code}"
     try:

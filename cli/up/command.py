@@ -45,7 +45,7 @@ class Setup:
 
     @property
     def emulated(self) -> bool:
-        """Whether the pictures come from the emulator that this command starts."""
+        """Returns whether this command starts the emulator."""
         return any(part.name == "emulator" for part in self.parts)
 
 
@@ -92,7 +92,7 @@ def _listeners(settings: Settings) -> list[Listener]:
 
 
 async def up(step_time: float | None) -> int:
-    """Run everything until Ctrl+C or SIGTERM; the exit code. CommandError when it cannot start."""
+    """Run until Ctrl+C or SIGTERM. Returns the exit code. CommandError if it cannot start."""
     board = Board()
     wanted = Settings()
     home = wanted.home
@@ -119,7 +119,7 @@ def _already(running: Running | None, home: Path) -> str:
 
 
 class _Run:
-    """From the first process to the last."""
+    """One run, from the first process to the last."""
 
     def __init__(self, setup: Setup, board: Board) -> None:
         self._setup = setup
@@ -154,14 +154,14 @@ class _Run:
             task.result()
 
     async def _live(self, supervisor: Supervisor) -> None:
-        """Start and greet, then only be there."""
+        """Start and greet, then wait."""
         with self._board.rows(self._setup.parts):
             comfy_why = None
             if not self._setup.emulated:
                 comfy_why = await comfy_problem(str(self._settings.comfy.url))
                 self._warn_of_comfy(comfy_why)
             await supervisor.until_ready(READY_WITHIN_S)
-        if comfy_why is not None:  # it may have started meanwhile
+        if comfy_why is not None:  # ComfyUI may have started meanwhile
             comfy_why = await comfy_problem(str(self._settings.comfy.url))
         self._addresses()
         self._board.line("Stop with Ctrl+C.")

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 @dataclass(frozen=True)
 class Running:
-    """Who holds a home, as the file tells."""
+    """The process that holds a home, as written in the file."""
 
     pid: int
     api_url: str
@@ -23,7 +23,7 @@ class Running:
 
 
 class AlreadyRunningError(Exception):
-    """Another process holds the home; ``running`` is None while it has not said who it is."""
+    """Another process holds the home; ``running`` is None until that process has written it."""
 
     def __init__(self, running: Running | None) -> None:
         super().__init__("the home is in use")
@@ -34,7 +34,7 @@ class AlreadyRunningError(Exception):
 def hold(path: Path, me: Running) -> Iterator[None]:
     """Hold the home until the block ends. Raises AlreadyRunningError.
 
-    Who holds it stands in a file beside the lock: taking a lock empties the lock's own file.
+    The holder is written to a file next to the lock: acquiring a lock empties the lock's file.
     """
     lock = FileLock(path)
     try:
@@ -50,7 +50,7 @@ def hold(path: Path, me: Running) -> Iterator[None]:
 
 
 def read_lock(path: Path) -> Running | None:
-    """Who holds the home, or died holding it. Returns None when the home is free."""
+    """Returns the process that holds the home, or died holding it; None when it is free."""
     try:
         return Running(**json.loads(_words(path).read_bytes()))
     except (OSError, ValueError, TypeError):

@@ -1,4 +1,4 @@
-"""What a line of the API's log looks like: when, how bad, who, what."""
+"""The format of the API's log lines: time, level, logger, message."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOGGING: Final[dict[str, Any]] = {
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"level": "INFO", "handlers": ["stderr"]},
-    # These say each request they send, each migration they looked at.
+    # These log each request they send, each migration they checked.
     "loggers": {name: {"level": "WARNING"} for name in ("httpx", "alembic")},
 }
 """For ``logging.config.dictConfig``. The worker's lines are Prefect's, and look alike."""

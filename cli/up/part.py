@@ -36,7 +36,7 @@ class Part:
 
 
 STOP_WAVES: Final = (("worker", "api"), ("emulator", "prefect"))
-"""The order of stopping: who uses others goes first."""
+"""The order of stopping: parts that use others go first."""
 
 
 def parts_of(settings: Settings, emulator: tuple[str, ...] | None) -> list[Part]:
@@ -47,7 +47,7 @@ def parts_of(settings: Settings, emulator: tuple[str, ...] | None) -> list[Part]
 
 
 def prefect_host(settings: Settings) -> str:
-    """Where the Prefect server listens: everywhere if the API does, else on this machine alone.
+    """Returns where the Prefect server listens: everywhere if the API does, else on loopback.
 
     The other parts reach it by 127.0.0.1 in either case.
     """

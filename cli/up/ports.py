@@ -1,4 +1,4 @@
-"""Ports: whether one is free, and who has it when it is not."""
+"""Ports: whether one is free, and which process listens when it is not."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import psutil
 
 
 def is_free(host: str, port: int) -> bool:
-    """Whether a server could listen there now. OSError when ``host`` is not this machine's."""
+    """Returns whether a server could listen there. OSError if ``host`` is not this machine's."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         if os.name == "posix":  # as servers do; on Windows this would allow two listeners
@@ -27,7 +27,7 @@ def is_free(host: str, port: int) -> bool:
 
 
 def free_port(host: str, preferred: int) -> int:
-    """The preferred port when it is free, else any."""
+    """Returns the preferred port when it is free, else any."""
     if 0 < preferred < 65_536 and is_free(host, preferred):
         return preferred
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
@@ -37,7 +37,7 @@ def free_port(host: str, preferred: int) -> int:
 
 
 def holder(port: int) -> str | None:
-    """Who listens on the port, as ``name (pid 123)``; None when this machine does not tell."""
+    """Returns the listening process as ``name (pid 123)``; None if unknown."""
     with contextlib.suppress(psutil.Error):
         for connection in psutil.net_connections("tcp"):
             if connection.status != psutil.CONN_LISTEN or connection.pid is None:

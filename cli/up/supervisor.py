@@ -1,4 +1,4 @@
-"""Keeps the parts running: starts them together, starts again what dies, stops all in order."""
+"""Keeps the parts running: starts them together, restarts dead ones, stops all in order."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from cli.up.part import STOP_WAVES, Part
 
 PROBE_EVERY_S: Final = 0.1
 FAST_DEATH_S: Final = 60.0
-"""A part that lived longer than this died of something new: counting begins again."""
+"""A part that lived longer than this died of a new cause: counting restarts."""
 DEATHS_MAX: Final = 5
-"""Fast deaths in a row after which a part that did work is given up."""
+"""Consecutive fast deaths after which a part that was ready is given up."""
 DEATHS_MAX_AT_START: Final = 2
-"""The same for one that never worked: its settings are wrong, not its luck."""
+"""The same for a part that was never ready: its settings are wrong."""
 
 
 class Reporter(Protocol):
-    """Hears what happens to the parts."""
+    """Receives what happens to the parts."""
 
     def starting(self, part: Part) -> None:
         """The part's process was started."""
 
     def ready(self, part: Part, seconds: float) -> None:
-        """The part does its work, ``seconds`` after its start."""
+        """The part is ready, ``seconds`` after its start."""
 
     def died(self, part: Part, how: str, delay_s: float) -> None:
-        """The part ended by itself and starts again after ``delay_s``."""
+        """The part ended unexpectedly and is restarted after ``delay_s``."""
 
     def stopped(self, part: Part) -> None:
-        """The part was stopped as wanted."""
+        """The part was stopped as requested."""
 
 
 class PartFailedError(Exception):
@@ -50,7 +50,7 @@ class PartFailedError(Exception):
 class Supervisor:
     """Use as an async context manager; leaving it stops every part.
 
-    A part that dies starts again after ``first_delay_s``, and after twice as long each time more.
+    A dead part is restarted after ``first_delay_s``, which doubles with each further death.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Supervisor:
         os.close(self._tether_held)
 
     async def until_ready(self, timeout_s: float) -> None:
-        """Wait until every part works. PartFailedError when one does not in time."""
+        """Wait until every part is ready. PartFailedError when one is not in time."""
         waiting = (event.wait() for event in self._ready.values())
         try:
             async with asyncio.timeout(timeout_s):
@@ -98,11 +98,11 @@ class Supervisor:
             raise PartFailedError(late, how) from None
 
     async def until_failed(self) -> None:
-        """Wait until a part is given up: raises PartFailedError then, and never returns else."""
+        """Wait until a part is given up: raises PartFailedError then, never returns."""
         await asyncio.gather(*self._keepers)
 
     def hurry(self) -> None:
-        """Stop without grace from now on."""
+        """Stop without a grace period from now on."""
         self._hurry.set()
 
     async def _keep(self, part: Part) -> None:

@@ -1,4 +1,4 @@
-"""The first picture of a new home: the whole path once, before anyone has to read anything."""
+"""The first picture of a new home: exercises the whole path once."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Welcome:
 async def render_welcome(
     client: ApiClient, settings: Settings, announce: Callable[[], None]
 ) -> Welcome | None:
-    """Render the welcome picture; None when there is a history. Raises NoWelcomeError.
+    """Render the welcome picture. Returns None when there is a history. Raises NoWelcomeError.
 
     ``announce`` is called when it begins: on a slow GPU it takes a while.
     """
