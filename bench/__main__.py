@@ -92,7 +92,7 @@ async def _accept(stack: Stack, creates: int) -> list[Figure]:
 
 
 async def _quiet(stack: Stack) -> None:
-    """Wait until nothing is under way: the next measurement begins on an idle Easel."""
+    """Wait until nothing is under way: the next measurement starts on an idle Easel."""
     url = f"{stack.api_url}/api/v1/generation/history?limit=1"
     busy = "&status=queued&status=running&status=cancelling"
     while True:

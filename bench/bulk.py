@@ -1,4 +1,4 @@
-"""``python -m bench.bulk``: what a batch costs and how steadily it goes on, on the emulator."""
+"""``python -m bench.bulk``: what a batch costs and how steady its rate is, on the emulator."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OVER: Final = frozenset({"succeeded", "failed", "cancelled"})
 
 
 async def throughput(items: int) -> list[Figure]:
-    """(a) to (d): renders take no time, so all that is left is what Easel and Prefect do."""
+    """(a) to (d): renders take no time, so only Easel's and Prefect's work is measured."""
     async with running_stack(0.0, count_requests=True) as stack:
         before = easel.memory(stack)
         requests = await _requests(stack)
@@ -152,7 +152,7 @@ async def _create(stack: Stack, request: dict[str, Any]) -> str:
 
 
 async def _ended(stack: Stack, batch_id: str) -> dict[str, Any]:
-    """Wait for the batch, and tell now and then how far it is."""
+    """Wait for the batch, printing its progress at intervals. Returns its document."""
     told = time.monotonic()
     while True:
         async with stack.http.get(f"{stack.api_url}/api/v1/batches/{batch_id}") as response:
@@ -186,7 +186,7 @@ async def _finish_times(stack: Stack, batch_id: str) -> list[float]:
 
 
 async def _requests(stack: Stack) -> int:
-    """How many requests Prefect's server has answered so far."""
+    """Returns the number of requests that Prefect's server has answered so far."""
     log = await asyncio.to_thread(stack.prefect_log.read_text, errors="replace")
     return sum(line.startswith("request ") for line in log.splitlines())
 

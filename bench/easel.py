@@ -26,7 +26,7 @@ PAUSE_S: Final = 0.5
 
 
 async def create(stack: Stack, **more: Any) -> dict[str, Any]:
-    """Create a generation; its status document."""
+    """Create a generation. Returns its status document."""
     url = f"{stack.api_url}/api/v1/generation/create"
     async with stack.http.post(url, json={**BODY, **more}) as response:
         document: dict[str, Any] = await response.json()

@@ -45,7 +45,7 @@ class Stack:
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens on now."""
+    """Returns a free port of the loopback interface."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -59,7 +59,7 @@ async def running_stack(
     """Start everything, wait until pictures can be made, and stop everything at the end.
 
     ``load_s``: seconds for loading another checkpoint. ``count_requests``: Prefect's server is a
-    process beside ``easel up`` then, that tells of each request.
+    process besides ``easel up`` then, which logs each request.
     """
     api, prefect, comfy = free_port(), free_port(), free_port()
     with tempfile.TemporaryDirectory(prefix="easel-bench-") as folder:
@@ -132,7 +132,7 @@ async def _listening(port: int) -> None:
 
 
 async def _ready(stack: Stack, easel: asyncio.subprocess.Process, log: Path) -> None:
-    """Ready, and the welcome picture is made: from here on nothing else runs."""
+    """Wait until it is ready and the welcome picture is made: then nothing else runs."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(READY_WITHIN_S):
             while easel.returncode is None:

@@ -98,7 +98,7 @@ async def _ticks(stack: Stack, browser: Browser) -> Figure:
 
 
 async def _executed(stack: Stack, before: int) -> float:
-    """When the execution after the first ``before`` began; returns a moment after its end."""
+    """Wait until execution number ``before`` (from 0) has ended. Returns when it started."""
     while True:
         await asyncio.sleep(0.5)
         executions = await stack.executions()
