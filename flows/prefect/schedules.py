@@ -32,9 +32,9 @@ from prefect.client.schemas.objects import DeploymentSchedule, FlowRun, StateTyp
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 from prefect.exceptions import ObjectNotFound
-from prefect.server.schemas import schedules as server
 
 from flows.errors import DeploymentMissingError, ScheduleNotFoundError
+from flows.prefect import private
 from flows.prefect.abandoned_runs import BATCH_FLOW
 from flows.prefect.runs import BATCH_DEPLOYMENT, FlowRuns, translated
 
@@ -202,19 +202,13 @@ class Schedules:
 
 
 def _prefect_times(timing: Timing, start: datetime, anchor: datetime) -> list[datetime]:
-    """Some of the times from ``start`` on. Private API of Prefect's server, pinned and tested."""
-    schedule: server.CronSchedule | server.IntervalSchedule
+    """Some of the times from ``start`` on."""
     if timing.cron is not None:
-        schedule = server.CronSchedule(cron=timing.cron, timezone=timing.timezone)
         start += timedelta(seconds=1)
-    else:
-        assert timing.interval_s is not None
-        interval = timedelta(seconds=timing.interval_s)
-        schedule = server.IntervalSchedule.model_validate(
-            {"interval": interval, "timezone": timing.timezone, "anchor_date": anchor}
-        )
-    times = schedule._get_dates_generator(n=_TOGETHER, start=start)  # noqa: SLF001
-    return [datetime.fromtimestamp(at.timestamp(), UTC) for at in times]
+        return private.cron_times(timing.cron, timing.timezone, start, _TOGETHER)
+    assert timing.interval_s is not None
+    interval = timedelta(seconds=timing.interval_s)
+    return private.interval_times(interval, timing.timezone, anchor, start, _TOGETHER)
 
 
 def _prefect_schedule(timing: Timing) -> CronSchedule | IntervalSchedule:

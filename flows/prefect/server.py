@@ -1,26 +1,18 @@
 """The Prefect server that Easel starts for itself, set up for many small runs on SQLite.
 
 Run as ``python -m flows.prefect.server --port 4200``. Everything here is about Prefect 3.9.1,
-which is pinned; ``tests/flows/test_server.py`` fails when Prefect changes under it.
+which is pinned; the changes that are made to it stand in ``private.py``.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID
+from collections.abc import Mapping
+from typing import Any, Final
 
 from core import gc_tuning
-
-if TYPE_CHECKING:
-    from prefect.server.events.schemas.events import ReceivedEvent
-    from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 
 _DAY_S: Final = 86_400
 SERVER_ENVIRONMENT: Final[Mapping[str, str]] = {
@@ -63,114 +55,14 @@ def retention_environment(runs_days: float, events_days: float) -> dict[str, str
     }
 
 
-def begin_immediate() -> None:
-    """Let every SQLite write transaction of the Prefect server begin IMMEDIATE.
-
-    Prefect begins them DEFERRED: when two have read and both want to write, SQLite fails the
-    second at once, whatever its busy timeout is, and the server answers 503. Measured on 3.9.1:
-    of 150 creates, 16 at a time, 7 succeed at the first try with DEFERRED, all 150 with IMMEDIATE.
-    The configuration has a switch for it (``with_for_update``); here it is always on.
-    """
-    from prefect.server.database.configurations import AioSqliteConfiguration
-
-    original = AioSqliteConfiguration.begin_transaction
-
-    @asynccontextmanager
-    async def always_immediate(
-        self: AioSqliteConfiguration,
-        session: AsyncSession,
-        with_for_update: bool = False,  # noqa: ARG001 - always on is the point
-    ) -> AsyncGenerator[AsyncSessionTransaction, None]:
-        async with original(self, session, with_for_update=True) as transaction:
-            yield transaction
-
-    AioSqliteConfiguration.begin_transaction = always_immediate  # type: ignore[method-assign]
-
-
-def forgive_resent_events() -> None:
-    """Let events that come twice, or after their flow run was deleted, harm no others.
-
-    After each restart of the server its clients send their latest events again. Prefect 3.9.1
-    writes them many at a time, and on SQLite one task run of a deleted flow run (FOREIGN KEY), or a
-    batch of nothing but known events (an INSERT without values), fails the whole batch: it is
-    tried again some times, and then up to a hundred task runs are dropped, of other runs too.
-
-    The events themselves are written as Prefect does on PostgreSQL, one statement for all rows. Its
-    way on SQLite is an INSERT of many VALUES, seven events at a time, that is compiled anew each
-    time: measured, a tenth of what the server does for a generation.
-    """
-    import sqlalchemy as sa
-    from prefect.server.database import provide_database_interface
-    from prefect.server.events.storage import database as storage
-    from prefect.server.services import task_run_recorder
-
-    record = task_run_recorder.record_bulk_task_run_events
-
-    async def record_what_has_a_run(events: list[ReceivedEvent]) -> None:
-        runs = {event.id: _flow_run_of(event) for event in events}
-        wanted = {run for run in runs.values() if run is not None}
-        db = provide_database_interface()
-        async with db.session_context() as session:
-            there = set(
-                await session.scalars(sa.select(db.FlowRun.id).where(db.FlowRun.id.in_(wanted)))
-            )
-        await record([event for event in events if runs[event.id] in {None, *there}])
-
-    async def write_what_is_new(session: AsyncSession, events: list[ReceivedEvent]) -> None:
-        fresh = {event.id: event for event in events}
-        db = provide_database_interface()
-        for known in await session.scalars(sa.select(db.Event.id).where(db.Event.id.in_(fresh))):
-            del fresh[known]
-        if not fresh:
-            return
-        # Prefect opens this session without a transaction: each row would be one of its own.
-        await (await session.connection()).exec_driver_sql("BEGIN IMMEDIATE")
-        events = list(fresh.values())
-        for table, rows in (
-            (db.Event, [event.as_database_row() for event in events]),
-            (db.EventResource, [row for one in events for row in one.as_database_resource_rows()]),
-        ):
-            insert = db.queries.insert(table).execution_options(dml_strategy="raw")
-            await session.execute(insert, rows)
-
-    task_run_recorder.record_bulk_task_run_events = record_what_has_a_run
-    storage._write_sqlite_events = write_what_is_new  # noqa: SLF001
-
-
-def check_each_schema_once() -> None:
-    """Check a JSON schema when it is seen for the first time, not at each flow run.
-
-    Creating a flow run checks its parameters against the deployment's schema, and jsonschema first
-    checks the schema itself against the standard's: measured on 3.9.1, half of a create's time.
-    """
-    from prefect.utilities.schema_tools import validation
-
-    validator = validation._VALIDATOR  # noqa: SLF001
-    check = validator.check_schema
-
-    @lru_cache(maxsize=64)
-    def check_once(schema: str) -> None:
-        check(json.loads(schema), format_checker=validator.FORMAT_CHECKER)
-
-    def check_schema(schema: Any, format_checker: Any = None) -> None:  # noqa: ARG001
-        check_once(json.dumps(schema))
-
-    validator.check_schema = check_schema
-
-
-def _flow_run_of(event: ReceivedEvent) -> UUID | None:
-    resource = event.resource_in_role.get("flow-run")
-    return resource.prefect_object_id("prefect.flow-run") if resource else None
-
-
 def create_app() -> Any:
     """The Prefect server with its UI, as an ASGI application."""
-    begin_immediate()
-    forgive_resent_events()
-    check_each_schema_once()
-    from prefect.server.api.server import create_app as create_prefect_app
+    from flows.prefect import private  # late: `easel up` reads the settings above only
 
-    return _settling(create_prefect_app(final=True))
+    private.begin_immediate()
+    private.forgive_resent_events()
+    private.check_each_schema_once()
+    return _settling(private.prefect_server())
 
 
 def _settling(app: Any) -> Any:

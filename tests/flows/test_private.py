@@ -1,0 +1,165 @@
+"""Contracts with what Prefect does not promise: each name of it behaves as Easel needs it.
+
+Prefect is pinned exactly. When one of these fails after an upgrade, read what changed there.
+Events that come twice are written once: ``test_server_events.py``.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from prefect.server.database.configurations import ENGINES, AioSqliteConfiguration
+from prefect.server.schemas import schedules
+from prefect.utilities.schema_tools import validation
+from sqlalchemy import text
+
+from flows.prefect import private
+from tests.flows.prefect_server import Server
+from tests.harness.waiting import wait_until
+
+pytestmark = pytest.mark.timeout(300)
+
+# --- the server
+
+Configured = tuple[AioSqliteConfiguration, Path]
+
+
+@pytest.fixture
+async def configured(tmp_path: Path) -> AsyncIterator[Configured]:
+    file = tmp_path / "prefect.db"
+    configuration = AioSqliteConfiguration(connection_url=f"sqlite+aiosqlite:///{file}")
+    known = set(ENGINES)
+    yield configuration, file
+    for key in set(ENGINES) - known:
+        await ENGINES.pop(key).dispose()
+
+
+async def _locks_others_out(configured: Configured) -> bool:
+    """Whether a transaction that has only begun already holds the write lock."""
+    configuration, file = configured
+    session = await configuration.session(await configuration.engine())
+    async with session, configuration.begin_transaction(session):
+        await session.execute(text("SELECT 1"))
+        with closing(sqlite3.connect(file, timeout=0)) as other:
+            try:
+                other.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                return "locked" in str(error)
+            return False
+
+
+async def test_prefect_itself_begins_deferred(configured: Configured) -> None:
+    # The day this fails, `begin_immediate` may not be needed any more.
+    assert not await _locks_others_out(configured)
+
+
+async def test_with_begin_immediate_every_transaction_is_a_writer_from_its_start(
+    configured: Configured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = AioSqliteConfiguration.begin_transaction
+    monkeypatch.setattr(AioSqliteConfiguration, "begin_transaction", original)  # put back after
+    private.begin_immediate()
+    assert await _locks_others_out(configured)
+
+
+def test_task_runs_are_kept_though_one_of_a_deleted_flow_run_comes_with_them(
+    server: Server,
+) -> None:
+    flow = server.post("/flows/", name="generate")
+    there, gone = (server.post("/flow_runs/", flow_id=flow) for _ in range(2))
+    assert server.http.delete(f"/flow_runs/{gone}").is_success
+    events = [_task_run_event(gone if number % 5 == 0 else there) for number in range(20)]
+    assert server.http.post("/events", json=events).is_success
+
+    def kept(flow_run: str) -> list[tuple[object, ...]]:
+        of = "SELECT id FROM task_run WHERE flow_run_id = ?"
+        return server.select(of, str(UUID(flow_run)))
+
+    wait_until(lambda: len(kept(there)) == 16, server.process.tail)
+    assert kept(gone) == []
+
+
+def _task_run_event(flow_run: str) -> dict[str, object]:
+    task_run = str(uuid4())
+    return {
+        "id": str(uuid4()),
+        "occurred": datetime.now(UTC).isoformat(),
+        "event": "prefect.task-run.Completed",
+        "resource": {
+            "prefect.resource.id": f"prefect.task-run.{task_run}",
+            "prefect.orchestration": "client",
+        },
+        "related": [
+            {
+                "prefect.resource.id": f"prefect.flow-run.{flow_run}",
+                "prefect.resource.role": "flow-run",
+            }
+        ],
+        "payload": {
+            "task_run": {"task_key": "save", "dynamic_key": task_run, "name": "save"},
+            "validated_state": {"type": "COMPLETED", "name": "Completed"},
+        },
+    }
+
+
+@pytest.fixture
+def checks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The schemas that were checked by jsonschema itself."""
+    checked: list[Any] = []
+    original = validation._VALIDATOR.check_schema
+
+    def check_schema(schema: Any, **kwargs: Any) -> None:
+        checked.append(schema)
+        original(schema, **kwargs)
+
+    monkeypatch.setattr(validation._VALIDATOR, "check_schema", check_schema)
+    private.check_each_schema_once()
+    return checked
+
+
+def test_a_schema_is_checked_once_and_every_value_against_it(checks: list[Any]) -> None:
+    schema = {"type": "object", "properties": {"steps": {"type": "integer"}}}
+    for _ in range(3):
+        assert validation.validate({"steps": 20}, schema, raise_on_error=True) == []
+        with pytest.raises(validation.ValidationError, match="steps"):
+            validation.validate({"steps": "many"}, schema, raise_on_error=True)
+        validation.is_valid_schema(schema)
+
+    assert len(checks) == 1
+
+
+def test_a_schema_that_is_wrong_is_refused_each_time(checks: list[Any]) -> None:
+    for _ in range(2):
+        with pytest.raises(ValueError, match="Invalid schema"):
+            validation.is_valid_schema({"type": 3})
+
+    assert len(checks) == 2
+
+
+# --- schedules
+
+NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+async def test_the_times_of_a_schedule_are_those_of_prefects_public_method() -> None:
+    """That they are right, and across changes of the clocks: ``test_schedule_timing.py``."""
+    zone, step = "Europe/Berlin", timedelta(days=1)
+    said: dict[str, Any] = {"interval": step, "timezone": zone, "anchor_date": NOON}
+    cron = schedules.CronSchedule(cron="*/20 7 * * *", timezone=zone)
+    interval = schedules.IntervalSchedule(**said)
+
+    of_cron = private.cron_times("*/20 7 * * *", zone, NOON, 50)
+    of_interval = private.interval_times(step, zone, NOON, NOON, 50)
+
+    assert of_cron == [at.astimezone(UTC) for at in await cron.get_dates(50, start=NOON)]
+    assert of_interval == [at.astimezone(UTC) for at in await interval.get_dates(50, start=NOON)]
+    assert of_interval[0] == NOON
+    assert len(of_cron) == len(of_interval) == 50
+    assert {at.utcoffset() for at in (*of_cron, *of_interval)} == {timedelta(0)}
