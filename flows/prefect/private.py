@@ -1,9 +1,9 @@
 """What Easel uses of Prefect 3.9.1 though Prefect does not promise it, under names of Easel's own.
 
-Prefect is pinned exactly. No other file names anything private of it, which
-``tests/test_architecture.py`` holds, and ``tests/flows/test_private.py`` fails when something here
-behaves otherwise. What belongs to Prefect's server is imported when it is called: the worker and
-the API do without.
+Prefect is pinned exactly, and ``tests/flows/test_private.py`` fails when something here behaves
+otherwise. What belongs to Prefect's server is imported when it is called: the worker and the API
+do without. What the worker uses of its base class and the engine of its own still stands in
+``flows/worker/worker.py`` and ``flows/worker/engine.py``.
 """
 
 from __future__ import annotations
