@@ -8,11 +8,13 @@ import hashlib
 import io
 import os
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 from uuid import UUID, uuid4, uuid5
 
 import obstore
@@ -26,11 +28,19 @@ from store.database import finished
 from store.errors import ImageStoreError, NoSpaceError
 from store.values import Image
 
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
 THUMBNAIL_PX: Final = 384
 """The longer side of a thumbnail, in pixels."""
 _SUFFIXES: Final = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 _TEMPORARY: Final = ".tmp"
 _LISTED_TOGETHER: Final = 500
+_CALLS_AT_ONCE: Final = 32
+"""Calls of the image store at once: it may be far away, and each waits in a thread."""
 SLICE_BYTES: Final = 2_097_152
 """Bytes of a file that one reader holds in memory: most pictures are one slice."""
 _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
@@ -75,6 +85,7 @@ class ImageFiles:
             self._store: ObjectStore = LocalStore(prefix=self._folder, mkdir=True)
         else:
             self._store = from_url(url)
+        self._threads = ThreadPoolExecutor(_CALLS_AT_ONCE, thread_name_prefix="images")
 
     async def keep(self, generation_id: UUID, attempt: int, position: int, new: NewImage) -> Image:
         """Write a picture and its thumbnail durably.
@@ -109,8 +120,7 @@ class ImageFiles:
     async def read(self, path: str) -> bytes:
         """The bytes of a kept file. Raises ImageStoreError."""
         try:
-            result = await obstore.get_async(self._store, path)
-            return bytes(await result.bytes_async())
+            return await self._call(_read, self._store, path)
         except (BaseError, OSError, ValueError) as error:  # ValueError: invalid path
             raise ImageStoreError(f"cannot read {path}: {error}") from error
 
@@ -136,7 +146,7 @@ class ImageFiles:
     async def _slice(self, path: str, start: int, end: int) -> bytes:
         end = min(end, start + SLICE_BYTES)
         try:
-            found = bytes(await obstore.get_range_async(self._store, path, start=start, end=end))
+            found = await self._call(_read_range, self._store, path, start, end)
         except (BaseError, OSError, ValueError) as error:
             raise ImageStoreError(f"cannot read {path} from {start}: {error}") from error
         if len(found) < end - start:
@@ -157,9 +167,8 @@ class ImageFiles:
         """
         place = _place(generation_id)
         try:
-            async for page in obstore.list(self._store, place, chunk_size=_LISTED_TOGETHER):
-                for found in page:
-                    await self._remove(found["path"])
+            async for found in self._list(place):
+                await self._remove(found["path"])
         except (BaseError, OSError) as error:
             raise ImageStoreError(f"cannot list {place}: {error}") from error
         await self._prune(f"{place}/any")
@@ -172,7 +181,7 @@ class ImageFiles:
     async def size(self, path: str) -> int | None:
         """Returns a file's size in bytes, None if there is no such file. Raises ImageStoreError."""
         try:
-            return (await obstore.head_async(self._store, path))["size"]
+            return (await self._call(obstore.head, self._store, path))["size"]
         except FileNotFoundError:
             return None
         except (BaseError, OSError, ValueError) as error:
@@ -184,19 +193,16 @@ class ImageFiles:
         Files with names that are not Easel's are skipped. Raises ImageStoreError.
         """
         try:
-            async for page in obstore.list(self._store, chunk_size=_LISTED_TOGETHER):
-                for found in page:
-                    owner = _owner(found["path"])
-                    if owner is not None:
-                        yield StoredFile(
-                            owner, found["path"], found["size"], found["last_modified"]
-                        )
+            async for found in self._list(None):
+                owner = _owner(found["path"])
+                if owner is not None:
+                    yield StoredFile(owner, found["path"], found["size"], found["last_modified"])
         except (BaseError, OSError) as error:
             raise ImageStoreError(f"cannot list the images: {error}") from error
 
     async def _remove(self, path: str) -> None:
         try:
-            await obstore.delete_async(self._store, path)
+            await self._call(obstore.delete, self._store, path)
         except FileNotFoundError:
             return
         except (BaseError, OSError) as error:
@@ -211,7 +217,8 @@ class ImageFiles:
     async def _put(self, path: str, data: bytes) -> None:
         try:
             if self._folder is None:
-                await obstore.put_async(self._store, path, data)  # atomic as the store documents it
+                # Atomic, as the object store documents it.
+                await self._call(obstore.put, self._store, path, data)
             else:
                 await self._put_local(self._folder, path, data)
         except (BaseError, OSError) as error:
@@ -226,15 +233,40 @@ class ImageFiles:
         """
         temporary = f"{path}.{uuid4().hex}{_TEMPORARY}"  # two may keep the same picture at once
         try:
-            # Completed even when cancelled: else the file might appear after its clean-up.
+            # Each is completed even when cancelled: else a file might appear after the clean-up.
             await finished(asyncio.to_thread(_write, folder / temporary, data))
             reach("save.after_temporary")
-            await obstore.rename_async(self._store, temporary, path)
+            await finished(self._call(obstore.rename, self._store, temporary, path))
             reach("save.after_rename")
         except BaseException:
             await asyncio.to_thread((folder / temporary).unlink, missing_ok=True)
             raise
         await asyncio.to_thread(_flush_folders, folder, (folder / path).parent)
+
+    async def _list(self, place: str | None) -> AsyncIterator[ObjectMeta]:
+        """Yields what is stored below a place, a page in memory at a time."""
+        pages = obstore.list(self._store, place, chunk_size=_LISTED_TOGETHER)
+        while page := await self._call(next, pages, None):
+            for found in page:
+                yield found
+
+    async def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call one of obstore's blocking functions in a thread of Python's own.
+
+        Its async functions answer from Rust threads, which Python before 3.14 unwinds when they
+        come back to an interpreter that ends. Rust then aborts the whole process: SIGABRT in up to
+        197 of 300 processes that ended right after a read.
+        """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, partial(function, *args, **kwargs))
+
+
+def _read(store: ObjectStore, path: str) -> bytes:
+    return bytes(obstore.get(store, path).bytes())
+
+
+def _read_range(store: ObjectStore, path: str, start: int, end: int) -> bytes:
+    return bytes(obstore.get_range(store, path, start=start, end=end))
 
 
 def _place(generation_id: UUID) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import io
 import os
+import subprocess
 import sys
 import uuid
 from dataclasses import replace
@@ -345,3 +346,35 @@ async def test_bytes_that_are_no_picture_are_refused(
         await files.keep(GENERATION, 1, 0, replace(a_picture(), data=data))
 
     assert everything_in(folder) == []
+
+
+_ENDS_AFTER_A_CALL = """
+import asyncio, gc, os, sys
+from store.images import ImageFiles
+
+async def main():
+    files = ImageFiles(sys.argv[1])
+    await asyncio.gather(*(files.size("a") for _ in range(8)))
+
+gc.freeze()
+sys.setswitchinterval(1e-6)  # threads change places more often: the race is met more often
+children = []
+for _ in range(60):
+    child = os.fork()
+    if child == 0:
+        asyncio.run(main())
+        sys.exit()
+    children.append(child)
+print({os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children})
+"""
+
+
+def test_a_process_that_ends_right_after_a_call_exits_with_zero(folder: Path) -> None:
+    """obstore's own threads aborted one in ten of these, and Easel's worker with them."""
+    folder.mkdir()
+    (folder / "a").write_bytes(b"a")
+    command = (sys.executable, "-c", _ENDS_AFTER_A_CALL, str(folder))
+    ended = subprocess.run(
+        command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
+    )
+    assert ended.stdout == "{0}\n"
