@@ -101,6 +101,11 @@ class EarlyStarts:
             early.submission.cancel()
             await asyncio.wait([early.submission])
 
+    def is_left(self, flow_run_id: UUID) -> bool:
+        """Returns whether the run has an early start that no flow took over."""
+        early = self._begun.get(flow_run_id)
+        return early is not None and not early.adopted
+
     async def end(self, flow_run_id: UUID, *, cancelled: bool) -> None:
         """Undo an early start that no flow took over: the run was stopped before it began.
 
@@ -123,8 +128,8 @@ class EarlyStarts:
         claim = early.claim.result()
         if cancelled:
             await pipeline.cancel(self._store, self._session, claim)
-        else:  # the prompt stays in ComfyUI, where the next claim of the attempt finds it
-            await self._store.transitions.unclaim(claim)
+        else:
+            await pipeline.release(self._store, self._session, claim)
 
 
 def _retrieved(task: asyncio.Task[Any]) -> None:

@@ -143,10 +143,9 @@ async def _stopped(runtime: Runtime, claim: Claim) -> None:
     if runtime.stop_reasons.get(this_flow_run().id) != "release":
         await _cancelled(runtime, claim)
         return
-    # The prompt stays in ComfyUI, where the next claim of the attempt finds it. If the store is
-    # unavailable, the lease expires soon, with the same effect.
+    # If the store is unavailable, the lease expires soon, with the same effect.
     with contextlib.suppress(StoreUnavailableError):
-        await runtime.store.transitions.unclaim(claim)
+        await pipeline.release(runtime.store, runtime.session, claim, get_run_logger())
 
 
 async def _cancelled(runtime: Runtime, claim: Claim) -> None:

@@ -3,7 +3,7 @@
 Each step takes what it needs as values and returns a value. The flow's tasks (``flows/tasks.py``)
 and the worker's early start (``flows/early_start.py``) call the same functions. They know nothing
 of Prefect: what a caller wants to show there it passes as a logger or a callback. An attempt that
-yields no pictures ends with ``cancel``, ``fail`` or ``leave``.
+yields no pictures ends with ``cancel``, ``release``, ``fail`` or ``leave``.
 """
 
 from __future__ import annotations
@@ -312,6 +312,19 @@ async def cancel(store: Store, session: Session, claim: Claim, log: Log = _log) 
         await check_hold(store, claim)
         gone = await _stop_in_comfy(session, claim, log)
         await patiently(store.transitions.cancelled, claim, stray=not gone)
+
+
+async def release(store: Store, session: Session, claim: Claim, log: Log = _log) -> None:
+    """Give the attempt back unfinished: queued again, for any worker. No-op when fenced out.
+
+    The prompt stays in ComfyUI, where the next claim of the attempt finds it. An attempt that is
+    being cancelled ends as ``cancel`` does: no other worker would finish it.
+    """
+    with contextlib.suppress(FencedError):
+        if await store.transitions.status(claim) == "cancelling":
+            await cancel(store, session, claim, log)
+        else:
+            await store.transitions.unclaim(claim)
 
 
 async def fail(

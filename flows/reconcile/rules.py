@@ -88,7 +88,7 @@ def judge(case: Case) -> Verdict | None:
         return _missing(case)
     match case.run.state_type:
         case StateType.CANCELLED:
-            return Settle("cancelled")
+            return None if _learns_of_it(case) else Settle("cancelled")
         case StateType.FAILED | StateType.CRASHED:
             return Settle("failed", run_ended(case.run, f"the flow run {case.run.state_name}"))
         case StateType.COMPLETED:
@@ -108,6 +108,15 @@ def _is_abandoned(case: Case) -> bool:
     if case.seen.holder is not None:
         return not case.lives
     return case.unheld_looks >= UNHELD_LOOKS
+
+
+def _learns_of_it(case: Case) -> bool:
+    """Returns whether a live worker is about to hear that the run is over.
+
+    It removes the prompt from ComfyUI before it ends the generation; judged here, the generation
+    would have ended with its prompt still in ComfyUI's queue.
+    """
+    return case.is_held and case.unheld_looks < UNHELD_LOOKS
 
 
 def _is_unwanted(case: Case) -> bool:

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Final
 from uuid import UUID
 
 import anyio.abc
+import httpx
 from prefect._internal.observers import FlowRunCancellingObserver
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.responses import WorkerFlowRunResponse
@@ -360,7 +361,7 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
     async def _clean_up(self, flow_run: FlowRun) -> None:
         reason = self._stop_reason(flow_run)
         for settle in (
-            self.runtime.early_starts.end(flow_run.id, cancelled=reason == "cancel"),
+            self._end_early_start(flow_run, reason),
             self._settle_stopped(flow_run, reason),
             self._give_back(flow_run),
             self._give_batch_back(flow_run),
@@ -379,6 +380,24 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
         if not self._submitting_flow_run_ids:
             self._idle.set()
         self._look_again.wake()
+
+    async def _end_early_start(self, flow_run: FlowRun, reason: StopReason | None) -> None:
+        early_starts = self.runtime.early_starts
+        cancelled = reason == "cancel"
+        if reason is None and early_starts.is_left(flow_run.id):  # Prefect did not let it begin
+            cancelled = await self._was_cancelled(flow_run)
+        await early_starts.end(flow_run.id, cancelled=cancelled)
+
+    async def _was_cancelled(self, flow_run: FlowRun) -> bool:
+        """Returns whether the run is cancelled. A scheduled one is at once, without an event.
+
+        False when Prefect does not tell: then the reconciler judges.
+        """
+        try:
+            now = await self.client.read_flow_run(flow_run.id)
+        except (ObjectNotFound, httpx.HTTPError):
+            return False
+        return now.state is not None and (now.state.is_cancelled() or now.state.is_cancelling())
 
     async def _give_back(self, flow_run: FlowRun) -> None:
         """Release the attempt if this worker still holds it; the reconciler handles the rest."""

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, Literal
+from uuid import UUID
 
 import httpx
 from PIL import Image
@@ -147,6 +148,14 @@ class ChaosStack(Stack):
             found = store.execute("SELECT beat FROM leases WHERE name = ?", (name,))
             row = found.fetchone()
         return int(row[0]) if row else 0
+
+    def status_in_store(self, generation: GenerationHandle) -> str:
+        """Its status, also while no API answers."""
+        with closing(sqlite3.connect(self.home / "easel.db", timeout=20)) as store:
+            found = store.execute(
+                "SELECT status FROM generations WHERE id = ?", (UUID(generation.id).hex,)
+            )
+            return str(found.fetchone()[0])
 
     # --- failpoints
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from typing import Final
+from uuid import UUID
 
 import pytest
+from prefect.states import Cancelling
 
 from tests.chaos.house import ChaosStack, a_request
 from tests.harness.faults import Answer, BlackHole, DropReply, Rule
@@ -17,6 +20,7 @@ long = pytest.mark.long
 MID_RUN: Final = ("submit.after_intent", "submit.after_post", "fetch.mid", "save.after_rename")
 BESIDE_THE_START: Final = MID_RUN[:2]
 """An early start submits while Prefect has yet to let the run begin: it must come back first."""
+SET_STATE: Final = re.compile("^/api/flow_runs/[^/]+/set_state$")
 
 
 @long
@@ -70,6 +74,31 @@ def test_its_answer_to_a_create_is_lost(house: ChaosStack, seed: int) -> None:
     assert house.ends(generation) == "succeeded"
     house.check([generation])
     assert len(generation.attempts()) == 1
+
+
+@pytest.mark.parametrize("cancelled_by", ["client", "operator"])
+def test_cancelled_while_its_worker_asks_for_it(
+    house: ChaosStack, cancelled_by: str, seed: int
+) -> None:
+    """Its prompt, posted early, has left ComfyUI's queue before the generation has ended."""
+    with house.halfway("the one before", seed=seed) as before:
+        asking = house.to_prefect.add(Rule(BlackHole(), method="POST", path=SET_STATE))
+        unwanted = house.create(**a_request(seed + 1))
+        unwanted.wait_for_prompt()
+        wait_until(lambda: asking.hits, "the worker to ask Prefect for the run")
+        run_id = unwanted.flow_run_id()
+        if cancelled_by == "client":
+            assert unwanted.cancel().status_code == 202
+        else:
+            house.prefect.set_flow_run_state(UUID(run_id), Cancelling())
+        house.wait_for_flow_run(run_id, "Cancelled")
+        house.kill_api()  # and the reconciler with it: what is left is for the worker to do
+        house.to_prefect.clear()
+        wait_until(lambda: house.status_in_store(unwanted) == "cancelled", "the worker to end it")
+        assert house.emulator.queue()["pending"] == []
+        house.start_api()
+    house.check([before, unwanted])
+    assert unwanted.renders() == 0
 
 
 @long

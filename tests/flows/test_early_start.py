@@ -107,6 +107,18 @@ async def test_an_early_start_whose_worker_stops_goes_back(
     assert (await runtime.store.generations.get(generation_id)).status == "queued"
 
 
+async def test_an_early_start_that_is_not_wanted_any_more_does_not_go_back(
+    runtime: Runtime, emulator: Emulator, early: EarlyStart, generation_id: UUID
+) -> None:
+    emulator.faults.hang()
+    await early.submission
+    await runtime.store.transitions.request_cancel(generation_id)
+    await runtime.early_starts.end(RUN, cancelled=False)  # the worker did not hear of it
+    assert (await runtime.store.generations.get(generation_id)).status == "cancelled"
+    assert (await runtime.session.client.queue()).find(early.claim.result().prompt_id) is None
+    assert await runtime.store.strays.of(emulator.url) == ()
+
+
 async def test_an_early_start_that_the_flow_took_over_is_left_alone(
     runtime: Runtime, emulator: Emulator, early: EarlyStart, generation_id: UUID
 ) -> None:

@@ -123,7 +123,10 @@ SCHEDULED, PENDING, RUNNING = StateType.SCHEDULED, StateType.PENDING, StateType.
 
 TABLE: Final[list[tuple[Case, Verdict | None]]] = [
     # An operator cancelled it, or it was cancelled and its worker could not say so.
-    *((Case(StateType.CANCELLED, s, h), CANCEL) for s in UNDER_WAY for h in HOLDERS),
+    *((Case(StateType.CANCELLED, s, h), CANCEL) for s in UNDER_WAY for h in ("none", "lapsed")),
+    # The worker that has it hears of that in a moment, or never: an operator forced the state.
+    *((Case(StateType.CANCELLED, s, "alive", looks=PATIENT), None) for s in UNDER_WAY),
+    *((Case(StateType.CANCELLED, s, "alive", looks=ENOUGH), CANCEL) for s in UNDER_WAY),
     # It ended badly and could not say so.
     *((Case(StateType.FAILED, s, h), FAILED) for s in UNDER_WAY for h in HOLDERS),
     *((Case(StateType.CRASHED, s, h), CRASHED) for s in UNDER_WAY for h in HOLDERS),
