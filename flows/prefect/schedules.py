@@ -34,8 +34,8 @@ from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 from prefect.exceptions import ObjectNotFound
 
 from flows.errors import DeploymentMissingError, ScheduleNotFoundError
-from flows.prefect import private
 from flows.prefect.abandoned_runs import BATCH_FLOW
+from flows.prefect.private.schedules import cron_times, interval_times
 from flows.prefect.runs import BATCH_DEPLOYMENT, FlowRuns, translated
 
 _CRON_FIELDS: Final = 5
@@ -205,10 +205,10 @@ def _prefect_times(timing: Timing, start: datetime, anchor: datetime) -> list[da
     """Some of the times from ``start`` on."""
     if timing.cron is not None:
         start += timedelta(seconds=1)
-        return private.cron_times(timing.cron, timing.timezone, start, _TOGETHER)
+        return cron_times(timing.cron, timing.timezone, start, _TOGETHER)
     assert timing.interval_s is not None
     interval = timedelta(seconds=timing.interval_s)
-    return private.interval_times(interval, timing.timezone, anchor, start, _TOGETHER)
+    return interval_times(interval, timing.timezone, anchor, start, _TOGETHER)
 
 
 def _prefect_schedule(timing: Timing) -> CronSchedule | IntervalSchedule:

@@ -1,7 +1,7 @@
 """The Prefect server that Easel starts for itself, set up for many small runs on SQLite.
 
 Run as ``python -m flows.prefect.server --port 4200``. Everything here is about Prefect 3.9.1,
-which is pinned; the changes that are made to it stand in ``private.py``.
+which is pinned; the changes that are made to it stand in ``private/server.py``.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def retention_environment(runs_days: float, events_days: float) -> dict[str, str
 
 def create_app() -> Any:
     """The Prefect server with its UI, as an ASGI application."""
-    from flows.prefect import private  # late: `easel up` reads the settings above only
+    # Late: `easel up` reads the settings above only.
+    from flows.prefect.private import server as private
 
     private.begin_immediate()
     private.forgive_resent_events()

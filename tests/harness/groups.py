@@ -37,7 +37,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "easel up": ("tests/cli/test_up.py",),
     "prefect server": (
         "tests/flows/test_pauses.py",
-        "tests/flows/test_private.py",
+        "tests/flows/private/",
         "tests/flows/test_server_events.py",
         "tests/flows/test_server_retention.py",
     ),

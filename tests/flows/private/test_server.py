@@ -1,7 +1,6 @@
-"""Contracts with what Prefect does not promise: each name of it behaves as Easel needs it.
+"""The changes to Prefect's server do what they are for.
 
-Prefect is pinned exactly. When one of these fails after an upgrade, read what changed there.
-Events that come twice are written once: ``test_server_events.py``.
+Events that come twice are written once: ``tests/flows/test_server_events.py``.
 """
 
 from __future__ import annotations
@@ -9,24 +8,21 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from prefect.server.database.configurations import ENGINES, AioSqliteConfiguration
-from prefect.server.schemas import schedules
 from prefect.utilities.schema_tools import validation
 from sqlalchemy import text
 
-from flows.prefect import private
+from flows.prefect.private import server as private
 from tests.flows.prefect_server import Server
 from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(300)
-
-# --- the server
 
 Configured = tuple[AioSqliteConfiguration, Path]
 
@@ -141,25 +137,3 @@ def test_a_schema_that_is_wrong_is_refused_each_time(checks: list[Any]) -> None:
             validation.is_valid_schema({"type": 3})
 
     assert len(checks) == 2
-
-
-# --- schedules
-
-NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-
-
-async def test_the_times_of_a_schedule_are_those_of_prefects_public_method() -> None:
-    """That they are right, and across changes of the clocks: ``test_schedule_timing.py``."""
-    zone, step = "Europe/Berlin", timedelta(days=1)
-    said: dict[str, Any] = {"interval": step, "timezone": zone, "anchor_date": NOON}
-    cron = schedules.CronSchedule(cron="*/20 7 * * *", timezone=zone)
-    interval = schedules.IntervalSchedule(**said)
-
-    of_cron = private.cron_times("*/20 7 * * *", zone, NOON, 50)
-    of_interval = private.interval_times(step, zone, NOON, NOON, 50)
-
-    assert of_cron == [at.astimezone(UTC) for at in await cron.get_dates(50, start=NOON)]
-    assert of_interval == [at.astimezone(UTC) for at in await interval.get_dates(50, start=NOON)]
-    assert of_interval[0] == NOON
-    assert len(of_cron) == len(of_interval) == 50
-    assert {at.utcoffset() for at in (*of_cron, *of_interval)} == {timedelta(0)}

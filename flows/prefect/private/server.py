@@ -1,9 +1,6 @@
-"""What Easel uses of Prefect 3.9.1 though Prefect does not promise it, under names of Easel's own.
+"""Changes to Prefect's server, made in Easel's own server process before the server starts.
 
-Prefect is pinned exactly, and ``tests/flows/test_private.py`` fails when something here behaves
-otherwise. What belongs to Prefect's server is imported when it is called: the worker and the API
-do without. What the worker uses of its base class and the engine of its own still stands in
-``flows/worker/worker.py`` and ``flows/worker/engine.py``.
+Imported there only: it loads the whole of the server.
 """
 
 from __future__ import annotations
@@ -11,22 +8,23 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
-if TYPE_CHECKING:
-    from prefect.server.events.schemas.events import ReceivedEvent
-    from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
-
-# --- the server
+import sqlalchemy as sa
+from prefect.server.api.server import create_app
+from prefect.server.database import provide_database_interface
+from prefect.server.database.configurations import AioSqliteConfiguration
+from prefect.server.events.schemas.events import ReceivedEvent
+from prefect.server.events.storage import database as storage
+from prefect.server.services import task_run_recorder
+from prefect.utilities.schema_tools import validation
+from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 
 
 def prefect_server() -> Any:
     """The Prefect server with its UI, as an ASGI application."""
-    from prefect.server.api.server import create_app
-
     return create_app(final=True)
 
 
@@ -38,8 +36,6 @@ def begin_immediate() -> None:
     of 150 creates, 16 at a time, 7 succeed at the first try with DEFERRED, all 150 with IMMEDIATE.
     The configuration has a switch for it (``with_for_update``); here it is always on.
     """
-    from prefect.server.database.configurations import AioSqliteConfiguration
-
     original = AioSqliteConfiguration.begin_transaction
 
     @asynccontextmanager
@@ -66,11 +62,6 @@ def forgive_resent_events() -> None:
     way on SQLite is an INSERT of many VALUES, seven events at a time, that is compiled anew each
     time: measured, a tenth of what the server does for a generation.
     """
-    import sqlalchemy as sa
-    from prefect.server.database import provide_database_interface
-    from prefect.server.events.storage import database as storage
-    from prefect.server.services import task_run_recorder
-
     record = task_run_recorder.record_bulk_task_run_events
 
     async def record_what_has_a_run(events: list[ReceivedEvent]) -> None:
@@ -110,8 +101,6 @@ def check_each_schema_once() -> None:
     Creating a flow run checks its parameters against the deployment's schema, and jsonschema first
     checks the schema itself against the standard's: measured on 3.9.1, half of a create's time.
     """
-    from prefect.utilities.schema_tools import validation
-
     validator = validation._VALIDATOR  # noqa: SLF001
     check = validator.check_schema
 
@@ -128,29 +117,3 @@ def check_each_schema_once() -> None:
 def _flow_run_of(event: ReceivedEvent) -> UUID | None:
     resource = event.resource_in_role.get("flow-run")
     return resource.prefect_object_id("prefect.flow-run") if resource else None
-
-
-# --- schedules
-
-
-def cron_times(cron: str, timezone: str, start: datetime, count: int) -> list[datetime]:
-    """The first times at or after ``start`` at which Prefect fires that cron, in UTC."""
-    from prefect.server.schemas.schedules import CronSchedule
-
-    return _times(CronSchedule(cron=cron, timezone=timezone), start, count)
-
-
-def interval_times(
-    interval: timedelta, timezone: str, anchor: datetime, start: datetime, count: int
-) -> list[datetime]:
-    """The first times at or after ``start`` at which Prefect fires that interval, in UTC."""
-    from prefect.server.schemas.schedules import IntervalSchedule
-
-    said = {"interval": interval, "timezone": timezone, "anchor_date": anchor}
-    return _times(IntervalSchedule.model_validate(said), start, count)
-
-
-def _times(schedule: Any, start: datetime, count: int) -> list[datetime]:
-    # The public `get_dates` is the same list behind an `async` that waits for nothing.
-    times = schedule._get_dates_generator(n=count, start=start)  # noqa: SLF001
-    return [datetime.fromtimestamp(at.timestamp(), UTC) for at in times]

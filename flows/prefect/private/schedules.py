@@ -1,0 +1,33 @@
+"""When Prefect's scheduler fires a schedule, by its own code.
+
+Its classes belong to Prefect's server and are imported when they are first used: the API, which
+asks, starts without them.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+
+def cron_times(cron: str, timezone: str, start: datetime, count: int) -> list[datetime]:
+    """The first times at or after ``start`` at which Prefect fires that cron, in UTC."""
+    from prefect.server.schemas.schedules import CronSchedule
+
+    return _times(CronSchedule(cron=cron, timezone=timezone), start, count)
+
+
+def interval_times(
+    interval: timedelta, timezone: str, anchor: datetime, start: datetime, count: int
+) -> list[datetime]:
+    """The first times at or after ``start`` at which Prefect fires that interval, in UTC."""
+    from prefect.server.schemas.schedules import IntervalSchedule
+
+    said = {"interval": interval, "timezone": timezone, "anchor_date": anchor}
+    return _times(IntervalSchedule.model_validate(said), start, count)
+
+
+def _times(schedule: Any, start: datetime, count: int) -> list[datetime]:
+    # The public `get_dates` is the same list behind an `async` that waits for nothing.
+    times = schedule._get_dates_generator(n=count, start=start)  # noqa: SLF001
+    return [datetime.fromtimestamp(at.timestamp(), UTC) for at in times]
