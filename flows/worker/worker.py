@@ -41,6 +41,7 @@ from core.settings import Settings
 from core.status import FINAL
 from flows.pipeline import Assignment
 from flows.prefect.deployments import prepare_pool, register_deployments
+from flows.prefect.private.engine import ask_once_where_results_go
 from flows.prefect.runs import BATCH_QUEUE, BULK_QUEUE, DEPLOYMENT, parse_idempotency_key
 from flows.retries import patiently
 from flows.runtime import (
@@ -49,7 +50,7 @@ from flows.runtime import (
     open_runtime,
     use_runtime,
 )
-from flows.worker.engine import RunningFlow, ask_once_where_results_go
+from flows.worker.engine import RunningFlow
 from flows.worker.events import WAKING_EVENTS, is_due, is_of_queue
 from flows.worker.fair_order import Due, Turns
 from flows.worker.heartbeat import Upkeep

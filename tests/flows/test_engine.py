@@ -12,19 +12,16 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from prefect import flow, results
-from prefect._flow_run_suspension import register_flow_run_suspension_request
+from prefect import flow
 from prefect._internal.observers import FlowRunCancellingObserver
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.events.filters import EventAnyResourceFilter, EventFilter, EventNameFilter
-from prefect.flow_engine import AsyncFlowRunEngine
 from prefect.flows import load_flow_from_entrypoint
-from prefect.states import Cancelling, Failed, Pending, Running
+from prefect.states import Cancelling, Pending
 from prefect.workers.base import BaseWorker
 
 import flows
-from flows.errors import TakenOver
-from flows.worker.engine import InProcessEngine, RunningFlow, ask_once_where_results_go
+from flows.worker.engine import RunningFlow
 from flows.worker.events import WAKING_EVENTS
 from flows.worker.worker import ComfyWorker
 
@@ -38,50 +35,6 @@ def _own_methods(of: type, base: type) -> list[str]:
 def _parameters(owner: type, name: str) -> list[tuple[str, object]]:
     method = inspect.unwrap(getattr(owner, name))
     return [(p.name, p.kind) for p in inspect.signature(method).parameters.values()]
-
-
-@pytest.mark.parametrize(
-    "name", ["handle_crash", "handle_exception", "setup_flow_run_suspension_request"]
-)
-def test_the_engine_overrides_what_is_there(name: str) -> None:
-    assert _parameters(InProcessEngine, name) == _parameters(AsyncFlowRunEngine, name)
-
-
-def test_the_engine_uses_what_is_there() -> None:
-    fields = AsyncFlowRunEngine.__dataclass_fields__
-    used = {"flow", "parameters", "flow_run", "_flow_run_name_set", "_raised", "short_circuit"}
-    assert used <= set(fields)
-    for name in (
-        "handle_cancellation", "set_state", "start", "is_running", "run_context", "call_flow_fn",
-        "_get_flow_run_suspension_request",
-    ):  # fmt: skip
-        assert callable(getattr(AsyncFlowRunEngine, name)), name
-    assert "force" in inspect.signature(AsyncFlowRunEngine.set_state).parameters
-    assert len(inspect.signature(register_flow_run_suspension_request).parameters) == 2
-
-
-def test_where_results_go_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[None] = []
-    monkeypatch.setattr(
-        results, "_read_server_default_result_storage_block_id", lambda: asked.append(None)
-    )
-    ask_once_where_results_go()
-    ask_once_where_results_go()
-    for _ in range(3):
-        results._get_default_result_storage()
-
-    assert len(asked) == 1
-
-
-def test_a_run_that_has_its_name_is_not_named_again() -> None:
-    @flow
-    async def anything() -> None:
-        """Nothing."""
-
-    engine = InProcessEngine(flow=anything, parameters={})
-    assert not engine.named
-    engine.named = True
-    assert engine._flow_run_name_set
 
 
 OVERRIDDEN = [name for name in _own_methods(ComfyWorker, BaseWorker) if not name.startswith("__")]
@@ -155,20 +108,3 @@ def test_a_run_whose_start_was_refused_says_that_it_is_to_be_cancelled(
     running = RunningFlow(anything, FlowRun(flow_id=uuid4(), state=state))
     assert running.cancelling is expected
     assert not running.settled
-
-
-async def test_a_run_that_another_worker_does_tells_prefect_nothing_more() -> None:
-    @flow
-    async def anything() -> None:
-        """Nothing."""
-
-    running = RunningFlow(anything, FlowRun(flow_id=uuid4(), state=Running()))
-    engine = running.engine
-    await engine.handle_exception(TakenOver("it is another worker's"))
-    # The engine was never started and has no client: a state that was proposed would raise.
-    answer = await engine.set_state(Failed())
-
-    assert answer.is_scheduled()
-    assert running.settled
-    with pytest.raises(TakenOver):
-        await engine.result()

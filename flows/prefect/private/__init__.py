@@ -7,7 +7,7 @@ start, which the API and Prefect's server do without).
 
 - ``server``: changes to Prefect's server, for Easel's own server process only
 - ``schedules``: the times at which Prefect's scheduler fires
+- ``engine``: Prefect's engine for one flow run
 
-What the worker uses of its base class and the engine of its own still stands in
-``flows/worker/worker.py`` and ``flows/worker/engine.py``.
+What the worker uses of its base class still stands in ``flows/worker/worker.py``.
 """
