@@ -11,29 +11,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 import time
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
-import anyio.abc
+import anyio
 import httpx
-from prefect._internal.observers import FlowRunCancellingObserver
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.events.clients import get_events_subscriber
-from prefect.events.filters import EventAnyResourceFilter, EventFilter, EventNameFilter
+from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.exceptions import Abort, ObjectNotFound, Pause
-from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.states import AwaitingRetry, Cancelled
-from prefect.workers.base import (
-    BaseJobConfiguration,
-    BaseVariables,
-    BaseWorker,
-    BaseWorkerResult,
-)
 
 from core import gc_tuning
 from core.loop import Loop
@@ -42,6 +33,7 @@ from core.status import FINAL
 from flows.pipeline import Assignment
 from flows.prefect.deployments import prepare_pool, register_deployments
 from flows.prefect.private.engine import ask_once_where_results_go
+from flows.prefect.private.worker import PrefectWorker
 from flows.prefect.runs import BATCH_QUEUE, BULK_QUEUE, DEPLOYMENT, parse_idempotency_key
 from flows.retries import patiently
 from flows.runtime import (
@@ -50,6 +42,7 @@ from flows.runtime import (
     open_runtime,
     use_runtime,
 )
+from flows.worker.deployed_flows import DeployedFlows
 from flows.worker.engine import RunningFlow
 from flows.worker.events import WAKING_EVENTS, is_due, is_of_queue
 from flows.worker.fair_order import Due, Turns
@@ -69,11 +62,7 @@ REGISTERED_LOOK_S: Final = 10.0
 """Seconds between two looks whether Prefect still knows pool and deployment."""
 
 
-class ComfyWorkerResult(BaseWorkerResult):
-    """How a run's execution in the worker ended: 0 when Prefect was told its final state."""
-
-
-class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerResult]):
+class ComfyWorker(PrefectWorker):
     """Runs generations on the ComfyUI of this machine. Only async flows.
 
     At its start it takes back what its dead self left running. What other workers leave is taken
@@ -81,9 +70,6 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
     """
 
     type: ClassVar[str] = "comfyui"  # type: ignore[misc]
-    job_configuration = BaseJobConfiguration
-    _display_name = "ComfyUI"
-    _description = "Runs image generations inside the worker process, beside one ComfyUI."
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         settings = Settings()
@@ -92,8 +78,7 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
         super().__init__(*args, **kwargs)
         self._settings = settings
         self._runtime: Runtime | None = None
-        self._flows: dict[str, Flow[..., Any]] = {}
-        self._entrypoints: dict[UUID, str] = {}
+        self._flows = DeployedFlows()
         self._running: dict[UUID, RunningFlow] = {}
         self._cancelled_early: set[UUID] = set()
         self._look_lock = asyncio.Lock()
@@ -115,8 +100,6 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
         self._loaded: str | None = None
         self._batch_runs: set[UUID] = set()
         self._batches_looked_at = float("-inf")
-        self._idle = asyncio.Event()
-        self._idle.set()
         self._draining = False
         self._upkeep: Upkeep
 
@@ -128,31 +111,27 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
         return self._runtime
 
     @classmethod
-    def get_default_base_job_template(cls) -> dict[str, Any]:
-        """No job variables: a run shares the worker's process, so that none of them would count.
-
-        Prefect wants neither part to be empty.
-        """
-        variables = {"type": "object", "properties": {}}
-        return {"job_configuration": {"env": {}}, "variables": variables}
+    def get_description(cls) -> str:
+        """What this worker type is for."""
+        return "Runs image generations inside the worker process, beside one ComfyUI."
 
     # --- life
 
     async def setup(self) -> None:
         """Open the store and the session, take back what was left, begin to listen."""
-        self._runtime = await self._exit_stack.enter_async_context(
+        self._runtime = await self.keep_open(
             open_runtime(self._settings, self.name, self._reachable_changed)
         )
         self._runtime.on_rendered = self._make_room
         self._upkeep = Upkeep(self._runtime)
         ask_once_where_results_go()
         await super().setup()
-        await prepare_pool(self.client, self._work_pool_name, self.type)
+        await prepare_pool(self.client, self.pool_name, self.type)
         await register_deployments(self.client)
         alive = await self._upkeep.workers()
         await take_back(
             self.client,
-            self._work_pool_name,
+            self.pool_name,
             self._runtime.store,
             alive=alive,
             alone=self._upkeep.alone,
@@ -180,7 +159,7 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
         while self._runtime is None:  # noqa: ASYNC110 - set up a moment after the start
             await asyncio.sleep(0.1)
         await self._runtime.lease.superseded.wait()
-        self._logger.error(
+        self.logger.error(
             "The lease of %s is gone: another process works under this name, or this one stood "
             "still for too long. It stops.",
             self.name,
@@ -193,10 +172,10 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
             self._put_back_running(flow_run_id)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.worker.drain_s):
-                await self._idle.wait()
+                await self.idle.wait()
         for flow_run_id in tuple(self._running):
             self._put_back_running(flow_run_id)
-        await self._idle.wait()
+        await self.idle.wait()
 
     def _put_back_running(self, flow_run_id: UUID) -> None:
         self.runtime.stop_reasons[flow_run_id] = "release"
@@ -214,8 +193,8 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
                 taken += await super().get_and_submit_flow_runs()
             return taken
 
-    async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
-        """As the stock one, but what is known is not asked for again, and no more than is needed.
+    async def find_due(self) -> list[WorkerFlowRunResponse]:
+        """Ask Prefect no more than is needed, and not again for what is known.
 
         Without room for a generation, it is asked only about batches, and for the look ahead.
         """
@@ -230,7 +209,7 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
         self._batches_looked_at = now
         with contextlib.suppress(ObjectNotFound):
             return await self.client.get_scheduled_flow_runs_for_work_pool(
-                work_pool_name=self._work_pool_name,
+                work_pool_name=self.pool_name,
                 scheduled_before=datetime.now(UTC),
                 work_queue_names=[BATCH_QUEUE],
             )
@@ -245,11 +224,11 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
     async def _ask(self) -> list[WorkerFlowRunResponse]:
         self._ahead.asking()
         self._batches_looked_at = time.monotonic()
-        return await super()._get_scheduled_flow_runs()
+        return await self.ask_for_due()
 
     @property
     def _has_room(self) -> bool:
-        taken = len(self._submitting_flow_run_ids - self._batch_runs)
+        taken = len(self.under_way - self._batch_runs)
         keeping = taken - self.limiter.borrowed_tokens
         return (
             self.limiter.available_tokens > 0
@@ -258,18 +237,15 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
         )
 
     def _make_room(self, flow_run_id: UUID) -> None:
-        self._release_limit_slot(flow_run_id)
+        self.free_slot(flow_run_id)
         self._look_again.wake()
 
-    async def _submit_scheduled_flow_runs(
-        self, flow_run_response: list[WorkerFlowRunResponse]
-    ) -> list[FlowRun]:
+    async def choose(self, due: list[WorkerFlowRunResponse]) -> list[FlowRun]:
         """Take each batch, and as many generations as there are slots, in their turns."""
-        due = [e for e in flow_run_response if e.flow_run.id not in self._submitting_flow_run_ids]
         taken: list[FlowRun] = []
         waiting: dict[UUID, Due] = {}
         for entry in due:
-            if await self._entrypoint_of(entry.flow_run) == BATCH_ENTRYPOINT:
+            if await self._flows.entrypoint_of(self.client, entry.flow_run) == BATCH_ENTRYPOINT:
                 self._batch_runs.add(entry.flow_run.id)
                 taken.append(entry.flow_run)
             else:
@@ -279,53 +255,31 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
             turn = self._turns.choose(tuple(waiting.values()), self._loaded)
             del waiting[turn.run]
             self._loaded = turn.model or self._loaded
-            self.limiter.acquire_on_behalf_of_nowait(turn.run)
+            self.take_slot(turn.run)
             taken.append(runs[turn.run])
         if any_generation:
             self._ahead.left(entry for entry in due if entry.flow_run.id in waiting)
-        for run in taken:
-            self._begin(run)
         return taken
 
-    def _begin(self, run: FlowRun) -> None:
-        self._submitting_flow_run_ids.add(run.id)
-        self._idle.clear()
-        # Before Pending is proposed: else a cancel in that moment would be missed.
-        if self._cancelling_observer is not None:
-            self._cancelling_observer.add_in_flight_flow_run_id(run.id)
-        assert self._runs_task_group is not None
-        self._runs_task_group.start_soon(self._submit_run, run)
+    # --- a run
 
-    async def _submit_run(self, flow_run: FlowRun) -> None:
+    async def carry_out(self, flow_run: FlowRun) -> None:
         """Propose Pending and run. The prompt is on its way to ComfyUI meanwhile."""
         use_runtime(self.runtime)
         self._begin_early_start(flow_run)
         try:
-            if await self._propose_pending_state(flow_run):
-                await self._execute(flow_run)
+            if await self.propose_pending(flow_run):
+                await self.execute(flow_run)
         except Exception as error:
-            self._logger.exception("Flow run %s could not be run", flow_run.id)
-            await self._propose_crashed_state(flow_run, f"{type(error).__name__}: {error}")
+            self.logger.exception("Flow run %s could not be run", flow_run.id)
+            await self.propose_crashed(flow_run, error)
         finally:
             with anyio.CancelScope(shield=True):
                 await self._clean_up(flow_run)
 
-    async def run(
-        self,
-        flow_run: FlowRun,
-        configuration: BaseJobConfiguration,  # noqa: ARG002 - the base class's signature
-        task_status: anyio.abc.TaskStatus[int] | None = None,
-    ) -> ComfyWorkerResult:
-        """Run a flow run here. (The worker itself goes the lean way, ``_submit_run``.)"""
-        if task_status is not None:
-            task_status.started(os.getpid())
-        settled = await self._execute(flow_run)
-        return ComfyWorkerResult(
-            status_code=0 if settled else 1, identifier=f"{os.getpid()}:{flow_run.id}"
-        )
-
-    async def _execute(self, flow_run: FlowRun) -> bool:
-        running = RunningFlow(await self._flow_of(flow_run), flow_run)
+    async def execute(self, flow_run: FlowRun) -> bool:
+        """Run the flow. Returns whether Prefect knows how it ended."""
+        running = RunningFlow(await self._flows.flow_of(self.client, flow_run), flow_run)
         self._running[flow_run.id] = running
         if flow_run.id in self._cancelled_early:
             running.stop("cancel")
@@ -339,8 +293,8 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
             return True
         if running.engine.stop_reason is not None:
             return True  # stopped before it was Running: the engine stumbles, _clean_up settles
-        self._logger.error("Flow run %s ended badly", flow_run.id, exc_info=error)
-        await self._propose_crashed_state(flow_run, f"{type(error).__name__}: {error}")
+        self.logger.error("Flow run %s ended badly", flow_run.id, exc_info=error)
+        await self.propose_crashed(flow_run, error)
         return False
 
     def _begin_early_start(self, flow_run: FlowRun) -> None:
@@ -370,16 +324,11 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
             try:
                 await settle
             except Exception:
-                self._logger.exception("Flow run %s left something behind", flow_run.id)
+                self.logger.exception("Flow run %s left something behind", flow_run.id)
         self.runtime.stop_reasons.pop(flow_run.id, None)
         self._cancelled_early.discard(flow_run.id)
-        if self._cancelling_observer is not None:
-            self._cancelling_observer.remove_in_flight_flow_run_id(flow_run.id)
-        self._release_limit_slot(flow_run.id)
-        self._submitting_flow_run_ids.discard(flow_run.id)
         self._batch_runs.discard(flow_run.id)
-        if not self._submitting_flow_run_ids:
-            self._idle.set()
+        self.finish(flow_run.id)
         self._look_again.wake()
 
     async def _end_early_start(self, flow_run: FlowRun, reason: StopReason | None) -> None:
@@ -409,7 +358,7 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
             if left is None or left.holder != mine or left.generation.status in FINAL:
                 return
             if await patiently(store.transitions.give_back, flow_run.id, mine):
-                self._logger.warning("Flow run %s ended with its generation under way", flow_run.id)
+                self.logger.warning("Flow run %s ended with its generation under way", flow_run.id)
 
     async def _give_batch_back(self, flow_run: FlowRun) -> None:
         """Its run is over, or another worker's from now on."""
@@ -421,55 +370,15 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
             if batch is not None:
                 await patiently(store.batch_transitions.let_go, batch.id, mine)
 
-    async def _entrypoint_of(self, flow_run: FlowRun) -> str | None:
-        if flow_run.deployment_id is None:
-            return None
-        known = self._entrypoints.get(flow_run.deployment_id)
-        if known is None:
-            try:
-                deployment = await self.client.read_deployment(flow_run.deployment_id)
-            except ObjectNotFound:
-                return None
-            known = self._entrypoints[flow_run.deployment_id] = deployment.entrypoint or ""
-        return known or None
-
-    async def _flow_of(self, flow_run: FlowRun) -> Flow[..., Any]:
-        """The flow of the run's deployment, imported once for each entrypoint."""
-        entrypoint = await self._entrypoint_of(flow_run)
-        if entrypoint is None:
-            raise ValueError("the flow run has no deployment that says which flow it is")
-        if entrypoint not in self._flows:
-            flow: Flow[..., Any] = await asyncio.to_thread(
-                load_flow_from_entrypoint, entrypoint, use_placeholder_flow=False
-            )
-            if not flow.isasync:
-                raise TypeError(f"{entrypoint} is not an async flow")
-            self._flows[entrypoint] = flow
-        return self._flows[entrypoint]
-
     # --- events
 
-    async def _setup_cancellation_observer(self) -> None:
-        """Listen for cancels of this pool's runs (the stock handler kills processes)."""
-        if self._cancelling_observer is not None or self._work_pool is None:
-            return
-        self._cancelling_observer = await self._exit_stack.enter_async_context(
-            FlowRunCancellingObserver(
-                on_cancelling=self._on_cancelling,
-                polling_interval=10,
-                event_filter=EventFilter(
-                    event=EventNameFilter(name=["prefect.flow-run.Cancelling"]),
-                    any_resource=self._this_pool(),
-                ),
-            )
-        )
-
-    def _on_cancelling(self, flow_run_id: UUID) -> None:
+    def on_cancelling(self, flow_run_id: UUID) -> None:
+        """Stop the run, or note that it is to be stopped before it runs."""
         running = self._running.get(flow_run_id)
         if running is not None:
             self.runtime.stop_reasons.setdefault(flow_run_id, "cancel")
             running.stop("cancel")
-        elif flow_run_id in self._submitting_flow_run_ids:
+        elif flow_run_id in self.under_way:
             self._cancelled_early.add(flow_run_id)
 
     def _stop_reason(self, flow_run: FlowRun) -> StopReason | None:
@@ -494,7 +403,7 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
             await self.client.set_flow_run_state(flow_run.id, state, force=True)
 
     def _reachable_changed(self, reachable: bool, detail: str) -> None:
-        level = self._logger.info if reachable else self._logger.warning
+        level = self.logger.info if reachable else self.logger.warning
         level("ComfyUI is %s: %s", "reachable" if reachable else "not reachable", detail)
         self._look_again.wake()
         if self._runtime is not None:  # else the first heartbeat will say it
@@ -507,9 +416,7 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
 
     async def _listen(self) -> None:
         """Be woken by Prefect's events; look once after each reconnect, for what was missed."""
-        wanted = EventFilter(
-            event=EventNameFilter(name=WAKING_EVENTS), any_resource=self._this_pool()
-        )
+        wanted = EventFilter(event=EventNameFilter(name=WAKING_EVENTS), any_resource=self.this_pool)
         async with get_events_subscriber(filter=wanted) as events:
             self._look_for_batches()
             async for event in events:
@@ -529,23 +436,20 @@ class ComfyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ComfyWorkerRes
     async def _stay_registered(self) -> None:
         """Prefect may come back from an absence with another database, without our pool."""
         try:
-            pool = await self.client.read_work_pool(self._work_pool_name)
+            pool = await self.client.read_work_pool(self.pool_name)
             await self.client.read_deployment_by_name(DEPLOYMENT)
             if pool.id == self.work_pool.id:
                 return
         except ObjectNotFound:
-            self._logger.warning("Prefect does not know pool or deployment (any more)")
-        await prepare_pool(self.client, self._work_pool_name, self.type)
+            self.logger.warning("Prefect does not know pool or deployment (any more)")
+        await prepare_pool(self.client, self.pool_name, self.type)
         await register_deployments(self.client)
-        self._entrypoints.clear()
+        self._flows.forget_deployments()
         await self.sync_with_backend()
         former, self._listening = self._listening, self._new_listening()
         self._listening.start()
         self._look_again.wake()
         await former.stop()  # it listens for another pool's events
-
-    def _this_pool(self) -> EventAnyResourceFilter:
-        return EventAnyResourceFilter(id=[f"prefect.work-pool.{self.work_pool.id}"])
 
 
 def _due(entry: WorkerFlowRunResponse) -> Due:

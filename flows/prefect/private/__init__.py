@@ -8,6 +8,5 @@ start, which the API and Prefect's server do without).
 - ``server``: changes to Prefect's server, for Easel's own server process only
 - ``schedules``: the times at which Prefect's scheduler fires
 - ``engine``: Prefect's engine for one flow run
-
-What the worker uses of its base class still stands in ``flows/worker/worker.py``.
+- ``worker``: Prefect's base class of workers
 """

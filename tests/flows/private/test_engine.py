@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,11 +16,8 @@ from prefect._flow_run_suspension import mark_flow_run_suspension_requested
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State, StateDetails
 from prefect.context import FlowRunContext
-from prefect.events.clients import NullEventsClient
-from prefect.events.worker import EventsWorker
 from prefect.exceptions import Pause
 from prefect.flow_engine import AsyncFlowRunEngine
-from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 from prefect.states import Failed, Paused, Pending
 
 from flows.errors import TakenOver
@@ -28,7 +25,6 @@ from flows.prefect.private import engine
 from flows.prefect.private.engine import InProcessEngine, ask_once_where_results_go
 from flows.runtime import StopReason
 from flows.worker.engine import RunningFlow
-from tests.flows.prefect_server import Server
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -58,7 +54,7 @@ async def private_flow(what: str) -> None:
     if what == "crash":
         raise asyncio.CancelledError
     if what == "suspend":
-        suspended = Paused(name="Suspended")
+        suspended: State = Paused(name="Suspended")
         REGISTERED.append(mark_flow_run_suspension_requested(context.flow_run.id, suspended))
     if what == "wait":
         WAITING[0].set()
@@ -66,21 +62,10 @@ async def private_flow(what: str) -> None:
 
 
 @pytest.fixture
-async def prefect(server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    """Prefect's client here is set to the server; nothing of it stays behind."""
+def notes(prefect: None) -> None:
     for noted in (CALLS, NAMED, REGISTERED):
         noted.clear()
     WAITING[:] = [asyncio.Event()]
-    # As after `ask_once_where_results_go`: the client that asks is never closed.
-    monkeypatch.setattr(results, "_read_server_default_result_storage_block_id", lambda: None)
-    EventsWorker.set_client_override(NullEventsClient)
-    url = str(server.http.base_url).rstrip("/")
-    with temporary_settings({PREFECT_API_URL: url, PREFECT_LOGGING_TO_API_ENABLED: False}):
-        yield
-        drained = EventsWorker.drain_all(at_exit=False)
-        assert not isinstance(drained, tuple)
-        await drained
-    EventsWorker.set_client_override(None)
 
 
 async def _a_run(what: str, state: State | None = None) -> FlowRun:
@@ -99,7 +84,7 @@ async def _state_of(run: FlowRun) -> State:
     return state
 
 
-@pytest.mark.usefixtures("prefect")
+@pytest.mark.usefixtures("notes")
 @pytest.mark.parametrize("named", [True, False])
 async def test_a_run_is_driven_to_its_end_and_named_unless_it_has_its_name(named: bool) -> None:
     running = RunningFlow(private_flow, run := await _a_run("complete"))
@@ -113,7 +98,7 @@ async def test_a_run_is_driven_to_its_end_and_named_unless_it_has_its_name(named
     assert ([] if named else ["named by the flow"]) == NAMED
 
 
-@pytest.mark.usefixtures("prefect")
+@pytest.mark.usefixtures("notes")
 async def test_a_run_that_failed_is_driven_again_while_prefect_answers_running() -> None:
     running = RunningFlow(private_flow, run := await _a_run("fail once"))
 
@@ -123,7 +108,7 @@ async def test_a_run_that_failed_is_driven_again_while_prefect_answers_running()
     assert [run.id, run.id] == CALLS
 
 
-@pytest.mark.usefixtures("prefect")
+@pytest.mark.usefixtures("notes")
 @pytest.mark.parametrize(
     ("reason", "name"), [("cancel", "Cancelled"), ("release", "AwaitingRetry")]
 )
@@ -140,7 +125,7 @@ async def test_a_run_that_is_stopped_ends_as_it_was_asked_to(reason: StopReason,
     assert len(CALLS) == 1
 
 
-@pytest.mark.usefixtures("prefect")
+@pytest.mark.usefixtures("notes")
 async def test_a_run_that_is_cancelled_unasked_has_crashed() -> None:
     running = RunningFlow(private_flow, run := await _a_run("crash"))
 
@@ -150,7 +135,7 @@ async def test_a_run_that_is_cancelled_unasked_has_crashed() -> None:
     assert len(CALLS) == 1
 
 
-@pytest.mark.usefixtures("prefect")
+@pytest.mark.usefixtures("notes")
 async def test_of_a_run_that_another_worker_does_prefect_hears_nothing_more() -> None:
     running = RunningFlow(private_flow, run := await _a_run("taken over"))
 
@@ -165,7 +150,7 @@ async def test_of_a_run_that_another_worker_does_prefect_hears_nothing_more() ->
     assert len(CALLS) == 1
 
 
-@pytest.mark.usefixtures("prefect")
+@pytest.mark.usefixtures("notes")
 async def test_a_run_whose_time_lies_ahead_is_run_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -180,7 +165,7 @@ async def test_a_run_whose_time_lies_ahead_is_run_all_the_same(
     assert (await _state_of(run)).is_completed()
 
 
-@pytest.mark.usefixtures("prefect")
+@pytest.mark.usefixtures("notes")
 async def test_a_run_can_be_suspended_from_its_process() -> None:
     running = RunningFlow(private_flow, await _a_run("suspend"))
 

@@ -1,0 +1,191 @@
+"""Prefect's worker, changed to run flows in its own process, and opened for a subclass.
+
+Prefect promises ``run`` alone: a worker that starts something for a run and waits for it. Which
+runs are taken, when, and what is done around them is private.
+"""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import logging
+import os
+from collections.abc import Set as AbstractSet
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import Any, TypeVar
+from uuid import UUID
+
+import anyio.abc
+from prefect._internal.observers import FlowRunCancellingObserver
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import WorkerFlowRunResponse
+from prefect.events.filters import EventAnyResourceFilter, EventFilter, EventNameFilter
+from prefect.workers.base import (
+    BaseJobConfiguration,
+    BaseVariables,
+    BaseWorker,
+    BaseWorkerResult,
+)
+
+T = TypeVar("T")
+
+
+class PrefectWorkerResult(BaseWorkerResult):
+    """How a run's execution in the worker ended: 0 when Prefect was told its final state."""
+
+
+# A direct `abc.ABC` keeps Prefect from registering this class as a worker type.
+class PrefectWorker(BaseWorker[BaseJobConfiguration, BaseVariables, PrefectWorkerResult], abc.ABC):
+    """Polls one work pool; its subclass says which of the due runs are taken and runs them.
+
+    A run that was taken is under way until ``finish``, which the subclass calls at the end of
+    ``carry_out``. Meanwhile its cancel is told to ``on_cancelling``.
+    """
+
+    job_configuration = BaseJobConfiguration
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._under_way: set[UUID] = set()
+        self.idle = asyncio.Event()
+        """Set while no run is under way."""
+        self.idle.set()
+
+    # --- what the subclass says
+
+    @abc.abstractmethod
+    async def find_due(self) -> list[WorkerFlowRunResponse]:
+        """Returns runs that may be taken now. Called at each poll."""
+
+    @abc.abstractmethod
+    async def choose(self, due: list[WorkerFlowRunResponse]) -> list[FlowRun]:
+        """Returns the runs to take, in their order; none of ``due`` is under way."""
+
+    @abc.abstractmethod
+    async def carry_out(self, flow_run: FlowRun) -> None:
+        """Do all that a run needs, from its state Pending to ``finish``."""
+
+    @abc.abstractmethod
+    async def execute(self, flow_run: FlowRun) -> bool:
+        """Run the flow of a run that is Pending. Returns whether Prefect knows how it ended."""
+
+    @abc.abstractmethod
+    def on_cancelling(self, flow_run_id: UUID) -> None:
+        """Called when a run that is under way is to be cancelled."""
+
+    # --- what the subclass uses
+
+    @property
+    def logger(self) -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
+        """The worker's logger. Prefect makes another when the worker has an id: do not keep it."""
+        return self._logger
+
+    @property
+    def pool_name(self) -> str:
+        """The name of the work pool; ``work_pool`` is known only once Prefect has answered."""
+        return self._work_pool_name
+
+    @property
+    def this_pool(self) -> EventAnyResourceFilter:
+        """Events of this worker's pool, and of its runs."""
+        return EventAnyResourceFilter(id=[f"prefect.work-pool.{self.work_pool.id}"])
+
+    @property
+    def under_way(self) -> AbstractSet[UUID]:
+        """The runs that were taken and are not finished, with a slot or without."""
+        return self._under_way
+
+    async def keep_open(self, context: AbstractAsyncContextManager[T]) -> T:
+        """Enter a context that is left when the worker is torn down."""
+        return await self._exit_stack.enter_async_context(context)
+
+    async def ask_for_due(self) -> list[WorkerFlowRunResponse]:
+        """Ask Prefect what is due in the worker's queues, in Prefect's order."""
+        return await super()._get_scheduled_flow_runs()
+
+    def take_slot(self, flow_run_id: UUID) -> None:
+        """Give the run one of ``limiter``'s slots. Raises anyio.WouldBlock without a free one."""
+        self.limiter.acquire_on_behalf_of_nowait(flow_run_id)
+
+    def free_slot(self, flow_run_id: UUID) -> None:
+        """Free the run's slot, unless it has none (any more)."""
+        with suppress(RuntimeError):
+            self.limiter.release_on_behalf_of(flow_run_id)
+
+    async def propose_pending(self, flow_run: FlowRun) -> bool:
+        """Returns whether Prefect lets the worker have the run; else it is not to be run."""
+        return await self._propose_pending_state(flow_run)
+
+    async def propose_crashed(self, flow_run: FlowRun, error: BaseException) -> None:
+        """Tell Prefect that the run crashed. Only logs what goes wrong with that."""
+        await self._propose_crashed_state(flow_run, f"{type(error).__name__}: {error}")
+
+    def finish(self, flow_run_id: UUID) -> None:
+        """Say that the worker has done all it does for the run."""
+        if self._cancelling_observer is not None:
+            self._cancelling_observer.remove_in_flight_flow_run_id(flow_run_id)
+        self.free_slot(flow_run_id)
+        self._under_way.discard(flow_run_id)
+        if not self._under_way:
+            self.idle.set()
+
+    # --- Prefect's own
+
+    @classmethod
+    def get_default_base_job_template(cls) -> dict[str, Any]:
+        """No job variables: a run shares the worker's process, so that none of them would count.
+
+        Prefect wants neither part to be empty.
+        """
+        variables = {"type": "object", "properties": {}}
+        return {"job_configuration": {"env": {}}, "variables": variables}
+
+    async def run(
+        self,
+        flow_run: FlowRun,
+        configuration: BaseJobConfiguration,  # noqa: ARG002 - the base class's signature
+        task_status: anyio.abc.TaskStatus[int] | None = None,
+    ) -> PrefectWorkerResult:
+        """Run a flow run here. (The worker itself goes the lean way, ``carry_out``.)"""
+        if task_status is not None:
+            task_status.started(os.getpid())
+        settled = await self.execute(flow_run)
+        return PrefectWorkerResult(
+            status_code=0 if settled else 1, identifier=f"{os.getpid()}:{flow_run.id}"
+        )
+
+    async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
+        return await self.find_due()
+
+    async def _submit_scheduled_flow_runs(
+        self, flow_run_response: list[WorkerFlowRunResponse]
+    ) -> list[FlowRun]:
+        due = [entry for entry in flow_run_response if entry.flow_run.id not in self._under_way]
+        taken = await self.choose(due)
+        for flow_run in taken:
+            self._begin(flow_run)
+        return taken
+
+    def _begin(self, flow_run: FlowRun) -> None:
+        self._under_way.add(flow_run.id)
+        self.idle.clear()
+        # Before Pending is proposed: else a cancel in that moment would be missed.
+        if self._cancelling_observer is not None:
+            self._cancelling_observer.add_in_flight_flow_run_id(flow_run.id)
+        assert self._runs_task_group is not None
+        self._runs_task_group.start_soon(self.carry_out, flow_run)
+
+    async def _setup_cancellation_observer(self) -> None:
+        """Observe cancels of this pool's runs (the stock handler kills processes)."""
+        if self._cancelling_observer is not None or self._work_pool is None:
+            return
+        self._cancelling_observer = await self.keep_open(
+            FlowRunCancellingObserver(
+                on_cancelling=self.on_cancelling,
+                polling_interval=10,
+                event_filter=EventFilter(
+                    event=EventNameFilter(name=["prefect.flow-run.Cancelling"]),
+                    any_resource=self.this_pool,
+                ),
+            )
+        )

@@ -1,0 +1,222 @@
+"""Prefect's worker, opened as Easel opens it: a worker of the pool of a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from uuid import UUID, uuid4
+
+import anyio
+import pytest
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import WorkerFlowRunResponse
+from prefect.workers.base import BaseJobConfiguration, BaseWorker
+
+from flows.prefect.private.worker import PrefectWorker
+from flows.worker.worker import ComfyWorker
+from tests.flows.prefect_server import Server
+
+pytestmark = pytest.mark.timeout(300)
+
+
+class OneByOne(PrefectWorker):
+    """Takes one run after the other, and holds it until it is told to go on."""
+
+    type = "one-by-one"
+
+    def __init__(self, work_pool_name: str) -> None:
+        super().__init__(work_pool_name, limit=1)
+        self.begun = asyncio.Queue[bool]()
+        self.go_on = asyncio.Event()
+        self.cancelling = asyncio.Queue[UUID]()
+        self.error: Exception | None = None
+
+    async def find_due(self) -> list[WorkerFlowRunResponse]:
+        return await self.ask_for_due()
+
+    async def choose(self, due: list[WorkerFlowRunResponse]) -> list[FlowRun]:
+        taken = [entry.flow_run for entry in due[: int(self.limiter.available_tokens)]]
+        for flow_run in taken:
+            self.take_slot(flow_run.id)
+        return taken
+
+    async def carry_out(self, flow_run: FlowRun) -> None:
+        await self.begun.put(await self.propose_pending(flow_run))
+        await self.go_on.wait()
+        if self.error is not None:
+            await self.propose_crashed(flow_run, self.error)
+        self.finish(flow_run.id)
+
+    async def execute(self, flow_run: FlowRun) -> bool:
+        return flow_run.name == "settled"
+
+    def on_cancelling(self, flow_run_id: UUID) -> None:
+        self.cancelling.put_nowait(flow_run_id)
+
+
+@asynccontextmanager
+async def working() -> AsyncIterator[OneByOne]:
+    """A worker of a pool of its own, until its runs have ended. (Not a fixture: one task.)"""
+    async with OneByOne(f"pool-{uuid4()}") as worker:
+        yield worker
+        worker.go_on.set()
+        await worker.idle.wait()
+
+
+def schedule(server: Server, pool: str) -> UUID:
+    """Make a run that is due in the pool."""
+    flow = server.post("/flows/", name="private")
+    deployment = server.post("/deployments/", name=pool, flow_id=flow, work_pool_name=pool)
+    return UUID(server.post(f"/deployments/{deployment}/create_flow_run"))
+
+
+def _state(server: Server, run: UUID) -> dict[str, str]:
+    state: dict[str, str] = server.http.get(f"/flow_runs/{run}").json()["state"]
+    return state
+
+
+@pytest.mark.usefixtures("prefect")
+async def test_a_run_is_under_way_and_has_its_slot_until_it_is_finished(server: Server) -> None:
+    async with working() as worker:
+        runs = {schedule(server, worker.pool_name) for _ in range(2)}
+
+        [first] = await worker.get_and_submit_flow_runs()
+        assert await worker.begun.get()
+        assert _state(server, first.id)["name"] == "Pending"
+        assert worker.under_way == {first.id}
+        assert worker.limiter.available_tokens == 0
+        assert not worker.idle.is_set()
+
+        assert await worker.get_and_submit_flow_runs() == []
+        worker.free_slot(first.id)
+        [second] = await worker.get_and_submit_flow_runs()
+        assert worker.under_way == runs == {first.id, second.id}
+
+        worker.go_on.set()
+        await worker.idle.wait()
+        assert worker.under_way == set()
+        assert worker.limiter.available_tokens == 1
+        worker.take_slot(uuid4())
+        with pytest.raises(anyio.WouldBlock):
+            worker.take_slot(uuid4())
+
+
+@pytest.mark.usefixtures("prefect")
+async def test_a_run_that_another_worker_began_is_not_to_be_run(server: Server) -> None:
+    async with working() as worker:
+        run = schedule(server, worker.pool_name)
+        [entry] = await worker.ask_for_due()
+        server.post(f"/flow_runs/{run}/set_state", state={"type": "RUNNING"}, force=True)
+
+        assert entry.flow_run.id == run
+        assert not await worker.propose_pending(entry.flow_run)
+
+
+@pytest.mark.usefixtures("prefect")
+async def test_the_cancel_of_a_run_is_told_while_it_is_under_way(server: Server) -> None:
+    async with working() as worker:
+        finished = schedule(server, worker.pool_name)
+        await worker.get_and_submit_flow_runs()
+        assert await worker.begun.get()
+        worker.go_on.set()
+        await worker.idle.wait()
+
+        worker.go_on.clear()
+        cancelled = schedule(server, worker.pool_name)
+        await worker.get_and_submit_flow_runs()
+        assert await worker.begun.get()
+        for run in (finished, cancelled):
+            server.post(f"/flow_runs/{run}/set_state", state={"type": "CANCELLING"}, force=True)
+
+        async with asyncio.timeout(100):
+            assert await worker.cancelling.get() == cancelled
+        assert worker.cancelling.empty()
+
+
+@pytest.mark.usefixtures("prefect")
+async def test_a_run_that_crashed_says_why(server: Server) -> None:
+    async with working() as worker:
+        crashed = schedule(server, worker.pool_name)
+        worker.error = ValueError("this went wrong")
+        worker.go_on.set()
+        await worker.get_and_submit_flow_runs()
+        assert await worker.begun.get()
+
+    state = _state(server, crashed)
+    assert (state["type"], state["message"]) == ("CRASHED", "ValueError: this went wrong")
+
+
+@pytest.mark.usefixtures("prefect")
+async def test_what_is_kept_open_is_left_after_the_runs_have_ended(server: Server) -> None:
+    left: list[bool] = []
+    worker = OneByOne(f"pool-{uuid4()}")
+    opened = await worker.keep_open(AsyncExitStack())
+    opened.callback(lambda: left.append(worker.idle.is_set()))
+    async with worker:
+        schedule(server, worker.pool_name)
+        await worker.get_and_submit_flow_runs()
+        assert await worker.begun.get()
+        asyncio.get_running_loop().call_soon(worker.go_on.set)
+
+    assert left == [True]
+
+
+@pytest.mark.usefixtures("prefect")
+async def test_the_pool_is_made_without_job_variables() -> None:
+    async with working() as worker:
+        assert worker.work_pool.name == worker.pool_name
+        template = worker.work_pool.base_job_template
+    assert template == PrefectWorker.get_default_base_job_template()
+
+
+@pytest.mark.parametrize(("name", "code"), [("settled", 0), ("not settled", 1)])
+async def test_prefects_way_to_run_a_flow_runs_it_here_too(name: str, code: int) -> None:
+    run = FlowRun(flow_id=uuid4(), name=name)
+    result = await OneByOne("pool").run(run, BaseJobConfiguration())
+    assert result.status_code == code
+
+
+def test_only_the_subclass_is_a_worker_type() -> None:
+    known = BaseWorker.get_all_available_worker_types()
+    assert {"comfyui", OneByOne.type} <= set(known)
+    assert PrefectWorker not in map(BaseWorker.get_worker_class_from_type, known)
+
+
+OVERRIDDEN = {
+    PrefectWorker: {
+        "job_configuration", "get_default_base_job_template", "run",
+        "_get_scheduled_flow_runs", "_submit_scheduled_flow_runs", "_setup_cancellation_observer",
+    },
+    ComfyWorker: {"type", "setup", "teardown", "get_and_submit_flow_runs", "get_description"},
+}  # fmt: skip
+"""What Prefect calls of ours; the tests above call it through Prefect."""
+
+
+@pytest.mark.parametrize("ours", OVERRIDDEN)
+def test_no_other_name_of_prefect_is_overridden(ours: type[PrefectWorker]) -> None:
+    # A method of Easel's whose name a later Prefect also has would change what Prefect does.
+    own = {name for name in vars(ours) if not re.fullmatch("__.*__|_abc_impl", name)}
+    assert own & set(dir(BaseWorker)) | own & {"type"} == OVERRIDDEN[ours]
+
+
+@pytest.mark.parametrize("ours", OVERRIDDEN)
+async def test_no_attribute_of_prefect_is_overwritten(ours: type[PrefectWorker]) -> None:
+    prefects = {name for name in vars(OneByOne("pool")) if name not in {"_under_way", "idle"}}
+    assigned = set(re.findall(r"self\.(\w+)(?:: [^=\n]+)? = ", inspect.getsource(ours)))
+    assert assigned
+    assert assigned & prefects == ({"_cancelling_observer"} if ours is PrefectWorker else set())
+
+
+@pytest.mark.parametrize("name", sorted({name for names in OVERRIDDEN.values() for name in names}))
+def test_what_is_overridden_has_prefects_parameters(name: str) -> None:
+    ours, prefects = (getattr(one, name, None) for one in (ComfyWorker, BaseWorker))
+    if inspect.isroutine(ours):
+        assert prefects is not None
+        assert _parameters(ours) == _parameters(prefects)
+
+
+def _parameters(method: Callable[..., object]) -> list[tuple[str, object]]:
+    return [(one.name, one.kind) for one in inspect.signature(method).parameters.values()]
