@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -92,6 +93,77 @@ def test_pages_read_and_write_through_facades_only() -> None:
     ]
 
     assert wrong == []
+
+
+PRIVATE: Final = "flows.prefect.private"
+"""What Prefect does not promise is named in this package only, and has its contract tests."""
+NOT_PROMISED: Final = ("flow_engine", "results", "server", "utilities", "workers")
+"""Modules of Prefect that change from version to version, though their names have no ``_``."""
+
+
+def outside_of_private() -> Iterator[Path]:
+    paths = (path for room in MAY_IMPORT for path in sources(room))
+    return (path for path in paths if not path.is_relative_to(HOUSE / PRIVATE.replace(".", "/")))
+
+
+def is_private_of_prefect(name: str) -> bool:
+    root, *parts = name.split(".")
+    private = any(part.startswith("_") for part in parts)
+    return root == "prefect" and (private or any(part in NOT_PROMISED for part in parts[:1]))
+
+
+def test_what_prefect_does_not_promise_is_imported_in_one_place() -> None:
+    wrong = [
+        f"{path.relative_to(HOUSE)} imports {name}"
+        for path in outside_of_private()
+        for name in imported_by(path)
+        if is_private_of_prefect(name)
+    ]
+
+    assert wrong == []
+
+
+def test_no_private_attribute_of_another_object_is_excused() -> None:
+    # Ruff finds them (SLF001), unless it is told not to.
+    wrong = [
+        str(path.relative_to(HOUSE))
+        for path in outside_of_private()
+        if "SLF001" in path.read_text(encoding="utf-8")
+    ]
+
+    assert wrong == []
+
+
+def test_what_derives_from_prefect_uses_no_private_attribute_but_its_own() -> None:
+    wrong = []
+    for path in outside_of_private():
+        imports = {name.rpartition(".")[2]: name for name in imported_by(path)}
+        for cls in classes_in(path):
+            bases = {imports.get(ast.unparse(base).partition("[")[0], "") for base in cls.bases}
+            if any(is_below(base, "prefect") for base in bases):
+                wrong.append(f"{path.relative_to(HOUSE)}: {cls.name} derives from Prefect's class")
+            elif any(is_below(base, PRIVATE) for base in bases):
+                wrong += [f"{cls.name} uses {name}" for name in private_of_others(cls)]
+
+    assert wrong == []
+
+
+def classes_in(path: Path) -> Iterator[ast.ClassDef]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ClassDef):
+            yield node
+
+
+def private_of_others(cls: ast.ClassDef) -> set[str]:
+    """The private attributes that a class uses, but neither sets nor defines."""
+    attributes = [node for node in ast.walk(cls) if isinstance(node, ast.Attribute)]
+    own = {node.attr for node in attributes if isinstance(node.ctx, ast.Store)}
+    own |= {
+        node.name
+        for node in cls.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    }
+    return {node.attr for node in attributes if re.match("_(?!_)", node.attr)} - own
 
 
 def test_no_room_is_called_after_nothing() -> None:
