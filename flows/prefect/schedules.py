@@ -1,9 +1,9 @@
 """Schedules of batches. Prefect keeps them, on deployments of the bulk flow, and fires them.
 
-What is changed here shows in the Prefect UI, and what is changed there shows here: there is one
-record. Each that is made here is a deployment of its own, with the batch as its parameters: a
-schedule's own parameters are lost when somebody switches it in the Prefect UI (3.9.1 writes ``{}``
-over whatever a PATCH leaves out).
+There is one record: a change here shows in the Prefect UI, and the other way round. Each schedule
+that is added here is a deployment of its own, with the batch as its parameters: a schedule's own
+parameters are lost when a user switches it in the Prefect UI (3.9.1 writes ``{}`` over whatever a
+PATCH leaves out).
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ from flows.prefect.runs import BATCH_DEPLOYMENT, FlowRuns, translated
 _CRON_FIELDS: Final = 5
 _TOGETHER: Final = 50
 SCHEDULED_AHEAD: Final = 3
-"""How many of its next times a schedule tells."""
+"""Number of upcoming times in a schedule's record."""
 _MADE_HERE: Final = "schedule"
-"""The tag of deployments that were made here for a schedule."""
+"""The tag of deployments that were added here for a schedule."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Timing:
     timezone: str
 
     def next_times(self, now: datetime, anchor: datetime | None = None) -> Iterator[datetime]:
-        """The times after ``now`` at which Prefect fires it, in UTC, by Prefect's own reckoning."""
+        """Yields the times after ``now`` at which Prefect fires it, in UTC."""
         last = now
         while times := [at for at in _prefect_times(self, last, anchor or now) if at > last]:
             yield from times
@@ -66,8 +66,8 @@ class Timing:
 class ScheduleRecord:
     """A schedule as Prefect has it. ``parameters`` are those of the bulk flow.
 
-    ``has_own_deployment``: it was made here. ``in_file``: it comes from ``prefect.yaml``; what is
-    said there comes back with each start.
+    ``has_own_deployment``: it was added here. ``in_file``: it comes from ``prefect.yaml``, whose
+    values are restored at each start.
     """
 
     id: UUID
@@ -82,7 +82,7 @@ class ScheduleRecord:
 
 
 def check_cron(cron: str) -> None:
-    """Raise ValueError unless it is plain cron: five fields that Prefect and others understand."""
+    """Raises ValueError unless it is plain cron: five fields that Prefect and others understand."""
     refusal = "must be five fields: minute, hour, day, month, weekday, such as 0 2 * * *"
     if len(cron.split()) != _CRON_FIELDS:  # Prefect reads a sixth one as seconds
         raise ValueError(refusal)
@@ -94,13 +94,13 @@ def check_cron(cron: str) -> None:
 
 
 class Schedules:
-    """Reads and writes them. All raise PrefectUnavailableError, DeploymentMissingError."""
+    """Reads and writes schedules. Raises PrefectUnavailableError, DeploymentMissingError."""
 
     def __init__(self, runs: FlowRuns) -> None:
         self._runs = runs
 
     async def all(self) -> tuple[ScheduleRecord, ...]:
-        """Every schedule of the bulk flow, those of ``prefect.yaml`` too."""
+        """Returns every schedule of the bulk flow, those of ``prefect.yaml`` too."""
         async with translated():
             deployments = await self._deployments()
         now = datetime.now(UTC)
@@ -112,7 +112,7 @@ class Schedules:
         )
 
     async def get(self, schedule_id: UUID) -> ScheduleRecord:
-        """One of them. Raises ScheduleNotFoundError."""
+        """Returns one schedule. Raises ScheduleNotFoundError."""
         for record in await self.all():
             if record.id == schedule_id:
                 return record
@@ -121,7 +121,7 @@ class Schedules:
     async def add(
         self, name: str, timing: Timing, parameters: dict[str, Any], *, active: bool
     ) -> ScheduleRecord:
-        """A new schedule, that batches begin by: a deployment of its own, beside ``bulk/batch``."""
+        """Create a schedule that starts batches: a deployment of its own, like ``bulk/batch``."""
         pattern = await self._pattern()
         wanted = DeploymentScheduleCreate(schedule=_prefect_schedule(timing), active=active)
         async with translated():
@@ -149,7 +149,7 @@ class Schedules:
         parameters: dict[str, Any] | None = None,
         active: bool | None = None,
     ) -> ScheduleRecord:
-        """Change what is given. Raises ScheduleNotFoundError when it went meanwhile."""
+        """Change what is given. Raises ScheduleNotFoundError if the schedule was removed."""
         client = self._runs.client
         try:
             async with translated():
@@ -161,7 +161,7 @@ class Schedules:
                     record.deployment_id,
                     record.id,
                     active=active,
-                    # What does not change is left out: an interval would lose its anchor.
+                    # Left out if unchanged: an interval would lose its anchor.
                     schedule=_prefect_schedule(timing) if timing is not None else None,
                 )
         except ObjectNotFound as error:
@@ -169,7 +169,7 @@ class Schedules:
         return await self.get(record.id)
 
     async def remove(self, record: ScheduleRecord) -> None:
-        """Remove it, with the runs that it had planned. Quiet when it went already."""
+        """Remove the schedule, if it is still there, and the runs that it planned."""
         client = self._runs.client
         try:
             async with translated():
@@ -181,7 +181,7 @@ class Schedules:
             return
 
     async def _pattern(self) -> DeploymentResponse:
-        """The deployment that new ones are made after."""
+        """Returns the deployment that new ones are copied from."""
         try:
             async with translated():
                 return await self._runs.client.read_deployment_by_name(BATCH_DEPLOYMENT)
@@ -189,7 +189,7 @@ class Schedules:
             raise DeploymentMissingError(BATCH_DEPLOYMENT) from error
 
     async def _free_name(self, name: str) -> str:
-        """Names may be used twice, deployments' may not: the later ones are numbered."""
+        """Returns a free deployment name. Schedules may share a name: later ones are numbered."""
         async with translated():
             taken = {one.name for one in await self._deployments()}
         names = (name if number == 1 else f"{name} ({number})" for number in range(1, 10_000))
@@ -202,7 +202,7 @@ class Schedules:
 
 
 def _prefect_times(timing: Timing, start: datetime, anchor: datetime) -> list[datetime]:
-    """Some of the times from ``start`` on."""
+    """Returns the next times from ``start`` on."""
     if timing.cron is not None:
         start += timedelta(seconds=1)
         return cron_times(timing.cron, timing.timezone, start, _TOGETHER)
@@ -247,7 +247,7 @@ def _timing(schedule: DeploymentSchedule) -> tuple[Timing, datetime | None]:
     if isinstance(said, CronSchedule):
         return Timing(said.cron, None, zone), None
     assert isinstance(said, IntervalSchedule)
-    # Prefect's moments are pendulum's, whose arithmetic refuses plain intervals.
+    # Prefect's times are pendulum's, whose arithmetic refuses plain timedeltas.
     anchor = datetime.fromtimestamp(said.anchor_date.timestamp(), UTC)
     return Timing(None, said.interval.total_seconds(), zone), anchor
 
@@ -260,7 +260,7 @@ def _next_times(timing: Timing, now: datetime, anchor: datetime | None) -> tuple
 
 
 async def later_run_is_due(run: FlowRun) -> bool:
-    """Whether another run of the same schedule, planned for later than ``run``, is due already."""
+    """Returns whether a later run of the same schedule is due already."""
     due, made_by = run.expected_start_time, _schedule_id(run)
     if due is None or made_by is None or run.deployment_id is None:
         return False
@@ -270,7 +270,7 @@ async def later_run_is_due(run: FlowRun) -> bool:
 
 
 async def schedule_name_of(run: FlowRun) -> str | None:
-    """The name of the schedule that made the run; None when something else did."""
+    """Returns the name of the schedule that created the run; None if no schedule did."""
     schedule_id = _schedule_id(run)
     if schedule_id is None or run.deployment_id is None:
         return None

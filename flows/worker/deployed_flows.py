@@ -1,4 +1,4 @@
-"""The flows that a worker runs, imported as their deployments say."""
+"""The flows of deployments, imported by their entrypoints."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class DeployedFlows:
         self._flows: dict[str, Flow[..., Any]] = {}
 
     async def entrypoint_of(self, client: PrefectClient, flow_run: FlowRun) -> str | None:
-        """Returns which flow the run's deployment is of; None without a deployment."""
+        """Returns the entrypoint of the run's deployment; None without a deployment."""
         if flow_run.deployment_id is None:
             return None
         known = self._entrypoints.get(flow_run.deployment_id)
@@ -47,5 +47,5 @@ class DeployedFlows:
         return self._flows[entrypoint]
 
     def forget_deployments(self) -> None:
-        """Read them again: Prefect has registered them anew."""
+        """Read each deployment again: they were registered anew."""
         self._entrypoints.clear()

@@ -1,4 +1,4 @@
-"""A flow run under way in the worker's process, and how it is stopped."""
+"""A flow run that executes in the worker's process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from flows.runtime import StopReason
 
 
 class RunningFlow:
-    """A flow run under way. ``stop`` ends it once; later calls change nothing."""
+    """A flow run that executes as an asyncio task."""
 
     def __init__(self, flow: Flow[..., Any], flow_run: FlowRun) -> None:
         parameters = dict(flow_run.parameters)
@@ -35,10 +35,10 @@ class RunningFlow:
         return self._task.exception()
 
     def stop(self, reason: StopReason) -> None:
-        """Ask for the end.
+        """Cancel the task. Only the first call counts.
 
-        The task is cancelled once only: our own Cancelling state comes back as an event, and a
-        second native cancel would break through anyio's shields while the run settles.
+        Our own Cancelling state comes back as an event, and a second native cancel would break
+        through anyio's shields while the engine reports the final state.
         """
         if self.engine.stop_reason is not None:
             return
@@ -48,13 +48,13 @@ class RunningFlow:
 
     @property
     def settled(self) -> bool:
-        """Whether Prefect has been told a final state (or that the run is scheduled again)."""
+        """Returns whether Prefect has a final state of the run, or has it scheduled again."""
         run = self.engine.flow_run
         state = run.state if run is not None else None
         return state is not None and (state.is_final() or state.is_scheduled())
 
     @property
     def cancelling(self) -> bool:
-        """Whether Prefect answered that the run is to be cancelled, and it is not yet cancelled."""
+        """Returns whether Prefect answered Cancelling and the run is not cancelled yet."""
         run = self.engine.flow_run
         return run is not None and run.state is not None and run.state.is_cancelling()

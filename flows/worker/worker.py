@@ -54,19 +54,19 @@ from store.errors import StoreError
 STOPPING_S: Final = 2.0
 """How long a worker that stops waits for a store that is away."""
 KEEPING_MOST: Final = 4
-"""So many runs may still be keeping their pictures when another is taken: a full disk stops it."""
+"""Maximum runs still saving their pictures when another is taken: a full disk stops new work."""
 BATCH_ENTRYPOINT: Final = "flows.bulk.bulk"
 BATCHES_LOOK_S: Final = 10.0
-"""Seconds between two looks for due batches, unless an event tells of one: Prefect's own poll."""
+"""Seconds between two polls for due batches without an event; the same as Prefect's own poll."""
 REGISTERED_LOOK_S: Final = 10.0
-"""Seconds between two looks whether Prefect still knows pool and deployment."""
+"""Seconds between two checks that Prefect still has the pool and the deployment."""
 
 
 class ComfyWorker(PrefectWorker):
     """Runs generations on the ComfyUI of this machine. Only async flows.
 
-    At its start it takes back what its dead self left running. What other workers leave is taken
-    back by the reconciler, once their lease has lapsed.
+    At its start it requeues the runs that a dead process of its name left running. The reconciler
+    requeues those of other workers once their lease has lapsed.
     """
 
     type: ClassVar[str] = "comfyui"  # type: ignore[misc]
@@ -105,20 +105,20 @@ class ComfyWorker(PrefectWorker):
 
     @property
     def runtime(self) -> Runtime:
-        """What the runs share. Only while the worker is set up."""
+        """Returns what all runs share. Raises RuntimeError unless the worker is set up."""
         if self._runtime is None:
             raise RuntimeError("the worker is not set up")
         return self._runtime
 
     @classmethod
     def get_description(cls) -> str:
-        """What this worker type is for."""
+        """Returns what Prefect shows about this worker type."""
         return "Runs image generations inside the worker process, beside one ComfyUI."
 
     # --- life
 
     async def setup(self) -> None:
-        """Open the store and the session, take back what was left, begin to listen."""
+        """Open the store and the ComfyUI session, requeue leftover runs, start the loops."""
         self._runtime = await self.keep_open(
             open_runtime(self._settings, self.name, self._reachable_changed)
         )
@@ -141,7 +141,7 @@ class ComfyWorker(PrefectWorker):
         gc_tuning.started()
 
     async def teardown(self, *exc_info: Any) -> None:
-        """Stop listening and close everything. Runs were drained before."""
+        """Stop the loops and close everything. Runs were drained before."""
         if self._runtime is not None:
             await asyncio.gather(*(loop.stop() for loop in self._loops))
             with contextlib.suppress(StoreError):
@@ -155,20 +155,20 @@ class ComfyWorker(PrefectWorker):
         return *own, self._upkeep.heartbeat, self._upkeep.strays
 
     async def superseded(self) -> None:
-        """Return when another process has begun to work under this worker's name."""
+        """Wait until another process has taken this worker's name and lease."""
         while self._runtime is None:  # noqa: ASYNC110 - set up a moment after the start
             await asyncio.sleep(0.1)
         await self._runtime.lease.superseded.wait()
         self.logger.error(
-            "The lease of %s is gone: another process works under this name, or this one stood "
-            "still for too long. It stops.",
+            "The lease of %s was lost: another process uses this name, or this one was suspended "
+            "for too long. Stopping.",
             self.name,
         )
 
     async def drain(self) -> None:
-        """Take nothing more; let live runs end; give back those that do not in time."""
+        """Take no more runs, let running ones end, and requeue those that do not end in time."""
         self._draining = True
-        for flow_run_id in self._batch_runs & self._running.keys():  # these would not end by then
+        for flow_run_id in self._batch_runs & self._running.keys():  # too long to wait for
             self._put_back_running(flow_run_id)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.worker.drain_s):
@@ -184,7 +184,7 @@ class ComfyWorker(PrefectWorker):
     # --- taking runs
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
-        """Take what is due: generations if there is a slot and ComfyUI answers; batches always."""
+        """Take due runs: generations if a slot is free and ComfyUI answers, batches always."""
         async with self._look_lock:
             if self._draining:
                 return []
@@ -194,9 +194,9 @@ class ComfyWorker(PrefectWorker):
             return taken
 
     async def find_due(self) -> list[WorkerFlowRunResponse]:
-        """Ask Prefect no more than is needed, and not again for what is known.
+        """Returns runs that may be taken: from the prefetch if it is fresh, else from Prefect.
 
-        Without room for a generation, it is asked only about batches, and for the look ahead.
+        Without room for a generation, Prefect is asked for batches only, and for the prefetch.
         """
         if self._has_room:
             known = self._ahead.runs if self._upkeep.alone else ()
@@ -217,7 +217,7 @@ class ComfyWorker(PrefectWorker):
 
     @property
     def _looks_ahead(self) -> bool:
-        """Of several workers none does: they would know of the same runs."""
+        """Whether to prefetch now. Several workers would prefetch the same runs, so none does."""
         alone, reachable = self._upkeep.alone, self.runtime.session.reachable
         return alone and reachable and self._ahead.is_to_be_refreshed
 
@@ -241,7 +241,7 @@ class ComfyWorker(PrefectWorker):
         self._look_again.wake()
 
     async def choose(self, due: list[WorkerFlowRunResponse]) -> list[FlowRun]:
-        """Take each batch, and as many generations as there are slots, in their turns."""
+        """Returns every batch, and as many generations as there are slots, in fair order."""
         taken: list[FlowRun] = []
         waiting: dict[UUID, Due] = {}
         for entry in due:
@@ -261,10 +261,10 @@ class ComfyWorker(PrefectWorker):
             self._ahead.left(entry for entry in due if entry.flow_run.id in waiting)
         return taken
 
-    # --- a run
+    # --- one run
 
     async def carry_out(self, flow_run: FlowRun) -> None:
-        """Propose Pending and run. The prompt is on its way to ComfyUI meanwhile."""
+        """Propose Pending and run; the early start submits the prompt meanwhile."""
         use_runtime(self.runtime)
         self._begin_early_start(flow_run)
         try:
@@ -361,7 +361,7 @@ class ComfyWorker(PrefectWorker):
                 self.logger.warning("Flow run %s ended with its generation under way", flow_run.id)
 
     async def _give_batch_back(self, flow_run: FlowRun) -> None:
-        """Its run is over, or another worker's from now on."""
+        """Release the batch of this run: the run is over, or goes to another worker."""
         if flow_run.id not in self._batch_runs:
             return
         store, mine = self.runtime.store, self.runtime.lease.holder
@@ -415,7 +415,7 @@ class ComfyWorker(PrefectWorker):
         )
 
     async def _listen(self) -> None:
-        """Be woken by Prefect's events; look once after each reconnect, for what was missed."""
+        """Wake the loops on Prefect's events; look once after each reconnect for missed ones."""
         wanted = EventFilter(event=EventNameFilter(name=WAKING_EVENTS), any_resource=self.this_pool)
         async with get_events_subscriber(filter=wanted) as events:
             self._look_for_batches()
@@ -423,7 +423,7 @@ class ComfyWorker(PrefectWorker):
                 if is_of_queue(event, BATCH_QUEUE):
                     self._look_for_batches()
                 elif is_of_queue(event, BULK_QUEUE) and is_due(event):
-                    self._ahead.news = True  # what is known already may go first
+                    self._ahead.news = True  # runs that were prefetched may go first
                 else:
                     self._ahead.outdate()
                 self._look_again.wake()
@@ -434,14 +434,14 @@ class ComfyWorker(PrefectWorker):
         self._look_again.wake()
 
     async def _stay_registered(self) -> None:
-        """Prefect may come back from an absence with another database, without our pool."""
+        """Register again if Prefect came back with another database, without our pool."""
         try:
             pool = await self.client.read_work_pool(self.pool_name)
             await self.client.read_deployment_by_name(DEPLOYMENT)
             if pool.id == self.work_pool.id:
                 return
         except ObjectNotFound:
-            self.logger.warning("Prefect does not know pool or deployment (any more)")
+            self.logger.warning("Prefect has no such pool or deployment: registering again")
         await prepare_pool(self.client, self.pool_name, self.type)
         await register_deployments(self.client)
         self._flows.forget_deployments()
@@ -449,11 +449,11 @@ class ComfyWorker(PrefectWorker):
         former, self._listening = self._listening, self._new_listening()
         self._listening.start()
         self._look_again.wake()
-        await former.stop()  # it listens for another pool's events
+        await former.stop()  # its filter names the former pool
 
 
 def _due(entry: WorkerFlowRunResponse) -> Due:
-    """A run as ``Turns`` sees it. Its model is known unless it was started by hand without one."""
+    """Returns the run for the fair order; a run started by hand may name no model."""
     request = entry.flow_run.parameters.get("request")
     model = request.get("model") if isinstance(request, dict) else None
     return Due(entry.flow_run.id, entry.work_queue_id, model)

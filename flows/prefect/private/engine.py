@@ -70,10 +70,10 @@ class InProcessEngine(AsyncFlowRunEngine[Any, Any]):
             yield request
 
     async def set_state(self, state: State[Any], force: bool = False) -> State[Any]:
-        """As the stock one, but a clock that was set back does not make the run wait for hours.
+        """Propose a state; a clock that was set back does not delay Running for hours.
 
-        A run is taken when it is due. If its time then lies ahead, the server answers Running with
-        "wait so long", and the stock engine sleeps so long.
+        A run is taken when it is due. If the clock is then set back, its time lies ahead: the
+        server answers Running with "wait", and the stock engine sleeps until that time.
         """
         if not state.is_running():
             return await super().set_state(state, force)
@@ -95,14 +95,14 @@ class InProcessEngine(AsyncFlowRunEngine[Any, Any]):
             await self.client.set_flow_run_state(self.flow_run.id, due, force=True)
 
     async def handle_crash(self, exc: BaseException) -> None:
-        """Tell an asked-for stop from a crash."""
+        """End as ``stop_reason`` says; without one this is a crash."""
         if not isinstance(exc, asyncio.CancelledError) or self.stop_reason is None:
             await super().handle_crash(exc)
         elif self.stop_reason == "cancel":
             await self.handle_cancellation(exc)
         else:
             with anyio.CancelScope(shield=True):
-                self.logger.warning("The worker stops: the run goes back to the queue")
+                self.logger.warning("The worker is stopping: the run is requeued")
                 await self.set_state(AwaitingRetry(message="The worker stopped."), force=True)
 
     async def handle_exception(
@@ -121,8 +121,8 @@ class InProcessEngine(AsyncFlowRunEngine[Any, Any]):
 def ask_once_where_results_go() -> None:
     """Ask Prefect's server once where results are kept by default, not for each run.
 
-    The stock engine asks before each run, also when nothing is kept, with a new client: its TLS
-    context alone stops the loop for 20 ms. Another default is heeded after the worker's restart.
+    The stock engine asks before each run, even if no result is kept, with a new client whose TLS
+    context alone blocks the loop for 20 ms. A changed default takes effect at the next start.
     """
     ask = prefect.results._read_server_default_result_storage_block_id  # noqa: SLF001
     if not hasattr(ask, "cache_info"):

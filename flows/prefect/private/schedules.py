@@ -1,7 +1,7 @@
-"""When Prefect's scheduler fires a schedule, by its own code.
+"""The times at which Prefect's scheduler fires a schedule, computed by its own code.
 
-Its classes belong to Prefect's server and are imported when they are first used: the API, which
-asks, starts without them.
+Its classes belong to Prefect's server. They are imported at the first use, so that the API starts
+without them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def cron_times(cron: str, timezone: str, start: datetime, count: int) -> list[datetime]:
-    """The first times at or after ``start`` at which Prefect fires that cron, in UTC."""
+    """Returns the first times from ``start`` on at which Prefect fires that cron, in UTC."""
     from prefect.server.schemas.schedules import CronSchedule
 
     return _times(CronSchedule(cron=cron, timezone=timezone), start, count)
@@ -20,7 +20,7 @@ def cron_times(cron: str, timezone: str, start: datetime, count: int) -> list[da
 def interval_times(
     interval: timedelta, timezone: str, anchor: datetime, start: datetime, count: int
 ) -> list[datetime]:
-    """The first times at or after ``start`` at which Prefect fires that interval, in UTC."""
+    """Returns the first times from ``start`` on at which Prefect fires that interval, in UTC."""
     from prefect.server.schemas.schedules import IntervalSchedule
 
     said = {"interval": interval, "timezone": timezone, "anchor_date": anchor}
@@ -28,6 +28,6 @@ def interval_times(
 
 
 def _times(schedule: Any, start: datetime, count: int) -> list[datetime]:
-    # The public `get_dates` is the same list behind an `async` that waits for nothing.
+    # The public `get_dates` gives the same list, but is async; the callers are not.
     times = schedule._get_dates_generator(n=count, start=start)  # noqa: SLF001
     return [datetime.fromtimestamp(at.timestamp(), UTC) for at in times]

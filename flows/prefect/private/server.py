@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 
 
 def prefect_server() -> Any:
-    """The Prefect server with its UI, as an ASGI application."""
+    """Returns the Prefect server with its UI, as an ASGI application."""
     return create_app(final=True)
 
 
@@ -34,7 +34,7 @@ def begin_immediate() -> None:
     Prefect begins them DEFERRED: when two have read and both want to write, SQLite fails the
     second at once, whatever its busy timeout is, and the server answers 503. Measured on 3.9.1:
     of 150 creates, 16 at a time, 7 succeed at the first try with DEFERRED, all 150 with IMMEDIATE.
-    The configuration has a switch for it (``with_for_update``); here it is always on.
+    Prefect has an argument for it (``with_for_update``); here it is always true.
     """
     original = AioSqliteConfiguration.begin_transaction
 
@@ -51,16 +51,16 @@ def begin_immediate() -> None:
 
 
 def forgive_resent_events() -> None:
-    """Let events that come twice, or after their flow run was deleted, harm no others.
+    """Keep events that come twice, or after their flow run was deleted, from failing others.
 
-    After each restart of the server its clients send their latest events again. Prefect 3.9.1
-    writes them many at a time, and on SQLite one task run of a deleted flow run (FOREIGN KEY), or a
-    batch of nothing but known events (an INSERT without values), fails the whole batch: it is
-    tried again some times, and then up to a hundred task runs are dropped, of other runs too.
+    After each restart of the server its clients resend their latest events. Prefect 3.9.1 writes
+    events in batches. On SQLite one task run of a deleted flow run (FOREIGN KEY), or a batch of
+    known events only (an INSERT without values), fails the whole batch: after some retries up to
+    a hundred task runs are dropped, of other flow runs too.
 
-    The events themselves are written as Prefect does on PostgreSQL, one statement for all rows. Its
-    way on SQLite is an INSERT of many VALUES, seven events at a time, that is compiled anew each
-    time: measured, a tenth of what the server does for a generation.
+    The events themselves are written as Prefect does on PostgreSQL, one statement for all rows. On
+    SQLite it uses an INSERT of many VALUES, seven events at a time, compiled anew each time:
+    measured, a tenth of the server's work for a generation.
     """
     record = task_run_recorder.record_bulk_task_run_events
 
@@ -81,7 +81,7 @@ def forgive_resent_events() -> None:
             del fresh[known]
         if not fresh:
             return
-        # Prefect opens this session without a transaction: each row would be one of its own.
+        # Prefect opens this session without a transaction: each row would commit by itself.
         await (await session.connection()).exec_driver_sql("BEGIN IMMEDIATE")
         events = list(fresh.values())
         for table, rows in (
@@ -96,10 +96,10 @@ def forgive_resent_events() -> None:
 
 
 def check_each_schema_once() -> None:
-    """Check a JSON schema when it is seen for the first time, not at each flow run.
+    """Check a JSON schema the first time only, not at each flow run.
 
     Creating a flow run checks its parameters against the deployment's schema, and jsonschema first
-    checks the schema itself against the standard's: measured on 3.9.1, half of a create's time.
+    checks that schema against its meta-schema: measured on 3.9.1, half of the time of a create.
     """
     validator = validation._VALIDATOR  # noqa: SLF001
     check = validator.check_schema

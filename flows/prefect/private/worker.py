@@ -1,7 +1,7 @@
 """Prefect's worker, changed to run flows in its own process, and opened for a subclass.
 
-Prefect promises ``run`` alone: a worker that starts something for a run and waits for it. Which
-runs are taken, when, and what is done around them is private.
+Prefect documents ``run`` only, for a worker that starts a process or a container for each run.
+Which runs the worker takes, when, and what it does before and after ``run`` is private.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ T = TypeVar("T")
 
 
 class PrefectWorkerResult(BaseWorkerResult):
-    """How a run's execution in the worker ended: 0 when Prefect was told its final state."""
+    """How a run ended: ``status_code`` is 0 if Prefect knows its final state."""
 
 
 # A direct `abc.ABC` keeps Prefect from registering this class as a worker type.
 class PrefectWorker(BaseWorker[BaseJobConfiguration, BaseVariables, PrefectWorkerResult], abc.ABC):
-    """Polls one work pool; its subclass says which of the due runs are taken and runs them.
+    """Polls one work pool. Its subclass chooses among the due runs and executes them.
 
-    A run that was taken is under way until ``finish``, which the subclass calls at the end of
-    ``carry_out``. Meanwhile its cancel is told to ``on_cancelling``.
+    A chosen run is under way until the subclass calls ``finish``, at the end of ``carry_out``.
+    Until then a cancel of the run calls ``on_cancelling``.
     """
 
     job_configuration = BaseJobConfiguration
@@ -51,11 +51,11 @@ class PrefectWorker(BaseWorker[BaseJobConfiguration, BaseVariables, PrefectWorke
         """Set while no run is under way."""
         self.idle.set()
 
-    # --- what the subclass says
+    # --- what the subclass defines
 
     @abc.abstractmethod
     async def find_due(self) -> list[WorkerFlowRunResponse]:
-        """Returns runs that may be taken now. Called at each poll."""
+        """Returns runs that may be taken now. Called by ``get_and_submit_flow_runs``."""
 
     @abc.abstractmethod
     async def choose(self, due: list[WorkerFlowRunResponse]) -> list[FlowRun]:
@@ -63,7 +63,7 @@ class PrefectWorker(BaseWorker[BaseJobConfiguration, BaseVariables, PrefectWorke
 
     @abc.abstractmethod
     async def carry_out(self, flow_run: FlowRun) -> None:
-        """Do all that a run needs, from its state Pending to ``finish``."""
+        """Propose Pending, execute the run, clean up, and call ``finish``."""
 
     @abc.abstractmethod
     async def execute(self, flow_run: FlowRun) -> bool:
@@ -77,22 +77,22 @@ class PrefectWorker(BaseWorker[BaseJobConfiguration, BaseVariables, PrefectWorke
 
     @property
     def logger(self) -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
-        """The worker's logger. Prefect makes another when the worker has an id: do not keep it."""
+        """Returns the logger of now: Prefect replaces it once the worker has an id."""
         return self._logger
 
     @property
     def pool_name(self) -> str:
-        """The name of the work pool; ``work_pool`` is known only once Prefect has answered."""
+        """Returns the name of the work pool, known before Prefect answers."""
         return self._work_pool_name
 
     @property
     def this_pool(self) -> EventAnyResourceFilter:
-        """Events of this worker's pool, and of its runs."""
+        """Returns the filter for events of this worker's pool and of its runs."""
         return EventAnyResourceFilter(id=[f"prefect.work-pool.{self.work_pool.id}"])
 
     @property
     def under_way(self) -> AbstractSet[UUID]:
-        """The runs that were taken and are not finished, with a slot or without."""
+        """Returns the runs that were taken and are not finished, with a slot or without."""
         return self._under_way
 
     async def keep_open(self, context: AbstractAsyncContextManager[T]) -> T:
@@ -100,11 +100,11 @@ class PrefectWorker(BaseWorker[BaseJobConfiguration, BaseVariables, PrefectWorke
         return await self._exit_stack.enter_async_context(context)
 
     async def ask_for_due(self) -> list[WorkerFlowRunResponse]:
-        """Ask Prefect what is due in the worker's queues, in Prefect's order."""
+        """Returns what Prefect lists as due in the worker's queues, in its order."""
         return await super()._get_scheduled_flow_runs()
 
     def take_slot(self, flow_run_id: UUID) -> None:
-        """Give the run one of ``limiter``'s slots. Raises anyio.WouldBlock without a free one."""
+        """Give the run a slot of ``limiter``. Raises anyio.WouldBlock if none is free."""
         self.limiter.acquire_on_behalf_of_nowait(flow_run_id)
 
     def free_slot(self, flow_run_id: UUID) -> None:
@@ -113,15 +113,15 @@ class PrefectWorker(BaseWorker[BaseJobConfiguration, BaseVariables, PrefectWorke
             self.limiter.release_on_behalf_of(flow_run_id)
 
     async def propose_pending(self, flow_run: FlowRun) -> bool:
-        """Returns whether Prefect lets the worker have the run; else it is not to be run."""
+        """Returns whether Prefect accepted Pending; if not, the run must not be executed."""
         return await self._propose_pending_state(flow_run)
 
     async def propose_crashed(self, flow_run: FlowRun, error: BaseException) -> None:
-        """Tell Prefect that the run crashed. Only logs what goes wrong with that."""
+        """Report the run to Prefect as crashed. A failure to report is only logged."""
         await self._propose_crashed_state(flow_run, f"{type(error).__name__}: {error}")
 
     def finish(self, flow_run_id: UUID) -> None:
-        """Say that the worker has done all it does for the run."""
+        """End the run for this worker: it is not under way, has no slot, and hears of no cancel."""
         if self._cancelling_observer is not None:
             self._cancelling_observer.remove_in_flight_flow_run_id(flow_run_id)
         self.free_slot(flow_run_id)
@@ -129,13 +129,13 @@ class PrefectWorker(BaseWorker[BaseJobConfiguration, BaseVariables, PrefectWorke
         if not self._under_way:
             self.idle.set()
 
-    # --- Prefect's own
+    # --- what Prefect calls
 
     @classmethod
     def get_default_base_job_template(cls) -> dict[str, Any]:
-        """No job variables: a run shares the worker's process, so that none of them would count.
+        """Returns a template without job variables: runs share the worker's process.
 
-        Prefect wants neither part to be empty.
+        Prefect refuses a template of which a part is empty.
         """
         variables = {"type": "object", "properties": {}}
         return {"job_configuration": {"env": {}}, "variables": variables}
@@ -146,7 +146,7 @@ class PrefectWorker(BaseWorker[BaseJobConfiguration, BaseVariables, PrefectWorke
         configuration: BaseJobConfiguration,  # noqa: ARG002 - the base class's signature
         task_status: anyio.abc.TaskStatus[int] | None = None,
     ) -> PrefectWorkerResult:
-        """Run a flow run here. (The worker itself goes the lean way, ``carry_out``.)"""
+        """Run a flow run here. (The worker itself takes the shorter way, ``carry_out``.)"""
         if task_status is not None:
             task_status.started(os.getpid())
         settled = await self.execute(flow_run)
@@ -176,7 +176,7 @@ class PrefectWorker(BaseWorker[BaseJobConfiguration, BaseVariables, PrefectWorke
         self._runs_task_group.start_soon(self.carry_out, flow_run)
 
     async def _setup_cancellation_observer(self) -> None:
-        """Observe cancels of this pool's runs (the stock handler kills processes)."""
+        """Watch for cancels of this pool's runs (Prefect's own handler kills processes)."""
         if self._cancelling_observer is not None or self._work_pool is None:
             return
         self._cancelling_observer = await self.keep_open(
