@@ -12,7 +12,7 @@ import httpx
 from httpx_sse import EventSource, ServerSentEvent, SSEError
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_fixed
 
-from cli.bulk.order import BatchBody
+from cli.batch_body import BatchBody
 
 _PREFIX: Final = "/api/v1"
 _SILENCE_S: Final = 45.0

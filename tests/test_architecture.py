@@ -173,6 +173,23 @@ def test_no_room_is_called_after_nothing() -> None:
     assert {"core", "comfy", "store", "flows", "api"} <= folders
 
 
+def test_what_the_commands_share_imports_none_of_them() -> None:
+    """``main`` names the commands, each in its folder; what lies beside ``main`` is shared."""
+    cli = HOUSE / "cli"
+    commands = [f"cli.{path.parent.name}" for path in cli.glob("*/__init__.py")]
+
+    wrong = [
+        f"{path.relative_to(HOUSE)} imports {name}"
+        for path in cli.glob("*.py")
+        if path.name != "main.py"
+        for name in imported_by(path)
+        if any(is_below(name, command) for command in commands)
+    ]
+
+    assert commands != []
+    assert wrong == []
+
+
 @pytest.mark.parametrize("room", MAY_IMPORT)
 def test_every_error_of_a_room_has_the_rooms_base(room: str) -> None:
     for path in (path for path in sources(room) if path.name == "errors.py"):

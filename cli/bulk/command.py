@@ -14,10 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from cli.batch_body import BatchBody
 from cli.bulk.create import NotCreatedError, create, plan
 from cli.bulk.follow import follow_batch, patiently, take_up
 from cli.bulk.meter import open_batch_meter
-from cli.bulk.order import BatchBody, BatchOrder
+from cli.bulk.order import BatchOrder
 from cli.bulk.pictures import BatchPictures
 from cli.bulk.wording import (
     failure_lines,

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import httpx
 
+from cli.batch_body import BatchBody
 from cli.bulk.follow import patiently
-from cli.bulk.order import BatchBody
 from cli.bulk.wording import refused_rows
 from cli.client import ApiClient, ApiRefusedError, ApiUnreachableError
 from cli.console import BAD_USAGE, FAILED, UNREACHABLE, CommandError

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from cli.batch_body import BatchBody
 from cli.console import BAD_USAGE, CommandError
 from core import json as strict_json
 from core.batches.manifest import guess_kind
@@ -25,40 +25,6 @@ _CONTENT_TYPES: Final[dict[ManifestKind, str]] = {
 _DECIDING: Final = frozenset({"name", "count", "seed", "wildcards"})
 """Options that decide what is made; the others only decide how."""
 _NAME_MAX: Final = 200
-_CHUNK: Final = 65_536
-
-
-@dataclass(frozen=True)
-class BatchBody:
-    """A request for a batch as it is sent. ``sha256`` is the file's, in hex.
-
-    ``data`` is the whole body; None when the file itself is to be streamed.
-    """
-
-    file: Path
-    sha256: str
-    content_type: str
-    query: Mapping[str, str]
-    key: str
-    data: bytes | None = None
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Yields the bytes, read again each time. CommandError if the file is not the hashed one.
-
-        Raised before the end of the body is sent, so that the API accepts nothing of it.
-        """
-        if self.data is not None:
-            yield self.data
-            return
-        digest = hashlib.sha256()
-        with await asyncio.to_thread(self.file.open, "rb") as file:
-            while chunk := await asyncio.to_thread(file.read, _CHUNK):
-                digest.update(chunk)
-                yield chunk
-        if digest.hexdigest() != self.sha256:
-            raise CommandError(
-                f"{self.file} was changed while it was read. Nothing was created: run it again."
-            )
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from cli.bulk.order import BatchBody, BatchOrder
+from cli.batch_body import BatchBody
+from cli.bulk.order import BatchOrder
 from cli.console import CommandError
 
 ROWS = b"prompt\na red fox\n"
