@@ -9,7 +9,6 @@ from typing import Final
 from nicegui import ui
 
 from api.errors import ProblemError
-from api.options import read_options
 from core.settings import Settings
 from store.errors import StoreError
 from web.batches.form import BulkForm
@@ -18,6 +17,7 @@ from web.batches.plan import PlanPanel
 from web.forms import batch_drafts
 from web.forms.batch_drafts import BulkDraft
 from web.forms.manifests import Manifests
+from web.forms.options import offer_options
 from web.forms.prompts import list_names
 from web.parts.clock import ask_zone, known_zone
 from web.parts.elements import Text, adorn, box
@@ -27,7 +27,6 @@ from web.parts.wording import explain
 LOOK_EVERY_S: Final = 2.0
 _SELDOM: Final = 5
 """Every this many looks the whole list is read: other clients may have created batches."""
-_OPTIONS_AGAIN_S: Final = 3.0
 _log = logging.getLogger(__name__)
 
 
@@ -60,24 +59,11 @@ class BulkPage:
 
     async def start(self) -> None:
         """Load the page, then refresh it repeatedly."""
-        await self._offer_options()
+        await offer_options(self._web.facade, self._form.offer)
         self._form.grid.prompt.offer(await list_names(self._web.batches))
         self._frame.start()
         ask_zone(self._form.show_zone)
         ui.timer(LOOK_EVERY_S, self._look)
-
-    async def _offer_options(self) -> None:
-        if self._web.facade.catalogue.current is not None:
-            self._form.offer(await read_options(self._web.facade))
-            return
-        timer = ui.timer(_OPTIONS_AGAIN_S, lambda: self._options_later(timer), immediate=False)
-
-    async def _options_later(self, timer: ui.timer) -> None:
-        try:
-            self._form.offer(await read_options(self._web.facade))
-        except ProblemError:
-            return  # the form shows that the models are not known yet
-        timer.cancel()
 
     async def _look(self) -> None:
         whole = self._looks % _SELDOM == 0

@@ -22,7 +22,6 @@ from web.parts.elements import Text, adorn, box, button, icon
 from web.parts.fields import CHEVRON, folded
 from web.parts.wording import model_name
 
-_OPTIONS_AGAIN_S: Final = 3.0
 _SEED_MODES: Final = (("random", "Random"), ("keep", "Keep"), ("next", "+1"))
 _EARLIER: Final = """(e) => {
   const field = e.target, up = e.key === 'ArrowUp';

@@ -9,10 +9,10 @@ from uuid import UUID
 from nicegui import ui
 
 from api.errors import ProblemError
-from api.options import read_options
 from api.schedules.documents import ScheduleDocument
 from api.schedules.facade import ScheduleChange
 from store.values import Batch
+from web.forms.options import offer_options
 from web.forms.prompts import list_names
 from web.parts.clock import ask_zone, known_zone
 from web.parts.confirm import Ask
@@ -47,8 +47,7 @@ class SchedulesPage:
 
     async def start(self) -> None:
         """Show the form first; Prefect may answer slowly."""
-        if self._web.facade.catalogue.current is not None:
-            self._form.offer(await read_options(self._web.facade))
+        await offer_options(self._web.facade, self._form.offer)
         self._form.prompt.offer(await list_names(self._web.batches))
         self._frame.start()
         ask_zone(self._zone_known)

@@ -7,15 +7,14 @@ from uuid import UUID
 
 from nicegui import ui
 
-from api.errors import ProblemError
 from api.generations.documents import HistoryItem, ImageDocument, StatusDocument
-from api.options import read_options
 from core.ids import parse_generation_id
 from core.requests import GenerationRequest, ResolvedRequest
 from core.status import is_final
 from store.errors import NotFoundError
 from store.values import Generation, HistoryFilter
 from web.forms.generation import Form
+from web.forms.options import offer_options
 from web.parts.elements import box
 from web.parts.layout import Frame, Web, errors_as_toasts, section, toast
 from web.parts.live import Live
@@ -25,7 +24,6 @@ from web.studio.stage import Stage, StageActions
 STRIP: Final = 24
 """Number of generations in the strip, newest first."""
 _RUNNING_SHOWN: Final = 6
-_OPTIONS_AGAIN_S: Final = 3.0
 
 
 class Studio:
@@ -57,23 +55,10 @@ class Studio:
 
     async def start(self) -> None:
         """Load the page, then follow changes."""
-        await self._offer_options()
+        await offer_options(self._web.facade, self._form.offer)
         await self._reload()
         self._frame.start()
         self._live.start(self._changed)
-
-    async def _offer_options(self) -> None:
-        if self._web.facade.catalogue.current is not None:
-            self._form.offer(await read_options(self._web.facade))
-            return
-        timer = ui.timer(_OPTIONS_AGAIN_S, lambda: self._options_later(timer), immediate=False)
-
-    async def _options_later(self, timer: ui.timer) -> None:
-        try:
-            self._form.offer(await read_options(self._web.facade))
-        except ProblemError:
-            return  # the form shows that the models are not known yet
-        timer.cancel()
 
     # --- the strip
 
