@@ -10,7 +10,6 @@ from api.options import OptionsDocument
 from core.batches.request import COUNT_MAX, IN_FLIGHT_MAX
 from core.requests import SEED_MAX
 from web.batches.wording import factors_line
-from web.forms import batch_drafts
 from web.forms.batch_drafts import BulkDraft
 from web.forms.file import FileForm
 from web.forms.grid import GridForm
@@ -19,7 +18,6 @@ from web.parts.clock import known_zone, zones
 from web.parts.elements import Text, adorn, box, icon
 from web.parts.fields import Segments, choice, folded, line, number, tick
 
-KEY: Final = "bulk"
 _WAYS: Final = {"grid": "Build a grid", "file": "From a file"}
 _Press = Callable[[], Awaitable[None]]
 
@@ -34,7 +32,7 @@ class BulkForm:
         on_start: _Press,
         on_change: Callable[[Collection[str]], None],
     ) -> None:
-        self.draft = batch_drafts.load(BulkDraft, KEY)
+        self.draft = BulkDraft.load()
         self._on_change = on_change
         with box("form-fields"):
             Segments("How rows are given", _WAYS, self.draft.way, self._choose_way)
@@ -111,13 +109,7 @@ class BulkForm:
         return lambda value: self._set(**{name: value})
 
     def _set(self, **values: Any) -> None:
-        changed = {
-            name: value for name, value in values.items() if getattr(self.draft, name) != value
-        }
-        if changed:
-            for name, value in changed.items():
-                setattr(self.draft, name, value)
-            batch_drafts.save(KEY, self.draft)
+        if changed := self.draft.change(**values):
             self._show()
             self._on_change(changed)
 

@@ -15,7 +15,6 @@ from store.errors import NotFoundError, StoreError
 from store.values import Generation
 from web.batches.contact import Contact, View
 from web.batches.failures import Failures
-from web.batches.form import KEY
 from web.batches.head import BatchActions, BatchHead, build_facts
 from web.batches.wording import is_active, under_way
 from web.forms import batch_drafts
@@ -170,7 +169,7 @@ class BatchPage:
     async def _again(self) -> None:
         draft = batch_drafts.begun_with(str(self._known().batch_id))
         if draft is not None:
-            batch_drafts.save(KEY, draft)
+            draft.save()
             ui.navigate.to("/bulk")
 
     def _known(self) -> BatchDocument:

@@ -1,17 +1,17 @@
-"""The forms of batches and schedules as the visitor left them, stored per visitor."""
+"""The forms of batches and schedules."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal
 
-from nicegui import app
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from api.batches.facade import Manifest
 from api.errors import ProblemError
 from api.schedules.facade import ScheduleRequest
 from core.batches.request import BatchOptions, BatchRequest
+from web.forms.kept_draft import KeptDraft, storage
 from web.forms.manifests import KeptFile, Manifests
 
 DRAFTS_KEPT: Final = 20
@@ -25,7 +25,6 @@ AXES: Final[dict[str, str]] = {
 }
 """Fields that may be added to a grid."""
 NUMBERS: Final[dict[str, Callable[[str], int | float]]] = {"steps": int, "cfg": float, "seed": int}
-_DraftT = TypeVar("_DraftT", bound=BaseModel)
 
 
 class Axis(BaseModel):
@@ -52,7 +51,7 @@ class Axis(BaseModel):
             ) from error
 
 
-class PromptDraft(BaseModel):
+class PromptDraft(KeptDraft):
     """One prompt, or one per line."""
 
     prompt: str = ""
@@ -74,12 +73,14 @@ class PromptDraft(BaseModel):
 class BulkDraft(PromptDraft):
     """The form of the bulk page. None and empty leave the value to the server."""
 
+    KEY = "bulk"
+
     way: Literal["grid", "file"] = "grid"
     file: KeptFile | None = None
     negative: str = ""
-    models: list[str] = []
-    sizes: list[str] = []
-    axes: list[Axis] = []
+    models: list[str] = Field(default_factory=list)
+    sizes: list[str] = Field(default_factory=list)
+    axes: list[Axis] = Field(default_factory=list)
     combine: Literal["product", "zip"] = "product"
     count: int | None = 1
     name: str = ""
@@ -150,6 +151,8 @@ class BulkDraft(PromptDraft):
 
 class ScheduleDraft(PromptDraft):
     """The form of a schedule."""
+
+    KEY = "schedule"
 
     name: str = ""
     way: Literal["clock", "every", "cron"] = "clock"
@@ -233,37 +236,20 @@ def _without_none(given: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-# --- stored per visitor
-
-
-def load(model: type[_DraftT], key: str) -> _DraftT:
-    """Returns a form as it was left; a new one if it cannot be read any more."""
-    try:
-        return model.model_validate(_storage().get(key, {}))
-    except ValidationError:
-        return model()
-
-
-def save(key: str, draft: BaseModel) -> None:
-    """Store a form; it is on disk a moment later."""
-    _storage()[key] = draft.model_dump()
+# --- the forms of batches that were started
 
 
 def remember(batch_id: str, draft: BulkDraft) -> None:
     """Store the form that a batch was started with."""
-    kept: dict[str, Any] = dict(_storage().get("begun", {}))
+    kept: dict[str, Any] = dict(storage().get("begun", {}))
     kept[batch_id] = draft.model_dump()
-    _storage()["begun"] = dict(list(kept.items())[-DRAFTS_KEPT:])
+    storage()["begun"] = dict(list(kept.items())[-DRAFTS_KEPT:])
 
 
 def begun_with(batch_id: str) -> BulkDraft | None:
     """Returns the form that the visitor started a batch with."""
-    found = _storage().get("begun", {}).get(batch_id)
+    found = storage().get("begun", {}).get(batch_id)
     try:
         return BulkDraft.model_validate(found) if found is not None else None
     except ValidationError:
         return None
-
-
-def _storage() -> dict[str, Any]:
-    return app.storage.user

@@ -1,22 +1,22 @@
-"""The form as the visitor left it, stored per visitor so that nothing typed is lost."""
+"""The form of the studio, and earlier prompts."""
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
-
-from nicegui import app
-from pydantic import BaseModel, ValidationError
+from typing import Final, Literal
 
 from api.options import DefaultsDocument
 from core.requests import SEED_MAX, GenerationRequest, ResolvedRequest
+from web.forms.kept_draft import KeptDraft, storage
 from web.forms.sizes import NATIVE, ratio_of, size_of
 
 SeedMode = Literal["random", "keep", "next"]
 PROMPTS_KEPT: Final = 50
 
 
-class Draft(BaseModel):
+class Draft(KeptDraft):
     """The form's values. None means the model's own default."""
+
+    KEY = "draft"
 
     prompt: str = ""
     negative: str = ""
@@ -82,30 +82,13 @@ class Draft(BaseModel):
         self.seed, self.seed_mode, self.advanced_open = request.seed, "keep", True
 
 
-def load() -> Draft:
-    """Returns the visitor's form; a new one if it cannot be read any more."""
-    try:
-        return Draft.model_validate(_storage().get("draft", {}))
-    except ValidationError:
-        return Draft()
-
-
-def save(draft: Draft) -> None:
-    """Store the form; it is on disk a moment later."""
-    _storage()["draft"] = draft.model_dump()
-
-
 def prompts() -> list[str]:
     """Returns earlier prompts, newest first."""
-    kept: list[str] = list(_storage().get("prompts", []))
+    kept: list[str] = list(storage().get("prompts", []))
     return kept
 
 
 def remember(prompt: str) -> None:
     """Put a prompt on top of the earlier ones."""
     others = [earlier for earlier in prompts() if earlier != prompt]
-    _storage()["prompts"] = [prompt, *others][:PROMPTS_KEPT]
-
-
-def _storage() -> dict[str, Any]:
-    return app.storage.user
+    storage()["prompts"] = [prompt, *others][:PROMPTS_KEPT]

@@ -17,6 +17,7 @@ from core.requests import (
     ResolvedRequest,
 )
 from web.forms import drafts
+from web.forms.drafts import Draft
 from web.forms.sizes import RATIOS
 from web.parts.elements import Text, adorn, box, button, icon
 from web.parts.fields import CHEVRON, folded
@@ -37,7 +38,7 @@ class Form:
     """Shows a draft and changes it. Call ``offer`` when the options are known."""
 
     def __init__(self, on_generate: Callable[[], Awaitable[None]]) -> None:
-        self.draft = drafts.load()
+        self.draft = Draft.load()
         self.options: OptionsDocument | None = None
         self._on_generate = on_generate
         self._earlier = -1
@@ -58,7 +59,7 @@ class Form:
         field.props('outlined stack-label input-class="prompt"')
         adorn(field, dir="auto", data_focus="/")
         field.classes("prompt-field")
-        field.on_value_change(lambda event: self._set(prompt=event.value or ""))
+        field.on_value_change(lambda event: self.draft.change(prompt=event.value or ""))
         field.on("keydown.up", self._recall, js_handler=_EARLIER)
         field.on("keydown.down", self._recall, js_handler=_EARLIER)
         self._prompt = field
@@ -69,7 +70,7 @@ class Form:
             field = ui.textarea(placeholder="What to keep out…")
             field.props("outlined autogrow aria-label='Negative prompt'")
             adorn(field, dir="auto")
-            field.on_value_change(lambda event: self._set(negative=event.value or ""))
+            field.on_value_change(lambda event: self.draft.change(negative=event.value or ""))
             self._negative = field
 
     def _build_model(self) -> None:
@@ -141,7 +142,7 @@ class Form:
 
         def changed(event: events.ValueChangeEventArguments[Any]) -> None:
             value = event.value
-            self._set(**{name: int(value) if whole and value is not None else value})
+            self.draft.change(**{name: int(value) if whole and value is not None else value})
             if name == "seed" and value is not None and self.draft.seed_mode == "random":
                 self._choose_seed_mode("keep")
 
@@ -155,21 +156,12 @@ class Form:
 
         def chosen(event: events.ValueChangeEventArguments[Any]) -> None:
             default = getattr(self.native(), name, None)
-            self._set(**{name: None if event.value == default else event.value})
+            self.draft.change(**{name: None if event.value == default else event.value})
 
         field.on_value_change(chosen)
         return field
 
     # --- the draft
-
-    def _set(self, **values: Any) -> None:
-        changed = {
-            name: value for name, value in values.items() if getattr(self.draft, name) != value
-        }
-        if changed:
-            for name, value in changed.items():
-                setattr(self.draft, name, value)
-            drafts.save(self.draft)
 
     def refresh(self) -> None:
         """Show the draft as it is."""
@@ -250,18 +242,18 @@ class Form:
         drafts.remember(request.prompt)
         self._earlier = -1
         self.draft.after(request.seed)
-        drafts.save(self.draft)
+        self.draft.save()
         self.refresh()
 
     def use(self, request: ResolvedRequest) -> None:
         """Take over all settings of a generation."""
         self.draft.use(request, self._native_of(request.model))
-        drafts.save(self.draft)
+        self.draft.save()
         self.refresh()
 
     def write(self, prompt: str) -> None:
         """Put a prompt into the form."""
-        self._set(prompt=prompt)
+        self.draft.change(prompt=prompt)
         self._prompt.value = prompt
 
     def _native_of(self, model: str) -> DefaultsDocument | None:
@@ -277,32 +269,32 @@ class Form:
         if event.value is None or self.options is None:
             return
         if event.value != (self.draft.model or self.options.default_model):
-            self._set(model=event.value)
+            self.draft.change(model=event.value)
             self._show_options()
             self._show_size()
 
     def _choose_ratio(self, ratio: str) -> None:
-        self._set(ratio=ratio, width=None, height=None)
+        self.draft.change(ratio=ratio, width=None, height=None)
         self._show_size()
 
     def _swap_size(self) -> None:
         draft = self.draft
-        self._set(swapped=not draft.swapped, width=draft.height, height=draft.width)
+        self.draft.change(swapped=not draft.swapped, width=draft.height, height=draft.width)
         self._show_size()
 
     def _count(self, by: int) -> None:
-        self._set(count=max(1, min(BATCH_SIZE_MAX, self.draft.count + by)))
+        self.draft.change(count=max(1, min(BATCH_SIZE_MAX, self.draft.count + by)))
         self._count_text.text = str(self.draft.count)
 
     def _choose_seed_mode(self, mode: str) -> None:
-        self._set(seed_mode=mode)
+        self.draft.change(seed_mode=mode)
         self.refresh()
 
     def _fold_negative(self, is_open: bool) -> None:
-        self._set(negative_open=is_open)
+        self.draft.change(negative_open=is_open)
 
     def _fold_advanced(self, is_open: bool) -> None:
-        self._set(advanced_open=is_open)
+        self.draft.change(advanced_open=is_open)
 
     def _recall(self, event: events.GenericEventArguments) -> None:
         """Handle the arrows in the prompt: up for older, down for newer, back to what was typed."""

@@ -21,7 +21,7 @@ from core.status import RETRYABLE, is_final
 from core.wording import ago, duration
 from store.errors import DeletedError, NotFoundError
 from store.values import Generation, Membership, Neighbours
-from web.forms import drafts
+from web.forms.drafts import Draft
 from web.history.viewer import Viewer
 from web.parts.elements import Text, adorn, box, button, icon, link, local
 from web.parts.layout import Frame, Web, errors_as_toasts, section
@@ -265,7 +265,7 @@ class PicturePage:
 
     async def _use_all(self) -> None:
         request = self._request()
-        draft, native = drafts.load(), None
+        draft, native = Draft.load(), None
         if self._web.facade.catalogue.current is not None:
             models = (await read_options(self._web.facade)).models
             native = next((m.defaults for m in models if m.name == request.model), None)
@@ -273,18 +273,18 @@ class PicturePage:
         self._to_studio(draft)
 
     async def _use_prompt(self) -> None:
-        draft, request = drafts.load(), self._request()
+        draft, request = Draft.load(), self._request()
         draft.prompt, draft.negative = request.prompt, request.negative_prompt
         self._to_studio(draft)
 
     async def _use_seed(self) -> None:
-        draft, request = drafts.load(), self._request()
+        draft, request = Draft.load(), self._request()
         draft.use_seed(request)
         draft.seed = self._seed(request)
         self._to_studio(draft)
 
-    def _to_studio(self, draft: drafts.Draft) -> None:
-        drafts.save(draft)
+    def _to_studio(self, draft: Draft) -> None:
+        draft.save()
         ui.navigate.to("/")
 
     def _request(self) -> ResolvedRequest:

@@ -10,7 +10,6 @@ from api.errors import ProblemError
 from api.options import OptionsDocument
 from api.schedules.facade import Times, times_of
 from core.batches.request import COUNT_MAX
-from web.forms import batch_drafts
 from web.forms.batch_drafts import ScheduleDraft
 from web.forms.prompts import PromptField
 from web.parts.clock import cron_words, every_words, known_zone, moments_words, zones
@@ -18,7 +17,6 @@ from web.parts.elements import Text, adorn, box, icon
 from web.parts.fields import Segments, choice, line, number
 from web.parts.wording import model_name
 
-KEY: Final = "schedule"
 _WAYS: Final = {"clock": "By the clock", "every": "Every so often", "cron": "Cron"}
 _DAYS: Final = {
     "* * *": "Every day",
@@ -41,7 +39,7 @@ class ScheduleForm:
     """Shows the visitor's draft and changes it."""
 
     def __init__(self, on_create: Callable[[], Awaitable[None]]) -> None:
-        self.draft = batch_drafts.load(ScheduleDraft, KEY)
+        self.draft = ScheduleDraft.load()
         with box("form-fields"):
             line("Name", self.draft.name, self._setter("name"), maxlength=100)
             self._build_when()
@@ -97,13 +95,7 @@ class ScheduleForm:
         return lambda value: self._set(**{name: value})
 
     def _set(self, **values: Any) -> None:
-        changed = {
-            name: value for name, value in values.items() if getattr(self.draft, name) != value
-        }
-        if changed:
-            for name, value in changed.items():
-                setattr(self.draft, name, value)
-            batch_drafts.save(KEY, self.draft)
+        if self.draft.change(**values):
             self._show()
 
     def _show(self) -> None:
