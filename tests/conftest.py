@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.harness.databases import prefect_template
 from tests.harness.groups import AT_ONCE, GroupScheduling, longest_first
+from tests.harness.shared_stack import show_logs
 
 # A machine that stalls for a moment says nothing about the code.
 settings.register_profile("easel", deadline=None)
@@ -30,6 +32,15 @@ def pytest_xdist_auto_num_workers() -> int:
 @pytest.hookimpl(trylast=True)  # after they were shuffled
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     longest_first(items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    show_logs(item, report)
+    return report
 
 
 @pytest.fixture(scope="session")

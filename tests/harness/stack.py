@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -65,9 +65,12 @@ class Stack:
         )  # fmt: skip
         self._worker = self._part("worker", "-c", _WORKER)
         self.parts: tuple[Process, ...] = (self._comfy, self._server, self._api, self._worker)
-        self.api = httpx.Client(base_url=f"http://127.0.0.1:{api_port}", timeout=20)
+        self._connections = ExitStack()
+        self.api = self._connections.enter_context(
+            httpx.Client(base_url=f"http://127.0.0.1:{api_port}", timeout=20)
+        )
         self.emulator = EmulatorControl(f"http://127.0.0.1:{comfy_port}")
-        self.prefect = SyncPrefectClient(self.prefect_url)
+        self.prefect = self._connections.enter_context(SyncPrefectClient(self.prefect_url))
 
     def _surroundings(self, prefect_port: int, comfy_port: int) -> dict[str, str]:  # noqa: ARG002
         """How the parts find each other."""
@@ -92,7 +95,7 @@ class Stack:
 
     def stop(self) -> None:
         """End all parts and connections."""
-        self.api.close()
+        self._connections.close()
         self.emulator.close()
         self._worker.kill()
         for part in (self._api, self._comfy, self._server):
