@@ -19,11 +19,10 @@ from prefect.logging import get_run_logger
 from prefect.states import Cancelled, Completed, Failed
 
 from comfy.errors import ComfyError
-from core.problems import Problem
 from core.requests import GenerationRequest
 from flows import pipeline
 from flows.artifacts import Beside, show_attempts, show_pictures, show_request
-from flows.errors import CancelRequested, TakenOver
+from flows.errors import TakenOver
 from flows.pipeline import Assignment
 from flows.prefect.runs import parse_idempotency_key, run_name
 from flows.retries import once_let_go, patiently
@@ -32,7 +31,6 @@ from flows.tasks import build_workflow, save, submit, track
 from store.database import finished
 from store.errors import (
     ConflictError,
-    FencedError,
     NotFoundError,
     StoreUnavailableError,
     UnreadableRequestError,
@@ -106,19 +104,8 @@ async def _carry_out(runtime: Runtime, claim: Claim) -> State[Any]:
     except asyncio.CancelledError:
         await finished(_stopped(runtime, claim))
         raise
-    except CancelRequested:
-        # Shielded: Prefect's own Cancelling arrives a moment later and cancels this task.
-        await finished(_cancelled(runtime, claim))
-        return Cancelled(message="Cancelled through Easel.")
-    except FencedError as reason:
-        return await finished(_fenced_out(runtime, claim, reason))
-    except ComfyError as error:
-        problem = await _failed(runtime, claim, error)
-        await beside.finish()
-        return Failed(message=problem.detail)
-    except Exception as error:
-        await _failed(runtime, claim, error)
-        raise
+    except Exception as error:  # noqa: BLE001 - raised again unless it was foreseen
+        return await _end(runtime, claim, error, beside)
     beside.start(show_pictures(images, runtime.api_url))
     await beside.finish()
     return Completed(message=_summary(images))
@@ -140,32 +127,28 @@ async def _make_pictures(runtime: Runtime, claim: Claim, beside: Beside) -> tupl
 
 async def _stopped(runtime: Runtime, claim: Claim) -> None:
     """Handle the cancelled task: by a client, by an operator, or because the worker stops."""
-    if runtime.stop_reasons.get(this_flow_run().id) != "release":
-        await _cancelled(runtime, claim)
+    run_id, log = this_flow_run().id, get_run_logger()
+    if runtime.stop_reasons.get(run_id) != "release":
+        await runtime.early_starts.stop(run_id)
+        await pipeline.cancel(runtime.store, runtime.session, claim, log)
         return
     # If the store is unavailable, the lease expires soon, with the same effect.
     with contextlib.suppress(StoreUnavailableError):
-        await pipeline.release(runtime.store, runtime.session, claim, get_run_logger())
+        await pipeline.release(runtime.store, runtime.session, claim, log)
 
 
-async def _cancelled(runtime: Runtime, claim: Claim) -> None:
-    await runtime.early_starts.stop(this_flow_run().id)
-    await pipeline.cancel(runtime.store, runtime.session, claim, get_run_logger())
-
-
-async def _fenced_out(runtime: Runtime, claim: Claim, reason: FencedError) -> State[Any]:
-    """Leave an attempt that another worker holds now, or that is over."""
+async def _end(runtime: Runtime, claim: Claim, error: Exception, beside: Beside) -> State[Any]:
+    """End the attempt without pictures. Returns the run's state, or raises what decides it."""
     run_id, log = this_flow_run().id, get_run_logger()
-    await runtime.early_starts.stop(run_id)
-    standing = await pipeline.leave(runtime.store, runtime.session, claim, run_id, log)
-    if standing.run_wanted:
-        log.warning("Another worker runs this attempt now (%s); this worker leaves it", reason)
-        raise TakenOver(str(reason))
-    return Cancelled(message=f"Given up: {reason}")
-
-
-async def _failed(runtime: Runtime, claim: Claim, error: Exception) -> Problem:
-    return await pipeline.fail(runtime.store, runtime.session, claim, error, get_run_logger())
+    ended = await pipeline.end(runtime.store, runtime.session, claim, error, run_id, log)
+    if ended.how == "taken_over":
+        raise TakenOver(ended.detail) from error
+    if ended.how != "failed":
+        return Cancelled(message=ended.detail)
+    if not isinstance(error, ComfyError):
+        raise error
+    await beside.finish()
+    return Failed(message=ended.detail)
 
 
 def _status_url(runtime: Runtime, claim: Claim) -> str:

@@ -3,7 +3,7 @@
 Each step takes what it needs as values and returns a value. The flow's tasks (``flows/tasks.py``)
 and the worker's early start (``flows/early_start.py``) call the same functions. They know nothing
 of Prefect: what a caller wants to show there it passes as a logger or a callback. An attempt that
-yields no pictures ends with ``cancel``, ``release``, ``fail`` or ``leave``.
+yields no pictures goes back with ``release``, or ends with ``end``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 from uuid import UUID
 
 import comfy
@@ -107,6 +107,17 @@ class Assignment:
     attempt: int | None
     deployment_id: UUID | None = None
     rerun: bool = False
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How an attempt ended that yields no pictures. ``detail`` is for the flow run's state.
+
+    ``given_up``: it was over already. ``taken_over``: another worker runs it now.
+    """
+
+    how: Literal["cancelled", "given_up", "taken_over", "failed"]
+    detail: str
 
 
 # --- the steps, in their order
@@ -295,6 +306,33 @@ async def _wait_for_space(store: Store, claim: Claim, error: NoSpaceError, log: 
 # --- the other ends of an attempt
 
 
+async def end(
+    store: Store,
+    session: Session,
+    claim: Claim,
+    error: Exception,
+    flow_run_id: UUID | None = None,
+    log: Log = _log,
+) -> Ended:
+    """End an attempt whose steps raised ``error``."""
+    match error:
+        case CancelRequested():
+            # Shielded: Prefect's own Cancelling arrives a moment later and cancels this task.
+            await finished(cancel(store, session, claim, log))
+            return Ended("cancelled", "Cancelled through Easel.")
+        case FencedError():
+            standing = await finished(leave(store, session, claim, flow_run_id, log))
+            if standing.run_wanted:
+                log.warning(
+                    "Another worker runs this attempt now (%s); this worker leaves it", error
+                )
+                return Ended("taken_over", str(error))
+            return Ended("given_up", f"Given up: {error}")
+        case _:
+            problem = await fail(store, session, claim, error, log)
+            return Ended("failed", problem.detail)
+
+
 async def check_hold(store: Store, claim: Claim) -> None:
     """Raise FencedError if the attempt was released since: this worker slept, or was paused.
 
@@ -343,7 +381,7 @@ async def fail(
 
 
 async def leave(
-    store: Store, session: Session, claim: Claim, flow_run_id: UUID, log: Log = _log
+    store: Store, session: Session, claim: Claim, flow_run_id: UUID | None, log: Log = _log
 ) -> Standing:
     """Give up an attempt that this worker does not hold any more; touch nothing still wanted.
 

@@ -45,7 +45,6 @@ from core.requests import ResolvedRequest
 from core.status import BatchStatus, Status
 from flows import pipeline
 from flows.batches import steps
-from flows.errors import CancelRequested
 from flows.pipeline import Assignment
 from store.database import completes
 from store.errors import FencedError, StoreError
@@ -453,12 +452,8 @@ class InProcessWorker:
                 partial(pipeline.track, store, comfy, claim, workflow),
             )
             await pipeline.save(store, comfy, claim, outputs)
-        except CancelRequested:
-            await pipeline.cancel(store, comfy, claim)
-        except FencedError:
-            return  # deleted meanwhile: there is nothing to end
         except Exception as error:  # noqa: BLE001 - the row tells of it, as in the flow
-            await pipeline.fail(store, comfy, claim, error)
+            await pipeline.end(store, comfy, claim, error)
 
     async def _is_still(self, claim: Claim) -> bool:
         """Returns whether an attempt is over, or waits where it may, with its row up to date."""

@@ -15,7 +15,7 @@ from comfy.emulator import Emulator
 from comfy.errors import ExecutionTimeoutError
 from flows import pipeline
 from flows.errors import CancelRequested
-from flows.pipeline import Assignment
+from flows.pipeline import Assignment, Ended
 from flows.reporter import OnProgress
 from flows.runtime import Runtime
 from store.errors import FencedError, HeldError
@@ -114,10 +114,11 @@ async def test_memory_that_runs_out_again_is_the_end(
     emulator.faults.out_of_memory(times=2)
     with pytest.raises(OutOfMemoryComfyError) as raised:
         await carried_out(runtime, held)
-    problem = await pipeline.fail(runtime.store, runtime.session, held, raised.value)
+    ended = await pipeline.end(runtime.store, runtime.session, held, raised.value)
     generation = await runtime.store.generations.get(held.generation_id)
-    assert (generation.status, generation.error) == ("failed", problem)
-    assert problem.code == "out_of_memory"
+    assert generation.error is not None
+    assert (generation.status, generation.error.code) == ("failed", "out_of_memory")
+    assert ended == Ended("failed", generation.error.detail)
 
 
 async def test_a_prompt_that_comfyui_lost_is_submitted_again(
@@ -139,9 +140,10 @@ async def test_a_cancel_ends_the_track_and_takes_the_prompt_out(
     making = asyncio.create_task(carried_out(runtime, held))
     await posted(emulator, held)
     await runtime.store.transitions.request_cancel(held.generation_id)
-    with pytest.raises(CancelRequested):
+    with pytest.raises(CancelRequested) as raised:
         await making
-    await pipeline.cancel(runtime.store, runtime.session, held)
+    ended = await pipeline.end(runtime.store, runtime.session, held, raised.value)
+    assert ended.how == "cancelled"
     assert (await runtime.store.generations.get(held.generation_id)).status == "cancelled"
     assert not await is_queued(runtime, held)
 
@@ -161,10 +163,12 @@ async def test_nothing_is_posted_once_another_worker_has_the_attempt(
     runtime: Runtime, emulator: Emulator, held: Claim
 ) -> None:
     await taken_over(runtime, held)
-    with pytest.raises(FencedError):
+    with pytest.raises(FencedError) as raised:
         await pipeline.submit(runtime.store, runtime.session, held, pipeline.build(held))
     standing = await pipeline.leave(runtime.store, runtime.session, held, RUN)
     assert (standing.prompt_wanted, standing.run_wanted) == (True, True)
+    ended = await pipeline.end(runtime.store, runtime.session, held, raised.value, RUN)
+    assert ended == Ended("taken_over", str(raised.value))
     assert emulator.posts == {}
 
 
@@ -188,9 +192,11 @@ async def test_a_save_of_what_is_not_wanted_any_more_leaves_no_files(
     outputs = await pipeline.track(store, session, held, workflow)
     await store.transitions.request_cancel(held.generation_id)
     await store.transitions.cancelled(held)
-    with pytest.raises(FencedError):
+    with pytest.raises(FencedError) as raised:
         await pipeline.save(store, session, held, outputs)
     assert await files_of(store, held) == []
+    ended = await pipeline.end(store, session, held, raised.value, RUN)
+    assert ended == Ended("given_up", f"Given up: {raised.value}")
 
 
 async def files_of(store: Store, claim: Claim) -> list[str]:
