@@ -16,6 +16,12 @@ def duration(seconds: float) -> str:
     return humanize.precisedelta(rounded, minimum_unit=unit, format="%.0f")
 
 
+def about(seconds: float) -> str:
+    """An estimate in words: ``about 12 minutes``, ``under a second``."""
+    words = duration(seconds)
+    return words if seconds < 1 else f"about {words}"
+
+
 def ago(moment: datetime, now: datetime | None = None) -> str:
     """How long ago, roughly: ``5 minutes ago``, a date after a day. ``now``: the current time."""
     passed = (now or datetime.now(UTC)) - moment

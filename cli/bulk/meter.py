@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from cli.bulk.follow import Show
 from cli.console import can_be_live, console_on
-from core.wording import duration
+from core.wording import about
 
 _EVERY_PERCENT: Final = 5
 """Plain lines are for logs, perhaps of a whole night: twenty are enough."""
@@ -68,6 +68,6 @@ def describe_batch(document: Mapping[str, Any]) -> str:
     if document["status"] == "running":
         rate, eta = document.get("rate_per_minute"), document.get("eta_s")
         parts += [f"{rate:.3g} a minute"] if rate else []
-        parts += [f"about {duration(eta)}"] if eta else []
+        parts += [about(eta)] if eta else []
     parts += [str(waiting["detail"])] if waiting else []
     return ", ".join(parts)

@@ -12,7 +12,7 @@ from cli.bulk.follow import is_past_its_window
 from cli.bulk.pictures import BatchPictures
 from cli.console import console_on
 from core.problems import FieldProblem
-from core.wording import duration
+from core.wording import about
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -83,11 +83,11 @@ def skipped_line(rows: Sequence[FieldProblem], report: Path | None) -> str:
 def plan_lines(plan: Mapping[str, Any], file: Path) -> list[str]:
     """Returns what would be made."""
     estimate = plan["estimated_s"]
-    takes = "unknown, nothing was measured yet" if estimate is None else duration(estimate)
+    takes = "unknown, nothing was measured yet" if estimate is None else about(estimate)
     models = [f"{count} × {model}" for model, count in plan["models"].items()]
     return [
         f"{file.name} would make {_counted(plan['total'], 'generation')}; nothing was created.",
-        *_fields(("models", ", ".join(models)), ("takes about", takes)),
+        *_fields(("models", ", ".join(models)), ("takes", takes)),
         *_fields(("seed", f"{plan['seed']} (with --seed {plan['seed']} it makes just these)")),
         *_sample_lines(plan["samples"][:_SAMPLES_SHOWN]),
     ]

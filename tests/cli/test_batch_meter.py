@@ -22,6 +22,7 @@ from tests.cli.scripted_batches import batch
             "running, 1/4 made, 1 failed, 1 cancelled, 119 a minute, about 40 seconds",
         ),
         ({**batch("running"), "rate_per_minute": 0.75}, "running, 0/4 made, 0.75 a minute"),
+        ({**batch("running", succeeded=3), "eta_s": 0.4}, "running, 3/4 made, under a second"),
         # An estimate of something that does not go on says nothing.
         ({**batch("paused", code="paused"), "eta_s": 40}, "paused, 0/4 made, because: paused"),
         (batch("succeeded", succeeded=4), "succeeded, 4/4 made"),

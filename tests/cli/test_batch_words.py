@@ -84,7 +84,7 @@ def test_a_plan_says_what_would_be_made() -> None:
     assert plan_lines(plan, Path("some/animals.csv")) == [
         "animals.csv would make 14 generations; nothing was created.",
         "  models      13 × a.safetensors, 1 × b.safetensors",
-        "  takes about 2 minutes",
+        "  takes       about 2 minutes",
         "  seed        42 (with --seed 42 it makes just these)",
         "first ones:",
         "  a red fox",

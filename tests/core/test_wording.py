@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from core.wording import ago, duration
+from core.wording import about, ago, duration
 
 NOW = datetime(2026, 6, 3, 12, tzinfo=UTC)
 
@@ -23,6 +23,14 @@ NOW = datetime(2026, 6, 3, 12, tzinfo=UTC)
 )
 def test_durations(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.4, "under a second"), (1, "about 1 second"), (720, "about 12 minutes")],
+)
+def test_estimates(seconds: float, words: str) -> None:
+    assert about(seconds) == words
 
 
 @pytest.mark.parametrize(

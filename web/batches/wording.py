@@ -8,7 +8,7 @@ from typing import Any, Final, TypeGuard
 from api.batches.documents import BatchDocument, CountsDocument, PlanDocument
 from core.problems import Problem
 from core.status import BATCH_ACTIVE, BatchStatus
-from core.wording import duration
+from core.wording import about, duration
 from web.parts.wording import model_name, title
 
 BATCH_WORDS: Final[dict[BatchStatus, str]] = {
@@ -88,7 +88,7 @@ def plan_line(plan: PlanDocument) -> str:
     """Returns the size of a planned batch."""
     if plan.estimated_s is None:
         return f"{pictures(plan.total)}. How long it takes is not known yet."
-    return f"{pictures(plan.total)}, about {duration(plan.estimated_s)} of work"
+    return f"{pictures(plan.total)}, {about(plan.estimated_s)} of work"
 
 
 def models_line(models: dict[str, int]) -> str:
