@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
 
 OK: Final = 0
 FAILED: Final = 1
@@ -54,6 +55,19 @@ def console_on(stream: TextIO) -> Console:
         emoji=False,
         soft_wrap=True,
         width=None if live else _UNWRAPPED,
+    )
+
+
+def live_bars() -> Progress:
+    """Returns progress bars on stderr, to be entered; only where it ``can_be_live``."""
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+
+    return Progress(
+        SpinnerColumn(finished_text="✓"),
+        BarColumn(bar_width=30),
+        TaskProgressColumn(),
+        TextColumn("{task.description}", markup=False),
+        console=console_on(sys.stderr),
     )
 
 

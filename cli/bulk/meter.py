@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from cli.bulk.follow import Show
-from cli.console import can_be_live, console_on
+from cli.console import can_be_live, console_on, live_bars
 from core.wording import about
 
 _EVERY_PERCENT: Final = 5
@@ -22,15 +22,7 @@ def open_batch_meter() -> Iterator[Show]:
     if not can_be_live(sys.stderr):
         yield PlainBatchMeter().show
         return
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
-
-    columns = (
-        SpinnerColumn(finished_text="✓"),
-        BarColumn(bar_width=30),
-        TaskProgressColumn(),
-        TextColumn("{task.description}", markup=False),
-    )
-    with Progress(*columns, console=console_on(sys.stderr)) as progress:
+    with live_bars() as progress:
         bar = progress.add_task("waiting", total=100)
 
         def show(document: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
-from cli.console import can_be_live, console_on
+from cli.console import can_be_live, console_on, live_bars
 
 _EVERY_PERCENT: Final = 25
 """Plain lines are for logs: one for each quarter is enough."""
@@ -27,15 +27,7 @@ def open_meter(count: int) -> Iterator[Meter]:
     if not can_be_live(sys.stderr):
         yield PlainMeter(count)
         return
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
-
-    columns = (
-        SpinnerColumn(finished_text="✓"),
-        BarColumn(bar_width=30),
-        TaskProgressColumn(),
-        TextColumn("{task.description}", markup=False),
-    )
-    with Progress(*columns, console=console_on(sys.stderr)) as progress:
+    with live_bars() as progress:
         tasks = [progress.add_task("waiting", total=100) for _ in range(count)]
 
         class _Bars:
