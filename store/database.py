@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -76,14 +76,10 @@ class Database:
 
         Raises StoreUnavailableError when the database does not answer.
         """
-        try:
+        with _translated():
             async with self.engine.connect() as connection:
                 await connection.execution_options(isolation_level="AUTOCOMMIT")
                 yield connection
-        except Exception as error:
-            if _is_unavailable(error):
-                raise StoreUnavailableError(_reason(error)) from error
-            raise
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
@@ -92,15 +88,11 @@ class Database:
         The caller is decorated with ``completes``, or is a task that is never cancelled.
         Raises StoreUnavailableError when the database does not answer or stays locked.
         """
-        try:
+        with _translated():
             async with self._turn(), self.engine.connect() as connection:
                 await connection.execution_options(**{_WRITES: True})
                 async with connection.begin():
                     yield connection
-        except Exception as error:
-            if _is_unavailable(error):
-                raise StoreUnavailableError(_reason(error)) from error
-            raise
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -239,6 +231,17 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 _OUR_OWN_FAULT: Final = (IntegrityError, DataError, ProgrammingError, NotSupportedError)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Raises StoreUnavailableError for an error of which the database is the cause."""
+    try:
+        yield
+    except Exception as error:
+        if _is_unavailable(error):
+            raise StoreUnavailableError(_reason(error)) from error
+        raise
 
 
 def _is_unavailable(error: Exception) -> bool:
