@@ -17,7 +17,7 @@ from store.errors import InvalidCursorError, StoreError
 from store.values import Generation, HistoryFilter
 from web.batches.sheet import Cell, Sheet
 from web.batches.wording import is_active, under_way
-from web.parts.elements import Text, adorn, box, button
+from web.parts.elements import Text, adorn, box, button, show_if
 from web.parts.fields import Segments
 from web.parts.layout import Web, errors_as_toasts, toast_error
 
@@ -119,7 +119,7 @@ class Contact:
 
     async def begin(self, document: BatchDocument) -> None:
         """Show it for the first time."""
-        self.root.classes(remove="is-away")
+        show_if(self.root, True)
         self.describe(document)
         if self._view.order is None and document.total > PAGE and is_active(document):
             self._order = "newest"  # the first page of a long batch is soon full
@@ -136,9 +136,7 @@ class Contact:
         if self._big != (document.total > PAGE):
             self._big = document.total > PAGE
             for part in (self._orders, self._go):
-                part.classes(
-                    add="" if self._big else "is-away", remove="is-away" if self._big else ""
-                )
+                show_if(part, self._big)
 
     async def load(self) -> None:
         """Load the page."""
@@ -156,12 +154,11 @@ class Contact:
         self._next = following
         self._sheet.show(cells)
         self._nothing.text = "" if cells else "There is nothing of that kind."
-        self._nothing.classes(add="is-away" if cells else "", remove="" if cells else "is-away")
+        show_if(self._nothing, not cells)
         adorn(self._first, disabled=view.cursor is None)
         adorn(self._back, disabled=view.cursor is None)
         adorn(self._on, disabled=self._next is None)
-        whole = view.cursor is None and self._next is None
-        self._pager.classes(add="is-away" if whole else "", remove="" if whole else "is-away")
+        show_if(self._pager, view.cursor is not None or self._next is not None)
 
     async def _read(self, view: View) -> tuple[list[Cell], str | None]:
         """Returns a page of cells, and the cursor of the next page.
@@ -278,8 +275,7 @@ class _Shown:
     def show(self, number: int, *, chosen: bool) -> None:
         """Show the number; a kind without items is hidden."""
         self._number.text = f"{number:,}"
-        away = number == 0 and not chosen
-        self.root.classes(add="is-away" if away else "", remove="" if away else "is-away")
+        show_if(self.root, number > 0 or chosen)
         self.press(chosen)
 
     def press(self, chosen: bool) -> None:

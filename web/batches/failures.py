@@ -6,7 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from api.batches.documents import BatchItemDocument
-from web.parts.elements import Text, adorn, box, button, icon
+from web.parts.elements import Text, adorn, box, button, icon, show_if
 from web.parts.layout import Web, errors_as_toasts
 from web.parts.wording import advice, title
 
@@ -36,7 +36,7 @@ class Failures:
         if failed == self._failed:
             return
         self._failed = failed
-        self._root.classes(add="" if failed else "is-away", remove="is-away" if failed else "")
+        show_if(self._root, failed)
         self._label.text = f"{failed:,} failed"
         self._list.clear()
         self._next, self._advised = None, ""
@@ -49,10 +49,7 @@ class Failures:
         with self._list:
             for item in page.items:
                 self._build(item)
-        self._more.classes(
-            add="is-away" if self._next is None else "",
-            remove="" if self._next is None else "is-away",
-        )
+        show_if(self._more, self._next is not None)
 
     def _build(self, item: BatchItemDocument) -> None:
         with box("failure", "li"):

@@ -15,7 +15,7 @@ from web.forms.file import FileForm
 from web.forms.grid import GridForm
 from web.forms.manifests import Manifests
 from web.parts.clock import known_zone, zones
-from web.parts.elements import Text, adorn, box, icon
+from web.parts.elements import Text, adorn, box, icon, show_if
 from web.parts.fields import Segments, choice, folded, line, number, tick
 
 _WAYS: Final = {"grid": "Build a grid", "file": "From a file"}
@@ -119,8 +119,7 @@ class BulkForm:
     def _show(self) -> None:
         draft = self.draft
         for way, made in (("grid", self._grid_way), ("file", self._file_way)):
-            here = way == draft.way
-            made.classes(add="" if here else "is-away", remove="is-away" if here else "")
+            show_if(made, way == draft.way)
         try:
             factors = draft.factors()
         except ProblemError as error:

@@ -10,7 +10,7 @@ from core.stored import Unreadable
 from core.wording import ago, duration
 from web.batches.bar import Bar
 from web.batches.wording import BATCH_WORDS, done_line, is_active, pace_line, pictures
-from web.parts.elements import Text, adorn, box, button, icon, link, local
+from web.parts.elements import Text, adorn, box, button, icon, link, local, show_if
 from web.parts.fields import folded
 from web.parts.wording import raw_rows
 
@@ -77,7 +77,7 @@ class BatchHead:
         self._bar.show(document)
         note = _note(document)
         self._note.text = note
-        self._note.classes(add="" if note else "is-away", remove="is-away" if note else "")
+        show_if(self._note, note)
 
     def _build_buttons(self, document: BatchDocument) -> None:
         actions, status = self._actions, document.status

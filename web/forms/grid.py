@@ -11,7 +11,7 @@ from api.options import DefaultsDocument, OptionsDocument
 from web.forms.batch_drafts import AXES, NUMBERS, Axis, BulkDraft
 from web.forms.prompts import PromptField
 from web.forms.sizes import RATIOS, size_of
-from web.parts.elements import Text, adorn, box, button
+from web.parts.elements import Text, adorn, box, button, show_if
 from web.parts.fields import Segments, choice, folded, line, prompt_box
 from web.parts.wording import model_name
 
@@ -49,8 +49,7 @@ class GridForm:
     def show(self, factors: dict[str, int]) -> None:
         """Offer the ways to combine lists only when there are several."""
         several = sum(number > 1 for number in factors.values()) > 1
-        hidden = not several and self._draft.combine == "product"
-        self._combine.classes(add="is-away" if hidden else "", remove="" if hidden else "is-away")
+        show_if(self._combine, several or self._draft.combine != "product")
 
     def _setter(self, name: str) -> Callable[[Any], None]:
         return lambda value: self._on_change(**{name: value})

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from api.batches.facade import BatchFacade
 from web.forms.batch_drafts import PromptDraft
-from web.parts.elements import Text, adorn, box, button
+from web.parts.elements import Text, adorn, box, button, show_if
 from web.parts.fields import folded, prompt_box, tick
 
 LISTS_SHOWN: Final = 40
@@ -59,7 +59,7 @@ class PromptField:
     def _show(self) -> None:
         """Show the tick only when the prompt has several lines."""
         asked = self._draft.each_line or "\n" in self._draft.prompt.strip()
-        self._each_line.classes(add="" if asked else "is-away", remove="is-away" if asked else "")
+        show_if(self._each_line, asked)
 
 
 def _build_help() -> None:

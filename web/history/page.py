@@ -17,7 +17,7 @@ from core.status import STATUSES, Status
 from store.errors import InvalidCursorError
 from store.values import Generation, HistoryFilter
 from web.history.gallery import Gallery
-from web.parts.elements import Text, adorn, box, button, link
+from web.parts.elements import Text, adorn, box, button, link, show_if
 from web.parts.fields import CHEVRON, CLEAR
 from web.parts.layout import Frame, Web, errors_as_toasts, toast_error
 from web.parts.live import Live
@@ -253,10 +253,7 @@ class HistoryPage:
     def _show_picked(self) -> None:
         self._gallery.tick(self._picked)
         self._selected.text = f"{len(self._picked)} selected"
-        if self._picked:
-            self._selection.classes(remove="is-away")
-        else:
-            self._selection.classes("is-away")
+        show_if(self._selection, self._picked)
 
     async def _delete(self) -> None:
         gone, self._picked = tuple(self._picked), set()

@@ -45,6 +45,11 @@ def adorn(element: ElementT, **attributes: Any) -> ElementT:
     return element
 
 
+def show_if(element: ui.element, shown: object) -> None:
+    """Show an element, or hide it."""
+    element.classes(add="" if shown else "is-away", remove="is-away" if shown else "")
+
+
 def icon(name: str) -> ui.element:
     """A drawing from the style sheet; its meaning is in the label next to it."""
     return box(f"icon icon-{name}", "span", aria_hidden="true")

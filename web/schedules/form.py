@@ -13,7 +13,7 @@ from core.batches.request import COUNT_MAX
 from web.forms.batch_drafts import ScheduleDraft
 from web.forms.prompts import PromptField
 from web.parts.clock import cron_words, every_words, known_zone, moments_words, zones
-from web.parts.elements import Text, adorn, box, icon
+from web.parts.elements import Text, adorn, box, icon, show_if
 from web.parts.fields import Segments, choice, line, number
 from web.parts.wording import model_name
 
@@ -102,8 +102,7 @@ class ScheduleForm:
         draft = self.draft
         shown = {"clock": self._by_clock, "every": self._by_interval, "cron": self._by_cron}
         for way, made in shown.items():
-            here = way == draft.way
-            made.classes(add="" if here else "is-away", remove="is-away" if here else "")
+            show_if(made, way == draft.way)
         self._said.text = self._words()
         if not self._zone.options:
             self._zone.set_options(self._with_chosen([]), value=self._zone_now())
