@@ -27,7 +27,7 @@ UPDATE_EVERY_S: Final = 1.0
 _log = logging.getLogger(__name__)
 
 
-class Beside:
+class ArtifactUpdates:
     """Requests to Prefect, sent while the work goes on; ``finish()`` waits for the last of them."""
 
     def __init__(self) -> None:
@@ -55,8 +55,8 @@ async def _quietly(telling: Coroutine[Any, Any, Any]) -> None:
 class ProgressArtifact:
     """The progress bar of a run. A run of less than a second has none: it would not be seen."""
 
-    def __init__(self, beside: Beside, description: str = "Rendering in ComfyUI") -> None:
-        self._beside = beside
+    def __init__(self, updates: ArtifactUpdates, description: str = "Rendering in ComfyUI") -> None:
+        self._updates = updates
         self._description = description
         self._id: UUID | None = None
         self._busy = False
@@ -69,12 +69,12 @@ class ProgressArtifact:
         if self._busy or now - self._last < UPDATE_EVERY_S:
             return
         self._busy, self._last = True, now
-        self._beside.start(self._tell(percent))
+        self._updates.start(self._tell(percent))
 
     def complete(self) -> None:
         """Show 100 %, if anything was shown."""
         if self._busy or self._id is not None:
-            self._beside.start(self._tell(100.0))
+            self._updates.start(self._tell(100.0))
 
     async def _tell(self, percent: float) -> None:
         try:

@@ -24,7 +24,7 @@ from pydantic import Field
 from comfy import Catalogue
 from core.batches.request import BatchRequest
 from core.batches.wildcards import read_lists
-from flows.artifacts import Beside, ProgressArtifact
+from flows.artifacts import ArtifactUpdates, ProgressArtifact
 from flows.batches import steps
 from flows.batches.acceptance import AcceptedBatch, Source, accept_batch
 from flows.batches.artifacts import show_batch, show_end
@@ -159,10 +159,10 @@ async def _was_retried(run: FlowRun) -> bool:
 
 
 async def _carry_out(runtime: Runtime, batch: Batch) -> State[Any]:
-    beside = Beside()
-    beside.start(show_batch(batch, runtime.api_url))
+    updates = ArtifactUpdates()
+    updates.start(show_batch(batch, runtime.api_url))
     try:
-        ended = await _steer(runtime, batch.id, beside)
+        ended = await _steer(runtime, batch.id, updates)
     except asyncio.CancelledError:
         await finished(_stopped(runtime, batch.id))
         raise
@@ -170,19 +170,19 @@ async def _carry_out(runtime: Runtime, batch: Batch) -> State[Any]:
         return Cancelled(message="Cancelled through Easel.")
     now = await patiently(runtime.store.batches.get, batch.id)
     counts = await patiently(runtime.store.batches.counts, now)
-    await show_end(beside, runtime, now)
-    await beside.finish()
+    await show_end(updates, runtime, now)
+    await updates.finish()
     if ended.problem is not None:
         return Failed(message=ended.problem.detail)
     return Completed(message=f"{counts.succeeded} of {now.total} made")
 
 
-async def _steer(runtime: Runtime, batch_id: UUID, beside: Beside) -> Finish:
+async def _steer(runtime: Runtime, batch_id: UUID, updates: ArtifactUpdates) -> Finish:
     """Take one step after the other until the batch has ended.
 
     Raises CancelRequested when it was ended from outside, TakenOver when Prefect paused its run.
     """
-    artifact = ProgressArtifact(beside, f"Generations of batch {batch_id}")
+    artifact = ProgressArtifact(updates, f"Generations of batch {batch_id}")
     while True:
         taken = await steps.take(runtime.store, batch_id)
         batch = taken.batch

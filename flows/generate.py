@@ -21,7 +21,7 @@ from prefect.states import Cancelled, Completed, Failed
 from comfy.errors import ComfyError
 from core.requests import GenerationRequest
 from flows import pipeline
-from flows.artifacts import Beside, show_attempts, show_pictures, show_request
+from flows.artifacts import ArtifactUpdates, show_attempts, show_pictures, show_request
 from flows.errors import TakenOver
 from flows.pipeline import Assignment
 from flows.prefect.runs import parse_idempotency_key, run_name
@@ -94,31 +94,33 @@ async def _claim(runtime: Runtime, request: GenerationRequest, generation_id: UU
 
 async def _carry_out(runtime: Runtime, claim: Claim) -> State[Any]:
     """Execute the attempt, and record in the row how it ended."""
-    beside = Beside()
-    beside.start(show_request(claim, runtime.holder.worker, _status_url(runtime, claim)))
+    updates = ArtifactUpdates()
+    updates.start(show_request(claim, runtime.holder.worker, _status_url(runtime, claim)))
     if claim.attempt > 1:
         before = await patiently(runtime.store.generations.attempts, claim.generation_id)
-        beside.start(show_attempts(before))
+        updates.start(show_attempts(before))
     try:
-        images = await _make_pictures(runtime, claim, beside)
+        images = await _make_pictures(runtime, claim, updates)
     except asyncio.CancelledError:
         await finished(_stopped(runtime, claim))
         raise
     except Exception as error:  # noqa: BLE001 - raised again unless it was foreseen
-        return await _end(runtime, claim, error, beside)
-    beside.start(show_pictures(images, runtime.api_url))
-    await beside.finish()
+        return await _end(runtime, claim, error, updates)
+    updates.start(show_pictures(images, runtime.api_url))
+    await updates.finish()
     return Completed(message=_summary(images))
 
 
-async def _make_pictures(runtime: Runtime, claim: Claim, beside: Beside) -> tuple[Image, ...]:
+async def _make_pictures(
+    runtime: Runtime, claim: Claim, updates: ArtifactUpdates
+) -> tuple[Image, ...]:
     """Build, submit, track, save: the whole generation."""
     workflow = await build_workflow(claim)
     outputs = await pipeline.render(
         runtime.session,
         claim,
         partial(submit, claim, workflow),
-        partial(track, claim, workflow, beside),
+        partial(track, claim, workflow, updates),
         get_run_logger(),
     )
     runtime.on_rendered(this_flow_run().id)
@@ -137,7 +139,9 @@ async def _stopped(runtime: Runtime, claim: Claim) -> None:
         await pipeline.release(runtime.store, runtime.session, claim, log)
 
 
-async def _end(runtime: Runtime, claim: Claim, error: Exception, beside: Beside) -> State[Any]:
+async def _end(
+    runtime: Runtime, claim: Claim, error: Exception, updates: ArtifactUpdates
+) -> State[Any]:
     """End the attempt without pictures. Returns the run's state, or raises what decides it."""
     run_id, log = this_flow_run().id, get_run_logger()
     ended = await pipeline.end(runtime.store, runtime.session, claim, error, run_id, log)
@@ -147,7 +151,7 @@ async def _end(runtime: Runtime, claim: Claim, error: Exception, beside: Beside)
         return Cancelled(message=ended.detail)
     if not isinstance(error, ComfyError):
         raise error
-    await beside.finish()
+    await updates.finish()
     return Failed(message=ended.detail)
 
 

@@ -17,7 +17,7 @@ from prefect.tasks import Task, exponential_backoff
 
 from comfy import OutputImage, Submitted, Workflow, is_transient
 from flows import pipeline
-from flows.artifacts import Beside, ProgressArtifact
+from flows.artifacts import ArtifactUpdates, ProgressArtifact
 from flows.runtime import current_runtime
 from store.errors import ImageStoreError, StoreUnavailableError
 from store.values import Claim, Image
@@ -75,9 +75,11 @@ _HOW: Final = {
 
 
 @_effect("track")
-async def track(claim: Claim, workflow: Workflow, beside: Beside) -> tuple[OutputImage, ...]:
+async def track(
+    claim: Claim, workflow: Workflow, updates: ArtifactUpdates
+) -> tuple[OutputImage, ...]:
     """Follow the prompt to its end, writing its progress to the row and the run's page."""
-    runtime, artifact = current_runtime(), ProgressArtifact(beside)
+    runtime, artifact = current_runtime(), ProgressArtifact(updates)
     outputs = await pipeline.track(runtime.store, runtime.session, claim, workflow, artifact.update)
     artifact.complete()
     return outputs

@@ -11,7 +11,7 @@ from prefect.artifacts import (
     acreate_table_artifact,
 )
 
-from flows.artifacts import Beside
+from flows.artifacts import ArtifactUpdates
 from flows.prefect.runs import batch_tag
 from flows.retries import patiently
 from flows.runtime import Runtime
@@ -34,16 +34,16 @@ async def show_batch(batch: Batch, api_url: str) -> None:
     )
 
 
-async def show_end(beside: Beside, runtime: Runtime, batch: Batch) -> None:
+async def show_end(updates: ArtifactUpdates, runtime: Runtime, batch: Batch) -> None:
     """The failures with their reasons, and the contact sheet."""
     failures = await patiently(
         runtime.store.batches.items, batch.id, FAILURES_SHOWN, None, ("failed", "cancelled")
     )
     if failures.items:
-        beside.start(_show_failures(failures.items))
+        updates.start(_show_failures(failures.items))
     if await patiently(runtime.store.batches.images, batch.id, 1):
         sheet = f"{runtime.api_url}/api/v1/batches/{batch.id}/contact-sheet"
-        beside.start(acreate_image_artifact(sheet, description=f"Contact sheet of {batch.name}"))
+        updates.start(acreate_image_artifact(sheet, description=f"Contact sheet of {batch.name}"))
 
 
 async def _show_failures(items: tuple[BatchItem, ...]) -> None:
