@@ -169,7 +169,10 @@ async def test_the_pool_is_made_without_job_variables() -> None:
     async with working() as worker:
         assert worker.work_pool.name == worker.pool_name
         template = worker.work_pool.base_job_template
-    assert template == PrefectWorker.get_default_base_job_template()
+    assert template == {
+        "job_configuration": {"env": {}},
+        "variables": {"type": "object", "properties": {}},
+    }
 
 
 @pytest.mark.parametrize(("name", "code"), [("settled", 0), ("not settled", 1)])
