@@ -1,7 +1,9 @@
 """One suite, two databases: SQLite always, PostgreSQL when EASEL_TEST_POSTGRES_URL names a server.
 
 The URL is that of any database on the server, as a role that may create databases:
-``postgresql+asyncpg://easel@127.0.0.1/postgres``. Every test gets a database of its own.
+``postgresql+asyncpg://easel@127.0.0.1/postgres``. Every test gets a database that no other has: a
+new one of SQLite; on PostgreSQL, where making and dropping one takes longer than most tests, the
+process's own, emptied.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import asyncpg  # type: ignore[import-untyped]
 import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
@@ -19,9 +22,18 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from store.database import Database
 from store.store import Store
+from store.tables import metadata
 from tests.harness.databases import a_store, at_once, migrated
+from tests.store.making import END_THE_OTHERS
 
 POSTGRES_URL = os.environ.get("EASEL_TEST_POSTGRES_URL")
+_EMPTY = (
+    END_THE_OTHERS.text,
+    *(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)),
+    "INSERT INTO counters (name, value) VALUES ('changes', 0)",
+    "ALTER SEQUENCE outbox_id_seq RESTART",
+)
+"""Statements; what they put back stands in the migrations."""
 _NO_POSTGRES = pytest.mark.skip(reason="EASEL_TEST_POSTGRES_URL is not set")
 
 
@@ -50,15 +62,13 @@ async def empty_url(kind: str, tmp_path: Path) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def url(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
-    """A database with its tables, copied from one that was migrated once."""
+    """A database with its tables, as migrations leave them."""
     if kind == "sqlite":
         yield a_store(tmp_path / "easel.db")
         return
-    name = _a_name()
-    of = request.getfixturevalue("postgres_template")
-    await _administer(f'CREATE DATABASE "{name}" TEMPLATE "{of}"')
-    yield _postgres(name)
-    await _administer(f'DROP DATABASE "{name}" WITH (FORCE)')
+    url = request.getfixturevalue("postgres_url")
+    yield url
+    await _emptied(url)
 
 
 @pytest.fixture
@@ -81,12 +91,24 @@ async def database(url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture(scope="session")
-def postgres_template() -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
+    """The one database of this process that its tests have in turn."""
     name = _a_name()
     at_once(_administer(f'CREATE DATABASE "{name}"'))
     at_once(migrated(_postgres(name)))
-    yield name
+    yield _postgres(name)
     at_once(_administer(f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+async def _emptied(url: str) -> None:
+    """End what a test left connected, and leave the tables as the migrations made them.
+
+    DELETE, for TRUNCATE makes a new file for each table and index.
+    """
+    dsn = make_url(url).set(drivername="postgresql")
+    connection = await asyncpg.connect(dsn.render_as_string(hide_password=False))
+    await connection.execute(";".join(_EMPTY))
+    await connection.close()
 
 
 def _a_name() -> str:
