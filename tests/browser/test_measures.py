@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final, Literal
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Page, expect
@@ -13,7 +15,22 @@ STEPS = 20
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 
+THEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
+SIZES = pytest.mark.parametrize("phone", [False, True], ids=["desktop", "phone"])
+_HAS_THEME = "theme => document.body.classList.contains('body--dark') === (theme === 'dark')"
+
+
 def violations(page: Page) -> list[str]:
+    """What axe finds in both themes; the page follows what the visitor's system prefers."""
+    found = []
+    for theme in THEMES:
+        page.emulate_media(color_scheme=theme)
+        page.wait_for_function(_HAS_THEME, arg=theme, polling=50)
+        found += [f"{theme}: {violation}" for violation in _violations(page)]
+    return found
+
+
+def _violations(page: Page) -> list[str]:
     settled(page)  # colours on their way are nobody's
     # Of what is in order it would send all elements too, half of what a look costs here.
     wanted = {"runOnly": WCAG, "resultTypes": ["violations"]}
@@ -25,11 +42,14 @@ def violations(page: Page) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("phone", [False, True], ids=["desktop", "phone"])
-def test_axe_finds_nothing(visitor: OpenContext, worker: Worker, theme: str, phone: bool) -> None:
+def opened(visitor: OpenContext, *, phone: bool) -> Page:
     size = {"width": 390, "height": 844} if phone else {"width": 1280, "height": 800}
-    page = visitor(color_scheme=theme, viewport=size).new_page()
+    return visitor(viewport=size).new_page()
+
+
+@SIZES
+def test_axe_finds_nothing(visitor: OpenContext, worker: Worker, phone: bool) -> None:
+    page = opened(visitor, phone=phone)
     page.goto("/")
     expect(page.get_by_text("What would you like to see?")).to_be_visible()
     assert violations(page) == []
@@ -58,19 +78,9 @@ def test_axe_finds_nothing(visitor: OpenContext, worker: Worker, theme: str, pho
     assert violations(page) == []
 
 
-THEMES = pytest.mark.parametrize("theme", ["light", "dark"])
-SIZES = pytest.mark.parametrize("phone", [False, True], ids=["desktop", "phone"])
-
-
-def opened(visitor: OpenContext, theme: str, *, phone: bool) -> Page:
-    size = {"width": 390, "height": 844} if phone else {"width": 1280, "height": 800}
-    return visitor(color_scheme=theme, viewport=size).new_page()
-
-
-@THEMES
 @SIZES
-def test_axe_finds_nothing_in_bulk(visitor: OpenContext, theme: str, phone: bool) -> None:
-    page = opened(visitor, theme, phone=phone)
+def test_axe_finds_nothing_in_bulk(visitor: OpenContext, phone: bool) -> None:
+    page = opened(visitor, phone=phone)
     page.goto("/bulk")
     page.get_by_label("Prompt", exact=True).fill("a {red|silver} fox\nan owl")
     page.get_by_role("combobox", name="Models").click()
@@ -96,16 +106,15 @@ def test_axe_finds_nothing_in_bulk(visitor: OpenContext, theme: str, phone: bool
     assert violations(page) == []
 
 
-@THEMES
 @SIZES
 def test_axe_finds_nothing_in_a_batch(
-    visitor: OpenContext, api: Api, worker: Worker, theme: str, phone: bool
+    visitor: OpenContext, api: Api, worker: Worker, phone: bool
 ) -> None:
     worker.failing = STUMBLED
     worker.fails = lambda request: request.seed == 2
     asked = {"defaults": {"prompt": "a fox", "steps": 2}, "grid": {"seed": [1, 2, 3, 4, 5]}}
     failed = api.begin_batch(name="some failed", **asked)
-    page = opened(visitor, theme, phone=phone)
+    page = opened(visitor, phone=phone)
     page.goto(f"/b/{failed}")
     expect(page.get_by_role("button", name="Retry what failed")).to_be_visible()
     expect(page.locator(".failure")).to_have_count(1)
@@ -129,12 +138,9 @@ def test_axe_finds_nothing_in_a_batch(
     assert violations(page) == []
 
 
-@THEMES
 @SIZES
-def test_axe_finds_nothing_in_schedules(
-    visitor: OpenContext, api: Api, theme: str, phone: bool
-) -> None:
-    page = opened(visitor, theme, phone=phone)
+def test_axe_finds_nothing_in_schedules(visitor: OpenContext, api: Api, phone: bool) -> None:
+    page = opened(visitor, phone=phone)
     page.goto("/schedules")
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
     assert violations(page) == []
