@@ -9,6 +9,7 @@ from typing import Final
 
 from cli.console import CommandError, console_on
 from cli.up.log_lines import LOGGING
+from core import gc_tuning
 from core.settings import Settings
 
 _ASK_EVERY_S: Final = 0.1
@@ -17,6 +18,7 @@ _SAY_EVERY_S: Final = 10.0
 
 def run_api() -> None:
     """Serve the API and the page until SIGTERM or Ctrl+C."""
+    gc_tuning.starting()  # until the application has started
     import uvicorn
 
     settings = Settings()
@@ -40,9 +42,11 @@ def run_worker(pool: str | None) -> None:
     os.environ.setdefault("PREFECT_HOME", str(settings.home / "prefect"))
     os.environ.setdefault("PREFECT_API_URL", settings.prefect_api_url)
     os.environ.setdefault("PREFECT_UI_URL", settings.prefect_ui_url)
+    gc_tuning.starting()
     from flows.prefect.deployments import default_pool
     from flows.worker import main as worker_main
 
+    gc_tuning.started()  # Prefect may be away for long
     _wait_for_prefect(os.environ["PREFECT_API_URL"])
     worker_main.run_worker(pool or default_pool())
 
