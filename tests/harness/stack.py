@@ -24,7 +24,10 @@ from tests.harness.waiting import wait_until
 
 POOL: Final = "gpu"
 STEP_S: Final = 0.05
-_WORKER: Final = f"from flows.worker.main import run_worker; run_worker({POOL!r})"
+# As `easel api` and `easel worker` start: without collecting what is only being imported.
+_START: Final = "from core import gc_tuning; gc_tuning.starting()"
+_API: Final = f"{_START}; from uvicorn import main; main()"
+_WORKER: Final = f"{_START}; from flows.worker.main import run_worker; run_worker({POOL!r})"
 
 
 class Stack:
@@ -60,7 +63,7 @@ class Stack:
             "prefect", "-m", "flows.prefect.server", "--port", str(prefect_port)
         )
         self._api = self._part(
-            "api", "-m", "uvicorn", "api.app:create_app", "--factory", "--no-access-log",
+            "api", "-c", _API, "api.app:create_app", "--factory", "--no-access-log",
             "--timeout-keep-alive", "60", "--port", str(api_port),
         )  # fmt: skip
         self._worker = self._part("worker", "-c", _WORKER)
