@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Generator
 from pathlib import Path
 
@@ -41,6 +42,17 @@ def pytest_runtest_makereport(
     report = yield
     show_logs(item, report)
     return report
+
+
+def pytest_configure() -> None:
+    """What is imported stays: the garbage collector need not look at it again and again."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
