@@ -7,6 +7,7 @@ module. The longest begin first: whatever begins last is what a run waits for at
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
@@ -52,9 +53,15 @@ def group_of(nodeid: str) -> str:
 
 
 def longest_first(items: list[pytest.Item]) -> None:
-    """Put the tests of each of ``GROUPS`` together, in their order, before all others."""
+    """Put the tests of each group together: ``GROUPS`` in their order, then those of most tests."""
     places = {name: place for place, name in enumerate(GROUPS)}
-    items.sort(key=lambda item: places.get(group_of(item.nodeid), len(places)))
+    sizes = Counter(group_of(item.nodeid) for item in items)
+
+    def place(item: pytest.Item) -> tuple[int, int]:
+        group = group_of(item.nodeid)
+        return places.get(group, len(places)), -sizes[group]
+
+    items.sort(key=place)
 
 
 class GroupScheduling(LoadScopeScheduling):
