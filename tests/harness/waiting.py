@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 PATIENCE_S: Final = 120.0
 """Long enough for a busy machine: only a test that fails ever waits so long."""
-_PAUSES_S: Final = (0.01, 0.1)
+_PAUSES_S: Final = (0.01, 0.25)
 """Between two looks, at first and later on: a look may cost a part of the stack a request."""
 _Found = TypeVar("_Found")
 
