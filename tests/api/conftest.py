@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.api.service import Backstage, Comfy, Service, closed_port, wait_until
+from tests.api.service import Backstage, Comfy, Service, closed_port
 from tests.harness.databases import a_store
+from tests.harness.waiting import wait_until
 
 StartService = Callable[..., Service]
 

@@ -7,8 +7,7 @@ import io
 import socket
 import sqlite3
 import threading
-import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from flows.testing import NODE_FAILED, InProcessWorker
 from store.generations.acceptance import IdempotencyKey
 from store.store import Store
 from store.values import Claim, Image, Preview, Waiting
+from tests.harness.waiting import wait_until
 
 CREATE: Final = "/api/v1/generation/create"
 HISTORY: Final = "/api/v1/generation/history"
@@ -39,17 +39,6 @@ CHECKPOINTS: Final = ("painter-v1-5.safetensors", "painter-xl.safetensors")
 NODE_FAILED_DETAIL: Final = "KSampler (node 5): mat1 and mat2 shapes cannot be multiplied."
 """What ``Worker.fail`` leaves in the row."""
 _T = TypeVar("_T")
-
-
-def wait_until(condition: Callable[[], _T], *, within: float = 20) -> _T:
-    """Poll until it is true, and return it; fails the test when it never is."""
-    end = time.monotonic() + within
-    while True:
-        found = condition()
-        if found:
-            return found
-        assert time.monotonic() < end, "it never came to be"
-        time.sleep(0.01)
 
 
 class Backstage:

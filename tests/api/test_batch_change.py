@@ -15,8 +15,8 @@ from tests.api.service import (
     Comfy,
     Service,
     assert_problem,
-    wait_until,
 )
+from tests.harness.waiting import wait_until
 
 
 def change(service: Service, batch_id: UUID, name: str) -> httpx.Response:

@@ -27,8 +27,8 @@ from tests.api.service import (
     Comfy,
     Service,
     assert_problem,
-    wait_until,
 )
+from tests.harness.waiting import wait_until
 
 
 def test_a_batch_is_accepted_and_nothing_of_it_is_begun(service: Service) -> None:

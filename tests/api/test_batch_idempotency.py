@@ -24,8 +24,8 @@ from tests.api.service import (
     Comfy,
     Service,
     assert_problem,
-    wait_until,
 )
+from tests.harness.waiting import wait_until
 
 
 def test_the_same_key_and_manifest_are_one_batch(service: Service) -> None:

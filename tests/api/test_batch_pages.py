@@ -18,8 +18,8 @@ from tests.api.service import (
     Comfy,
     Service,
     assert_problem,
-    wait_until,
 )
+from tests.harness.waiting import wait_until
 
 # --- pages
 

@@ -15,8 +15,9 @@ import httpx
 import pytest
 
 from store.images import SLICE_BYTES
-from tests.api.service import Service, assert_problem, png, wait_until
+from tests.api.service import Service, assert_problem, png
 from tests.harness.processes import Process, environment, free_port
+from tests.harness.waiting import wait_until
 
 SMALL: Final = png() + bytes(3 * SLICE_BYTES)
 """Of several slices too: what these take is taken before the big one is asked for."""

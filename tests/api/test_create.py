@@ -11,7 +11,8 @@ import pytest
 
 from core.requests import SEED_MAX
 from tests.api.conftest import StartService, until_catalogue
-from tests.api.service import CHECKPOINTS, CREATE, Comfy, Service, assert_problem, wait_until
+from tests.api.service import CHECKPOINTS, CREATE, Comfy, Service, assert_problem
+from tests.harness.waiting import wait_until
 
 FULL: Final[dict[str, Any]] = {
     "prompt": "a red fox at dawn, film grain",

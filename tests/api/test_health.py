@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from tests.api.conftest import StartService
-from tests.api.service import Comfy, Service, assert_problem, wait_until
+from tests.api.service import Comfy, Service, assert_problem
+from tests.harness.waiting import wait_until
 
 
 class _Prefect(BaseHTTPRequestHandler):

@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 import httpx
 
 from tests.api.conftest import StartService, until_catalogue
-from tests.api.service import CREATE, Comfy, Service, assert_problem, wait_until
+from tests.api.service import CREATE, Comfy, Service, assert_problem
+from tests.harness.waiting import wait_until
 
 
 def _post(service: Service, key: str, body: dict[str, Any]) -> httpx.Response:

@@ -7,7 +7,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from core.status import STATUSES
 from flows.reconcile.reconciliation import REPAIRS
 from tests.api.conftest import StartService
-from tests.api.service import Service, wait_until
+from tests.api.service import Service
+from tests.harness.waiting import wait_until
 
 
 def samples(service: Service) -> dict[tuple[str, str], float]:

@@ -7,7 +7,8 @@ from uuid import UUID, uuid4
 
 from store.values import Waiting
 from tests.api.conftest import StartService, until_catalogue
-from tests.api.service import Comfy, Service, assert_problem, png, wait_until
+from tests.api.service import Comfy, Service, assert_problem, png
+from tests.harness.waiting import wait_until
 
 
 def test_an_unchanged_document_is_a_304(service: Service) -> None:
