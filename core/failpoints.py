@@ -17,6 +17,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -71,6 +72,8 @@ def _full() -> None:
 _ACTIONS: Final = {
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "term": lambda: os.kill(os.getpid(), signal.SIGTERM),
-    "stop": lambda: os.kill(os.getpid(), signal.SIGSTOP),
+    # To this thread: the kernel would give a signal for the process to the main thread, and this
+    # one, such as the worker's loop, would go on until that one is scheduled.
+    "stop": lambda: signal.pthread_kill(threading.get_ident(), signal.SIGSTOP),
     "full": _full,
 }

@@ -154,6 +154,24 @@ def test_stop_holds_it_until_it_is_waked(folder: Path, start: Child) -> None:
     assert (code, out) == (0, "past 1\npast 2\npast 3\n")
 
 
+def test_stop_holds_a_thread_that_is_not_the_main_one(folder: Path, start: Child) -> None:
+    """The worker's loop runs in such a thread."""
+    in_thread = (
+        f"import threading\ncode = {REACHES!r}\nthreading.Thread(target=exec, args=(code,)).start()"
+    )
+    for _ in range(3):
+        arm(folder, "stop")
+        child = start(in_thread)
+        assert child.stdout is not None
+        os.waitpid(child.pid, os.WUNTRACED)
+        os.set_blocking(child.stdout.fileno(), False)
+        with pytest.raises(BlockingIOError):
+            os.read(child.stdout.fileno(), 1)
+        os.set_blocking(child.stdout.fileno(), True)
+        os.kill(child.pid, signal.SIGCONT)
+        assert ended(child)[:2] == (0, "past 1\npast 2\npast 3\n")
+
+
 def test_full_is_what_a_full_disk_says(folder: Path, start: Child) -> None:
     arm(folder, "full")
     catches = f"""
