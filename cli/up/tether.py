@@ -1,4 +1,4 @@
-"""Runs a module as a child that never outlives its parent: ``python -m cli.tether MODULE …``.
+"""Runs a module as a child that never outlives its parent: ``python -m cli.up.tether MODULE …``.
 
 Stdin is the tether: the reading end of a pipe whose writing end only the supervisor holds, and
 nothing is ever written to it. However the supervisor ends, SIGKILL included, the kernel closes

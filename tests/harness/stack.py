@@ -70,7 +70,7 @@ class Stack:
         self.parts: tuple[Process, ...] = (self._comfy, self._server, self._api, self._worker)
         self._connections = ExitStack()
         self.api = self._connections.enter_context(
-            httpx.Client(base_url=f"http://127.0.0.1:{api_port}", timeout=20)
+            httpx.Client(base_url=f"http://127.0.0.1:{api_port}", timeout=60)
         )
         self.emulator = EmulatorControl(f"http://127.0.0.1:{comfy_port}")
         self.prefect = self._connections.enter_context(SyncPrefectClient(self.prefect_url))
