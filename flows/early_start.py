@@ -109,7 +109,7 @@ class EarlyStarts:
     async def end(self, flow_run_id: UUID, *, cancelled: bool) -> None:
         """Undo an early start that no flow took over: the run was stopped before it began.
 
-        ``cancelled``: the attempt is not wanted any more; else another worker may take it.
+        ``cancelled``: the attempt is not wanted any more; else it is released.
         """
         early = self._begun.get(flow_run_id)
         if early is None:

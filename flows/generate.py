@@ -130,8 +130,8 @@ async def _make_pictures(
 async def _stopped(runtime: Runtime, claim: Claim) -> None:
     """Handle the cancelled task: by a client, by an operator, or because the worker stops."""
     run_id, log = this_flow_run().id, get_run_logger()
+    await runtime.early_starts.stop(run_id)
     if runtime.stop_reasons.get(run_id) != "release":
-        await runtime.early_starts.stop(run_id)
         await pipeline.cancel(runtime.store, runtime.session, claim, log)
         return
     # If the store is unavailable, the lease expires soon, with the same effect.

@@ -45,6 +45,8 @@ from store.values import Claim, Holder, Image, Standing, Waiting
 
 RESUBMISSIONS: Final = 3
 """Maximum resubmissions of a prompt that ComfyUI lost in a restart."""
+RELEASE_S: Final = 2.0
+"""Maximum seconds to remove an unwanted prompt when its attempt is released."""
 FULL_DISK_LOOK_S: Final = 5.0
 """Seconds between two tries to keep a picture while the disk is full."""
 Log = logging.Logger | logging.LoggerAdapter[Any]
@@ -317,7 +319,7 @@ async def end(
     """End an attempt whose steps raised ``error``."""
     match error:
         case CancelRequested():
-            # Shielded: Prefect's own Cancelling arrives a moment later and cancels this task.
+            # Shielded: the caller may be cancelled in this moment, by the same request.
             await finished(cancel(store, session, claim, log))
             return Ended("cancelled", "Cancelled through Easel.")
         case FencedError():
@@ -356,13 +358,14 @@ async def release(store: Store, session: Session, claim: Claim, log: Log = _log)
     """Give the attempt back unfinished: queued again, for any worker. No-op when fenced out.
 
     The prompt stays in ComfyUI, where the next claim of the attempt finds it. An attempt that is
-    being cancelled ends as ``cancel`` does: no other worker would finish it.
+    being cancelled ends as ``cancel`` does, as no other worker would finish it; if ComfyUI or the
+    store takes longer than ``RELEASE_S``, its prompt is left to be removed as a stray.
     """
-    with contextlib.suppress(FencedError):
+    with contextlib.suppress(FencedError, TimeoutError):
         if await store.transitions.status(claim) == "cancelling":
-            await cancel(store, session, claim, log)
-        else:
-            await store.transitions.unclaim(claim)
+            async with asyncio.timeout(RELEASE_S):
+                await cancel(store, session, claim, log)
+    await store.transitions.unclaim(claim)  # no-op if it has ended
 
 
 async def fail(

@@ -11,7 +11,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
@@ -30,6 +30,7 @@ from store.values import Image
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
+    from obstore.store import ClientConfig, RetryConfig
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,6 +40,10 @@ THUMBNAIL_PX: Final = 384
 _SUFFIXES: Final = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 _TEMPORARY: Final = ".tmp"
 _LISTED_TOGETHER: Final = 500
+_CLIENT: Final[ClientConfig] = {"connect_timeout": "5s", "timeout": "30s"}
+_RETRY: Final[RetryConfig] = {"max_retries": 3, "retry_timeout": timedelta(seconds=10)}
+"""A call that an object store does not answer must end: the process waits for it when it ends. The
+worker and the API try again by themselves."""
 _CALLS_AT_ONCE: Final = 32
 """Calls of the image store at once: it may be far away, and each waits in a thread."""
 SLICE_BYTES: Final = 2_097_152
@@ -84,7 +89,7 @@ class ImageFiles:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._store: ObjectStore = LocalStore(prefix=self._folder, mkdir=True)
         else:
-            self._store = from_url(url)
+            self._store = from_url(url, client_options=_CLIENT, retry_config=_RETRY)
         self._threads = ThreadPoolExecutor(_CALLS_AT_ONCE, thread_name_prefix="images")
 
     async def keep(self, generation_id: UUID, attempt: int, position: int, new: NewImage) -> Image:
@@ -217,8 +222,8 @@ class ImageFiles:
     async def _put(self, path: str, data: bytes) -> None:
         try:
             if self._folder is None:
-                # Atomic, as the object store documents it.
-                await self._call(obstore.put, self._store, path, data)
+                # Atomic, as the object store documents it. Completed even when cancelled, as below.
+                await finished(self._call(obstore.put, self._store, path, data))
             else:
                 await self._put_local(self._folder, path, data)
         except (BaseError, OSError) as error:

@@ -44,9 +44,13 @@ def pytest_runtest_makereport(
     return report
 
 
-def pytest_configure() -> None:
-    """What is imported stays: the garbage collector need not look at it again and again."""
-    gc.disable()
+def pytest_configure(config: pytest.Config) -> None:
+    """Collect no garbage while tests are imported: what is imported stays.
+
+    The controller of pytest-xdist imports none, and would never turn it on again.
+    """
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", default=None):
+        gc.disable()
 
 
 def pytest_collection_finish() -> None:

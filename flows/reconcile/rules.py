@@ -114,9 +114,11 @@ def _learns_of_it(case: Case) -> bool:
     """Returns whether a live worker is about to hear that the run is over.
 
     It removes the prompt from ComfyUI before it ends the generation; judged here, the generation
-    would have ended with its prompt still in ComfyUI's queue.
+    would have ended with its prompt still in ComfyUI's queue. A run that executes was cancelled
+    by force: its worker does not hear of that.
     """
-    return case.is_held and case.unheld_looks < UNHELD_LOOKS
+    executes = case.seen.generation.status == "running"
+    return case.is_held and not executes and case.unheld_looks < UNHELD_LOOKS
 
 
 def _is_unwanted(case: Case) -> bool:

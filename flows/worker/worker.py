@@ -18,7 +18,6 @@ from typing import Any, ClassVar, Final
 from uuid import UUID
 
 import anyio
-import httpx
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.events.clients import get_events_subscriber
@@ -53,6 +52,8 @@ from store.errors import StoreError
 
 STOPPING_S: Final = 2.0
 """How long a worker that stops waits for a store that is away."""
+REFUSAL_S: Final = 10.0
+"""How long the worker waits for Prefect's answer why it refused a run."""
 KEEPING_MOST: Final = 4
 """Maximum runs still saving their pictures when another is taken: a full disk stops new work."""
 BATCH_ENTRYPOINT: Final = "flows.bulk.bulk"
@@ -315,8 +316,10 @@ class ComfyWorker(PrefectWorker):
 
     async def _clean_up(self, flow_run: FlowRun) -> None:
         reason = self._stop_reason(flow_run)
+        if reason is None and self.runtime.early_starts.is_left(flow_run.id):
+            reason = "cancel" if await self._was_cancelled(flow_run) else None
         for settle in (
-            self._end_early_start(flow_run, reason),
+            self.runtime.early_starts.end(flow_run.id, cancelled=reason == "cancel"),
             self._settle_stopped(flow_run, reason),
             self._give_back(flow_run),
             self._give_batch_back(flow_run),
@@ -331,21 +334,17 @@ class ComfyWorker(PrefectWorker):
         self.finish(flow_run.id)
         self._look_again.wake()
 
-    async def _end_early_start(self, flow_run: FlowRun, reason: StopReason | None) -> None:
-        early_starts = self.runtime.early_starts
-        cancelled = reason == "cancel"
-        if reason is None and early_starts.is_left(flow_run.id):  # Prefect did not let it begin
-            cancelled = await self._was_cancelled(flow_run)
-        await early_starts.end(flow_run.id, cancelled=cancelled)
-
     async def _was_cancelled(self, flow_run: FlowRun) -> bool:
-        """Returns whether the run is cancelled. A scheduled one is at once, without an event.
+        """Returns whether Prefect refused the run because it is cancelled.
 
-        False when Prefect does not tell: then the reconciler judges.
+        Prefect cancels a scheduled run at once, without a Cancelling event. False when it does not
+        answer: then the reconciler judges.
         """
         try:
-            now = await self.client.read_flow_run(flow_run.id)
-        except (ObjectNotFound, httpx.HTTPError):
+            async with asyncio.timeout(STOPPING_S if self._draining else REFUSAL_S):
+                now = await self.client.read_flow_run(flow_run.id)
+        except Exception as error:  # noqa: BLE001 - the rest of the clean-up must follow
+            self.logger.warning("Why flow run %s was refused is not known: %r", flow_run.id, error)
             return False
         return now.state is not None and (now.state.is_cancelled() or now.state.is_cancelling())
 

@@ -30,6 +30,7 @@ from tests.comfy.data import resolved
 
 Holder = Literal["none", "alive", "lapsed"]
 UNDER_WAY: Final[tuple[Status, ...]] = ("queued", "running", "cancelling")
+WAITS: Final[tuple[Status, ...]] = ("queued", "cancelling")
 HOLDERS: Final[tuple[Holder, ...]] = ("none", "alive", "lapsed")
 OURS, ANOTHER = UUID(int=1), UUID(int=2)
 NOW: Final = datetime.now(UTC)
@@ -124,9 +125,10 @@ SCHEDULED, PENDING, RUNNING = StateType.SCHEDULED, StateType.PENDING, StateType.
 TABLE: Final[list[tuple[Case, Verdict | None]]] = [
     # An operator cancelled it, or it was cancelled and its worker could not say so.
     *((Case(StateType.CANCELLED, s, h), CANCEL) for s in UNDER_WAY for h in ("none", "lapsed")),
-    # The worker that has it hears of that in a moment, or never: an operator forced the state.
-    *((Case(StateType.CANCELLED, s, "alive", looks=PATIENT), None) for s in UNDER_WAY),
-    *((Case(StateType.CANCELLED, s, "alive", looks=ENOUGH), CANCEL) for s in UNDER_WAY),
+    # The worker that has it hears of that when it begins the run; or not, once it runs.
+    *((Case(StateType.CANCELLED, s, "alive", looks=PATIENT), None) for s in WAITS),
+    *((Case(StateType.CANCELLED, s, "alive", looks=ENOUGH), CANCEL) for s in WAITS),
+    (Case(StateType.CANCELLED, "running", "alive"), CANCEL),
     # It ended badly and could not say so.
     *((Case(StateType.FAILED, s, h), FAILED) for s in UNDER_WAY for h in HOLDERS),
     *((Case(StateType.CRASHED, s, h), CRASHED) for s in UNDER_WAY for h in HOLDERS),

@@ -70,6 +70,25 @@ async def taken_over(runtime: Runtime, claim: Claim) -> None:
     await pipeline.claim(runtime.store, Assignment(claim.generation_id, RUN, attempt=1), ANOTHER)
 
 
+async def test_a_release_does_not_wait_for_a_comfyui_that_stands_still(
+    runtime: Runtime, emulator: Emulator, held: Claim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "RELEASE_S", 0.2)
+    emulator.faults.zombie()
+    store, session = runtime.store, runtime.session
+    await pipeline.submit(store, session, held, pipeline.build(held))
+    async with asyncio.timeout(20):
+        while not (await session.client.queue()).is_running(held.prompt_id):  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.005)
+    await store.transitions.request_cancel(held.generation_id)
+
+    await pipeline.release(store, session, held)
+
+    assert (await store.generations.get(held.generation_id)).status == "cancelled"
+    [stray] = await store.strays.of(emulator.url)  # removed when ComfyUI moves again
+    assert stray.prompt_id == held.prompt_id
+
+
 def test_it_knows_nothing_of_prefect() -> None:
     code = "import sys, flows.early_start; sys.exit('prefect' in sys.modules)"
     run = subprocess.run(

@@ -24,7 +24,7 @@ from tests.harness.waiting import wait_until
 
 POOL: Final = "gpu"
 STEP_S: Final = 0.05
-# As `easel api` and `easel worker` start: without collecting what is only being imported.
+# Like `easel api` and `easel worker`: no garbage collection while modules are imported.
 _START: Final = "from core import gc_tuning; gc_tuning.starting()"
 _API: Final = f"{_START}; from uvicorn import main; main()"
 _WORKER: Final = f"{_START}; from flows.worker.main import run_worker; run_worker({POOL!r})"

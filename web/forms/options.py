@@ -15,7 +15,7 @@ AGAIN_S: Final = 3.0
 
 
 async def offer_options(facade: Facade, offer: Callable[[OptionsDocument], None]) -> None:
-    """Give a form its options; later, when ComfyUI answers, if it never did."""
+    """Give a form its options at once, or as soon as ComfyUI first answers."""
     if facade.catalogue.current is not None:
         offer(await read_options(facade))
         return

@@ -77,7 +77,7 @@ class PrefectWorker(BaseWorker[BaseJobConfiguration, BaseVariables, PrefectWorke
 
     @property
     def logger(self) -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
-        """Returns the logger of now: Prefect replaces it once the worker has an id."""
+        """Returns the current logger: Prefect replaces it once the worker has an id."""
         return self._logger
 
     @property
