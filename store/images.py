@@ -30,7 +30,7 @@ from store.values import Image
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
-    from obstore.store import ClientConfig, RetryConfig
+    from obstore.store import RetryConfig
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -40,10 +40,9 @@ THUMBNAIL_PX: Final = 384
 _SUFFIXES: Final = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 _TEMPORARY: Final = ".tmp"
 _LISTED_TOGETHER: Final = 500
-_CLIENT: Final[ClientConfig] = {"connect_timeout": "5s", "timeout": "30s"}
 _RETRY: Final[RetryConfig] = {"max_retries": 3, "retry_timeout": timedelta(seconds=10)}
-"""A call that an object store does not answer must end: the process waits for it when it ends. The
-worker and the API try again by themselves."""
+"""A call that an object store does not answer must end soon: a process that ends waits for it. The
+worker and the API try again by themselves. (One request may take 30 s, obstore's default.)"""
 _CALLS_AT_ONCE: Final = 32
 """Calls of the image store at once: it may be far away, and each waits in a thread."""
 SLICE_BYTES: Final = 2_097_152
@@ -89,7 +88,7 @@ class ImageFiles:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._store: ObjectStore = LocalStore(prefix=self._folder, mkdir=True)
         else:
-            self._store = from_url(url, client_options=_CLIENT, retry_config=_RETRY)
+            self._store = from_url(url, retry_config=_RETRY)
         self._threads = ThreadPoolExecutor(_CALLS_AT_ONCE, thread_name_prefix="images")
 
     async def keep(self, generation_id: UUID, attempt: int, position: int, new: NewImage) -> Image:
