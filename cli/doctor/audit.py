@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from cli.console import FAILED, OK, CommandError, console_on
-from cli.doctor.diagnosis import revisions, store_is_missing
+from cli.doctor.diagnosis import store_is_missing
 from core.settings import Settings
 from store.audit import Audit, AuditFinding
 from store.database import Database
 from store.errors import StoreError
 from store.images import ImageFiles
+from store.migrate import NEWEST, revision
 
 
 async def audit(*, repair: bool, checksums: bool, settle_s: float) -> int:
@@ -54,10 +55,10 @@ async def _opened(settings: Settings) -> AsyncIterator[Database]:
             "another data folder."
         )
     async with Database(settings.store_url) as database:
-        current, newest = await revisions(database)
-        if current != newest:
+        current = await revision(database)
+        if current != NEWEST:
             raise CommandError(
-                f"{shown} is at migration {current or 'none'}, newest is {newest}. "
+                f"{shown} is at migration {current or 'none'}, newest is {NEWEST}. "
                 "`easel up` brings it up to date."
             )
         yield database

@@ -20,10 +20,9 @@ from store.errors import StoreError
 from store.values import WorkerRecord
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, Connection
+    from sqlalchemy import URL
 
     from comfy import Device
-    from store.database import Database
 
 ALIVE_WITHIN: Final = timedelta(seconds=15)
 _START: Final = "Start everything with `easel up`."
@@ -89,39 +88,19 @@ def store_is_missing(url: URL) -> bool:
 
 async def _opened(url: str, shown: str) -> tuple[Finding, list[WorkerRecord]]:
     from store.database import Database
+    from store.migrate import NEWEST, revision
     from store.workers import Registry
 
     async with Database(url) as database:
-        current, newest = await revisions(database)
-        if current != newest:
-            found = f"{shown}: at migration {current or 'none'}, newest is {newest}"
+        current = await revision(database)
+        if current != NEWEST:
+            found = f"{shown}: at migration {current or 'none'}, newest is {NEWEST}"
             return Finding("store", True, found, "`easel up` brings it up to date."), []
         since = datetime.now(UTC) - ALIVE_WITHIN
         workers = await Registry(database).workers()
         return Finding("store", True, f"{shown}, migration {current}"), [
             worker for worker in workers if worker.seen_at > since
         ]
-
-
-async def revisions(database: Database) -> tuple[str | None, str | None]:
-    """Returns the database's migration and the newest one. Migrates nothing."""
-    async with database.read() as connection:
-        return await connection.run_sync(_revision), _newest_revision()
-
-
-def _revision(connection: Connection) -> str | None:
-    from alembic.runtime.migration import MigrationContext
-
-    return MigrationContext.configure(connection).get_current_revision()
-
-
-def _newest_revision() -> str | None:
-    from alembic.script import ScriptDirectory
-
-    import store.migrate
-
-    folder = Path(store.migrate.__file__).parent / "migrations"
-    return ScriptDirectory(str(folder)).get_current_head()
 
 
 async def prefect(http: httpx.AsyncClient, api_url: str) -> Finding:

@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import (
     Connection,
     DateTime,
@@ -27,9 +28,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError, StatementError
 
-from store.database import Database
+from store.database import BUSY_TIMEOUT_MS, Database
 from store.generations.dispatches import attempt_of
-from store.migrate import migrate, upgrade
+from store.migrate import MIGRATIONS, NEWEST, migrate, revision, upgrade
 from store.store import Store
 from store.tables import attempts, counters, generations, metadata
 from store.values import ProgressRecord, Waiting
@@ -41,9 +42,15 @@ def differences(connection: Connection) -> list[Any]:
     return list(compare_metadata(context, metadata))
 
 
+def test_the_newest_migration_is_alembics_newest() -> None:
+    assert ScriptDirectory(str(MIGRATIONS)).get_current_head() == NEWEST
+
+
 async def test_migrations_make_the_tables_as_they_are_declared(empty_url: str) -> None:
     async with Database(empty_url) as database:
+        assert await revision(database) is None
         await migrate(database)
+        assert await revision(database) == NEWEST
         async with database.write() as connection:
             assert await connection.run_sync(differences) == []
 
@@ -58,6 +65,12 @@ async def test_a_second_migration_changes_nothing(store: Store) -> None:
         versions = await connection.execute(text("SELECT version_num FROM alembic_version"))
         assert len(versions.all()) == 1
     assert found == [("changes", made.change)]
+
+
+async def test_a_start_with_nothing_to_migrate_waits_for_no_writer(store: Store) -> None:
+    async with store.database.write(), Database(store.database.url) as another:
+        async with asyncio.timeout(BUSY_TIMEOUT_MS / 1000):
+            await migrate(another)
 
 
 async def test_processes_that_start_together_take_turns(empty_url: str) -> None:
