@@ -128,17 +128,30 @@ class ScriptedComfyUI:
     ) -> None:
         steps_, done = request.steps, 0
         while done < steps_ or not self.may_move(done):
-            preview = await asyncio.to_thread(self._painter.preview, request, (done + 1) / steps_)
-            if self.may_move(done):  # checked after painting: a hold may have come meanwhile
+            if done < steps_ and await self._step(workflow, request, done, on_event):
                 done += 1
-                on_event(_progress(workflow, done, steps_))
-                on_event(Preview(preview, "image/jpeg"))
                 self._steps_done[prompt_id] = done
                 await asyncio.sleep(self.step_s)
                 continue
             if done:  # repeatedly, so that the row is written and a cancel is noticed
                 on_event(_progress(workflow, done, steps_))
             await asyncio.sleep(_HELD_LOOK_S)
+
+    async def _step(
+        self,
+        workflow: Workflow,
+        request: ResolvedRequest,
+        done: int,
+        on_event: Callable[[TrackEvent], None],
+    ) -> bool:
+        """Do the step after ``done``. Returns False, with nothing reported, when held there."""
+        share = (done + 1) / request.steps
+        preview = await asyncio.to_thread(self._painter.preview, request, share)
+        if not self.may_move(done):  # checked after painting: a hold may have come meanwhile
+            return False
+        on_event(_progress(workflow, done + 1, request.steps))
+        on_event(Preview(preview, "image/jpeg"))
+        return True
 
 
 def _progress(workflow: Workflow, step: int, of_steps: int) -> Progress:

@@ -13,8 +13,9 @@ import pytest
 
 from comfy.errors import OutOfMemoryComfyError
 from core.batches.request import BatchOptions
+from core.requests import ResolvedRequest
 from core.status import Status
-from flows.testing import InProcessWorker
+from flows.testing import InProcessWorker, PlainPainter, ScriptedComfyUI
 from store.errors import FencedError
 from store.store import Store
 from store.values import Generation, NewItem, Waiting
@@ -22,6 +23,17 @@ from tests.comfy.data import resolved
 from tests.harness.processes import REPOSITORY, environment
 
 OUT_OF_MEMORY = OutOfMemoryComfyError("5", "KSampler", "CUDA out of memory", "OutOfMemoryError")
+
+
+class NotingPainter(PlainPainter):
+    """Notes how far the previews were that it made."""
+
+    def __init__(self) -> None:
+        self.shares: list[float] = []
+
+    def preview(self, request: ResolvedRequest, done: float) -> bytes:
+        self.shares.append(done)
+        return super().preview(request, done)
 
 
 @pytest.fixture
@@ -96,6 +108,19 @@ async def test_a_state_is_held_until_the_test_goes_on(
     assert [image.position for image in images] == [0, 1]
     for image in images:
         assert len(await store.files.read(image.path)) == image.bytes
+
+
+async def test_it_paints_no_step_beyond_the_last(store: Store) -> None:
+    """Even when the test goes on while the last step is held."""
+    painter = NotingPainter()
+    worker = InProcessWorker(store, ScriptedComfyUI(painter))
+    worker.comfy.step_s, worker.comfy.limit = 0, 4
+    [generation_id] = await accepted(store)
+    async with worker.at_work():
+        await until(store, generation_id, "running", step=4)
+        worker.go_on()
+        await until(store, generation_id, "succeeded")
+    assert painter.shares == [0.25, 0.5, 0.75, 1.0]
 
 
 async def test_a_failure_is_told_as_comfyuis_error_is(
