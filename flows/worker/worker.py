@@ -111,11 +111,6 @@ class ComfyWorker(PrefectWorker):
             raise RuntimeError("the worker is not set up")
         return self._runtime
 
-    @classmethod
-    def get_description(cls) -> str:
-        """Returns what Prefect shows about this worker type."""
-        return "Runs image generations inside the worker process, beside one ComfyUI."
-
     # --- life
 
     async def setup(self) -> None:

@@ -102,6 +102,28 @@ def test_cancelled_while_its_worker_asks_for_it(
 
 
 @long
+def test_why_it_refuses_a_run_stays_unknown(house: ChaosStack, seed: int) -> None:
+    """The worker gives a run back that an operator cancelled: it is cancelled there as well."""
+    with house.halfway("the one before", seed=seed) as before:
+        asking = house.to_prefect.add(Rule(BlackHole(), method="POST", path=SET_STATE))
+        unwanted = house.create(**a_request(seed + 1))
+        unwanted.wait_for_prompt()
+        wait_until(lambda: asking.hits, "the worker to ask Prefect for the run")
+        run_id = unwanted.flow_run_id()
+        house.prefect.set_flow_run_state(UUID(run_id), Cancelling())
+        house.wait_for_flow_run(run_id, "Cancelled")
+        silent = house.to_prefect.add(
+            Rule(Answer(500), method="GET", path=f"/api/flow_runs/{run_id}", times=None)
+        )
+        house.to_prefect.cut()
+        wait_until(lambda: silent.hits, "the worker to ask why")
+        assert house.ends(unwanted) == "cancelled"
+        wait_until(lambda: house.emulator.queue()["pending"] == [], "its prompt to be gone")
+    house.check([before, unwanted])
+    assert unwanted.renders() == 0
+
+
+@long
 def test_hangs_and_comes_back(house: ChaosStack, seed: int) -> None:
     with house.halfway("while Prefect hangs", seed=seed) as generation:
         house.part("prefect").freeze()

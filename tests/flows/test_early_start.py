@@ -84,15 +84,21 @@ async def test_a_run_without_an_early_start_has_nothing_to_take_over(runtime: Ru
     assert await runtime.early_starts.take_over(RUN) is None
 
 
+@pytest.mark.parametrize("was_told", [True, False], ids=["told", "not told"])
 async def test_an_early_start_that_is_cancelled_before_its_flow_began_is_undone(
-    runtime: Runtime, emulator: Emulator, early: EarlyStart, generation_id: UUID
+    runtime: Runtime,
+    emulator: Emulator,
+    early: EarlyStart,
+    generation_id: UUID,
+    was_told: bool,
 ) -> None:
     emulator.faults.hang()
     await early.submission
     await runtime.store.transitions.request_cancel(generation_id)
-    await runtime.early_starts.end(RUN, cancelled=True)
+    await runtime.early_starts.end(RUN, cancelled=was_told)
     assert (await runtime.store.generations.get(generation_id)).status == "cancelled"
     assert (await runtime.session.client.queue()).find(early.claim.result().prompt_id) is None
+    assert await runtime.store.strays.of(emulator.url) == ()
     assert await runtime.early_starts.take_over(RUN) is None
 
 
@@ -105,18 +111,6 @@ async def test_an_early_start_whose_worker_stops_goes_back(
     assert under_way is not None
     assert under_way.holder is None
     assert (await runtime.store.generations.get(generation_id)).status == "queued"
-
-
-async def test_an_early_start_that_is_not_wanted_any_more_does_not_go_back(
-    runtime: Runtime, emulator: Emulator, early: EarlyStart, generation_id: UUID
-) -> None:
-    emulator.faults.hang()
-    await early.submission
-    await runtime.store.transitions.request_cancel(generation_id)
-    await runtime.early_starts.end(RUN, cancelled=False)  # the worker did not hear of it
-    assert (await runtime.store.generations.get(generation_id)).status == "cancelled"
-    assert (await runtime.session.client.queue()).find(early.claim.result().prompt_id) is None
-    assert await runtime.store.strays.of(emulator.url) == ()
 
 
 async def test_an_early_start_that_the_flow_took_over_is_left_alone(

@@ -193,7 +193,7 @@ OVERRIDDEN = {
         "job_configuration", "get_default_base_job_template", "run",
         "_get_scheduled_flow_runs", "_submit_scheduled_flow_runs", "_setup_cancellation_observer",
     },
-    ComfyWorker: {"type", "setup", "teardown", "get_and_submit_flow_runs", "get_description"},
+    ComfyWorker: {"type", "setup", "teardown", "get_and_submit_flow_runs"},
 }  # fmt: skip
 """What Prefect calls of ours; the tests above call it through Prefect."""
 
@@ -203,16 +203,24 @@ def _assigned(of: type) -> set[str]:
     return set(re.findall(r"self\.(\w+)(?:: [^=\n]+)? = ", inspect.getsource(of)))
 
 
+def _own(of: type) -> set[str]:
+    """What a class adds to its base."""
+    return {name for name in vars(of) if not re.fullmatch("__.*__|_abc_impl", name)} | _assigned(of)
+
+
 @pytest.mark.parametrize("ours", OVERRIDDEN)
 def test_nothing_else_of_ours_has_the_name_of_something_of_prefects(
     ours: type[PrefectWorker],
 ) -> None:
     # If this fails after an upgrade, give ours another name: it would change what Prefect does.
     prefects = {*dir(BaseWorker), "type", *_assigned(BaseWorker)}
-    own = {name for name in vars(ours) if not re.fullmatch("__.*__|_abc_impl", name)}
     used = {"_cancelling_observer"} if ours is PrefectWorker else set()
 
-    assert (own | _assigned(ours)) & prefects == OVERRIDDEN[ours] | used
+    assert _own(ours) & prefects == OVERRIDDEN[ours] | used
+
+
+def test_the_worker_replaces_nothing_of_its_base_but_what_it_has_to_supply() -> None:
+    assert _own(ComfyWorker) & _own(PrefectWorker) == PrefectWorker.__abstractmethods__
 
 
 METHODS = [
