@@ -251,7 +251,12 @@ def test_a_paused_pool_holds_a_batch_and_says_so(stack: Stack) -> None:
 
 def test_generations_of_one_checkpoint_come_together(stack: Stack) -> None:
     grid = {"prompt": [f"prompt {n}" for n in range(6)], "model": list(MODELS)}
-    batch = stack.create_batch(grid=grid)
+    with stack.halfway("what needs the first of them", model=MODELS[0]):
+        batch = stack.create_batch(grid=grid, max_in_flight=12)
+        batch.wait_for_count("queued", 12)
+        for item in batch.items():
+            stack.generation(item["task_id"]).flow_run_id()
+        wait_until_outdated()
     batch.wait_for("succeeded")
     by_prompt = dict(
         zip(batch.prompt_ids(), (it["request"]["model"] for it in batch.items()), strict=True)
