@@ -189,12 +189,19 @@ class LeaseKeeper:
         )
 
     async def __aenter__(self) -> LeaseKeeper:
-        await self._leases.take(self._name, self.holder, self._length_s)
+        try:
+            await self._leases.take(self._name, self.holder, self._length_s)
+        except asyncio.CancelledError:  # acquired all the same, and no exit will follow
+            await self._release()
+            raise
         self._loop.start()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self._loop.stop()
+        await self._release()
+
+    async def _release(self) -> None:
         try:
             await self._leases.give_up(self._name, self.holder)
         except StoreUnavailableError as error:

@@ -380,3 +380,20 @@ async def test_an_error_in_the_holder_gives_the_lease_up(leases: Leases) -> None
             raise ValueError("stumbled")
 
     assert await leases.all() == ()
+
+
+async def test_who_is_cancelled_while_it_takes_the_lease_leaves_none_behind(
+    store: Store, leases: Leases
+) -> None:
+    name = leases_table.c.name
+    await leases.take(NAME, OTHER, 20.0)
+    async with store.database.write() as connection:
+        # The keeper waits for this row, or with SQLite for this transaction.
+        await connection.execute(update(leases_table).where(name == NAME).values(beat=7))
+        entering = asyncio.create_task(LeaseKeeper(leases, NAME, 600.0).__aenter__())
+        await asyncio.sleep(0)
+        entering.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await entering
+
+    assert await leases.all() == ()
