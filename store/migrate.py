@@ -12,7 +12,8 @@ from store.database import Database
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 NEWEST: Final = max(file.name for file in MIGRATIONS.glob("versions/[0-9]*.py"))[:4]
 """The newest migration: the number that its file begins with."""
-_ADVISORY_LOCK: Final = 0x6561_7365_6C  # "easel"
+ADVISORY_LOCK: Final = 0x6561_7365_6C  # "easel"
+"""Whoever migrates a PostgreSQL database has this lock."""
 _VERSIONS: Final = table("alembic_version", column("version_num"))
 
 
@@ -25,7 +26,7 @@ async def migrate(database: Database) -> None:
         return
     async with database.write() as connection:
         if not database.is_sqlite:  # SQLite's BEGIN IMMEDIATE is the lock
-            await connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
+            await connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))
         await connection.run_sync(upgrade)
 
 

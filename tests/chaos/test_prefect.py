@@ -12,6 +12,7 @@ from prefect.states import Cancelling
 
 from tests.chaos.house import ChaosStack, a_request
 from tests.harness.faults import Answer, BlackHole, DropReply, Rule
+from tests.harness.generations import GenerationHandle
 from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.chaos
@@ -76,16 +77,22 @@ def test_its_answer_to_a_create_is_lost(house: ChaosStack, seed: int) -> None:
     assert len(generation.attempts()) == 1
 
 
+def posted_early(house: ChaosStack, seed: int) -> GenerationHandle:
+    """A generation in ComfyUI's queue while Prefect swallows its worker's request to begin it."""
+    asking = house.to_prefect.add(Rule(BlackHole(), method="POST", path=SET_STATE))
+    generation = house.create(**a_request(seed))
+    generation.wait_for_prompt()
+    wait_until(lambda: asking.hits, "the worker to ask Prefect for the run")
+    return generation
+
+
 @pytest.mark.parametrize("cancelled_by", ["client", "operator"])
 def test_cancelled_while_its_worker_asks_for_it(
     house: ChaosStack, cancelled_by: str, seed: int
 ) -> None:
     """Its prompt, posted early, has left ComfyUI's queue before the generation has ended."""
     with house.halfway("the one before", seed=seed) as before:
-        asking = house.to_prefect.add(Rule(BlackHole(), method="POST", path=SET_STATE))
-        unwanted = house.create(**a_request(seed + 1))
-        unwanted.wait_for_prompt()
-        wait_until(lambda: asking.hits, "the worker to ask Prefect for the run")
+        unwanted = posted_early(house, seed + 1)
         run_id = unwanted.flow_run_id()
         if cancelled_by == "client":
             assert unwanted.cancel().status_code == 202
@@ -105,18 +112,16 @@ def test_cancelled_while_its_worker_asks_for_it(
 def test_why_it_refuses_a_run_stays_unknown(house: ChaosStack, seed: int) -> None:
     """The worker gives a run back that an operator cancelled: it is cancelled there as well."""
     with house.halfway("the one before", seed=seed) as before:
-        asking = house.to_prefect.add(Rule(BlackHole(), method="POST", path=SET_STATE))
-        unwanted = house.create(**a_request(seed + 1))
-        unwanted.wait_for_prompt()
-        wait_until(lambda: asking.hits, "the worker to ask Prefect for the run")
+        unwanted = posted_early(house, seed + 1)
         run_id = unwanted.flow_run_id()
         house.prefect.set_flow_run_state(UUID(run_id), Cancelling())
         house.wait_for_flow_run(run_id, "Cancelled")
-        silent = house.to_prefect.add(
+        house.to_prefect.add(
             Rule(Answer(500), method="GET", path=f"/api/flow_runs/{run_id}", times=None)
         )
         house.to_prefect.cut()
-        wait_until(lambda: silent.hits, "the worker to ask why")
+        said, log = f"Why flow run {run_id} was refused is not known", house.part("worker").log
+        wait_until(lambda: said in log.read_text(), "the worker to ask why in vain")
         assert house.ends(unwanted) == "cancelled"
         wait_until(lambda: house.emulator.queue()["pending"] == [], "its prompt to be gone")
     house.check([before, unwanted])

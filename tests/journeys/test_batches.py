@@ -86,15 +86,15 @@ def _check_in_prefect(stack: Stack, batch: BatchHandle, name: str, count: int) -
 
 def test_killed_in_the_middle_it_goes_on_and_makes_each_once(stack: Stack) -> None:
     """(Two hundred, and everything that can die: tests/chaos/test_batches.py.)"""
-    batch = stack.create_batch(**many(20))
-    batch.wait_for_count("succeeded", 4)
+    batch = stack.create_batch(**many(40))
+    batch.wait_for_count("succeeded", 8)
     stack.kill_worker()
     stack.kill_api()
     stack.start_worker()
     stack.start_api()
     done = batch.wait_for("succeeded", within=300)
-    assert done["counts"]["succeeded"] == 20
-    assert batch.renders() == [1] * 20
+    assert done["counts"]["succeeded"] == 40
+    assert batch.renders() == [1] * 40
 
 
 def wait_until_outdated() -> None:
@@ -250,10 +250,10 @@ def test_a_paused_pool_holds_a_batch_and_says_so(stack: Stack) -> None:
 
 
 def test_generations_of_one_checkpoint_come_together(stack: Stack) -> None:
-    grid = {"prompt": [f"prompt {n}" for n in range(6)], "model": list(MODELS)}
+    grid = {"prompt": [f"prompt {n}" for n in range(12)], "model": list(MODELS)}
     with stack.halfway("what needs the first of them", model=MODELS[0]):
-        batch = stack.create_batch(grid=grid, max_in_flight=12)
-        batch.wait_for_count("queued", 12)
+        batch = stack.create_batch(grid=grid, max_in_flight=24)
+        batch.wait_for_count("queued", 24)
         for item in batch.items():
             stack.generation(item["task_id"]).flow_run_id()
         wait_until_outdated()
@@ -266,9 +266,9 @@ def test_generations_of_one_checkpoint_come_together(stack: Stack) -> None:
         for one in stack.emulator.executions()
         if one["prompt_id"] in by_prompt
     ]
-    assert len(models) == 12
+    assert len(models) == 24
     switches = sum(a != b for a, b in pairwise(models))
-    assert switches == 1  # not 11
+    assert switches == 1  # not 23
 
 
 def test_the_same_seed_makes_the_same_pictures(stack: Stack) -> None:
