@@ -16,6 +16,10 @@ from cli.console import BAD_USAGE, CommandError, report_failure
 if TYPE_CHECKING:
     from core.settings import Settings
 
+# Neither Prefect nor anything else that a command imports reports its use to other machines.
+os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+
 app = typer.Typer(
     name="easel",
     help="Turns requests for pictures into finished, kept, findable pictures.",
@@ -27,7 +31,7 @@ app = typer.Typer(
 
 _Port = Annotated[int | None, typer.Option(min=1, max=65_535, help="Port of the API [8700].")]
 _Host = Annotated[
-    str | None, typer.Option(help="Address to listen on; 0.0.0.0 for all [127.0.0.1].")
+    str | None, typer.Option(help="Address Easel listens on; 0.0.0.0 for all [127.0.0.1].")
 ]
 _Home = Annotated[Path | None, typer.Option(help="Folder for everything that lasts.")]
 
@@ -73,6 +77,12 @@ def up(
         typer.Option(envvar="EASEL_COMFY__URL", help="ComfyUI's address; an emulator without one."),
     ] = None,
     host: _Host = None,
+    prefect_host: Annotated[
+        str | None,
+        typer.Option(
+            help="Address the Prefect server listens on, whatever --host says [127.0.0.1]."
+        ),
+    ] = None,
     step_time: Annotated[
         float | None, typer.Option(min=0, help="Seconds per step in the emulator.")
     ] = None,
@@ -81,6 +91,7 @@ def up(
     _set("EASEL_HOME", home and home.expanduser().absolute())
     _set("EASEL_API__PORT", port)
     _set("EASEL_API__HOST", host)
+    _set("EASEL_PREFECT__HOST", prefect_host)
     _set("EASEL_PREFECT__PORT", prefect_port)
     _set("EASEL_COMFY__URL", comfy_url and _address(comfy_url))
     _check_settings()
