@@ -94,7 +94,7 @@ def up(
     _set("EASEL_PREFECT__HOST", prefect_host)
     _set("EASEL_PREFECT__PORT", prefect_port)
     _set("EASEL_COMFY__URL", comfy_url and _address(comfy_url))
-    _check_settings()
+    _keep_private()
     from cli.up.command import up as run
 
     _run(run(step_time))
@@ -105,7 +105,7 @@ def api(host: _Host = None, port: _Port = None) -> None:
     """Run the API alone."""
     _set("EASEL_API__HOST", host)
     _set("EASEL_API__PORT", port)
-    _check_settings()
+    _keep_private()
     from cli.up.alone import run_api
 
     run_api()
@@ -118,7 +118,7 @@ def worker(
     ] = None,
 ) -> None:
     """Run a worker alone: one for each ComfyUI."""
-    _check_settings()
+    _keep_private()
     from cli.up.alone import run_worker
 
     run_worker(pool)
@@ -146,7 +146,7 @@ def doctor(
 ) -> None:
     """Look at everything Easel needs, and say what to do about what is missing."""
     _set("EASEL_HOME", home and home.expanduser().absolute())
-    _check_settings()
+    _keep_private()
     from cli.doctor.command import doctor as run
 
     _run(run(as_json=as_json))
@@ -167,7 +167,7 @@ def audit(
 ) -> None:
     """Hold what is kept against the database: missing, orphaned and half-written files."""
     _set("EASEL_HOME", home and home.expanduser().absolute())
-    _check_settings()
+    _keep_private()
     from cli.doctor.audit import audit as run
 
     _run(run(repair=repair, checksums=checksums, settle_s=settle))
@@ -346,6 +346,16 @@ def _check_settings() -> Settings:
             for each in error.errors()
         )
         raise CommandError(f"the settings cannot be read: {problems}.", BAD_USAGE) from None
+
+
+def _keep_private() -> None:
+    """For the commands that write to the data folder. CommandError as ``_check_settings``.
+
+    `generate` and `bulk` write what the user asked for, with the user's own umask.
+    """
+    from core.private_files import keep_private
+
+    keep_private(_check_settings().home)
 
 
 def _run(command: Coroutine[Any, Any, int]) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from core import gc_tuning
+from core.private_files import keep_private
 from core.settings import Settings
 
 _DAY_S: Final = 86_400
@@ -115,6 +116,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=4200)
     parser.add_argument("--tell", action="store_true", help="print a line for each request")
     arguments = parser.parse_args()
+    settings = Settings()
+    keep_private(settings.home)
     for name, value in SERVER_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     # A path, so that the UI reaches the API under any host name.
@@ -122,7 +125,7 @@ def main() -> None:
     os.environ.setdefault("PREFECT_API_URL", f"http://{arguments.host}:{arguments.port}/api")
     import uvicorn
 
-    app = create_app(Settings())
+    app = create_app(settings)
     uvicorn.run(
         _with_request_log(app) if arguments.tell else app,
         host=arguments.host,
