@@ -28,7 +28,10 @@ from api.generations.facade import Busy, Facade
 from api.limits import RequestLimits
 from api.schedules import routes as schedules
 from api.schedules.facade import ScheduleFacade
+from api.security_headers import headers_for
 from core import gc_tuning
+from core.origin_guard import OriginGuard
+from core.response_headers import ResponseHeaders
 from core.settings import Settings
 from flows.prefect.pauses import PauseWatch
 from flows.prefect.runs import FlowRuns
@@ -74,13 +77,16 @@ def create_app(settings: Settings | None = None, policy: Policy | None = None) -
         description=_DESCRIPTION,
         lifespan=lifespan,
         docs_url="/docs",
-        redoc_url="/redoc",
+        redoc_url=None,  # its bundle loads a logo from another machine
         openapi_url="/openapi.json",
         swagger_ui_parameters={"tryItOutEnabled": True, "defaultModelsExpandDepth": 0},
     )
     handlers.install(app)
     app.add_middleware(RequestLimits)
-    auth.install(app, policy)  # added last, so it runs first, before all other middleware
+    # What is added last runs first.
+    auth.install(app, policy)
+    app.add_middleware(OriginGuard, names=settings.host_names, origins=settings.api_origins)
+    app.add_middleware(ResponseHeaders, headers_for=headers_for)
     rooms = (generations, events, images, batches, schedules, options, health, metrics)
     routers = [room.router for room in rooms]
     for router in routers:

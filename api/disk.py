@@ -30,8 +30,9 @@ class Room:
         return self.free >= self.wanted
 
     def __str__(self) -> str:
+        """Without the folder: clients read it, and the path contains the account's name."""
         return (
-            f"{self.free // MEGABYTE} MB are free for {self.folder}, "
+            f"{self.free // MEGABYTE} MB are free on the disk of the data folder, "
             f"{self.wanted // MEGABYTE} MB must be (EASEL_STORE__RESERVE_MB)"
         )
 

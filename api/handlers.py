@@ -13,6 +13,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from api.errors import ProblemError
+from api.security_headers import JSON_HEADERS
 from core.problems import FieldProblem, Problem, problem
 from store.errors import (
     ConflictError,
@@ -83,7 +84,8 @@ def install(app: FastAPI) -> None:
         found = found.model_copy(update={"request_id": str(uuid4())})
         _log.error("%s %s: %s", request.method, request.url.path, found.request_id, exc_info=error)
         # The server closes the connection after a bug; a client must not send more over it.
-        return problem_response(found, {"Connection": "close"})
+        # Its middleware is around all others, those that add headers too.
+        return problem_response(found, {**JSON_HEADERS, "Connection": "close"})
 
     for kind, code, detail in _TABLE:
         app.add_exception_handler(kind, _answering(code, detail))

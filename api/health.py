@@ -85,8 +85,9 @@ async def _disk(facade: Facade) -> PartDocument:
 
 
 async def _prefect(runs: FlowRuns, url: str) -> PartDocument:
-    ok = await runs.is_healthy()
-    return PartDocument(name="prefect", ok=ok, detail=url if ok else f"{url} does not answer")
+    trouble = await runs.trouble()
+    detail = url if trouble is None else f"{url} {trouble}"
+    return PartDocument(name="prefect", ok=trouble is None, detail=detail)
 
 
 async def _workers(facade: Facade) -> list[PartDocument]:
@@ -97,7 +98,7 @@ async def _workers(facade: Facade) -> list[PartDocument]:
     reached = [worker for worker in live if worker.comfy_reachable]
     shown = reached[0] if reached else live[0]
     return [
-        PartDocument(name="worker", ok=True, detail=", ".join(worker.name for worker in live)),
+        PartDocument(name="worker", ok=True, detail=f"{len(live)} running"),
         PartDocument(
             name="comfyui",
             ok=bool(reached),

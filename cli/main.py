@@ -16,6 +16,10 @@ from cli.console import BAD_USAGE, CommandError, report_failure
 if TYPE_CHECKING:
     from core.settings import Settings
 
+# Neither Prefect nor anything else that a command imports reports its use to other machines.
+os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+
 app = typer.Typer(
     name="easel",
     help="Turns requests for pictures into finished, kept, findable pictures.",
@@ -27,7 +31,7 @@ app = typer.Typer(
 
 _Port = Annotated[int | None, typer.Option(min=1, max=65_535, help="Port of the API [8700].")]
 _Host = Annotated[
-    str | None, typer.Option(help="Address to listen on; 0.0.0.0 for all [127.0.0.1].")
+    str | None, typer.Option(help="Address Easel listens on; 0.0.0.0 for all [127.0.0.1].")
 ]
 _Home = Annotated[Path | None, typer.Option(help="Folder for everything that lasts.")]
 
@@ -73,6 +77,12 @@ def up(
         typer.Option(envvar="EASEL_COMFY__URL", help="ComfyUI's address; an emulator without one."),
     ] = None,
     host: _Host = None,
+    prefect_host: Annotated[
+        str | None,
+        typer.Option(
+            help="Address the Prefect server listens on, whatever --host says [127.0.0.1]."
+        ),
+    ] = None,
     step_time: Annotated[
         float | None, typer.Option(min=0, help="Seconds per step in the emulator.")
     ] = None,
@@ -81,9 +91,10 @@ def up(
     _set("EASEL_HOME", home and home.expanduser().absolute())
     _set("EASEL_API__PORT", port)
     _set("EASEL_API__HOST", host)
+    _set("EASEL_PREFECT__HOST", prefect_host)
     _set("EASEL_PREFECT__PORT", prefect_port)
     _set("EASEL_COMFY__URL", comfy_url and _address(comfy_url))
-    _check_settings()
+    _keep_private()
     from cli.up.command import up as run
 
     _run(run(step_time))
@@ -94,7 +105,7 @@ def api(host: _Host = None, port: _Port = None) -> None:
     """Run the API alone."""
     _set("EASEL_API__HOST", host)
     _set("EASEL_API__PORT", port)
-    _check_settings()
+    _keep_private()
     from cli.up.alone import run_api
 
     run_api()
@@ -107,7 +118,7 @@ def worker(
     ] = None,
 ) -> None:
     """Run a worker alone: one for each ComfyUI."""
-    _check_settings()
+    _keep_private()
     from cli.up.alone import run_worker
 
     run_worker(pool)
@@ -135,7 +146,7 @@ def doctor(
 ) -> None:
     """Look at everything Easel needs, and say what to do about what is missing."""
     _set("EASEL_HOME", home and home.expanduser().absolute())
-    _check_settings()
+    _keep_private()
     from cli.doctor.command import doctor as run
 
     _run(run(as_json=as_json))
@@ -156,7 +167,7 @@ def audit(
 ) -> None:
     """Hold what is kept against the database: missing, orphaned and half-written files."""
     _set("EASEL_HOME", home and home.expanduser().absolute())
-    _check_settings()
+    _keep_private()
     from cli.doctor.audit import audit as run
 
     _run(run(repair=repair, checksums=checksums, settle_s=settle))
@@ -335,6 +346,16 @@ def _check_settings() -> Settings:
             for each in error.errors()
         )
         raise CommandError(f"the settings cannot be read: {problems}.", BAD_USAGE) from None
+
+
+def _keep_private() -> None:
+    """For the commands that write to the data folder. CommandError as ``_check_settings``.
+
+    `generate` and `bulk` write what the user asked for, with the user's own umask.
+    """
+    from core.private_files import keep_private
+
+    keep_private(_check_settings().home)
 
 
 def _run(command: Coroutine[Any, Any, int]) -> None:

@@ -24,6 +24,8 @@ _KINDS: Final = (
     ProblemKind("malformed_json", "The body is not well-formed JSON", 400),
     ProblemKind("invalid_cursor", "The cursor is not one of ours", 400),
     ProblemKind("unauthorized", "The request is not authenticated", 401),
+    ProblemKind("unknown_host", "The host name is not one of this server's", 403),
+    ProblemKind("foreign_origin", "The request comes from another site", 403),
     ProblemKind("not_found", "There is nothing here", 404),
     ProblemKind("method_not_allowed", "This path does not take that method", 405),
     ProblemKind("not_ready", "The generation has not ended yet", 409),

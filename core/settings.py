@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+_HOST_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?", re.ASCII)
 
 
 class _Group(BaseModel):
@@ -64,6 +69,9 @@ class PrefectSettings(_Group):
         default=None, description="Prefect API; `easel up` starts a server without one."
     )
     ui_url: str | None = Field(default=None, description="Prefect UI, when it is elsewhere.")
+    host: str = Field(
+        default="127.0.0.1", description="Address the Prefect server of `easel up` listens on."
+    )
     port: int = Field(default=4200, description="Port of the Prefect server `easel up` starts.")
 
 
@@ -134,6 +142,11 @@ class Settings(BaseSettings):
         default_factory=lambda: user_data_path("easel", appauthor=False),
         description="Folder for everything that lasts.",
     )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Host names under which Easel and its Prefect server may be reached, separated "
+        "by commas.",
+    )
     api: ApiSettings = Field(default_factory=ApiSettings)
     comfy: ComfySettings = Field(default_factory=ComfySettings)
     store: StoreSettings = Field(default_factory=StoreSettings)
@@ -142,6 +155,35 @@ class Settings(BaseSettings):
     recovery: RecoverySettings = Field(default_factory=RecoverySettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
     web: WebSettings = Field(default_factory=WebSettings)
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return re.split(r"[,\s]+", value.strip(", \n\t")) if isinstance(value, str) else value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _names_only(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        names = tuple(name.lower() for name in names if name)
+        for name in names:
+            if not _HOST_NAME.fullmatch(name):
+                raise ValueError(
+                    f"{name!r} is not a host name: give names without http:// and port"
+                )
+        return names
+
+    @property
+    def host_names(self) -> tuple[str, ...]:
+        """The host names that are Easel's: those allowed, and those in its own addresses."""
+        addresses = (
+            self.api.public_url,
+            self.prefect.api_url,
+            self.prefect.ui_url,
+            f"//{_bracketed(self.api.host)}",
+            f"//{_bracketed(self.prefect.host)}",
+        )
+        named = (urlsplit(address).hostname for address in addresses if address)
+        return (*self.allowed_hosts, *filter(None, named))
 
     @property
     def store_url(self) -> str:
@@ -170,9 +212,21 @@ class Settings(BaseSettings):
         return self.api.public_url or f"http://{_reachable(self.api.host)}:{self.api.port}"
 
     @property
+    def api_origins(self) -> tuple[str, ...]:
+        """The address that the page has in browsers, if it is not the one it is served at."""
+        return tuple(filter(None, [self.api.public_url]))
+
+    @property
+    def prefect_origins(self) -> tuple[str, ...]:
+        """The addresses that the Prefect UI has in browsers, if set."""
+        return tuple(filter(None, [self.prefect.ui_url, self.prefect.api_url]))
+
+    @property
     def prefect_api_url(self) -> str:
         """The address of the Prefect API."""
-        return self.prefect.api_url or f"http://127.0.0.1:{self.prefect.port}/api"
+        if self.prefect.api_url:
+            return self.prefect.api_url
+        return f"http://{_reachable(self.prefect.host)}:{self.prefect.port}/api"
 
     @property
     def prefect_ui_url(self) -> str:
@@ -182,5 +236,9 @@ class Settings(BaseSettings):
 
 def _reachable(host: str) -> str:
     """Returns the address to connect to, as URLs write it, for a listen address."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return _bracketed({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host))  # noqa: S104
+
+
+def _bracketed(host: str) -> str:
+    """Returns the host as URLs write it."""
     return f"[{host}]" if ":" in host else host

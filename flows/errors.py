@@ -5,6 +5,7 @@ FlowsError
   DeploymentMissingError    the deployment is not registered: `easel up` or `prefect deploy`
   ScheduleNotFoundError     there is no such schedule (any more)
   BatchRefusedError         the manifest has rows that cannot be made
+  ForeignFlowError          the run's deployment names a flow that is not Easel's
 TakenOver                   run now owned by another worker, or paused; never reported to Prefect
 CancelRequested             the client asked for a cancel; not an error, never reported to Prefect
 """
@@ -38,6 +39,10 @@ class BatchRefusedError(FlowsError):
     def __init__(self, problems: Sequence[FieldProblem]) -> None:
         self.problems = tuple(problems)
         super().__init__("; ".join(map(str, self.problems[:3])))
+
+
+class ForeignFlowError(FlowsError):
+    """The run's deployment names a flow that is not one of Easel's: it is not imported."""
 
 
 class TakenOver(Exception):  # noqa: N818 - a signal

@@ -8,8 +8,10 @@ import hashlib
 import io
 import os
 import re
+import stat
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -39,6 +41,7 @@ THUMBNAIL_PX: Final = 384
 """The longer side of a thumbnail, in pixels."""
 _SUFFIXES: Final = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 _TEMPORARY: Final = ".tmp"
+_FILE_BITS: Final = 0o666
 _LISTED_TOGETHER: Final = 500
 _RETRY: Final[RetryConfig] = {"max_retries": 3, "retry_timeout": timedelta(seconds=10)}
 """A call that an object store does not answer must end soon: a process that ends waits for it. The
@@ -87,6 +90,8 @@ class ImageFiles:
         if self._folder is not None:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._store: ObjectStore = LocalStore(prefix=self._folder, mkdir=True)
+            # A folder that its user shares with others has files that those can read.
+            self._mode = stat.S_IMODE(self._folder.stat().st_mode) | stat.S_IRWXU
         else:
             self._store = from_url(url, retry_config=_RETRY)
         self._threads = ThreadPoolExecutor(_CALLS_AT_ONCE, thread_name_prefix="images")
@@ -238,7 +243,7 @@ class ImageFiles:
         temporary = f"{path}.{uuid4().hex}{_TEMPORARY}"  # two may keep the same picture at once
         try:
             # Each is completed even when cancelled: else a file might appear after the clean-up.
-            await finished(asyncio.to_thread(_write, folder / temporary, data))
+            await finished(asyncio.to_thread(_write, folder / temporary, data, self._mode))
             reach("save.after_temporary")
             await finished(self._call(obstore.rename, self._store, temporary, path))
             reach("save.after_rename")
@@ -308,12 +313,18 @@ def _derive(data: bytes) -> tuple[bytes, str]:
     return buffer.getvalue(), hashlib.sha256(data).hexdigest()
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Write and flush. The folder may vanish meanwhile: the remove that empties it removes it."""
+def _write(path: Path, data: bytes, mode: int) -> None:
+    """Write and flush; ``mode`` is who may read it, as of a folder.
+
+    The folder may vanish meanwhile: the remove that empties it removes it.
+    """
     for tries_left in (2, 1, 0):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            for folder in (path.parent.parent, path.parent):
+                _let_read(folder, mode)
             with path.open("xb") as file:
+                _let_read(path, mode & _FILE_BITS)
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -321,6 +332,14 @@ def _write(path: Path, data: bytes) -> None:
         except FileNotFoundError:
             if not tries_left:
                 raise
+
+
+def _let_read(path: Path, mode: int) -> None:
+    """Set who may read, whatever this process's umask is. Windows has no such permissions."""
+    if os.name == "nt" or stat.S_IMODE(path.stat().st_mode) == mode:
+        return
+    with suppress(PermissionError):  # a folder that another account of the same machine made
+        path.chmod(mode)
 
 
 def _flush(folder: Path) -> None:

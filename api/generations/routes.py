@@ -36,6 +36,7 @@ from store.values import HistoryFilter
 router = APIRouter(prefix="/api/v1/generation", tags=["generations"])
 
 WAIT_MAX_S: Final = 60
+_PREVIEW_TYPES: Final = frozenset({"image/jpeg", "image/png", "image/webp"})
 _CREATE_BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
@@ -235,10 +236,12 @@ async def preview(task_id: TaskId, facade: FacadeOf) -> Response:
     """What the picture looks like so far. 404 before the first preview and after the end."""
     await facade.store.generations.get(task_id)
     found = await facade.store.generations.preview(task_id)
+    if found.content_type not in _PREVIEW_TYPES:  # a document in it would run on this site
+        raise ProblemError("not_found", "its preview is not a picture that browsers show")
     return Response(
         found.data,
         media_type=found.content_type,
-        headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
+        headers={"Cache-Control": "no-store"},
     )
 
 

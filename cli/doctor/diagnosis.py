@@ -59,7 +59,9 @@ def disk(settings: Settings) -> Finding:
         return Finding("disk", True, "it does not say how much is free")
     if room.is_enough:
         return Finding("disk", True, f"{room.free / 1e9:.1f} GB free for {room.folder}")
-    return Finding("disk", False, str(room), "Make room, or move it with EASEL_HOME.")
+    return Finding(
+        "disk", False, f"{room.folder}: {room}", "Make room, or move it with EASEL_HOME."
+    )
 
 
 async def store(settings: Settings) -> tuple[Finding, list[WorkerRecord]]:
@@ -105,9 +107,15 @@ async def _opened(url: str, shown: str) -> tuple[Finding, list[WorkerRecord]]:
 
 async def prefect(http: httpx.AsyncClient, api_url: str) -> Finding:
     """The Prefect API."""
+    from flows.prefect.credentials import Credentials
+    from flows.prefect.runs import REFUSED
+
     try:
         (await http.get(f"{api_url}/health")).raise_for_status()
-        version = (await http.get(f"{api_url}/admin/version")).json()
+        answer = await http.get(f"{api_url}/admin/version", headers=Credentials.read().headers)
+        if answer.status_code in {401, 403}:
+            return Finding("Prefect", False, f"{api_url} {REFUSED}")
+        version = answer.raise_for_status().json()
     except (httpx.HTTPError, ValueError) as error:
         advice = f"{_START} For a server of your own, set EASEL_PREFECT__API_URL."
         return Finding("Prefect", False, f"{api_url}: {_words(error)}", advice)

@@ -21,6 +21,7 @@ class Listener:
     port: int
     option: str
     variable: str
+    host_option: str = "--host"
 
 
 def check_home(home: Path) -> None:
@@ -53,7 +54,8 @@ def _check_port(listener: Listener) -> None:
     except (OSError, OverflowError) as error:
         raise CommandError(
             f"the {listener.title} cannot listen on {host}:{port} ({error}). "
-            "Name an address of this machine with --host, and a port from 1 to 65535.",
+            f"Name an address of this machine with {listener.host_option}, and a port from 1 to "
+            "65535.",
             BAD_USAGE,
         ) from error
     who = holder(port)

@@ -18,7 +18,7 @@ from cli.console import FAILED, OK, CommandError
 from cli.up.board import Board
 from cli.up.checks import Listener, check_home, check_ports, comfy_problem
 from cli.up.lock import AlreadyRunningError, Running, hold, own_pid
-from cli.up.part import Part, local_api_url, parts_of, prefect_host
+from cli.up.part import Part, local_api_url, parts_of
 from cli.up.ports import free_port
 from cli.up.supervisor import PartFailedError, Supervisor
 from cli.up.welcome import NoWelcomeError, Welcome, render_welcome
@@ -26,12 +26,9 @@ from core.settings import Settings
 from flows.prefect.server import retention_environment
 
 READY_WITHIN_S: Final = 180.0
+_SERVER_AUTH: Final = "PREFECT_SERVER_API_AUTH_STRING"
+_CLIENT_AUTH: Final = "PREFECT_API_AUTH_STRING"
 _LOCAL: Final = frozenset({"127.0.0.1", "localhost", "::1"})
-_QUIET: Final = {
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "DO_NOT_TRACK": "1",
-    "PYTHONUNBUFFERED": "1",
-}
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ def prepare(step_time: float | None) -> Setup:
             **retention_environment(settings.retention.runs_days, settings.retention.events_days),
             **os.environ,
             **_prefect_environment(settings),
-            **_QUIET,
+            "PYTHONUNBUFFERED": "1",
         },
         parts=tuple(parts_of(settings, emulator)),
         listeners=tuple(_listeners(settings)),
@@ -80,15 +77,25 @@ def _prefect_environment(settings: Settings) -> dict[str, str]:
         "PREFECT_HOME": str(settings.home / "prefect"),
         "PREFECT_API_URL": settings.prefect_api_url,
         "PREFECT_UI_URL": settings.prefect_ui_url,
+        **({} if settings.prefect.api_url else _shared_password(os.environ)),
     }
+
+
+def _shared_password(environment: Mapping[str, str]) -> dict[str, str]:
+    """The server that is started here and its clients have one password: it is set once."""
+    password = environment.get(_SERVER_AUTH) or environment.get(_CLIENT_AUTH)
+    return {_SERVER_AUTH: password, _CLIENT_AUTH: password} if password else {}
 
 
 def _listeners(settings: Settings) -> list[Listener]:
     api = Listener("API", settings.api.host, settings.api.port, "--port", "EASEL_API__PORT")
     if settings.prefect.api_url:
         return [api]
-    host, port = prefect_host(settings), settings.prefect.port
-    return [api, Listener("Prefect server", host, port, "--prefect-port", "EASEL_PREFECT__PORT")]
+    host, port = settings.prefect.host, settings.prefect.port
+    prefect = Listener(
+        "Prefect server", host, port, "--prefect-port", "EASEL_PREFECT__PORT", "--prefect-host"
+    )
+    return [api, prefect]
 
 
 async def up(step_time: float | None) -> int:
@@ -195,11 +202,8 @@ class _Run:
                 "painted by a program, not made by a model. For real ones: easel up --comfy-url "
                 "http://127.0.0.1:8188"
             )
-        if settings.api.host not in _LOCAL:
-            self._board.warn(
-                f"Listening on {settings.api.host}: whoever reaches this machine can use it; "
-                "it asks for no password."
-            )
+        for warning in warnings_of_open_ports(settings, self._setup.environment):
+            self._board.warn(warning)
         say()
 
     def _api_option(self) -> str:
@@ -233,6 +237,32 @@ class _Run:
         self._board.line(f"{error}, so Easel stops. The end of its log:", "bold red")
         self._board.last_words(error.part)
         self._board.line("Mend what it says, then run `easel up` again. `easel doctor` may help.")
+
+
+def warnings_of_open_ports(settings: Settings, environment: Mapping[str, str]) -> list[str]:
+    """Returns what each port means that other machines reach."""
+    found = []
+    if settings.api.host not in _LOCAL:
+        found.append(
+            f"Easel listens on {settings.api.host}:{settings.api.port} and asks for no password: "
+            "everyone who reaches that port can see, make, cancel and delete pictures and "
+            "schedules, and read every prompt. Under a host name it answers only if "
+            "EASEL_ALLOWED_HOSTS lists that name."
+        )
+    if settings.prefect.host not in _LOCAL and not settings.prefect.api_url:
+        password = environment.get("PREFECT_SERVER_API_AUTH_STRING")
+        found.append(
+            f"Prefect listens on {settings.prefect.host}:{settings.prefect.port}"
+            + (
+                " and asks for the password in PREFECT_SERVER_API_AUTH_STRING: "
+                if password
+                else " and asks for no password (PREFECT_SERVER_API_AUTH_STRING sets one): "
+            )
+            + ("everyone who knows it" if password else "everyone who reaches that port")
+            + " can read every run with its prompts, and cancel, delete and start runs. "
+            "The worker runs Easel's own flows only."
+        )
+    return found
 
 
 @asynccontextmanager

@@ -46,21 +46,13 @@ def parts_of(settings: Settings, emulator: tuple[str, ...] | None) -> list[Part]
     return parts if emulator is None else [*parts, _emulator(settings, emulator)]
 
 
-def prefect_host(settings: Settings) -> str:
-    """Returns where the Prefect server listens: everywhere if the API does, else on loopback.
-
-    The other parts reach it by 127.0.0.1 in either case.
-    """
-    return settings.api.host if settings.api.host in {"0.0.0.0", "::"} else "127.0.0.1"  # noqa: S104
-
-
 def _prefect(settings: Settings) -> Part:
     return Part(
         name="prefect",
         title="Prefect server",
         address=settings.prefect_ui_url,
         module="flows.prefect.server",
-        arguments=("--host", prefect_host(settings), "--port", str(settings.prefect.port)),
+        arguments=("--host", settings.prefect.host, "--port", str(settings.prefect.port)),
         is_ready=_answers(f"{settings.prefect_api_url}/health"),
         log=_log(settings, "prefect"),
     )

@@ -26,6 +26,7 @@ from prefect.states import Cancelling, Scheduled
 from core.requests import ResolvedRequest
 from flows.errors import DeploymentMissingError, PrefectUnavailableError
 from flows.prefect.abandoned_runs import FLOW, put_back, settle_run, under_way
+from flows.prefect.credentials import Credentials
 from store.values import Batch, Membership
 
 DEPLOYMENT: Final = "generate/comfyui"
@@ -37,6 +38,13 @@ BULK_QUEUE: Final = "bulk"
 NAME_MAX: Final = 60
 ANSWER_S: Final = 5.0
 """Timeout after which Prefect counts as unavailable. Repeating a request is harmless."""
+HEALTH_S: Final = 3.0
+"""The same for the question whether it can be used."""
+REFUSED: Final = (
+    "refuses this process: set PREFECT_API_AUTH_STRING to the server's "
+    "PREFECT_SERVER_API_AUTH_STRING (PREFECT_API_KEY for Prefect Cloud)"
+)
+_REFUSING: Final = frozenset({401, 403})
 _READ_AT_ONCE: Final = 50
 _BATCH: Final = "batch:"
 
@@ -93,9 +101,12 @@ class FlowRuns:
     Every method raises PrefectUnavailableError when Prefect does not answer.
     """
 
-    def __init__(self, api_url: str) -> None:
+    def __init__(self, api_url: str, credentials: Credentials | None = None) -> None:
+        credentials = credentials or Credentials.read()
         self._client = PrefectClient(
             api_url,
+            auth_string=credentials.auth_string,
+            api_key=credentials.api_key,
             httpx_settings={"timeout": httpx.Timeout(15, connect=3)},
             # Its own check asks the server for its version before the first request.
             server_type=None,
@@ -256,13 +267,22 @@ class FlowRuns:
             frozenset(queue.name for queue in queues if queue.is_paused),
         )
 
-    async def is_healthy(self) -> bool:
-        """Returns whether the Prefect API answers."""
+    async def trouble(self) -> str | None:
+        """Returns why the Prefect API cannot be used, None if it can.
+
+        Reads a deployment: the API's own health check needs no password.
+        """
         try:
-            async with asyncio.timeout(3):
-                return await self._client.api_healthcheck() is None
-        except (TimeoutError, httpx.HTTPError, OSError):
-            return False
+            async with asyncio.timeout(HEALTH_S):
+                await self._client.read_deployment_by_name(DEPLOYMENT)
+        except ObjectNotFound:
+            return None  # it answers; the worker registers the deployment
+        except PrefectHTTPStatusError as error:
+            status = error.response.status_code
+            return REFUSED if status in _REFUSING else f"answers {status}"
+        except (TimeoutError, httpx.HTTPError, OSError, RuntimeError):
+            return "does not answer"
+        return None
 
     async def _deployment(self, name: str = DEPLOYMENT) -> UUID:
         known = self._deployment_ids.get(name)

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from core import gc_tuning
+from core.private_files import keep_private
+from core.settings import Settings
 
 _DAY_S: Final = 86_400
 SERVER_ENVIRONMENT: Final[Mapping[str, str]] = {
@@ -36,8 +38,16 @@ SERVER_ENVIRONMENT: Final[Mapping[str, str]] = {
     # A new user should see the runs, not an advertisement in front of them.
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
+    # None: its UI is served by the server itself. The default lets every site's pages read all.
+    "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": "",
 }
 """Defaults of Easel's Prefect server; the environment overrides them."""
+
+_HEADERS: Final = {
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "frame-ancestors 'none'",
+}
 
 
 def retention_environment(runs_days: float, events_days: float) -> dict[str, str]:
@@ -55,15 +65,22 @@ def retention_environment(runs_days: float, events_days: float) -> dict[str, str
     }
 
 
-def create_app() -> Any:
-    """Returns the Prefect server with its UI, as an ASGI application."""
-    # A late import: `easel up` needs the settings above only.
+def create_app(settings: Settings) -> Any:
+    """Returns the Prefect server with its UI, as an ASGI application.
+
+    Browsers' requests from pages of other sites are refused; none may show the UI in a frame.
+    """
+    # Late imports: `easel up` needs the settings above only.
+    from core.origin_guard import OriginGuard
+    from core.response_headers import ResponseHeaders
     from flows.prefect.private import server as private
 
     private.begin_immediate()
     private.forgive_resent_events()
     private.check_each_schema_once()
-    return _with_gc_tuning(private.prefect_server())
+    server = _with_gc_tuning(private.prefect_server())
+    guarded = OriginGuard(server, settings.host_names, settings.prefect_origins)
+    return ResponseHeaders(guarded, lambda _content_type: _HEADERS)
 
 
 def _with_gc_tuning(app: Any) -> Any:
@@ -99,6 +116,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=4200)
     parser.add_argument("--tell", action="store_true", help="print a line for each request")
     arguments = parser.parse_args()
+    settings = Settings()
+    keep_private(settings.home)
     for name, value in SERVER_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     # A path, so that the UI reaches the API under any host name.
@@ -106,7 +125,7 @@ def main() -> None:
     os.environ.setdefault("PREFECT_API_URL", f"http://{arguments.host}:{arguments.port}/api")
     import uvicorn
 
-    app = create_app()
+    app = create_app(settings)
     uvicorn.run(
         _with_request_log(app) if arguments.tell else app,
         host=arguments.host,

@@ -23,12 +23,13 @@ from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.events.clients import get_events_subscriber
 from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.exceptions import Abort, ObjectNotFound, Pause
-from prefect.states import AwaitingRetry, Cancelled
+from prefect.states import AwaitingRetry, Cancelled, Failed
 
 from core import gc_tuning
 from core.loop import Loop
 from core.settings import Settings
 from core.status import FINAL
+from flows.errors import ForeignFlowError
 from flows.pipeline import Assignment
 from flows.prefect.deployments import prepare_pool, register_deployments
 from flows.prefect.private.engine import ask_once_where_results_go
@@ -41,7 +42,7 @@ from flows.runtime import (
     open_runtime,
     use_runtime,
 )
-from flows.worker.deployed_flows import DeployedFlows
+from flows.worker.deployed_flows import BULK, DeployedFlows
 from flows.worker.engine import RunningFlow
 from flows.worker.events import WAKING_EVENTS, is_due, is_of_queue
 from flows.worker.fair_order import Due, Turns
@@ -56,7 +57,6 @@ REFUSAL_S: Final = 10.0
 """How long the worker waits for Prefect's answer why it refused a run."""
 KEEPING_MOST: Final = 4
 """Maximum runs still saving their pictures when another is taken: a full disk stops new work."""
-BATCH_ENTRYPOINT: Final = "flows.bulk.bulk"
 BATCHES_LOOK_S: Final = 10.0
 """Seconds between two polls for due batches without an event; the same as Prefect's own poll."""
 REGISTERED_LOOK_S: Final = 10.0
@@ -237,12 +237,17 @@ class ComfyWorker(PrefectWorker):
         self._look_again.wake()
 
     async def choose(self, due: list[WorkerFlowRunResponse]) -> list[FlowRun]:
-        """Returns every batch, and as many generations as there are slots, in fair order."""
+        """Returns every batch, and as many generations as there are slots, in fair order.
+
+        Runs of other flows than Easel's are taken too, to be ended: they need no slot.
+        """
         taken: list[FlowRun] = []
         waiting: dict[UUID, Due] = {}
         for entry in due:
-            if await self._flows.entrypoint_of(self.client, entry.flow_run) == BATCH_ENTRYPOINT:
+            flow = await self._flow_name(entry.flow_run)
+            if flow == BULK:
                 self._batch_runs.add(entry.flow_run.id)
+            if flow in {BULK, None}:
                 taken.append(entry.flow_run)
             else:
                 waiting[entry.flow_run.id] = _due(entry)
@@ -257,15 +262,25 @@ class ComfyWorker(PrefectWorker):
             self._ahead.left(entry for entry in due if entry.flow_run.id in waiting)
         return taken
 
+    async def _flow_name(self, flow_run: FlowRun) -> str | None:
+        """Returns which of Easel's flows the run is of, None for one of another flow."""
+        try:
+            return await self._flows.name_of(self.client, flow_run)
+        except ForeignFlowError:
+            return None
+
     # --- one run
 
     async def carry_out(self, flow_run: FlowRun) -> None:
         """Propose Pending and run; the early start submits the prompt meanwhile."""
         use_runtime(self.runtime)
-        self._begin_early_start(flow_run)
         try:
+            await self._flows.name_of(self.client, flow_run)  # known since the run was chosen
+            self._begin_early_start(flow_run)
             if await self.propose_pending(flow_run):
                 await self.execute(flow_run)
+        except ForeignFlowError as error:
+            await self._refuse(flow_run, error)
         except Exception as error:
             self.logger.exception("Flow run %s could not be run", flow_run.id)
             await self.propose_crashed(flow_run, error)
@@ -292,6 +307,13 @@ class ComfyWorker(PrefectWorker):
         self.logger.error("Flow run %s ended badly", flow_run.id, exc_info=error)
         await self.propose_crashed(flow_run, error)
         return False
+
+    async def _refuse(self, flow_run: FlowRun, error: ForeignFlowError) -> None:
+        """End the run as failed, whatever its retries say: another try would be the same."""
+        self.logger.error("Flow run %s is refused: %s", flow_run.id, error)
+        state: State = Failed(message=str(error))
+        with contextlib.suppress(ObjectNotFound):
+            await self.client.set_flow_run_state(flow_run.id, state, force=True)
 
     def _begin_early_start(self, flow_run: FlowRun) -> None:
         """Unless there are other workers: Prefect might give the run to one of those."""

@@ -83,6 +83,7 @@ class Service:
         public_url: str | None = None,
         reserve_mb: int = 0,
         max_manifest_bytes: int = 64_000_000,
+        allowed_hosts: tuple[str, ...] = (),
     ) -> None:
         self._backstage = backstage
         # With its protocol said: asyncio switches Nagle's delay off only then.
@@ -93,6 +94,7 @@ class Service:
         self.home = home
         self.settings = Settings(
             home=home,
+            allowed_hosts=allowed_hosts,
             api=ApiSettings(
                 port=self.port, public_url=public_url, max_manifest_bytes=max_manifest_bytes
             ),

@@ -44,7 +44,7 @@ def _say(service: Service, *pieces: bytes) -> Answer:
 
 def _create(*headers: bytes) -> bytes:
     start = f"POST {CREATE} HTTP/1.1".encode()
-    lines = (start, b"Host: easel.test", b"Content-Type: application/json", *headers)
+    lines = (start, b"Host: easel.localhost", b"Content-Type: application/json", *headers)
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
@@ -122,7 +122,7 @@ def test_51_endless_headers_are_refused(service: Service) -> None:
 
 def test_52_an_endless_address_is_refused(service: Service) -> None:
     for address in (b"/api/v1/models?x=" + b"x" * 60_000, b"/api/" + b"x" * 60_000):
-        answer = _say(service, b"GET " + address + b" HTTP/1.1\r\nHost: easel.test\r\n\r\n")
+        answer = _say(service, b"GET " + address + b" HTTP/1.1\r\nHost: easel.localhost\r\n\r\n")
         assert answer.status == 414
 
 
@@ -131,5 +131,5 @@ def test_52_an_endless_address_is_refused(service: Service) -> None:
 )
 def test_66_no_path_leads_out(service: Service, path: str) -> None:
     for start in ("/api/v1/images/", "/api/v1/generation/status/", "/static-offline-docs/"):
-        said = f"GET {start}{path} HTTP/1.1\r\nHost: easel.test\r\n\r\n"
+        said = f"GET {start}{path} HTTP/1.1\r\nHost: easel.localhost\r\n\r\n"
         assert _say(service, said.encode()).status == 404

@@ -21,6 +21,9 @@ _NAMES: Final = (
     "google-chrome-stable",
 )
 _STARTED_WITHIN_MS: Final = 180_000
+FOREIGN_NAME: Final = "evil.example"
+OWN_NAME: Final = "pictures.example"
+"""Names that lead to this machine, as by an answer of DNS."""
 ARGUMENTS: Final = (
     "--headless",
     "--no-sandbox",
@@ -29,6 +32,7 @@ ARGUMENTS: Final = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    f"--host-resolver-rules=MAP {FOREIGN_NAME} 127.0.0.1, MAP {OWN_NAME} 127.0.0.1",
 )
 
 

@@ -22,6 +22,7 @@ from core.requests import ResolvedRequest
 from tests.browser import chromium
 from tests.browser.house import Api, Worker, open_house
 from tests.harness.waiting import wait_until
+from web.app import cookie_name
 
 PATIENCE_S: Final = 60.0
 """How long anything is waited for: only a test that fails ever waits so long."""
@@ -154,7 +155,7 @@ def stop_clock(page: Page) -> None:
 def kept(api: Api, page: Page) -> dict[str, Any]:
     """What the server has on disk for the visitor: the ``draft``, and the earlier ``prompts``."""
     cookies = {cookie["name"]: cookie["value"] for cookie in page.context.cookies()}
-    return api.kept(cookies["session"])
+    return api.kept(cookies[cookie_name(api.port)])
 
 
 def remembered(api: Api, page: Page, prompt: str) -> None:

@@ -32,6 +32,7 @@ from flows.testing import InProcessWorker, ScriptedComfyUI
 from store.store import Store
 from store.values import HistoryFilter
 from tests.browser.app import SCHEDULES_PATH, UNDO_PATH
+from tests.browser.chromium import OWN_NAME
 from tests.harness.processes import free_port
 
 COMFY_URL: Final = "http://127.0.0.1:9"  # the discard port: nobody answers
@@ -61,6 +62,7 @@ class Api:
             **{k: v for k, v in os.environ.items() if not k.startswith("PYTEST")},
             "EASEL_HOME": str(self.home),
             "EASEL_API__PORT": str(self.port),
+            "EASEL_ALLOWED_HOSTS": OWN_NAME,
             "EASEL_COMFY__URL": COMFY_URL,
             "EASEL_PREFECT__API_URL": "http://127.0.0.1:9/api",
             "EASEL_PREFECT__UI_URL": "http://127.0.0.1:9",

@@ -49,8 +49,12 @@ def _run(arguments: Sequence[str], env: Mapping[str, str]) -> Ended:
         mock.patch.object(sys, "argv", ["easel", *arguments]),
         CliRunner().isolation() as (out, err, _),
     ):
-        with pytest.raises(SystemExit) as exit_:
-            main()
+        os.umask(umask := os.umask(0o022))
+        try:
+            with pytest.raises(SystemExit) as exit_:
+                main()
+        finally:
+            os.umask(umask)  # commands change it for their process
         sys.stdout.flush()
         sys.stderr.flush()
         assert isinstance(exit_.value.code, int)

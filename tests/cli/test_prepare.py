@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from cli.up.command import prepare
+from cli.up.command import prepare, warnings_of_open_ports
 
 RUNS = "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD"
 EVENTS = "PREFECT_SERVER_EVENTS_RETENTION_PERIOD"
+SERVER_PASSWORD = "PREFECT_SERVER_API_AUTH_STRING"
+CLIENT_PASSWORD = "PREFECT_API_AUTH_STRING"
+QUIET = ("DO_NOT_TRACK", "PREFECT_SERVER_ANALYTICS_ENABLED")
 
 
 @pytest.fixture(autouse=True)
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (RUNS, EVENTS):
+    for name in [name for name in os.environ if name.startswith("EASEL_")]:
+        monkeypatch.delenv(name)
+    for name in (RUNS, EVENTS, SERVER_PASSWORD, CLIENT_PASSWORD):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("EASEL_HOME", str(tmp_path))
     monkeypatch.setenv("EASEL_COMFY__URL", "http://127.0.0.1:9")
@@ -36,3 +44,73 @@ def test_prefects_own_variables_come_first(monkeypatch: pytest.MonkeyPatch) -> N
     environment = prepare(None).environment
 
     assert (environment[RUNS], environment[EVENTS]) == ("86400", "PT86400S")
+
+
+def test_one_password_for_the_server_and_its_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not {SERVER_PASSWORD, CLIENT_PASSWORD} & prepare(None).environment.keys()
+    for given, other in ((SERVER_PASSWORD, CLIENT_PASSWORD), (CLIENT_PASSWORD, SERVER_PASSWORD)):
+        monkeypatch.setenv(given, "me:secret")
+        monkeypatch.delenv(other, raising=False)
+        environment = prepare(None).environment
+        assert environment[SERVER_PASSWORD] == environment[CLIENT_PASSWORD] == "me:secret"
+        monkeypatch.delenv(given)
+
+
+def test_a_prefect_server_of_ones_own_has_its_own_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("EASEL_PREFECT__API_URL", "http://prefect:4200/api")
+    monkeypatch.setenv(CLIENT_PASSWORD, "me:secret")
+    environment = prepare(None).environment
+    assert environment[CLIENT_PASSWORD] == "me:secret"
+    assert SERVER_PASSWORD not in environment
+
+
+def test_a_host_for_easel_opens_easel_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EASEL_API__HOST", "0.0.0.0")
+    setup = prepare(None)
+    assert [(each.title, each.host) for each in setup.listeners] == [
+        ("API", "0.0.0.0"),
+        ("Prefect server", "127.0.0.1"),
+    ]
+    [prefect] = [part for part in setup.parts if part.name == "prefect"]
+    assert prefect.arguments[:2] == ("--host", "127.0.0.1")
+    [warning] = warnings_of_open_ports(setup.settings, setup.environment)
+    assert "Easel listens on 0.0.0.0:8700" in warning
+    assert "prompt" in warning
+    assert "EASEL_ALLOWED_HOSTS" in warning
+
+
+def test_prefect_has_a_host_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EASEL_PREFECT__HOST", "0.0.0.0")
+    setup = prepare(None)
+    [prefect] = [part for part in setup.parts if part.name == "prefect"]
+    assert prefect.arguments[:2] == ("--host", "0.0.0.0")
+    assert setup.environment["PREFECT_API_URL"] == "http://127.0.0.1:4200/api"
+    [warning] = warnings_of_open_ports(setup.settings, setup.environment)
+    assert "Prefect listens on 0.0.0.0:4200 and asks for no password" in warning
+    assert "PREFECT_SERVER_API_AUTH_STRING" in warning
+    monkeypatch.setenv(SERVER_PASSWORD, "me:secret")
+    [warning] = warnings_of_open_ports(setup.settings, prepare(None).environment)
+    assert "asks for the password in PREFECT_SERVER_API_AUTH_STRING" in warning
+    assert "secret" not in warning
+
+
+def test_on_this_machine_only_there_is_nothing_to_warn_of() -> None:
+    setup = prepare(None)
+    assert warnings_of_open_ports(setup.settings, setup.environment) == []
+
+
+def test_no_command_lets_prefect_report_its_use() -> None:
+    """Before anything of Prefect is imported; a user's own choice stays."""
+    code = (
+        "import os, sys, cli.main; assert 'prefect' not in sys.modules; "
+        "print(os.environ['DO_NOT_TRACK'], os.environ['PREFECT_SERVER_ANALYTICS_ENABLED'])"
+    )
+    kept = {name: value for name, value in os.environ.items() if name not in QUIET}
+    for more, said in (({}, "1 false"), ({"DO_NOT_TRACK": "0"}, "0 false")):
+        arguments = [sys.executable, "-c", code]
+        out = subprocess.run(
+            arguments, env={**kept, **more}, capture_output=True, text=True, check=True
+        ).stdout
+        assert out.strip() == said

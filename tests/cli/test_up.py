@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import signal
+import stat
 import sys
 from pathlib import Path
 
@@ -43,6 +45,7 @@ async def test_from_nothing_to_a_picture_and_back(tmp_path: Path) -> None:
         made = await easel_process("generate", "A red fox", "--seed", "7", home=home, cwd=tmp_path)
         assert (made.code, made.out) == (0, "a-red-fox-7.png\n")
         assert _is_png(tmp_path / "a-red-fox-7.png")
+        _is_private_but_for_what_the_user_asked_for(home, tmp_path / "a-red-fox-7.png")
 
         wrong = await easel_process("generate", "fox", "--width", "33", home=home, cwd=tmp_path)
         assert wrong.code == 2
@@ -68,6 +71,16 @@ async def test_from_nothing_to_a_picture_and_back(tmp_path: Path) -> None:
 
 def _is_png(file: Path) -> bool:
     return file.read_bytes().startswith(b"\x89PNG")
+
+
+def _is_private_but_for_what_the_user_asked_for(home: Path, saved: Path) -> None:
+    os.umask(usual := os.umask(0o022))
+    assert stat.S_IMODE(saved.stat().st_mode) == 0o666 & ~usual
+    kept = {path: path.stat().st_mode for path in (home, *home.rglob("*"))}
+    names = {path.relative_to(home).parts[0] for path in kept if path != home}
+    assert {"easel.db", "easel.db-wal", "easel.lock", "images", "logs", "prefect"} <= names
+    assert {"emulator", "storage-secret", "easel.running.json"} <= names
+    assert not [(str(path), oct(mode)) for path, mode in kept.items() if mode & 0o077]
 
 
 async def _survives_the_death_of_a_part(home: Path, folder: Path, url: str) -> None:

@@ -102,3 +102,40 @@ def test_settings_never_change() -> None:
         setattr(settings, "home", Path("/elsewhere"))  # noqa: B010 - mypy knows it too
     with pytest.raises(ValidationError):
         setattr(settings.api, "port", 1)  # noqa: B010
+
+
+def test_host_names_are_given_with_commas_and_found_in_addresses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("EASEL_ALLOWED_HOSTS", "Easel.LAN, gpu_1,")
+    monkeypatch.setenv("EASEL_API__PUBLIC_URL", "https://pictures.example.org/easel")
+    monkeypatch.setenv("EASEL_API__HOST", "mybox")
+    monkeypatch.setenv("EASEL_PREFECT__API_URL", "http://prefect:4200/api")
+
+    settings = Settings()
+
+    assert settings.allowed_hosts == ("easel.lan", "gpu_1")
+    assert {"easel.lan", "gpu_1", "pictures.example.org", "mybox", "prefect"} <= set(
+        settings.host_names
+    )
+    assert settings.api_origins == ("https://pictures.example.org/easel",)
+
+
+def test_no_names_are_allowed_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EASEL_ALLOWED_HOSTS", "")
+    assert Settings().allowed_hosts == ()
+    assert set(Settings().host_names) == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("wrong", ["*", "http://easel.lan", "easel.lan:8700", "*.lan", "a..-"])
+def test_only_names_are_host_names(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+    monkeypatch.setenv("EASEL_ALLOWED_HOSTS", f"fine.lan,{wrong}")
+    with pytest.raises(ValidationError, match="is not a host name"):
+        Settings()
+
+
+def test_the_prefect_server_is_reached_where_it_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EASEL_PREFECT__HOST", "0.0.0.0")
+    assert Settings().prefect_api_url == "http://127.0.0.1:4200/api"
+    monkeypatch.setenv("EASEL_PREFECT__HOST", "192.168.1.20")
+    assert Settings().prefect_api_url == "http://192.168.1.20:4200/api"

@@ -71,4 +71,4 @@ async def test_prefect_that_does_not_listen_is_told_from_prefect_that_refuses() 
     async with FlowRuns("http://127.0.0.1:9/api") as runs:  # the discard port: nobody listens
         with pytest.raises(PrefectUnavailableError, match="does not answer"):
             await runs.start(uuid4(), 1, resolved())
-        assert not await runs.is_healthy()
+        assert await runs.trouble() == "does not answer"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from prefect.client.schemas.objects import State, StateType
@@ -136,3 +137,49 @@ def test_prefect_deploy_registers_what_prefect_yaml_says(stack: Stack, tmp_path:
 def test_prefect_knows_the_worker_type(stack: Stack) -> None:
     stack.prefect_cli("work-pool", "create", "another-gpu", "--type", "comfyui")
     assert stack.prefect.read_work_pool("another-gpu").type == "comfyui"
+
+
+FOREIGN = """
+from pathlib import Path
+from prefect import flow
+
+Path({marker!r}).touch()
+
+@flow
+async def foreign() -> None:
+    Path({marker!r}).touch()
+"""
+
+
+def deploy(stack: Stack, entrypoint: str, name: str) -> UUID:
+    """What whoever reaches the Prefect API can do: a deployment in the worker's own pool."""
+    flow_id = stack.prefect.create_flow_from_name(name)
+    return stack.prefect.create_deployment(
+        flow_id, name, entrypoint=entrypoint, work_pool_name=POOL, work_queue_name="batches"
+    )
+
+
+def test_no_flow_but_easels_own_is_imported(stack: Stack, tmp_path: Path) -> None:
+    marker = tmp_path / "it ran"
+    file = tmp_path / "foreign.py"
+    file.write_text(FOREIGN.format(marker=str(marker)), encoding="utf-8")
+    entrypoints = (f"{file}:foreign", "this.foreign", "flows.generate.Path", "prefect.flow", "")
+    for number, entrypoint in enumerate(entrypoints):
+        deployment = deploy(stack, entrypoint, f"foreign-{number}")
+        run = stack.prefect.create_flow_run_from_deployment(deployment)
+        failed = stack.wait_for_flow_run(str(run.id), "Failed")
+        assert failed.state is not None
+        assert failed.state.message is not None
+        assert entrypoint in failed.state.message
+        assert "of Easel" in failed.state.message
+    assert not marker.exists()
+    stack.create("nothing of that matters").wait_for("succeeded")
+
+
+def test_easels_own_flow_is_run_when_a_deployment_names_its_file(stack: Stack) -> None:
+    deployment = deploy(stack, "flows/generate.py:generate", "generate-by-file")
+    request = {"prompt": "deployed from the file", **SMALL}
+    run = stack.prefect.create_flow_run_from_deployment(deployment, parameters={"request": request})
+    generation = stack.generation(str(run.id))
+    appear(stack, generation)
+    generation.wait_for("succeeded")

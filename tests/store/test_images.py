@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import io
 import os
+import stat
 import subprocess
 import sys
 import uuid
@@ -160,6 +161,30 @@ async def test_a_keep_that_is_cancelled_can_be_done_again(files: ImageFiles, fol
 
     assert await files.read(kept.path) == a_picture().data
     assert kept.path in everything_in(folder)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such permissions")
+@pytest.mark.parametrize(
+    ("of_folder", "of_files"), [(0o700, 0o600), (0o755, 0o644), (0o2770, 0o660)]
+)
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+async def test_who_may_read_the_folder_may_read_the_pictures(
+    tmp_path: Path, of_folder: int, of_files: int, umask: int
+) -> None:
+    """The data folder is private; a folder that its user shares stays shared."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    folder.chmod(of_folder)
+    before = os.umask(umask)
+    try:
+        await ImageFiles(str(folder)).keep(GENERATION, 1, 0, a_picture())
+    finally:
+        os.umask(before)
+    kept = list(folder.rglob("*"))
+    assert len(kept) == 4
+    for path in kept:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        assert mode == (of_folder if path.is_dir() else of_files), path
 
 
 async def test_remove_takes_files_and_empty_folders(files: ImageFiles, folder: Path) -> None:

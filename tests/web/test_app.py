@@ -27,7 +27,7 @@ async def test_the_page_can_be_switched_off(settings: Settings) -> None:
     off = settings.model_validate({**settings.model_dump(), "web": {"enabled": False}})
     app = create_app(off)
     transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         answer = await client.get("/")
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
@@ -44,7 +44,7 @@ def test_the_cookies_key_is_made_once_and_is_private(tmp_path: Path) -> None:
 async def test_a_file_that_is_too_long_is_not_taken_in(settings: Settings) -> None:
     app = create_app(settings)
     transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         url = "/_nicegui/client/somebody/upload/7"
         said = {"Content-Length": str(settings.api.max_manifest_bytes + 20_000)}
         assert (await client.post(url, headers=said, content=b"")).status_code == 413
