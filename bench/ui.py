@@ -27,6 +27,11 @@ LOAD_KB: Final = 600
 USABLE_S: Final = 2.0
 TICK_P95_S: Final = 0.100
 TURN_S: Final = 0.200
+SEARCH_P95_S: Final = 0.100
+SEARCHES: Final = (
+    *("fox", "f", "picture", "picture -fox", "word1", "word123 word321", '"red foxes" word12'),
+    *("dawn", "狐", "中の狐", "ölgem лис", "ЛИС", "99999", "emulator -kite", "p n 7", "-picture"),
+)
 
 
 async def measure() -> list[Figure]:
@@ -120,12 +125,32 @@ async def _history(stack: Stack, browser: Browser) -> list[Figure]:
     await page.locator(".tile").nth(47).wait_for()
     turns = [await _turn(page) for _ in range(TURNS)]
     await page.close()
+    searches = [await _search(stack, words) for _ in range(RUNS) for words in SEARCHES]
     p95 = percentile(turns, 0.95)
+    search_p95 = percentile(searches, 0.95)
     name = f"history page turn, {ROWS} rows"
+    search = f"search of {ROWS} rows"
     return [
         Figure(f"{name}, p50", ms(percentile(turns, 0.5))),
         Figure(f"{name}, p95", ms(p95), f"≤ {ms(TURN_S)}", p95 <= TURN_S),
+        Figure(f"{search}, p50", ms(percentile(searches, 0.5))),
+        Figure(
+            f"{search}, p95 of {len(searches)}",
+            ms(search_p95),
+            f"≤ {ms(SEARCH_P95_S)}",
+            search_p95 <= SEARCH_P95_S,
+        ),
     ]
+
+
+async def _search(stack: Stack, words: str) -> float:
+    """Seconds from the request for a page of 48 until its answer is read."""
+    began = time.perf_counter()
+    url = f"{stack.api_url}/api/v1/generation/history"
+    async with stack.http.get(url, params={"q": words, "limit": "48"}) as response:
+        response.raise_for_status()
+        await response.read()
+    return time.perf_counter() - began
 
 
 async def _all_done(stack: Stack) -> list[dict[str, Any]]:

@@ -395,7 +395,7 @@ class WorkerRecord:
 
 @dataclass(frozen=True)
 class HistoryFilter:
-    """Which generations a page of history shows. ``q`` is literal text in the prompt."""
+    """Which generations a page of history shows. ``q`` is a search (``store/search``)."""
 
     status: tuple[Status, ...] = ()
     model: str | None = None

@@ -144,7 +144,12 @@ class HistoryQuery(BaseModel):
     )
     status: list[Status] | None = Field(default=None, description="May be repeated.")
     model: str | None = Field(default=None, max_length=255, description="A checkpoint's name.")
-    q: str | None = Field(default=None, max_length=500, description="Text in the prompt.")
+    q: str | None = Field(
+        default=None,
+        max_length=500,
+        description="Words in any order, each the beginning of one in the prompt, negative prompt, "
+        'model, seed or batch name; `-word` excludes, `"words in this order"` finds a phrase.',
+    )
     created_after: datetime | None = Field(
         default=None, description="A moment with its time zone; itself included."
     )

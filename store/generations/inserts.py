@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.ids import prompt_id
@@ -15,7 +15,8 @@ from core.requests import StoredRequest, UnreadableRequest
 from store.database import next_changes
 from store.generations.dispatches import dispatch
 from store.outbox import put
-from store.tables import attempts, generations
+from store.search.index import index, indexed_text
+from store.tables import attempts, batches, generations
 from store.values import Generation
 
 
@@ -54,7 +55,30 @@ async def insert_generations(
             for row in rows
         ],
     )
+    batch_name = await _batch_name(connection, batch_id)
+    await index(
+        connection,
+        [
+            (row["seq"], indexed_text(searched(request, batch_name)))
+            for row, (_, request) in zip(rows, requests, strict=True)
+        ],
+    )
     return [_generation(row, request) for row, (_, request) in zip(rows, requests, strict=True)]
+
+
+def searched(request: StoredRequest, batch_name: str | None) -> list[str | None]:
+    """Returns the texts by which a generation is found in the history."""
+    if isinstance(request, UnreadableRequest):
+        return [request.prompt, request.model, batch_name]
+    seed = str(request.seed)
+    return [request.prompt, request.negative_prompt, request.model, seed, batch_name]
+
+
+async def _batch_name(connection: AsyncConnection, batch_id: UUID | None) -> str | None:
+    if batch_id is None:
+        return None
+    found = await connection.execute(select(batches.c.name).where(batches.c.id == batch_id))
+    return found.scalar_one_or_none()
 
 
 def _row(

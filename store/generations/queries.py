@@ -14,6 +14,7 @@ from store.cursors import read_cursor, write_cursor
 from store.database import Database
 from store.errors import DeletedError, NotFoundError
 from store.generations.dispatches import START
+from store.search.index import found_by
 from store.tables import attempts, generations, images, outbox, previews
 from store.values import Attempt, Generation, HistoryFilter, Image, Neighbours, Preview, UnderWay
 
@@ -66,7 +67,7 @@ class Generations:
 
     async def history(self, wanted: HistoryFilter, limit: int, cursor: str | None) -> HistoryPage:
         """A page of undeleted generations. Raises InvalidCursorError."""
-        statement = _matching(wanted)
+        statement = _matching(wanted, is_sqlite=self._database.is_sqlite)
         if cursor is not None:
             statement = statement.where(generations.c.seq < read_cursor("g", cursor))
         statement = statement.order_by(generations.c.seq.desc()).limit(limit + 1)
@@ -272,14 +273,14 @@ def _read_under_way(row: RowMapping) -> UnderWay:
     return UnderWay(Generation.from_row(row), row["holder"], row["deployment_id"])
 
 
-def _matching(wanted: HistoryFilter) -> Select[Any]:
+def _matching(wanted: HistoryFilter, *, is_sqlite: bool) -> Select[Any]:
     statement = select(generations).where(generations.c.deleted_at.is_(None))
     if wanted.status:
         statement = statement.where(generations.c.status.in_(wanted.status))
     if wanted.model is not None:
         statement = statement.where(generations.c.model == wanted.model)
-    if wanted.q:
-        statement = statement.where(generations.c.prompt.icontains(wanted.q, autoescape=True))
+    if wanted.q and not wanted.q.isspace():
+        statement = statement.where(found_by(wanted.q, generations.c.seq, is_sqlite=is_sqlite))
     if wanted.created_after is not None:
         statement = statement.where(generations.c.created_at >= wanted.created_after)
     if wanted.created_before is not None:

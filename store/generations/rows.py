@@ -24,6 +24,7 @@ from store.errors import DeletedError, FencedError, HeldError, NotFoundError
 from store.generations import dispatches
 from store.generations.dispatches import DispatchAction
 from store.outbox import put
+from store.search.index import unindex
 from store.tables import (
     attempts,
     generations,
@@ -287,6 +288,7 @@ async def bury(connection: AsyncConnection, row: RowMapping) -> None:
         finished_at=row["finished_at"] or now,
         deleted_at=now,
     )
+    await unindex(connection, row["seq"])
     await connection.execute(
         update(attempts).where(attempts.c.generation_id == row["id"]).values(error=None)
     )

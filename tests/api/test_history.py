@@ -123,12 +123,24 @@ def test_by_batch(service: Service) -> None:
 
 
 @pytest.mark.parametrize("literal", ["100%", "a_b", "%_%", "back\\slash", "'quoted'", '"', "[x]"])
-def test_text_is_looked_for_literally(service: Service, literal: str) -> None:
+def test_no_text_is_special(service: Service, literal: str) -> None:
     tag = _tag()
     found = service.create(f"{tag} {literal} end")["task_id"]
-    service.create(f"{tag} 100x aXb backXslash quoted end")
+    service.create("end")
 
     assert _ids(service, q=f"{tag} {literal}") == [found]
+
+
+def test_words_are_looked_for_in_any_order(service: Service) -> None:
+    tag = _tag()
+    fox = service.create(f"{tag} foxes at dawn", negative_prompt="watermark")["task_id"]
+    snow = service.create(f"{tag} snow at dawn")["task_id"]
+
+    assert _ids(service, q=f"dawn {tag}") == [snow, fox]
+    assert _ids(service, q=f"dawn fox {tag}") == [fox]
+    assert _ids(service, q=f"{tag} -snow") == [fox]
+    assert _ids(service, q=f'{tag} "at dawn" snow') == [snow]
+    assert _ids(service, q=f"{tag} watermark") == [fox]
 
 
 def test_text_is_looked_for_in_any_case(service: Service) -> None:

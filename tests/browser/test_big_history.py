@@ -22,7 +22,7 @@ def _many(api: Api, worker: Worker) -> Iterator[None]:
         copy_rows(database, ROWS)
     yield
     with sqlite3.connect(path, timeout=30) as database:
-        for table in ("images", "attempts", "generations"):
+        for table in ("images", "attempts", "generations", "search"):
             database.execute(f"DELETE FROM {table}")
 
 
@@ -37,7 +37,7 @@ def test_turning_pages_and_searching(page: Page) -> None:
         page.locator("[data-key=ArrowRight]").click()
         expect(first).not_to_have_attribute("href", seen[-1] or "")
     assert len(set(seen)) == 4
-    page.get_by_role("textbox", name="Search all prompts").fill("number 99")
+    page.get_by_role("textbox", name="Search the history").fill("number 99")
     expect(page.locator(".tile-prompt").first).to_contain_text("number 99")
     page.reload()
     expect(page.locator(".tile-prompt").first).to_contain_text("number 99")

@@ -58,7 +58,7 @@ def test_from_prompt_to_picture_to_history_and_back(page: Page, worker: Worker) 
     )
 
     page.get_by_role("link", name="History").click()
-    search = page.get_by_role("textbox", name="Search all prompts")
+    search = page.get_by_role("textbox", name="Search the history")
     search.fill("no such thing")
     expect(page.get_by_text("Nothing matches")).to_be_visible()
     search.fill("red fox")

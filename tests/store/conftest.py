@@ -21,6 +21,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from store.database import Database
+from store.search.index import SEARCH
 from store.store import Store
 from store.tables import metadata
 from tests.harness.databases import a_store, at_once, migrated
@@ -30,6 +31,7 @@ POSTGRES_URL = os.environ.get("EASEL_TEST_POSTGRES_URL")
 _EMPTY = (
     END_THE_OTHERS.text,
     *(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)),
+    f"DELETE FROM {SEARCH.name}",
     "INSERT INTO counters (name, value) VALUES ('changes', 0)",
     "ALTER SEQUENCE outbox_id_seq RESTART",
 )

@@ -112,10 +112,10 @@ class HistoryPage:
     def _build_toolbar(self) -> None:
         view = self._view
         with box("toolbar", role="search", aria_label="Search the history"):
-            search = ui.input(placeholder="Search all prompts", value=view.q)
+            search = ui.input(placeholder="Search prompts, models, seeds, batches", value=view.q)
             search.props(
                 f"outlined dense clearable debounce=200 maxlength={_Q_MAX} "
-                "aria-label='Search all prompts'"
+                "aria-label='Search the history'"
             )
             adorn(search, data_focus="/", dir="auto", clear_icon=CLEAR)
             search.classes("search").on_value_change(lambda e: self._change(q=e.value or ""))
