@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from platformdirs import user_data_path
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _without_slash(url: str) -> str:
+    return url.rstrip("/")
+
+
+Address = Annotated[str, AfterValidator(_without_slash)]
+"""A server's URL. Paths are appended to it, and ComfyUI's is a key in the store: the API and the
+worker must read the same."""
 
 
 class _Group(BaseModel):
@@ -18,7 +28,7 @@ class ApiSettings(_Group):
 
     host: str = Field(default="127.0.0.1", description="Address the API listens on.")
     port: int = Field(default=8700, description="Port the API listens on.")
-    public_url: str | None = Field(
+    public_url: Address | None = Field(
         default=None, description="Address clients and the Prefect UI reach the API under."
     )
     max_body_bytes: int = Field(default=1_000_000, description="Longest JSON body, in bytes.")
@@ -30,7 +40,7 @@ class ApiSettings(_Group):
 class ComfySettings(_Group):
     """The ComfyUI that this machine's worker drives."""
 
-    url: str | None = Field(
+    url: Address | None = Field(
         default=None, description="ComfyUI's address. `easel up` starts the emulator without one."
     )
     previews: bool = Field(default=True, description="Ask ComfyUI for live preview frames.")
@@ -60,10 +70,10 @@ class StoreSettings(_Group):
 class PrefectSettings(_Group):
     """The Prefect server."""
 
-    api_url: str | None = Field(
+    api_url: Address | None = Field(
         default=None, description="Prefect API; `easel up` starts a server without one."
     )
-    ui_url: str | None = Field(default=None, description="Prefect UI, when it is elsewhere.")
+    ui_url: Address | None = Field(default=None, description="Prefect UI, when it is elsewhere.")
     port: int = Field(default=4200, description="Port of the Prefect server `easel up` starts.")
 
 

@@ -102,3 +102,17 @@ def test_settings_never_change() -> None:
         setattr(settings, "home", Path("/elsewhere"))  # noqa: B010 - mypy knows it too
     with pytest.raises(ValidationError):
         setattr(settings.api, "port", 1)  # noqa: B010
+
+
+def test_a_slash_at_the_end_of_an_address_makes_no_other_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The API keeps ComfyUI's catalogue under its address, and a worker looks there for it."""
+    monkeypatch.setenv("EASEL_COMFY__URL", "http://gpu:8188/")
+    monkeypatch.setenv("EASEL_API__PUBLIC_URL", "https://easel.example/")
+    monkeypatch.setenv("EASEL_PREFECT__API_URL", "http://prefect:4200/api/")
+    settings = Settings()
+    assert settings.comfy.url == "http://gpu:8188"
+    assert settings.api_url == "https://easel.example"
+    assert settings.prefect_api_url == "http://prefect:4200/api"
+    assert settings.prefect_ui_url == "http://prefect:4200"
