@@ -8,6 +8,7 @@ from typing import Final
 from api.cached import Cached
 from api.generations.facade import Facade
 from core.status import Status
+from store.batches.dispatches import FORGET_BATCH
 from store.counts import counts
 from store.generations.dispatches import KINDS
 
@@ -33,7 +34,7 @@ class Figures:
 
     async def of_store(self) -> StoreFigures:
         """Returns the database's figures. Raises StoreUnavailableError."""
-        outbox = await self._facade.store.outbox.count(KINDS)
+        outbox = await self._facade.store.outbox.count((*KINDS, FORGET_BATCH))
         workers = await self._facade.estimates.live_workers()
         return StoreFigures(await self._generations.get(), outbox, len(workers))
 

@@ -39,6 +39,7 @@ async def image(
     """The file as ComfyUI made it."""
     found = await facade.store.generations.image(image_id)
     headers = _headers(f'"{found.sha256}"', f'inline; filename="{_filename(found)}"')
+    headers["Accept-Ranges"] = "bytes"
     if is_unchanged(headers["ETag"], if_none_match):
         return Response(status_code=304, headers=headers)
     part = _part(found.bytes, range_) if if_range in (None, headers["ETag"]) else None
@@ -87,7 +88,6 @@ def _headers(etag: str, disposition: str) -> dict[str, str]:
         "Cache-Control": "private, no-cache",
         "Content-Disposition": disposition,
         "X-Content-Type-Options": "nosniff",
-        "Accept-Ranges": "bytes",
     }
 
 

@@ -88,10 +88,15 @@ class ApiClient:
             if error.status != httpx.codes.CONFLICT:
                 raise
 
-    async def has_history(self) -> bool:
-        """Returns whether any generation was ever created (and not deleted)."""
-        page = await self._json("GET", "/generation/history", params={"limit": 1})
-        return bool(page["items"])
+    async def delete(self, task_id: str) -> None:
+        """Delete a generation for good; one that runs is cancelled first."""
+        await self._send("DELETE", f"/generation/{task_id}")
+
+    async def history(self, limit: int) -> list[dict[str, Any]]:
+        """Returns the newest generations that were not deleted."""
+        page = await self._json("GET", "/generation/history", params={"limit": limit})
+        items: list[dict[str, Any]] = page["items"]
+        return items
 
     async def image(self, image_id: str) -> bytes:
         """Returns a picture's bytes."""

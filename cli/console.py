@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
+import io
 import os
+import re
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, TextIO
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions, RenderableType
     from rich.progress import Progress
+    from rich.segment import Segment
 
 OK: Final = 0
 FAILED: Final = 1
@@ -17,6 +23,22 @@ UNREACHABLE: Final = 3
 INTERRUPTED: Final = 130
 _UNWRAPPED: Final = 300
 """Columns of a table in a file or a pipe, whose lines are not wrapped."""
+_REPLACED: Final = "easel"
+"""The name of the codec error handler that prints a substitute for each missing character."""
+_SUBSTITUTES: Final = {
+    "✓": "+",
+    "✗": "x",
+    "×": "x",
+    "→": "->",
+    "…": "...",
+    "·": "-",
+    "–": "-",
+    "—": "-",
+    "’": "'",
+    "⠋": "*",
+}
+_STEERING: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What steers a terminal: control characters but tab and line feed, overrides of direction."""
 
 
 class CommandError(Exception):
@@ -25,6 +47,48 @@ class CommandError(Exception):
     def __init__(self, message: str, exit_code: int = FAILED) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def open_streams() -> None:
+    """Let stdout and stderr print any text, also where their encoding has no character for it.
+
+    A terminal or a pipe may be cp1252, gbk or ASCII, and a file's name may not be UTF-8.
+    """
+    codecs.register_error(_REPLACED, _replaced)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_REPLACED)
+
+
+def close_streams() -> None:
+    """Flush them for the last time. A reader that is gone (``| head``) is no error."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is None:  # a process without a console, on Windows
+            continue
+        try:
+            stream.flush()
+        except OSError:
+            _discard(stream)
+
+
+def _discard(stream: TextIO) -> None:
+    """Send what is still buffered nowhere, else the interpreter complains of it at its end."""
+    with contextlib.suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def _replaced(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    missing = error.object[error.start : error.end]
+    return "".join(_SUBSTITUTES.get(each, "?") for each in missing), error.end
+
+
+def printable(text: str) -> str:
+    """Returns the text without what would steer the terminal it is printed on."""
+    return _STEERING.sub("", text)
 
 
 def can_be_live(stream: TextIO) -> bool:
@@ -37,10 +101,20 @@ def can_be_live(stream: TextIO) -> bool:
 
 
 def console_on(stream: TextIO) -> Console:
-    """Returns a console that prints text unchanged: prompts and paths may hold square brackets."""
+    """Returns a console without markup: prompts and paths may hold square brackets.
+
+    Whatever is printed on it is ``printable``: files, the API and ComfyUI send what they like.
+    """
     from rich.console import Console
+    from rich.segment import Segment
 
     class Quiet(Console):
+        def render(
+            self, renderable: RenderableType, options: ConsoleOptions | None = None
+        ) -> Iterable[Segment]:
+            for text, style, control in super().render(renderable, options):
+                yield Segment(text if control else printable(text), style, control)
+
         def on_broken_pipe(self) -> None:
             """The reader is gone: print nothing more, but end in good order."""
             self.quiet = True

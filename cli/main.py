@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.console import BAD_USAGE, CommandError, report_failure
+from cli.console import BAD_USAGE, CommandError, close_streams, open_streams, report_failure
 
 if TYPE_CHECKING:
     from core.settings import Settings
@@ -38,11 +39,21 @@ _Home = Annotated[Path | None, typer.Option(help="Folder for everything that las
 
 def main() -> None:
     """The entry point: expected failures are a paragraph, not a traceback."""
+    open_streams()
     try:
         app()
     except CommandError as error:
         report_failure(str(error))
         sys.exit(error.exit_code)
+    finally:
+        close_streams()
+
+
+def _finite(value: float | None) -> float | None:
+    """Returns an option's number: JSON has neither NaN nor infinity."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter("must be a finite number")
+    return value
 
 
 def _print_version(wanted: bool) -> None:
@@ -84,7 +95,8 @@ def up(
         ),
     ] = None,
     step_time: Annotated[
-        float | None, typer.Option(min=0, help="Seconds per step in the emulator.")
+        float | None,
+        typer.Option(min=0, callback=_finite, help="Seconds per step in the emulator."),
     ] = None,
 ) -> None:
     """Start everything, and keep it running until Ctrl+C."""
@@ -162,7 +174,12 @@ def audit(
         bool, typer.Option("--checksums", help="Read every picture, and compare its SHA-256.")
     ] = False,
     settle: Annotated[
-        float, typer.Option(min=0, help="Seconds: younger files are left alone.")
+        float,
+        typer.Option(
+            min=0,
+            callback=_finite,
+            help="Seconds: younger files are left alone.",
+        ),
     ] = 300.0,
 ) -> None:
     """Hold what is kept against the database: missing, orphaned and half-written files."""
@@ -181,7 +198,9 @@ def generate(
     width: Annotated[int | None, typer.Option(help="Pixels, a multiple of 8.")] = None,
     height: Annotated[int | None, typer.Option(help="Pixels, a multiple of 8.")] = None,
     steps: Annotated[int | None, typer.Option()] = None,
-    cfg: Annotated[float | None, typer.Option(help="How strongly to follow the prompt.")] = None,
+    cfg: Annotated[
+        float | None, typer.Option(callback=_finite, help="How strongly to follow the prompt.")
+    ] = None,
     sampler: Annotated[str | None, typer.Option()] = None,
     scheduler: Annotated[str | None, typer.Option()] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same picture.")] = None,
@@ -213,6 +232,7 @@ def generate(
         "timeout_s": timeout,
     }
     values = {name: value for name, value in given.items() if value is not None}
+    _check_texts(values)
     url = _address(api) if api else _api_url()
     _run(run(Order(values, count, out, url, as_json)))
 
@@ -244,7 +264,8 @@ def bulk(
         int | None, typer.Option(min=1, help="So many failures stop the batch.")
     ] = None,
     stop_at_failure_share: Annotated[
-        float | None, typer.Option(min=0, max=1, help="This share of failures stops the batch.")
+        float | None,
+        typer.Option(min=0, max=1, help="This share of failures stops the batch."),
     ] = None,
     not_after: Annotated[
         str | None, typer.Option(metavar="HH:MM", help="Begin nothing after this time of day.")
@@ -295,14 +316,33 @@ def bulk(
         "timezone": timezone,
     }
     options = {name: value for name, value in given.items() if value is not None}
+    _check_texts(options)
     url = _address(api) if api else _api_url()
     order = BatchOrder(file, options, skip_bad=skip_bad, again=again)
     _run(run(Bulk(order, url, out, report, dry_run=dry_run, wait=not no_wait)))
 
 
+def _check_texts(values: Mapping[str, object]) -> None:
+    """Raises CommandError for a text that is not UTF-8: its bytes came as surrogates."""
+    for name, value in values.items():
+        if isinstance(value, str) and not _is_utf8(value):
+            raise CommandError(
+                f"{name}: is not valid UTF-8. Check the encoding of the terminal.", BAD_USAGE
+            )
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _set(name: str, value: object) -> None:
     """Override an option's variable, for this process and its children."""
     if value is not None:
+        _check_texts({name: value})
         os.environ[name] = str(value)
 
 
@@ -310,6 +350,7 @@ def _address(text: str) -> str:
     """Returns an HTTP URL; host and port are enough."""
     from urllib.parse import urlsplit
 
+    _check_texts({"address": text})
     url = text if "://" in text else f"http://{text}"
     try:
         parts = urlsplit(url)

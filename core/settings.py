@@ -8,10 +8,19 @@ from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _HOST_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?", re.ASCII)
+
+
+def _without_slash(url: str) -> str:
+    return url.rstrip("/")
+
+
+Address = Annotated[str, AfterValidator(_without_slash)]
+"""A server's URL. Paths are appended to it, and ComfyUI's is a key in the store: the API and the
+worker must read the same."""
 
 
 class _Group(BaseModel):
@@ -23,7 +32,7 @@ class ApiSettings(_Group):
 
     host: str = Field(default="127.0.0.1", description="Address the API listens on.")
     port: int = Field(default=8700, description="Port the API listens on.")
-    public_url: str | None = Field(
+    public_url: Address | None = Field(
         default=None, description="Address clients and the Prefect UI reach the API under."
     )
     max_body_bytes: int = Field(default=1_000_000, description="Longest JSON body, in bytes.")
@@ -35,7 +44,7 @@ class ApiSettings(_Group):
 class ComfySettings(_Group):
     """The ComfyUI that this machine's worker drives."""
 
-    url: str | None = Field(
+    url: Address | None = Field(
         default=None, description="ComfyUI's address. `easel up` starts the emulator without one."
     )
     previews: bool = Field(default=True, description="Ask ComfyUI for live preview frames.")
@@ -65,10 +74,10 @@ class StoreSettings(_Group):
 class PrefectSettings(_Group):
     """The Prefect server."""
 
-    api_url: str | None = Field(
+    api_url: Address | None = Field(
         default=None, description="Prefect API; `easel up` starts a server without one."
     )
-    ui_url: str | None = Field(default=None, description="Prefect UI, when it is elsewhere.")
+    ui_url: Address | None = Field(default=None, description="Prefect UI, when it is elsewhere.")
     host: str = Field(
         default="127.0.0.1", description="Address the Prefect server of `easel up` listens on."
     )

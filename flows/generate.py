@@ -14,7 +14,6 @@ from uuid import UUID
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
 from prefect.states import Cancelled, Completed, Failed
 
@@ -24,7 +23,7 @@ from flows import pipeline
 from flows.artifacts import ArtifactUpdates, show_attempts, show_pictures, show_request
 from flows.errors import TakenOver
 from flows.pipeline import Assignment
-from flows.prefect.runs import parse_idempotency_key, run_name
+from flows.prefect.runs import parse_idempotency_key
 from flows.retries import once_let_go, patiently
 from flows.runtime import Runtime, runtime_of_this_run, this_flow_run
 from flows.tasks import build_workflow, save, submit, track
@@ -38,16 +37,8 @@ from store.errors import (
 from store.values import Claim, Image
 
 
-def _name_of_run() -> str:
-    context = FlowRunContext.get()
-    parameters = context.parameters if context else None
-    request = (parameters or {}).get("request")
-    return run_name(request.prompt if isinstance(request, GenerationRequest) else "generation")
-
-
 @flow(
     name="generate",
-    flow_run_name=_name_of_run,
     persist_result=False,
     validate_parameters=True,
     log_prints=False,

@@ -77,7 +77,7 @@ async def open_runtime(
 
     ``on_reachable`` is called when ComfyUI stops or begins to answer.
     """
-    url = (settings.comfy.url or DEFAULT_COMFY_URL).rstrip("/")
+    url = settings.comfy.url or DEFAULT_COMFY_URL
     async with (
         Store(settings.store_url, settings.images_url) as store,
         LeaseKeeper(store.leases, worker_lease(worker), settings.recovery.lease_s) as lease,

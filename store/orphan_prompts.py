@@ -1,7 +1,7 @@
-"""Stray prompts: unwanted prompts that a ComfyUI may still have.
+"""Stray prompts: unwanted prompts that a ComfyUI may still have, in its queue or its history.
 
-Recorded in the transaction that ended a generation without its worker; removed from ComfyUI by the
-worker that drives it, as soon as there is one.
+Recorded in the transaction that ended a generation without its worker, or that deleted it; removed
+from ComfyUI by the worker that drives it, as soon as there is one.
 """
 
 from __future__ import annotations

@@ -191,7 +191,11 @@ async def history(
     "/{task_id}", status_code=204, summary="Delete it for good", responses=problems(404, 503)
 )
 async def delete(task_id: TaskId, facade: FacadeOf) -> Response:
-    """Cancels it if it still runs, then removes pictures and content. It answers 410 ever after."""
+    """Cancels it if it still runs, then removes pictures and content. It answers 410 ever after.
+
+    Soon after, its prompts leave ComfyUI's history and its flow runs Prefect. ComfyUI's own copy of
+    a picture stays: ComfyUI has no request that removes it.
+    """
     await facade.delete(task_id)
     return Response(status_code=204)
 

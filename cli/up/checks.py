@@ -7,9 +7,13 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cli.console import BAD_USAGE, CommandError
 from cli.up.ports import holder, is_free
+
+if TYPE_CHECKING:
+    from comfy import SystemStats
 
 
 @dataclass(frozen=True)
@@ -68,14 +72,32 @@ def _check_port(listener: Listener) -> None:
 
 async def comfy_problem(url: str) -> str | None:
     """Returns why ComfyUI cannot be used now; None when it answers."""
-    from comfy import ComfyClient, TransientComfyError
+    from comfy import TransientComfyError
+
+    try:
+        await _system_stats(url)
+    except (TransientComfyError, TimeoutError) as error:
+        return str(error) or "it did not answer in time"
+    return None
+
+
+async def has_gpu(url: str) -> bool:
+    """Returns whether ComfyUI computes on more than a CPU; the emulator needs nothing else."""
+    from comfy import TransientComfyError
+
+    try:
+        stats = await _system_stats(url)
+    except (TransientComfyError, TimeoutError):
+        return True  # it answered a moment ago, so it is busy: no reason to suppose that
+    return stats.is_emulator or any(device.type != "cpu" for device in stats.devices)
+
+
+async def _system_stats(url: str) -> SystemStats:
+    from comfy import ComfyClient
 
     client = ComfyClient(url, timeout_s=5)
     try:
         async with asyncio.timeout(6):
-            await client.system_stats()
-    except (TransientComfyError, TimeoutError) as error:
-        return str(error) or "it did not answer in time"
+            return await client.system_stats()
     finally:
         await client.aclose()
-    return None

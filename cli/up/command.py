@@ -16,12 +16,12 @@ from typing import Final
 from cli.client import ApiClient
 from cli.console import FAILED, OK, CommandError
 from cli.up.board import Board
-from cli.up.checks import Listener, check_home, check_ports, comfy_problem
+from cli.up.checks import Listener, check_home, check_ports, comfy_problem, has_gpu
 from cli.up.lock import AlreadyRunningError, Running, hold, own_pid
 from cli.up.part import Part, local_api_url, parts_of
 from cli.up.ports import free_port
 from cli.up.supervisor import PartFailedError, Supervisor
-from cli.up.welcome import NoWelcomeError, Welcome, render_welcome
+from cli.up.welcome import GaveWayError, NoWelcomeError, Welcome, render_welcome
 from core.settings import Settings
 from flows.prefect.server import retention_environment
 
@@ -173,7 +173,7 @@ class _Run:
         self._addresses()
         self._board.line("Stop with Ctrl+C.")
         if comfy_why is None:
-            await self._welcome()
+            await self._welcome_on_a_gpu()
         await asyncio.Event().wait()
 
     def _warn_of_comfy(self, why: str | None) -> None:
@@ -211,10 +211,19 @@ class _Run:
         usual = Settings.model_fields["home"].get_default(call_default_factory=True)
         return "" if self._settings.home == usual else f" --api {self._settings.api_url}"
 
+    async def _welcome_on_a_gpu(self) -> None:
+        if await has_gpu(str(self._settings.comfy.url)):
+            await self._welcome()
+        else:
+            self._board.line("No first picture: this ComfyUI has no GPU, where one takes minutes.")
+
     async def _welcome(self) -> None:
         try:
             async with ApiClient(local_api_url(self._settings)) as client:
                 welcome = await render_welcome(client, self._settings, self._announce)
+        except GaveWayError as error:
+            self._board.line(f"No first picture: {error}.")
+            return
         except NoWelcomeError as error:
             self._board.warn(f"No welcome picture: {error}")
             return

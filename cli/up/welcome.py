@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +13,16 @@ from cli.client import ApiClient, ApiRefusedError, ApiUnreachableError
 from cli.generate.command import problem_text
 from cli.generate.follow import follow
 from core.settings import Settings
+from core.status import FINAL
 
+LOOK_EVERY_S: Final = 0.5
+"""Seconds between two looks for another request."""
 REQUEST: Final[dict[str, Any]] = {
     "prompt": "a painter's easel on a hill at sunrise, warm light, long shadows",
-    # Few steps, and it lets everything else go first: on a slow GPU it must not be in the way.
-    "steps": 12,
+    # Small, with few steps: on a slow GPU it must not be in the way.
+    "width": 512,
+    "height": 512,
+    "steps": 8,
     "priority": "bulk",
     "metadata": {"easel": "welcome"},
 }
@@ -23,6 +30,10 @@ REQUEST: Final[dict[str, Any]] = {
 
 class NoWelcomeError(Exception):
     """There is no welcome picture; the message says why."""
+
+
+class GaveWayError(NoWelcomeError):
+    """Another request came before it was finished."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +51,15 @@ async def render_welcome(
 ) -> Welcome | None:
     """Render the welcome picture. Returns None when there is a history. Raises NoWelcomeError.
 
-    ``announce`` is called when it begins: on a slow GPU it takes a while.
+    ``announce`` is called when it begins: on a slow GPU it takes a while. It is deleted when
+    another request comes meanwhile: that one must not wait for it.
     """
     try:
-        if await client.has_history():
+        begun = await _begun(client)
+        if begun is None:
             return None
         announce()
-        created = await client.create(REQUEST)
-        document = [created, *[newer async for newer in follow(client, created)]][-1]
+        document = await _ended_alone(client, begun)
         if document["status"] != "succeeded":
             raise NoWelcomeError(_why(document))
         result = await client.result(document["task_id"])
@@ -59,6 +71,48 @@ async def render_welcome(
         file=_file(settings, document["task_id"], result["images"][0]),
         seconds=result["timings"]["total_s"],
     )
+
+
+async def _begun(client: ApiClient) -> dict[str, Any] | None:
+    """Returns the welcome picture's status, of a former start if that one was stopped too early.
+
+    None when there is a history.
+    """
+    history = await client.history(2)
+    if not history:
+        return await client.create(REQUEST)
+    [first, *more] = history
+    is_ours = (first["request"] or {}).get("metadata") == REQUEST["metadata"]
+    return first if is_ours and not more and first["status"] not in FINAL else None
+
+
+async def _ended_alone(client: ApiClient, begun: dict[str, Any]) -> dict[str, Any]:
+    """Returns its final status. Raises GaveWayError after it has deleted it."""
+    following = asyncio.create_task(_ended(client, begun))
+    watching = asyncio.create_task(_another_came(client, begun["task_id"]))
+    try:
+        await asyncio.wait({following, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if following.done():
+            return following.result()
+        await client.delete(begun["task_id"])
+        raise GaveWayError("your request goes first")
+    finally:
+        for task in (following, watching):
+            task.cancel()
+        await asyncio.gather(following, watching, return_exceptions=True)
+
+
+async def _ended(client: ApiClient, begun: dict[str, Any]) -> dict[str, Any]:
+    return [begun, *[newer async for newer in follow(client, begun)]][-1]
+
+
+async def _another_came(client: ApiClient, task_id: str) -> None:
+    """Return when there is another generation than the welcome picture."""
+    while True:
+        with contextlib.suppress(ApiUnreachableError, ApiRefusedError):
+            if any(each["task_id"] != task_id for each in await client.history(2)):
+                return
+        await asyncio.sleep(LOOK_EVERY_S)
 
 
 def _why(document: dict[str, Any]) -> str:

@@ -47,7 +47,10 @@ async def serve(chosen: EmulatorOptions) -> None:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, ended.set)
+        try:
+            loop.add_signal_handler(number, ended.set)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(ended.set))
     async with Emulator(chosen) as emulator:
         print(f"ComfyUI emulator at {emulator.url}", flush=True)
         await ended.wait()

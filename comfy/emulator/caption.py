@@ -1,7 +1,9 @@
 """The strip at the foot of a picture that says what it is."""
 
+import re
 from bisect import bisect_left
 from functools import lru_cache
+from unicodedata import combining, normalize
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -10,6 +12,10 @@ SMALLEST = 96
 """Narrower or lower pictures get no strip: it would be unreadable."""
 SHOWN_MOST = 400
 """Characters of a prompt that are used: no strip has room for more."""
+
+_GAP = "\uffff"
+"""A code point that is no character, so that no font has it."""
+_GAPS = re.compile(rf"{_GAP}(?:\s*{_GAP})*")
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -28,10 +34,30 @@ def add_caption(canvas: Image.Image, text: str) -> None:
     draw = ImageDraw.Draw(canvas)
     font, small = _font(size), _font(max(8, round(size * 0.74)))
     room = width - pad * 2
-    shown = _fitting(" ".join(text[:SHOWN_MOST].split()), font, room)
+    shown = _fitting(" ".join(drawable(text[:SHOWN_MOST]).split()), font, room)
     draw.text((pad, top + pad * 0.8), shown, font=font, fill=(244, 241, 234))
     place = (pad, top + pad * 0.8 + text_height)
     draw.text(place, _fitting(NOTE, small, room), font=small, fill=(176, 172, 180))
+
+
+def drawable(text: str) -> str:
+    """Returns the text as the font can draw it.
+
+    Accents are left out, and an ellipsis stands for what is in another script.
+    """
+    plain = (char for char in normalize("NFD", text) if not combining(char))
+    return _GAPS.sub("…", "".join(char if _has_glyph(char) else _GAP for char in plain))
+
+
+@lru_cache(maxsize=4096)
+def _has_glyph(char: str) -> bool:
+    """Whether the font has the character: else it draws the same box for all."""
+    return char.isspace() or _shape(char) != _shape(_GAP)
+
+
+def _shape(char: str) -> tuple[tuple[int, int], bytes]:
+    mask = _font(16).getmask(char)
+    return mask.size, bytes(mask)
 
 
 @lru_cache(maxsize=32)

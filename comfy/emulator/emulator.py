@@ -46,16 +46,17 @@ class Emulator:
     async def start(self) -> None:
         """Listen. Raises OSError if the port is taken or the folder cannot be made."""
         self._stopping.clear()
-        self._scratch = Path(tempfile.mkdtemp(prefix="easel-emulator-"))
-        output = self.options.output_dir or self._scratch / "output"
-        self._folders = Folders(output.absolute(), self._scratch / "input", self._scratch / "temp")
-        for folder in (self._folders.output, self._folders.input):
-            folder.mkdir(parents=True, exist_ok=True)
+        output = self.options.output_dir
+        if output is None:
+            self._scratch = Path(tempfile.mkdtemp(prefix="easel-emulator-"))
+            output = self._scratch / "output"
+        self._folders = Folders.beside(output)
         try:
+            self._folders.make()
             async with self._changing:
                 await self._up()
         except OSError:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._clean()
             raise
 
     async def stop(self) -> None:
@@ -65,8 +66,14 @@ class Emulator:
         await asyncio.gather(*self._restarts, return_exceptions=True)
         async with self._changing:
             await self._down()
+        await asyncio.to_thread(self._clean)
+
+    def _clean(self) -> None:
+        """Remove what is temporary: all of it without an `output_dir`."""
+        if self._folders is not None:
+            shutil.rmtree(self._folders.temp, ignore_errors=True)
         if self._scratch is not None:
-            await asyncio.to_thread(shutil.rmtree, self._scratch, ignore_errors=True)
+            shutil.rmtree(self._scratch, ignore_errors=True)
             self._scratch = None
 
     async def restart(self, down_s: float = 0.0) -> None:

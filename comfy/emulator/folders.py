@@ -4,7 +4,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,18 @@ class Folders:
     output: Path
     input: Path
     temp: Path
+
+    @classmethod
+    def beside(cls, output: Path) -> Self:
+        """The folders for an output folder: `output`, `output-input`, `output-temp`."""
+        root = output.absolute()
+        input_, temp = (root.with_name(f"{root.name}-{kind}") for kind in ("input", "temp"))
+        return cls(root, input_, temp)
+
+    def make(self) -> None:
+        """Create what lasts. Raises OSError."""
+        for folder in (self.output, self.input):
+            folder.mkdir(parents=True, exist_ok=True)
 
     def of_type(self, kind: str | None) -> Path | None:
         """The folder of a file type, None for an unknown type."""

@@ -11,8 +11,9 @@ PreviewMethod = Literal["none", "auto"]
 class EmulatorOptions:
     """Everything that is chosen before an emulator starts.
 
-    Times are in seconds. `output_dir` None means a temporary folder that is
-    removed when the emulator stops; `port` 0 means any free port.
+    Times are in seconds. `port` 0 means any free port. `output_dir` None means a
+    temporary folder that is removed when the emulator stops; uploads and temporary
+    files go beside `output_dir`, so that a killed emulator leaves nothing elsewhere.
     """
 
     host: str = "127.0.0.1"

@@ -47,13 +47,14 @@ async def show_end(updates: ArtifactUpdates, runtime: Runtime, batch: Batch) -> 
 
 
 async def _show_failures(items: tuple[BatchItem, ...]) -> None:
+    """By id, not by prompt: a generation may be deleted while its batch's run is kept."""
     rows = [
         {
             "item": str(item.position + 1),
             "row": str(item.row),
             "outcome": item.generation.status,
             "reason": item.generation.error.detail if item.generation.error else "",
-            "prompt": item.request.prompt[:200] if item.request else "",
+            "generation": str(item.generation.id),
         }
         for item in items
         if item.generation is not None

@@ -1,13 +1,13 @@
 """Flow runs, seen from outside: start, cancel and forget them by the deployment's name.
 
-The one place where the API and the CLI touch Prefect. It runs no flow code.
+It runs no flow code. Schedules, which the API also keeps in Prefect, are in ``schedules.py``.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -15,6 +15,8 @@ from uuid import UUID
 import httpx
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
     FlowRunFilter,
     FlowRunFilterId,
     FlowRunFilterIdempotencyKey,
@@ -32,9 +34,9 @@ from store.values import Batch, Membership
 DEPLOYMENT: Final = "generate/comfyui"
 """Flow and deployment name, as in ``prefect.yaml``."""
 BATCH_DEPLOYMENT: Final = "bulk/batch"
+BULK_QUEUE: Final = "bulk"
 BATCH_QUEUE: Final = "batches"
 """The work queue of batches' own runs."""
-BULK_QUEUE: Final = "bulk"
 NAME_MAX: Final = 60
 ANSWER_S: Final = 5.0
 """Timeout after which Prefect counts as unavailable. Repeating a request is harmless."""
@@ -78,21 +80,28 @@ def batch_tag(batch_id: UUID) -> str:
     return f"{_BATCH}{batch_id}"
 
 
-def run_name(prompt: str) -> str:
-    """A flow run's name: its prompt on one line, shortened."""
-    line = " ".join(prompt.split())
+def batch_run_name(name: str) -> str:
+    """Returns the name of a batch's flow run: the batch's name on one line, shortened."""
+    line = " ".join(name.split())
     return line if len(line) <= NAME_MAX else f"{line[: NAME_MAX - 1]}…"
+
+
+def run_name(generation_id: UUID, attempt: int, batch: Membership | None = None) -> str:
+    """Returns the name of an attempt's flow run: its generation's id, never its prompt.
+
+    Prefect repeats the name in its events and in the worker's log, which outlive the run: a prompt
+    in it could not be deleted any more.
+    """
+    name = str(generation_id) if attempt == 1 else f"{generation_id} attempt {attempt}"
+    if batch is None:
+        return name
+    return f"{batch_run_name(batch.name)} {batch.position + 1}/{batch.total}: {name}"
 
 
 def run_tags(request: ResolvedRequest, batch: Membership | None = None) -> list[str]:
     """What operators filter runs by in the Prefect UI."""
     tags = [request.workflow, request.model, request.priority]
     return tags if batch is None else [*tags, batch_tag(batch.batch_id)]
-
-
-def item_name(prompt: str, batch: Membership) -> str:
-    """The name of the run of a batch's item."""
-    return f"{run_name(batch.name)} {batch.position + 1}/{batch.total}: {run_name(prompt)}"
 
 
 class FlowRuns:
@@ -141,11 +150,10 @@ class FlowRuns:
         """
         if turn is not None:
             turn = min(turn, datetime.now(UTC))
-        name = run_name(request.prompt)
         return await self._create(
             DEPLOYMENT,
             parameters={"request": public(request), "generation_id": str(generation_id)},
-            name=name if batch is None else item_name(request.prompt, batch),
+            name=run_name(generation_id, attempt, batch),
             tags=run_tags(request, batch),
             idempotency_key=idempotency_key(generation_id, attempt),
             work_queue_name=request.priority,
@@ -160,7 +168,7 @@ class FlowRuns:
         return await self._create(
             BATCH_DEPLOYMENT,
             parameters={"batch_id": str(batch.id)},
-            name=run_name(batch.name),
+            name=batch_run_name(batch.name),
             tags=[batch_tag(batch.id)],
             idempotency_key=batch_key(batch.id, batch.run_number),
             work_queue_name=BATCH_QUEUE,
@@ -196,17 +204,37 @@ class FlowRuns:
             await self.settle(run, Scheduled(name="Resuming"))
 
     async def forget(self, flow_run_id: UUID) -> None:
-        """Delete a flow run with its parameters. Does nothing when it is gone."""
-        try:
+        """Delete a flow run with its parameters, task runs, logs and artifacts, where they exist.
+
+        The artifacts by themselves: Prefect keeps those of a run that is gone.
+        """
+        await self._forget_artifacts(flow_run_id)
+        with suppress(ObjectNotFound):
             async with translated():
                 await self._client.delete_flow_run(flow_run_id)
-        except ObjectNotFound:
-            return
+
+    async def _forget_artifacts(self, flow_run_id: UUID) -> None:
+        wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id]))
+        while True:
+            async with translated():
+                found = await self._client.read_artifacts(artifact_filter=wanted)
+            if not found:
+                return
+            for artifact in found:
+                with suppress(ObjectNotFound):
+                    async with translated():
+                        await self._client.delete_artifact(artifact.id)
 
     async def made_for(self, generation_id: UUID, attempts: Iterable[int]) -> set[UUID]:
         """Returns the runs that were made for these attempts, recorded in their rows or not."""
-        keys = [idempotency_key(generation_id, attempt) for attempt in attempts]
-        wanted = FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=keys))
+        return await self._with_keys(idempotency_key(generation_id, number) for number in attempts)
+
+    async def made_for_batch(self, batch_id: UUID, run_number: int) -> set[UUID]:
+        """Returns the runs that Easel made for a batch, of which it has had ``run_number``."""
+        return await self._with_keys(batch_key(batch_id, at + 1) for at in range(run_number))
+
+    async def _with_keys(self, keys: Iterable[str]) -> set[UUID]:
+        wanted = FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=list(keys)))
         async with translated():
             return {run.id for run in await self._client.read_flow_runs(flow_run_filter=wanted)}
 
@@ -330,9 +358,9 @@ __all__ = [
     "DEPLOYMENT",
     "FlowRuns",
     "batch_key",
+    "batch_run_name",
     "batch_tag",
     "idempotency_key",
-    "item_name",
     "parse_idempotency_key",
     "public",
     "run_name",

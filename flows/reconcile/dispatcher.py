@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Final
 from uuid import UUID
@@ -11,6 +11,7 @@ from core.failpoints import reach
 from core.requests import UnreadableRequest
 from flows.errors import FlowsError
 from flows.prefect.runs import FlowRuns
+from store.batches.dispatches import FORGET_BATCH, flow_run_of, run_number_of
 from store.errors import NotFoundError
 from store.generations.dispatches import LANE, attempt_of
 from store.outbox_runner import Blocked, Done, OutboxRunner, Outcome, PutOff
@@ -45,11 +46,16 @@ class Dispatcher:
     ) -> None:
         self._store = store
         self._runs = runs
-        actions = {"start": self._start, "cancel": self._cancel, "forget": self._forget}
+        actions = {
+            f"{LANE}.start": self._start,
+            f"{LANE}.cancel": self._cancel,
+            f"{LANE}.forget": self._forget,
+            FORGET_BATCH: self._forget_batch,
+        }
         self.runner = OutboxRunner(
             store.outbox,
             store.leases,
-            {f"{LANE}.{name}": partial(_unless_away, act) for name, act in actions.items()},
+            {kind: partial(_unless_away, act) for kind, act in actions.items()},
             name=name,
             lease_s=lease_s,
             together=TOGETHER,
@@ -103,18 +109,29 @@ class Dispatcher:
         return Done()
 
     async def _forget(self, entry: Entry) -> Outcome:
+        outcome = await self._forget_runs(await self._all_run_ids(entry.subject))
+        if isinstance(outcome, Done):
+            # Again, now that no worker can be writing: the delete itself may have died half-way.
+            await self._store.files.remove_generation(entry.subject)
+        return outcome
+
+    async def _forget_batch(self, entry: Entry) -> Outcome:
+        run_ids = await self._runs.made_for_batch(entry.subject, run_number_of(entry))
+        run_ids.add(entry.subject)  # a batch that was started from Prefect has its run's id
+        last = flow_run_of(entry)
+        return await self._forget_runs(run_ids if last is None else run_ids | {last})
+
+    async def _forget_runs(self, run_ids: Iterable[UUID]) -> Outcome:
         """Deleting a run does not stop its work (Prefect 3.8), so it must have ended.
 
         It must have ended for a while: Prefect records task runs later, many at once, and when the
         flow run of one of them is already deleted, it loses all of them.
         """
-        for run_id in await self._all_run_ids(entry.subject):
+        for run_id in run_ids:
             if not await self._runs.is_over(run_id, for_s=RECORDED_S):
                 reason = f"flow run {run_id} has not ended, or not long ago"
                 return PutOff(reason, NOT_OVER_DELAY_S)
             await self._runs.forget(run_id)
-        # Again, now that no worker can be writing: the delete itself may have died half-way.
-        await self._store.files.remove_generation(entry.subject)
         return Done()
 
     async def _run_ids(self, entry: Entry) -> list[UUID]:

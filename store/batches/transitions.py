@@ -22,12 +22,14 @@ from core.ids import item_id
 from core.problems import FieldProblem, Problem
 from core.requests import read_request
 from core.status import BATCH_ACTIVE, RETRYABLE, BatchStatus
+from store.batches.dispatches import forget_batch
 from store.batches.queries import ACCEPTING
 from store.database import Database, completes, next_changes
 from store.errors import ConflictError, NotFoundError
 from store.generations import rows
 from store.generations.acceptance import IdempotencyKey
 from store.generations.inserts import insert_dispatches, insert_generations
+from store.outbox import put
 from store.tables import batch_items, batches, generations
 from store.values import Batch, NewItem, Waiting
 
@@ -318,9 +320,12 @@ class BatchTransitions:
 
     @completes
     async def remove(self, batch_id: UUID) -> None:
-        """Remove a batch with its items; its generations stay. For retention."""
+        """Remove a batch with its items and flow runs; its generations stay. For retention."""
         async with self._database.write() as connection:
-            await connection.execute(delete(batches).where(batches.c.id == batch_id))
+            found = await connection.execute(
+                delete(batches).where(batches.c.id == batch_id).returning(batches)
+            )
+            await put(connection, [forget_batch(row) for row in found.mappings()])
 
 
 def _left_out(found: FieldProblem) -> dict[str, Any]:

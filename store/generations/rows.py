@@ -151,16 +151,21 @@ async def let_go(connection: AsyncConnection, row: RowMapping, **values: Any) ->
     await set_attempt(connection, row["id"], row["attempt"], worker=None, holder=None)
 
 
-async def stray(connection: AsyncConnection, generation_id: UUID, number: int) -> None:
-    """Record the attempt's prompt as stray: unwanted, but its ComfyUI may still have it."""
-    found = await connection.execute(
-        select(attempts.c.prompt_id, attempts.c.comfy_url).where(
-            attempts.c.generation_id == generation_id,
-            attempts.c.number == number,
-            attempts.c.submitted_at.is_not(None),
-            attempts.c.comfy_url.is_not(None),
-        )
+async def stray(
+    connection: AsyncConnection, generation_id: UUID, number: int | None = None
+) -> None:
+    """Record an attempt's prompt as stray: unwanted, but its ComfyUI may still have it.
+
+    Without ``number`` the prompts of all attempts: ComfyUI keeps ended ones in its history.
+    """
+    statement = select(attempts.c.prompt_id, attempts.c.comfy_url).where(
+        attempts.c.generation_id == generation_id,
+        attempts.c.submitted_at.is_not(None),
+        attempts.c.comfy_url.is_not(None),
     )
+    if number is not None:
+        statement = statement.where(attempts.c.number == number)
+    found = await connection.execute(statement)
     for row in found.mappings():
         await connection.execute(
             insert_into(connection, strays)
@@ -270,10 +275,9 @@ async def end_and_fence(
 
 
 async def bury(connection: AsyncConnection, row: RowMapping) -> None:
-    """Make the row a tombstone: all of its content is removed."""
+    """Make the row a tombstone: all of its content is removed, from ComfyUI's history too."""
     now = datetime.now(UTC)
-    if row["status"] not in FINAL:
-        await stray(connection, row["id"], row["attempt"])
+    await stray(connection, row["id"])
     await write(
         connection,
         row,

@@ -58,6 +58,7 @@ def test_the_thumbnail(kept: Kept) -> None:
 
     assert response.status_code == 200
     assert response.headers["content-type"] == "image/webp"
+    assert "accept-ranges" not in response.headers  # a Range is answered with all of it
     assert response.headers["x-content-type-options"] == "nosniff"
     assert response.headers["cache-control"] == "private, no-cache"
     with Pillow.open(io.BytesIO(response.content)) as small:

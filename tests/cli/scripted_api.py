@@ -13,6 +13,7 @@ from typing import Any
 from aiohttp import web
 
 TASK = "11111111-1111-4111-8111-111111111111"
+IMAGE = "22222222-2222-4222-8222-222222222222"
 PICTURE = b"\x89PNG not really"
 
 Stream = Callable[[web.StreamResponse, str | None], Awaitable[None]]
@@ -26,6 +27,7 @@ def document(status: str, **more: Any) -> dict[str, Any]:
         "queue_position": None,
         "eta_s": None,
         "error": None,
+        "urls": {"result": f"/api/v1/generation/result/{TASK}"},
         **more,
     }
 
@@ -49,6 +51,8 @@ class ScriptedApi:
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when somebody wants to follow."""
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    deleted: bool = False
 
     async def create(self, request: web.Request) -> web.Response:
         self.requests.append(await request.json())
@@ -69,15 +73,23 @@ class ScriptedApi:
 
     async def result(self, _request: web.Request) -> web.Response:
         image = {
-            "image_id": "22222222-2222-4222-8222-222222222222",
+            "image_id": IMAGE,
+            "url": f"/api/v1/images/{IMAGE}",
             "content_type": "image/png",
             "sha256": hashlib.sha256(PICTURE).hexdigest(),
             "seed": 7,
         }
-        return web.json_response({"task_id": TASK, "images": [image]})
+        return web.json_response({"task_id": TASK, "images": [image], "timings": {"total_s": 1.0}})
 
     async def image(self, _request: web.Request) -> web.Response:
         return web.Response(body=self.picture)
+
+    async def read_history(self, request: web.Request) -> web.Response:
+        return web.json_response({"items": self.history[: int(request.query["limit"])]})
+
+    async def delete(self, _request: web.Request) -> web.Response:
+        self.deleted = True
+        return web.Response(status=204)
 
     async def cancel(self, _request: web.Request) -> web.Response:
         self.cancelled.set()
@@ -94,6 +106,8 @@ async def serve(api: ScriptedApi) -> AsyncIterator[ScriptedApi]:
     app.router.add_get(f"{generation}/{TASK}/events", api.events)
     app.router.add_get(f"{generation}/result/{TASK}", api.result)
     app.router.add_post(f"{generation}/{TASK}/cancel", api.cancel)
+    app.router.add_get(f"{generation}/history", api.read_history)
+    app.router.add_delete(f"{generation}/{TASK}", api.delete)
     app.router.add_get("/api/v1/images/{image_id}", api.image)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()

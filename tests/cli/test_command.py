@@ -51,6 +51,41 @@ async def test_the_command_line_imports_nothing_heavy() -> None:
     assert out == b"[]\n"
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("generate", "a fox", "--cfg", "nan"),
+        ("generate", "a fox", "--cfg", "inf"),
+        ("audit", "--settle", "inf"),
+        ("up", "--step-time", "inf"),
+    ],
+)
+async def test_what_is_no_number_is_refused(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    ended = await easel(*arguments, home=tmp_path)
+    assert ended.code == 2
+    assert "must be a finite number" in ended.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("generate", "caf\udce9"),
+        ("generate", "a fox", "--negative", "caf\udce9"),
+        ("generate", "a fox", "--api", "caf\udce9"),
+        ("bulk", __file__, "--name", "caf\udce9"),
+        ("bulk", __file__, "--timezone", "caf\udce9"),
+        ("up", "--host", "caf\udce9"),
+    ],
+)
+async def test_bytes_that_are_not_utf8_are_refused(
+    arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    """They arrive as surrogates, which no request can hold."""
+    ended = await easel(*arguments, home=tmp_path)
+    assert ended.code == 2
+    assert "is not valid UTF-8" in ended.err
+
+
 async def test_up_names_who_has_the_port_and_the_option(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])

@@ -1,6 +1,7 @@
 """Every fault of the emulator does what it says, and undoes itself."""
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -276,6 +277,25 @@ async def test_a_taken_port_is_an_oserror() -> None:
     async with Emulator(FAST) as emulator:
         with pytest.raises(OSError, match="address already in use"):
             await Emulator(EmulatorOptions(port=emulator.port)).start()
+
+
+def test_one_that_is_killed_leaves_nothing_among_the_systems_temporary_files(
+    tmp_path: Path,
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    output = tmp_path / "output"
+    command = [sys.executable, "-m", "comfy.emulator", "--port", "0", "--output-dir", str(output)]
+    environment = {**os.environ, "TMPDIR": str(scratch)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert {path.name for path in tmp_path.glob("output*")} == {
+            "output", "output-input", "output-temp"
+        }  # fmt: skip
+        process.kill()
+        process.wait(10)
+    assert list(scratch.iterdir()) == []
 
 
 def test_command_line(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from comfy.emulator.caption import drawable
 from comfy.emulator.painting import Recipe, paint
 from comfy.emulator.previews import Previews
 
@@ -76,3 +77,19 @@ def test_previews_get_closer_to_the_picture() -> None:
         pairs = zip(small.tobytes(), wanted.tobytes(), strict=True)
         errors.append(sum(abs(a - b) for a, b in pairs))
     assert errors == sorted(errors, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a red fox, 35 mm", "a red fox, 35 mm"),
+        ("café Łódź Ñandú", "cafe …odz Nandu"),
+        ("лис в снегу", "…"),
+        ("fox 狐 あ, снег 🦊", "fox …, …"),
+        ("\uffff", "…"),
+    ],
+)
+def test_a_caption_has_no_boxes(text: str, shown: str) -> None:
+    """The font has few characters, and draws the same box for each of the others."""
+    assert drawable(text) == shown
+    assert drawable(shown) == shown

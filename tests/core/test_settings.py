@@ -139,3 +139,17 @@ def test_the_prefect_server_is_reached_where_it_listens(monkeypatch: pytest.Monk
     assert Settings().prefect_api_url == "http://127.0.0.1:4200/api"
     monkeypatch.setenv("EASEL_PREFECT__HOST", "192.168.1.20")
     assert Settings().prefect_api_url == "http://192.168.1.20:4200/api"
+
+
+def test_a_slash_at_the_end_of_an_address_makes_no_other_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The API keeps ComfyUI's catalogue under its address, and a worker looks there for it."""
+    monkeypatch.setenv("EASEL_COMFY__URL", "http://gpu:8188/")
+    monkeypatch.setenv("EASEL_API__PUBLIC_URL", "https://easel.example/")
+    monkeypatch.setenv("EASEL_PREFECT__API_URL", "http://prefect:4200/api/")
+    settings = Settings()
+    assert settings.comfy.url == "http://gpu:8188"
+    assert settings.api_url == "https://easel.example"
+    assert settings.prefect_api_url == "http://prefect:4200/api"
+    assert settings.prefect_ui_url == "http://prefect:4200"

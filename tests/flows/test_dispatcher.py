@@ -11,13 +11,16 @@ from typing import Any
 import httpx
 import pytest
 from prefect.client.schemas.objects import FlowRun
+from prefect.states import Completed
 
 from flows.prefect.runs import FlowRuns
 from flows.reconcile.dispatcher import Dispatcher
+from store.batches.dispatches import FORGET_BATCH
 from store.generations.dispatches import KINDS
 from store.store import Store
 from tests.chaos.model import CANCELLED, PrefectServer
 from tests.comfy.data import resolved
+from tests.store.batch_making import accepted_batch
 from tests.store.making import wait_until
 
 
@@ -105,6 +108,36 @@ async def test_while_prefect_is_away_it_says_so_and_nothing_is_lost(
         assert one.waiting_for is None
 
     assert sorted(prefect.asked.values()) == [1, 1, 1]
+
+
+async def test_a_batch_that_is_removed_takes_its_runs_with_it(
+    store: Store, prefect: Prefect
+) -> None:
+    """Also those whose ids were never recorded, and the one that it was started from."""
+    batch = await accepted_batch(store)
+    await store.batch_transitions.finish(batch.id, "cancelled")
+    again = await store.batch_transitions.retry(batch.id)
+    await store.batch_transitions.finish(batch.id, "cancelled")
+    runs = FlowRuns("http://prefect.test/api")
+    runs._client = prefect  # type: ignore[assignment]
+    await runs.start_batch(batch)
+    await runs.start_batch(again)
+    started_from = await runs.start_batch(await accepted_batch(store))
+    prefect.runs[batch.id] = prefect.runs.pop(started_from.id).model_copy(update={"id": batch.id})
+    other = await runs.start_batch(await accepted_batch(store))
+    for run_id in prefect.runs:
+        prefect.move(run_id, Completed(), force=True)
+    assert len(prefect.runs) == 4
+
+    await store.batch_transitions.remove(batch.id)
+
+    async with dispatcher(store, prefect):
+        await wait_until(lambda: _nothing_waits(store))
+    assert set(prefect.runs) == {other.id}
+
+
+async def _nothing_waits(store: Store) -> bool:
+    return await store.outbox.count([FORGET_BATCH]) == 0
 
 
 async def _is_empty(store: Store) -> bool:

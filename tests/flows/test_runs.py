@@ -12,6 +12,7 @@ from flows.errors import PrefectUnavailableError
 from flows.prefect.runs import (
     NAME_MAX,
     FlowRuns,
+    batch_run_name,
     idempotency_key,
     parse_idempotency_key,
     public,
@@ -19,6 +20,7 @@ from flows.prefect.runs import (
     run_tags,
 )
 from store.store import Store
+from store.values import Membership
 from tests.comfy.data import resolved
 from tests.harness.databases import a_store
 from tests.store.making import taken
@@ -39,12 +41,20 @@ def test_a_key_that_easel_did_not_make_says_nothing(key: str | None) -> None:
     assert parse_idempotency_key(key) is None
 
 
-def test_a_run_is_named_like_its_prompt_on_one_short_line() -> None:
-    assert run_name("  a red\n\tfox ") == "a red fox"
-    assert run_name("x" * NAME_MAX) == "x" * NAME_MAX
-    long = run_name("x" * (NAME_MAX + 1))
+def test_the_run_of_a_batch_is_named_like_it_on_one_short_line() -> None:
+    assert batch_run_name("  red\n\tfoxes ") == "red foxes"
+    assert batch_run_name("x" * NAME_MAX) == "x" * NAME_MAX
+    long = batch_run_name("x" * (NAME_MAX + 1))
     assert len(long) == NAME_MAX
     assert long.endswith("…")
+
+
+def test_the_run_of_a_generation_is_named_by_its_id() -> None:
+    made = uuid4()
+    assert run_name(made, 1) == str(made)
+    assert run_name(made, 2) == f"{made} attempt 2"
+    item = Membership(uuid4(), "red foxes", position=2, total=20)
+    assert run_name(made, 1, item) == f"red foxes 3/20: {made}"
 
 
 def test_runs_can_be_filtered_by_workflow_model_and_priority() -> None:

@@ -60,6 +60,11 @@ class EmulatorControl:
         """How each execution of a prompt ended; None while it lasts."""
         return [e["outcome"] for e in self.executions() if e["prompt_id"] == prompt_id]
 
+    def history(self) -> dict[str, Any]:
+        """ComfyUI's history: each ended prompt with its whole workflow, by its id."""
+        said: dict[str, Any] = self._http.get("/history").raise_for_status().json()
+        return said
+
     def interrupt(self) -> None:
         """Press Interrupt in ComfyUI's own page."""
         self._http.post("/interrupt").raise_for_status()

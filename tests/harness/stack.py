@@ -40,6 +40,8 @@ class Stack:
         if prefect_database is not None:
             a_prefect_home(folder / "prefect", prefect_database)
         self.home = folder / "home"
+        self.prefect_home = folder / "prefect"
+        self.comfy_output = folder / "output"
         self._folder = folder
         prefect_port, comfy_port, api_port = free_port(), free_port(), free_port()
         self.prefect_url = f"http://127.0.0.1:{prefect_port}/api"
@@ -49,7 +51,7 @@ class Stack:
                 EASEL_HOME=str(self.home),
                 EASEL_API__PORT=str(api_port),
                 EASEL_WORKER__DRAIN_S="0.3",
-                PREFECT_HOME=str(folder / "prefect"),
+                PREFECT_HOME=str(self.prefect_home),
                 PREFECT_SERVER_ANALYTICS_ENABLED="false",
             ),
             **self._surroundings(prefect_port, comfy_port),
@@ -57,7 +59,7 @@ class Stack:
         self._comfy = self._part(
             "comfyui",
             "-m", "comfy.emulator", "--port", str(comfy_port),
-            "--output-dir", str(folder / "output"), "--step-time", str(STEP_S),
+            "--output-dir", str(self.comfy_output), "--step-time", str(STEP_S),
         )  # fmt: skip
         self._server = self._part(
             "prefect", "-m", "flows.prefect.server", "--port", str(prefect_port)

@@ -71,7 +71,7 @@ def _check_files(stack: Stack, batch: BatchHandle, count: int) -> None:
 
 
 def _check_in_prefect(stack: Stack, batch: BatchHandle, name: str, count: int) -> None:
-    """One parent run and its children, all with the batch's tag and named after it."""
+    """One parent run and its children, all with the batch's tag and named after it, by ids."""
     run_id = batch.get()["urls"]["flow_run"].rpartition("/")[2]
     parent = stack.wait_for_flow_run(run_id, "Completed")
     assert parent.name == name
@@ -79,8 +79,9 @@ def _check_in_prefect(stack: Stack, batch: BatchHandle, name: str, count: int) -
     runs = stack.prefect.read_flow_runs(flow_run_filter=tagged)
     children = [run for run in runs if run.id != parent.id]
     assert len(children) == count
-    assert {run.name.split(":")[0] for run in children} == {
-        f"{name} {number + 1}/{count}" for number in range(count)
+    made = {item["position"]: item["task_id"] for item in batch.items()}
+    assert {run.name for run in children} == {
+        f"{name} {number + 1}/{count}: {made[number]}" for number in range(count)
     }
 
 

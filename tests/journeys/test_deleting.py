@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from typing import Final
+from uuid import UUID, uuid4
 
 import pytest
+from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 
 from tests.harness.stack import Stack
 from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.journey
+_TABLES: Final = "SELECT name FROM sqlite_schema WHERE type = 'table'"
 
 
 def kept_files(stack: Stack, task_id: str) -> list[Path]:
@@ -55,3 +61,59 @@ def test_deleted_after_success(stack: Stack) -> None:
     assert generation.get().status_code == 410
     wait_until(lambda: stack.flow_run(run_id) is None, "the flow run to be forgotten")
     assert generation.delete().status_code == 204
+
+
+def test_nothing_tells_of_it_any_more(stack: Stack) -> None:
+    """Two attempts, the first with an error; what stays is what docs/operations.md names."""
+    secret = f"a secret {uuid4()}"
+    stack.emulator.fault("fail_node", class_type="KSampler")
+    generation = stack.create(secret)
+    generation.wait_for("failed")
+    runs = [generation.flow_run_id()]
+    assert generation.retry().status_code == 202
+    generation.wait_for("succeeded")
+    runs.append(generation.flow_run_id())
+    prompt_ids = {attempt["prompt_id"] for attempt in generation.attempts()}
+    assert prompt_ids <= stack.emulator.history().keys()
+    for run_id in runs:
+        assert secret in str(stack.flow_run(run_id))
+    assert tables_with(stack.home / "easel.db", secret)
+    # A run is forgotten seconds after its end: by then its last artifact and events are written.
+    wait_until(lambda: "artifact" in tables_with(prefect_database(stack), secret), "artifacts")
+
+    assert generation.delete().status_code == 204
+
+    wait_until(lambda: not prompt_ids & stack.emulator.history().keys(), "ComfyUI to forget it")
+    wait_until(lambda: not any(map(stack.flow_run, runs)), "the flow runs to be forgotten")
+    wait_until(lambda: not has_logs(stack, runs), "their logs to be removed")
+    assert tables_with(prefect_database(stack), secret) == []
+    assert tables_with(stack.home / "easel.db", secret) == []
+    assert [part.name for part in stack.parts if secret in part.log.read_text()] == []
+    left = [
+        path for path in stack.comfy_output.rglob("*.png") if secret.encode() in path.read_bytes()
+    ]
+    assert len(left) == 1  # no route of ComfyUI's deletes an output
+
+
+def prefect_database(stack: Stack) -> Path:
+    return stack.prefect_home / "prefect.db"
+
+
+def has_logs(stack: Stack, flow_run_ids: list[str]) -> bool:
+    wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[UUID(each) for each in flow_run_ids]))
+    return bool(stack.prefect.read_logs(log_filter=wanted))
+
+
+def tables_with(database: Path, text: str) -> list[str]:
+    """The names of the tables with a cell in which the text is."""
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        names = [name for (name,) in connection.execute(_TABLES)]
+        return [
+            name
+            for name in names
+            if any(
+                text in str(cell)
+                for row in connection.execute(f'SELECT * FROM "{name}"')
+                for cell in row
+            )
+        ]

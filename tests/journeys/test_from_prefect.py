@@ -20,11 +20,11 @@ from tests.harness.waiting import wait_until
 pytestmark = pytest.mark.journey
 
 
-def start_run(stack: Stack, request: dict[str, Any]) -> GenerationHandle:
+def start_run(stack: Stack, request: dict[str, Any], name: str | None = None) -> GenerationHandle:
     """As Custom run in the Prefect UI does. The generation has the run's own id."""
     deployment = stack.prefect.read_deployment_by_name("generate/comfyui")
     run = stack.prefect.create_flow_run_from_deployment(
-        deployment.id, parameters={"request": request}
+        deployment.id, parameters={"request": request}, name=name
     )
     return stack.generation(str(run.id))
 
@@ -35,7 +35,7 @@ def appear(stack: Stack, generation: GenerationHandle) -> None:
 
 
 def test_a_run_started_in_the_prefect_ui(stack: Stack) -> None:
-    generation = start_run(stack, {"prompt": "an operator's cat", **SMALL})
+    generation = start_run(stack, {"prompt": "an operator's cat", **SMALL}, "for the poster")
     appear(stack, generation)
     done = generation.wait_for("succeeded")
     assert generation.flow_run_id() == generation.id
@@ -44,7 +44,7 @@ def test_a_run_started_in_the_prefect_ui(stack: Stack) -> None:
     assert stack.history(limit=1)[0]["task_id"] == generation.id
     assert generation.renders() == 1
     run = stack.wait_for_flow_run(generation.id, "Completed")
-    assert run.name == "an operator's cat"
+    assert run.name == "for the poster"
 
 
 def test_a_run_started_on_the_command_line(stack: Stack) -> None:

@@ -12,8 +12,10 @@ from sqlalchemy import update
 from core.batches.request import BatchOptions
 from core.status import Status
 from store.audit import Audit
+from store.batches.dispatches import FORGET_BATCH, flow_run_of, run_number_of
 from store.errors import ConflictError, DeletedError, NotFoundError
 from store.generations.acceptance import IdempotencyKey
+from store.generations.dispatches import LANE
 from store.images import ImageFiles
 from store.retention import Retention, Swept
 from store.store import Store
@@ -191,6 +193,9 @@ async def test_old_batches_go_with_their_items_and_active_ones_stay(store: Store
     swept = await store.retention.sweep(LATER, pictures_days=None, generations_days=1)
 
     assert swept.batches == 1
+    await store.leases.take("runner", holder := uuid4(), 600)
+    [entry] = await store.outbox.claim(LANE, [FORGET_BATCH], holder, 10)
+    assert (entry.subject, run_number_of(entry), flow_run_of(entry)) == (old, 1, None)
     assert [batch.id for batch in await store.batches.active()] == [active]
     with pytest.raises(NotFoundError):
         await store.batches.get(old)

@@ -16,6 +16,7 @@ from store.values import (
 )
 from tests.store.making import (
     COMFY,
+    LEASE,
     OTHER_LEASE,
     OTHER_RUN,
     OUT_OF_MEMORY,
@@ -23,6 +24,7 @@ from tests.store.making import (
     an_image,
     claimed,
     held,
+    running,
     taken_over,
 )
 
@@ -188,15 +190,29 @@ async def test_a_worker_that_was_fenced_out_leaves_none(store: Store) -> None:
     assert await store.strays.of(COMFY) == ()
 
 
-async def test_a_picture_that_was_deleted_leaves_none(store: Store) -> None:
-    """Its prompt came to its end long ago."""
+async def test_a_picture_that_was_deleted_leaves_one(store: Store) -> None:
+    """Its prompt came to its end long ago, but ComfyUI still has it in its history."""
     made, claim = await held(store, comfy_url=COMFY)
     await store.transitions.record_submission(claim)
     await store.transitions.succeed(claim, [an_image(claim)])
 
     await store.transitions.delete(made.id)
 
-    assert await store.strays.of(COMFY) == ()
+    assert await store.strays.of(COMFY) == (Stray(claim.prompt_id, COMFY),)
+
+
+async def test_a_delete_leaves_one_of_each_attempt(store: Store) -> None:
+    made, first = await submitted(store)
+    await _settle(store, made)
+    await store.strays.gone(first)
+    await store.transitions.retry(made.id)
+    second = await running(store, made.id, flow_run_id=RUN, lease=LEASE, comfy_url=COMFY)
+    await store.transitions.record_submission(second)
+
+    await _delete(store, made)
+
+    left = {stray.prompt_id for stray in await store.strays.of(COMFY)}
+    assert left == {first.prompt_id, second.prompt_id}
 
 
 async def test_a_stray_is_gone_when_its_comfyui_has_it_no_more(store: Store) -> None:
