@@ -65,6 +65,26 @@ async def test_with_begin_immediate_every_transaction_is_a_writer_from_its_start
     assert await _locks_others_out(configured)
 
 
+async def test_a_session_inside_a_transaction_reads_without_waiting_for_it(
+    configured: Configured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Prefect's event of a paused work queue does, inside the transaction that pauses it."""
+    original = AioSqliteConfiguration.begin_transaction
+    monkeypatch.setattr(AioSqliteConfiguration, "begin_transaction", original)  # put back after
+    private.begin_immediate()
+    configuration, _ = configured
+    engine = await configuration.engine()
+    async with await configuration.session(engine) as outer:
+        async with configuration.begin_transaction(outer):
+            await outer.execute(text("CREATE TABLE kept (value INTEGER)"))
+            await outer.execute(text("INSERT INTO kept VALUES (1)"))
+            async with await configuration.session(engine) as inner:
+                await inner.execute(text("PRAGMA busy_timeout = 1"))
+                tables = await inner.execute(text("SELECT name FROM sqlite_master"))
+                assert tables.all() == []
+        assert (await outer.execute(text("SELECT value FROM kept"))).all() == [(1,)]
+
+
 def test_task_runs_are_kept_though_one_of_a_deleted_flow_run_comes_with_them(
     server: Server,
 ) -> None:
