@@ -19,7 +19,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterId,
     FlowRunFilterIdempotencyKey,
 )
-from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType, WorkPool, WorkQueue
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelling, Scheduled
 
@@ -240,21 +240,20 @@ class FlowRuns:
         self._deployment_ids.pop(name, None)
         return await self._deployment(name)
 
-    async def paused(self) -> tuple[str | None, frozenset[str]]:
-        """Returns the name of the work pool if it is paused, and the names of its paused queues."""
+    async def work_pool(self) -> tuple[WorkPool, list[WorkQueue]]:
+        """Returns the work pool of generations, and its queues.
+
+        Also raises DeploymentMissingError.
+        """
         try:
             async with translated():
                 deployment = await self._client.read_deployment_by_name(DEPLOYMENT)
                 if deployment.work_pool_name is None:
-                    return None, frozenset()
+                    raise DeploymentMissingError(DEPLOYMENT)
                 pool = await self._client.read_work_pool(deployment.work_pool_name)
-                queues = await self._client.read_work_queues(work_pool_name=pool.name)
+                return pool, await self._client.read_work_queues(work_pool_name=pool.name)
         except ObjectNotFound as error:  # for example, Prefect has lost its database
             raise DeploymentMissingError(DEPLOYMENT) from error
-        return (
-            pool.name if pool.is_paused else None,
-            frozenset(queue.name for queue in queues if queue.is_paused),
-        )
 
     async def is_healthy(self) -> bool:
         """Returns whether the Prefect API answers."""
