@@ -26,6 +26,7 @@ from prefect.states import Cancelling, Scheduled
 from core.requests import ResolvedRequest
 from flows.errors import DeploymentMissingError, PrefectUnavailableError
 from flows.prefect.abandoned_runs import FLOW, put_back, settle_run, under_way
+from flows.prefect.stored_deployments import deployment_by_name
 from store.values import Batch, Membership
 
 DEPLOYMENT: Final = "generate/comfyui"
@@ -247,7 +248,7 @@ class FlowRuns:
         """
         try:
             async with translated():
-                deployment = await self._client.read_deployment_by_name(DEPLOYMENT)
+                deployment = await deployment_by_name(self._client, DEPLOYMENT)
                 if deployment.work_pool_name is None:
                     raise DeploymentMissingError(DEPLOYMENT)
                 pool = await self._client.read_work_pool(deployment.work_pool_name)
@@ -268,7 +269,7 @@ class FlowRuns:
         if known is None:
             try:
                 async with translated():
-                    deployment = await self._client.read_deployment_by_name(name)
+                    deployment = await deployment_by_name(self._client, name)
             except ObjectNotFound as error:
                 raise DeploymentMissingError(name) from error
             known = self._deployment_ids[name] = deployment.id
@@ -300,6 +301,8 @@ async def translated() -> AsyncIterator[None]:
         ) from error
     except (httpx.HTTPError, OSError, RuntimeError) as error:
         raise PrefectUnavailableError(f"Prefect does not answer: {error!r}") from error
+    except ValueError as error:  # no JSON, or none of what was asked for
+        raise PrefectUnavailableError("Prefect gave an answer that cannot be read") from error
 
 
 __all__ = [

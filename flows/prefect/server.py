@@ -62,6 +62,7 @@ def create_app() -> Any:
 
     private.begin_immediate()
     private.forgive_resent_events()
+    private.read_any_stored_schedule()
     private.check_each_schema_once()
     return _with_gc_tuning(private.prefect_server())
 
