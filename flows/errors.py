@@ -4,6 +4,8 @@ FlowsError
   PrefectUnavailableError   the Prefect API does not answer now: try again later
   DeploymentMissingError    the deployment is not registered: `easel up` or `prefect deploy`
   ScheduleNotFoundError     there is no such schedule (any more)
+  ScheduleTimingError       Prefect's scheduler finds no times for it
+  ScheduleRefusedError      Prefect does not accept it
   BatchRefusedError         the manifest has rows that cannot be made
   ForeignFlowError          the run's deployment names a flow that is not Easel's
 TakenOver                   run now owned by another worker, or paused; never reported to Prefect
@@ -31,6 +33,14 @@ class DeploymentMissingError(FlowsError):
 
 class ScheduleNotFoundError(FlowsError):
     """There is no such schedule (any more)."""
+
+
+class ScheduleTimingError(FlowsError):
+    """Prefect's scheduler finds no times for the schedule; says why, in a user's words."""
+
+
+class ScheduleRefusedError(FlowsError):
+    """Prefect does not accept the schedule; with Prefect's own words."""
 
 
 class BatchRefusedError(FlowsError):

@@ -36,7 +36,7 @@ from core.status import BATCH_ACTIVE, Status
 from flows.batches.acceptance import Source, accept_batch, plan_batch
 from flows.batches.rules import window_end
 from flows.errors import BatchRefusedError, FlowsError
-from flows.prefect.runs import FlowRuns
+from flows.prefect.runs import BATCH_QUEUE, BULK_QUEUE, FlowRuns
 from flows.reconcile.reconciler import Reconciler
 from store.batches.queries import ItemPage
 from store.batches.transitions import PAUSED, PAUSED_IN_PREFECT, SKIPPED_KEPT
@@ -317,8 +317,10 @@ class BatchFacade:
         }
 
     async def _why(self, batch: Batch) -> Waiting | None:
+        # Until its own run begins, the batch waits in another queue than its generations.
+        queue = BATCH_QUEUE if batch.status == "queued" else BULK_QUEUE
         return await self._facade.estimates.why(
-            "bulk", is_dispatched=batch.flow_run_id is not None, what="The batch"
+            queue, is_dispatched=batch.flow_run_id is not None, what="The batch"
         )
 
     def _urls(self, batch: Batch) -> BatchUrls:

@@ -53,12 +53,12 @@ class Estimates:
         return await self.why(priority, is_dispatched=generation.flow_run_id is not None)
 
     async def why(
-        self, priority: str, *, is_dispatched: bool, what: str = "The generation"
+        self, queue: str, *, is_dispatched: bool, what: str = "The generation"
     ) -> Waiting | None:
-        """Returns what work of that priority waits for, unless it only waits its turn."""
+        """Returns what work of that queue waits for, unless it only waits its turn."""
         if not is_dispatched and self._dispatcher.waiting_for is not None:
             return Waiting("waiting_for_prefect", self._dispatcher.waiting_for)
-        paused = self._pauses.now().why(priority)
+        paused = self._pauses.now().why(queue)
         if paused is not None:
             return Waiting("paused", paused)
         workers = await self.live_workers()

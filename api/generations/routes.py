@@ -10,8 +10,8 @@ from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic_core import to_json
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError, to_json
 
 from api.body import read_body
 from api.dependencies import opened
@@ -37,6 +37,7 @@ router = APIRouter(prefix="/api/v1/generation", tags=["generations"])
 
 WAIT_MAX_S: Final = 60
 _PREVIEW_TYPES: Final = frozenset({"image/jpeg", "image/png", "image/webp"})
+_LOST_PLUS: Final = re.compile(r"[T ][0-9:.]+ [0-9]{2}:?[0-9]{0,2}$")
 _CREATE_BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
@@ -133,6 +134,16 @@ async def result(task_id: TaskId, facade: FacadeOf) -> Response:
     return answer(await facade.result(task_id))
 
 
+def _with_its_plus(text: Any) -> Any:
+    """Refuses a moment such as 2026-01-31T12:00:00 02:00: in a query a + means a blank."""
+    if isinstance(text, str) and _LOST_PLUS.search(text):
+        raise PydanticCustomError("lost_plus", "a + in a URL must be written %2B")
+    return text
+
+
+Moment = Annotated[datetime, BeforeValidator(_with_its_plus)]
+
+
 class HistoryQuery(BaseModel):
     """What to look for. A name that is not here is refused: a misspelt filter shows everything."""
 
@@ -150,10 +161,10 @@ class HistoryQuery(BaseModel):
         description="Words in any order, each the beginning of one in the prompt, negative prompt, "
         'model, seed or batch name; `-word` excludes, `"words in this order"` finds a phrase.',
     )
-    created_after: datetime | None = Field(
+    created_after: Moment | None = Field(
         default=None, description="A moment with its time zone; itself included."
     )
-    created_before: datetime | None = Field(
+    created_before: Moment | None = Field(
         default=None, description="A moment with its time zone; itself not included."
     )
     batch_id: UUID | None = Field(default=None, description="A batch's id.")

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Annotated, Any, Final, Self
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from api.batches.facade import BatchFacade, Manifest
 from api.errors import ProblemError
@@ -19,31 +27,56 @@ from api.generations.documents import Links
 from api.schedules.documents import ScheduleDocument, SchedulesDocument
 from core.batches.request import BatchRequest, Zone
 from core.requests import Text
+from core.stored import read_stored, reason_of
 from flows.batches.parameters import CATCH_UP_MINUTES, WEEK_MINUTES
-from flows.errors import DeploymentMissingError, PrefectUnavailableError, ScheduleNotFoundError
-from flows.prefect.schedules import ScheduleRecord, Schedules, Timing, check_cron
+from flows.errors import (
+    DeploymentMissingError,
+    PrefectUnavailableError,
+    ScheduleNotFoundError,
+    ScheduleRefusedError,
+    ScheduleTimingError,
+)
+from flows.prefect.cron import difference, plain_cron
+from flows.prefect.schedules import ScheduleRecord, Schedules, Timing
 
 PARAMETERS_MAX: Final = 400_000
 """Prefect stores parameters of half a megabyte at most."""
 INTERVAL_MIN_S: Final = 10
 _NOT_IN_NAMES: Final = "/%&<>"
 """Characters that Prefect refuses in a deployment's name."""
-
-
-def _cron(text: str) -> str:
-    check_cron(text)
-    return text
+_NOT_PRINTED: Final = ("Cc", "Cf", "Zl", "Zp")
+"""Unicode's categories of what has no picture of its own, or changes the order of other text."""
+_JOINERS: Final = "\u200c\u200d"
+"""Scripts and emoji are written with these two."""
 
 
 def _name(text: str) -> str:
     if any(character in _NOT_IN_NAMES for character in text):
         raise ValueError(f"must not contain any of {_NOT_IN_NAMES}")
-    return text
+    name = unicodedata.normalize("NFC", text).strip()
+    if not name:
+        raise ValueError("must not be blank")
+    if any(unicodedata.category(one) in _NOT_PRINTED and one not in _JOINERS for one in name):
+        raise ValueError("must be printable: no line breaks, control or invisible characters")
+    return name
 
 
-Cron = Annotated[Text, Field(max_length=200), AfterValidator(_cron)]
+def _zone(name: str) -> str:
+    try:
+        next(Timing("0 0 * * *", None, name).next_times(datetime.now(UTC)))
+    except (ScheduleTimingError, StopIteration) as error:
+        raise ValueError(
+            "is a time zone that Prefect's scheduler does not know; write an IANA name such as "
+            "Europe/Berlin"
+        ) from error
+    return name
+
+
+Cron = Annotated[Text, Field(max_length=200), AfterValidator(plain_cron)]
+ScheduleZone = Annotated[Zone, AfterValidator(_zone)]
 Interval = Annotated[float, Field(ge=INTERVAL_MIN_S, le=366 * 86_400)]
 CatchUp = Annotated[int, Field(ge=0, le=WEEK_MINUTES)]
+_CATCH_UP: Final = TypeAdapter[int](CatchUp)
 _NIGHTLY: Final[dict[str, Any]] = {
     "name": "nightly foxes",
     "cron": "0 2 * * *",
@@ -64,7 +97,9 @@ class ScheduleRequest(_Strict):
     name: Annotated[Text, Field(min_length=1, max_length=100), AfterValidator(_name)]
     cron: Cron | None = Field(default=None, description="Minute, hour, day, month, weekday.")
     interval_s: Interval | None = None
-    timezone: Zone = Field(default="UTC", description="IANA name; `cron` follows its clocks.")
+    timezone: ScheduleZone = Field(
+        default="UTC", description="IANA name; `cron` follows its clocks."
+    )
     active: bool = True
     catch_up_minutes: CatchUp = Field(
         default=CATCH_UP_MINUTES,
@@ -86,7 +121,7 @@ class ScheduleChange(_Strict):
 
     cron: Cron | None = None
     interval_s: Interval | None = None
-    timezone: Zone | None = None
+    timezone: ScheduleZone | None = None
     active: bool | None = None
     catch_up_minutes: CatchUp | None = None
     batch: BatchRequest | None = None
@@ -116,7 +151,7 @@ def times_of(cron: str | None, interval_s: float | None, timezone: str, shown: i
     if cron is None:
         return Times(None, interval_s, timezone, ())
     try:
-        check_cron(cron)
+        cron = plain_cron(cron)
     except ValueError as error:
         raise ProblemError("invalid_request", f"Cron {error}") from error
     ahead = Timing(cron, None, timezone).next_times(datetime.now(UTC))
@@ -146,7 +181,7 @@ class ScheduleFacade:
         """Create one. The batch is planned first: what cannot be made now is refused now."""
         await self._batches.plan(Manifest(wanted.batch))
         parameters = _parameters(wanted.batch, wanted.catch_up_minutes)
-        timing = Timing(wanted.cron, wanted.interval_s, wanted.timezone)
+        timing = _possible(Timing(wanted.cron, wanted.interval_s, wanted.timezone))
         with _translated():
             made = await self._schedules.add(wanted.name, timing, parameters, active=wanted.active)
         return self._document(made)
@@ -180,19 +215,65 @@ class ScheduleFacade:
             await self._schedules.remove(record)
 
     def _document(self, record: ScheduleRecord) -> ScheduleDocument:
+        batch, catch_up, odd = _stored_parameters(record.parameters)
+        notes = [
+            note for note in (record.no_times, _other_reading(record), odd) if note is not None
+        ]
         return ScheduleDocument(
             schedule_id=record.id,
             name=record.name,
             cron=record.timing.cron,
             interval_s=record.timing.interval_s,
+            rrule=record.timing.rrule,
+            day_or=record.timing.day_or,
             timezone=record.timing.timezone,
             active=record.active,
             next_runs=list(record.next_times),
-            batch=record.parameters.get("batch") or {},
-            catch_up_minutes=record.parameters.get("catch_up_minutes", CATCH_UP_MINUTES),
+            note="; ".join(notes) or None,
+            batch=batch,
+            catch_up_minutes=catch_up,
             in_file=record.in_file,
             url=f"{self._links.schedules}/{record.id}",
         )
+
+
+def _other_reading(record: ScheduleRecord) -> str | None:
+    """Returns where Prefect fires a cron line in another way than a reader of cron expects."""
+    timing = record.timing
+    if timing.cron is None or not timing.day_or or not record.next_times:
+        return None
+    other = difference(timing.cron)
+    return None if other is None else f"Prefect reads this line in another way: {other}"
+
+
+def _stored_parameters(parameters: dict[str, Any]) -> tuple[dict[str, Any], int, str | None]:
+    """Returns the batch, the minutes of catch-up, and what is odd: Prefect takes any value."""
+    batch = parameters.get("batch")
+    catch_up = parameters.get("catch_up_minutes", CATCH_UP_MINUTES)
+    odd: list[str] = []
+    try:
+        read_stored(BatchRequest, batch if batch is not None else {})
+    except ValidationError as error:
+        odd.append(f"its batch cannot be made ({reason_of(error)})")
+    try:
+        catch_up = _CATCH_UP.validate_python(catch_up, strict=True)
+    except ValidationError:
+        catch_up = CATCH_UP_MINUTES
+        odd.append("its catch_up_minutes are no such number")
+    return batch if isinstance(batch, dict) else {}, catch_up, "; ".join(odd) or None
+
+
+def _possible(timing: Timing) -> Timing:
+    """Returns the timing. ProblemError 422 if Prefect's scheduler finds no time for it."""
+    if timing.rrule is not None:
+        return timing
+    try:
+        if next(timing.next_times(datetime.now(UTC)), None) is not None:
+            return timing
+        why = "it does not come again"
+    except ScheduleTimingError as error:
+        why = str(error)
+    raise ProblemError("invalid_request", f"this schedule cannot be: {why}")
 
 
 def _parameters(batch: BatchRequest, catch_up_minutes: int) -> dict[str, Any]:
@@ -210,9 +291,13 @@ def _new_timing(now: Timing, wanted: ScheduleChange) -> Timing | None:
     if wanted.cron is None and wanted.interval_s is None and wanted.timezone is None:
         return None
     zone = wanted.timezone or now.timezone
-    if wanted.cron is None and wanted.interval_s is None:
-        return Timing(now.cron, now.interval_s, str(ZoneInfo(zone)))
-    return Timing(wanted.cron, wanted.interval_s, zone)
+    if wanted.cron is not None or wanted.interval_s is not None:
+        return _possible(Timing(wanted.cron, wanted.interval_s, zone))
+    if now.cron is None and now.interval_s is None and now.rrule is None:
+        raise ProblemError(
+            "invalid_request", "Easel cannot read when it fires: give cron or interval_s too"
+        )
+    return _possible(replace(now, timezone=zone))
 
 
 def _new_parameters(now: ScheduleRecord, wanted: ScheduleChange) -> dict[str, Any] | None:
@@ -220,7 +305,7 @@ def _new_parameters(now: ScheduleRecord, wanted: ScheduleChange) -> dict[str, An
         return None
     catch_up = wanted.catch_up_minutes
     if catch_up is None:
-        catch_up = now.parameters.get("catch_up_minutes", CATCH_UP_MINUTES)
+        _, catch_up, _ = _stored_parameters(now.parameters)
     if wanted.batch is not None:
         return _parameters(wanted.batch, catch_up)
     return {**now.parameters, "catch_up_minutes": catch_up}
@@ -233,6 +318,10 @@ def _translated() -> Iterator[None]:
         yield
     except ScheduleNotFoundError as error:
         raise ProblemError("not_found", "there is no schedule with this id") from error
+    except ScheduleRefusedError as error:
+        raise ProblemError(
+            "invalid_request", f"Prefect does not accept this schedule: {error}"
+        ) from error
     except (PrefectUnavailableError, DeploymentMissingError) as error:
         raise ProblemError(
             "not_available",

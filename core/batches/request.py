@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from typing import Annotated, Any, Final, Literal, Self
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import (
     AfterValidator,
@@ -44,8 +45,21 @@ def _known_zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError):  # unknown; a path; a folder such as "Europe"
-        raise ValueError("must be an IANA time zone such as Europe/Berlin") from None
+        near = _near_zone(name)
+        meant = f"; perhaps {near}" if near is not None else ""
+        raise ValueError(f"must be an IANA time zone such as Europe/Berlin{meant}") from None
     return name
+
+
+def _near_zone(name: str) -> str | None:
+    """Returns the time zone whose name, or the name of whose city, is most alike."""
+    wanted = name.casefold().replace(" ", "_")
+    known = {zone.casefold(): zone for zone in sorted(available_timezones())}
+    cities = {zone.rpartition("/")[2]: zone for zone in known}
+    if wanted in cities:
+        return known[cities[wanted]]
+    near = get_close_matches(wanted, [*known, *cities], n=1, cutoff=0.8)
+    return known[cities.get(near[0], near[0])] if near else None
 
 
 def _time_of_day(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Final
@@ -94,11 +95,30 @@ def window_end(options: StoredOptions, now: datetime) -> datetime | None:
     zone = ZoneInfo(options.timezone) if options.timezone is not None else None
     today = now.astimezone(zone).date()
     days = (today + timedelta(days=ahead) for ahead in (-1, 0, 1, 2))
-    # A clock set back shows a time twice (fold), so moments are compared, not local times.
-    shown = (
-        datetime.combine(day, clock.replace(fold=fold), zone) for day in days for fold in (0, 1)
+    ends = (end for day in days for end in _moments(datetime.combine(day, clock), zone))
+    return min(end for end in ends if end > now)
+
+
+def _moments(local: datetime, zone: ZoneInfo | None) -> tuple[datetime, ...]:
+    """Returns when the clocks show a local time: twice when they are set back.
+
+    When they are set forward past it, returns the moment at which that happens.
+    """
+
+    def shown(at: datetime) -> datetime:
+        return at.astimezone(zone).replace(tzinfo=None, fold=0)
+
+    folds = (local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    found = sorted(set(folds))
+    real = tuple(at for at in found if shown(at) == local)
+    if real:
+        return real
+    first, last = found[0], found[-1]
+    seconds = range(round((last - first).total_seconds()))
+    passed = bisect_left(
+        seconds, True, key=lambda after: shown(first + timedelta(seconds=after)) >= local
     )
-    return min(end for end in (at.astimezone(UTC) for at in shown) if end > now)
+    return (first + timedelta(seconds=passed),)
 
 
 def _outside_window(options: BatchOptions) -> Waiting:

@@ -1,10 +1,16 @@
-"""Whether an operator has paused the work pool or one of its queues: then generations wait."""
+"""Whether an operator has paused the work pool or one of its queues: then generations wait.
+
+A concurrency limit of 0 has the same effect and counts as a pause.
+"""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
+
+from prefect.client.schemas.objects import WorkPool, WorkQueue
 
 from core.loop import Loop
 from flows.errors import FlowsError
@@ -17,18 +23,14 @@ ASKED_WITHIN_S: Final = 10.0
 
 @dataclass(frozen=True)
 class Paused:
-    """What is paused: the pool's name, and names of queues. A queue is named by its priority."""
+    """Why runs wait, by queue: its own reason or that of the whole pool. A priority is a queue."""
 
     pool: str | None = None
-    queues: frozenset[str] = frozenset()
+    queues: Mapping[str, str] = field(default_factory=dict)
 
-    def why(self, priority: str) -> str | None:
-        """Returns why a generation of that priority waits; None when nothing is paused for it."""
-        if self.pool is not None:
-            return f"The work pool {self.pool} is paused. Resume it in the Prefect UI."
-        if priority in self.queues:
-            return f"The work queue {priority} is paused. Resume it in the Prefect UI."
-        return None
+    def why(self, queue: str) -> str | None:
+        """Returns why the runs of that queue wait; None when nothing holds them back."""
+        return self.pool or self.queues.get(queue)
 
 
 class PauseWatch:
@@ -62,6 +64,24 @@ class PauseWatch:
         if not self._is_asked:
             return
         try:
-            self._seen = Paused(*await self._runs.paused())
+            pool, queues = await self._runs.work_pool()
         except FlowsError:
             self._seen = Paused()  # an unavailable Prefect is reported elsewhere
+        else:
+            self._seen = _paused(pool, queues)
+
+
+def _paused(pool: WorkPool, queues: Iterable[WorkQueue]) -> Paused:
+    said = {queue.name: _why(f"The work queue {queue.name}", queue) for queue in queues}
+    return Paused(
+        _why(f"The work pool {pool.name}", pool),
+        {name: why for name, why in said.items() if why is not None},
+    )
+
+
+def _why(name: str, place: WorkPool | WorkQueue) -> str | None:
+    if place.is_paused:
+        return f"{name} is paused. Resume it in the Prefect UI."
+    if place.concurrency_limit == 0:
+        return f"{name} has a concurrency limit of 0. Raise or remove it in the Prefect UI."
+    return None

@@ -21,7 +21,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterId,
     FlowRunFilterIdempotencyKey,
 )
-from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType, WorkPool, WorkQueue
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelling, Scheduled
 
@@ -29,6 +29,7 @@ from core.requests import ResolvedRequest
 from flows.errors import DeploymentMissingError, PrefectUnavailableError
 from flows.prefect.abandoned_runs import FLOW, put_back, settle_run, under_way
 from flows.prefect.credentials import Credentials
+from flows.prefect.stored_deployments import deployment_by_name
 from store.values import Batch, Membership
 
 DEPLOYMENT: Final = "generate/comfyui"
@@ -279,21 +280,20 @@ class FlowRuns:
         self._deployment_ids.pop(name, None)
         return await self._deployment(name)
 
-    async def paused(self) -> tuple[str | None, frozenset[str]]:
-        """Returns the name of the work pool if it is paused, and the names of its paused queues."""
+    async def work_pool(self) -> tuple[WorkPool, list[WorkQueue]]:
+        """Returns the work pool of generations, and its queues.
+
+        Also raises DeploymentMissingError.
+        """
         try:
             async with translated():
-                deployment = await self._client.read_deployment_by_name(DEPLOYMENT)
+                deployment = await deployment_by_name(self._client, DEPLOYMENT)
                 if deployment.work_pool_name is None:
-                    return None, frozenset()
+                    raise DeploymentMissingError(DEPLOYMENT)
                 pool = await self._client.read_work_pool(deployment.work_pool_name)
-                queues = await self._client.read_work_queues(work_pool_name=pool.name)
+                return pool, await self._client.read_work_queues(work_pool_name=pool.name)
         except ObjectNotFound as error:  # for example, Prefect has lost its database
             raise DeploymentMissingError(DEPLOYMENT) from error
-        return (
-            pool.name if pool.is_paused else None,
-            frozenset(queue.name for queue in queues if queue.is_paused),
-        )
 
     async def trouble(self) -> str | None:
         """Returns why the Prefect API cannot be used, None if it can.
@@ -302,7 +302,7 @@ class FlowRuns:
         """
         try:
             async with asyncio.timeout(HEALTH_S):
-                await self._client.read_deployment_by_name(DEPLOYMENT)
+                await deployment_by_name(self._client, DEPLOYMENT)
         except ObjectNotFound:
             return None  # it answers; the worker registers the deployment
         except PrefectHTTPStatusError as error:
@@ -310,6 +310,8 @@ class FlowRuns:
             return REFUSED if status in _REFUSING else f"answers {status}"
         except (TimeoutError, httpx.HTTPError, OSError, RuntimeError):
             return "does not answer"
+        except ValueError:
+            return "does not answer as a Prefect API does"
         return None
 
     async def _deployment(self, name: str = DEPLOYMENT) -> UUID:
@@ -317,7 +319,7 @@ class FlowRuns:
         if known is None:
             try:
                 async with translated():
-                    deployment = await self._client.read_deployment_by_name(name)
+                    deployment = await deployment_by_name(self._client, name)
             except ObjectNotFound as error:
                 raise DeploymentMissingError(name) from error
             known = self._deployment_ids[name] = deployment.id
@@ -349,6 +351,8 @@ async def translated() -> AsyncIterator[None]:
         ) from error
     except (httpx.HTTPError, OSError, RuntimeError) as error:
         raise PrefectUnavailableError(f"Prefect does not answer: {error!r}") from error
+    except ValueError as error:  # no JSON, or none of what was asked for
+        raise PrefectUnavailableError("Prefect gave an answer that cannot be read") from error
 
 
 __all__ = [

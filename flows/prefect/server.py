@@ -77,6 +77,7 @@ def create_app(settings: Settings) -> Any:
 
     private.begin_immediate()
     private.forgive_resent_events()
+    private.read_any_stored_schedule()
     private.check_each_schema_once()
     server = _with_gc_tuning(private.prefect_server())
     guarded = OriginGuard(server, settings.host_names, settings.prefect_origins)

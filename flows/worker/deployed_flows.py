@@ -13,6 +13,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.flows import Flow, load_flow_from_entrypoint
 
 from flows.errors import ForeignFlowError
+from flows.prefect.stored_deployments import deployment_by_id
 
 GENERATE: Final = "flows.generate.generate"
 BULK: Final = "flows.bulk.bulk"
@@ -69,7 +70,7 @@ class DeployedFlows:
         known = self._entrypoints.get(flow_run.deployment_id)
         if known is None:
             try:
-                deployment = await client.read_deployment(flow_run.deployment_id)
+                deployment = await deployment_by_id(client, flow_run.deployment_id)
             except ObjectNotFound:
                 return None
             known = self._entrypoints[flow_run.deployment_id] = deployment.entrypoint or ""

@@ -35,6 +35,7 @@ from flows.prefect.deployments import prepare_pool, register_deployments
 from flows.prefect.private.engine import ask_once_where_results_go
 from flows.prefect.private.worker import PrefectWorker
 from flows.prefect.runs import BATCH_QUEUE, BULK_QUEUE, DEPLOYMENT, parse_idempotency_key
+from flows.prefect.stored_deployments import deployment_by_name
 from flows.retries import patiently
 from flows.runtime import (
     Runtime,
@@ -453,7 +454,7 @@ class ComfyWorker(PrefectWorker):
         """Register again if Prefect came back with another database, without our pool."""
         try:
             pool = await self.client.read_work_pool(self.pool_name)
-            await self.client.read_deployment_by_name(DEPLOYMENT)
+            await deployment_by_name(self.client, DEPLOYMENT)
             if pool.id == self.work_pool.id:
                 return
         except ObjectNotFound:

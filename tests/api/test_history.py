@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from tests.api.conftest import StartService, until_catalogue
-from tests.api.service import CHECKPOINTS, HISTORY, Comfy, Service
+from tests.api.service import CHECKPOINTS, HISTORY, Comfy, Service, assert_problem
 
 
 def _ids(service: Service, **params: Any) -> list[str]:
@@ -108,6 +108,9 @@ def test_by_time(service: Service) -> None:
     elsewhere = datetime.fromisoformat(between) + timedelta(0)
     tokyo = (elsewhere + timedelta(hours=9)).strftime("%Y-%m-%dT%H:%M:%S.%f+09:00")
     assert _ids(service, q=tag, created_after=tokyo) == [second["task_id"]]
+    unescaped = service.get(f"{HISTORY}?created_after={tokyo}")
+    found = assert_problem(unescaped, 422, "invalid_request")
+    assert found["errors"][0]["message"] == "a + in a URL must be written %2B"
     later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     assert _ids(service, q=tag, created_after=later) == []
     assert _ids(service, q=tag, created_after="0001-01-01T00:00:00Z") == [

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any, Final
 from uuid import UUID, uuid4
 
+import httpx
 from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
 from prefect.client.schemas.objects import Artifact, FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound
@@ -186,10 +186,12 @@ class PrefectServer:
         await self._answered()
         return made[0]
 
-    async def read_deployment_by_name(self, _name: str) -> SimpleNamespace:
-        found = SimpleNamespace(id=self.deployment_id)
+    async def request(self, _method: str, path: str, **_other: Any) -> httpx.Response:
+        """Answers what asks for a deployment by its name."""
+        assert path.startswith("/deployments/name/"), path
+        found = {"id": str(self.deployment_id), "name": "comfyui", "flow_id": str(UUID(int=1))}
         await self._answered()
-        return found
+        return httpx.Response(200, json=found)
 
     async def read_flow_runs(
         self,

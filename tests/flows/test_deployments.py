@@ -17,9 +17,9 @@ from core.requests import GenerationRequest
 from flows.batches.parameters import CATCH_UP_MINUTES
 from flows.bulk import bulk
 from flows.generate import generate
+from flows.prefect.cron import plain_cron
 from flows.prefect.deployments import QUEUES, default_pool, read_deployments
 from flows.prefect.runs import BATCH_DEPLOYMENT, BATCH_QUEUE, DEPLOYMENT
-from flows.prefect.schedules import check_cron
 from flows.worker.worker import ComfyWorker
 from tests.harness.processes import REPOSITORY
 
@@ -67,7 +67,7 @@ def test_what_schedules_begin_can_be_made_and_nothing_is_switched_on() -> None:
         assert items
         assert all(isinstance(item, Item) for item in items)
         for schedule in deployment["schedules"]:
-            check_cron(schedule["cron"])
+            plain_cron(schedule["cron"])
             assert schedule["slug"]
             assert schedule["active"] is False
 

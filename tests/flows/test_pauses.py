@@ -22,7 +22,12 @@ def register(server: Server, pool: str) -> str:
 
 
 def pause(server: Server, pool: str, *, paused: bool) -> None:
-    assert server.http.patch(f"/work_pools/{pool}", json={"is_paused": paused}).is_success
+    change(server, f"/work_pools/{pool}", is_paused=paused)
+
+
+def change(server: Server, path: str, **fields: object) -> None:
+    answer = server.http.patch(path, json=fields)
+    assert answer.is_success, answer.text
 
 
 async def until(watch: PauseWatch, condition: Callable[[Paused], bool]) -> None:
@@ -38,14 +43,50 @@ async def test_a_pause_is_seen_also_when_prefect_has_lost_everything_meanwhile(
     async with FlowRuns(str(server.http.base_url)) as runs, PauseWatch(runs) as watch:
         assert watch.now() == Paused()
         pause(server, "one", paused=True)
-        await until(watch, lambda seen: seen.pool == "one")
-        assert "The work pool one is paused." in (watch.now().why("bulk") or "")
+        await until(watch, lambda seen: "The work pool one is paused." in (seen.pool or ""))
+        assert watch.now().why("bulk") == watch.now().pool
 
         assert server.http.delete(f"/deployments/{deployment}").is_success
         await until(watch, lambda seen: seen == Paused())
         register(server, "two")
         pause(server, "two", paused=True)
-        await until(watch, lambda seen: seen.pool == "two")
+        await until(watch, lambda seen: "The work pool two is paused." in (seen.pool or ""))
 
         pause(server, "two", paused=False)
         await until(watch, lambda seen: seen == Paused())
+
+
+async def test_a_queue_that_is_paused_or_may_run_nothing_is_seen(server: Server) -> None:
+    deployment = register(server, "three")
+    server.post("/work_pools/three/queues", name="bulk")
+    queue, pool = "/work_pools/three/queues/bulk", "/work_pools/three"
+
+    async def seen(watch: PauseWatch, path: str, words: str, **fields: object) -> None:
+        await asyncio.to_thread(change, server, path, **fields)
+        await until(watch, lambda now: words in (now.why("bulk") or ""))
+
+    try:
+        async with FlowRuns(str(server.http.base_url)) as runs, PauseWatch(runs) as watch:
+            await seen(watch, queue, "The work queue bulk is paused.", is_paused=True)
+            assert watch.now().why("interactive") is None
+            await asyncio.to_thread(change, server, queue, is_paused=False)
+            await until(watch, lambda now: now == Paused())
+            await seen(
+                watch,
+                queue,
+                "The work queue bulk has a concurrency limit of 0.",
+                concurrency_limit=0,
+            )
+            assert watch.now().why("interactive") is None
+            await asyncio.to_thread(change, server, queue, concurrency_limit=None)
+            await until(watch, lambda now: now == Paused())
+            await seen(
+                watch,
+                pool,
+                "The work pool three has a concurrency limit of 0.",
+                concurrency_limit=0,
+            )
+            await asyncio.to_thread(change, server, pool, concurrency_limit=1)
+            await until(watch, lambda now: now == Paused())
+    finally:
+        server.http.delete(f"/deployments/{deployment}")

@@ -9,14 +9,16 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
+from cronsim import CronSim
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prefect.client.schemas.objects import DeploymentSchedule
-from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 from prefect.server.schemas import schedules as prefects
 
-from flows.prefect.schedules import SCHEDULED_AHEAD, Timing, _record, check_cron
+from flows.errors import ScheduleTimingError
+from flows.prefect.cron import difference, plain_cron
+from flows.prefect.schedules import SCHEDULED_AHEAD, Timing, _record
+from flows.prefect.stored_deployments import StoredDeployment, StoredSchedule
 
 BERLIN = "Europe/Berlin"
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -38,8 +40,9 @@ def cron(expression: str, now: datetime, zone: str = BERLIN, count: int = 4) -> 
 def every(
     interval: timedelta, now: datetime, anchor: datetime | None = None, count: int = 3
 ) -> list[datetime]:
-    timing = Timing(None, interval.total_seconds(), "UTC")
-    return list(islice(timing.next_times(now, anchor), count))
+    said = anchor.isoformat() if anchor is not None else None
+    timing = Timing(None, interval.total_seconds(), "UTC", anchor=said)
+    return list(islice(timing.next_times(now), count))
 
 
 # --- cron
@@ -138,8 +141,9 @@ def test_an_interval_never_tells_what_has_passed(seconds: float, since: timedelt
 
 def _told(schedule: CronSchedule | IntervalSchedule, now: datetime, **deployment: Any) -> Any:
     """The record of a schedule that Prefect has."""
-    of = DeploymentResponse(name="nightly", flow_id=UUID(int=1), **deployment)
-    return _record(of, DeploymentSchedule(schedule=schedule, active=True), now)
+    of = StoredDeployment(id=UUID(int=2), name="nightly", flow_id=UUID(int=1), **deployment)
+    said = schedule.model_dump(mode="json")
+    return _record(of, StoredSchedule(id=UUID(int=3), schedule=said), now)
 
 
 @pytest.mark.parametrize("now", [NOON, BEFORE_SUMMER, BEFORE_WINTER])
@@ -152,7 +156,6 @@ def _told(schedule: CronSchedule | IntervalSchedule, now: datetime, **deployment
         "0 9 1,15 * *",
         "0 0 13 * 5",
         "0 0 1-7 * MON",
-        "0 0 */2 * MON",
         "5 4 * JAN,JUL 0,7",
         "0 0 L * *",
         "0 12 * * 5#2",
@@ -161,7 +164,7 @@ def _told(schedule: CronSchedule | IntervalSchedule, now: datetime, **deployment
 async def test_the_times_of_cron_are_those_at_which_prefect_fires(
     expression: str, now: datetime
 ) -> None:
-    check_cron(expression)
+    assert plain_cron(expression) == expression
     told = _told(CronSchedule(cron=expression, timezone=BERLIN), now)
 
     theirs = prefects.CronSchedule(cron=expression, timezone=BERLIN)
@@ -187,7 +190,7 @@ def test_the_next_times_come_from_prefects_own_record() -> None:
     anchor = NOON - timedelta(minutes=7)
     told = _told(IntervalSchedule(interval=timedelta(hours=1), anchor_date=anchor), NOON)
 
-    assert told.timing == Timing(None, 3600.0, "UTC")
+    assert (told.timing.interval_s, told.timing.timezone) == (3600.0, "UTC")
     assert told.next_times[0] == NOON + timedelta(minutes=53)
     assert len(told.next_times) == SCHEDULED_AHEAD
 
@@ -204,6 +207,48 @@ def test_a_deployment_that_is_paused_has_no_next_times() -> None:
     assert (told.active, told.next_times) == (False, ())
 
 
+@pytest.mark.parametrize("zone", ["", "nowhere", "posix/UTC", "UTC ", "../UTC"])
+def test_a_zone_that_prefect_does_not_know_has_no_times(zone: str) -> None:
+    with pytest.raises(ScheduleTimingError, match="cannot compute"):
+        next(Timing(None, 86_400, zone).next_times(NOON))
+
+
+def test_a_schedule_of_any_kind_is_told_with_what_is_known() -> None:
+    of = StoredDeployment(id=UUID(int=2), name="nightly", flow_id=UUID(int=1))
+    unknown: tuple[Any, ...] = (
+        None,
+        [],
+        {},
+        {"x": 1},
+        {"cron": 5},
+        {"interval": "P1M"},
+        {"interval": None},
+    )
+    for said in unknown:
+        told = _record(of, StoredSchedule(id=UUID(int=3), schedule=said), NOON)
+        assert (told.next_times, told.active) == ((), True)
+        assert told.no_times == "Easel does not know this kind of schedule"
+
+    without_times: tuple[tuple[Any, str], ...] = (
+        ({"cron": "0 0 30 2 *", "timezone": "UTC"}, "it never comes"),
+        ({"interval": 1e12, "timezone": "UTC"}, "it is too far away"),
+        ({"interval": -5, "timezone": "UTC"}, "Prefect's scheduler cannot compute its times"),
+        ({"rrule": "FREQ=DAILY"}, "Prefect has planned no run of it yet"),
+    )
+    for said, why in without_times:
+        told = _record(of, StoredSchedule(id=UUID(int=3), schedule=said), NOON)
+        assert (told.next_times, told.no_times) == ((), why)
+
+
+def test_day_and_weekday_are_read_as_the_schedule_says() -> None:
+    """The 13th that is a Friday, and not each 13th and each Friday."""
+    said = CronSchedule(cron="0 0 13 * 5", timezone="UTC", day_or=False)
+    told = _told(said, NOON)
+
+    assert told.timing.day_or is False
+    assert [f"{at:%d %a}" for at in told.next_times] == ["13 Fri"] * 3
+
+
 # --- what may be asked for
 
 
@@ -212,54 +257,98 @@ def test_a_deployment_that_is_paused_has_no_next_times() -> None:
     ["0 2 * * *", "*/15 8-17 * * MON-FRI", "0 0 1,15 * *", "0 0 29 2 *", "5 4 * * 0", "0 0 L * *"],
 )
 def test_five_fields_are_taken(expression: str) -> None:
-    check_cron(expression)
+    assert plain_cron(expression) == expression
+    assert difference(expression) is None
 
 
 @pytest.mark.parametrize(
-    "expression",
+    ("expression", "plain"),
     [
-        "",
-        " ",
-        "zx81canary",
-        "* * * *",
-        # With six, Prefect reads the last one as seconds: this would fire each second for a day.
-        "0 0 2 * * *",
-        "* * * * * *",
-        "0 2 * * * * 2030",
-        "@daily",
-        "@reboot",
-        "H 2 * * *",
-        "R 2 * * *",
-        "60 * * * *",
-        "* 24 * * *",
-        "* * 0 * *",
-        "* * * 13 *",
-        "* * * * 8",
-        "*/0 * * * *",
-        "-1 * * * *",
-        "1.5 * * * *",
-        "٠ ٢ * * *",
-        "0 0 31 2 *",
-        "0 2 * * FOX",
-        "0;2 * * *",
-        "0 22-4 * * *",
+        ("0 2-2 * * *", "0 2 * * *"),
+        ("5-5 2-2/3 1-1,15-15 JAN-jan MON-MON", "5 2 1,15 JAN MON"),
+        ("  0   2 * * *", "0 2 * * *"),
     ],
 )
-def test_anything_else_is_refused(expression: str) -> None:
-    with pytest.raises(ValueError, match="must be five fields") as refusal:
-        check_cron(expression)
+def test_a_range_of_one_value_is_that_value(expression: str, plain: str) -> None:
+    """Prefect takes it for every value."""
+    assert plain_cron(expression) == plain
+
+
+def test_where_prefect_reads_a_line_in_another_way_is_told() -> None:
+    assert "instead of" in (difference("0 2-2 * * *") or "")
+    assert "instead of" in (difference("0 0 */2 * MON") or "")
+    assert difference("0 0 2 * * *") == "cron does not know this line"
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ("", "must be five fields"),
+        (" ", "must be five fields"),
+        ("zx81canary", "must be five fields"),
+        ("* * * *", "this has 4"),
+        # With six, Prefect reads the last one as seconds: this would fire each second for a day.
+        ("0 0 2 * * *", "this has 6"),
+        ("* * * * * *", "this has 6"),
+        ("0 2 * * * * 2030", "this has 7"),
+        ("@daily", "instead of @daily write 0 0 [*] [*] [*]$"),
+        ("@Weekly", "instead of @weekly write 0 0 [*] [*] 0$"),
+        ("@reboot", "must be five fields"),
+        ("H 2 * * *", "has a minute that is not understood: use 0-59"),
+        ("R 2 * * *", "has a minute that"),
+        ("60 * * * *", "has a minute that"),
+        ("* 24 * * *", "has an hour that is not understood: use 0-23"),
+        ("* * 0 * *", "has a day that is not understood: use 1-31"),
+        ("* * * 13 *", "has a month that is not understood: use 1-12 or JAN-DEC"),
+        ("* * * * 8", "has a weekday that is not understood: use 0-7 or SUN-SAT"),
+        ("*/0 * * * *", "has a minute that"),
+        ("-1 * * * *", "has a minute that"),
+        ("1.5 * * * *", "has a minute that"),
+        ("٠ ٢ * * *", "must be five fields"),
+        ("0 0 31 2 *", "never comes: there is no such day"),
+        ("0 0 31 4,6 *", "never comes"),
+        ("0 2 * * FOX", "has a weekday that"),
+        ("0 2 * FOX *", "has a month that"),
+        ("0;2 * * *", "this has 4"),
+        ("0 22-4 * * *", "has an hour range that goes down: instead of 22-4 write 22-23,0-4$"),
+        ("0 2 * * FRI-MON", "instead of FRI-MON write FRI-SAT,SUN-MON$"),
+        ("0 2 * nov-jan *", "instead of nov-jan write NOV-DEC,JAN$"),
+        ("0 22-4/2 * * *", "instead of 22-4/2 write its values out$"),
+        ("0 0 LW * *", "is not understood by Prefect"),
+        ("0 0 */2 * MON", "is read in another way by Prefect"),
+    ],
+)
+def test_anything_else_is_refused(expression: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words) as refusal:
+        plain_cron(expression)
     assert "zx81canary" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("line", ["0 22-23,0-4 * * *", "0 2 * * FRI-SAT,SUN-MON"])
+def test_what_a_refusal_offers_is_taken(line: str) -> None:
+    assert plain_cron(line) == line
+
+
 _FIELD = st.text("0123456789*/-,#LWRHFMON?", min_size=1, max_size=5)
+_PART = st.builds(
+    "{}{}{}".format,
+    st.sampled_from(["*", "1", "2", "6", "1-5", "2-2", "0-7", "5,6", "7-7,1"]),
+    st.sampled_from(["", "", "/2", "/7"]),
+    st.sampled_from(["", "", ",3"]),
+)
 
 
 @settings(deadline=None)
-@given(st.text(max_size=30) | st.lists(_FIELD, min_size=5, max_size=5).map(" ".join))
-def test_whatever_is_written_is_taken_or_refused(expression: str) -> None:
+@given(
+    st.text(max_size=30)
+    | st.lists(_FIELD, min_size=5, max_size=5).map(" ".join)
+    | st.lists(_PART, min_size=5, max_size=5).map(" ".join)
+)
+def test_whatever_is_written_is_refused_or_fires_as_cron_says(expression: str) -> None:
     try:
-        check_cron(expression)
+        plain = plain_cron(expression)
     except ValueError:
         return
-    times = list(islice(Timing(expression, None, BERLIN).next_times(NOON), 2))
-    assert all(moment > NOON for moment in times)
+    now = datetime.now(UTC)
+    times = list(islice(Timing(plain, None, "UTC").next_times(now), 10))
+    assert times == list(islice(CronSim(plain, now), len(times)))

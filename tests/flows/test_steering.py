@@ -235,6 +235,11 @@ def _end(not_after: str, zone: str, now: str) -> str:
         ("01:30", "2026-03-29T00:00:00Z", "29 01:30 +0100"),
         ("03:00", "2026-03-29T00:59:59Z", "29 03:00 +0200"),
         ("03:00", "2026-03-29T01:00:00Z", "30 03:00 +0200"),
+        # (at 02:00, what comes next is 03:00: 02:30 is past from then on)
+        ("02:30", "2026-03-28T21:00:00Z", "29 03:00 +0200"),
+        ("02:00", "2026-03-28T21:00:00Z", "29 03:00 +0200"),
+        ("02:59", "2026-03-29T00:59:59Z", "29 03:00 +0200"),
+        ("02:30", "2026-03-29T01:00:00Z", "30 02:30 +0200"),
         # … and back at 03:00 on the 25th.
         ("07:00", "2026-10-24T20:00:00Z", "25 07:00 +0100"),
         ("02:30", "2026-10-25T00:29:59Z", "25 02:30 +0200"),
@@ -277,6 +282,14 @@ def test_without_a_zone_the_servers_clocks_count(now: str, end: str) -> None:
     assert found == datetime.fromisoformat(end)
 
 
+@pytest.mark.usefixtures("in_berlin")
+def test_the_servers_clocks_too_may_skip_the_end_of_the_window() -> None:
+    evening = datetime(2027, 3, 27, 22, tzinfo=UTC)
+    options = BatchOptions(not_after="02:30")
+
+    assert window_end(options, evening) == datetime(2027, 3, 28, 1, tzinfo=UTC)
+
+
 _NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 _YEAR = st.integers(0, 365 * 86_400).map(lambda passed: _NEW_YEAR + passed * SECOND)
 _ZONES = st.sampled_from([BERLIN, "America/New_York", "Australia/Lord_Howe", "UTC", "Asia/Kolkata"])
@@ -293,6 +306,9 @@ def test_a_window_ends_later_and_within_a_day(not_after: str, zone: str, now: da
 
     assert end is not None
     assert now < end <= now + timedelta(hours=26)
+    local = end.astimezone(ZoneInfo(zone))
+    before = (end - SECOND).astimezone(ZoneInfo(zone))
+    assert f"{before:%H:%M}" < not_after <= f"{local:%H:%M}" or f"{local:%H:%M}" == not_after
 
 
 # --- whatever the rows say

@@ -40,6 +40,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         "tests/flows/test_pauses.py",
         "tests/flows/private/",
         "tests/flows/test_server_door.py",
+        "tests/flows/test_schedules.py",
         "tests/flows/test_server_events.py",
         "tests/flows/test_server_retention.py",
     ),

@@ -83,16 +83,27 @@ def _build_begun(begun: list[Batch]) -> None:
 def when_words(document: ScheduleDocument) -> str:
     """Returns for example "At 02:00 (Europe/Berlin)"."""
     if document.cron is not None:
-        return f"{cron_words(document.cron)} ({document.timezone})"
-    return every_words(document.interval_s or 0)
+        return f"{_cron_words(document)} ({document.timezone})"
+    if document.interval_s is not None:
+        return every_words(document.interval_s)
+    return f"By the rule {document.rrule}" if document.rrule is not None else "Made in Prefect"
+
+
+def _cron_words(document: ScheduleDocument) -> str:
+    """Returns the line itself where its words would not be what Prefect makes of it."""
+    assert document.cron is not None
+    if not document.day_or:
+        return f"By cron {document.cron}, day and weekday both"
+    return cron_words(document.cron) if document.note is None else f"By cron {document.cron}"
 
 
 def _next_words(document: ScheduleDocument) -> str:
     if not document.active:
         return "Switched off"
     if not document.next_runs:
-        return "Prefect knows when it is next"
-    return f"Next: {moments_words(document.next_runs[:2], known_zone(), datetime.now(UTC))}"
+        return f"No next time: {document.note or 'it does not come again'}"
+    ahead = f"Next: {moments_words(document.next_runs[:2], known_zone(), datetime.now(UTC))}"
+    return ahead if document.note is None else f"{ahead}, but {document.note}"
 
 
 def _details(document: ScheduleDocument) -> str:

@@ -6,28 +6,51 @@ without them.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
+from flows.errors import ScheduleTimingError
 
-def cron_times(cron: str, timezone: str, start: datetime, count: int) -> list[datetime]:
-    """Returns the first times from ``start`` on at which Prefect fires that cron, in UTC."""
+
+def cron_times(
+    cron: str, timezone: str, start: datetime, count: int, *, day_or: bool = True
+) -> list[datetime]:
+    """Returns the first times from ``start`` on at which Prefect fires that cron, in UTC.
+
+    Raises ScheduleTimingError where Prefect's scheduler fails.
+    """
     from prefect.server.schemas.schedules import CronSchedule
 
-    return _times(CronSchedule(cron=cron, timezone=timezone), start, count)
+    return _times(
+        CronSchedule, start, count, {"cron": cron, "timezone": timezone, "day_or": day_or}
+    )
 
 
 def interval_times(
-    interval: timedelta, timezone: str, anchor: datetime, start: datetime, count: int
+    interval_s: float, timezone: str, anchor: datetime | str, start: datetime, count: int
 ) -> list[datetime]:
-    """Returns the first times from ``start`` on at which Prefect fires that interval, in UTC."""
+    """Returns the first times from ``start`` on at which Prefect fires that interval, in UTC.
+
+    Raises ScheduleTimingError where Prefect's scheduler fails.
+    """
     from prefect.server.schemas.schedules import IntervalSchedule
 
-    said = {"interval": interval, "timezone": timezone, "anchor_date": anchor}
-    return _times(IntervalSchedule.model_validate(said), start, count)
+    said = {"interval": interval_s, "timezone": timezone, "anchor_date": anchor}
+    return _times(IntervalSchedule, start, count, said)
 
 
-def _times(schedule: Any, start: datetime, count: int) -> list[datetime]:
-    # The public `get_dates` gives the same list, but is async; the callers are not.
-    times = schedule._get_dates_generator(n=count, start=start)  # noqa: SLF001
-    return [datetime.fromtimestamp(at.timestamp(), UTC) for at in times]
+def _times(kind: Any, start: datetime, count: int, said: dict[str, Any]) -> list[datetime]:
+    try:
+        # The public `get_dates` gives the same list, but is async; the callers are not.
+        times = kind.model_validate(said)._get_dates_generator(n=count, start=start)  # noqa: SLF001
+        return [datetime.fromtimestamp(at.timestamp(), UTC) for at in times]
+    except Exception as error:  # for a zone, a cron or a number, each library has its own
+        raise ScheduleTimingError(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    if "find next date" in str(error):  # croniter's words
+        return "it never comes"
+    if isinstance(error, OverflowError):
+        return "it is too far away"
+    return "Prefect's scheduler cannot compute its times"

@@ -9,17 +9,20 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import sqlalchemy as sa
 from prefect.server.api.server import create_app
 from prefect.server.database import provide_database_interface
-from prefect.server.database.configurations import AioSqliteConfiguration
+from prefect.server.database.configurations import SQLITE_BEGIN_MODE, AioSqliteConfiguration
 from prefect.server.events.schemas.events import ReceivedEvent
 from prefect.server.events.storage import database as storage
+from prefect.server.schemas import schedules
 from prefect.server.services import task_run_recorder
+from prefect.server.utilities.database import Pydantic
 from prefect.utilities.schema_tools import validation
+from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 
 
@@ -35,6 +38,10 @@ def begin_immediate() -> None:
     second at once, whatever its busy timeout is, and the server answers 503. Measured on 3.9.1:
     of 150 creates, 16 at a time, 7 succeed at the first try with DEFERRED, all 150 with IMMEDIATE.
     Prefect has an argument for it (``with_for_update``); here it is always true.
+
+    The mode is a context variable. A session that is opened inside the transaction, such as the
+    one that reads what the event of a paused work queue is about, must not inherit IMMEDIATE: it
+    would wait for its own transaction until SQLite's busy timeout (60 s).
     """
     original = AioSqliteConfiguration.begin_transaction
 
@@ -45,7 +52,12 @@ def begin_immediate() -> None:
         with_for_update: bool = False,  # noqa: ARG001 - always on is the point
     ) -> AsyncGenerator[AsyncSessionTransaction, None]:
         async with original(self, session, with_for_update=True) as transaction:
-            yield transaction
+            await session.connection()  # it begins here, not with the first statement
+            mode = SQLITE_BEGIN_MODE.set("DEFERRED")
+            try:
+                yield transaction
+            finally:
+                SQLITE_BEGIN_MODE.reset(mode)
 
     AioSqliteConfiguration.begin_transaction = always_immediate  # type: ignore[method-assign]
 
@@ -93,6 +105,28 @@ def forgive_resent_events() -> None:
 
     task_run_recorder.record_bulk_task_run_events = record_what_has_a_run
     storage._write_sqlite_events = write_what_is_new  # noqa: SLF001
+
+
+def read_any_stored_schedule() -> None:
+    """Read a stored schedule also where it is not (or no longer) valid.
+
+    A time zone that the machine's data does not have any more, or a value of another version, is
+    enough: Prefect 3.9.1 then answers 500 to every request that reads the deployment, lists of
+    deployments included, so that the schedule cannot be removed either. Here it is read as a rule
+    that says what is stored, and never comes: the scheduler logs an error for it.
+    """
+    read, of_schedules = Pydantic.process_result_value, cast("Any", schedules.SCHEDULE_TYPES)
+
+    def read_any(self: Any, value: Any, dialect: sa.Dialect) -> Any:
+        try:
+            return read(self, value, dialect)
+        except ValidationError:
+            if self._pydantic_type is not of_schedules:
+                raise
+            # Of the three kinds, this one is not validated again when it is answered.
+            return schedules.RRuleSchedule.model_construct(rrule=json.dumps(value), timezone="UTC")
+
+    Pydantic.process_result_value = read_any  # type: ignore[method-assign]
 
 
 def check_each_schema_once() -> None:

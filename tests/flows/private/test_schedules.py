@@ -20,7 +20,7 @@ async def test_the_times_of_a_schedule_are_those_of_prefects_public_method() -> 
     interval = schedules.IntervalSchedule(**said)
 
     of_cron = cron_times("*/20 7 * * *", zone, NOON, 50)
-    of_interval = interval_times(step, zone, NOON, NOON, 50)
+    of_interval = interval_times(step.total_seconds(), zone, NOON, NOON, 50)
 
     assert of_cron == [at.astimezone(UTC) for at in await cron.get_dates(50, start=NOON)]
     assert of_interval == [at.astimezone(UTC) for at in await interval.get_dates(50, start=NOON)]

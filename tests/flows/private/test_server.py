@@ -5,6 +5,7 @@ Events that come twice are written once: ``tests/flows/test_server_events.py``.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -15,8 +16,12 @@ from uuid import UUID, uuid4
 
 import pytest
 from prefect.server.database.configurations import ENGINES, AioSqliteConfiguration
+from prefect.server.schemas import schedules
+from prefect.server.utilities.database import Pydantic
 from prefect.utilities.schema_tools import validation
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import text
+from sqlalchemy.dialects import sqlite
 
 from flows.prefect.private import server as private
 from tests.flows.prefect_server import Server
@@ -63,6 +68,26 @@ async def test_with_begin_immediate_every_transaction_is_a_writer_from_its_start
     monkeypatch.setattr(AioSqliteConfiguration, "begin_transaction", original)  # put back after
     private.begin_immediate()
     assert await _locks_others_out(configured)
+
+
+async def test_a_session_inside_a_transaction_reads_without_waiting_for_it(
+    configured: Configured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Prefect's event of a paused work queue does, inside the transaction that pauses it."""
+    original = AioSqliteConfiguration.begin_transaction
+    monkeypatch.setattr(AioSqliteConfiguration, "begin_transaction", original)  # put back after
+    private.begin_immediate()
+    configuration, _ = configured
+    engine = await configuration.engine()
+    async with await configuration.session(engine) as outer:
+        async with configuration.begin_transaction(outer):
+            await outer.execute(text("CREATE TABLE kept (value INTEGER)"))
+            await outer.execute(text("INSERT INTO kept VALUES (1)"))
+            async with await configuration.session(engine) as inner:
+                await inner.execute(text("PRAGMA busy_timeout = 1"))
+                tables = await inner.execute(text("SELECT name FROM sqlite_master"))
+                assert not tables.all()
+        assert (await outer.scalars(text("SELECT value FROM kept"))).all() == [1]
 
 
 def test_task_runs_are_kept_though_one_of_a_deleted_flow_run_comes_with_them(
@@ -137,3 +162,26 @@ def test_a_schema_that_is_wrong_is_refused_each_time(checks: list[Any]) -> None:
             validation.is_valid_schema({"type": 3})
 
     assert len(checks) == 2
+
+
+def test_a_stored_schedule_that_is_not_valid_is_read_as_a_rule_that_says_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read = Pydantic.process_result_value
+    monkeypatch.setattr(Pydantic, "process_result_value", read)  # put back after
+    column: Any = Pydantic(schedules.SCHEDULE_TYPES)
+    dialect = sqlite.dialect()
+    gone = {"cron": "0 2 * * *", "timezone": "US/Atlantis"}
+    with pytest.raises(ValidationError):
+        column.process_result_value(gone, dialect)
+    private.read_any_stored_schedule()
+
+    kept = column.process_result_value(gone, dialect)
+    assert isinstance(kept, schedules.RRuleSchedule)
+    assert json.loads(kept.rrule) == gone
+    answered = TypeAdapter[Any](schedules.SCHEDULE_TYPES).validate_python(kept)
+    assert answered is kept
+    valid = column.process_result_value({"cron": "0 2 * * *", "timezone": "UTC"}, dialect)
+    assert isinstance(valid, schedules.CronSchedule)
+    with pytest.raises(ValidationError):  # of other columns nothing changes
+        Pydantic(schedules.CronSchedule).process_result_value(gone, dialect)

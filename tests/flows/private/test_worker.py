@@ -105,6 +105,22 @@ async def test_a_run_is_under_way_and_has_its_slot_until_it_is_finished(server: 
 
 
 @pytest.mark.usefixtures("prefect")
+async def test_a_queue_that_is_paused_gives_no_run_until_it_is_resumed(server: Server) -> None:
+    async with working() as worker:
+        run = schedule(server, worker.pool_name)
+        queue = f"/work_pools/{worker.pool_name}/queues/default"
+
+        def pause(*, paused: bool) -> int:
+            return server.http.patch(queue, json={"is_paused": paused}).status_code
+
+        assert await asyncio.to_thread(pause, paused=True) == 204
+        assert await worker.get_and_submit_flow_runs() == []
+        assert await asyncio.to_thread(pause, paused=False) == 204
+        [taken] = await worker.get_and_submit_flow_runs()
+        assert taken.id == run
+
+
+@pytest.mark.usefixtures("prefect")
 async def test_a_run_that_another_worker_began_is_not_to_be_run(server: Server) -> None:
     async with working() as worker:
         run = schedule(server, worker.pool_name)
