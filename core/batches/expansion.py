@@ -7,7 +7,7 @@ every pass over a batch yields the same items.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice, product, repeat
@@ -16,6 +16,8 @@ from typing import Any, Final, TypeVar
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from core.batches.drawing import draw
+from core.batches.lists import Lists
 from core.batches.manifest import METADATA_PREFIX, Row, shown
 from core.batches.request import BATCH_ITEMS_MAX, BatchRequest, Count
 from core.batches.wildcards import WildcardError, parse
@@ -28,7 +30,6 @@ _TEMPLATES: Final = ("prompt", "negative_prompt")
 _COUNT: Final = TypeAdapter[int](Count)
 _T = TypeVar("_T")
 _Fields = dict[str, Any]
-_Lists = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Item:
 
 
 def expand(
-    request: BatchRequest, rows: Iterable[Row | FieldProblem] | None, seed: int, lists: _Lists
+    request: BatchRequest, rows: Iterable[Row | FieldProblem] | None, seed: int, lists: Lists
 ) -> Iterator[Item | FieldProblem]:
     """The batch's items in order, and its problems, each once for its row.
 
@@ -137,7 +138,7 @@ def _merged(*layers: _Fields) -> _Fields:
 
 
 def _made(
-    row: int, fields: _Fields, chance: random.Random, lists: _Lists | None
+    row: int, fields: _Fields, chance: random.Random, lists: Lists | None
 ) -> GenerationRequest | list[FieldProblem]:
     """Returns the request or each column's first problem. Without ``lists`` prompts are literal."""
     problems: list[FieldProblem] = []
@@ -168,7 +169,7 @@ def _one_a_column(problems: Iterable[FieldProblem]) -> list[FieldProblem]:
 
 
 def _draw_texts(
-    row: int, fields: _Fields, chance: random.Random, lists: _Lists
+    row: int, fields: _Fields, chance: random.Random, lists: Lists
 ) -> Iterator[FieldProblem]:
     """Replaces templates by drawn texts; a field that is not a string is left to the schema."""
     for name in _TEMPLATES:
@@ -176,7 +177,7 @@ def _draw_texts(
         if not isinstance(template, str):
             continue
         try:
-            fields[name] = parse(template).expand(chance, lists)
+            fields[name] = draw(parse(template), chance, lists)
         except WildcardError as error:
             yield FieldProblem.of_row(row, name, "wildcard", str(error))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final
@@ -16,6 +16,7 @@ from uuid import UUID
 
 from comfy import Catalogue, UnresolvableError, resolve
 from core.batches.expansion import Item, expand, grouped
+from core.batches.lists import Lists
 from core.batches.manifest import Row
 from core.batches.request import BatchRequest
 from core.problems import FieldProblem
@@ -46,7 +47,7 @@ class Source:
 
     request: BatchRequest
     rows: Iterable[Row | FieldProblem] | None
-    lists: Mapping[str, Sequence[str]]
+    lists: Lists
     catalogue: Catalogue | None
     default_model: str | None
     skip_bad: bool = False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -12,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.batches.expansion import STRETCH, Item, expand, grouped
+from core.batches.lists import Lists
 from core.batches.manifest import Row
 from core.batches.request import BATCH_ITEMS_MAX, BatchRequest
 from core.problems import FieldProblem
 from core.requests import SEED_MAX, GenerationRequest
 
-LISTS = {"animal": ("fox", "owl", "hen"), "broken": ("{",)}
+LISTS = Lists.of({"animal": ("fox", "owl", "hen"), "broken": ("{",)})
 MANY = "a {red|blue|green} __animal__ {1|2|3|4|5|6|7|8|9}"
 CANARY = "zx81canary"
 
@@ -25,7 +25,7 @@ CANARY = "zx81canary"
 def expanded(
     rows: list[Row | FieldProblem] | None = None,
     seed: int = 1,
-    lists: Mapping[str, Sequence[str]] = LISTS,
+    lists: Lists = LISTS,
     **fields: Any,
 ) -> list[Item | FieldProblem]:
     return list(expand(BatchRequest.model_validate(fields), rows, seed, lists))
@@ -314,7 +314,7 @@ def test_items_come_as_they_are_wanted() -> None:
         yield Row(1, {"prompt": "fox"})
         raise AssertionError("nobody asked for more")
 
-    first = next(expand(BatchRequest(), rows(), 1, {}))
+    first = next(expand(BatchRequest(), rows(), 1, LISTS))
     assert isinstance(first, Item)
 
 

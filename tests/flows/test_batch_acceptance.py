@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import func, select
 
 from comfy import Catalogue
+from core.batches.lists import Lists
 from core.batches.manifest import read_manifest
 from core.batches.request import BatchRequest
 from core.ids import item_id
@@ -51,7 +52,7 @@ def _source(request: BatchRequest, rows: Any = None, *, skip_bad: bool = False) 
     return Source(
         request=request,
         rows=rows,
-        lists={"animal": ("fox", "owl", "hen")},
+        lists=Lists.of({"animal": ("fox", "owl", "hen")}),
         catalogue=CATALOGUE,
         default_model=None,
         skip_bad=skip_bad,
