@@ -173,7 +173,10 @@ def generate(
     cfg: Annotated[float | None, typer.Option(help="How strongly to follow the prompt.")] = None,
     sampler: Annotated[str | None, typer.Option()] = None,
     scheduler: Annotated[str | None, typer.Option()] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed gives the same picture.")] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="The same seed gives the same picture; -1 or none draws one."),
+    ] = None,
     count: Annotated[int, typer.Option(min=1, max=1000, help="How many pictures.")] = 1,
     priority: Annotated[str | None, typer.Option(help="interactive or bulk.")] = None,
     timeout: Annotated[int | None, typer.Option(help="Seconds ComfyUI may take.")] = None,
@@ -197,7 +200,7 @@ def generate(
         "cfg": cfg,
         "sampler": sampler,
         "scheduler": scheduler,
-        "seed": seed,
+        "seed": _seed(seed),
         "priority": priority,
         "timeout_s": timeout,
     }
@@ -224,7 +227,8 @@ def bulk(
         int | None, typer.Option(min=1, max=1000, help="Pictures of each row that says no count.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Wildcards and seeds follow from it.")
+        int | None,
+        typer.Option(help="Wildcards and seeds follow from it; -1 or none draws one."),
     ] = None,
     max_in_flight: Annotated[
         int | None, typer.Option(min=1, max=64, help="So many wait or run at the same time [8].")
@@ -275,7 +279,7 @@ def bulk(
     given = {
         "name": name,
         "count": count,
-        "seed": seed,
+        "seed": _seed(seed),
         "wildcards": False if no_wildcards else None,
         "max_in_flight": max_in_flight,
         "stop_after_failures": stop_after_failures,
@@ -287,6 +291,16 @@ def bulk(
     url = _address(api) if api else _api_url()
     order = BatchOrder(file, options, skip_bad=skip_bad, again=again)
     _run(run(Bulk(order, url, out, report, dry_run=dry_run, wait=not no_wait)))
+
+
+def _seed(seed: int | None) -> int | None:
+    """Returns the seed; -1 is one to be drawn. CommandError if it is none."""
+    from core.requests import check_seed
+
+    try:
+        return None if seed is None else check_seed(seed)
+    except ValueError as error:
+        raise CommandError(f"seed: {error}", BAD_USAGE) from error
 
 
 def _set(name: str, value: object) -> None:

@@ -11,13 +11,16 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from core.stored import Unreadable, read_stored, reason_of
 
 SEED_MAX: Final = 2**53 - 1
 """Exact in every JSON client (IEEE doubles) and every database; ComfyUI itself takes 2**64 - 1."""
+SEED_RANGE: Final = f"must be 0 … {SEED_MAX}; −1 or none draws one"
 SIZE_STEP: Final = 8
 SIZE_MIN: Final = 64
 SIZE_MAX: Final = 4096
@@ -49,10 +52,36 @@ def _not_blank(text: str) -> str:
     return text
 
 
+def check_seed(seed: int) -> int:
+    """Returns the seed. Raises ValueError unless it is one, or -1."""
+    if not -1 <= seed <= SEED_MAX:
+        raise ValueError(SEED_RANGE)
+    return seed
+
+
+def _seed(seed: int | None) -> int | None:
+    if seed is not None:
+        try:
+            check_seed(seed)
+        except ValueError as error:
+            # pydantic's own error types: clients know them from the other numbers.
+            kind = "less_than_equal" if seed > SEED_MAX else "greater_than_equal"
+            raise PydanticCustomError(kind, "{range}", {"range": str(error)}) from error
+    return None if seed == -1 else seed
+
+
 Text = Annotated[str, AfterValidator(_clean)]
 PromptText = Annotated[Text, Field(min_length=1, max_length=PROMPT_MAX), AfterValidator(_not_blank)]
 Name = Annotated[Text, Field(min_length=1, max_length=255)]
 MetadataValue = Annotated[Text, Field(max_length=METADATA_TEXT_MAX)] | bool | int | float | None
+Seed = Annotated[
+    int | None,
+    AfterValidator(_seed),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": -1, "maximum": SEED_MAX}, {"type": "null"}]}
+    ),
+]
+"""A seed, or None for one that is drawn, as which -1 is read."""
 Size = Annotated[int, Field(ge=SIZE_MIN, le=SIZE_MAX, multiple_of=SIZE_STEP)]
 
 _EXAMPLE: Final[dict[str, Any]] = {
@@ -98,8 +127,8 @@ class GenerationRequest(_Base):
     )
     sampler: Name | None = None
     scheduler: Name | None = None
-    seed: Annotated[int, Field(ge=0, le=SEED_MAX)] | None = Field(
-        default=None, description="Drawn when the request is accepted if null."
+    seed: Seed = Field(
+        default=None, description="Drawn when the request is accepted if null or -1."
     )
     batch_size: Annotated[int, Field(ge=1, le=BATCH_SIZE_MAX)] = Field(
         default=1, description="Images in this generation."
@@ -186,6 +215,11 @@ def check_pixels(width: int, height: int, batch_size: int) -> None:
             f"width x height x batch_size must not exceed {PIXELS_MAX} pixels; "
             "ask for a smaller size or fewer images"
         )
+
+
+def later_seed(seed: int, number: int) -> int:
+    """Returns the seed ``number`` places after ``seed``; after the largest one comes 0."""
+    return (seed + number) % (SEED_MAX + 1)
 
 
 def draw_seed() -> int:

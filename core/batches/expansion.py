@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain, islice, product, repeat
+from itertools import chain, islice, product
 from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -22,7 +22,7 @@ from core.batches.manifest import METADATA_PREFIX, Row, shown
 from core.batches.request import BATCH_ITEMS_MAX, BatchRequest, Count
 from core.batches.wildcards import WildcardError, parse
 from core.problems import FieldProblem
-from core.requests import SEED_MAX, GenerationRequest
+from core.requests import SEED_MAX, GenerationRequest, later_seed
 
 STRETCH: Final = 200
 """How many consecutive items are grouped by model."""
@@ -48,9 +48,10 @@ def expand(
 
     ``rows`` are those of a file; they replace ``items``. Positions count the valid items.
     ``random.Random(f"{seed}:{position}")`` is an item's only source of randomness: its first number
-    is the item's seed (unless the item gives its own), the next ones draw the prompt and then the
-    negative prompt. A problem ``too_many_items`` ends the iteration after the last generation,
-    valid or not, that a batch may have.
+    is the item's seed, the next ones draw the prompt and then the negative prompt. A seed of the
+    item's own is that of the first of its ``count``, and grows by one with each other. A problem
+    ``too_many_items`` ends the iteration after the last generation, valid or not, that a batch may
+    have.
     """
     asked = position = 0
     for row in _rows(request) if rows is None else rows:
@@ -113,7 +114,24 @@ def _generations(request: BatchRequest, row: Row) -> Iterator[_Fields]:
         own.pop("count", None)
     for combination in _combinations(request):
         fields = _merged({"priority": "bulk"}, request.defaults, own, combination)
-        yield from repeat(fields, times)
+        for number in range(times):
+            yield _with_seed_of(fields, number)
+
+
+def _has_own_seed(fields: _Fields) -> bool:
+    seed = fields.get("seed")
+    return not (seed is None or (type(seed) is int and seed == -1))
+
+
+def _with_seed_of(fields: _Fields, number: int) -> _Fields:
+    """Returns the fields of the generation ``number`` of those that are alike but for the seed.
+
+    A seed of their own is that of the first; the others have the next ones.
+    """
+    seed = fields.get("seed")
+    if type(seed) is int and 0 <= seed <= SEED_MAX:
+        return {**fields, "seed": later_seed(seed, number)}
+    return fields
 
 
 def _combinations(request: BatchRequest) -> Iterator[_Fields]:
@@ -146,7 +164,7 @@ def _made(
     if "count" in filled:
         problems += _count_problems(row, filled.pop("count"))
     drawn = int(chance.random() * (SEED_MAX + 1))
-    if filled.get("seed") is None:
+    if not _has_own_seed(filled):
         filled["seed"] = drawn
     if lists is not None:
         problems += _draw_texts(row, filled, chance, lists)

@@ -191,10 +191,33 @@ def test_seeds_follow_from_the_batch_and_not_from_the_prompt() -> None:
 
 def test_a_seed_of_its_own_stays_and_changes_no_prompt() -> None:
     drawn = requests(expanded(defaults={"prompt": MANY, "seed": None}, count=10))
-    own = requests(expanded(defaults={"prompt": MANY, "seed": 7}, count=10))
+    own = requests(expanded(items=[{"prompt": MANY, "seed": 7}] * 10))
 
     assert [each.prompt for each in own] == [each.prompt for each in drawn]
     assert {each.seed for each in own} == {7}
+
+
+def test_a_seed_of_its_own_grows_with_each_of_the_count() -> None:
+    found = expanded(items=[{"prompt": "fox", "seed": 5, "count": 3}], grid={"steps": [1, 2]})
+    largest = requests(expanded(defaults={"prompt": "fox", "seed": SEED_MAX}, count=2))
+
+    assert [(each.steps, each.seed) for each in requests(found)] == [
+        *((steps, seed) for steps in (1, 2) for seed in (5, 6, 7))
+    ]
+    assert [each.seed for each in largest] == [SEED_MAX, 0]
+
+
+def test_a_seed_of_minus_one_is_drawn_as_if_there_were_none() -> None:
+    drawn = requests(expanded(defaults={"prompt": MANY}, count=3))
+
+    assert requests(expanded(defaults={"prompt": MANY, "seed": -1}, count=3)) == drawn
+
+
+@pytest.mark.parametrize("seed", [-2, SEED_MAX + 1, -1.0, "7", True])
+def test_what_is_no_seed_is_told_once(seed: Any) -> None:
+    found = expanded(items=[{"prompt": "fox", "seed": seed, "count": 3}])
+
+    assert [(row, column) for row, column, _ in problems(found)] == [(1, "seed")]
 
 
 def test_wildcards_are_in_both_prompts_and_nowhere_else() -> None:
