@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import unicodedata
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
@@ -31,8 +32,14 @@ CFG_MAX: Final = 30.0
 BATCH_SIZE_MAX: Final = 16
 PROMPT_MAX: Final = 10_000
 METADATA_KEYS_MAX: Final = 50
+METADATA_KEY_MAX: Final = 100
 METADATA_TEXT_MAX: Final = 500
 TIMEOUT_MAX_S: Final = 86_400
+
+_INVISIBLE_KINDS: Final = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})
+"""Unicode's categories of control and format characters, and of blanks."""
+_INVISIBLE: Final = frozenset("\u034f\u115f\u1160\u2800\u3164\uffa0\ufe0e\ufe0f")
+"""Other characters without a glyph: fillers, joiners, variation selectors."""
 
 Priority = Literal["interactive", "bulk"]
 WorkflowName = Literal["txt2img"]
@@ -46,8 +53,13 @@ def _clean(text: str) -> str:
     return text
 
 
+def _is_invisible(character: str) -> bool:
+    kind = unicodedata.category(character)
+    return kind in _INVISIBLE_KINDS or character in _INVISIBLE
+
+
 def _not_blank(text: str) -> str:
-    if not text.strip():
+    if all(_is_invisible(character) for character in text):
         raise ValueError("must not be blank")
     return text
 
@@ -139,7 +151,7 @@ class GenerationRequest(_Base):
     timeout_s: Annotated[int, Field(ge=1, le=TIMEOUT_MAX_S)] = 600
     callback_url: None = Field(default=None, description="Reserved: must be null in this version.")
     metadata: Annotated[
-        dict[Annotated[Text, Field(min_length=1, max_length=100)], MetadataValue],
+        dict[Annotated[Text, Field(min_length=1, max_length=METADATA_KEY_MAX)], MetadataValue],
         Field(max_length=METADATA_KEYS_MAX),
     ] = Field(default_factory=dict, description="Your own labels, given back as they are.")
 

@@ -146,6 +146,18 @@ def test_the_bounds_themselves_are_fine(field: str, value: object) -> None:
     assert getattr(parsed(**{field: value}), field) == value
 
 
+@pytest.mark.parametrize(
+    "prompt", [" \n\t", "\u200b", "\u200b \u2060\ufeff", "\u3164\u2800", "\u202e\x07"]
+)
+def test_a_prompt_without_anything_to_see_is_blank(prompt: str) -> None:
+    assert refused_at(prompt=prompt) == {"prompt"}
+
+
+@pytest.mark.parametrize("prompt", ["\u200ba", "👩\u200d🚀", "یک\u200cروباه", "."])
+def test_a_prompt_with_something_to_see_is_kept_as_it_is(prompt: str) -> None:
+    assert parsed(prompt=prompt).prompt == prompt
+
+
 def test_a_seed_of_minus_one_is_drawn() -> None:
     assert parsed(seed=-1).seed is None
     assert GenerationRequest.model_validate_strings({"prompt": "x", "seed": "-1"}).seed is None

@@ -388,6 +388,13 @@ async def test_all_bad_rows_are_told_when_they_are_skipped(store: Store, folder:
     assert (made.batch.total, len(made.skipped)) == (1, 3 * PROBLEMS_MAX)
 
 
+@pytest.mark.parametrize("header", ["prompt,stpes", "prompt,prompt", "prompt;steps", "promt,stpes"])
+async def test_a_wrong_header_is_never_skipped(store: Store, folder: Folder, header: str) -> None:
+    source = folder.csv(header, "a fox,1", "an owl,2", skip_bad=True)
+
+    assert [row for row, *_ in await refused(store, source)] == [1]
+
+
 async def test_nothing_but_bad_rows_is_refused_all_the_same(store: Store, folder: Folder) -> None:
     source = folder.csv("prompt,steps", "a fox,0", "a fox,x", skip_bad=True)
 
