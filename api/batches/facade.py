@@ -28,7 +28,7 @@ from api.generations.documents import WaitingDocument, image_document
 from api.generations.facade import Facade, no_model_known
 from comfy import Catalogue
 from core.batches.lists import Lists, read_lists
-from core.batches.manifest import Kind, read_manifest
+from core.batches.manifest import Kind, name_of_file, read_manifest
 from core.batches.request import BatchOptions, BatchRequest
 from core.problems import FieldProblem
 from core.status import BATCH_ACTIVE, Status
@@ -56,13 +56,27 @@ class Manifest:
     file: Path | None = None
     kind: Kind = "csv"
     skip_bad: bool = False
+    file_name: str = ""
+    """What the client calls the file, if it says so."""
 
     @classmethod
     def of_file(
-        cls, options: BatchOptions, file: Path, kind: Kind, *, skip_bad: bool = False
+        cls,
+        options: BatchOptions,
+        file: Path,
+        kind: Kind,
+        *,
+        skip_bad: bool = False,
+        file_name: str = "",
     ) -> Manifest:
         """Returns the manifest of a file of rows, with its options."""
-        return cls(BatchRequest.of_file(options), file, kind, skip_bad)
+        return cls(BatchRequest.of_file(options), file, kind, skip_bad, file_name)
+
+    @property
+    def name(self) -> str:
+        """Returns the batch's name: the one that is given, else the file's, else the time."""
+        given = self.request.name or name_of_file(self.file_name)
+        return given or f"batch of {datetime.now(UTC):%Y-%m-%d %H:%M}"
 
 
 @dataclass(frozen=True)
@@ -114,7 +128,7 @@ class BatchFacade:
                 return CreatedBatch(await self._accepted(known, skipped), replayed=True)
         await self._facade.check_room()
         source = await self._source(manifest)
-        name = name or source.request.name or f"batch of {datetime.now(UTC):%Y-%m-%d %H:%M}"
+        name = name or manifest.name
         try:
             made = await accept_batch(self._store, source, uuid4(), name, key=key)
         except BatchRefusedError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -24,6 +25,7 @@ from core.wording import nearest
 Kind = Literal["csv", "jsonl"]
 ROW_MAX: Final = 1_000_000
 """The longest row: characters in CSV, bytes in JSON Lines."""
+BATCH_NAME_MAX: Final = 200
 COLUMN_SHOWN: Final = 100
 """How many characters of a column's name are echoed."""
 METADATA_PREFIX: Final = "metadata."
@@ -44,7 +46,6 @@ _KINDS: Final[dict[str, Kind]] = {
 _NOT_UTF8: Final = re.compile("[\udc80-\udcff]")
 """What ``surrogateescape`` makes of invalid bytes; valid UTF-8 never decodes to these."""
 _SAVE_AS_UTF8: Final = "the file must be saved as UTF-8"
-_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _CTRL_Z: Final = "\x1a"
 """What DOS programs end a file with."""
 HEADER_PROBLEMS: Final = frozenset(
@@ -100,6 +101,12 @@ def guess_kind(name: str) -> Kind | None:
     """Returns the kind that a file's name or a content type indicates, None if neither does."""
     name = name.strip().lower()
     return _KINDS.get(Path(name).suffix) or _KINDS.get(name.partition(";")[0].rstrip())
+
+
+def name_of_file(name: str) -> str | None:
+    """Returns the name of a batch that is made from a file; None if the file's name gives none."""
+    stem = Path(name).stem.encode(errors="replace").decode().replace("\x00", "").strip()
+    return stem[:BATCH_NAME_MAX] or None
 
 
 def read_manifest(path: Path, kind: Kind) -> Iterator[Row | FieldProblem]:
@@ -368,7 +375,7 @@ def _read_jsonl(path: Path) -> Iterator[Row | FieldProblem]:
                 yield FieldProblem.of_row(number, None, "row_too_long", message)
                 return
             if number == 1:
-                line = line.removeprefix(_BYTE_ORDER_MARK)
+                line = line.removeprefix(BOM_UTF8)
             if not _is_utf8(line):
                 yield FieldProblem.of_row(number, None, "not_utf8", _SAVE_AS_UTF8)
                 return

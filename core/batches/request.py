@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic.config import JsonValue
 from pydantic_core import PydanticCustomError
 
+from core.batches.manifest import BATCH_NAME_MAX
 from core.requests import GenerationRequest, Seed, Text
 from core.stored import Unreadable, read_stored, reason_of
 
@@ -91,7 +92,7 @@ class BatchOptions(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
-    name: Annotated[Text, Field(max_length=200)] | None = None
+    name: Annotated[Text, Field(max_length=BATCH_NAME_MAX)] | None = None
     count: Count = Field(
         default=1, description="Generations of each row that does not say its own `count`."
     )

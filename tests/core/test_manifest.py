@@ -12,7 +12,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.batches.manifest import HEADER_PROBLEMS, ROW_MAX, Kind, Row, guess_kind, read_manifest
+from core.batches.manifest import (
+    HEADER_PROBLEMS,
+    ROW_MAX,
+    Kind,
+    Row,
+    guess_kind,
+    name_of_file,
+    read_manifest,
+)
 from core.problems import FieldProblem
 from core.requests import GenerationRequest
 
@@ -387,6 +395,21 @@ def test_a_file_is_read_as_far_as_wanted(tmp_path: Path) -> None:
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         list(read_manifest(tmp_path / "nowhere", "csv"))
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("kites.csv", "kites"),
+        ("red kites.v2.csv", "red kites.v2"),
+        (" .csv", None),
+        ("", None),
+        ("x" * 300 + ".csv", "x" * 200),
+        ("\udcff.csv", "?"),
+    ],
+)
+def test_a_batch_is_called_as_its_file(file: str, name: str | None) -> None:
+    assert name_of_file(file) == name
 
 
 @pytest.mark.parametrize(
