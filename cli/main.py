@@ -203,7 +203,10 @@ def generate(
     ] = None,
     sampler: Annotated[str | None, typer.Option()] = None,
     scheduler: Annotated[str | None, typer.Option()] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed gives the same picture.")] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="The same seed gives the same picture; -1 or none draws one."),
+    ] = None,
     count: Annotated[int, typer.Option(min=1, max=1000, help="How many pictures.")] = 1,
     priority: Annotated[str | None, typer.Option(help="interactive or bulk.")] = None,
     timeout: Annotated[int | None, typer.Option(help="Seconds ComfyUI may take.")] = None,
@@ -227,7 +230,7 @@ def generate(
         "cfg": cfg,
         "sampler": sampler,
         "scheduler": scheduler,
-        "seed": seed,
+        "seed": _seed(seed),
         "priority": priority,
         "timeout_s": timeout,
     }
@@ -255,7 +258,8 @@ def bulk(
         int | None, typer.Option(min=1, max=1000, help="Pictures of each row that says no count.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Wildcards and seeds follow from it.")
+        int | None,
+        typer.Option(help="Wildcards and seeds follow from it; -1 or none draws one."),
     ] = None,
     max_in_flight: Annotated[
         int | None, typer.Option(min=1, max=64, help="So many wait or run at the same time [8].")
@@ -307,7 +311,7 @@ def bulk(
     given = {
         "name": name,
         "count": count,
-        "seed": seed,
+        "seed": _seed(seed),
         "wildcards": False if no_wildcards else None,
         "max_in_flight": max_in_flight,
         "stop_after_failures": stop_after_failures,
@@ -337,6 +341,16 @@ def _is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _seed(seed: int | None) -> int | None:
+    """Returns the seed; -1 is one to be drawn. CommandError if it is none."""
+    from core.requests import check_seed
+
+    try:
+        return None if seed is None else check_seed(seed)
+    except ValueError as error:
+        raise CommandError(f"seed: {error}", BAD_USAGE) from error
 
 
 def _set(name: str, value: object) -> None:

@@ -45,7 +45,6 @@ _KINDS: Final = (
     ProblemKind("idempotency_mismatch", "The key was used with another body", 422),
     ProblemKind("internal_error", "Something broke on our side", 500),
     ProblemKind("not_available", "The service cannot do this right now", 503),
-    ProblemKind("unreadable_list", "A wildcard list cannot be read", 503),
     ProblemKind("disk_full", "There is too little room on the disk", 503),
     ProblemKind("no_catalogue", "ComfyUI has not been reached yet", 503),
     # Problems a generation can end with. Their HTTP status is that of the result route.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import unicodedata
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
@@ -11,13 +12,16 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from core.stored import Unreadable, read_stored, reason_of
 
 SEED_MAX: Final = 2**53 - 1
 """Exact in every JSON client (IEEE doubles) and every database; ComfyUI itself takes 2**64 - 1."""
+SEED_RANGE: Final = f"must be 0 … {SEED_MAX}; −1 or none draws one"
 SIZE_STEP: Final = 8
 SIZE_MIN: Final = 64
 SIZE_MAX: Final = 4096
@@ -28,8 +32,14 @@ CFG_MAX: Final = 30.0
 BATCH_SIZE_MAX: Final = 16
 PROMPT_MAX: Final = 10_000
 METADATA_KEYS_MAX: Final = 50
+METADATA_KEY_MAX: Final = 100
 METADATA_TEXT_MAX: Final = 500
 TIMEOUT_MAX_S: Final = 86_400
+
+_INVISIBLE_KINDS: Final = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})
+"""Unicode's categories of control and format characters, and of blanks."""
+_INVISIBLE: Final = frozenset("\u034f\u115f\u1160\u2800\u3164\uffa0\ufe0e\ufe0f")
+"""Other characters without a glyph: fillers, joiners, variation selectors."""
 
 Priority = Literal["interactive", "bulk"]
 WorkflowName = Literal["txt2img"]
@@ -43,16 +53,47 @@ def _clean(text: str) -> str:
     return text
 
 
+def _is_invisible(character: str) -> bool:
+    kind = unicodedata.category(character)
+    return kind in _INVISIBLE_KINDS or character in _INVISIBLE
+
+
 def _not_blank(text: str) -> str:
-    if not text.strip():
+    if all(_is_invisible(character) for character in text):
         raise ValueError("must not be blank")
     return text
+
+
+def check_seed(seed: int) -> int:
+    """Returns the seed. Raises ValueError unless it is one, or -1."""
+    if not -1 <= seed <= SEED_MAX:
+        raise ValueError(SEED_RANGE)
+    return seed
+
+
+def _seed(seed: int | None) -> int | None:
+    if seed is not None:
+        try:
+            check_seed(seed)
+        except ValueError as error:
+            # pydantic's own error types: clients know them from the other numbers.
+            kind = "less_than_equal" if seed > SEED_MAX else "greater_than_equal"
+            raise PydanticCustomError(kind, "{range}", {"range": str(error)}) from error
+    return None if seed == -1 else seed
 
 
 Text = Annotated[str, AfterValidator(_clean)]
 PromptText = Annotated[Text, Field(min_length=1, max_length=PROMPT_MAX), AfterValidator(_not_blank)]
 Name = Annotated[Text, Field(min_length=1, max_length=255)]
 MetadataValue = Annotated[Text, Field(max_length=METADATA_TEXT_MAX)] | bool | int | float | None
+Seed = Annotated[
+    int | None,
+    AfterValidator(_seed),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": -1, "maximum": SEED_MAX}, {"type": "null"}]}
+    ),
+]
+"""A seed, or None for one that is drawn, as which -1 is read."""
 Size = Annotated[int, Field(ge=SIZE_MIN, le=SIZE_MAX, multiple_of=SIZE_STEP)]
 
 _EXAMPLE: Final[dict[str, Any]] = {
@@ -98,8 +139,8 @@ class GenerationRequest(_Base):
     )
     sampler: Name | None = None
     scheduler: Name | None = None
-    seed: Annotated[int, Field(ge=0, le=SEED_MAX)] | None = Field(
-        default=None, description="Drawn when the request is accepted if null."
+    seed: Seed = Field(
+        default=None, description="Drawn when the request is accepted if null or -1."
     )
     batch_size: Annotated[int, Field(ge=1, le=BATCH_SIZE_MAX)] = Field(
         default=1, description="Images in this generation."
@@ -110,7 +151,7 @@ class GenerationRequest(_Base):
     timeout_s: Annotated[int, Field(ge=1, le=TIMEOUT_MAX_S)] = 600
     callback_url: None = Field(default=None, description="Reserved: must be null in this version.")
     metadata: Annotated[
-        dict[Annotated[Text, Field(min_length=1, max_length=100)], MetadataValue],
+        dict[Annotated[Text, Field(min_length=1, max_length=METADATA_KEY_MAX)], MetadataValue],
         Field(max_length=METADATA_KEYS_MAX),
     ] = Field(default_factory=dict, description="Your own labels, given back as they are.")
 
@@ -186,6 +227,11 @@ def check_pixels(width: int, height: int, batch_size: int) -> None:
             f"width x height x batch_size must not exceed {PIXELS_MAX} pixels; "
             "ask for a smaller size or fewer images"
         )
+
+
+def later_seed(seed: int, number: int) -> int:
+    """Returns the seed ``number`` places after ``seed``; after the largest one comes 0."""
+    return (seed + number) % (SEED_MAX + 1)
 
 
 def draw_seed() -> int:

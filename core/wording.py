@@ -1,10 +1,19 @@
-"""Amounts in words, the same on the page and in the terminal."""
+"""Amounts and names in words, the same on the page and in the terminal."""
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
+from typing import Final
 
 import humanize
+
+NAME_SHOWN: Final = 100
+"""How many characters of a name are echoed."""
+NEAREST: Final = 3
+"""How many near matches are named."""
 
 
 def duration(seconds: float) -> str:
@@ -28,3 +37,39 @@ def ago(moment: datetime, now: datetime | None = None) -> str:
     if passed >= timedelta(days=1):
         return f"{moment.day} {moment:%b %Y}"
     return "just now" if passed < timedelta(minutes=1) else humanize.naturaltime(passed)
+
+
+def written(name: str) -> str:
+    """Returns a name as messages echo it: short, printable and always encodable."""
+    kept = "".join(one if one.isprintable() else "\ufffd" for one in name[:NAME_SHOWN])
+    return f"{kept}…" if len(name) > NAME_SHOWN else kept
+
+
+def nearest(name: str, known: Sequence[str], what: str) -> str:
+    """Returns what there is instead of ``name``: up to three of ``what`` like it, and the count.
+
+    A name that only looks the same is told apart.
+    """
+    twin = next((each for each in known if _folded(each) == _folded(name)), None)
+    if twin is not None:
+        return f"there is {written(twin)}, which differs {_difference(name, twin)}"
+    if not known:
+        return f"there are no {what}"
+    near = get_close_matches(name, known, n=NEAREST, cutoff=0.5)
+    if near:
+        return f"near matches: {', '.join(map(written, near))} (of {len(known)} {what})"
+    if len(known) <= NEAREST:
+        return f"there are: {', '.join(map(written, known))}"
+    return f"there are {len(known)} {what}, such as {written(known[0])}"
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", " ".join(name.split())).casefold()
+
+
+def _difference(name: str, twin: str) -> str:
+    if unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", twin):
+        return "in how its accents are encoded (NFC and NFD)"
+    if " ".join(name.split()) == " ".join(twin.split()):
+        return "in blanks"
+    return "in upper and lower case"

@@ -22,8 +22,8 @@ from prefect.states import Cancelled, Completed, Failed
 from pydantic import Field
 
 from comfy import Catalogue
+from core.batches.lists import read_lists
 from core.batches.request import BatchRequest
-from core.batches.wildcards import read_lists
 from flows.artifacts import ArtifactUpdates, ProgressArtifact
 from flows.batches import steps
 from flows.batches.acceptance import AcceptedBatch, Source, accept_batch

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,9 +27,9 @@ from api.errors import ProblemError
 from api.generations.documents import WaitingDocument, image_document
 from api.generations.facade import Facade, no_model_known
 from comfy import Catalogue
-from core.batches.manifest import Kind, read_manifest
+from core.batches.lists import Lists, read_lists
+from core.batches.manifest import Kind, name_of_file, read_manifest
 from core.batches.request import BatchOptions, BatchRequest
-from core.batches.wildcards import UnreadableListError, read_lists
 from core.problems import FieldProblem
 from core.status import BATCH_ACTIVE, Status
 from flows.batches.acceptance import Source, accept_batch, plan_batch
@@ -57,13 +56,27 @@ class Manifest:
     file: Path | None = None
     kind: Kind = "csv"
     skip_bad: bool = False
+    file_name: str = ""
+    """What the client calls the file, if it says so."""
 
     @classmethod
     def of_file(
-        cls, options: BatchOptions, file: Path, kind: Kind, *, skip_bad: bool = False
+        cls,
+        options: BatchOptions,
+        file: Path,
+        kind: Kind,
+        *,
+        skip_bad: bool = False,
+        file_name: str = "",
     ) -> Manifest:
         """Returns the manifest of a file of rows, with its options."""
-        return cls(BatchRequest.of_file(options), file, kind, skip_bad)
+        return cls(BatchRequest.of_file(options), file, kind, skip_bad, file_name)
+
+    @property
+    def name(self) -> str:
+        """Returns the batch's name: the one that is given, else the file's, else the time."""
+        given = self.request.name or name_of_file(self.file_name)
+        return given or f"batch of {datetime.now(UTC):%Y-%m-%d %H:%M}"
 
 
 @dataclass(frozen=True)
@@ -115,7 +128,7 @@ class BatchFacade:
                 return CreatedBatch(await self._accepted(known, skipped), replayed=True)
         await self._facade.check_room()
         source = await self._source(manifest)
-        name = name or source.request.name or f"batch of {datetime.now(UTC):%Y-%m-%d %H:%M}"
+        name = name or manifest.name
         try:
             made = await accept_batch(self._store, source, uuid4(), name, key=key)
         except BatchRefusedError as error:
@@ -133,17 +146,11 @@ class BatchFacade:
         return Source(
             request=manifest.request,
             rows=read_manifest(file, manifest.kind) if file is not None else None,
-            lists=await self._lists(),
+            lists=await self.lists(),
             catalogue=await self._facade.catalogue.refreshed(),
             default_model=self._facade.configured_model,
             skip_bad=manifest.skip_bad,
         )
-
-    async def _lists(self) -> Mapping[str, Sequence[str]]:
-        try:
-            return await asyncio.to_thread(read_lists, self._wildcards)
-        except UnreadableListError as error:
-            raise ProblemError("unreadable_list", f"{error}. Mend or remove the file.") from error
 
     async def _accepted(
         self, batch: Batch, skipped: Sequence[RowProblemDocument | dict[str, Any]]
@@ -186,11 +193,9 @@ class BatchFacade:
         """Returns the cursor of the page that begins with the item at ``position`` (from 0)."""
         return write_cursor("i", position - 1) if position > 0 else None
 
-    async def list_names(self) -> list[str]:
-        """Returns the names of the wildcard lists; empty when one of them cannot be read."""
-        with suppress(UnreadableListError):
-            return sorted(await asyncio.to_thread(read_lists, self._wildcards))
-        return []
+    async def lists(self) -> Lists:
+        """Returns the wildcard lists: their names, and why a file cannot be one."""
+        return await asyncio.to_thread(read_lists, self._wildcards)
 
     async def items(
         self, batch_id: UUID, limit: int, cursor: str | None, status: tuple[Status, ...] = ()

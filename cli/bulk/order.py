@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, Final, Literal
 from cli.batch_body import BatchBody
 from cli.console import BAD_USAGE, CommandError
 from core import json as strict_json
-from core.batches.manifest import guess_kind
+from core.batches.manifest import guess_kind, name_of_file
 
 ManifestKind = Literal["csv", "jsonl", "json"]
 
@@ -24,7 +25,6 @@ _CONTENT_TYPES: Final[dict[ManifestKind, str]] = {
 }
 _DECIDING: Final = frozenset({"name", "count", "seed", "wildcards"})
 """Options that decide what is made; the others only decide how."""
-_NAME_MAX: Final = 200
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class BatchOrder:
 
     def _default_name(self) -> str:
         """Returns the file's name without its extension, as valid UTF-8."""
-        return self.file.stem.encode(errors="replace").decode()[:_NAME_MAX]
+        return name_of_file(self.file.name) or "batch"
 
     def _flags(self) -> dict[str, str]:
         return {"skip_bad": "true"} if self.skip_bad else {}
@@ -96,7 +96,7 @@ def _written(value: Any) -> str:
 
 def _request(file: Path, data: bytes) -> dict[str, Any]:
     try:
-        value = strict_json.parse(data, "the file")
+        value = strict_json.parse(data.removeprefix(BOM_UTF8), "the file")  # Notepad writes one
     except (strict_json.MalformedJsonError, strict_json.UnusableJsonError) as error:
         raise CommandError(f"{file} cannot be used: {error}.", BAD_USAGE) from error
     if not isinstance(value, dict):

@@ -21,6 +21,7 @@ REASONS_MAX: Final = 10
 SKIPPED_TOLD: Final = 1000
 """The API names no more skipped rows than these."""
 _ROWS_SHOWN: Final = 5
+_FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r")
 _SAMPLES_SHOWN: Final = 5
 _SAMPLE_WIDTH: Final = 100
 
@@ -66,7 +67,15 @@ def write_report(path: Path, rows: Iterable[FieldProblem]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("row", "column", "code", "message"))
-        writer.writerows((bad.row or "", bad.column or "", bad.code, bad.message) for bad in rows)
+        writer.writerows(
+            (bad.row or "", _harmless(bad.column or ""), bad.code, _harmless(bad.message))
+            for bad in rows
+        )
+
+
+def _harmless(cell: str) -> str:
+    """Returns a cell that no spreadsheet takes for a formula."""
+    return f"'{cell}" if cell.startswith(_FORMULAS) else cell
 
 
 def skipped_line(rows: Sequence[FieldProblem], report: Path | None) -> str:

@@ -26,7 +26,7 @@ from cli.console import (
 from cli.generate.follow import follow
 from cli.generate.meter import Meter, open_meter
 from cli.generate.saving import names, save, slug, suffix
-from core.requests import BATCH_SIZE_MAX, SEED_MAX
+from core.requests import BATCH_SIZE_MAX, later_seed
 
 _CANCEL_S: Final = 5.0
 _CANCELLED: Final = "the generation was cancelled"
@@ -53,9 +53,10 @@ class Order:
             for start in range(0, self.count, BATCH_SIZE_MAX)
         ]
         requests = [{**self.values, "batch_size": size} for size in sizes]
-        if "seed" in self.values:
+        seed = self.values.get("seed", -1)
+        if seed != -1:
             for number, request in enumerate(requests):
-                request["seed"] = (self.values["seed"] + number) % (SEED_MAX + 1)
+                request["seed"] = later_seed(seed, number)
         return requests
 
 

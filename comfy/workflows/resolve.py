@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import TypeVar
 
 from comfy.catalogue import Catalogue
 from comfy.workflows.families import family_of
 from core.problems import FieldProblem
 from core.requests import GenerationRequest, ResolvedRequest, check_pixels, draw_seed
+from core.wording import nearest
 
 _T = TypeVar("_T")
-_LISTED_MAX = 10
-"""The most names that an error lists."""
 
 
 class UnresolvableError(ValueError):
@@ -103,12 +101,7 @@ def _unknown_names(request: ResolvedRequest, catalogue: Catalogue | None) -> lis
 
 
 def _unknown(field: str, name: str, names: Sequence[str]) -> str:
-    near = get_close_matches(name, names, n=3, cutoff=0.5)
-    if near:
-        return f"ComfyUI has no such {field}; near matches: {', '.join(near)}"
-    if len(names) <= _LISTED_MAX:
-        return f"ComfyUI has no such {field}; it has: {', '.join(names) or 'none'}"
-    return f"ComfyUI has no such {field}; it has {len(names)} others, see /api/v1/options"
+    return f"ComfyUI has no such {field}; {nearest(name, names, what=f'{field}s')}"
 
 
 def _too_many_pixels(request: ResolvedRequest) -> list[FieldProblem]:

@@ -7,20 +7,22 @@ every pass over a batch yields the same items.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain, islice, product, repeat
+from itertools import chain, islice, product
 from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from core.batches.drawing import draw
+from core.batches.lists import Lists
 from core.batches.manifest import METADATA_PREFIX, Row, shown
 from core.batches.request import BATCH_ITEMS_MAX, BatchRequest, Count
 from core.batches.wildcards import WildcardError, parse
 from core.problems import FieldProblem
-from core.requests import SEED_MAX, GenerationRequest
+from core.requests import SEED_MAX, GenerationRequest, later_seed
 
 STRETCH: Final = 200
 """How many consecutive items are grouped by model."""
@@ -28,7 +30,6 @@ _TEMPLATES: Final = ("prompt", "negative_prompt")
 _COUNT: Final = TypeAdapter[int](Count)
 _T = TypeVar("_T")
 _Fields = dict[str, Any]
-_Lists = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -41,15 +42,16 @@ class Item:
 
 
 def expand(
-    request: BatchRequest, rows: Iterable[Row | FieldProblem] | None, seed: int, lists: _Lists
+    request: BatchRequest, rows: Iterable[Row | FieldProblem] | None, seed: int, lists: Lists
 ) -> Iterator[Item | FieldProblem]:
     """The batch's items in order, and its problems, each once for its row.
 
     ``rows`` are those of a file; they replace ``items``. Positions count the valid items.
     ``random.Random(f"{seed}:{position}")`` is an item's only source of randomness: its first number
-    is the item's seed (unless the item gives its own), the next ones draw the prompt and then the
-    negative prompt. A problem ``too_many_items`` ends the iteration after the last generation,
-    valid or not, that a batch may have.
+    is the item's seed, the next ones draw the prompt and then the negative prompt. A seed of the
+    item's own is that of the first of its ``count``, and grows by one with each other. A problem
+    ``too_many_items`` ends the iteration after the last generation, valid or not, that a batch may
+    have.
     """
     asked = position = 0
     for row in _rows(request) if rows is None else rows:
@@ -112,7 +114,24 @@ def _generations(request: BatchRequest, row: Row) -> Iterator[_Fields]:
         own.pop("count", None)
     for combination in _combinations(request):
         fields = _merged({"priority": "bulk"}, request.defaults, own, combination)
-        yield from repeat(fields, times)
+        for number in range(times):
+            yield _with_seed_of(fields, number)
+
+
+def _has_own_seed(fields: _Fields) -> bool:
+    seed = fields.get("seed")
+    return not (seed is None or (type(seed) is int and seed == -1))
+
+
+def _with_seed_of(fields: _Fields, number: int) -> _Fields:
+    """Returns the fields of the generation ``number`` of those that are alike but for the seed.
+
+    A seed of their own is that of the first; the others have the next ones.
+    """
+    seed = fields.get("seed")
+    if type(seed) is int and 0 <= seed <= SEED_MAX:
+        return {**fields, "seed": later_seed(seed, number)}
+    return fields
 
 
 def _combinations(request: BatchRequest) -> Iterator[_Fields]:
@@ -137,7 +156,7 @@ def _merged(*layers: _Fields) -> _Fields:
 
 
 def _made(
-    row: int, fields: _Fields, chance: random.Random, lists: _Lists | None
+    row: int, fields: _Fields, chance: random.Random, lists: Lists | None
 ) -> GenerationRequest | list[FieldProblem]:
     """Returns the request or each column's first problem. Without ``lists`` prompts are literal."""
     problems: list[FieldProblem] = []
@@ -145,7 +164,7 @@ def _made(
     if "count" in filled:
         problems += _count_problems(row, filled.pop("count"))
     drawn = int(chance.random() * (SEED_MAX + 1))
-    if filled.get("seed") is None:
+    if not _has_own_seed(filled):
         filled["seed"] = drawn
     if lists is not None:
         problems += _draw_texts(row, filled, chance, lists)
@@ -168,7 +187,7 @@ def _one_a_column(problems: Iterable[FieldProblem]) -> list[FieldProblem]:
 
 
 def _draw_texts(
-    row: int, fields: _Fields, chance: random.Random, lists: _Lists
+    row: int, fields: _Fields, chance: random.Random, lists: Lists
 ) -> Iterator[FieldProblem]:
     """Replaces templates by drawn texts; a field that is not a string is left to the schema."""
     for name in _TEMPLATES:
@@ -176,7 +195,7 @@ def _draw_texts(
         if not isinstance(template, str):
             continue
         try:
-            fields[name] = parse(template).expand(chance, lists)
+            fields[name] = draw(parse(template), chance, lists)
         except WildcardError as error:
             yield FieldProblem.of_row(row, name, "wildcard", str(error))
 

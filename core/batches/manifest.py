@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import csv
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import chain, repeat
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import IO, Annotated, Any, Final, Literal, Self, Union, get_args, get_origin
 
 from core import json as strict_json
 from core.problems import FieldProblem
-from core.requests import GenerationRequest
+from core.requests import METADATA_KEY_MAX, GenerationRequest
+from core.wording import nearest
 
 Kind = Literal["csv", "jsonl"]
 ROW_MAX: Final = 1_000_000
 """The longest row: characters in CSV, bytes in JSON Lines."""
+BATCH_NAME_MAX: Final = 200
 COLUMN_SHOWN: Final = 100
 """How many characters of a column's name are echoed."""
 METADATA_PREFIX: Final = "metadata."
@@ -40,6 +45,14 @@ _KINDS: Final[dict[str, Kind]] = {
 }
 _NOT_UTF8: Final = re.compile("[\udc80-\udcff]")
 """What ``surrogateescape`` makes of invalid bytes; valid UTF-8 never decodes to these."""
+_SAVE_AS_UTF8: Final = "the file must be saved as UTF-8"
+_CTRL_Z: Final = "\x1a"
+"""What DOS programs end a file with."""
+HEADER_PROBLEMS: Final = frozenset(
+    {"missing_header", "duplicate_column", "unknown_column", "not_separated_by_commas"}
+)
+"""Codes of what is wrong with the first line of CSV, and so with every row."""
+_SEPARATORS: Final = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,20}(?:\.0{1,20})?")
 _NUMBER: Final = re.compile(
     r"[+-]?(?:[0-9]{1,50}(?:\.[0-9]{0,50})?|\.[0-9]{1,50})(?:[eE][+-]?[0-9]{1,3})?"
@@ -64,6 +77,10 @@ class _CellError(ValueError):
         super().__init__(message)
 
 
+class _NamelessCellError(_CellError):
+    """A cell has no column."""
+
+
 class _UnreadableError(ValueError):
     """Nothing after this place in the file can be trusted."""
 
@@ -86,11 +103,18 @@ def guess_kind(name: str) -> Kind | None:
     return _KINDS.get(Path(name).suffix) or _KINDS.get(name.partition(";")[0].rstrip())
 
 
+def name_of_file(name: str) -> str | None:
+    """Returns the name of a batch that is made from a file; None if the file's name gives none."""
+    stem = Path(name).stem.encode(errors="replace").decode().replace("\x00", "").strip()
+    return stem[:BATCH_NAME_MAX] or None
+
+
 def read_manifest(path: Path, kind: Kind) -> Iterator[Row | FieldProblem]:
     """Yields the rows in the file's order, and its problems. Raises OSError.
 
     CSV is UTF-8 with a header of request fields, ``count`` and ``metadata.<key>``; empty cells
-    and empty lines are skipped. JSON Lines has one object per line, with the same fields.
+    and empty lines are skipped. JSON Lines has one object per line, with the same fields. Either
+    may begin with a byte order mark.
     """
     empty = True
     for row in _CSV_OR_JSONL[kind](path):
@@ -129,7 +153,11 @@ class _Lines:
         if self.room < 0:
             raise _UnreadableError("row_too_long", f"rows may have {ROW_MAX} characters at most")
         if not line.isascii() and _NOT_UTF8.search(line):
-            raise _UnreadableError("not_utf8", "the file must be saved as UTF-8")
+            raise _UnreadableError("not_utf8", _SAVE_AS_UTF8)
+        if line.endswith(_CTRL_Z):  # without a line break it is the last line
+            line = line.rstrip(_CTRL_Z)
+            if not line:
+                raise StopIteration
         return line
 
 
@@ -172,7 +200,7 @@ def _records(file: IO[str]) -> Iterator[tuple[int, list[str]]]:
             raise _UnreadableError("malformed_csv", message, number) from error
         except _UnreadableError as error:
             raise error.at(number) from error
-        if any(cell.strip() for cell in cells):
+        if any(cell.strip().strip(_CTRL_Z) for cell in cells):
             yield number, cells
 
 
@@ -191,31 +219,48 @@ def _columns(line: int, header: Sequence[str]) -> tuple[list[_Column], list[Fiel
             read = None
         elif read is None:
             problems.append(
-                FieldProblem.of_row(line, shown(name), "unknown_column", "no such column")
+                FieldProblem.of_row(line, shown(name), "unknown_column", _unknown_column(name))
             )
         taken.add(name)
         columns.append(_Column(name, read))
     if not any(column.name and column.read for column in columns):
-        known = ", ".join(_READERS)
-        message = f"the first line must name the columns, which are {known}, {METADATA_PREFIX}<key>"
-        return [], [FieldProblem.of_row(line, None, "missing_header", message)]
+        return [], [_no_header(line, header)]
     return columns, problems
 
 
+def _no_header(line: int, header: Sequence[str]) -> FieldProblem:
+    """Returns what a first line is that names no column."""
+    for separator, what in _SEPARATORS.items():
+        names = [name.strip() for cell in header for name in cell.split(separator)]
+        if len(names) > len(header) and any(map(_reader, names)):
+            message = f"this looks like a file separated by {what}; save it with commas"
+            return FieldProblem.of_row(line, None, "not_separated_by_commas", message)
+    for name in (cell.strip() for cell in header):
+        if get_close_matches(name, _READERS, n=1, cutoff=0.6):
+            return FieldProblem.of_row(line, shown(name), "unknown_column", _unknown_column(name))
+    message = "the first line must name the columns, such as: prompt, steps, seed, count"
+    return FieldProblem.of_row(line, None, "missing_header", message)
+
+
+def _unknown_column(name: str) -> str:
+    return f"there is no such column; {nearest(name, [*_READERS], what='columns')}"
+
+
 def _row(number: int, cells: Sequence[str], columns: Sequence[_Column]) -> list[Row | FieldProblem]:
-    """Yields the row, or everything that is wrong with it."""
+    """Returns the row, or everything that is wrong with it."""
     values: dict[str, Any] = {}
     problems: list[Row | FieldProblem] = []
-    for place, cell in enumerate(cells):
-        column = columns[place] if place < len(columns) else _NAMELESS
+    placed = chain(columns, repeat(_NAMELESS))
+    for cell, column in zip(cells, placed, strict=False):
         if column.read is None or not cell.strip():
             continue
         try:
             values[column.name] = column.read(cell)
+        except _NamelessCellError as error:
+            # Behind a comma that divides a prompt every cell is in another column's place.
+            return [FieldProblem.of_row(number, None, error.code, str(error))]
         except _CellError as error:
-            problems.append(
-                FieldProblem.of_row(number, shown(column.name) or None, error.code, str(error))
-            )
+            problems.append(FieldProblem.of_row(number, shown(column.name), error.code, str(error)))
     return problems or [Row(number, _with_labels(values))]
 
 
@@ -233,13 +278,17 @@ def _with_labels(values: dict[str, Any]) -> dict[str, Any]:
 
 def _reader(name: str) -> Callable[[str], Any] | None:
     """Returns the reader of a column's cells, None for an unknown column."""
-    if name.startswith(METADATA_PREFIX) and name != METADATA_PREFIX:
-        return str
+    if name.startswith(METADATA_PREFIX):
+        label = name.removeprefix(METADATA_PREFIX)
+        return str if 0 < len(label) <= METADATA_KEY_MAX and "\x00" not in label else None
     return _READERS.get(name)
 
 
 def _nameless(_cell: str) -> Any:
-    raise _CellError("too_many_cells", "there is a cell without a column")
+    raise _NamelessCellError(
+        "too_many_cells",
+        "the row has more cells than the header; a prompt with a comma must be in double quotes",
+    )
 
 
 def _integer(cell: str) -> int:
@@ -297,9 +346,16 @@ def _bare(annotation: Any) -> Any:
     return origin or annotation
 
 
+def _reader_of(name: str, annotation: Any) -> Callable[[str], Any]:
+    read = _BY_TYPE[_bare(annotation)]
+    # A blank around a name is a slip, as it is around a number; in a prompt it may be wanted.
+    return str.strip if read is str and name not in _AS_WRITTEN else read
+
+
+_AS_WRITTEN: Final = frozenset({"prompt", "negative_prompt"})
 _READERS: Final = {
     **{
-        name: _BY_TYPE[_bare(field.annotation)]
+        name: _reader_of(name, field.annotation)
         for name, field in GenerationRequest.model_fields.items()
     },
     "count": _integer,
@@ -318,8 +374,21 @@ def _read_jsonl(path: Path) -> Iterator[Row | FieldProblem]:
                 message = f"lines may have {ROW_MAX} bytes at most"
                 yield FieldProblem.of_row(number, None, "row_too_long", message)
                 return
-            if line.strip():
-                yield _json_row(number, line.strip())
+            if number == 1:
+                line = line.removeprefix(BOM_UTF8)
+            if not _is_utf8(line):
+                yield FieldProblem.of_row(number, None, "not_utf8", _SAVE_AS_UTF8)
+                return
+            if text := line.strip().strip(_CTRL_Z.encode()).strip():
+                yield _json_row(number, text)
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return b"\x00" not in line[:4]  # UTF-16
 
 
 def _json_row(number: int, line: bytes) -> Row | FieldProblem:

@@ -20,7 +20,8 @@ from pydantic import (
 from pydantic.config import JsonValue
 from pydantic_core import PydanticCustomError
 
-from core.requests import SEED_MAX, GenerationRequest, Text
+from core.batches.manifest import BATCH_NAME_MAX
+from core.requests import GenerationRequest, Seed, Text
 from core.stored import Unreadable, read_stored, reason_of
 
 BATCH_ITEMS_MAX: Final = 20_000
@@ -105,14 +106,14 @@ class BatchOptions(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
-    name: Annotated[Text, Field(max_length=200)] | None = None
+    name: Annotated[Text, Field(max_length=BATCH_NAME_MAX)] | None = None
     count: Count = Field(
         default=1, description="Generations of each row that does not say its own `count`."
     )
-    seed: Annotated[int, Field(ge=0, le=SEED_MAX)] | None = Field(
+    seed: Seed = Field(
         default=None,
         description="Wildcards and the items' own seeds follow from it. "
-        "Drawn when the batch is accepted if null.",
+        "Drawn when the batch is accepted if null or -1.",
     )
     wildcards: bool = Field(
         default=True,

@@ -1,46 +1,62 @@
-r"""Prompt templates: one text that stands for many prompts.
+r"""Prompt templates: one text that stands for many prompts. The syntax is that of Dynamic Prompts.
 
 | written | stands for |
 |---|---|
 | ``{red|blue} fox`` | one of the alternatives, which may be empty and may hold templates |
 | ``{3::red|blue}`` | red three times as often; a weight is a positive number, 1 without one |
-| ``__animal__`` | a line of the list ``animal``, which may hold templates too |
+| ``{2$$a|b|c}`` | two of them, joined by ", "; never the same one twice |
+| ``{1-2$$ and $$a|b|c}`` | one or two of them, joined by " and "; ``{-2$$…}`` and ``{1-$$…}`` too |
+| ``__animal__`` | a line of the list ``animal``, which may hold templates and have a weight too |
+| ``{2$$__animal__}`` | two lines of the list |
+| ``${c=red}`` … ``${c}`` | a variable: a template that is drawn anew at each use |
+| ``${c=!{red|blue}}`` | drawn once; ``${c:red}`` is the variable, or red where it is not set |
+| ``{~a|b}`` ``__~animal__`` | drawn at random, which is what happens anyway |
 | ``\{`` ``\}`` ``\|`` ``\_`` ``\\`` | the character itself |
 
-Everything else is literal: ``(fox:1.2)``, ``score_9``, ``\(``, a lone ``__``.
+A variable holds to the end of the text, option or list line that sets it. What else Dynamic
+Prompts has is refused by name. Everything else is literal: ``(fox:1.2)``, ``score_9``, ``\(``, a
+lone ``__``.
 """
 
 from __future__ import annotations
 
-import random
 import re
-from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+import unicodedata
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import accumulate
-from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, Literal, NoReturn, TypeAlias
 
 TEMPLATE_MAX: Final = 50_000
 """The longest template, in characters."""
 NESTING_MAX: Final = 32
 """How deep braces may be nested."""
-LISTS_DEEP_MAX: Final = 10
-"""How deep lists may refer to lists."""
-DRAWS_MAX: Final = 1_000
-"""The most list lines in one expansion: lists of lists grow exponentially."""
 WEIGHT_MAX: Final = 1_000_000
+NAME_MAX: Final = 200
+"""The longest name of a list, in characters."""
+SEPARATOR: Final = ", "
+"""What joins several options where the template names nothing else."""
 
-# Runs of letters and digits, joined by single "-", "_" or "/". Possessive: linear on any text.
-_NAME: Final = r"[^\W_]++(?:[-_/][^\W_]++)*+"
-_TOKEN: Final = re.compile(rf"\\[{{}}|_\\]|[{{}}|]|__(?P<name>{_NAME})__")
+# A name begins with neither a blank nor an underscore, so that a lone "__" stays literal.
+# Possessive: linear on any text.
+_NAME: Final = rf"[^\s_{{}}|\\](?:[^_{{}}|\\\r\n]|_(?!_)){{0,{NAME_MAX - 1}}}+"
+_VARIABLE: Final = r"[^\W\d][\w-]{0,99}"
+_TOKEN: Final = re.compile(
+    r"\\[{}|_\\]"
+    rf"|\$\{{\s*+(?P<variable>{_VARIABLE})\s*+(?:(?P<set>=)\s*+(?P<now>!?)|(?P<default>:)|(?=\}}))"
+    r"|[{}|]"
+    rf"|__(?P<name>{_NAME})__"
+    r"|__(?P<drawn>\$?\{[^{}]*+\}__)"
+)
 _SPECIAL: Final = re.compile(r"[{}|\\]|__")
+_BLANKS: Final = re.compile(r"\s*")
 _WEIGHT: Final = re.compile(r"\s*([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))::")
-
-
-class UnreadableListError(ValueError):
-    """A file of the wildcards' folder cannot be read; the message names it."""
+_SAMPLER: Final = re.compile(r"[~@!](?=[^\s|}])")
+_BOUNDS: Final = re.compile(
+    r"\s*(?:(?P<exact>[0-9]{1,4})|(?P<low>[0-9]{1,4})-(?P<high>[0-9]{0,4})|-(?P<most>[0-9]{1,4}))"
+    r"\$\$(?:(?P<separator>[^${}|\\]*)\$\$)?"
+)
+_SAMPLERS: Final = {"@": "cycling through the values (@)", "!": "every combination (!)"}
 
 
 class WildcardError(ValueError):
@@ -53,7 +69,7 @@ class WildcardError(ValueError):
 
 
 @dataclass(frozen=True)
-class _List:
+class NamedList:
     """A line of a list. ``position`` is where the template names it."""
 
     name: str
@@ -61,41 +77,60 @@ class _List:
 
 
 @dataclass(frozen=True)
-class _Choice:
-    """One of ``options``; ``cumulative`` are their weights, summed up to each option."""
+class Choice:
+    """``low`` to ``high`` of the ``options``, joined; ``high`` is None for as many as there are.
 
-    options: tuple[tuple[_Part, ...], ...]
+    ``cumulative`` are the options' weights, summed up to each option.
+    """
+
+    options: tuple[tuple[Part, ...], ...]
     cumulative: tuple[float, ...]
+    low: int = 1
+    high: int | None = 1
+    separator: str = SEPARATOR
+    position: int = 0
 
-    def drawn(self, chance: random.Random) -> tuple[_Part, ...]:
-        place = bisect_right(self.cumulative, chance.random() * self.cumulative[-1])
-        return self.options[min(place, len(self.options) - 1)]
+    @property
+    def of_list(self) -> NamedList | None:
+        """The list, where the only option is one."""
+        match self.options:
+            case ((NamedList() as named,),):
+                return named
+        return None
 
 
-_Part: TypeAlias = str | _List | _Choice
+@dataclass(frozen=True)
+class Assignment:
+    """Sets a variable; ``now`` draws its value once, otherwise each use draws it."""
+
+    variable: str
+    value: tuple[Part, ...]
+    now: bool
+
+
+@dataclass(frozen=True)
+class Use:
+    """The value of a variable; ``default`` where it is not set, None where it must be."""
+
+    variable: str
+    default: tuple[Part, ...] | None
+    position: int
+
+
+Part: TypeAlias = str | NamedList | Choice | Assignment | Use
 
 
 @dataclass(frozen=True)
 class Template:
     """A parsed text."""
 
-    parts: tuple[_Part, ...]
-    named: tuple[_List, ...] = ()
+    parts: tuple[Part, ...]
+    named: tuple[NamedList, ...] = ()
 
     @property
     def names(self) -> frozenset[str]:
         """Returns the lists that the text itself names; their lines may name others."""
         return frozenset(each.name for each in self.named)
-
-    def expand(self, chance: random.Random, lists: Mapping[str, Sequence[str]]) -> str:
-        """Returns one of the texts; an equal ``chance`` draws the same one on every Python version.
-
-        Raises WildcardError: a list is missing or empty (even if the draw would not have used it),
-        or its lines cannot be parsed or nest too deep.
-        """
-        for each in self.named:
-            _lines_of(lists, each.name, each.position)
-        return "".join(_expanded(self.parts, chance, lists))
 
 
 def parse(text: str) -> Template:
@@ -104,34 +139,49 @@ def parse(text: str) -> Template:
     return _parsed(text) if _SPECIAL.search(text) else Template((text,))
 
 
-def read_lists(folder: Path) -> Mapping[str, Sequence[str]]:
-    """Reads the lists in a folder: ``animal.txt`` is ``animal``, ``sub/animal.txt`` ``sub/animal``.
-
-    Empty lines and lines that begin with ``#`` are skipped, as is a file whose name is not
-    allowed between underscores. Without the folder there are no lists. Raises UnreadableListError.
-    """
-    named = {
-        path.relative_to(folder).with_suffix("").as_posix(): path
-        for path in sorted(folder.rglob("*.txt"))
-    }
-    return {name: _lines(path) for name, path in named.items() if re.fullmatch(_NAME, name)}
+def parse_uncached(text: str) -> Template:
+    """Parses a template that is not drawn now: one of the many lines of a list."""
+    return _read(text) if _SPECIAL.search(text) else Template((text,))
 
 
-def _lines(path: Path) -> tuple[str, ...]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # Notepad writes a byte order mark
-    except (OSError, UnicodeDecodeError) as error:
-        why = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else "cannot be read"
-        raise UnreadableListError(f"the list {path.name} {why}") from error
-    lines = (line.strip() for line in text.split("\n"))
-    return tuple(line for line in lines if line and not line.startswith("#"))
+def has_wildcards(text: str) -> bool:
+    """Returns whether a batch would expand something in the text: braces, a list, a variable."""
+    return any(
+        token[0] == "{" or token["name"] or token["variable"] or token["drawn"]
+        for token in _TOKEN.finditer(text)
+    )
+
+
+def split_weight(line: str) -> tuple[float, str]:
+    """Returns the weight of a list's line, and the line without it. Raises WildcardError."""
+    found = _WEIGHT.match(line)
+    if found is None:
+        return 1.0, line
+    return _weight_of(found, 0), line[found.end() :].lstrip()
+
+
+def list_name(text: str) -> str:
+    """Returns a list's name in the one form that is compared: macOS writes accents apart."""
+    return unicodedata.normalize("NFC", text)
 
 
 @lru_cache(maxsize=1024)
 def _parsed(text: str) -> Template:
+    return _read(text)
+
+
+def _read(text: str) -> Template:
     if len(text) > TEMPLATE_MAX:
         raise WildcardError(f"templates may have {TEMPLATE_MAX} characters at most", TEMPLATE_MAX)
     return _Parser(text).template()
+
+
+def _weight_of(found: re.Match[str], position: int) -> float:
+    weight = float(found[1])
+    if not 0 < weight <= WEIGHT_MAX:
+        message = f"a weight must be more than 0 and at most {WEIGHT_MAX}"
+        raise WildcardError(message, position)
+    return weight
 
 
 @dataclass
@@ -139,10 +189,23 @@ class _Group:
     """Braces that are still open. ``around`` is what precedes them."""
 
     position: int
-    around: list[_Part]
+    around: list[Part]
+    kind: Literal["choice", "set", "use"] = "choice"
+    variable: str = ""
+    now: bool = False
+    has_default: bool = False
+    low: int = 1
+    high: int | None = 1
+    separator: str = SEPARATOR
     weight: float = 1.0
     weights: list[float] = field(default_factory=list)
-    options: list[tuple[_Part, ...]] = field(default_factory=list)
+    options: list[tuple[Part, ...]] = field(default_factory=list)
+
+    def choice(self) -> Choice:
+        cumulative = tuple(accumulate(self.weights))
+        return Choice(
+            tuple(self.options), cumulative, self.low, self.high, self.separator, self.position
+        )
 
 
 class _Parser:
@@ -151,12 +214,12 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self._text = text
         self._read = 0
-        self._parts: list[_Part] = []
+        self._parts: list[Part] = []
         self._groups: list[_Group] = []
-        self._named: list[_List] = []
+        self._named: list[NamedList] = []
 
     def template(self) -> Template:
-        for token in _TOKEN.finditer(self._text):
+        while (token := _TOKEN.search(self._text, self._read)) is not None:
             self._literal(token.start())
             self._read = token.end()
             self._take(token)
@@ -170,13 +233,16 @@ class _Parser:
             self._parts.append(self._text[self._read : end])
 
     def _take(self, token: re.Match[str]) -> None:
-        written, name = token[0], token["name"]
-        if name is not None:
-            self._named.append(_List(name, token.start()))
-            self._parts.append(self._named[-1])
+        written = token[0]
+        if token["name"] is not None:
+            self._name(token["name"], token.start())
+        elif token["variable"] is not None:
+            self._open_variable(token)
+        elif token["drawn"] is not None:
+            _unsupported("a list's name that is drawn", token.start())
         elif written == "{":
-            self._open(token.start())
-        elif written == "|" and self._groups:
+            self._open_choice(token.start())
+        elif written == "|" and self._groups and self._groups[-1].kind == "choice":
             self._end_option()
             self._begin_option()
         elif written == "}":
@@ -184,26 +250,62 @@ class _Parser:
         else:
             self._parts.append(written[-1])
 
-    def _open(self, position: int) -> None:
-        if len(self._groups) == NESTING_MAX:
-            raise WildcardError(f"braces may be {NESTING_MAX} deep at most", position)
-        self._groups.append(_Group(position, self._parts))
+    def _name(self, written: str, position: int) -> None:
+        if written[0] in _SAMPLERS:
+            _unsupported(_SAMPLERS[written[0]], position)
+        name = list_name(written.removeprefix("~").strip())
+        self._named.append(NamedList(name, position))
+        self._parts.append(self._named[-1])
+
+    def _open_choice(self, position: int) -> None:
+        group = self._open(_Group(position, self._parts))
+        sampler = _SAMPLER.match(self._text, self._read)
+        if sampler is not None:
+            if sampler[0] in _SAMPLERS:
+                _unsupported(_SAMPLERS[sampler[0]], self._read)
+            self._read = sampler.end()
+        self._read_bounds(group)
         self._begin_option()
+
+    def _open_variable(self, token: re.Match[str]) -> None:
+        group = _Group(token.start(), self._parts, "set" if token["set"] else "use")
+        group.variable, group.now = token["variable"], bool(token["now"])
+        group.has_default = token["default"] is not None
+        self._open(group)
+        self._parts = []
+
+    def _open(self, group: _Group) -> _Group:
+        if len(self._groups) == NESTING_MAX:
+            raise WildcardError(f"braces may be {NESTING_MAX} deep at most", group.position)
+        self._groups.append(group)
+        return group
+
+    def _read_bounds(self, group: _Group) -> None:
+        """Reads how many options are wanted, and what joins them: ``2$$``, ``1-2$$ and $$``."""
+        found = _BOUNDS.match(self._text, self._read)
+        if found is None:
+            return
+        if self._is_wrapper(group):
+            _unsupported("a wrapper (%{…$$…})", group.position - 1)
+        if found["exact"] is not None:
+            group.low = int(found["exact"])
+            group.high = group.low
+        else:
+            group.low = int(found["low"] or 1)
+            most = found["most"] if found["low"] is None else found["high"]
+            group.high = int(most) if most else None
+        if group.high is not None and group.high < group.low:
+            raise WildcardError("the larger number of a range comes second", self._read)
+        if found["separator"] is not None:
+            group.separator = found["separator"]
+        self._read = found.end()
 
     def _begin_option(self) -> None:
         self._parts = []
-        self._groups[-1].weight = self._weight()
-
-    def _weight(self) -> float:
         found = _WEIGHT.match(self._text, self._read)
-        if found is None:
-            return 1.0
-        weight = float(found[1])
-        if not 0 < weight <= WEIGHT_MAX:
-            message = f"a weight must be more than 0 and at most {WEIGHT_MAX}"
-            raise WildcardError(message, self._read)
-        self._read = found.end()
-        return weight
+        self._groups[-1].weight = 1.0 if found is None else _weight_of(found, self._read)
+        if found is not None:
+            self._read = found.end()
 
     def _end_option(self) -> None:
         group = self._groups[-1]
@@ -213,58 +315,32 @@ class _Parser:
     def _close(self, position: int) -> None:
         if not self._groups:
             raise WildcardError("a } closes nothing; write \\} for the character", position)
-        self._end_option()
         group = self._groups.pop()
+        inner = tuple(self._parts)
         self._parts = group.around
-        self._parts.append(_Choice(tuple(group.options), tuple(accumulate(group.weights))))
-
-
-def _expanded(
-    parts: tuple[_Part, ...], chance: random.Random, lists: Mapping[str, Sequence[str]]
-) -> Iterator[str]:
-    """Expands left to right, depth first. Each part knows how deep in lists it is, and where the
-    template named the outermost of them.
-    """
-    draws = 0
-    ahead = [(part, 0, -1) for part in reversed(parts)]
-    while ahead:
-        part, depth, position = ahead.pop()
-        if isinstance(part, str):
-            yield part
-            continue
-        if isinstance(part, _Choice):
-            inner = part.drawn(chance)
+        if group.kind == "set":
+            self._parts.append(Assignment(group.variable, inner, group.now))
+            # The assignment itself is no text, so neither is the blank behind it.
+            blanks = _BLANKS.match(self._text, self._read)
+            self._read = blanks.end() if blanks else self._read
+        elif group.kind == "use":
+            default = inner if group.has_default else None
+            self._parts.append(Use(group.variable, default, group.position))
         else:
-            position = position if depth else part.position
-            depth, draws = depth + 1, draws + 1
-            _check_extent(part.name, depth, draws, position)
-            inner = _line_of(part.name, chance, lists, position)
-        ahead += [(each, depth, position) for each in reversed(inner)]
+            group.options.append(inner)
+            group.weights.append(group.weight)
+            self._parts.append(self._chosen(group))
+
+    def _chosen(self, group: _Group) -> Choice:
+        if self._is_wrapper(group):
+            texts = (part for option in group.options for part in option if isinstance(part, str))
+            if any("$$" in text for text in texts):
+                _unsupported("a wrapper (%{…$$…})", group.position - 1)
+        return group.choice()
+
+    def _is_wrapper(self, group: _Group) -> bool:
+        return group.position > 0 and self._text[group.position - 1] == "%"
 
 
-def _check_extent(name: str, depth: int, draws: int, position: int) -> None:
-    if depth > LISTS_DEEP_MAX:
-        message = f"lists lead to lists deeper than {LISTS_DEEP_MAX}, perhaps in a circle: {name}"
-        raise WildcardError(message, position)
-    if draws > DRAWS_MAX:
-        raise WildcardError(f"lists would give more than {DRAWS_MAX} lines: {name}", position)
-
-
-def _line_of(
-    name: str, chance: random.Random, lists: Mapping[str, Sequence[str]], position: int
-) -> tuple[_Part, ...]:
-    lines = _lines_of(lists, name, position)
-    # Only random() is guaranteed to give the same numbers on every Python version.
-    line = lines[min(int(chance.random() * len(lines)), len(lines) - 1)]
-    try:
-        return parse(line).parts
-    except WildcardError as error:
-        raise WildcardError(f"a line of the list {name}: {error.reason}", position) from error
-
-
-def _lines_of(lists: Mapping[str, Sequence[str]], name: str, position: int) -> Sequence[str]:
-    lines = lists.get(name)
-    if not lines:
-        what = "there is no list" if lines is None else "there is nothing in the list"
-        raise WildcardError(f"{what} {name}", position)
-    return lines
+def _unsupported(what: str, position: int) -> NoReturn:
+    raise WildcardError(f"{what} is not supported; write it out", position)

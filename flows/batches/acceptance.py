@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final
@@ -16,7 +16,8 @@ from uuid import UUID
 
 from comfy import Catalogue, UnresolvableError, resolve
 from core.batches.expansion import Item, expand, grouped
-from core.batches.manifest import Row
+from core.batches.lists import Lists
+from core.batches.manifest import HEADER_PROBLEMS, Row
 from core.batches.request import BatchRequest
 from core.problems import FieldProblem
 from core.requests import ResolvedRequest, draw_seed
@@ -30,8 +31,14 @@ from store.values import Batch, NewItem
 
 PROBLEMS_MAX: Final = 100
 """Reading stops after this many bad rows."""
-UNSKIPPABLE: Final = frozenset({"malformed_csv", "not_utf8", "row_too_long", "too_many_items"})
-"""Problems that end the reading of a manifest: what follows is unknown, so no row can be skipped.
+UNSKIPPABLE: Final = HEADER_PROBLEMS | {
+    "malformed_csv",
+    "not_utf8",
+    "row_too_long",
+    "too_many_items",
+}
+"""Problems of the whole manifest, not of one row: a wrong header spoils every row, and behind what
+cannot be read everything is unknown. So there is no row that could be skipped.
 """
 SAMPLES: Final = 10
 """Number of items that a plan shows as they would be made."""
@@ -46,7 +53,7 @@ class Source:
 
     request: BatchRequest
     rows: Iterable[Row | FieldProblem] | None
-    lists: Mapping[str, Sequence[str]]
+    lists: Lists
     catalogue: Catalogue | None
     default_model: str | None
     skip_bad: bool = False

@@ -94,7 +94,7 @@ BODIES: Final = (
     _malformed("18 5000 digits", f'{{"prompt": "x", "seed": {"1" * 5000}}}'.encode()),
     _fields("19 seed 2**63", "seed", seed=2**63),
     _fields("19 seed 2**53", "seed", seed=2**53),
-    _fields("20 seed -1", "seed", seed=-1),
+    _fields("20 seed -2", "seed", seed=-2),
     _fields("21 true as int", "steps", steps=True),
     _fields("21 true as seed", "seed", seed=True),
     _fields("21 true as number", "cfg", cfg=True),

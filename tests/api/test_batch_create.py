@@ -211,19 +211,35 @@ def test_wildcard_lists_lie_in_the_home(service: Service) -> None:
     assert requests(service, literally)[0]["prompt"] == "a __nix__"
 
 
-def test_a_list_that_cannot_be_read_is_no_bug_of_ours(
+def test_a_list_that_is_no_utf_8_disturbs_only_batches_that_name_it(
     start_service: StartService, comfy: Comfy
 ) -> None:
     service = start_service(comfy.url)
     until_catalogue(service)
     (service.home / "wildcards").mkdir()
     (service.home / "wildcards" / "tree.txt").write_bytes("Bäume".encode("latin-1"))
+    (service.home / "wildcards" / "animal.txt").write_bytes(b"fox")
 
-    response = post_json(service, items=[{"prompt": "a fox"}])
+    for prompt in ("a fox", "a __animal__"):
+        accepted(post_json(service, items=[{"prompt": prompt}]))
+    accepted(post_json(service, items=[{"prompt": "a __tree__"}], wildcards=False))
+    refused = post_json(service, items=[{"prompt": "a __tree__"}])
 
-    assert response.status_code != 500, response.text
-    if response.status_code != 202:
-        assert "tree.txt" in response.json()["detail"]
+    assert refused.status_code == 422
+    assert "the list tree.txt is not UTF-8; save the file as UTF-8" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_bad_line_of_a_list_is_found_by_a_dry_run(service: Service, seed: int) -> None:
+    folder = service.home / "wildcards"
+    folder.mkdir(exist_ok=True)
+    (folder / "mostly good.txt").write_text("fox\n" * 9 + "{oops\n", encoding="utf-8")
+    batch = {"defaults": {"prompt": "a __mostly good__"}, "seed": seed}
+
+    planned = service.client.post(f"{BATCHES}?dry_run=true", json=batch)
+
+    assert places(planned) == [(["row", 1, "prompt"], "wildcard")]
+    assert "the list mostly good, line 10: a { is never closed" in planned.json()["detail"]
 
 
 def test_ten_thousand_rows_are_one_request(service: Service) -> None:

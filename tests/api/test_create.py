@@ -193,7 +193,7 @@ def test_an_unknown_name_is_answered_with_near_ones(
 
 def test_all_that_is_wrong_is_said_at_once(service: Service) -> None:
     response = service.client.post(
-        CREATE, json={"steps": "20", "width": 513, "seed": -1, "nix": 1, "metadata": []}
+        CREATE, json={"steps": "20", "width": 513, "seed": -2, "nix": 1, "metadata": []}
     )
 
     errors = assert_problem(response, 422, "invalid_request")["errors"]

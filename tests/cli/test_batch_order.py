@@ -113,6 +113,7 @@ async def test_options_override_those_of_the_json(tmp_path: Path) -> None:
     ("data", "options", "name"),
     [
         (b"{}", {}, "grid"),
+        (b"\xef\xbb\xbf{}", {}, "grid"),
         (b'{"name": "foxes"}', {}, "foxes"),
         (b'{"name": "foxes"}', {"name": "owls"}, "owls"),
     ],

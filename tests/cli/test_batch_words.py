@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,15 @@ def test_a_report_is_csv(tmp_path: Path) -> None:
         '3,steps,less_than_equal,"at most 150, ""really"""',
         ",,no_items,there is nothing to make in [it]",
     ]
+
+
+@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_cell_of_a_report_is_a_formula(tmp_path: Path, first: str) -> None:
+    row = FieldProblem.of_row(1, f"{first}cmd|'/c calc'!A0", "unknown_column", f"{first}1")
+    write_report(tmp_path / "bad.csv", [row])
+    with (tmp_path / "bad.csv").open(encoding="utf-8", newline="") as file:
+        _, [_, column, _, message] = csv.reader(file)
+    assert (column, message) == (f"'{first}cmd|'/c calc'!A0", f"'{first}1")
 
 
 def test_a_row_with_two_problems_is_one_row() -> None:

@@ -155,3 +155,23 @@ async def test_ctrl_c_cancels(api: ScriptedApi, tmp_path: Path) -> None:
     assert api.cancelled.is_set()
     assert "cancelling" in command.said
     assert "Traceback" not in command.said
+
+
+@pytest.mark.parametrize("seed", ["-2", str(2**53)])
+@pytest.mark.parametrize("command", ["generate", "bulk"])
+async def test_a_seed_that_is_none_is_refused(
+    api: ScriptedApi, tmp_path: Path, command: str, seed: str
+) -> None:
+    (tmp_path / "foxes.csv").write_text("prompt\na fox\n")
+    what = "a fox" if command == "generate" else str(tmp_path / "foxes.csv")
+    ended = await easel(command, what, "--seed", seed, "--api", api.url, home=tmp_path)
+    assert (ended.code, ended.out) == (2, "")
+    assert "seed: must be 0 … 9007199254740991; −1 or none draws one" in ended.err
+    assert api.requests == []
+
+
+async def test_a_seed_of_minus_one_is_left_to_the_api(api: ScriptedApi, tmp_path: Path) -> None:
+    api.now = document("succeeded")
+    ended = await _generate(api, tmp_path, "--seed", "-1", "--count", "17")
+    assert ended.code == 0
+    assert [request.get("seed", -1) for request in api.requests] == [-1, -1]

@@ -62,6 +62,27 @@ def test_an_unknown_model_is_refused_with_near_matches() -> None:
     assert "dreamshaper_8.safetensors" in message
 
 
+@pytest.mark.parametrize(
+    ("asked", "there", "said"),
+    [
+        (" a.safetensors", "a.safetensors", "differs in blanks"),
+        ("A.safetensors", "a.safetensors", "differs in upper and lower case"),
+        ("F\u00fcchse.ckpt", "Fu\u0308chse.ckpt", "differs in how its accents are encoded"),
+    ],
+)
+def test_a_name_that_only_looks_alike_is_told_apart(asked: str, there: str, said: str) -> None:
+    _, message = problems(ask(model=asked), Catalogue(checkpoints=(there, "b.ckpt")))[("model",)]
+    assert said in message
+
+
+def test_of_many_names_few_are_listed() -> None:
+    many = Catalogue(checkpoints=tuple(f"model-{number}.ckpt" for number in range(30)))
+    near = problems(ask(model="model.ckpt"), many)[("model",)][1]
+    far = problems(ask(model="zzzzz"), many)[("model",)][1]
+    assert (near.count("model-"), near.count("of 30 models")) == (3, 1)
+    assert far.endswith("there are 30 models, such as model-0.ckpt")
+
+
 def test_all_problems_come_at_once() -> None:
     found = problems(ask(model="zzz", sampler="zzz", scheduler="zzz"))
     assert {code for code, _ in found.values()} == {

@@ -53,7 +53,7 @@ def test_the_documented_examples_are_valid() -> None:
         ("count", True),
         ("count", "3"),
         ("count", COUNT_MAX + 1),
-        ("seed", -1),
+        ("seed", -2),
         ("seed", SEED_MAX + 1),
         ("wildcards", 1),
         ("max_in_flight", 0),

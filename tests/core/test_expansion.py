@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -12,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.batches.expansion import STRETCH, Item, expand, grouped
+from core.batches.lists import Lists
 from core.batches.manifest import Row
 from core.batches.request import BATCH_ITEMS_MAX, BatchRequest
 from core.problems import FieldProblem
 from core.requests import SEED_MAX, GenerationRequest
 
-LISTS = {"animal": ("fox", "owl", "hen"), "broken": ("{",)}
+LISTS = Lists.of({"animal": ("fox", "owl", "hen"), "broken": ("{",)})
 MANY = "a {red|blue|green} __animal__ {1|2|3|4|5|6|7|8|9}"
 CANARY = "zx81canary"
 
@@ -25,7 +25,7 @@ CANARY = "zx81canary"
 def expanded(
     rows: list[Row | FieldProblem] | None = None,
     seed: int = 1,
-    lists: Mapping[str, Sequence[str]] = LISTS,
+    lists: Lists = LISTS,
     **fields: Any,
 ) -> list[Item | FieldProblem]:
     return list(expand(BatchRequest.model_validate(fields), rows, seed, lists))
@@ -191,10 +191,33 @@ def test_seeds_follow_from_the_batch_and_not_from_the_prompt() -> None:
 
 def test_a_seed_of_its_own_stays_and_changes_no_prompt() -> None:
     drawn = requests(expanded(defaults={"prompt": MANY, "seed": None}, count=10))
-    own = requests(expanded(defaults={"prompt": MANY, "seed": 7}, count=10))
+    own = requests(expanded(items=[{"prompt": MANY, "seed": 7}] * 10))
 
     assert [each.prompt for each in own] == [each.prompt for each in drawn]
     assert {each.seed for each in own} == {7}
+
+
+def test_a_seed_of_its_own_grows_with_each_of_the_count() -> None:
+    found = expanded(items=[{"prompt": "fox", "seed": 5, "count": 3}], grid={"steps": [1, 2]})
+    largest = requests(expanded(defaults={"prompt": "fox", "seed": SEED_MAX}, count=2))
+
+    assert [(each.steps, each.seed) for each in requests(found)] == [
+        *((steps, seed) for steps in (1, 2) for seed in (5, 6, 7))
+    ]
+    assert [each.seed for each in largest] == [SEED_MAX, 0]
+
+
+def test_a_seed_of_minus_one_is_drawn_as_if_there_were_none() -> None:
+    drawn = requests(expanded(defaults={"prompt": MANY}, count=3))
+
+    assert requests(expanded(defaults={"prompt": MANY, "seed": -1}, count=3)) == drawn
+
+
+@pytest.mark.parametrize("seed", [-2, SEED_MAX + 1, -1.0, "7", True])
+def test_what_is_no_seed_is_told_once(seed: Any) -> None:
+    found = expanded(items=[{"prompt": "fox", "seed": seed, "count": 3}])
+
+    assert [(row, column) for row, column, _ in problems(found)] == [(1, "seed")]
 
 
 def test_wildcards_are_in_both_prompts_and_nowhere_else() -> None:
@@ -314,7 +337,7 @@ def test_items_come_as_they_are_wanted() -> None:
         yield Row(1, {"prompt": "fox"})
         raise AssertionError("nobody asked for more")
 
-    first = next(expand(BatchRequest(), rows(), 1, {}))
+    first = next(expand(BatchRequest(), rows(), 1, LISTS))
     assert isinstance(first, Item)
 
 

@@ -12,7 +12,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.batches.manifest import ROW_MAX, Kind, Row, guess_kind, read_manifest
+from core.batches.manifest import (
+    HEADER_PROBLEMS,
+    ROW_MAX,
+    Kind,
+    Row,
+    guess_kind,
+    name_of_file,
+    read_manifest,
+)
 from core.problems import FieldProblem
 from core.requests import GenerationRequest
 
@@ -73,6 +81,10 @@ def test_every_field_of_a_request_may_be_a_column(tmp_path: Path) -> None:
         ("prompt", " a fox ", " a fox "),
         ("prompt", "42", "42"),
         ("model", "true", "true"),
+        ("model", " sdxl.safetensors\t", "sdxl.safetensors"),
+        ("sampler", " euler ", "euler"),
+        ("priority", "bulk ", "bulk"),
+        ("negative_prompt", " mud ", " mud "),
     ],
 )
 def test_a_cell_is_read_by_its_column(
@@ -156,6 +168,57 @@ def test_an_unknown_column_is_named_once(tmp_path: Path) -> None:
 
     assert problems(found) == [(1, "promt", "unknown_column"), (1, "metadata.", "unknown_column")]
     assert fields(found) == [{"prompt": "fox"}, {"prompt": "owl"}]
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("prompt,stpes", "there is no such column; near matches: steps, sampler (of 17 columns)"),
+        (
+            "cfgg",
+            "there is no such column; near matches: cfg (of 17 columns)",
+        ),
+        (
+            "prompt,Steps",
+            "there is no such column; there is steps, which differs in upper and lower case",
+        ),
+        ("prompt,zzzz", "there is no such column; there are 17 columns, such as prompt"),
+        ("prompt;steps", "this looks like a file separated by semicolons; save it with commas"),
+        (
+            "prompt;cfg;metadata.a,b",
+            "this looks like a file separated by semicolons; save it with commas",
+        ),
+        ("steps\tprompt", "this looks like a file separated by tabs; save it with commas"),
+        (
+            "a fox;an owl",
+            "the first line must name the columns, such as: prompt, steps, seed, count",
+        ),
+    ],
+)
+def test_a_wrong_header_says_what_to_do(tmp_path: Path, header: str, said: str) -> None:
+    [found] = [
+        each for each in read(tmp_path, f"{header}\na,b\n") if isinstance(each, FieldProblem)
+    ]
+
+    assert found.row == 1
+    assert found.message == said
+    assert found.code in HEADER_PROBLEMS
+
+
+@pytest.mark.parametrize("label", ["x" * 101, ""])
+def test_a_label_that_no_row_could_have_is_a_wrong_column(tmp_path: Path, label: str) -> None:
+    found = read(tmp_path, f"prompt,metadata.{label}\nfox,1\n")
+
+    assert [code for *_, code in problems(found)] == ["unknown_column"]
+
+
+def test_a_comma_in_a_prompt_says_what_to_do(tmp_path: Path) -> None:
+    [found] = read(tmp_path, "prompt,steps\na fox, an owl,20\n")
+
+    assert str(found) == (
+        "row 2: the row has more cells than the header; "
+        "a prompt with a comma must be in double quotes"
+    )
 
 
 def test_a_column_is_there_once(tmp_path: Path) -> None:
@@ -252,7 +315,6 @@ def test_each_line_is_a_row(tmp_path: Path) -> None:
     [
         (f'{{"prompt": {CANARY}}}'.encode(), "malformed_json"),
         (b'{"prompt": "a", "prompt": "b"}', "malformed_json"),
-        (b'{"prompt": "\xff"}', "malformed_json"),
         (b"[" * 100, "malformed_json"),
         (b'{"cfg": NaN}', "finite_number"),
         (b"[]", "dict_type"),
@@ -267,6 +329,43 @@ def test_a_bad_line_is_named_and_the_others_are_read(
 
     assert problems(found) == [(2, None, code)]
     assert fields(found) == [{"prompt": "fox"}, {"prompt": "owl"}]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"prompt": "fox"}\n{"prompt": "\xff"}\n{"prompt": "owl"}\n',
+        b'{"prompt": "fox"}\n' + '{"prompt": "Füchslein"}'.encode("cp1252") + b"\n{}",
+    ],
+)
+def test_behind_a_line_that_is_no_utf_8_nothing_is_read(tmp_path: Path, content: bytes) -> None:
+    found = read(tmp_path, content, "jsonl")
+
+    assert fields(found) == [{"prompt": "fox"}]
+    assert problems(found) == [(2, None, "not_utf8")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32-le"])
+def test_lines_in_utf_16_are_not_guessed(tmp_path: Path, encoding: str) -> None:
+    content = '{"prompt": "fox"}\n{"prompt": "owl"}\n'.encode(encoding)
+
+    assert problems(read(tmp_path, content, "jsonl")) == [(1, None, "not_utf8")]
+
+
+def test_lines_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    content = '{"prompt": "fox"}\n{"prompt": "owl"}\n'.encode("utf-8-sig")
+
+    assert fields(read(tmp_path, content, "jsonl")) == [{"prompt": "fox"}, {"prompt": "owl"}]
+
+
+@pytest.mark.parametrize("end", ["\x1a", "\r\n\x1a", "\n\x1a\r\n", "\n\x1a\x1a\n\n"])
+def test_the_end_that_dos_writes_is_no_row(tmp_path: Path, end: str) -> None:
+    lines = '{"prompt": "fox"}\n{"prompt": "owl"}'
+
+    expected = [{"prompt": "fox"}, {"prompt": "owl"}]
+    assert fields(read(tmp_path, f"prompt\nfox\nowl{end}")) == expected
+    assert problems(read(tmp_path, f"prompt\nfox\nowl{end}")) == []
+    assert read(tmp_path, f"{lines}{end}", "jsonl")[-1] == Row(2, {"prompt": "owl"})
 
 
 def test_a_mistake_in_a_line_is_placed_in_the_line(tmp_path: Path) -> None:
@@ -296,6 +395,21 @@ def test_a_file_is_read_as_far_as_wanted(tmp_path: Path) -> None:
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         list(read_manifest(tmp_path / "nowhere", "csv"))
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("kites.csv", "kites"),
+        ("red kites.v2.csv", "red kites.v2"),
+        (" .csv", None),
+        ("", None),
+        ("x" * 300 + ".csv", "x" * 200),
+        ("\udcff.csv", "?"),
+    ],
+)
+def test_a_batch_is_called_as_its_file(file: str, name: str | None) -> None:
+    assert name_of_file(file) == name
 
 
 @pytest.mark.parametrize(

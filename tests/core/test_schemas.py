@@ -18,6 +18,7 @@ from core.requests import (
     GenerationRequest,
     check_pixels,
     draw_seed,
+    later_seed,
 )
 
 
@@ -95,7 +96,7 @@ def test_cfg_is_a_finite_number(value: float) -> None:
         ("cfg", -0.1),
         ("cfg", 30.1),
         ("cfg", 1000),
-        ("seed", -1),
+        ("seed", -2),
         ("seed", SEED_MAX + 1),
         ("seed", 2**63),
         ("seed", 2**64),
@@ -143,6 +144,35 @@ def test_what_is_out_of_range_is_refused(field: str, value: object) -> None:
 )
 def test_the_bounds_themselves_are_fine(field: str, value: object) -> None:
     assert getattr(parsed(**{field: value}), field) == value
+
+
+@pytest.mark.parametrize(
+    "prompt", [" \n\t", "\u200b", "\u200b \u2060\ufeff", "\u3164\u2800", "\u202e\x07"]
+)
+def test_a_prompt_without_anything_to_see_is_blank(prompt: str) -> None:
+    assert refused_at(prompt=prompt) == {"prompt"}
+
+
+@pytest.mark.parametrize("prompt", ["\u200ba", "👩\u200d🚀", "یک\u200cروباه", "."])
+def test_a_prompt_with_something_to_see_is_kept_as_it_is(prompt: str) -> None:
+    assert parsed(prompt=prompt).prompt == prompt
+
+
+def test_a_seed_of_minus_one_is_drawn() -> None:
+    assert parsed(seed=-1).seed is None
+    assert GenerationRequest.model_validate_strings({"prompt": "x", "seed": "-1"}).seed is None
+
+
+@pytest.mark.parametrize("seed", [-2, SEED_MAX + 1, -(10**30)])
+def test_a_seed_out_of_range_is_told_the_range(seed: int) -> None:
+    with pytest.raises(ValidationError) as refusal:
+        parsed(seed=seed)
+    [found] = refusal.value.errors()
+    assert found["msg"] == "must be 0 … 9007199254740991; −1 or none draws one"
+
+
+def test_behind_the_largest_seed_comes_the_smallest() -> None:
+    assert [later_seed(SEED_MAX - 1, number) for number in range(3)] == [SEED_MAX - 1, SEED_MAX, 0]
 
 
 @pytest.mark.parametrize("field", ["promt", "number", "prompt_id", "Prompt", "__class__"])

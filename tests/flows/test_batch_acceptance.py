@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import func, select
 
 from comfy import Catalogue
+from core.batches.lists import Lists
 from core.batches.manifest import read_manifest
 from core.batches.request import BatchRequest
 from core.ids import item_id
@@ -51,7 +52,7 @@ def _source(request: BatchRequest, rows: Any = None, *, skip_bad: bool = False) 
     return Source(
         request=request,
         rows=rows,
-        lists={"animal": ("fox", "owl", "hen")},
+        lists=Lists.of({"animal": ("fox", "owl", "hen")}),
         catalogue=CATALOGUE,
         default_model=None,
         skip_bad=skip_bad,
@@ -385,6 +386,13 @@ async def test_all_bad_rows_are_told_when_they_are_skipped(store: Store, folder:
     made = await accepted(store, folder.csv("prompt,steps", *lines, "an owl,1", skip_bad=True))
 
     assert (made.batch.total, len(made.skipped)) == (1, 3 * PROBLEMS_MAX)
+
+
+@pytest.mark.parametrize("header", ["prompt,stpes", "prompt,prompt", "prompt;steps", "promt,stpes"])
+async def test_a_wrong_header_is_never_skipped(store: Store, folder: Folder, header: str) -> None:
+    source = folder.csv(header, "a fox,1", "an owl,2", skip_bad=True)
+
+    assert [row for row, *_ in await refused(store, source)] == [1]
 
 
 async def test_nothing_but_bad_rows_is_refused_all_the_same(store: Store, folder: Folder) -> None:

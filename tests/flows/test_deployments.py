@@ -12,6 +12,7 @@ from prefect.flows import Flow
 from prefect.workers.base import BaseWorker
 
 from core.batches.expansion import Item, expand
+from core.batches.lists import Lists
 from core.batches.request import BatchRequest
 from core.requests import GenerationRequest
 from flows.batches.parameters import CATCH_UP_MINUTES
@@ -63,7 +64,7 @@ def test_what_schedules_begin_can_be_made_and_nothing_is_switched_on() -> None:
     assert scheduled
     for deployment in scheduled:
         request = BatchRequest.model_validate(deployment["parameters"]["batch"])
-        items = list(expand(request, None, 7, {}))
+        items = list(expand(request, None, 7, Lists.of({})))
         assert items
         assert all(isinstance(item, Item) for item in items)
         for schedule in deployment["schedules"]:

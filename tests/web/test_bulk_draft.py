@@ -12,6 +12,7 @@ from pydantic import ValidationError
 import web.forms.manifests
 from api.errors import ProblemError
 from core.batches.expansion import Item, expand
+from core.batches.lists import Lists
 from core.batches.request import BatchRequest
 from web.forms.batch_drafts import Axis, BulkDraft, ScheduleDraft, size_of
 from web.forms.manifests import Manifests
@@ -28,7 +29,7 @@ def request(files: Manifests, **values: Any) -> BatchRequest:
 
 
 def made(asked: BatchRequest) -> list[dict[str, Any]]:
-    found = list(expand(asked, None, 1, {}))
+    found = list(expand(asked, None, 1, Lists.of({})))
     assert all(isinstance(one, Item) for one in found), found
     return [one.request.model_dump() for one in found if isinstance(one, Item)]
 
@@ -120,6 +121,8 @@ async def test_a_file_is_kept_until_it_is_forgotten(files: Manifests) -> None:
     kept = await files.keep(SmallFileUpload("../my foxes.CSV", "", b"prompt\nx\n"))
     manifest = BulkDraft(way="file", file=kept, skip_bad=True, count=3).manifest(files, None)
     assert (manifest.kind, manifest.skip_bad, manifest.request.count) == ("csv", True, 3)
+    assert manifest.name == "my foxes"
+    assert BulkDraft(way="file", file=kept, name="n").manifest(files, None).name == "n"
     assert manifest.file is not None
     assert manifest.file.read_bytes() == b"prompt\nx\n"
     await files.forget(kept)

@@ -73,7 +73,10 @@ def test_seeds() -> None:
     draft.after(5)
     assert draft.request(None).seed == 6
     draft.after(SEED_MAX)
-    assert draft.request(None).seed == SEED_MAX
+    assert draft.request(None).seed == 0
+    draft.seed_mode, draft.seed = "keep", -1
+    draft.after(7)
+    assert (draft.seed, draft.request(None).seed) == (-1, None)
     draft.seed_mode = "random"
     assert draft.request(None).seed is None
 

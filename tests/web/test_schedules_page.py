@@ -13,6 +13,7 @@ from nicegui.testing.user_simulation import user_simulation
 
 from api.context import Context
 from api.schedules.facade import ScheduleFacade
+from core.batches.lists import Lists
 from core.batches.request import BatchRequest
 from flows.batches.acceptance import Source, accept_batch
 from tests.web.kept_schedules import KeptSchedules
@@ -92,7 +93,7 @@ async def test_what_it_has_begun_is_linked(
     source = Source(
         request=BatchRequest(defaults={"prompt": "x"}),
         rows=None,
-        lists={},
+        lists=Lists.of({}),
         catalogue=context.facade.catalogue.current,
         default_model=None,
     )
@@ -101,6 +102,15 @@ async def test_what_it_has_begun_is_linked(
     await user.open("/schedules")
     await user.should_see("just now (about to begin)", retries=PATIENT)
     assert any(one.props.get("href") == f"/b/{batch_id}" for one in elements(user))
+
+
+async def test_a_list_that_is_no_utf_8_does_not_disturb_the_page(
+    user: User, context: Context
+) -> None:
+    context.settings.wildcards.mkdir(parents=True)
+    (context.settings.wildcards / "latin.txt").write_bytes("Füchslein".encode("cp1252"))
+    await user.open("/schedules")
+    await user.should_see("__latin__", retries=PATIENT)
 
 
 async def test_the_form_says_when_in_words(user: User) -> None:

@@ -18,7 +18,6 @@ from web.forms import batch_drafts
 from web.forms.batch_drafts import BulkDraft
 from web.forms.manifests import Manifests
 from web.forms.options import offer_options
-from web.forms.prompts import list_names
 from web.parts.clock import ask_zone, known_zone
 from web.parts.elements import Text, adorn, box
 from web.parts.layout import Frame, Web, errors_as_toasts, section, toast, toast_error
@@ -60,7 +59,7 @@ class BulkPage:
     async def start(self) -> None:
         """Load the page, then refresh it repeatedly."""
         await offer_options(self._web.facade, self._form.offer)
-        self._form.grid.prompt.offer(await list_names(self._web.batches))
+        self._form.grid.prompt.offer(await self._web.batches.lists())
         self._frame.start()
         ask_zone(self._form.show_zone)
         ui.timer(LOOK_EVERY_S, self._look)

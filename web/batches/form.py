@@ -67,7 +67,7 @@ class BulkForm:
         with folded("Options", draft.options_open, self._fold):
             line("Name", draft.name, self._setter("name"), maxlength=200)
             with box("pair"):
-                number("Seed", draft.seed, self._setter("seed"), 0, SEED_MAX, placeholder="random")
+                number("Seed", draft.seed, self._setter("seed"), -1, SEED_MAX, placeholder="random")
                 number(
                     "At a time",
                     draft.max_in_flight,

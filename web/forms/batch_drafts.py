@@ -108,6 +108,7 @@ class BulkDraft(PromptDraft):
             files.path(self.file),
             self.file.kind,
             skip_bad=self.skip_bad,
+            file_name=self.file.name,
         )
 
     def factors(self) -> dict[str, int]:

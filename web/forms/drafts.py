@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from api.options import DefaultsDocument
-from core.requests import SEED_MAX, GenerationRequest, ResolvedRequest
+from core.requests import GenerationRequest, ResolvedRequest, later_seed
 from web.forms.kept_draft import KeptDraft, storage
 from web.forms.sizes import NATIVE, ratio_of, size_of
 
@@ -61,8 +61,10 @@ class Draft(KeptDraft):
         )
 
     def after(self, seed: int) -> None:
-        """Remember the seed that was used; "+1" continues from it."""
-        self.seed = min(seed + 1, SEED_MAX) if self.seed_mode == "next" else seed
+        """Remember the seed that was used; "+1" continues from it. -1 stays, and draws again."""
+        if self.seed_mode == "keep" and self.seed == -1:
+            return
+        self.seed = later_seed(seed, 1) if self.seed_mode == "next" else seed
 
     def use(self, request: ResolvedRequest, native: DefaultsDocument | None) -> None:
         """Take over all settings of a generation."""

@@ -115,7 +115,7 @@ class Form:
                 self._sampler = self._choice("Sampler", "sampler")
                 self._scheduler = self._choice("Scheduler", "scheduler")
             with box("pair pair-seed"):
-                self._seed = self._number("Seed", 0, SEED_MAX, "seed", whole=True)
+                self._seed = self._number("Seed", -1, SEED_MAX, "seed", whole=True)
                 with box("segments", role="group", aria_label="Seed"):
                     self._seed_modes = {
                         mode: self._build_seed_mode(mode, label) for mode, label in _SEED_MODES

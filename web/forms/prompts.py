@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final
 
-from api.batches.facade import BatchFacade
+from core.batches.lists import Lists
 from web.forms.batch_drafts import PromptDraft
 from web.parts.elements import Text, adorn, box, button, show_if
 from web.parts.fields import folded, prompt_box, tick
@@ -14,6 +14,7 @@ LISTS_SHOWN: Final = 40
 _HELP: Final = (
     ("{red|silver} fox", "one of them, another for each picture"),
     ("{3::red|silver} fox", "red three times as often"),
+    ("{2$$red|silver|gold} fox", "two of them"),
     ("__animal__", "a line of the list “animal”, a file in Easel's wildcards folder"),
     (r"\{ \} \|", "the characters themselves"),
 )
@@ -32,15 +33,22 @@ class PromptField:
         with folded("Wildcards: one prompt for many pictures"):
             _build_help()
             self._lists = box("chips is-away", role="group", aria_label="Your lists")
+            self._unusable = box("is-away")
         self._show()
 
-    def offer(self, names: Iterable[str]) -> None:
-        """Show the existing lists; a press inserts one into the prompt."""
+    def offer(self, lists: Lists) -> None:
+        """Show the existing lists; a press inserts one into the prompt. Files that are none too."""
+        names, unusable = lists.names[:LISTS_SHOWN], [*lists.unusable.values()][:LISTS_SHOWN]
         self._lists.clear()
+        self._unusable.clear()
         with self._lists:
             for name in names:
                 self._build_list(name)
-                self._lists.classes(remove="is-away")
+        with self._unusable:
+            for why in unusable:
+                Text(why, "muted small", "p")
+        show_if(self._lists, bool(names))
+        show_if(self._unusable, bool(unusable))
 
     def _build_list(self, name: str) -> None:
         button(f"__{name}__", lambda: self._append(f"__{name}__"), classes="btn-small")
@@ -69,8 +77,3 @@ def _build_help() -> None:
                 with box("", "dt"):
                     Text(written, tag="code")
                 Text(meaning, tag="dd")
-
-
-async def list_names(batches: BatchFacade) -> list[str]:
-    """Returns the wildcard lists to offer, limited in number."""
-    return (await batches.list_names())[:LISTS_SHOWN]

@@ -13,7 +13,6 @@ from api.schedules.documents import ScheduleDocument
 from api.schedules.facade import ScheduleChange
 from store.values import Batch
 from web.forms.options import offer_options
-from web.forms.prompts import list_names
 from web.parts.clock import ask_zone, known_zone
 from web.parts.confirm import Ask
 from web.parts.elements import Text, adorn, box, button
@@ -48,7 +47,7 @@ class SchedulesPage:
     async def start(self) -> None:
         """Show the form first; Prefect may answer slowly."""
         await offer_options(self._web.facade, self._form.offer)
-        self._form.prompt.offer(await list_names(self._web.batches))
+        self._form.prompt.offer(await self._web.batches.lists())
         self._frame.start()
         ask_zone(self._zone_known)
         ui.timer(0, errors_as_toasts(self._load), once=True)
