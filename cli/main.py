@@ -8,6 +8,7 @@ import sys
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
 import typer
 
@@ -28,6 +29,10 @@ app = typer.Typer(
 _Port = Annotated[int | None, typer.Option(min=1, max=65_535, help="Port of the API [8700].")]
 _Host = Annotated[
     str | None, typer.Option(help="Address to listen on; 0.0.0.0 for all [127.0.0.1].")
+]
+_TakeOver = Annotated[
+    UUID | None,
+    typer.Option(metavar="STORE", help="Take the work pool over from this store, which is gone."),
 ]
 _Home = Annotated[Path | None, typer.Option(help="Folder for everything that lasts.")]
 
@@ -76,8 +81,10 @@ def up(
     step_time: Annotated[
         float | None, typer.Option(min=0, help="Seconds per step in the emulator.")
     ] = None,
+    take_over: _TakeOver = None,
 ) -> None:
     """Start everything, and keep it running until Ctrl+C."""
+    _set("EASEL_PREFECT__TAKE_OVER", take_over)
     _set("EASEL_HOME", home and home.expanduser().absolute())
     _set("EASEL_API__PORT", port)
     _set("EASEL_API__HOST", host)
@@ -105,8 +112,10 @@ def worker(
     pool: Annotated[
         str | None, typer.Option(help="The work pool [the one that prefect.yaml names].")
     ] = None,
+    take_over: _TakeOver = None,
 ) -> None:
     """Run a worker alone: one for each ComfyUI."""
+    _set("EASEL_PREFECT__TAKE_OVER", take_over)
     _check_settings()
     from cli.up.alone import run_worker
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from uuid import UUID
 
 from platformdirs import user_data_path
 from pydantic import BaseModel, ConfigDict, Field
@@ -65,6 +66,9 @@ class PrefectSettings(_Group):
     )
     ui_url: str | None = Field(default=None, description="Prefect UI, when it is elsewhere.")
     port: int = Field(default=4200, description="Port of the Prefect server `easel up` starts.")
+    take_over: UUID | None = Field(
+        default=None, description="The store from which to take the work pool over, if it has it."
+    )
 
 
 class WorkerSettings(_Group):

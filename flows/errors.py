@@ -4,6 +4,7 @@ FlowsError
   PrefectUnavailableError   the Prefect API does not answer now: try again later
   DeploymentMissingError    the deployment is not registered: `easel up` or `prefect deploy`
   ScheduleNotFoundError     there is no such schedule (any more)
+  OtherStoreError           the work pool belongs to another store
   BatchRefusedError         the manifest has rows that cannot be made
 TakenOver                   run now owned by another worker, or paused; never reported to Prefect
 CancelRequested             the client asked for a cancel; not an error, never reported to Prefect
@@ -12,6 +13,7 @@ CancelRequested             the client asked for a cancel; not an error, never r
 from __future__ import annotations
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from core.problems import FieldProblem
 
@@ -30,6 +32,21 @@ class DeploymentMissingError(FlowsError):
 
 class ScheduleNotFoundError(FlowsError):
     """There is no such schedule (any more)."""
+
+
+class OtherStoreError(FlowsError):
+    """The work pool belongs to another store: this one must not touch its runs."""
+
+    def __init__(self, pool: str, owner: UUID, store: UUID) -> None:
+        self.owner = owner
+        super().__init__(
+            f"the work pool {pool} belongs to another store ({owner}); this one is {store}. Two "
+            "stores on one pool would take each other's runs. If the other one is in use, give "
+            "this one another Prefect server (EASEL_PREFECT__API_URL). If it is gone, take the "
+            f"pool over: `easel up --take-over {owner}`, or `easel worker --take-over {owner}` if "
+            "the parts are started one by one. That ends no run: what the other store has waiting "
+            "in the pool stays there, unmade, and its worker and API stop using the pool"
+        )
 
 
 class BatchRefusedError(FlowsError):

@@ -6,6 +6,7 @@ The one place where the API and the CLI touch Prefect. It runs no flow code.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,7 @@ from prefect.states import Cancelling, Scheduled
 from core.requests import ResolvedRequest
 from flows.errors import DeploymentMissingError, PrefectUnavailableError
 from flows.prefect.abandoned_runs import FLOW, put_back, settle_run, under_way
+from flows.prefect.pool_owner import claim_pool
 from store.values import Batch, Membership
 
 DEPLOYMENT: Final = "generate/comfyui"
@@ -38,6 +40,10 @@ NAME_MAX: Final = 60
 ANSWER_S: Final = 5.0
 """Timeout after which Prefect counts as unavailable. Repeating a request is harmless."""
 _READ_AT_ONCE: Final = 50
+OWNED_FOR_S: Final = 10.0
+"""How long it is taken for granted that the pool still belongs to this store."""
+STORE_LABEL: Final = "easel.store"
+"""The label of a run that says which store it was made for."""
 _BATCH: Final = "batch:"
 
 
@@ -60,9 +66,23 @@ def batch_key(batch_id: UUID, run_number: int) -> str:
     return f"{_BATCH}{batch_id}:{run_number}"
 
 
+def batch_of_key(key: str | None) -> UUID | None:
+    """Returns the batch of a batch's own run; None for any other run."""
+    text = (key or "").removeprefix(_BATCH).partition(":")[0] if is_batch_key(key) else ""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def is_batch_key(key: str | None) -> bool:
+    """Returns whether Easel made the run for a batch."""
+    return (key or "").startswith(_BATCH)
+
+
 def is_ours(key: str | None) -> bool:
     """Returns whether Easel made the run, and so named it."""
-    return parse_idempotency_key(key) is not None or (key or "").startswith(_BATCH)
+    return parse_idempotency_key(key) is not None or is_batch_key(key)
 
 
 def batch_tag(batch_id: UUID) -> str:
@@ -90,10 +110,18 @@ def item_name(prompt: str, batch: Membership) -> str:
 class FlowRuns:
     """Speaks to the Prefect API at ``api_url``. Use as an async context manager.
 
-    Every method raises PrefectUnavailableError when Prefect does not answer.
+    Every method raises PrefectUnavailableError when Prefect does not answer. With a ``store``,
+    those that start runs, or read or change runs under way, raise OtherStoreError while the work
+    pool belongs to another store; ``take_over_from`` is as for ``claim_pool``.
     """
 
-    def __init__(self, api_url: str) -> None:
+    def __init__(
+        self, api_url: str, store: UUID | None = None, *, take_over_from: UUID | None = None
+    ) -> None:
+        self._api_url = api_url
+        self._store = store
+        self._take_over_from = take_over_from
+        self._owned_until = float("-inf")
         self._client = PrefectClient(
             api_url,
             httpx_settings={"timeout": httpx.Timeout(15, connect=3)},
@@ -113,6 +141,35 @@ class FlowRuns:
 
     async def __aexit__(self, *exc_info: Any) -> None:
         await self._client.__aexit__(*exc_info)
+
+    async def confirm_owner(self) -> None:
+        """Make sure that the pool of the deployment is this store's. Raises OtherStoreError.
+
+        A pool of no store is claimed. Without a pool there is nothing to confirm.
+        """
+        if self._store is None or time.monotonic() < self._owned_until:
+            return
+        try:
+            async with translated():
+                deployment = await self._client.read_deployment_by_name(DEPLOYMENT)
+                pool = deployment.work_pool_name
+                if pool is not None:
+                    await claim_pool(
+                        self._client, pool, self._store, take_over_from=self._take_over_from
+                    )
+                    self._take_over_from = None  # once: it may be taken from this store in turn
+        except ObjectNotFound:
+            return
+        self._owned_until = time.monotonic() + OWNED_FOR_S
+
+    async def confirm_owner_at_start(self) -> None:
+        """As ``confirm_owner``; an unavailable Prefect does not delay the start."""
+        try:
+            async with httpx.AsyncClient(timeout=1, trust_env=False) as http:
+                (await http.get(f"{self._api_url}/health")).raise_for_status()
+            await self.confirm_owner()
+        except (httpx.HTTPError, httpx.InvalidURL, PrefectUnavailableError):
+            return
 
     async def start(
         self,
@@ -156,10 +213,14 @@ class FlowRuns:
         )
 
     async def _create(self, deployment: str, **run: Any) -> FlowRun:
+        await self.confirm_owner()
+        labels: dict[str, Any] = {STORE_LABEL: str(self._store)} if self._store else {}
         try:
             deployment_id = await self._deployment(deployment)
             async with translated():
-                return await self._client.create_flow_run_from_deployment(deployment_id, **run)
+                return await self._client.create_flow_run_from_deployment(
+                    deployment_id, labels=labels, **run
+                )
         except ObjectNotFound as error:
             self._deployment_ids.pop(deployment, None)
             raise DeploymentMissingError(deployment) from error
@@ -222,16 +283,19 @@ class FlowRuns:
 
     async def under_way(self, flow: str = FLOW) -> list[FlowRun]:
         """Returns the runs of a flow that are under way according to Prefect."""
+        await self.confirm_owner()
         async with translated():
             return await under_way(self._client, flow=flow)
 
     async def put_back(self, run: FlowRun) -> bool:
         """Let any worker take an abandoned run; see ``abandoned_runs.put_back``."""
+        await self.confirm_owner()
         async with translated():
             return await put_back(self._client, run)
 
     async def settle(self, run: FlowRun, state: State[Any]) -> bool:
         """Give an abandoned run another state; see ``abandoned_runs.settle_run``."""
+        await self.confirm_owner()
         async with translated():
             return await settle_run(self._client, run, state)
 
@@ -308,8 +372,10 @@ __all__ = [
     "BATCH_QUEUE",
     "BULK_QUEUE",
     "DEPLOYMENT",
+    "STORE_LABEL",
     "FlowRuns",
     "batch_key",
+    "batch_of_key",
     "batch_tag",
     "idempotency_key",
     "item_name",

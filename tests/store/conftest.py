@@ -31,6 +31,7 @@ _EMPTY = (
     END_THE_OTHERS.text,
     *(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)),
     "INSERT INTO counters (name, value) VALUES ('changes', 0)",
+    "INSERT INTO identity (id, created_at) VALUES (gen_random_uuid(), now())",
     "ALTER SEQUENCE outbox_id_seq RESTART",
 )
 """Statements; what they put back stands in the migrations."""
