@@ -185,7 +185,7 @@ def test_a_generation_goes_on_whose_run_another_stores_worker_ended(stack: Stack
 def test_a_batch_goes_on_whose_run_another_stores_worker_ended(stack: Stack) -> None:
     stack.kill_worker()
     batch = stack.create_batch(items=[{"prompt": "one"}, {"prompt": "two"}])
-    link = wait_until(lambda: batch.get()["_links"]["flow_run"], "its flow run")
+    link = wait_until(lambda: batch.get()["urls"]["flow_run"], "its flow run")
     run_id = str(link).rpartition("/")[2]
     end_as_a_stranger(stack, run_id, f"no batch {batch.id}")
     stack.wait_for_flow_run(run_id, "Scheduled")
