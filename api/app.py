@@ -121,14 +121,26 @@ def _methods_of(path: str, routers: Iterable[APIRouter]) -> list[str]:
 
 
 @asynccontextmanager
+async def _own_pool(runs: FlowRuns) -> AsyncIterator[None]:
+    """Refuse to start beside another store's work pool, before anything is dispatched to it."""
+    await runs.confirm_owner_at_start()
+    yield
+
+
+@asynccontextmanager
 async def open_context(settings: Settings) -> AsyncIterator[Context]:
-    """Open everything the routes need. Raises StoreUnavailableError."""
+    """Open everything the routes need. Raises StoreUnavailableError, OtherStoreError."""
     busy = Busy()
     links = Links(settings.api_url, settings.prefect_ui_url)
     comfy_url = settings.comfy.url or DEFAULT_COMFY_URL
     async with (
         Store(settings.store_url, settings.images_url) as store,
-        FlowRuns(settings.prefect_api_url) as runs,
+        FlowRuns(
+            settings.prefect_api_url,
+            store.identity,
+            take_over_from=settings.prefect.take_over,
+        ) as runs,
+        _own_pool(runs),
         Dispatcher(
             store,
             runs,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -13,9 +14,11 @@ from api.documents import answer
 from api.generations.facade import Facade
 from api.openapi import problems
 from core.settings import Settings
+from flows.errors import FlowsError, OtherStoreError
 from flows.prefect.runs import FlowRuns
 from store.errors import StoreError
 from store.generations.dispatches import KINDS
+from store.values import WorkerRecord, foreign_runs
 
 router = APIRouter(tags=["health"])
 
@@ -38,7 +41,9 @@ class ReadyDocument(BaseModel):
     """What is needed for pictures, each part named."""
 
     ready: bool
-    parts: list[PartDocument] = Field(description="store, disk, prefect, worker, comfyui")
+    parts: list[PartDocument] = Field(
+        description="store, disk, prefect, pool, worker, comfyui, foreign_runs"
+    )
 
 
 @router.get("/healthz", summary="Alive", response_model=HealthDocument, responses=problems())
@@ -60,11 +65,11 @@ async def readyz(request: Request) -> Response:
     """Whether pictures can be made now. Creates need only the store, and room on the disk."""
     facade = opened(request, Facade)
     runs, settings = opened(request, FlowRuns), opened(request, Settings)
-    store, disk, prefect = await asyncio.gather(
-        _store(facade), _disk(facade), _prefect(runs, settings.prefect_api_url)
+    store, disk, prefect, pool = await asyncio.gather(
+        _store(facade), _disk(facade), _prefect(runs, settings.prefect_api_url), _pool(runs)
     )
     workers = await _workers(facade) if store.ok else []
-    parts = [store, disk, prefect, *workers]
+    parts = [store, disk, prefect, *pool, *workers]
     ready = all(part.ok for part in parts)
     return answer(ReadyDocument(ready=ready, parts=parts), 200 if ready else 503)
 
@@ -90,6 +95,17 @@ async def _prefect(runs: FlowRuns, url: str) -> PartDocument:
     return PartDocument(name="prefect", ok=trouble is None, detail=detail)
 
 
+async def _pool(runs: FlowRuns) -> list[PartDocument]:
+    """A pool of another store: nothing is dispatched to it."""
+    try:
+        await runs.confirm_owner()
+    except OtherStoreError as error:
+        return [PartDocument(name="pool", ok=False, detail=f"{error}.")]
+    except FlowsError:
+        pass  # an unavailable Prefect has a part of its own
+    return []
+
+
 async def _workers(facade: Facade) -> list[PartDocument]:
     live = await facade.estimates.live_workers()
     if not live:
@@ -104,4 +120,11 @@ async def _workers(facade: Facade) -> list[PartDocument]:
             ok=bool(reached),
             detail=shown.comfy_url if reached else f"{shown.comfy_url}: {shown.detail}",
         ),
+        *_foreign_runs(live),
     ]
+
+
+def _foreign_runs(live: Sequence[WorkerRecord]) -> list[PartDocument]:
+    """Runs of other stores: no fault of this one, and somebody may miss them."""
+    found = foreign_runs(live)
+    return [PartDocument(name="foreign_runs", ok=True, detail=found)] if found else []

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
 import typer
 
@@ -33,6 +34,10 @@ app = typer.Typer(
 _Port = Annotated[int | None, typer.Option(min=1, max=65_535, help="Port of the API [8700].")]
 _Host = Annotated[
     str | None, typer.Option(help="Address Easel listens on; 0.0.0.0 for all [127.0.0.1].")
+]
+_TakeOver = Annotated[
+    UUID | None,
+    typer.Option(metavar="STORE", help="Take the work pool over from this store, which is gone."),
 ]
 _Home = Annotated[Path | None, typer.Option(help="Folder for everything that lasts.")]
 
@@ -98,8 +103,10 @@ def up(
         float | None,
         typer.Option(min=0, callback=_finite, help="Seconds per step in the emulator."),
     ] = None,
+    take_over: _TakeOver = None,
 ) -> None:
     """Start everything, and keep it running until Ctrl+C."""
+    _set("EASEL_PREFECT__TAKE_OVER", take_over)
     _set("EASEL_HOME", home and home.expanduser().absolute())
     _set("EASEL_API__PORT", port)
     _set("EASEL_API__HOST", host)
@@ -128,8 +135,10 @@ def worker(
     pool: Annotated[
         str | None, typer.Option(help="The work pool [the one that prefect.yaml names].")
     ] = None,
+    take_over: _TakeOver = None,
 ) -> None:
     """Run a worker alone: one for each ComfyUI."""
+    _set("EASEL_PREFECT__TAKE_OVER", take_over)
     _keep_private()
     from cli.up.alone import run_worker
 

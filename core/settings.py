@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from platformdirs import user_data_path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
@@ -82,6 +83,9 @@ class PrefectSettings(_Group):
         default="127.0.0.1", description="Address the Prefect server of `easel up` listens on."
     )
     port: int = Field(default=4200, description="Port of the Prefect server `easel up` starts.")
+    take_over: UUID | None = Field(
+        default=None, description="The store from which to take the work pool over, if it has it."
+    )
 
 
 class WorkerSettings(_Group):

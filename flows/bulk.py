@@ -31,6 +31,7 @@ from flows.batches.artifacts import show_batch, show_end
 from flows.batches.parameters import CATCH_UP_MINUTES, WEEK_MINUTES
 from flows.batches.rules import Finish, Leave, Pause, Wait
 from flows.errors import BatchRefusedError, CancelRequested, TakenOver
+from flows.prefect.foreign_runs import PAUSE_S, foreign, put_back_for
 from flows.prefect.schedules import later_run_is_due, schedule_name_of
 from flows.retries import patiently
 from flows.runtime import Runtime, runtime_of_this_run, this_flow_run
@@ -84,7 +85,11 @@ async def bulk(
                 return Failed(message=str(error))
         try:
             now = await _start(runtime, run, batch_id)
-        except (ConflictError, NotFoundError) as reason:
+        except NotFoundError as reason:
+            if await foreign(runtime.store, [run]):
+                return put_back_for(PAUSE_S)  # another store's: its worker has the row
+            return Cancelled(message=f"Nothing to do: {reason}")
+        except ConflictError as reason:
             return Cancelled(message=f"Nothing to do: {reason}")
         return await _carry_out(runtime, now)
 

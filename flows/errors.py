@@ -6,6 +6,7 @@ FlowsError
   ScheduleNotFoundError     there is no such schedule (any more)
   ScheduleTimingError       Prefect's scheduler finds no times for it
   ScheduleRefusedError      Prefect does not accept it
+  OtherStoreError           the work pool belongs to another store
   BatchRefusedError         the manifest has rows that cannot be made
   ForeignFlowError          the run's deployment names a flow that is not Easel's
 TakenOver                   run now owned by another worker, or paused; never reported to Prefect
@@ -15,6 +16,7 @@ CancelRequested             the client asked for a cancel; not an error, never r
 from __future__ import annotations
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from core.problems import FieldProblem
 
@@ -41,6 +43,21 @@ class ScheduleTimingError(FlowsError):
 
 class ScheduleRefusedError(FlowsError):
     """Prefect does not accept the schedule; with Prefect's own words."""
+
+
+class OtherStoreError(FlowsError):
+    """The work pool belongs to another store: this one must not touch its runs."""
+
+    def __init__(self, pool: str, owner: UUID, store: UUID) -> None:
+        self.owner = owner
+        super().__init__(
+            f"the work pool {pool} belongs to another store ({owner}); this one is {store}. Two "
+            "stores on one pool would take each other's runs. If the other one is in use, give "
+            "this one another Prefect server (EASEL_PREFECT__API_URL). If it is gone, take the "
+            f"pool over: `easel up --take-over {owner}`, or `easel worker --take-over {owner}` if "
+            "the parts are started one by one. That ends no run: what the other store has waiting "
+            "in the pool stays there, unmade, and its worker and API stop using the pool"
+        )
 
 
 class BatchRefusedError(FlowsError):

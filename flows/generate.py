@@ -23,6 +23,7 @@ from flows import pipeline
 from flows.artifacts import ArtifactUpdates, show_attempts, show_pictures, show_request
 from flows.errors import TakenOver
 from flows.pipeline import Assignment
+from flows.prefect.foreign_runs import PAUSE_S, put_back_for
 from flows.prefect.runs import parse_idempotency_key
 from flows.retries import once_let_go, patiently
 from flows.runtime import Runtime, runtime_of_this_run, this_flow_run
@@ -30,6 +31,7 @@ from flows.tasks import build_workflow, save, submit, track
 from store.database import finished
 from store.errors import (
     ConflictError,
+    DeletedError,
     NotFoundError,
     StoreUnavailableError,
     UnreadableRequestError,
@@ -56,7 +58,11 @@ async def generate(request: GenerationRequest, generation_id: UUID | None = None
             claim = await _claim(runtime, request, generation_id)
         except UnreadableRequestError as error:
             return Failed(message=str(error))
-        except (ConflictError, NotFoundError) as reason:
+        except DeletedError as reason:
+            return Cancelled(message=f"Nothing to do: {reason}")
+        except NotFoundError:
+            return put_back_for(PAUSE_S)  # another store's: its worker has the row
+        except ConflictError as reason:
             return Cancelled(message=f"Nothing to do: {reason}")
         return await _carry_out(runtime, claim)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from typing import Self
+from uuid import UUID
 
 from store.batches.queries import Batches
 from store.batches.transitions import BatchTransitions
@@ -12,6 +13,7 @@ from store.database import Database
 from store.generations.acceptance import Acceptance
 from store.generations.queries import Generations
 from store.generations.transitions import Transitions
+from store.identity import identity_of
 from store.images import ImageFiles
 from store.leases import Leases
 from store.migrate import migrate
@@ -43,11 +45,20 @@ class Store:
         self.files = ImageFiles(images_url)
         self.retention = Retention(self.database, self.files)
         self._stack = AsyncExitStack()
+        self._identity: UUID | None = None
+
+    @property
+    def identity(self) -> UUID:
+        """Returns which store this is. Raises RuntimeError unless the store is open."""
+        if self._identity is None:
+            raise RuntimeError("the store is not open")
+        return self._identity
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self.database)
         try:
             await migrate(self.database)
+            self._identity = await identity_of(self.database)
             await self._stack.enter_async_context(self.acceptance)
             await self._stack.enter_async_context(self.changes)
         except BaseException:

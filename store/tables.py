@@ -67,6 +67,14 @@ counters = Table(
 )
 """One row, ``changes``: raised by every write, in commit order, so that a feed misses nothing."""
 
+identity = Table(
+    "identity",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+"""One row, made by its migration: which store this is. See ``identity.py``."""
+
 generations = Table(
     "generations",
     metadata,
@@ -276,6 +284,10 @@ workers = Table(
     Column("detail", Text),
     Column("started_at", UtcDateTime, nullable=False),
     Column("seen_at", UtcDateTime, nullable=False),
+    # The lease that the worker renews while it lives; NULL from a version that recorded none.
+    Column("holder", Uuid),
+    # How many runs of other stores wait in its pool, by store.
+    Column("foreign_runs", _Json),
 )
 
 leases = Table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeVar, cast
@@ -383,7 +384,11 @@ class Stray:
 
 @dataclass(frozen=True)
 class WorkerRecord:
-    """A worker and whether it reaches its ComfyUI."""
+    """A worker and whether it reaches its ComfyUI.
+
+    ``holder`` is the lease that it renews while it lives. ``foreign_runs``: how many runs of other
+    stores wait in its pool, by store ("unknown" for runs that do not say of which they are).
+    """
 
     name: str
     comfy_url: str
@@ -391,6 +396,23 @@ class WorkerRecord:
     detail: str | None
     started_at: datetime
     seen_at: datetime
+    holder: UUID | None = None
+    foreign_runs: Mapping[str, int] | None = None
+
+
+def foreign_runs(live: Iterable[WorkerRecord]) -> str | None:
+    """Returns how many runs of other stores the workers see in the pool; None without any."""
+    most: dict[str, int] = {}
+    for worker in live:  # workers of one pool see the same runs
+        for store, count in (worker.foreign_runs or {}).items():
+            most[store] = max(count, most.get(store, 0))
+    if not most:
+        return None
+    stores = ", ".join(f"{count} of store {store}" for store, count in sorted(most.items()))
+    return (
+        f"flow runs of other stores wait in the work pool ({stores}). They are neither made nor "
+        "ended here: start that store's worker on its own Prefect server, or delete them in Prefect"
+    )
 
 
 @dataclass(frozen=True)

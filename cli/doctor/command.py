@@ -66,7 +66,7 @@ async def examine(settings: Settings) -> list[Finding]:
         )
     prefect, comfyui, api = above
     ground = [diagnosis.python(), diagnosis.home(settings.home), diagnosis.disk(settings), store]
-    return [*ground, prefect, diagnosis.worker(workers), comfyui, api]
+    return [*ground, prefect, diagnosis.worker(workers), *diagnosis.pool(workers), comfyui, api]
 
 
 def _print_table(findings: Sequence[Finding]) -> None:

@@ -17,7 +17,7 @@ from cli.console import CommandError
 from cli.up.checks import check_home
 from core.settings import Settings
 from store.errors import StoreError
-from store.values import WorkerRecord
+from store.values import WorkerRecord, foreign_runs
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
@@ -131,6 +131,12 @@ def worker(live: Sequence[WorkerRecord]) -> Finding:
     if len(away) == len(live):
         return Finding("worker", False, f"{names}: {away[0].detail}", "Start its ComfyUI.")
     return Finding("worker", True, names)
+
+
+def pool(live: Sequence[WorkerRecord]) -> list[Finding]:
+    """Runs of other stores in the work pool, if there are any."""
+    found = foreign_runs(live)
+    return [Finding("work pool", True, found)] if found else []
 
 
 async def comfyui(url: str) -> Finding:

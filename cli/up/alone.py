@@ -43,12 +43,16 @@ def run_worker(pool: str | None) -> None:
     os.environ.setdefault("PREFECT_API_URL", settings.prefect_api_url)
     os.environ.setdefault("PREFECT_UI_URL", settings.prefect_ui_url)
     gc_tuning.starting()
+    from flows.errors import OtherStoreError
     from flows.prefect.deployments import default_pool
     from flows.worker import main as worker_main
 
     gc_tuning.started()  # Prefect may be away for long
     _wait_for_prefect(os.environ["PREFECT_API_URL"])
-    worker_main.run_worker(pool or default_pool())
+    try:
+        worker_main.run_worker(pool or default_pool())
+    except OtherStoreError as error:
+        raise CommandError(f"{error}.") from error
 
 
 def _wait_for_prefect(api_url: str) -> None:

@@ -6,6 +6,7 @@ It runs no flow code. Schedules, which the API also keeps in Prefect, are in ``s
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,7 @@ from core.requests import ResolvedRequest
 from flows.errors import DeploymentMissingError, PrefectUnavailableError
 from flows.prefect.abandoned_runs import FLOW, put_back, settle_run, under_way
 from flows.prefect.credentials import Credentials
+from flows.prefect.pool_owner import claim_pool
 from flows.prefect.stored_deployments import deployment_by_name
 from store.values import Batch, Membership
 
@@ -49,6 +51,10 @@ REFUSED: Final = (
 )
 _REFUSING: Final = frozenset({401, 403})
 _READ_AT_ONCE: Final = 50
+OWNED_FOR_S: Final = 10.0
+"""How long it is taken for granted that the pool still belongs to this store."""
+STORE_LABEL: Final = "easel.store"
+"""The label of a run that says which store it was made for."""
 _BATCH: Final = "batch:"
 
 
@@ -71,9 +77,23 @@ def batch_key(batch_id: UUID, run_number: int) -> str:
     return f"{_BATCH}{batch_id}:{run_number}"
 
 
+def batch_of_key(key: str | None) -> UUID | None:
+    """Returns the batch of a batch's own run; None for any other run."""
+    text = (key or "").removeprefix(_BATCH).partition(":")[0] if is_batch_key(key) else ""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def is_batch_key(key: str | None) -> bool:
+    """Returns whether Easel made the run for a batch."""
+    return (key or "").startswith(_BATCH)
+
+
 def is_ours(key: str | None) -> bool:
     """Returns whether Easel made the run, and so named it."""
-    return parse_idempotency_key(key) is not None or (key or "").startswith(_BATCH)
+    return parse_idempotency_key(key) is not None or is_batch_key(key)
 
 
 def batch_tag(batch_id: UUID) -> str:
@@ -108,10 +128,23 @@ def run_tags(request: ResolvedRequest, batch: Membership | None = None) -> list[
 class FlowRuns:
     """Speaks to the Prefect API at ``api_url``. Use as an async context manager.
 
-    Every method raises PrefectUnavailableError when Prefect does not answer.
+    Every method raises PrefectUnavailableError when Prefect does not answer. With a ``store``,
+    those that start runs, or read or change runs under way, raise OtherStoreError while the work
+    pool belongs to another store; ``take_over_from`` is as for ``claim_pool``.
     """
 
-    def __init__(self, api_url: str, credentials: Credentials | None = None) -> None:
+    def __init__(
+        self,
+        api_url: str,
+        store: UUID | None = None,
+        *,
+        take_over_from: UUID | None = None,
+        credentials: Credentials | None = None,
+    ) -> None:
+        self._api_url = api_url
+        self._store = store
+        self._take_over_from = take_over_from
+        self._owned_until = float("-inf")
         credentials = credentials or Credentials.read()
         self._client = PrefectClient(
             api_url,
@@ -134,6 +167,35 @@ class FlowRuns:
 
     async def __aexit__(self, *exc_info: Any) -> None:
         await self._client.__aexit__(*exc_info)
+
+    async def confirm_owner(self) -> None:
+        """Make sure that the pool of the deployment is this store's. Raises OtherStoreError.
+
+        A pool of no store is claimed. Without a pool there is nothing to confirm.
+        """
+        if self._store is None or time.monotonic() < self._owned_until:
+            return
+        try:
+            async with translated():
+                deployment = await self._client.read_deployment_by_name(DEPLOYMENT)
+                pool = deployment.work_pool_name
+                if pool is not None:
+                    await claim_pool(
+                        self._client, pool, self._store, take_over_from=self._take_over_from
+                    )
+                    self._take_over_from = None  # once: it may be taken from this store in turn
+        except ObjectNotFound:
+            return
+        self._owned_until = time.monotonic() + OWNED_FOR_S
+
+    async def confirm_owner_at_start(self) -> None:
+        """As ``confirm_owner``; an unavailable Prefect does not delay the start."""
+        try:
+            async with httpx.AsyncClient(timeout=1, trust_env=False) as http:
+                (await http.get(f"{self._api_url}/health")).raise_for_status()
+            await self.confirm_owner()
+        except (httpx.HTTPError, httpx.InvalidURL, PrefectUnavailableError):
+            return
 
     async def start(
         self,
@@ -176,10 +238,14 @@ class FlowRuns:
         )
 
     async def _create(self, deployment: str, **run: Any) -> FlowRun:
+        await self.confirm_owner()
+        labels: dict[str, Any] = {STORE_LABEL: str(self._store)} if self._store else {}
         try:
             deployment_id = await self._deployment(deployment)
             async with translated():
-                return await self._client.create_flow_run_from_deployment(deployment_id, **run)
+                return await self._client.create_flow_run_from_deployment(
+                    deployment_id, labels=labels, **run
+                )
         except ObjectNotFound as error:
             self._deployment_ids.pop(deployment, None)
             raise DeploymentMissingError(deployment) from error
@@ -262,16 +328,19 @@ class FlowRuns:
 
     async def under_way(self, flow: str = FLOW) -> list[FlowRun]:
         """Returns the runs of a flow that are under way according to Prefect."""
+        await self.confirm_owner()
         async with translated():
             return await under_way(self._client, flow=flow)
 
     async def put_back(self, run: FlowRun) -> bool:
         """Let any worker take an abandoned run; see ``abandoned_runs.put_back``."""
+        await self.confirm_owner()
         async with translated():
             return await put_back(self._client, run)
 
     async def settle(self, run: FlowRun, state: State[Any]) -> bool:
         """Give an abandoned run another state; see ``abandoned_runs.settle_run``."""
+        await self.confirm_owner()
         async with translated():
             return await settle_run(self._client, run, state)
 
@@ -360,8 +429,10 @@ __all__ = [
     "BATCH_QUEUE",
     "BULK_QUEUE",
     "DEPLOYMENT",
+    "STORE_LABEL",
     "FlowRuns",
     "batch_key",
+    "batch_of_key",
     "batch_run_name",
     "batch_tag",
     "idempotency_key",

@@ -9,6 +9,7 @@ from prefect.client.schemas.objects import StateType
 
 from core.problems import Problem
 from core.status import BatchStatus
+from flows.prefect.foreign_runs import was_ended_elsewhere
 from flows.reconcile.rules import Evidence, run_ended
 from store.values import Batch
 
@@ -46,7 +47,12 @@ class PutBack:
     """No worker executes its flow run: let any worker take it."""
 
 
-Verdict = Begin | End | Cancel | PauseToo | PutBack
+@dataclass(frozen=True)
+class StartAgain:
+    """Another store's worker ended its flow run because it has no such row: start it anew."""
+
+
+Verdict = Begin | End | Cancel | PauseToo | PutBack | StartAgain
 
 
 def judge(case: Evidence[Batch]) -> Verdict | None:
@@ -59,6 +65,8 @@ def judge(case: Evidence[Batch]) -> Verdict | None:
     if run is None:
         return Begin(again=True) if case.prefect_was_reset else Cancel()
     match run.state_type:
+        case StateType.CANCELLED if was_ended_elsewhere(run.state):
+            return None if case.is_held else StartAgain()
         case StateType.CANCELLED | StateType.CANCELLING:
             return Cancel()
         case StateType.FAILED | StateType.CRASHED | StateType.COMPLETED:

@@ -8,11 +8,21 @@ from typing import Final
 from uuid import UUID
 
 from prefect.client.schemas.objects import FlowRun
+from prefect.states import Scheduled
 
 from core.status import BATCH_ACTIVE
 from flows.prefect.abandoned_runs import BATCH_FLOW
 from flows.prefect.runs import BATCH_DEPLOYMENT
-from flows.reconcile.batch_rules import Begin, Cancel, End, PauseToo, PutBack, Verdict, judge
+from flows.reconcile.batch_rules import (
+    Begin,
+    Cancel,
+    End,
+    PauseToo,
+    PutBack,
+    StartAgain,
+    Verdict,
+    judge,
+)
 from flows.reconcile.reconciliation import ENDS, Reconciliation, repaired
 from flows.reconcile.rules import Evidence
 from store.batches.transitions import PAUSED_IN_PREFECT
@@ -28,6 +38,7 @@ _KINDS: Final[dict[type[Verdict], str]] = {
     Cancel: "settle",
     PauseToo: "let_go",
     PutBack: "let_go",
+    StartAgain: "start_again",
 }
 
 
@@ -77,6 +88,10 @@ class Batches(Reconciliation[Batch, Verdict]):
                 if case.run is None or not await self._runs.put_back(case.run):
                     return False
                 said = "waiting again: no worker does its flow run"
+            case StartAgain():
+                if case.run is None or not await self._runs.settle(case.run, Scheduled()):
+                    return False
+                said = "to start again: a worker of another store ended its flow run"
         return repaired(_KINDS[type(verdict)], "batch %s is %s", batch.id, said)
 
     async def _settle_orphan(self, run: FlowRun) -> bool:

@@ -12,6 +12,7 @@ from prefect.states import Cancelled, Scheduled
 
 from core.status import FINAL, Status
 from flows.prefect.abandoned_runs import FLOW
+from flows.prefect.foreign_runs import foreign
 from flows.prefect.runs import DEPLOYMENT, OVER, parse_idempotency_key
 from flows.reconcile.reconciliation import ENDS, Reconciliation, repaired
 from flows.reconcile.rules import (
@@ -20,11 +21,12 @@ from flows.reconcile.rules import (
     DispatchAgain,
     LetGo,
     Settle,
+    StartAgain,
     StartNow,
     Verdict,
     judge,
 )
-from store.errors import NotFoundError
+from store.errors import DeletedError
 from store.values import UnderWay
 
 UNDISPATCHED_S: Final = 20.0
@@ -37,6 +39,7 @@ _KINDS: Final[dict[type[Verdict], str]] = {
     LetGo: "let_go",
     DispatchAgain: "dispatch_again",
     StartNow: "start_now",
+    StartAgain: "start_again",
 }
 
 
@@ -114,10 +117,15 @@ class Generations(Reconciliation[UnderWay, Verdict]):
             case StartNow():
                 done = run is not None and await self._runs.settle(run, Scheduled())
                 said = "to start now: the clock was set back"
+            case StartAgain():
+                done = run is not None and await self._runs.settle(run, Scheduled())
+                said = "to start again: a worker of another store ended its run"
         return done and repaired(_KINDS[type(verdict)], "generation %s is %s", generation.id, said)
 
     async def _settle_orphan(self, run: FlowRun) -> bool:
         """End a run whose generation has ended; put back a run whose generation waits."""
+        if await foreign(self._store, [run]):
+            return False  # the worker of another store may be executing it
         status = await self._status_of(run)
         if status is None and run.deployment_id != await self._runs.deployment():
             return False  # a run of another Easel that shares this Prefect
@@ -142,6 +150,6 @@ class Generations(Reconciliation[UnderWay, Verdict]):
             return None
         try:
             generation = await self._store.generations.get(made_for[0])
-        except NotFoundError:
+        except DeletedError:
             return "cancelled"
         return generation.status if generation.attempt == made_for[1] else "cancelled"

@@ -11,6 +11,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 
 from core.problems import Problem, problem
 from core.status import Status
+from flows.prefect.foreign_runs import was_ended_elsewhere
 from store.values import Batch, UnderWay, Waiting
 
 UNHELD_LOOKS: Final = 3
@@ -78,7 +79,12 @@ class StartNow:
     """Its run is scheduled far in the future, which was not requested: a clock was set back."""
 
 
-Verdict = Settle | LetGo | DispatchAgain | StartNow
+@dataclass(frozen=True)
+class StartAgain:
+    """Another store's worker ended its run because it has no such row: the run is to start anew."""
+
+
+Verdict = Settle | LetGo | DispatchAgain | StartNow | StartAgain
 Case = Evidence[UnderWay]
 
 
@@ -88,7 +94,7 @@ def judge(case: Case) -> Verdict | None:
         return _missing(case)
     match case.run.state_type:
         case StateType.CANCELLED:
-            return None if _learns_of_it(case) else Settle("cancelled")
+            return _cancelled(case)
         case StateType.FAILED | StateType.CRASHED:
             return Settle("failed", run_ended(case.run, f"the flow run {case.run.state_name}"))
         case StateType.COMPLETED:
@@ -119,6 +125,14 @@ def _learns_of_it(case: Case) -> bool:
     """
     executes = case.seen.generation.status == "running"
     return case.is_held and not executes and case.unheld_looks < UNHELD_LOOKS
+
+
+def _cancelled(case: Case) -> Verdict | None:
+    if _learns_of_it(case):
+        return None
+    if case.run is not None and was_ended_elsewhere(case.run.state) and not _is_unwanted(case):
+        return None if case.is_held else StartAgain()
+    return Settle("cancelled")
 
 
 def _is_unwanted(case: Case) -> bool:

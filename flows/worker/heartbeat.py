@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
@@ -22,7 +23,7 @@ _STRAY_PATIENCE_S: Final = 5.0
 class Upkeep:
     """Background loops, for the worker to start and to stop."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, foreign_runs: Callable[[], Mapping[str, int]]) -> None:
         self.alone = False
         """Whether no other worker held a lease at the last heartbeat."""
         self.heartbeat = Loop(
@@ -37,6 +38,7 @@ class Upkeep:
             level=logging.DEBUG,
         )
         self._runtime = runtime
+        self._foreign_runs = foreign_runs
         self._started_at = datetime.now(UTC)
 
     async def workers(self) -> set[UUID]:
@@ -60,6 +62,8 @@ class Upkeep:
             detail=None if session.reachable else session.reachable_detail,
             started_at=self._started_at,
             seen_at=datetime.now(UTC),
+            holder=holder.lease,
+            foreign_runs=dict(self._foreign_runs()) or None,
         )
 
     async def _clear_strays(self) -> None:

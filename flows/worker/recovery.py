@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 
 from core.status import BATCH_ACTIVE, FINAL
 from flows.prefect.abandoned_runs import BATCH_FLOW, put_back, under_way
+from flows.prefect.foreign_runs import foreign
 from store.store import Store
 from store.values import Generation
 
@@ -23,7 +25,7 @@ async def take_back(
     are the leases of all workers, ``alone``: there is no other): the reconciler, which has
     watched them, judges those runs.
     """
-    for run in await under_way(client, pool):
+    for run in await _own(store, await under_way(client, pool)):
         left = await store.generations.of_run(run.id)
         if left is not None and left.generation.status in FINAL:
             continue  # Prefect just does not know yet: put back, it would look like a retry
@@ -39,7 +41,7 @@ async def take_back(
 async def _take_batches_back(
     client: PrefectClient, pool: str, store: Store, alive: AbstractSet[UUID], *, alone: bool
 ) -> None:
-    for run in await under_way(client, pool, BATCH_FLOW):
+    for run in await _own(store, await under_way(client, pool, BATCH_FLOW)):
         batch = await store.batches.of_run(run.id)
         if batch is not None and batch.status not in BATCH_ACTIVE:
             continue
@@ -49,6 +51,12 @@ async def _take_batches_back(
         if batch is not None:
             await store.batch_transitions.let_go(batch.id, holder)
         await put_back(client, run)
+
+
+async def _own(store: Store, runs: Sequence[FlowRun]) -> list[FlowRun]:
+    """Returns the runs without those of other stores, whose workers may be executing them."""
+    of_others = await foreign(store, runs)
+    return [run for run in runs if run.id not in of_others]
 
 
 def _may_live(holder: UUID | None, alive: AbstractSet[UUID], *, alone: bool) -> bool:

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Final
 from uuid import UUID
 
 import anyio
+from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.events.clients import get_events_subscriber
@@ -29,9 +30,12 @@ from core import gc_tuning
 from core.loop import Loop
 from core.settings import Settings
 from core.status import FINAL
-from flows.errors import ForeignFlowError
+from flows.errors import ForeignFlowError, OtherStoreError
 from flows.pipeline import Assignment
+from flows.prefect.abandoned_runs import settle_run
 from flows.prefect.deployments import prepare_pool, register_deployments
+from flows.prefect.foreign_runs import put_back_for, was_ended_elsewhere
+from flows.prefect.pool_owner import claim_pool
 from flows.prefect.private.engine import ask_once_where_results_go
 from flows.prefect.private.worker import PrefectWorker
 from flows.prefect.runs import BATCH_QUEUE, BULK_QUEUE, DEPLOYMENT, parse_idempotency_key
@@ -47,6 +51,7 @@ from flows.worker.deployed_flows import BULK, DeployedFlows
 from flows.worker.engine import RunningFlow
 from flows.worker.events import WAKING_EVENTS, is_due, is_of_queue
 from flows.worker.fair_order import Due, Turns
+from flows.worker.foreign_runs import ForeignRuns
 from flows.worker.heartbeat import Upkeep
 from flows.worker.prefetch import Ahead
 from flows.worker.recovery import take_back
@@ -103,7 +108,10 @@ class ComfyWorker(PrefectWorker):
         self._batch_runs: set[UUID] = set()
         self._batches_looked_at = float("-inf")
         self._draining = False
+        self._take_over_from = settings.prefect.take_over
+        self._pool_lost = asyncio.Event()
         self._upkeep: Upkeep
+        self._foreign: ForeignRuns
 
     @property
     def runtime(self) -> Runtime:
@@ -115,15 +123,26 @@ class ComfyWorker(PrefectWorker):
     # --- life
 
     async def setup(self) -> None:
-        """Open the store and the ComfyUI session, requeue leftover runs, start the loops."""
+        """Open the store and the ComfyUI session, requeue leftover runs, start the loops.
+
+        Raises OtherStoreError when the pool belongs to another store; nothing was touched then.
+        """
         self._runtime = await self.keep_open(
             open_runtime(self._settings, self.name, self._reachable_changed)
         )
         self._runtime.on_rendered = self._make_room
-        self._upkeep = Upkeep(self._runtime)
+        self._foreign = ForeignRuns(self._runtime.store, self._put_foreign_back)
+        self._upkeep = Upkeep(self._runtime, self._foreign.by_store)
         ask_once_where_results_go()
-        await super().setup()
-        await prepare_pool(self.client, self.pool_name, self.type)
+        try:
+            async with get_client() as client:  # before this worker shows up in the pool
+                await self.claim_pool(client)
+            await super().setup()
+            await prepare_pool(self.client, self.pool_name, self.type)
+            await self.claim_pool(self.client)
+        except OtherStoreError:
+            await self.close_opened()
+            raise
         await register_deployments(self.client)
         alive = await self._upkeep.workers()
         await take_back(
@@ -137,6 +156,21 @@ class ComfyWorker(PrefectWorker):
             loop.start()
         gc_tuning.started()
 
+    async def claim_pool(self, client: PrefectClient) -> None:
+        """Make sure that the pool is this store's. Raises OtherStoreError."""
+        try:
+            await claim_pool(
+                client,
+                self.pool_name,
+                self.runtime.store.identity,
+                take_over_from=self._take_over_from,
+            )
+        except OtherStoreError:
+            self._foreign.owns_pool = False
+            raise
+        self._take_over_from = None  # once: it may be taken from this store in turn
+        self._foreign.owns_pool = True
+
     async def teardown(self, *exc_info: Any) -> None:
         """Stop the loops and close everything. Runs were drained before."""
         if self._runtime is not None:
@@ -149,13 +183,21 @@ class ComfyWorker(PrefectWorker):
     @property
     def _loops(self) -> tuple[Loop, ...]:
         own = self._listening, self._look_again, self._registration
-        return *own, self._upkeep.heartbeat, self._upkeep.strays
+        return *own, self._upkeep.heartbeat, self._upkeep.strays, self._foreign.putting_back
 
     async def superseded(self) -> None:
-        """Wait until another process has taken this worker's name and lease."""
+        """Wait until another process has this worker's name and lease, or a store the pool."""
         while self._runtime is None:  # noqa: ASYNC110 - set up a moment after the start
             await asyncio.sleep(0.1)
-        await self._runtime.lease.superseded.wait()
+        lease_lost = self._runtime.lease.superseded
+        waiting = [asyncio.create_task(one.wait()) for one in (lease_lost, self._pool_lost)]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+        if not lease_lost.is_set():
+            return  # said by the loop that noticed it
         self.logger.error(
             "The lease of %s was lost: another process uses this name, or this one was suspended "
             "for too long. Stopping.",
@@ -242,6 +284,8 @@ class ComfyWorker(PrefectWorker):
 
         Runs of other flows than Easel's are taken too, to be ended: they need no slot.
         """
+        foreign = await self._foreign.among([entry.flow_run for entry in due])
+        due = [entry for entry in due if entry.flow_run.id not in foreign]
         taken: list[FlowRun] = []
         waiting: dict[UUID, Due] = {}
         for entry in due:
@@ -364,7 +408,9 @@ class ComfyWorker(PrefectWorker):
         except Exception as error:  # noqa: BLE001 - the rest of the clean-up must follow
             self.logger.warning("Why flow run %s was refused is not known: %r", flow_run.id, error)
             return False
-        return now.state is not None and (now.state.is_cancelled() or now.state.is_cancelling())
+        if now.state is None or was_ended_elsewhere(now.state):
+            return False
+        return now.state.is_cancelled() or now.state.is_cancelling()
 
     async def _give_back(self, flow_run: FlowRun) -> None:
         """Release the attempt if this worker still holds it; the reconciler handles the rest."""
@@ -456,10 +502,14 @@ class ComfyWorker(PrefectWorker):
             pool = await self.client.read_work_pool(self.pool_name)
             await deployment_by_name(self.client, DEPLOYMENT)
             if pool.id == self.work_pool.id:
+                await self._stay_owner()
                 return
         except ObjectNotFound:
             self.logger.warning("Prefect has no such pool or deployment: registering again")
         await prepare_pool(self.client, self.pool_name, self.type)
+        await self._stay_owner()
+        if self._pool_lost.is_set():
+            return
         await register_deployments(self.client)
         self._flows.forget_deployments()
         await self.sync_with_backend()
@@ -467,6 +517,17 @@ class ComfyWorker(PrefectWorker):
         self._listening.start()
         self._look_again.wake()
         await former.stop()  # its filter names the former pool
+
+    async def _stay_owner(self) -> None:
+        """Stop when another store has taken the pool over."""
+        try:
+            await self.claim_pool(self.client)
+        except OtherStoreError as error:
+            self.logger.error("Stopping: %s", error)  # noqa: TRY400 - no fault of this program
+            self._pool_lost.set()
+
+    async def _put_foreign_back(self, run: FlowRun, pause_s: float) -> None:
+        await settle_run(self.client, run, put_back_for(pause_s))
 
 
 def _due(entry: WorkerFlowRunResponse) -> Due:

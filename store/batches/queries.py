@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -50,6 +51,14 @@ class Batches:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def known(self, ids: Collection[UUID]) -> frozenset[UUID]:
+        """Returns those of ``ids`` that this store has. Batches removed by age leave no trace."""
+        if not ids:
+            return frozenset()
+        statement = select(batches.c.id).where(batches.c.id.in_(ids))
+        async with self._database.read() as connection:
+            return frozenset((await connection.execute(statement)).scalars())
 
     async def get(self, batch_id: UUID) -> Batch:
         """The batch. Raises NotFoundError."""

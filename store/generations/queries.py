@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -56,6 +57,14 @@ class Generations:
         if row["deleted_at"] is not None:
             raise DeletedError(f"generation {generation_id} was deleted")
         return Generation.from_row(row)
+
+    async def known(self, ids: Collection[UUID]) -> frozenset[UUID]:
+        """Returns those of ``ids`` that this store has ever had, deleted ones included."""
+        if not ids:
+            return frozenset()
+        statement = select(generations.c.id).where(generations.c.id.in_(ids))
+        async with self._database.read() as connection:
+            return frozenset((await connection.execute(statement)).scalars())
 
     async def is_deleted(self, generation_id: UUID) -> bool:
         """Whether it was deleted (or never was)."""

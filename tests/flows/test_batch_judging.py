@@ -20,6 +20,7 @@ from flows.reconcile.batch_rules import (
     End,
     PauseToo,
     PutBack,
+    StartAgain,
     Verdict,
     judge,
 )
@@ -149,7 +150,20 @@ def every_case() -> Iterator[Case]:
 def test_every_verdict_comes_about() -> None:
     found = {type(judge(case.evidence())) for case in every_case()}
 
-    assert found == {*get_args(Verdict), type(None)}
+    # Whose worker ended a run, its message says, which these cases have not.
+    assert found | {StartAgain} == {*get_args(Verdict), type(None)}
+    assert StartAgain not in found
+
+
+@pytest.mark.parametrize(("looks", "verdict"), [(ENOUGH, StartAgain()), (0, None)])
+@pytest.mark.parametrize("status", UNDER_WAY)
+def test_a_worker_of_another_store_cancels_nothing(
+    status: BatchStatus, looks: int, verdict: Verdict | None
+) -> None:
+    case = Case(StateType.CANCELLED, status, looks).evidence()
+    ended = _run(StateType.CANCELLED, f"Nothing to do: no batch {case.seen.id}")
+
+    assert judge(_evidence(case.seen, ended, looks)) == verdict
 
 
 def test_a_batch_with_a_run_that_is_there_has_no_second_one() -> None:

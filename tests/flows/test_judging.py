@@ -21,6 +21,7 @@ from flows.reconcile.rules import (
     Evidence,
     LetGo,
     Settle,
+    StartAgain,
     StartNow,
     Verdict,
     judge,
@@ -216,6 +217,27 @@ def test_the_client_reads_what_the_run_said(state: StateType) -> None:
     said = Evidence(case.seen, _run(state, "the GPU fell off"), case.lives, 0, OURS, NOW)
 
     assert judge(said) == Settle("failed", _problem("the GPU fell off"))
+
+
+@pytest.mark.parametrize("status", UNDER_WAY)
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_a_worker_of_another_store_cancels_nothing(status: Status, holder: Holder) -> None:
+    case = Case(StateType.CANCELLED, status, holder, looks=ENOUGH).evidence()
+    ended = _run(StateType.CANCELLED, f"Nothing to do: no generation {case.seen.generation.id}")
+    found = judge(Evidence(case.seen, ended, case.lives, ENOUGH, OURS, NOW))
+
+    if status == "cancelling":
+        assert found == CANCEL
+    else:
+        assert found == (None if holder == "alive" else StartAgain())
+
+
+def test_a_run_with_nothing_to_do_in_this_store_is_no_strangers() -> None:
+    """Such as one that was superseded by another run of its generation."""
+    case = Case(StateType.CANCELLED, "queued", "none").evidence()
+    ended = _run(StateType.CANCELLED, "Nothing to do: attempt 1 is over; now it is 2")
+
+    assert judge(Evidence(case.seen, ended, case.lives, 0, OURS, NOW)) == CANCEL
 
 
 def _problem(detail: str) -> Problem:

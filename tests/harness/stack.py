@@ -168,6 +168,11 @@ class Stack:
         """As by ``kill -9``."""
         self._worker.kill()
 
+    @property
+    def worker_is_running(self) -> bool:
+        """Whether the worker was started and has not ended."""
+        return self._worker.is_running
+
     def terminate_worker(self) -> int:
         """As by ``kill``: it drains. Returns its exit code."""
         return self._worker.terminate()

@@ -33,6 +33,7 @@ _EMPTY = (
     *(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)),
     f"DELETE FROM {SEARCH.name}",
     "INSERT INTO counters (name, value) VALUES ('changes', 0)",
+    "INSERT INTO identity (id, created_at) VALUES (gen_random_uuid(), now())",
     "ALTER SEQUENCE outbox_id_seq RESTART",
 )
 """Statements; what they put back stands in the migrations."""

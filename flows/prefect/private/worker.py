@@ -99,6 +99,10 @@ class PrefectWorker(BaseWorker[BaseJobConfiguration, BaseVariables, PrefectWorke
         """Enter a context that is left when the worker is torn down."""
         return await self._exit_stack.enter_async_context(context)
 
+    async def close_opened(self) -> None:
+        """Leave the contexts of ``keep_open``: for a set-up that cannot be finished."""
+        await self._exit_stack.aclose()
+
     async def ask_for_due(self) -> list[WorkerFlowRunResponse]:
         """Returns what Prefect lists as due in the worker's queues, in its order."""
         return await super()._get_scheduled_flow_runs()
