@@ -177,7 +177,7 @@ class FlowRuns:
             return
         try:
             async with translated():
-                deployment = await self._client.read_deployment_by_name(DEPLOYMENT)
+                deployment = await deployment_by_name(self._client, DEPLOYMENT)
                 pool = deployment.work_pool_name
                 if pool is not None:
                     await claim_pool(

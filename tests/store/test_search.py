@@ -158,7 +158,7 @@ async def test_the_migration_indexes_what_is_there(empty_url: str) -> None:
     }
     async with Database(empty_url) as database:
         async with database.write() as connection:
-            await connection.run_sync(upgrade, "0004")
+            await connection.run_sync(upgrade, "0005")
             for seq, stored in enumerate((request, None, {"prompt": "of another version"}), 1):
                 values = {**row, "id": UUID(int=seq), "seq": seq, "change": seq, "request": stored}
                 await connection.execute(insert(generations).values(**values))

@@ -10,8 +10,8 @@ from alembic import op
 
 from store.search.index import as_terms, indexed_text, insertion
 
-revision = "0005"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
