@@ -13,9 +13,11 @@ from api.documents import answer
 from api.generations.facade import Facade
 from api.openapi import problems
 from core.settings import Settings
+from core.urls import without_userinfo
 from flows.prefect.runs import FlowRuns
 from store.errors import StoreError
 from store.generations.dispatches import KINDS
+from store.values import WorkerRecord
 
 router = APIRouter(tags=["health"])
 
@@ -86,7 +88,8 @@ async def _disk(facade: Facade) -> PartDocument:
 
 async def _prefect(runs: FlowRuns, url: str) -> PartDocument:
     ok = await runs.is_healthy()
-    return PartDocument(name="prefect", ok=ok, detail=url if ok else f"{url} does not answer")
+    shown = without_userinfo(url)
+    return PartDocument(name="prefect", ok=ok, detail=shown if ok else f"{shown} does not answer")
 
 
 async def _workers(facade: Facade) -> list[PartDocument]:
@@ -101,6 +104,14 @@ async def _workers(facade: Facade) -> list[PartDocument]:
         PartDocument(
             name="comfyui",
             ok=bool(reached),
-            detail=shown.comfy_url if reached else f"{shown.comfy_url}: {shown.detail}",
+            detail=_comfy_detail(facade, shown),
         ),
     ]
+
+
+def _comfy_detail(facade: Facade, worker: WorkerRecord) -> str:
+    url = without_userinfo(worker.comfy_url)  # a worker of an earlier version says it with it
+    if not worker.comfy_reachable:
+        return f"{url}: {worker.detail}"
+    catalogue = facade.catalogue.current
+    return f"{url}. {catalogue.why_left_out}" if catalogue and catalogue.left_out else url

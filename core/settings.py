@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
+from typing import Annotated
 
 from platformdirs import user_data_path
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from core.urls import without_userinfo
+
+
+def _certificates(file: Path) -> Path:
+    try:
+        ssl.create_default_context(cafile=file)
+    except OSError as error:
+        reason = error.strerror if isinstance(error, FileNotFoundError) else "no certificates (PEM)"
+        raise ValueError(f"{file} cannot be used: {reason}") from error
+    return file
 
 
 class _Group(BaseModel):
@@ -31,7 +44,14 @@ class ComfySettings(_Group):
     """The ComfyUI that this machine's worker drives."""
 
     url: str | None = Field(
-        default=None, description="ComfyUI's address. `easel up` starts the emulator without one."
+        default=None,
+        repr=False,
+        description="ComfyUI's address. `easel up` starts the emulator without one. It may begin "
+        "with `user:password@`, which is shown and stored nowhere.",
+    )
+    ca_file: Annotated[Path, AfterValidator(_certificates)] | None = Field(
+        default=None,
+        description="Certificates (PEM) to trust for `https://`, beside those of the system.",
     )
     previews: bool = Field(default=True, description="Ask ComfyUI for live preview frames.")
     default_model: str | None = Field(
@@ -44,11 +64,14 @@ class StoreSettings(_Group):
 
     url: str | None = Field(
         default=None,
+        repr=False,
         description="SQLAlchemy URL; SQLite in the home folder without one, "
         "`postgresql+asyncpg://…` for PostgreSQL.",
     )
     images_url: str | None = Field(
-        default=None, description="obstore URL for the images; a folder in the home without one."
+        default=None,
+        repr=False,
+        description="obstore URL for the images; a folder in the home without one.",
     )
     reserve_mb: int = Field(
         default=256,
@@ -61,7 +84,7 @@ class PrefectSettings(_Group):
     """The Prefect server."""
 
     api_url: str | None = Field(
-        default=None, description="Prefect API; `easel up` starts a server without one."
+        default=None, repr=False, description="Prefect API; `easel up` starts a server without one."
     )
     ui_url: str | None = Field(default=None, description="Prefect UI, when it is elsewhere.")
     port: int = Field(default=4200, description="Port of the Prefect server `easel up` starts.")
@@ -176,8 +199,8 @@ class Settings(BaseSettings):
 
     @property
     def prefect_ui_url(self) -> str:
-        """The address of the Prefect UI."""
-        return self.prefect.ui_url or self.prefect_api_url.removesuffix("/api")
+        """The address of the Prefect UI: clients read it, so without a password."""
+        return self.prefect.ui_url or without_userinfo(self.prefect_api_url).removesuffix("/api")
 
 
 def _reachable(host: str) -> str:

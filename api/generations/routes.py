@@ -27,6 +27,7 @@ from api.generations.facade import RETRY_AFTER_S, Busy, Facade, FacadeOf, KeptAn
 from api.headers import IfNoneMatch, idempotency_key_of, is_unchanged
 from api.ids import TaskId
 from api.openapi import problems
+from comfy.messages import PREVIEW_TYPES
 from core.problems import FieldProblem
 from core.requests import GenerationRequest
 from core.settings import Settings
@@ -235,6 +236,8 @@ async def preview(task_id: TaskId, facade: FacadeOf) -> Response:
     """What the picture looks like so far. 404 before the first preview and after the end."""
     await facade.store.generations.get(task_id)
     found = await facade.store.generations.preview(task_id)
+    if found.content_type not in PREVIEW_TYPES:  # earlier versions kept what ComfyUI said
+        raise ProblemError("not_found", "the preview is of a kind that is not shown")
     return Response(
         found.data,
         media_type=found.content_type,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cli.console import BAD_USAGE, CommandError
 from cli.up.ports import holder, is_free
+from comfy.address import Address
 
 
 @dataclass(frozen=True)
@@ -64,16 +65,19 @@ def _check_port(listener: Listener) -> None:
     )
 
 
-async def comfy_problem(url: str) -> str | None:
-    """Returns why ComfyUI cannot be used now; None when it answers."""
+async def comfy_problem(address: Address) -> str | None:
+    """Returns why ComfyUI cannot be used now, as a clause; None when it can."""
     from comfy import ComfyClient, TransientComfyError
+    from comfy.versions import too_old
 
-    client = ComfyClient(url, timeout_s=5)
+    client = ComfyClient(address, timeout_s=5)
     try:
         async with asyncio.timeout(6):
-            await client.system_stats()
+            stats = await client.system_stats()
     except (TransientComfyError, TimeoutError) as error:
-        return str(error) or "it did not answer in time"
+        why = str(error) or "it did not answer in time"
+        return f"ComfyUI does not answer at {address.url} ({why})"
     finally:
         await client.aclose()
-    return None
+    why_not = too_old(stats.version)
+    return None if why_not is None else f"At {address.url}: {why_not}"
