@@ -29,6 +29,7 @@ from api.limits import RequestLimits
 from api.schedules import routes as schedules
 from api.schedules.facade import ScheduleFacade
 from api.security_headers import headers_for
+from comfy.address import Address
 from core import gc_tuning
 from core.origin_guard import OriginGuard
 from core.response_headers import ResponseHeaders
@@ -132,7 +133,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
     """Open everything the routes need. Raises StoreUnavailableError, OtherStoreError."""
     busy = Busy()
     links = Links(settings.api_url, settings.prefect_ui_url)
-    comfy_url = settings.comfy.url or DEFAULT_COMFY_URL
+    comfy = Address.of(settings.comfy.url or DEFAULT_COMFY_URL, settings.comfy.ca_file)
     async with (
         Store(settings.store_url, settings.images_url) as store,
         FlowRuns(
@@ -156,7 +157,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             housekeeping=Housekeeping(store, settings.retention),
         ) as reconciler,
         PauseWatch(runs) as pauses,
-        CatalogueCache(store, comfy_url) as catalogue,
+        CatalogueCache(store, comfy) as catalogue,
     ):
         disk = DiskReserve(settings.local_folders, settings.store.reserve_mb)
         facade = Facade(

@@ -7,6 +7,7 @@ import contextlib
 from typing import Final
 
 from comfy import Catalogue, ComfyClient, ComfyError
+from comfy.address import Address
 from core.loop import Loop
 from store.errors import StoreError
 from store.store import Store
@@ -20,10 +21,10 @@ FRESH_ENOUGH_S: Final = 2.0
 class CatalogueCache:
     """Use as an async context manager. The last known catalogue is kept in the store."""
 
-    def __init__(self, store: Store, comfy_url: str) -> None:
+    def __init__(self, store: Store, comfy: Address) -> None:
         self._store = store
-        self._client = ComfyClient(comfy_url, timeout_s=10)
-        self._url = comfy_url
+        self._client = ComfyClient(comfy, timeout_s=10)
+        self._url = comfy.url
         self._catalogue: Catalogue | None = None
         self._asked = float("-inf")
         self._lock = asyncio.Lock()

@@ -14,6 +14,7 @@ from api.documents import answer
 from api.generations.facade import Facade
 from api.openapi import problems
 from core.settings import Settings
+from core.urls import without_userinfo
 from flows.errors import FlowsError, OtherStoreError
 from flows.prefect.runs import FlowRuns
 from store.errors import StoreError
@@ -91,7 +92,8 @@ async def _disk(facade: Facade) -> PartDocument:
 
 async def _prefect(runs: FlowRuns, url: str) -> PartDocument:
     trouble = await runs.trouble()
-    detail = url if trouble is None else f"{url} {trouble}"
+    shown = without_userinfo(url)
+    detail = shown if trouble is None else f"{shown} {trouble}"
     return PartDocument(name="prefect", ok=trouble is None, detail=detail)
 
 
@@ -118,7 +120,7 @@ async def _workers(facade: Facade) -> list[PartDocument]:
         PartDocument(
             name="comfyui",
             ok=bool(reached),
-            detail=shown.comfy_url if reached else f"{shown.comfy_url}: {shown.detail}",
+            detail=_comfy_detail(facade, shown),
         ),
         *_foreign_runs(live),
     ]
@@ -128,3 +130,11 @@ def _foreign_runs(live: Sequence[WorkerRecord]) -> list[PartDocument]:
     """Runs of other stores: no fault of this one, and somebody may miss them."""
     found = foreign_runs(live)
     return [PartDocument(name="foreign_runs", ok=True, detail=found)] if found else []
+
+
+def _comfy_detail(facade: Facade, worker: WorkerRecord) -> str:
+    url = without_userinfo(worker.comfy_url)  # a worker of an earlier version says it with it
+    if not worker.comfy_reachable:
+        return f"{url}: {worker.detail}"
+    catalogue = facade.catalogue.current
+    return f"{url}. {catalogue.why_left_out}" if catalogue and catalogue.left_out else url

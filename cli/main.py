@@ -373,6 +373,8 @@ def _address(text: str) -> str:
     """Returns an HTTP URL; host and port are enough."""
     from urllib.parse import urlsplit
 
+    from core.urls import without_userinfo
+
     _check_texts({"address": text})
     url = text if "://" in text else f"http://{text}"
     try:
@@ -382,7 +384,8 @@ def _address(text: str) -> str:
         valid = False
     if not valid:
         raise CommandError(
-            f"{text} is not an HTTP address such as http://127.0.0.1:8188.", BAD_USAGE
+            f"{without_userinfo(text)} is not an HTTP address such as http://127.0.0.1:8188.",
+            BAD_USAGE,
         )
     return url.rstrip("/")
 

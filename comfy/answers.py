@@ -1,13 +1,19 @@
-"""ComfyUI's HTTP answers as frozen values."""
+"""ComfyUI's HTTP answers as frozen values. Their texts are readable already (``core.text``)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 from comfy.messages import ExecutionError, OutputImage, execution_error, images_of
+from comfy.paths import without_folders
 from core.problems import FieldProblem
+from core.text import readable
+
+_PROBLEMS_MAX: Final = 50
+_SENTENCE_MAX: Final = 1_000
 
 
 @dataclass(frozen=True)
@@ -151,11 +157,12 @@ def node_problems(node_errors: object) -> tuple[FieldProblem, ...]:
     """Read ``node_errors``: each error of each node, in ComfyUI's words."""
     if not isinstance(node_errors, Mapping):
         return ()
-    return tuple(
+    found = (
         _node_problem(str(node_id), node, error)
         for node_id, node in node_errors.items()
         for error in node["errors"]
     )
+    return tuple(islice(found, _PROBLEMS_MAX))
 
 
 def _node_problem(node_id: str, node: Mapping[str, Any], error: Mapping[str, Any]) -> FieldProblem:
@@ -171,8 +178,10 @@ def _node_problem(node_id: str, node: Mapping[str, Any], error: Mapping[str, Any
 
 def _sentence(message: str, details: str) -> str:
     if not details or details == message:
-        return message
-    return f"{message} {details}" if message.endswith(".") else f"{message}: {details}"
+        said = message
+    else:
+        said = f"{message} {details}" if message.endswith(".") else f"{message}: {details}"
+    return readable(without_folders(said), _SENTENCE_MAX)
 
 
 def system_stats(body: Mapping[str, Any]) -> SystemStats:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final, Self
+
+from core.text import is_readable, readable
 
 _Names = tuple[str, ...]
 
+NAME_MAX: Final = 255
+"""The most characters of a name, as requests take it."""
+_LEFT_OUT_MAX: Final = 20
+_NO_FILES: Final = ("pixel_space",)
+"""VAEs of ComfyUI's that are no file."""
 CATALOGUE_CLASSES: Final = (
     "CheckpointLoaderSimple",
     "LoraLoader",
@@ -20,7 +27,11 @@ CATALOGUE_CLASSES: Final = (
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The names that ComfyUI accepts, in its own order. Files in subfolders are ``folder/name``."""
+    """The names that ComfyUI accepts, in its own order. Files in subfolders are ``folder/name``.
+
+    ``left_out`` are some of the names that no request can say, as they can be shown: mostly of
+    files whose names are not UTF-8.
+    """
 
     checkpoints: _Names = ()
     loras: _Names = ()
@@ -28,18 +39,36 @@ class Catalogue:
     upscalers: _Names = ()
     samplers: _Names = ()
     schedulers: _Names = ()
+    left_out: _Names = ()
 
     @classmethod
     def from_object_info(cls, info: Mapping[str, Any]) -> Self:
         """Read ``GET /object_info``; what a ComfyUI does not have is empty."""
-        return cls(
+        vaes = _choices(info, "VAELoader", "vae_name")
+        found = cls(
             checkpoints=_choices(info, "CheckpointLoaderSimple", "ckpt_name"),
             loras=_choices(info, "LoraLoader", "lora_name"),
-            vaes=_choices(info, "VAELoader", "vae_name"),
+            vaes=tuple(name for name in vaes if name not in _NO_FILES),
             upscalers=_choices(info, "UpscaleModelLoader", "model_name"),
             samplers=_choices(info, "KSampler", "sampler_name"),
             schedulers=_choices(info, "KSampler", "scheduler"),
         )
+        known = {field.name: getattr(found, field.name) for field in fields(found)}
+        left_out = {
+            name: None for names in known.values() for name in names if not _is_usable(name)
+        }
+        usable = {kind: tuple(filter(_is_usable, names)) for kind, names in known.items()}
+        shown = tuple(readable(name, NAME_MAX) for name in left_out)
+        return replace(found, **{**usable, "left_out": shown[:_LEFT_OUT_MAX]})
+
+    @property
+    def why_left_out(self) -> str:
+        """Which files are not offered, and why, as a sentence; empty when all are."""
+        if not self.left_out:
+            return ""
+        names, more = ", ".join(self.left_out[:3]), len(self.left_out) - 3
+        shown = f"{names} and {more} more" if more > 0 else names
+        return f"Left out, because no request can name them as they are: {shown}."
 
     def to_json(self) -> dict[str, list[str]]:
         """Returns a plain object, for a database column."""
@@ -63,6 +92,10 @@ def _choices(info: Mapping[str, Any], class_type: str, name: str) -> _Names:
         return _texts(spec[1]["options"] if kind == "COMBO" else kind)
     except (KeyError, IndexError, TypeError):
         return ()
+
+
+def _is_usable(name: str) -> bool:
+    return bool(name) and "\n" not in name and is_readable(name, NAME_MAX)
 
 
 def _texts(values: object) -> _Names:

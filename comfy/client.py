@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
 import httpx
 
 from comfy import answers
+from comfy.address import Address
 from comfy.answers import HistoryEntry, QueueState, Submission, SystemStats
 from comfy.catalogue import CATALOGUE_CLASSES, Catalogue
 from comfy.errors import (
@@ -16,28 +21,59 @@ from comfy.errors import (
     ComfyUnreachableError,
     NoOutputError,
     TransientComfyError,
+    UnusableFileError,
     WorkflowRejectedError,
 )
 from comfy.graph import Workflow
 from comfy.messages import OutputImage
+from core.text import readable, readable_json
+from core.urls import without_userinfo
 
+JSON_BYTES_MAX: Final = 32 * 1024 * 1024
+"""The longest JSON that is read: a full queue with the graphs of all its prompts has some MB."""
+SLOWEST: Final = 256 * 1024
+"""Bytes a second. A longer answer may take longer, but one that drips ends at last."""
+_UNENCODED: Final = ("", "identity")
 _T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class _Reply:
+    """A whole answer."""
+
+    path: str
+    status: int
+    body: bytes
+
+
+class _UnreadableBodyError(Exception):
+    """The body is too long, or compressed."""
 
 
 class ComfyClient:
     """A client of one ComfyUI. Use it from one event loop, and ``aclose`` it at the end.
 
-    ``timeout_s`` is how long one answer may take, in seconds. Every method raises
-    TransientComfyError when ComfyUI cannot be reached or its answer is invalid.
+    ``ca_file`` holds certificates (PEM) to trust beside the system's. ``timeout_s`` is how long
+    ComfyUI may be silent within one answer, in seconds; a whole answer may take twice as long, a
+    picture what its size takes at ``SLOWEST``. Every method raises TransientComfyError when ComfyUI
+    cannot be reached or its answer is invalid. Answers are limited in length, and their texts are
+    readable (``core.text``).
     """
 
-    def __init__(self, base_url: str, *, timeout_s: float = 15.0) -> None:
-        self.base_url = base_url.rstrip("/")
+    def __init__(
+        self, url: str | Address, *, timeout_s: float = 15.0, ca_file: Path | None = None
+    ) -> None:
+        address = url if isinstance(url, Address) else Address.of(url, ca_file)
+        self.base_url = address.url
+        self._timeout_s = timeout_s
         # Proxies from the environment are ignored: ComfyUI is one of the operator's own machines.
+        # Nothing is to be compressed: a limit on what arrives would not limit what it unpacks to.
         self._http = httpx.AsyncClient(
             base_url=self.base_url,
+            headers={**address.headers, "Accept-Encoding": "identity"},
             timeout=httpx.Timeout(timeout_s, connect=min(5.0, timeout_s)),
             limits=httpx.Limits(max_connections=32, keepalive_expiry=5.0),
+            verify=address.tls(),
             trust_env=False,
         )
 
@@ -76,6 +112,8 @@ class ComfyClient:
         TransientComfyError it is unknown whether the prompt was accepted. Never sends ``number``:
         two prompts with one number and one id can kill ComfyUI's worker thread.
 
+        The answer may bear another id than ``prompt_id``: versions before 0.3.45 ignore it.
+
         Raises WorkflowRejectedError when ComfyUI's validation fails.
         """
         body = {
@@ -84,25 +122,33 @@ class ComfyClient:
             "client_id": client_id,
             "extra_data": dict(extra_data or {}),
         }
-        response = await self._send("POST", "/prompt", json=body)
-        if response.status_code == httpx.codes.BAD_REQUEST:
-            raise WorkflowRejectedError(*_read(answers.rejection, _json(response, dict)))
-        submission = _read(answers.submission, _json(_ok(response), dict))
-        if submission.prompt_id != prompt_id:
-            raise ComfyProtocolError("ComfyUI answered with another prompt's id")
-        return submission
+        reply = await self._json_reply("POST", "/prompt", json=body)
+        if reply.status == httpx.codes.BAD_REQUEST:
+            raise WorkflowRejectedError(*_read(answers.rejection, _json(reply, dict)))
+        return _read(answers.submission, _json(_ok(reply), dict))
 
-    async def view(self, image: OutputImage) -> bytes:
-        """Returns all bytes of a file. NoOutputError when ComfyUI does not have it."""
+    async def view(self, image: OutputImage, bytes_max: int) -> bytes:
+        """Returns all bytes of a file.
+
+        Raises NoOutputError when ComfyUI does not have it, and UnusableFileError when it has more
+        than ``bytes_max``, or is somewhere else.
+        """
         params = {"filename": image.filename, "subfolder": image.subfolder, "type": image.type}
-        response = await self._send("GET", "/view", params=params)
-        if response.status_code == httpx.codes.NOT_FOUND:
+        try:
+            reply = await self._send(
+                "GET",
+                "/view",
+                bytes_max=bytes_max,
+                within_s=self._timeout_s + bytes_max / SLOWEST,
+                params=params,
+            )
+        except _UnreadableBodyError as exc:
+            raise UnusableFileError(f"{image.filename} {exc}") from None
+        if reply.status == httpx.codes.NOT_FOUND:
             raise NoOutputError(f"ComfyUI has no file {image.filename}")
-        _ok(response)
-        length = response.headers.get("Content-Length")
-        if length is not None and int(length) != len(response.content):
-            raise ComfyProtocolError(f"{image.filename} was cut short on the way")
-        return response.content
+        if httpx.codes.is_redirect(reply.status):
+            raise UnusableFileError(f"ComfyUI sends {image.filename} from another address")
+        return _ok(reply).body
 
     async def delete_pending(self, prompt_id: str) -> None:
         """Remove a waiting prompt from the queue. No effect on a running or unknown one."""
@@ -128,36 +174,78 @@ class ComfyClient:
         """
         info: dict[str, Any] = {}
         for class_type in CATALOGUE_CLASSES:
-            info |= await self._get_json(f"/object_info/{class_type}")
+            # As it was sent: a name that was changed could not be submitted.
+            info |= await self._get_json(f"/object_info/{class_type}", clean=False)
         return Catalogue.from_object_info(info)
 
     async def system_stats(self) -> SystemStats:
         """Returns version and devices."""
         return _read(answers.system_stats, await self._get_json("/system_stats"))
 
-    async def _get_json(self, path: str) -> dict[str, Any]:
-        return _json(_ok(await self._send("GET", path)), dict)
+    async def _get_json(self, path: str, *, clean: bool = True) -> dict[str, Any]:
+        return _json(_ok(await self._json_reply("GET", path)), dict, clean=clean)
 
     async def _post(self, path: str, body: dict[str, Any]) -> None:
-        _ok(await self._send("POST", path, json=body))
+        _ok(await self._json_reply("POST", path, json=body))
 
-    async def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
+    async def _json_reply(self, method: str, path: str, **more: Any) -> _Reply:
+        try:
+            return await self._send(
+                method, path, bytes_max=JSON_BYTES_MAX, within_s=2 * self._timeout_s, **more
+            )
+        except _UnreadableBodyError as exc:
+            raise ComfyProtocolError(f"ComfyUI's answer to {path} {exc}") from None
+
+    async def _send(
+        self, method: str, path: str, *, bytes_max: int, within_s: float, **more: Any
+    ) -> _Reply:
         """One request, its transport errors translated.
 
         A GET whose connection breaks before the answer is sent once more: after a restart of
         ComfyUI the first use of an idle connection fails, which is normal.
         """
         try:
-            return await self._http.request(method, path, **more)
+            return await self._exchange(method, path, bytes_max, within_s, more)
         except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as exc:
             if method != "GET" or _is_cut_short(exc):
                 raise _translated(exc) from exc
         except httpx.HTTPError as exc:
             raise _translated(exc) from exc
         try:
-            return await self._http.request(method, path, **more)
+            return await self._exchange(method, path, bytes_max, within_s, more)
         except httpx.HTTPError as exc:
             raise _translated(exc) from exc
+
+    async def _exchange(
+        self, method: str, path: str, bytes_max: int, within_s: float, more: dict[str, Any]
+    ) -> _Reply:
+        """Raises httpx's errors, and ComfyTimeoutError when the whole takes too long."""
+        try:
+            async with (
+                asyncio.timeout(within_s),
+                self._http.stream(method, path, **more) as response,
+            ):
+                return _Reply(path, response.status_code, await _body(response, bytes_max))
+        except TimeoutError:
+            raise ComfyTimeoutError(
+                f"ComfyUI's answer to {path} took longer than {within_s:g} s"
+            ) from None
+
+
+async def _body(response: httpx.Response, bytes_max: int) -> bytes:
+    """Returns the body as it arrives. An error that leaves here keeps nothing of it alive."""
+    if response.headers.get("Content-Encoding", "").lower() not in _UNENCODED:
+        raise _UnreadableBodyError("is compressed, though it was asked not to be")
+    too_long = f"is larger than {bytes_max / 1e6:.1f} MB"
+    if int(response.headers.get("Content-Length") or 0) > bytes_max:
+        raise _UnreadableBodyError(too_long)
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > bytes_max:
+            del body, chunk
+            raise _UnreadableBodyError(too_long)
+    return bytes(body)
 
 
 def _is_cut_short(exc: httpx.HTTPError) -> bool:
@@ -166,7 +254,7 @@ def _is_cut_short(exc: httpx.HTTPError) -> bool:
 
 
 def _translated(exc: httpx.HTTPError) -> TransientComfyError:
-    words = str(exc) or type(exc).__name__
+    words = readable(without_userinfo(str(exc))) or type(exc).__name__
     if _is_cut_short(exc):
         return ComfyProtocolError(f"ComfyUI's answer was cut short: {words}")
     if isinstance(exc, httpx.TimeoutException) and not isinstance(exc, httpx.ConnectTimeout):
@@ -176,23 +264,22 @@ def _translated(exc: httpx.HTTPError) -> TransientComfyError:
     return ComfyProtocolError(f"ComfyUI's answer could not be read: {words}")
 
 
-def _ok(response: httpx.Response) -> httpx.Response:
-    if response.status_code != httpx.codes.OK:
-        raise ComfyProtocolError(
-            f"ComfyUI answered {response.status_code} to {response.request.url.path}"
-        )
-    return response
+def _ok(reply: _Reply) -> _Reply:
+    if reply.status != httpx.codes.OK:
+        raise ComfyProtocolError(f"ComfyUI answered {reply.status} to {reply.path}")
+    return reply
 
 
-def _json(response: httpx.Response, kind: Callable[[], _T]) -> _T:
+def _json(reply: _Reply, kind: Callable[[], _T], *, clean: bool = True) -> _T:
     """Returns the body, which must be JSON of this kind (a list or an object)."""
-    path = response.request.url.path
     try:
-        body = response.json()
-    except (ValueError, RecursionError) as exc:
-        raise ComfyProtocolError(f"ComfyUI's answer to {path} is not JSON") from exc
+        body = json.loads(reply.body.decode("utf-8", "replace"))
+        body = readable_json(body) if clean else body
+    except (ValueError, RecursionError):
+        # Not chained: the cause would keep the body alive.
+        raise ComfyProtocolError(f"ComfyUI's answer to {reply.path} is not JSON") from None
     if not isinstance(body, type(kind())):
-        raise ComfyProtocolError(f"ComfyUI's answer to {path} is of the wrong kind")
+        raise ComfyProtocolError(f"ComfyUI's answer to {reply.path} is of the wrong kind")
     return body
 
 
@@ -201,4 +288,6 @@ def _read(reader: Callable[[Any], _T], body: Any) -> _T:
     try:
         return reader(body)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as exc:
-        raise ComfyProtocolError(f"ComfyUI's answer has an unexpected shape: {exc!r}") from exc
+        raise ComfyProtocolError(
+            readable(f"ComfyUI's answer has an unexpected shape: {exc!r}", 300)
+        ) from exc

@@ -4,13 +4,16 @@ ComfyError
 ├── TransientComfyError          wait a little, then try the same thing again
 │   ├── ComfyUnreachableError    no connection, or it broke
 │   ├── ComfyTimeoutError        connected, but no answer in time
-│   └── ComfyProtocolError       an invalid answer (malformed, 5xx, truncated)
+│   ├── ComfyProtocolError       an invalid answer (malformed, 5xx, truncated)
+│   └── ComfyTooOldError         a version that Easel cannot use; wait for a newer one
 ├── WorkflowRejectedError        never try again: the workflow itself is wrong
 ├── ExecutionFailedError         a node failed; the same workflow will likely fail again
 │   └── OutOfMemoryComfyError    free ComfyUI's memory, then try once more
 ├── PromptInterruptedError       it was interrupted in ComfyUI: a human decides
 ├── PromptLostError              ComfyUI forgot it (a restart): submit it again
 ├── NoOutputError                it ended well, but the picture is not there
+├── UnusableFileError            its file can never be kept: too large, or no picture
+├── ForeignPromptError           ComfyUI gave the prompt an id of its own
 └── ExecutionTimeoutError        it executed longer than allowed: cancel it
 """
 
@@ -40,6 +43,10 @@ class ComfyTimeoutError(TransientComfyError):
 
 class ComfyProtocolError(TransientComfyError):
     """ComfyUI (or something in between) gave an invalid answer."""
+
+
+class ComfyTooOldError(TransientComfyError):
+    """ComfyUI is older than Easel needs: nothing may be posted to it. Update it."""
 
 
 class WorkflowRejectedError(ComfyError):
@@ -89,6 +96,20 @@ class PromptLostError(ComfyError):
 
 class NoOutputError(ComfyError):
     """ComfyUI says success (or named a file), but the picture is not there."""
+
+
+class UnusableFileError(ComfyError):
+    """What ComfyUI serves as the picture is none that may be kept, and the next try is no better.
+
+    It is larger than what was asked for, compressed, a redirect, or of another kind of file.
+    """
+
+
+class ForeignPromptError(ComfyError):
+    """ComfyUI accepted the prompt under another id, so it could not be found again.
+
+    Versions before 0.3.45 ignore the id. The prompt was taken back.
+    """
 
 
 class ExecutionTimeoutError(ComfyError):

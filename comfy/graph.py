@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
+from core.requests import SIZE_MAX
+
 STEP_WEIGHT: Final = 4
 """Weight of one sampler step in a workflow's progress; any other node weighs 1."""
 
@@ -79,11 +81,13 @@ class Node:
 class Workflow:
     """A finished graph, as ComfyUI takes it (API format). It never changes.
 
-    ``expected_images`` is how many pictures its output nodes save in total.
+    ``expected_images`` is how many pictures its output nodes save in total, ``pixels`` the size
+    of each.
     """
 
     nodes: Mapping[str, Node]
     expected_images: int = 1
+    pixels: int = SIZE_MAX * SIZE_MAX
 
     def to_json(self) -> dict[str, Any]:
         """The graph as the ``prompt`` key of ``POST /prompt`` wants it; a fresh copy each time."""
@@ -120,9 +124,9 @@ class Graph:
         self._nodes[node_id] = Node(class_type, MappingProxyType(dict(inputs)))
         return tuple(Handle(node_id, slot) for slot in range(outputs))
 
-    def workflow(self, *, expected_images: int = 1) -> Workflow:
+    def workflow(self, *, expected_images: int = 1, pixels: int = SIZE_MAX * SIZE_MAX) -> Workflow:
         """The finished graph."""
-        return Workflow(MappingProxyType(dict(self._nodes)), expected_images)
+        return Workflow(MappingProxyType(dict(self._nodes)), expected_images, pixels)
 
     def checkpoint_loader(self, name: str) -> tuple[ModelHandle, ClipHandle, VaeHandle]:
         """``CheckpointLoaderSimple``: a checkpoint file's model, text encoder and VAE."""

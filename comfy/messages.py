@@ -14,6 +14,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from comfy.paths import without_folders
+from core.text import readable_json
+
+PREVIEW_BYTES_MAX: Final = 2 * 1024 * 1024
+"""A preview of 512 pixels has 40 kB. Larger frames are whole pictures of a stranger's prompt."""
+PREVIEW_TYPES: Final = ("image/jpeg", "image/png", "image/webp")
+"""The media types of previews: browsers show these and execute none of them."""
+
 
 @dataclass(frozen=True)
 class OutputImage:
@@ -155,7 +163,7 @@ Message = (
 
 _PREVIEW: Final = 1
 _PREVIEW_WITH_METADATA: Final = 4
-_PREVIEW_TYPES: Final = {1: "image/jpeg", 2: "image/png"}
+_LEGACY_TYPES: Final = {1: "image/jpeg", 2: "image/png"}
 _WORD: Final = struct.Struct(">I")
 _GARBLED: Final = (
     ValueError,
@@ -169,7 +177,10 @@ _GARBLED: Final = (
 
 
 def parse(frame: str | bytes) -> Message | None:
-    """Returns the message in one frame, text or binary; None for a malformed one."""
+    """Returns the message in one frame, text or binary; None for a malformed one.
+
+    Its texts are readable (``core.text``), whatever ComfyUI or a custom node wrote.
+    """
     try:
         return _parse_text(frame) if isinstance(frame, str) else _parse_binary(frame)
     except _GARBLED:
@@ -194,13 +205,13 @@ def execution_error(data: Mapping[str, Any]) -> ExecutionError:
         prompt_id=str(data.get("prompt_id", "")),
         node_id=str(data.get("node_id", "")),
         node_class=str(data.get("node_type", "")),
-        message=str(data.get("exception_message", "")).strip(),
+        message=without_folders(str(data.get("exception_message", "")).strip()),
         exception_type=str(data.get("exception_type", "")),
     )
 
 
 def _parse_text(text: str) -> Message:
-    message = json.loads(text)
+    message = readable_json(json.loads(text))
     kind, data = message["type"], message.get("data") or {}
     parser = _PARSERS.get(kind)
     return parser(data) if parser else Unknown(str(kind))
@@ -281,7 +292,7 @@ def _parse_binary(frame: bytes) -> Message:
     (kind,) = _WORD.unpack_from(frame)
     if kind == _PREVIEW:
         (image_type,) = _WORD.unpack_from(frame, 4)
-        return PreviewFrame(None, None, frame[8:], _PREVIEW_TYPES[image_type])
+        return PreviewFrame(None, None, _picture(frame, 8), _LEGACY_TYPES[image_type])
     if kind == _PREVIEW_WITH_METADATA:
         return _preview_with_metadata(frame)
     return Unknown(f"binary {kind}")
@@ -292,13 +303,21 @@ def _preview_with_metadata(frame: bytes) -> PreviewFrame:
     start = 8 + length
     if start > len(frame):
         raise ValueError("the metadata is cut short")
-    metadata = json.loads(frame[8:start])
+    metadata = readable_json(json.loads(frame[8:start]))
+    if metadata["image_type"] not in PREVIEW_TYPES:
+        raise ValueError("not a type of pictures")
     return PreviewFrame(
         _text_or_none(metadata.get("prompt_id")),
         _text_or_none(metadata.get("display_node_id") or metadata.get("node_id")),
-        frame[start:],
-        _text(metadata["image_type"]),
+        _picture(frame, start),
+        metadata["image_type"],
     )
+
+
+def _picture(frame: bytes, start: int) -> bytes:
+    if len(frame) - start > PREVIEW_BYTES_MAX:
+        raise ValueError("too large for a preview")
+    return frame[start:]
 
 
 def _number(value: Any) -> float:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from comfy import images
+from comfy.address import Address
 from comfy.client import ComfyClient
-from comfy.errors import TransientComfyError
+from comfy.errors import ComfyProtocolError, ComfyTooOldError, TransientComfyError
 from comfy.events import TrackEvent
 from comfy.graph import Workflow
 from comfy.images import FetchedImage
@@ -18,6 +22,13 @@ from comfy.reachability import Reachability, ReachableCallback
 from comfy.socket import ComfySocket
 from comfy.submission import Guard, Submitted, Submitter
 from comfy.tracking import Tracker
+from comfy.versions import too_old
+from core.loop import Loop
+
+LOOK_EVERY_S: Final = 2.0
+"""Seconds between two looks whether ComfyUI answers HTTP; its websocket may outlive that."""
+ANSWERS_WITHIN_S: Final = 5.0
+"""A ComfyUI that takes longer for the smallest answer is stopped or stuck."""
 
 
 class ComfySession:
@@ -32,8 +43,9 @@ class ComfySession:
     It begins even while ComfyUI is down, and keeps connecting in the background. ``previews``
     asks ComfyUI 0.24 for preview pictures with each prompt; older ones follow their command
     line. ``timeout_s`` is how long one HTTP answer may take; ``settle_s`` how long ComfyUI may
-    take to queue a prompt after its connection broke. ``on_reachable(reachable,
-    detail)`` is called on each change.
+    take to queue a prompt after its connection broke. ``ca_file`` holds certificates (PEM) to trust
+    beside the system's. ``on_reachable(reachable, detail)`` is called on each change. A ComfyUI
+    that is too old counts as not reachable.
     """
 
     def __init__(
@@ -43,14 +55,23 @@ class ComfySession:
         previews: bool = True,
         timeout_s: float = 15.0,
         settle_s: float = 1.0,
+        ca_file: Path | None = None,
         on_reachable: ReachableCallback | None = None,
     ) -> None:
-        self.client = ComfyClient(base_url, timeout_s=timeout_s)
+        address = Address.of(base_url, ca_file)
+        self.client = ComfyClient(address, timeout_s=timeout_s)
         self._extra_data = {"preview_method": "auto" if previews else "none"}
         self._reachability = Reachability(on_reachable)
         self._mailroom = Mailroom()
+        self._looking = asyncio.Lock()
+        self._too_old: str | None = None
+        self._version_read = False
+        self._without_socket: str | None = None
+        self._looks = Loop(
+            "looking whether ComfyUI answers", self._look_now_and_then, every_s=LOOK_EVERY_S
+        )
         self._socket = ComfySocket(
-            base_url,
+            address,
             on_message=self._mailroom.sort,
             on_open=self._socket_opened,
             on_down=self._socket_down,
@@ -60,6 +81,7 @@ class ComfySession:
     async def __aenter__(self) -> Self:
         # A short wait: messages about a prompt posted before the socket is open are lost.
         await self._socket.start(patience_s=2.0)
+        self._looks.start()
         return self
 
     async def __aexit__(
@@ -68,6 +90,7 @@ class ComfySession:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        await self._looks.stop()
         await self._socket.stop()
         await self.client.aclose()
 
@@ -106,8 +129,11 @@ class ComfySession:
         each POST, and what it raises ends the submission.
 
         Raises WorkflowRejectedError, or TransientComfyError when ComfyUI does not answer: then
-        it may or may not have the prompt, so call again without ``fresh``.
+        it may or may not have the prompt, so call again without ``fresh``. ForeignPromptError when
+        it ignored the prompt's id.
         """
+        if self._too_old is not None:
+            raise ComfyTooOldError(self._too_old)
         self._mailroom.prepare(prompt_id, workflow)
         merged = {**self._extra_data, **(extra_data or {})}
         return await self._submitter.submit(
@@ -141,6 +167,7 @@ class ComfySession:
             self._socket,
             box,
             expected_images=expected_images,
+            pixels=workflow.pixels,
             timeout_s=timeout_s,
             on_event=on_event,
         )
@@ -168,27 +195,60 @@ class ComfySession:
         """Ask ComfyUI to unload its models and drop its caches, as soon as it is idle."""
         await self.client.free()
 
-    async def fetch(self, image: OutputImage) -> FetchedImage:
-        """Returns the verified bytes of a finished picture.
+    async def fetch(
+        self, image: OutputImage, pixels: int = images.PIXELS_ASKED_MAX
+    ) -> FetchedImage:
+        """Returns the verified bytes of a finished picture; ``pixels`` is the size asked for.
 
-        Raises NoOutputError when the file is gone, ComfyProtocolError when it is not a
-        complete picture the second time either.
+        Raises NoOutputError when the file is gone, ComfyProtocolError when it is cut short the
+        second time too, UnusableFileError when it is no picture or much larger.
         """
-        return await images.fetch(self.client, image)
+        return await images.fetch(self.client, image, pixels)
 
-    def _socket_opened(self) -> None:
-        self._reachability.report(True, "connected")
+    async def _socket_opened(self) -> None:
         self._mailroom.wake()
+        self._without_socket = None
+        self._version_read = False  # it may be another ComfyUI than before
+        await self._look()
 
     async def _socket_down(self, reason: str) -> None:
         """The websocket alone proves nothing: a proxy may forbid it while HTTP works."""
         self._mailroom.wake()
-        try:
-            await self.client.queue_remaining()
-        except TransientComfyError as exc:
-            self._reachability.report(False, str(exc))
-        else:
-            self._reachability.report(True, f"without websocket: {reason}")
+        self._without_socket = reason
+        self._version_read = False
+        await self._look()
+
+    async def _look_now_and_then(self) -> None:
+        silent_s = asyncio.get_running_loop().time() - self._socket.last_heard
+        if silent_s >= LOOK_EVERY_S or not self.reachable:
+            await self._look()
+
+    async def _look(self) -> None:
+        """Report whether ComfyUI answers HTTP, and is new enough."""
+        async with self._looking:
+            try:
+                async with asyncio.timeout(ANSWERS_WITHIN_S):
+                    await self._ask()
+            except TransientComfyError as exc:
+                self._reachability.report(False, str(exc))
+            except TimeoutError:
+                self._reachability.report(
+                    False, f"ComfyUI did not answer within {ANSWERS_WITHIN_S:g} s"
+                )
+            else:
+                self._reachability.report(self._too_old is None, self._too_old or self._how())
+
+    async def _ask(self) -> None:
+        """The version once for each connection, else only whether it answers: that is cheaper."""
+        if not self._version_read:
+            with suppress(ComfyProtocolError):  # a version that it does not say is no reason
+                stats = await self.client.system_stats()
+                self._too_old, self._version_read = too_old(stats.version), True
+                return
+        await self.client.queue_remaining()
+
+    def _how(self) -> str:
+        return f"without websocket: {self._without_socket}" if self._without_socket else "connected"
 
 
 async def _always() -> None:

@@ -14,13 +14,17 @@ from typing import Final
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
+from comfy.address import Address
 from comfy.messages import Message, parse
 from core.loop import Loop
+from core.text import readable
 
 _FRAME_MAX: Final = 64 * 1024 * 1024
-"""ComfyUI sends whole pictures in one frame; the library's own limit is 1 MiB."""
+"""ComfyUI sends whole pictures of strangers in one frame. A longer one ends the connection."""
 _DELAY_FIRST_S: Final = 0.1
 _DELAY_MAX_S: Final = 2.0
+_STEADY_S: Final = 10.0
+"""A connection that lasted as long may be reopened at once; others ever more slowly."""
 _HELLO: Final = json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
 
 _log = logging.getLogger(__name__)
@@ -30,18 +34,19 @@ class ComfySocket:
     """Always reconnects, and passes every message to ``on_message``, which must not block.
 
     ComfyUI has one sender for all its clients: a reader that stalls stalls them all.
-    ``on_open`` is called on each opening, ``on_down`` awaited after each failure.
+    ``on_open`` is awaited on each opening, while messages are read already, ``on_down`` after
+    each failure.
     """
 
     def __init__(
         self,
-        base_url: str,
+        address: Address,
         *,
         on_message: Callable[[Message], None],
-        on_open: Callable[[], None],
+        on_open: Callable[[], Awaitable[None]],
         on_down: Callable[[str], Awaitable[None]],
     ) -> None:
-        self._url = "ws" + base_url.rstrip("/").removeprefix("http") + "/ws"
+        self._address = address
         self._on_message = on_message
         self._on_open = on_open
         self._on_down = on_down
@@ -78,11 +83,9 @@ class ComfySocket:
         """One connection, from the attempt to its close, and the pause after it."""
         try:
             async with self._connect() as connection:
-                self._delays = _delays()
-                await self._opened(connection)
-                await self._read(connection)
+                await self._use(connection)
         except (OSError, WebSocketException) as exc:
-            await self._ended(str(exc) or type(exc).__name__)
+            await self._ended(readable(str(exc), 300) or type(exc).__name__)
         except Exception as exc:  # a bug of ours costs one connection
             await self._ended(type(exc).__name__)
             raise
@@ -100,7 +103,9 @@ class ComfySocket:
     def _connect(self) -> connect:
         self._client_id = str(uuid.uuid4())
         return connect(
-            f"{self._url}?clientId={self._client_id}",
+            f"{self._address.websocket_url}?clientId={self._client_id}",
+            ssl=self._address.tls() if self._address.uses_tls else None,
+            additional_headers=self._address.headers,
             compression=None,  # the pictures in it are compressed already
             max_size=_FRAME_MAX,
             proxy=None,
@@ -110,11 +115,24 @@ class ComfySocket:
             ping_timeout=20,
         )
 
-    async def _opened(self, connection: ClientConnection) -> None:
+    async def _use(self, connection: ClientConnection) -> None:
+        """Read it to its end."""
         # Must be the first message: features are not negotiated later.
         await connection.send(_HELLO)
         self.is_open = True
-        self._on_open()
+        clock = asyncio.get_running_loop()
+        opened_at = clock.time()
+        opening = asyncio.create_task(self._opened())
+        try:
+            await self._read(connection)
+        finally:
+            opening.cancel()
+            await asyncio.wait([opening])
+            if clock.time() - opened_at >= _STEADY_S:
+                self._delays = _delays()
+
+    async def _opened(self) -> None:
+        await self._on_open()
         self._tried.set()
 
     async def _read(self, connection: ClientConnection) -> None:

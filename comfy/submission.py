@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from weakref import WeakValueDictionary
 
 from comfy.cancelling import cancel_prompt
 from comfy.client import ComfyClient
-from comfy.errors import TransientComfyError, WorkflowRejectedError
+from comfy.errors import ForeignPromptError, TransientComfyError, WorkflowRejectedError
 from comfy.graph import Workflow
 from comfy.images import find_by_name
 from core.failpoints import reach
@@ -21,6 +22,7 @@ Guard = Callable[[], Awaitable[None]]
 How = Literal["posted", "already_queued", "already_finished", "found_by_name"]
 
 _POSTS_MAX: Final = 3
+_TAKE_BACK_S: Final = 5.0
 _REMEMBERED_MAX: Final = 10_000
 
 
@@ -103,7 +105,7 @@ class Submitter:
             return "already_queued"
         if await self._client.history(prompt_id):
             return "already_finished"
-        if await find_by_name(self._client, prompt_id, workflow.expected_images):
+        if await find_by_name(self._client, prompt_id, workflow.expected_images, workflow.pixels):
             return "found_by_name"
         return None
 
@@ -143,9 +145,13 @@ class Submitter:
             raise
         reach("submit.after_post")
         self._unsure.discard(prompt_id)
+        if answer.prompt_id != prompt_id:
+            with suppress(TransientComfyError):  # it must not be posted again
+                await cancel_prompt(self._client, answer.prompt_id, patience_s=_TAKE_BACK_S)
+            raise ForeignPromptError("ComfyUI ignored the prompt's id and made one of its own")
         if answer.problems:
             # ComfyUI would execute the rest and call that a success.
-            await cancel_prompt(self._client, prompt_id, patience_s=5.0)
+            await cancel_prompt(self._client, prompt_id, patience_s=_TAKE_BACK_S)
             raise WorkflowRejectedError("ComfyUI would drop an output", answer.problems)
 
     async def _look_twice(self, workflow: Workflow, prompt_id: str) -> How | None:

@@ -65,6 +65,7 @@ class Tracker:
         box: Mailbox,
         *,
         expected_images: int,
+        pixels: int,
         timeout_s: float,
         on_event: Callable[[TrackEvent], None],
     ) -> None:
@@ -73,6 +74,7 @@ class Tracker:
         self._box = box
         self._prompt_id = box.prompt_id
         self._expected_images = expected_images
+        self._pixels = pixels
         self._timeout_s = timeout_s
         self._emit = on_event
         self._now = asyncio.get_running_loop().time
@@ -138,7 +140,9 @@ class Tracker:
         Only a second poll decides: a POST whose answer was lost may still be about to be queued.
         """
         self._executing.pause()
-        if images := await find_by_name(self._client, self._prompt_id, self._expected_images):
+        if images := await find_by_name(
+            self._client, self._prompt_id, self._expected_images, self._pixels
+        ):
             return images
         self._absences += 1
         if self._absences >= 2:
@@ -155,7 +159,9 @@ class Tracker:
             raise ExecutionFailedError("", "", "ComfyUI says error, but not which", "")
         images = ours(self._prompt_id, entry.images)
         if len(images) < self._expected_images:
-            found = await find_by_name(self._client, self._prompt_id, self._expected_images)
+            found = await find_by_name(
+                self._client, self._prompt_id, self._expected_images, self._pixels
+            )
             if found is None:
                 raise NoOutputError(self._what_is_missing(entry, images))
             images = found

@@ -53,6 +53,8 @@ _KINDS: Final = (
     ProblemKind("out_of_memory", "The GPU ran out of memory", 409),
     ProblemKind("interrupted", "The generation was interrupted in ComfyUI", 409),
     ProblemKind("no_output", "ComfyUI finished without a picture", 409),
+    ProblemKind("unusable_file", "ComfyUI's file is not a picture that can be kept", 409),
+    ProblemKind("unsupported_comfyui", "ComfyUI is too old for Easel", 409),
     ProblemKind("prompt_lost", "ComfyUI lost the prompt again and again", 409),
     ProblemKind("timed_out", "The generation took longer than its timeout", 409),
     ProblemKind("comfyui_unreachable", "ComfyUI does not answer", 409),

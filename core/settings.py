@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
@@ -12,6 +13,8 @@ from platformdirs import user_data_path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from core.urls import without_userinfo
+
 _HOST_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?", re.ASCII)
 
 
@@ -19,9 +22,18 @@ def _without_slash(url: str) -> str:
     return url.rstrip("/")
 
 
-Address = Annotated[str, AfterValidator(_without_slash)]
+ServerUrl = Annotated[str, AfterValidator(_without_slash)]
 """A server's URL. Paths are appended to it, and ComfyUI's is a key in the store: the API and the
 worker must read the same."""
+
+
+def _certificates(file: Path) -> Path:
+    try:
+        ssl.create_default_context(cafile=file)
+    except OSError as error:
+        reason = error.strerror if isinstance(error, FileNotFoundError) else "no certificates (PEM)"
+        raise ValueError(f"{file} cannot be used: {reason}") from error
+    return file
 
 
 class _Group(BaseModel):
@@ -33,7 +45,7 @@ class ApiSettings(_Group):
 
     host: str = Field(default="127.0.0.1", description="Address the API listens on.")
     port: int = Field(default=8700, description="Port the API listens on.")
-    public_url: Address | None = Field(
+    public_url: ServerUrl | None = Field(
         default=None, description="Address clients and the Prefect UI reach the API under."
     )
     max_body_bytes: int = Field(default=1_000_000, description="Longest JSON body, in bytes.")
@@ -45,8 +57,15 @@ class ApiSettings(_Group):
 class ComfySettings(_Group):
     """The ComfyUI that this machine's worker drives."""
 
-    url: Address | None = Field(
-        default=None, description="ComfyUI's address. `easel up` starts the emulator without one."
+    url: ServerUrl | None = Field(
+        default=None,
+        repr=False,
+        description="ComfyUI's address. `easel up` starts the emulator without one. It may begin "
+        "with `user:password@`, which is shown and stored nowhere.",
+    )
+    ca_file: Annotated[Path, AfterValidator(_certificates)] | None = Field(
+        default=None,
+        description="Certificates (PEM) to trust for `https://`, beside those of the system.",
     )
     previews: bool = Field(default=True, description="Ask ComfyUI for live preview frames.")
     default_model: str | None = Field(
@@ -59,11 +78,14 @@ class StoreSettings(_Group):
 
     url: str | None = Field(
         default=None,
+        repr=False,
         description="SQLAlchemy URL; SQLite in the home folder without one, "
         "`postgresql+asyncpg://…` for PostgreSQL.",
     )
     images_url: str | None = Field(
-        default=None, description="obstore URL for the images; a folder in the home without one."
+        default=None,
+        repr=False,
+        description="obstore URL for the images; a folder in the home without one.",
     )
     reserve_mb: int = Field(
         default=256,
@@ -75,10 +97,10 @@ class StoreSettings(_Group):
 class PrefectSettings(_Group):
     """The Prefect server."""
 
-    api_url: Address | None = Field(
-        default=None, description="Prefect API; `easel up` starts a server without one."
+    api_url: ServerUrl | None = Field(
+        default=None, repr=False, description="Prefect API; `easel up` starts a server without one."
     )
-    ui_url: Address | None = Field(default=None, description="Prefect UI, when it is elsewhere.")
+    ui_url: ServerUrl | None = Field(default=None, description="Prefect UI, when it is elsewhere.")
     host: str = Field(
         default="127.0.0.1", description="Address the Prefect server of `easel up` listens on."
     )
@@ -243,8 +265,8 @@ class Settings(BaseSettings):
 
     @property
     def prefect_ui_url(self) -> str:
-        """The address of the Prefect UI."""
-        return self.prefect.ui_url or self.prefect_api_url.removesuffix("/api")
+        """The address of the Prefect UI: clients read it, so without a password."""
+        return self.prefect.ui_url or without_userinfo(self.prefect_api_url).removesuffix("/api")
 
 
 def _reachable(host: str) -> str:

@@ -91,8 +91,8 @@ class Session(Protocol):
         """Unload the models."""
         ...
 
-    async def fetch(self, image: OutputImage) -> FetchedImage:
-        """Returns the bytes of a finished picture, verified to be complete."""
+    async def fetch(self, image: OutputImage, pixels: int) -> FetchedImage:
+        """Returns the bytes of a finished picture, verified to be complete and of that size."""
         ...
 
 
@@ -252,22 +252,17 @@ async def save(
 ) -> tuple[Image, ...]:
     """Fetch the pictures, keep them, and end the generation as succeeded.
 
-    A repeated save writes the same names again. While the disk is full it waits: the picture
-    stays in ComfyUI. A save that finds itself fenced out removes its files only when
-    this attempt's pictures are not wanted any more.
+    One picture after the other: each is decoded once, and sixteen large ones at the same time
+    would need gigabytes. A repeated save writes the same names again. While the disk is full it
+    waits: the picture stays in ComfyUI. A save that finds itself fenced out removes its files only
+    when this attempt's pictures are not wanted any more.
     """
-    keeping = (
-        _keep(store, session, claim, position, output, log)
+    kept = [
+        await _keep(store, session, claim, position, output, log)
         for position, output in enumerate(outputs)
-    )
-    kept: list[Image] = []
-    # Wait for all, successful or not: nothing may be written after a failure was handled.
-    for outcome in await asyncio.gather(*keeping, return_exceptions=True):
-        if isinstance(outcome, BaseException):
-            raise outcome
-        kept.append(outcome)
+    ]
     try:
-        await patiently(store.transitions.succeed, claim, kept)
+        await patiently(store.transitions.succeed, claim, kept, nodes=build(claim).node_count)
     except FencedError:
         standing = await patiently(store.transitions.standing, claim)
         if not standing.prompt_wanted:
@@ -279,7 +274,7 @@ async def save(
 async def _keep(
     store: Store, session: Session, claim: Claim, position: int, output: OutputImage, log: Log
 ) -> Image:
-    fetched = await session.fetch(output)
+    fetched = await session.fetch(output, claim.request.width * claim.request.height)
     reach("fetch.mid")
     new = NewImage(
         data=fetched.data,

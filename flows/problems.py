@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from comfy.errors import (
     ExecutionFailedError,
     ExecutionTimeoutError,
+    ForeignPromptError,
     NoOutputError,
     OutOfMemoryComfyError,
     PromptInterruptedError,
     PromptLostError,
     TransientComfyError,
+    UnusableFileError,
     WorkflowRejectedError,
 )
 from core.problems import Problem, problem
+from core.text import readable
 from store.errors import ImageStoreError
 
 _PLAIN: tuple[tuple[type[Exception], str, str], ...] = (
@@ -28,6 +33,16 @@ _PLAIN: tuple[tuple[type[Exception], str, str], ...] = (
     ),
     (NoOutputError, "no_output", "Retry; if it stays so, look at ComfyUI's own log."),
     (
+        UnusableFileError,
+        "unusable_file",
+        "Look at what serves ComfyUI's files, such as a custom node or a proxy, then retry.",
+    ),
+    (
+        ForeignPromptError,
+        "unsupported_comfyui",
+        "Easel needs ComfyUI 0.3.45 or later. Update ComfyUI, then retry.",
+    ),
+    (
         PromptLostError,
         "prompt_lost",
         "ComfyUI restarted again and again while it rendered this. Look at its log, then retry.",
@@ -40,6 +55,22 @@ _PLAIN: tuple[tuple[type[Exception], str, str], ...] = (
     (ImageStoreError, "not_available", "The picture could not be kept. Free disk space, retry."),
 )
 
+_SAID_MAX: Final = 500
+_HINT_LINES: Final = 3
+_NOT_WHOLE: Final = (
+    "The file is not a whole checkpoint: it has no {}. Choose another model, such as the "
+    "checkpoint that its maker offers for ComfyUI."
+)
+_KNOWN: Final = (
+    ("clip input is invalid", _NOT_WHOLE.format("text encoder")),
+    ("VAE is invalid", _NOT_WHOLE.format("VAE")),
+    (
+        "Could not detect model type",
+        "The file is not a checkpoint that ComfyUI knows, or it is incomplete. Choose another.",
+    ),
+)
+"""Words in a node's message, and what the requester can do."""
+
 
 def problem_of(error: BaseException) -> Problem:
     """Returns the problem that a failed attempt ends with. Unknown errors become ``run_failed``."""
@@ -50,7 +81,7 @@ def problem_of(error: BaseException) -> Problem:
     for kind, code, advice in _PLAIN:
         if isinstance(error, kind):
             return problem(code, f"{_sentence(str(error))} {advice}")
-    return problem("run_failed", f"{type(error).__name__}: {_first_line(error)}")
+    return problem("run_failed", f"{type(error).__name__}: {_first_line(readable(str(error)))}")
 
 
 def _rejected(error: WorkflowRejectedError) -> Problem:
@@ -68,21 +99,38 @@ def _rejected(error: WorkflowRejectedError) -> Problem:
 
 
 def _node_failed(error: ExecutionFailedError) -> Problem:
-    out_of_memory = isinstance(error, OutOfMemoryComfyError)
-    advice = " Ask for a smaller size or fewer images at once." if out_of_memory else ""
+    node = f"{error.node_class or 'A node'} (node {error.node_id})" if error.node_id else "A node"
+    if isinstance(error, OutOfMemoryComfyError):
+        code, said = "out_of_memory", _first_line(error.message)
+        advice = " Ask for a smaller size or fewer images at once."
+    else:
+        code, said = "node_failed", _hint(error.message)
+        advice = _advice(error.message)
     return problem(
-        "out_of_memory" if out_of_memory else "node_failed",
-        f"{error.node_class} (node {error.node_id}): {_sentence(_first_line(error.message))}"
-        + advice,
+        code,
+        f"{node}: {_sentence(said)}{advice}",
         node_id=error.node_id,
         node_class=error.node_class,
-        node_message=_first_line(error.message),
+        node_message=said,
     )
 
 
-def _first_line(text: object) -> str:
-    lines = str(text).strip().splitlines()
-    return lines[0][:500] if lines else ""
+def _advice(message: str) -> str:
+    """Returns what to do about a node's error that users meet, in Easel's words."""
+    return next((f" {advice}" for words, advice in _KNOWN if words in message), "")
+
+
+def _hint(message: str) -> str:
+    """Returns a node's message as one line: ComfyUI explains some errors in the lines after."""
+    lines = [line.strip() for line in message.partition("Traceback")[0].splitlines()]
+    sentences = [line for line in lines if line][:_HINT_LINES]
+    ended = [_sentence(line) for line in sentences[:-1]] + sentences[-1:]
+    return " ".join(ended)[:_SAID_MAX]
+
+
+def _first_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[0][:_SAID_MAX] if lines else ""
 
 
 def _sentence(text: str) -> str:

@@ -18,6 +18,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 
 from comfy import ComfySession
+from comfy.address import Address
 from comfy.reachability import ReachableCallback
 from core.settings import Settings
 from flows.early_start import EarlyStarts
@@ -78,16 +79,24 @@ async def open_runtime(
     ``on_reachable`` is called when ComfyUI stops or begins to answer.
     """
     url = settings.comfy.url or DEFAULT_COMFY_URL
+    shown = Address.of(url).url
     async with (
         Store(settings.store_url, settings.images_url) as store,
         LeaseKeeper(store.leases, worker_lease(worker), settings.recovery.lease_s) as lease,
-        ComfySession(url, previews=settings.comfy.previews, on_reachable=on_reachable) as session,
+        ComfySession(
+            url,
+            previews=settings.comfy.previews,
+            ca_file=settings.comfy.ca_file,
+            on_reachable=on_reachable,
+        ) as session,
     ):
+        if url.rstrip("/") != shown:  # earlier versions stored it with its password
+            await store.registry.rename_comfy(url.rstrip("/"), shown)
         yield Runtime(
             store=store,
             session=session,
             lease=lease,
-            holder=Holder(worker, lease.holder, url),
+            holder=Holder(worker, lease.holder, shown),
             api_url=settings.api_url,
             default_model=settings.comfy.default_model,
             wildcards=settings.wildcards,

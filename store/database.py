@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -25,6 +26,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random
 
+from core.text import encodable_json
 from store.errors import StoreUnavailableError
 from store.tables import counters
 
@@ -181,13 +183,26 @@ def insert_into(connection: AsyncConnection, table: Table) -> postgresql.Insert 
 def _create_engine(url: str) -> AsyncEngine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_async_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=10)
+        return create_async_engine(
+            url,
+            pool_pre_ping=True,
+            pool_size=10,
+            max_overflow=10,
+            json_deserializer=_read_json,
+        )
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_async_engine(url, pool_size=8, max_overflow=8, pool_timeout=30)
+    engine = create_async_engine(
+        url, pool_size=8, max_overflow=8, pool_timeout=30, json_deserializer=_read_json
+    )
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
+
+
+def _read_json(text: str) -> Any:
+    """Read a JSON column. Earlier versions stored texts that no answer can be made of."""
+    return json.loads(encodable_json(text))
 
 
 def _prepare_sqlite(dbapi_connection: Any, _record: object) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 from uuid import UUID, uuid4, uuid5
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError, GenericError
 from obstore.store import LocalStore, ObjectStore, from_url
 from PIL import Image as Pillow
 
@@ -79,6 +79,14 @@ class StoredFile:
         return self.path.endswith(_TEMPORARY)
 
 
+def _object_store(url: str) -> ObjectStore:
+    try:
+        return from_url(url, retry_config=_RETRY)
+    except GenericError:  # it shows the whole URL, with a key that may be in it
+        scheme = url.partition("://")[0]
+        raise ImageStoreError(f"the pictures cannot be kept at a URL of {scheme}://") from None
+
+
 class ImageFiles:
     """Keeps pictures and their thumbnails under names derived from the attempt.
 
@@ -93,7 +101,7 @@ class ImageFiles:
             # A folder that its user shares with others has files that those can read.
             self._mode = stat.S_IMODE(self._folder.stat().st_mode) | stat.S_IRWXU
         else:
-            self._store = from_url(url, retry_config=_RETRY)
+            self._store = _object_store(url)
         self._threads = ThreadPoolExecutor(_CALLS_AT_ONCE, thread_name_prefix="images")
 
     async def keep(self, generation_id: UUID, attempt: int, position: int, new: NewImage) -> Image:

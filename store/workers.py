@@ -6,11 +6,11 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Table, delete, select
+from sqlalchemy import Table, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.database import Database, completes, insert_into
-from store.tables import catalogues, workers
+from store.tables import attempts, catalogues, strays, workers
 from store.values import WorkerRecord
 
 
@@ -50,6 +50,22 @@ class Registry:
         statement = select(catalogues.c.data).where(catalogues.c.comfy_url == comfy_url)
         async with self._database.read() as connection:
             return (await connection.execute(statement)).scalar_one_or_none()
+
+    @completes
+    async def rename_comfy(self, old: str, new: str) -> None:
+        """Let what is known of the ComfyUI at ``old`` be known of ``new``: it is the same one."""
+        async with self._database.write() as connection:
+            await connection.execute(delete(catalogues).where(catalogues.c.comfy_url == old))
+            already = select(strays.c.prompt_id).where(strays.c.comfy_url == new)
+            await connection.execute(
+                delete(strays).where(
+                    strays.c.comfy_url == old, strays.c.prompt_id.in_(already.scalar_subquery())
+                )
+            )
+            for table in (attempts, strays, workers):
+                await connection.execute(
+                    update(table).where(table.c.comfy_url == old).values(comfy_url=new)
+                )
 
 
 async def _upsert(

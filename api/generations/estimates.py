@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from api.cached import Cached
+from comfy.versions import says_too_old
+from core.urls import without_userinfo
 from flows.prefect.pauses import PauseWatch
 from flows.reconcile.dispatcher import Dispatcher
 from store.store import Store
@@ -71,7 +73,13 @@ class Estimates:
             away = workers[0]
             return Waiting(
                 "waiting_for_comfyui",
-                f"ComfyUI at {away.comfy_url} does not answer ({away.detail}). "
-                f"{what} goes on by itself when it is back.",
+                f"{_why_away(away)} {what} goes on by itself when it can be used.",
             )
         return None
+
+
+def _why_away(worker: WorkerRecord) -> str:
+    url, detail = without_userinfo(worker.comfy_url), worker.detail or "no reason is known"
+    if says_too_old(detail):
+        return f"{detail} (at {url})."
+    return f"ComfyUI at {url} does not answer ({detail})."

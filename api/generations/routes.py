@@ -27,6 +27,7 @@ from api.generations.facade import RETRY_AFTER_S, Busy, Facade, FacadeOf, KeptAn
 from api.headers import IfNoneMatch, idempotency_key_of, is_unchanged
 from api.ids import TaskId
 from api.openapi import problems
+from comfy.messages import PREVIEW_TYPES
 from core.problems import FieldProblem
 from core.requests import GenerationRequest
 from core.settings import Settings
@@ -36,7 +37,6 @@ from store.values import HistoryFilter
 router = APIRouter(prefix="/api/v1/generation", tags=["generations"])
 
 WAIT_MAX_S: Final = 60
-_PREVIEW_TYPES: Final = frozenset({"image/jpeg", "image/png", "image/webp"})
 _LOST_PLUS: Final = re.compile(r"[T ][0-9:.]+ [0-9]{2}:?[0-9]{0,2}$")
 _CREATE_BODY: Final[dict[str, Any]] = {
     "requestBody": {
@@ -256,8 +256,8 @@ async def preview(task_id: TaskId, facade: FacadeOf) -> Response:
     """What the picture looks like so far. 404 before the first preview and after the end."""
     await facade.store.generations.get(task_id)
     found = await facade.store.generations.preview(task_id)
-    if found.content_type not in _PREVIEW_TYPES:  # a document in it would run on this site
-        raise ProblemError("not_found", "its preview is not a picture that browsers show")
+    if found.content_type not in PREVIEW_TYPES:  # earlier versions kept what ComfyUI said
+        raise ProblemError("not_found", "the preview is of a kind that is not shown")
     return Response(
         found.data,
         media_type=found.content_type,

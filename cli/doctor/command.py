@@ -14,6 +14,7 @@ from cli.console import FAILED, OK, console_on
 from cli.doctor import diagnosis
 from cli.doctor.diagnosis import Finding
 from cli.up.lock import Running, read_lock
+from comfy.address import Address
 from core.settings import Settings
 from store.values import WorkerRecord
 
@@ -24,7 +25,7 @@ class Addresses:
 
     api: str
     prefect: str
-    comfy: str
+    comfy: Address
 
     @classmethod
     def of(
@@ -37,7 +38,7 @@ class Addresses:
         return cls(
             api=running.api_url if running else settings.api_url,
             prefect=running.prefect_api_url if running else settings.prefect_api_url,
-            comfy=settings.comfy.url or known,
+            comfy=Address.of(settings.comfy.url or known, settings.comfy.ca_file),
         )
 
 

@@ -16,6 +16,7 @@ from api.disk import look
 from cli.console import CommandError
 from cli.up.checks import check_home
 from core.settings import Settings
+from core.urls import without_userinfo
 from store.errors import StoreError
 from store.values import WorkerRecord, foreign_runs
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL
 
     from comfy import Device
+    from comfy.address import Address
 
 ALIVE_WITHIN: Final = timedelta(seconds=15)
 _START: Final = "Start everything with `easel up`."
@@ -110,16 +112,17 @@ async def prefect(http: httpx.AsyncClient, api_url: str) -> Finding:
     from flows.prefect.credentials import Credentials
     from flows.prefect.runs import REFUSED
 
+    shown = without_userinfo(api_url)
     try:
         (await http.get(f"{api_url}/health")).raise_for_status()
         answer = await http.get(f"{api_url}/admin/version", headers=Credentials.read().headers)
         if answer.status_code in {401, 403}:
-            return Finding("Prefect", False, f"{api_url} {REFUSED}")
+            return Finding("Prefect", False, f"{shown} {REFUSED}")
         version = answer.raise_for_status().json()
     except (httpx.HTTPError, ValueError) as error:
         advice = f"{_START} For a server of your own, set EASEL_PREFECT__API_URL."
-        return Finding("Prefect", False, f"{api_url}: {_words(error)}", advice)
-    return Finding("Prefect", True, f"{api_url}, version {version}")
+        return Finding("Prefect", False, f"{shown}: {_words(error)}", advice)
+    return Finding("Prefect", True, f"{shown}, version {version}")
 
 
 def worker(live: Sequence[WorkerRecord]) -> Finding:
@@ -139,11 +142,12 @@ def pool(live: Sequence[WorkerRecord]) -> list[Finding]:
     return [Finding("work pool", True, found)] if found else []
 
 
-async def comfyui(url: str) -> Finding:
+async def comfyui(address: Address) -> Finding:
     """ComfyUI or the emulator, and whether it has a checkpoint."""
     from comfy import ComfyClient, TransientComfyError
+    from comfy.versions import shortcoming, too_old
 
-    client = ComfyClient(url, timeout_s=10)
+    url, client = address.url, ComfyClient(address, timeout_s=10)
     try:
         stats, catalogue = await client.system_stats(), await client.catalogue()
     except TransientComfyError as error:
@@ -157,8 +161,14 @@ async def comfyui(url: str) -> Finding:
     if not catalogue.checkpoints:
         advice = "Put a checkpoint (.safetensors) into ComfyUI's folder models/checkpoints."
         return Finding("ComfyUI", False, detail, advice)
-    advice = "Its pictures are not made by a model: see --comfy-url." if stats.is_emulator else ""
-    return Finding("ComfyUI", True, detail, advice)
+    if (why := too_old(stats.version)) is not None:
+        return Finding("ComfyUI", False, f"{url}: {why}", "Update ComfyUI.")
+    remarks = [
+        "Its pictures are not made by a model: see --comfy-url." if stats.is_emulator else "",
+        shortcoming(stats.version) or "",
+        f"{catalogue.why_left_out} Rename them." if catalogue.left_out else "",
+    ]
+    return Finding("ComfyUI", True, detail, " ".join(filter(None, remarks)))
 
 
 def _device(device: Device) -> str:
@@ -181,4 +191,4 @@ async def api(http: httpx.AsyncClient, url: str) -> Finding:
 
 
 def _words(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    return without_userinfo(str(error)) or type(error).__name__

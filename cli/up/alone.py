@@ -11,6 +11,7 @@ from cli.console import CommandError, console_on
 from cli.up.log_lines import LOGGING
 from core import gc_tuning
 from core.settings import Settings
+from core.urls import without_userinfo
 
 _ASK_EVERY_S: Final = 0.1
 _SAY_EVERY_S: Final = 10.0
@@ -58,6 +59,7 @@ def run_worker(pool: str | None) -> None:
 def _wait_for_prefect(api_url: str) -> None:
     import httpx
 
+    shown = without_userinfo(api_url)
     said_at = time.monotonic() - _SAY_EVERY_S + 2
     with httpx.Client(timeout=2, trust_env=False) as http:
         while True:
@@ -69,7 +71,7 @@ def _wait_for_prefect(api_url: str) -> None:
             if time.monotonic() - said_at > _SAY_EVERY_S:
                 said_at = time.monotonic()
                 console_on(sys.stderr).print(
-                    f"Waiting for the Prefect API at {api_url}. `easel up` starts one; "
+                    f"Waiting for the Prefect API at {shown}. `easel up` starts one; "
                     "EASEL_PREFECT__API_URL names another."
                 )
             time.sleep(_ASK_EVERY_S)

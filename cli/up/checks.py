@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from cli.console import BAD_USAGE, CommandError
 from cli.up.ports import holder, is_free
+from comfy.address import Address
 
 if TYPE_CHECKING:
     from comfy import SystemStats
@@ -70,32 +71,35 @@ def _check_port(listener: Listener) -> None:
     )
 
 
-async def comfy_problem(url: str) -> str | None:
-    """Returns why ComfyUI cannot be used now; None when it answers."""
+async def comfy_problem(address: Address) -> str | None:
+    """Returns why ComfyUI cannot be used now, as a clause; None when it can."""
     from comfy import TransientComfyError
+    from comfy.versions import too_old
 
     try:
-        await _system_stats(url)
+        stats = await _system_stats(address)
     except (TransientComfyError, TimeoutError) as error:
-        return str(error) or "it did not answer in time"
-    return None
+        why = str(error) or "it did not answer in time"
+        return f"ComfyUI does not answer at {address.url} ({why})"
+    why_not = too_old(stats.version)
+    return None if why_not is None else f"At {address.url}: {why_not}"
 
 
-async def has_gpu(url: str) -> bool:
+async def has_gpu(address: Address) -> bool:
     """Returns whether ComfyUI computes on more than a CPU; the emulator needs nothing else."""
     from comfy import TransientComfyError
 
     try:
-        stats = await _system_stats(url)
+        stats = await _system_stats(address)
     except (TransientComfyError, TimeoutError):
         return True  # it answered a moment ago, so it is busy: no reason to suppose that
     return stats.is_emulator or any(device.type != "cpu" for device in stats.devices)
 
 
-async def _system_stats(url: str) -> SystemStats:
+async def _system_stats(address: Address) -> SystemStats:
     from comfy import ComfyClient
 
-    client = ComfyClient(url, timeout_s=5)
+    client = ComfyClient(address, timeout_s=5)
     try:
         async with asyncio.timeout(6):
             return await client.system_stats()

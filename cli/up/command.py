@@ -22,6 +22,7 @@ from cli.up.part import Part, local_api_url, parts_of
 from cli.up.ports import free_port
 from cli.up.supervisor import PartFailedError, Supervisor
 from cli.up.welcome import GaveWayError, NoWelcomeError, Welcome, render_welcome
+from comfy.address import Address
 from core.settings import Settings
 from flows.prefect.server import retention_environment
 
@@ -165,11 +166,11 @@ class _Run:
         with self._board.rows(self._setup.parts):
             comfy_why = None
             if not self._setup.emulated:
-                comfy_why = await comfy_problem(str(self._settings.comfy.url))
+                comfy_why = await comfy_problem(self._comfy())
                 self._warn_of_comfy(comfy_why)
             await supervisor.until_ready(READY_WITHIN_S)
         if comfy_why is not None:  # ComfyUI may have started meanwhile
-            comfy_why = await comfy_problem(str(self._settings.comfy.url))
+            comfy_why = await comfy_problem(self._comfy())
         self._addresses()
         self._board.line("Stop with Ctrl+C.")
         if comfy_why is None:
@@ -179,11 +180,13 @@ class _Run:
     def _warn_of_comfy(self, why: str | None) -> None:
         if why is not None:
             self._board.warn(
-                f"ComfyUI does not answer at {self._settings.comfy.url} ({why}). Easel starts and "
-                "keeps every request, but no picture is made until ComfyUI answers. Start it (with "
-                "--listen if it is on another machine), or name its address with --comfy-url, or "
-                "leave that out for the emulator."
+                f"{why}. Easel starts and keeps every request, but no picture is made until this "
+                "is mended. Start ComfyUI (with --listen if it is on another machine), or name its "
+                "address with --comfy-url, or leave that out for the emulator."
             )
+
+    def _comfy(self) -> Address:
+        return Address.of(self._settings.comfy.url or "", self._settings.comfy.ca_file)
 
     def _addresses(self) -> None:
         settings, say = self._settings, self._board.line
@@ -212,7 +215,7 @@ class _Run:
         return "" if self._settings.home == usual else f" --api {self._settings.api_url}"
 
     async def _welcome_on_a_gpu(self) -> None:
-        if await has_gpu(str(self._settings.comfy.url)):
+        if await has_gpu(self._comfy()):
             await self._welcome()
         else:
             self._board.line("No first picture: this ComfyUI has no GPU, where one takes minutes.")

@@ -11,6 +11,7 @@ import httpx
 
 from cli.up.logs import PartLog
 from core.settings import Settings
+from core.urls import without_userinfo
 
 Ready = Callable[[httpx.AsyncClient], Awaitable[bool]]
 
@@ -78,7 +79,7 @@ def _worker(settings: Settings) -> Part:
     return Part(
         name="worker",
         title="worker",
-        address=f"for {settings.comfy.url}",
+        address=f"for {without_userinfo(settings.comfy.url or '')}",
         module="cli.main",
         arguments=("worker",),
         is_ready=is_ready,

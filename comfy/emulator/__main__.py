@@ -27,6 +27,11 @@ def options(arguments: list[str]) -> EmulatorOptions:
     add("--checkpoint", action="append", help="may be repeated")
     add("--lora", action="append", help="may be repeated")
     add("--history-limit", type=int, default=default.history_limit)
+    add(
+        "--comfyui-version",
+        default=default.comfyui_version,
+        help="the version to say; one before 0.3.45 or 0.3.57 also behaves so",
+    )
     given = parser.parse_args(arguments)
     return EmulatorOptions(
         host=given.host,
@@ -39,6 +44,7 @@ def options(arguments: list[str]) -> EmulatorOptions:
         checkpoints=tuple(given.checkpoint or default.checkpoints),
         loras=tuple(given.lora or default.loras),
         history_limit=given.history_limit,
+        comfyui_version=given.comfyui_version,
     )
 
 

@@ -21,6 +21,7 @@ SCRIPTABLE = (
     "hang",
     "release",
     "zombie",
+    "ignore_prompt_ids",
     "empty_outputs",
     "forget",
     "truncate_views",

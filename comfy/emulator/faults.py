@@ -101,6 +101,7 @@ class _Marks:
     """Faults that last until they are cleared."""
 
     zombie: bool = False
+    ignores_prompt_ids: bool = False
     refuse_sockets_until: float = 0.0
     drop_sockets_after: int | None = None
     epoch: int = 0
@@ -197,6 +198,10 @@ class Faults:
         a restart. The real server does this when its worker thread has died."""
         self._marks.zombie = True
 
+    def ignore_prompt_ids(self) -> None:
+        """Give prompts ids of one's own from now on, as ComfyUI before 0.3.45 does."""
+        self._marks.ignores_prompt_ids = True
+
     def empty_outputs(self, times: int = 1) -> None:
         """The next prompts succeed with no outputs, as after a silently blocked branch."""
         self._add(_EmptyOutputs(times))
@@ -271,6 +276,11 @@ class Faults:
     def is_zombie(self) -> bool:
         """Whether the worker accepts and never executes."""
         return self._marks.zombie
+
+    @property
+    def ignores_prompt_ids(self) -> bool:
+        """Whether the id that a client gives a prompt is ignored."""
+        return self._marks.ignores_prompt_ids
 
     @property
     def epoch(self) -> int:

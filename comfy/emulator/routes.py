@@ -26,6 +26,13 @@ class Routes:
         self._machine = machine
         self._queue = machine.queue
         self._number = 0
+        version = _version(machine.options.comfyui_version)
+        self._is_before_ids = version < (0, 3, 45)
+        self._interrupts_one = version >= (0, 3, 57)
+
+    @property
+    def _ignores_ids(self) -> bool:
+        return self._is_before_ids or self._machine.faults.ignores_prompt_ids
 
     def table(self) -> list[web.RouteDef]:
         """All of them, without the prefix."""
@@ -54,7 +61,7 @@ class Routes:
         number = self._next_number(said)
         if "prompt" not in said:
             return _refused(problem("no_prompt", "No prompt provided", "No prompt provided"))
-        prompt_id = said.get("prompt_id")
+        prompt_id = None if self._ignores_ids else said.get("prompt_id")
         if prompt_id is None:
             prompt_id = str(uuid.uuid4())
         elif not _canonical(prompt_id):
@@ -111,7 +118,8 @@ class Routes:
             said = await request.json()
         except ValueError:
             said = {}
-        self._queue.if_running(said.get("prompt_id") or None, self._machine.pacing.interrupt)
+        only = said.get("prompt_id") if self._interrupts_one else None
+        self._queue.if_running(only or None, self._machine.pacing.interrupt)
         return web.Response()
 
     async def post_free(self, request: web.Request) -> web.Response:
@@ -171,6 +179,10 @@ class Routes:
     async def get_system_stats(self, _: web.Request) -> web.Response:
         """GET /system_stats; `easel_emulator` says that no model is used."""
         return web.json_response(_system_stats(self._machine.options.comfyui_version))
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".") if part.isdigit())
 
 
 def _canonical(prompt_id: Any) -> bool:

@@ -25,4 +25,4 @@ def build(request: ResolvedRequest, filename_prefix: str) -> Workflow:
         scheduler=request.scheduler,
     )
     graph.save_image(graph.vae_decode(drawn, vae), filename_prefix)
-    return graph.workflow(expected_images=request.batch_size)
+    return graph.workflow(expected_images=request.batch_size, pixels=request.width * request.height)

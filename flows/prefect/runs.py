@@ -27,6 +27,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelling, Scheduled
 
 from core.requests import ResolvedRequest
+from core.urls import without_userinfo
 from flows.errors import DeploymentMissingError, PrefectUnavailableError
 from flows.prefect.abandoned_runs import FLOW, put_back, settle_run, under_way
 from flows.prefect.credentials import Credentials
@@ -419,7 +420,9 @@ async def translated() -> AsyncIterator[None]:
             f"Prefect answered {error.response.status_code}: {error.response.text[:300]}"
         ) from error
     except (httpx.HTTPError, OSError, RuntimeError) as error:
-        raise PrefectUnavailableError(f"Prefect does not answer: {error!r}") from error
+        raise PrefectUnavailableError(
+            without_userinfo(f"Prefect does not answer: {error!r}")
+        ) from error
     except ValueError as error:  # no JSON, or none of what was asked for
         raise PrefectUnavailableError("Prefect gave an answer that cannot be read") from error
 

@@ -110,7 +110,11 @@ class ScriptedComfyUI:
     async def free_memory(self) -> None:
         """Nothing to do."""
 
-    async def fetch(self, image: OutputImage) -> FetchedImage:
+    async def fetch(
+        self,
+        image: OutputImage,
+        pixels: int,  # noqa: ARG002 - Session's
+    ) -> FetchedImage:
         """Paint the picture. Raises NoOutputError for one that was never given."""
         if image not in self._files:
             raise NoOutputError(f"{image.filename} is not there")

@@ -199,9 +199,10 @@ class Transitions:
             return await rows.touch(connection, claim, waiting=asdict(waiting) if waiting else None)
 
     @completes
-    async def succeed(self, claim: Claim, kept: Sequence[Image]) -> None:
+    async def succeed(self, claim: Claim, kept: Sequence[Image], *, nodes: int = 0) -> None:
         """Insert rows for the kept pictures and end the attempt. Raises FencedError.
 
+        ``nodes`` is how many nodes the workflow had, all of them done now.
         No-op when this claim has succeeded before: the answer to its commit may have been lost.
         """
         async with self._database.write() as connection:
@@ -209,7 +210,7 @@ class Transitions:
                 return
             for image in kept:
                 await rows.keep_image(connection, image)
-            progress = ProgressRecord(percent=100.0)
+            progress = ProgressRecord(percent=100.0, nodes_done=nodes, nodes_total=nodes)
             if not await rows.end_held(
                 connection, claim, "succeeded", None, progress=asdict(progress)
             ):

@@ -43,6 +43,7 @@ def test_only_transient_errors_are_transient() -> None:
         ComfyUnreachableError,
         ComfyTimeoutError,
         ComfyProtocolError,
+        errors.ComfyTooOldError,
     }
     assert {kind for kind in ALL if issubclass(kind, errors.TransientComfyError)} == transient
     assert is_transient(ComfyTimeoutError("late"))

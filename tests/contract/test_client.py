@@ -46,8 +46,9 @@ async def test_rejections_are_in_comfyui_s_own_words(
     driver: Driver, field: str, value: object, words: str, code: str
 ) -> None:
     prompt_id = str(uuid.uuid4())
+    workflow = changed(driver, prompt_id, **{field: value})
     with pytest.raises(WorkflowRejectedError) as caught:
-        await driver.session.submit(changed(driver, prompt_id, **{field: value}), prompt_id)
+        await driver.session.submit(workflow, prompt_id, fresh=True)
     assert words in str(caught.value)
     assert code in {problem.code for problem in caught.value.problems}
 

@@ -1,0 +1,77 @@
+"""Texts that ComfyUI wrote, and that no answer can be made of as they are."""
+
+from __future__ import annotations
+
+import pytest
+
+from comfy import ExecutionFailedError
+from store.values import Preview, Waiting
+from tests.api.conftest import StartService, until_catalogue
+from tests.api.service import HISTORY, Comfy, Service, assert_problem
+
+NOT_UTF8 = "caf\udce9.safetensors"
+SHOWN = "caf�.safetensors"
+
+
+@pytest.fixture
+def odd(start_service: StartService, comfy: Comfy) -> Service:
+    """In front of a ComfyUI with a model whose file name is not UTF-8."""
+    comfy.add_checkpoint(NOT_UTF8)
+    service = start_service(comfy.url)
+    until_catalogue(service)
+    return service
+
+
+def test_a_model_whose_name_is_not_utf8_is_left_out(odd: Service) -> None:
+    models = odd.get("/api/v1/models")
+    options = odd.get("/api/v1/options")
+
+    assert (models.status_code, options.status_code) == (200, 200)
+    assert len(options.json()["models"]) == 2
+    assert "caf" not in models.text + options.text
+    odd.create()  # without a model
+    assert_problem(
+        odd.client.post("/api/v1/generation/create", json={"prompt": "a", "model": SHOWN}),
+        422,
+        "invalid_request",
+    )
+
+
+def test_readyz_names_the_model_that_is_left_out(odd: Service) -> None:
+    odd.worker.appear(comfy_reachable=True)
+    parts = {part["name"]: part for part in odd.get("/readyz").json()["parts"]}
+    assert parts["comfyui"]["ok"]
+    assert SHOWN in parts["comfyui"]["detail"]
+
+
+@pytest.mark.parametrize("bad", ["\udcff", "\x00", "\u202e"])
+def test_an_error_of_an_earlier_version_is_shown_everywhere(service: Service, bad: str) -> None:
+    # As it was stored before texts were made readable where they come in.
+    task_id = service.created("an error to be shown")
+    claim = service.worker.start(task_id)
+    service.worker.fail(claim, ExecutionFailedError("5", "KSampler", f"bad {bad} name", ""))
+
+    status = service.status(task_id)
+    assert "bad" in status["error"]["detail"]
+    assert "name" in status["error"]["node_message"]
+    for path in (service.of(task_id, "attempts"), HISTORY):
+        assert service.get(path).status_code == 200
+    assert_problem(service.get(service.of(task_id, "result")), 409, "generation_failed")
+
+
+def test_a_reason_of_an_earlier_version_is_shown(service: Service) -> None:
+    task_id = service.created("to wait for a reason")
+    claim = service.worker.start(task_id)
+    service.worker.progress(claim, 10, waiting=Waiting("waiting_for_comfyui", "no \udcff file"))
+    assert service.status(task_id)["waiting"]["detail"] == "no � file"
+
+
+@pytest.mark.parametrize("content_type", ["text/html", "image/svg+xml", "image/中文"])
+def test_a_preview_of_an_earlier_version_that_is_no_picture_is_not_shown(
+    service: Service, content_type: str
+) -> None:
+    task_id = service.created("a preview that is none")
+    claim = service.worker.start(task_id)
+    preview = Preview(1, content_type, b"<script>alert(1)</script>")
+    service.worker.progress(claim, 10, preview=preview)
+    assert_problem(service.get(service.of(task_id, "preview")), 404, "not_found")
