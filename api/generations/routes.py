@@ -68,10 +68,10 @@ async def create(
     """Accept a request for pictures. A 202 means that it is on disk: it cannot be lost any more."""
     facade, busy = opened(request, Facade), opened(request, Busy)
     limit = opened(request, Settings).api.max_body_bytes
-    busy.creates += 1
+    body, raw = await read_body(request, GenerationRequest, limit)
+    key = idempotency_key_of(idempotency_key)
+    busy.creates += 1  # not before the body is there: a slow client would hold up the dispatcher
     try:
-        body, raw = await read_body(request, GenerationRequest, limit)
-        key = idempotency_key_of(idempotency_key)
         created = (
             await facade.create_once(body, key, raw)
             if key is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import TypeVar
 
 from comfy.catalogue import Catalogue
@@ -28,13 +29,18 @@ class UnresolvableError(ValueError):
 
 
 def resolve(
-    request: GenerationRequest, catalogue: Catalogue | None, default_model: str | None
+    request: GenerationRequest,
+    catalogue: Catalogue | None,
+    default_model: str | None,
+    *,
+    suggest: bool = True,
 ) -> ResolvedRequest:
     """Fill in every value the request leaves open and draw its seed.
 
     The model is the request's, else ``default_model``, else the catalogue's first checkpoint;
     the rest are the defaults of the model's family. Without a catalogue (ComfyUI was never
-    reached) names are not checked here; ComfyUI validates them.
+    reached) names are not checked here; ComfyUI validates them. ``suggest``: an unknown name's
+    problem lists near matches, which takes milliseconds where there are hundreds of names.
 
     Raises UnresolvableError with the codes ``no_model``, ``unknown_model``,
     ``unknown_sampler``, ``unknown_scheduler`` and ``too_many_pixels``.
@@ -61,7 +67,7 @@ def resolve(
         timeout_s=request.timeout_s,
         metadata=request.metadata,
     )
-    problems = [*_unknown_names(resolved, catalogue), *_too_many_pixels(resolved)]
+    problems = [*_unknown_names(resolved, catalogue, suggest), *_too_many_pixels(resolved)]
     if problems:
         raise UnresolvableError(tuple(problems))
     return resolved
@@ -87,7 +93,9 @@ def _no_model(catalogue: Catalogue | None) -> FieldProblem:
     return FieldProblem(("model",), "no_model", f"name a model: {reason}")
 
 
-def _unknown_names(request: ResolvedRequest, catalogue: Catalogue | None) -> list[FieldProblem]:
+def _unknown_names(
+    request: ResolvedRequest, catalogue: Catalogue | None, suggest: bool
+) -> list[FieldProblem]:
     if catalogue is None:
         return []
     checks = (
@@ -96,19 +104,25 @@ def _unknown_names(request: ResolvedRequest, catalogue: Catalogue | None) -> lis
         ("scheduler", request.scheduler, catalogue.schedulers),
     )
     return [
-        FieldProblem((field,), f"unknown_{field}", _unknown(field, name, names))
+        FieldProblem((field,), f"unknown_{field}", _unknown(field, name, names, suggest))
         for field, name, names in checks
         if name not in names
     ]
 
 
-def _unknown(field: str, name: str, names: Sequence[str]) -> str:
-    near = get_close_matches(name, names, n=3, cutoff=0.5)
+def _unknown(field: str, name: str, names: Sequence[str], suggest: bool) -> str:
+    near = _near(name, tuple(names)) if suggest else ()
     if near:
         return f"ComfyUI has no such {field}; near matches: {', '.join(near)}"
     if len(names) <= _LISTED_MAX:
         return f"ComfyUI has no such {field}; it has: {', '.join(names) or 'none'}"
     return f"ComfyUI has no such {field}; it has {len(names)} others, see /api/v1/options"
+
+
+@lru_cache(maxsize=128)
+def _near(name: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns near matches. Kept: a misspelt name is likely to be in every row of a manifest."""
+    return tuple(get_close_matches(name, names, n=3, cutoff=0.5))
 
 
 def _too_many_pixels(request: ResolvedRequest) -> list[FieldProblem]:

@@ -23,6 +23,8 @@ ROW_MAX: Final = 1_000_000
 """The longest row: characters in CSV, bytes in JSON Lines."""
 COLUMN_SHOWN: Final = 100
 """How many characters of a column's name are echoed."""
+ROW_PROBLEMS_MAX: Final = 100
+"""The most problems of one row: a row may have half a million cells."""
 METADATA_PREFIX: Final = "metadata."
 
 _KINDS: Final[dict[str, Kind]] = {
@@ -199,7 +201,7 @@ def _columns(line: int, header: Sequence[str]) -> tuple[list[_Column], list[Fiel
         known = ", ".join(_READERS)
         message = f"the first line must name the columns, which are {known}, {METADATA_PREFIX}<key>"
         return [], [FieldProblem.of_row(line, None, "missing_header", message)]
-    return columns, problems
+    return columns, problems[:ROW_PROBLEMS_MAX]
 
 
 def _row(number: int, cells: Sequence[str], columns: Sequence[_Column]) -> list[Row | FieldProblem]:
@@ -216,6 +218,8 @@ def _row(number: int, cells: Sequence[str], columns: Sequence[_Column]) -> list[
             problems.append(
                 FieldProblem.of_row(number, shown(column.name) or None, error.code, str(error))
             )
+            if len(problems) == ROW_PROBLEMS_MAX:
+                break
     return problems or [Row(number, _with_labels(values))]
 
 

@@ -101,7 +101,9 @@ class Template:
 def parse(text: str) -> Template:
     """Parses a template. Raises WildcardError."""
     # Most prompts are plain and all differ: they would only evict templates from the cache.
-    return _parsed(text) if _SPECIAL.search(text) else Template((text,))
+    if not _SPECIAL.search(text):
+        return Template((text,))
+    return _short(text) if len(text) <= _SHORT else _long(text)
 
 
 def read_lists(folder: Path) -> Mapping[str, Sequence[str]]:
@@ -127,11 +129,16 @@ def _lines(path: Path) -> tuple[str, ...]:
     return tuple(line for line in lines if line and not line.startswith("#"))
 
 
-@lru_cache(maxsize=1024)
 def _parsed(text: str) -> Template:
     if len(text) > TEMPLATE_MAX:
         raise WildcardError(f"templates may have {TEMPLATE_MAX} characters at most", TEMPLATE_MAX)
     return _Parser(text).template()
+
+
+# A parsed template takes some fifty times its text: a thousand of the longest would be gigabytes.
+_SHORT: Final = 1_000
+_short: Final = lru_cache(maxsize=512)(_parsed)
+_long: Final = lru_cache(maxsize=8)(_parsed)
 
 
 @dataclass

@@ -100,11 +100,12 @@ class Service:
             prefect=PrefectSettings(api_url=prefect_url),
             store=StoreSettings(reserve_mb=reserve_mb),
         )
+        self.app = create_app(self.settings)
         self.client = httpx.Client(base_url=self.url, timeout=20, trust_env=False)
 
     def __enter__(self) -> Self:
         config = uvicorn.Config(
-            create_app(self.settings),
+            self.app,
             log_config=None,
             access_log=False,
             ws="none",
@@ -128,6 +129,11 @@ class Service:
         self._server.should_exit = True
         self._backstage.run(_ended(self._serving))
         self._socket.close()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is being answered."""
+        return bool(self._server.server_state.tasks)
 
     @property
     def images_folder(self) -> str:

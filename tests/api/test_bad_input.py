@@ -14,7 +14,14 @@ import httpx
 import pytest
 
 from core import requests
-from tests.api.service import CREATE, HISTORY, Service, assert_problem
+from tests.api.service import (
+    BATCHES,
+    CREATE,
+    HISTORY,
+    SCHEDULES,
+    Service,
+    assert_problem,
+)
 
 CANARY: Final = "zx81canary"
 JSON_TYPE: Final = {"Content-Type": "application/json"}
@@ -208,6 +215,20 @@ TRANSPORT: Final = (
         400,
         "bad_request",
         headers={**JSON_TYPE, "Idempotency-Key": f"{CANARY}\tb"},
+    ),
+    *(
+        Bad(
+            f"a broken charset {name}",
+            PROMPT.encode(),
+            415,
+            "unsupported_media_type",
+            headers={"Content-Type": f"application/json; {parameters}"},
+        )
+        for name, parameters in {
+            "in two pieces": "charset*=utf-8''%ff; charset*0*=a",
+            "twice": "charset*0*=a; charset*=b",
+            "quoted": 'charset="latin-1"',
+        }.items()
     ),
     Bad(
         "51 64 KB header",
@@ -446,3 +467,24 @@ def test_an_unknown_path_is_a_problem_too(service: Service, method: str) -> None
 def test_nobody_may_embed_or_read_across_origins(service: Service) -> None:
     response: httpx.Response = service.get(HISTORY, headers={"Origin": "https://evil.test"})
     assert not [name for name in response.headers if name.startswith("access-control-")]
+
+
+@pytest.mark.parametrize("path", [CREATE, BATCHES, SCHEDULES])
+def test_of_very_many_mistakes_the_first_are_told(service: Service, path: str) -> None:
+    body: dict[str, Any] = {f"nix{number}": 1 for number in range(9_000)}
+
+    response = service.client.post(path, json=body)
+
+    found = assert_problem(response, 422, "invalid_request")
+    assert len(found["errors"]) == 100
+    assert "(and " in found["detail"]
+    assert len(response.content) < 20_000
+
+
+def test_a_long_name_is_not_echoed_whole(service: Service) -> None:
+    response = service.client.post(CREATE, json={"prompt": "a fox", "n" * 900_000: 1})
+    assert_problem(response, 422, "invalid_request")
+    assert len(response.content) < 2_000
+
+    response = service.get(f"{HISTORY}?{'&'.join(f'nix{number}=' for number in range(1_000))}")
+    assert len(assert_problem(response, 422, "invalid_request")["errors"]) == 100

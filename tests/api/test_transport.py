@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from dataclasses import dataclass
 from typing import Final
@@ -9,7 +10,9 @@ from typing import Final
 import pytest
 
 from api import body
-from tests.api.service import CREATE, Service
+from api.generations.facade import Busy
+from tests.api.service import BATCHES, CREATE, SCHEDULES, Service
+from tests.harness.waiting import wait_until
 
 BODY: Final = b'{"prompt":"a zx81canary"}'
 
@@ -133,3 +136,26 @@ def test_66_no_path_leads_out(service: Service, path: str) -> None:
     for start in ("/api/v1/images/", "/api/v1/generation/status/", "/static-offline-docs/"):
         said = f"GET {start}{path} HTTP/1.1\r\nHost: easel.test\r\n\r\n"
         assert _say(service, said.encode()).status == 404
+
+
+def test_a_create_whose_body_is_slow_holds_up_no_dispatch(service: Service) -> None:
+    """The dispatcher waits while creates are busy: a body that does not come is none."""
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as line:
+        line.sendall(_create(LENGTH, b"Expect: 100-continue"))
+        assert line.recv(100).startswith(b"HTTP/1.1 100")  # the body is being waited for
+        assert not service.app.state.opened[Busy]()
+
+
+@pytest.mark.parametrize("path", [CREATE, BATCHES, SCHEDULES])
+def test_a_client_that_goes_away_is_no_bug(
+    service: Service, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        with socket.create_connection(("127.0.0.1", service.port), timeout=20) as line:
+            start = _create(LENGTH, b"Expect: 100-continue").replace(CREATE.encode(), path.encode())
+            line.sendall(start)
+            assert line.recv(100).startswith(b"HTTP/1.1 100")
+            line.sendall(BODY[:5])
+        wait_until(lambda: not service.is_busy)
+
+    assert not caplog.records

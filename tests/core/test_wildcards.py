@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import tracemalloc
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -272,3 +273,15 @@ def test_a_list_that_is_no_utf_8_is_an_error(tmp_path: Path) -> None:
 
     with pytest.raises(UnreadableListError, match=r"animal\.txt is not UTF-8"):
         read_lists(tmp_path)
+
+
+def test_long_templates_do_not_stay_in_memory() -> None:
+    tracemalloc.start()
+    try:
+        for number in range(40):
+            parse(f"{{{number}|" + "a|" * 5_000 + "b}")
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert kept < 10_000_000  # one takes about 0.7 MB
