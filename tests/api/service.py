@@ -19,6 +19,7 @@ import uvicorn
 from PIL import Image as Pillow
 
 from api.app import create_app
+from api.connections import Connection
 from comfy.emulator import Emulator, EmulatorOptions
 from core.batches.request import BatchOptions
 from core.problems import Problem
@@ -106,6 +107,7 @@ class Service:
     def __enter__(self) -> Self:
         config = uvicorn.Config(
             self.app,
+            http=Connection,
             log_config=None,
             access_log=False,
             ws="none",

@@ -417,9 +417,12 @@ def test_a_bad_page_is_refused(service: Service, bad: BadGet) -> None:
     assert CANARY not in response.text
 
 
-def test_62_trace_is_not_taken(service: Service) -> None:
-    for path in (CREATE, HISTORY, "/api/v1/models"):
-        assert_problem(service.client.request("TRACE", path), 405, "method_not_allowed")
+@pytest.mark.parametrize("method", ["TRACE", "PROPFIND", "QUERY"])
+def test_62_a_method_of_nothing_is_not_taken(service: Service, method: str) -> None:
+    for path in (CREATE, HISTORY, "/api/v1/models", BATCHES, "/healthz", "/readyz", "/metrics"):
+        response = service.client.request(method, path)
+        assert_problem(response, 405, "method_not_allowed")
+        assert response.headers["allow"]
 
 
 def test_60_a_method_override_is_ignored(service: Service) -> None:
@@ -447,6 +450,9 @@ def test_60_a_method_override_is_ignored(service: Service) -> None:
         ("PUT", "/api/v1/batches", "POST"),
         ("GET", "/api/v1/batches/0f8fad5b-d9cb-469f-a165-70867728950e/cancel", "POST"),
         ("PUT", "/api/v1/schedules", "POST"),
+        ("POST", "/healthz", "HEAD"),
+        ("POST", "/docs", "GET"),
+        ("OPTIONS", HISTORY, "HEAD"),
     ],
 )
 def test_a_wrong_method_is_told_the_right_ones(
@@ -456,6 +462,14 @@ def test_a_wrong_method_is_told_the_right_ones(
 
     assert_problem(response, 405, "method_not_allowed")
     assert allowed in response.headers["allow"].split(", ")
+
+
+@pytest.mark.parametrize(("path", "allowed"), [(CREATE, "POST"), (HISTORY, "GET, HEAD")])
+def test_a_word_in_a_path_is_no_id(service: Service, path: str, allowed: str) -> None:
+    for method in ("OPTIONS", "DELETE"):
+        response = service.client.request(method, path)
+        assert_problem(response, 405, "method_not_allowed")
+        assert response.headers["allow"] == allowed
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS", "TRACE"])
