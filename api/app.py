@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from socket import gethostname
 from typing import Final
 
-from fastapi import APIRouter, FastAPI, Request
-from fastapi.routing import APIRoute
+from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from api import auth, handlers, health, images, metrics, options
@@ -19,13 +18,14 @@ from api.batches.facade import BatchFacade
 from api.catalogue import CatalogueCache
 from api.context import Context
 from api.disk import DiskReserve
-from api.errors import ProblemError
 from api.figures import Figures
 from api.generations import events
 from api.generations import routes as generations
 from api.generations.documents import Links
 from api.generations.facade import Busy, Facade
+from api.head_requests import HeadRequests
 from api.limits import RequestLimits
+from api.nothing_here import NothingHere
 from api.schedules import routes as schedules
 from api.schedules.facade import ScheduleFacade
 from api.security_headers import headers_for
@@ -54,9 +54,6 @@ Every error is `application/problem+json` with a stable `code`.
 """
 
 
-_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
-
-
 def create_app(settings: Settings | None = None, policy: Policy | None = None) -> FastAPI:
     """Returns the ASGI application. The settings are read from the environment unless given.
 
@@ -83,42 +80,19 @@ def create_app(settings: Settings | None = None, policy: Policy | None = None) -
         swagger_ui_parameters={"tryItOutEnabled": True, "defaultModelsExpandDepth": 0},
     )
     handlers.install(app)
+    app.add_middleware(HeadRequests)
     app.add_middleware(RequestLimits)
     # What is added last runs first.
     auth.install(app, policy)
     app.add_middleware(OriginGuard, names=settings.host_names, origins=settings.api_origins)
     app.add_middleware(ResponseHeaders, headers_for=headers_for)
     rooms = (generations, events, images, batches, schedules, options, health, metrics)
-    routers = [room.router for room in rooms]
-    for router in routers:
+    for room in rooms:
         # Not include_router: FastAPI 0.150 matches included routers through more calls, 15 to 45 us
         # of each request (a create takes 500). Guards are middleware (api.auth), not dependencies.
-        app.router.routes.extend(router.routes)
-
-    @app.api_route("/api/{rest:path}", methods=list(_METHODS), include_in_schema=False)
-    async def unknown(request: Request) -> None:
-        allowed = _methods_of(request.url.path, routers)
-        if allowed:
-            raise ProblemError(
-                "method_not_allowed",
-                f"this path takes {', '.join(allowed)}",
-                headers={"Allow": ", ".join(allowed)},
-            )
-        raise ProblemError("not_found", "there is no such path; see /docs for those there are")
-
+        app.router.routes.extend(room.router.routes)
+    app.router.routes.append(NothingHere(app.router.routes))
     return app
-
-
-def _methods_of(path: str, routers: Iterable[APIRouter]) -> list[str]:
-    return sorted(
-        {
-            method
-            for router in routers
-            for route in router.routes
-            if isinstance(route, APIRoute) and route.path_regex.match(path)
-            for method in route.methods or ()
-        }
-    )
 
 
 @asynccontextmanager

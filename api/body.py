@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from email.message import Message
+import re
 from functools import lru_cache
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 from fastapi import HTTPException, Request
 from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect
 
 from api.errors import ProblemError
 from core import json as strict_json
@@ -16,6 +18,11 @@ from core.problems import FieldProblem
 
 BODY_WITHIN_S: Final = 10.0
 """Timeout for a whole body: a slow one occupies a connection."""
+PROBLEMS_SHOWN: Final = 100
+"""The most problems of one answer; the rest is counted in its ``detail``."""
+NAME_SHOWN: Final = 100
+"""How many characters of a client's own name are echoed."""
+_PARAMETER: Final = re.compile(r';\s*([^\s=;"]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;"]*)')
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -29,6 +36,8 @@ async def read_body(request: Request, model: type[_Model], limit: int) -> tuple[
         raise HTTPException(
             408, "the body did not arrive in time", headers={"Connection": "close"}
         ) from error
+    except ClientDisconnect as error:
+        raise HTTPException(400, "the client went away") from error
     return validate(model, parse(body)), body
 
 
@@ -52,11 +61,12 @@ def validate(model: type[_Model], value: Any) -> _Model:
         return model.model_validate(value)
     except ValidationError as error:
         found = field_problems(error, value)
-        raise ProblemError("invalid_request", _summary(found), errors=found) from error
+        detail = summary(found, error.error_count())
+        raise ProblemError("invalid_request", detail, errors=found) from error
 
 
 def field_problems(error: ValidationError, body: Any) -> list[FieldProblem]:
-    """Returns what pydantic found in ``body``, without the values."""
+    """Returns what pydantic found in ``body``, without the values: the first of it."""
     found = error.errors(include_input=False, include_url=False, include_context=False)
     return [
         FieldProblem(
@@ -64,7 +74,7 @@ def field_problems(error: ValidationError, body: Any) -> list[FieldProblem]:
             code=item["type"],
             message=item["msg"].removeprefix("Value error, "),
         )
-        for item in found
+        for item in islice(found, PROBLEMS_SHOWN)
     ]
 
 
@@ -75,14 +85,20 @@ def _place(body: Any, loc: tuple[str | int, ...], kind: str) -> list[str | int]:
         try:
             body = body[part]
         except (KeyError, IndexError, TypeError):
-            return [*place, part] if kind == "missing" else place
-        place.append(part)
+            return [*place, shown(part)] if kind == "missing" else place
+        place.append(shown(part))
     return place
 
 
-def _summary(found: list[FieldProblem]) -> str:
+def shown(part: str | int) -> str | int:
+    """Returns a part of a place as answers echo it: a name is cut where it is long."""
+    return part[:NAME_SHOWN] if isinstance(part, str) else part
+
+
+def summary(found: list[FieldProblem], total: int) -> str:
+    """Returns the first problem in one line, and how many there are besides."""
     where = ".".join(str(part) for part in found[0].loc) or "the request"
-    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    more = f" (and {total - 1} more)" if total > 1 else ""
     return f"{where}: {found[0].message}{more}"
 
 
@@ -95,15 +111,26 @@ def _check_content_type(request: Request) -> None:
 
 
 @lru_cache(maxsize=64)
+def media_type_of(content_type: str) -> str | None:
+    """Returns the type, without its parameters; None if it says that the text is not UTF-8."""
+    kind = content_type.partition(";")[0].strip().lower()
+    for name, value in _PARAMETER.findall(content_type):
+        # charset* (RFC 2231) is refused too: it has many broken forms and no use here.
+        if name.lower().startswith("charset") and (
+            name.lower() != "charset" or value.strip().strip('"').lower() not in _CHARSETS
+        ):
+            return None
+    return kind
+
+
+_CHARSETS: Final = frozenset({"utf-8", "utf8", "us-ascii"})
+
+
 def _is_json(content_type: str) -> bool:
-    message = Message()
-    message["content-type"] = content_type
-    kind = message.get_content_type()
-    charset = message.get_content_charset("utf-8")
-    is_json = kind == "application/json" or (
+    kind = media_type_of(content_type) or ""
+    return kind == "application/json" or (
         kind.startswith("application/") and kind.endswith("+json")
     )
-    return is_json and charset in {"utf-8", "utf8", "us-ascii"}
 
 
 async def _read(request: Request, limit: int) -> bytes:

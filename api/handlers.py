@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from api.body import PROBLEMS_SHOWN, shown, summary
 from api.errors import ProblemError
 from api.security_headers import JSON_HEADERS
 from core.problems import FieldProblem, Problem, problem
@@ -104,13 +105,13 @@ def _answering(code: str, detail: str) -> _Handler:
 
 def _of_validation(error: RequestValidationError) -> Problem:
     """Returns the problem without ``input``: a body value is never echoed."""
+    errors = error.errors()
     found = [
         FieldProblem(
-            loc=tuple(item["loc"]),
+            loc=tuple(shown(part) for part in item["loc"]),
             code=item["type"],
-            message=_QUOTING.get(item["type"], item["msg"]),
+            message=_QUOTING.get(item["type"], item["msg"].removeprefix("Value error, ")),
         )
-        for item in error.errors()
+        for item in errors[:PROBLEMS_SHOWN]
     ]
-    where = ".".join(str(part) for part in found[0].loc) if found else "the request"
-    return problem("invalid_request", f"{where}: {found[0].message}", errors=found)
+    return problem("invalid_request", summary(found, len(errors)), errors=found)

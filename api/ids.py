@@ -7,9 +7,25 @@ from uuid import UUID
 
 from fastapi import Path
 from pydantic import PlainValidator
+from starlette.convertors import Convertor, register_url_convertor
 
 from api.errors import ProblemError
 from core.ids import parse_generation_id
+
+
+class _IdConvertor(Convertor[str]):
+    """What looks like an id in a path: no word, such as the ``create`` of another route."""
+
+    regex = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("id", _IdConvertor())
 
 
 def _id_of(what: str) -> PlainValidator:

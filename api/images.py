@@ -22,7 +22,7 @@ _BYTES: Final[dict[str, Any]] = {"content": {"image/png": {}, "image/webp": {}}}
 
 
 @router.get(
-    "/{image_id}",
+    "/{image_id:id}",
     summary="A picture",
     response_class=Response,
     responses={200: _BYTES, 206: _BYTES, 304: {}, **problems(404, 416)},
@@ -61,7 +61,7 @@ async def image(
 
 
 @router.get(
-    "/{image_id}/thumbnail",
+    "/{image_id:id}/thumbnail",
     summary="A picture's thumbnail",
     response_class=Response,
     responses={200: _BYTES, 304: {}, **problems(404)},

@@ -7,10 +7,16 @@ would fail later: in a database, in another client, as a 500 response.
 from __future__ import annotations
 
 import json
+import re
 from functools import partial
 from typing import Any, Final
 
 DEPTH_MAX: Final = 32
+VALUES_MAX: Final = 500_000
+"""The most values: each takes up to a hundred times its text in memory (``{}`` is two bytes)."""
+MEMBERS_MAX: Final = 10_000
+"""The most members of one object: nothing that Easel takes has more, and each may be wrong in
+several ways, all of which would be told."""
 NUMBER_DIGITS_MAX: Final = 100
 DIGITS_READ_MAX: Final = 4300
 """Python parses no longer integers (``sys.get_int_max_str_digits``)."""
@@ -27,7 +33,10 @@ class MalformedJsonError(ValueError):
 
 
 class UnusableJsonError(ValueError):
-    """JSON with a number that cannot be represented. ``code`` is the problem's code."""
+    """JSON with a number that cannot be represented, or with too much in it.
+
+    ``code`` is the problem's code.
+    """
 
     def __init__(self, code: str, message: str) -> None:
         self.code = code
@@ -40,7 +49,7 @@ def parse(data: bytes, what: str = "the body") -> Any:
     Raises MalformedJsonError and UnusableJsonError.
     """
     text = _decoded(data, what)
-    _check_depth(text, what)
+    _check_extent(text, what)
     try:
         return json.loads(
             text,
@@ -62,30 +71,37 @@ def _decoded(data: bytes, what: str) -> str:
         raise MalformedJsonError(f"{what} is not UTF-8") from error
 
 
-def _check_depth(text: str, what: str) -> None:
-    """A scan that stops where recursion would get too deep; brackets in strings do not count."""
-    if text.count("[") + text.count("{") <= DEPTH_MAX:
+# A whole string, or one character of structure. Possessive: linear, whatever the text.
+_TOKEN: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{},]', re.DOTALL)
+
+
+def _check_extent(text: str, what: str) -> None:
+    """Stops where recursion would get too deep or the values too many; strings do not count."""
+    openings = text.count("[") + text.count("{")
+    if openings <= DEPTH_MAX and openings + text.count(",") <= VALUES_MAX:
         return
-    depth, in_string, escaped = 0, False, False
-    for character in text:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif character == "\\":
-                escaped = True
-            elif character == '"':
-                in_string = False
-        elif character == '"':
-            in_string = True
-        elif character in "[{":
+    depth = values = 0
+    for token in _TOKEN.finditer(text):
+        character = text[token.start()]
+        if character == '"':
+            continue
+        if character in "]}":
+            depth -= 1
+            continue
+        values += 1
+        if values > VALUES_MAX:
+            message = f"{what} may have {VALUES_MAX} values at most"
+            raise UnusableJsonError("too_many_values", message)
+        if character != ",":
             depth += 1
             if depth > DEPTH_MAX:
                 raise MalformedJsonError(f"{what} is nested deeper than {DEPTH_MAX} levels")
-        elif character in "]}":
-            depth -= 1
 
 
 def _unique(what: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MEMBERS_MAX:
+        message = f"{what} has an object with more than {MEMBERS_MAX} members"
+        raise UnusableJsonError("too_many_members", message)
     value = dict(pairs)
     if len(value) != len(pairs):
         raise MalformedJsonError(f"{what} has an object with a duplicate key")

@@ -38,7 +38,7 @@ _KINDS: Final = (
     ProblemKind("deleted", "The generation was deleted", 410),
     ProblemKind("pictures_expired", "The pictures were removed because of their age", 410),
     ProblemKind("payload_too_large", "The body is too large", 413),
-    ProblemKind("unsupported_media_type", "The body must be application/json", 415),
+    ProblemKind("unsupported_media_type", "The body has a type that is not taken here", 415),
     ProblemKind("range_not_satisfiable", "That range is not in the image", 416),
     ProblemKind("invalid_request", "The request is not valid", 422),
     ProblemKind("invalid_manifest", "The manifest has rows that cannot be made", 422),

@@ -61,10 +61,14 @@ class OtherStoreError(FlowsError):
 
 
 class BatchRefusedError(FlowsError):
-    """The manifest has rows that cannot be made; ``problems`` names each with its column."""
+    """The manifest has rows that cannot be made; ``problems`` names each with its column.
 
-    def __init__(self, problems: Sequence[FieldProblem]) -> None:
+    ``total`` counts those that are not among ``problems`` too: there may be millions.
+    """
+
+    def __init__(self, problems: Sequence[FieldProblem], total: int | None = None) -> None:
         self.problems = tuple(problems)
+        self.total = len(self.problems) if total is None else total
         super().__init__("; ".join(map(str, self.problems[:3])))
 
 

@@ -25,6 +25,8 @@ from store.values import Entry
 LOOK_EVERY_S: Final = 0.25
 """Seconds between polls without a call of ``wake``: entries fall due, and other processes write
 them (a batch's flow run releases items). A poll is one read, well below a millisecond."""
+BUSY_MAX_S: Final = 0.05
+"""The longest that requests being answered delay a claim: there may always be some."""
 FAILED_DELAY_S: Final = 15.0
 """Seconds until an entry whose handler raised an unexpected error is tried again."""
 _log = logging.getLogger(__name__)
@@ -63,7 +65,8 @@ class OutboxRunner:
     ``name`` is that of the runner's lease (``lease_s``). No two live runners have the same name;
     a restarted process has the name it had before, so that its former claims are freed at once.
     Else the other runners free a dead runner's claims when its lease has lapsed.
-    ``together`` entries of one lane are worked on at once. While ``busy()``, nothing is claimed.
+    ``together`` entries of one lane are worked on at once. ``busy()`` delays a claim by
+    ``BUSY_MAX_S`` at most.
     """
 
     def __init__(
@@ -186,7 +189,8 @@ class OutboxRunner:
 
     async def _do_some(self, lane: str, lease: LeaseKeeper) -> int:
         """Claim some entries and work on them at once. Returns how many."""
-        while self._busy():  # noqa: ASYNC110 - no event tells when requests end; polling is cheap
+        until = time.monotonic() + BUSY_MAX_S
+        while self._busy() and time.monotonic() < until:  # noqa: ASYNC110 - polling is cheap
             await asyncio.sleep(0.005)
         most = 1 if lane in self.blocked else self._together
         entries = await self._outbox.claim(lane, self._kinds, lease.holder, most)

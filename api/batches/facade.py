@@ -23,6 +23,7 @@ from api.batches.documents import (
     RowProblemDocument,
 )
 from api.batches.results_zip import results_zip
+from api.body import PROBLEMS_SHOWN, parse, validate
 from api.errors import ProblemError
 from api.generations.documents import WaitingDocument, image_document
 from api.generations.facade import Facade, no_model_known
@@ -32,7 +33,7 @@ from core.batches.manifest import Kind, name_of_file, read_manifest
 from core.batches.request import BatchOptions, BatchRequest
 from core.problems import FieldProblem
 from core.status import BATCH_ACTIVE, Status
-from flows.batches.acceptance import Source, accept_batch, plan_batch
+from flows.batches.acceptance import AcceptedBatch, Source, accept_batch, plan_batch
 from flows.batches.rules import window_end
 from flows.errors import BatchRefusedError, FlowsError
 from flows.prefect.runs import BATCH_QUEUE, BULK_QUEUE, FlowRuns
@@ -44,20 +45,26 @@ from store.errors import ConflictError
 from store.generations.acceptance import IdempotencyKey
 from store.values import Batch, BatchItem, Membership, Waiting
 
-PROBLEMS_SHOWN: Final = 100
+READ_AT_ONCE: Final = 2
+"""Manifests read at the same time; others wait. Each takes a processor and up to 150 MB."""
 _PAUSED: Final = Waiting(PAUSED, "It was paused. Resume it to go on.")
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a client sent: a request, and perhaps a file with its rows."""
+    """What a client sent: a request, and perhaps a file with its rows; or a request in a file."""
 
-    request: BatchRequest
+    request: BatchRequest | None
     file: Path | None = None
     kind: Kind = "csv"
     skip_bad: bool = False
     file_name: str = ""
     """What the client calls the file, if it says so."""
+
+    @classmethod
+    def of_json(cls, file: Path, *, skip_bad: bool = False) -> Manifest:
+        """Returns the manifest of a file that holds a request in JSON."""
+        return cls(None, file, skip_bad=skip_bad)
 
     @classmethod
     def of_file(
@@ -73,10 +80,9 @@ class Manifest:
         return cls(BatchRequest.of_file(options), file, kind, skip_bad, file_name)
 
     @property
-    def name(self) -> str:
-        """Returns the batch's name: the one that is given, else the file's, else the time."""
-        given = self.request.name or name_of_file(self.file_name)
-        return given or f"batch of {datetime.now(UTC):%Y-%m-%d %H:%M}"
+    def default_name(self) -> str:
+        """Returns the name of a batch whose request names none: the file's, else the time."""
+        return name_of_file(self.file_name) or f"batch of {datetime.now(UTC):%Y-%m-%d %H:%M}"
 
 
 @dataclass(frozen=True)
@@ -98,16 +104,20 @@ class BatchFacade:
         self._runs = runs
         self._wildcards = wildcards
         self._store = facade.store
+        self._reading = asyncio.Semaphore(READ_AT_ONCE)
+        self.received_bytes = 0
+        """Bytes of the manifests that clients are sending, or that lie on the disk to be read."""
 
     # --- create
 
     async def plan(self, manifest: Manifest) -> PlanDocument:
         """Returns what would be made, and how long it would take (a dry run)."""
-        source = await self._source(manifest)
-        try:
-            plan = await plan_batch(source)
-        except BatchRefusedError as error:
-            raise _refused(error, source.catalogue) from error
+        async with self._reading:
+            source = await self._source(manifest)
+            try:
+                plan = await plan_batch(source)
+            except BatchRefusedError as error:
+                raise _refused(error, source.catalogue) from error
         return PlanDocument(
             total=plan.total,
             seed=plan.seed,
@@ -127,25 +137,37 @@ class BatchFacade:
                 skipped = await self._store.batches.skipped(known.id)
                 return CreatedBatch(await self._accepted(known, skipped), replayed=True)
         await self._facade.check_room()
+        async with self._reading:
+            made = await self._accept(manifest, name, key)
+        self._reconciler.wake()
+        skipped_now = _skipped(made.skipped)
+        return CreatedBatch(await self._accepted(made.batch, skipped_now), replayed=False)
+
+    async def _accept(
+        self, manifest: Manifest, name: str | None, key: IdempotencyKey | None
+    ) -> AcceptedBatch:
         source = await self._source(manifest)
-        name = name or manifest.name
+        name = name or source.request.name or manifest.default_name
         try:
-            made = await accept_batch(self._store, source, uuid4(), name, key=key)
+            return await accept_batch(self._store, source, uuid4(), name, key=key)
         except BatchRefusedError as error:
             raise _refused(error, source.catalogue) from error
         except ConflictError as error:
             raise ProblemError(
                 "idempotency_in_flight", str(error), headers={"Retry-After": "2"}
             ) from error
-        self._reconciler.wake()
-        skipped_now = _skipped(made.skipped)
-        return CreatedBatch(await self._accepted(made.batch, skipped_now), replayed=False)
 
     async def _source(self, manifest: Manifest) -> Source:
-        file = manifest.file
+        request, rows = manifest.request, None
+        if manifest.file is not None and request is None:
+            # In a thread: many thousand rows take long enough to delay other requests.
+            request = await asyncio.to_thread(_request_in, manifest.file)
+        elif manifest.file is not None:
+            rows = read_manifest(manifest.file, manifest.kind)
+        assert request is not None  # a manifest has a request or a file that holds one
         return Source(
-            request=manifest.request,
-            rows=read_manifest(file, manifest.kind) if file is not None else None,
+            request=request,
+            rows=rows,
             lists=await self.lists(),
             catalogue=await self._facade.catalogue.refreshed(),
             default_model=self._facade.configured_model,
@@ -343,11 +365,16 @@ class BatchFacade:
         )
 
 
+def _request_in(file: Path) -> BatchRequest:
+    """Returns the request in a file. Raises ProblemError."""
+    return validate(BatchRequest, parse(file.read_bytes()))
+
+
 def _refused(error: BatchRefusedError, catalogue: Catalogue | None = None) -> ProblemError:
     if catalogue is None and {one.code for one in error.problems} == {"no_model"}:
         return no_model_known()
     shown = error.problems[:PROBLEMS_SHOWN]
-    more = len(error.problems) - 1
+    more = error.total - 1
     detail = str(error.problems[0]) + (f" (and {more} more)" if more else "")
     return ProblemError(
         "invalid_manifest",

@@ -8,22 +8,28 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from email.message import Message
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 from fastapi import HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import ClientDisconnect
 
-from api.batches.facade import Manifest
-from api.body import field_problems, parse, validate
+from api.batches.facade import BatchFacade, Manifest
+from api.body import field_problems, media_type_of, shown, summary
+from api.dependencies import opened
 from api.errors import ProblemError
 from core.batches.manifest import Kind, guess_kind
-from core.batches.request import BatchOptions, BatchRequest
+from core.batches.request import BatchOptions
+from core.problems import FieldProblem
 
 STALLED_S: Final = 10.0
 """Timeout for the next piece of a body."""
+JSON_BYTES_MAX: Final = 10_000_000
+"""The longest manifest in JSON, which is held in memory as a whole; files of rows are streamed."""
+RECEIVED_MAX: Final = 500_000_000
+"""Bytes of all manifests on the disk: being received, read, or waiting to be read. The folder of
+temporary files is in memory on many systems."""
 _FLAGS: Final = frozenset({"dry_run", "skip_bad"})
 
 
@@ -47,6 +53,14 @@ class ManifestBody:
     sha256: str
 
 
+@dataclass(frozen=True)
+class _Limit:
+    """The most bytes, and what to say of more."""
+
+    bytes: int
+    reason: str
+
+
 @asynccontextmanager
 async def manifest_of(request: Request, limit: int) -> AsyncIterator[ManifestBody]:
     """Read a manifest; its file lives as long as the context. Raises ProblemError."""
@@ -54,25 +68,64 @@ async def manifest_of(request: Request, limit: int) -> AsyncIterator[ManifestBod
         raise ProblemError("unsupported_media_type", "compressed bodies are not taken")
     flags, options = _query(request)
     kind = _kind(request)
-    with tempfile.TemporaryDirectory(prefix="easel-manifest-") as folder:
+    if kind == "json" and options.model_fields_set:
+        raise ProblemError(
+            "invalid_request", f"{min(options.model_fields_set)} belongs into the JSON body"
+        )
+    with (
+        _Room(opened(request, BatchFacade)) as room,
+        tempfile.TemporaryDirectory(prefix="easel-manifest-") as folder,
+    ):
         path = Path(folder) / "manifest"
-        digest = await _to_disk(request, path, limit)
+        digest = await _to_disk(request, path, _limit(kind, limit), room)
         digest.update(_decisive(flags, options).encode())
-        if kind == "json":
-            manifest = Manifest(await _json(path, options), skip_bad=flags.skip_bad)
-        else:
-            manifest = Manifest.of_file(
-                BatchOptions.model_validate(options.model_dump()),
-                path,
-                kind,
-                skip_bad=flags.skip_bad,
-            )
+        manifest = (
+            Manifest.of_json(path, skip_bad=flags.skip_bad)
+            if kind == "json"
+            else Manifest.of_file(options, path, kind, skip_bad=flags.skip_bad)
+        )
         yield ManifestBody(manifest, flags, digest.hexdigest())
+
+
+class _Room:
+    """A manifest's share of what is on the disk, as a context. Raises ProblemError 503."""
+
+    def __init__(self, batches: BatchFacade) -> None:
+        self._batches = batches
+        self._taken = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._batches.received_bytes -= self._taken
+
+    def take(self, size: int) -> None:
+        """Take so many bytes more."""
+        if self._batches.received_bytes + size > RECEIVED_MAX:
+            raise ProblemError(
+                "not_available",
+                "many manifests are being read now; try again in a moment",
+                headers={"Retry-After": "5", "Connection": "close"},
+            )
+        self._batches.received_bytes += size
+        self._taken += size
+
+
+def _limit(kind: Kind | Literal["json"], limit: int) -> _Limit:
+    if kind != "json" or limit <= JSON_BYTES_MAX:
+        return _Limit(limit, f"the manifest may have {limit} bytes at most")
+    more = f"send its rows as JSON Lines or CSV, which may have {limit}"
+    return _Limit(JSON_BYTES_MAX, f"a batch in JSON may have {JSON_BYTES_MAX} bytes; {more}")
 
 
 def _query(request: Request) -> tuple[Flags, BatchOptions]:
     """The flags, and the options that came as query parameters."""
     given = dict(request.query_params)
+    if len(given) < len(request.query_params.multi_items()):
+        twice = next(name for name in given if len(request.query_params.getlist(name)) > 1)
+        problem = FieldProblem(("query", shown(twice)), "duplicate", "it is there twice")
+        raise ProblemError("invalid_request", str(problem), errors=[problem])
     try:
         flags = Flags.model_validate_strings({k: v for k, v in given.items() if k in _FLAGS})
         options = BatchOptions.model_validate_strings(
@@ -80,7 +133,8 @@ def _query(request: Request) -> tuple[Flags, BatchOptions]:
         )
     except ValidationError as error:
         found = [replace(one, loc=("query", *one.loc)) for one in field_problems(error, given)]
-        raise ProblemError("invalid_request", str(found[0]), errors=found) from error
+        detail = summary(found, error.error_count())
+        raise ProblemError("invalid_request", detail, errors=found) from error
     return flags, options
 
 
@@ -91,34 +145,30 @@ def _decisive(flags: Flags, options: BatchOptions) -> str:
 
 
 def _kind(request: Request) -> Kind | Literal["json"]:
-    message = Message()
-    message["content-type"] = request.headers.get("content-type", "")
-    kind, charset = message.get_content_type(), message.get_content_charset("utf-8")
-    if charset in ("utf-8", "utf8", "us-ascii"):
-        if kind == "application/json":
-            return "json"
-        guessed = guess_kind(kind)
-        if guessed is not None:
-            return guessed
+    kind = media_type_of(request.headers.get("content-type", ""))
+    if kind == "application/json":
+        return "json"
+    guessed = guess_kind(kind or "")
+    if guessed is not None:
+        return guessed
     raise ProblemError(
         "unsupported_media_type",
         "send the batch as application/json, text/csv or application/x-ndjson, in UTF-8",
     )
 
 
-async def _to_disk(request: Request, path: Path, limit: int) -> hashlib._Hash:
+async def _to_disk(request: Request, path: Path, limit: _Limit, room: _Room) -> hashlib._Hash:
     announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > limit:
-        raise ProblemError("payload_too_large", f"the manifest may have {limit} bytes at most")
+    if announced.isdigit() and int(announced) > limit.bytes:
+        raise ProblemError("payload_too_large", limit.reason)
     digest, size = hashlib.sha256(), 0
     stream = request.stream().__aiter__()
     with path.open("wb") as file:
         while chunk := await _next(stream):
             size += len(chunk)
-            if size > limit:
-                raise ProblemError(
-                    "payload_too_large", f"the manifest may have {limit} bytes at most"
-                )
+            if size > limit.bytes:
+                raise ProblemError("payload_too_large", limit.reason)
+            room.take(len(chunk))
             digest.update(chunk)
             file.write(chunk)
     return digest
@@ -138,13 +188,3 @@ async def _next(stream: AsyncIterator[bytes]) -> bytes:
     except ClientDisconnect as error:
         raise HTTPException(400, "the client went away") from error
     return b""
-
-
-async def _json(path: Path, options: BatchOptions) -> BatchRequest:
-    """Returns the request in the body. It holds the options too, so the query may have none."""
-    if options.model_fields_set:
-        raise ProblemError(
-            "invalid_request", f"{min(options.model_fields_set)} belongs into the JSON body"
-        )
-    # In a thread: many thousand rows take long enough to delay other requests.
-    return validate(BatchRequest, await asyncio.to_thread(lambda: parse(path.read_bytes())))

@@ -114,7 +114,7 @@ async def page(request: Request, query: Annotated[PageQuery, Query()]) -> Respon
 
 
 @router.get(
-    "/{batch_id}",
+    "/{batch_id:id}",
     summary="How it goes",
     response_model=BatchDocument,
     responses=problems(404),
@@ -125,7 +125,7 @@ async def status(request: Request, batch_id: BatchId) -> Response:
 
 
 @router.get(
-    "/{batch_id}/items",
+    "/{batch_id:id}/items",
     summary="Its items with their generations",
     response_model=BatchItemsDocument,
     responses=problems(400, 404, 422),
@@ -148,7 +148,7 @@ def _change(name: str, summary: str, description: str) -> None:
 
     change.__doc__ = description
     router.post(
-        f"/{{batch_id}}/{name}",
+        f"/{{batch_id:id}}/{name}",
         status_code=202,
         summary=summary,
         response_model=BatchDocument,
@@ -168,7 +168,7 @@ _change(
 
 
 @router.get(
-    "/{batch_id}/results.zip",
+    "/{batch_id:id}/results.zip",
     summary="All pictures",
     responses={200: {"content": {"application/zip": {}}}, **problems(404)},
     response_class=Response,
@@ -188,7 +188,7 @@ async def results(request: Request, batch_id: BatchId) -> Response:
 
 
 @router.get(
-    "/{batch_id}/contact-sheet",
+    "/{batch_id:id}/contact-sheet",
     summary="Its pictures at a glance",
     responses={200: {"content": {"image/jpeg": {}}}, **problems(404, 422)},
     response_class=Response,

@@ -30,7 +30,7 @@ async def _existing(task_id: TaskId, facade: FacadeOf) -> Generation:
 
 
 @router.get(
-    "/{task_id}/events",
+    "/{task_id:id}/events",
     summary="Follow it live",
     response_class=EventSourceResponse,
     responses=problems(404, 410),

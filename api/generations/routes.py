@@ -70,10 +70,10 @@ async def create(
     """Accept a request for pictures. A 202 means that it is on disk: it cannot be lost any more."""
     facade, busy = opened(request, Facade), opened(request, Busy)
     limit = opened(request, Settings).api.max_body_bytes
-    busy.creates += 1
+    body, raw = await read_body(request, GenerationRequest, limit)
+    key = idempotency_key_of(idempotency_key)
+    busy.creates += 1  # not before the body is there: a slow client would hold up the dispatcher
     try:
-        body, raw = await read_body(request, GenerationRequest, limit)
-        key = idempotency_key_of(idempotency_key)
         created = (
             await facade.create_once(body, key, raw)
             if key is not None
@@ -98,7 +98,7 @@ async def create(
 
 
 @router.get(
-    "/status/{task_id}",
+    "/status/{task_id:id}",
     summary="How it goes",
     response_model=StatusDocument,
     responses={304: {"description": "Unchanged"}, **problems(404, 410)},
@@ -121,7 +121,7 @@ async def status(
 
 
 @router.get(
-    "/result/{task_id}",
+    "/result/{task_id:id}",
     summary="The pictures",
     response_model=ResultDocument,
     responses=problems(404, 409, 410),
@@ -199,7 +199,7 @@ async def history(
 
 
 @router.delete(
-    "/{task_id}", status_code=204, summary="Delete it for good", responses=problems(404, 503)
+    "/{task_id:id}", status_code=204, summary="Delete it for good", responses=problems(404, 503)
 )
 async def delete(task_id: TaskId, facade: FacadeOf) -> Response:
     """Cancels it if it still runs, then removes pictures and content. It answers 410 ever after.
@@ -212,7 +212,7 @@ async def delete(task_id: TaskId, facade: FacadeOf) -> Response:
 
 
 @router.post(
-    "/{task_id}/cancel",
+    "/{task_id:id}/cancel",
     status_code=202,
     summary="Cancel it",
     response_model=StatusDocument,
@@ -224,7 +224,7 @@ async def cancel(task_id: TaskId, facade: FacadeOf) -> Response:
 
 
 @router.post(
-    "/{task_id}/retry",
+    "/{task_id:id}/retry",
     status_code=202,
     summary="Try it again",
     response_model=StatusDocument,
@@ -236,7 +236,7 @@ async def retry(task_id: TaskId, facade: FacadeOf) -> Response:
 
 
 @router.get(
-    "/{task_id}/attempts",
+    "/{task_id:id}/attempts",
     summary="Every try",
     response_model=AttemptsDocument,
     responses=problems(404, 410),
@@ -247,7 +247,7 @@ async def attempts(task_id: TaskId, facade: FacadeOf) -> Response:
 
 
 @router.get(
-    "/{task_id}/preview",
+    "/{task_id:id}/preview",
     summary="The newest live preview",
     responses={200: {"content": {"image/jpeg": {}}}, **problems(404, 410)},
     response_class=Response,

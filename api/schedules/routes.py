@@ -50,7 +50,7 @@ async def create(request: Request) -> Response:
 
 
 @router.get(
-    "/{schedule_id}",
+    "/{schedule_id:id}",
     summary="One schedule",
     response_model=ScheduleDocument,
     responses=problems(404, 503),
@@ -61,7 +61,7 @@ async def get(request: Request, schedule_id: ScheduleId) -> Response:
 
 
 @router.patch(
-    "/{schedule_id}",
+    "/{schedule_id:id}",
     summary="Change it",
     response_model=ScheduleDocument,
     responses=problems(400, 404, 413, 415, 422, 503),
@@ -75,7 +75,7 @@ async def change(request: Request, schedule_id: ScheduleId) -> Response:
 
 
 @router.delete(
-    "/{schedule_id}", status_code=204, summary="Remove it", responses=problems(404, 409, 503)
+    "/{schedule_id:id}", status_code=204, summary="Remove it", responses=problems(404, 409, 503)
 )
 async def delete(request: Request, schedule_id: ScheduleId) -> Response:
     """Batches that it began go on. One of `prefect.yaml` can only be switched off."""

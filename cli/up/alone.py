@@ -10,9 +10,13 @@ from typing import Final
 from cli.console import CommandError, console_on
 from cli.up.log_lines import LOGGING
 from core import gc_tuning
+from core.open_files import raise_limit
 from core.settings import Settings
 from core.urls import without_userinfo
 
+_FILES_OF_OURS: Final = 256
+"""Open files besides clients' connections: above that, clients get 503 instead of no answer."""
+_CONNECTIONS_MIN: Final = 100
 _ASK_EVERY_S: Final = 0.1
 _SAY_EVERY_S: Final = 10.0
 
@@ -22,10 +26,15 @@ def run_api() -> None:
     gc_tuning.starting()  # until the application has started
     import uvicorn
 
+    from api.connections import Connection
+
+    open_files = raise_limit()
     settings = Settings()
     uvicorn.run(
         "web.app:create_app",
         factory=True,
+        http=Connection,
+        limit_concurrency=max(_CONNECTIONS_MIN, open_files - _FILES_OF_OURS),
         host=settings.api.host,
         port=settings.api.port,
         access_log=False,
@@ -38,6 +47,7 @@ def run_api() -> None:
 
 def run_worker(pool: str | None) -> None:
     """Work until SIGTERM or Ctrl+C. Waits for the Prefect API first, however long."""
+    raise_limit()
     settings = Settings()
     # Prefect reads these when it is imported.
     os.environ.setdefault("PREFECT_HOME", str(settings.home / "prefect"))

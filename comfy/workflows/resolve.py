@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TypeVar
 
 from comfy.catalogue import Catalogue
@@ -26,13 +27,18 @@ class UnresolvableError(ValueError):
 
 
 def resolve(
-    request: GenerationRequest, catalogue: Catalogue | None, default_model: str | None
+    request: GenerationRequest,
+    catalogue: Catalogue | None,
+    default_model: str | None,
+    *,
+    suggest: bool = True,
 ) -> ResolvedRequest:
     """Fill in every value the request leaves open and draw its seed.
 
     The model is the request's, else ``default_model``, else the catalogue's first checkpoint;
     the rest are the defaults of the model's family. Without a catalogue (ComfyUI was never
-    reached) names are not checked here; ComfyUI validates them.
+    reached) names are not checked here; ComfyUI validates them. ``suggest``: an unknown name's
+    problem lists near matches, which takes milliseconds where there are hundreds of names.
 
     Raises UnresolvableError with the codes ``no_model``, ``unknown_model``,
     ``unknown_sampler``, ``unknown_scheduler`` and ``too_many_pixels``.
@@ -59,7 +65,7 @@ def resolve(
         timeout_s=request.timeout_s,
         metadata=request.metadata,
     )
-    problems = [*_unknown_names(resolved, catalogue), *_too_many_pixels(resolved)]
+    problems = [*_unknown_names(resolved, catalogue, suggest), *_too_many_pixels(resolved)]
     if problems:
         raise UnresolvableError(tuple(problems))
     return resolved
@@ -85,7 +91,9 @@ def _no_model(catalogue: Catalogue | None) -> FieldProblem:
     return FieldProblem(("model",), "no_model", f"name a model: {reason}")
 
 
-def _unknown_names(request: ResolvedRequest, catalogue: Catalogue | None) -> list[FieldProblem]:
+def _unknown_names(
+    request: ResolvedRequest, catalogue: Catalogue | None, suggest: bool
+) -> list[FieldProblem]:
     if catalogue is None:
         return []
     checks = (
@@ -94,14 +102,22 @@ def _unknown_names(request: ResolvedRequest, catalogue: Catalogue | None) -> lis
         ("scheduler", request.scheduler, catalogue.schedulers),
     )
     return [
-        FieldProblem((field,), f"unknown_{field}", _unknown(field, name, names))
+        FieldProblem((field,), f"unknown_{field}", _unknown(field, name, names, suggest))
         for field, name, names in checks
         if name not in names
     ]
 
 
-def _unknown(field: str, name: str, names: Sequence[str]) -> str:
-    return f"ComfyUI has no such {field}; {nearest(name, names, what=f'{field}s')}"
+def _unknown(field: str, name: str, names: Sequence[str], suggest: bool) -> str:
+    if not suggest:
+        return f"ComfyUI has no such {field}"
+    return f"ComfyUI has no such {field}; {_near(name, tuple(names), f'{field}s')}"
+
+
+@lru_cache(maxsize=128)
+def _near(name: str, names: tuple[str, ...], what: str) -> str:
+    """Returns the names nearest to it. Kept: a misspelt one is likely to be in every row."""
+    return nearest(name, names, what)
 
 
 def _too_many_pixels(request: ResolvedRequest) -> list[FieldProblem]:

@@ -28,6 +28,8 @@ ROW_MAX: Final = 1_000_000
 BATCH_NAME_MAX: Final = 200
 COLUMN_SHOWN: Final = 100
 """How many characters of a column's name are echoed."""
+ROW_PROBLEMS_MAX: Final = 100
+"""The most problems of one row: a row may have half a million cells."""
 METADATA_PREFIX: Final = "metadata."
 
 _KINDS: Final[dict[str, Kind]] = {
@@ -225,7 +227,7 @@ def _columns(line: int, header: Sequence[str]) -> tuple[list[_Column], list[Fiel
         columns.append(_Column(name, read))
     if not any(column.name and column.read for column in columns):
         return [], [_no_header(line, header)]
-    return columns, problems
+    return columns, problems[:ROW_PROBLEMS_MAX]
 
 
 def _no_header(line: int, header: Sequence[str]) -> FieldProblem:
@@ -260,7 +262,11 @@ def _row(number: int, cells: Sequence[str], columns: Sequence[_Column]) -> list[
             # Behind a comma that divides a prompt every cell is in another column's place.
             return [FieldProblem.of_row(number, None, error.code, str(error))]
         except _CellError as error:
-            problems.append(FieldProblem.of_row(number, shown(column.name), error.code, str(error)))
+            problems.append(
+                FieldProblem.of_row(number, shown(column.name) or None, error.code, str(error))
+            )
+            if len(problems) == ROW_PROBLEMS_MAX:
+                break
     return problems or [Row(number, _with_labels(values))]
 
 

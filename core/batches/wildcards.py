@@ -136,7 +136,9 @@ class Template:
 def parse(text: str) -> Template:
     """Parses a template. Raises WildcardError."""
     # Most prompts are plain and all differ: they would only evict templates from the cache.
-    return _parsed(text) if _SPECIAL.search(text) else Template((text,))
+    if not _SPECIAL.search(text):
+        return Template((text,))
+    return _short(text) if len(text) <= _SHORT else _long(text)
 
 
 def parse_uncached(text: str) -> Template:
@@ -165,15 +167,16 @@ def list_name(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-@lru_cache(maxsize=1024)
-def _parsed(text: str) -> Template:
-    return _read(text)
-
-
 def _read(text: str) -> Template:
     if len(text) > TEMPLATE_MAX:
         raise WildcardError(f"templates may have {TEMPLATE_MAX} characters at most", TEMPLATE_MAX)
     return _Parser(text).template()
+
+
+# A parsed template takes some fifty times its text: a thousand of the longest would be gigabytes.
+_SHORT: Final = 1_000
+_short: Final = lru_cache(maxsize=512)(_read)
+_long: Final = lru_cache(maxsize=8)(_read)
 
 
 def _weight_of(found: re.Match[str], position: int) -> float:

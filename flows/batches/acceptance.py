@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Final
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from comfy import Catalogue, UnresolvableError, resolve
 from core.batches.expansion import Item, expand, grouped
 from core.batches.lists import Lists
 from core.batches.manifest import HEADER_PROBLEMS, Row
-from core.batches.request import BatchRequest
+from core.batches.request import BATCH_ITEMS_MAX, BatchRequest
 from core.problems import FieldProblem
 from core.requests import ResolvedRequest, draw_seed
 from flows.errors import BatchRefusedError
@@ -31,11 +31,16 @@ from store.values import Batch, NewItem
 
 PROBLEMS_MAX: Final = 100
 """Reading stops after this many bad rows."""
+PROBLEMS_KEPT: Final = 1000
+"""Bad rows that are described when bad rows are skipped; the rest is counted."""
+BAD_ROWS_MAX: Final = BATCH_ITEMS_MAX
+"""Most problems of rows that cannot even be read: a batch has no more good rows than that."""
 UNSKIPPABLE: Final = HEADER_PROBLEMS | {
     "malformed_csv",
     "not_utf8",
     "row_too_long",
     "too_many_items",
+    "too_many_bad_rows",
 }
 """Problems of the whole manifest, not of one row: a wrong header spoils every row, and behind what
 cannot be read everything is unknown. So there is no row that could be skipped.
@@ -43,7 +48,7 @@ cannot be read everything is unknown. So there is no row that could be skipped.
 SAMPLES: Final = 10
 """Number of items that a plan shows as they would be made."""
 _TOGETHER: Final = 100
-"""Items written in one transaction; between two of them other requests are served."""
+"""Items read in one go, and written in one transaction."""
 
 
 @dataclass(frozen=True)
@@ -144,15 +149,18 @@ async def accept_batch(
 
 @dataclass(eq=False)
 class _Reading:
-    """One pass over a manifest. ``problems`` fills as bad rows are met."""
+    """One pass over a manifest. ``problems`` fills as bad rows are met; ``bad`` counts all."""
 
     source: Source
     wanted_seed: int | None
     problems: list[FieldProblem] = field(default_factory=list)
+    bad: int = 0
+    fatal: FieldProblem | None = None
     resolved: int = 0
     total: int = 0
     cost: float = 0.0
     seed: int = 0
+    is_stopped: bool = False
 
     def __post_init__(self) -> None:
         self.seed = draw_seed() if self.wanted_seed is None else self.wanted_seed
@@ -167,41 +175,92 @@ class _Reading:
 
     def _resolved(self) -> Iterator[tuple[Item, ResolvedRequest]]:
         source = self.source
-        for found in expand(source.request, source.rows, self.seed, source.lists):
+        for found in expand(source.request, self._rows(), self.seed, source.lists):
             if isinstance(found, FieldProblem):
-                self.problems.append(found)
+                self._report(found)
             else:
                 try:
-                    request = resolve(found.request, source.catalogue, source.default_model)
+                    request = resolve(
+                        found.request,
+                        source.catalogue,
+                        source.default_model,
+                        suggest=self._is_described,
+                    )
                 except UnresolvableError as error:
-                    self.problems.extend(_row_problems(found.row, error))
+                    for problem in _row_problems(found.row, error):
+                        self._report(problem)
                 else:
                     yield replace(found, position=self.resolved), request
                     self.resolved += 1
-            if len(self.problems) >= PROBLEMS_MAX and not source.skip_bad:
+            if self.bad >= PROBLEMS_MAX and not source.skip_bad:
                 return
+
+    def _rows(self) -> Iterable[Row | FieldProblem] | None:
+        """Returns the file's rows, up to one problem too many; none after ``is_stopped``."""
+        rows = self.source.rows
+        if rows is None:
+            return None
+        return takewhile(lambda _: not self.is_stopped, _up_to_too_many_bad(rows))
+
+    @property
+    def _is_described(self) -> bool:
+        """Returns whether the next problem will be kept, not only counted."""
+        return len(self.problems) < PROBLEMS_KEPT
+
+    def _report(self, problem: FieldProblem) -> None:
+        self.bad += 1
+        if self._is_described:
+            self.problems.append(problem)
+        if self.fatal is None and problem.code in UNSKIPPABLE:
+            self.fatal = problem
 
     @property
     def is_refused(self) -> bool:
         """Returns whether what was read so far makes the batch be refused."""
-        if not self.source.skip_bad:
-            return bool(self.problems)
-        return any(problem.code in UNSKIPPABLE for problem in self.problems)
+        return self.fatal is not None if self.source.skip_bad else self.bad > 0
 
     def check(self) -> None:
         """Raise BatchRefusedError unless the batch can be made."""
         if self.is_refused:
-            raise BatchRefusedError(self.problems)
+            raise BatchRefusedError(self._why_refused(), self.bad)
         if self.total == 0:
             nothing = FieldProblem.of_row(0, None, "no_items", "there is nothing to make in it")
-            raise BatchRefusedError([*self.problems[:PROBLEMS_MAX], nothing])
+            raise BatchRefusedError([*self.problems[:PROBLEMS_MAX], nothing], self.bad + 1)
+
+    def _why_refused(self) -> list[FieldProblem]:
+        """Returns the problems; of many skipped ones the first, and what cannot be skipped."""
+        if self.fatal is None or len(self.problems) <= PROBLEMS_MAX:
+            return self.problems
+        return [self.fatal, *self.problems[: PROBLEMS_MAX - 1]]
+
+
+def _up_to_too_many_bad(rows: Iterable[Row | FieldProblem]) -> Iterator[Row | FieldProblem]:
+    bad = 0
+    for row in rows:
+        bad += isinstance(row, FieldProblem)
+        if bad > BAD_ROWS_MAX and isinstance(row, FieldProblem):
+            message = f"more than {BAD_ROWS_MAX} mistakes so far; is this the right file?"
+            yield FieldProblem.of_row(row.row, None, "too_many_bad_rows", message)
+            return
+        yield row
 
 
 async def _lots(reading: _Reading) -> AsyncIterator[list[NewItem]]:
+    """Yields the items some at a time, read in a thread: reading may take many seconds.
+
+    A turn of the event loop after so many good items is not enough: a manifest may have millions
+    of lines without one.
+    """
     items = reading.items()
-    while lot := list(islice(items, _TOGETHER)):
-        yield lot
-        await asyncio.sleep(0)
+    try:
+        while lot := await asyncio.to_thread(_next_lot, items):
+            yield lot
+    finally:
+        reading.is_stopped = True  # a thread cannot be cancelled
+
+
+def _next_lot(items: Iterator[NewItem]) -> list[NewItem]:
+    return list(islice(items, _TOGETHER))
 
 
 def _row_problems(row: int, error: UnresolvableError) -> Iterator[FieldProblem]:

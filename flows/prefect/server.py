@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from core import gc_tuning
+from core.open_files import raise_limit
 from core.private_files import keep_private
 from core.settings import Settings
 
@@ -112,6 +113,7 @@ def _with_request_log(app: Any) -> Any:
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     gc_tuning.starting()
+    raise_limit()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=4200)

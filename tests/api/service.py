@@ -19,6 +19,7 @@ import uvicorn
 from PIL import Image as Pillow
 
 from api.app import create_app
+from api.connections import Connection
 from comfy.emulator import Emulator, EmulatorOptions
 from core.batches.request import BatchOptions
 from core.problems import Problem
@@ -102,11 +103,13 @@ class Service:
             prefect=PrefectSettings(api_url=prefect_url),
             store=StoreSettings(reserve_mb=reserve_mb),
         )
+        self.app = create_app(self.settings)
         self.client = httpx.Client(base_url=self.url, timeout=20, trust_env=False)
 
     def __enter__(self) -> Self:
         config = uvicorn.Config(
-            create_app(self.settings),
+            self.app,
+            http=Connection,
             log_config=None,
             access_log=False,
             ws="none",
@@ -130,6 +133,11 @@ class Service:
         self._server.should_exit = True
         self._backstage.run(_ended(self._serving))
         self._socket.close()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is being answered."""
+        return bool(self._server.server_state.tasks)
 
     @property
     def images_folder(self) -> str:

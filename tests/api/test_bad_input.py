@@ -14,7 +14,14 @@ import httpx
 import pytest
 
 from core import requests
-from tests.api.service import CREATE, HISTORY, Service, assert_problem
+from tests.api.service import (
+    BATCHES,
+    CREATE,
+    HISTORY,
+    SCHEDULES,
+    Service,
+    assert_problem,
+)
 
 CANARY: Final = "zx81canary"
 JSON_TYPE: Final = {"Content-Type": "application/json"}
@@ -209,6 +216,20 @@ TRANSPORT: Final = (
         "bad_request",
         headers={**JSON_TYPE, "Idempotency-Key": f"{CANARY}\tb"},
     ),
+    *(
+        Bad(
+            f"a broken charset {name}",
+            PROMPT.encode(),
+            415,
+            "unsupported_media_type",
+            headers={"Content-Type": f"application/json; {parameters}"},
+        )
+        for name, parameters in {
+            "in two pieces": "charset*=utf-8''%ff; charset*0*=a",
+            "twice": "charset*0*=a; charset*=b",
+            "quoted": 'charset="latin-1"',
+        }.items()
+    ),
     Bad(
         "51 64 KB header",
         PROMPT.encode(),
@@ -396,9 +417,12 @@ def test_a_bad_page_is_refused(service: Service, bad: BadGet) -> None:
     assert CANARY not in response.text
 
 
-def test_62_trace_is_not_taken(service: Service) -> None:
-    for path in (CREATE, HISTORY, "/api/v1/models"):
-        assert_problem(service.client.request("TRACE", path), 405, "method_not_allowed")
+@pytest.mark.parametrize("method", ["TRACE", "PROPFIND", "QUERY"])
+def test_62_a_method_of_nothing_is_not_taken(service: Service, method: str) -> None:
+    for path in (CREATE, HISTORY, "/api/v1/models", BATCHES, "/healthz", "/readyz", "/metrics"):
+        response = service.client.request(method, path)
+        assert_problem(response, 405, "method_not_allowed")
+        assert response.headers["allow"]
 
 
 def test_60_a_method_override_is_ignored(service: Service) -> None:
@@ -426,6 +450,9 @@ def test_60_a_method_override_is_ignored(service: Service) -> None:
         ("PUT", "/api/v1/batches", "POST"),
         ("GET", "/api/v1/batches/0f8fad5b-d9cb-469f-a165-70867728950e/cancel", "POST"),
         ("PUT", "/api/v1/schedules", "POST"),
+        ("POST", "/healthz", "HEAD"),
+        ("POST", "/docs", "GET"),
+        ("OPTIONS", HISTORY, "HEAD"),
     ],
 )
 def test_a_wrong_method_is_told_the_right_ones(
@@ -437,6 +464,14 @@ def test_a_wrong_method_is_told_the_right_ones(
     assert allowed in response.headers["allow"].split(", ")
 
 
+@pytest.mark.parametrize(("path", "allowed"), [(CREATE, "POST"), (HISTORY, "GET, HEAD")])
+def test_a_word_in_a_path_is_no_id(service: Service, path: str, allowed: str) -> None:
+    for method in ("OPTIONS", "DELETE"):
+        response = service.client.request(method, path)
+        assert_problem(response, 405, "method_not_allowed")
+        assert response.headers["allow"] == allowed
+
+
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS", "TRACE"])
 def test_an_unknown_path_is_a_problem_too(service: Service, method: str) -> None:
     for path in ("/api/", "/api/v1", "/api/v1/nix", "/api/v2/generation/create", "/api/v1/models/"):
@@ -446,3 +481,24 @@ def test_an_unknown_path_is_a_problem_too(service: Service, method: str) -> None
 def test_nobody_may_embed_or_read_across_origins(service: Service) -> None:
     response: httpx.Response = service.get(HISTORY, headers={"Origin": "https://evil.test"})
     assert not [name for name in response.headers if name.startswith("access-control-")]
+
+
+@pytest.mark.parametrize("path", [CREATE, BATCHES, SCHEDULES])
+def test_of_very_many_mistakes_the_first_are_told(service: Service, path: str) -> None:
+    body: dict[str, Any] = {f"nix{number}": 1 for number in range(9_000)}
+
+    response = service.client.post(path, json=body)
+
+    found = assert_problem(response, 422, "invalid_request")
+    assert len(found["errors"]) == 100
+    assert "(and " in found["detail"]
+    assert len(response.content) < 20_000
+
+
+def test_a_long_name_is_not_echoed_whole(service: Service) -> None:
+    response = service.client.post(CREATE, json={"prompt": "a fox", "n" * 900_000: 1})
+    assert_problem(response, 422, "invalid_request")
+    assert len(response.content) < 2_000
+
+    response = service.get(f"{HISTORY}?{'&'.join(f'nix{number}=' for number in range(1_000))}")
+    assert len(assert_problem(response, 422, "invalid_request")["errors"]) == 100

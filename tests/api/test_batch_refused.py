@@ -72,6 +72,8 @@ BAD: Final = (
     _option("items=[]"),
     _option("defaults={}"),
     _option("dry_run=perhaps"),
+    _option("dry_run=true&dry_run=false"),
+    _option("count=2&count=2"),
     _option("skip_bad="),
     _option("count=0"),
     _option(f"count={CANARY}"),
@@ -96,6 +98,7 @@ BAD: Final = (
     _json(
         "with lists of other lengths", ["grid"], combine="zip", grid={"steps": [1], "cfg": [1, 2]}
     ),
+    Bad("JSON of very many values", b'{"items": [' + b"{}," * 600_000 + b"{}]}", JSON),
     Bad("JSON empty", b"", JSON),
     Bad("JSON a list", b"[]", JSON),
     Bad("JSON NaN", b'{"stop_at_failure_share": NaN}', JSON),
@@ -108,6 +111,8 @@ BAD: Final = (
     _unsupported("a spreadsheet", content_type="application/vnd.ms-excel"),
     _unsupported("two content types", content_type="text/csv, application/json"),
     _unsupported("CSV in UTF-16", content_type="text/csv; charset=utf-16"),
+    _unsupported("a broken charset", content_type="text/csv; charset*=utf-8''%ff; charset*0*=a"),
+    _unsupported("two broken charsets", content_type="text/csv; charset*0*=a; charset*=b"),
     _unsupported("CSV in Latin-1", content_type="text/csv; charset=iso-8859-1"),
     Bad(
         "compressed",
@@ -235,3 +240,24 @@ def test_while_comfyui_was_never_reached_only_named_models_are_taken(
     assert "retry-after" in refused.headers
     assert service.batch_counts() == (0, 0)
     accepted(post_json(service, items=[{"prompt": "a fox", "model": "any.safetensors"}]))
+
+
+def test_json_is_shorter_than_a_file_of_rows_may_be(service: Service) -> None:
+    body = b'{"defaults": {"prompt": "' + b"x" * 10_000_000 + b'"}}'
+
+    response = service.client.post(BATCHES, content=body, headers=JSON)
+
+    assert "JSON Lines" in assert_problem(response, 413, "payload_too_large")["detail"]
+
+
+def test_manifests_on_the_disk_are_bounded_all_together(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.batches.manifest_body.RECEIVED_MAX", 100)
+
+    response = post(service, b"prompt\n" + b"a fox\n" * 20, CSV)
+    assert_problem(response, 503, "not_available")
+    assert response.headers["retry-after"]
+    # What was received is not counted for ever.
+    for _ in range(20):
+        assert post(service, b"prompt\na fox\n", CSV).status_code == 202

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import socket
 from dataclasses import dataclass
 from typing import Final
 
 import pytest
 
-from api import body
-from tests.api.service import CREATE, Service
+from api import body, limits
+from api.connections import Connection
+from api.generations.facade import Busy
+from tests.api.service import BATCHES, CREATE, SCHEDULES, Service
+from tests.harness.waiting import wait_until
 
 BODY: Final = b'{"prompt":"a zx81canary"}'
 
@@ -133,3 +138,88 @@ def test_66_no_path_leads_out(service: Service, path: str) -> None:
     for start in ("/api/v1/images/", "/api/v1/generation/status/", "/static-offline-docs/"):
         said = f"GET {start}{path} HTTP/1.1\r\nHost: easel.localhost\r\n\r\n"
         assert _say(service, said.encode()).status == 404
+
+
+def test_a_create_whose_body_is_slow_holds_up_no_dispatch(service: Service) -> None:
+    """The dispatcher waits while creates are busy: a body that does not come is none."""
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as line:
+        line.sendall(_create(LENGTH, b"Expect: 100-continue"))
+        assert line.recv(100).startswith(b"HTTP/1.1 100")  # the body is being waited for
+        assert not service.app.state.opened[Busy]()
+
+
+@pytest.mark.parametrize("path", [CREATE, BATCHES, SCHEDULES])
+def test_a_client_that_goes_away_is_no_bug(
+    service: Service, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        with socket.create_connection(("127.0.0.1", service.port), timeout=20) as line:
+            start = _create(LENGTH, b"Expect: 100-continue").replace(CREATE.encode(), path.encode())
+            line.sendall(start)
+            assert line.recv(100).startswith(b"HTTP/1.1 100")
+            line.sendall(BODY[:5])
+        wait_until(lambda: not service.is_busy)
+
+    assert not caplog.records
+
+
+def _until_closed(line: socket.socket, *pieces: bytes) -> bytes:
+    """Send pieces until the server closes. Returns what it said."""
+    received = b""
+    for piece in pieces:
+        line.sendall(piece)
+    while more := line.recv(65_536):
+        received += more
+    return received
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"", b"G", b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-Slow: ", b"\r\n"],
+    ids=["nothing", "a byte", "half a header", "an empty line"],
+)
+def test_a_connection_without_a_request_is_closed(
+    service: Service, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    monkeypatch.setattr(Connection, "headers_within_s", 0.2)
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as line:
+        assert _until_closed(line, said) == b""
+
+
+def test_a_kept_connection_has_a_deadline_for_the_next_request_too(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as line:
+        line.sendall(asked)
+        assert line.recv(65_536).startswith(b"HTTP/1.1 200")
+        monkeypatch.setattr(Connection, "headers_within_s", 0.2)
+        assert _until_closed(line, asked, asked[:20]).count(b"HTTP/1.1 200") == 1
+
+
+def test_an_answer_that_takes_longer_is_waited_for(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Connection, "headers_within_s", 0.1)
+    answer = service.client.post(CREATE, json={"prompt": "a fox"}, headers={"Prefer": "wait=1"})
+    assert answer.status_code == 202
+
+
+@pytest.mark.parametrize("path", [CREATE, BATCHES, SCHEDULES])
+def test_a_body_that_comes_byte_by_byte_has_a_deadline(
+    service: Service, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """However soon each byte comes after the one before."""
+    monkeypatch.setattr(limits, "BODY_WITHIN_S", 0.5)
+    start = _create(LENGTH).replace(CREATE.encode(), path.encode())
+    with socket.create_connection(("127.0.0.1", service.port), timeout=0.05) as line:
+        line.sendall(start)
+        received = b""
+        for byte in BODY[:-1] * 1_000:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                line.sendall(bytes([byte]))
+            with contextlib.suppress(TimeoutError):
+                received = line.recv(65_536)
+                break
+
+    assert received.startswith(b"HTTP/1.1 408")

@@ -12,6 +12,7 @@ from aiohttp import web
 from cli.client import ApiClient
 from cli.up.checks import has_gpu
 from cli.up.welcome import REQUEST, GaveWayError, Welcome, render_welcome
+from comfy.address import Address
 from core.settings import Settings
 from tests.cli.scripted_api import TASK, ScriptedApi, document, send, serve
 
@@ -98,6 +99,6 @@ async def test_a_comfyui_without_a_gpu_is_known(
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     try:
-        assert await has_gpu(f"http://127.0.0.1:{runner.addresses[0][1]}") is expected
+        assert await has_gpu(Address.of(f"http://127.0.0.1:{runner.addresses[0][1]}")) is expected
     finally:
         await runner.cleanup()

@@ -164,7 +164,7 @@ async def test_pages_of_other_sites(host: str, origin: str, method: str) -> None
     assert json.loads(body["body"])["code"] == "foreign_origin"
     closed = await answer(headers, kind="websocket")
     assert [message["type"] for message in closed] == ["websocket.close"]
-    extension = {"extensions": {"websocket.http.response": {}}}
+    extension: dict[str, Any] = {"extensions": {"websocket.http.response": {}}}
     refused = await answer(headers, kind="websocket", **extension)
     assert (refused[0]["type"], refused[0]["status"]) == ("websocket.http.response.start", 403)
 

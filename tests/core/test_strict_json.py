@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.json import DEPTH_MAX, MalformedJsonError, UnusableJsonError, parse
+from core.json import (
+    DEPTH_MAX,
+    MEMBERS_MAX,
+    VALUES_MAX,
+    MalformedJsonError,
+    UnusableJsonError,
+    parse,
+)
 
 JSON = st.recursive(
     st.none()
@@ -56,6 +63,9 @@ def test_what_is_not_well_formed_is_refused(data: bytes) -> None:
         (b"-Infinity", "finite_number"),
         (b"1e400", "finite_number"),
         (b"1" * 101, "number_too_long"),
+        (b"[" + b"{}," * VALUES_MAX + b"{}]", "too_many_values"),
+        (b"[" + b"1," * VALUES_MAX + b"1]", "too_many_values"),
+        (json.dumps(dict.fromkeys(map(str, range(MEMBERS_MAX + 1)))).encode(), "too_many_members"),
     ],
 )
 def test_numbers_that_nothing_can_hold_are_refused(data: bytes, code: str) -> None:
@@ -69,6 +79,11 @@ def test_the_bounds_themselves_are_fine() -> None:
     assert parse(b"1" * 100) == int("1" * 100)
     assert parse(b"[" * DEPTH_MAX + b"]" * DEPTH_MAX) is not None
     assert parse(b'"' + b"[" * 100 + b'"') == "[" * 100
+    assert len(parse(json.dumps(dict.fromkeys(map(str, range(MEMBERS_MAX)))).encode())) == (
+        MEMBERS_MAX
+    )
+    text = ', "[{\\' * VALUES_MAX
+    assert parse(json.dumps([text, {"a": text}]).encode()) == [text, {"a": text}]
 
 
 def test_a_mistake_is_placed() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import tracemalloc
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -456,3 +457,15 @@ def test_variables_that_multiply_are_stopped() -> None:
 
     with pytest.raises(WildcardError, match=str(DRAWS_MAX)):
         texts("${v0=x}" + doubled + "${v25}", 1)
+
+
+def test_long_templates_do_not_stay_in_memory() -> None:
+    tracemalloc.start()
+    try:
+        for number in range(40):
+            parse(f"{{{number}|" + "a|" * 5_000 + "b}")
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert kept < 10_000_000  # one takes about 0.7 MB

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -14,13 +15,16 @@ import pytest
 from sqlalchemy import func, select
 
 from comfy import Catalogue
+from comfy.workflows.resolve import _near
 from core.batches.lists import Lists
-from core.batches.manifest import read_manifest
+from core.batches.manifest import Row, read_manifest
 from core.batches.request import BatchRequest
 from core.ids import item_id
 from core.problems import FieldProblem
 from core.requests import SEED_MAX, ResolvedRequest
 from flows.batches.acceptance import (
+    BAD_ROWS_MAX,
+    PROBLEMS_KEPT,
     PROBLEMS_MAX,
     SAMPLES,
     AcceptedBatch,
@@ -403,6 +407,48 @@ async def test_nothing_but_bad_rows_is_refused_all_the_same(store: Store, folder
         (3, "steps", "int_parsing"),
         (0, None, "no_items"),
     ]
+
+
+async def test_of_very_many_bad_rows_the_first_are_told_and_all_counted(
+    store: Store, folder: Folder
+) -> None:
+    bad = ["a fox,x"] * (PROBLEMS_KEPT + 5)
+    made = await accepted(store, folder.csv("prompt,steps", *bad, "an owl,1", skip_bad=True))
+    assert (made.batch.total, len(made.skipped)) == (1, PROBLEMS_KEPT)
+
+    endless = ["a fox,x"] * (BAD_ROWS_MAX + 5_000)
+    with pytest.raises(BatchRefusedError) as refusal:
+        await plan_batch(folder.csv("prompt,steps", *endless, skip_bad=True))
+    assert len(refusal.value.problems) == PROBLEMS_MAX
+    assert places(refusal.value.problems)[0] == (BAD_ROWS_MAX + 2, None, "too_many_bad_rows")
+    assert refusal.value.total == BAD_ROWS_MAX + 1
+
+
+async def test_near_matches_of_a_name_are_looked_for_once() -> None:
+    before = _near.cache_info().misses
+    items = [{"prompt": "fox", "model": f"sd1{n % 2}.safetensors"} for n in range(50)]
+
+    plan = await plan_batch(replace(of(items=[*items, {"prompt": "owl"}]), skip_bad=True))
+
+    assert {problem.message for problem in plan.skipped} == {
+        f"ComfyUI has no such model; near matches: {SD15}, {SDXL}"
+    }
+    assert _near.cache_info().misses == before + 2
+
+
+async def test_the_event_loop_goes_on_while_a_manifest_is_read() -> None:
+    reading, go_on = threading.Event(), threading.Event()
+
+    def rows() -> Iterator[Row]:
+        reading.set()
+        assert go_on.wait(60), "the event loop stood still"
+        yield Row(1, {"prompt": "a fox"})
+
+    planning = asyncio.create_task(plan_batch(_source(BatchRequest.model_validate({}), rows())))
+    await asyncio.to_thread(reading.wait)
+    go_on.set()
+
+    assert (await planning).total == 1
 
 
 # --- a dry run

@@ -363,7 +363,7 @@ async def test_an_odd_schedule_of_a_deployment_stops_nothing_that_uses_it(
             with pytest.raises(ValidationError):
                 await runs.client.read_deployment(UUID(batch))
             assert await runs.deployment("bulk/batch") == UUID(batch)
-            entrypoint = await DeployedFlows().entrypoint_of(runs.client, run)
+            entrypoint = await DeployedFlows().name_of(runs.client, run)
             assert entrypoint == "flows.bulk.bulk"
             await prepare_pool(runs.client, default_pool(), "comfyui")
             await register_deployments(runs.client)

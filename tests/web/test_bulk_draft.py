@@ -10,6 +10,7 @@ from nicegui.elements.upload_files import SmallFileUpload
 from pydantic import ValidationError
 
 import web.forms.manifests
+from api.batches.facade import Manifest
 from api.errors import ProblemError
 from core.batches.expansion import Item, expand
 from core.batches.lists import Lists
@@ -25,7 +26,12 @@ def files(tmp_path: Path) -> Manifests:
 
 
 def request(files: Manifests, **values: Any) -> BatchRequest:
-    return BulkDraft(**{"prompt": "a fox", **values}).manifest(files, None).request
+    return asked(BulkDraft(**{"prompt": "a fox", **values}).manifest(files, None))
+
+
+def asked(manifest: Manifest) -> BatchRequest:
+    assert manifest.request is not None
+    return manifest.request
 
 
 def made(asked: BatchRequest) -> list[dict[str, Any]]:
@@ -89,13 +95,13 @@ def test_options(files: Manifests) -> None:
         stop_at_percent=25,
         not_after="06:30",
     )
-    options = draft.manifest(files, "Europe/Berlin").request.options
+    options = asked(draft.manifest(files, "Europe/Berlin")).options
     assert (options.name, options.seed, options.max_in_flight) == ("foxes", 7, 2)
     assert (options.stop_after_failures, options.stop_at_failure_share) == (3, 0.25)
     assert (options.not_after, options.timezone) == ("06:30", "Europe/Berlin")
-    assert draft.manifest(files, None, seed=8).request.seed == 8
+    assert asked(draft.manifest(files, None, seed=8)).seed == 8
     draft.timezone = "Asia/Tokyo"
-    assert draft.manifest(files, "Europe/Berlin").request.timezone == "Asia/Tokyo"
+    assert asked(draft.manifest(files, "Europe/Berlin")).timezone == "Asia/Tokyo"
 
 
 @pytest.mark.parametrize(
@@ -120,9 +126,10 @@ def test_a_size() -> None:
 async def test_a_file_is_kept_until_it_is_forgotten(files: Manifests) -> None:
     kept = await files.keep(SmallFileUpload("../my foxes.CSV", "", b"prompt\nx\n"))
     manifest = BulkDraft(way="file", file=kept, skip_bad=True, count=3).manifest(files, None)
-    assert (manifest.kind, manifest.skip_bad, manifest.request.count) == ("csv", True, 3)
-    assert manifest.name == "my foxes"
-    assert BulkDraft(way="file", file=kept, name="n").manifest(files, None).name == "n"
+    assert (manifest.kind, manifest.skip_bad, asked(manifest).count) == ("csv", True, 3)
+    assert manifest.default_name == "my foxes"
+    named = BulkDraft(way="file", file=kept, name="n").manifest(files, None)
+    assert asked(named).name == "n"
     assert manifest.file is not None
     assert manifest.file.read_bytes() == b"prompt\nx\n"
     await files.forget(kept)

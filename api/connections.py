@@ -1,0 +1,57 @@
+"""Connections of the server: one that does not send a whole request is closed.
+
+uvicorn has a timeout for kept connections only, which ends with the first byte that comes. The
+deadline of a body is that of ``api.limits``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+HEADERS_WITHIN_S: Final = 30.0
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's protocol with a deadline for the headers of each request."""
+
+    headers_within_s: float = HEADERS_WITHIN_S
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client has connected: its first request is due."""
+        super().connection_made(transport)
+        self._begin_deadline()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone."""
+        self._end_deadline()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came: of a request whose headers are not complete, or after its answer."""
+        super().data_received(data)
+        if self._deadline is None and self._is_idle and not self.transport.is_closing():
+            self._begin_deadline()
+
+    def on_headers_complete(self) -> None:
+        """The request is there, but perhaps for its body."""
+        self._end_deadline()
+        super().on_headers_complete()
+
+    @property
+    def _is_idle(self) -> bool:
+        """Returns whether no request is being answered."""
+        cycle: RequestResponseCycle | None = self.cycle  # None before the first request
+        is_websocket = self.transport.get_protocol() is not self
+        return not is_websocket and (cycle is None or cycle.response_complete)
+
+    def _begin_deadline(self) -> None:
+        self._deadline = self.loop.call_later(self.headers_within_s, self.transport.close)
+
+    def _end_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
