@@ -19,7 +19,7 @@ from core.requests import (
 from web.forms import drafts
 from web.forms.drafts import Draft
 from web.forms.sizes import RATIOS
-from web.parts.elements import Text, adorn, box, button, icon
+from web.parts.elements import Text, adorn, box, button, icon, meter, set_meter, show_if
 from web.parts.fields import CHEVRON, folded
 from web.parts.wording import model_name
 
@@ -129,6 +129,9 @@ class Form:
 
     def _build_generate(self) -> None:
         with box("generate-bar"):
+            with box("queue is-away") as self._queue:
+                self._queue_text = Text("", "queue-text")
+                self._queue_meter = meter("Progress")
             made = box("btn btn-primary generate", "button", type="button", data_generate="")
             made.on("click", self._generate, args=[])
             with made:
@@ -160,6 +163,12 @@ class Form:
 
         field.on_value_change(chosen)
         return field
+
+    def show_queue(self, text: str, percent: float | None) -> None:
+        """Show beside Generate what is rendered and how many wait."""
+        show_if(self._queue, text)
+        self._queue_text.text = text
+        set_meter(self._queue_meter, percent)
 
     # --- the draft
 

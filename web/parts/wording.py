@@ -77,14 +77,43 @@ def removed(document: StatusDocument) -> str:
     return f"The picture was removed after {days} {'day' if days == 1 else 'days'}"
 
 
-def progress_line(document: StatusDocument) -> str:
-    """Returns step, node and remaining time."""
+def percent_of(document: StatusDocument | None) -> float | None:
+    """Returns how far it is; None while that is unknown."""
+    if document is None or document.waiting is not None or document.progress is None:
+        return None
+    return document.progress.percent if document.status == "running" else None
+
+
+def queue_line(running: StatusDocument | None, queued: int) -> str:
+    """Returns what is rendered and how many wait: "Rendering 37 % · 2 queued"."""
     said = []
+    if running is not None:
+        percent = percent_of(running)
+        said.append(headline(running) + (f" {percent:.0f} %" if percent is not None else ""))
+    if queued:
+        said.append(f"{queued:,} queued")
+    return " · ".join(said)
+
+
+def tab_title(running: StatusDocument | None, queued: int) -> str:
+    """Returns the studio's title in the browser's tab: "37 % · Easel"."""
+    percent = percent_of(running)
+    if percent is not None:
+        return f"{percent:.0f} % · Easel"
+    waiting = queued + (running is not None)
+    return f"({waiting}) Easel" if waiting else "Easel"
+
+
+def progress_line(document: StatusDocument) -> str:
+    """Returns step and remaining time; nothing while it waits for something else."""
+    said: list[str] = []
     progress = document.progress
+    if document.waiting is not None:
+        return ""
     if document.status == "running" and progress is not None:
         if progress.step is not None and progress.steps:
             said.append(f"step {progress.step} of {progress.steps}")
-        if progress.node:
+        elif progress.node:
             said.append(progress.node)
     if document.eta_s is not None and document.status in ("queued", "running"):
         said.append(f"{duration(document.eta_s)} left")

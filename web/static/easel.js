@@ -21,7 +21,27 @@
     const focus = document.querySelector(`[data-focus="${CSS.escape(key)}"]`);
     if (focus) { e.preventDefault(); focus.focus(); return; }
     const pressed = document.querySelector(`[data-key="${CSS.escape(key)}"]:not(:disabled)`);
-    if (pressed && pressed.getClientRects().length) { e.preventDefault(); pressed.click(); }
+    if (!pressed || !pressed.getClientRects().length) return;
+    // What has just come under the pointer takes no key either (see .guarded), nor a key held down.
+    if (getComputedStyle(pressed).pointerEvents === "none") return;
+    if (e.repeat && key === "Delete") return;
+    e.preventDefault();
+    pressed.click();
+  });
+
+  // --- a file dropped beside its place would replace the page
+  for (const name of ["dragover", "drop"]) {
+    document.addEventListener(name, (e) => {
+      if (!e.dataTransfer?.types.includes("Files") || e.defaultPrevented) return;
+      e.preventDefault();
+      e.dataTransfer.dropEffect = "none";
+    });
+  }
+
+  // --- all pictures of a set, one download after the other
+  document.addEventListener("click", (e) => {
+    if (!e.target.closest?.("[data-download-all]")) return;
+    document.querySelectorAll(".picture-save").forEach((link, at) => setTimeout(() => link.click(), 250 * at));
   });
 
   // --- copy
