@@ -163,17 +163,24 @@ def test_the_form_outlives_a_restart_of_the_api(page: Page, api: Api, worker: Wo
     drafted(api, page, "still here after the restart")
     api.stop()
     expect(page.locator("#popup")).to_be_visible()
+    page.get_by_label("Prompt", exact=True).press_sequentially(", and typed without it")
+    expect(page.locator(".generate")).to_have_css("pointer-events", "none")
+    page.keyboard.press("Control+Enter")
     worker.seed(resolved("made meanwhile"))
     api.start()
     finished(page)
-    expect(page.get_by_label("Prompt", exact=True)).to_have_value("still here after the restart")
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value(
+        "still here after the restart, and typed without it"
+    )
+    drafted(api, page, "still here after the restart, and typed without it")
+    expect(page.locator(".card")).to_have_count(1)
 
 
 def test_a_refusal_is_told_and_the_form_stays(page: Page) -> None:
     page.goto("/")
     stop_clock(page)
     page.get_by_role("button", name="Generate").click()
-    expect(page.get_by_role("alert")).to_contain_text("Describe the picture first")
+    expect(page.get_by_role("alert")).to_contain_text("Describe the image first")
     write(page, FOX)
     page.locator("summary", has_text="Advanced").click()
     page.get_by_label("Steps").fill("9999")

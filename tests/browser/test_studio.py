@@ -77,3 +77,17 @@ def test_on_a_phone_generate_leads_to_the_stage(visitor: OpenContext, worker: Wo
     page.get_by_role("button", name="Generate").tap()
     expect(page.locator(".queue")).to_contain_text("Rendering")
     page.wait_for_function("window.scrollY === 0")
+
+
+def test_a_file_that_is_dropped_beside_its_place_does_not_replace_the_page(page: Page) -> None:
+    page.goto("/")
+    connected(page)
+    prevented = """(name) => {
+      const files = new DataTransfer();
+      files.items.add(new File(['x'], 'fox.png', { type: 'image/png' }));
+      const at = document.querySelector('.stage');
+      const fire = { bubbles: true, cancelable: true, dataTransfer: files };
+      return !at.dispatchEvent(new DragEvent(name, fire));
+    }"""
+    assert page.evaluate(prevented, "dragover")
+    assert page.evaluate(prevented, "drop")

@@ -10,6 +10,16 @@ from pydantic import ValidationError
 from api.errors import ProblemError
 from api.generations.documents import StatusDocument
 from core.problems import Problem
+from core.requests import (
+    BATCH_SIZE_MAX,
+    CFG_MAX,
+    PROMPT_MAX,
+    SEED_MAX,
+    SIZE_MAX,
+    SIZE_MIN,
+    SIZE_STEP,
+    STEPS_MAX,
+)
 from core.status import Status
 from core.stored import Unreadable
 from core.wording import duration
@@ -137,13 +147,46 @@ def explain(error: Exception) -> str:
     return "Something broke on our side. Nothing of yours is lost; Easel's log has more."
 
 
+FIELD_RULES: Final = {
+    "negative_prompt": f"The negative prompt may have {PROMPT_MAX:,} characters at most.",
+    "steps": f"Steps must be a whole number from 1 to {STEPS_MAX}.",
+    "cfg": f"CFG must be a number from 0 to {CFG_MAX:g}.",
+    "width": f"The width must be from {SIZE_MIN} to {SIZE_MAX}, in steps of {SIZE_STEP}.",
+    "height": f"The height must be from {SIZE_MIN} to {SIZE_MAX}, in steps of {SIZE_STEP}.",
+    "seed": f"The seed must be a whole number from 0 to {SEED_MAX}; −1 draws one.",
+    "batch_size": f"From 1 to {BATCH_SIZE_MAX} images at once.",
+}
+"""What may stand in a field, as a sentence."""
+_EMPTY: Final = frozenset({"string_too_short", "too_short", "value_error", "missing"})
+
+
+def field_errors(error: ValidationError | ProblemError) -> dict[str, str]:
+    """Returns what is wrong with each field of a request; ``""`` is the request as a whole."""
+    found: dict[str, str] = {}
+    if isinstance(error, ProblemError):
+        for problem in error.problem.errors:
+            found.setdefault(str(problem.loc[-1]) if problem.loc else "", problem.message)
+        return found or {"": error.problem.detail}
+    for one in error.errors():
+        name = ".".join(str(part) for part in one["loc"])
+        found.setdefault(name, field_error(name, one["type"], one["msg"]))
+    return found
+
+
+def field_error(name: str, kind: str, message: str) -> str:
+    """Returns what is wrong with a field, in words for people."""
+    if name == "prompt":
+        return (
+            "Describe the image first."
+            if kind in _EMPTY
+            else f"The prompt may have {PROMPT_MAX:,} characters at most."
+        )
+    said = message.removeprefix("Value error, ")
+    return FIELD_RULES.get(name) or (f"{name}: {said}" if name else f"{said[:1].upper()}{said[1:]}")
+
+
 def _invalid(error: ValidationError) -> str:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if where == "prompt" and first["type"] in ("string_too_short", "too_short", "value_error"):
-        return "Describe the picture first."
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message
+    return next(iter(field_errors(error).values()))
 
 
 EXPECTED_ERRORS: Final = (ProblemError, ValidationError, StoreError)

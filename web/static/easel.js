@@ -8,7 +8,8 @@
   document.addEventListener("keydown", (e) => {
     if (e.key === "Enter" && (e.ctrlKey || e.metaKey)) {
       const generate = $("[data-generate]");
-      if (generate) { e.preventDefault(); generate.click(); }
+      if (generate && getComputedStyle(generate).pointerEvents === "none") e.preventDefault();
+      else if (generate) { e.preventDefault(); generate.click(); }
       return;
     }
     if (e.ctrlKey || e.metaKey || e.altKey || e.defaultPrevented || $("dialog[open]")) return;
@@ -167,8 +168,25 @@
     if (e.target === view.image() && e.pointerType === "touch") view.toggle(e.clientX, e.clientY);
   });
 
+  // --- what is typed while the connection is cut: the server may be another one when it is back
+  const kept = (field) => `easel-unsent:${location.pathname}:${field.dataset.kept}`;
+  document.addEventListener("input", (e) => {
+    if (!e.target.dataset?.kept) return;
+    if (window.socket?.connected) sessionStorage.removeItem(kept(e.target));
+    else sessionStorage.setItem(kept(e.target), e.target.value);
+  });
+
   // --- what the server asks for
   window.easel = {
+    restore() {
+      document.querySelectorAll("[data-kept]").forEach((field) => {
+        const text = sessionStorage.getItem(kept(field));
+        if (text === null) return;
+        sessionStorage.removeItem(kept(field));
+        field.value = text;
+        field.dispatchEvent(new Event("input", { bubbles: true }));
+      });
+    },
     caret(toStart) {
       setTimeout(() => {
         const field = document.activeElement;

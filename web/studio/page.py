@@ -6,19 +6,22 @@ from typing import Final
 from uuid import UUID
 
 from nicegui import ui
+from pydantic import ValidationError
 
+from api.errors import ProblemError
 from api.generations.documents import HistoryItem, ImageDocument, StatusDocument
 from core.ids import parse_generation_id
 from core.requests import GenerationRequest, ResolvedRequest
 from core.status import is_final
 from store.errors import NotFoundError
 from store.values import Generation, HistoryFilter
+from web.forms.drafts import Draft, take_replaced
 from web.forms.generation import Form
 from web.forms.options import offer_options
 from web.parts.elements import Text, adorn, box
-from web.parts.layout import Frame, Web, errors_as_toasts, section, toast, toast_error
+from web.parts.layout import Frame, Web, errors_as_toasts, section, toast_error
 from web.parts.live import Live
-from web.parts.wording import percent_of, queue_line, tab_title, title
+from web.parts.wording import field_errors, percent_of, queue_line, tab_title, title
 from web.studio.card import Card
 from web.studio.stage import Stage, StageActions
 
@@ -47,6 +50,7 @@ class Studio:
             adorn(Text("Studio", "sr-only", "h1"))
             with section("form", "What to draw"):
                 self._form = Form(errors_as_toasts(self._generate))
+                self._frame.on_tab(self._form.belongs_to)
             with section("watch", "Pictures"):
                 self._stage = Stage(self._actions())
                 self._strip = box("strip", role="list", aria_label="Latest generations")
@@ -67,6 +71,8 @@ class Studio:
         await offer_options(self._web.facade, self._form.offer)
         await self._reload()
         self._frame.start()
+        if (replaced := take_replaced()) is not None:
+            self._offer_back(replaced)
         self._live.start(self._changed)
         ui.timer(QUEUE_EVERY_S, errors_as_toasts(self._queue_moved), immediate=False)
 
@@ -246,7 +252,12 @@ class Studio:
         ui.navigate.history.replace("/")
 
     async def _generate(self) -> None:
-        resolved = await self._create(self._form.request())
+        try:
+            resolved = await self._create(self._form.request())
+        except (ValidationError, ProblemError) as error:
+            if not self._form.refuse(field_errors(error)):
+                raise
+            return
         self._form.accepted(resolved)
 
     async def _vary(self, request: ResolvedRequest) -> None:
@@ -277,8 +288,15 @@ class Studio:
         await self._web.facade.retry(task_id)
 
     async def _use(self, request: ResolvedRequest) -> None:
-        self._form.use(request)
-        toast("All settings are in the form.")
+        self._offer_back(self._form.use(request))
+
+    def _offer_back(self, before: Draft) -> None:
+        """Say that the form has other settings now, and offer those it had."""
+
+        async def put_back() -> None:
+            self._form.put_back(before)
+
+        self._frame.offer("The settings are in the form", put_back)
 
     async def _example(self, prompt: str) -> None:
         self._form.write(prompt)
