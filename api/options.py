@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
@@ -126,7 +128,13 @@ async def _catalogue(facade: Facade) -> Catalogue:
 
 
 def _models(catalogue: Catalogue) -> list[ModelDocument]:
-    return [_model(name) for name in catalogue.checkpoints]
+    return list(_models_named(catalogue.checkpoints))
+
+
+@lru_cache(maxsize=1)
+def _models_named(names: tuple[str, ...]) -> tuple[ModelDocument, ...]:
+    """Every page reads them, and they are the same until ComfyUI's catalogue changes."""
+    return tuple(_model(name) for name in names)
 
 
 def _model(name: str) -> ModelDocument:

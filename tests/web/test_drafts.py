@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from api.options import DefaultsDocument
 from core.requests import SEED_MAX, ResolvedRequest
 from web.forms.drafts import Draft
+from web.parts.wording import FIELD_RULES, field_errors
 
 XL = DefaultsDocument(
     width=1024, height=1024, steps=25, cfg=6.5, sampler="dpmpp_2m", scheduler="karras"
@@ -43,7 +44,7 @@ def test_without_a_catalogue_even_the_size_is_left_out() -> None:
 def test_all_settings_of_a_generation_make_the_same_request() -> None:
     draft = Draft()
     draft.use(MADE, XL)
-    assert (draft.ratio, draft.swapped) == ("3:2", True)
+    assert draft.ratio == "2:3"
     request = draft.request(XL)
     for name in (
         "prompt",
@@ -79,6 +80,29 @@ def test_seeds() -> None:
     assert (draft.seed, draft.request(None).seed) == (-1, None)
     draft.seed_mode = "random"
     assert draft.request(None).seed is None
+    assert Draft(prompt="x", seed_mode="keep", seed=-1).request(None).seed is None
+
+
+@pytest.mark.parametrize(
+    ("name", "typed"),
+    [("steps", 900), ("steps", 20.5), ("cfg", 31), ("seed", -2), ("width", 500), ("height", 0)],
+)
+def test_what_cannot_be_is_refused_in_our_words_and_kept_as_typed(name: str, typed: float) -> None:
+    draft = Draft(prompt="a fox", ratio=None, seed_mode="keep")
+    setattr(draft, name, typed)
+    with pytest.raises(ValidationError) as caught:
+        draft.request(XL)
+    assert field_errors(caught.value) == {name: FIELD_RULES[name]}
+    assert getattr(Draft.model_validate(draft.model_dump()), name) == typed
+
+
+def test_every_mistake_is_told_at_its_field() -> None:
+    draft = Draft(prompt=" ", cfg=99, seed=-5, seed_mode="keep")
+    with pytest.raises(ValidationError) as caught:
+        draft.request(XL)
+    errors = field_errors(caught.value)
+    assert errors.keys() == {"prompt", "cfg", "seed"}
+    assert not any("Input should" in text for text in errors.values())
 
 
 def test_a_blank_prompt_is_refused_by_the_schema() -> None:

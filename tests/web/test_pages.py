@@ -8,7 +8,7 @@ from nicegui.testing import User
 from api.generations.facade import Facade
 from core.requests import GenerationRequest
 from store.values import HistoryFilter
-from tests.web.visiting import PATIENT, press
+from tests.web.visiting import PATIENT, field, press, until, write
 
 
 async def newest(facade: Facade) -> GenerationRequest | None:
@@ -19,7 +19,7 @@ async def newest(facade: Facade) -> GenerationRequest | None:
 async def test_an_empty_studio_says_what_to_do(user: User) -> None:
     await user.open("/")
     await user.should_see("What would you like to see?")
-    await user.should_see("512 × 512")
+    await until(lambda: field(user, "Width").value == field(user, "Height").value == 512)
 
 
 async def test_generate_creates_what_the_form_says(user: User, facade: Facade) -> None:
@@ -30,14 +30,14 @@ async def test_generate_creates_what_the_form_says(user: User, facade: Facade) -
     await user.should_see("Waiting for", retries=PATIENT)
     made = await newest(facade)
     assert made is not None
-    assert (made.prompt, made.width, made.height) == ("a red fox", 640, 384)
+    assert (made.prompt, made.width, made.height) == ("a red fox", 688, 384)
     assert made.sampler == "euler"
 
 
 async def test_a_blank_prompt_creates_nothing_and_says_so(user: User, facade: Facade) -> None:
     await user.open("/")
     await press(user, "Generate")
-    await user.should_see("Describe the picture first.", retries=PATIENT)
+    await user.should_see("Describe the image first.", retries=PATIENT)
     assert await newest(facade) is None
 
 
@@ -73,3 +73,66 @@ async def test_what_is_not_there_is_said(user: User) -> None:
     await user.should_see("There is nothing here")
     await user.open("/g/nonsense")
     await user.should_see("There is nothing here")
+
+
+async def test_mistakes_are_told_at_their_fields_and_nothing_is_created(
+    user: User, facade: Facade
+) -> None:
+    await user.open("/")
+    write(user, "Steps", 900)
+    write(user, "CFG", 31)
+    await press(user, "Generate")
+    await until(lambda: field(user, "Prompt").error == "Describe the image first.")
+    assert "1 to 150" in (field(user, "Steps").error or "")
+    assert "0 to 30" in (field(user, "CFG").error or "")
+    assert field(user, "Steps").value == 900
+    write(user, "Steps", 30)
+    assert field(user, "Steps").error is None
+    assert await newest(facade) is None
+
+
+async def test_a_size_of_ones_own_and_a_seed_of_minus_one(user: User, facade: Facade) -> None:
+    await user.open("/")
+    write(user, "Prompt", "a red fox")
+    write(user, "Width", 640)
+    write(user, "Height", 360)
+    write(user, "Seed", 7)
+    write(user, "Seed", -1)
+    await press(user, "Generate")
+    await user.should_see("Waiting for", retries=PATIENT)
+    made = await newest(facade)
+    assert made is not None
+    assert (made.width, made.height) == (640, 360)
+    assert made.seed not in (7, -1)
+
+
+async def test_what_the_model_gets_as_plain_text_is_told(user: User) -> None:
+    await user.open("/")
+    write(user, "Prompt", "a {red|blue} fox, <lora:ink:0.8>")
+    await user.should_see("“{red|blue}” goes to the model as it is written")
+    await user.should_see("“<lora:ink:0.8>” goes to the model as plain text")
+    write(user, "Prompt", "a red fox (sharp:1.2)")
+    await user.should_not_see("goes to the model")
+
+
+async def test_settings_taken_over_can_be_undone(user: User, facade: Facade) -> None:
+    created = await facade.create(GenerationRequest(prompt="a red fox", seed=77))
+    await user.open("/")
+    write(user, "Prompt", "half written")
+    await user.open(f"/g/{created.task_id}")
+    await press(user, "All settings")
+    await user.open("/")
+    assert field(user, "Prompt").value == "a red fox"
+    await press(user, "Undo")
+    await until(lambda: field(user, "Prompt").value == "half written")
+
+
+async def test_two_tabs_keep_their_own_forms(user: User) -> None:
+    await user.open("/")
+    write(user, "Prompt", "prompt of the first tab")
+    first, user.tab_id = user.tab_id, "another tab"
+    await user.open("/")
+    write(user, "Prompt", "prompt of the second tab")
+    user.tab_id = first
+    await user.open("/")
+    await until(lambda: field(user, "Prompt").value == "prompt of the first tab")

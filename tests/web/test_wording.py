@@ -39,10 +39,10 @@ def test_errors_are_explained_by_their_own_detail() -> None:
     assert "Easel's log" in explain(RuntimeError("secret"))
     with pytest.raises(ValidationError) as caught:
         GenerationRequest(prompt=" ")
-    assert explain(caught.value) == "Describe the picture first."
+    assert explain(caught.value) == "Describe the image first."
     with pytest.raises(ValidationError) as caught:
         GenerationRequest(prompt="a fox", steps=9999)
-    assert explain(caught.value).startswith("steps: ")
+    assert explain(caught.value) == "Steps must be a whole number from 1 to 150."
 
 
 def test_titles_are_one_short_line() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from nicegui import ui
+from nicegui.elements.mixins.validation_element import ValidationElement
 from nicegui.testing import User
 from nicegui.testing.user_interaction import UserInteraction
 
@@ -38,16 +39,16 @@ def _button(user: User, label: str) -> ui.element | None:
     return None
 
 
-def field(user: User, label: str) -> ui.input:
+def field(user: User, label: str) -> ValidationElement[Any]:
     """The field with that label."""
     for element in elements(user):
-        if isinstance(element, ui.input) and element.props.get("label") == label:
+        if isinstance(element, ValidationElement) and element.props.get("label") == label:
             return element
     raise AssertionError(f"no field is called {label}")
 
 
-def write(user: User, label: str, text: str) -> None:
-    """Put a text into the field with that label."""
+def write(user: User, label: str, text: str | float) -> None:
+    """Put a text or a number into the field with that label."""
     assert user.client is not None
     with user.client:
         field(user, label).value = text

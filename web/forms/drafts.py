@@ -7,14 +7,19 @@ from typing import Final, Literal
 from api.options import DefaultsDocument
 from core.requests import GenerationRequest, ResolvedRequest, later_seed
 from web.forms.kept_draft import KeptDraft, storage
-from web.forms.sizes import NATIVE, ratio_of, size_of
+from web.forms.sizes import NATIVE, RATIOS, ratio_of, size_of
 
 SeedMode = Literal["random", "keep", "next"]
 PROMPTS_KEPT: Final = 50
+DRAW_SEED: Final = -1
+"""What a seed that is drawn is written as, here and elsewhere."""
 
 
 class Draft(KeptDraft):
-    """The form's values. None means the model's own default."""
+    """The form's values. None means the model's own default.
+
+    Numbers are kept as they were typed, be they possible or not: only the request is checked.
+    """
 
     KEY = "draft"
 
@@ -22,42 +27,54 @@ class Draft(KeptDraft):
     negative: str = ""
     model: str | None = None
     ratio: str | None = NATIVE
-    swapped: bool = False
-    width: int | None = None
-    height: int | None = None
+    width: int | float | None = None
+    height: int | float | None = None
     count: int = 1
-    steps: int | None = None
+    steps: int | float | None = None
     cfg: float | None = None
     sampler: str | None = None
     scheduler: str | None = None
     seed_mode: SeedMode = "random"
-    seed: int | None = None
-    negative_open: bool = False
+    seed: int | float | None = None
     advanced_open: bool = False
 
-    def size(self, native: DefaultsDocument | None) -> tuple[int, int] | None:
-        """Returns width and height of the request; None leaves them to the model."""
+    def size(
+        self, native: DefaultsDocument | None
+    ) -> tuple[int | float | None, int | float | None]:
+        """Returns width and height of the request; None leaves one to the model."""
         if self.ratio is None:
-            return (self.width, self.height) if self.width and self.height else None
-        if native is None:
-            return None
-        return size_of(self.ratio, native.width, native.height, swapped=self.swapped)
+            return self.width, self.height
+        if native is None or self.ratio not in RATIOS:
+            return None, None
+        return size_of(self.ratio, native.width, native.height)
+
+    def resize(
+        self, width: int | float | None, height: int | float | None, native: DefaultsDocument | None
+    ) -> None:
+        """Set the sides, as a ratio if a button gives the same."""
+        found = None
+        if native is not None and isinstance(width, int) and isinstance(height, int):
+            found = ratio_of(width, height, (native.width, native.height))
+        self.change(ratio=found, width=width, height=height)
 
     def request(self, native: DefaultsDocument | None) -> GenerationRequest:
         """Returns the request. Raises pydantic's ValidationError."""
-        width, height = self.size(native) or (None, None)
-        return GenerationRequest(
-            prompt=self.prompt,
-            negative_prompt=self.negative,
-            model=self.model,
-            width=width,
-            height=height,
-            steps=self.steps,
-            cfg=self.cfg,
-            sampler=self.sampler,
-            scheduler=self.scheduler,
-            seed=None if self.seed_mode == "random" else self.seed,
-            batch_size=self.count,
+        width, height = self.size(native)
+        drawn = self.seed_mode == "random" or self.seed == DRAW_SEED
+        return GenerationRequest.model_validate(
+            {
+                "prompt": self.prompt,
+                "negative_prompt": self.negative,
+                "model": self.model,
+                "width": width,
+                "height": height,
+                "steps": self.steps,
+                "cfg": self.cfg,
+                "sampler": self.sampler,
+                "scheduler": self.scheduler,
+                "seed": None if drawn else self.seed,
+                "batch_size": self.count,
+            }
         )
 
     def after(self, seed: int) -> None:
@@ -73,15 +90,25 @@ class Draft(KeptDraft):
         self.steps, self.cfg = request.steps, request.cfg
         self.sampler, self.scheduler = request.sampler, request.scheduler
         self.width, self.height = request.width, request.height
-        size = (native.width, native.height) if native else (request.width, request.height)
-        found = ratio_of(request.width, request.height, size) if native else None
-        self.ratio, self.swapped = found or (None, False)
-        self.negative_open = bool(request.negative_prompt)
+        native_size = (native.width, native.height) if native else None
+        self.ratio = ratio_of(request.width, request.height, native_size) if native_size else None
         self.use_seed(request)
 
     def use_seed(self, request: ResolvedRequest) -> None:
         """Take over the seed alone."""
         self.seed, self.seed_mode, self.advanced_open = request.seed, "keep", True
+
+
+def keep_replaced(draft: Draft) -> None:
+    """Note what another page replaces in the studio's form: the studio offers it back."""
+    remember(draft.prompt)
+    storage()["replaced"] = draft.model_dump()
+
+
+def take_replaced() -> Draft | None:
+    """Returns what another page replaced in the form, once."""
+    found = storage().pop("replaced", None)
+    return Draft.read(found) if found is not None else None
 
 
 def prompts() -> list[str]:
@@ -91,6 +118,8 @@ def prompts() -> list[str]:
 
 
 def remember(prompt: str) -> None:
-    """Put a prompt on top of the earlier ones."""
+    """Put a prompt on top of the earlier ones; a blank one is none."""
+    if not prompt.strip():
+        return
     others = [earlier for earlier in prompts() if earlier != prompt]
     storage()["prompts"] = [prompt, *others][:PROMPTS_KEPT]

@@ -6,24 +6,20 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from nicegui import events, ui
+from nicegui.elements.mixins.validation_element import ValidationElement
 
 from api.options import DefaultsDocument, ModelDocument, OptionsDocument
-from core.requests import (
-    BATCH_SIZE_MAX,
-    CFG_MAX,
-    SEED_MAX,
-    STEPS_MAX,
-    GenerationRequest,
-    ResolvedRequest,
-)
+from core.requests import BATCH_SIZE_MAX, GenerationRequest, ResolvedRequest
 from web.forms import drafts
-from web.forms.drafts import Draft
-from web.forms.sizes import RATIOS
-from web.parts.elements import Text, adorn, box, button, icon
-from web.parts.fields import CHEVRON, folded
+from web.forms.drafts import DRAW_SEED, Draft
+from web.forms.literals import literal_note
+from web.forms.sizes import RATIOS, parts_of
+from web.parts.elements import Text, adorn, box, button, icon, meter, set_meter, show_if
+from web.parts.fields import CHEVRON, Picker, folded, typed_number
 from web.parts.wording import model_name
 
 _SEED_MODES: Final = (("random", "Random"), ("keep", "Keep"), ("next", "+1"))
+_ADVANCED: Final = frozenset({"steps", "cfg", "sampler", "scheduler", "seed"})
 _EARLIER: Final = """(e) => {
   const field = e.target, up = e.key === 'ArrowUp';
   if (e.shiftKey || e.altKey || e.ctrlKey || e.metaKey) return;
@@ -43,6 +39,7 @@ class Form:
         self._on_generate = on_generate
         self._earlier = -1
         self._typed = ""
+        self._fields: dict[str, ValidationElement[Any]] = {}
         with box("form-fields"):
             self._build_prompt()
             self._build_negative()
@@ -55,51 +52,65 @@ class Form:
     # --- parts
 
     def _build_prompt(self) -> None:
-        field = ui.textarea(label="Prompt", placeholder="Describe the picture…")
-        field.props('outlined stack-label input-class="prompt"')
-        adorn(field, dir="auto", data_focus="/")
-        field.classes("prompt-field")
-        field.on_value_change(lambda event: self.draft.change(prompt=event.value or ""))
-        field.on("keydown.up", self._recall, js_handler=_EARLIER)
-        field.on("keydown.down", self._recall, js_handler=_EARLIER)
-        self._prompt = field
+        with box("prompt-part"):
+            field = ui.textarea(label="Prompt", placeholder="Describe the image…")
+            field.props('outlined stack-label autogrow input-class="prompt"')
+            adorn(field, dir="auto", data_focus="/", data_kept="prompt")
+            field.classes("prompt-field")
+            field.on_value_change(self._type_prompt)
+            field.on("keydown.up", self._recall, js_handler=_EARLIER)
+            field.on("keydown.down", self._recall, js_handler=_EARLIER)
+            self._prompt = self._fields["prompt"] = field
+            self._literal = adorn(Text("", "field-note is-away", "p"), role="status")
 
     def _build_negative(self) -> None:
-        with folded("Negative prompt", self.draft.negative_open, self._fold_negative) as fold:
-            self._negative_fold = fold
-            field = ui.textarea(placeholder="What to keep out…")
-            field.props("outlined autogrow aria-label='Negative prompt'")
-            adorn(field, dir="auto")
-            field.on_value_change(lambda event: self.draft.change(negative=event.value or ""))
-            self._negative = field
+        field = ui.textarea(label="Negative prompt", placeholder="What to keep out…")
+        field.props('outlined dense stack-label autogrow rows="1"')
+        adorn(field, dir="auto", data_kept="negative")
+        field.classes("negative-field")
+
+        def typed(event: events.ValueChangeEventArguments[Any]) -> None:
+            field.error = None
+            self.draft.change(negative=event.value or "")
+
+        field.on_value_change(typed)
+        self._negative = self._fields["negative_prompt"] = field
 
     def _build_model(self) -> None:
-        self._model = ui.select({}, label="Model", with_input=True)
-        self._model.props("outlined dense stack-label options-dense behavior=menu")
-        self._model.props["dropdown-icon"] = CHEVRON
+        self._model = self._choice("Model")
         self._model.on_value_change(self._choose_model)
+        self._models = Picker(self._model)
+        self._fields["model"] = self._model
 
     def _build_size(self) -> None:
         with box("field"):
             with box("field-head"):
                 Text("Size", "label")
-                self._size = Text("", "muted")
-            with box("ratios"):
-                with box("segments", role="group", aria_label="Aspect ratio"):
-                    self._ratios = {ratio: self._build_ratio(ratio) for ratio in RATIOS}
-                self._swap = button(
-                    "Swap width and height", self._swap_size, icon_name="swap", bare=True
-                )
+                self._size_name = Text("", "muted")
+            with box("ratios", role="group", aria_label="Aspect ratio"):
+                self._ratios = {ratio: self._build_ratio(ratio) for ratio in RATIOS}
+            with box("sides"):
+                self._width = self._build_side("Width", "width")
+                button("Swap width and height", self._swap_size, icon_name="swap", bare=True)
+                self._height = self._build_side("Height", "height")
         with box("field field-row"):
-            Text("Pictures", "label")
-            with box("stepper", role="group", aria_label="Number of pictures"):
+            Text("Images", "label")
+            with box("stepper", role="group", aria_label="Number of images"):
                 button("Fewer", lambda: self._count(-1), icon_name="minus", bare=True)
                 self._count_text = adorn(Text("1", "count"), aria_live="polite")
                 button("More", lambda: self._count(1), icon_name="plus", bare=True)
 
+    def _build_side(self, label: str, name: str) -> ui.number:
+        field = ui.number(label=label, step=8)
+        field.props("outlined dense stack-label")
+        field.on_value_change(self._type_size)
+        self._fields[name] = field
+        return field
+
     def _build_ratio(self, ratio: str) -> ui.element:
-        made = box("segment", "button", type="button", aria_label=f"Ratio {ratio}")
-        across, down = (int(part) for part in ratio.split(":"))
+        label = f"{RATIOS[ratio]} {ratio}"
+        made = box("segment", "button", type="button", aria_label=label, title=label)
+        across, down = parts_of(ratio)
         with made:
             box("ratio-shape", "span", aria_hidden="true").style(f"--ratio: {across / down:.3f}")
             Text(ratio)
@@ -109,13 +120,13 @@ class Form:
         with folded("Advanced", self.draft.advanced_open, self._fold_advanced) as fold:
             self._advanced_fold = fold
             with box("pair"):
-                self._steps = self._number("Steps", 1, STEPS_MAX, "steps", whole=True)
-                self._cfg = self._number("CFG", 0, CFG_MAX, "cfg", whole=False)
+                self._steps = self._number("Steps", "steps", step=1)
+                self._cfg = self._number("CFG", "cfg", step=0.5)
             with box("pair"):
-                self._sampler = self._choice("Sampler", "sampler")
-                self._scheduler = self._choice("Scheduler", "scheduler")
-            with box("pair pair-seed"):
-                self._seed = self._number("Seed", -1, SEED_MAX, "seed", whole=True)
+                self._sampler = self._default_choice("Sampler", "sampler")
+                self._scheduler = self._default_choice("Scheduler", "scheduler")
+            with box("seed"):
+                self._seed = self._number("Seed", "seed", step=1)
                 with box("segments", role="group", aria_label="Seed"):
                     self._seed_modes = {
                         mode: self._build_seed_mode(mode, label) for mode, label in _SEED_MODES
@@ -129,6 +140,9 @@ class Form:
 
     def _build_generate(self) -> None:
         with box("generate-bar"):
+            with box("queue is-away") as self._queue:
+                self._queue_text = Text("", "queue-text")
+                self._queue_meter = meter("Progress")
             made = box("btn btn-primary generate", "button", type="button", data_generate="")
             made.on("click", self._generate, args=[])
             with made:
@@ -136,32 +150,61 @@ class Form:
                 Text("Generate")
                 Text("Ctrl ⏎", "hint", "kbd")
 
-    def _number(self, label: str, low: float, high: float, name: str, *, whole: bool) -> ui.number:
-        field = ui.number(label=label, min=low, max=high, step=1 if whole else 0.5)
+    def _number(self, label: str, name: str, *, step: float) -> ui.number:
+        field = ui.number(label=label, step=step)
         field.props("outlined dense stack-label")
 
         def changed(event: events.ValueChangeEventArguments[Any]) -> None:
-            value = event.value
-            self.draft.change(**{name: int(value) if whole and value is not None else value})
-            if name == "seed" and value is not None and self.draft.seed_mode == "random":
-                self._choose_seed_mode("keep")
+            field.error = None
+            self.draft.change(**{name: typed_number(event.value)})
+            if name == "seed" and event.value is not None:
+                self._seed_typed(event.value)
 
         field.on_value_change(changed)
+        self._fields[name] = field
         return field
 
-    def _choice(self, label: str, name: str) -> ui.select:
-        field = ui.select({}, label=label)
+    def _seed_typed(self, seed: float) -> None:
+        """A seed that is typed is kept; −1 is how others write that one is drawn."""
+        if seed == DRAW_SEED:
+            self.draft.change(seed=None)
+            self._choose_seed_mode("random")
+        elif self.draft.seed_mode == "random":
+            self._choose_seed_mode("keep")
+
+    def _choice(self, label: str) -> ui.select:
+        field = ui.select({}, label=label, with_input=True)
         field.props("outlined dense stack-label options-dense behavior=menu")
         field.props["dropdown-icon"] = CHEVRON
+        return field
+
+    def _default_choice(self, label: str, name: str) -> ui.select:
+        """A choice among names, one of which is the model's own."""
+        field = self._choice(label)
 
         def chosen(event: events.ValueChangeEventArguments[Any]) -> None:
+            field.error = None
             default = getattr(self.native(), name, None)
             self.draft.change(**{name: None if event.value == default else event.value})
 
         field.on_value_change(chosen)
+        self._fields[name] = field
         return field
 
+    def show_queue(self, text: str, percent: float | None) -> None:
+        """Show beside Generate what is rendered and how many wait."""
+        show_if(self._queue, text)
+        self._queue_text.text = text
+        set_meter(self._queue_meter, percent)
+
     # --- the draft
+
+    def belongs_to(self, tab: str) -> None:
+        """Show what this tab had in its form; what is shown is this tab's from now on."""
+        before = Draft.load_of(tab)
+        if before is not None and before != self.draft:
+            self._put(before)
+        self.draft.belongs_to(tab)
 
     def refresh(self) -> None:
         """Show the draft as it is."""
@@ -170,13 +213,14 @@ class Form:
         self._negative.value = draft.negative
         self._steps.value, self._cfg.value = draft.steps, draft.cfg
         self._seed.value = draft.seed if draft.seed_mode != "random" else None
-        adorn(self._negative_fold, open=draft.negative_open)
         adorn(self._advanced_fold, open=draft.advanced_open)
         for mode, made in self._seed_modes.items():
             adorn(made, aria_pressed=str(mode == draft.seed_mode).lower())
+        adorn(self._seed, placeholder="random" if draft.seed_mode == "random" else "the next one")
         self._count_text.text = str(draft.count)
         self._show_options()
         self._show_size()
+        self._show_literal()
 
     def offer(self, options: OptionsDocument) -> None:
         """Fill the pickers."""
@@ -193,7 +237,7 @@ class Form:
         self._model.props.pop("hint", None)
         names = {model.name: model_name(model.name) for model in options.models}
         chosen = draft.model if draft.model in names else options.default_model
-        self._model.set_options(names, value=chosen)
+        self._models.offer(names, chosen)
         native = self.native()
         _fill(self._sampler, options.samplers, draft.sampler, native.sampler if native else None)
         _fill(
@@ -203,23 +247,36 @@ class Form:
             native.scheduler if native else None,
         )
         for field, value in (
-            (self._steps, native.steps if native else None),
-            (self._cfg, native.cfg if native else None),
-            (self._seed, "random"),
+            (self._steps, f"{native.steps}" if native else None),
+            (self._cfg, f"{native.cfg:g}" if native else None),
         ):
-            adorn(field, placeholder=str(value) if value is not None else None)
+            adorn(field, placeholder=value)
 
     def _show_size(self) -> None:
         draft = self.draft
-        size = draft.size(self.native())
-        self._size.text = f"{size[0]} × {size[1]}" if size else ""
+        self._width.value, self._height.value = draft.size(self.native())
+        self._size_name.text = (
+            f"{RATIOS[draft.ratio]} {draft.ratio}" if draft.ratio in RATIOS else "Own size"
+        )
         for ratio, made in self._ratios.items():
             adorn(made, aria_pressed=str(ratio == draft.ratio).lower())
-            made.classes(
-                add="is-swapped" if draft.swapped else "",
-                remove="" if draft.swapped else "is-swapped",
-            )
-        adorn(self._swap, aria_pressed=str(draft.swapped).lower())
+
+    def _show_literal(self) -> None:
+        note = literal_note(self.draft.prompt)
+        self._literal.text = note
+        show_if(self._literal, note)
+
+    def refuse(self, errors: dict[str, str]) -> bool:
+        """Show what is wrong at the fields. Returns whether all of it could be shown there."""
+        shown = {name: text for name, text in errors.items() if name in self._fields}
+        for name, text in shown.items():
+            self._fields[name].error = text
+        if shown.keys() & _ADVANCED:
+            self.draft.change(advanced_open=True)
+            adorn(self._advanced_fold, open=True)
+        if shown:
+            self._fields[next(iter(shown))].run_method("focus")
+        return len(shown) == len(errors)
 
     def native(self) -> DefaultsDocument | None:
         """Returns the defaults of the chosen model."""
@@ -229,9 +286,11 @@ class Form:
     def _model_document(self) -> ModelDocument | None:
         if self.options is None:
             return None
-        wanted = self.draft.model or self.options.default_model
-        by_name = {model.name: model for model in self.options.models}
-        return by_name.get(wanted or "") or by_name.get(self.options.default_model or "")
+        wanted, default = self.draft.model, self.options.default_model
+        found = {
+            model.name: model for model in self.options.models if model.name in (wanted, default)
+        }
+        return found.get(wanted or "") or found.get(default or "")
 
     def request(self) -> GenerationRequest:
         """Returns the request. Raises ValidationError."""
@@ -245,14 +304,30 @@ class Form:
         self.draft.save()
         self.refresh()
 
-    def use(self, request: ResolvedRequest) -> None:
-        """Take over all settings of a generation."""
+    def use(self, request: ResolvedRequest) -> Draft:
+        """Take over all settings of a generation. Returns what was in the form."""
+        before = self.draft.model_copy()
+        drafts.remember(before.prompt)
         self.draft.use(request, self._native_of(request.model))
         self.draft.save()
         self.refresh()
+        return before
+
+    def put_back(self, draft: Draft) -> None:
+        """Show an earlier draft again."""
+        self._put(self.draft.model_copy(update=draft.model_dump()))
+        self.draft.save()
+
+    def _put(self, draft: Draft) -> None:
+        self.draft = draft
+        self.refresh()
 
     def write(self, prompt: str) -> None:
-        """Put a prompt into the form."""
+        """Put a prompt into the form; the one that was there is among the earlier ones."""
+        drafts.remember(self.draft.prompt)
+        self._show_prompt(prompt)
+
+    def _show_prompt(self, prompt: str) -> None:
         self.draft.change(prompt=prompt)
         self._prompt.value = prompt
 
@@ -265,6 +340,19 @@ class Form:
     async def _generate(self) -> None:
         await self._on_generate()
 
+    def _type_prompt(self, event: events.ValueChangeEventArguments[Any]) -> None:
+        self._prompt.error = None
+        self.draft.change(prompt=event.value or "")
+        self._show_literal()
+
+    def _type_size(self) -> None:
+        width, height = typed_number(self._width.value), typed_number(self._height.value)
+        if (width, height) == self.draft.size(self.native()):
+            return
+        self._width.error = self._height.error = None
+        self.draft.resize(width, height, self.native())
+        self._show_size()
+
     def _choose_model(self, event: events.ValueChangeEventArguments[Any]) -> None:
         if event.value is None or self.options is None:
             return
@@ -274,12 +362,13 @@ class Form:
             self._show_size()
 
     def _choose_ratio(self, ratio: str) -> None:
+        self._width.error = self._height.error = None
         self.draft.change(ratio=ratio, width=None, height=None)
         self._show_size()
 
     def _swap_size(self) -> None:
-        draft = self.draft
-        self.draft.change(swapped=not draft.swapped, width=draft.height, height=draft.width)
+        width, height = self.draft.size(self.native())
+        self.draft.resize(height, width, self.native())
         self._show_size()
 
     def _count(self, by: int) -> None:
@@ -289,9 +378,6 @@ class Form:
     def _choose_seed_mode(self, mode: str) -> None:
         self.draft.change(seed_mode=mode)
         self.refresh()
-
-    def _fold_negative(self, is_open: bool) -> None:
-        self.draft.change(negative_open=is_open)
 
     def _fold_advanced(self, is_open: bool) -> None:
         self.draft.change(advanced_open=is_open)
@@ -305,7 +391,7 @@ class Form:
         if at == self._earlier:
             return
         self._earlier = at
-        self.write(self._typed if at < 0 else earlier[at])
+        self._show_prompt(self._typed if at < 0 else earlier[at])
         ui.run_javascript(f"easel.caret({'true' if int(event.args) > 0 else 'false'})")
 
 

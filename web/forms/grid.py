@@ -12,7 +12,7 @@ from web.forms.batch_drafts import AXES, NUMBERS, Axis, BulkDraft
 from web.forms.prompts import PromptField
 from web.forms.sizes import RATIOS, size_of
 from web.parts.elements import Text, adorn, box, button, show_if
-from web.parts.fields import Segments, choice, folded, line, prompt_box
+from web.parts.fields import Picker, Segments, choice, folded, line, prompt_box
 from web.parts.wording import model_name
 
 _COMBINE: Final = {"product": "Every combination", "zip": "Side by side"}
@@ -32,6 +32,7 @@ class GridForm:
             negative = prompt_box("", draft.negative, placeholder, self._setter("negative"))
             adorn(negative, aria_label="Negative prompt")
         self._models = choice("Models", {}, [], self._choose_models, several=True, searched=True)
+        self._picker = Picker(self._models)
         self._sizes = choice("Sizes", [], [], self._choose_sizes, several=True, more=True)
         self._axes = box("axes")
         self._more = box("chips", role="group", aria_label="Add a field")
@@ -68,7 +69,7 @@ class GridForm:
         draft, options = self._draft, self._options
         known = [model.name for model in options.models] if options else []
         names = {name: model_name(name) for name in dict.fromkeys([*known, *draft.models])}
-        self._models.set_options(names, value=list(draft.models))
+        self._picker.offer(names, list(draft.models))
         default = (options.default_model if options else None) or ""
         _placehold(self._models, model_name(default) if not draft.models else "")
         native = _sizes(self._native())
@@ -147,11 +148,7 @@ class GridForm:
 def _sizes(native: DefaultsDocument | None) -> list[str]:
     if native is None:
         return []
-    found = [
-        size_of(ratio, native.width, native.height, swapped=swapped)
-        for ratio in RATIOS
-        for swapped in (False, True)
-    ]
+    found = [size_of(ratio, native.width, native.height) for ratio in RATIOS]
     return [f"{width} × {height}" for width, height in found]
 
 

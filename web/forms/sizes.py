@@ -1,30 +1,74 @@
-"""Sizes by aspect ratio: about the pixel count the model was trained on, in its steps."""
+"""Sizes by aspect ratio: about the pixel count that the model was trained on."""
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Final
 
-RATIOS: Final = ("1:1", "4:3", "3:2", "16:9", "21:9")
-NATIVE: Final = RATIOS[0]
-_STEP: Final = 64
+NATIVE: Final = "1:1"
+RATIOS: Final[dict[str, str]] = {
+    "1:1": "Square",
+    "4:3": "Landscape",
+    "3:2": "Landscape",
+    "16:9": "Wide",
+    "21:9": "Extra wide",
+    "3:4": "Portrait",
+    "2:3": "Portrait",
+    "9:16": "Tall",
+    "9:21": "Extra tall",
+}
+"""Their names. Those of landscapes come first, then those of portraits, in the same order."""
+_STEP: Final = 16
+_TRAINED: Final = {
+    (1024, 1024): {
+        "4:3": (1152, 896),
+        "3:2": (1216, 832),
+        "16:9": (1344, 768),
+        "21:9": (1536, 640),
+    }
+}
+"""The sizes that SDXL was trained on: it does better with them than with the exact ratio."""
 
 
-def size_of(ratio: str, width: int, height: int, *, swapped: bool) -> tuple[int, int]:
-    """Returns the size for ``ratio`` with the pixels of a ``width`` x ``height`` picture."""
+def size_of(ratio: str, width: int, height: int) -> tuple[int, int]:
+    """Returns the size for ``ratio`` with about the pixels of a ``width`` x ``height`` picture."""
     if ratio == NATIVE:
         return width, height
+    across, down = parts_of(ratio)
+    if across < down:
+        high, wide = size_of(f"{down}:{across}", width, height)
+        return wide, high
+    return _TRAINED.get((width, height), {}).get(ratio) or _nearest(across / down, width * height)
+
+
+def parts_of(ratio: str) -> tuple[int, int]:
+    """Returns the two numbers of a ratio."""
     across, down = (int(part) for part in ratio.split(":"))
-    wide = max(_STEP, math.floor(math.sqrt(width * height * across / down) / _STEP) * _STEP)
-    high = max(_STEP, round(width * height / wide / _STEP) * _STEP)
-    high = min(high, round(wide * down / across / _STEP) * _STEP or _STEP)
-    return (high, wide) if swapped else (wide, high)
+    return across, down
 
 
-def ratio_of(width: int, height: int, native: tuple[int, int]) -> tuple[str, bool] | None:
-    """Returns the ratio button of this size, and whether it is swapped; None without one."""
-    for ratio in RATIOS:
-        for swapped in (False, True):
-            if size_of(ratio, *native, swapped=swapped) == (width, height):
-                return ratio, swapped
-    return None
+def ratio_of(width: int, height: int, native: tuple[int, int]) -> str | None:
+    """Returns the ratio whose button gives this size; None without one."""
+    return next((ratio for ratio in RATIOS if size_of(ratio, *native) == (width, height)), None)
+
+
+@functools.cache
+def _nearest(ratio: float, pixels: int) -> tuple[int, int]:
+    """Returns the sides, in steps, that are nearest to a ratio and to a number of pixels.
+
+    The ratio counts most: what is seen is a wrong shape, not some pixels more or less.
+    """
+
+    def wrong(size: tuple[int, int]) -> float:
+        wide, high = size
+        return 4 * abs(math.log(wide / high / ratio)) + abs(math.log(wide * high / pixels))
+
+    most = math.ceil(math.sqrt(pixels * ratio) / _STEP) + 2
+    widths = [_STEP * number for number in range(1, most + 1)]
+    sizes = [
+        (wide, max(_STEP, _STEP * rounded(wide / ratio / _STEP)))
+        for wide in widths
+        for rounded in (math.floor, math.ceil)
+    ]
+    return min(sizes, key=wrong)

@@ -18,7 +18,7 @@ from store.errors import InvalidCursorError
 from store.values import Generation, HistoryFilter
 from web.history.gallery import Gallery
 from web.parts.elements import Text, adorn, box, button, link, show_if
-from web.parts.fields import CHEVRON, CLEAR
+from web.parts.fields import CHEVRON, CLEAR, Picker
 from web.parts.layout import Frame, Web, errors_as_toasts, toast_error
 from web.parts.live import Live
 from web.parts.wording import STATUS_WORDS, model_name
@@ -120,7 +120,8 @@ class HistoryPage:
             adorn(search, data_focus="/", dir="auto", clear_icon=CLEAR)
             search.classes("search").on_value_change(lambda e: self._change(q=e.value or ""))
             self._select("Status", {"": "Any status", **STATUS_WORDS}, view.status, "status")
-            self._models = self._select("Model", {"": "Any model"}, None, "model")
+            model = self._select("Model", {"": "Any model"}, None, "model", searched=True)
+            self._models = Picker(model)
             self._select("Date", _DAYS, view.days, "days")
             box("grow")
             self._selection = box("selection is-away")
@@ -129,8 +130,16 @@ class HistoryPage:
                 button("Clear", self._clear_picked, classes="btn-quiet")
                 button("Delete", errors_as_toasts(self._delete), icon_name="trash", key="Delete")
 
-    def _select(self, label: str, options: dict[Any, str], value: Any, name: str) -> ui.select:
-        made = ui.select(options, value=value or next(iter(options)))
+    def _select(
+        self,
+        label: str,
+        options: dict[Any, str],
+        value: Any,
+        name: str,
+        *,
+        searched: bool = False,
+    ) -> ui.select:
+        made = ui.select(options, value=value or next(iter(options)), with_input=searched)
         made.props("outlined dense options-dense behavior=menu")
         adorn(made, aria_label=label, dropdown_icon=CHEVRON)
         made.classes("filter")
@@ -147,7 +156,7 @@ class HistoryPage:
             names |= {model.name: model_name(model.name) for model in options.models}
         if self._view.model:
             names.setdefault(self._view.model, model_name(self._view.model))
-        self._models.set_options(names, value=self._view.model or "")
+        self._models.offer(names, self._view.model or "")
 
     def _build_pager(self) -> None:
         with box("pager", "nav", aria_label="Pages of the history"):

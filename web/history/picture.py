@@ -21,6 +21,7 @@ from core.status import RETRYABLE, is_final
 from core.wording import ago, duration
 from store.errors import DeletedError, NotFoundError
 from store.values import Generation, Membership, Neighbours
+from web.forms import drafts
 from web.forms.drafts import Draft
 from web.history.viewer import Viewer
 from web.parts.elements import Text, adorn, box, button, icon, link, local
@@ -48,7 +49,7 @@ class PicturePage:
         self._beside = Neighbours(None, None)
         self._live = Live(web.facade)
         self._loads = 0
-        self._frame = Frame(web, "Picture", self._load)
+        self._frame = Frame(web, "Picture", self._load, self._show_again)
         with box("picture"):
             with section("viewer-area", "Picture"):
                 self._viewer = Viewer(
@@ -263,22 +264,29 @@ class PicturePage:
             await self._go(beside, 0)
         await self._frame.delete([gone])
 
+    async def _show_again(self, ids: tuple[UUID, ...]) -> None:
+        """Show what was taken back from the trash: the page has gone on to its neighbour."""
+        await self._go(ids[0], 0)
+
     async def _use_all(self) -> None:
         request = self._request()
         draft, native = Draft.load(), None
         if self._web.facade.catalogue.current is not None:
             models = (await read_options(self._web.facade)).models
             native = next((m.defaults for m in models if m.name == request.model), None)
+        drafts.keep_replaced(draft)
         draft.use(request, native)
         self._to_studio(draft)
 
     async def _use_prompt(self) -> None:
         draft, request = Draft.load(), self._request()
+        drafts.keep_replaced(draft)
         draft.prompt, draft.negative = request.prompt, request.negative_prompt
         self._to_studio(draft)
 
     async def _use_seed(self) -> None:
         draft, request = Draft.load(), self._request()
+        drafts.keep_replaced(draft)
         draft.use_seed(request)
         draft.seed = self._seed(request)
         self._to_studio(draft)

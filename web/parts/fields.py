@@ -11,6 +11,8 @@ from nicegui.elements.mixins.value_element import ValueElement
 from web.parts.elements import Text, adorn, box, icon
 
 OnValue = Callable[[Any], Any]
+OFFERED: Final = 200
+"""Number of names of a picker that the browser gets at once."""
 _FieldT = TypeVar("_FieldT", bound=ValueElement[Any])
 CHEVRON: Final = (
     "M6 9l6 6 6-6@@fill:none;stroke:currentColor;stroke-width:2;stroke-linecap:round;"
@@ -72,15 +74,23 @@ def prompt_box(label: str, value: str, placeholder: str, on_value: OnValue) -> u
 def number(
     label: str, value: float | None, on_value: OnValue, low: float, high: float, **attributes: Any
 ) -> ui.number:
-    """A whole number, or none."""
-    field = ui.number(label=label, value=value, min=low, max=high, step=1)
+    """A whole number, or none. One out of bounds is refused at the field, never changed."""
+    field = ui.number(label=label, value=value, step=1)
     field.props("outlined dense stack-label")
     adorn(field, **attributes)
 
     def changed(event: events.ValueChangeEventArguments[Any]) -> None:
-        on_value(None if event.value is None else int(event.value))
+        typed = typed_number(event.value)
+        wrong = typed is not None and (not isinstance(typed, int) or not low <= typed <= high)
+        field.error = f"A whole number from {low:,} to {high:,}" if wrong else None
+        on_value(typed)
 
     return field.on_value_change(changed)
+
+
+def typed_number(value: float | None) -> int | float | None:
+    """Returns a number as it was typed: whole, with decimals, or none."""
+    return int(value) if value is not None and float(value).is_integer() else value
 
 
 def choice(
@@ -107,6 +117,40 @@ def choice(
     if several:
         field.props("use-chips")
     return _telling(field, on_value, empty=[] if several else None)
+
+
+class Picker:
+    """A searched choice of any number of names: the browser gets some, and finds all by typing."""
+
+    def __init__(self, field: ui.select) -> None:
+        self.field = field
+        self._names: dict[str, str] = {}
+        field.on(
+            "input-value",
+            lambda event: self._search(str(event.args or "")),
+            throttle=0.15,
+            leading_events=False,
+        )
+
+    def offer(self, names: dict[str, str], value: Any) -> None:
+        """Offer these names, each with what is shown for it, with this value chosen."""
+        self._names = names
+        self._show("", value)
+
+    def _search(self, text: str) -> None:
+        if len(self._names) > OFFERED:
+            self._show(text, self.field.value)
+
+    def _show(self, text: str, value: Any) -> None:
+        chosen = value if isinstance(value, list) else [value]
+        found = {name: self._names[name] for name in chosen if name in self._names}
+        needle = text.casefold()
+        for name, label in self._names.items():
+            if len(found) >= OFFERED + len(chosen):
+                break
+            if needle in label.casefold():
+                found[name] = label
+        self.field.set_options(found, value=value)
 
 
 def _known(value: Any, options: list[Any] | dict[Any, str]) -> Any:

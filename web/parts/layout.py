@@ -78,11 +78,21 @@ class Web:
 class Frame:
     """The frame around a page's content."""
 
-    def __init__(self, web: Web, current: str, refresh: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        web: Web,
+        current: str,
+        refresh: Callable[[], Awaitable[None]],
+        on_undo: Callable[[tuple[UUID, ...]], Awaitable[None]] | None = None,
+    ) -> None:
+        """``on_undo`` shows what was taken back from the trash; by default ``refresh`` does."""
         self._web = web
         self._refresh = refresh
+        self._on_undo = on_undo
         self._hide: ui.timer | None = None
-        client = ui.context.client
+        self._on_tab: Callable[[str], None] | None = None
+        self._client = client = ui.context.client
+        client.on_connect(self._connected)
         client.on_exception(functools.partial(_say_unexpected, client))
         ui.add_head_html(_head())
         _header(current)
@@ -101,22 +111,46 @@ class Frame:
         self._offer(gone)
         await self._refresh()
 
-    def _offer(self, ids: tuple[UUID, ...]) -> None:
+    def on_tab(self, handler: Callable[[str], None]) -> None:
+        """Call ``handler`` once it is known which of the visitor's tabs the page is in."""
+        self._on_tab = handler
+
+    def _connected(self) -> None:
+        """The tab's form first: what was typed while the connection was cut is newer."""
+        handler, self._on_tab = self._on_tab, None
+        with self._client:
+            if handler is not None and self._client.tab_id is not None:
+                handler(self._client.tab_id)
+            ui.run_javascript("easel.restore()")
+
+    def offer(self, text: str, take_back: Callable[[], Awaitable[None]]) -> None:
+        """Say what was done, and offer for some seconds to take it back."""
+
+        async def taken_back() -> None:
+            self._undo.classes("is-away")
+            await take_back()
+
         self._undo.clear()
         with self._undo:
-            Text("Deleted" if len(ids) == 1 else f"{len(ids)} deleted")
+            Text(text)
             undo = button("Undo", classes="btn-link")
-            undo.on("click", errors_as_toasts(functools.partial(self._take_back, ids)), args=[])
+            undo.on("click", errors_as_toasts(taken_back), args=[])
         self._undo.classes(remove="is-away")
         if self._hide is not None:
             self._hide.cancel()
         with self._undo:
             self._hide = ui.timer(UNDO_S, lambda: self._undo.classes("is-away"), once=True)
 
+    def _offer(self, ids: tuple[UUID, ...]) -> None:
+        said = "Deleted" if len(ids) == 1 else f"{len(ids)} deleted"
+        self.offer(said, functools.partial(self._take_back, ids))
+
     async def _take_back(self, ids: tuple[UUID, ...]) -> None:
         self._web.trash.undo(ids)
-        self._undo.classes("is-away")
-        await self._refresh()
+        if self._on_undo is not None:
+            await self._on_undo(ids)
+        else:
+            await self._refresh()
 
 
 def errors_as_toasts(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:

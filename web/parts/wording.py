@@ -10,6 +10,16 @@ from pydantic import ValidationError
 from api.errors import ProblemError
 from api.generations.documents import StatusDocument
 from core.problems import Problem
+from core.requests import (
+    BATCH_SIZE_MAX,
+    CFG_MAX,
+    PROMPT_MAX,
+    SEED_MAX,
+    SIZE_MAX,
+    SIZE_MIN,
+    SIZE_STEP,
+    STEPS_MAX,
+)
 from core.status import Status
 from core.stored import Unreadable
 from core.wording import duration
@@ -77,14 +87,43 @@ def removed(document: StatusDocument) -> str:
     return f"The picture was removed after {days} {'day' if days == 1 else 'days'}"
 
 
-def progress_line(document: StatusDocument) -> str:
-    """Returns step, node and remaining time."""
+def percent_of(document: StatusDocument | None) -> float | None:
+    """Returns how far it is; None while that is unknown."""
+    if document is None or document.waiting is not None or document.progress is None:
+        return None
+    return document.progress.percent if document.status == "running" else None
+
+
+def queue_line(running: StatusDocument | None, queued: int) -> str:
+    """Returns what is rendered and how many wait: "Rendering 37 % · 2 queued"."""
     said = []
+    if running is not None:
+        percent = percent_of(running)
+        said.append(headline(running) + (f" {percent:.0f} %" if percent is not None else ""))
+    if queued:
+        said.append(f"{queued:,} queued")
+    return " · ".join(said)
+
+
+def tab_title(running: StatusDocument | None, queued: int) -> str:
+    """Returns the studio's title in the browser's tab: "37 % · Easel"."""
+    percent = percent_of(running)
+    if percent is not None:
+        return f"{percent:.0f} % · Easel"
+    waiting = queued + (running is not None)
+    return f"({waiting}) Easel" if waiting else "Easel"
+
+
+def progress_line(document: StatusDocument) -> str:
+    """Returns step and remaining time; nothing while it waits for something else."""
+    said: list[str] = []
     progress = document.progress
+    if document.waiting is not None:
+        return ""
     if document.status == "running" and progress is not None:
         if progress.step is not None and progress.steps:
             said.append(f"step {progress.step} of {progress.steps}")
-        if progress.node:
+        elif progress.node:
             said.append(progress.node)
     if document.eta_s is not None and document.status in ("queued", "running"):
         said.append(f"{duration(document.eta_s)} left")
@@ -108,13 +147,46 @@ def explain(error: Exception) -> str:
     return "Something broke on our side. Nothing of yours is lost; Easel's log has more."
 
 
+FIELD_RULES: Final = {
+    "negative_prompt": f"The negative prompt may have {PROMPT_MAX:,} characters at most.",
+    "steps": f"Steps must be a whole number from 1 to {STEPS_MAX}.",
+    "cfg": f"CFG must be a number from 0 to {CFG_MAX:g}.",
+    "width": f"The width must be from {SIZE_MIN} to {SIZE_MAX}, in steps of {SIZE_STEP}.",
+    "height": f"The height must be from {SIZE_MIN} to {SIZE_MAX}, in steps of {SIZE_STEP}.",
+    "seed": f"The seed must be a whole number from 0 to {SEED_MAX}; −1 draws one.",
+    "batch_size": f"From 1 to {BATCH_SIZE_MAX} images at once.",
+}
+"""What may stand in a field, as a sentence."""
+_EMPTY: Final = frozenset({"string_too_short", "too_short", "value_error", "missing"})
+
+
+def field_errors(error: ValidationError | ProblemError) -> dict[str, str]:
+    """Returns what is wrong with each field of a request; ``""`` is the request as a whole."""
+    found: dict[str, str] = {}
+    if isinstance(error, ProblemError):
+        for problem in error.problem.errors:
+            found.setdefault(str(problem.loc[-1]) if problem.loc else "", problem.message)
+        return found or {"": error.problem.detail}
+    for one in error.errors():
+        name = ".".join(str(part) for part in one["loc"])
+        found.setdefault(name, field_error(name, one["type"], one["msg"]))
+    return found
+
+
+def field_error(name: str, kind: str, message: str) -> str:
+    """Returns what is wrong with a field, in words for people."""
+    if name == "prompt":
+        return (
+            "Describe the image first."
+            if kind in _EMPTY
+            else f"The prompt may have {PROMPT_MAX:,} characters at most."
+        )
+    said = message.removeprefix("Value error, ")
+    return FIELD_RULES.get(name) or (f"{name}: {said}" if name else f"{said[:1].upper()}{said[1:]}")
+
+
 def _invalid(error: ValidationError) -> str:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if where == "prompt" and first["type"] in ("string_too_short", "too_short", "value_error"):
-        return "Describe the picture first."
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message
+    return next(iter(field_errors(error).values()))
 
 
 EXPECTED_ERRORS: Final = (ProblemError, ValidationError, StoreError)

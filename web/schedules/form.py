@@ -14,7 +14,7 @@ from web.forms.batch_drafts import ScheduleDraft
 from web.forms.prompts import PromptField
 from web.parts.clock import cron_words, every_words, known_zone, moments_words, zones
 from web.parts.elements import Text, adorn, box, icon, show_if
-from web.parts.fields import Segments, choice, line, number
+from web.parts.fields import Picker, Segments, choice, line, number
 from web.parts.wording import model_name
 
 _WAYS: Final = {"clock": "By the clock", "every": "Every so often", "cron": "Cron"}
@@ -45,6 +45,7 @@ class ScheduleForm:
             self._build_when()
             self.prompt = PromptField(self.draft, self._set)
             self._model = choice("Model", {}, None, self._setter("model"), searched=True)
+            self._models = Picker(self._model)
             with box("pair"):
                 number("Pictures of each", self.draft.count, self._setter("count"), 1, COUNT_MAX)
                 line("Not after", self.draft.not_after, self._setter("not_after"), type="time")
@@ -129,7 +130,7 @@ class ScheduleForm:
         chosen = self.draft.model
         if chosen is not None:
             names = {chosen: model_name(chosen), **names}
-        self._model.set_options(names, value=chosen)
+        self._models.offer(names, chosen)
 
     def _zone_now(self) -> str | None:
         return self.draft.timezone or known_zone()

@@ -8,7 +8,8 @@
   document.addEventListener("keydown", (e) => {
     if (e.key === "Enter" && (e.ctrlKey || e.metaKey)) {
       const generate = $("[data-generate]");
-      if (generate) { e.preventDefault(); generate.click(); }
+      if (generate && getComputedStyle(generate).pointerEvents === "none") e.preventDefault();
+      else if (generate) { e.preventDefault(); generate.click(); }
       return;
     }
     if (e.ctrlKey || e.metaKey || e.altKey || e.defaultPrevented || $("dialog[open]")) return;
@@ -21,7 +22,27 @@
     const focus = document.querySelector(`[data-focus="${CSS.escape(key)}"]`);
     if (focus) { e.preventDefault(); focus.focus(); return; }
     const pressed = document.querySelector(`[data-key="${CSS.escape(key)}"]:not(:disabled)`);
-    if (pressed && pressed.getClientRects().length) { e.preventDefault(); pressed.click(); }
+    if (!pressed || !pressed.getClientRects().length) return;
+    // What has just come under the pointer takes no key either (see .guarded), nor a key held down.
+    if (getComputedStyle(pressed).pointerEvents === "none") return;
+    if (e.repeat && key === "Delete") return;
+    e.preventDefault();
+    pressed.click();
+  });
+
+  // --- a file dropped beside its place would replace the page
+  for (const name of ["dragover", "drop"]) {
+    document.addEventListener(name, (e) => {
+      if (!e.dataTransfer?.types.includes("Files") || e.defaultPrevented) return;
+      e.preventDefault();
+      e.dataTransfer.dropEffect = "none";
+    });
+  }
+
+  // --- all pictures of a set, one download after the other
+  document.addEventListener("click", (e) => {
+    if (!e.target.closest?.("[data-download-all]")) return;
+    document.querySelectorAll(".picture-save").forEach((link, at) => setTimeout(() => link.click(), 250 * at));
   });
 
   // --- copy
@@ -147,8 +168,25 @@
     if (e.target === view.image() && e.pointerType === "touch") view.toggle(e.clientX, e.clientY);
   });
 
+  // --- what is typed while the connection is cut: the server may be another one when it is back
+  const kept = (field) => `easel-unsent:${location.pathname}:${field.dataset.kept}`;
+  document.addEventListener("input", (e) => {
+    if (!e.target.dataset?.kept) return;
+    if (window.socket?.connected) sessionStorage.removeItem(kept(e.target));
+    else sessionStorage.setItem(kept(e.target), e.target.value);
+  });
+
   // --- what the server asks for
   window.easel = {
+    restore() {
+      document.querySelectorAll("[data-kept]").forEach((field) => {
+        const text = sessionStorage.getItem(kept(field));
+        if (text === null) return;
+        sessionStorage.removeItem(kept(field));
+        field.value = text;
+        field.dispatchEvent(new Event("input", { bubbles: true }));
+      });
+    },
     caret(toStart) {
       setTimeout(() => {
         const field = document.activeElement;

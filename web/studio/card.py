@@ -1,4 +1,4 @@
-"""A generation in the strip: its picture or preview, its progress, and cancel."""
+"""A generation in the strip: its picture or preview, its prompt, its progress, and cancel."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nicegui import ui
 
 from api.generations.documents import ImageDocument, StatusDocument
 from web.parts.elements import Text, adorn, box, button, image, meter, set_meter
-from web.parts.wording import headline, progress_line, title
+from web.parts.wording import headline, model_name, progress_line, title
 
 OnId = Callable[[UUID], Awaitable[None]]
 
@@ -30,6 +30,7 @@ class Card:
                 self._frame = box("card-frame", "span")
                 with box("card-text", "span"):
                     self._headline = Text("", "card-headline")
+                    self._prompt = adorn(Text("", "card-prompt"), dir="auto")
                     self._line = Text("", "card-line")
             self._meter = meter("Progress")
             self._cancel = button(
@@ -55,8 +56,14 @@ class Card:
         if document.status == "running" and percent is not None and document.waiting is None:
             said = f"{percent:.0f} %"
         self._headline.text = said
-        self._line.text = progress_line(document)
-        adorn(self._open, aria_label=f"{said}: {title(document.request.prompt)}")
+        model = model_name(document.request.model)
+        self._prompt.text = title(document.request.prompt)
+        self._line.text = progress_line(document) or model
+        adorn(
+            self._open,
+            aria_label=f"{said}: {title(document.request.prompt)}",
+            title=f"{title(document.request.prompt, 300)}\n{model}",
+        )
         adorn(self._cancel, aria_label=f"Cancel: {title(document.request.prompt, 40)}")
         set_meter(self._meter, percent)
         self._show_picture()

@@ -6,24 +6,31 @@ from typing import Final
 from uuid import UUID
 
 from nicegui import ui
+from pydantic import ValidationError
 
+from api.errors import ProblemError
 from api.generations.documents import HistoryItem, ImageDocument, StatusDocument
 from core.ids import parse_generation_id
 from core.requests import GenerationRequest, ResolvedRequest
 from core.status import is_final
 from store.errors import NotFoundError
 from store.values import Generation, HistoryFilter
+from web.forms.drafts import Draft, take_replaced
 from web.forms.generation import Form
 from web.forms.options import offer_options
-from web.parts.elements import box
-from web.parts.layout import Frame, Web, errors_as_toasts, section, toast
+from web.parts.elements import Text, adorn, box
+from web.parts.layout import Frame, Web, errors_as_toasts, section, toast_error
 from web.parts.live import Live
+from web.parts.wording import field_errors, percent_of, queue_line, tab_title, title
 from web.studio.card import Card
 from web.studio.stage import Stage, StageActions
 
+_RUNNING: Final = ("running", "cancelling")
 STRIP: Final = 24
 """Number of generations in the strip, newest first."""
 _RUNNING_SHOWN: Final = 6
+QUEUE_EVERY_S: Final = 3.0
+"""How often the times of the queued cards are read again: they pass while nothing changes."""
 
 
 class Studio:
@@ -34,23 +41,29 @@ class Studio:
         self._chosen = parse_generation_id(chosen or "")
         self._cards: dict[UUID, Card] = {}
         self._staged: UUID | None = None
+        self._mine: set[UUID] = set()
+        self._watched: set[UUID] = set()
+        self._tab_title = "Easel"
         self._live = Live(web.facade)
         self._frame = Frame(web, "Studio", self._reload)
         with box("studio"):
+            adorn(Text("Studio", "sr-only", "h1"))
             with section("form", "What to draw"):
                 self._form = Form(errors_as_toasts(self._generate))
+                self._frame.on_tab(self._form.belongs_to)
             with section("watch", "Pictures"):
                 self._stage = Stage(self._actions())
                 self._strip = box("strip", role="list", aria_label="Latest generations")
 
     def _actions(self) -> StageActions:
         return StageActions(
-            cancel=errors_as_toasts(self._cancel),
+            cancel=errors_as_toasts(self._cancel_staged),
             retry=errors_as_toasts(self._retry),
             vary=errors_as_toasts(self._vary),
             use=errors_as_toasts(self._use),
             delete=errors_as_toasts(self._delete),
             example=errors_as_toasts(self._example),
+            follow=errors_as_toasts(self._back),
         )
 
     async def start(self) -> None:
@@ -58,7 +71,10 @@ class Studio:
         await offer_options(self._web.facade, self._form.offer)
         await self._reload()
         self._frame.start()
+        if (replaced := take_replaced()) is not None:
+            self._offer_back(replaced)
         self._live.start(self._changed)
+        ui.timer(QUEUE_EVERY_S, errors_as_toasts(self._queue_moved), immediate=False)
 
     # --- the strip
 
@@ -103,20 +119,32 @@ class Studio:
             self._drop_oldest()
         await self._show(card, generation)
         if before != generation.status:
-            await self._others_moved(generation.id)
+            await self._queue_moved(except_for=generation.id)
         await self._restage()
+        if before != generation.status and generation.status == "failed":
+            self._say_failed(generation)
+
+    def _say_failed(self, generation: Generation) -> None:
+        """Say that what was started here failed, unless the stage shows it."""
+        card = self._cards.get(generation.id)
+        document = card.document if card else None
+        if document is not None and generation.id in self._mine and generation.id != self._staged:
+            said = document.error.title if document.error else "It failed"
+            toast_error(f"{said}: “{title(document.request.prompt)}”")
 
     async def _show(self, card: Card, generation: Generation) -> None:
         document = await self._web.facade.document(generation)
         done = generation.status == "succeeded"
+        if not is_final(generation.status):
+            self._watched.add(generation.id)
         images = await self._web.facade.images(generation.id) if done else []
         card.show(document, images)
 
-    async def _others_moved(self, changed: UUID) -> None:
-        """Update the queued cards: one started or ended, so all behind it moved up."""
-        for card in self._cards.values():
+    async def _queue_moved(self, except_for: UUID | None = None) -> None:
+        """Update the queued cards: whatever starts or ends moves those behind it up."""
+        for card in list(self._cards.values()):
             queued = card.document is not None and card.document.status == "queued"
-            if queued and card.task_id != changed:
+            if queued and card.task_id != except_for:
                 card.show(await self._web.facade.status(card.task_id), [])
 
     def _drop_oldest(self) -> None:
@@ -134,6 +162,8 @@ class Studio:
     async def _restage(self) -> None:
         document, images = await self._on_stage()
         self._stage.show(document, images)
+        self._stage.say_pinned(self._pinned_words())
+        self._say_queue()
         staged = document.task_id if document else None
         if staged != self._staged:
             for card in self._cards.values():
@@ -148,13 +178,45 @@ class Studio:
         return (card.document, card.images) if card else (None, [])
 
     def _followed(self) -> Card | None:
-        """Returns the card to show by default: running, else last finished, else newest."""
+        """Returns the card to show by default: running, else queued, else the last that ended."""
         cards = [card for card in self._cards.values() if card.document is not None]
-        for wanted in (("running", "cancelling"), ("queued",)):
+        for wanted in (_RUNNING, ("queued",)):
             found = [card for card in cards if card.document and card.document.status in wanted]
             if found:
                 return min(found, key=_created)
-        return max(cards, key=_finished, default=None)
+        return max(cards, key=self._ended, default=None)
+
+    def _ended(self, card: Card) -> tuple[bool, float]:
+        """Returns what the last one that ended is chosen by.
+
+        A failure is shown as a picture is. A cancelled one is shown to the page that saw it run.
+        """
+        document = card.document
+        assert document is not None  # only shown cards are compared
+        told = document.status == "failed" and _priority(document) == "interactive"
+        seen = document.status == "cancelled" and card.task_id in self._watched
+        ended = document.finished_at or document.created_at
+        return bool(card.images) or told or seen, ended.timestamp()
+
+    def _pinned_words(self) -> str:
+        """Returns what to say beside the way back; nothing when the latest is shown."""
+        latest = self._followed()
+        if self._chosen is None or latest is None or latest.task_id == self._chosen:
+            return ""
+        live = latest.document is not None and latest.document.status in _RUNNING
+        return "Another one is rendering." if live else "This is not the latest."
+
+    def _say_queue(self) -> None:
+        """Show in the form, and in the tab's title, what is rendered and how many wait."""
+        documents = [card.document for card in self._cards.values() if card.document]
+        queued = sum(document.status == "queued" for document in documents)
+        running = [document for document in documents if document.status in _RUNNING]
+        first = min(running, key=lambda document: document.created_at, default=None)
+        self._form.show_queue(queue_line(first, queued), percent_of(first))
+        said = tab_title(first, queued)
+        if said != self._tab_title:
+            self._tab_title = said
+            ui.page_title(said)
 
     async def _fetch_chosen(self) -> None:
         """Load the generation of the URL, which the strip does not show."""
@@ -173,17 +235,29 @@ class Studio:
     # --- what the visitor does
 
     async def _choose(self, task_id: UUID) -> None:
+        await self._pin(task_id)
+        ui.run_javascript("easel.toStage()")
+
+    async def _pin(self, task_id: UUID) -> None:
         self._chosen = task_id
         ui.navigate.history.replace(f"/?g={task_id}")
         await self._restage()
-        ui.run_javascript("easel.toStage()")
+
+    async def _back(self) -> None:
+        self._follow()
+        await self._restage()
 
     def _follow(self) -> None:
         self._chosen = None
         ui.navigate.history.replace("/")
 
     async def _generate(self) -> None:
-        resolved = await self._create(self._form.request())
+        try:
+            resolved = await self._create(self._form.request())
+        except (ValidationError, ProblemError) as error:
+            if not self._form.refuse(field_errors(error)):
+                raise
+            return
         self._form.accepted(resolved)
 
     async def _vary(self, request: ResolvedRequest) -> None:
@@ -192,8 +266,10 @@ class Studio:
 
     async def _create(self, request: GenerationRequest) -> ResolvedRequest:
         created = await self._web.facade.create(request)
+        self._mine.add(created.task_id)
         self._follow()
         await self._changed(await self._web.facade.generation(created.task_id))
+        ui.run_javascript("easel.toStage()")
         resolved = created.request
         assert isinstance(resolved, ResolvedRequest)  # this version has just created it
         return resolved
@@ -202,12 +278,25 @@ class Studio:
         await self._web.facade.cancel(task_id)
         await self._changed(await self._web.facade.generation(task_id))
 
+    async def _cancel_staged(self, task_id: UUID) -> None:
+        """Cancel it, and stay with it: nothing else comes under the pointer that cancelled it."""
+        await self._pin(task_id)
+        await self._cancel(task_id)
+
     async def _retry(self, task_id: UUID) -> None:
+        self._mine.add(task_id)
         await self._web.facade.retry(task_id)
 
     async def _use(self, request: ResolvedRequest) -> None:
-        self._form.use(request)
-        toast("All settings are in the form.")
+        self._offer_back(self._form.use(request))
+
+    def _offer_back(self, before: Draft) -> None:
+        """Say that the form has other settings now, and offer those it had."""
+
+        async def put_back() -> None:
+            self._form.put_back(before)
+
+        self._frame.offer("The settings are in the form", put_back)
 
     async def _example(self, prompt: str) -> None:
         self._form.write(prompt)
@@ -222,7 +311,6 @@ def _created(card: Card) -> float:
     return card.document.created_at.timestamp()
 
 
-def _finished(card: Card) -> tuple[bool, float]:
-    assert card.document is not None  # only shown cards are compared
-    finished = card.document.finished_at or card.document.created_at
-    return bool(card.images), finished.timestamp()
+def _priority(document: StatusDocument) -> str:
+    request = document.request
+    return request.priority if isinstance(request, ResolvedRequest) else "interactive"

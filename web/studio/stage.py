@@ -9,8 +9,20 @@ from dataclasses import dataclass
 from api.generations.documents import ImageDocument, StatusDocument
 from core.requests import ResolvedRequest
 from core.wording import duration
-from web.parts.elements import Text, adorn, box, button, icon, image, link, local, meter, set_meter
-from web.parts.wording import advice, headline, progress_line, removed, title
+from web.parts.elements import (
+    Text,
+    adorn,
+    box,
+    button,
+    icon,
+    image,
+    link,
+    local,
+    meter,
+    set_meter,
+    show_if,
+)
+from web.parts.wording import advice, headline, model_name, progress_line, removed, title
 from web.studio.card import OnId, ratio_style
 
 EXAMPLES = (
@@ -18,6 +30,8 @@ EXAMPLES = (
     "an old observatory on a cliff above the clouds, oil painting",
     "still life with pears and a blue glass bottle, window light",
 )
+_WIDE_STAGE, _TALL_STAGE = 1.7, 1.0
+"""About the stage's width by height, beside the form and on a phone."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +44,7 @@ class StageActions:
     use: Callable[[ResolvedRequest], Awaitable[None]]
     delete: OnId
     example: Callable[[str], Awaitable[None]]
+    follow: Callable[[], Awaitable[None]]
 
 
 class Stage:
@@ -39,6 +54,9 @@ class Stage:
         self._actions = actions
         self._shape: tuple[object, ...] | None = None
         self.root = box("stage")
+        with box("stage-pinned is-away") as self._pinned:
+            self._pinned_text = Text("", "muted line")
+            button("Back to the latest", actions.follow, classes="btn-small")
         self._said = Text("", "sr-only")
         adorn(self._said, role="status")
 
@@ -53,6 +71,11 @@ class Stage:
             self._said.text = headline(document) if document else ""
         if document is not None and document.status in ("queued", "running", "cancelling"):
             self._tick(document)
+
+    def say_pinned(self, text: str) -> None:
+        """Say that this is not the latest, with the way back; an empty text says nothing."""
+        self._pinned_text.text = text
+        show_if(self._pinned, text)
 
     def _build(self, document: StatusDocument | None, images: list[ImageDocument]) -> None:
         if document is None:
@@ -85,13 +108,19 @@ class Stage:
             self._preview: str | None = None
         with box("caption"):
             with box("caption-row"):
+                if document.status != "cancelling":
+                    button(
+                        "Cancel",
+                        lambda: self._actions.cancel(document.task_id),
+                        icon_name="close",
+                        classes="guarded",
+                    )
                 self._headline = Text("", "headline")
                 self._line = Text("", "muted line")
                 box("grow")
                 _build_batch(document, "is-extra")
-                if document.status != "cancelling":
-                    button("Cancel", lambda: self._actions.cancel(document.task_id))
             self._meter = meter("Progress")
+            _build_made(document, [])
 
     def _tick(self, document: StatusDocument) -> None:
         percent = document.progress.percent if document.progress else None
@@ -115,28 +144,41 @@ class Stage:
         self._preview = url
 
     def _build_pictures(self, document: StatusDocument, images: list[ImageDocument]) -> None:
+        first = images[0]
         with box("pictures") as pictures:
-            columns = math.ceil(math.sqrt(len(images)))
-            rows = math.ceil(len(images) / columns)
-            pictures.style(f"--cols: {columns}; --rows: {rows}")
-            ratio_style(pictures, images[0].width, images[0].height)
+            wide = columns_for(len(images), first.width / first.height, _WIDE_STAGE)
+            tall = columns_for(len(images), first.width / first.height, _TALL_STAGE)
+            pictures.style(
+                f"--cols: {wide}; --rows: {math.ceil(len(images) / wide)}; "
+                f"--cols-tall: {tall}; --rows-tall: {math.ceil(len(images) / tall)}"
+            )
+            ratio_style(pictures, first.width, first.height)
             with box("pictures-grid"):
                 for number, kept in enumerate(images):
-                    href = f"/g/{document.task_id}" + (f"?i={number}" if number else "")
-                    with box("picture-link", "a", href=href):
-                        image(kept.url, title(document.request.prompt, 200))
-        with box("caption"), box("caption-row"):
-            taken = (
-                (document.finished_at - document.started_at).total_seconds()
-                if document.finished_at and document.started_at
-                else None
-            )
-            size = f"{images[0].width} × {images[0].height}"
-            line = f"{size} · {duration(taken)}" if taken is not None else size
-            Text(line, "muted line is-extra")
-            _build_batch(document)
-            box("grow")
-            self._build_actions(document, images)
+                    self._build_picture(document, kept, number, len(images))
+        with box("caption"):
+            with box("caption-row"):
+                _build_batch(document)
+                box("grow")
+                self._build_actions(document, images)
+            _build_made(document, images)
+
+    def _build_picture(
+        self, document: StatusDocument, kept: ImageDocument, number: int, count: int
+    ) -> None:
+        href = f"/g/{document.task_id}" + (f"?i={number}" if number else "")
+        with box("picture-cell"):
+            with box("picture-link", "a", href=href):
+                image(kept.url, title(document.request.prompt, 200))
+            if count > 1:
+                link(
+                    f"Download image {number + 1}",
+                    local(kept.url),
+                    icon_name="save",
+                    bare=True,
+                    classes="picture-save",
+                    download=True,
+                )
 
     def _build_actions(self, document: StatusDocument, images: list[ImageDocument]) -> None:
         request, actions = document.request, self._actions
@@ -145,22 +187,32 @@ class Stage:
             vary.on("click", _calling(actions.vary, request), args=[])
             use = button("Reuse", icon_name="reuse", classes="btn-quiet", key="a")
             use.on("click", _calling(actions.use, request), args=[])
-        link(
-            "Save the original",
-            local(images[0].url),
-            icon_name="save",
-            bare=True,
-            key="s",
-            classes="btn-quiet",
-            download=True,
-        )
+        if len(images) == 1:
+            link(
+                "Download",
+                local(images[0].url),
+                icon_name="save",
+                bare=True,
+                key="s",
+                classes="btn-quiet",
+                download=True,
+            )
+        else:
+            button(
+                f"Download all {len(images)}",
+                icon_name="save",
+                bare=True,
+                key="s",
+                classes="btn-quiet",
+                data_download_all="",
+            )
         link("Open", f"/g/{document.task_id}", icon_name="open", bare=True, classes="btn-quiet")
         button(
-            "Delete",
+            "Delete" if len(images) == 1 else f"Delete all {len(images)}",
             lambda: actions.delete(document.task_id),
             icon_name="trash",
             bare=True,
-            classes="btn-quiet",
+            classes="btn-quiet guarded",
             key="Delete",
         )
 
@@ -170,30 +222,58 @@ class Stage:
             Text(title(document.request.prompt, 200), "muted", "p")
             with box("row"):
                 if isinstance(document.request, ResolvedRequest):
-                    use = button("Use settings", icon_name="reuse", classes="btn-primary")
+                    use = button("Reuse settings", icon_name="reuse", classes="btn-primary")
                     use.on("click", _calling(self._actions.use, document.request), args=[])
                 link("Details", f"/g/{document.task_id}")
 
     def _build_ended(self, document: StatusDocument) -> None:
-        error = document.error
+        error, request = document.error, document.request
         with box("empty"):
             Text(error.title if error else "Cancelled", "empty-title", "h2")
+            adorn(Text(title(request.prompt, 200), "ended-prompt", "p"), dir="auto")
             if error is not None:
                 Text(error.detail, "detail", "p")
-                Text(advice(error, document.request.model), "muted", "p")
-            else:
-                Text(title(document.request.prompt, 200), "muted", "p")
+                Text(advice(error, request.model), "muted", "p")
             with box("row"):
-                if isinstance(document.request, ResolvedRequest):
+                if isinstance(request, ResolvedRequest):
                     button(
                         "Retry",
                         lambda: self._actions.retry(document.task_id),
                         icon_name="retry",
-                        classes="btn-primary",
+                        classes="btn-primary guarded",
                     )
-                    use = button("Use settings", icon_name="reuse")
-                    use.on("click", _calling(self._actions.use, document.request), args=[])
+                    use = button("Reuse settings", icon_name="reuse")
+                    use.on("click", _calling(self._actions.use, request), args=[])
                 link("Details", f"/g/{document.task_id}")
+                button(
+                    "Delete",
+                    lambda: self._actions.delete(document.task_id),
+                    icon_name="trash",
+                    classes="guarded",
+                    key="Delete",
+                )
+
+
+def columns_for(count: int, ratio: float, space: float) -> int:
+    """Returns in how many columns pictures of a ratio are largest; ``space`` is a ratio too."""
+    return max(
+        range(1, count + 1),
+        key=lambda columns: min(space / columns, ratio / math.ceil(count / columns)),
+    )
+
+
+def _build_made(document: StatusDocument, images: list[ImageDocument]) -> None:
+    """Show what the generation is made from, as a link to all of it."""
+    request = document.request
+    facts = [model_name(request.model)]
+    if isinstance(request, ResolvedRequest):
+        facts += [f"{request.width} × {request.height}", f"seed {request.seed}"]
+    if images and document.finished_at and document.started_at:
+        facts.append(duration((document.finished_at - document.started_at).total_seconds()))
+    prompt = title(request.prompt, 300)
+    with box("made", "a", href=f"/g/{document.task_id}", title=prompt):
+        adorn(Text(prompt, "made-prompt"), dir="auto")
+        Text(" · ".join(facts), "muted made-facts")
 
 
 def _build_batch(document: StatusDocument, classes: str = "") -> None:
