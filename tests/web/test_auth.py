@@ -28,6 +28,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.app import create_app as create_api
 from api.auth import OPEN, Authentication, Policy, Principal, Refusal, install
+from api.nothing_here import NothingHere
 from core.settings import Settings
 from tests.harness.processes import Process, environment, free_port
 from tests.harness.waiting import wait_until
@@ -83,6 +84,9 @@ def addresses(routes: Iterable[BaseRoute], prefix: str = "") -> Iterator[Address
         elif isinstance(route, Route):
             for method in sorted(route.methods or METHODS):
                 yield Address(method, prefix + filled(route.path))
+        elif isinstance(route, NothingHere):
+            for method in METHODS:
+                yield Address(method, f"{prefix}/nothing-here")
         else:
             pytest.fail(f"the walk does not know what is in a {type(route).__name__}")
 

@@ -48,6 +48,8 @@ _ADVICE: Final = {
     "prompt_lost": "ComfyUI was restarted while it worked on this. Press Retry.",
     "interrupted": "Somebody stopped it in ComfyUI itself. Press Retry to do it again.",
     "no_output": "Press Retry. If it happens again, look into ComfyUI's own log.",
+    "unusable_file": "Look at what serves ComfyUI's files: a custom node, or a proxy.",
+    "unsupported_comfyui": "Update ComfyUI to 0.3.45 or later, then press Retry.",
     "not_available": "Make room on the disk where Easel keeps its pictures, then press Retry.",
     "run_failed": "Press Retry. The flow run in Prefect tells what happened.",
     "unreadable_document": "Describe it anew, or go back to the version of Easel that stored it.",
