@@ -175,7 +175,7 @@ def _until_closed(line: socket.socket, *pieces: bytes) -> bytes:
 
 @pytest.mark.parametrize(
     "said",
-    [b"", b"G", b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-Slow: ", b"\r\n"],
+    [b"", b"G", b"GET /healthz HTTP/1.1\r\nHost: easel.localhost\r\nX-Slow: ", b"\r\n"],
     ids=["nothing", "a byte", "half a header", "an empty line"],
 )
 def test_a_connection_without_a_request_is_closed(
@@ -189,7 +189,7 @@ def test_a_connection_without_a_request_is_closed(
 def test_a_kept_connection_has_a_deadline_for_the_next_request_too(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+    asked = b"GET /healthz HTTP/1.1\r\nHost: easel.localhost\r\n\r\n"
     with socket.create_connection(("127.0.0.1", service.port), timeout=20) as line:
         line.sendall(asked)
         assert line.recv(65_536).startswith(b"HTTP/1.1 200")
