@@ -35,7 +35,7 @@ _SUBSTITUTES: Final = {
     "–": "-",
     "—": "-",
     "’": "'",
-    "⠋": "*",
+    **dict.fromkeys("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "*"),  # rich's spinner
 }
 _STEERING: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """What steers a terminal: control characters but tab and line feed, overrides of direction."""

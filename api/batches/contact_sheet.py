@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from PIL import Image as Pillow
-from PIL import ImageDraw
+from PIL import ImageDraw, UnidentifiedImageError
 
 from store.errors import ImageStoreError
 from store.images import ImageFiles
@@ -26,22 +26,26 @@ _LABEL: Final = (250, 250, 250)
 _SHADE: Final = (24, 24, 27)
 
 
-@dataclass(frozen=True)
 class ContactSheet:
-    """A JPEG, and an ETag that changes when a picture on it does."""
+    """A sheet of pictures with their items' positions; unreadable ones stay empty."""
 
-    data: bytes
-    etag: str
+    def __init__(self, files: ImageFiles, shown: Sequence[tuple[int, Image]]) -> None:
+        self._files = files
+        self._shown = shown
 
+    @property
+    def etag(self) -> str:
+        """An ETag that changes when a picture on the sheet does. Nothing is drawn for it."""
+        names = ",".join(f"{position}:{image.sha256}" for position, image in self._shown)
+        return f'"{hashlib.sha256(names.encode()).hexdigest()[:32]}"'
 
-async def draw(files: ImageFiles, shown: Sequence[tuple[int, Image]]) -> ContactSheet:
-    """Returns a sheet of pictures with their items' positions; unreadable ones stay empty."""
-    thumbnails = [
-        (position, await _thumbnail(files, image.thumbnail_path)) for position, image in shown
-    ]
-    names = ",".join(f"{position}:{image.sha256}" for position, image in shown)
-    etag = f'"{hashlib.sha256(names.encode()).hexdigest()[:32]}"'
-    return ContactSheet(await asyncio.to_thread(_draw, thumbnails), etag)
+    async def draw(self) -> bytes:
+        """Returns the sheet as a JPEG."""
+        thumbnails = [
+            (position, await _thumbnail(self._files, image.thumbnail_path))
+            for position, image in self._shown
+        ]
+        return await asyncio.to_thread(_draw, thumbnails)
 
 
 async def _thumbnail(files: ImageFiles, path: str) -> bytes | None:
@@ -61,7 +65,8 @@ def _draw(thumbnails: Sequence[tuple[int, bytes | None]]) -> bytes:
         left = GAP_PX + (place % columns) * step
         top = GAP_PX + (place // columns) * step
         if data is not None:
-            _paste(sheet, data, left, top)
+            with contextlib.suppress(UnidentifiedImageError, OSError):  # damaged on the disk
+                _paste(sheet, data, left, top)
         _label(brush, str(position + 1), left, top)
     buffer = io.BytesIO()
     sheet.save(buffer, "JPEG", quality=88, optimize=True)

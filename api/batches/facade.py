@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from api.batches.contact_sheet import PER_SHEET, ContactSheet, draw
+from api.batches.contact_sheet import PER_SHEET, ContactSheet
 from api.batches.documents import (
     AcceptedBatchDocument,
     BatchDocument,
@@ -263,7 +263,7 @@ class BatchFacade:
         on_sheet = shown[first:]
         if not on_sheet:
             raise ProblemError("not_found", "there are no pictures for this sheet (yet)")
-        return await draw(self._store.files, on_sheet)
+        return ContactSheet(self._store.files, on_sheet)
 
     # --- change
 

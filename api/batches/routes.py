@@ -208,7 +208,7 @@ async def contact_sheet(
     }
     if is_unchanged(sheet.etag, if_none_match):
         return Response(status_code=304, headers=headers)
-    return Response(sheet.data, media_type="image/jpeg", headers=headers)
+    return Response(await sheet.draw(), media_type="image/jpeg", headers=headers)
 
 
 def _attachment(name: str) -> str:

@@ -413,7 +413,7 @@ async def translated() -> AsyncIterator[None]:
         # Prefect's client retries by itself for half a minute; the caller should get the reason.
         async with asyncio.timeout(ANSWER_S):
             yield
-    except ObjectNotFound:
+    except (ObjectNotFound, RecursionError, NotImplementedError):
         raise
     except PrefectHTTPStatusError as error:
         raise PrefectUnavailableError(

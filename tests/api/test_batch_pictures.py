@@ -199,6 +199,15 @@ def test_a_contact_sheet_that_is_unchanged_is_not_sent_again(service: Service) -
     assert sheet_of(service, batch_id, **{"If-None-Match": etag}).status_code == 200
 
 
+def test_a_contact_sheet_has_a_gap_for_a_damaged_thumbnail(service: Service) -> None:
+    batch_id = service.created_batch("a fox")
+    [child] = service.worker.begin_batch(batch_id, 1)
+    [kept] = service.worker.finish(child)
+    (service.home / "images" / kept.thumbnail_path).write_bytes(b"damaged")
+
+    assert sheet_of(service, batch_id).status_code == 200
+
+
 def test_a_hundred_pictures_are_on_each_sheet(service: Service) -> None:
     batch_id = service.created_batch(defaults={"prompt": "a fox"}, count=101)
     for child in service.worker.begin_batch(batch_id, 101):

@@ -75,7 +75,7 @@ def test_a_reader_that_left_is_no_error(command: list[str], tmp_path: Path) -> N
             stdin=subprocess.DEVNULL,
             stdout=nobody_reads,
             stderr=subprocess.PIPE,
-            env=environment(tmp_path),
+            env=environment(tmp_path, {"PYTHONUNBUFFERED": ""}),
             text=True,
             timeout=120,
             check=False,

@@ -18,6 +18,7 @@ from flows.prefect.runs import (
     public,
     run_name,
     run_tags,
+    translated,
 )
 from store.store import Store
 from store.values import Membership
@@ -82,3 +83,10 @@ async def test_prefect_that_does_not_listen_is_told_from_prefect_that_refuses() 
         with pytest.raises(PrefectUnavailableError, match="does not answer"):
             await runs.start(uuid4(), 1, resolved())
         assert await runs.trouble() == "does not answer"
+
+
+@pytest.mark.parametrize("bug", [RecursionError, NotImplementedError])
+async def test_a_bug_is_not_taken_for_prefect_being_away(bug: type[Exception]) -> None:
+    with pytest.raises(bug):
+        async with translated():
+            raise bug
