@@ -164,8 +164,8 @@ async def test_pages_of_other_sites(host: str, origin: str, method: str) -> None
     assert json.loads(body["body"])["code"] == "foreign_origin"
     closed = await answer(headers, kind="websocket")
     assert [message["type"] for message in closed] == ["websocket.close"]
-    extension = {"extensions": {"websocket.http.response": {}}}
-    refused = await answer(headers, kind="websocket", **extension)
+    extensions = {"websocket.http.response": dict[str, Any]()}
+    refused = await answer(headers, kind="websocket", extensions=extensions)
     assert (refused[0]["type"], refused[0]["status"]) == ("websocket.http.response.start", 403)
 
 
