@@ -98,7 +98,12 @@ def test_prefect_has_a_host_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "secret" not in warning
 
 
-def test_on_this_machine_only_there_is_nothing_to_warn_of() -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "::1"])
+def test_on_this_machine_only_there_is_nothing_to_warn_of(
+    monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setenv("EASEL_API__HOST", host)
+    monkeypatch.setenv("EASEL_PREFECT__HOST", host)
     setup = prepare(None)
     assert warnings_of_open_ports(setup.settings, setup.environment) == []
 
