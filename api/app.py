@@ -84,7 +84,14 @@ def create_app(settings: Settings | None = None, policy: Policy | None = None) -
     app.add_middleware(RequestLimits)
     # What is added last runs first.
     auth.install(app, policy)
-    app.add_middleware(OriginGuard, names=settings.host_names, origins=settings.api_origins)
+    app.add_middleware(
+        OriginGuard,
+        names=settings.host_names,
+        origins=settings.api_origins,
+        # Pictures, previews, contact sheets: Prefect's UI shows them in artifacts, and clients on
+        # pages of their own. No page can read the bytes, and JSON is not shown at all.
+        embeddable=("/api/v1/",),
+    )
     app.add_middleware(ResponseHeaders, headers_for=headers_for)
     rooms = (generations, events, images, batches, schedules, options, health, metrics)
     for room in rooms:

@@ -36,12 +36,19 @@ class OriginGuard:
     Addresses, ``localhost`` and ``*.localhost`` are always Easel's: no foreign DNS answer can make
     them lead here. ``names`` are further host names; ``origins`` are addresses that pages of this
     server have in the browser when a reverse proxy rewrites ``Host``.
+
+    Another site may link here, and show what is below the paths ``embeddable``, such as pictures.
     """
 
     def __init__(
-        self, app: ASGIApp, names: Iterable[str] = (), origins: Iterable[str] = ()
+        self,
+        app: ASGIApp,
+        names: Iterable[str] = (),
+        origins: Iterable[str] = (),
+        embeddable: tuple[str, ...] = (),
     ) -> None:
         self._app = app
+        self._embeddable = embeddable
         self._names = frozenset(name.lower() for name in names)
         self._origins = frozenset(filter(None, map(_place_of, origins)))
 
@@ -72,9 +79,17 @@ class OriginGuard:
         origins = _values(scope, b"origin")
         if not all(self._is_same(origin, name, port, scope) for origin in origins):
             return problem("foreign_origin", _FOREIGN)
-        if not origins and _changes(scope) and _comes_from_elsewhere(scope):
+        if not origins and _comes_from_elsewhere(scope) and not self._may_be_asked_for(scope):
             return problem("foreign_origin", _FOREIGN)
         return None
+
+    def _may_be_asked_for(self, scope: Scope) -> bool:
+        """Returns whether another site's page may make a browser send this, unread by the page."""
+        if scope["type"] == "websocket" or scope["method"] not in _SAFE:
+            return False
+        mode, where = _values(scope, b"sec-fetch-mode"), _values(scope, b"sec-fetch-dest")
+        is_link = mode == ["navigate"] and where == ["document"]
+        return is_link or scope["path"].startswith(self._embeddable)
 
     def _is_ours(self, name: str) -> bool:
         if name == "localhost" or name.endswith(".localhost") or name in self._names:
@@ -120,11 +135,6 @@ def _place_of(address: str) -> tuple[str, int] | None:
 
 def _values(scope: Scope, wanted: bytes) -> list[str]:
     return [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]
-
-
-def _changes(scope: Scope) -> bool:
-    """Returns whether the request may change something. A websocket's handshake is a GET."""
-    return scope["type"] == "websocket" or scope["method"] not in _SAFE
 
 
 def _comes_from_elsewhere(scope: Scope) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import os
 import signal
 import sys
@@ -29,7 +30,6 @@ from flows.prefect.server import retention_environment
 READY_WITHIN_S: Final = 180.0
 _SERVER_AUTH: Final = "PREFECT_SERVER_API_AUTH_STRING"
 _CLIENT_AUTH: Final = "PREFECT_API_AUTH_STRING"
-_LOCAL: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @dataclass(frozen=True)
@@ -254,14 +254,14 @@ class _Run:
 def warnings_of_open_ports(settings: Settings, environment: Mapping[str, str]) -> list[str]:
     """Returns what each port means that other machines reach."""
     found = []
-    if settings.api.host not in _LOCAL:
+    if not _is_local(settings.api.host):
         found.append(
             f"Easel listens on {settings.api.host}:{settings.api.port} and asks for no password: "
             "everyone who reaches that port can see, make, cancel and delete pictures and "
             "schedules, and read every prompt. Under a host name it answers only if "
             "EASEL_ALLOWED_HOSTS lists that name."
         )
-    if settings.prefect.host not in _LOCAL and not settings.prefect.api_url:
+    if not settings.prefect.api_url and not _is_local(settings.prefect.host):
         password = environment.get("PREFECT_SERVER_API_AUTH_STRING")
         found.append(
             f"Prefect listens on {settings.prefect.host}:{settings.prefect.port}"
@@ -275,6 +275,14 @@ def warnings_of_open_ports(settings: Settings, environment: Mapping[str, str]) -
             "The worker runs Easel's own flows only."
         )
     return found
+
+
+def _is_local(host: str) -> bool:
+    """Returns whether only this machine reaches what listens there."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 @asynccontextmanager

@@ -13,6 +13,11 @@ from tests.api.conftest import StartService
 from tests.api.service import CREATE, HISTORY, Service, assert_problem
 
 EVIL: Final = "http://evil.example"
+LINK: Final = {
+    "Sec-Fetch-Site": "cross-site",
+    "Sec-Fetch-Mode": "navigate",
+    "Sec-Fetch-Dest": "document",
+}
 PATHS: Final = ("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", HISTORY, "/nothing")
 
 
@@ -104,8 +109,10 @@ def test_no_answer_may_be_read_by_another_site(service: Service) -> None:
 
 
 def test_a_link_on_another_site_leads_here(service: Service) -> None:
-    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
-    assert service.get("/docs", headers=headers).status_code == 200
+    assert service.get("/docs", headers=LINK).status_code == 200
+    shown = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
+    assert_problem(service.get("/docs", headers=shown), 403, "foreign_origin")
+    assert_problem(service.get(f"/api/v1/images/{UUID(int=1)}", headers=shown), 404, "not_found")
 
 
 def test_own_pages_and_programs_notice_nothing(service: Service) -> None:
@@ -126,7 +133,7 @@ def test_names_that_are_allowed(start_service: StartService) -> None:
     for headers in (proxied, rewritten, {"Host": "pictures.example.org"}):
         made = service.client.post(CREATE, json={"prompt": "a", "model": "m"}, headers=headers)
         assert made.status_code == 202, made.text
-        UUID(made.json()["task_id"])
+        assert str(UUID(made.json()["task_id"])) == made.json()["task_id"]
     assert service.get("/healthz", headers={"Host": "other.lan"}).status_code == 403
 
 
@@ -141,7 +148,7 @@ def test_a_get_changes_nothing(service: Service) -> None:
             continue
         for name, known in (("task_id", task_id), ("batch_id", batch_id)):
             path = path.replace(f"{{{name}}}", str(known))  # noqa: PLW2901
-        service.get(path, headers={"Sec-Fetch-Site": "cross-site"})
+        assert service.get(path, headers=LINK).status_code != 403
     assert _tables(service) == before
 
 

@@ -51,6 +51,13 @@ _FRAME: Final = """(url) => new Promise((resolve) => {
   document.body.append(frame);
 })"""
 
+_SHOW: Final = """(url) => new Promise((resolve) => {
+  const image = new Image();
+  image.onload = () => resolve(image.naturalWidth);
+  image.onerror = () => resolve(0);
+  image.src = url;
+})"""
+
 
 @dataclass(frozen=True)
 class Elsewhere:
@@ -194,6 +201,23 @@ def test_no_page_is_shown_in_a_frame(foreign: Page, api: Api, prefect: Server) -
     shown = [frame.url for frame in foreign.frames[1:]]
     assert len(shown) == len(urls)
     assert not [url for url in shown if url.startswith("http")], shown
+
+
+def test_a_foreign_page_shows_pictures_but_makes_no_pages(
+    foreign: Page, api: Api, worker: Worker
+) -> None:
+    """Prefect's UI shows pictures in artifacts; each page that is made costs memory for a while."""
+    task_id = worker.seed(resolved("shown elsewhere"))
+    with urllib.request.urlopen(f"{api.url}{BASE}/result/{task_id}") as answer:
+        [image] = json.load(answer)["images"]
+    assert foreign.evaluate(_SHOW, image["url"]) == 512
+    assert foreign.evaluate(_SHOW, image["thumbnail_url"]) == 384
+    with foreign.expect_response(f"{api.url}/") as answered:
+        foreign.evaluate(_FRAME, f"{api.url}/")
+    assert answered.value.status == 403
+    with foreign.expect_response(f"{api.url}/") as answered:  # a link
+        foreign.evaluate("(url) => { location.href = url; }", f"{api.url}/")
+    assert answered.value.status == 200
 
 
 def test_a_deleted_picture_is_not_shown_from_the_browsers_cache(

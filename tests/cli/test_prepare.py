@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from cli.up.command import prepare, warnings_of_open_ports
+from tests.cli.running import easel
+from tests.harness.processes import free_port
 
 RUNS = "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD"
 EVENTS = "PREFECT_SERVER_EVENTS_RETENTION_PERIOD"
@@ -96,7 +98,12 @@ def test_prefect_has_a_host_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "secret" not in warning
 
 
-def test_on_this_machine_only_there_is_nothing_to_warn_of() -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "::1"])
+def test_on_this_machine_only_there_is_nothing_to_warn_of(
+    monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setenv("EASEL_API__HOST", host)
+    monkeypatch.setenv("EASEL_PREFECT__HOST", host)
     setup = prepare(None)
     assert warnings_of_open_ports(setup.settings, setup.environment) == []
 
@@ -114,3 +121,14 @@ def test_no_command_lets_prefect_report_its_use() -> None:
             arguments, env={**kept, **more}, capture_output=True, text=True, check=True
         ).stdout
         assert out.strip() == said
+
+
+async def test_an_address_of_another_machine_names_its_option(tmp_path: Path) -> None:
+    for option, part in (("--host", "API"), ("--prefect-host", "Prefect server")):
+        ports = ["--port", str(free_port()), "--prefect-port", str(free_port())]
+        more = {"EASEL_COMFY__URL": "http://127.0.0.1:9"}
+        ended = await easel("up", option, "192.0.2.1", *ports, home=tmp_path, more=more)
+        assert ended.code == 2
+        words = " ".join(ended.err.split())
+        assert f"the {part} cannot listen on 192.0.2.1" in words
+        assert f"Name an address of this machine with {option}," in words

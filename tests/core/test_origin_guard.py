@@ -23,7 +23,7 @@ def guard() -> ASGIApp:
         else:
             await PlainTextResponse("in")(scope, receive, send)
 
-    return OriginGuard(application, [NAME, "pictures.example.org"], [PUBLIC])
+    return OriginGuard(application, [NAME, "pictures.example.org"], [PUBLIC], ("/pictures/",))
 
 
 async def answer(
@@ -164,8 +164,8 @@ async def test_pages_of_other_sites(host: str, origin: str, method: str) -> None
     assert json.loads(body["body"])["code"] == "foreign_origin"
     closed = await answer(headers, kind="websocket")
     assert [message["type"] for message in closed] == ["websocket.close"]
-    extension: dict[str, Any] = {"extensions": {"websocket.http.response": {}}}
-    refused = await answer(headers, kind="websocket", **extension)
+    extensions = {"websocket.http.response": dict[str, Any]()}
+    refused = await answer(headers, kind="websocket", extensions=extensions)
     assert (refused[0]["type"], refused[0]["status"]) == ("websocket.http.response.start", 403)
 
 
@@ -181,13 +181,31 @@ async def test_one_of_two_origins_is_enough_to_be_foreign() -> None:
     assert await status(headers, "POST") == 403
 
 
+LINK = [("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "document")]
+FRAME = [("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "iframe")]
+PICTURE = [("Sec-Fetch-Mode", "no-cors"), ("Sec-Fetch-Dest", "image")]
+
+
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 async def test_without_an_origin_the_browser_says_where_from(site: str) -> None:
     headers = [("Host", "127.0.0.1:8700"), ("Sec-Fetch-Site", site)]
-    assert await status(headers, "POST") == 403
-    assert await status(headers, "DELETE") == 403
-    assert (await answer(headers, kind="websocket"))[0]["type"] == "websocket.close"
-    assert await status(headers, "GET") == 200  # a link to the page
+    for more in ([], LINK, FRAME, PICTURE):
+        for path in ("/", "/pictures/1"):
+            assert await status([*headers, *more], "POST", path=path) == 403
+            assert await status([*headers, *more], "DELETE", path=path) == 403
+        said = await answer([*headers, *more], kind="websocket")
+        assert said[0]["type"] == "websocket.close"
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_other_sites_may_link_here_and_show_pictures(site: str, method: str) -> None:
+    headers = [("Host", "127.0.0.1:8700"), ("Sec-Fetch-Site", site)]
+    assert await status([*headers, *LINK], method) == 200
+    assert await status([*headers, *PICTURE], method, path="/pictures/1") == 200
+    for more in ([], FRAME, PICTURE):  # each would cost this server a page
+        assert await status([*headers, *more], method) == 403
+        assert await status([*headers, *more], method, path="/pictures") == 403
 
 
 @pytest.mark.parametrize("site", ["same-origin", "none", None])

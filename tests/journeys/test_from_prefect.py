@@ -183,3 +183,22 @@ def test_easels_own_flow_is_run_when_a_deployment_names_its_file(stack: Stack) -
     generation = stack.generation(str(run.id))
     appear(stack, generation)
     generation.wait_for("succeeded")
+
+
+TEMPLATES = (
+    {"__prefect_kind": "jinja", "template": "{{ 7 * 7 }}"},
+    {"__prefect_kind": "json", "value": '{"a": 1}'},
+    {"__prefect_kind": "workspace_variable", "variable_name": "secret"},
+)
+
+
+def test_prefect_fills_in_no_template_of_a_client(stack: Stack) -> None:
+    """Its server would replace such a value in the parameters of a run."""
+    for template in TEMPLATES:
+        made = stack.create("{{ 7 * 7 }}", metadata=template).wait_for("succeeded")
+        assert made["request"]["prompt"] == "{{ 7 * 7 }}"
+        assert made["request"]["metadata"] == template
+        batch = stack.create_batch(items=[{"prompt": "one", "metadata": template}])
+        batch.wait_for("succeeded")
+        [item] = stack.history(batch_id=batch.id)
+        assert item["request"]["metadata"] == template

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -30,6 +34,18 @@ class ProtectedStack(Stack):
         command = self._api.command[1:]
         self._api = self._part("api", *command, PREFECT_API_AUTH_STRING=password)
         self.start_api()
+
+    def doctor_on_prefect(self, password: str) -> dict[str, Any]:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "cli.main", "doctor", "--json"],
+            env={**self.env, "PREFECT_API_AUTH_STRING": password},
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
+        [found] = [each for each in json.loads(done.stdout)["checks"] if each["name"] == "Prefect"]
+        return dict(found)
 
     def readiness(self) -> httpx.Response:
         return self.api.get("/readyz")
@@ -66,6 +82,10 @@ def test_pictures_and_batches_are_made_with_the_password_and_a_wrong_one_is_name
     assert prefect["ok"] is False
     assert "PREFECT_API_AUTH_STRING" in prefect["detail"]
     assert PASSWORD not in protected.readiness().text
+    refused = protected.doctor_on_prefect("wrong")
+    assert not refused["ok"]
+    assert "PREFECT_API_AUTH_STRING" in refused["detail"]
+    assert protected.doctor_on_prefect(PASSWORD)["ok"]
 
     waiting = protected.create("waits for the right password")
     protected.start_api_with(PASSWORD)
