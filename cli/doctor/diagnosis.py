@@ -16,7 +16,7 @@ from api.disk import look
 from cli.console import CommandError
 from cli.up.checks import check_home
 from core.settings import Settings
-from store.errors import StoreError
+from store.errors import ImageStoreError, StoreError
 from store.values import WorkerRecord, foreign_runs
 
 if TYPE_CHECKING:
@@ -60,6 +60,23 @@ def disk(settings: Settings) -> Finding:
     if room.is_enough:
         return Finding("disk", True, f"{room.free / 1e9:.1f} GB free for {room.folder}")
     return Finding("disk", False, str(room), "Make room, or move it with EASEL_HOME.")
+
+
+async def storage(settings: Settings) -> list[Finding]:
+    """The object store of the pictures; a local folder is on a disk that is checked already."""
+    if "://" not in settings.images_url:
+        return []
+    from obstore.exceptions import BaseError
+
+    from store.images import ImageFiles
+
+    advice = "Is EASEL_STORE__IMAGES_URL right, and may Easel list, read and write there?"
+    try:
+        files = ImageFiles(settings.images_url)
+        await files.look()
+    except (ImageStoreError, BaseError, ValueError) as error:
+        return [Finding("storage", False, str(error), advice)]
+    return [Finding("storage", True, str(files.remote))]
 
 
 async def store(settings: Settings) -> tuple[Finding, list[WorkerRecord]]:

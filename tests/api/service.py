@@ -83,6 +83,7 @@ class Service:
         public_url: str | None = None,
         reserve_mb: int = 0,
         max_manifest_bytes: int = 64_000_000,
+        images_url: str | None = None,
     ) -> None:
         self._backstage = backstage
         # With its protocol said: asyncio switches Nagle's delay off only then.
@@ -98,7 +99,7 @@ class Service:
             ),
             comfy=ComfySettings(url=comfy_url, default_model=default_model),
             prefect=PrefectSettings(api_url=prefect_url),
-            store=StoreSettings(reserve_mb=reserve_mb),
+            store=StoreSettings(reserve_mb=reserve_mb, images_url=images_url),
         )
         self.client = httpx.Client(base_url=self.url, timeout=20, trust_env=False)
 
