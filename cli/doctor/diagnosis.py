@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from sqlalchemy import URL
 
     from comfy import Device
+    from store.database import Database
 
-ALIVE_WITHIN: Final = timedelta(seconds=15)
 _START: Final = "Start everything with `easel up`."
 
 
@@ -106,18 +107,32 @@ def store_is_missing(url: URL) -> bool:
 async def _opened(url: str, shown: str) -> tuple[Finding, list[WorkerRecord]]:
     from store.database import Database
     from store.migrate import NEWEST, revision
-    from store.workers import Registry
 
     async with Database(url) as database:
         current = await revision(database)
         if current != NEWEST:
             found = f"{shown}: at migration {current or 'none'}, newest is {NEWEST}"
             return Finding("store", True, found, "`easel up` brings it up to date."), []
-        since = datetime.now(UTC) - ALIVE_WITHIN
-        workers = await Registry(database).workers()
-        return Finding("store", True, f"{shown}, migration {current}"), [
-            worker for worker in workers if worker.seen_at > since
-        ]
+        return Finding("store", True, f"{shown}, migration {current}"), await _live(database)
+
+
+async def _live(database: Database) -> list[WorkerRecord]:
+    """Returns the workers that live. One whose clock differs must be watched for a moment."""
+    from store.leases import RENEWALS, Leases, LeaseWatch
+    from store.workers import Registry, is_live
+
+    leases, watch = Leases(database), LeaseWatch(look_every_s=float("inf"))
+    workers = await Registry(database).workers()
+    found = await leases.all()
+    watch.look(found)
+    live = [one for one in workers if is_live(one, watch, datetime.now(UTC))]
+    silent = {one.holder for one in workers if one not in live}
+    pauses = [lease.length_s / RENEWALS for lease in found if lease.holder in silent]
+    if not pauses:
+        return live
+    await asyncio.sleep(2 * max(pauses))
+    watch.look(await leases.all())
+    return [one for one in workers if is_live(one, watch, datetime.now(UTC))]
 
 
 async def prefect(http: httpx.AsyncClient, api_url: str) -> Finding:
