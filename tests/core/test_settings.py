@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from core.settings import Settings
+from core.settings import Settings, StoreSettings
 
 
 @pytest.fixture(autouse=True)
@@ -102,3 +102,37 @@ def test_settings_never_change() -> None:
         setattr(settings, "home", Path("/elsewhere"))  # noqa: B010 - mypy knows it too
     with pytest.raises(ValidationError):
         setattr(settings.api, "port", 1)  # noqa: B010
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite+aiosqlite://",
+        "sqlite+aiosqlite:///",
+        "sqlite+aiosqlite:///:memory:",
+        "sqlite+aiosqlite:///file:easel?mode=memory&uri=true",
+    ],
+)
+def test_a_database_in_memory_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError, match="lost with its process"):
+        StoreSettings(url=url)
+
+
+@pytest.mark.parametrize("url", ["sqlite:///easel.db", "postgresql://db/easel", "nonsense", ""])
+def test_a_database_without_its_driver_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError, match="must begin with sqlite"):
+        StoreSettings(url=url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        None,
+        "sqlite+aiosqlite:///easel.db",
+        "sqlite+aiosqlite:////var/lib/easel/easel.db",
+        "sqlite+aiosqlite:///C:/easel/easel.db",
+        "postgresql+asyncpg://easel:secret@db/easel",
+    ],
+)
+def test_a_database_that_lasts_is_taken(url: str | None) -> None:
+    assert StoreSettings(url=url).url == url
