@@ -232,13 +232,14 @@ async def render(
 
     ``submit`` and ``track`` are the two steps as the caller runs them: in a flow, as its tasks.
     """
-    freed = False
-    for round_ in range(RESUBMISSIONS + 1):
+    freed, lost = False, 0
+    while True:
         await submit()
         try:
             return await track()
         except PromptLostError:
-            if round_ == RESUBMISSIONS:
+            lost += 1
+            if lost > RESUBMISSIONS:
                 raise
             log.warning("ComfyUI restarted and lost the prompt; submitting it again")
         except OutOfMemoryComfyError:
@@ -248,7 +249,6 @@ async def render(
             log.warning("The GPU ran out of memory; freeing ComfyUI's memory, trying again")
             await session.free_memory()
             await session.forget(claim.prompt_id)
-    raise PromptLostError(claim.prompt_id)
 
 
 async def save(
