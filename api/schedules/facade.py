@@ -20,7 +20,12 @@ from api.schedules.documents import ScheduleDocument, SchedulesDocument
 from core.batches.request import BatchRequest, Zone
 from core.requests import Text
 from flows.batches.parameters import CATCH_UP_MINUTES, WEEK_MINUTES
-from flows.errors import DeploymentMissingError, PrefectUnavailableError, ScheduleNotFoundError
+from flows.errors import (
+    DeploymentMissingError,
+    OtherStoreError,
+    PrefectUnavailableError,
+    ScheduleNotFoundError,
+)
 from flows.prefect.schedules import ScheduleRecord, Schedules, Timing, check_cron
 
 PARAMETERS_MAX: Final = 400_000
@@ -233,6 +238,11 @@ def _translated() -> Iterator[None]:
         yield
     except ScheduleNotFoundError as error:
         raise ProblemError("not_found", "there is no schedule with this id") from error
+    except OtherStoreError as error:
+        raise ProblemError(
+            "not_available",
+            "schedules cannot be changed: the work pool belongs to another store; see /readyz",
+        ) from error
     except (PrefectUnavailableError, DeploymentMissingError) as error:
         raise ProblemError(
             "not_available",

@@ -94,7 +94,10 @@ def check_cron(cron: str) -> None:
 
 
 class Schedules:
-    """Reads and writes schedules. Raises PrefectUnavailableError, DeploymentMissingError."""
+    """Reads and writes schedules.
+
+    Raises PrefectUnavailableError, DeploymentMissingError; a write also OtherStoreError.
+    """
 
     def __init__(self, runs: FlowRuns) -> None:
         self._runs = runs
@@ -122,6 +125,7 @@ class Schedules:
         self, name: str, timing: Timing, parameters: dict[str, Any], *, active: bool
     ) -> ScheduleRecord:
         """Create a schedule that starts batches: a deployment of its own, like ``bulk/batch``."""
+        await self._runs.confirm_owner()
         pattern = await self._pattern()
         wanted = DeploymentScheduleCreate(schedule=_prefect_schedule(timing), active=active)
         async with translated():
@@ -150,6 +154,7 @@ class Schedules:
         active: bool | None = None,
     ) -> ScheduleRecord:
         """Change what is given. Raises ScheduleNotFoundError if the schedule was removed."""
+        await self._runs.confirm_owner()
         client = self._runs.client
         try:
             async with translated():
@@ -170,6 +175,7 @@ class Schedules:
 
     async def remove(self, record: ScheduleRecord) -> None:
         """Remove the schedule, if it is still there, and the runs that it planned."""
+        await self._runs.confirm_owner()
         client = self._runs.client
         try:
             async with translated():
