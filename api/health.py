@@ -43,7 +43,7 @@ class ReadyDocument(BaseModel):
 
     ready: bool
     parts: list[PartDocument] = Field(
-        description="store, disk, prefect, pool, worker, comfyui, foreign_runs"
+        description="store, disk, storage, prefect, pool, worker, comfyui, foreign_runs"
     )
 
 
@@ -66,11 +66,15 @@ async def readyz(request: Request) -> Response:
     """Whether pictures can be made now. Creates need only the store, and room on the disk."""
     facade = opened(request, Facade)
     runs, settings = opened(request, FlowRuns), opened(request, Settings)
-    store, disk, prefect, pool = await asyncio.gather(
-        _store(facade), _disk(facade), _prefect(runs, settings.prefect_api_url), _pool(runs)
+    store, disk, storage, prefect, pool = await asyncio.gather(
+        _store(facade),
+        _disk(facade),
+        _storage(facade),
+        _prefect(runs, settings.prefect_api_url),
+        _pool(runs),
     )
     workers = await _workers(facade) if store.ok else []
-    parts = [store, disk, prefect, *pool, *workers]
+    parts = [store, disk, *storage, prefect, *pool, *workers]
     ready = all(part.ok for part in parts)
     return answer(ReadyDocument(ready=ready, parts=parts), 200 if ready else 503)
 
@@ -88,6 +92,16 @@ async def _disk(facade: Facade) -> PartDocument:
     if room is None:
         return PartDocument(name="disk", ok=True, detail="it does not say how much is free")
     return PartDocument(name="disk", ok=room.is_enough, detail=str(room))
+
+
+async def _storage(facade: Facade) -> list[PartDocument]:
+    """The object store of the pictures; a local folder is on the disk that is a part already."""
+    place = facade.storage.place
+    if place is None:
+        return []
+    problem = await facade.storage.problem()
+    detail = place if problem is None else f"{place}: {problem}"
+    return [PartDocument(name="storage", ok=problem is None, detail=detail)]
 
 
 async def _prefect(runs: FlowRuns, url: str) -> PartDocument:

@@ -36,6 +36,10 @@ def _certificates(file: Path) -> Path:
     return file
 
 
+_SQLITE: Final = "sqlite+aiosqlite://"
+_POSTGRESQL: Final = "postgresql+asyncpg://"
+
+
 class _Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -82,6 +86,23 @@ class StoreSettings(_Group):
         description="SQLAlchemy URL; SQLite in the home folder without one, "
         "`postgresql+asyncpg://…` for PostgreSQL.",
     )
+
+    @field_validator("url")
+    @classmethod
+    def _is_kept_by_a_known_database(cls, url: str | None) -> str | None:
+        """Refuse here what a driver would refuse with a traceback, or what loses everything."""
+        if url is None or url.startswith(_POSTGRESQL):
+            return url
+        if not url.startswith(_SQLITE):
+            raise ValueError(f"must begin with {_SQLITE}/ or {_POSTGRESQL}")
+        file = url.removeprefix(_SQLITE).partition("?")[0].removeprefix("/")
+        if file in ("", ":memory:") or "mode=memory" in url:
+            raise ValueError(
+                "an SQLite database in memory is lost with its process, and each process would "
+                f"have its own: name a file, such as {_SQLITE}//var/lib/easel/easel.db"
+            )
+        return url
+
     images_url: str | None = Field(
         default=None,
         repr=False,

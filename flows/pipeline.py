@@ -37,7 +37,13 @@ from flows.problems import problem_of
 from flows.reporter import OnProgress, Reporter
 from flows.retries import patiently
 from store.database import finished
-from store.errors import FencedError, NoSpaceError, StoreUnavailableError
+from store.errors import (
+    FencedError,
+    ImageStoreError,
+    NoSpaceError,
+    StorageAwayError,
+    StoreUnavailableError,
+)
 from store.generations import acceptance
 from store.images import NewImage
 from store.store import Store
@@ -47,8 +53,10 @@ RESUBMISSIONS: Final = 3
 """Maximum resubmissions of a prompt that ComfyUI lost in a restart."""
 RELEASE_S: Final = 2.0
 """Maximum seconds to remove an unwanted prompt when its attempt is released."""
-FULL_DISK_LOOK_S: Final = 5.0
-"""Seconds between two tries to keep a picture while the disk is full."""
+DISCARD_S: Final = 2.0
+"""Maximum seconds to remove the files of an attempt that ended without pictures."""
+STORAGE_LOOK_S: Final = 5.0
+"""Seconds between two tries to keep a picture while the disk is full or the storage away."""
 Log = logging.Logger | logging.LoggerAdapter[Any]
 _log = logging.getLogger(__name__)
 
@@ -224,13 +232,14 @@ async def render(
 
     ``submit`` and ``track`` are the two steps as the caller runs them: in a flow, as its tasks.
     """
-    freed = False
-    for round_ in range(RESUBMISSIONS + 1):
+    freed, lost = False, 0
+    while True:
         await submit()
         try:
             return await track()
         except PromptLostError:
-            if round_ == RESUBMISSIONS:
+            lost += 1
+            if lost > RESUBMISSIONS:
                 raise
             log.warning("ComfyUI restarted and lost the prompt; submitting it again")
         except OutOfMemoryComfyError:
@@ -240,7 +249,6 @@ async def render(
             log.warning("The GPU ran out of memory; freeing ComfyUI's memory, trying again")
             await session.free_memory()
             await session.forget(claim.prompt_id)
-    raise PromptLostError(claim.prompt_id)
 
 
 async def save(
@@ -253,9 +261,9 @@ async def save(
     """Fetch the pictures, keep them, and end the generation as succeeded.
 
     One picture after the other: each is decoded once, and sixteen large ones at the same time
-    would need gigabytes. A repeated save writes the same names again. While the disk is full it
-    waits: the picture stays in ComfyUI. A save that finds itself fenced out removes its files only
-    when this attempt's pictures are not wanted any more.
+    would need gigabytes. A repeated save writes the same names again. While the disk is full or
+    the storage away it waits, however long: the picture stays in ComfyUI. A save that finds itself
+    fenced out removes its files only when this attempt's pictures are not wanted any more.
     """
     kept = [
         await _keep(store, session, claim, position, output, log)
@@ -287,17 +295,22 @@ async def _keep(
         try:
             return await store.files.keep(claim.generation_id, claim.attempt, position, new)
         except NoSpaceError as error:
-            await _wait_for_space(store, claim, error, log)
+            advice = "Free some space: the picture is made and waits."
+            await _wait_for_storage(store, claim, Waiting("disk_full", f"{error}. {advice}"), log)
+        except StorageAwayError as error:
+            advice = "The picture is made and waits; it is kept when the storage is back."
+            await _wait_for_storage(
+                store, claim, Waiting("storage_away", f"{error}. {advice}"), log
+            )
 
 
-async def _wait_for_space(store: Store, claim: Claim, error: NoSpaceError, log: Log) -> None:
+async def _wait_for_storage(store: Store, claim: Claim, waiting: Waiting, log: Log) -> None:
     """Record why the save waits. The row may be on the same full disk: then only the log has it."""
-    waiting = Waiting("disk_full", f"{error}. Free some space: the picture is made and waits.")
-    log.warning("The picture cannot be kept yet: %s", error)
+    log.warning("The picture cannot be kept yet: %s", waiting.detail)
     with contextlib.suppress(StoreUnavailableError):
         if await store.transitions.record_waiting(claim, waiting) == "cancelling":
             raise CancelRequested
-    await asyncio.sleep(FULL_DISK_LOOK_S)
+    await asyncio.sleep(STORAGE_LOOK_S)
 
 
 # --- the other ends of an attempt
@@ -346,7 +359,8 @@ async def cancel(store: Store, session: Session, claim: Claim, log: Log = _log) 
     with contextlib.suppress(FencedError):
         await check_hold(store, claim)
         gone = await _stop_in_comfy(session, claim, log)
-        await patiently(store.transitions.cancelled, claim, stray=not gone)
+        if await patiently(store.transitions.cancelled, claim, stray=not gone):
+            await _discard_files(store, claim, log)
 
 
 async def release(store: Store, session: Session, claim: Claim, log: Log = _log) -> None:
@@ -375,6 +389,8 @@ async def fail(
     ours = await patiently(store.transitions.fail, claim, problem, stray=executes)
     if ours and executes:
         await finished(_stop_in_comfy(session, claim, log))
+    if ours:
+        await finished(_discard_files(store, claim, log))
     return problem
 
 
@@ -389,6 +405,19 @@ async def leave(
     if not standing.prompt_wanted:
         await _stop_in_comfy(session, claim, log)
     return standing
+
+
+async def _discard_files(store: Store, claim: Claim, log: Log) -> None:
+    """Remove what a save has written of an attempt that this worker has just ended.
+
+    A put to the storage completes though its caller is cancelled. What cannot be removed now is
+    found by the daily audit.
+    """
+    try:
+        async with asyncio.timeout(DISCARD_S):
+            await store.files.remove_attempt(claim.generation_id, claim.attempt)
+    except (ImageStoreError, TimeoutError) as error:
+        log.debug("Files of attempt %d are left to the audit: %s", claim.attempt, error)
 
 
 async def _stop_in_comfy(session: Session, claim: Claim, log: Log) -> bool:

@@ -12,6 +12,7 @@ StoreError
   IdempotencyMismatchError  the key was used with another body
   ImageStoreError         the images' storage failed
     NoSpaceError          there is no room for the picture: free some, and it can be kept
+    StorageAwayError      the object store (or share) does not answer now: try again later
 """
 
 from __future__ import annotations
@@ -63,6 +64,10 @@ class ImageStoreError(StoreError):
 
 class NoSpaceError(ImageStoreError):
     """The disk is full (or read-only): the picture can be kept once there is room."""
+
+
+class StorageAwayError(ImageStoreError):
+    """The object store, or the share of the folder, cannot be used now: the picture can wait."""
 
 
 class InvalidCursorError(StoreError):

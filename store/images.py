@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4, uuid5
 
 import obstore
@@ -27,7 +28,7 @@ from PIL import Image as Pillow
 from core.failpoints import reach
 from core.ids import parse_generation_id
 from store.database import finished
-from store.errors import ImageStoreError, NoSpaceError
+from store.errors import ImageStoreError, NoSpaceError, StorageAwayError
 from store.values import Image
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ THUMBNAIL_PX: Final = 384
 _SUFFIXES: Final = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 _TEMPORARY: Final = ".tmp"
 _FILE_BITS: Final = 0o666
+_NOWHERE: Final = "easel-looks-here"
+"""A prefix that nothing is stored under."""
 _LISTED_TOGETHER: Final = 500
 _RETRY: Final[RetryConfig] = {"max_retries": 3, "retry_timeout": timedelta(seconds=10)}
 """A call that an object store does not answer must end soon: a process that ends waits for it. The
@@ -51,6 +54,11 @@ _CALLS_AT_ONCE: Final = 32
 SLICE_BYTES: Final = 2_097_152
 """Bytes of a file that one reader holds in memory: most pictures are one slice."""
 _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+_AWAY: Final = frozenset(
+    {errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ETIMEDOUT, errno.EIO}
+)
+"""What a folder of a network share answers while its server does not."""
+_REASON_MAX: Final = 300
 
 
 @dataclass(frozen=True)
@@ -102,13 +110,15 @@ class ImageFiles:
             self._mode = stat.S_IMODE(self._folder.stat().st_mode) | stat.S_IRWXU
         else:
             self._store = _object_store(url)
+        self.remote = None if self._folder is not None else _without_secrets(url)
+        """The object store's URL; None for a local folder."""
         self._threads = ThreadPoolExecutor(_CALLS_AT_ONCE, thread_name_prefix="images")
 
     async def keep(self, generation_id: UUID, attempt: int, position: int, new: NewImage) -> Image:
         """Write a picture and its thumbnail durably.
 
-        Raises NoSpaceError when the disk is full or read-only, else ImageStoreError, also for
-        bytes that are not a picture.
+        Raises NoSpaceError when the disk is full or read-only, StorageAwayError when an object
+        store takes nothing now, else ImageStoreError, also for bytes that are not a picture.
         """
         thumbnail, digest = await asyncio.to_thread(_derive, new.data)
         stem = f"{_place(generation_id)}/{attempt}-{position}"
@@ -195,6 +205,24 @@ class ImageFiles:
         await self._remove(path)
         await self._prune(path)
 
+    async def remove_attempt(self, generation_id: UUID, attempt: int) -> None:
+        """Remove all files of one attempt, whole or half-written. Raises ImageStoreError."""
+        place = _place(generation_id)
+        try:
+            async for found in self._list(place):
+                if found["path"].startswith(f"{place}/{attempt}-"):
+                    await self._remove(found["path"])
+        except (BaseError, OSError) as error:
+            raise ImageStoreError(f"cannot list {place}: {error}") from error
+        await self._prune(f"{place}/any")
+
+    async def look(self) -> None:
+        """Make sure that the storage answers and has its bucket. Raises StorageAwayError."""
+        try:
+            await self._call(next, obstore.list(self._store, _NOWHERE, chunk_size=1), None)
+        except (BaseError, OSError) as error:
+            raise StorageAwayError(_first_line(error)) from error
+
     async def size(self, path: str) -> int | None:
         """Returns a file's size in bytes, None if there is no such file. Raises ImageStoreError."""
         try:
@@ -239,8 +267,18 @@ class ImageFiles:
             else:
                 await self._put_local(self._folder, path, data)
         except (BaseError, OSError) as error:
-            kind = NoSpaceError if _is_for_want_of_space(error) else ImageStoreError
-            raise kind(f"cannot write {path}: {error}") from error
+            raise self._kind(error)(f"cannot write {path}: {_first_line(error)}") from error
+
+    def _kind(self, error: Exception) -> type[ImageStoreError]:
+        """Returns how a failed write counts.
+
+        An object store has no failure that ends a picture: access that was withdrawn or a bucket
+        that was removed can be given back, as a network can.
+        """
+        if _is_for_want_of_space(error):
+            return NoSpaceError
+        is_away = self._folder is None or _is_of(error, _AWAY)
+        return StorageAwayError if is_away else ImageStoreError
 
     async def _put_local(self, folder: Path, path: str, data: bytes) -> None:
         """Temporary name, flush, rename, flush the folder: whole or absent, even after a power cut.
@@ -298,14 +336,29 @@ def _owner(path: str) -> UUID | None:
 
 
 def _is_for_want_of_space(error: Exception) -> bool:
-    """Whether the disk is full, the quota used up, or the disk read-only.
+    """Whether the disk is full, the quota used up, or the disk read-only."""
+    return _is_of(error, _NO_SPACE)
+
+
+def _is_of(error: Exception, numbers: frozenset[int]) -> bool:
+    """Returns whether the system's error is one of these.
 
     obstore only passes on the text of the system's error, such as ``(os error 28)``.
     """
     if isinstance(error, OSError) and error.errno is not None:
-        return error.errno in _NO_SPACE
-    numbers = re.findall(r"\(os error (\d+)\)", str(error))
-    return any(int(number) in _NO_SPACE for number in numbers)
+        return error.errno in numbers
+    return any(int(found) in numbers for found in re.findall(r"\(os error (\d+)\)", str(error)))
+
+
+def _first_line(error: Exception) -> str:
+    """Returns obstore's error without the dump of its source that follows it."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:_REASON_MAX] if lines else type(error).__name__
+
+
+def _without_secrets(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
 
 
 def _derive(data: bytes) -> tuple[bytes, str]:

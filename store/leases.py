@@ -119,6 +119,7 @@ class Leases:
 @dataclass(eq=False)
 class _Standstill:
     lease: Lease
+    moved: bool
     seconds: float = 0.0
 
 
@@ -138,14 +139,17 @@ class LeaseWatch:
     def look(self, found: Iterable[Lease]) -> None:
         """Note the current table."""
         now = self._now()
+        is_first = self._looked_at is None
         before = now if self._looked_at is None else self._looked_at
         step = min(now - before, self._longest_step_s)
         self._looked_at = now
         seen: dict[UUID, _Standstill] = {}
         for lease in found:
             known = self._seen.get(lease.holder)
-            if known is None or known.lease.beat != lease.beat:
-                seen[lease.holder] = _Standstill(lease)
+            if known is None:
+                seen[lease.holder] = _Standstill(lease, moved=not is_first)
+            elif known.lease.beat != lease.beat:
+                seen[lease.holder] = _Standstill(lease, moved=True)
             else:
                 known.seconds += step
                 seen[lease.holder] = known
@@ -159,6 +163,14 @@ class LeaseWatch:
         """Whether the holder has a lease that has not lapsed."""
         standstill = self._seen.get(holder) if holder is not None else None
         return standstill is not None and standstill.seconds < standstill.lease.length_s
+
+    def moves(self, holder: UUID) -> bool:
+        """Whether the holder was seen to renew or to take its lease, which has not lapsed since.
+
+        Certain, unlike ``lives`` in the first looks: a dead holder's lease may be a new sight.
+        """
+        standstill = self._seen.get(holder)
+        return standstill is not None and standstill.moved and self.lives(holder)
 
     def long_gone(self) -> list[Lease]:
         """Returns leases unchanged for so long that their rows can be removed."""

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 from sqlalchemy import Table, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.database import Database, completes, insert_into
+from store.leases import LeaseWatch
 from store.tables import attempts, catalogues, strays, workers
 from store.values import WorkerRecord
+
+RECENT: Final = timedelta(seconds=15)
+"""How old a record may be of a worker whose lease was not watched yet; it writes one every 3 s."""
+
+
+def is_live(worker: WorkerRecord, watch: LeaseWatch, now: datetime) -> bool:
+    """Returns whether a worker lives, by its lease; its clock may differ from this machine's.
+
+    Its record counts only until the lease was seen to be renewed, and for a worker of a version
+    that did not record its lease.
+    """
+    is_recent = abs(now - worker.seen_at) <= RECENT
+    if worker.holder is None:
+        return is_recent
+    return watch.moves(worker.holder) or (is_recent and watch.lives(worker.holder))
 
 
 class Registry:
@@ -33,7 +49,7 @@ class Registry:
             await connection.execute(delete(workers).where(workers.c.name == name))
 
     async def workers(self) -> tuple[WorkerRecord, ...]:
-        """Returns every worker that has not stopped cleanly; ``seen_at`` shows which are alive."""
+        """Returns every worker that has not stopped cleanly; see ``is_live``."""
         async with self._database.read() as connection:
             rows = (await connection.execute(select(workers))).mappings()
             return tuple(WorkerRecord(**row) for row in rows)

@@ -35,7 +35,8 @@ class WaitingDocument(Document):
 
     code: str = Field(
         description="`waiting_for_comfyui`, `waiting_for_worker`, `waiting_for_prefect`, "
-        "`paused` (in Prefect) or `disk_full` (the picture is made and cannot be kept yet)."
+        "`paused` (in Prefect), `disk_full` or `storage_away` (the picture is made and cannot be "
+        "kept yet)."
     )
     detail: str
 

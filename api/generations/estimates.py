@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 from api.cached import Cached
@@ -10,11 +10,11 @@ from comfy.versions import says_too_old
 from core.urls import without_userinfo
 from flows.prefect.pauses import PauseWatch
 from flows.reconcile.dispatcher import Dispatcher
+from store.leases import LeaseWatch
 from store.store import Store
 from store.values import Generation, Waiting, WorkerRecord
+from store.workers import is_live
 
-WORKER_SILENT_S: Final = 15.0
-"""A worker counts as gone when its last record is this old (it writes one every 3 s)."""
 RATE_FOR_S: Final = 2.0
 WORKERS_FOR_S: Final = 1.0
 
@@ -26,7 +26,9 @@ class Estimates:
         self._dispatcher = dispatcher
         self._pauses = pauses
         self._rate = Cached(store.generations.seconds_per_cost, RATE_FOR_S)
-        self._workers = Cached(store.registry.workers, WORKERS_FOR_S)
+        self._store = store
+        self._watch = LeaseWatch(look_every_s=float("inf"))
+        self._workers = Cached(self._read_workers, WORKERS_FOR_S)
 
     async def seconds(self, cost: float) -> float | None:
         """Returns how long work of this cost takes; None before anything was measured."""
@@ -45,9 +47,14 @@ class Estimates:
         return None if total is None else round(max(0.0, total - elapsed), 1)
 
     async def live_workers(self) -> tuple[WorkerRecord, ...]:
-        """Returns the workers with a recent record."""
-        since = datetime.now(UTC) - timedelta(seconds=WORKER_SILENT_S)
-        return tuple(worker for worker in await self._workers.get() if worker.seen_at >= since)
+        """Returns the workers that live."""
+        now = datetime.now(UTC)
+        return tuple(one for one in await self._workers.get() if is_live(one, self._watch, now))
+
+    async def _read_workers(self) -> tuple[WorkerRecord, ...]:
+        workers = await self._store.registry.workers()
+        self._watch.look(await self._store.leases.all())
+        return workers
 
     async def why_queued(self, generation: Generation) -> Waiting | None:
         """Returns what a queued generation waits for, unless it only waits its turn."""

@@ -29,6 +29,7 @@ from api.generations.documents import (
     timings,
 )
 from api.generations.estimates import Estimates
+from api.storage import StorageWatch
 from comfy import Catalogue, UnresolvableError, resolve
 from core.requests import GenerationRequest, ResolvedRequest
 from core.status import is_final
@@ -86,6 +87,7 @@ class Facade:
         self.store = store
         self.links = links
         self.disk = disk
+        self.storage = StorageWatch(store.files)
         self.catalogue = catalogue
         self.estimates = Estimates(store, dispatcher, pauses)
         self._dispatcher = dispatcher

@@ -31,6 +31,7 @@ from core.stored import read_stored, reason_of
 from flows.batches.parameters import CATCH_UP_MINUTES, WEEK_MINUTES
 from flows.errors import (
     DeploymentMissingError,
+    OtherStoreError,
     PrefectUnavailableError,
     ScheduleNotFoundError,
     ScheduleRefusedError,
@@ -321,6 +322,11 @@ def _translated() -> Iterator[None]:
     except ScheduleRefusedError as error:
         raise ProblemError(
             "invalid_request", f"Prefect does not accept this schedule: {error}"
+        ) from error
+    except OtherStoreError as error:
+        raise ProblemError(
+            "not_available",
+            "schedules cannot be changed: the work pool belongs to another store; see /readyz",
         ) from error
     except (PrefectUnavailableError, DeploymentMissingError) as error:
         raise ProblemError(

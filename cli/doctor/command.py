@@ -66,7 +66,9 @@ async def examine(settings: Settings) -> list[Finding]:
             diagnosis.api(http, where.api),
         )
     prefect, comfyui, api = above
+    storage = await diagnosis.storage(settings)
     ground = [diagnosis.python(), diagnosis.home(settings.home), diagnosis.disk(settings), store]
+    ground += storage
     return [*ground, prefect, diagnosis.worker(workers), *diagnosis.pool(workers), comfyui, api]
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +18,7 @@ from cli.console import CommandError
 from cli.up.checks import check_home
 from core.settings import Settings
 from core.urls import without_userinfo
-from store.errors import StoreError
+from store.errors import ImageStoreError, StoreError
 from store.values import WorkerRecord, foreign_runs
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
     from comfy import Device
     from comfy.address import Address
+    from store.database import Database
 
-ALIVE_WITHIN: Final = timedelta(seconds=15)
 _START: Final = "Start everything with `easel up`."
 
 
@@ -66,6 +67,23 @@ def disk(settings: Settings) -> Finding:
     )
 
 
+async def storage(settings: Settings) -> list[Finding]:
+    """The object store of the pictures; a local folder is on a disk that is checked already."""
+    if "://" not in settings.images_url:
+        return []
+    from obstore.exceptions import BaseError
+
+    from store.images import ImageFiles
+
+    advice = "Is EASEL_STORE__IMAGES_URL right, and may Easel list, read and write there?"
+    try:
+        files = ImageFiles(settings.images_url)
+        await files.look()
+    except (ImageStoreError, BaseError, ValueError) as error:
+        return [Finding("storage", False, str(error), advice)]
+    return [Finding("storage", True, str(files.remote))]
+
+
 async def store(settings: Settings) -> tuple[Finding, list[WorkerRecord]]:
     """Check the database, without migrating it. Returns the live workers too."""
     from sqlalchemy.engine import make_url
@@ -93,18 +111,32 @@ def store_is_missing(url: URL) -> bool:
 async def _opened(url: str, shown: str) -> tuple[Finding, list[WorkerRecord]]:
     from store.database import Database
     from store.migrate import NEWEST, revision
-    from store.workers import Registry
 
     async with Database(url) as database:
         current = await revision(database)
         if current != NEWEST:
             found = f"{shown}: at migration {current or 'none'}, newest is {NEWEST}"
             return Finding("store", True, found, "`easel up` brings it up to date."), []
-        since = datetime.now(UTC) - ALIVE_WITHIN
-        workers = await Registry(database).workers()
-        return Finding("store", True, f"{shown}, migration {current}"), [
-            worker for worker in workers if worker.seen_at > since
-        ]
+        return Finding("store", True, f"{shown}, migration {current}"), await _live(database)
+
+
+async def _live(database: Database) -> list[WorkerRecord]:
+    """Returns the workers that live. One whose clock differs must be watched for a moment."""
+    from store.leases import RENEWALS, Leases, LeaseWatch
+    from store.workers import Registry, is_live
+
+    leases, watch = Leases(database), LeaseWatch(look_every_s=float("inf"))
+    workers = await Registry(database).workers()
+    found = await leases.all()
+    watch.look(found)
+    live = [one for one in workers if is_live(one, watch, datetime.now(UTC))]
+    silent = {one.holder for one in workers if one not in live}
+    pauses = [lease.length_s / RENEWALS for lease in found if lease.holder in silent]
+    if not pauses:
+        return live
+    await asyncio.sleep(2 * max(pauses))
+    watch.look(await leases.all())
+    return [one for one in workers if is_live(one, watch, datetime.now(UTC))]
 
 
 async def prefect(http: httpx.AsyncClient, api_url: str) -> Finding:

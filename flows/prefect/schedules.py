@@ -117,7 +117,10 @@ class ScheduleRecord:
 
 
 class Schedules:
-    """Reads and writes schedules. Raises PrefectUnavailableError, DeploymentMissingError."""
+    """Reads and writes schedules.
+
+    Raises PrefectUnavailableError, DeploymentMissingError; a write also OtherStoreError.
+    """
 
     def __init__(self, runs: FlowRuns) -> None:
         self._runs = runs
@@ -144,6 +147,7 @@ class Schedules:
 
         Also raises ScheduleRefusedError: then nothing was created.
         """
+        await self._runs.confirm_owner()
         pattern = await self._pattern()
         async with self._adding:  # else two could choose the same free name
             free = await self._free_name(name)
@@ -196,6 +200,7 @@ class Schedules:
 
         Also raises ScheduleRefusedError: then nothing was changed.
         """
+        await self._runs.confirm_owner()
         own = record.own_parameters
         if parameters is not None:
             own = {} if record.has_own_deployment else parameters
@@ -237,6 +242,7 @@ class Schedules:
 
     async def remove(self, record: ScheduleRecord) -> None:
         """Remove the schedule, if it is still there, and the runs that it planned."""
+        await self._runs.confirm_owner()
         client = self._runs.client
         try:
             async with translated():

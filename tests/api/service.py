@@ -85,6 +85,7 @@ class Service:
         reserve_mb: int = 0,
         max_manifest_bytes: int = 64_000_000,
         allowed_hosts: tuple[str, ...] = (),
+        images_url: str | None = None,
     ) -> None:
         self._backstage = backstage
         # With its protocol said: asyncio switches Nagle's delay off only then.
@@ -101,7 +102,7 @@ class Service:
             ),
             comfy=ComfySettings(url=comfy_url, default_model=default_model),
             prefect=PrefectSettings(api_url=prefect_url),
-            store=StoreSettings(reserve_mb=reserve_mb),
+            store=StoreSettings(reserve_mb=reserve_mb, images_url=images_url),
         )
         self.app = create_app(self.settings)
         self.client = httpx.Client(base_url=self.url, timeout=20, trust_env=False)

@@ -84,6 +84,31 @@ def test_ready_when_all_is_there(
     wait_until(lambda: not _parts(service.get("/readyz"))["worker"]["ok"])
 
 
+def test_a_worker_whose_clock_is_behind_is_running(
+    start_service: StartService, comfy: Comfy
+) -> None:
+    """Its lease is renewed; when its clock says so is of no matter."""
+    service = start_service(comfy.url)
+    with service.database() as connection:
+        connection.execute("INSERT INTO leases VALUES ('worker gpu-1', ?, 0, 20)", ["07" * 16])
+        connection.execute(
+            "INSERT INTO workers (name, comfy_url, comfy_reachable, started_at, seen_at, holder) "
+            "VALUES ('gpu-1', ?, 1, '2020-01-01 00:00:00', '2020-01-01 00:00:00', ?)",
+            [comfy.url, "07" * 16],
+        )
+    assert not _parts(service.get("/readyz"))["worker"]["ok"]
+
+    def is_running() -> bool:
+        with service.database() as connection:
+            connection.execute("UPDATE leases SET beat = beat + 1 WHERE name = 'worker gpu-1'")
+        return bool(_parts(service.get("/readyz"))["worker"]["ok"])
+
+    wait_until(is_running)
+    with service.database() as connection:
+        connection.execute("DELETE FROM leases WHERE name = 'worker gpu-1'")
+    wait_until(lambda: not _parts(service.get("/readyz"))["worker"]["ok"])
+
+
 def test_a_store_that_does_not_answer(start_service: StartService) -> None:
     service = start_service()
     with service.database() as connection:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from core.settings import Settings
+from core.settings import Settings, StoreSettings
 
 
 @pytest.fixture(autouse=True)
@@ -153,3 +153,37 @@ def test_a_slash_at_the_end_of_an_address_makes_no_other_address(
     assert settings.api_url == "https://easel.example"
     assert settings.prefect_api_url == "http://prefect:4200/api"
     assert settings.prefect_ui_url == "http://prefect:4200"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite+aiosqlite://",
+        "sqlite+aiosqlite:///",
+        "sqlite+aiosqlite:///:memory:",
+        "sqlite+aiosqlite:///file:easel?mode=memory&uri=true",
+    ],
+)
+def test_a_database_in_memory_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError, match="lost with its process"):
+        StoreSettings(url=url)
+
+
+@pytest.mark.parametrize("url", ["sqlite:///easel.db", "postgresql://db/easel", "nonsense", ""])
+def test_a_database_without_its_driver_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError, match="must begin with sqlite"):
+        StoreSettings(url=url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        None,
+        "sqlite+aiosqlite:///easel.db",
+        "sqlite+aiosqlite:////var/lib/easel/easel.db",
+        "sqlite+aiosqlite:///C:/easel/easel.db",
+        "postgresql+asyncpg://easel:secret@db/easel",
+    ],
+)
+def test_a_database_that_lasts_is_taken(url: str | None) -> None:
+    assert StoreSettings(url=url).url == url

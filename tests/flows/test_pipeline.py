@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from comfy import OutOfMemoryComfyError
+from comfy import OutOfMemoryComfyError, OutputImage, PromptLostError
 from comfy.emulator import Emulator
 from comfy.errors import ExecutionTimeoutError
 from flows import pipeline
@@ -150,6 +150,44 @@ async def test_a_prompt_that_comfyui_lost_is_submitted_again(
     emulator.faults.clear()
     assert len(await making) == 2
     assert emulator.posts == {held.prompt_id: 2}
+
+
+LOST = PromptLostError("ComfyUI does not know prompt 7 any more")
+OUT_OF_MEMORY = OutOfMemoryComfyError("5", "KSampler", "CUDA out of memory", "OutOfMemoryError")
+
+
+@pytest.mark.parametrize(
+    ("failures", "ends"),
+    [
+        ([LOST, LOST, LOST], None),
+        ([LOST, LOST, LOST, LOST], LOST),
+        ([LOST, LOST, LOST, OUT_OF_MEMORY], None),
+        ([OUT_OF_MEMORY, LOST, LOST, LOST], None),
+        ([LOST, LOST, LOST, OUT_OF_MEMORY, OUT_OF_MEMORY], OUT_OF_MEMORY),
+        ([OUT_OF_MEMORY, LOST, LOST, LOST, LOST], LOST),
+    ],
+)
+async def test_restarts_and_memory_are_counted_apart(
+    runtime: Runtime, held: Claim, failures: list[Exception], ends: Exception | None
+) -> None:
+    """And what ends the attempt is the last error, with its words."""
+    left = list(failures)
+
+    async def submit() -> None:
+        pass
+
+    async def track() -> tuple[OutputImage, ...]:
+        if left:
+            raise left.pop(0)
+        return ()
+
+    if ends is None:
+        assert await pipeline.render(runtime.session, held, submit, track) == ()
+    else:
+        with pytest.raises(type(ends)) as raised:
+            await pipeline.render(runtime.session, held, submit, track)
+        assert raised.value is ends
+    assert left == []
 
 
 async def test_a_cancel_ends_the_track_and_takes_the_prompt_out(

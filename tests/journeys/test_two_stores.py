@@ -212,6 +212,10 @@ def test_a_pool_is_taken_over_and_back(stack: Stack, other: OtherStore) -> None:
     assert f"--take-over {other.identity}" in taken["detail"]
     generation = stack.create("accepted all the same")
     generation.wait_for_reason("waiting_for_prefect")
+    schedule = {"batch": {"items": [{"prompt": "nightly"}]}, "cron": "0 2 * * *", "name": "ours"}
+    refused = stack.api.post("/api/v1/schedules", json=schedule)
+    assert refused.status_code == 503, refused.text
+    assert "belongs to another store" in refused.json()["detail"]
 
     taking.terminate()
     other_again = Process(

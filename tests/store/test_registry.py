@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from uuid import UUID
 
+from store.leases import Lease, LeaseWatch
 from store.store import Store
 from store.values import WorkerRecord
+from store.workers import is_live
 
 SEEN = datetime(2025, 3, 30, 1, 59, 59, 123456, tzinfo=UTC)
 RECORD = WorkerRecord("gpu-1", "http://gpu:8188", True, None, SEEN, SEEN)
@@ -65,3 +68,39 @@ async def test_a_catalogue_comes_back_as_it_went_in(store: Store, second: Store)
 
     assert await second.registry.catalogue(url) == catalogue
     assert await second.registry.catalogue("http://other:8188") is None
+
+
+def test_a_worker_lives_by_its_lease_and_not_by_its_clock() -> None:
+    now = SEEN
+    watch, holder = LeaseWatch(look_every_s=10), UUID(int=7)
+    behind = replace(RECORD, holder=holder, seen_at=now - timedelta(hours=1))
+    ahead = replace(RECORD, holder=holder, seen_at=now + timedelta(hours=1))
+
+    watch.look([Lease("worker gpu-1", holder, 1, 20.0)])
+    assert not is_live(behind, watch, now)  # perhaps it died an hour ago
+    assert not is_live(ahead, watch, now)
+    assert is_live(replace(RECORD, holder=holder), watch, now)
+
+    watch.look([Lease("worker gpu-1", holder, 2, 20.0)])
+    assert is_live(behind, watch, now)
+    assert is_live(ahead, watch, now)
+
+    watch.look([])
+    assert not any(
+        is_live(one, watch, now) for one in (replace(RECORD, holder=holder), behind, ahead)
+    )
+
+
+def test_a_worker_whose_lease_stands_still_is_dead_whatever_its_record_says() -> None:
+    clock = iter((0.0, 10.0, 20.0))
+    watch, holder = LeaseWatch(look_every_s=float("inf"), now=lambda: next(clock)), UUID(int=7)
+    worker = replace(RECORD, holder=holder)
+    for lives in (True, True, False):
+        watch.look([Lease("worker gpu-1", holder, 1, 20.0)])
+        assert is_live(worker, watch, SEEN) is lives
+
+
+def test_without_a_lease_its_record_is_all_there_is() -> None:
+    watch = LeaseWatch(look_every_s=10)
+    assert is_live(RECORD, watch, SEEN + timedelta(seconds=15))
+    assert not is_live(RECORD, watch, SEEN + timedelta(seconds=16))

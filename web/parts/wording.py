@@ -39,6 +39,7 @@ _WAITING: Final = {
     "waiting_for_prefect": "Waiting for Prefect",
     "paused": "Paused in Prefect",
     "disk_full": "The disk is full",
+    "storage_away": "Waiting for the picture storage",
 }
 _ADVICE: Final = {
     "out_of_memory": "Choose a smaller size or fewer images at once, then try again.",
