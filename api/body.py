@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from email.message import Message
 from functools import lru_cache
 from typing import Any, Final, TypeVar
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from api.errors import ProblemError
 from core import json as strict_json
+from core.invalid import words
 from core.problems import FieldProblem
 
 BODY_WITHIN_S: Final = 10.0
@@ -51,18 +53,20 @@ def validate(model: type[_Model], value: Any) -> _Model:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        found = field_problems(error, value)
+        found = field_problems(error, value, known=model.model_fields)
         raise ProblemError("invalid_request", _summary(found), errors=found) from error
 
 
-def field_problems(error: ValidationError, body: Any) -> list[FieldProblem]:
-    """Returns what pydantic found in ``body``, without the values."""
-    found = error.errors(include_input=False, include_url=False, include_context=False)
+def field_problems(
+    error: ValidationError, body: Any, known: Iterable[str] = ()
+) -> list[FieldProblem]:
+    """Returns what pydantic found in ``body``, without the values; ``known`` are its fields."""
+    found = error.errors(include_url=False)
     return [
         FieldProblem(
             loc=tuple(_place(body, item["loc"], item["type"])),
             code=item["type"],
-            message=item["msg"].removeprefix("Value error, "),
+            message=words(item, known),
         )
         for item in found
     ]

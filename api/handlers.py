@@ -13,6 +13,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from api.errors import ProblemError
+from core.invalid import words
 from core.problems import FieldProblem, Problem, problem
 from store.errors import (
     ConflictError,
@@ -42,8 +43,6 @@ _BY_STATUS: Final[dict[int, str]] = {
     416: "range_not_satisfiable",
     422: "invalid_request",
 }
-_QUOTING: Final = {"uuid_parsing": "Input should be a valid UUID"}
-"""Messages of pydantic that quote the value, and their replacements."""
 _log = logging.getLogger(__name__)
 _Handler = Callable[[Request, Exception], Awaitable[Response]]
 
@@ -106,7 +105,7 @@ def _of_validation(error: RequestValidationError) -> Problem:
         FieldProblem(
             loc=tuple(item["loc"]),
             code=item["type"],
-            message=_QUOTING.get(item["type"], item["msg"]),
+            message=words(item),
         )
         for item in error.errors()
     ]

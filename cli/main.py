@@ -339,13 +339,14 @@ def _check_settings() -> Settings:
     """Returns the settings. CommandError names the variable that is invalid."""
     from pydantic import ValidationError
 
+    from core.invalid import words
     from core.settings import Settings
 
     try:
         return Settings()
     except ValidationError as error:
         problems = "; ".join(
-            f"EASEL_{'__'.join(str(part) for part in each['loc']).upper()}: {each['msg']}"
+            f"EASEL_{'__'.join(str(part) for part in each['loc']).upper()}: {words(each)}"
             for each in error.errors()
         )
         raise CommandError(f"the settings cannot be read: {problems}.", BAD_USAGE) from None

@@ -14,18 +14,19 @@ from itertools import chain, islice, product
 from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
 
 from core.batches.drawing import draw
 from core.batches.lists import Lists
 from core.batches.manifest import METADATA_PREFIX, Row, shown
 from core.batches.request import BATCH_ITEMS_MAX, BatchRequest, Count
 from core.batches.wildcards import WildcardError, parse
+from core.invalid import problems_of, words
 from core.problems import FieldProblem
 from core.requests import SEED_MAX, GenerationRequest, later_seed
 
 STRETCH: Final = 200
 """How many consecutive items are grouped by model."""
+_COLUMNS: Final = (*GenerationRequest.model_fields, "count")
 _TEMPLATES: Final = ("prompt", "negative_prompt")
 _COUNT: Final = TypeAdapter[int](Count)
 _T = TypeVar("_T")
@@ -204,13 +205,14 @@ def _count_problems(row: int, count: Any) -> Iterator[FieldProblem]:
     try:
         _COUNT.validate_python(count, strict=True)
     except ValidationError as error:
-        for found in error.errors(include_input=False, include_url=False, include_context=False):
-            yield FieldProblem.of_row(row, "count", found["type"], _message(found))
+        for _, code, why in problems_of(error):
+            yield FieldProblem.of_row(row, "count", code, why)
 
 
 def _field_problems(row: int, error: ValidationError) -> Iterator[FieldProblem]:
-    for found in error.errors(include_input=False, include_url=False, include_context=False):
-        yield FieldProblem.of_row(row, _column(found["loc"]), found["type"], _message(found))
+    for found in error.errors(include_url=False):
+        why = words(found, known=_COLUMNS)
+        yield FieldProblem.of_row(row, _column(found["loc"]), found["type"], why)
 
 
 def _column(loc: tuple[str | int, ...]) -> str | None:
@@ -225,8 +227,3 @@ def _column(loc: tuple[str | int, ...]) -> str | None:
 def _too_many(row: Row) -> FieldProblem:
     message = f"a batch may have {BATCH_ITEMS_MAX} generations at most; split it"
     return FieldProblem.of_row(row.number, None, "too_many_items", message)
-
-
-def _message(found: ErrorDetails) -> str:
-    """Returns pydantic's message, without the prefix it adds for our own checks."""
-    return found["msg"].removeprefix("Value error, ")

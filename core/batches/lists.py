@@ -242,7 +242,7 @@ def read_lists(folder: Path) -> Lists:
     unusable: dict[str, str] = {}
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
-        if any(part.startswith(".") for part in inside.parts) or not path.is_file():
+        if any(part.startswith(".") for part in inside.parts) or not _is_file(path):
             continue
         name = list_name(inside.with_suffix("").as_posix())
         problem = _unusable(inside, name, twice=name in sources)
@@ -252,6 +252,13 @@ def read_lists(folder: Path) -> Lists:
         elif path.suffix.lower() == ".txt" and name not in unusable:
             sources[name] = _File(path, written(inside.as_posix())).lines
     return Lists(sources, {name: why for name, why in unusable.items() if name not in sources})
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # in a folder that may be listed only
+        return False
 
 
 def _unusable(inside: Path, name: str, *, twice: bool) -> str | None:

@@ -17,11 +17,12 @@ from pydantic import (
     field_validator,
 )
 from pydantic.config import JsonValue
-from pydantic_core import PydanticCustomError
 
 from core.batches.manifest import BATCH_NAME_MAX
+from core.invalid import invalid
 from core.requests import GenerationRequest, Seed, Text
 from core.stored import Unreadable, read_stored, reason_of
+from core.wording import nearest
 
 BATCH_ITEMS_MAX: Final = 20_000
 """The most generations of one batch."""
@@ -36,8 +37,8 @@ REQUEST_FIELDS: Final = frozenset(GenerationRequest.model_fields)
 
 def _request_field(name: str) -> str:
     if name not in REQUEST_FIELDS:
-        # pydantic's own error type: clients know it from a single request.
-        raise PydanticCustomError("extra_forbidden", "there is no such field in a request")
+        near = nearest(name, [*GenerationRequest.model_fields], what="fields")
+        raise invalid("extra_forbidden", f"there is no such field in a request; {near}")
     return name
 
 

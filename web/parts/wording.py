@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from api.errors import ProblemError
 from api.generations.documents import StatusDocument
+from core.invalid import problems_of
 from core.problems import Problem
 from core.status import Status
 from core.stored import Unreadable
@@ -109,11 +110,10 @@ def explain(error: Exception) -> str:
 
 
 def _invalid(error: ValidationError) -> str:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if where == "prompt" and first["type"] in ("string_too_short", "too_short", "value_error"):
+    loc, kind, message = problems_of(error)[0]
+    where = ".".join(str(part) for part in loc)
+    if where == "prompt" and kind in ("string_too_short", "too_short", "value_error"):
         return "Describe the picture first."
-    message = first["msg"].removeprefix("Value error, ")
     return f"{where}: {message}" if where else message
 
 
