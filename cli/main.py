@@ -245,6 +245,9 @@ def bulk(
     timezone: Annotated[
         str | None, typer.Option(metavar="TZ", help="Whose time that is; the server's without it.")
     ] = None,
+    vary_seed: Annotated[
+        bool, typer.Option("--vary-seed", help="Draw a seed for each cell of a grid.")
+    ] = False,
     no_wildcards: Annotated[
         bool, typer.Option("--no-wildcards", help="Take {a|b} and __list__ as they are.")
     ] = False,
@@ -280,6 +283,7 @@ def bulk(
         "name": name,
         "count": count,
         "seed": _seed(seed),
+        "vary_seed": True if vary_seed else None,
         "wildcards": False if no_wildcards else None,
         "max_in_flight": max_in_flight,
         "stop_after_failures": stop_after_failures,
