@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from itertools import islice
 from typing import Any, Final, TypeVar
@@ -14,6 +15,7 @@ from starlette.requests import ClientDisconnect
 
 from api.errors import ProblemError
 from core import json as strict_json
+from core.invalid import words
 from core.problems import FieldProblem
 
 BODY_WITHIN_S: Final = 10.0
@@ -60,19 +62,24 @@ def validate(model: type[_Model], value: Any) -> _Model:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        found = field_problems(error, value)
+        found = field_problems(error, value, known=model.model_fields)
         detail = summary(found, error.error_count())
         raise ProblemError("invalid_request", detail, errors=found) from error
 
 
-def field_problems(error: ValidationError, body: Any) -> list[FieldProblem]:
-    """Returns what pydantic found in ``body``, without the values: the first of it."""
-    found = error.errors(include_input=False, include_url=False, include_context=False)
+def field_problems(
+    error: ValidationError, body: Any, known: Iterable[str] = ()
+) -> list[FieldProblem]:
+    """Returns what pydantic found in ``body``, without the values: the first of it.
+
+    ``known`` are the body's fields.
+    """
+    found = error.errors(include_url=False)
     return [
         FieldProblem(
             loc=tuple(_place(body, item["loc"], item["type"])),
             code=item["type"],
-            message=item["msg"].removeprefix("Value error, "),
+            message=words(item, known),
         )
         for item in islice(found, PROBLEMS_SHOWN)
     ]

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from api.body import PROBLEMS_SHOWN, shown, summary
 from api.errors import ProblemError
 from api.security_headers import JSON_HEADERS
+from core.invalid import words
 from core.problems import FieldProblem, Problem, problem
 from store.errors import (
     ConflictError,
@@ -44,8 +45,6 @@ _BY_STATUS: Final[dict[int, str]] = {
     416: "range_not_satisfiable",
     422: "invalid_request",
 }
-_QUOTING: Final = {"uuid_parsing": "Input should be a valid UUID"}
-"""Messages of pydantic that quote the value, and their replacements."""
 _log = logging.getLogger(__name__)
 _Handler = Callable[[Request, Exception], Awaitable[Response]]
 
@@ -110,7 +109,7 @@ def _of_validation(error: RequestValidationError) -> Problem:
         FieldProblem(
             loc=tuple(shown(part) for part in item["loc"]),
             code=item["type"],
-            message=_QUOTING.get(item["type"], item["msg"].removeprefix("Value error, ")),
+            message=words(item),
         )
         for item in errors[:PROBLEMS_SHOWN]
     ]

@@ -286,6 +286,9 @@ def bulk(
     timezone: Annotated[
         str | None, typer.Option(metavar="TZ", help="Whose time that is; the server's without it.")
     ] = None,
+    vary_seed: Annotated[
+        bool, typer.Option("--vary-seed", help="Draw a seed for each cell of a grid.")
+    ] = False,
     no_wildcards: Annotated[
         bool, typer.Option("--no-wildcards", help="Take {a|b} and __list__ as they are.")
     ] = False,
@@ -321,6 +324,7 @@ def bulk(
         "name": name,
         "count": count,
         "seed": _seed(seed),
+        "vary_seed": True if vary_seed else None,
         "wildcards": False if no_wildcards else None,
         "max_in_flight": max_in_flight,
         "stop_after_failures": stop_after_failures,
@@ -403,13 +407,14 @@ def _check_settings() -> Settings:
     """Returns the settings. CommandError names the variable that is invalid."""
     from pydantic import ValidationError
 
+    from core.invalid import words
     from core.settings import Settings
 
     try:
         return Settings()
     except ValidationError as error:
         problems = "; ".join(
-            f"EASEL_{'__'.join(str(part) for part in each['loc']).upper()}: {each['msg']}"
+            f"EASEL_{'__'.join(str(part) for part in each['loc']).upper()}: {words(each)}"
             for each in error.errors()
         )
         raise CommandError(f"the settings cannot be read: {problems}.", BAD_USAGE) from None

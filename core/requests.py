@@ -9,14 +9,15 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
     WithJsonSchema,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
+from core.invalid import invalid
 from core.stored import Unreadable, read_stored, reason_of
 
 SEED_MAX: Final = 2**53 - 1
@@ -58,6 +59,13 @@ def _is_invisible(character: str) -> bool:
     return kind in _INVISIBLE_KINDS or character in _INVISIBLE
 
 
+def _label(value: Any) -> Any:
+    if not isinstance(value, str | bool | int | float | None):
+        # Otherwise there would be an error for each of the types that it could have had.
+        raise invalid("string_type", "must be a text, a number, true, false or null")
+    return value
+
+
 def _not_blank(text: str) -> str:
     if all(_is_invisible(character) for character in text):
         raise ValueError("must not be blank")
@@ -78,14 +86,17 @@ def _seed(seed: int | None) -> int | None:
         except ValueError as error:
             # pydantic's own error types: clients know them from the other numbers.
             kind = "less_than_equal" if seed > SEED_MAX else "greater_than_equal"
-            raise PydanticCustomError(kind, "{range}", {"range": str(error)}) from error
+            raise invalid(kind, str(error)) from error
     return None if seed == -1 else seed
 
 
 Text = Annotated[str, AfterValidator(_clean)]
 PromptText = Annotated[Text, Field(min_length=1, max_length=PROMPT_MAX), AfterValidator(_not_blank)]
 Name = Annotated[Text, Field(min_length=1, max_length=255)]
-MetadataValue = Annotated[Text, Field(max_length=METADATA_TEXT_MAX)] | bool | int | float | None
+MetadataValue = Annotated[
+    Annotated[Text, Field(max_length=METADATA_TEXT_MAX)] | bool | int | float | None,
+    BeforeValidator(_label),
+]
 Seed = Annotated[
     int | None,
     AfterValidator(_seed),

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError, model_serializer
 from pydantic_core import to_json
 
+from core.invalid import problems_of
+
 _Model = TypeVar("_Model", bound=BaseModel)
 _REASONS_SHOWN = 3
 
@@ -37,7 +39,7 @@ def read_stored(model: type[_Model], stored: Any) -> _Model:
 
 def reason_of(error: ValidationError) -> str:
     """Returns why a document cannot be read, in one line."""
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    said = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found[:_REASONS_SHOWN]]
+    found = problems_of(error)
+    said = [f"{'.'.join(map(str, loc))}: {why}" for loc, _, why in found[:_REASONS_SHOWN]]
     more = len(found) - len(said)
     return "; ".join(said) + (f"; and {more} more" if more else "")

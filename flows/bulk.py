@@ -117,7 +117,7 @@ async def _adopt(runtime: Runtime, run: FlowRun, request: BatchRequest | None) -
     await patiently(store.batch_transitions.discard, run.id)  # a partial batch from before a crash
     known = await store.registry.catalogue(runtime.session.client.base_url)
     source = Source(
-        request=request or BatchRequest(),
+        request=(request or BatchRequest()).as_stored_before,
         rows=None,
         lists=await asyncio.to_thread(read_lists, runtime.wildcards),
         catalogue=(

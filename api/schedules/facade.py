@@ -278,6 +278,7 @@ def _possible(timing: Timing) -> Timing:
 
 
 def _parameters(batch: BatchRequest, catch_up_minutes: int) -> dict[str, Any]:
+    batch = batch.model_copy(update={"vary_seed": batch.vary_seed})  # as it is meant now
     if len(batch.model_dump_json(exclude_unset=True)) > PARAMETERS_MAX:
         raise ProblemError(
             "payload_too_large", f"the batch of a schedule may have {PARAMETERS_MAX} bytes at most"

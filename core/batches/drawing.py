@@ -38,6 +38,8 @@ def draw(template: Template, chance: random.Random, lists: Lists) -> str:
     Raises WildcardError: a list is missing, empty or has a line that cannot be parsed (even if the
     draw would not have used it), or lists lead to lists without an end.
     """
+    if all(isinstance(part, str) for part in template.parts):  # most prompts: plain texts
+        return "".join(map(str, template.parts))
     lists.check(template)
     return _Drawing(chance, lists).text(template)
 

@@ -14,18 +14,19 @@ from itertools import chain, islice, product
 from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
 
 from core.batches.drawing import draw
 from core.batches.lists import Lists
 from core.batches.manifest import METADATA_PREFIX, Row, shown
 from core.batches.request import BATCH_ITEMS_MAX, BatchRequest, Count
 from core.batches.wildcards import WildcardError, parse
+from core.invalid import problems_of, words
 from core.problems import FieldProblem
 from core.requests import SEED_MAX, GenerationRequest, later_seed
 
 STRETCH: Final = 200
 """How many consecutive items are grouped by model."""
+_COLUMNS: Final = (*GenerationRequest.model_fields, "count")
 _TEMPLATES: Final = ("prompt", "negative_prompt")
 _COUNT: Final = TypeAdapter[int](Count)
 _T = TypeVar("_T")
@@ -49,7 +50,8 @@ def expand(
     ``rows`` are those of a file; they replace ``items``. Positions count the valid items.
     ``random.Random(f"{seed}:{position}")`` is an item's only source of randomness: its first number
     is the item's seed, the next ones draw the prompt and then the negative prompt. A seed of the
-    item's own is that of the first of its ``count``, and grows by one with each other. A problem
+    item's own is that of the first of its ``count``, and grows by one with each other. The cells of
+    a row's grid share the randomness of its first cell, unless ``vary_seed`` is set. A problem
     ``too_many_items`` ends the iteration after the last generation, valid or not, that a batch may
     have.
     """
@@ -59,12 +61,15 @@ def expand(
             yield row
             continue
         known: set[FieldProblem] = set()
-        for fields in _generations(request, row):
+        first = position
+        shares = bool(request.grid) and not request.vary_seed
+        for number, fields in _generations(request, row):
             if asked == BATCH_ITEMS_MAX:
                 yield _too_many(row)
                 return
             asked += 1
-            chance = random.Random(f"{seed}:{position}")  # noqa: S311 - repeatable on purpose
+            place = first + number if shares else position
+            chance = random.Random(f"{seed}:{place}")  # noqa: S311 - repeatable on purpose
             made = _made(row.number, fields, chance, lists if request.wildcards else None)
             if isinstance(made, GenerationRequest):
                 yield Item(position, row.number, made)
@@ -104,8 +109,11 @@ def _rows(request: BatchRequest) -> Iterator[Row]:
     return (Row(number, fields) for number, fields in enumerate(items, 1))
 
 
-def _generations(request: BatchRequest, row: Row) -> Iterator[_Fields]:
-    """The fields of each generation of a row. A ``count`` that remains in them is invalid."""
+def _generations(request: BatchRequest, row: Row) -> Iterator[tuple[int, _Fields]]:
+    """Yields each generation of a row: its number among its ``count``, and its fields.
+
+    A ``count`` that remains in them is invalid.
+    """
     own = dict(row.fields)
     times = 1
     with suppress(ValidationError):
@@ -115,7 +123,7 @@ def _generations(request: BatchRequest, row: Row) -> Iterator[_Fields]:
     for combination in _combinations(request):
         fields = _merged({"priority": "bulk"}, request.defaults, own, combination)
         for number in range(times):
-            yield _with_seed_of(fields, number)
+            yield number, _with_seed_of(fields, number)
 
 
 def _has_own_seed(fields: _Fields) -> bool:
@@ -204,13 +212,14 @@ def _count_problems(row: int, count: Any) -> Iterator[FieldProblem]:
     try:
         _COUNT.validate_python(count, strict=True)
     except ValidationError as error:
-        for found in error.errors(include_input=False, include_url=False, include_context=False):
-            yield FieldProblem.of_row(row, "count", found["type"], _message(found))
+        for _, code, why in problems_of(error):
+            yield FieldProblem.of_row(row, "count", code, why)
 
 
 def _field_problems(row: int, error: ValidationError) -> Iterator[FieldProblem]:
-    for found in error.errors(include_input=False, include_url=False, include_context=False):
-        yield FieldProblem.of_row(row, _column(found["loc"]), found["type"], _message(found))
+    for found in error.errors(include_url=False):
+        why = words(found, known=_COLUMNS)
+        yield FieldProblem.of_row(row, _column(found["loc"]), found["type"], why)
 
 
 def _column(loc: tuple[str | int, ...]) -> str | None:
@@ -225,8 +234,3 @@ def _column(loc: tuple[str | int, ...]) -> str | None:
 def _too_many(row: Row) -> FieldProblem:
     message = f"a batch may have {BATCH_ITEMS_MAX} generations at most; split it"
     return FieldProblem.of_row(row.number, None, "too_many_items", message)
-
-
-def _message(found: ErrorDetails) -> str:
-    """Returns pydantic's message, without the prefix it adds for our own checks."""
-    return found["msg"].removeprefix("Value error, ")

@@ -33,6 +33,8 @@ LISTS_DEEP_MAX: Final = 10
 """How deep lists may refer to lists."""
 DRAWS_MAX: Final = 1_000
 """The most lines and variables in one expansion: lists of lists grow exponentially."""
+PARTS_MAX: Final = 20
+"""So many parts of a line (texts, braces, …) count as another line."""
 PICKS_MAX: Final = 100
 """The most options of one choice that are drawn together."""
 _OTHER_FORMATS: Final = frozenset({".json", ".yaml", ".yml"})
@@ -145,7 +147,7 @@ class Lists:
             try:
                 weight, text = split_weight(line)
                 template = _line_template(text)
-                extent = max(extent, Extent(self).of(template.parts, {}))
+                extent = max(extent, Extent(self).of_line(template.parts, {}))
                 depth = max([depth, *(1 + self.get(each).depth for each in template.names)])
             except WildcardError as error:
                 if isinstance(error, ListError) and not isinstance(error, MissingListError):
@@ -156,11 +158,11 @@ class Lists:
             weights.append(weight)
         if not lines:
             raise ListError(f"there is nothing in the list {written(name)}")
-        if extent >= DRAWS_MAX:
+        if extent > DRAWS_MAX:
             raise ListError(f"the list {written(name)} would give more than {DRAWS_MAX} lines")
         alike = all(weight == 1.0 for weight in weights)
         cumulative = None if alike else tuple(accumulate(weights))
-        return WordList(tuple(lines), cumulative, extent + 1, depth)
+        return WordList(tuple(lines), cumulative, extent, depth)
 
     def _missing(self, name: str) -> str:
         """Returns why there is no list of this name, and what to do."""
@@ -198,13 +200,17 @@ class Extent:
                 case Choice():
                     total += self._choice(part, known)
                 case Assignment():
-                    cost = self.of(part.value, known)
+                    cost = self.of_line(part.value, known)
                     total += cost if part.now else 0
-                    known[part.variable] = 0 if part.now else cost + 1
+                    known[part.variable] = 0 if part.now else cost
                 case Use():
                     total += self._use(part, known)
             total = min(total, DRAWS_MAX + 1)
         return total
+
+    def of_line(self, parts: tuple[Part, ...], variables: Mapping[str, int]) -> int:
+        """Returns the extent of a line or a variable's value: a long one counts as several."""
+        return 1 + self.of(parts, variables) + _size(parts) // PARTS_MAX
 
     def _list(self, part: NamedList) -> WordList:
         try:
@@ -242,7 +248,7 @@ def read_lists(folder: Path) -> Lists:
     unusable: dict[str, str] = {}
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
-        if any(part.startswith(".") for part in inside.parts) or not path.is_file():
+        if any(part.startswith(".") for part in inside.parts) or not _is_file(path):
             continue
         name = list_name(inside.with_suffix("").as_posix())
         problem = _unusable(inside, name, twice=name in sources)
@@ -252,6 +258,13 @@ def read_lists(folder: Path) -> Lists:
         elif path.suffix.lower() == ".txt" and name not in unusable:
             sources[name] = _File(path, written(inside.as_posix())).lines
     return Lists(sources, {name: why for name, why in unusable.items() if name not in sources})
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # in a folder that may be listed only
+        return False
 
 
 def _unusable(inside: Path, name: str, *, twice: bool) -> str | None:
@@ -296,6 +309,19 @@ def _line_template(text: str) -> Template:
     if len(text) > PROMPT_MAX:
         raise WildcardError(f"a line may have {PROMPT_MAX} characters at most", PROMPT_MAX)
     return parse_uncached(text)
+
+
+def _size(parts: tuple[Part, ...]) -> int:
+    """Returns the number of parts, those inside of others too."""
+    size = len(parts)
+    for part in parts:
+        if isinstance(part, Choice):
+            size += sum(map(_size, part.options))
+        elif isinstance(part, Assignment):
+            size += _size(part.value)
+        elif isinstance(part, Use):
+            size += _size(part.default or ())
+    return size
 
 
 def _picks(part: Choice, there: int, position: int) -> int:

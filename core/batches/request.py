@@ -18,11 +18,12 @@ from pydantic import (
     field_validator,
 )
 from pydantic.config import JsonValue
-from pydantic_core import PydanticCustomError
 
 from core.batches.manifest import BATCH_NAME_MAX
+from core.invalid import invalid
 from core.requests import GenerationRequest, Seed, Text
 from core.stored import Unreadable, read_stored, reason_of
+from core.wording import nearest
 
 BATCH_ITEMS_MAX: Final = 20_000
 """The most generations of one batch."""
@@ -37,8 +38,8 @@ REQUEST_FIELDS: Final = frozenset(GenerationRequest.model_fields)
 
 def _request_field(name: str) -> str:
     if name not in REQUEST_FIELDS:
-        # pydantic's own error type: clients know it from a single request.
-        raise PydanticCustomError("extra_forbidden", "there is no such field in a request")
+        near = nearest(name, [*GenerationRequest.model_fields], what="fields")
+        raise invalid("extra_forbidden", f"there is no such field in a request; {near}")
     return name
 
 
@@ -115,6 +116,11 @@ class BatchOptions(BaseModel):
         description="Wildcards and the items' own seeds follow from it. "
         "Drawn when the batch is accepted if null or -1.",
     )
+    vary_seed: bool = Field(
+        default=False,
+        description="Draw a seed and wildcards for each cell of a `grid`. Otherwise the cells of a "
+        "row share them, and differ in what the grid names alone.",
+    )
     wildcards: bool = Field(
         default=True,
         description="Expand `{red|blue}` and `__list__` in prompts; false takes prompts literally.",
@@ -143,8 +149,12 @@ StoredOptions = BatchOptions | Unreadable
 
 def read_options(stored: Any) -> StoredOptions:
     """Reads a batch's stored options, which any version may have written."""
+    if isinstance(stored, dict) and "vary_seed" not in stored:
+        known = {**stored, "vary_seed": True}  # versions without the option drew for each cell
+    else:
+        known = stored
     try:
-        return read_stored(BatchOptions, stored)
+        return read_stored(BatchOptions, known)
     except ValidationError as error:
         return Unreadable(stored=stored, reason=reason_of(error))
 
@@ -190,6 +200,17 @@ class BatchRequest(BatchOptions):
     def of_file(cls, options: BatchOptions) -> Self:
         """Returns the batch whose rows come from a file."""
         return cls.model_validate(options.model_dump(include=set(BatchOptions.model_fields)))
+
+    @property
+    def as_stored_before(self) -> BatchRequest:
+        """Returns a request as it was meant when it was stored.
+
+        Versions without `vary_seed` drew a seed for each cell of a grid, and so stored schedules
+        still do.
+        """
+        if "vary_seed" in self.model_fields_set:
+            return self
+        return self.model_copy(update={"vary_seed": True})
 
     @property
     def options(self) -> BatchOptions:

@@ -31,6 +31,8 @@ TEMPLATE_MAX: Final = 50_000
 """The longest template, in characters."""
 NESTING_MAX: Final = 32
 """How deep braces may be nested."""
+VARIABLES_MAX: Final = 100
+"""How many variables a text may set."""
 WEIGHT_MAX: Final = 1_000_000
 NAME_MAX: Final = 200
 """The longest name of a list, in characters."""
@@ -220,6 +222,7 @@ class _Parser:
         self._parts: list[Part] = []
         self._groups: list[_Group] = []
         self._named: list[NamedList] = []
+        self._variables = 0
 
     def template(self) -> Template:
         while (token := _TOKEN.search(self._text, self._read)) is not None:
@@ -322,6 +325,10 @@ class _Parser:
         inner = tuple(self._parts)
         self._parts = group.around
         if group.kind == "set":
+            self._variables += 1
+            if self._variables > VARIABLES_MAX:
+                message = f"a text may set {VARIABLES_MAX} variables at most"
+                raise WildcardError(message, group.position)
             self._parts.append(Assignment(group.variable, inner, group.now))
             # The assignment itself is no text, so neither is the blank behind it.
             blanks = _BLANKS.match(self._text, self._read)

@@ -237,6 +237,7 @@ def test_every_option_may_be_said_in_the_address(service: Service) -> None:
         "name": "all of them",
         "count": "2",
         "seed": "5",
+        "vary_seed": "true",
         "wildcards": "false",
         "max_in_flight": "3",
         "stop_after_failures": "4",

@@ -97,10 +97,11 @@ async def test_options_are_merged_into_a_request_in_json(
     api: ScriptedBatches, tmp_path: Path
 ) -> None:
     (tmp_path / "grid.json").write_text('{"seed": 1, "defaults": {"prompt": "a fox"}}')
-    ended = await _bulk(api, tmp_path / "grid.json", "--seed", "2", "--skip-bad")
+    ended = await _bulk(api, tmp_path / "grid.json", "--seed", "2", "--vary-seed", "--skip-bad")
     assert ended.code == 0
     (sent,) = api.sent
-    assert json.loads(sent.body) == {"name": "grid", "seed": 2, "defaults": {"prompt": "a fox"}}
+    request = {"name": "grid", "seed": 2, "vary_seed": True, "defaults": {"prompt": "a fox"}}
+    assert json.loads(sent.body) == request
     assert (sent.content_type, sent.query) == ("application/json", {"skip_bad": "true"})
 
 

@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from core.batches.request import BATCH_ITEMS_MAX, COUNT_MAX, BatchOptions, BatchRequest
+from core.batches.request import (
+    BATCH_ITEMS_MAX,
+    COUNT_MAX,
+    BatchOptions,
+    BatchRequest,
+    read_options,
+)
 from core.requests import SEED_MAX
 
 
@@ -167,3 +173,17 @@ def test_a_request_is_its_options_and_its_items() -> None:
     assert type(request.options) is BatchOptions
     assert BatchRequest.of_file(OPTIONS).options == OPTIONS
     assert BatchRequest.of_file(OPTIONS).items is None
+
+
+def test_options_of_before_drew_for_each_cell() -> None:
+    stored = BatchOptions().model_dump(mode="json")
+    now, before = read_options(stored), read_options({"count": 2})
+
+    assert isinstance(now, BatchOptions)
+    assert isinstance(before, BatchOptions)
+    assert (now.vary_seed, before.vary_seed, before.count) == (False, True, 2)
+
+
+def test_a_stored_request_means_what_it_meant() -> None:
+    assert BatchRequest().as_stored_before.vary_seed
+    assert not BatchRequest(vary_seed=False).as_stored_before.vary_seed

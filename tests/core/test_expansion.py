@@ -220,6 +220,46 @@ def test_what_is_no_seed_is_told_once(seed: Any) -> None:
     assert [(row, column) for row, column, _ in problems(found)] == [(1, "seed")]
 
 
+def test_the_cells_of_a_grid_differ_in_what_it_names_alone() -> None:
+    found = requests(
+        expanded(
+            items=[{"prompt": MANY}, {"prompt": MANY}],
+            grid={"steps": [1, 2, 3], "cfg": [4, 5]},
+            count=2,
+        )
+    )
+
+    assert len(found) == 24
+    drawn = [(each.seed, each.prompt) for each in found]
+    for row in (drawn[:12], drawn[12:]):
+        assert row == row[:2] * 6
+    assert len({seed for seed, _ in drawn}) == 4
+    assert [(each.steps, each.cfg) for each in found[:12:2]] == [
+        *itertools.product([1, 2, 3], [4.0, 5.0])
+    ]
+
+
+def test_the_cells_of_a_zipped_grid_share_their_seed_too() -> None:
+    found = requests(expanded(combine="zip", grid={"prompt": ["a", "b"], "steps": [1, 2]}))
+
+    assert found[0].seed == found[1].seed
+
+
+def test_a_grid_may_draw_for_each_cell() -> None:
+    found = requests(
+        expanded(defaults={"prompt": MANY}, grid={"steps": [*range(1, 41)]}, vary_seed=True)
+    )
+
+    assert len({each.seed for each in found}) == 40
+    assert len({each.prompt for each in found}) > 5
+
+
+def test_without_a_grid_every_item_is_drawn_anew() -> None:
+    found = requests(expanded(items=[{"prompt": MANY}] * 5, count=4))
+
+    assert len({each.seed for each in found}) == 20
+
+
 def test_wildcards_are_in_both_prompts_and_nowhere_else() -> None:
     [request] = requests(
         expanded(

@@ -452,6 +452,18 @@ def test_what_is_drawn_together_is_limited() -> None:
         texts("{1-$$__many__}", 1, lists)
 
 
+@pytest.mark.parametrize(
+    "template",
+    [
+        "".join(f"${{v{number}=x}}" for number in range(101)),
+        "${c=" + "{a|b}" * 4000 + "}" + "${c}" * 100,
+    ],
+)
+def test_variables_that_take_long_are_refused(template: str) -> None:
+    with pytest.raises(WildcardError):
+        texts(template, 1)
+
+
 def test_variables_that_multiply_are_stopped() -> None:
     doubled = "".join(f"${{v{n + 1}=${{v{n}}}${{v{n}}}}}" for n in range(25))
 

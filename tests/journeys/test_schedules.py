@@ -54,6 +54,7 @@ def test_it_is_changed_on_either_side_and_survives_a_new_registration(stack: Sta
     url = f"{SCHEDULES}/{made['schedule_id']}"
     deployment = stack.prefect.read_deployment_by_name("bulk/later")
     assert [str(one.id) for one in deployment.schedules] == [made["schedule_id"]]
+    assert deployment.parameters["batch"]["vary_seed"] is False
     twin = schedule(stack, name="later", active=False)
     assert twin["name"] == "later (2)"
     assert stack.api.delete(f"{SCHEDULES}/{twin['schedule_id']}").status_code == 204

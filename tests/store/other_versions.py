@@ -28,9 +28,9 @@ def with_another_value(stored: Document) -> Document:
 
 
 OTHERS: Final[dict[Change, str]] = {
-    with_another_field: "loras: Extra inputs are not permitted",
-    without_a_field: "sampler: Field required",
-    with_another_value: "workflow: Input should be 'txt2img'",
+    with_another_field: "loras: there is no such field",
+    without_a_field: "sampler: is missing",
+    with_another_value: "workflow: must be 'txt2img'",
 }
 """What another version may have stored, and why this one cannot read it."""
 

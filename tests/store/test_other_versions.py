@@ -272,7 +272,7 @@ async def test_options_are_read_as_they_were_stored(store: Store) -> None:
 
     assert isinstance(found.options, Unreadable)
     assert found.options.stored == stored
-    assert found.options.reason == "order: Extra inputs are not permitted"
+    assert found.options.reason == "order: there is no such field"
     assert found == replace(batch, options=found.options)
     assert await store.batches.active() == (found, other)
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from api.errors import ProblemError
 from api.generations.documents import StatusDocument
+from core.invalid import problems_of
 from core.problems import Problem
 from core.requests import (
     BATCH_SIZE_MAX,
@@ -170,9 +171,9 @@ def field_errors(error: ValidationError | ProblemError) -> dict[str, str]:
         for problem in error.problem.errors:
             found.setdefault(str(problem.loc[-1]) if problem.loc else "", problem.message)
         return found or {"": error.problem.detail}
-    for one in error.errors():
-        name = ".".join(str(part) for part in one["loc"])
-        found.setdefault(name, field_error(name, one["type"], one["msg"]))
+    for loc, kind, message in problems_of(error):
+        name = ".".join(str(part) for part in loc)
+        found.setdefault(name, field_error(name, kind, message))
     return found
 
 
@@ -184,8 +185,8 @@ def field_error(name: str, kind: str, message: str) -> str:
             if kind in _EMPTY
             else f"The prompt may have {PROMPT_MAX:,} characters at most."
         )
-    said = message.removeprefix("Value error, ")
-    return FIELD_RULES.get(name) or (f"{name}: {said}" if name else f"{said[:1].upper()}{said[1:]}")
+    where = f"{name}: {message}" if name else f"{message[:1].upper()}{message[1:]}"
+    return FIELD_RULES.get(name) or where
 
 
 def _invalid(error: ValidationError) -> str:
