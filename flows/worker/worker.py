@@ -96,6 +96,7 @@ class ComfyWorker(PrefectWorker):
             every_s=REGISTERED_LOOK_S,
             expected=(Exception,),
         )
+        self._listened_pool: UUID | None = None
         self._listening = self._new_listening()
         self._turns = Turns()
         self._ahead = Ahead()
@@ -411,6 +412,7 @@ class ComfyWorker(PrefectWorker):
 
     async def _listen(self) -> None:
         """Wake the loops on Prefect's events; look once after each reconnect for missed ones."""
+        self._listened_pool = self.work_pool.id
         wanted = EventFilter(event=EventNameFilter(name=WAKING_EVENTS), any_resource=self.this_pool)
         async with get_events_subscriber(filter=wanted) as events:
             self._look_for_batches()
@@ -433,7 +435,8 @@ class ComfyWorker(PrefectWorker):
         try:
             pool = await self.client.read_work_pool(self.pool_name)
             await deployment_by_name(self.client, DEPLOYMENT)
-            if pool.id == self.work_pool.id:
+            # The worker's channel may have told of another pool before: what listens has to follow.
+            if pool.id == self.work_pool.id == self._listened_pool:
                 return
         except ObjectNotFound:
             self.logger.warning("Prefect has no such pool or deployment: registering again")
@@ -441,6 +444,7 @@ class ComfyWorker(PrefectWorker):
         await register_deployments(self.client)
         self._flows.forget_deployments()
         await self.sync_with_backend()
+        self.use_pool(await self.client.read_work_pool(self.pool_name))
         former, self._listening = self._listening, self._new_listening()
         self._listening.start()
         self._look_again.wake()
