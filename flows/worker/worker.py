@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Final
 from uuid import UUID
 
 import anyio
+import httpx
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.events.clients import get_events_subscriber
@@ -291,6 +292,12 @@ class ComfyWorker(PrefectWorker):
             return True
         if running.engine.stop_reason is not None:
             return True  # stopped before it was Running: the engine stumbles, _clean_up settles
+        if _is_prefects(error):
+            # It may have ended well: Crashed would stay. The reconciler reports what the row says.
+            self.logger.warning(
+                "Prefect was not told how flow run %s ended: %r", flow_run.id, error
+            )
+            return False
         self.logger.error("Flow run %s ended badly", flow_run.id, exc_info=error)
         await self.propose_crashed(flow_run, error)
         return False
@@ -449,6 +456,13 @@ class ComfyWorker(PrefectWorker):
         self._listening.start()
         self._look_again.wake()
         await former.stop()  # its filter names the former pool
+
+
+def _is_prefects(error: BaseException) -> bool:
+    """Returns whether it comes from the connection to Prefect, or from Prefect's server."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.is_server_error
+    return isinstance(error, httpx.TransportError)
 
 
 def _due(entry: WorkerFlowRunResponse) -> Due:
