@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Final
 from uuid import UUID
 
 import anyio
+import httpx
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.responses import WorkerFlowRunResponse
@@ -101,6 +102,7 @@ class ComfyWorker(PrefectWorker):
             every_s=REGISTERED_LOOK_S,
             expected=(Exception,),
         )
+        self._listened_pool: UUID | None = None
         self._listening = self._new_listening()
         self._turns = Turns()
         self._ahead = Ahead()
@@ -349,6 +351,12 @@ class ComfyWorker(PrefectWorker):
             return True
         if running.engine.stop_reason is not None:
             return True  # stopped before it was Running: the engine stumbles, _clean_up settles
+        if _is_prefects(error):
+            # It may have ended well: Crashed would stay. The reconciler reports what the row says.
+            self.logger.warning(
+                "Prefect was not told how flow run %s ended: %r", flow_run.id, error
+            )
+            return False
         self.logger.error("Flow run %s ended badly", flow_run.id, exc_info=error)
         await self.propose_crashed(flow_run, error)
         return False
@@ -479,6 +487,7 @@ class ComfyWorker(PrefectWorker):
 
     async def _listen(self) -> None:
         """Wake the loops on Prefect's events; look once after each reconnect for missed ones."""
+        self._listened_pool = self.work_pool.id
         wanted = EventFilter(event=EventNameFilter(name=WAKING_EVENTS), any_resource=self.this_pool)
         async with get_events_subscriber(filter=wanted) as events:
             self._look_for_batches()
@@ -501,7 +510,8 @@ class ComfyWorker(PrefectWorker):
         try:
             pool = await self.client.read_work_pool(self.pool_name)
             await deployment_by_name(self.client, DEPLOYMENT)
-            if pool.id == self.work_pool.id:
+            # The worker's channel may have told of another pool before: what listens has to follow.
+            if pool.id == self.work_pool.id == self._listened_pool:
                 await self._stay_owner()
                 return
         except ObjectNotFound:
@@ -513,6 +523,7 @@ class ComfyWorker(PrefectWorker):
         await register_deployments(self.client)
         self._flows.forget_deployments()
         await self.sync_with_backend()
+        self.use_pool(await self.client.read_work_pool(self.pool_name))
         former, self._listening = self._listening, self._new_listening()
         self._listening.start()
         self._look_again.wake()
@@ -528,6 +539,13 @@ class ComfyWorker(PrefectWorker):
 
     async def _put_foreign_back(self, run: FlowRun, pause_s: float) -> None:
         await settle_run(self.client, run, put_back_for(pause_s))
+
+
+def _is_prefects(error: BaseException) -> bool:
+    """Returns whether it comes from the connection to Prefect, or from Prefect's server."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.is_server_error
+    return isinstance(error, httpx.TransportError)
 
 
 def _due(entry: WorkerFlowRunResponse) -> Due:

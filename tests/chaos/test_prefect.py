@@ -129,6 +129,19 @@ def test_why_it_refuses_a_run_stays_unknown(house: ChaosStack, seed: int) -> Non
 
 
 @long
+def test_does_not_hear_how_a_run_ended(house: ChaosStack, seed: int) -> None:
+    with house.halfway("of which Prefect does not hear", seed=seed) as generation:
+        run_id = generation.flow_run_id()
+        deaf = house.to_prefect.add(
+            Rule(Answer(500), method="POST", path=f"/api/flow_runs/{run_id}/set_state")
+        )
+    assert house.ends(generation) == "succeeded"
+    wait_until(lambda: deaf.hits, "its end to be lost")
+    house.wait_for_flow_run(run_id, "Completed")
+    house.check([generation])
+
+
+@long
 def test_hangs_and_comes_back(house: ChaosStack, seed: int) -> None:
     with house.halfway("while Prefect hangs", seed=seed) as generation:
         house.part("prefect").freeze()
@@ -162,4 +175,8 @@ def test_loses_its_whole_database(house: ChaosStack, seed: int) -> None:
         house.start_prefect()
     ended = [house.ends(generation) for generation in (rendering, *waiting)]
     assert ended == ["succeeded"] * 5
-    house.check([rendering, *waiting])
+    with house.halfway("after the loss", seed=seed + 9) as unwanted:
+        house.prefect.set_flow_run_state(UUID(unwanted.flow_run_id()), Cancelling())
+        assert house.ends(unwanted) == "cancelled"
+        assert house.emulator.outcomes(unwanted.prompt_id) == ["interrupted"]
+    house.check([rendering, *waiting, unwanted])

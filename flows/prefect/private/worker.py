@@ -16,16 +16,17 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import anyio.abc
-from prefect._internal.observers import FlowRunCancellingObserver
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, WorkPool
 from prefect.client.schemas.responses import WorkerFlowRunResponse
-from prefect.events.filters import EventAnyResourceFilter, EventFilter, EventNameFilter
+from prefect.events.filters import EventAnyResourceFilter
 from prefect.workers.base import (
     BaseJobConfiguration,
     BaseVariables,
     BaseWorker,
     BaseWorkerResult,
 )
+
+from flows.prefect.private.cancels import Cancels
 
 T = TypeVar("T")
 
@@ -47,6 +48,7 @@ class PrefectWorker(BaseWorker[BaseJobConfiguration, BaseVariables, PrefectWorke
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._under_way: set[UUID] = set()
+        self._cancels: Cancels | None = None
         self.idle = asyncio.Event()
         """Set while no run is under way."""
         self.idle.set()
@@ -116,6 +118,15 @@ class PrefectWorker(BaseWorker[BaseJobConfiguration, BaseVariables, PrefectWorke
         with suppress(RuntimeError):
             self.limiter.release_on_behalf_of(flow_run_id)
 
+    def use_pool(self, pool: WorkPool) -> None:
+        """Work for this pool of the same name: Prefect has lost the former one.
+
+        A synchronisation alone does not ask for the pool while the worker's channel is connected.
+        """
+        self._record_work_pool_snapshot(pool)
+        if self._cancels is not None:
+            self._cancels.renew()
+
     async def propose_pending(self, flow_run: FlowRun) -> bool:
         """Returns whether Prefect accepted Pending; if not, the run must not be executed."""
         return await self._propose_pending_state(flow_run)
@@ -183,13 +194,5 @@ class PrefectWorker(BaseWorker[BaseJobConfiguration, BaseVariables, PrefectWorke
         """Watch for cancels of this pool's runs (Prefect's own handler kills processes)."""
         if self._cancelling_observer is not None or self._work_pool is None:
             return
-        self._cancelling_observer = await self.keep_open(
-            FlowRunCancellingObserver(
-                on_cancelling=self.on_cancelling,
-                polling_interval=10,
-                event_filter=EventFilter(
-                    event=EventNameFilter(name=["prefect.flow-run.Cancelling"]),
-                    any_resource=self.this_pool,
-                ),
-            )
-        )
+        self._cancels = await self.keep_open(Cancels(self.on_cancelling, lambda: self.this_pool))
+        self._cancelling_observer = self._cancels  # type: ignore[assignment]

@@ -13,11 +13,16 @@ import anyio
 import pytest
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import WorkerFlowRunResponse
+from prefect.events.filters import EventAnyResourceFilter
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.workers.base import BaseJobConfiguration, BaseWorker
 
+from flows.prefect.private.cancels import Cancels
 from flows.prefect.private.worker import PrefectWorker
 from flows.worker.worker import ComfyWorker
 from tests.flows.prefect_server import Server
+from tests.harness.proxy import FaultProxy
+from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -150,6 +155,57 @@ async def test_the_cancel_of_a_run_is_told_while_it_is_under_way(server: Server)
         async with asyncio.timeout(100):
             assert await worker.cancelling.get() == cancelled
         assert worker.cancelling.empty()
+
+
+@pytest.mark.usefixtures("prefect")
+async def test_cancels_are_told_also_when_prefect_has_another_pool_of_that_name(
+    server: Server,
+) -> None:
+    async with working() as worker:
+        former = worker.work_pool.id
+        assert server.http.delete(f"/work_pools/{worker.pool_name}").is_success
+        made = server.post("/work_pools/", name=worker.pool_name, type=worker.type)
+        await worker.sync_with_backend()
+        worker.use_pool(await worker.client.read_work_pool(worker.pool_name))
+        assert worker.work_pool.id == UUID(made) != former
+
+        cancelled = schedule(server, worker.pool_name)
+        await worker.get_and_submit_flow_runs()
+        assert await worker.begun.get()
+        server.post(f"/flow_runs/{cancelled}/set_state", state={"type": "CANCELLING"}, force=True)
+
+        async with asyncio.timeout(100):
+            assert await worker.cancelling.get() == cancelled
+
+
+@pytest.mark.usefixtures("prefect")
+async def test_cancels_are_told_though_prefect_was_away_for_longer_than_prefect_waits(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its own observer gives up then, for good: as many failures as here, with longer pauses."""
+    told = asyncio.Queue[UUID]()
+
+    def tell(flow_run_id: UUID) -> None:
+        told.put_nowait(flow_run_id)
+
+    pool = EventAnyResourceFilter(id=["prefect.work-pool.*"])
+    run = UUID(server.post("/flow_runs/", flow_id=server.post("/flows/", name="private")))
+    assert server.http.base_url.port is not None
+    with FaultProxy(server.http.base_url.port) as between:
+        through = {PREFECT_API_URL: f"{between.url}/api", PREFECT_CLIENT_MAX_RETRIES: 0}
+        with temporary_settings(through):
+            async with Cancels(tell, lambda: pool, poll_s=0.1) as cancels:
+                cancels.add_in_flight_flow_run_id(run)
+                await asyncio.to_thread(between.block)
+                await asyncio.to_thread(
+                    wait_until, lambda: "watching for cancels begins again" in caplog.text
+                )
+                path = f"/flow_runs/{run}/set_state"
+                server.post(path, state={"type": "CANCELLING"}, force=True)
+                await asyncio.to_thread(between.unblock)
+                async with asyncio.timeout(100):
+                    assert await told.get() == run
+            assert told.empty()
 
 
 @pytest.mark.usefixtures("prefect")
