@@ -34,7 +34,8 @@ class WaitingDocument(Document):
     """Why the generation waits."""
 
     code: str = Field(
-        description="`waiting_for_comfyui`, `waiting_for_worker`, `waiting_for_prefect`, "
+        description="`waiting_for_comfyui`, `comfyui_busy` (prompts of others come first), "
+        "`waiting_for_worker`, `waiting_for_prefect`, "
         "`paused` (in Prefect) or `disk_full` (the picture is made and cannot be kept yet)."
     )
     detail: str

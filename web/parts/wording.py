@@ -25,6 +25,7 @@ STATUS_WORDS: Final[dict[Status, str]] = {
 }
 _WAITING: Final = {
     "waiting_for_comfyui": "Waiting for ComfyUI",
+    "comfyui_busy": "ComfyUI is busy",
     "waiting_for_worker": "Waiting for a worker",
     "waiting_for_prefect": "Waiting for Prefect",
     "paused": "Paused in Prefect",
@@ -38,6 +39,8 @@ _ADVICE: Final = {
     "prompt_lost": "ComfyUI was restarted while it worked on this. Press Retry.",
     "interrupted": "Somebody stopped it in ComfyUI itself. Press Retry to do it again.",
     "no_output": "Press Retry. If it happens again, look into ComfyUI's own log.",
+    "unusable_file": "Press Retry. If it happens again, look at what serves ComfyUI's files.",
+    "unsupported_comfyui": "Update ComfyUI, then press Retry.",
     "not_available": "Make room on the disk where Easel keeps its pictures, then press Retry.",
     "run_failed": "Press Retry. The flow run in Prefect tells what happened.",
     "unreadable_document": "Describe it anew, or go back to the version of Easel that stored it.",
