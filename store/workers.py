@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store.database import Database, completes, insert_into
 from store.tables import attempts, catalogues, strays, workers
 from store.values import WorkerRecord
+
+
+@dataclass(frozen=True)
+class KeptCatalogue:
+    """What a ComfyUI offered, and when it was asked."""
+
+    data: dict[str, Any]
+    fetched_at: datetime
 
 
 class Registry:
@@ -66,6 +74,15 @@ class Registry:
                 await connection.execute(
                     update(table).where(table.c.comfy_url == old).values(comfy_url=new)
                 )
+
+    async def kept_catalogue(self, comfy_url: str) -> KeptCatalogue | None:
+        """Returns what a ComfyUI offered when last seen, and when that was."""
+        statement = select(catalogues.c.data, catalogues.c.fetched_at).where(
+            catalogues.c.comfy_url == comfy_url
+        )
+        async with self._database.read() as connection:
+            row = (await connection.execute(statement)).mappings().first()
+        return None if row is None else KeptCatalogue(**row)
 
 
 async def _upsert(

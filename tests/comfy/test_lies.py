@@ -197,12 +197,14 @@ async def test_names_that_cannot_be_submitted_are_left_out_and_named() -> None:
     listed = names.replace('"@"', rf'"caf\udce9.safetensors", "fox 🦊.safetensors", "{"x" * 256}"')
     answers = {f"GET /object_info/{name}": says("{}") for name in CATALOGUE_CLASSES}
     answers["GET /object_info/CheckpointLoaderSimple"] = says(listed)
+    answers["GET /embeddings"] = says('["easynegative", "caf\\udce9"]')
     async with Liar(answers) as liar:
         client = ComfyClient(liar.url)
         catalogue = await client.catalogue()
         await client.aclose()
     assert catalogue.checkpoints == ("fox 🦊.safetensors",)
-    assert catalogue.left_out == ("caf�.safetensors", "x" * 254 + "…")
+    assert catalogue.embeddings == ("easynegative",)
+    assert catalogue.left_out == ("caf�.safetensors", "x" * 254 + "…", "caf�")
     assert "caf�.safetensors" in catalogue.why_left_out
 
 

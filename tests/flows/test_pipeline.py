@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from comfy import (
     OutOfMemoryComfyError,
     OutputImage,
     UnusableFileError,
+    WorkflowRejectedError,
 )
 from comfy.emulator import Emulator
 from comfy.errors import ExecutionTimeoutError
@@ -288,3 +290,19 @@ async def test_a_picture_larger_than_asked_for_fails_at_once(
     error = (await store.generations.get(held.generation_id)).error
     assert error is not None
     assert error.code == "unusable_file"
+
+
+async def test_a_name_that_comfyui_refuses_makes_its_catalogue_read_again(
+    runtime: Runtime, held: Claim
+) -> None:
+    store, session = runtime.store, runtime.session
+    url = session.client.base_url
+    model = {"model": "removed.safetensors"}
+    await store.registry.keep_catalogue(url, {"checkpoints": ["removed.safetensors"]})
+    claim = replace(held, request=held.request.model_copy(update=model))
+    with pytest.raises(WorkflowRejectedError) as raised:
+        await pipeline.submit(store, session, claim, pipeline.build(claim))
+    await pipeline.look_again(store, session.client, raised.value)
+    known = await store.registry.catalogue(url)
+    assert known is not None
+    assert known["checkpoints"] == ["sd15.safetensors"]
