@@ -176,7 +176,9 @@ class ComfyClient:
         for class_type in CATALOGUE_CLASSES:
             # As it was sent: a name that was changed could not be submitted.
             info |= await self._get_json(f"/object_info/{class_type}", clean=False)
-        embeddings = _json(_ok(await self._json_reply("GET", "/embeddings")), list, clean=False)
+        embeddings: list[Any] = _json(
+            _ok(await self._json_reply("GET", "/embeddings")), list, clean=False
+        )
         return Catalogue.from_object_info(info, embeddings)
 
     async def system_stats(self) -> SystemStats:
