@@ -112,11 +112,17 @@ async def test_what_is_no_picture_is_not_found_by_name_either(data: bytes) -> No
 
 
 @pytest.mark.parametrize(
-    "data", [bytes(5000), encoded(20_000, 20_000, mode="1"), encoded(64, 64) + bytes(9 * MEGABYTE)]
+    "answer",
+    [
+        sends(bytes(5000)),
+        sends(encoded(20_000, 20_000, mode="1")),
+        sends(bytes(9_000_000)),
+        Endless(),
+    ],
 )
-async def test_an_error_keeps_no_body_alive(data: bytes) -> None:
+async def test_an_error_keeps_no_body_alive(answer: Answer) -> None:
     # Retries and Prefect's states keep errors for minutes.
-    async with Liar({"GET /view": sends(data)}) as liar:
+    async with Liar({"GET /view": answer}) as liar:
         client = ComfyClient(liar.url)
         with pytest.raises(UnusableFileError) as caught:
             await fetch(client, PICTURE, PIXELS)
