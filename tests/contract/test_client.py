@@ -142,6 +142,8 @@ async def test_what_comfyui_has(session: ComfySession) -> None:
     assert catalogue.checkpoints
     assert "euler" in catalogue.samplers
     assert "normal" in catalogue.schedulers
+    # ComfyUI lists it as a VAE, and it is no file.
+    assert "pixel_space" not in catalogue.vaes
     stats = await session.client.system_stats()
     assert stats.version
     assert stats.devices
