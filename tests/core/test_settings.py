@@ -102,3 +102,13 @@ def test_settings_never_change() -> None:
         setattr(settings, "home", Path("/elsewhere"))  # noqa: B010 - mypy knows it too
     with pytest.raises(ValidationError):
         setattr(settings.api, "port", 1)  # noqa: B010
+
+
+def test_passwords_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("COMFY__URL", "STORE__URL", "STORE__IMAGES_URL", "PREFECT__API_URL"):
+        monkeypatch.setenv(f"EASEL_{name}", "https://user:secretpw@host/api")
+
+    settings = Settings()
+
+    assert "secretpw" not in repr(settings)
+    assert settings.prefect_ui_url == "https://host"
