@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from datetime import datetime
 from typing import Final
 
 from comfy import Catalogue, ComfyClient, ComfyError
@@ -14,6 +15,9 @@ from store.store import Store
 
 REFRESH_S: Final = 60.0
 RETRY_S: Final = 2.0
+TAKE_OVER_S: Final = 5.0
+"""Seconds between two looks at the catalogue in the store: a worker keeps a newer one there when
+ComfyUI refuses a name."""
 FRESH_ENOUGH_S: Final = 2.0
 """A miss asks ComfyUI again, at most this often, so that new model files show at once."""
 
@@ -36,14 +40,22 @@ class CatalogueCache:
             retry_s=RETRY_S,
             expected=(ComfyError, StoreError),
         )
+        self._taken_over: datetime | None = None
+        self._taking_over = Loop(
+            "looking for a newer catalogue",
+            self._take_over,
+            every_s=TAKE_OVER_S,
+            expected=(StoreError,),
+        )
 
     async def __aenter__(self) -> CatalogueCache:
-        known = await self._store.registry.catalogue(self._url)
-        self._catalogue = Catalogue.from_json(known) if known else None
+        await self._take_over()
         self._loop.start()
+        self._taking_over.start()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        await self._taking_over.stop()
         await self._loop.stop()
         await self._client.aclose()
 
@@ -61,6 +73,12 @@ class CatalogueCache:
                 with contextlib.suppress(ComfyError, StoreError):
                     await self._ask()
         return self._catalogue
+
+    async def _take_over(self) -> None:
+        kept = await self._store.registry.kept_catalogue(self._url)
+        if kept is not None and kept.fetched_at != self._taken_over:
+            self._taken_over = kept.fetched_at
+            self._catalogue = Catalogue.from_json(kept.data)
 
     async def _ask(self) -> None:
         catalogue = await self._client.catalogue()

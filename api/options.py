@@ -45,6 +45,7 @@ class ModelsDocument(Document):
     loras: list[str]
     vaes: list[str]
     upscalers: list[str]
+    embeddings: list[str] = Field(description="What a prompt may contain as `embedding:NAME`.")
     default: str | None = Field(description="The checkpoint of requests that name none.")
 
 
@@ -88,6 +89,7 @@ async def models(facade: FacadeOf) -> Response:
             loras=list(catalogue.loras),
             vaes=list(catalogue.vaes),
             upscalers=list(catalogue.upscalers),
+            embeddings=list(catalogue.embeddings),
             default=facade.default_model(catalogue),
         )
     )

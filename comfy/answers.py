@@ -43,8 +43,15 @@ class QueueState:
 
     def position(self, prompt_id: str) -> int | None:
         """Returns how many prompts come before this waiting one, including the running one."""
-        ids = [item.prompt_id for item in self.pending]
-        return ids.index(prompt_id) + len(self.running) if prompt_id in ids else None
+        ahead = self.ahead(prompt_id)
+        return None if ahead is None else len(ahead)
+
+    def ahead(self, prompt_id: str) -> tuple[str, ...] | None:
+        """Returns the prompts that come before this waiting one; None when it does not wait."""
+        ids = [item.prompt_id for item in (*self.running, *self.pending)]
+        if prompt_id not in (item.prompt_id for item in self.pending):
+            return None
+        return tuple(ids[: ids.index(prompt_id)])
 
 
 @dataclass(frozen=True)

@@ -37,19 +37,21 @@ class Catalogue:
     loras: _Names = ()
     vaes: _Names = ()
     upscalers: _Names = ()
+    embeddings: _Names = ()
     samplers: _Names = ()
     schedulers: _Names = ()
     left_out: _Names = ()
 
     @classmethod
-    def from_object_info(cls, info: Mapping[str, Any]) -> Self:
-        """Read ``GET /object_info``; what a ComfyUI does not have is empty."""
+    def from_object_info(cls, info: Mapping[str, Any], embeddings: object = ()) -> Self:
+        """Read ``GET /object_info`` and ``GET /embeddings``; what is not there is empty."""
         vaes = _choices(info, "VAELoader", "vae_name")
         found = cls(
             checkpoints=_choices(info, "CheckpointLoaderSimple", "ckpt_name"),
             loras=_choices(info, "LoraLoader", "lora_name"),
             vaes=tuple(name for name in vaes if name not in _NO_FILES),
             upscalers=_choices(info, "UpscaleModelLoader", "model_name"),
+            embeddings=_texts(embeddings),
             samplers=_choices(info, "KSampler", "sampler_name"),
             schedulers=_choices(info, "KSampler", "scheduler"),
         )

@@ -167,7 +167,7 @@ class ComfyClient:
         await self._post("/free", {"unload_models": True, "free_memory": True})
 
     async def catalogue(self) -> Catalogue:
-        """Returns the models, samplers and schedulers this ComfyUI has now.
+        """Returns the models, embeddings, samplers and schedulers this ComfyUI has now.
 
         Requests the few node classes that list them, not all: the whole ``/object_info``
         keeps ComfyUI's one event loop busy for 0.2 s.
@@ -176,7 +176,10 @@ class ComfyClient:
         for class_type in CATALOGUE_CLASSES:
             # As it was sent: a name that was changed could not be submitted.
             info |= await self._get_json(f"/object_info/{class_type}", clean=False)
-        return Catalogue.from_object_info(info)
+        embeddings: list[Any] = _json(
+            _ok(await self._json_reply("GET", "/embeddings")), list, clean=False
+        )
+        return Catalogue.from_object_info(info, embeddings)
 
     async def system_stats(self) -> SystemStats:
         """Returns version and devices."""

@@ -9,9 +9,13 @@ from comfy.messages import OutputImage
 
 @dataclass(frozen=True)
 class Queued:
-    """The prompt waits in ComfyUI's queue; ``position`` prompts are done before it."""
+    """The prompt waits in ComfyUI's queue; ``position`` prompts are done before it.
+
+    Of these, ``strangers`` were not submitted by this session.
+    """
 
     position: int
+    strangers: int = 0
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,9 @@ class Mailroom:
     def __len__(self) -> int:
         return len(self._boxes)
 
+    def __contains__(self, prompt_id: object) -> bool:
+        return prompt_id in self._boxes
+
     def prepare(self, prompt_id: str, workflow: Workflow) -> None:
         """Make a mailbox before the prompt is posted, so that nothing is missed.
 

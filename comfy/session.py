@@ -166,6 +166,7 @@ class ComfySession:
             self.client,
             self._socket,
             box,
+            ours=self._mailroom,
             expected_images=expected_images,
             pixels=workflow.pixels,
             timeout_s=timeout_s,

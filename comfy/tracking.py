@@ -7,7 +7,7 @@ authoritative. So lost, duplicate, foreign and reordered messages cost time at m
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Final
 
 from comfy.answers import HistoryEntry, QueueState
@@ -64,6 +64,7 @@ class Tracker:
         socket: ComfySocket,
         box: Mailbox,
         *,
+        ours: Container[str],
         expected_images: int,
         pixels: int,
         timeout_s: float,
@@ -72,6 +73,7 @@ class Tracker:
         self._client = client
         self._socket = socket
         self._box = box
+        self._ours = ours
         self._prompt_id = box.prompt_id
         self._expected_images = expected_images
         self._pixels = pixels
@@ -82,7 +84,7 @@ class Tracker:
         self._last_look = self._now()
         self._next_pause = 0.0
         self._owner: str | None = None
-        self._position: int | None = None
+        self._queued: Queued | None = None
         self._started = False
         self._away = False
         self._absences = 0
@@ -127,12 +129,18 @@ class Tracker:
         item = queue.find(self._prompt_id)
         self._owner = item.client_id if item else None
         self._absences = 0
-        position = queue.position(self._prompt_id)
+        ahead = queue.ahead(self._prompt_id)
         if queue.is_running(self._prompt_id):
             self._start()
-        elif position != self._position and position is not None and not self._started:
-            self._emit(Queued(position))
-        self._position = position
+        elif ahead is not None and not self._started:
+            self._tell_queued(ahead)
+
+    def _tell_queued(self, ahead: tuple[str, ...]) -> None:
+        strangers = sum(prompt_id not in self._ours for prompt_id in ahead)
+        queued = Queued(len(ahead), strangers)
+        if queued != self._queued:
+            self._queued = queued
+            self._emit(queued)
 
     async def _absent(self) -> tuple[OutputImage, ...] | None:
         """Neither waiting nor executing nor ended. A restart loses all but the files.
@@ -265,6 +273,7 @@ class Tracker:
         if self._away:
             self._away = False
             self._next_pause = 0.0
+            self._queued = None  # to be told again
             self._emit(ComfyBack())
             if self._started and not self._absences:
                 self._executing.run()

@@ -287,7 +287,8 @@ class Settings(BaseSettings):
     @property
     def prefect_ui_url(self) -> str:
         """The address of the Prefect UI: clients read it, so without a password."""
-        return self.prefect.ui_url or without_userinfo(self.prefect_api_url).removesuffix("/api")
+        url = self.prefect.ui_url or self.prefect_api_url.removesuffix("/api")
+        return without_userinfo(url)
 
 
 def _reachable(host: str) -> str:

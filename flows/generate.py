@@ -148,6 +148,7 @@ async def _end(
         return Cancelled(message=ended.detail)
     if not isinstance(error, ComfyError):
         raise error
+    await pipeline.look_again(runtime.store, runtime.session.client, error)
     await updates.finish()
     return Failed(message=ended.detail)
 

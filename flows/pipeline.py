@@ -25,7 +25,9 @@ from comfy import (
     OutputImage,
     PromptLostError,
     Submitted,
+    TransientComfyError,
     Workflow,
+    WorkflowRejectedError,
 )
 from comfy.errors import ComfyError, ExecutionTimeoutError
 from comfy.events import TrackEvent
@@ -392,6 +394,16 @@ async def fail(
     if ours:
         await finished(_discard_files(store, claim, log))
     return problem
+
+
+async def look_again(store: Store, client: ComfyClient, error: Exception) -> None:
+    """Read the catalogue again when ComfyUI refused a name in it: a model file was removed."""
+    if isinstance(error, WorkflowRejectedError) and any(
+        problem.code == "value_not_in_list" for problem in error.problems
+    ):
+        with contextlib.suppress(TransientComfyError, StoreUnavailableError):
+            catalogue = await client.catalogue()
+            await store.registry.keep_catalogue(client.base_url, catalogue.to_json())
 
 
 async def leave(

@@ -95,7 +95,9 @@ class Reporter:
                 self._preview = KeptPreview(self._previews, event.content_type, event.data)
             case ComfyAway():
                 self._waiting = Waiting("waiting_for_comfyui", event.detail)
-            case ComfyBack() | Queued():
+            case Queued():
+                self._waiting = _behind(event.strangers)
+            case ComfyBack():
                 self._waiting = None
             case _:
                 return
@@ -149,3 +151,13 @@ class Reporter:
         self.reason = reason
         self.stopped.set()
         self._loop.end()
+
+
+def _behind(strangers: int) -> Waiting | None:
+    """Returns why a prompt waits behind others that Easel does not know."""
+    if not strangers:
+        return None
+    prompts = "1 prompt" if strangers == 1 else f"{strangers} prompts"
+    return Waiting(
+        "comfyui_busy", f"{prompts} that Easel did not submit come first in ComfyUI's queue."
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -28,6 +28,14 @@ def is_live(worker: WorkerRecord, watch: LeaseWatch, now: datetime) -> bool:
     if worker.holder is None:
         return is_recent
     return watch.moves(worker.holder) or (is_recent and watch.lives(worker.holder))
+
+
+@dataclass(frozen=True)
+class KeptCatalogue:
+    """What a ComfyUI offered, and when it was asked."""
+
+    data: dict[str, Any]
+    fetched_at: datetime
 
 
 class Registry:
@@ -82,6 +90,15 @@ class Registry:
                 await connection.execute(
                     update(table).where(table.c.comfy_url == old).values(comfy_url=new)
                 )
+
+    async def kept_catalogue(self, comfy_url: str) -> KeptCatalogue | None:
+        """Returns what a ComfyUI offered when last seen, and when that was."""
+        statement = select(catalogues.c.data, catalogues.c.fetched_at).where(
+            catalogues.c.comfy_url == comfy_url
+        )
+        async with self._database.read() as connection:
+            row = (await connection.execute(statement)).mappings().first()
+        return None if row is None else KeptCatalogue(**row)
 
 
 async def _upsert(

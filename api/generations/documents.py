@@ -34,9 +34,9 @@ class WaitingDocument(Document):
     """Why the generation waits."""
 
     code: str = Field(
-        description="`waiting_for_comfyui`, `waiting_for_worker`, `waiting_for_prefect`, "
-        "`paused` (in Prefect), `disk_full` or `storage_away` (the picture is made and cannot be "
-        "kept yet)."
+        description="`waiting_for_comfyui`, `comfyui_busy` (prompts of others come first), "
+        "`waiting_for_worker`, `waiting_for_prefect`, `paused` (in Prefect), `disk_full` or "
+        "`storage_away` (the picture is made and cannot be kept yet)."
     )
     detail: str
 

@@ -25,6 +25,7 @@ from cli.up.supervisor import PartFailedError, Supervisor
 from cli.up.welcome import GaveWayError, NoWelcomeError, Welcome, render_welcome
 from comfy.address import Address
 from core.settings import Settings
+from core.urls import without_userinfo
 from flows.prefect.server import retention_environment
 
 READY_WITHIN_S: Final = 180.0
@@ -105,7 +106,12 @@ async def up(step_time: float | None) -> int:
     wanted = Settings()
     home = wanted.home
     check_home(home)
-    me = Running(own_pid(), local_api_url(wanted), wanted.prefect_api_url, wanted.prefect_ui_url)
+    me = Running(
+        own_pid(),
+        local_api_url(wanted),
+        without_userinfo(wanted.prefect_api_url),
+        wanted.prefect_ui_url,
+    )
     try:
         with hold(home / "easel.lock", me):
             setup = prepare(step_time)

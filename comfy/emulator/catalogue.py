@@ -171,6 +171,17 @@ class Catalogue:
             ("MODEL", "CLIP"),
         )
         yield NodeClass(
+            "VAELoader", "Load VAE", "model/loaders", {"vae_name": [["pixel_space"]]}, ("VAE",)
+        )
+        yield NodeClass(
+            "UpscaleModelLoader",
+            "Load Upscale Model",
+            "model/loaders",
+            {"model_name": ["COMBO", {"multiselect": False, "options": []}]},
+            ("UPSCALE_MODEL",),
+            module="comfy_extras.nodes_upscale_model",
+        )
+        yield NodeClass(
             "CLIPTextEncode",
             "CLIP Text Encode (Prompt)",
             "model/conditioning",

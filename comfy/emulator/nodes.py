@@ -106,6 +106,11 @@ def load_lora(_: Run, inputs: Inputs) -> Result:
     return Result((with_lora, inputs["clip"]))
 
 
+def load_vae(_: Run, inputs: Inputs) -> Result:
+    """VAELoader. Decoding and encoding do not depend on it."""
+    return Result((Model(inputs["vae_name"]),))
+
+
 def encode_text(_: Run, inputs: Inputs) -> Result:
     """CLIPTextEncode."""
     return Result((Conditioning(inputs["text"]),))
@@ -216,6 +221,7 @@ def save_image_websocket(run: Run, inputs: Inputs) -> Result:
 RUNNERS: dict[str, Callable[[Run, Inputs], Result]] = {
     "CheckpointLoaderSimple": load_checkpoint,
     "LoraLoader": load_lora,
+    "VAELoader": load_vae,
     "CLIPTextEncode": encode_text,
     "EmptyLatentImage": empty_latent,
     "KSampler": sample,

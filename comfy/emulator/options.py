@@ -29,7 +29,7 @@ class EmulatorOptions:
     """ComfyUI's own default is "none"; new users want to see something."""
     checkpoints: tuple[str, ...] = ("emulator-sd15.safetensors", "emulator-sdxl.safetensors")
     loras: tuple[str, ...] = ("emulator-lora.safetensors",)
-    embeddings: tuple[str, ...] = ()
+    embeddings: tuple[str, ...] = ("emulator-negative",)
     history_limit: int = 10_000
     """ComfyUI's own cap; the oldest entry falls out."""
     history_delay: float = 0.003

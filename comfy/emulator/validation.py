@@ -219,10 +219,11 @@ class _Validator:
     def _value(self, inputs: dict[str, Any], name: str, config: list[Any]) -> Problem | None:
         kind, options = config[0], config[1] if len(config) > 1 else {}
         value = inputs[name]
-        if isinstance(kind, list):
-            if "image_upload" in options or value in kind:
+        choices = options["options"] if kind == "COMBO" else kind  # two ways to write them
+        if isinstance(choices, list):
+            if "image_upload" in options or value in choices:
                 return None
-            return _not_in_list(name, config, value)
+            return _not_in_list(name, config, choices, value)
         if kind in CONVERTERS:
             try:
                 value = inputs[name] = CONVERTERS[kind](value)
@@ -264,8 +265,7 @@ def _inner_exception(error: Exception, name: str, config: list[Any], link: list[
     )
 
 
-def _not_in_list(name: str, config: list[Any], value: Any) -> Problem:
-    choices: list[Any] = config[0]
+def _not_in_list(name: str, config: list[Any], choices: list[Any], value: Any) -> Problem:
     long = len(choices) > LONG_LIST
     shown = f"(list of length {len(choices)})" if long else str(choices)
     return problem(

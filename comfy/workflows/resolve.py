@@ -85,10 +85,12 @@ def _available(preferred: str, names: Sequence[str]) -> str:
 
 
 def _no_model(catalogue: Catalogue | None) -> FieldProblem:
-    reason = (
-        "ComfyUI has not been reached yet" if catalogue is None else "ComfyUI has no checkpoints"
+    said = (
+        "name a model: ComfyUI has not been reached yet"
+        if catalogue is None
+        else "ComfyUI has no checkpoint: put one (.safetensors) into its folder models/checkpoints"
     )
-    return FieldProblem(("model",), "no_model", f"name a model: {reason}")
+    return FieldProblem(("model",), "no_model", said)
 
 
 def _unknown_names(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import Any
+
 import pytest
 
 from comfy import ExecutionFailedError
-from store.values import Preview, Waiting
+from store.values import Preview, Waiting, WorkerRecord
 from tests.api.conftest import StartService, until_catalogue
 from tests.api.service import HISTORY, Comfy, Service, assert_problem
+from tests.harness.waiting import wait_until
 
 NOT_UTF8 = "caf\udce9.safetensors"
 SHOWN = "caf�.safetensors"
@@ -75,3 +79,31 @@ def test_a_preview_of_an_earlier_version_that_is_no_picture_is_not_shown(
     preview = Preview(1, content_type, b"<script>alert(1)</script>")
     service.worker.progress(claim, 10, preview=preview)
     assert_problem(service.get(service.of(task_id, "preview")), 404, "not_found")
+
+
+def test_a_comfyui_that_is_too_old_is_said_without_its_password(
+    start_service: StartService, comfy: Comfy
+) -> None:
+    service = start_service(comfy.url)
+    until_catalogue(service)
+    task_id = service.created()
+    service.worker.claim(task_id)
+    why, now = "ComfyUI 0.3.44 is too old: Easel needs 0.3.45 or later", datetime.now(UTC)
+    # As a worker of an earlier version records it.
+    record = WorkerRecord("w", "http://user:secretpw@gpu:8188", False, why, now, now)
+    service.worker.run(service.worker.store.registry.record_worker(record))
+
+    def waiting() -> Any:
+        return (service.status(task_id)["waiting"] or {}).get("detail", "")
+
+    wait_until(lambda: why in waiting())
+    assert (
+        waiting() == f"{why} (at http://gpu:8188). The generation goes on by itself when it "
+        "can be used."
+    )
+    ready = service.get("/readyz")
+    parts = {part["name"]: part for part in ready.json()["parts"]}
+    assert (parts["comfyui"]["ok"], parts["comfyui"]["detail"]) == (
+        False, f"http://gpu:8188: {why}",
+    )  # fmt: skip
+    assert "secretpw" not in ready.text

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from comfy.emulator.catalogue import SAMPLERS, SCHEDULERS
 from core import requests
-from tests.api.conftest import StartService
-from tests.api.service import CHECKPOINTS, Service, assert_problem
+from tests.api.conftest import StartService, until_catalogue
+from tests.api.service import CHECKPOINTS, Comfy, Service, assert_problem
+from tests.harness.waiting import wait_until
 
 
 def test_models(service: Service) -> None:
@@ -15,6 +16,7 @@ def test_models(service: Service) -> None:
     assert [model["name"] for model in checkpoints] == list(CHECKPOINTS)
     assert [model["family"] for model in checkpoints] == ["SD1.5", "SDXL"]
     assert document["loras"] == ["emulator-lora.safetensors"]
+    assert document["embeddings"] == ["emulator-negative"]
     assert document["vaes"] == document["upscalers"] == []
     assert document["default"] == CHECKPOINTS[0]
 
@@ -73,3 +75,17 @@ def test_nothing_is_known_before_comfyui_was_reached(start_service: StartService
         response = service.get(path)
         assert_problem(response, 503, "no_catalogue")
         assert int(response.headers["retry-after"]) >= 1
+
+
+def test_a_catalogue_that_a_worker_read_again_is_taken_over(
+    start_service: StartService, comfy: Comfy
+) -> None:
+    service = start_service(comfy.url)
+    until_catalogue(service)
+    kept = {"checkpoints": [CHECKPOINTS[1]]}
+    service.worker.run(service.worker.store.registry.keep_catalogue(comfy.url, kept))
+
+    def names() -> list[str]:
+        return [model["name"] for model in service.get("/api/v1/models").json()["checkpoints"]]
+
+    wait_until(lambda: names() == [CHECKPOINTS[1]], within=40)  # ComfyUI is asked after 60 s

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from cli.up.lock import Running, hold
+from comfy.emulator import Emulator, EmulatorOptions
 from tests.cli.running import easel, easel_process
 from tests.harness.processes import free_port
 
@@ -148,3 +149,30 @@ async def test_doctor_says_what_is_missing_and_what_to_do(tmp_path: Path) -> Non
     assert table.code == 1
     assert "✗  Prefect" in table.out
     assert "✓  Python" in table.out
+
+
+async def test_doctor_names_a_comfyui_that_is_too_old_and_shows_no_password(tmp_path: Path) -> None:
+    async with Emulator(EmulatorOptions(comfyui_version="0.3.44")) as emulator:
+        login = emulator.url.replace("://", "://user:secretpw@")
+        more = {
+            "EASEL_API__PORT": str(free_port()),
+            "EASEL_PREFECT__API_URL": f"http://user:secretpw@127.0.0.1:{free_port()}/api",
+            "EASEL_COMFY__URL": login,
+        }
+        ended = await easel("doctor", "--json", home=tmp_path, more=more)
+    checks = {check["name"]: check for check in json.loads(ended.out)["checks"]}
+    assert not checks["ComfyUI"]["ok"]
+    assert checks["ComfyUI"]["detail"] == (
+        f"{emulator.url}: ComfyUI 0.3.44 is too old: Easel needs 0.3.45 or later"
+    )
+    assert not checks["Prefect"]["ok"]
+    assert "secretpw" not in ended.out + ended.err
+
+
+async def test_a_ca_file_that_holds_no_certificates_is_named(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("none")
+    for file, why in ((tmp_path / "ca.pem", "PEM"), (tmp_path / "none.pem", "No such file")):
+        ended = await easel("doctor", home=tmp_path, more={"EASEL_COMFY__CA_FILE": str(file)})
+        assert ended.code == 2
+        assert "EASEL_COMFY__CA_FILE" in ended.err
+        assert why in ended.err

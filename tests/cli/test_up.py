@@ -103,15 +103,30 @@ async def _survives_the_death_of_a_part(home: Path, folder: Path, url: str) -> N
     assert made.code == 0, made.err
 
 
+def _readyz(url: str) -> str:
+    return httpx.get(f"{url}/readyz").text
+
+
+def _files_of_easel(home: Path) -> list[Path]:
+    """The store, the logs and the lock."""
+    return [file for file in (*home.glob("easel*"), *home.glob("logs/*")) if file.is_file()]
+
+
 async def test_a_comfyui_that_is_away_is_a_warning_and_kill_9_leaves_nothing(
     tmp_path: Path, prefect_database: Path
 ) -> None:
     a_prefect_home(tmp_path / "prefect", prefect_database)
-    ports, _ = _ports()
+    ports, url = _ports()
     address = f"127.0.0.1:{free_port()}"
-    async with started("up", *ports, "--comfy-url", address, home=tmp_path) as up:
+    login = f"user:secretpw@{address}"
+    async with started("up", *ports, "--comfy-url", login, home=tmp_path) as up:
         await up.until("Stop with Ctrl+C", READY_WITHIN_S)
         assert f"ComfyUI does not answer at http://{address}" in up.said
+        assert address in _readyz(url)
+        assert "secretpw" not in up.said + _readyz(url)
+        assert [
+            file for file in _files_of_easel(tmp_path) if b"secretpw" in file.read_bytes()
+        ] == []
         assert "--comfy-url" in up.said
         assert "first picture" not in up.said
         log = (tmp_path / "logs" / "api.log").read_text()

@@ -47,3 +47,8 @@ def test_survives_a_round_trip_and_keys_of_another_version() -> None:
     assert Catalogue.from_json(catalogue.to_json()) == catalogue
     assert Catalogue.from_json({**catalogue.to_json(), "new": [1]}) == catalogue
     assert Catalogue.from_json({}) == Catalogue()
+
+
+def test_a_vae_that_is_no_file_is_left_out() -> None:
+    node = {"input": {"required": {"vae_name": [["a.safetensors", "pixel_space"]]}}}
+    assert Catalogue.from_object_info({"VAELoader": node}).vaes == ("a.safetensors",)

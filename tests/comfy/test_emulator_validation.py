@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from comfy.emulator.catalogue import Catalogue
+from comfy.emulator.catalogue import Catalogue, NodeClass
 from comfy.emulator.folders import Folders
 from comfy.emulator.options import EmulatorOptions
 from comfy.emulator.validation import Verdict, validate
@@ -231,3 +231,23 @@ async def test_statuses_over_http() -> None:
         _, accepted = await caller.post("/prompt", {"prompt": blank(), "banana": 1})
         assert accepted["number"] > 6
         assert accepted["node_errors"] == {}
+
+
+def test_choices_that_are_written_in_the_v3_way() -> None:
+    choices = {"name": ["COMBO", {"multiselect": False, "options": ["a"]}]}
+    classes = {"Pick": NodeClass("Pick", "Pick", "", choices, output_node=True)}
+
+    def picked(name: str) -> Verdict:
+        return validate({"1": node("Pick", name=name)}, classes, lambda _: False, None)
+
+    assert picked("a").error is None
+    (error,) = picked("b").node_errors["1"]["errors"]
+    assert error["details"] == "name: 'b' not in ['a']"
+
+
+def test_a_vae_of_its_own(check: Any) -> None:
+    loader = {"10": node("VAELoader", vae_name="pixel_space")}
+    assert check(changed(txt2img(), "8", vae=["10", 0]) | loader).error is None
+    loader = {"10": node("VAELoader", vae_name="other")}
+    (error,) = check(changed(txt2img(), "8", vae=["10", 0]) | loader).node_errors["10"]["errors"]
+    assert error["details"] == "vae_name: 'other' not in ['pixel_space']"

@@ -112,11 +112,17 @@ async def test_what_is_no_picture_is_not_found_by_name_either(data: bytes) -> No
 
 
 @pytest.mark.parametrize(
-    "data", [bytes(5000), encoded(20_000, 20_000, mode="1"), encoded(64, 64) + bytes(9 * MEGABYTE)]
+    "answer",
+    [
+        sends(bytes(5000)),
+        sends(encoded(20_000, 20_000, mode="1")),
+        sends(bytes(9_000_000)),
+        Endless(),
+    ],
 )
-async def test_an_error_keeps_no_body_alive(data: bytes) -> None:
+async def test_an_error_keeps_no_body_alive(answer: Answer) -> None:
     # Retries and Prefect's states keep errors for minutes.
-    async with Liar({"GET /view": sends(data)}) as liar:
+    async with Liar({"GET /view": answer}) as liar:
         client = ComfyClient(liar.url)
         with pytest.raises(UnusableFileError) as caught:
             await fetch(client, PICTURE, PIXELS)
@@ -197,12 +203,14 @@ async def test_names_that_cannot_be_submitted_are_left_out_and_named() -> None:
     listed = names.replace('"@"', rf'"caf\udce9.safetensors", "fox 🦊.safetensors", "{"x" * 256}"')
     answers = {f"GET /object_info/{name}": says("{}") for name in CATALOGUE_CLASSES}
     answers["GET /object_info/CheckpointLoaderSimple"] = says(listed)
+    answers["GET /embeddings"] = says('["easynegative", "caf\\udce9"]')
     async with Liar(answers) as liar:
         client = ComfyClient(liar.url)
         catalogue = await client.catalogue()
         await client.aclose()
     assert catalogue.checkpoints == ("fox 🦊.safetensors",)
-    assert catalogue.left_out == ("caf�.safetensors", "x" * 254 + "…")
+    assert catalogue.embeddings == ("easynegative",)
+    assert catalogue.left_out == ("caf�.safetensors", "x" * 254 + "…", "caf�")
     assert "caf�.safetensors" in catalogue.why_left_out
 
 

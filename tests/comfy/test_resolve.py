@@ -104,6 +104,12 @@ def test_no_model_anywhere(catalogue: Catalogue | None) -> None:
     assert problems(ask(), catalogue)[("model",)][0] == "no_model"
 
 
+def test_without_a_checkpoint_it_says_where_to_put_one() -> None:
+    (message,) = (text for _, text in problems(ask(), Catalogue()).values())
+    assert "models/checkpoints" in message
+    assert "name a model" not in message
+
+
 def test_without_a_catalogue_names_are_taken_as_they_are() -> None:
     resolved = resolve(ask(model="some.safetensors", sampler="some"), None, None)
     assert (resolved.model, resolved.sampler) == ("some.safetensors", "some")

@@ -142,6 +142,8 @@ async def test_what_comfyui_has(session: ComfySession) -> None:
     assert catalogue.checkpoints
     assert "euler" in catalogue.samplers
     assert "normal" in catalogue.schedulers
+    # ComfyUI lists it as a VAE, and it is no file.
+    assert "pixel_space" not in catalogue.vaes
     stats = await session.client.system_stats()
     assert stats.version
     assert stats.devices
@@ -227,3 +229,19 @@ async def test_positions_are_told_as_they_change(driver: Driver, emulator: Emula
     await wait_until(lambda: release(emulator, tracks[0]))
     for track in tracks:
         assert len(await track) == 1
+
+
+async def test_prompts_of_strangers_ahead_are_told(driver: Driver, emulator: Emulator) -> None:
+    emulator.faults.hang()
+    async with ComfySession(emulator.url) as stranger:
+        theirs = [(await Driver.on(stranger)).run() for _ in range(2)]
+        for run in theirs:
+            await run.submit()
+    ours = [driver.run() for _ in range(2)]
+    for run in ours:
+        await run.submit()
+    tracks = [run.start_tracking() for run in ours]
+    await wait_until(lambda: ours[0].heard(Queued)[-1:] == [Queued(2, strangers=2)])
+    await wait_until(lambda: ours[1].heard(Queued)[-1:] == [Queued(3, strangers=2)])
+    await wait_until(lambda: release(emulator, tracks[0]))
+    await wait_until(lambda: release(emulator, tracks[1]))

@@ -187,3 +187,14 @@ def test_a_database_without_its_driver_is_refused(url: str) -> None:
 )
 def test_a_database_that_lasts_is_taken(url: str | None) -> None:
     assert StoreSettings(url=url).url == url
+
+
+def test_passwords_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("COMFY__URL", "STORE__IMAGES_URL", "PREFECT__API_URL"):
+        monkeypatch.setenv(f"EASEL_{name}", "https://user:secretpw@host/api")
+    monkeypatch.setenv("EASEL_STORE__URL", "postgresql+asyncpg://user:secretpw@host/easel")
+
+    settings = Settings()
+
+    assert "secretpw" not in repr(settings)
+    assert settings.prefect_ui_url == "https://host"

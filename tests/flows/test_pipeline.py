@@ -5,12 +5,22 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
 import pytest
+from PIL import Image as Pillow
 
-from comfy import OutOfMemoryComfyError, OutputImage, PromptLostError
+from comfy import (
+    ComfySession,
+    FetchedImage,
+    OutOfMemoryComfyError,
+    OutputImage,
+    PromptLostError,
+    UnusableFileError,
+    WorkflowRejectedError,
+)
 from comfy.emulator import Emulator
 from comfy.errors import ExecutionTimeoutError
 from flows import pipeline
@@ -272,3 +282,66 @@ async def test_a_prompt_that_took_too_long_is_stopped(
     assert problem.code == "timed_out"
     assert (await runtime.store.generations.get(held.generation_id)).error == problem
     assert not await is_queued(runtime, held)
+
+
+async def test_a_success_keeps_the_count_of_its_nodes(runtime: Runtime, held: Claim) -> None:
+    await carried_out(runtime, held)
+    progress = (await runtime.store.generations.get(held.generation_id)).progress
+    assert progress is not None
+    assert (progress.percent, progress.nodes_done, progress.nodes_total) == (100, 7, 7)
+
+
+class OneAtATime(ComfySession):
+    """Notes how many pictures are on their way at the same time."""
+
+    most = now = 0
+
+    async def fetch(self, image: OutputImage, pixels: int = 0) -> FetchedImage:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            return await super().fetch(image, pixels)
+        finally:
+            self.now -= 1
+
+
+async def test_the_pictures_of_a_generation_are_fetched_one_after_the_other(
+    runtime: Runtime, emulator: Emulator, held: Claim
+) -> None:
+    async with OneAtATime(emulator.url) as session:
+        runtime.session = session
+        assert len(await carried_out(runtime, held)) == 2
+        assert session.most == 1
+
+
+async def test_a_picture_larger_than_asked_for_fails_at_once(
+    runtime: Runtime, emulator: Emulator, held: Claim
+) -> None:
+    store, session, workflow = runtime.store, runtime.session, pipeline.build(held)
+    await pipeline.submit(store, session, held, workflow)
+    outputs = await pipeline.track(store, session, held, workflow)
+    path = emulator.output_dir / outputs[1].subfolder / outputs[1].filename
+    Pillow.new("1", (4000, 4000)).save(path)
+    with pytest.raises(UnusableFileError) as raised:
+        await pipeline.save(store, session, held, outputs)
+    ended = await pipeline.end(store, session, held, raised.value, RUN)
+    assert "4000×4000" in ended.detail
+    error = (await store.generations.get(held.generation_id)).error
+    assert error is not None
+    assert error.code == "unusable_file"
+
+
+async def test_a_name_that_comfyui_refuses_makes_its_catalogue_read_again(
+    runtime: Runtime, held: Claim
+) -> None:
+    store, session = runtime.store, runtime.session
+    url = session.client.base_url
+    model = {"model": "removed.safetensors"}
+    await store.registry.keep_catalogue(url, {"checkpoints": ["removed.safetensors"]})
+    claim = replace(held, request=held.request.model_copy(update=model))
+    with pytest.raises(WorkflowRejectedError) as raised:
+        await pipeline.submit(store, session, claim, pipeline.build(claim))
+    await pipeline.look_again(store, session.client, raised.value)
+    known = await store.registry.catalogue(url)
+    assert known is not None
+    assert known["checkpoints"] == ["sd15.safetensors"]

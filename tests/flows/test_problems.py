@@ -64,3 +64,46 @@ def test_other_errors() -> None:
     unknown = problem_of(ZeroDivisionError("division by zero"))
     assert unknown.code == "run_failed"
     assert "division by zero" in unknown.detail
+
+
+@pytest.mark.parametrize(
+    ("message", "shown", "advice"),
+    [
+        (
+            "ERROR: clip input is invalid: None\n\nIf the clip is from a checkpoint loader node",
+            "ERROR: clip input is invalid: None. If the clip is from a checkpoint loader node",
+            "it has no text encoder",
+        ),
+        (
+            "ERROR: VAE is invalid: None\n\nIf the VAE is from a checkpoint loader node",
+            "ERROR: VAE is invalid: None. If the VAE is from a checkpoint loader node",
+            "it has no VAE",
+        ),
+        (
+            "ERROR: Could not detect model type of: x.safetensors",
+            "ERROR: Could not detect model type of: x.safetensors",
+            "Choose another",
+        ),
+    ],
+)
+def test_comfyui_s_own_hint_is_kept_and_said_in_our_words_too(
+    message: str, shown: str, advice: str
+) -> None:
+    found = problem_of(ExecutionFailedError("2", "CLIPTextEncode", message, "RuntimeError"))
+    assert found.node_message == shown
+    assert shown in found.detail
+    assert advice in found.detail
+
+
+def test_the_numbers_of_an_allocator_are_no_hint() -> None:
+    found = problem_of(
+        errors.OutOfMemoryComfyError("5", "KSampler", "no memory\nDevice limit: 23 GiB", "")
+    )
+    assert found.node_message == "no memory"
+
+
+def test_a_hint_has_an_end() -> None:
+    found = problem_of(ExecutionFailedError("5", "KSampler", "line\n" * 1000, ""))
+    assert found.node_message == "line. line. line"
+    found = problem_of(ExecutionFailedError("5", "KSampler", "x" * 1_000_000, ""))
+    assert len(found.detail) < 600

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
-from comfy.events import ComfyAway, ComfyBack, Preview, Progress, Started
+from comfy.events import ComfyAway, ComfyBack, Preview, Progress, Queued, Started
 from flows.errors import CancelRequested
 from flows.reporter import Reporter
 from store.errors import FencedError
@@ -86,6 +86,17 @@ async def test_it_says_that_comfyui_is_away_and_that_it_is_back(store: Store, cl
             "connection refused",
         )
         reporter.on_event(ComfyBack())
+        await eventually(store, claim, lambda g: g.waiting is None)
+
+
+async def test_it_says_that_prompts_of_others_come_first(store: Store, claim: Claim) -> None:
+    async with Reporter(store.transitions, claim, None) as reporter:
+        reporter.on_event(Queued(3, strangers=2))
+        behind = await eventually(store, claim, lambda g: g.waiting is not None)
+        assert behind.waiting is not None
+        assert behind.waiting.code == "comfyui_busy"
+        assert behind.waiting.detail.startswith("2 prompts ")
+        reporter.on_event(Queued(1))
         await eventually(store, claim, lambda g: g.waiting is None)
 
 

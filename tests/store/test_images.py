@@ -403,3 +403,10 @@ def test_a_process_that_ends_right_after_a_call_exits_with_zero(folder: Path) ->
         command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
     )
     assert ended.stdout == "{0}\n"
+
+
+def test_a_store_of_an_unknown_kind_is_an_error_without_its_key() -> None:
+    with pytest.raises(ImageStoreError, match="foo://") as raised:
+        ImageFiles("foo://key:secretpw@bucket")
+    assert "secretpw" not in str(raised.value)
+    assert raised.value.__cause__ is None

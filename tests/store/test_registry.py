@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
-from uuid import UUID
+from uuid import UUID, uuid4
 
+from core.problems import problem
 from store.leases import Lease, LeaseWatch
 from store.store import Store
-from store.values import WorkerRecord
+from store.values import Holder, Stray, WorkerRecord
 from store.workers import is_live
+from tests.comfy.data import resolved
 
 SEEN = datetime(2025, 3, 30, 1, 59, 59, 123456, tzinfo=UTC)
 RECORD = WorkerRecord("gpu-1", "http://gpu:8188", True, None, SEEN, SEEN)
@@ -104,3 +106,25 @@ def test_without_a_lease_its_record_is_all_there_is() -> None:
     watch = LeaseWatch(look_every_s=10)
     assert is_live(RECORD, watch, SEEN + timedelta(seconds=15))
     assert not is_live(RECORD, watch, SEEN + timedelta(seconds=16))
+
+
+async def test_what_was_kept_under_an_address_with_a_password_is_kept_under_the_one_without(
+    store: Store,
+) -> None:
+    login, shown = "http://user:secretpw@gpu:8188", "http://gpu:8188"
+    await store.registry.record_worker(replace(RECORD, comfy_url=login))
+    await store.registry.keep_catalogue(login, {"checkpoints": ["a"]})
+    accepted = await store.acceptance.accept(resolved())
+    holder = Holder("gpu-1", uuid4(), login)
+    claim = await store.transitions.claim(
+        accepted.generation.id, flow_run_id=uuid4(), attempt=1, holder=holder
+    )
+    await store.transitions.record_submission(claim)
+    await store.transitions.fail(claim, problem("node_failed", "no"), stray=True)
+
+    await store.registry.rename_comfy(login, shown)
+
+    assert await store.registry.workers() == (RECORD,)
+    assert await store.registry.catalogue(login) is None
+    assert await store.strays.of(login) == ()
+    assert await store.strays.of(shown) == (Stray(claim.prompt_id, shown),)

@@ -36,6 +36,7 @@ STATUS_WORDS: Final[dict[Status, str]] = {
 }
 _WAITING: Final = {
     "waiting_for_comfyui": "Waiting for ComfyUI",
+    "comfyui_busy": "ComfyUI is busy",
     "waiting_for_worker": "Waiting for a worker",
     "waiting_for_prefect": "Waiting for Prefect",
     "paused": "Paused in Prefect",
