@@ -23,6 +23,7 @@ from api.generations import events
 from api.generations import routes as generations
 from api.generations.documents import Links
 from api.generations.facade import Busy, Facade
+from api.generations.shared import Followed
 from api.head_requests import HeadRequests
 from api.limits import RequestLimits
 from api.nothing_here import NothingHere
@@ -153,4 +154,5 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             figures=Figures(facade),
             batches=batches,
             schedules=ScheduleFacade(Schedules(runs), batches, links),
+            followed=Followed(facade),
         )

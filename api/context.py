@@ -8,6 +8,7 @@ from typing import Any
 from api.batches.facade import BatchFacade
 from api.figures import Figures
 from api.generations.facade import Busy, Facade
+from api.generations.shared import Followed
 from api.schedules.facade import ScheduleFacade
 from core.settings import Settings
 from flows.prefect.runs import FlowRuns
@@ -24,6 +25,7 @@ class Context:
     figures: Figures
     batches: BatchFacade
     schedules: ScheduleFacade
+    followed: Followed
 
     def by_type(self) -> dict[type[Any], Any]:
         """Returns the objects by their types, as ``api.dependencies`` looks them up."""

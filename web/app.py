@@ -9,10 +9,11 @@ import time
 from functools import partial
 from pathlib import Path
 from typing import Final, cast
+from weakref import WeakSet
 
 from fastapi import FastAPI, Request
+from nicegui import Client, core, ui
 from nicegui import app as pages
-from nicegui import ui
 from nicegui.storage import Storage
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
@@ -21,6 +22,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.app import create_app as create_api
 from api.auth import Policy
 from api.context import Context
+from api.handlers import problem_response
+from core.problems import problem
 from core.settings import Settings
 from web.batches.bulk import BulkPage, manifests_of
 from web.batches.contact import View as BatchView
@@ -28,7 +31,9 @@ from web.batches.page import BatchPage
 from web.history.page import HistoryPage, View
 from web.history.picture import PicturePage
 from web.parts.layout import STATIC, STATIC_URL, Web
+from web.parts.socket_events import guard
 from web.parts.trash import Trash
+from web.parts.unconnected import Unconnected
 from web.schedules.page import SchedulesPage
 from web.studio.page import Studio
 
@@ -76,7 +81,12 @@ def install(app: FastAPI, settings: Settings) -> None:
     declare(Web(context, Trash(lambda: context().facade)))
     pages.user_middleware.clear()  # NiceGUI's single application keeps those of an earlier install
     pages.middleware_stack = None
+    guard(core.sio)
+    connected: WeakSet[Client] = WeakSet()
+    pages.on_connect(connected.add)
+    pages.add_middleware(Unconnected, connected=connected)
     pages.add_middleware(_Headers)
+    pages.add_middleware(_Methods)
     pages.add_middleware(_Uploads, most_bytes=settings.api.max_manifest_bytes)
     # It would show the page's own connection, without a name for screen readers.
     pages.config.quasar_config["loadingBar"]["skipHijack"] = True
@@ -175,6 +185,21 @@ class _Headers:
             await send(message)
 
         await self._app(scope, receive, sending if scope["type"] == "http" else send)
+
+
+class _Methods:
+    """Middleware: pages and their files take GET and HEAD; the rest is answered without a page."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._app
+        is_page = scope["type"] == "http" and not scope["path"].startswith("/_nicegui")
+        if is_page and scope["method"] not in ("GET", "HEAD"):
+            found = problem("method_not_allowed", "this path takes GET, HEAD")
+            app = problem_response(found, {"Allow": "GET, HEAD"})
+        await app(scope, receive, send)
 
 
 class _Uploads:

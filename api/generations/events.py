@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import time
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi import APIRouter, Header, Request
+from fastapi.responses import Response, StreamingResponse
+from fastapi.sse import KEEPALIVE_COMMENT
 
-from api.generations.documents import progress_document
+from api.dependencies import opened
 from api.generations.facade import Facade, FacadeOf
+from api.generations.shared import Followed
 from api.ids import TaskId
 from api.openapi import problems
 from core.status import is_final
@@ -22,86 +26,117 @@ router = APIRouter(prefix="/api/v1/generation", tags=["generations"])
 
 DELETED_LOOK_EVERY_S: Final = 2.0
 """Seconds without a change after which a stream checks for a delete."""
+PING_EVERY_S: Final = 15.0
+_SEQUENCE: Final = re.compile("[0-9]{1,18}")
+_HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
-async def _existing(task_id: TaskId, facade: FacadeOf) -> Generation:
-    """Read before the stream begins: a missing generation is a 404, not an empty stream."""
-    return await facade.store.generations.get(task_id)
+class EventStream(StreamingResponse):
+    """A stream of bytes that are events already.
+
+    Not FastAPI's own, which renders each event for each follower, through two tasks and queues.
+    """
+
+    media_type = "text/event-stream"
 
 
 @router.get(
     "/{task_id:id}/events",
     summary="Follow it live",
-    response_class=EventSourceResponse,
-    responses=problems(404, 410),
+    response_class=EventStream,
+    responses={
+        204: {"description": "It has ended, and all was told: do not come again."},
+        **problems(404, 410),
+    },
 )
 async def events(
-    first: Annotated[Generation, Depends(_existing)],
+    request: Request,
+    task_id: TaskId,
     facade: FacadeOf,
     last_event_id: Annotated[
         str | None, Header(description="Where a broken stream left off; sent by browsers.")
     ] = None,
-) -> AsyncIterator[ServerSentEvent]:
+) -> Response:
     """A stream of `status`, `progress`, `preview` and `output` events.
 
-    Each event's `id` is the generation's `sequence`. The stream ends after the final `status`;
-    the pictures come before it, one `output` each. It ends too when the generation is deleted.
-    A comment comes every 15 seconds.
+    Each event's `id` is what to go on from after a break; that of a `status` is the generation's
+    `sequence`. The stream ends after the final `status`; the pictures come before it, one `output`
+    each. It ends too when the generation is deleted. A comment comes every 15 seconds.
     """
-    seen = int(last_event_id) if last_event_id and last_event_id.isdigit() else 0
-    with facade.store.changes.subscribe(first.id) as subscription:
+    followed = opened(request, Followed)
+    # Read before the stream begins: a missing generation is a 404, not an empty stream.
+    first = await followed.generation.get(task_id)
+    seen = _sequence(last_event_id)
+    if is_final(first.status) and seen == first.sequence:
+        return Response(status_code=204)  # a browser comes again after anything else
+    return EventStream(_stream(facade, followed, task_id, seen), headers=_HEADERS)
+
+
+def _sequence(last_event_id: str | None) -> int:
+    return int(last_event_id) if _SEQUENCE.fullmatch(last_event_id or "") else 0  # type: ignore[arg-type]
+
+
+async def _stream(
+    facade: Facade, followed: Followed, generation_id: UUID, seen: int
+) -> AsyncIterator[bytes]:
+    with facade.store.changes.subscribe(generation_id) as subscription:
         # Subscribe first, then read: no change can be missed in between.
-        before = await facade.store.generations.get(first.id)
+        before = await followed.generation.get(generation_id)
         if before.sequence > seen or is_final(before.status):
-            for event in await _events_between(facade, None, before):
-                yield event
+            yield await _events_between(facade, followed, None, before)
         if is_final(before.status):
             return
-        async for now in _changes(facade, subscription, first.id):
+        async for now in _changes(followed, subscription, generation_id):
+            if now is None:
+                yield KEEPALIVE_COMMENT
+                continue
             if now.sequence <= before.sequence:
                 continue
-            for event in await _events_between(facade, before, now):
-                yield event
+            yield await _events_between(facade, followed, before, now)
             if is_final(now.status):
                 return
             before = now
 
 
 async def _changes(
-    facade: Facade, subscription: Subscription, generation_id: UUID
-) -> AsyncIterator[Generation]:
-    """Yields the changes until a delete, which the change feed does not report."""
+    followed: Followed, subscription: Subscription, generation_id: UUID
+) -> AsyncIterator[Generation | None]:
+    """Yields the changes until a delete, which the change feed does not report.
+
+    None when there has been none for ``PING_EVERY_S``.
+    """
+    last = time.monotonic()
     while True:
         changes = subscription.changes()
         try:
             while True:
                 async with asyncio.timeout(DELETED_LOOK_EVERY_S):
                     now = await anext(changes)
+                last = time.monotonic()
                 yield now
         except TimeoutError:
-            if await facade.store.generations.is_deleted(generation_id):
+            if await followed.is_deleted.get(generation_id):
                 return
+        if time.monotonic() - last >= PING_EVERY_S:
+            last = time.monotonic()
+            yield None
 
 
 async def _events_between(
-    facade: Facade, before: Generation | None, now: Generation
-) -> list[ServerSentEvent]:
-    found: list[ServerSentEvent] = []
+    facade: Facade, followed: Followed, before: Generation | None, now: Generation
+) -> bytes:
+    rendered, found = followed.rendered(now), b""
     if now.progress is not None and (before is None or before.progress != now.progress):
-        found.append(_event(now, "progress", progress_document(now)))
+        found += rendered.progress()
         url = facade.links.preview(now)
         was = before.progress.preview if before is not None and before.progress else None
         if url is not None and now.progress.preview != was:
-            found.append(_event(now, "preview", {"url": url, "number": now.progress.preview}))
+            found += rendered.preview(url)
     if now.status == "succeeded":
-        found.extend(_event(now, "output", image) for image in await facade.images(now.id))
+        found += await rendered.outputs()
     if before is None or _without_progress(before) != _without_progress(now):
-        found.append(_event(now, "status", await facade.document(now)))
+        found += await rendered.status()
     return found
-
-
-def _event(generation: Generation, name: str, data: Any) -> ServerSentEvent:
-    return ServerSentEvent(data=data, event=name, id=str(generation.sequence))
 
 
 def _without_progress(generation: Generation) -> tuple[object, ...]:

@@ -12,8 +12,11 @@ import httpx
 
 from cli.up.child import Child, ending
 from cli.up.part import STOP_WAVES, Part
+from core.loop import Loop
 
 PROBE_EVERY_S: Final = 0.1
+ROTATE_EVERY_S: Final = 5.0
+"""Seconds between two looks at the size of the parts' logs."""
 FAST_DEATH_S: Final = 60.0
 """A part that lived longer than this died of a new cause: counting restarts."""
 DEATHS_MAX: Final = 5
@@ -59,6 +62,7 @@ class Supervisor:
         environment: Mapping[str, str],
         reporter: Reporter,
         first_delay_s: float = 0.5,
+        rotate_every_s: float = ROTATE_EVERY_S,
     ) -> None:
         self._parts = tuple(parts)
         self._environment = environment
@@ -70,12 +74,15 @@ class Supervisor:
         # The writing end is held by this process alone: children end when it is closed.
         self._tether, self._tether_held = os.pipe()
         self._hurry = asyncio.Event()
+        self._rotating = Loop("rotating logs", self._rotate, rotate_every_s, expected=(OSError,))
 
     async def __aenter__(self) -> Supervisor:
+        self._rotating.start()
         self._keepers = [asyncio.create_task(self._keep(part)) for part in self._parts]
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        await self._rotating.stop()
         for keeper in self._keepers:
             keeper.cancel()
         # Their errors were raised by ``until_failed``, or do not matter any more.
@@ -104,6 +111,10 @@ class Supervisor:
     def hurry(self) -> None:
         """Stop without a grace period from now on."""
         self._hurry.set()
+
+    async def _rotate(self) -> None:
+        for part in self._parts:
+            await asyncio.to_thread(part.log.rotate)
 
     async def _keep(self, part: Part) -> None:
         deaths = 0

@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 import httpx
 import uvicorn
 from PIL import Image as Pillow
+from sqlalchemy import event
 
 from api.app import create_app
 from api.connections import Connection
@@ -191,6 +192,22 @@ class Service:
         return f"/api/v1/generation/{task_id}/{what}"
 
     # --- in the database
+
+    @contextmanager
+    def statements(self) -> Iterator[list[str]]:
+        """What the API executes meanwhile, but for the change feed's own polls."""
+        engine = self.app.state.context.facade.store.database.engine.sync_engine
+        seen: list[str] = []
+
+        def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            if not statement.startswith("PRAGMA"):
+                seen.append(statement)
+
+        event.listen(engine, "before_cursor_execute", note)
+        try:
+            yield seen
+        finally:
+            event.remove(engine, "before_cursor_execute", note)
 
     def count(self, table: str = "generations") -> int:
         """How many generations were ever accepted."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -44,7 +45,8 @@ def _events(response: httpx.Response) -> Iterator[Event]:
 def _following(
     service: Service, task_id: UUID, last_event_id: int | str | None = None
 ) -> Iterator[Iterator[Event]]:
-    headers = {} if last_event_id is None else {"Last-Event-ID": str(last_event_id)}
+    last = str(last_event_id).encode("latin-1")
+    headers = {} if last_event_id is None else {b"Last-Event-ID": last}
     path = service.of(task_id, "events")
     with service.client.stream("GET", path, headers=headers) as response:
         assert response.status_code == 200
@@ -95,9 +97,22 @@ def test_what_ended_is_told_and_the_stream_is_over(service: Service) -> None:
 
     with _following(service, task_id) as events:
         assert [event.name for event in events] == ["progress", "output", "status"]
+
+
+def test_who_comes_again_after_the_end_is_sent_away(service: Service) -> None:
+    """A browser's EventSource comes again after any stream that ends, unless it gets 204."""
+    task_id = service.created()
+    service.worker.finish(task_id)
+    with _following(service, task_id) as events:
+        heard = list(events)
     sequence = service.status(task_id)["sequence"]
-    with _following(service, task_id, last_event_id=sequence) as events:
-        assert [event.name for event in events][-1] == "status"
+    assert [event.id for event in heard] == [sequence - 1, sequence - 1, sequence]
+
+    again = {"Last-Event-ID": str(sequence)}
+    assert service.get(service.of(task_id, "events"), headers=again).status_code == 204
+    # A stream that was cut between the pictures and the end.
+    with _following(service, task_id, last_event_id=sequence - 1) as events:
+        assert list(events) == heard
 
 
 @pytest.mark.parametrize("end", ["failed", "cancelled"])
@@ -149,7 +164,7 @@ def test_nothing_is_told_twice_after_a_break(service: Service) -> None:
         assert next(events).data["percent"] == 60
 
 
-@pytest.mark.parametrize("odd", ["nonsense", "-1", "", "9" * 400, "1.5"])
+@pytest.mark.parametrize("odd", ["nonsense", "-1", "", "9" * 400, "9" * 5_000, "1.5", "²"])
 def test_an_odd_last_event_id_does_no_harm(service: Service, odd: str) -> None:
     task_id = service.created()
     service.worker.finish(task_id)
@@ -217,6 +232,25 @@ def test_the_stream_of_a_deleted_one_ends(
         _until(events, "status")
         service.client.delete(f"/api/v1/generation/{task_id}")
         list(events)
+
+
+def test_followers_share_what_is_read(service: Service) -> None:
+    task_id = service.created()
+
+    async def follow(count: int) -> None:
+        client = httpx.AsyncClient(base_url=service.url, timeout=60, trust_env=False)
+        async with client, AsyncExitStack() as stack:
+            path = service.of(task_id, "events")
+            openings = [client.stream("GET", path) for _ in range(count)]
+            for response in await asyncio.gather(*map(stack.enter_async_context, openings)):
+                assert (await anext(response.aiter_lines())) == "event: status"
+
+    with service.statements() as few:
+        asyncio.run(follow(1))
+    with service.statements() as many:
+        asyncio.run(follow(50))
+    # What is asked at the same moment is read once: far fewer than three reads for each.
+    assert len([one for one in many if "FROM generations" in one]) < 50, (len(few), len(many))
 
 
 def test_many_may_follow(service: Service) -> None:

@@ -57,6 +57,21 @@ def test_a_large_log_is_put_aside(tmp_path: Path) -> None:
     assert (tmp_path / "api.log.1").stat().st_size == LARGEST + 1
 
 
+def test_a_log_is_put_aside_while_it_is_written(tmp_path: Path) -> None:
+    log = PartLog(tmp_path / "api.log")
+    with log.open_for_start() as file:
+        file.write(b"first\n" + b"x" * LARGEST + b"\nlast\n")
+        file.flush()
+        log.rotate()
+        log.rotate()  # not again: it is small now
+        file.write(b"fresh\n")
+
+    assert log.path.read_bytes() == b"fresh\n"
+    assert log.tail() == ["fresh"]
+    aside = (tmp_path / "api.log.1").read_bytes()
+    assert (len(aside), aside[-6:]) == (LARGEST, b"\nlast\n"[-6:])
+
+
 def test_a_home_is_held_once_and_says_by_whom(tmp_path: Path) -> None:
     lock = tmp_path / "easel.lock"
     with hold(lock, ME), pytest.raises(AlreadyRunningError) as caught, hold(lock, ME):

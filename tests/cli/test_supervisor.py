@@ -13,11 +13,12 @@ import httpx
 import psutil
 import pytest
 
-from cli.up.logs import PartLog
+from cli.up.logs import LARGEST, PartLog
 from cli.up.part import Part
 from cli.up.supervisor import PartFailedError, Supervisor
 from tests.cli.running import all_gone
 from tests.harness.processes import free_port
+from tests.harness.waiting import wait_until
 
 
 class Diary:
@@ -123,6 +124,18 @@ async def test_a_part_that_keeps_dying_is_given_up(tmp_path: Path) -> None:
         with pytest.raises(PartFailedError, match="SIGKILL"):
             await failing
     assert len(diary.deaths) == 4
+
+
+async def test_a_log_that_grows_is_put_aside_while_its_part_runs(tmp_path: Path) -> None:
+    part = _web_server(tmp_path)
+    async with Supervisor([part], os.environ, Diary(), rotate_every_s=0.05) as supervisor:
+        await supervisor.until_ready(30)
+        with part.log.path.open("ab") as file:
+            file.write(b"x" * (LARGEST + 1))
+        aside = tmp_path / "api.log.1"
+        await asyncio.to_thread(wait_until, aside.exists)
+        await asyncio.to_thread(wait_until, lambda: part.log.path.stat().st_size < LARGEST)
+        assert _children()[0].is_running()
 
 
 async def test_stopping_in_a_hurry_waits_for_nobody(tmp_path: Path) -> None:

@@ -35,3 +35,5 @@ class Live:
                     await changed(generation)
             except StoreError as error:
                 _log.warning("a page missed a change: %s", error)
+            except Exception:  # noqa: BLE001 - one change, not all that follow
+                _log.exception("a page could not show a change")
