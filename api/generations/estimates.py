@@ -17,6 +17,7 @@ from store.workers import is_live
 
 RATE_FOR_S: Final = 2.0
 WORKERS_FOR_S: Final = 1.0
+RUNNING_FOR_S: Final = 1.0
 
 
 class Estimates:
@@ -26,6 +27,7 @@ class Estimates:
         self._dispatcher = dispatcher
         self._pauses = pauses
         self._rate = Cached(store.generations.seconds_per_cost, RATE_FOR_S)
+        self._running = Cached(store.generations.running, RUNNING_FOR_S)
         self._store = store
         self._watch = LeaseWatch(look_every_s=float("inf"))
         self._workers = Cached(self._read_workers, WORKERS_FOR_S)
@@ -35,8 +37,21 @@ class Estimates:
         rate = await self._rate.get()
         return None if rate is None else round(rate * cost, 1)
 
+    async def after_running(self, cost: float) -> float | None:
+        """Returns how long work of this cost takes that starts when what runs now has ended."""
+        own = await self.seconds(cost)
+        if own is None:
+            return None
+        left = [await self.remaining(running) for running in await self._running.get()]
+        return round(own + sum(seconds or 0.0 for seconds in left), 1)
+
     async def remaining(self, generation: Generation) -> float | None:
-        """Returns the remaining seconds of a running generation."""
+        """Returns the remaining seconds of a running generation; None while it waits.
+
+        Its elapsed time tells nothing then: it grows, and the generation gets no further.
+        """
+        if generation.waiting is not None:
+            return None
         if generation.started_at is None:
             return await self.seconds(generation.cost)
         elapsed = (datetime.now(UTC) - generation.started_at).total_seconds()

@@ -150,12 +150,13 @@ class Facade:
 
     async def _first_document(self, accepted: Accepted) -> StatusDocument:
         generation = accepted.generation
+        cost = generation.cost * (accepted.ahead + 1)
         return StatusDocument.model_construct(
             **status_fields(
                 generation,
                 self.links,
                 ahead=accepted.ahead,
-                eta_s=await self.estimates.seconds(generation.cost * (accepted.ahead + 1)),
+                eta_s=await self.estimates.after_running(cost),
                 waiting=await self.estimates.why_queued(generation),
             )
         )
@@ -175,7 +176,7 @@ class Facade:
         if generation.status == "queued":
             place = await self.store.generations.place(generation)
             ahead = place.ahead
-            eta_s = await self.estimates.seconds(place.cost_ahead + generation.cost)
+            eta_s = await self.estimates.after_running(place.cost_ahead + generation.cost)
             waiting = waiting or await self.estimates.why_queued(generation)
         elif generation.status == "running":
             eta_s = await self.estimates.remaining(generation)

@@ -6,10 +6,11 @@ import hashlib
 import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request
-from fastapi.responses import Response
+from fastapi.responses import RedirectResponse, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError, to_json
 
@@ -32,6 +33,7 @@ from core.problems import FieldProblem
 from core.requests import GenerationRequest
 from core.settings import Settings
 from core.status import Status, is_final
+from store.errors import NotFoundError
 from store.values import HistoryFilter
 
 router = APIRouter(prefix="/api/v1/generation", tags=["generations"])
@@ -249,13 +251,32 @@ async def attempts(task_id: TaskId, facade: FacadeOf) -> Response:
 @router.get(
     "/{task_id:id}/preview",
     summary="The newest live preview",
-    responses={200: {"content": {"image/jpeg": {}}}, **problems(404, 410)},
+    responses={
+        200: {"content": {"image/jpeg": {}}},
+        204: {"description": "The preview with that number is gone, and there are no pictures"},
+        307: {"description": "The preview with that number is gone: to the finished picture"},
+        **problems(404, 410),
+    },
     response_class=Response,
 )
-async def preview(task_id: TaskId, facade: FacadeOf) -> Response:
-    """What the picture looks like so far. 404 before the first preview and after the end."""
-    await facade.store.generations.get(task_id)
-    found = await facade.store.generations.preview(task_id)
+async def preview(
+    task_id: TaskId,
+    facade: FacadeOf,
+    number: Annotated[
+        int | None, Query(description="As in the URL of a status document or an event.")
+    ] = None,
+) -> Response:
+    """What the picture looks like so far. 404 before the first preview and after the end.
+
+    With ``number``, a preview that was announced and is gone since is no error.
+    """
+    generation = await facade.store.generations.get(task_id)
+    try:
+        found = await facade.store.generations.preview(task_id)
+    except NotFoundError:
+        if number is None or not is_final(generation.status):
+            raise
+        return await _in_place_of_preview(facade, task_id)
     if found.content_type not in PREVIEW_TYPES:  # earlier versions kept what ComfyUI said
         raise ProblemError("not_found", "the preview is of a kind that is not shown")
     return Response(
@@ -263,6 +284,15 @@ async def preview(task_id: TaskId, facade: FacadeOf) -> Response:
         media_type=found.content_type,
         headers={"Cache-Control": "no-store"},
     )
+
+
+async def _in_place_of_preview(facade: Facade, task_id: UUID) -> Response:
+    images = await facade.images(task_id)
+    headers = {"Cache-Control": "no-store"}
+    if not images:
+        return Response(status_code=204, headers=headers)
+    url = urlsplit(images[0].thumbnail_url).path  # under whatever name the client came by
+    return RedirectResponse(url, 307, headers)
 
 
 def _wait(prefer: str | None) -> float | None:

@@ -223,12 +223,15 @@ class Batches:
             return tuple((await connection.execute(statement)).scalars())
 
     async def rate(self, batch_id: UUID) -> float | None:
-        """Returns ended generations per second, over the newest; None before two have ended."""
+        """Returns finished generations per second, over the newest; None before there are two.
+
+        Those that failed or were cancelled do not count: they often end at once.
+        """
         newest = (
             select(generations.c.finished_at)
             .where(
                 generations.c.batch_id == batch_id,
-                generations.c.status.in_(FINAL),
+                generations.c.status == "succeeded",
                 generations.c.finished_at.is_not(None),
             )
             .order_by(generations.c.seq.desc())

@@ -176,6 +176,20 @@ class Generations:
             ahead, cost_ahead = (await connection.execute(statement)).tuples().one()
         return Place(ahead, float(cost_ahead))
 
+    async def running(self) -> tuple[Generation, ...]:
+        """Those that a worker works on, oldest first."""
+        statement = (
+            select(generations)
+            .where(
+                generations.c.status.in_(("running", "cancelling")),
+                generations.c.deleted_at.is_(None),
+            )
+            .order_by(generations.c.seq)
+        )
+        async with self._database.read() as connection:
+            rows = (await connection.execute(statement)).mappings()
+            return tuple(Generation.from_row(row) for row in rows)
+
     async def active(self) -> tuple[Generation, ...]:
         """Everything that has not ended and was not deleted, oldest first."""
         statement = (

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import httpx
@@ -194,6 +195,23 @@ def test_previews_are_shown_while_it_runs(service: Service) -> None:
     assert seen == [(1, True), (2, True)]
     assert service.get(service.of(task_id, "preview")).status_code == 404
     assert service.status(task_id)["urls"]["preview"] is None
+
+
+def test_a_preview_that_was_told_is_no_error_after_the_end(service: Service) -> None:
+    task_id, other = service.created(), service.created()
+    for started in (task_id, other):
+        claim = service.worker.start(started)
+        service.worker.progress(claim, 20, preview=Preview(3, "image/png", FRAME))
+        told = urlsplit(service.status(started)["urls"]["preview"])
+        assert told.query == "number=3"
+        if started == task_id:
+            service.worker.succeed(claim)
+            asked = service.client.get(f"{told.path}?{told.query}", follow_redirects=True)
+            assert asked.status_code == 200
+            assert asked.url.path.endswith("/thumbnail")
+        else:
+            service.worker.fail(claim)
+            assert service.client.get(f"{told.path}?{told.query}").status_code == 204
 
 
 def test_a_preview_is_told_once(service: Service) -> None:

@@ -116,7 +116,25 @@ def test_estimates_come_from_measured_times(start_service: StartService, comfy: 
     service.worker.succeed(claim, png())
     wait_until(lambda: service.status(second)["eta_s"] is not None)
     assert service.status(second)["eta_s"] >= 0
-    assert service.status(service.created())["eta_s"] >= service.status(second)["eta_s"]
+    third = service.created()
+    assert service.status(third)["eta_s"] >= service.status(second)["eta_s"]
+
+
+def test_what_runs_counts_for_those_that_wait(start_service: StartService, comfy: Comfy) -> None:
+    service = start_service(comfy.url)
+    until_catalogue(service)
+    service.worker.succeed(service.worker.start(service.created()), png())
+    first, second = service.created(), service.created()
+    wait_until(lambda: service.status(second)["eta_s"] is not None)
+    without = service.status(second)["eta_s"]
+
+    claim = service.worker.start(first)
+    service.worker.progress(claim, 10)  # nine times as long is still to come
+    wait_until(lambda: service.status(second)["eta_s"] > without + 2)
+    assert service.status(second)["queue_position"] == 0
+    away = Waiting("waiting_for_comfyui", "ComfyUI does not answer.")
+    service.worker.progress(claim, 10, waiting=away)
+    assert service.status(first)["eta_s"] is None
 
 
 def test_why_it_waits(start_service: StartService, comfy: Comfy) -> None:

@@ -403,6 +403,18 @@ async def test_the_rate_is_measured_between_ends(store: Store) -> None:
     assert await store.batches.rate(batch.id) == pytest.approx(2 / 30)
 
 
+async def test_what_failed_at_once_is_no_pace(store: Store) -> None:
+    batch = await running_batch(store, 6, released=6)
+    for position, status in ((0, "failed"), (1, "failed"), (2, "cancelled")):
+        child = await ended_child(store, batch, position, status)  # type: ignore[arg-type]
+        await timed(store, child, finished_at=NOON + seconds(0.1 * position))
+    assert await store.batches.rate(batch.id) is None
+
+    await ended_at(store, batch, 3, NOON + seconds(10))
+    await ended_at(store, batch, 4, NOON + seconds(20))
+    assert await store.batches.rate(batch.id) == pytest.approx(1 / 10)
+
+
 async def test_ends_at_one_moment_have_no_rate(store: Store) -> None:
     batch = await running_batch(store, 2, released=2)
     for position in range(2):
