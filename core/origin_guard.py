@@ -120,7 +120,11 @@ class OriginGuard:
         return port is None and name in self._names and not _listens_on_default_port(scope)
 
 
-_FOREIGN: Final = "pages of other sites may not send requests to this server"
+_FOREIGN: Final = (
+    "pages of other sites may not send requests to this server. If the page is its own, behind a "
+    "reverse proxy: let the proxy pass the Host header on, or set the address that browsers use "
+    "(EASEL_API__PUBLIC_URL, for Prefect EASEL_PREFECT__UI_URL)"
+)
 
 
 def _place_of(address: str) -> tuple[str, int] | None:
@@ -151,7 +155,7 @@ def _refusal(scope: Scope, found: Problem) -> ASGIApp:
     if scope["type"] == "websocket" and "websocket.http.response" not in scope.get(
         "extensions", {}
     ):
-        return WebSocketClose(_POLICY_VIOLATION, found.detail[:100])
+        return WebSocketClose(_POLICY_VIOLATION, found.title)
     found = found.model_copy(update={"request_id": str(uuid4())})
     return Response(
         found.model_dump_json(exclude_none=True),

@@ -67,14 +67,22 @@ def run_worker(pool: str | None) -> None:
 
 
 def _wait_for_prefect(api_url: str) -> None:
+    """Wait until it answers. Raises CommandError when it refuses this process's password."""
     import httpx
+
+    from flows.prefect.credentials import Credentials
+    from flows.prefect.runs import REFUSED
 
     shown = without_userinfo(api_url)
     said_at = time.monotonic() - _SAY_EVERY_S + 2
     with httpx.Client(timeout=2, trust_env=False) as http:
         while True:
             try:
-                if http.get(f"{api_url}/health").is_success:
+                if http.get(f"{api_url}/health").is_success:  # asks for no password
+                    headers = Credentials.read().headers
+                    answer = http.get(f"{api_url}/admin/version", headers=headers)
+                    if answer.status_code in {401, 403}:
+                        raise CommandError(f"the Prefect API at {shown} {REFUSED}.")
                     return
             except httpx.HTTPError:
                 pass

@@ -162,6 +162,7 @@ async def test_pages_of_other_sites(host: str, origin: str, method: str) -> None
     start, body = await answer(headers, method)
     assert start["status"] == 403
     assert json.loads(body["body"])["code"] == "foreign_origin"
+    assert "EASEL_API__PUBLIC_URL" in json.loads(body["body"])["detail"]
     closed = await answer(headers, kind="websocket")
     assert [message["type"] for message in closed] == ["websocket.close"]
     extensions = {"websocket.http.response": dict[str, Any]()}

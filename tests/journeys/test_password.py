@@ -35,15 +35,18 @@ class ProtectedStack(Stack):
         self._api = self._part("api", *command, PREFECT_API_AUTH_STRING=password)
         self.start_api()
 
-    def doctor_on_prefect(self, password: str) -> dict[str, Any]:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "cli.main", "doctor", "--json"],
+    def easel_with(self, password: str, *command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "cli.main", *command],
             env={**self.env, "PREFECT_API_AUTH_STRING": password},
             capture_output=True,
             text=True,
             timeout=90,
             check=False,
         )
+
+    def doctor_on_prefect(self, password: str) -> dict[str, Any]:
+        done = self.easel_with(password, "doctor", "--json")
         [found] = [each for each in json.loads(done.stdout)["checks"] if each["name"] == "Prefect"]
         return dict(found)
 
@@ -86,6 +89,10 @@ def test_pictures_and_batches_are_made_with_the_password_and_a_wrong_one_is_name
     assert not refused["ok"]
     assert "PREFECT_API_AUTH_STRING" in refused["detail"]
     assert protected.doctor_on_prefect(PASSWORD)["ok"]
+    worker = protected.easel_with("wrong", "worker")
+    assert worker.returncode == 1
+    assert "PREFECT_API_AUTH_STRING" in worker.stderr
+    assert "Traceback" not in worker.stderr
 
     waiting = protected.create("waits for the right password")
     protected.start_api_with(PASSWORD)
