@@ -59,6 +59,9 @@ DISCARD_S: Final = 2.0
 """Maximum seconds to remove the files of an attempt that ended without pictures."""
 STORAGE_LOOK_S: Final = 5.0
 """Seconds between two tries to keep a picture while the disk is full or the storage away."""
+PIXELS_AT_ONCE: Final = 8 * 1024 * 1024
+"""Pixels of one generation that are decoded at the same time: sixteen pictures of 4096 × 4096 need
+gigabytes, eight of 1024 × 1024 are sooner kept together."""
 Log = logging.Logger | logging.LoggerAdapter[Any]
 _log = logging.getLogger(__name__)
 
@@ -262,15 +265,22 @@ async def save(
 ) -> tuple[Image, ...]:
     """Fetch the pictures, keep them, and end the generation as succeeded.
 
-    One picture after the other: each is decoded once, and sixteen large ones at the same time
-    would need gigabytes. A repeated save writes the same names again. While the disk is full or
-    the storage away it waits, however long: the picture stays in ComfyUI. A save that finds itself
-    fenced out removes its files only when this attempt's pictures are not wanted any more.
+    Large pictures are fetched one after the other (``PIXELS_AT_ONCE``). A repeated save writes the
+    same names again. While the disk is full or the storage away it waits, however long: the picture
+    stays in ComfyUI. A save that finds itself fenced out removes its files only when this attempt's
+    pictures are not wanted any more.
     """
-    kept = [
-        await _keep(store, session, claim, position, output, log)
+    turns = asyncio.Semaphore(max(1, PIXELS_AT_ONCE // _pixels(claim)))
+    keeping = (
+        _keep(store, session, claim, position, output, turns, log)
         for position, output in enumerate(outputs)
-    ]
+    )
+    kept: list[Image] = []
+    # Wait for all, successful or not: nothing may be written after a failure was handled.
+    for outcome in await asyncio.gather(*keeping, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
+        kept.append(outcome)
     try:
         await patiently(store.transitions.succeed, claim, kept, nodes=build(claim).node_count)
     except FencedError:
@@ -282,9 +292,22 @@ async def save(
 
 
 async def _keep(
+    store: Store,
+    session: Session,
+    claim: Claim,
+    position: int,
+    output: OutputImage,
+    turns: asyncio.Semaphore,
+    log: Log,
+) -> Image:
+    async with turns:
+        return await _keep_in_turn(store, session, claim, position, output, log)
+
+
+async def _keep_in_turn(
     store: Store, session: Session, claim: Claim, position: int, output: OutputImage, log: Log
 ) -> Image:
-    fetched = await session.fetch(output, claim.request.width * claim.request.height)
+    fetched = await session.fetch(output, _pixels(claim))
     reach("fetch.mid")
     new = NewImage(
         data=fetched.data,
@@ -304,6 +327,11 @@ async def _keep(
             await _wait_for_storage(
                 store, claim, Waiting("storage_away", f"{error}. {advice}"), log
             )
+
+
+def _pixels(claim: Claim) -> int:
+    """Returns the size that was asked for."""
+    return claim.request.width * claim.request.height
 
 
 async def _wait_for_storage(store: Store, claim: Claim, waiting: Waiting, log: Log) -> None:

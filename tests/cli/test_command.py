@@ -176,3 +176,23 @@ async def test_a_ca_file_that_holds_no_certificates_is_named(tmp_path: Path) -> 
         assert ended.code == 2
         assert "EASEL_COMFY__CA_FILE" in ended.err
         assert why in ended.err
+
+
+async def test_doctor_says_what_a_usable_comfyui_lacks(tmp_path: Path) -> None:
+    options = EmulatorOptions(comfyui_version="0.3.50", checkpoints=("a", "caf\udce9"))
+    async with Emulator(options) as emulator:
+        ended = await easel(
+            "doctor",
+            "--json",
+            home=tmp_path,
+            more={
+                "EASEL_API__PORT": str(free_port()),
+                "EASEL_PREFECT__PORT": str(free_port()),
+                "EASEL_COMFY__URL": emulator.url,
+            },
+        )
+    (found,) = [c for c in json.loads(ended.out)["checks"] if c["name"] == "ComfyUI"]
+    assert found["ok"]
+    assert "1 checkpoints" in found["detail"]
+    assert "0.3.57" in found["advice"]
+    assert "caf�" in found["advice"]

@@ -305,13 +305,20 @@ class OneAtATime(ComfySession):
             self.now -= 1
 
 
-async def test_the_pictures_of_a_generation_are_fetched_one_after_the_other(
-    runtime: Runtime, emulator: Emulator, held: Claim
+@pytest.mark.parametrize(("pixels_at_once", "most"), [(64 * 64, 1), (64 * 64 * 2, 2)])
+async def test_large_pictures_of_a_generation_are_fetched_one_after_the_other(
+    runtime: Runtime,
+    emulator: Emulator,
+    held: Claim,
+    monkeypatch: pytest.MonkeyPatch,
+    pixels_at_once: int,
+    most: int,
 ) -> None:
+    monkeypatch.setattr(pipeline, "PIXELS_AT_ONCE", pixels_at_once)
     async with OneAtATime(emulator.url) as session:
         runtime.session = session
         assert len(await carried_out(runtime, held)) == 2
-        assert session.most == 1
+        assert session.most == most
 
 
 async def test_a_picture_larger_than_asked_for_fails_at_once(
