@@ -138,20 +138,28 @@ class Template:
 def parse(text: str) -> Template:
     """Parses a template. Raises WildcardError."""
     # Most prompts are plain and all differ: they would only evict templates from the cache.
-    return _parsed(text) if _SPECIAL.search(text) else Template((text,))
+    if not _SPECIAL.search(text):
+        return Template((text,))
+    return _short(text) if len(text) <= _SHORT else _long(text)
 
 
 def parse_uncached(text: str) -> Template:
     """Parses a template that is not drawn now: one of the many lines of a list."""
-    return _read(text) if _SPECIAL.search(text) else Template((text,))
+    return _parsed(text) if _SPECIAL.search(text) else Template((text,))
 
 
-def has_wildcards(text: str) -> bool:
-    """Returns whether a batch would expand something in the text: braces, a list, a variable."""
-    return any(
-        token[0] == "{" or token["name"] or token["variable"] or token["drawn"]
-        for token in _TOKEN.finditer(text)
-    )
+def first_wildcard(text: str) -> str | None:
+    """Returns the first thing in a text that a batch would expand, as it is written; None if none.
+
+    A single generation expands nothing: its prompt goes to the model as written.
+    """
+    for token in _TOKEN.finditer(text):
+        if token["name"] is not None or token["drawn"] is not None:
+            return token[0]
+        if token["variable"] is not None or token[0] == "{":
+            end = text.find("}", token.end())
+            return text[token.start() : end + 1] if end >= 0 else text[token.start() :]
+    return None
 
 
 def split_weight(line: str) -> tuple[float, str]:
@@ -167,15 +175,16 @@ def list_name(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-@lru_cache(maxsize=1024)
 def _parsed(text: str) -> Template:
-    return _read(text)
-
-
-def _read(text: str) -> Template:
     if len(text) > TEMPLATE_MAX:
         raise WildcardError(f"templates may have {TEMPLATE_MAX} characters at most", TEMPLATE_MAX)
     return _Parser(text).template()
+
+
+# A parsed template takes some fifty times its text: a thousand of the longest would be gigabytes.
+_SHORT: Final = 1_000
+_short: Final = lru_cache(maxsize=512)(_parsed)
+_long: Final = lru_cache(maxsize=8)(_parsed)
 
 
 def _weight_of(found: re.Match[str], position: int) -> float:
