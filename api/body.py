@@ -18,6 +18,8 @@ from core.problems import FieldProblem
 
 BODY_WITHIN_S: Final = 10.0
 """Timeout for a whole body: a slow one occupies a connection."""
+SUGGESTED_MAX: Final = 100
+"""For so many unknown fields near matches are looked up, which takes time."""
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -66,9 +68,9 @@ def field_problems(
         FieldProblem(
             loc=tuple(_place(body, item["loc"], item["type"])),
             code=item["type"],
-            message=words(item, known),
+            message=words(item, known if number < SUGGESTED_MAX else ()),
         )
-        for item in found
+        for number, item in enumerate(found)
     ]
 
 

@@ -26,6 +26,8 @@ Kind = Literal["csv", "jsonl"]
 ROW_MAX: Final = 1_000_000
 """The longest row: characters in CSV, bytes in JSON Lines."""
 BATCH_NAME_MAX: Final = 200
+ROW_PROBLEMS_MAX: Final = 100
+"""The most problems of one row: a row may have half a million cells."""
 COLUMN_SHOWN: Final = 100
 """How many characters of a column's name are echoed."""
 METADATA_PREFIX: Final = "metadata."
@@ -209,6 +211,8 @@ def _columns(line: int, header: Sequence[str]) -> tuple[list[_Column], list[Fiel
     problems: list[FieldProblem] = []
     taken: set[str] = set()
     for name in (cell.strip() for cell in header):
+        if len(problems) == ROW_PROBLEMS_MAX:
+            break
         read = _reader(name)
         if not name:  # spreadsheets write columns that are empty all the way down
             read = _nameless
@@ -235,7 +239,7 @@ def _no_header(line: int, header: Sequence[str]) -> FieldProblem:
         if len(names) > len(header) and any(map(_reader, names)):
             message = f"this looks like a file separated by {what}; save it with commas"
             return FieldProblem.of_row(line, None, "not_separated_by_commas", message)
-    for name in (cell.strip() for cell in header):
+    for name in (cell.strip()[:COLUMN_SHOWN] for cell in header[:ROW_PROBLEMS_MAX]):
         if get_close_matches(name, _READERS, n=1, cutoff=0.6):
             return FieldProblem.of_row(line, shown(name), "unknown_column", _unknown_column(name))
     message = "the first line must name the columns, such as: prompt, steps, seed, count"
@@ -260,7 +264,10 @@ def _row(number: int, cells: Sequence[str], columns: Sequence[_Column]) -> list[
             # Behind a comma that divides a prompt every cell is in another column's place.
             return [FieldProblem.of_row(number, None, error.code, str(error))]
         except _CellError as error:
-            problems.append(FieldProblem.of_row(number, shown(column.name), error.code, str(error)))
+            found = FieldProblem.of_row(number, shown(column.name), error.code, str(error))
+            problems.append(found)
+            if len(problems) == ROW_PROBLEMS_MAX:
+                break
     return problems or [Row(number, _with_labels(values))]
 
 
