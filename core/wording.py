@@ -12,6 +12,8 @@ import humanize
 
 NAME_SHOWN: Final = 100
 """How many characters of a name are echoed."""
+_COMPARED: Final = 300
+"""How many characters of a name are compared with others."""
 NEAREST: Final = 3
 """How many near matches are named."""
 
@@ -50,7 +52,9 @@ def nearest(name: str, known: Sequence[str], what: str) -> str:
 
     A name that only looks the same is told apart.
     """
-    twin = next((each for each in known if _folded(each) == _folded(name)), None)
+    name = name[:_COMPARED]
+    folded = _folded(name)
+    twin = next((each for each in known if _folded(each) == folded), None)
     if twin is not None:
         return f"there is {written(twin)}, which differs {_difference(name, twin)}"
     if not known:

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from core.batches.drawing import draw
 from core.batches.lists import Lists
-from core.batches.manifest import METADATA_PREFIX, Row, shown
+from core.batches.manifest import METADATA_PREFIX, ROW_PROBLEMS_MAX, Row, shown
 from core.batches.request import BATCH_ITEMS_MAX, BatchRequest, Count
 from core.batches.wildcards import WildcardError, parse
 from core.invalid import problems_of, words
@@ -217,7 +217,7 @@ def _count_problems(row: int, count: Any) -> Iterator[FieldProblem]:
 
 
 def _field_problems(row: int, error: ValidationError) -> Iterator[FieldProblem]:
-    for found in error.errors(include_url=False):
+    for found in islice(error.errors(include_url=False), ROW_PROBLEMS_MAX):
         why = words(found, known=_COLUMNS)
         yield FieldProblem.of_row(row, _column(found["loc"]), found["type"], why)
 

@@ -37,6 +37,8 @@ PARTS_MAX: Final = 20
 """So many parts of a line (texts, braces, …) count as another line."""
 PICKS_MAX: Final = 100
 """The most options of one choice that are drawn together."""
+SUGGESTED_MAX: Final = 100
+"""For so many missing lists near matches are looked up, which takes time where lists are many."""
 _OTHER_FORMATS: Final = frozenset({".json", ".yaml", ".yml"})
 _Lines = Iterable[tuple[int, str]]
 
@@ -177,8 +179,10 @@ class Lists:
                 f"{written(name)} cannot be a list: name a file of the wildcards folder, "
                 "with its folder if it has one, such as styles/dark"
             )
-        near = nearest(name, self.names, what="lists")
-        return f"there is no list {written(name)}; {near}; for the underscores write \\_\\_"
+        said = f"there is no list {written(name)}"
+        if len(self._bad) < SUGGESTED_MAX:
+            said += f"; {nearest(name, self.names, what='lists')}"
+        return f"{said}; for the underscores write \\_\\_"
 
 
 @dataclass(frozen=True)

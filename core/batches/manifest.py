@@ -211,6 +211,8 @@ def _columns(line: int, header: Sequence[str]) -> tuple[list[_Column], list[Fiel
     problems: list[FieldProblem] = []
     taken: set[str] = set()
     for name in (cell.strip() for cell in header):
+        if len(problems) == ROW_PROBLEMS_MAX:
+            break
         read = _reader(name)
         if not name:  # spreadsheets write columns that are empty all the way down
             read = _nameless
@@ -237,7 +239,7 @@ def _no_header(line: int, header: Sequence[str]) -> FieldProblem:
         if len(names) > len(header) and any(map(_reader, names)):
             message = f"this looks like a file separated by {what}; save it with commas"
             return FieldProblem.of_row(line, None, "not_separated_by_commas", message)
-    for name in (cell.strip() for cell in header):
+    for name in (cell.strip()[:COLUMN_SHOWN] for cell in header[:ROW_PROBLEMS_MAX]):
         if get_close_matches(name, _READERS, n=1, cutoff=0.6):
             return FieldProblem.of_row(line, shown(name), "unknown_column", _unknown_column(name))
     message = "the first line must name the columns, such as: prompt, steps, seed, count"

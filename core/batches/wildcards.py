@@ -145,15 +145,21 @@ def parse(text: str) -> Template:
 
 def parse_uncached(text: str) -> Template:
     """Parses a template that is not drawn now: one of the many lines of a list."""
-    return _read(text) if _SPECIAL.search(text) else Template((text,))
+    return _parsed(text) if _SPECIAL.search(text) else Template((text,))
 
 
-def has_wildcards(text: str) -> bool:
-    """Returns whether a batch would expand something in the text: braces, a list, a variable."""
-    return any(
-        token[0] == "{" or token["name"] or token["variable"] or token["drawn"]
-        for token in _TOKEN.finditer(text)
-    )
+def first_wildcard(text: str) -> str | None:
+    """Returns the first thing in a text that a batch would expand, as it is written; None if none.
+
+    A single generation expands nothing: its prompt goes to the model as written.
+    """
+    for token in _TOKEN.finditer(text):
+        if token["name"] is not None or token["drawn"] is not None:
+            return token[0]
+        if token["variable"] is not None or token[0] == "{":
+            end = text.find("}", token.end())
+            return text[token.start() : end + 1] if end >= 0 else text[token.start() :]
+    return None
 
 
 def split_weight(line: str) -> tuple[float, str]:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from core.batches.manifest import (
     HEADER_PROBLEMS,
     ROW_MAX,
+    ROW_PROBLEMS_MAX,
     Kind,
     Row,
     guess_kind,
@@ -210,6 +211,14 @@ def test_a_label_that_no_row_could_have_is_a_wrong_column(tmp_path: Path, label:
     found = read(tmp_path, f"prompt,metadata.{label}\nfox,1\n")
 
     assert [code for *_, code in problems(found)] == ["unknown_column"]
+
+
+def test_a_header_of_many_wrong_names_is_told_in_part(tmp_path: Path) -> None:
+    header = ",".join(f"column{number}" for number in range(50_000))
+
+    found = read(tmp_path, f"prompt,{header}\nfox\n")
+
+    assert len(problems(found)) == ROW_PROBLEMS_MAX
 
 
 def test_a_comma_in_a_prompt_says_what_to_do(tmp_path: Path) -> None:

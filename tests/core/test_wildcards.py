@@ -19,7 +19,7 @@ from core.batches.wildcards import (
     NESTING_MAX,
     TEMPLATE_MAX,
     WildcardError,
-    has_wildcards,
+    first_wildcard,
     parse,
 )
 
@@ -334,17 +334,18 @@ def test_weights_of_a_list_are_shares() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a {red|blue} fox", True),
-        ("__animal__", True),
-        ("${c=red}", True),
-        ("__female astronaut__", True),
-        ("(fox:1.5), [a|b], <lora:x:0.8>, a_b", False),
-        (r"\{a\|b\} \__animal__", False),
-        ("lone __ and } and |", False),
+        ("a {red|blue} fox", "{red|blue}"),
+        ("a __animal__ {", "__animal__"),
+        ("${c=red}", "${c=red}"),
+        ("__female astronaut__", "__female astronaut__"),
+        ("an open {brace", "{brace"),
+        ("(fox:1.5), [a|b], <lora:x:0.8>, a_b", None),
+        (r"\{a\|b\} \__animal__", None),
+        ("lone __ and } and |", None),
     ],
 )
-def test_a_text_holds_wildcards_or_none(text: str, expected: bool) -> None:
-    assert has_wildcards(text) is expected
+def test_the_first_wildcard_of_a_text_is_found(text: str, expected: str | None) -> None:
+    assert first_wildcard(text) == expected
 
 
 def test_a_template_names_its_lists() -> None:
