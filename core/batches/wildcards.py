@@ -145,7 +145,7 @@ def parse(text: str) -> Template:
 
 def parse_uncached(text: str) -> Template:
     """Parses a template that is not drawn now: one of the many lines of a list."""
-    return _parsed(text) if _SPECIAL.search(text) else Template((text,))
+    return _read(text) if _SPECIAL.search(text) else Template((text,))
 
 
 def first_wildcard(text: str) -> str | None:
