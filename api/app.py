@@ -50,6 +50,8 @@ Every error is `application/problem+json` with a stable `code`.
 """
 
 
+LOCKED_S: Final = 4.0
+"""How long a request waits for other writers of SQLite: then it is answered 503, to be repeated."""
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
 
@@ -128,7 +130,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
     links = Links(settings.api_url, settings.prefect_ui_url)
     comfy_url = settings.comfy.url or DEFAULT_COMFY_URL
     async with (
-        Store(settings.store_url, settings.images_url) as store,
+        Store(settings.store_url, settings.images_url, patience_s=LOCKED_S) as store,
         FlowRuns(
             settings.prefect_api_url,
             store.identity,
