@@ -55,6 +55,10 @@ Every error is `application/problem+json` with a stable `code`.
 """
 
 
+LOCKED_S: Final = 4.0
+"""How long a request waits for other writers of SQLite: then it is answered 503, to be repeated."""
+
+
 def create_app(settings: Settings | None = None, policy: Policy | None = None) -> FastAPI:
     """Returns the ASGI application. The settings are read from the environment unless given.
 
@@ -117,7 +121,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
     links = Links(settings.api_url, settings.prefect_ui_url)
     comfy = Address.of(settings.comfy.url or DEFAULT_COMFY_URL, settings.comfy.ca_file)
     async with (
-        Store(settings.store_url, settings.images_url) as store,
+        Store(settings.store_url, settings.images_url, patience_s=LOCKED_S) as store,
         FlowRuns(
             settings.prefect_api_url,
             store.identity,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import math
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -31,7 +33,10 @@ from store.errors import StoreUnavailableError
 from store.tables import counters
 
 BUSY_TIMEOUT_MS: Final = 10_000
-"""How long SQLite waits for another writer before it gives up."""
+"""How long SQLite waits for another writer before it gives up, unless a database says less."""
+_BUSY_STEP_MS: Final = 500
+"""What is left of that wait is rounded up to these, so that it is rarely set anew."""
+_BUSY: Final = "easel_busy_ms"
 _SWITCH_PAUSE_S: Final = (0.005, 0.05)
 """Shortest and longest pause before the switch to WAL is tried again."""
 _WRITES: Final = "easel_writes"
@@ -47,10 +52,21 @@ class Database:
     SQLite runs in WAL mode with ``synchronous=FULL``: what is committed survives a power cut.
     Its write transactions begin IMMEDIATE, because a deferred one that turns into a writer
     fails at once when another writer is ahead, whatever the busy timeout says.
+
+    ``patience_s`` is how long a write waits for other writers before it gives up. ``now`` is a
+    monotonic clock (seconds).
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        patience_s: float | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.url = url
+        self._now = now
+        self._patience_s = patience_s
         self._turns = asyncio.Lock()
         try:
             self.engine = _create_engine(url)
@@ -91,28 +107,33 @@ class Database:
         Raises StoreUnavailableError when the database does not answer or stays locked.
         """
         with _translated():
-            async with self._turn(), self.engine.connect() as connection:
-                await connection.execution_options(**{_WRITES: True})
+            async with self._turn() as busy_ms, self.engine.connect() as connection:
+                await connection.execution_options(**{_WRITES: busy_ms})
                 async with connection.begin():
                     yield connection
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
+    async def _turn(self) -> AsyncIterator[int]:
         """SQLite has one writer at a time; the others poll for the lock with sleeps.
 
         So the writers of one process queue here, first come first served: twenty at once took
-        0.9 s without the queue and 0.1 s with it (on two busy cores).
+        0.9 s without the queue and 0.1 s with it (on two busy cores). Yields the milliseconds that
+        are left to wait for the writers of other processes: together they are the patience.
         """
         if not self.is_sqlite:
-            yield
+            yield BUSY_TIMEOUT_MS
             return
+        patience_ms = BUSY_TIMEOUT_MS if self._patience_s is None else int(self._patience_s * 1000)
+        began = self._now()
         try:
-            async with asyncio.timeout(BUSY_TIMEOUT_MS / 1000):
+            async with asyncio.timeout(patience_ms / 1000):
                 await self._turns.acquire()
         except TimeoutError as error:
             raise StoreUnavailableError("the database is locked") from error
         try:
-            yield
+            left_ms = patience_ms - int((self._now() - began) * 1000)
+            steps = max(1, math.ceil(left_ms / _BUSY_STEP_MS))
+            yield min(patience_ms, steps * _BUSY_STEP_MS)
         finally:
             self._turns.release()
 
@@ -241,8 +262,13 @@ def _is_busy(error: BaseException) -> bool:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    if connection.get_execution_options().get(_WRITES):
-        connection.execute(text("BEGIN IMMEDIATE"))
+    busy_ms = connection.get_execution_options().get(_WRITES)
+    if not busy_ms:
+        return
+    if connection.info.get(_BUSY, BUSY_TIMEOUT_MS) != busy_ms:
+        connection.execute(text(f"PRAGMA busy_timeout={int(busy_ms)}"))
+        connection.info[_BUSY] = busy_ms
+    connection.execute(text("BEGIN IMMEDIATE"))
 
 
 _OUR_OWN_FAULT: Final = (IntegrityError, DataError, ProgrammingError, NotSupportedError)

@@ -27,11 +27,12 @@ class Store:
     """All persistent data. ``async with Store(url, images_url) as store`` migrates and opens it.
 
     ``url`` is an SQLAlchemy URL (SQLite or PostgreSQL), ``images_url`` a folder or an obstore URL.
+    ``patience_s``: how long a write waits for other writers of SQLite (ten seconds without it).
     Raises StoreUnavailableError when the database cannot be opened.
     """
 
-    def __init__(self, url: str, images_url: str) -> None:
-        self.database = Database(url)
+    def __init__(self, url: str, images_url: str, *, patience_s: float | None = None) -> None:
+        self.database = Database(url, patience_s=patience_s)
         self.acceptance = Acceptance(self.database)
         self.batches = Batches(self.database)
         self.batch_transitions = BatchTransitions(self.database)

@@ -358,3 +358,31 @@ async def no_driver_is_at_work(before: set[threading.Thread]) -> bool:
 
 def files_of_a_database(folder: Path) -> list[str]:
     return [path.name for path in folder.glob("easel.db*")]
+
+
+async def test_its_patience_covers_the_writers_here_and_elsewhere(tmp_path: Path) -> None:
+    """Not each of them anew: a request would be answered after twice as long."""
+    url = a_store(tmp_path / "easel.db")
+    set_to: list[str] = []
+    clock = 0.0
+    async with Database(url, patience_s=60.0, now=lambda: clock) as database:
+        event.listen(
+            database.engine.sync_engine,
+            "before_cursor_execute",
+            lambda *args: set_to.append(args[2]) if "busy_timeout" in args[2] else None,
+        )
+        async with database.write():
+            pass
+        assert set_to == ["PRAGMA busy_timeout=60000"]
+
+        async with database.write():
+            waiting = asyncio.create_task(_write_once(database))
+            await asyncio.sleep(0)  # it has begun to wait
+            clock = 50.2
+        await waiting
+        assert set_to[1:] == ["PRAGMA busy_timeout=10000"]
+
+
+async def _write_once(database: Database) -> None:
+    async with database.write() as connection:
+        await next_changes(connection)
