@@ -43,6 +43,7 @@ async def make(user: User, name: str) -> None:
     write(user, "Prompt", "a {red|silver} fox")
     await press(user, "Make the schedule")
     await user.should_see(f"“{name}” is made and on.", retries=PATIENT)
+    assert field(user, "Name").value == ""
 
 
 async def test_those_of_the_file_are_shown_and_cannot_be_deleted(user: User) -> None:

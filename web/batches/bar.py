@@ -1,14 +1,14 @@
-"""A progress bar of several colours: a batch's items made, failed, cancelled, under way."""
+"""A progress bar of several colours: a batch's items made, failed, cancelled, running."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from api.batches.documents import BatchDocument, CountsDocument
-from web.batches.wording import under_way
 from web.parts.elements import adorn, box
 
-_PARTS: Final = ("succeeded", "failed", "cancelled", "under-way")
+_PARTS: Final = ("succeeded", "failed", "cancelled", "running")
+"""What only waits is the track: nothing has been done for it yet."""
 
 
 class Bar:
@@ -23,13 +23,17 @@ class Bar:
     def show(self, document: BatchDocument) -> None:
         """Update it; only changes are sent to the browser."""
         adorn(self.root, aria_valuenow=round(document.percent))
-        for name, made in self._parts.items():
-            share = 100 * _counted(document.counts, name) / max(1, document.total)
-            made.style(f"--value: {share:.2f}%")
+        for name, share in shares(document.counts, document.total).items():
+            self._parts[name].style(f"--value: {share:.2f}%")
+
+
+def shares(counts: CountsDocument, total: int) -> dict[str, float]:
+    """Returns the percents of the bar's parts."""
+    return {name: 100 * _counted(counts, name) / max(1, total) for name in _PARTS}
 
 
 def _counted(counts: CountsDocument, name: str) -> int:
-    if name == "under-way":
-        return under_way(counts)
+    if name == "running":
+        return counts.running + counts.cancelling
     gone = counts.deleted if name == "succeeded" else 0
     return int(getattr(counts, name)) + gone

@@ -95,8 +95,9 @@ class BulkPage:
         except ProblemError as error:
             if error.problem.code == "invalid_manifest":
                 self._plan.refuse(error.problem, rows=draft.way == "file")
-            said = explain(error)
-            toast_error(f"{said[:1].upper()}{said[1:]}")
+            else:
+                said = explain(error)
+                toast_error(f"{said[:1].upper()}{said[1:]}")
         finally:
             self._busy = False
             self._form.busy(None)

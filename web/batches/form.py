@@ -11,6 +11,7 @@ from core.batches.request import COUNT_MAX, IN_FLIGHT_MAX
 from core.requests import SEED_MAX
 from web.batches.wording import factors_line
 from web.forms.batch_drafts import BulkDraft
+from web.forms.drafts import DRAW_SEED
 from web.forms.file import FileForm
 from web.forms.grid import GridForm
 from web.forms.manifests import Manifests
@@ -67,7 +68,14 @@ class BulkForm:
         with folded("Options", draft.options_open, self._fold):
             line("Name", draft.name, self._setter("name"), maxlength=200)
             with box("pair"):
-                number("Seed", draft.seed, self._setter("seed"), -1, SEED_MAX, placeholder="random")
+                number(
+                    "Seed",
+                    draft.seed,
+                    self._setter("seed"),
+                    DRAW_SEED,
+                    SEED_MAX,
+                    placeholder="random",
+                )
                 number(
                     "At a time",
                     draft.max_in_flight,
@@ -127,9 +135,8 @@ class BulkForm:
             return
         self.grid.show(factors)
         zipped = draft.combine == "zip"
-        self._sum.text = (
-            factors_line(factors, draft.count or 1, zipped=zipped) if draft.way == "grid" else ""
-        )
+        count = draft.count if isinstance(draft.count, int) else 1
+        self._sum.text = factors_line(factors, count, zipped=zipped) if draft.way == "grid" else ""
 
     def _fold(self, is_open: bool) -> None:
         self._set(options_open=is_open)

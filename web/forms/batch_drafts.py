@@ -11,6 +11,7 @@ from api.batches.facade import Manifest
 from api.errors import ProblemError
 from api.schedules.facade import ScheduleRequest
 from core.batches.request import BatchOptions, BatchRequest
+from web.forms.drafts import DRAW_SEED
 from web.forms.kept_draft import KeptDraft, storage
 from web.forms.manifests import KeptFile, Manifests
 
@@ -40,6 +41,15 @@ class Axis(BaseModel):
         if read is None:
             return list(self.chosen)
         return [self._number(read, word) for word in self.text.replace(",", " ").split()]
+
+    def some_values(self) -> list[Any]:
+        """Returns the values. ProblemError when there are none: an axis is there to be used."""
+        values = self.values()
+        if not values:
+            raise ProblemError(
+                "invalid_request", f"{AXES[self.field]}: give it values, or remove it."
+            )
+        return values
 
     def _number(self, read: Callable[[str], int | float], word: str) -> int | float:
         try:
@@ -82,14 +92,14 @@ class BulkDraft(PromptDraft):
     sizes: list[str] = Field(default_factory=list)
     axes: list[Axis] = Field(default_factory=list)
     combine: Literal["product", "zip"] = "product"
-    count: int | None = 1
+    count: int | float | None = 1
     name: str = ""
-    seed: int | None = None
+    seed: int | float | None = None
     wildcards: bool = True
     skip_bad: bool = False
-    max_in_flight: int | None = None
-    stop_after_failures: int | None = None
-    stop_at_percent: int | None = None
+    max_in_flight: int | float | None = None
+    stop_after_failures: int | float | None = None
+    stop_at_percent: int | float | None = None
     not_after: str = ""
     timezone: str | None = None
     options_open: bool = False
@@ -118,7 +128,7 @@ class BulkDraft(PromptDraft):
     def _lists(self, prompts: list[str]) -> dict[str, list[Any]]:
         lists: dict[str, list[Any]] = {"prompt": prompts, "model": list(self.models)}
         lists["size"] = [size_of(text) for text in self.sizes]
-        lists |= {axis.field: axis.values() for axis in self.axes if axis.field in AXES}
+        lists |= {axis.field: axis.some_values() for axis in self.axes if axis.field in AXES}
         return {name: values for name, values in lists.items() if values}
 
     def _rows(self) -> dict[str, Any]:
@@ -136,12 +146,18 @@ class BulkDraft(PromptDraft):
             rows["grid"] = _sides(grid)
         return rows
 
+    def _file_name(self) -> str | None:
+        """Returns the name of the chosen file without its ending, as a batch's name."""
+        if self.way != "file" or self.file is None:
+            return None
+        return self.file.name.rpartition(".")[0].strip() or None
+
     def _options(self, zone: str | None) -> dict[str, Any]:
         share = self.stop_at_percent
         given = {
-            "name": self.name.strip() or None,
+            "name": self.name.strip() or self._file_name(),
             "count": self.count,
-            "seed": self.seed,
+            "seed": None if self.seed == DRAW_SEED else self.seed,
             "max_in_flight": self.max_in_flight,
             "stop_after_failures": self.stop_after_failures,
             "stop_at_failure_share": share / 100 if share is not None else None,
@@ -159,12 +175,12 @@ class ScheduleDraft(PromptDraft):
     way: Literal["clock", "every", "cron"] = "clock"
     days: str = "* * *"
     time: str = "02:00"
-    every: int | None = 30
+    every: int | float | None = 30
     unit: Literal["minutes", "hours"] = "minutes"
     cron: str = "0 2 * * *"
     timezone: str | None = None
     model: str | None = None
-    count: int | None = 4
+    count: int | float | None = 4
     not_after: str = ""
 
     def cron_text(self) -> str | None:

@@ -107,7 +107,7 @@ class GridForm:
     def _build_more(self, name: str) -> None:
         button(
             AXES[name],
-            lambda: self._put([*self._draft.axes, Axis(field=name)]),
+            lambda: self._add(name),
             icon_name="plus",
             classes="btn-small",
         )
@@ -122,7 +122,8 @@ class GridForm:
             axes[place] = axes[place].model_copy(update=said)
             self._on_change(axes=axes)
 
-        with box("axis"):
+        with box("axis") as made:
+            made.props["data-axis"] = axis.field
             if numbers:
                 field = line(label, axis.text, changed, autocomplete="off")
                 field.props["placeholder"] = _EXAMPLES[axis.field]
@@ -136,6 +137,10 @@ class GridForm:
         if self._options is None:
             return []
         return self._options.samplers if field == "sampler" else self._options.schedulers
+
+    def _add(self, name: str) -> None:
+        self._put([*self._draft.axes, Axis(field=name)])
+        ui.run_javascript(f"easel.toAxis('{name}')")
 
     def _remove(self, place: int) -> None:
         self._put([one for at, one in enumerate(self._draft.axes) if at != place])

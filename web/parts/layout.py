@@ -19,6 +19,7 @@ from api.generations.facade import Facade
 from api.schedules.facade import ScheduleFacade
 from core.settings import Settings
 from web.parts.elements import Text, adorn, box, button, icon
+from web.parts.service import Service
 from web.parts.trash import UNDO_S, Trash
 from web.parts.wording import EXPECTED_ERRORS, explain
 
@@ -41,9 +42,9 @@ _KEYS: Final = (
 
 _PAGES: Final = (
     ("Studio", "/"),
+    ("History", "/history"),
     ("Bulk", "/bulk"),
     ("Schedules", "/schedules"),
-    ("History", "/history"),
 )
 
 
@@ -95,12 +96,16 @@ class Frame:
         client.on_connect(self._connected)
         client.on_exception(functools.partial(_say_unexpected, client))
         ui.add_head_html(_head())
-        _header(current)
+        self._service = _header(current)
         _help()
         self._undo = box("undo is-away", role="status")
 
     def start(self) -> None:
-        """Call when the page is built: offers to undo deletes of another page."""
+        """Call when the page is built: offers to undo deletes of another page.
+
+        Only now may a timer be made: with one, the page is sent as it is.
+        """
+        self._service.follow(self._web.find_context())
         if self._web.trash.ids:
             self._offer(self._web.trash.ids)
 
@@ -212,7 +217,7 @@ def _head() -> str:
     return "\n".join(links)
 
 
-def _header(current: str) -> None:
+def _header(current: str) -> Service:
     with ui.header().classes("bar").props("unelevated"):
         with box("brand", "a", href="/", aria_label="Easel, to the studio"):
             icon("easel")
@@ -223,8 +228,10 @@ def _header(current: str) -> None:
                 with box("nav-link", "a", href=href, aria_current=at):
                     Text(name)
         box("grow")
+        service = Service(in_title=current != "Studio")
         sheet = button("Keyboard shortcuts", icon_name="help", bare=True, key="?")
         sheet.on("click", js_handler="() => document.getElementById('help').showModal()")
+    return service
 
 
 def _help() -> None:

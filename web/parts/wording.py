@@ -34,7 +34,7 @@ STATUS_WORDS: Final[dict[Status, str]] = {
     "failed": "Failed",
     "cancelled": "Cancelled",
 }
-_WAITING: Final = {
+WAITING_WORDS: Final = {
     "waiting_for_comfyui": "Waiting for ComfyUI",
     "comfyui_busy": "ComfyUI is busy",
     "waiting_for_worker": "Waiting for a worker",
@@ -73,14 +73,14 @@ def headline(document: StatusDocument) -> str:
     """Returns the state in a few words, with the queue position."""
     if document.status == "queued":
         if document.waiting is not None:
-            return _WAITING.get(document.waiting.code, "Waiting")
+            return WAITING_WORDS.get(document.waiting.code, "Waiting")
         if document.queue_position is None:
             return STATUS_WORDS["queued"]
         return (
             "Next in line" if document.queue_position == 0 else f"{document.queue_position} ahead"
         )
     if document.status == "running" and document.waiting is not None:
-        return _WAITING.get(document.waiting.code, "Waiting")
+        return WAITING_WORDS.get(document.waiting.code, "Waiting")
     return STATUS_WORDS[document.status] if document.expired_at is None else "Picture removed"
 
 

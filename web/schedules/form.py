@@ -41,7 +41,7 @@ class ScheduleForm:
     def __init__(self, on_create: Callable[[], Awaitable[None]]) -> None:
         self.draft = ScheduleDraft.load()
         with box("form-fields"):
-            line("Name", self.draft.name, self._setter("name"), maxlength=100)
+            self._name = line("Name", self.draft.name, self._setter("name"), maxlength=100)
             self._build_when()
             self.prompt = PromptField(self.draft, self._set)
             self._model = choice("Model", {}, None, self._setter("model"), searched=True)
@@ -84,7 +84,7 @@ class ScheduleForm:
 
     def created(self) -> None:
         """Clear the name after a create: the next schedule needs another one."""
-        self._set(name="")
+        self._name.value = ""
 
     def show_zone(self) -> None:
         """Show the visitor's time zone, now that it is known."""

@@ -178,6 +178,10 @@
 
   // --- what the server asks for
   window.easel = {
+    queued(count) {
+      const title = document.title.replace(/^\([\d,]+\) /, "");
+      document.title = count ? `(${count}) ${title}` : title;
+    },
     restore() {
       document.querySelectorAll("[data-kept]").forEach((field) => {
         const text = sessionStorage.getItem(kept(field));
@@ -195,6 +199,9 @@
           field.setSelectionRange(at, at);
         }
       }, 30);
+    },
+    toAxis(field) {
+      setTimeout(() => $(`[data-axis=${field}] input`)?.focus(), 30);
     },
     toPlan() {
       setTimeout(() => $(".plan")?.scrollIntoView({ block: "nearest", behavior: "smooth" }), 60);
