@@ -1,7 +1,8 @@
 """From a batch's request to its items: rows times grid times count, wildcards drawn, validated.
 
-Pure and lazy. Everything follows from the request, its rows, the lists and the batch's seed, so
-every pass over a batch yields the same items.
+Pure and lazy, but for a list's file, which is read when a prompt first names it. Everything follows
+from the request, its rows, the lists and the batch's seed, so every pass over a batch yields the
+same items.
 """
 
 from __future__ import annotations

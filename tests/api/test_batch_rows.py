@@ -9,10 +9,12 @@ from tests.api.batch_calls import (
     CANARY,
     CSV,
     JSONL,
+    SD15,
     accepted,
     places,
     post,
     post_json,
+    requests,
 )
 from tests.api.service import (
     Service,
@@ -134,3 +136,51 @@ def test_bad_rows_are_left_out_when_that_is_wanted(service: Service) -> None:
     assert [item["row"] for item in service.items(batch_id)] == [2, 4]
     nothing = post(service, "prompt,steps\nan owl,0\n", CSV, skip_bad="true")
     assert (["row", 0], "no_items") in places(nothing)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("prompt,stpes\na fox,20\n", "stpes: there is no such column; near matches: steps"),
+        ("prompt;steps\na fox;20\n", "this looks like a file separated by semicolons"),
+        ("prompt,steps\na fox, an owl,20\n", "a prompt with a comma must be in double quotes"),
+        (f"prompt\n{'x' * 10_001}\n", "may have 10,000 characters at most, not 10,001"),
+    ],
+)
+def test_a_usual_slip_says_what_to_do(service: Service, body: str, said: str) -> None:
+    response = post(service, body, CSV)
+
+    assert response.status_code == 422
+    assert said in response.json()["detail"]
+
+
+def test_a_wrong_header_is_refused_even_where_bad_rows_are_skipped(service: Service) -> None:
+    before = service.batch_counts()
+
+    refused = post(service, "prompt,stpes\na fox,20\nan owl,30\n", CSV, skip_bad="true")
+
+    assert places(refused) == [(["row", 1, "stpes"], "unknown_column")]
+    assert service.batch_counts() == before
+
+
+def test_lines_with_a_byte_order_mark_are_all_taken(service: Service) -> None:
+    body = '{"prompt": "a fox"}\n{"prompt": "an owl"}\n'.encode("utf-8-sig")
+
+    accepted(response := post(service, body, JSONL, skip_bad="true"))
+
+    assert (response.json()["total"], response.json()["skipped"]) == (2, [])
+
+
+def test_a_blank_around_a_name_and_a_seed_with_a_count_are_taken(service: Service) -> None:
+    batch_id = accepted(post(service, f"prompt,seed,count,model\na fox,5,3, {SD15}\n", CSV))
+
+    made = [(one["seed"], one["model"]) for one in requests(service, batch_id)]
+    assert made == [(5, SD15), (6, SD15), (7, SD15)]
+
+
+@pytest.mark.parametrize("body", ["prompt,seed\na fox,-1\n", '{"prompt": "a fox", "seed": -1}'])
+def test_a_seed_of_minus_one_is_drawn(service: Service, body: str) -> None:
+    batch_id = accepted(post(service, body, JSONL if body.startswith("{") else CSV, seed="-1"))
+
+    assert requests(service, batch_id)[0]["seed"] >= 0
+    assert service.batch(batch_id)["seed"] >= 0
