@@ -47,7 +47,7 @@ async def _add_store(now: CollectorRegistry, figures: Figures) -> None:
     )
     for status, count in found.generations.items():
         by_status.labels(status).set(count)
-    _gauge(now, "easel_outbox_pending", "What Prefect has still to be told", found.outbox)
+    _gauge(now, "easel_outbox_pending", "Pending dispatches to Prefect", found.outbox)
     _gauge(now, "easel_workers_live", "Workers that were seen lately", found.workers)
 
 

@@ -177,7 +177,7 @@ def doctor(
 def audit(
     home: _Home = None,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Remove files that nobody can want any more.")
+        bool, typer.Option("--repair", help="Remove orphaned files and those of interrupted saves.")
     ] = False,
     checksums: Annotated[
         bool, typer.Option("--checksums", help="Read every picture, and compare its SHA-256.")

@@ -83,5 +83,5 @@ def _summary(told: Counter[tuple[str, bool]]) -> str:
     said = ", ".join(f"{number} × {kind}" for kind, number in sorted(counts.items()))
     removed = sum(number for (_, repaired), number in told.items() if repaired)
     left = told.total() - removed
-    advice = "" if left == 0 or removed else " Remove what nobody wants with --repair."
+    advice = "" if left == 0 or removed else " Remove orphaned files with --repair."
     return f"{said}: {removed} removed, {left} left.{advice}"

@@ -92,7 +92,7 @@ async def store(settings: Settings) -> tuple[Finding, list[WorkerRecord]]:
     try:
         url = make_url(settings.store_url)
     except ArgumentError as error:
-        return Finding("store", False, str(error), "Mend EASEL_STORE__URL."), []
+        return Finding("store", False, str(error), "Correct EASEL_STORE__URL."), []
     shown = url.render_as_string(hide_password=True)
     if store_is_missing(url):
         return Finding("store", True, f"{shown}: not there yet", "`easel up` makes it."), []

@@ -38,7 +38,7 @@ def check_home(home: Path) -> None:
     except OSError as error:
         raise CommandError(
             f"the data folder {home} cannot be written ({error.strerror or error}). "
-            "Choose another one with --home DIR (or EASEL_HOME), or mend its permissions."
+            "Choose another one with --home DIR (or EASEL_HOME), or correct its permissions."
         ) from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -26,6 +27,8 @@ from tests.api.conftest import until_catalogue
 from tests.api.service import SCHEDULES, Backstage, Comfy, Service
 from tests.flows.prefect_server import Server
 from tests.harness.databases import a_store
+from tests.harness.faults import Replace, Rule
+from tests.harness.proxy import FaultProxy
 from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(300)
@@ -341,6 +344,30 @@ def test_what_is_refused_leaves_nothing_in_prefect(
     assert answer.status_code == 422
     assert words in answer.text
     assert server.select("SELECT count(*) FROM deployment_schedule") == before
+
+
+@pytest.mark.usefixtures("batch")
+def test_a_schedule_is_made_though_prefects_answer_cannot_be_read(
+    server: Server, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    home = tmp_path_factory.mktemp("home")
+    a_store(home / "easel.db")
+    assert server.http.base_url.port is not None
+    with (
+        Backstage() as backstage,
+        Comfy(backstage) as comfy,
+        FaultProxy(server.http.base_url.port) as between,
+        Service(backstage, home, comfy.url, f"{between.url}/api") as service,
+    ):
+        until_catalogue(service)
+        spoilt = Replace(b'"flow_id"', b'"flow_??"')
+        lost = between.add(Rule(spoilt, method="POST", path=re.compile("/api/deployments/$")))
+        answer = create(service, name="once")
+        assert lost.hits
+        assert answer.status_code == 201, answer.text
+        listed = service.get(SCHEDULES).json()["items"]
+        assert [item["name"] for item in listed].count("once") == 1
+        delete(service, answer.json()["schedule_id"])
 
 
 @pytest.mark.usefixtures("batch")

@@ -109,6 +109,24 @@ def test_an_operator_retries_a_run_that_failed(stack: Stack) -> None:
     stack.wait_for_flow_run(str(run.id), "Completed")
 
 
+def test_an_operator_pauses_and_resumes_a_queue(stack: Stack) -> None:
+    [queue] = [
+        queue
+        for queue in stack.prefect.read_work_queues(work_pool_name=POOL)
+        if queue.name == "interactive"
+    ]
+    stack.prefect.update_work_queue(queue.id, is_paused=True)
+    try:
+        generation = stack.create("held back")
+        waiting = generation.wait_for_reason("paused")
+        assert waiting["status"] == "queued"
+        assert "The work queue interactive is paused." in waiting["waiting"]["detail"]
+    finally:
+        stack.prefect.update_work_queue(queue.id, is_paused=False)
+    generation.wait_for("succeeded")
+    assert generation.renders() == 1
+
+
 def test_an_operator_deletes_a_run_that_waits(stack: Stack) -> None:
     with stack.halfway("the one before"):
         stack.create("between").flow_run_id()

@@ -48,6 +48,10 @@ class KeptSchedules(Schedules):
     def clear(self) -> None:
         self._records = {NIGHTLY.id: NIGHTLY}
 
+    def put(self, record: ScheduleRecord) -> None:
+        """Keep one as it is, as if it had been made in Prefect."""
+        self._records[record.id] = record
+
     def is_on(self, schedule_id: UUID) -> bool:
         return self._records[schedule_id].active
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from nicegui.testing import User
@@ -16,7 +16,8 @@ from api.schedules.facade import ScheduleFacade
 from core.batches.lists import Lists
 from core.batches.request import BatchRequest
 from flows.batches.acceptance import Source, accept_batch
-from tests.web.kept_schedules import KeptSchedules
+from flows.prefect.schedules import Timing
+from tests.web.kept_schedules import NIGHTLY, KeptSchedules
 from tests.web.visiting import PATIENT, elements, field, press, texts, until, write
 from web.app import declare
 from web.parts.elements import Text
@@ -54,6 +55,36 @@ async def test_those_of_the_file_are_shown_and_cannot_be_deleted(user: User) -> 
     await user.should_see("8 pictures · nothing is begun after 07:00")
     await user.should_see("Switched off")
     assert not any("Delete" in str(one.props.get("aria-label")) for one in elements(user))
+
+
+async def test_those_that_were_made_in_prefect_are_shown_whatever_they_are(
+    user: User, kept: KeptSchedules
+) -> None:
+    odd_parameters = {"batch": 5, "catch_up_minutes": "x"}
+    of_prefect = replace(NIGHTLY, active=True, in_file=False)
+    for number, one in enumerate(
+        (
+            replace(
+                of_prefect, timing=Timing("0 0 30 2 *", None, "UTC"), no_times="it never comes"
+            ),
+            replace(of_prefect, timing=Timing(None, None, "UTC", rrule="FREQ=DAILY")),
+            replace(of_prefect, timing=Timing(None, None, "")),
+            replace(of_prefect, timing=Timing("0 0 13 * 5", None, "UTC", day_or=False)),
+            replace(of_prefect, timing=Timing("", None, "UTC"), parameters=odd_parameters),
+        )
+    ):
+        kept.put(replace(one, id=UUID(int=10 + number), name=f"odd {number}"))
+    await user.open("/schedules")
+    await user.should_see("No next time: it never comes", retries=PATIENT)
+    assert texts(user, "schedule-name") == ["nightly", *(f"odd {number}" for number in range(5))]
+    assert texts(user, "schedule-when")[1:] == [
+        "By cron 0 0 30 2 * (UTC)",
+        "By the rule FREQ=DAILY",
+        "Made in Prefect",
+        "By cron 0 0 13 * 5, day and weekday both (UTC)",
+        "By cron  (UTC)",
+    ]
+    await user.should_see("its batch cannot be made")
 
 
 async def test_one_is_made_switched_off_and_deleted(user: User, kept: KeptSchedules) -> None:
