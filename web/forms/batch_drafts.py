@@ -42,15 +42,6 @@ class Axis(BaseModel):
             return list(self.chosen)
         return [self._number(read, word) for word in self.text.replace(",", " ").split()]
 
-    def some_values(self) -> list[Any]:
-        """Returns the values. ProblemError when there are none: an axis is there to be used."""
-        values = self.values()
-        if not values:
-            raise ProblemError(
-                "invalid_request", f"{AXES[self.field]}: give it values, or remove it."
-            )
-        return values
-
     def _number(self, read: Callable[[str], int | float], word: str) -> int | float:
         try:
             return read(word)
@@ -128,7 +119,7 @@ class BulkDraft(PromptDraft):
     def _lists(self, prompts: list[str]) -> dict[str, list[Any]]:
         lists: dict[str, list[Any]] = {"prompt": prompts, "model": list(self.models)}
         lists["size"] = [size_of(text) for text in self.sizes]
-        lists |= {axis.field: axis.some_values() for axis in self.axes if axis.field in AXES}
+        lists |= {axis.field: axis.values() for axis in self.axes if axis.field in AXES}
         return {name: values for name, values in lists.items() if values}
 
     def _rows(self) -> dict[str, Any]:
