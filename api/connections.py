@@ -19,6 +19,8 @@ class Connection(HttpToolsProtocol):
 
     headers_within_s: float = HEADERS_WITHIN_S
     _deadline: asyncio.TimerHandle | None = None
+    _has_begun: bool = False
+    """Whether a request has begun whose headers are not complete."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has connected: its first request is due."""
@@ -36,10 +38,22 @@ class Connection(HttpToolsProtocol):
         if self._deadline is None and self._is_idle and not self.transport.is_closing():
             self._begin_deadline()
 
+    def on_message_begin(self) -> None:
+        """The first byte of a request, which may come while the one before is answered."""
+        self._has_begun = True
+        super().on_message_begin()
+
     def on_headers_complete(self) -> None:
         """The request is there, but perhaps for its body."""
+        self._has_begun = False
         self._end_deadline()
         super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """The rest of a request that has begun meanwhile is due."""
+        super().on_response_complete()
+        if self._has_begun and self._deadline is None and not self.transport.is_closing():
+            self._begin_deadline()
 
     @property
     def _is_idle(self) -> bool:

@@ -197,6 +197,15 @@ def test_a_kept_connection_has_a_deadline_for_the_next_request_too(
         assert _until_closed(line, asked, asked[:20]).count(b"HTTP/1.1 200") == 1
 
 
+def test_a_request_that_begins_while_another_is_answered_has_a_deadline_too(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = b"GET /healthz HTTP/1.1\r\nHost: easel.localhost\r\n\r\n"
+    monkeypatch.setattr(Connection, "headers_within_s", 0.2)
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as line:
+        assert _until_closed(line, asked + asked[:20]).count(b"HTTP/1.1 200") == 1
+
+
 def test_an_answer_that_takes_longer_is_waited_for(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

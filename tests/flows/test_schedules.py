@@ -283,7 +283,7 @@ def test_the_batch_of_one_schedule_is_not_that_of_the_others_of_its_deployment(
     assert shown(service, made)["catch_up_minutes"] == 7
 
     changed = change(service, made, batch={"defaults": {"prompt": "an owl"}}, active=False)
-    assert changed["batch"] == {"defaults": {"prompt": "an owl"}}
+    assert changed["batch"] == {"defaults": {"prompt": "an owl"}, "vary_seed": False}
     assert shown(service, made) == changed
     assert shown(service, other)["batch"] == {}
     for one in (made, other):
