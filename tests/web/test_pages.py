@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from uuid import uuid4
 
 from nicegui import ui
@@ -8,12 +9,20 @@ from nicegui.testing import User
 from api.generations.facade import Facade
 from core.requests import GenerationRequest
 from store.values import HistoryFilter
-from tests.web.visiting import PATIENT, field, press, until, write
+from tests.web.visiting import DEADLINE_S, PATIENT, field, press, until, write
 
 
 async def newest(facade: Facade) -> GenerationRequest | None:
     page = await facade.history(HistoryFilter(), 1, None)
     return GenerationRequest(**page.items[0].request.model_dump()) if page.items else None
+
+
+async def created(facade: Facade) -> GenerationRequest:
+    """What the page creates."""
+    async with asyncio.timeout(DEADLINE_S):
+        while (made := await newest(facade)) is None:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.02)
+    return made
 
 
 async def test_an_empty_studio_says_what_to_do(user: User) -> None:
@@ -27,9 +36,7 @@ async def test_generate_creates_what_the_form_says(user: User, facade: Facade) -
     user.find("Prompt").type("a red fox")
     await press(user, "16:9")
     await press(user, "Generate")
-    await user.should_see("Waiting for", retries=PATIENT)
-    made = await newest(facade)
-    assert made is not None
+    made = await created(facade)
     assert (made.prompt, made.width, made.height) == ("a red fox", 688, 384)
     assert made.sampler == "euler"
 
@@ -99,9 +106,7 @@ async def test_a_size_of_ones_own_and_a_seed_of_minus_one(user: User, facade: Fa
     write(user, "Seed", 7)
     write(user, "Seed", -1)
     await press(user, "Generate")
-    await user.should_see("Waiting for", retries=PATIENT)
-    made = await newest(facade)
-    assert made is not None
+    made = await created(facade)
     assert (made.width, made.height) == (640, 360)
     assert made.seed not in (7, -1)
 

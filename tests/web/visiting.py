@@ -15,7 +15,7 @@ from web.parts.elements import Text
 
 PATIENT: Final = 200
 """Tenths of a second that anything is waited for: only a test that fails ever waits so long."""
-_DEADLINE_S: Final = 20
+DEADLINE_S: Final = 20
 
 
 def elements(user: User) -> list[ui.element]:
@@ -25,7 +25,7 @@ def elements(user: User) -> list[ui.element]:
 
 async def press(user: User, label: str) -> None:
     """Click the button that says ``label`` or is called so, as soon as it is there."""
-    async with asyncio.timeout(_DEADLINE_S):
+    async with asyncio.timeout(DEADLINE_S):
         while (button := _button(user, label)) is None:  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0.02)
     UserInteraction(user, {button}, None).click()
@@ -78,6 +78,6 @@ def texts(user: User, css_class: str) -> list[str]:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Look until it is so; the deadline is only for what never comes."""
-    async with asyncio.timeout(_DEADLINE_S):
+    async with asyncio.timeout(DEADLINE_S):
         while not condition():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.02)
