@@ -125,8 +125,8 @@ async def test_settings_taken_over_can_be_undone(user: User, facade: Facade) -> 
     await user.open("/")
     write(user, "Prompt", "half written")
     await user.open(f"/g/{created.task_id}")
-    await press(user, "All settings")
-    await user.open("/")
+    await press(user, "All settings")  # leads to the studio, which offers once to take it back
+    await user.should_see("The settings are in the form", retries=PATIENT)
     assert field(user, "Prompt").value == "a red fox"
     await press(user, "Undo")
     await until(lambda: field(user, "Prompt").value == "half written")
