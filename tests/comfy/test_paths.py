@@ -15,7 +15,7 @@ DETECT = "Could not detect model type of: "
     ("said", "shown"),
     [
         (f"{DETECT}/srv/comfy/models/checkpoints/x.safetensors", f"{DETECT}x.safetensors"),
-        (f"{DETECT}/home/Ann Lee/models/my model.safetensors", f"{DETECT}my model.safetensors"),
+        (f"{DETECT}/srv/Ann Lee/models/my model.safetensors", f"{DETECT}my model.safetensors"),
         (f"{DETECT}C:\\Users\\Ann Lee\\ComfyUI\\models\\x.pt", f"{DETECT}x.pt"),
         (r"No such file: 'D:\\ComfyUI\\models\\x.pt'", "No such file: 'x.pt'"),
         (r"\\server\share\models\x.pt is gone", "x.pt is gone"),
