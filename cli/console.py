@@ -6,10 +6,11 @@ import codecs
 import contextlib
 import io
 import os
-import re
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, TextIO
+
+from core.text import STEERING
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
@@ -37,8 +38,6 @@ _SUBSTITUTES: Final = {
     "’": "'",
     **dict.fromkeys("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "*"),  # rich's spinner
 }
-_STEERING: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""What steers a terminal: control characters but tab and line feed, overrides of direction."""
 
 
 class CommandError(Exception):
@@ -88,7 +87,7 @@ def _replaced(error: UnicodeError) -> tuple[str, int]:
 
 def printable(text: str) -> str:
     """Returns the text without what would steer the terminal it is printed on."""
-    return _STEERING.sub("", text)
+    return STEERING.sub("", text)
 
 
 def can_be_live(stream: TextIO) -> bool:

@@ -10,11 +10,13 @@ TEXT_MAX: Final = 4_000
 REPLACEMENT: Final = "\ufffd"
 _LONE_SURROGATES: Final = re.compile("[\ud800-\udfff]")
 """They stand for bytes that are not UTF-8, mostly in file names; no encoding can write them."""
-_UNREADABLE: Final = re.compile(
-    "[\ud800-\udfff"
+_STEERING: Final = (
     "\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters: databases and terminals interpret them
-    "\u202a-\u202e\u2066-\u2069]"  # they turn the direction of the text that follows
+    "\u202a-\u202e\u2066-\u2069"  # they turn the direction of the text that follows
 )
+STEERING: Final = re.compile(f"[{_STEERING}]")
+"""What steers a terminal: control characters but tab and line feed, overrides of direction."""
+_UNREADABLE: Final = re.compile(f"[\ud800-\udfff{_STEERING}]")
 
 
 def readable(text: str, longest: int = TEXT_MAX) -> str:
