@@ -27,6 +27,25 @@ def duration(seconds: float) -> str:
     return humanize.precisedelta(rounded, minimum_unit=unit, format="%.0f")
 
 
+def brief(seconds: float) -> str:
+    """Seconds with units: ``0.6 s``, ``40 s``, ``12 min``, ``3 h 30 min``, ``2 d 4 h``."""
+    if seconds < 0.95:
+        return f"{max(0.1, seconds):.1f} s"
+    if seconds < 90:
+        return f"{round(seconds)} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return _two(minutes, 60, "h", "min")
+    return _two(round(minutes / 60), 24, "d", "h")
+
+
+def _two(amount: int, many: int, unit: str, smaller: str) -> str:
+    whole, rest = divmod(amount, many)
+    return f"{whole} {unit} {rest} {smaller}" if rest else f"{whole} {unit}"
+
+
 def about(seconds: float) -> str:
     """An estimate in words: ``about 12 minutes``, ``under a second``."""
     words = duration(seconds)

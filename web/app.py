@@ -54,7 +54,7 @@ _CSP: Final = (
 NiceGUI describes each page in an inline script that differs from page to page, Vue compiles its
 templates in the browser ('unsafe-eval'), and Quasar sets styles inline. 'self' includes the page's
 own websocket in Chrome since 71, in Safari since 16, and in Firefox; where it does not, NiceGUI
-falls back to polling. Pictures come from this server; icons are data, pasted files are blobs.
+falls back to polling. Images come from this server; icons are data, pasted files are blobs.
 """
 
 

@@ -44,8 +44,8 @@ def test_from_a_file_to_pictures_and_what_failed_again(page: Page, worker: Worke
     worker.fails = lambda request: "owl" in request.prompt
     page.goto("/bulk")
     choose(page, "animals.csv", CSV)
-    page.get_by_role("button", name="Dry run").click()
-    expect(page.get_by_role("heading", name="4 pictures")).to_be_visible()
+    page.get_by_role("button", name="Preview").click()
+    expect(page.get_by_role("heading", name="4 images")).to_be_visible()
     expect(page.locator(".sample-prompt").first).to_have_text("a red fox at dawn")
 
     worker.hold()
@@ -57,19 +57,19 @@ def test_from_a_file_to_pictures_and_what_failed_again(page: Page, worker: Worke
     page.evaluate("window.untouched = true")
     worker.go_on()
     expect(pictures(page)).to_have_count(3)
-    ended(page, "Not all was made")
+    ended(page, "Finished with 1 failure")
     expect(page.locator(".failure")).to_contain_text("KSampler (node 5): stumbled")
     expect(page.locator(".cell.is-failed")).to_have_count(1)
 
     worker.failing = None
-    page.get_by_role("button", name="Retry what failed").click()
+    page.get_by_role("button", name="Retry 1 failed").click()
     ended(page, "Done")
     expect(pictures(page)).to_have_count(4)
     expect(page.locator(".failure")).to_have_count(0)
     assert page.evaluate("window.untouched")  # it was never loaded anew
 
     with page.expect_download() as downloading:
-        page.get_by_role("link", name="Save all").click()
+        page.get_by_role("link", name="Download all").click()
     names = saved(downloading.value)
     assert sum(name.endswith(".png") for name in names) == 4
 
@@ -91,21 +91,21 @@ def test_a_grid_is_built_and_counted(page: Page, api: Api) -> None:
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Steps").click()
     page.get_by_label("Steps", exact=True).fill("1, 2")
-    page.get_by_label("Pictures of each").fill("2")
-    expect(page.get_by_text("2 models × 2 step counts × 2 each = 8 pictures")).to_be_visible()
-    page.get_by_role("button", name="Side by side").click()
-    expect(page.get_by_text("2 side by side × 2 each = 4 pictures")).to_be_visible()
+    page.get_by_label("Images per combination").fill("2")
+    expect(page.get_by_text("2 models × 2 step counts × 2 each = 8 images")).to_be_visible()
+    page.get_by_role("button", name="Pair up").click()
+    expect(page.get_by_text("2 paired × 2 each = 4 images")).to_be_visible()
 
     def is_kept() -> bool:
         return bool(kept(api, page).get("bulk", {}).get("combine") == "zip")
 
     wait_until(is_kept, "the form", within=PATIENCE_S)
     page.reload()
-    expect(page.get_by_text("2 side by side × 2 each = 4 pictures")).to_be_visible()
+    expect(page.get_by_text("2 paired × 2 each = 4 images")).to_be_visible()
     expect(page.get_by_label("Steps", exact=True)).to_have_value("1, 2")
     connected(page)
     page.keyboard.press("Control+Enter")
-    expect(page.get_by_role("heading", name="4 pictures")).to_be_visible()
+    expect(page.get_by_role("heading", name="4 images")).to_be_visible()
     expect(page.locator(".sample-row").last).to_contain_text("sd_xl_base_1.0 · 128 × 64 · 2 steps")
     page.get_by_role("button", name="Start").click()
     ended(page, "Done")
@@ -125,8 +125,8 @@ def test_a_bad_file_names_row_and_column_and_is_not_lost(page: Page) -> None:
     expect(page).to_have_url(re.compile("/bulk$"))
     choose(page, "good.csv", b"prompt\na fox\n")
     expect(page.get_by_text("bad.csv", exact=True)).to_have_count(0)
-    page.get_by_role("button", name="Dry run").click()
-    expect(page.get_by_role("heading", name="1 picture")).to_be_visible()
+    page.get_by_role("button", name="Preview").click()
+    expect(page.get_by_role("heading", name="1 image")).to_be_visible()
 
 
 def test_a_batch_is_paused_resumed_and_cancelled(page: Page, api: Api, worker: Worker) -> None:
@@ -145,13 +145,13 @@ def test_a_batch_is_paused_resumed_and_cancelled(page: Page, api: Api, worker: W
     worker.hold()
     page.get_by_role("button", name="Cancel", exact=True).click()
     expect(page.get_by_role("dialog")).to_contain_text("Cancel this batch?")
-    page.get_by_role("button", name="Leave it").click()
+    page.get_by_role("button", name="Keep running").click()
     expect(page.get_by_role("dialog")).to_be_hidden()
     page.get_by_role("button", name="Cancel", exact=True).click()
     page.get_by_role("button", name="Cancel the batch").click()
     ended(page, "Cancelled")
     expect(page.locator(".note")).to_contain_text("of 30 are kept")
-    expect(page.get_by_role("button", name="Make the rest")).to_be_visible()
+    expect(page.get_by_role("button", name="Generate the rest")).to_be_visible()
 
 
 def test_a_second_device_sees_the_same_and_markup_stays_text(
@@ -181,8 +181,8 @@ def test_a_batch_on_a_phone(visitor: OpenContext, api: Api) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.goto("/bulk")
     page.get_by_label("Prompt", exact=True).fill("a fox")
-    page.get_by_label("Pictures of each").fill("3")
-    expect(page.get_by_text("3 pictures")).to_be_visible()
+    page.get_by_label("Images per combination").fill("3")
+    expect(page.get_by_text("3 images")).to_be_visible()
     page.get_by_role("button", name="Start").tap()
     ended(page, "Done")
     expect(pictures(page)).to_have_count(3)
@@ -199,11 +199,11 @@ def test_a_schedule_is_made_switched_off_and_deleted(page: Page, api: Api) -> No
     page.get_by_label("Time", exact=True).fill("22:30")
     page.get_by_label("Prompt", exact=True).fill("a {red|silver} fox")
     expect(page.get_by_text("At 22:30 (UTC). Next: ")).to_be_visible()
-    page.get_by_role("button", name="Make the schedule").click()
+    page.get_by_role("button", name="Create schedule").click()
     switch = page.get_by_role("switch", name="foxes is on")
     expect(switch).to_be_checked()
     made = page.locator(".schedule", has=switch)
-    expect(made).to_contain_text("4 pictures")
+    expect(made).to_contain_text("4 images")
     expect(made).to_contain_text("Next: ")
     switch.click()
     expect(switch).not_to_be_checked()
@@ -211,7 +211,7 @@ def test_a_schedule_is_made_switched_off_and_deleted(page: Page, api: Api) -> No
     page.reload()
     expect(switch).not_to_be_checked()
     page.get_by_role("button", name="Delete foxes").click()
-    page.get_by_role("button", name="Delete the schedule").click()
+    page.get_by_role("button", name="Delete schedule").click()
     expect(switch).to_have_count(0)
     expect(page.get_by_role("button", name="Delete nightly")).to_have_count(0)
 
@@ -220,16 +220,16 @@ def test_the_visitors_own_clock_is_meant(visitor: OpenContext, api: Api) -> None
     api.schedules_there(True)
     page = visitor(timezone_id="Asia/Tokyo").new_page()
     page.goto("/schedules")
-    expect(page.get_by_text("At 02:00 (Asia/Tokyo). Next: ")).to_be_visible()
+    expect(page.get_by_text("Every day at 02:00 (Asia/Tokyo). Next: ")).to_be_visible()
     page.get_by_label("Name", exact=True).fill("foxes")
     page.get_by_label("Prompt", exact=True).fill("a fox")
-    page.get_by_role("button", name="Make the schedule").click()
-    expect(page.locator(".schedule").last).to_contain_text("At 02:00 (Asia/Tokyo)")
+    page.get_by_role("button", name="Create schedule").click()
+    expect(page.locator(".schedule").last).to_contain_text("Every day at 02:00 (Asia/Tokyo)")
 
 
 def test_schedules_without_prefect(page: Page, api: Api) -> None:
     page.goto("/schedules")
-    expect(page.get_by_role("heading", name="Prefect does not answer")).to_be_visible()
+    expect(page.get_by_role("heading", name="Prefect isn't answering")).to_be_visible()
     api.schedules_there(True)
     page.get_by_role("button", name="Try again").click()
-    expect(page.get_by_text("from prefect.yaml")).to_be_visible()
+    expect(page.get_by_role("heading", name="nightly")).to_be_visible()

@@ -50,7 +50,7 @@ def test_from_prompt_to_picture_to_history_and_back(page: Page, worker: Worker) 
     page.locator(".picture-link").click()
     expect(page).to_have_url(re.compile("/g/"))
     expect(page.get_by_role("heading", name=FOX)).to_be_visible()
-    page.get_by_role("button", name="All settings").click()
+    page.get_by_role("button", name="Reuse settings").click()
     expect(page).to_have_url(re.compile("/$"))
     expect(page.get_by_label("Prompt", exact=True)).to_have_value(FOX)
     expect(page.get_by_role("button", name="Keep", exact=True)).to_have_attribute(
@@ -118,16 +118,16 @@ def test_more_may_be_queued_and_cancelled_while_one_runs(page: Page, worker: Wor
     worker.hold(step=3)
     generate(page, FOX)
     expect(page.locator(".card.is-running")).to_have_count(1)
-    expect(page.locator(".stage .line")).to_contain_text("step 3")
+    expect(page.locator(".stage .line")).to_contain_text("Step 3")
     worker.hold()  # where it is, and nothing else begins
     for count in (2, 3):
         generate(page, FOX)
         expect(page.locator(".card")).to_have_count(count)
-    expect(page.locator(".card.is-queued").first).to_contain_text("1 ahead")
-    expect(page.locator(".card.is-queued").last).to_contain_text("Next in line")
+    expect(page.locator(".card.is-queued").first).to_contain_text("2nd in queue")
+    expect(page.locator(".card.is-queued").last).to_contain_text("Next in queue")
     page.locator(".card.is-queued .card-cancel").last.click()
     expect(page.locator(".card.is-cancelled")).to_have_count(1)
-    expect(page.locator(".card.is-queued")).to_contain_text("Next in line")
+    expect(page.locator(".card.is-queued")).to_contain_text("Next in queue")
     page.locator(".caption").get_by_role("button", name="Cancel").click()
     expect(page.locator(".card.is-cancelled")).to_have_count(2)
     worker.go_on()
@@ -197,7 +197,7 @@ def test_a_failure_says_what_to_do_and_can_be_retried(page: Page, worker: Worker
     worker.failing = None
     page.get_by_role("link", name="Details").click()
     expect(page.locator(".attempts")).to_contain_text("KSampler (node 5): CUDA out of memory")
-    expect(page.get_by_role("link", name="Flow run")).to_have_attribute(
+    expect(page.get_by_role("link", name="Open in Prefect")).to_have_attribute(
         "href", re.compile("flow-run")
     )
     page.locator(".details").get_by_role("button", name="Retry").click()
@@ -251,7 +251,7 @@ def test_a_deleted_picture_is_gone_for_good_after_a_while(
     (made,) = seed_seen(page, worker, resolved(FOX))
     page.goto(f"/g/{made}")
     page.get_by_role("button", name="Delete").click()
-    expect(page.get_by_text("It was deleted")).to_be_visible()
+    expect(page.get_by_text("This image was deleted")).to_be_visible()
 
     def is_gone() -> bool:
         return page.request.get(f"/api/v1/generation/status/{made}").status == 410

@@ -73,7 +73,7 @@ def test_axe_finds_nothing(visitor: OpenContext, worker: Worker, phone: bool) ->
     page.get_by_label("Prompt", exact=True).fill("a red fox")
     page.keyboard.press("Control+Enter")
     expect(page.locator(".stage .canvas img")).to_be_visible()
-    expect(page.locator(".stage .line")).to_contain_text("step 3 of 20")
+    expect(page.locator(".stage .line")).to_contain_text("Step 3 of 20")
     assert violations(page) == []
 
 
@@ -99,7 +99,7 @@ def test_axe_finds_nothing_in_bulk(visitor: OpenContext, phone: bool) -> None:
         {"name": "bad.csv", "mimeType": "text/csv", "buffer": b"prompt,steps\na fox,many\n"}
     )
     expect(page.get_by_text("bad.csv")).to_be_visible()
-    page.get_by_role("button", name="Dry run").click()
+    page.get_by_role("button", name="Preview").click()
     expect(page.locator(".problem")).to_have_count(1)
     expect(page.get_by_role("alert")).to_have_count(0)
     assert violations(page) == []
@@ -115,9 +115,9 @@ def test_axe_finds_nothing_in_a_batch(
     failed = api.begin_batch(name="some failed", **asked)
     page = opened(visitor, phone=phone)
     page.goto(f"/b/{failed}")
-    expect(page.get_by_role("button", name="Retry what failed")).to_be_visible()
+    expect(page.get_by_role("button", name="Retry 1 failed")).to_be_visible()
     expect(page.locator(".failure")).to_have_count(1)
-    page.locator("summary", has_text="How it is done").click()
+    page.locator("summary", has_text="Details").click()
     assert violations(page) == []
     worker.hold(step=1)
     running = api.begin_batch(name="under way", max_in_flight=3, **asked)
@@ -147,7 +147,7 @@ def test_axe_finds_nothing_in_schedules(visitor: OpenContext, api: Api, phone: b
     page.get_by_role("button", name="Cron", exact=True).click()
     page.get_by_label("Name", exact=True).fill("foxes")
     page.get_by_label("Prompt", exact=True).fill("a fox")
-    page.get_by_role("button", name="Make the schedule").click()
+    page.get_by_role("button", name="Create schedule").click()
     expect(page.locator(".schedule")).to_have_count(2)
     expect(page.get_by_role("alert")).to_have_count(0)
     assert violations(page) == []

@@ -56,7 +56,7 @@ def test_the_queue_is_told_by_its_prompts_and_there_is_a_way_back_to_it(
         ["a sailing boat", "an owl in a birch forest"]
     )
     expect(page.locator(".queue")).to_contain_text("2 queued")
-    expect(page).to_have_title(re.compile("^[0-9]+ % · Easel$"))
+    expect(page).to_have_title(re.compile("^[0-9]+% · Easel$"))
     page.locator(".card.is-succeeded .card-open").click()
     expect(page.locator(".made-prompt")).to_have_text("a picture from before")
     page.get_by_role("button", name="Back to the latest").click()

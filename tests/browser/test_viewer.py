@@ -65,12 +65,12 @@ def test_a_swipe_turns_to_the_older_and_the_newer_picture(
     older, newer = seed_seen(page, worker, resolved("the older"), resolved("the newer"))
     page.goto(f"/g/{newer}")
     session = context.new_cdp_session(page)
-    expect(page.get_by_role("button", name="Older picture")).to_be_enabled()
+    expect(page.get_by_role("button", name="Older image")).to_be_enabled()
     arrived(page)
     swipe(page, session, -200)
     expect(page).to_have_url(re.compile(str(older)))
     expect(page.get_by_role("heading", name="the older")).to_be_visible()
-    expect(page.get_by_role("button", name="Newer picture")).to_be_enabled()
+    expect(page.get_by_role("button", name="Newer image")).to_be_enabled()
     arrived(page)
     swipe(page, session, 200)
     expect(page).to_have_url(re.compile(str(newer)))
@@ -114,7 +114,7 @@ def test_prompt_link_and_curl_can_be_copied(visitor: OpenContext, worker: Worker
 def test_the_original_is_downloaded_as_it_is(page: Page, worker: Worker) -> None:
     (made,) = seed_seen(page, worker, resolved("a red fox"))
     page.goto(f"/g/{made}")
-    expect(page.get_by_role("link", name="Save")).to_be_visible()
+    expect(page.get_by_role("link", name="Download")).to_be_visible()
     with page.expect_download() as downloading:
         page.keyboard.press("s")
     assert downloading.value.suggested_filename.endswith(".png")

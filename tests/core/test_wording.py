@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from core.wording import about, ago, duration
+from core.wording import about, ago, brief, duration
 
 NOW = datetime(2026, 6, 3, 12, tzinfo=UTC)
 
@@ -23,6 +23,25 @@ NOW = datetime(2026, 6, 3, 12, tzinfo=UTC)
 )
 def test_durations(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.0, "0.1 s"),
+        (0.62, "0.6 s"),
+        (0.97, "1 s"),
+        (3.6, "4 s"),
+        (89.4, "89 s"),
+        (90, "2 min"),
+        (5340, "89 min"),
+        (5400, "1 h 30 min"),
+        (7200, "2 h"),
+        (187_200, "2 d 4 h"),
+    ],
+)
+def test_durations_with_units(seconds: float, words: str) -> None:
+    assert brief(seconds) == words
 
 
 @pytest.mark.parametrize(

@@ -44,9 +44,9 @@ async def test_pictures_arrive_on_the_open_page(user: User, context: Context) ->
     for number, generation_id in enumerate(made, 1):
         await succeed(context.facade.store, generation_id)
         await user.should_see(f"{number} of 3", retries=PATIENT)
-    await until(lambda: "Under way" in texts(user, "batch-state"))  # its flow run ends it
+    await until(lambda: "Running" in texts(user, "batch-state"))  # its flow run ends it
     await context.facade.store.batch_transitions.finish(batch_id, "succeeded")
-    await user.should_see("Everything was made.", retries=PATIENT)
+    await user.should_see("All images are finished.", retries=PATIENT)
     await until(lambda: {status for _, status in tiles(user)} == {"succeeded"})
 
 
@@ -63,8 +63,8 @@ async def test_failures_say_why_and_can_be_made_again(user: User, context: Conte
     ended = problem("batch_incomplete", "Of 3, 1 failed.")
     await context.facade.store.batch_transitions.finish(batch_id, "failed", ended)
     await user.should_see("Of 3, 1 failed.", retries=PATIENT)
-    await press(user, "Retry what failed")
-    await user.should_see("About to begin", retries=PATIENT)
+    await press(user, "Retry 1 failed")
+    await user.should_see("Queued", retries=PATIENT)
     await user.should_not_see("The GPU ran out of memory.", retries=PATIENT)
 
 
@@ -74,17 +74,17 @@ async def test_it_is_paused_and_resumed(user: User, context: Context) -> None:
     await press(user, "Pause")
     await user.should_see("It was paused. Resume it to go on.", retries=PATIENT)
     await press(user, "Resume")
-    await until(lambda: "Under way" in texts(user, "batch-state"))
+    await until(lambda: "Running" in texts(user, "batch-state"))
 
 
 async def test_a_cancel_asks_first(user: User, context: Context) -> None:
     batch_id = await begun(context, release=1)
     await user.open(f"/b/{batch_id}")
     await press(user, "Cancel")
-    await user.should_see("3 that are not finished will not be made.", retries=PATIENT)
+    await user.should_see("3 images will not be generated.", retries=PATIENT)
     assert (await context.batches.status(batch_id)).status == "running"
     await press(user, "Cancel the batch")
-    await user.should_see("Stopping", retries=PATIENT)
+    await user.should_see("Cancelling", retries=PATIENT)
     assert (await context.batches.status(batch_id)).status == "cancelling"
 
 
@@ -137,9 +137,9 @@ async def test_its_settings_are_in_the_form_again(user: User, context: Context) 
     await user.open("/bulk")
     write(user, "Prompt", "something else")
     await user.open(f"/b/{made.batch_id}")
-    await user.should_see("It was cancelled: 0 pictures of 1 are kept.")
-    await press(user, "Use its settings")
-    await user.should_see("Dry run", retries=PATIENT)
+    await user.should_see("Cancelled with 0 of 1 image finished.")
+    await press(user, "Reuse settings")
+    await user.should_see("Preview", retries=PATIENT)
     assert field(user, "Prompt").value == "a fox with its settings"
 
 

@@ -1,30 +1,38 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
 from core.problems import FieldProblem, problem
-from web.batches.wording import factors_line, made_count, makes_line, pictures, problem_lines
+from web.batches.wording import (
+    factors_line,
+    images,
+    made_count,
+    makes_line,
+    problem_lines,
+    rows_with_problems,
+)
 
 
-def test_pictures() -> None:
-    assert [pictures(number) for number in (1, 2, 20_000)] == [
-        "1 picture",
-        "2 pictures",
-        "20,000 pictures",
+def test_images() -> None:
+    assert [images(number) for number in (1, 2, 20_000)] == [
+        "1 image",
+        "2 images",
+        "20,000 images",
     ]
 
 
 @pytest.mark.parametrize(
     ("factors", "count", "zipped", "said"),
     [
-        ({"prompt": 1}, 1, False, "1 picture"),
-        ({"prompt": 1}, 4, False, "4 pictures"),
-        ({"model": 2, "steps": 3}, 1, False, "2 models × 3 step counts = 6 pictures"),
-        ({"model": 2, "steps": 1}, 5, False, "2 models × 5 each = 10 pictures"),
-        ({"model": 3, "steps": 3}, 2, True, "3 side by side × 2 each = 6 pictures"),
-        ({"model": 3}, 2, True, "3 models × 2 each = 6 pictures"),
+        ({"prompt": 1}, 1, False, "1 image"),
+        ({"prompt": 1}, 4, False, "4 images"),
+        ({"model": 2, "steps": 3}, 1, False, "2 models × 3 step counts = 6 images"),
+        ({"model": 2, "steps": 1}, 5, False, "2 models × 5 each = 10 images"),
+        ({"model": 3, "steps": 3}, 2, True, "3 paired × 2 each = 6 images"),
+        ({"model": 3}, 2, True, "3 models × 2 each = 6 images"),
     ],
 )
 def test_what_a_grid_multiplies(
@@ -33,8 +41,22 @@ def test_what_a_grid_multiplies(
     assert factors_line(factors, count, zipped=zipped) == said
 
 
-def test_lists_side_by_side_must_be_equally_long() -> None:
-    assert "equally many" in factors_line({"model": 2, "steps": 3}, 1, zipped=True)
+def test_lists_that_are_paired_must_be_equally_long() -> None:
+    assert "same number" in factors_line({"model": 2, "steps": 3}, 1, zipped=True)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([3], "1 row has problems"),
+        ([3, 3, 4], "2 rows have problems"),
+        ([0], "The file has problems"),
+        (range(1, 101), "100 rows or more have problems"),
+    ],
+)
+def test_rows_with_problems_are_counted(rows: Iterable[int], said: str) -> None:
+    errors = [FieldProblem.of_row(row, None, "x", "m") for row in rows]
+    assert rows_with_problems(problem("invalid_manifest", "detail", errors=errors)) == said
 
 
 def test_mistakes_name_row_and_column() -> None:
@@ -54,8 +76,8 @@ def test_mistakes_name_row_and_column() -> None:
         ({"grid": {"prompt": ["a", "b"], "steps": [1, 2]}, "combine": "zip"}, "“a” and 1 more", 2),
         ({"items": [{"prompt": "a"}, {"prompt": "b", "count": 3}]}, "“a” and 1 more", 4),
         ({"items": [{"prompt": "a", "count": "x"}]}, "“a”", None),
-        ({}, "No prompt is said", 1),
-        ({"grid": 1, "items": {}, "defaults": []}, "No prompt is said", 1),
+        ({}, "No prompt", 1),
+        ({"grid": 1, "items": {}, "defaults": []}, "No prompt", 1),
     ],
 )
 def test_what_a_schedule_makes(batch: dict[str, Any], said: str, number: int | None) -> None:

@@ -107,7 +107,7 @@ def test_options(files: Manifests) -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"prompt": "  "}, "Describe the picture first"),
+        ({"prompt": "  "}, "Describe the image first"),
         ({"axes": [Axis(field="steps", text="20, many")]}, "Steps: “many” is not a whole number"),
         ({"axes": [Axis(field="cfg", text="x")]}, "CFG: “x” is not a number"),
         ({"sizes": ["large"]}, "width × height"),
@@ -151,7 +151,7 @@ async def test_files_that_nobody_came_back_for_are_removed(
 
 @pytest.mark.parametrize(
     ("name", "kind", "size", "said"),
-    [("x.xlsx", "", 5, "CSV or JSON Lines"), ("x.csv", "", 2000, "1000 bytes at most")],
+    [("x.xlsx", "", 5, "CSV or JSON Lines"), ("x.csv", "", 2000, "1.0 kB at most")],
 )
 async def test_a_file_that_is_no_manifest_is_refused(
     files: Manifests, name: str, kind: str, size: int, said: str
@@ -196,9 +196,9 @@ def test_what_a_schedule_makes() -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"name": " "}, "Give it a name"),
-        ({"prompt": ""}, "Describe the picture"),
-        ({"time": ""}, "at what time"),
+        ({"name": " "}, "Enter a name"),
+        ({"prompt": ""}, "Describe the image"),
+        ({"time": ""}, "the time at which"),
         ({"way": "every", "every": None}, "how often"),
     ],
 )

@@ -23,9 +23,9 @@ async def upload(user: User, name: str, data: bytes) -> None:
 
 async def test_it_says_what_to_do_while_there_is_none(user: User) -> None:
     await user.open("/bulk")
-    await user.should_see("Hundreds of pictures at once", retries=PATIENT)
-    await press(user, "Dry run")
-    await user.should_see("Describe the picture first.", retries=PATIENT)
+    await user.should_see("Many images in one go", retries=PATIENT)
+    await press(user, "Preview")
+    await user.should_see("Describe the image first.", retries=PATIENT)
 
 
 async def test_a_dry_run_shows_what_start_makes(user: User, context: Context) -> None:
@@ -33,9 +33,9 @@ async def test_a_dry_run_shows_what_start_makes(user: User, context: Context) ->
     write(user, "Prompt", "a {red|silver} fox")
     await press(user, "Steps")
     write(user, "Steps", "20, 30")
-    await user.should_see("2 step counts = 2 pictures")
-    await press(user, "Dry run")
-    await user.should_see("How long it takes is not known yet.", retries=PATIENT)
+    await user.should_see("2 step counts = 2 images")
+    await press(user, "Preview")
+    await user.should_see("How long they take is not known yet.", retries=PATIENT)
     await user.should_see("dreamshaper_8 × 2")
     assert (await context.batches.page(1, None)).items == []
     await press(user, "Start")
@@ -50,8 +50,8 @@ async def test_a_dry_run_shows_what_start_makes(user: User, context: Context) ->
 async def test_what_was_dry_run_is_what_is_made(user: User, context: Context) -> None:
     await user.open("/bulk")
     write(user, "Prompt", "{a|b|c|d|e|f|g|h} {a|b|c|d|e|f|g|h} {a|b|c|d|e|f|g|h}")
-    await press(user, "Dry run")
-    await user.should_see("Start makes just these", retries=PATIENT)
+    await press(user, "Preview")
+    await user.should_see("Start generates exactly these", retries=PATIENT)
     said = texts(user, "sample-prompt")
     await press(user, "Start")
     await user.should_see("0 of 1", retries=PATIENT)
@@ -64,10 +64,10 @@ async def test_what_was_dry_run_is_what_is_made(user: User, context: Context) ->
 async def test_a_change_of_the_form_takes_the_dry_run_away(user: User) -> None:
     await user.open("/bulk")
     write(user, "Prompt", "a fox")
-    await press(user, "Dry run")
-    await user.should_see("Start makes just these", retries=PATIENT)
+    await press(user, "Preview")
+    await user.should_see("Start generates exactly these", retries=PATIENT)
     write(user, "Prompt", " at dawn")
-    await user.should_not_see("Start makes just these")
+    await user.should_not_see("Start generates exactly these")
 
 
 async def test_the_form_is_there_again(user: User) -> None:
@@ -88,7 +88,7 @@ async def test_a_bad_file_is_told_row_by_row_and_stays(user: User, context: Cont
     await user.open("/bulk")
     await press(user, "From a file")
     await upload(user, "foxes.csv", b"prompt,steps\na fox,20\nan owl,many\n{a,20\n")
-    for label in ("Dry run", "Start"):
+    for label in ("Preview", "Start"):
         user.notify.messages.clear()
         await press(user, label)
         await user.should_see("Row 3, steps", retries=PATIENT)
@@ -102,9 +102,9 @@ async def test_bad_rows_can_be_left_out(user: User, context: Context) -> None:
     await user.open("/bulk")
     await press(user, "From a file")
     await upload(user, "foxes.jsonl", b'{"prompt": "a fox"}\n{"prompt": ""}\n')
-    tick(user, "Leave out rows that cannot be made")
-    await press(user, "Dry run")
-    await user.should_see("1 left out:", retries=PATIENT)
+    tick(user, "Skip rows with problems")
+    await press(user, "Preview")
+    await user.should_see("1 skipped:", retries=PATIENT)
     await press(user, "Start")
     await user.should_see("0 of 1", retries=PATIENT)
 

@@ -12,7 +12,7 @@ NOON = datetime(2026, 6, 3, 12, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("cron", "said"),
     [
-        ("0 2 * * *", "At 02:00"),
+        ("0 2 * * *", "Every day at 02:00"),
         ("0 * * * *", "Every hour"),
         ("*/10 * * * *", "Every 10 minutes"),
         ("0 18 * * 1-5", "At 18:00, Monday through Friday"),

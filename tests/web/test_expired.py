@@ -32,14 +32,14 @@ async def expired(facade: Facade) -> UUID:
 async def test_the_picture_page_says_so(user: User, facade: Facade) -> None:
     task_id = await expired(facade)
     await user.open(f"/g/{task_id}")
-    await user.should_see("The picture was removed after 30 days")
+    await user.should_see("The image was removed after 30 days")
     await user.should_see("a red fox")
 
 
 async def test_the_studio_says_so(user: User, facade: Facade) -> None:
     task_id = await expired(facade)
     await user.open(f"/?g={task_id}")
-    await user.should_see("The picture was removed after 30 days")
+    await user.should_see("The image was removed after 30 days")
 
 
 async def test_the_history_still_shows_it(user: User, facade: Facade) -> None:
@@ -49,4 +49,4 @@ async def test_the_history_still_shows_it(user: User, facade: Facade) -> None:
     tiles = [
         tile for element in user.client.elements.values() for tile in element.props.get("tiles", [])
     ]
-    assert [(tile["src"], tile["headline"]) for tile in tiles] == [(None, "Picture removed")]
+    assert [(tile["src"], tile["headline"]) for tile in tiles] == [(None, "Image removed")]

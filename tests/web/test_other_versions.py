@@ -58,8 +58,8 @@ async def test_the_picture_page_shows_it_as_it_was_stored(
     await user.should_see("Another version of Easel stored these settings")
     await user.should_see(reason)
     await user.should_see("dreamshaper_8.safetensors")
-    assert labels(user) >= {"Save", "Delete"}
-    assert not labels(user) & {"Vary", "Retry", "All settings", "Seed", "curl"}
+    assert labels(user) >= {"Download", "Delete"}
+    assert not labels(user) & {"Vary", "Retry", "Reuse settings", "Reuse seed", "curl"}
 
 
 async def test_the_picture_page_shows_values_that_it_does_not_know(
@@ -85,7 +85,7 @@ async def test_the_studio_shows_it_and_the_others(
     await user.open(f"/?g={unread}")
 
     assert labels(user) >= {"Done: a red fox", "Done: a barn owl", "Open"}
-    assert not labels(user) & {"Vary", "Reuse"}
+    assert not labels(user) & {"Vary", "Reuse settings"}
 
 
 async def test_the_studio_shows_one_that_runs_and_one_that_failed(
@@ -100,8 +100,8 @@ async def test_the_studio_shows_one_that_runs_and_one_that_failed(
     await user.open(f"/?g={failed}")
 
     await user.should_see("It was stored by another version of Easel")
-    await user.should_see("Describe it anew")
-    assert not labels(user) & {"Retry", "Use settings"}
+    await user.should_see("Generate it again")
+    assert not labels(user) & {"Retry", "Reuse settings"}
     await user.open(f"/?g={runs}")
     assert "Rendering: an owl" in labels(user)
 

@@ -59,7 +59,7 @@ async def test_the_form_is_there_again(user: User) -> None:
 
 async def test_an_empty_history_leads_to_the_studio(user: User) -> None:
     await user.open("/history")
-    await user.should_see("Your pictures will be here")
+    await user.should_see("Your images will appear here")
     await user.open("/history?q=fox&cursor=nonsense&status=odd&days=x")
     await user.should_see("Nothing matches")
 
@@ -77,9 +77,9 @@ async def test_the_picture_page_shows_all_settings_and_cancels(user: User, facad
 
 async def test_what_is_not_there_is_said(user: User) -> None:
     await user.open(f"/g/{uuid4()}")
-    await user.should_see("There is nothing here")
+    await user.should_see("There is no such image")
     await user.open("/g/nonsense")
-    await user.should_see("There is nothing here")
+    await user.should_see("There is no such image")
 
 
 async def test_mistakes_are_told_at_their_fields_and_nothing_is_created(
@@ -125,7 +125,7 @@ async def test_settings_taken_over_can_be_undone(user: User, facade: Facade) -> 
     await user.open("/")
     write(user, "Prompt", "half written")
     await user.open(f"/g/{created.task_id}")
-    await press(user, "All settings")  # leads to the studio, which offers once to take it back
+    await press(user, "Reuse settings")  # leads to the studio, which offers once to take it back
     await user.should_see("The settings are in the form", retries=PATIENT)
     assert field(user, "Prompt").value == "a red fox"
     await press(user, "Undo")

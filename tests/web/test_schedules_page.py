@@ -42,17 +42,17 @@ async def user(context: Context, kept: KeptSchedules) -> AsyncIterator[User]:
 async def make(user: User, name: str) -> None:
     write(user, "Name", name)
     write(user, "Prompt", "a {red|silver} fox")
-    await press(user, "Make the schedule")
-    await user.should_see(f"“{name}” is made and on.", retries=PATIENT)
+    await press(user, "Create schedule")
+    await user.should_see(f"“{name}” is created and on.", retries=PATIENT)
     assert field(user, "Name").value == ""
 
 
 async def test_those_of_the_file_are_shown_and_cannot_be_deleted(user: User) -> None:
     await user.open("/schedules")
-    await user.should_see("from prefect.yaml", retries=PATIENT)
-    await user.should_see("At 02:00 (UTC)")
+    await user.should_see("nightly", retries=PATIENT)
+    await user.should_see("Every day at 02:00 (UTC)")
     await user.should_see("and 3 more")
-    await user.should_see("8 pictures · nothing is begun after 07:00")
+    await user.should_see("8 images · stops starting at 07:00")
     await user.should_see("Switched off")
     assert not any("Delete" in str(one.props.get("aria-label")) for one in elements(user))
 
@@ -75,12 +75,12 @@ async def test_those_that_were_made_in_prefect_are_shown_whatever_they_are(
     ):
         kept.put(replace(one, id=UUID(int=10 + number), name=f"odd {number}"))
     await user.open("/schedules")
-    await user.should_see("No next time: it never comes", retries=PATIENT)
+    await user.should_see("Will not run again: it never comes", retries=PATIENT)
     assert texts(user, "schedule-name") == ["nightly", *(f"odd {number}" for number in range(5))]
     assert texts(user, "schedule-when")[1:] == [
         "By cron 0 0 30 2 * (UTC)",
         "By the rule FREQ=DAILY",
-        "Made in Prefect",
+        "Set in Prefect",
         "By cron 0 0 13 * 5, day and weekday both (UTC)",
         "By cron  (UTC)",
     ]
@@ -98,7 +98,7 @@ async def test_one_is_made_switched_off_and_deleted(user: User, kept: KeptSchedu
     await press(user, "Delete foxes")
     await user.should_see("Delete “foxes”?", retries=PATIENT)
     assert len(await kept.all()) == 2
-    await press(user, "Delete the schedule")
+    await press(user, "Delete schedule")
     await user.should_not_see("a {red|silver} fox”", retries=PATIENT)
     assert len(await kept.all()) == 1
 
@@ -132,7 +132,7 @@ async def test_what_it_has_begun_is_linked(
     batch_id = uuid4()
     await accept_batch(context.facade.store, source, batch_id, "a run", schedule="nightly")
     await user.open("/schedules")
-    await user.should_see("just now (about to begin)", retries=PATIENT)
+    await user.should_see("just now (queued)", retries=PATIENT)
     assert any(one.props.get("href") == f"/b/{batch_id}" for one in elements(user))
 
 
@@ -147,8 +147,8 @@ async def test_a_list_that_is_no_utf_8_does_not_disturb_the_page(
 
 async def test_the_form_says_when_in_words(user: User) -> None:
     await user.open("/schedules")
-    assert "At 02:00 (UTC). Next: " in texts(user, "when-said")[0]
-    await press(user, "Every so often")
+    assert "Every day at 02:00 (UTC). Next: " in texts(user, "when-said")[0]
+    await press(user, "Repeating")
     await until(lambda: "Every 30 minutes" in texts(user, "when-said")[0])
     await press(user, "Cron")
     write(user, "Cron", "0 18 * * 1-5")
@@ -160,8 +160,8 @@ async def test_the_form_says_when_in_words(user: User) -> None:
 @pytest.mark.parametrize(
     ("name", "prompt", "said"),
     [
-        ("", "a fox", "Give it a name first."),
-        ("foxes", "", "Describe the picture first."),
+        ("", "a fox", "Enter a name first."),
+        ("foxes", "", "Describe the image first."),
         ("foxes", "a {red fox", "never closed"),
     ],
 )
@@ -171,7 +171,7 @@ async def test_what_cannot_be_made_is_told(
     await user.open("/schedules")
     write(user, "Name", name)
     write(user, "Prompt", prompt)
-    await press(user, "Make the schedule")
+    await press(user, "Create schedule")
     await user.should_see(said, retries=PATIENT)
     assert len(await kept.all()) == 1
 
@@ -179,15 +179,15 @@ async def test_what_cannot_be_made_is_told(
 async def test_without_prefect_it_says_so_and_tries_again(user: User, kept: KeptSchedules) -> None:
     kept.away = True
     await user.open("/schedules")
-    await user.should_see("Prefect does not answer", retries=PATIENT)
+    await user.should_see("Prefect isn't answering", retries=PATIENT)
     write(user, "Name", "foxes")
     write(user, "Prompt", "a fox")
-    await press(user, "Make the schedule")
+    await press(user, "Create schedule")
     await user.should_see("Prefect keeps the schedules", retries=PATIENT)
     kept.away = False
     await press(user, "Try again")
-    await user.should_see("from prefect.yaml", retries=PATIENT)
-    await user.should_not_see("Prefect does not answer")
+    await user.should_see("nightly", retries=PATIENT)
+    await user.should_not_see("Prefect isn't answering")
 
 
 async def test_the_form_is_there_again(user: User) -> None:

@@ -1,4 +1,4 @@
-"""A progress bar of several colours: a batch's items made, failed, cancelled, running."""
+"""A progress bar of several colours: a batch's items done, failed, cancelled, running."""
 
 from __future__ import annotations
 

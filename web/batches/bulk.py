@@ -75,12 +75,12 @@ class BulkPage:
     # --- what the visitor does
 
     def _changed(self, names: Collection[str]) -> None:
-        """Mistakes stay shown to be corrected, but not those of another file."""
+        """Problems stay shown to be fixed, but not those of another file."""
         if self._plan.plan is not None or "file" in names:
             self._plan.hide()
 
     async def _dry_run(self) -> None:
-        await self._work("Looking…", self._form.draft, start=False)
+        await self._work("Checking…", self._form.draft, start=False)
 
     async def _start(self) -> None:
         await self._work("Starting…", self._form.draft, start=True)
@@ -108,10 +108,10 @@ class BulkPage:
         if draft == before:
             self._plan.show(plan)
         else:
-            toast("The form has changed meanwhile: press Dry run again.")
+            toast("The form has changed meanwhile: press Preview again.")
 
     async def _begin(self, draft: BulkDraft) -> None:
-        """Create the batch that the dry run showed: with the same seed."""
+        """Create the batch that the preview showed: with the same seed."""
         plan = self._plan.plan
         manifest = draft.manifest(self._files, known_zone(), plan.seed if plan else None)
         created = await self._web.batches.create(manifest)

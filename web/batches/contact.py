@@ -35,7 +35,7 @@ _SHOWN: Final[dict[str, tuple[Status, ...]]] = {
 _LABELS: Final = {
     "all": "All",
     "done": "Done",
-    "under-way": "Under way",
+    "under-way": "In progress",
     "failed": "Failed",
     "cancelled": "Cancelled",
 }
@@ -86,7 +86,7 @@ class Contact:
         self.root = box("contact is-away")
         with self.root:
             with box("contact-bar"):
-                with box("segments shown", role="group", aria_label="Which pictures"):
+                with box("segments shown", role="group", aria_label="Images shown"):
                     self._buttons = {
                         name: _Shown(name, errors_as_toasts(self._show)) for name in _SHOWN
                     }
@@ -146,14 +146,14 @@ class Contact:
         try:
             cells, following = await self._read(view)
         except InvalidCursorError:
-            toast_error("That page is not there any more; here is the first.")
+            toast_error("That page does not exist any more; this is the first.")
             await self._turn(None)
             return
         if view is not self._view:
             return  # another view was requested meanwhile
         self._next = following
         self._sheet.show(cells)
-        self._nothing.text = "" if cells else "There is nothing of that kind."
+        self._nothing.text = "" if cells else "There are none."
         show_if(self._nothing, not cells)
         adorn(self._first, disabled=view.cursor is None)
         adorn(self._back, disabled=view.cursor is None)

@@ -1,4 +1,4 @@
-"""The form of a batch: a grid or a file, options, dry run and start."""
+"""The form of a batch: a grid or a file, options, preview and start."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from web.parts.clock import known_zone, zones
 from web.parts.elements import Text, adorn, box, icon, show_if
 from web.parts.fields import Segments, choice, folded, line, number, tick
 
+_COUNT_OF: Final = {"grid": "Images per combination", "file": "Images per row"}
 _WAYS: Final = {"grid": "Build a grid", "file": "From a file"}
 _Press = Callable[[], Awaitable[None]]
 
@@ -41,7 +42,7 @@ class BulkForm:
                 self.grid = GridForm(self.draft, self._set)
             with box("way") as self._file_way:
                 FileForm(self.draft, files, self._set)
-            number("Pictures of each", self.draft.count, self._setter("count"), 1, COUNT_MAX)
+            self._count = number("", self.draft.count, self._setter("count"), 1, COUNT_MAX)
             self._build_options()
         self._build_bar(on_dry_run, on_start)
         self._show()
@@ -77,7 +78,7 @@ class BulkForm:
                     placeholder="random",
                 )
                 number(
-                    "At a time",
+                    "Parallel jobs",
                     draft.max_in_flight,
                     self._setter("max_in_flight"),
                     1,
@@ -88,7 +89,7 @@ class BulkForm:
                 self._stop("Stop after failures", "stop_after_failures", 2**31 - 1)
                 self._stop("Stop at % failed", "stop_at_percent", 100)
             with box("pair"):
-                line("Not after", draft.not_after, self._setter("not_after"), type="time")
+                line("Stop starting at", draft.not_after, self._setter("not_after"), type="time")
                 self._zone = choice("Time zone", [], None, self._setter("timezone"), searched=True)
             tick("Expand wildcards in prompts", draft.wildcards, self._setter("wildcards"))
         self._offer_zones(zones() if draft.options_open else [])
@@ -103,7 +104,7 @@ class BulkForm:
             with box("bulk-buttons"):
                 self._dry_run = box("btn", "button", type="button", data_generate="")
                 with self._dry_run:
-                    Text("Dry run")
+                    Text("Preview")
                 self._start = box("btn btn-primary", "button", type="button")
                 with self._start:
                     icon("spark")
@@ -128,6 +129,7 @@ class BulkForm:
         draft = self.draft
         for way, made in (("grid", self._grid_way), ("file", self._file_way)):
             show_if(made, way == draft.way)
+        adorn(self._count, label=_COUNT_OF[draft.way])
         try:
             factors = draft.factors()
         except ProblemError as error:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from api.batches.documents import BatchDocument
 from core.stored import Unreadable
-from core.wording import ago, duration
+from core.wording import ago, brief
 from web.batches.bar import Bar
-from web.batches.wording import BATCH_WORDS, done_line, is_active, pace_line, pictures
+from web.batches.wording import done_line, images, is_active, pace_line, state_words
 from web.parts.elements import Text, adorn, box, button, icon, link, local, show_if
 from web.parts.fields import folded
 from web.parts.wording import raw_rows
@@ -42,7 +42,7 @@ class BatchHead:
                     self._name = adorn(Text("", "title batch-h1", "h1"), dir="auto")
                     self._state = Text("", "batch-state")
                 self._buttons = box("batch-buttons")
-            self._bar = Bar("How much of it has ended")
+            self._bar = Bar("Progress of the batch")
             with box("batch-lines"):
                 self._done = Text("", "headline")
                 self._pace = Text("", "muted line")
@@ -68,9 +68,9 @@ class BatchHead:
             self._build_links(document)
         if document.status != self._status:
             self._status = document.status
-            self._said.text = f"{document.name}: {BATCH_WORDS[document.status]}"
+            self._said.text = f"{document.name}: {state_words(document)}"
         self._name.text = document.name
-        self._state.text = BATCH_WORDS[document.status]
+        self._state.text = state_words(document)
         self._done.text = done_line(document)
         self._pace.text = pace_line(document)
         self._when.text = _when(document)
@@ -97,9 +97,9 @@ class BatchHead:
             if document.counts.succeeded:
                 primary = "btn-primary" if status == "succeeded" else ""
                 url = local(document.urls.results)
-                link("Save all", url, icon_name="save", classes=primary, download=True)
+                link("Download all", url, icon_name="save", classes=primary, download=True)
             if actions.again is not None and not is_active(document):
-                button("Use its settings", actions.again, icon_name="reuse")
+                button("Reuse settings", actions.again, icon_name="reuse")
             if is_active(document) and status != "cancelling":
                 button("Cancel", actions.cancel, icon_name="close")
 
@@ -109,29 +109,31 @@ class BatchHead:
             if document.counts.succeeded:
                 _outside("Contact sheet", local(document.urls.contact_sheet))
             if document.urls.flow_run is not None:
-                _outside("Flow run", document.urls.flow_run)
+                _outside("Open in Prefect", document.urls.flow_run)
 
 
 def rest_label(document: BatchDocument) -> str:
     """Returns the label of the button that continues an ended batch."""
     counts = document.counts
-    return "Make the rest" if counts.waiting or counts.cancelled else "Retry what failed"
+    if counts.waiting or counts.cancelled or not counts.failed:
+        return "Generate the rest"
+    return f"Retry {counts.failed:,} failed"
 
 
 def _note(document: BatchDocument) -> str:
     """Returns why the batch is in its state, and what to do."""
-    counts, made = document.counts, pictures(document.counts.succeeded)
+    counts = document.counts
     match document.status:
         case "failed":
-            why = document.error.detail if document.error else "Something was not made."
-            return f"{why} “{rest_label(document)}” tries again; nothing is made twice."
+            why = document.error.detail if document.error else "The batch is incomplete."
+            return f"{why} “{rest_label(document)}” generates only what is missing."
         case "cancelled":
-            return f"It was cancelled: {made} of {document.total:,} are kept."
+            return f"Cancelled with {counts.succeeded:,} of {images(document.total)} finished."
         case "succeeded":
-            gone = f", {counts.deleted:,} of them deleted since" if counts.deleted else ""
-            return f"Everything was made{gone}. “Save all” puts the pictures into one ZIP file."
+            gone = f", {counts.deleted:,} were deleted since" if counts.deleted else ""
+            return f"All images are finished{gone}. “Download all” saves them as one ZIP file."
         case "cancelling":
-            return "What is under way is being stopped. What is finished is kept."
+            return "Running images are being stopped. Finished images are kept."
         case _:
             return document.waiting.detail.replace("`", "") if document.waiting else ""
 
@@ -140,13 +142,13 @@ def _when(document: BatchDocument) -> str:
     by = f" by the schedule “{document.schedule}”" if document.schedule else ""
     if document.started_at and document.finished_at:
         taken = (document.finished_at - document.started_at).total_seconds()
-        return f"{ago(document.created_at)}{by}, took {duration(taken)}"
-    return f"begun {ago(document.created_at)}{by}"
+        return f"{ago(document.created_at)}{by} · took {brief(taken)}"
+    return f"started {ago(document.created_at)}{by}"
 
 
 def build_facts(document: BatchDocument) -> None:
     """Show the options of the batch, as requested besides its rows."""
-    with folded("How it is done"), box("settings batch-facts", "dl"):
+    with folded("Details"), box("settings batch-facts", "dl"):
         for name, value in _facts(document):
             with box("", "div"):
                 Text(name, tag="dt")
@@ -160,16 +162,16 @@ def _facts(document: BatchDocument) -> list[tuple[str, str]]:
     share = options.stop_at_failure_share
     rows = [
         ("Seed", str(document.seed)),
-        ("At a time", str(options.max_in_flight)),
+        ("Parallel jobs", str(options.max_in_flight)),
         ("Wildcards", "expanded" if options.wildcards else "taken literally"),
     ]
     if options.stop_after_failures is not None:
-        rows.append(("Stops after failures", f"{options.stop_after_failures:,}"))
+        rows.append(("Stop after failures", f"{options.stop_after_failures:,}"))
     if share is not None:
-        rows.append(("Stops at failed", f"{share:.0%}"))
+        rows.append(("Stop at % failed", f"{share:.0%}"))
     if options.not_after is not None:
         zone = options.timezone or "the server's time"
-        rows.append(("Not after", f"{options.not_after} ({zone})"))
+        rows.append(("Stop starting at", f"{options.not_after} ({zone})"))
     return rows
 
 

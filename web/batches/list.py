@@ -13,7 +13,7 @@ from api.batches.documents import BatchDocument
 from core.wording import ago
 from store.errors import InvalidCursorError, NotFoundError
 from web.batches.bar import Bar
-from web.batches.wording import BATCH_WORDS, done_line, is_active, pace_line
+from web.batches.wording import done_line, is_active, pace_line, state_words
 from web.parts.elements import Text, adorn, box, button
 from web.parts.layout import Web, errors_as_toasts, toast_error
 
@@ -30,7 +30,7 @@ class BatchRow:
             with box("batch-head", "span"):
                 adorn(Text(document.name, "batch-name"), dir="auto")
                 self._state = Text("", "batch-state")
-            self._bar = Bar(f"How much of {document.name} has ended")
+            self._bar = Bar(f"Progress of {document.name}")
             with box("batch-foot", "span"):
                 self._done = Text("", "batch-done")
                 self._pace = Text("", "muted is-extra")
@@ -44,7 +44,7 @@ class BatchRow:
         wanted = f"batch-row is-{document.status}"
         if " ".join(self.root.classes) != wanted:
             self.root.classes(replace=wanted)
-        self._state.text = BATCH_WORDS[document.status]
+        self._state.text = state_words(document)
         self._done.text = done_line(document)
         self._pace.text = pace_line(document) if is_active(document) else ""
         self._when.text = ago(document.created_at)
@@ -81,7 +81,7 @@ class BatchList:
         async with self._reading:  # one at a time: an older result is never shown over a newer one
             found = await self._read_and_show()
         if not found:
-            toast_error("That page is not there any more; here are the newest.")
+            toast_error("That page does not exist any more; these are the newest.")
             await self._turn(None)
 
     async def _read_and_show(self) -> bool:
@@ -127,9 +127,10 @@ class BatchList:
 def _build_empty() -> None:
     with box("empty"):
         box("empty-mark", aria_hidden="true")
-        Text("Hundreds of pictures at once", "empty-title", "h3")
+        Text("Many images in one go", "empty-title", "h3")
         Text(
-            "Build a grid of values or choose a file of rows. Dry run shows what would be made.",
+            "Try a prompt with several models, sizes or settings, or choose a file with prompts. "
+            "Preview shows what will be generated before you start.",
             "muted",
             "p",
         )

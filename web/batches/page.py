@@ -1,4 +1,4 @@
-"""One batch, linkable: its progress, its pictures as they arrive, failures and actions."""
+"""One batch, linkable: its progress, its images as they arrive, failures and actions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from store.values import Generation
 from web.batches.contact import Contact, View
 from web.batches.failures import Failures
 from web.batches.head import BatchActions, BatchHead, build_facts
-from web.batches.wording import is_active, under_way
+from web.batches.wording import images, is_active, under_way
 from web.forms import batch_drafts
 from web.parts.confirm import Ask
 from web.parts.elements import Text, box, link
@@ -93,13 +93,13 @@ class BatchPage:
         await self._failures.show(document.counts.failed)
 
     def _say_gone(self) -> None:
-        ui.page_title("Not here · Easel")
+        ui.page_title("Not found · Easel")
         self._root.clear()
         with self._root, box("empty"):
             Text("There is no such batch", "empty-title", "h1")
             Text(
-                "Perhaps the link was cut short, or the batch was so old that it was removed. "
-                "Its pictures may still be in the history.",
+                "The link may be incomplete, or the batch was removed because of its age. "
+                "Its images may still be in the history.",
                 "muted",
                 "p",
             )
@@ -154,9 +154,10 @@ class BatchPage:
         stopped = under_way(document.counts) + document.counts.waiting
         self._ask.about(
             "Cancel this batch?",
-            f"{stopped:,} that are not finished will not be made. What is finished is kept.",
+            f"{images(stopped)} will not be generated. Finished images are kept.",
             "Cancel the batch",
             errors_as_toasts(self._cancel_now),
+            no="Keep running",
         )
 
     async def _cancel_now(self) -> None:

@@ -1,4 +1,4 @@
-"""The result of a dry run: what would be made, or what is wrong with the manifest."""
+"""The preview of a batch: what will be generated, or what is wrong with the manifest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nicegui import ui
 from api.batches.documents import PlanDocument, RowProblemDocument
 from core.problems import Problem
 from core.requests import ResolvedRequest
-from web.batches.wording import models_line, plan_line, problem_lines
+from web.batches.wording import models_line, plan_line, problem_lines, rows_with_problems
 from web.parts.elements import Text, adorn, box, button
 from web.parts.wording import model_name
 
@@ -22,10 +22,10 @@ class PlanPanel:
     def __init__(self) -> None:
         self.plan: PlanDocument | None = None
         self._said = adorn(Text("", "sr-only"), role="status")
-        self._root = box("plan is-away", "section", aria_label="Dry run")
+        self._root = box("plan is-away", "section", aria_label="Preview")
 
     def show(self, plan: PlanDocument) -> None:
-        """Show what would be made."""
+        """Show what will be generated."""
         self.plan = plan
         self._said.text = plan_line(plan)
         with self._opened():
@@ -43,12 +43,12 @@ class PlanPanel:
         """Show what is wrong; ``rows``: places are rows of a file."""
         self.plan = None
         lines = problem_lines(problem, rows=rows)
-        said = problem.title if rows else "This cannot be made"
+        said = rows_with_problems(problem) if rows else "The form has problems"
         self._said.text = said
         with self._opened():
             Text(said, "plan-head", "h2")
             _build_problems(lines or [("", problem.detail)])
-            Text("Nothing was created. Mend this, then try again.", "muted small", "p")
+            Text("Nothing was created. Fix them and try again.", "muted small", "p")
 
     def hide(self) -> None:
         """Hide the result: the form has changed, so it is outdated."""
@@ -60,14 +60,14 @@ class PlanPanel:
         self._root.clear()
         self._root.classes(remove="is-away")
         with self._root:
-            button("Put it away", self.hide, icon_name="close", bare=True, classes="plan-shut")
+            button("Close", self.hide, icon_name="close", bare=True, classes="plan-shut")
         ui.run_javascript("easel.toPlan()")
         return self._root
 
 
 def _rest(seed: int, more: int) -> str:
-    said = "just these" if more <= 0 else f"these and {more:,} more like them"
-    return f"Start makes {said}, with seed {seed}."
+    said = "exactly these" if more <= 0 else f"these and {more:,} more like them"
+    return f"Start generates {said}, with seed {seed}."
 
 
 def _build_sample(sample: ResolvedRequest) -> None:
@@ -85,7 +85,7 @@ def _build_sample(sample: ResolvedRequest) -> None:
 
 
 def _build_skipped(skipped: list[RowProblemDocument]) -> None:
-    Text(f"{len(skipped):,} left out:", "small", "p")
+    Text(f"{len(skipped):,} skipped:", "small", "p")
     shown = skipped[:SKIPPED_SHOWN]
     _build_problems(
         [

@@ -1,4 +1,4 @@
-"""The contact sheet of a batch: a page of its items, which fill as pictures arrive."""
+"""The contact sheet of a batch: a page of its items, which fill as images arrive."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Cell:
             "href": f"/g/{self.id}" if self.status not in ("waiting", "deleted") else None,
             "number": f"{self.number:,}" if self.number is not None else "",
             "status": self.status,
-            "said": f"{self.percent:.0f} %" if running else _WORDS[self.status],
+            "said": f"{self.percent:.0f}%" if running else _WORDS[self.status],
             "title": said,
             "src": self.src,
             "badge": f"×{self.many}" if self.many > 1 else None,

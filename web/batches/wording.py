@@ -6,18 +6,19 @@ import math
 from typing import Any, Final, TypeGuard
 
 from api.batches.documents import BatchDocument, CountsDocument, PlanDocument
+from api.body import PROBLEMS_SHOWN
 from core.problems import Problem
 from core.status import BATCH_ACTIVE, BatchStatus
-from core.wording import about, duration
+from core.wording import about, brief
 from web.parts.wording import model_name, title
 
 BATCH_WORDS: Final[dict[BatchStatus, str]] = {
-    "queued": "About to begin",
-    "running": "Under way",
+    "queued": "Queued",
+    "running": "Running",
     "paused": "Paused",
-    "cancelling": "Stopping",
+    "cancelling": "Cancelling",
     "succeeded": "Done",
-    "failed": "Not all was made",
+    "failed": "Incomplete",
     "cancelled": "Cancelled",
 }
 FIELD_WORDS: Final = {
@@ -43,14 +44,23 @@ _FACTORS: Final = {
 }
 
 
+def state_words(document: BatchDocument) -> str:
+    """Returns its state in a few words; for one that failed, with the number of failures."""
+    failed = document.counts.failed
+    if document.status != "failed" or not failed:
+        return BATCH_WORDS[document.status]
+    said = "Stopped after" if document.counts.waiting else "Finished with"
+    return f"{said} {failed:,} {'failure' if failed == 1 else 'failures'}"
+
+
 def is_active(document: BatchDocument) -> bool:
     """Returns whether it has not ended."""
     return document.status in BATCH_ACTIVE
 
 
-def pictures(number: int) -> str:
-    """Such as "1 picture"."""
-    return "1 picture" if number == 1 else f"{number:,} pictures"
+def images(number: int) -> str:
+    """Returns for example "1 image"."""
+    return "1 image" if number == 1 else f"{number:,} images"
 
 
 def under_way(counts: CountsDocument) -> int:
@@ -59,7 +69,7 @@ def under_way(counts: CountsDocument) -> int:
 
 
 def done_line(document: BatchDocument) -> str:
-    """Returns how much of it is made."""
+    """Returns how much of it is done."""
     counts = document.counts
     said = [f"{counts.succeeded:,} of {document.total:,}"]
     said += [f"{counts.failed:,} failed"] if counts.failed else []
@@ -74,9 +84,9 @@ def pace_line(document: BatchDocument) -> str:
         if document.rate_per_minute is not None:
             said.append(f"{_rounded(document.rate_per_minute)} a minute")
         if document.eta_s is not None:
-            said.append(f"{duration(document.eta_s)} left")
+            said.append(f"{brief(document.eta_s)} left")
     if document.gpu_seconds >= 1:
-        said.append(f"{duration(document.gpu_seconds)} of GPU time")
+        said.append(f"{brief(document.gpu_seconds)} of GPU time")
     return " · ".join(said)
 
 
@@ -87,33 +97,33 @@ def _rounded(rate: float) -> str:
 def plan_line(plan: PlanDocument) -> str:
     """Returns the size of a planned batch."""
     if plan.estimated_s is None:
-        return f"{pictures(plan.total)}. How long it takes is not known yet."
-    return f"{pictures(plan.total)}, {about(plan.estimated_s)} of work"
+        return f"{images(plan.total)}. How long they take is not known yet."
+    return f"{images(plan.total)}, {about(plan.estimated_s)} of work"
 
 
 def models_line(models: dict[str, int]) -> str:
-    """Returns the number of pictures of each model."""
+    """Returns the number of images of each model."""
     return ", ".join(f"{model_name(name)} × {number:,}" for name, number in models.items())
 
 
 def factors_line(factors: dict[str, int], count: int, *, zipped: bool) -> str:
-    """Returns what a grid multiplies: "2 models × 3 step counts × 2 each = 12 pictures"."""
+    """Returns what a grid multiplies: "2 models × 3 step counts × 2 each = 12 images"."""
     several = {name: number for name, number in factors.items() if number > 1}
     if zipped and len(several) > 1:
         lengths = set(several.values())
         if len(lengths) > 1:
-            return "Side by side, every list needs equally many values."
-        said, total = [f"{lengths.pop():,} side by side"], max(several.values())
+            return "To pair up, all lists need the same number of values."
+        said, total = [f"{lengths.pop():,} paired"], max(several.values())
     else:
         said = [f"{number:,} {_FACTORS[name]}" for name, number in several.items()]
         total = math.prod(several.values())
     if count > 1 and said:
         said.append(f"{count:,} each")
-    return f"{' × '.join(said)} = {pictures(total * count)}" if said else pictures(count)
+    return f"{' × '.join(said)} = {images(total * count)}" if said else images(count)
 
 
 def problem_lines(problem: Problem, *, rows: bool) -> list[tuple[str, str]]:
-    """Returns the place and the message of each mistake of a manifest."""
+    """Returns the place and the message of each problem of a manifest."""
     found = []
     for one in problem.errors:
         parts = [str(part) for part in one.loc]
@@ -127,17 +137,27 @@ def problem_lines(problem: Problem, *, rows: bool) -> list[tuple[str, str]]:
     return found
 
 
+def rows_with_problems(problem: Problem) -> str:
+    """Returns for example "6 rows have problems"."""
+    rows = {one.row for one in problem.errors if one.loc[:1] == ("row",) and one.row}
+    if not rows:
+        return "The file has problems"
+    if len(problem.errors) >= PROBLEMS_SHOWN:
+        return f"{len(rows):,} rows or more have problems"
+    return "1 row has problems" if len(rows) == 1 else f"{len(rows):,} rows have problems"
+
+
 def makes_line(batch: dict[str, Any]) -> str:
-    """Returns what a schedule's batch makes, in one line."""
+    """Returns the prompts of a schedule's batch, in one line."""
     prompts = _prompts(batch)
     if not prompts:
-        return "No prompt is said"
+        return "No prompt"
     more = len(prompts) - 1
     return f"“{title(prompts[0], 90)}”" + (f" and {more:,} more" if more else "")
 
 
 def made_count(batch: dict[str, Any]) -> int | None:
-    """Returns how many pictures a schedule's batch makes; None if unknown."""
+    """Returns how many images a schedule's batch has; None if unknown."""
     count, rows = batch.get("count", 1), batch.get("items")
     lengths = [len(values) for values in _dict(batch.get("grid")).values() if _is_list(values)]
     each = max(lengths, default=1) if batch.get("combine") == "zip" else math.prod(lengths)

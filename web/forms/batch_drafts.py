@@ -67,7 +67,7 @@ class PromptDraft(KeptDraft):
     def _said(self) -> list[str]:
         prompts = self.prompts()
         if not prompts:
-            raise ProblemError("invalid_request", "Describe the picture first.")
+            raise ProblemError("invalid_request", "Describe the image first.")
         return prompts
 
 
@@ -182,7 +182,7 @@ class ScheduleDraft(PromptDraft):
             return self.cron.strip()
         hour, _, minute = self.time.partition(":")
         if not (hour.isdigit() and minute.isdigit()):
-            raise ProblemError("invalid_request", "Say at what time it begins.")
+            raise ProblemError("invalid_request", "Enter the time at which it starts.")
         return f"{int(minute)} {int(hour)} {self.days}"
 
     def interval_s(self) -> float | None:
@@ -190,13 +190,13 @@ class ScheduleDraft(PromptDraft):
         if self.way != "every":
             return None
         if self.every is None:
-            raise ProblemError("invalid_request", "Say how often it begins.")
+            raise ProblemError("invalid_request", "Enter how often it starts.")
         return float(self.every * {"minutes": 60, "hours": 3600}[self.unit])
 
     def request(self, zone: str | None) -> ScheduleRequest:
         """Returns the request. Raises ProblemError, ValidationError."""
         if not self.name.strip():
-            raise ProblemError("invalid_request", "Give it a name first.")
+            raise ProblemError("invalid_request", "Enter a name first.")
         prompts, name = self._said(), self.name.strip()
         where = self.timezone or zone
         batch: dict[str, Any] = {"name": name, "defaults": {}}
@@ -218,7 +218,9 @@ def size_of(text: str) -> tuple[int, int]:
     parts = text.lower().replace("×", "x").split("x")
     numbers = [part.strip() for part in parts]
     if len(numbers) != 2 or not all(number.isdigit() and len(number) < 6 for number in numbers):
-        raise ProblemError("invalid_request", f"Size: write “{text[:40]}” as width × height.")
+        raise ProblemError(
+            "invalid_request", f"Size: “{text[:40]}” is not width × height, e.g. 512 × 768."
+        )
     return int(numbers[0]), int(numbers[1])
 
 

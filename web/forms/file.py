@@ -37,11 +37,11 @@ class FileForm:
         Drop(_LABEL, _ACCEPT, files.most_bytes, errors_as_toasts(self._came), toast_error)
         self._chosen = box("chosen")
         tick(
-            "Leave out rows that cannot be made",
+            "Skip rows with problems",
             draft.skip_bad,
             lambda value: on_change(skip_bad=value),
         )
-        with folded("What a file looks like", draft.file is None):
+        with folded("File format", draft.file is None):
             _build_sample()
         self._show()
 
@@ -87,8 +87,8 @@ def _build_sample() -> None:
                 download=name,
             )
     Text(
-        f"Only prompt is needed. Columns: {', '.join(COLUMNS)}. An empty cell is left to the "
-        "model. Prompts may have wildcards such as {red|silver}.",
+        f"Only prompt is needed. Columns: {', '.join(COLUMNS)}. An empty cell leaves the value "
+        "to the model. Prompts may have wildcards, e.g. {red|silver}.",
         "muted small",
         "p",
     )

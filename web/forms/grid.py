@@ -15,7 +15,7 @@ from web.parts.elements import Text, adorn, box, button, show_if
 from web.parts.fields import Picker, Segments, choice, folded, line, prompt_box
 from web.parts.wording import model_name
 
-_COMBINE: Final = {"product": "Every combination", "zip": "Side by side"}
+_COMBINE: Final = {"product": "All combinations", "zip": "Pair up"}
 _EXAMPLES: Final = {"steps": "20, 30, 40", "cfg": "4.5, 7", "seed": "1, 2, 3"}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
+import humanize
 from nicegui.elements.upload_files import FileUpload
 from pydantic import BaseModel
 
@@ -45,7 +46,8 @@ class Manifests:
             )
         if upload.size() > self.most_bytes:
             raise ProblemError(
-                "payload_too_large", f"The file may have {self.most_bytes} bytes at most."
+                "payload_too_large",
+                f"The file may have {humanize.naturalsize(self.most_bytes)} at most.",
             )
         kept = KeptFile(
             id=uuid4().hex, name=upload.name[-_NAME_SHOWN:], kind=kind, size=upload.size()
@@ -58,7 +60,7 @@ class Manifests:
         path = self._path(kept)
         if not path.exists():
             raise ProblemError(
-                "not_found", f"“{kept.name}” is not here any more: choose the file again."
+                "not_found", f"“{kept.name}” is not stored any more: choose the file again."
             )
         return path
 

@@ -12,7 +12,7 @@ from web.parts.fields import folded, prompt_box, tick
 
 LISTS_SHOWN: Final = 40
 _HELP: Final = (
-    ("{red|silver} fox", "one of them, another for each picture"),
+    ("{red|silver} fox", "one of them, drawn anew for each image"),
     ("{3::red|silver} fox", "red three times as often"),
     ("{2$$red|silver|gold} fox", "two of them"),
     ("__animal__", "a line of the list “animal”, a file in Easel's wildcards folder"),
@@ -26,11 +26,11 @@ class PromptField:
     def __init__(self, draft: PromptDraft, on_change: Callable[..., None]) -> None:
         self._draft = draft
         self._on_change = on_change
-        placeholder = "Such as: a {red|silver} fox at {dawn|dusk}"
+        placeholder = "e.g. a {red|silver} fox at {dawn|dusk}"
         self._box = prompt_box("Prompt", draft.prompt, placeholder, self._typed)
         adorn(self._box, data_focus="/")
-        self._each_line = tick("Each line is a prompt of its own", draft.each_line, self._ticked)
-        with folded("Wildcards: one prompt for many pictures"):
+        self._each_line = tick("Each line is its own prompt", draft.each_line, self._ticked)
+        with folded("Wildcards: one prompt for many images"):
             _build_help()
             self._lists = box("chips is-away", role="group", aria_label="Your lists")
             self._unusable = box("is-away")

@@ -32,7 +32,7 @@ _TRAINED: Final = {
 
 
 def size_of(ratio: str, width: int, height: int) -> tuple[int, int]:
-    """Returns the size for ``ratio`` with about the pixels of a ``width`` x ``height`` picture."""
+    """Returns the size for ``ratio`` with about the pixels of a ``width`` x ``height`` image."""
     if ratio == NATIVE:
         return width, height
     across, down = parts_of(ratio)

@@ -1,4 +1,4 @@
-"""The history: everything that was made, a page at a time."""
+"""The history: every generation, a page at a time."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ class HistoryPage:
             page = await facade.history(view.wanted(), PAGE, view.cursor)
         except InvalidCursorError:
             if load == self._loads:
-                toast_error("That page is not there any more; here are the newest.")
+                toast_error("That page does not exist any more; these are the newest.")
                 await self._show(replace(view, cursor=None))
             return
         if load != self._loads:
@@ -219,9 +219,9 @@ class HistoryPage:
                 link("Show everything", "/history", classes="btn-primary")
             else:
                 box("empty-mark", aria_hidden="true")
-                Text("Your pictures will be here", "empty-title", "h2")
-                Text("Every picture is kept with all its settings.", "muted", "p")
-                link("Make the first one", "/", icon_name="spark", classes="btn-primary")
+                Text("Your images will appear here", "empty-title", "h2")
+                Text("Every image is kept with all its settings.", "muted", "p")
+                link("Create the first one", "/", icon_name="spark", classes="btn-primary")
 
     async def _changed(self, generation: Generation) -> None:
         if self._gallery.status(generation.id) in (None, generation.status):

@@ -1,4 +1,4 @@
-"""One generation, linkable: its pictures, settings, attempts, and actions."""
+"""One generation, linkable: its images, settings, attempts, and actions."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from core.requests import (
     UnreadableRequest,
 )
 from core.status import RETRYABLE, is_final
-from core.wording import ago, duration
+from core.wording import brief
 from store.errors import DeletedError, NotFoundError
 from store.values import Generation, Membership, Neighbours
 from web.forms import drafts
 from web.forms.drafts import Draft
 from web.history.viewer import Viewer
+from web.parts.clock import ask_zone, created_words
 from web.parts.elements import Text, adorn, box, button, icon, link, local
 from web.parts.layout import Frame, Web, errors_as_toasts, section
 from web.parts.live import Live
@@ -49,9 +50,9 @@ class PicturePage:
         self._beside = Neighbours(None, None)
         self._live = Live(web.facade)
         self._loads = 0
-        self._frame = Frame(web, "Picture", self._load, self._show_again)
+        self._frame = Frame(web, "Image", self._load, self._show_again)
         with box("picture"):
-            with section("viewer-area", "Picture"):
+            with section("viewer-area", "Image"):
                 self._viewer = Viewer(
                     errors_as_toasts(self._newer),
                     errors_as_toasts(self._older),
@@ -64,7 +65,12 @@ class PicturePage:
         """Load it, then follow it."""
         await self._load()
         self._frame.start()
+        ask_zone(self._zone_known)
         self._live.start(self._changed)
+
+    async def _zone_known(self) -> None:
+        if self._document is not None:
+            await self._show_details()
 
     # --- reading
 
@@ -91,10 +97,10 @@ class PicturePage:
         await self._show_details()
 
     def _say_gone(self, *, deleted: bool) -> None:
-        ui.page_title("Not here · Easel")
+        ui.page_title("Not found · Easel")
         self._viewer.say(
-            "It was deleted" if deleted else "There is nothing here",
-            "Deleted pictures are gone for good." if deleted else "Perhaps the link was cut short.",
+            "This image was deleted" if deleted else "There is no such image",
+            "Deleted images cannot be restored." if deleted else "The link may be incomplete.",
         )
         self._details.clear()
 
@@ -176,23 +182,22 @@ class PicturePage:
                 button("Cancel", errors_as_toasts(self._cancel), icon_name="close")
             if self._images:
                 url = local(self._images[self._number].url)
-                link("Save", url, icon_name="save", key="s", download=True)
+                link("Download", url, icon_name="save", key="s", download=True)
             button("Delete", errors_as_toasts(self._delete), icon_name="trash", key="Delete")
         if not readable:
             return
-        with box("reuse", role="group", aria_label="Use in the studio"):
-            Text("Use", "label")
+        with box("reuse", role="group", aria_label="Reuse in the studio"):
             for label, use, key in (
-                ("All settings", self._use_all, "a"),
-                ("Prompt", self._use_prompt, None),
-                ("Seed", self._use_seed, None),
+                ("Reuse settings", self._use_all, "a"),
+                ("Reuse prompt", self._use_prompt, None),
+                ("Reuse seed", self._use_seed, None),
             ):
                 button(label, errors_as_toasts(use), classes="btn-small", key=key)
 
     def _build_settings(self, document: StatusDocument) -> None:
         request = document.request
         rows = self._rows(request)
-        rows.append(("Made", f"{ago(document.created_at)}{_taken(document)}"))
+        rows.append(("Created", f"{created_words(document.created_at)}{_taken(document)}"))
         if document.status != "succeeded":
             rows.insert(0, ("Status", STATUS_WORDS[document.status]))
         with box("settings", "dl"):
@@ -308,7 +313,7 @@ def _build_prompt(request: StoredRequest) -> None:
         Text(unreadable_note(request), "note", "p")
     elif request.negative_prompt:
         with box("without"):
-            Text("Without", "label")
+            Text("Negative prompt", "label")
             adorn(Text(request.negative_prompt, "", "p"), dir="auto")
 
 
@@ -325,7 +330,7 @@ def _build_batch(batch: Membership) -> None:
 def _taken(document: StatusDocument) -> str:
     if document.started_at is None or document.finished_at is None:
         return ""
-    return f", in {duration((document.finished_at - document.started_at).total_seconds())}"
+    return f" · took {brief((document.finished_at - document.started_at).total_seconds())}"
 
 
 def _curl(origin: str, request: ResolvedRequest) -> str:
@@ -351,18 +356,18 @@ def _build_attempts(attempts: list[AttemptDocument], model: str) -> None:
 def _build_attempt(attempt: AttemptDocument, model: str) -> None:
     with box("attempt", "li"):
         with box("attempt-head"):
-            word = STATUS_WORDS[attempt.outcome] if attempt.outcome else "Under way"
+            word = STATUS_WORDS[attempt.outcome] if attempt.outcome else "Running"
             Text(f"{attempt.number}. {word}", "attempt-name")
             if attempt.started_at and attempt.ended_at:
-                Text(duration((attempt.ended_at - attempt.started_at).total_seconds()), "muted")
+                Text(brief((attempt.ended_at - attempt.started_at).total_seconds()), "muted")
             box("grow")
             if attempt.flow_run_url:
                 made = box("link", "a", href=attempt.flow_run_url, target="_blank", rel="noopener")
                 with made:
-                    Text("Flow run")
+                    Text("Open in Prefect")
                     icon("open")
         if attempt.error is not None:
             Text(attempt.error.detail, "detail", "p")
             Text(advice(attempt.error, model), "muted", "p")
-        if attempt.worker:
-            Text(f"by {attempt.worker}", "muted small", "p")
+        if attempt.error is not None and attempt.worker:
+            Text(f"Worker: {attempt.worker}", "muted small", "p")

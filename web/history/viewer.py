@@ -1,4 +1,4 @@
-"""The large picture of the picture page. Zoom, pan and swipe are in ``static/easel.js``."""
+"""The large image of the picture page. Zoom, pan and swipe are in ``static/easel.js``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Handler = Callable[[], Awaitable[None]]
 
 
 class Viewer:
-    """Shows one picture, a live preview, or why there is none."""
+    """Shows one image, a live preview, or why there is none."""
 
     def __init__(self, on_newer: Handler, on_older: Handler, on_retry: Handler) -> None:
         self._on_retry = on_retry
@@ -21,7 +21,7 @@ class Viewer:
         with box("viewer", data_viewer=""):
             self._body = box("viewer-body")
             self._newer = button(
-                "Newer picture",
+                "Newer image",
                 on_newer,
                 icon_name="left",
                 bare=True,
@@ -29,7 +29,7 @@ class Viewer:
                 classes="viewer-nav is-newer",
             )
             self._older = button(
-                "Older picture",
+                "Older image",
                 on_older,
                 icon_name="right",
                 bare=True,
@@ -76,7 +76,7 @@ class Viewer:
             self._tick(document)
 
     def say(self, headline_: str, detail: str) -> None:
-        """Show a text: there is no picture."""
+        """Show a text: there is no image."""
         self._shape = None
         adorn(self._newer, disabled=True)
         adorn(self._older, disabled=True)
@@ -104,7 +104,7 @@ class Viewer:
             with box("empty"):
                 Text(removed(document), "empty-title", "h2")
                 if isinstance(request, ResolvedRequest):
-                    Text("Its settings are kept: Vary makes another one.", "muted", "p")
+                    Text("Its settings are kept: Vary creates another one.", "muted", "p")
         else:
             self._build_live()
 
@@ -120,7 +120,7 @@ class Viewer:
     def _tick(self, document: StatusDocument) -> None:
         percent = document.progress.percent if document.progress else None
         rendering = document.status == "running" and percent is not None
-        self._headline.text = f"{percent:.0f} %" if rendering else headline(document)
+        self._headline.text = f"{percent:.0f}%" if rendering else headline(document)
         waiting = document.waiting
         self._line.text = waiting.detail if waiting else progress_line(document)
         set_meter(self._meter, percent)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
 from cron_descriptor import Options, get_description
 from nicegui import app, events, ui
 
+from core.wording import ago
+
 _TELL: Final = "emitEvent('zone', Intl.DateTimeFormat().resolvedOptions().timeZone)"
+_AT_A_TIME: Final = re.compile(r"At \d\d:\d\d")
 _UNITS: Final = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
 
 
@@ -27,14 +31,15 @@ def known_zone() -> str | None:
     return str(found) if found is not None else None
 
 
-def ask_zone(on_zone: Callable[[], None]) -> None:
+def ask_zone(on_zone: Callable[[], Any]) -> None:
     """Ask the browser for its time zone; ``on_zone`` is called when it has changed."""
 
-    def told(event: events.GenericEventArguments) -> None:
+    def told(event: events.GenericEventArguments) -> Any:
         zone = event.args
-        if isinstance(zone, str) and zone in zones() and zone != known_zone():
-            app.storage.user["zone"] = zone
-            on_zone()
+        if not isinstance(zone, str) or zone not in zones() or zone == known_zone():
+            return None
+        app.storage.user["zone"] = zone
+        return on_zone()
 
     ui.on("zone", told)
     ui.run_javascript(_TELL)
@@ -55,6 +60,16 @@ def moments_words(moments: Iterable[datetime], zone: str | None, now: datetime) 
     return ", ".join(said) + ("" if zone else " UTC")
 
 
+def created_words(moment: datetime) -> str:
+    """Returns for example "04:12 (4 minutes ago)": the visitor's time, in UTC until it is known."""
+    zone = known_zone()
+    local = moment.astimezone(ZoneInfo(zone or "UTC"))
+    clock = f"{local:%H:%M}" + ("" if zone else " UTC")
+    if datetime.now(UTC) - moment >= timedelta(days=1):
+        return f"{local.day} {local:%b %Y}, {clock}"
+    return f"{clock} ({ago(moment)})"
+
+
 def cron_words(cron: str) -> str:
     """Returns a cron expression in words, with 24-hour times; unchanged if that fails."""
     options = Options()
@@ -64,7 +79,7 @@ def cron_words(cron: str) -> str:
         words: str = get_description(cron, options)
     except Exception:  # noqa: BLE001 - a line that Prefect has may be any; the words are no matter
         return f"By cron {cron}"
-    return words
+    return f"Every day at {words.removeprefix('At ')}" if _AT_A_TIME.fullmatch(words) else words
 
 
 def every_words(seconds: float) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from nicegui import ui
 
-from web.parts.elements import Text, adorn, box, button
+from web.parts.elements import Text, adorn, box
 
 
 class Ask:
@@ -20,7 +20,8 @@ class Ask:
             self._question = Text("", "title", "h2")
             self._detail = Text("", "muted", "p")
             with box("ask-buttons"):
-                button("Leave it").on("click", js_handler=shut)
+                with box("btn", "button", type="button").on("click", js_handler=shut):
+                    self._no = Text("")
                 self._button = box("btn btn-primary", "button", type="button")
                 with self._button:
                     self._label = Text("")
@@ -28,11 +29,17 @@ class Ask:
         adorn(self._dialog, aria_labelledby=self._question.html_id)
 
     def about(
-        self, question: str, detail: str, label: str, yes: Callable[[], Awaitable[None]]
+        self,
+        question: str,
+        detail: str,
+        label: str,
+        yes: Callable[[], Awaitable[None]],
+        no: str = "Cancel",
     ) -> None:
-        """Ask; ``yes`` is called when the button ``label`` is pressed."""
+        """Ask; ``yes`` is called when the button ``label`` is pressed, ``no`` labels the other."""
         self._yes = yes
-        self._question.text, self._detail.text, self._label.text = question, detail, label
+        self._question.text, self._detail.text = question, detail
+        self._label.text, self._no.text = label, no
         ui.run_javascript(f"document.getElementById('{self._dialog.html_id}').showModal()")
 
     async def _agreed(self) -> None:

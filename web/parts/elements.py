@@ -104,7 +104,7 @@ def _face(made: ui.element, label: str, icon_name: str | None, *, bare: bool) ->
 
 
 def image(url: str, alt: str, **attributes: Any) -> ui.element:
-    """A picture by its URL: its bytes never go through the page's websocket."""
+    """An image by its URL: its bytes never go through the page's websocket."""
     return box("", "img", src=local(url), alt=alt, decoding="async", **attributes)
 
 

@@ -26,18 +26,18 @@ from web.parts.wording import EXPECTED_ERRORS, explain
 STATIC: Final = Path(__file__).parents[1] / "static"
 STATIC_URL: Final = "/static"
 _KEYS: Final = (
-    ("Ctrl Enter", "Generate, from anywhere in the studio; in bulk, a dry run"),
+    ("Ctrl Enter", "Generate, from anywhere in the studio; in bulk, a preview"),
     ("↑ ↓", "In the prompt: earlier prompts"),
-    ("/", "To the prompt, or to the search"),
-    ("← →", "Next newer, next older picture"),
+    ("/", "Go to the prompt, or to the search"),
+    ("← →", "Newer or older image"),
     ("Z", "Zoom in and out; the wheel and two fingers do too"),
     ("V", "Vary: same settings, new seed"),
-    ("A", "Use all settings of the picture"),
-    ("S", "Save the original"),
+    ("A", "Reuse settings"),
+    ("S", "Download"),
     ("I", "Show or hide the details"),
-    ("Del", "Delete; can be taken back for some seconds"),
+    ("Del", f"Delete; Undo is offered for {UNDO_S:.0f} seconds"),
     ("Esc", "Back"),
-    ("?", "This sheet"),
+    ("?", "Show this list"),
 )
 
 _PAGES: Final = (
@@ -238,7 +238,7 @@ def _help() -> None:
     with box("sheet", "dialog", aria_labelledby="help-title") as sheet:
         adorn(sheet, id="help")
         with box("sheet-head"):
-            adorn(Text("Keyboard", "title", "h2"), id="help-title")
+            adorn(Text("Keyboard shortcuts", "title", "h2"), id="help-title")
             close = button("Close", icon_name="close", bare=True)
             close.on("click", js_handler="() => document.getElementById('help').close()")
         with box("keys", "dl"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
+import humanize
 from pydantic import ValidationError
 
 from api.errors import ProblemError
@@ -23,13 +24,13 @@ from core.requests import (
 )
 from core.status import Status
 from core.stored import Unreadable
-from core.wording import duration
+from core.wording import brief
 from store.errors import DeletedError, ImageStoreError, NotFoundError, StoreError
 
 STATUS_WORDS: Final[dict[Status, str]] = {
-    "queued": "In line",
+    "queued": "Queued",
     "running": "Rendering",
-    "cancelling": "Stopping",
+    "cancelling": "Cancelling",
     "succeeded": "Done",
     "failed": "Failed",
     "cancelled": "Cancelled",
@@ -41,21 +42,21 @@ WAITING_WORDS: Final = {
     "waiting_for_prefect": "Waiting for Prefect",
     "paused": "Paused in Prefect",
     "disk_full": "The disk is full",
-    "storage_away": "Waiting for the picture storage",
+    "storage_away": "Waiting for the image storage",
 }
 _ADVICE: Final = {
-    "out_of_memory": "Choose a smaller size or fewer images at once, then try again.",
-    "node_failed": "Try again; if it fails again, try another sampler or model.",
+    "out_of_memory": "Choose a smaller size or fewer images at once, then generate again.",
+    "node_failed": "Press Retry. If it fails again, try another sampler or model.",
     "comfyui_unreachable": "Start ComfyUI again, then press Retry. Your settings are kept.",
-    "timed_out": "Use fewer steps or a smaller size, or try again when ComfyUI is less busy.",
-    "prompt_lost": "ComfyUI was restarted while it worked on this. Press Retry.",
-    "interrupted": "Somebody stopped it in ComfyUI itself. Press Retry to do it again.",
-    "no_output": "Press Retry. If it happens again, look into ComfyUI's own log.",
-    "unusable_file": "Look at what serves ComfyUI's files: a custom node, or a proxy.",
+    "timed_out": "Use fewer steps or a smaller size, or press Retry when ComfyUI is less busy.",
+    "prompt_lost": "ComfyUI was restarted while it rendered this. Press Retry.",
+    "interrupted": "It was stopped in ComfyUI itself. Press Retry to run it again.",
+    "no_output": "Press Retry. If it happens again, check ComfyUI's log.",
+    "unusable_file": "Check what serves ComfyUI's files: a custom node, or a proxy.",
     "unsupported_comfyui": "Update ComfyUI to 0.3.45 or later, then press Retry.",
-    "not_available": "Make room on the disk where Easel keeps its pictures, then press Retry.",
-    "run_failed": "Press Retry. The flow run in Prefect tells what happened.",
-    "unreadable_document": "Describe it anew, or go back to the version of Easel that stored it.",
+    "not_available": "Free space on the disk where Easel keeps its images, then press Retry.",
+    "run_failed": "Press Retry. The flow run in Prefect shows what happened.",
+    "unreadable_document": "Generate it again, or go back to the version of Easel that stored it.",
 }
 
 
@@ -64,7 +65,7 @@ def advice(problem: Problem, model: str) -> str:
     if problem.code == "workflow_rejected":
         return (
             f"ComfyUI did not accept it. If the model “{model}” was moved or removed, put it back "
-            "or choose another one."
+            "or choose another model."
         )
     return _ADVICE.get(problem.code, "Press Retry, or change the settings and generate again.")
 
@@ -76,20 +77,23 @@ def headline(document: StatusDocument) -> str:
             return WAITING_WORDS.get(document.waiting.code, "Waiting")
         if document.queue_position is None:
             return STATUS_WORDS["queued"]
-        return (
-            "Next in line" if document.queue_position == 0 else f"{document.queue_position} ahead"
-        )
+        return place_in_queue(document.queue_position)
     if document.status == "running" and document.waiting is not None:
         return WAITING_WORDS.get(document.waiting.code, "Waiting")
-    return STATUS_WORDS[document.status] if document.expired_at is None else "Picture removed"
+    return STATUS_WORDS[document.status] if document.expired_at is None else "Image removed"
+
+
+def place_in_queue(ahead: int) -> str:
+    """Returns for example "3rd in queue"; ``ahead`` is the number of generations before it."""
+    return "Next in queue" if ahead == 0 else f"{humanize.ordinal(ahead + 1)} in queue"
 
 
 def removed(document: StatusDocument) -> str:
-    """Returns the text in place of pictures that were removed because of their age."""
+    """Returns the text in place of images that were removed because of their age."""
     if document.expired_at is None or document.finished_at is None:
-        return "The picture was removed"
+        return "The image was removed"
     days = (document.expired_at - document.finished_at).days
-    return f"The picture was removed after {days} {'day' if days == 1 else 'days'}"
+    return f"The image was removed after {days} {'day' if days == 1 else 'days'}"
 
 
 def percent_of(document: StatusDocument | None) -> float | None:
@@ -100,21 +104,21 @@ def percent_of(document: StatusDocument | None) -> float | None:
 
 
 def queue_line(running: StatusDocument | None, queued: int) -> str:
-    """Returns what is rendered and how many wait: "Rendering 37 % · 2 queued"."""
+    """Returns what is rendered and how many wait: "Rendering 37% · 2 queued"."""
     said = []
     if running is not None:
         percent = percent_of(running)
-        said.append(headline(running) + (f" {percent:.0f} %" if percent is not None else ""))
+        said.append(headline(running) + (f" {percent:.0f}%" if percent is not None else ""))
     if queued:
         said.append(f"{queued:,} queued")
     return " · ".join(said)
 
 
 def tab_title(running: StatusDocument | None, queued: int) -> str:
-    """Returns the studio's title in the browser's tab: "37 % · Easel"."""
+    """Returns the studio's title in the browser's tab: "37% · Easel"."""
     percent = percent_of(running)
     if percent is not None:
-        return f"{percent:.0f} % · Easel"
+        return f"{percent:.0f}% · Easel"
     waiting = queued + (running is not None)
     return f"({waiting}) Easel" if waiting else "Easel"
 
@@ -127,11 +131,11 @@ def progress_line(document: StatusDocument) -> str:
         return ""
     if document.status == "running" and progress is not None:
         if progress.step is not None and progress.steps:
-            said.append(f"step {progress.step} of {progress.steps}")
+            said.append(f"Step {progress.step} of {progress.steps}")
         elif progress.node:
             said.append(progress.node)
     if document.eta_s is not None and document.status in ("queued", "running"):
-        said.append(f"{duration(document.eta_s)} left")
+        said.append(f"{brief(document.eta_s)} left")
     return " · ".join(said)
 
 
@@ -144,12 +148,12 @@ def explain(error: Exception) -> str:
     if isinstance(error, DeletedError):
         return "It was deleted."
     if isinstance(error, NotFoundError):
-        return "It is not there any more."
+        return "It does not exist any more."
     if isinstance(error, ImageStoreError):
-        return "The picture cannot be read now. Try again."
+        return "The image cannot be read now. Try again."
     if isinstance(error, StoreError):
         return f"{str(error)[:1].upper()}{str(error)[1:]}"
-    return "Something broke on our side. Nothing of yours is lost; Easel's log has more."
+    return "Something went wrong in Easel. Nothing of yours is lost; Easel's log has the details."
 
 
 FIELD_RULES: Final = {
@@ -205,7 +209,7 @@ def title(prompt: str, most: int = 80) -> str:
 
 
 def unreadable_note(found: Unreadable) -> str:
-    """Returns why the settings of a picture are shown as stored."""
+    """Returns why the settings of an image are shown as stored."""
     return (
         "Another version of Easel stored these settings, and this version cannot read them "
         f"({found.reason}). They are shown as they were stored."

@@ -17,7 +17,7 @@ from web.parts.elements import Text, adorn, box, icon, show_if
 from web.parts.fields import Picker, Segments, choice, line, number
 from web.parts.wording import model_name
 
-_WAYS: Final = {"clock": "By the clock", "every": "Every so often", "cron": "Cron"}
+_WAYS: Final = {"clock": "At a time", "every": "Repeating", "cron": "Cron"}
 _DAYS: Final = {
     "* * *": "Every day",
     "* * 1-5": "Monday to Friday",
@@ -47,14 +47,16 @@ class ScheduleForm:
             self._model = choice("Model", {}, None, self._setter("model"), searched=True)
             self._models = Picker(self._model)
             with box("pair"):
-                number("Pictures of each", self.draft.count, self._setter("count"), 1, COUNT_MAX)
-                line("Not after", self.draft.not_after, self._setter("not_after"), type="time")
+                number("Images per prompt", self.draft.count, self._setter("count"), 1, COUNT_MAX)
+                line(
+                    "Stop starting at", self.draft.not_after, self._setter("not_after"), type="time"
+                )
         with box("generate-bar bulk-bar"):
             made = box("btn btn-primary", "button", type="button", data_generate="")
             made.on("click", on_create, args=[])
             with made:
                 icon("clock")
-                Text("Make the schedule")
+                Text("Create schedule")
         self._offer_models({})
         self._show()
 
@@ -115,7 +117,7 @@ class ScheduleForm:
         except ProblemError as error:
             return error.problem.detail
         if times.cron is None:
-            return f"{every_words(times.interval_s or 0)}, counted from when it is made."
+            return f"{every_words(times.interval_s or 0)}, counted from when it is created."
         ahead = moments_words(times.next_runs, known_zone(), datetime.now(UTC))
         return f"{cron_words(times.cron)} ({times.timezone}). Next: {ahead}."
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from api.schedules.documents import ScheduleDocument
 from core.wording import ago
 from store.values import Batch
-from web.batches.wording import BATCH_WORDS, made_count, makes_line, pictures
+from web.batches.wording import BATCH_WORDS, images, made_count, makes_line
 from web.parts.clock import cron_words, every_words, known_zone, moments_words
 from web.parts.elements import Text, adorn, box, button
 from web.parts.wording import model_name
@@ -34,7 +34,8 @@ class ScheduleRow:
         with self.root:
             with box("schedule-head"):
                 with box("schedule-names"):
-                    adorn(Text(document.name, "schedule-name", "h3"), dir="auto")
+                    name = adorn(Text(document.name, "schedule-name", "h3"), dir="auto")
+                    adorn(name, title="Set in prefect.yaml" if document.in_file else None)
                     Text(when_words(document), "schedule-when")
                 self._switch = box("switch", "button", type="button", role="switch")
                 self._switch.on("click", self._switched, args=[])
@@ -58,8 +59,7 @@ class ScheduleRow:
 
     def _build_end(self, document: ScheduleDocument) -> None:
         if document.in_file:
-            Text("from prefect.yaml", "muted small")
-            return
+            return  # prefect.yaml has it, so it cannot be deleted here
         button(
             f"Delete {document.name}",
             lambda: self._actions.delete(document),
@@ -74,19 +74,19 @@ class ScheduleRow:
 
 def _build_begun(begun: list[Batch]) -> None:
     with box("schedule-begun"):
-        Text("Began", "muted small")
+        Text("Started", "muted small")
         for batch in begun:
             with box("link", "a", href=f"/b/{batch.id}"):
                 Text(f"{ago(batch.created_at)} ({BATCH_WORDS[batch.status].lower()})")
 
 
 def when_words(document: ScheduleDocument) -> str:
-    """Returns for example "At 02:00 (Europe/Berlin)"."""
+    """Returns for example "Every day at 02:00 (Europe/Berlin)"."""
     if document.cron is not None:
         return f"{_cron_words(document)} ({document.timezone})"
     if document.interval_s is not None:
         return every_words(document.interval_s)
-    return f"By the rule {document.rrule}" if document.rrule is not None else "Made in Prefect"
+    return f"By the rule {document.rrule}" if document.rrule is not None else "Set in Prefect"
 
 
 def _cron_words(document: ScheduleDocument) -> str:
@@ -101,7 +101,7 @@ def _next_words(document: ScheduleDocument) -> str:
     if not document.active:
         return "Switched off"
     if not document.next_runs:
-        return f"No next time: {document.note or 'it does not come again'}"
+        return f"Will not run again{f': {document.note}' if document.note else ''}"
     ahead = f"Next: {moments_words(document.next_runs[:2], known_zone(), datetime.now(UTC))}"
     return ahead if document.note is None else f"{ahead}, but {document.note}"
 
@@ -111,7 +111,7 @@ def _details(document: ScheduleDocument) -> str:
     number = made_count(batch)
     defaults = batch.get("defaults")
     model = defaults.get("model") if isinstance(defaults, dict) else None
-    said = [pictures(number) if number is not None else "", model_name(str(model)) if model else ""]
+    said = [images(number) if number is not None else "", model_name(str(model)) if model else ""]
     if batch.get("not_after"):
-        said.append(f"nothing is begun after {batch['not_after']}")
+        said.append(f"stops starting at {batch['not_after']}")
     return " · ".join(part for part in said if part)

@@ -97,7 +97,7 @@ class SchedulesPage:
         self._list.clear()
         self._rest.clear()
         with self._rest, box("empty"):
-            Text("Prefect does not answer", "empty-title", "h3")
+            Text("Prefect isn't answering", "empty-title", "h3")
             Text(f"{detail[:1].upper()}{detail[1:]}.".replace("..", "."), "muted", "p")
             again = button("Try again", icon_name="retry", classes="btn-primary")
             again.on("click", errors_as_toasts(self._load_again), args=[])
@@ -112,7 +112,7 @@ class SchedulesPage:
         self._form.times()  # its errors about times use the form's words
         made = await self._web.schedules.create(self._form.draft.request(known_zone()))
         self._form.created()
-        toast(f"“{made.name}” is made and on.")
+        toast(f"“{made.name}” is created and on.")
         await self._load()
 
     async def _switch(self, document: ScheduleDocument, active: bool) -> None:
@@ -128,8 +128,8 @@ class SchedulesPage:
 
         self._ask.about(
             f"Delete “{document.name}”?",
-            "It begins no more batches. Those that it began, and their pictures, stay.",
-            "Delete the schedule",
+            "It won't start any more batches. Those it has started, and their images, stay.",
+            "Delete schedule",
             errors_as_toasts(delete),
         )
 
@@ -141,5 +141,5 @@ class SchedulesPage:
 def _build_empty() -> None:
     with box("empty"):
         box("empty-mark", aria_hidden="true")
-        Text("Nothing begins by itself yet", "empty-title", "h3")
-        Text("Say when and what, and it is made while you sleep.", "muted", "p")
+        Text("No schedules yet", "empty-title", "h3")
+        Text("Choose a time and a prompt, and images are generated while you sleep.", "muted", "p")

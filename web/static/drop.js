@@ -33,7 +33,7 @@ export default {
         const answer = await fetch(prefix + this.url, { method: "POST", body });
         if (!answer.ok) throw new Error(answer.status);
       } catch (error) {
-        this.$emit("fail", "The file did not arrive. Try again.");
+        this.$emit("fail", "The upload failed. Try again.");
       } finally {
         this.busy = false;
       }

@@ -1,4 +1,4 @@
-// What must happen in the browser itself: shortcuts, copying, and moving about in a picture.
+// What must happen in the browser itself: shortcuts, copying, and moving about in an image.
 (() => {
   "use strict";
   const typing = (e) => e.target.closest?.("input:not([type=checkbox]), textarea, select, [contenteditable]");
@@ -39,7 +39,7 @@
     });
   }
 
-  // --- all pictures of a set, one download after the other
+  // --- all images of a set, one download after the other
   document.addEventListener("click", (e) => {
     if (!e.target.closest?.("[data-download-all]")) return;
     document.querySelectorAll(".picture-save").forEach((link, at) => setTimeout(() => link.click(), 250 * at));

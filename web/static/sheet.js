@@ -1,13 +1,13 @@
-// A page of a contact sheet: cells that fill as pictures arrive. Only what changed is sent.
+// A page of a contact sheet: cells that fill as images arrive. Only what changed is sent.
 export default {
   template: `
-    <ul class="cells" aria-label="Pictures of the batch" :style="{ '--ratio': ratio }">
+    <ul class="cells" aria-label="Images of the batch" :style="{ '--ratio': ratio }">
       <li v-for="cell in cells" :key="cell.id" :class="'cell is-' + cell.status">
         <a v-if="cell.href" class="cell-open" :href="cell.href" :title="cell.title">
           <img v-if="cell.src" :src="cell.src" :alt="cell.title" loading="lazy" decoding="async">
           <span v-else class="sr-only">{{ cell.title }}</span>
           <span v-if="cell.status !== 'succeeded' || !cell.src" class="cell-said">
-            {{ cell.said || "Picture removed" }}</span>
+            {{ cell.said || "Image removed" }}</span>
           <span v-if="cell.badge" class="badge">{{ cell.badge }}</span>
           <span v-if="cell.number" class="cell-number" aria-hidden="true">{{ cell.number }}</span>
         </a>

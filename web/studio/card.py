@@ -1,4 +1,4 @@
-"""A generation in the strip: its picture or preview, its prompt, its progress, and cancel."""
+"""A generation in the strip: its image or preview, its prompt, its progress, and cancel."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Card:
         percent = document.progress.percent if document.progress else None
         said = headline(document)
         if document.status == "running" and percent is not None and document.waiting is None:
-            said = f"{percent:.0f} %"
+            said = f"{percent:.0f}%"
         self._headline.text = said
         model = model_name(document.request.model)
         self._prompt.text = title(document.request.prompt)
@@ -88,5 +88,5 @@ class Card:
 
 
 def ratio_style(element: ui.element, width: int, height: int) -> None:
-    """Reserve the space of a picture before it has loaded, so that nothing moves."""
+    """Reserve the space of an image before it has loaded, so that nothing moves."""
     element.style(f"--ratio: {width / height:.4f}")

@@ -48,10 +48,10 @@ class Studio:
         self._frame = Frame(web, "Studio", self._reload)
         with box("studio"):
             adorn(Text("Studio", "sr-only", "h1"))
-            with section("form", "What to draw"):
+            with section("form", "Settings of the image"):
                 self._form = Form(errors_as_toasts(self._generate))
                 self._frame.on_tab(self._form.belongs_to)
-            with section("watch", "Pictures"):
+            with section("watch", "Images"):
                 self._stage = Stage(self._actions())
                 self._strip = box("strip", role="list", aria_label="Latest generations")
 
@@ -129,7 +129,7 @@ class Studio:
         card = self._cards.get(generation.id)
         document = card.document if card else None
         if document is not None and generation.id in self._mine and generation.id != self._staged:
-            said = document.error.title if document.error else "It failed"
+            said = document.error.title if document.error else "Failed"
             toast_error(f"{said}: “{title(document.request.prompt)}”")
 
     async def _show(self, card: Card, generation: Generation) -> None:
@@ -189,7 +189,7 @@ class Studio:
     def _ended(self, card: Card) -> tuple[bool, float]:
         """Returns what the last one that ended is chosen by.
 
-        A failure is shown as a picture is. A cancelled one is shown to the page that saw it run.
+        A failure is shown as an image is. A cancelled one is shown to the page that saw it run.
         """
         document = card.document
         assert document is not None  # only shown cards are compared

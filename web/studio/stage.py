@@ -1,4 +1,4 @@
-"""The large picture of the studio: live preview, finished pictures, or the error."""
+"""The large image of the studio: live preview, finished images, or the error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from api.generations.documents import ImageDocument, StatusDocument
 from core.requests import ResolvedRequest
-from core.wording import duration
+from core.wording import brief
 from web.parts.elements import (
     Text,
     adorn,
@@ -93,7 +93,7 @@ class Stage:
         with box("empty"):
             box("empty-mark", aria_hidden="true")
             Text("What would you like to see?", "empty-title", "h2")
-            Text("Describe it, then press Generate. Or begin with one of these:", "muted", "p")
+            Text("Describe it, then press Generate. Or start with one of these:", "muted", "p")
             with box("examples"):
                 for example in EXAMPLES:
                     made = button(example, classes="example")
@@ -126,7 +126,7 @@ class Stage:
         percent = document.progress.percent if document.progress else None
         said = headline(document)
         if document.status == "running" and percent is not None and document.waiting is None:
-            said = f"{percent:.0f} %"
+            said = f"{percent:.0f}%"
         self._headline.text = said
         waiting = document.waiting
         self._line.text = waiting.detail if waiting else progress_line(document)
@@ -185,7 +185,7 @@ class Stage:
         if isinstance(request, ResolvedRequest):
             vary = button("Vary", icon_name="vary", classes="btn-quiet", key="v")
             vary.on("click", _calling(actions.vary, request), args=[])
-            use = button("Reuse", icon_name="reuse", classes="btn-quiet", key="a")
+            use = button("Reuse settings", icon_name="reuse", classes="btn-quiet", key="a")
             use.on("click", _calling(actions.use, request), args=[])
         if len(images) == 1:
             link(
@@ -255,7 +255,7 @@ class Stage:
 
 
 def columns_for(count: int, ratio: float, space: float) -> int:
-    """Returns in how many columns pictures of a ratio are largest; ``space`` is a ratio too."""
+    """Returns in how many columns images of a ratio are largest; ``space`` is a ratio too."""
     return max(
         range(1, count + 1),
         key=lambda columns: min(space / columns, ratio / math.ceil(count / columns)),
@@ -269,7 +269,7 @@ def _build_made(document: StatusDocument, images: list[ImageDocument]) -> None:
     if isinstance(request, ResolvedRequest):
         facts += [f"{request.width} × {request.height}", f"seed {request.seed}"]
     if images and document.finished_at and document.started_at:
-        facts.append(duration((document.finished_at - document.started_at).total_seconds()))
+        facts.append(brief((document.finished_at - document.started_at).total_seconds()))
     prompt = title(request.prompt, 300)
     with box("made", "a", href=f"/g/{document.task_id}", title=prompt):
         adorn(Text(prompt, "made-prompt"), dir="auto")
