@@ -26,6 +26,7 @@ from comfy.errors import (
 )
 from comfy.graph import Workflow
 from comfy.messages import OutputImage
+from comfy.reachability import UNREACHABLE
 from core.text import readable, readable_json
 from core.urls import without_userinfo
 
@@ -263,7 +264,7 @@ def _translated(exc: httpx.HTTPError) -> TransientComfyError:
     if isinstance(exc, httpx.TimeoutException) and not isinstance(exc, httpx.ConnectTimeout):
         return ComfyTimeoutError(f"ComfyUI did not answer in time: {words}")
     if isinstance(exc, httpx.TransportError):
-        return ComfyUnreachableError(f"ComfyUI cannot be reached: {words}")
+        return ComfyUnreachableError(f"{UNREACHABLE}: {words}")
     return ComfyProtocolError(f"ComfyUI's answer could not be read: {words}")
 
 

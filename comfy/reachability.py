@@ -4,8 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
+
+from comfy.versions import says_too_old
+from core.urls import without_userinfo
 
 ReachableCallback = Callable[[bool, str], None]
+UNREACHABLE: Final = "ComfyUI cannot be reached"
+_NO_ANSWER: Final = f"{UNREACHABLE}: All connection attempts failed"
+"""What httpx says of a refused connection; it tells users nothing more."""
+
+
+def away_words(url: str, detail: str | None) -> str:
+    """Returns what users read while the ComfyUI at ``url`` cannot be used."""
+    place = without_userinfo(url).removeprefix("http://")
+    if detail is not None and says_too_old(detail):
+        return f"{detail} (at {place}). Your queue is safe; it continues when ComfyUI is updated."
+    why = "" if detail in (None, _NO_ANSWER) else f" ({detail})"
+    return (
+        f"ComfyUI at {place} isn't answering{why}. "
+        "Your queue is safe; it continues when ComfyUI is back."
+    )
 
 
 class Reachability:

@@ -22,49 +22,51 @@ class ProblemKind:
 _KINDS: Final = (
     ProblemKind("bad_request", "The request could not be read", 400),
     ProblemKind("malformed_json", "The body is not well-formed JSON", 400),
-    ProblemKind("invalid_cursor", "The cursor is not one of ours", 400),
+    ProblemKind("invalid_cursor", "The cursor is not valid here", 400),
     ProblemKind("unauthorized", "The request is not authenticated", 401),
     ProblemKind("unknown_host", "The host name is not one of this server's", 403),
     ProblemKind("foreign_origin", "The request comes from another site", 403),
-    ProblemKind("not_found", "There is nothing here", 404),
-    ProblemKind("method_not_allowed", "This path does not take that method", 405),
+    ProblemKind("not_found", "Not found", 404),
+    ProblemKind("method_not_allowed", "This path does not allow that method", 405),
     ProblemKind("not_ready", "The generation has not ended yet", 409),
     ProblemKind("generation_failed", "The generation failed", 409),
     ProblemKind("generation_cancelled", "The generation was cancelled", 409),
     ProblemKind("already_ended", "It has already ended", 409),
     ProblemKind("not_retryable", "Only what failed or was cancelled can be retried", 409),
-    ProblemKind("idempotency_in_flight", "The first request with this key is in flight", 409),
-    ProblemKind("schedule_in_file", "The schedule is one of prefect.yaml", 409),
+    ProblemKind("idempotency_in_flight", "The first request with this key is still running", 409),
+    ProblemKind("schedule_in_file", "The schedule is set in prefect.yaml", 409),
     ProblemKind("deleted", "The generation was deleted", 410),
-    ProblemKind("pictures_expired", "The pictures were removed because of their age", 410),
+    ProblemKind("pictures_expired", "The images were removed because of their age", 410),
     ProblemKind("payload_too_large", "The body is too large", 413),
-    ProblemKind("unsupported_media_type", "The body has a type that is not taken here", 415),
+    ProblemKind("unsupported_media_type", "The body's type is not supported here", 415),
     ProblemKind("range_not_satisfiable", "That range is not in the image", 416),
     ProblemKind("invalid_request", "The request is not valid", 422),
-    ProblemKind("invalid_manifest", "The manifest has rows that cannot be made", 422),
+    ProblemKind("invalid_manifest", "The manifest has rows with problems", 422),
     ProblemKind("idempotency_mismatch", "The key was used with another body", 422),
-    ProblemKind("internal_error", "Something broke on our side", 500),
+    ProblemKind("internal_error", "Something went wrong in Easel", 500),
     ProblemKind("not_available", "The service cannot do this right now", 503),
-    ProblemKind("disk_full", "There is too little room on the disk", 503),
+    ProblemKind("disk_full", "There is too little free disk space", 503),
     ProblemKind("no_catalogue", "ComfyUI has not been reached yet", 503),
     # Problems a generation can end with. Their HTTP status is that of the result route.
     ProblemKind("workflow_rejected", "ComfyUI rejected the workflow", 409),
-    ProblemKind("node_failed", "A node failed in ComfyUI", 409),
+    ProblemKind("node_failed", "ComfyUI reported an error", 409),
     ProblemKind("out_of_memory", "The GPU ran out of memory", 409),
     ProblemKind("interrupted", "The generation was interrupted in ComfyUI", 409),
-    ProblemKind("no_output", "ComfyUI finished without a picture", 409),
-    ProblemKind("unusable_file", "ComfyUI's file is not a picture that can be kept", 409),
+    ProblemKind("no_output", "ComfyUI finished without an image", 409),
+    ProblemKind("unusable_file", "ComfyUI's file is not a usable image", 409),
     ProblemKind("unsupported_comfyui", "ComfyUI is too old for Easel", 409),
-    ProblemKind("prompt_lost", "ComfyUI lost the prompt again and again", 409),
+    ProblemKind("prompt_lost", "ComfyUI lost the prompt repeatedly", 409),
     ProblemKind("timed_out", "The generation took longer than its timeout", 409),
-    ProblemKind("comfyui_unreachable", "ComfyUI does not answer", 409),
+    ProblemKind("comfyui_unreachable", "ComfyUI isn't answering", 409),
     ProblemKind("run_failed", "The flow run failed", 409),
     ProblemKind("unreadable_document", "It was stored by another version of Easel", 409),
     # Problems a batch can end with.
-    ProblemKind("batch_incomplete", "Not all of the batch was made", 409),
-    ProblemKind("too_many_failures", "The batch stopped itself: too much failed", 409),
+    ProblemKind("batch_incomplete", "The batch is incomplete", 409),
+    ProblemKind("too_many_failures", "The batch stopped: too many failures", 409),
 )
 
+MISFIT: Final = "This model and these settings don't fit together"
+"""How the detail of ``node_failed`` begins when trying again cannot help."""
 KINDS: Final[dict[str, ProblemKind]] = {kind.code: kind for kind in _KINDS}
 
 
@@ -153,7 +155,7 @@ def unreadable(what: str, found: Unreadable) -> Problem:
     return problem(
         "unreadable_document",
         f"Another version of Easel stored {what}, and this version cannot read it "
-        f"({found.reason}). Ask for it anew, or go back to that version.",
+        f"({found.reason}). Create it again, or go back to that version.",
     )
 
 
@@ -162,4 +164,4 @@ def read_problem(stored: Any) -> Problem:
     try:
         return read_stored(Problem, stored)
     except ValidationError as error:
-        return unreadable("what went wrong", Unreadable(stored=stored, reason=reason_of(error)))
+        return unreadable("the error", Unreadable(stored=stored, reason=reason_of(error)))

@@ -16,7 +16,7 @@ from comfy.errors import (
     UnusableFileError,
     WorkflowRejectedError,
 )
-from core.problems import Problem, problem
+from core.problems import MISFIT, Problem, problem
 from core.text import readable
 from store.errors import ImageStoreError
 
@@ -24,18 +24,18 @@ _PLAIN: tuple[tuple[type[Exception], str, str], ...] = (
     (
         ExecutionTimeoutError,
         "timed_out",
-        "Ask for fewer steps or a smaller size, or allow more time with `timeout_s`.",
+        "Use fewer steps or a smaller size, or allow more time with `timeout_s`.",
     ),
     (
         PromptInterruptedError,
         "interrupted",
-        "Somebody pressed Interrupt in ComfyUI itself. Retry when you like.",
+        "It was stopped in ComfyUI itself. Retry to run it again.",
     ),
-    (NoOutputError, "no_output", "Retry; if it stays so, look at ComfyUI's own log."),
+    (NoOutputError, "no_output", "Retry; if it happens again, check ComfyUI's log."),
     (
         UnusableFileError,
         "unusable_file",
-        "Look at what serves ComfyUI's files, such as a custom node or a proxy, then retry.",
+        "Check what serves ComfyUI's files, such as a custom node or a proxy, then retry.",
     ),
     (
         ForeignPromptError,
@@ -45,14 +45,18 @@ _PLAIN: tuple[tuple[type[Exception], str, str], ...] = (
     (
         PromptLostError,
         "prompt_lost",
-        "ComfyUI restarted again and again while it rendered this. Look at its log, then retry.",
+        "ComfyUI restarted repeatedly while it rendered this. Check its log, then retry.",
     ),
     (
         TransientComfyError,
         "comfyui_unreachable",
-        "ComfyUI answered with errors for a long time. Look at its log, then retry.",
+        "ComfyUI answered with errors for a long time. Check its log, then retry.",
     ),
-    (ImageStoreError, "not_available", "The picture could not be kept. Free disk space, retry."),
+    (
+        ImageStoreError,
+        "not_available",
+        "The image could not be stored. Free disk space, retry.",
+    ),
 )
 
 _SAID_MAX: Final = 500
@@ -61,6 +65,12 @@ _NOT_WHOLE: Final = (
     "The file is not a whole checkpoint: it has no {}. Choose another model, such as the "
     "checkpoint that its maker offers for ComfyUI."
 )
+_SHAPES: Final = (
+    "mat1 and mat2 shapes cannot be multiplied",
+    "Sizes of tensors must match",
+    "size mismatch for",
+)
+"""PyTorch's words for parts of different model families: a VAE, a LoRA or a text encoder."""
 _KNOWN: Final = (
     ("clip input is invalid", _NOT_WHOLE.format("text encoder")),
     ("VAE is invalid", _NOT_WHOLE.format("VAE")),
@@ -102,16 +112,26 @@ def _node_failed(error: ExecutionFailedError) -> Problem:
     node = f"{error.node_class or 'A node'} (node {error.node_id})" if error.node_id else "A node"
     if isinstance(error, OutOfMemoryComfyError):
         code, said = "out_of_memory", _first_line(error.message)
-        advice = " Ask for a smaller size or fewer images at once."
+        advice = " Use a smaller size or fewer images at once."
     else:
         code, said = "node_failed", _hint(error.message)
         advice = _advice(error.message)
     return problem(
         code,
-        f"{node}: {_sentence(said)}{advice}",
+        _misfit(said) or f"{node}: {_sentence(said)}{advice}",
         node_id=error.node_id,
         node_class=error.node_class,
         node_message=said,
+    )
+
+
+def _misfit(said: str) -> str | None:
+    """Returns what a known error of PyTorch means to users; None for any other."""
+    if not any(words in said for words in _SHAPES):
+        return None
+    return (
+        f"{MISFIT} (ComfyUI: {said.rstrip('.')}). Choose another model: this one may be of a "
+        "family that the workflow does not support."
     )
 
 

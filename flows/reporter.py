@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Final
 
 from comfy.events import ComfyAway, ComfyBack, Preview, Progress, Queued, Started, TrackEvent
+from comfy.reachability import away_words
 from core.loop import Loop
 from core.status import Status
 from flows.errors import CancelRequested
@@ -94,7 +95,8 @@ class Reporter:
                 self._previews += 1
                 self._preview = KeptPreview(self._previews, event.content_type, event.data)
             case ComfyAway():
-                self._waiting = Waiting("waiting_for_comfyui", event.detail)
+                said = away_words(self._claim.comfy_url, event.detail)
+                self._waiting = Waiting("waiting_for_comfyui", said)
             case Queued():
                 self._waiting = _behind(event.strangers)
             case ComfyBack():

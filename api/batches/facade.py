@@ -47,7 +47,7 @@ from store.values import Batch, BatchItem, Membership, Waiting
 
 READ_AT_ONCE: Final = 2
 """Manifests read at the same time; others wait. Each takes a processor and up to 150 MB."""
-_PAUSED: Final = Waiting(PAUSED, "It was paused. Resume it to go on.")
+_PAUSED: Final = Waiting(PAUSED, "The batch is paused. Resume it to continue.")
 
 
 @dataclass(frozen=True)
@@ -285,7 +285,7 @@ class BatchFacade:
             if batch.waiting is not None and batch.waiting.code == PAUSED_IN_PREFECT:
                 raise ProblemError(
                     "not_available",
-                    "it was paused in Prefect, which does not answer now; try again",
+                    "it was paused in Prefect, which isn't answering; try again",
                     headers={"Retry-After": "5"},
                 ) from error
         ends_at = window_end(batch.options, datetime.now(UTC))
@@ -346,9 +346,7 @@ class BatchFacade:
     async def _why(self, batch: Batch) -> Waiting | None:
         # Until its own run begins, the batch waits in another queue than its generations.
         queue = BATCH_QUEUE if batch.status == "queued" else BULK_QUEUE
-        return await self._facade.estimates.why(
-            queue, is_dispatched=batch.flow_run_id is not None, what="The batch"
-        )
+        return await self._facade.estimates.why(queue, is_dispatched=batch.flow_run_id is not None)
 
     def _urls(self, batch: Batch) -> BatchUrls:
         base = f"{self._facade.links.batches}/{batch.id}"

@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from api.cached import Cached
-from comfy.versions import says_too_old
-from core.urls import without_userinfo
+from comfy.reachability import away_words
 from flows.prefect.pauses import PauseWatch
 from flows.reconcile.dispatcher import Dispatcher
 from store.leases import LeaseWatch
@@ -76,9 +75,7 @@ class Estimates:
         priority = generation.request.priority if generation.request else "interactive"
         return await self.why(priority, is_dispatched=generation.flow_run_id is not None)
 
-    async def why(
-        self, queue: str, *, is_dispatched: bool, what: str = "The generation"
-    ) -> Waiting | None:
+    async def why(self, queue: str, *, is_dispatched: bool) -> Waiting | None:
         """Returns what work of that queue waits for, unless it only waits its turn."""
         if not is_dispatched and self._dispatcher.waiting_for is not None:
             return Waiting("waiting_for_prefect", self._dispatcher.waiting_for)
@@ -89,19 +86,9 @@ class Estimates:
         if not workers:
             return Waiting(
                 "waiting_for_worker",
-                "No worker is running. Start one with `easel worker` beside ComfyUI.",
+                "No worker is running. Start `easel up`, or `easel worker` beside ComfyUI.",
             )
         if not any(worker.comfy_reachable for worker in workers):
             away = workers[0]
-            return Waiting(
-                "waiting_for_comfyui",
-                f"{_why_away(away)} {what} goes on by itself when it can be used.",
-            )
+            return Waiting("waiting_for_comfyui", away_words(away.comfy_url, away.detail))
         return None
-
-
-def _why_away(worker: WorkerRecord) -> str:
-    url, detail = without_userinfo(worker.comfy_url), worker.detail or "no reason is known"
-    if says_too_old(detail):
-        return f"{detail} (at {url})."
-    return f"ComfyUI at {url} does not answer ({detail})."

@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
-from typing import Final
 from zoneinfo import ZoneInfo
 
 from core.batches.request import FAILURE_SHARE_AFTER, BatchOptions, StoredOptions
@@ -13,8 +12,6 @@ from core.problems import Problem, problem, unreadable
 from core.status import BatchStatus
 from core.stored import Unreadable
 from store.values import Batch, BatchCounts, Waiting
-
-_LISTED: Final = (("failed", "failed"), ("cancelled", "were cancelled"))
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ def next_step(batch: Batch, counts: BatchCounts, now: datetime) -> Step:
     if batch.status not in ("running", "paused"):
         return Leave()
     if isinstance(batch.options, Unreadable):
-        unknown = unreadable("how this batch is done", batch.options)
+        unknown = unreadable("the options of this batch", batch.options)
         return Wait() if counts.active else Finish("failed", unknown)
     failures = too_many_failures(batch.options, counts)
     if failures is not None:
@@ -76,13 +73,12 @@ def too_many_failures(options: BatchOptions, counts: BatchCounts) -> Problem | N
     """Returns why the batch stops itself; None if it does not."""
     most, share = options.stop_after_failures, options.stop_at_failure_share
     if most is not None and counts.failed >= most:
-        return _too_many(f"{counts.failed} generations failed, and it stops after {most}")
+        return _too_many(f"{_generations(counts.failed)} failed, and it stops after {most}")
     if share is None or counts.ended < FAILURE_SHARE_AFTER:
         return None
     if counts.failed / counts.ended >= share:
         return _too_many(
-            f"{counts.failed} of {counts.ended} generations failed, "
-            f"and it stops at a share of {share:g}"
+            f"{counts.failed} of {_generations(counts.ended)} failed, and it stops at {share:.0%}"
         )
     return None
 
@@ -125,19 +121,26 @@ def _outside_window(options: BatchOptions) -> Waiting:
     where = options.timezone or "this machine's time"
     return Waiting(
         "outside_window",
-        f"It is past {options.not_after} ({where}). Resume it to make what is left.",
+        f"It stopped starting at {options.not_after} ({where}). Resume it to generate the rest.",
     )
 
 
 def _too_many(why: str) -> Problem:
     return problem(
         "too_many_failures",
-        f"{why}. Look at what failed; what failed or was never begun can be made with a retry.",
+        f"{why}. Check why, then retry the batch: it generates only what is missing.",
     )
 
 
 def _end(counts: BatchCounts) -> Finish:
-    said = [f"{getattr(counts, name)} {word}" for name, word in _LISTED if getattr(counts, name)]
+    said = [f"{counts.failed} failed"] if counts.failed else []
+    if counts.cancelled:
+        said.append(f"{counts.cancelled} {'was' if counts.cancelled == 1 else 'were'} cancelled")
     if not said:
         return Finish("succeeded")
-    return Finish("failed", problem("batch_incomplete", f"Of {counts.ended}, {', '.join(said)}."))
+    of_all = f"Of {_generations(counts.ended)}, {' and '.join(said)}."
+    return Finish("failed", problem("batch_incomplete", of_all))
+
+
+def _generations(number: int) -> str:
+    return "1 generation" if number == 1 else f"{number} generations"

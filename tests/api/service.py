@@ -38,7 +38,11 @@ BATCHES: Final = "/api/v1/batches"
 SCHEDULES: Final = "/api/v1/schedules"
 CHECKPOINTS: Final = ("painter-v1-5.safetensors", "painter-xl.safetensors")
 """One of each family; the first is the default."""
-NODE_FAILED_DETAIL: Final = "KSampler (node 5): mat1 and mat2 shapes cannot be multiplied."
+NODE_FAILED_DETAIL: Final = (
+    "This model and these settings don't fit together (ComfyUI: mat1 and mat2 shapes cannot be "
+    "multiplied). Choose another model: this one may be of a family that the workflow does not "
+    "support."
+)
 """What ``Worker.fail`` leaves in the row."""
 _T = TypeVar("_T")
 

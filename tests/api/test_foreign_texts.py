@@ -103,8 +103,8 @@ def test_a_comfyui_that_is_too_old_is_said_without_its_password(
 
     wait_until(lambda: why in waiting())
     assert (
-        waiting() == f"{why} (at http://gpu:8188). The generation goes on by itself when it "
-        "can be used."
+        waiting() == f"{why} (at gpu:8188). Your queue is safe; it continues when ComfyUI is "
+        "updated."
     )
     ready = service.get("/readyz")
     parts = {part["name"]: part for part in ready.json()["parts"]}

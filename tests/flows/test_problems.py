@@ -6,7 +6,7 @@ import pytest
 
 from comfy import errors
 from comfy.errors import ComfyError, ExecutionFailedError, WorkflowRejectedError
-from core.problems import KINDS
+from core.problems import KINDS, MISFIT
 from flows.problems import problem_of
 from store.errors import ImageStoreError
 from tests.comfy.failures import ALL, an_example
@@ -93,6 +93,23 @@ def test_comfyui_s_own_hint_is_kept_and_said_in_our_words_too(
     assert found.node_message == shown
     assert shown in found.detail
     assert advice in found.detail
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "mat1 and mat2 shapes cannot be multiplied (154x2048 and 768x320)",
+        "Sizes of tensors must match except in dimension 1.",
+    ],
+)
+def test_a_model_that_does_not_fit_is_said_in_the_user_s_words(message: str) -> None:
+    found = problem_of(ExecutionFailedError("5", "KSampler", message, "RuntimeError"))
+    assert found.detail.startswith(f"{MISFIT} (ComfyUI: {message.rstrip('.')}). ")
+    assert (found.code, found.node_class, found.node_message) == (
+        "node_failed",
+        "KSampler",
+        message,
+    )
 
 
 def test_the_numbers_of_an_allocator_are_no_hint() -> None:

@@ -81,9 +81,10 @@ async def test_it_says_that_comfyui_is_away_and_that_it_is_back(store: Store, cl
         reporter.on_event(ComfyAway("connection refused"))
         away = await eventually(store, claim, lambda g: g.waiting is not None)
         assert away.waiting is not None
-        assert (away.waiting.code, away.waiting.detail) == (
-            "waiting_for_comfyui",
-            "connection refused",
+        assert away.waiting.code == "waiting_for_comfyui"
+        assert away.waiting.detail == (
+            f"ComfyUI at {claim.comfy_url.removeprefix('http://')} isn't answering (connection "
+            "refused). Your queue is safe; it continues when ComfyUI is back."
         )
         reporter.on_event(ComfyBack())
         await eventually(store, claim, lambda g: g.waiting is None)

@@ -101,9 +101,12 @@ def test_all_made_is_a_success() -> None:
 @pytest.mark.parametrize(
     ("stand", "said"),
     [
-        (counts(succeeded=97, failed=3), "Of 100, 3 failed."),
-        (counts(succeeded=98, cancelled=2), "Of 100, 2 were cancelled."),
-        (counts(succeeded=1, failed=2, cancelled=3, deleted=4), "Of 10, 2 failed, 3 were"),
+        (counts(succeeded=97, failed=3), "Of 100 generations, 3 failed."),
+        (counts(succeeded=98, cancelled=2), "Of 100 generations, 2 were cancelled."),
+        (
+            counts(succeeded=1, failed=2, cancelled=3, deleted=4),
+            "Of 10 generations, 2 failed and 3 were cancelled.",
+        ),
     ],
 )
 def test_what_is_missing_is_said(stand: BatchCounts, said: str) -> None:
@@ -162,7 +165,7 @@ def test_a_share_of_failures_stops_it(stand: BatchCounts, stops: bool) -> None:
     if found is not None:
         assert found.code == "too_many_failures"
         assert f"{stand.failed} of {stand.ended}" in found.detail
-        assert "a share of 0.5" in found.detail
+        assert "it stops at 50%" in found.detail
 
 
 def test_without_a_cap_it_goes_on_to_the_end() -> None:

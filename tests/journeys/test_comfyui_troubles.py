@@ -42,7 +42,7 @@ def test_comfyui_is_away_when_the_request_comes(stack: Stack) -> None:
     early = stack.create("an early bird")
     waiting = early.wait_for_reason("waiting_for_comfyui")
     assert waiting["status"] == "queued"
-    assert "does not answer" in waiting["waiting"]["detail"]
+    assert "isn't answering" in waiting["waiting"]["detail"]
     wait_until(lambda: missing(stack) == ["comfyui"], lambda: missing(stack))
     assert stack.api.get("/readyz").status_code == 503
 

@@ -229,7 +229,7 @@ async def test_a_problem_of_another_version_is_still_one(store: Store) -> None:
 
     assert found.error is not None
     assert found.error.code == "unreadable_document"
-    assert "what went wrong" in found.error.detail
+    assert "the error" in found.error.detail
 
 
 # --- batches

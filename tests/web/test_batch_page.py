@@ -72,7 +72,7 @@ async def test_it_is_paused_and_resumed(user: User, context: Context) -> None:
     batch_id = await begun(context)
     await user.open(f"/b/{batch_id}")
     await press(user, "Pause")
-    await user.should_see("It was paused. Resume it to go on.", retries=PATIENT)
+    await user.should_see("The batch is paused. Resume it to continue.", retries=PATIENT)
     await press(user, "Resume")
     await until(lambda: "Running" in texts(user, "batch-state"))
 

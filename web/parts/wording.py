@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from api.errors import ProblemError
 from api.generations.documents import StatusDocument
 from core.invalid import problems_of
-from core.problems import Problem
+from core.problems import MISFIT, Problem
 from core.requests import (
     BATCH_SIZE_MAX,
     CFG_MAX,
@@ -67,6 +67,8 @@ def advice(problem: Problem, model: str) -> str:
             f"ComfyUI did not accept it. If the model “{model}” was moved or removed, put it back "
             "or choose another model."
         )
+    if problem.detail.startswith(MISFIT):
+        return "Reuse the settings, choose another model and generate again."
     return _ADVICE.get(problem.code, "Press Retry, or change the settings and generate again.")
 
 
