@@ -195,7 +195,9 @@ class BatchFacade:
         """Returns a page, newest first."""
         page = await self._store.batches.page(limit, cursor)
         items = [await self.document(batch) for batch in page.items]
-        return BatchesDocument.model_construct(items=items, next_cursor=page.next_cursor)
+        return BatchesDocument.model_construct(
+            items=items, next_cursor=page.next_cursor, previous_cursor=page.previous_cursor
+        )
 
     async def newest(self, limit: int) -> tuple[Batch, ...]:
         """Returns the newest batches, without documents."""
@@ -239,7 +241,9 @@ class BatchFacade:
             )
             for item in page.items
         ]
-        return BatchItemsDocument.model_construct(items=items, next_cursor=page.next_cursor)
+        return BatchItemsDocument.model_construct(
+            items=items, next_cursor=page.next_cursor, previous_cursor=page.previous_cursor
+        )
 
     async def _generation(self, item: BatchItem) -> Any:
         made = item.generation

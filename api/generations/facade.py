@@ -244,7 +244,9 @@ class Facade:
             )
             for generation in page.items
         ]
-        return HistoryDocument.model_construct(items=items, next_cursor=page.next_cursor)
+        return HistoryDocument.model_construct(
+            items=items, next_cursor=page.next_cursor, previous_cursor=page.previous_cursor
+        )
 
     async def attempts(self, generation_id: UUID) -> AttemptsDocument:
         """Returns all attempts."""

@@ -153,7 +153,9 @@ class HistoryQuery(BaseModel):
 
     limit: int = Field(default=20, ge=1, le=100, description="Items on a page.")
     cursor: str | None = Field(
-        default=None, max_length=100, description="`next_cursor` of the page before."
+        default=None,
+        max_length=100,
+        description="`next_cursor` of the page before, or `previous_cursor` of the one after.",
     )
     status: list[Status] | None = Field(default=None, description="May be repeated.")
     model: str | None = Field(default=None, max_length=255, description="A checkpoint's name.")

@@ -87,9 +87,9 @@ class HistoryPage:
     def __init__(self, web: Web, view: View) -> None:
         self._web = web
         self._view = view
-        self._trail: list[str | None] = []
         self._picked: set[UUID] = set()
         self._next: str | None = None
+        self._previous: str | None = None
         self._loads = 0
         self._live = Live(web.facade)
         self._frame = Frame(web, "History", self._load)
@@ -175,7 +175,6 @@ class HistoryPage:
         changed = replace(self._view, **values)
         if changed == self._view:
             return
-        self._trail = []
         await self._show(replace(changed, cursor=None))
 
     async def _show(self, view: View) -> None:
@@ -195,7 +194,10 @@ class HistoryPage:
             return
         if load != self._loads:
             return  # a later load shows newer data
-        self._next = page.next_cursor
+        if view.cursor is not None and page.previous_cursor is None:
+            await self._show(replace(view, cursor=None))  # the newest ones are a whole page
+            return
+        self._next, self._previous = page.next_cursor, page.previous_cursor
         items = [item for item in page.items if item.task_id not in self._web.trash]
         self._picked &= {item.task_id for item in items}
         self._fill(items)
@@ -234,14 +236,12 @@ class HistoryPage:
 
     async def _to_older(self) -> None:
         if self._next is not None:
-            self._trail.append(self._view.cursor)
             await self._turn(self._next)
 
     async def _to_newer(self) -> None:
-        await self._turn(self._trail.pop() if self._trail else None)
+        await self._turn(self._previous)
 
     async def _to_first(self) -> None:
-        self._trail = []
         await self._turn(None)
 
     async def _turn(self, cursor: str | None) -> None:
