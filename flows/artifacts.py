@@ -130,7 +130,7 @@ async def show_pictures(images: Sequence[Image], api_url: str) -> None:
         f"[![{_caption(image)}]({url}/thumbnail)]({url})\n\n[{_caption(image)}]({url})"
         for image, url in zip(images, urls, strict=True)
     )
-    await acreate_markdown_artifact(shown, description="Finished pictures")
+    await acreate_markdown_artifact(shown, description="Finished images")
 
 
 def _caption(image: Image) -> str:

@@ -67,16 +67,19 @@ class SheetQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    sheet: int = Field(default=1, ge=1, le=1000, description="From 1; a hundred pictures on each.")
+    sheet: int = Field(default=1, ge=1, le=1000, description="From 1; a hundred images on each.")
 
 
 @router.post(
     "",
     status_code=202,
-    summary="Ask for many pictures",
+    summary="Generate many images",
     responses={
         202: {"model": AcceptedBatchDocument, "description": "Accepted: stored, and will be done."},
-        200: {"model": PlanDocument, "description": "With `dry_run=true`: what would be made."},
+        200: {
+            "model": PlanDocument,
+            "description": "With `dry_run=true`: what it would generate.",
+        },
         **problems(400, 409, 413, 415, 422, 503),
     },
     openapi_extra=_CREATE_BODY,
@@ -84,7 +87,7 @@ class SheetQuery(BaseModel):
 async def create(
     request: Request,
     idempotency_key: Annotated[
-        str | None, Header(description="Repeating it with the same key makes no second batch.")
+        str | None, Header(description="Repeating it with the same key creates no second batch.")
     ] = None,
 ) -> Response:
     """Rows times grid times count. As JSON; or a CSV or JSON Lines file, streamed to the disk.
@@ -163,13 +166,13 @@ _change("resume", "Go on", "After a pause, or after the end of its window.")
 _change(
     "retry-failed",
     "Make what is missing",
-    "What failed, was cancelled or was never begun; only after the batch failed or was cancelled.",
+    "What failed, was cancelled or never started; only after the batch failed or was cancelled.",
 )
 
 
 @router.get(
     "/{batch_id:id}/results.zip",
-    summary="All pictures",
+    summary="All images",
     responses={200: {"content": {"application/zip": {}}}, **problems(404)},
     response_class=Response,
 )
@@ -189,7 +192,7 @@ async def results(request: Request, batch_id: BatchId) -> Response:
 
 @router.get(
     "/{batch_id:id}/contact-sheet",
-    summary="Its pictures at a glance",
+    summary="Its images at a glance",
     responses={200: {"content": {"image/jpeg": {}}}, **problems(404, 422)},
     response_class=Response,
 )
