@@ -108,7 +108,7 @@ async def show_attempts(attempts: Sequence[Attempt]) -> None:
             "worker": attempt.worker or "",
             "started": _moment(attempt.started_at),
             "ended": _moment(attempt.ended_at),
-            "outcome": attempt.outcome or "under way",
+            "outcome": attempt.outcome or "running",
             "error": attempt.error.detail if attempt.error else "",
         }
         for attempt in attempts

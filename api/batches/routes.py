@@ -160,12 +160,12 @@ def _change(name: str, summary: str, description: str) -> None:
     )(change)
 
 
-_change("cancel", "Cancel it", "Begin nothing more, and cancel what is under way.")
-_change("pause", "Pause it", "Begin nothing more for now; what is under way goes on.")
+_change("cancel", "Cancel it", "Start nothing more, and cancel what is in progress.")
+_change("pause", "Pause it", "Start nothing more for now; what is in progress continues.")
 _change("resume", "Go on", "After a pause, or after the end of its window.")
 _change(
     "retry-failed",
-    "Make what is missing",
+    "Generate what is missing",
     "What failed, was cancelled or never started; only after the batch failed or was cancelled.",
 )
 

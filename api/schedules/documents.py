@@ -22,7 +22,7 @@ class ScheduleDocument(Document):
         description="An iCalendar rule, of a schedule that was set in Prefect."
     )
     day_or: bool = Field(
-        description="Whether a cron line's day or weekday is enough, as in cron. False, if made so "
+        description="Whether a cron line's day or weekday is enough, as in cron. False, if set so "
         "in Prefect: both must match."
     )
     timezone: str

@@ -263,7 +263,7 @@ def warnings_of_open_ports(settings: Settings, environment: Mapping[str, str]) -
     if not _is_local(settings.api.host):
         found.append(
             f"Easel listens on {settings.api.host}:{settings.api.port} and asks for no password: "
-            "everyone who reaches that port can see, make, cancel and delete pictures and "
+            "everyone who reaches that port can see, create, cancel and delete images and "
             "schedules, and read every prompt. Under a host name it answers only if "
             "EASEL_ALLOWED_HOSTS lists that name."
         )
