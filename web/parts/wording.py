@@ -131,7 +131,9 @@ def progress_line(document: StatusDocument) -> str:
             said.append(f"Step {progress.step} of {progress.steps}")
         elif progress.node:
             said.append(progress.node)
-    if document.eta_s is not None and document.status in ("queued", "running"):
+    if document.eta_s is not None and document.status == "queued":
+        said.append(f"done in {brief(document.eta_s)}")
+    if document.eta_s is not None and document.status == "running":
         said.append(f"{brief(document.eta_s)} left")
     return " · ".join(said)
 
