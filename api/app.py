@@ -45,11 +45,11 @@ from flows.runtime import DEFAULT_COMFY_URL
 from store.store import Store
 
 _DESCRIPTION: Final = """\
-Easel turns requests for pictures into finished, kept, findable pictures.
+Easel generates images with ComfyUI: queued, kept and findable.
 
 1. `POST /api/v1/generation/create` with a prompt. The answer is 202 and a `task_id`.
 2. Follow `GET /api/v1/generation/{task_id}/events`, or poll `…/status/{task_id}`.
-3. `GET /api/v1/generation/result/{task_id}` has the pictures.
+3. `GET /api/v1/generation/result/{task_id}` has the images.
 
 Every error is `application/problem+json` with a stable `code`.
 """

@@ -28,12 +28,12 @@ from store.errors import (
 )
 
 _TABLE: Final[tuple[tuple[type[Exception], str, str], ...]] = (
-    (DeletedError, "deleted", "it was deleted, which is for ever"),
+    (DeletedError, "deleted", "it was deleted and cannot be restored"),
     (NotFoundError, "not_found", "there is nothing with this id"),
-    (InvalidCursorError, "invalid_cursor", "begin again without a cursor"),
+    (InvalidCursorError, "invalid_cursor", "start again without a cursor"),
     (IdempotencyMismatchError, "idempotency_mismatch", "use another key for another body"),
     (ConflictError, "already_ended", "it is not in a state that allows this"),
-    (StoreUnavailableError, "not_available", "the database does not answer; try again"),
+    (StoreUnavailableError, "not_available", "the database isn't answering; try again"),
     (ImageStoreError, "not_available", "the image cannot be read now; try again"),
 )
 _BY_STATUS: Final[dict[int, str]] = {
@@ -80,7 +80,10 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def of_anything(request: Request, error: Exception) -> Response:
-        found = problem("internal_error", "this is a bug; the log has more under the request_id")
+        found = problem(
+            "internal_error",
+            "this is a bug; Easel's log has more under the request_id",
+        )
         found = found.model_copy(update={"request_id": str(uuid4())})
         _log.error("%s %s: %s", request.method, request.url.path, found.request_id, exc_info=error)
         # The server closes the connection after a bug; a client must not send more over it.

@@ -23,7 +23,7 @@ _BYTES: Final[dict[str, Any]] = {"content": {"image/png": {}, "image/webp": {}}}
 
 @router.get(
     "/{image_id:id}",
-    summary="A picture",
+    summary="An image",
     response_class=Response,
     responses={200: _BYTES, 206: _BYTES, 304: {}, **problems(404, 416)},
 )
@@ -62,7 +62,7 @@ async def image(
 
 @router.get(
     "/{image_id:id}/thumbnail",
-    summary="A picture's thumbnail",
+    summary="An image's thumbnail",
     response_class=Response,
     responses={200: _BYTES, 304: {}, **problems(404)},
 )

@@ -188,7 +188,7 @@ _PICTURE_BYTES: Final = """() => performance.getEntriesByType('resource')
 _WATCH: Final = """() => {
   window.ticks = {};
   new MutationObserver(() => {
-    const found = /step (\\d+)/.exec(document.querySelector('.stage .line')?.textContent ?? '');
+    const found = /Step (\\d+)/.exec(document.querySelector('.stage .line')?.textContent ?? '');
     if (found && !(found[1] in window.ticks)) window.ticks[found[1]] = Date.now();
   }).observe(document.body, {subtree: true, childList: true, characterData: true});
 }"""

@@ -24,7 +24,7 @@ os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
 app = typer.Typer(
     name="easel",
-    help="Turns requests for pictures into finished, kept, findable pictures.",
+    help="Generates images with ComfyUI: queued, kept and findable.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -37,7 +37,7 @@ _Host = Annotated[
 ]
 _TakeOver = Annotated[
     UUID | None,
-    typer.Option(metavar="STORE", help="Take the work pool over from this store, which is gone."),
+    typer.Option(metavar="STORE", help="Take over the work pool of this store, which is gone."),
 ]
 _Home = Annotated[Path | None, typer.Option(help="Folder for everything that lasts.")]
 
@@ -78,7 +78,7 @@ def root(
         ),
     ] = False,
 ) -> None:
-    """Turn requests for pictures into finished, kept, findable pictures."""
+    """Generate images with ComfyUI: queued, kept and findable."""
 
 
 @app.command()
@@ -165,7 +165,7 @@ def doctor(
     home: _Home = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Look at everything Easel needs, and say what to do about what is missing."""
+    """Check everything that Easel needs, and say how to fix what is missing."""
     _set("EASEL_HOME", home and home.expanduser().absolute())
     _enter_data_folder()
     from cli.doctor.command import doctor as run
@@ -180,7 +180,7 @@ def audit(
         bool, typer.Option("--repair", help="Remove orphaned files and those of interrupted saves.")
     ] = False,
     checksums: Annotated[
-        bool, typer.Option("--checksums", help="Read every picture, and compare its SHA-256.")
+        bool, typer.Option("--checksums", help="Read every image, and compare its SHA-256.")
     ] = False,
     settle: Annotated[
         float,
@@ -191,7 +191,7 @@ def audit(
         ),
     ] = 300.0,
 ) -> None:
-    """Hold what is kept against the database: missing, orphaned and half-written files."""
+    """Compare the stored files with the database: missing, orphaned and half-written ones."""
     _set("EASEL_HOME", home and home.expanduser().absolute())
     _enter_data_folder()
     from cli.doctor.audit import audit as run
@@ -201,8 +201,8 @@ def audit(
 
 @app.command()
 def generate(
-    prompt: Annotated[str, typer.Argument(help="What to draw.")],
-    negative: Annotated[str | None, typer.Option(help="What to keep out of the picture.")] = None,
+    prompt: Annotated[str, typer.Argument(help="Describes the image.")],
+    negative: Annotated[str | None, typer.Option(help="What to keep out of the image.")] = None,
     model: Annotated[str | None, typer.Option(help="A checkpoint's file name.")] = None,
     width: Annotated[int | None, typer.Option(help="Pixels, a multiple of 8.")] = None,
     height: Annotated[int | None, typer.Option(help="Pixels, a multiple of 8.")] = None,
@@ -214,9 +214,9 @@ def generate(
     scheduler: Annotated[str | None, typer.Option()] = None,
     seed: Annotated[
         int | None,
-        typer.Option(help="The same seed gives the same picture; -1 or none draws one."),
+        typer.Option(help="The same seed gives the same image; -1 or none draws one."),
     ] = None,
-    count: Annotated[int, typer.Option(min=1, max=1000, help="How many pictures.")] = 1,
+    count: Annotated[int, typer.Option(min=1, max=1000, help="How many images.")] = 1,
     priority: Annotated[str | None, typer.Option(help="interactive or bulk.")] = None,
     timeout: Annotated[int | None, typer.Option(help="Seconds ComfyUI may take.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path(),
@@ -225,7 +225,7 @@ def generate(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Render pictures and save them here."""
+    """Generate images and save them here."""
     from cli.generate.command import Order
     from cli.generate.command import generate as run
 
@@ -264,58 +264,57 @@ def bulk(
         str | None, typer.Option(help="The batch's name; the file's without it.")
     ] = None,
     count: Annotated[
-        int | None, typer.Option(min=1, max=1000, help="Pictures of each row that says no count.")
+        int | None, typer.Option(min=1, max=1000, help="Images per row without a count.")
     ] = None,
     seed: Annotated[
         int | None,
         typer.Option(help="Wildcards and seeds follow from it; -1 or none draws one."),
     ] = None,
     max_in_flight: Annotated[
-        int | None, typer.Option(min=1, max=64, help="So many wait or run at the same time [8].")
+        int | None,
+        typer.Option(min=1, max=64, help="Jobs queued or running at a time [8]."),
     ] = None,
     stop_after_failures: Annotated[
-        int | None, typer.Option(min=1, help="So many failures stop the batch.")
+        int | None, typer.Option(min=1, help="Stop the batch after this many failures.")
     ] = None,
     stop_at_failure_share: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="This share of failures stops the batch."),
+        typer.Option(min=0, max=1, help="Stop the batch at this share of failures."),
     ] = None,
     not_after: Annotated[
-        str | None, typer.Option(metavar="HH:MM", help="Begin nothing after this time of day.")
+        str | None, typer.Option(metavar="HH:MM", help="Stop starting at this time of day.")
     ] = None,
     timezone: Annotated[
-        str | None, typer.Option(metavar="TZ", help="Whose time that is; the server's without it.")
+        str | None, typer.Option(metavar="TZ", help="Time zone of --not-after [the server's].")
     ] = None,
     vary_seed: Annotated[
         bool, typer.Option("--vary-seed", help="Draw a seed for each cell of a grid.")
     ] = False,
     no_wildcards: Annotated[
-        bool, typer.Option("--no-wildcards", help="Take {a|b} and __list__ as they are.")
+        bool, typer.Option("--no-wildcards", help="Do not expand {a|b} and __list__.")
     ] = False,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out rows that cannot be made.")
-    ] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip rows with problems.")] = False,
     report: Annotated[
         Path | None,
-        typer.Option(dir_okay=False, help="Write rows that cannot be made here, as CSV."),
+        typer.Option(dir_okay=False, help="Write the rows with problems to this file, as CSV."),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be made; create nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be generated; create nothing.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the pictures; without it they stay in Easel.")
+        Path | None, typer.Option(help="Folder for the images; without it they stay in Easel.")
     ] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Make a new batch, even if the file was given before.")
+        bool, typer.Option("--again", help="Create a new batch, even if the file was given before.")
     ] = False,
     no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="End when the batch is accepted.")
+        bool, typer.Option("--no-wait", help="Do not wait until the batch has ended.")
     ] = False,
     api: Annotated[
         str | None, typer.Option(envvar="EASEL_API_URL", help="Easel's address.")
     ] = None,
 ) -> None:
-    """Render many pictures from a file; the same command goes on where it stopped."""
+    """Generate many images from a file; the same command continues where it stopped."""
     from cli.bulk.command import Bulk
     from cli.bulk.command import bulk as run
     from cli.bulk.order import BatchOrder

@@ -135,7 +135,7 @@ async def _decoded(
 
 def _decode(data: bytes, pixels_max: int) -> FetchedImage | _NoPicture:
     if not any(_begins(data, magic) for magic in _MAGIC.values()):
-        return _NoPicture("is not a PNG, JPEG or WebP picture", is_final=True)
+        return _NoPicture("is not a PNG, JPEG or WebP image", is_final=True)
     try:
         # Pillow's own limit warns, or raises where warnings are errors; this one is stricter.
         with _opened(data) as picture:
@@ -148,7 +148,7 @@ def _decode(data: bytes, pixels_max: int) -> FetchedImage | _NoPicture:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return _NoPicture("has many more pixels than asked for", is_final=True)
     except _UNDECODABLE as exc:
-        return _NoPicture(readable(f"is not a whole picture: {exc}", 300), is_final=False)
+        return _NoPicture(readable(f"is not a complete image: {exc}", 300), is_final=False)
 
 
 def _opened(data: bytes) -> Image.Image:

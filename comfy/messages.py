@@ -305,7 +305,7 @@ def _preview_with_metadata(frame: bytes) -> PreviewFrame:
         raise ValueError("the metadata is cut short")
     metadata = readable_json(json.loads(frame[8:start]))
     if metadata["image_type"] not in PREVIEW_TYPES:
-        raise ValueError("not a type of pictures")
+        raise ValueError("not an image type")
     return PreviewFrame(
         _text_or_none(metadata.get("prompt_id")),
         _text_or_none(metadata.get("display_node_id") or metadata.get("node_id")),

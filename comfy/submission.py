@@ -148,7 +148,7 @@ class Submitter:
         if answer.prompt_id != prompt_id:
             with suppress(TransientComfyError):  # it must not be posted again
                 await cancel_prompt(self._client, answer.prompt_id, patience_s=_TAKE_BACK_S)
-            raise ForeignPromptError("ComfyUI ignored the prompt's id and made one of its own")
+            raise ForeignPromptError("ComfyUI ignored the prompt's id and used one of its own")
         if answer.problems:
             # ComfyUI would execute the rest and call that a success.
             await cancel_prompt(self._client, prompt_id, patience_s=_TAKE_BACK_S)

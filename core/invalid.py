@@ -79,7 +79,7 @@ def words(found: Any, known: Iterable[str] = ()) -> str:
         return _length(found.get("input"), context)
     if kind not in WORDS or _OURS in context:
         return str(found["msg"])
-    said = WORDS[kind].format_map(context)
+    said = WORDS[kind].format_map({name: _written(value) for name, value in context.items()})
     fields = list(known)
     if kind == "extra_forbidden" and len(found["loc"]) == 1 and fields:
         return f"{said}; {nearest(str(found['loc'][0]), fields, what='fields')}"
@@ -89,6 +89,11 @@ def words(found: Any, known: Iterable[str] = ()) -> str:
 def invalid(kind: str, message: str) -> PydanticCustomError:
     """Returns an error for a validator to raise: pydantic's type, which clients know; our words."""
     return PydanticCustomError(kind, f"{{{_OURS}}}", {_OURS: message})
+
+
+def _written(value: Any) -> Any:
+    """Returns a limit as users write it: 30, not 30.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _length(value: Any, context: Mapping[str, Any]) -> str:

@@ -136,7 +136,7 @@ class GenerationRequest(_Base):
 
     prompt: PromptText = Field(description="What to draw.")
     negative_prompt: Annotated[Text, Field(max_length=PROMPT_MAX)] = Field(
-        default="", description="What to keep out of the picture."
+        default="", description="What to keep out of the image."
     )
     workflow: WorkflowName = Field(default="txt2img", description="The workflow template.")
     model: Name | None = Field(
@@ -146,7 +146,7 @@ class GenerationRequest(_Base):
     height: Size | None = None
     steps: Annotated[int, Field(ge=1, le=STEPS_MAX)] | None = None
     cfg: Annotated[float, Field(ge=0, le=CFG_MAX)] | None = Field(
-        default=None, description="How strongly the picture follows the prompt."
+        default=None, description="How strongly the image follows the prompt."
     )
     sampler: Name | None = None
     scheduler: Name | None = None

@@ -177,7 +177,7 @@ class RetentionSettings(_Group):
     """How long ended generations and batches are kept."""
 
     pictures_days: float | None = Field(
-        default=None, gt=0, description="Days that pictures are kept; for ever without it."
+        default=None, gt=0, description="Days that images are kept; for ever without it."
     )
     generations_days: float | None = Field(
         default=None,

@@ -52,6 +52,11 @@ def about(seconds: float) -> str:
     return words if seconds < 1 else f"about {words}"
 
 
+def place_in_queue(ahead: int) -> str:
+    """Returns for example "3rd in queue"; ``ahead`` is the number of generations before it."""
+    return "next in queue" if ahead == 0 else f"{humanize.ordinal(ahead + 1)} in queue"
+
+
 def ago(moment: datetime, now: datetime | None = None) -> str:
     """How long ago, roughly: ``5 minutes ago``, a date after a day. ``now``: the current time."""
     passed = (now or datetime.now(UTC)) - moment

@@ -108,7 +108,7 @@ async def show_attempts(attempts: Sequence[Attempt]) -> None:
             "worker": attempt.worker or "",
             "started": _moment(attempt.started_at),
             "ended": _moment(attempt.ended_at),
-            "outcome": attempt.outcome or "under way",
+            "outcome": attempt.outcome or "running",
             "error": attempt.error.detail if attempt.error else "",
         }
         for attempt in attempts
@@ -130,7 +130,7 @@ async def show_pictures(images: Sequence[Image], api_url: str) -> None:
         f"[![{_caption(image)}]({url}/thumbnail)]({url})\n\n[{_caption(image)}]({url})"
         for image, url in zip(images, urls, strict=True)
     )
-    await acreate_markdown_artifact(shown, description="Finished pictures")
+    await acreate_markdown_artifact(shown, description="Finished images")
 
 
 def _caption(image: Image) -> str:

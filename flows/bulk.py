@@ -103,7 +103,7 @@ async def _missed(run: FlowRun, catch_up_minutes: int) -> str | None:
     if late <= _ON_TIME:
         return None
     if late > timedelta(minutes=catch_up_minutes):
-        return f"Skipped: it begins {late.total_seconds() / 60:.0f} minutes late."
+        return f"Skipped: it starts {late.total_seconds() / 60:.0f} minutes late."
     if await later_run_is_due(run):
         return "Skipped: a later run of the same schedule is due already."
     return None
@@ -179,7 +179,7 @@ async def _carry_out(runtime: Runtime, batch: Batch) -> State[Any]:
     await updates.finish()
     if ended.problem is not None:
         return Failed(message=ended.problem.detail)
-    return Completed(message=f"{counts.succeeded} of {now.total} made")
+    return Completed(message=f"{counts.succeeded} of {now.total} done")
 
 
 async def _steer(runtime: Runtime, batch_id: UUID, updates: ArtifactUpdates) -> Finish:

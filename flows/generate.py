@@ -159,5 +159,5 @@ def _status_url(runtime: Runtime, claim: Claim) -> str:
 
 def _summary(images: tuple[Image, ...]) -> str:
     first = images[0]
-    many = "1 picture" if len(images) == 1 else f"{len(images)} pictures"
+    many = "1 image" if len(images) == 1 else f"{len(images)} images"
     return f"{many}, {first.width}×{first.height}, seed {first.seed}"

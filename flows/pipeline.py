@@ -320,10 +320,10 @@ async def _keep_in_turn(
         try:
             return await store.files.keep(claim.generation_id, claim.attempt, position, new)
         except NoSpaceError as error:
-            advice = "Free some space: the picture is made and waits."
+            advice = "Free some space: the image is finished and waits."
             await _wait_for_storage(store, claim, Waiting("disk_full", f"{error}. {advice}"), log)
         except StorageAwayError as error:
-            advice = "The picture is made and waits; it is kept when the storage is back."
+            advice = "The image is finished and waits; it is stored when the storage is back."
             await _wait_for_storage(
                 store, claim, Waiting("storage_away", f"{error}. {advice}"), log
             )
@@ -336,7 +336,7 @@ def _pixels(claim: Claim) -> int:
 
 async def _wait_for_storage(store: Store, claim: Claim, waiting: Waiting, log: Log) -> None:
     """Record why the save waits. The row may be on the same full disk: then only the log has it."""
-    log.warning("The picture cannot be kept yet: %s", waiting.detail)
+    log.warning("The image cannot be stored yet: %s", waiting.detail)
     with contextlib.suppress(StoreUnavailableError):
         if await store.transitions.record_waiting(claim, waiting) == "cancelling":
             raise CancelRequested

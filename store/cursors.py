@@ -18,8 +18,8 @@ def read_cursor(kind: str, cursor: str) -> int:
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError) as error:
-        raise InvalidCursorError("the cursor is not one of ours") from error
+        raise InvalidCursorError("unknown cursor") from error
     place = text[1:]
     if text[:1] != kind.encode() or not place.isdigit() or len(place) > 18:
-        raise InvalidCursorError("the cursor is not one of ours")
+        raise InvalidCursorError("unknown cursor")
     return int(place)

@@ -92,7 +92,7 @@ def _object_store(url: str) -> ObjectStore:
         return from_url(url, retry_config=_RETRY)
     except GenericError:  # it shows the whole URL, with a key that may be in it
         scheme = url.partition("://")[0]
-        raise ImageStoreError(f"the pictures cannot be kept at a URL of {scheme}://") from None
+        raise ImageStoreError(f"images cannot be stored at a URL of {scheme}://") from None
 
 
 class ImageFiles:
@@ -370,7 +370,7 @@ def _derive(data: bytes) -> tuple[bytes, str]:
             small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), reducing_gap=2.0)
             small.save(buffer, "WEBP", quality=80, method=2)
     except Exception as error:  # Pillow's own errors have no common base
-        raise ImageStoreError(f"these {len(data)} bytes are no whole picture: {error}") from error
+        raise ImageStoreError(f"these {len(data)} bytes are no complete image: {error}") from error
     return buffer.getvalue(), hashlib.sha256(data).hexdigest()
 
 

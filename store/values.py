@@ -410,7 +410,7 @@ def foreign_runs(live: Iterable[WorkerRecord]) -> str | None:
         return None
     stores = ", ".join(f"{count} of store {store}" for store, count in sorted(most.items()))
     return (
-        f"flow runs of other stores wait in the work pool ({stores}). They are neither made nor "
+        f"flow runs of other stores wait in the work pool ({stores}). They are neither run nor "
         "ended here: start that store's worker on its own Prefect server, or delete them in Prefect"
     )
 

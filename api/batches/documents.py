@@ -26,7 +26,7 @@ from core.stored import Unreadable
 class CountsDocument(Document):
     """How its generations stand."""
 
-    waiting: int = Field(description="Not begun: they become generations in their turn.")
+    waiting: int = Field(description="Not started: they become generations in their turn.")
     queued: int
     running: int
     cancelling: int
@@ -45,7 +45,7 @@ class BatchUrls(Document):
     pause: str
     resume: str
     retry_failed: str
-    results: str = Field(description="All pictures in one ZIP, with what each was made from.")
+    results: str = Field(description="All images in one ZIP, with the request of each.")
     contact_sheet: str
     flow_run: str | None = Field(description="The run's page in the Prefect UI.")
 
@@ -56,7 +56,7 @@ class BatchDocument(Document):
     batch_id: UUID
     name: str
     status: BatchStatus = Field(
-        description="`succeeded`: everything was made. `failed`: it ended, and something was not."
+        description="`succeeded`: everything succeeded. `failed`: it ended, and something did not."
     )
     total: int
     counts: CountsDocument
@@ -64,7 +64,7 @@ class BatchDocument(Document):
     rate_per_minute: float | None = Field(description="Measured over the newest ones.")
     eta_s: float | None = Field(description="Seconds to go, from measured times.")
     gpu_seconds: float = Field(description="What ComfyUI has spent on it so far.")
-    seed: int = Field(description="The same manifest with this seed makes the same pictures.")
+    seed: int = Field(description="The same manifest with this seed gives the same images.")
     options: BatchOptions | SkipJsonSchema[Unreadable]
     schedule: str | None = Field(description="The schedule that began it.")
     waiting: WaitingDocument | None = Field(
@@ -113,7 +113,9 @@ class PlanDocument(Document):
     seed: int = Field(description="Send it with the batch to get just these prompts and seeds.")
     models: dict[str, int] = Field(description="How many with each checkpoint.")
     estimated_s: float | None = Field(description="From measured times; null before there are any.")
-    samples: list[ResolvedRequest] = Field(description="The first ones, as they would be made.")
+    samples: list[ResolvedRequest] = Field(
+        description="The first ones, with all defaults filled in."
+    )
     skipped: list[RowProblemDocument]
 
 

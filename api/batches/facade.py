@@ -47,6 +47,10 @@ from store.values import Batch, BatchItem, Membership, Waiting
 
 READ_AT_ONCE: Final = 2
 """Manifests read at the same time; others wait. Each takes a processor and up to 150 MB."""
+_ALLOWED: Final = {
+    "already_ended": "only one that has not ended can be changed",
+    "not_retryable": "only one that failed or was cancelled can be retried",
+}
 _PAUSED: Final = Waiting(PAUSED, "The batch is paused. Resume it to continue.")
 
 
@@ -266,7 +270,7 @@ class BatchFacade:
         shown = await self._store.batches.images(batch_id, first + PER_SHEET, most_each=1)
         on_sheet = shown[first:]
         if not on_sheet:
-            raise ProblemError("not_found", "there are no pictures for this sheet (yet)")
+            raise ProblemError("not_found", "this sheet has no images (yet)")
         return ContactSheet(self._store.files, on_sheet)
 
     # --- change
@@ -305,7 +309,7 @@ class BatchFacade:
         try:
             batch: Batch = await change
         except ConflictError as error:
-            raise ProblemError(otherwise, str(error)) from error
+            raise ProblemError(otherwise, f"{error}; {_ALLOWED[otherwise]}") from error
         self._reconciler.wake()
         return await self.document(batch)
 

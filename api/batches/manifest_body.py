@@ -38,9 +38,9 @@ class Flags(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    dry_run: bool = Field(default=False, description="Say what would be made; create nothing.")
+    dry_run: bool = Field(default=False, description="Only tell what would be generated.")
     skip_bad: bool = Field(
-        default=False, description="Leave rows that cannot be made out, instead of refusing all."
+        default=False, description="Skip rows with problems, instead of refusing all."
     )
 
 

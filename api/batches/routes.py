@@ -69,16 +69,19 @@ class SheetQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    sheet: int = Field(default=1, ge=1, le=1000, description="From 1; a hundred pictures on each.")
+    sheet: int = Field(default=1, ge=1, le=1000, description="From 1; a hundred images on each.")
 
 
 @router.post(
     "",
     status_code=202,
-    summary="Ask for many pictures",
+    summary="Generate many images",
     responses={
         202: {"model": AcceptedBatchDocument, "description": "Accepted: stored, and will be done."},
-        200: {"model": PlanDocument, "description": "With `dry_run=true`: what would be made."},
+        200: {
+            "model": PlanDocument,
+            "description": "With `dry_run=true`: what it would generate.",
+        },
         **problems(400, 409, 413, 415, 422, 503),
     },
     openapi_extra=_CREATE_BODY,
@@ -86,7 +89,7 @@ class SheetQuery(BaseModel):
 async def create(
     request: Request,
     idempotency_key: Annotated[
-        str | None, Header(description="Repeating it with the same key makes no second batch.")
+        str | None, Header(description="Repeating it with the same key creates no second batch.")
     ] = None,
 ) -> Response:
     """Rows times grid times count. As JSON; or a CSV or JSON Lines file, streamed to the disk.
@@ -159,19 +162,19 @@ def _change(name: str, summary: str, description: str) -> None:
     )(change)
 
 
-_change("cancel", "Cancel it", "Begin nothing more, and cancel what is under way.")
-_change("pause", "Pause it", "Begin nothing more for now; what is under way goes on.")
+_change("cancel", "Cancel it", "Start nothing more, and cancel what is in progress.")
+_change("pause", "Pause it", "Start nothing more for now; what is in progress continues.")
 _change("resume", "Go on", "After a pause, or after the end of its window.")
 _change(
     "retry-failed",
-    "Make what is missing",
-    "What failed, was cancelled or was never begun; only after the batch failed or was cancelled.",
+    "Generate what is missing",
+    "What failed, was cancelled or never started; only after the batch failed or was cancelled.",
 )
 
 
 @router.get(
     "/{batch_id:id}/results.zip",
-    summary="All pictures",
+    summary="All images",
     responses={200: {"content": {"application/zip": {}}}, **problems(404)},
     response_class=Response,
 )
@@ -191,7 +194,7 @@ async def results(request: Request, batch_id: BatchId) -> Response:
 
 @router.get(
     "/{batch_id:id}/contact-sheet",
-    summary="Its pictures at a glance",
+    summary="Its images at a glance",
     responses={200: {"content": {"image/jpeg": {}}}, **problems(404, 422)},
     response_class=Response,
 )

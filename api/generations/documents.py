@@ -36,7 +36,7 @@ class WaitingDocument(Document):
     code: str = Field(
         description="`waiting_for_comfyui`, `comfyui_busy` (prompts of others come first), "
         "`waiting_for_worker`, `waiting_for_prefect`, `paused` (in Prefect), `disk_full` or "
-        "`storage_away` (the picture is made and cannot be kept yet)."
+        "`storage_away` (the image is finished and cannot be stored yet)."
     )
     detail: str
 
@@ -74,7 +74,7 @@ class StatusDocument(Document):
     started_at: datetime | None = Field(description="When ComfyUI began to execute it.")
     finished_at: datetime | None
     expired_at: datetime | None = Field(
-        default=None, description="When its pictures were removed because of their age."
+        default=None, description="When its images were removed because of their age."
     )
     batch_id: UUID | None = Field(default=None, description="The batch that it belongs to.")
     urls: UrlsDocument

@@ -208,11 +208,13 @@ class Facade:
         if not is_final(generation.status):
             raise ProblemError(
                 "not_ready",
-                f"the generation is {generation.status}",
+                f"the generation is {generation.status}; ask again when it has ended",
                 headers={"Retry-After": str(RETRY_AFTER_S)},
             )
         if generation.status == "cancelled":
-            raise ProblemError("generation_cancelled", "the generation was cancelled")
+            raise ProblemError(
+                "generation_cancelled", "the generation was cancelled; retry it to get its images"
+            )
         if generation.status == "failed":
             raise _failed(generation)
         kept = await self.images(generation_id)
@@ -278,7 +280,8 @@ class Facade:
         try:
             generation = await self.store.transitions.request_cancel(generation_id)
         except ConflictError as error:
-            raise ProblemError("already_ended", str(error)) from error
+            detail = f"{error}; only one that has not ended can be cancelled"
+            raise ProblemError("already_ended", detail) from error
         self._dispatcher.wake()
         return await self.document(generation)
 
@@ -287,7 +290,8 @@ class Facade:
         try:
             generation = await self.store.transitions.retry(generation_id)
         except ConflictError as error:
-            raise ProblemError("not_retryable", str(error)) from error
+            detail = f"{error}; only one that failed or was cancelled can be retried"
+            raise ProblemError("not_retryable", detail) from error
         self._dispatcher.wake()
         return await self.document(generation)
 
@@ -334,14 +338,14 @@ def _expired(generation: Generation) -> ProblemError:
     )
     return ProblemError(
         "pictures_expired",
-        f"the pictures were removed{when}{age}, as EASEL_RETENTION__PICTURES_DAYS wants it",
+        f"the images were removed{when}{age} (EASEL_RETENTION__PICTURES_DAYS)",
     )
 
 
 def _failed(generation: Generation) -> ProblemError:
     error = generation.error
     if error is None:
-        return ProblemError("generation_failed", "the generation failed")
+        return ProblemError("generation_failed", "the generation failed; retry it")
     return ProblemError(
         "generation_failed",
         error.detail,

@@ -51,7 +51,7 @@ _CREATE_BODY: Final[dict[str, Any]] = {
 @router.post(
     "/create",
     status_code=202,
-    summary="Ask for pictures",
+    summary="Generate images",
     responses={
         202: {"model": StatusDocument, "description": "Accepted: it is stored and will be done."},
         200: {"model": StatusDocument, "description": "It ended within `Prefer: wait`."},
@@ -124,7 +124,7 @@ async def status(
 
 @router.get(
     "/result/{task_id:id}",
-    summary="The pictures",
+    summary="The images",
     response_model=ResultDocument,
     responses=problems(404, 409, 410),
 )
@@ -255,8 +255,8 @@ async def attempts(task_id: TaskId, facade: FacadeOf) -> Response:
     summary="The newest live preview",
     responses={
         200: {"content": {"image/jpeg": {}}},
-        204: {"description": "The preview with that number is gone, and there are no pictures"},
-        307: {"description": "The preview with that number is gone: to the finished picture"},
+        204: {"description": "The preview with that number is gone, and there are no images"},
+        307: {"description": "The preview with that number is gone: to the finished image"},
         **problems(404, 410),
     },
     response_class=Response,

@@ -104,7 +104,7 @@ class ScheduleRequest(_Strict):
     active: bool = True
     catch_up_minutes: CatchUp = Field(
         default=CATCH_UP_MINUTES,
-        description="A run that would begin later than this (the machine was off) is skipped.",
+        description="A run that would start later than this (the machine was off) is skipped.",
     )
     batch: BatchRequest = Field(
         description="Without a `seed`, each run draws fresh ones; with one, all are alike."
@@ -195,7 +195,8 @@ class ScheduleFacade:
             record = await self._schedules.get(schedule_id)
             if record.in_file and wanted.model_fields_set - {"active"}:
                 raise ProblemError(
-                    "schedule_in_file", "change it in prefect.yaml; here it can be switched"
+                    "schedule_in_file",
+                    "change it in prefect.yaml; here it can only be switched on and off",
                 )
             changed = await self._schedules.change(
                 record,
@@ -211,7 +212,8 @@ class ScheduleFacade:
             record = await self._schedules.get(schedule_id)
             if record.in_file:
                 raise ProblemError(
-                    "schedule_in_file", "it would come back from prefect.yaml; switch it off"
+                    "schedule_in_file",
+                    "it would come back from prefect.yaml: remove it there, or switch it off",
                 )
             await self._schedules.remove(record)
 
@@ -255,7 +257,7 @@ def _stored_parameters(parameters: dict[str, Any]) -> tuple[dict[str, Any], int,
     try:
         read_stored(BatchRequest, batch if batch is not None else {})
     except ValidationError as error:
-        odd.append(f"its batch cannot be made ({reason_of(error)})")
+        odd.append(f"its batch cannot be created ({reason_of(error)})")
     try:
         catch_up = _CATCH_UP.validate_python(catch_up, strict=True)
     except ValidationError:
@@ -274,7 +276,7 @@ def _possible(timing: Timing) -> Timing:
         why = "it does not come again"
     except ScheduleTimingError as error:
         why = str(error)
-    raise ProblemError("invalid_request", f"this schedule cannot be: {why}")
+    raise ProblemError("invalid_request", f"this schedule is not possible: {why}")
 
 
 def _parameters(batch: BatchRequest, catch_up_minutes: int) -> dict[str, Any]:
@@ -332,6 +334,6 @@ def _translated() -> Iterator[None]:
     except (PrefectUnavailableError, DeploymentMissingError) as error:
         raise ProblemError(
             "not_available",
-            "Prefect keeps the schedules, and does not answer now; try again",
+            "Prefect keeps the schedules, and it isn't answering; try again",
             headers={"Retry-After": "5"},
         ) from error

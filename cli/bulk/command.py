@@ -1,4 +1,4 @@
-"""``easel bulk``: from a file of rows to finished pictures, however often it is interrupted.
+"""``easel bulk``: from a file of rows to finished images, however often it is interrupted.
 
 The same command finds the same batch again, by a key derived from its file and options.
 """
@@ -44,11 +44,11 @@ from core.problems import FieldProblem
 
 _SKIPPED_SHOWN: Final = 10
 _TAKEN_UP: Final = {
-    "failed": "what is missing of it is made now",
-    "cancelled": "what is missing of it is made now",
-    "cancelling": "when it is cancelled, what is missing of it is made",
-    "paused": "it goes on now",
-    "succeeded": "it is made",
+    "failed": "generating what is missing",
+    "cancelled": "generating what is missing",
+    "cancelling": "generating what is missing once it is cancelled",
+    "paused": "resuming it",
+    "succeeded": "it is complete",
 }
 
 
@@ -101,17 +101,17 @@ def document_url(api_url: str, batch_id: str) -> str:
 
 def interrupted_text(wish: Bulk, batch_id: str, arguments: Sequence[str]) -> str:
     """Returns what continues, how to watch and how to cancel it. ``arguments``: the command's."""
-    lines = ["Interrupted. The batch goes on by itself."]
+    lines = ["Interrupted. The batch continues by itself."]
     if not wish.order.again:  # with --again the same command would create another batch
         lines.append(f"  watch again:  {shlex.join(['easel', *arguments])}")
-    lines.append(f"  look at it:   {page_url(wish.api_url, batch_id)}")
+    lines.append(f"  open it:      {page_url(wish.api_url, batch_id)}")
     lines.append(f"  cancel it:    curl -X POST {document_url(wish.api_url, batch_id)}/cancel")
     return "\n".join(lines)
 
 
 def _as_it_was(wish: Bulk) -> str:
     if wish.order.again:
-        return f"Look at {wish.api_url} whether the batch was created."
+        return f"Check at {wish.api_url} whether the batch was created."
     return "If the batch was created, the same command finds it again."
 
 
@@ -122,7 +122,7 @@ def _check_places(wish: Bulk) -> None:
     if wish.folder is None or wish.dry_run:
         return
     if not wish.wait:
-        raise CommandError("--out waits for the pictures: leave --no-wait out.", BAD_USAGE)
+        raise CommandError("--out waits for the images: leave out --no-wait.", BAD_USAGE)
     try:
         wish.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -182,15 +182,15 @@ async def _done(
         return FAILED
     except ApiUnreachableError as error:
         report_failure(
-            f"{error}, for a while now. Nothing is lost: the batch goes on when `easel up` runs "
-            f"again; look at {document_url(client.url, batch_id)} then."
+            f"{error}, for a while now. Nothing is lost: the batch continues when `easel up` runs "
+            f"again; see {document_url(client.url, batch_id)} then."
         )
         return UNREACHABLE
     except OSError as error:
         report_failure(
-            f"the batch goes on by itself, but a file could not be written ({error}). The same "
-            f"command goes on saving; its pictures are kept, and in "
-            f"{document_url(client.url, batch_id)}/results.zip too."
+            f"the batch continues, but a file could not be written ({error}). Run the same command "
+            f"again to continue saving, or download all images from "
+            f"{document_url(client.url, batch_id)}/results.zip."
         )
         return FAILED
 
@@ -198,10 +198,10 @@ async def _done(
 def _introduce(client: ApiClient, document: Mapping[str, Any], *, replayed: bool) -> None:
     """Print which batch it is."""
     if replayed:
-        then = _TAKEN_UP.get(document["status"], "it goes on")
-        _say(f"This batch was there already, {document['status']}: {then}.")
+        then = _TAKEN_UP.get(document["status"], "following it")
+        _say(f"This batch exists already, {document['status']}: {then}.")
     where = page_url(client.url, document["batch_id"])
-    _say(f"{document['name']}: {document['total']} to make, {where}")
+    _say(f"{document['name']}: {document['total']} to generate, {where}")
 
 
 async def _tell_left_out(

@@ -18,9 +18,9 @@ from core.problems import FieldProblem
 PATIENCE_S: Final = 60.0
 """How long a create whose answer was lost is retried."""
 _OTHER_OPTIONS: Final = (
-    "this file was given before, with other options for how it is done (--max-in-flight, "
+    "this file was given before, with other options (--max-in-flight, "
     "--stop-after-failures, --stop-at-failure-share, --not-after, --timezone). Give those of the "
-    "first time to go on with its batch, or make a new one with --again."
+    "first time to continue its batch, or create a new one with --again."
 )
 _NOT_TAKEN: Final = frozenset({400, 413, 415, 422})
 _NO_SUCH_ROUTE: Final = frozenset({404, 405})
@@ -87,7 +87,7 @@ def not_created(error: ApiUnreachableError | ApiRefusedError, url: str) -> NotCr
     if code == "idempotency_mismatch":
         return NotCreatedError(_OTHER_OPTIONS, BAD_USAGE)
     if error.status in _NO_SUCH_ROUTE:
-        return NotCreatedError(f"{url} answers, but knows no batches.", UNREACHABLE)
+        return NotCreatedError(f"{url} answers, but not as Easel does.", UNREACHABLE)
     if error.status == 422 and errors:
         lines = field_lines([_as_option(each) for each in errors])
         return NotCreatedError(f"the batch is not valid. Nothing was created.\n{lines}", BAD_USAGE)

@@ -52,9 +52,9 @@ class PlainBatchMeter:
 
 
 def describe_batch(document: Mapping[str, Any]) -> str:
-    """Returns one line: status, how much is made, rate, remaining time."""
+    """Returns one line: status, how much is done, rate, remaining time."""
     counts, waiting = document["counts"], document.get("waiting")
-    parts = [str(document["status"]), f"{counts['succeeded']}/{document['total']} made"]
+    parts = [str(document["status"]), f"{counts['succeeded']}/{document['total']} done"]
     parts += [f"{counts['failed']} failed"] if counts["failed"] else []
     parts += [f"{counts['cancelled']} cancelled"] if counts["cancelled"] else []
     if document["status"] == "running":

@@ -83,7 +83,7 @@ def skipped_line(rows: Sequence[FieldProblem], report: Path | None) -> str:
     count = len({bad.row for bad in rows})
     some = "at least " if len(rows) >= SKIPPED_TOLD else ""
     where = f"; {report} names them" if report is not None else "; --report FILE names them"
-    return f"{some}{_counted(count, 'row')} left out{where}."
+    return f"{some}{_counted(count, 'row')} skipped{where}."
 
 
 # --- a dry run
@@ -92,12 +92,12 @@ def skipped_line(rows: Sequence[FieldProblem], report: Path | None) -> str:
 def plan_lines(plan: Mapping[str, Any], file: Path) -> list[str]:
     """Returns what would be made."""
     estimate = plan["estimated_s"]
-    takes = "unknown, nothing was measured yet" if estimate is None else about(estimate)
+    takes = "not known yet" if estimate is None else about(estimate)
     models = [f"{count} × {model}" for model, count in plan["models"].items()]
     return [
-        f"{file.name} would make {_counted(plan['total'], 'generation')}; nothing was created.",
+        f"{file.name}: {_counted(plan['total'], 'generation')}; nothing was created.",
         *_fields(("models", ", ".join(models)), ("takes", takes)),
-        *_fields(("seed", f"{plan['seed']} (with --seed {plan['seed']} it makes just these)")),
+        *_fields(("seed", f"{plan['seed']} (--seed {plan['seed']} generates exactly these)")),
         *_sample_lines(plan["samples"][:_SAMPLES_SHOWN]),
     ]
 
@@ -143,25 +143,25 @@ def summary_lines(
     counts = document["counts"]
     left = counts["waiting"] + counts["queued"] + counts["running"] + counts["cancelling"]
     deleted = f", {counts['deleted']} deleted" if counts["deleted"] else ""
-    fields = [("made", f"{counts['succeeded']} of {document['total']}{deleted}")]
+    fields = [("done", f"{counts['succeeded']} of {document['total']}{deleted}")]
     fields += [(name, str(counts[name])) for name in ("failed", "cancelled") if counts[name]]
-    fields += [("not made", str(left))] if left else []
+    fields += [("missing", str(left))] if left else []
     fields += [("GPU", f"{document['gpu_seconds']:g} s")]
-    fields += [("pictures", _pictures_text(pictures))] if pictures is not None else []
-    fields += [("look at it", page), ("document", address)]
+    fields += [("images", _pictures_text(pictures))] if pictures is not None else []
+    fields += [("page", page), ("API", address)]
     return [f"{document['name']}: {_how(document)}", *_fields(*fields)]
 
 
 def _how(document: Mapping[str, Any]) -> str:
     if is_past_its_window(document):
-        return f"{document['waiting']['detail']} The same command does."
+        return f"{document['waiting']['detail']} The same command resumes it."
     error = document.get("error")
     return f"{document['status']}. {error['detail']}" if error else str(document["status"])
 
 
 def _pictures_text(pictures: BatchPictures) -> str:
     parts = [f"{pictures.saved} saved in {pictures.folder}"]
-    parts += [f"{pictures.there} were there already"] if pictures.there else []
+    parts += [f"{pictures.there} were already there"] if pictures.there else []
     parts += [f"{pictures.gone} deleted or expired"] if pictures.gone else []
     parts += [f"{len(pictures.damaged)} arrived damaged"] if pictures.damaged else []
     return ", ".join(parts)

@@ -51,7 +51,7 @@ async def _opened(settings: Settings) -> AsyncIterator[Database]:
     shown = url.render_as_string(hide_password=True)
     if store_is_missing(url):
         raise CommandError(
-            f"there is no store at {shown} yet. `easel up` makes one; --home or EASEL_HOME names "
+            f"there is no store at {shown} yet. `easel up` creates one; --home or EASEL_HOME names "
             "another data folder."
         )
     async with Database(settings.store_url) as database:
@@ -76,7 +76,7 @@ def _line(what: str, generation: str, file: str, why: str) -> str:
 
 def _summary(told: Counter[tuple[str, bool]]) -> str:
     if not told:
-        return "Everything that is kept is in order."
+        return "All stored files are in order."
     counts = Counter[str]()
     for (kind, _), number in told.items():
         counts[kind.replace("_", " ")] += number

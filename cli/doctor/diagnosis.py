@@ -59,11 +59,11 @@ def disk(settings: Settings) -> Finding:
     """The room for pictures and rows: with too little, the API refuses creates."""
     room = look(settings.local_folders, settings.store.reserve_mb)
     if room is None:
-        return Finding("disk", True, "it does not say how much is free")
+        return Finding("disk", True, "its free space is not known")
     if room.is_enough:
         return Finding("disk", True, f"{room.free / 1e9:.1f} GB free for {room.folder}")
     return Finding(
-        "disk", False, f"{room.folder}: {room}", "Make room, or move it with EASEL_HOME."
+        "disk", False, f"{room.folder}: {room}", "Free space, or move the folder with EASEL_HOME."
     )
 
 
@@ -75,7 +75,7 @@ async def storage(settings: Settings) -> list[Finding]:
 
     from store.images import ImageFiles
 
-    advice = "Is EASEL_STORE__IMAGES_URL right, and may Easel list, read and write there?"
+    advice = "Check EASEL_STORE__IMAGES_URL, and that Easel may list, read and write there."
     try:
         files = ImageFiles(settings.images_url)
         await files.look()
@@ -95,11 +95,11 @@ async def store(settings: Settings) -> tuple[Finding, list[WorkerRecord]]:
         return Finding("store", False, str(error), "Correct EASEL_STORE__URL."), []
     shown = url.render_as_string(hide_password=True)
     if store_is_missing(url):
-        return Finding("store", True, f"{shown}: not there yet", "`easel up` makes it."), []
+        return Finding("store", True, f"{shown}: not there yet", "`easel up` creates it."), []
     try:
         return await _opened(settings.store_url, shown)
     except (StoreError, DBAPIError, OSError) as error:
-        advice = "Is EASEL_STORE__URL right, and its database running?"
+        advice = "Check EASEL_STORE__URL, and that its database is running."
         return Finding("store", False, f"{shown}: {error}", advice), []
 
 
@@ -196,7 +196,7 @@ async def comfyui(address: Address) -> Finding:
     if (why := too_old(stats.version)) is not None:
         return Finding("ComfyUI", False, f"{url}: {why}", "Update ComfyUI.")
     remarks = [
-        "Its pictures are not made by a model: see --comfy-url." if stats.is_emulator else "",
+        "Its images do not come from a model: see --comfy-url." if stats.is_emulator else "",
         shortcoming(stats.version) or "",
         f"{catalogue.why_left_out} Rename them." if catalogue.left_out else "",
     ]

@@ -163,12 +163,12 @@ async def _follow_one(
     except ApiUnreachableError as error:
         outcome.exit_code = UNREACHABLE
         outcome.problem = {
-            "detail": f"{error}, for a while now. Nothing is lost: it goes on when `easel up` runs "
-            f"again; look at {client.url}/api/v1/generation/status/{outcome.task_id} then."
+            "detail": f"{error}, for a while now. Nothing is lost: it continues when `easel up` "
+            f"runs again; see {client.url}/api/v1/generation/status/{outcome.task_id} then."
         }
     except OSError as error:
         outcome.problem = {
-            "detail": f"The picture is kept, but could not be written to {order.folder} "
+            "detail": f"The image is kept, but could not be written to {order.folder} "
             f"({error.strerror or error}). Get it from {client.url}/api/v1/generation/result/"
             f"{outcome.task_id}, or choose another folder with --out DIR."
         }
@@ -195,7 +195,7 @@ async def whole_picture(client: ApiClient, image: Mapping[str, Any]) -> bytes:
     if hashlib.sha256(data).hexdigest() != image["sha256"]:
         data = await client.image(image["image_id"])
         if hashlib.sha256(data).hexdigest() != image["sha256"]:
-            raise DamagedError(f"picture {image['image_id']} arrived damaged")
+            raise DamagedError(f"image {image['image_id']} arrived damaged")
     return data
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
 from cli.console import can_be_live, console_on, live_bars
+from core.wording import brief, place_in_queue
 
 _EVERY_PERCENT: Final = 25
 """Plain lines are for logs: one for each quarter is enough."""
@@ -71,15 +72,16 @@ def describe(document: Mapping[str, Any]) -> str:
     status, parts = document["status"], [str(document["status"])]
     if status == "queued":
         ahead = document.get("queue_position")
-        parts += [f"{ahead} before it"] if ahead else []
+        parts += [place_in_queue(ahead)] if ahead is not None else []
         parts += [str(waiting["detail"])] if (waiting := document.get("waiting")) else []
     if status == "running":
         progress = document.get("progress") or {}
-        parts += [f"{progress['percent']:.0f} %"] if progress.get("percent") else []
+        parts += [f"{progress['percent']:.0f}%"] if progress.get("percent") else []
         if progress.get("steps"):
-            parts.append(f"step {progress.get('step') or 0}/{progress['steps']}")
-        parts += [str(progress["node"])] if progress.get("node") else []
+            parts.append(f"step {progress.get('step') or 0} of {progress['steps']}")
+        elif progress.get("node"):
+            parts.append(str(progress["node"]))
     eta = document.get("eta_s")
     if status in {"queued", "running"} and eta:
-        parts.append(f"about {eta:.0f} s" if eta >= 1 else "about a second")
+        parts.append(f"about {brief(eta)} left")
     return ", ".join(parts)

@@ -80,7 +80,7 @@ async def comfy_problem(address: Address) -> str | None:
         stats = await _system_stats(address)
     except (TransientComfyError, TimeoutError) as error:
         why = str(error) or "it did not answer in time"
-        return f"ComfyUI does not answer at {address.url} ({why})"
+        return f"ComfyUI at {address.url} isn't answering ({why})"
     why_not = too_old(stats.version)
     return None if why_not is None else f"At {address.url}: {why_not}"
 

@@ -186,9 +186,9 @@ class _Run:
     def _warn_of_comfy(self, why: str | None) -> None:
         if why is not None:
             self._board.warn(
-                f"{why}. Easel starts and keeps every request, but no picture is made until this "
-                "is mended. Start ComfyUI (with --listen if it is on another machine), or name its "
-                "address with --comfy-url, or leave that out for the emulator."
+                f"{why}. Easel starts and keeps every request, but no image is generated until "
+                "this is fixed. Start ComfyUI (with --listen if it is on another machine), or name "
+                "its address with --comfy-url, or leave that out for the emulator."
             )
 
     def _comfy(self) -> Address:
@@ -207,8 +207,8 @@ class _Run:
         if self._setup.emulated:
             say()
             self._board.warn(
-                "No ComfyUI address was given, so an emulator stands in for it: its pictures are "
-                "painted by a program, not made by a model. For real ones: easel up --comfy-url "
+                "No ComfyUI address was given, so an emulator stands in for it: its images are "
+                "painted by a program, not by a model. For real ones: easel up --comfy-url "
                 "http://127.0.0.1:8188"
             )
         for warning in warnings_of_open_ports(settings, self._setup.environment):
@@ -224,28 +224,28 @@ class _Run:
         if await has_gpu(self._comfy()):
             await self._welcome()
         else:
-            self._board.line("No first picture: this ComfyUI has no GPU, where one takes minutes.")
+            self._board.line("No first image: this ComfyUI has no GPU, so one would take minutes.")
 
     async def _welcome(self) -> None:
         try:
             async with ApiClient(local_api_url(self._settings)) as client:
                 welcome = await render_welcome(client, self._settings, self._announce)
         except GaveWayError as error:
-            self._board.line(f"No first picture: {error}.")
+            self._board.line(f"No first image: {error}.")
             return
         except NoWelcomeError as error:
-            self._board.warn(f"No welcome picture: {error}")
+            self._board.warn(f"No first image: {error}")
             return
         if welcome is not None:
             self._show(welcome)
 
     def _announce(self) -> None:
-        self._board.line("Rendering a first picture …")
+        self._board.line("Generating a first image …")
 
     def _show(self, welcome: Welcome) -> None:
         say = self._board.line
-        say(f"Your first picture, after {welcome.seconds:.1f} s:", "bold")
-        say(f"  picture  {welcome.image_url}")
+        say(f"Your first image, after {welcome.seconds:.1f} s:", "bold")
+        say(f"  image    {welcome.image_url}")
         say(f"  result   {welcome.result_url}")
         if welcome.file is not None:
             say(f"  file     {welcome.file}")
@@ -254,7 +254,7 @@ class _Run:
     def _explain(self, error: PartFailedError) -> None:
         self._board.line(f"{error}, so Easel stops. The end of its log:", "bold red")
         self._board.last_words(error.part)
-        self._board.line("Mend what it says, then run `easel up` again. `easel doctor` may help.")
+        self._board.line("Fix the error above, then run `easel up` again. `easel doctor` may help.")
 
 
 def warnings_of_open_ports(settings: Settings, environment: Mapping[str, str]) -> list[str]:
@@ -263,7 +263,7 @@ def warnings_of_open_ports(settings: Settings, environment: Mapping[str, str]) -
     if not _is_local(settings.api.host):
         found.append(
             f"Easel listens on {settings.api.host}:{settings.api.port} and asks for no password: "
-            "everyone who reaches that port can see, make, cancel and delete pictures and "
+            "everyone who reaches that port can see, create, cancel and delete images and "
             "schedules, and read every prompt. Under a host name it answers only if "
             "EASEL_ALLOWED_HOSTS lists that name."
         )

@@ -299,7 +299,7 @@ class _File:
             message = f"the list {self.shown} is not UTF-8; save the file as UTF-8"
             raise ListError(message) from error
         except OSError as error:
-            message = f"the list {self.shown} cannot be read; mend or remove the file"
+            message = f"the list {self.shown} cannot be read; fix or remove the file"
             raise ListError(message) from error
         for number, line in enumerate(text.split("\n"), 1):
             entry = line.strip().strip("\x1a").strip()  # DOS ends a file with Ctrl-Z

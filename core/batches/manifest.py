@@ -252,7 +252,7 @@ def _no_header(line: int, header: Sequence[str]) -> FieldProblem:
     for name in (cell.strip()[:COLUMN_SHOWN] for cell in header[:ROW_PROBLEMS_MAX]):
         if get_close_matches(name, _READERS, n=1, cutoff=0.6):
             return FieldProblem.of_row(line, shown(name), "unknown_column", _unknown_column(name))
-    message = "the first line must name the columns, such as: prompt, steps, seed, count"
+    message = "the first line must name the columns, e.g. prompt, steps, seed, count"
     return FieldProblem.of_row(line, None, "missing_header", message)
 
 

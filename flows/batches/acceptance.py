@@ -225,7 +225,7 @@ class _Reading:
         if self.is_refused:
             raise BatchRefusedError(self._why_refused(), self.bad)
         if self.total == 0:
-            nothing = FieldProblem.of_row(0, None, "no_items", "there is nothing to make in it")
+            nothing = FieldProblem.of_row(0, None, "no_items", "there are no rows to generate")
             raise BatchRefusedError([*self.problems[:PROBLEMS_MAX], nothing], self.bad + 1)
 
     def _why_refused(self) -> list[FieldProblem]:
@@ -240,7 +240,7 @@ def _up_to_too_many_bad(rows: Iterable[Row | FieldProblem]) -> Iterator[Row | Fi
     for row in rows:
         bad += isinstance(row, FieldProblem)
         if bad > BAD_ROWS_MAX and isinstance(row, FieldProblem):
-            message = f"more than {BAD_ROWS_MAX} mistakes so far; is this the right file?"
+            message = f"more than {BAD_ROWS_MAX} problems so far; is this the right file?"
             yield FieldProblem.of_row(row.row, None, "too_many_bad_rows", message)
             return
         yield row

@@ -59,4 +59,4 @@ async def _show_failures(items: tuple[BatchItem, ...]) -> None:
         for item in items
         if item.generation is not None
     ]
-    await acreate_table_artifact(rows, description="What was not made, and why")
+    await acreate_table_artifact(rows, description="What failed, and why")

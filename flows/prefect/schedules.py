@@ -165,7 +165,7 @@ class Schedules:
                         },
                     ),
                     "name": free,
-                    "description": "A schedule that was made through Easel.",
+                    "description": "A schedule that was created in Easel.",
                     "tags": ["easel", _MADE_HERE],
                     "parameters": parameters,
                     "schedules": [{"schedule": _prefect_schedule(timing), "active": active}],

@@ -71,7 +71,7 @@ class Batches(Reconciliation[Batch, Verdict]):
             case Begin():
                 await transitions.lose_run(batch.id, batch.run_number)
                 await self._begin(await self._store.batches.get(batch.id))
-                said = "begun again: Prefect has lost its run"
+                said = "started again: Prefect has lost its run"
             case Cancel():
                 await transitions.request_cancel(batch.id)
                 await self._cancel_children(batch.id)

@@ -37,7 +37,7 @@ class Housekeeping:
             generations_days=self._settings.generations_days,
         )
         removed = (
-            ("pictures", swept.pictures),
+            ("images", swept.pictures),
             ("generations", swept.generations),
             ("batches", swept.batches),
         )

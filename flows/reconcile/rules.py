@@ -18,7 +18,7 @@ UNHELD_LOOKS: Final = 3
 """A run under way that no worker held in this many looks is abandoned."""
 FAR_AHEAD: Final = timedelta(minutes=1)
 """Generations start as soon as they can: none of their runs is scheduled later than this."""
-PAUSED: Final = Waiting("paused", "Its flow run was paused in Prefect. Resume it there.")
+PAUSED: Final = Waiting("paused", "It is paused in Prefect. Resume it there.")
 Row = TypeVar("Row", UnderWay, Batch)
 
 
@@ -150,7 +150,7 @@ def _missing(case: Case) -> Verdict | None:
 def _completed(case: Case) -> Verdict | None:
     if _is_unwanted(case):
         return Settle("cancelled")
-    return Settle("failed", problem("run_failed", "the flow run ended without a picture"))
+    return Settle("failed", problem("run_failed", "the flow run ended without an image"))
 
 
 def _paused(case: Case) -> Verdict | None:

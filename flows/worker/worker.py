@@ -429,7 +429,9 @@ class ComfyWorker(PrefectWorker):
             if left is None or left.holder != mine or left.generation.status in FINAL:
                 return
             if await patiently(store.transitions.give_back, flow_run.id, mine):
-                self.logger.warning("Flow run %s ended with its generation under way", flow_run.id)
+                self.logger.warning(
+                    "Flow run %s ended with its generation still running", flow_run.id
+                )
 
     async def _give_batch_back(self, flow_run: FlowRun) -> None:
         """Release the batch of this run: the run is over, or goes to another worker."""

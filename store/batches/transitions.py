@@ -96,7 +96,7 @@ class BatchTransitions:
                     )
                 await connection.execute(insert(batches).values(**values))
         except IntegrityError as error:
-            raise ConflictError("this batch is being accepted, or was") from error
+            raise ConflictError("a batch with this key is being created; try again") from error
 
     @completes
     async def add(self, batch_id: UUID, items: Sequence[NewItem]) -> None:

@@ -150,7 +150,7 @@ def test_a_batch_is_paused_resumed_and_cancelled(page: Page, api: Api, worker: W
     page.get_by_role("button", name="Cancel", exact=True).click()
     page.get_by_role("button", name="Cancel the batch").click()
     ended(page, "Cancelled")
-    expect(page.locator(".note")).to_contain_text("of 30 are kept")
+    expect(page.locator(".note")).to_contain_text("of 30 images finished")
     expect(page.get_by_role("button", name="Generate the rest")).to_be_visible()
 
 

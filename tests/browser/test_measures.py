@@ -189,7 +189,7 @@ def test_every_tick_is_on_the_page(page: Page, worker: Worker) -> None:
     page.keyboard.press("Control+Enter")
     for step in range(1, STEPS + 1):
         worker.hold(step=step)
-        expect(page.locator(".stage .line")).to_contain_text(f"step {step} of {STEPS}")
+        expect(page.locator(".stage .line")).to_contain_text(f"Step {step} of {STEPS}")
     worker.go_on()
     expect(page.locator(".card.is-succeeded")).to_have_count(1)
     steps: list[str] = page.evaluate("window.ticks")
@@ -199,7 +199,7 @@ def test_every_tick_is_on_the_page(page: Page, worker: Worker) -> None:
 _WATCH = """() => {
   window.ticks = [];
   new MutationObserver(() => {
-    const found = /step (\\d+)/.exec(document.querySelector('.stage .line')?.textContent ?? '');
+    const found = /Step (\\d+)/.exec(document.querySelector('.stage .line')?.textContent ?? '');
     if (found && !window.ticks.includes(found[1])) window.ticks.push(found[1]);
   }).observe(document.body, {subtree: true, childList: true, characterData: true});
 }"""

@@ -44,7 +44,7 @@ async def test_what_is_in_order(store: Store, home: Path) -> None:
 
     ended = await easel_process("audit", "--checksums", home=home)
 
-    assert (ended.code, ended.out, ended.err) == (0, "Everything that is kept is in order.\n", "")
+    assert (ended.code, ended.out, ended.err) == (0, "All stored files are in order.\n", "")
 
 
 async def test_orphans_are_told_and_removed_on_demand(store: Store, home: Path) -> None:

@@ -189,7 +189,7 @@ async def test_what_arrives_damaged_is_told_and_not_saved(
 ) -> None:
     api.show(item(0, b"whole"), p0_0=b"half")
     await pictures.sweep()
-    assert pictures.damaged == ["picture 0-0 arrived damaged"]
+    assert pictures.damaged == ["image 0-0 arrived damaged"]
     assert _files(tmp_path) == {}
 
 

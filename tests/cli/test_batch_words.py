@@ -62,9 +62,9 @@ def test_no_cell_of_a_report_is_a_formula(tmp_path: Path, first: str) -> None:
 
 def test_a_row_with_two_problems_is_one_row() -> None:
     rows = [FieldProblem.of_row(3, "steps", "x", "x"), FieldProblem.of_row(3, "cfg", "x", "x")]
-    assert skipped_line(rows, None) == "1 row left out; --report FILE names them."
+    assert skipped_line(rows, None) == "1 row skipped; --report FILE names them."
     many = [FieldProblem.of_row(row, "cfg", "x", "x") for row in range(1000)]
-    assert skipped_line(many, Path("bad.csv")) == "at least 1000 rows left out; bad.csv names them."
+    assert skipped_line(many, Path("bad.csv")) == "at least 1000 rows skipped; bad.csv names them."
 
 
 def test_each_reason_is_told_once_with_its_rows() -> None:
@@ -92,23 +92,23 @@ def test_a_plan_says_what_would_be_made() -> None:
         "samples": [{**sample, "prompt": "a red\nfox"}, {**sample, "prompt": "x" * 200}],
     }
     assert plan_lines(plan, Path("some/animals.csv")) == [
-        "animals.csv would make 14 generations; nothing was created.",
+        "animals.csv: 14 generations; nothing was created.",
         "  models      13 × a.safetensors, 1 × b.safetensors",
         "  takes       about 2 minutes",
-        "  seed        42 (with --seed 42 it makes just these)",
+        "  seed        42 (--seed 42 generates exactly these)",
         "first ones:",
         "  a red fox",
         "      512x768, 12 steps, cfg 7, euler, seed 3",
         f"  {'x' * 99}…",
         "      512x768, 12 steps, cfg 7, euler, seed 3",
     ]
-    assert "unknown" in "\n".join(plan_lines({**plan, "estimated_s": None}, Path("a.csv")))
+    assert "not known yet" in "\n".join(plan_lines({**plan, "estimated_s": None}, Path("a.csv")))
 
 
 @pytest.mark.parametrize(
     ("document", "lines"),
     [
-        (batch("succeeded", succeeded=4), ["animals: succeeded", "  made        4 of 4"]),
+        (batch("succeeded", succeeded=4), ["animals: succeeded", "  done        4 of 4"]),
         (
             {
                 **batch("failed", succeeded=1, failed=1, cancelled=1, waiting=1),
@@ -116,24 +116,24 @@ def test_a_plan_says_what_would_be_made() -> None:
             },
             [
                 "animals: failed. Too much failed.",
-                "  made        1 of 4",
+                "  done        1 of 4",
                 "  failed      1",
                 "  cancelled   1",
-                "  not made    1",
+                "  missing     1",
             ],
         ),
         (
             batch("paused", code="outside_window", succeeded=3, waiting=1),
             [
-                "animals: because: outside_window The same command does.",
-                "  made        3 of 4",
-                "  not made    1",
+                "animals: because: outside_window The same command resumes it.",
+                "  done        3 of 4",
+                "  missing     1",
             ],
         ),
     ],
 )
 def test_the_end_is_told(document: dict[str, Any], lines: list[str]) -> None:
-    where = ["  GPU         1.5 s", "  look at it  PAGE", "  document    API"]
+    where = ["  GPU         1.5 s", "  page        PAGE", "  API         API"]
     assert summary_lines(document, "PAGE", "API", None) == [*lines, *where]
 
 
@@ -160,7 +160,7 @@ def test_with_again_the_same_command_would_not_watch() -> None:
         (413, "payload_too_large", 2, "the detail"),
         (400, "malformed_json", 2, "the detail"),
         (503, "disk_full", 1, "the detail"),
-        (404, None, 3, "knows no batches"),
+        (404, None, 3, "not as Easel does"),
     ],
 )
 def test_refusals(status: int, code: str | None, exit_code: int, said: str) -> None:

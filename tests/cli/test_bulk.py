@@ -87,8 +87,8 @@ async def test_a_file_is_sent_with_its_options_and_key_and_followed_to_its_end(
     assert (sent.body, sent.content_type, sent.key) == (ROWS, "text/csv", body.key)
     assert sent.query == body.query
     assert ended.code == 0
-    assert "running, 2/4 made" in ended.err
-    assert "animals: succeeded\n  made        4 of 4\n  GPU         1.5 s\n" in ended.out
+    assert "running, 2/4 done" in ended.err
+    assert "animals: succeeded\n  done        4 of 4\n  GPU         1.5 s\n" in ended.out
     assert f"{api.url}/b/{BATCH}\n" in ended.out
     assert f"{api.url}/api/v1/batches/{BATCH}\n" in ended.out
 
@@ -108,10 +108,10 @@ async def test_options_are_merged_into_a_request_in_json(
 @pytest.mark.parametrize(
     ("status", "change", "said"),
     [
-        ("failed", ["retry-failed"], "what is missing of it is made now"),
-        ("cancelled", ["retry-failed"], "what is missing of it is made now"),
-        ("paused", ["resume"], "it goes on now"),
-        ("running", [], "it goes on"),
+        ("failed", ["retry-failed"], "generating what is missing"),
+        ("cancelled", ["retry-failed"], "generating what is missing"),
+        ("paused", ["resume"], "resuming it"),
+        ("running", [], "following it"),
     ],
 )
 async def test_the_same_command_goes_on_with_the_same_batch(
@@ -122,7 +122,7 @@ async def test_the_same_command_goes_on_with_the_same_batch(
     ended = await _bulk(api, file)
     assert ended.code == 0
     assert api.changes == change
-    assert f"was there already, {status}: {said}" in ended.err
+    assert f"exists already, {status}: {said}" in ended.err
 
 
 async def test_what_is_made_is_said_to_be_and_what_is_missing_is_fetched(
@@ -135,8 +135,8 @@ async def test_what_is_made_is_said_to_be_and_what_is_missing_is_fetched(
     (out / "00001-a-red-fox.png").write_bytes(b"0")
     ended = await _bulk(api, file, "--out", str(out))
     assert ended.code == 0
-    assert "succeeded: it is made" in ended.err
-    assert f"pictures    1 saved in {out}, 1 were there already" in ended.out
+    assert "succeeded: it is complete" in ended.err
+    assert f"images      1 saved in {out}, 1 were already there" in ended.out
     assert (api.downloads, api.changes) == (["1-0"], [])
     assert (out / "00002-a-red-fox.png").read_bytes() == b"1"
 
@@ -228,7 +228,7 @@ async def test_skipped_rows_are_told_and_reported(api: ScriptedBatches, file: Pa
     ended = await _bulk(api, file, "--skip-bad", "--report", str(report))
     assert ended.code == 0
     assert api.sent[0].query["skip_bad"] == "true"
-    assert f"1 row left out; {report} names them." in ended.err
+    assert f"1 row skipped; {report} names them." in ended.err
     assert _rows_of(report) == [
         ["row", "column", "code", "message"],
         ["3", "steps", "less_than_equal", "at most 150"],
@@ -248,8 +248,8 @@ async def test_a_dry_run_creates_nothing(api: ScriptedBatches, file: Path) -> No
     api.plan = PLAN
     ended = await _bulk(api, file, "--dry-run", "--skip-bad", "--out", str(file.parent / "out"))
     assert ended.code == 0
-    assert "animals.csv would make 2 generations; nothing was created." in ended.out
-    assert "1 row left out" in ended.err
+    assert "animals.csv: 2 generations; nothing was created." in ended.out
+    assert "1 row skipped" in ended.err
     (sent,) = api.sent
     assert (sent.query["dry_run"], sent.key) == ("true", None)
     assert not (file.parent / "out").exists()
@@ -318,7 +318,7 @@ async def test_ctrl_c_leaves_the_batch_and_says_how_to_come_back(
         await command.until("running", 20)
         command.process.send_signal(signal.SIGINT)
         assert await command.ends(10) == 130
-    assert "goes on by itself" in command.said
+    assert "continues by itself" in command.said
     assert f"easel bulk {file}" in command.said
     assert f"/api/v1/batches/{BATCH}/cancel" in command.said
     assert "Traceback" not in command.said

@@ -44,7 +44,7 @@ async def test_the_picture_is_saved_and_its_path_is_all_of_stdout(
     file = tmp_path / "out" / "a-red-fox-7.png"
     assert (ended.code, ended.out) == (0, f"{file}\n")
     assert file.read_bytes() == PICTURE
-    assert "running, 50 %, step 10/20, KSampler" in ended.err
+    assert "running, 50%, step 10 of 20" in ended.err
     assert api.requests == [
         {"prompt": "A red fox!", "width": 512, "cfg": 6.5, "timeout_s": 60, "batch_size": 1}
     ]

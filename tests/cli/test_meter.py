@@ -25,12 +25,15 @@ _RUNNING = _document(
     ("document", "expected"),
     [
         (_document("queued"), "queued"),
-        (_document("queued", queue_position=3, eta_s=12.4), "queued, 3 before it, about 12 s"),
+        (
+            _document("queued", queue_position=3, eta_s=12.4),
+            "queued, 4th in queue, about 12 s left",
+        ),
         (
             _document("queued", waiting={"code": "waiting_for_comfyui", "detail": "no ComfyUI"}),
             "queued, no ComfyUI",
         ),
-        (_RUNNING, "running, 62 %, step 15/24, KSampler, about 3 s"),
+        (_RUNNING, "running, 62%, step 15 of 24, about 3 s left"),
         (_document("succeeded"), "succeeded"),
     ],
 )

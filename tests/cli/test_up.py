@@ -121,14 +121,14 @@ async def test_a_comfyui_that_is_away_is_a_warning_and_kill_9_leaves_nothing(
     login = f"user:secretpw@{address}"
     async with started("up", *ports, "--comfy-url", login, home=tmp_path) as up:
         await up.until("Stop with Ctrl+C", READY_WITHIN_S)
-        assert f"ComfyUI does not answer at http://{address}" in up.said
+        assert f"ComfyUI at http://{address} isn't answering" in up.said
         assert address in _readyz(url)
         assert "secretpw" not in up.said + _readyz(url)
         assert [
             file for file in _files_of_easel(tmp_path) if b"secretpw" in file.read_bytes()
         ] == []
         assert "--comfy-url" in up.said
-        assert "first picture" not in up.said
+        assert "first image" not in up.said
         log = (tmp_path / "logs" / "api.log").read_text()
         assert re.search(r"^\d{4}-\d\d-\d\d [\d:.]+ \| INFO .* startup complete", log, re.MULTILINE)
         children = up.children()

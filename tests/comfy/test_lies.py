@@ -84,7 +84,7 @@ async def test_of_an_endless_file_little_is_read() -> None:
 async def test_a_file_that_is_written_just_now_is_asked_for_again(data: bytes) -> None:
     async with Liar({"GET /view": sends(data)}) as liar:
         client = ComfyClient(liar.url)
-        with pytest.raises(ComfyProtocolError, match="whole picture"):
+        with pytest.raises(ComfyProtocolError, match="complete image"):
             await fetch(client, PICTURE, PIXELS)
         await client.aclose()
         assert liar.asked["GET /view"] == 2

@@ -81,6 +81,7 @@ def test_the_table_has_types_of_pydantic_only() -> None:
         ("model", "m" * 256, "may have 255 characters at most, not 256"),
         ("steps", "20", "must be a whole number"),
         ("steps", 151, "must be at most 150"),
+        ("cfg", 31, "must be at most 30"),
         ("width", 7, "must be a multiple of 8"),
         ("callback_url", "http://x", "must be left out or null"),
         ("metadata", [], "must be a JSON object"),

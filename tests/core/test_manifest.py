@@ -194,7 +194,7 @@ def test_an_unknown_column_is_named_once(tmp_path: Path) -> None:
         ("steps\tprompt", "this looks like a file separated by tabs; save it with commas"),
         (
             "a fox;an owl",
-            "the first line must name the columns, such as: prompt, steps, seed, count",
+            "the first line must name the columns, e.g. prompt, steps, seed, count",
         ),
     ],
 )

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from core.wording import about, ago, brief, duration
+from core.wording import about, ago, brief, duration, place_in_queue
 
 NOW = datetime(2026, 6, 3, 12, tzinfo=UTC)
 
@@ -64,3 +64,12 @@ def test_estimates(seconds: float, words: str) -> None:
 )
 def test_how_long_ago(passed: timedelta, words: str) -> None:
     assert ago(NOW - passed, NOW) == words
+
+
+def test_the_place_in_the_queue() -> None:
+    assert [place_in_queue(ahead) for ahead in (0, 1, 2, 20)] == [
+        "next in queue",
+        "2nd in queue",
+        "3rd in queue",
+        "21st in queue",
+    ]

@@ -115,7 +115,7 @@ CANCEL: Final = Settle("cancelled")
 PUT_BACK: Final = LetGo(put_back=True)
 ONLY_LET_GO: Final = LetGo(put_back=False)
 LET_GO_PAUSED: Final = LetGo(put_back=False, waiting=PAUSED)
-NO_PICTURE: Final = Settle("failed", problem("run_failed", "the flow run ended without a picture"))
+NO_PICTURE: Final = Settle("failed", problem("run_failed", "the flow run ended without an image"))
 FAILED: Final = Settle("failed", problem("run_failed", "the flow run Failed"))
 CRASHED: Final = Settle("failed", problem("run_failed", "the flow run Crashed"))
 PATIENT: Final = UNHELD_LOOKS - 1

@@ -367,7 +367,7 @@ async def test_remove_file_takes_one(kept_anywhere: ImageFiles) -> None:
 async def test_bytes_that_are_no_picture_are_refused(
     files: ImageFiles, folder: Path, data: bytes
 ) -> None:
-    with pytest.raises(ImageStoreError, match="no whole picture"):
+    with pytest.raises(ImageStoreError, match="no complete image"):
         await files.keep(GENERATION, 1, 0, replace(a_picture(), data=data))
 
     assert everything_in(folder) == []

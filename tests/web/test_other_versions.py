@@ -59,7 +59,7 @@ async def test_the_picture_page_shows_it_as_it_was_stored(
     await user.should_see(reason)
     await user.should_see("dreamshaper_8.safetensors")
     assert labels(user) >= {"Download", "Delete"}
-    assert not labels(user) & {"Vary", "Retry", "Reuse settings", "Reuse seed", "curl"}
+    assert not labels(user) & {"Vary", "Retry", "Reuse settings", "Seed only", "curl"}
 
 
 async def test_the_picture_page_shows_values_that_it_does_not_know(

@@ -84,7 +84,7 @@ async def test_those_that_were_made_in_prefect_are_shown_whatever_they_are(
         "By cron 0 0 13 * 5, day and weekday both (UTC)",
         "By cron  (UTC)",
     ]
-    await user.should_see("its batch cannot be made")
+    await user.should_see("its batch cannot be created")
 
 
 async def test_one_is_made_switched_off_and_deleted(user: User, kept: KeptSchedules) -> None:

@@ -9,7 +9,7 @@ from core.requests import GenerationRequest
 from flows.problems import problem_of
 from store.errors import DeletedError, ImageStoreError, StoreUnavailableError
 from tests.comfy.failures import ALL, an_example
-from web.parts.wording import advice, explain, place_in_queue, title
+from web.parts.wording import advice, explain, title
 
 UNKNOWN = advice(problem("internal_error", "what no generation ends with"), "")
 FAILURES = [*map(an_example, ALL), ImageStoreError("disk full"), RuntimeError("a bug")]
@@ -32,10 +32,10 @@ def test_a_missing_model_is_named() -> None:
 
 def test_errors_are_explained_by_their_own_detail() -> None:
     assert explain(ProblemError("not_ready", "the generation is queued")) == (
-        "the generation is queued"
+        "The generation is queued."
     )
     assert explain(DeletedError("x")) == "It was deleted."
-    assert explain(StoreUnavailableError("database is locked")) == "Database is locked"
+    assert explain(StoreUnavailableError("database is locked")) == "Database is locked."
     assert "Easel's log" in explain(RuntimeError("secret"))
     with pytest.raises(ValidationError) as caught:
         GenerationRequest(prompt=" ")
@@ -43,15 +43,6 @@ def test_errors_are_explained_by_their_own_detail() -> None:
     with pytest.raises(ValidationError) as caught:
         GenerationRequest(prompt="a fox", steps=9999)
     assert explain(caught.value) == "Steps must be a whole number from 1 to 150."
-
-
-def test_the_place_in_the_queue() -> None:
-    assert [place_in_queue(ahead) for ahead in (0, 1, 2, 20)] == [
-        "Next in queue",
-        "2nd in queue",
-        "3rd in queue",
-        "21st in queue",
-    ]
 
 
 def test_titles_are_one_short_line() -> None:

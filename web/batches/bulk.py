@@ -96,8 +96,7 @@ class BulkPage:
             if error.problem.code == "invalid_manifest":
                 self._plan.refuse(error.problem, rows=draft.way == "file")
             else:
-                said = explain(error)
-                toast_error(f"{said[:1].upper()}{said[1:]}")
+                toast_error(explain(error))
         finally:
             self._busy = False
             self._form.busy(None)

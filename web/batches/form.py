@@ -37,6 +37,7 @@ class BulkForm:
         self.draft = BulkDraft.load()
         self._on_change = on_change
         with box("form-fields"):
+            Text("New batch", "side-title", "h2")
             Segments("How rows are given", _WAYS, self.draft.way, self._choose_way)
             with box("way") as self._grid_way:
                 self.grid = GridForm(self.draft, self._set)

@@ -189,8 +189,8 @@ class PicturePage:
         with box("reuse", role="group", aria_label="Reuse in the studio"):
             for label, use, key in (
                 ("Reuse settings", self._use_all, "a"),
-                ("Reuse prompt", self._use_prompt, None),
-                ("Reuse seed", self._use_seed, None),
+                ("Prompt only", self._use_prompt, None),
+                ("Seed only", self._use_seed, None),
             ):
                 button(label, errors_as_toasts(use), classes="btn-small", key=key)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Final
 
-import humanize
 from pydantic import ValidationError
 
 from api.errors import ProblemError
@@ -24,7 +23,7 @@ from core.requests import (
 )
 from core.status import Status
 from core.stored import Unreadable
-from core.wording import brief
+from core.wording import brief, place_in_queue
 from store.errors import DeletedError, ImageStoreError, NotFoundError, StoreError
 
 STATUS_WORDS: Final[dict[Status, str]] = {
@@ -79,15 +78,11 @@ def headline(document: StatusDocument) -> str:
             return WAITING_WORDS.get(document.waiting.code, "Waiting")
         if document.queue_position is None:
             return STATUS_WORDS["queued"]
-        return place_in_queue(document.queue_position)
+        place = place_in_queue(document.queue_position)
+        return f"{place[:1].upper()}{place[1:]}"
     if document.status == "running" and document.waiting is not None:
         return WAITING_WORDS.get(document.waiting.code, "Waiting")
     return STATUS_WORDS[document.status] if document.expired_at is None else "Image removed"
-
-
-def place_in_queue(ahead: int) -> str:
-    """Returns for example "3rd in queue"; ``ahead`` is the number of generations before it."""
-    return "Next in queue" if ahead == 0 else f"{humanize.ordinal(ahead + 1)} in queue"
 
 
 def removed(document: StatusDocument) -> str:
@@ -136,7 +131,9 @@ def progress_line(document: StatusDocument) -> str:
             said.append(f"Step {progress.step} of {progress.steps}")
         elif progress.node:
             said.append(progress.node)
-    if document.eta_s is not None and document.status in ("queued", "running"):
+    if document.eta_s is not None and document.status == "queued":
+        said.append(f"done in {brief(document.eta_s)}")
+    if document.eta_s is not None and document.status == "running":
         said.append(f"{brief(document.eta_s)} left")
     return " · ".join(said)
 
@@ -144,7 +141,7 @@ def progress_line(document: StatusDocument) -> str:
 def explain(error: Exception) -> str:
     """Returns a toast's text about an error: the problem's ``detail`` if there is one."""
     if isinstance(error, ProblemError):
-        return error.problem.detail
+        return sentence(error.problem.detail)
     if isinstance(error, ValidationError):
         return _invalid(error)
     if isinstance(error, DeletedError):
@@ -154,8 +151,14 @@ def explain(error: Exception) -> str:
     if isinstance(error, ImageStoreError):
         return "The image cannot be read now. Try again."
     if isinstance(error, StoreError):
-        return f"{str(error)[:1].upper()}{str(error)[1:]}"
+        return sentence(str(error))
     return "Something went wrong in Easel. Nothing of yours is lost; Easel's log has the details."
+
+
+def sentence(text: str) -> str:
+    """Returns a problem's detail as a sentence: with a capital letter and a stop."""
+    ended = text if text.endswith((".", "!", "?", "”")) else f"{text}."
+    return f"{ended[:1].upper()}{ended[1:]}"
 
 
 FIELD_RULES: Final = {

@@ -41,6 +41,7 @@ class ScheduleForm:
     def __init__(self, on_create: Callable[[], Awaitable[None]]) -> None:
         self.draft = ScheduleDraft.load()
         with box("form-fields"):
+            Text("New schedule", "side-title", "h2")
             self._name = line("Name", self.draft.name, self._setter("name"), maxlength=100)
             self._build_when()
             self.prompt = PromptField(self.draft, self._set)

@@ -17,6 +17,7 @@ from web.parts.clock import ask_zone, known_zone
 from web.parts.confirm import Ask
 from web.parts.elements import Text, adorn, box, button
 from web.parts.layout import Frame, Web, errors_as_toasts, section, toast
+from web.parts.wording import sentence
 from web.schedules.form import ScheduleForm
 from web.schedules.list import ScheduleActions, ScheduleRow
 
@@ -98,7 +99,7 @@ class SchedulesPage:
         self._rest.clear()
         with self._rest, box("empty"):
             Text("Prefect isn't answering", "empty-title", "h3")
-            Text(f"{detail[:1].upper()}{detail[1:]}.".replace("..", "."), "muted", "p")
+            Text(sentence(detail), "muted", "p")
             again = button("Try again", icon_name="retry", classes="btn-primary")
             again.on("click", errors_as_toasts(self._load_again), args=[])
 
