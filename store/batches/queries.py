@@ -18,7 +18,15 @@ from store.database import Database
 from store.errors import IdempotencyMismatchError, NotFoundError
 from store.pages import Page
 from store.tables import batch_items, batches, generations, images
-from store.values import Batch, BatchCounts, BatchItem, Generation, Image, Membership
+from store.values import (
+    Batch,
+    BatchCounts,
+    BatchItem,
+    Generation,
+    Image,
+    Membership,
+    Neighbours,
+)
 
 ACCEPTING: Final = "accepting"
 """The status of a batch whose items are still being written; hidden from all queries."""
@@ -160,6 +168,42 @@ class Batches:
             cut = page.cut((await connection.execute(page.of(statement))).mappings().all())
         found = tuple(_item(row) for row in cut.rows)
         return ItemPage(found, cut.next_cursor, cut.previous_cursor)
+
+    async def neighbours(
+        self,
+        batch_id: UUID,
+        generation_id: UUID,
+        hidden: tuple[UUID, ...],
+        status: tuple[Status, ...],
+    ) -> Neighbours:
+        """The nearest items with these statuses on either side, in the manifest's order.
+
+        Without ``hidden`` and deleted ones; none when it is not an item of the batch.
+        """
+        position = batch_items.c.position
+        here = (
+            select(position)
+            .where(batch_items.c.batch_id == batch_id, batch_items.c.generation_id == generation_id)
+            .scalar_subquery()
+        )
+        shown = (
+            select(generations.c.id)
+            .join(batch_items, batch_items.c.generation_id == generations.c.id)
+            .where(
+                batch_items.c.batch_id == batch_id,
+                generations.c.status.in_(status),
+                generations.c.deleted_at.is_(None),
+                generations.c.id.not_in(hidden),
+            )
+            .limit(1)
+        )
+        before = shown.where(position < here).order_by(position.desc())
+        after = shown.where(position > here).order_by(position)
+        async with self._database.read() as connection:
+            return Neighbours(
+                (await connection.execute(before)).scalar_one_or_none(),
+                (await connection.execute(after)).scalar_one_or_none(),
+            )
 
     async def images(
         self, batch_id: UUID, limit: int, after: int = -1, most_each: int | None = None

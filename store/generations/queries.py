@@ -84,19 +84,20 @@ class Generations:
         items = tuple(Generation.from_row(row) for row in cut.rows)
         return HistoryPage(items, cut.next_cursor, cut.previous_cursor)
 
-    async def neighbours(self, generation_id: UUID, hidden: tuple[UUID, ...]) -> Neighbours:
-        """The nearest ones with pictures on either side, except ``hidden``: two index look-ups.
+    async def neighbours(
+        self, generation_id: UUID, hidden: tuple[UUID, ...], wanted: HistoryFilter
+    ) -> Neighbours:
+        """The nearest wanted ones on either side, newest first, except ``hidden``.
 
         Raises NotFoundError, DeletedError.
         """
         seq = (await self.get(generation_id)).seq
-        shown = select(generations.c.id).where(
-            generations.c.status == "succeeded",
-            generations.c.deleted_at.is_(None),
-            generations.c.id.not_in(hidden),
+        shown = _matching(wanted, is_sqlite=self._database.is_sqlite).where(
+            generations.c.id.not_in(hidden)
         )
-        newer = shown.where(generations.c.seq > seq).order_by(generations.c.seq).limit(1)
-        older = shown.where(generations.c.seq < seq).order_by(generations.c.seq.desc()).limit(1)
+        shown = shown.with_only_columns(generations.c.id).limit(1)
+        newer = shown.where(generations.c.seq > seq).order_by(generations.c.seq)
+        older = shown.where(generations.c.seq < seq).order_by(generations.c.seq.desc())
         async with self._database.read() as connection:
             return Neighbours(
                 (await connection.execute(newer)).scalar_one_or_none(),

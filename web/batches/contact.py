@@ -59,15 +59,31 @@ class View:
             cursor=query.get("cursor") or None,
         )
 
+    @property
+    def statuses(self) -> tuple[Status, ...]:
+        """Returns the statuses of the items that are shown; none for all."""
+        return _SHOWN[self.show]
+
+    def newest(self, batch_id: UUID, statuses: tuple[Status, ...]) -> HistoryFilter:
+        """Returns the filter of a batch's items that are shown with the newest first."""
+        return HistoryFilter(status=statuses, batch_id=batch_id)
+
     def url(self, batch_id: UUID) -> str:
         """Returns the URL of this view of a batch."""
+        query = urlencode(self._given())
+        return f"/b/{batch_id}?{query}" if query else f"/b/{batch_id}"
+
+    def within(self, batch_id: UUID) -> str:
+        """Returns this view as part of the URL of a picture that was opened from it."""
+        return urlencode({"batch": batch_id, **self._given()})
+
+    def _given(self) -> dict[str, str]:
         given = {
             "show": self.show if self.show != "all" else None,
             "order": self.order,
             "cursor": self.cursor,
         }
-        query = urlencode({name: value for name, value in given.items() if value})
-        return f"/b/{batch_id}?{query}" if query else f"/b/{batch_id}"
+        return {name: value for name, value in given.items() if value}
 
 
 class Contact:
@@ -155,7 +171,7 @@ class Contact:
             await self._go_to(replace(view, cursor=None))  # the first ones are a whole page
             return
         self._next, self._previous = following, previous
-        self._sheet.show(cells)
+        self._sheet.show(cells, replace(view, order=self._order).within(self._id))
         self._nothing.text = "" if cells else "There are none."
         show_if(self._nothing, not cells)
         adorn(self._first, disabled=view.cursor is None)
@@ -168,9 +184,9 @@ class Contact:
 
         Cells need no documents, which would need each queue position.
         """
-        facade, statuses = self._web.facade, _SHOWN[view.show]
+        facade, statuses = self._web.facade, view.statuses
         if self._order == "newest":
-            wanted = HistoryFilter(status=statuses, batch_id=self._id)
+            wanted = view.newest(self._id, statuses)
             found = await facade.page(wanted, PAGE, view.cursor)
             images = await facade.images_of([made.id for made in found.items])
             cells = [Cell.of(made, images[made.id], facade.links) for made in found.items]

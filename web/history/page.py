@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Self
-from urllib.parse import urlencode
+from dataclasses import replace
+from typing import Any, Final
 from uuid import UUID
 
 from nicegui import ui
-from starlette.datastructures import QueryParams
 
 from api.generations.documents import HistoryItem
 from api.options import read_options
-from core.status import STATUSES, Status
 from store.errors import InvalidCursorError
-from store.values import Generation, HistoryFilter
+from store.values import Generation
 from web.history.gallery import Gallery
+from web.history.view import DAYS, Q_MAX, View
 from web.parts.elements import Text, adorn, box, button, link, show_if
 from web.parts.fields import CHEVRON, CLEAR, Picker
 from web.parts.layout import Frame, Web, errors_as_toasts, toast_error
@@ -25,60 +22,6 @@ from web.parts.wording import STATUS_WORDS, model_name
 
 PAGE: Final = 48
 """Generations on one page."""
-_DAYS: Final = {0: "Any time", 1: "Last 24 hours", 7: "Last 7 days", 30: "Last 30 days"}
-_Q_MAX: Final = 500
-
-
-@dataclass(frozen=True)
-class View:
-    """What is shown: all of it is in the URL, so that it can be linked and reloaded."""
-
-    q: str = ""
-    status: Status | None = None
-    model: str | None = None
-    days: int = 0
-    cursor: str | None = None
-
-    @classmethod
-    def read(cls, query: QueryParams) -> Self:
-        """Returns the view of a URL; invalid parameters are ignored."""
-        status = next((known for known in STATUSES if known == query.get("status")), None)
-        days = query.get("days", "0")
-        return cls(
-            q=query.get("q", "").replace("\x00", "")[:_Q_MAX],
-            status=status,
-            model=query.get("model") or None,
-            days=int(days) if days.isdigit() and int(days) in _DAYS else 0,
-            cursor=query.get("cursor") or None,
-        )
-
-    @property
-    def url(self) -> str:
-        """Returns the URL of this view."""
-        given = {
-            "q": self.q,
-            "status": self.status,
-            "model": self.model,
-            "days": self.days or None,
-            "cursor": self.cursor,
-        }
-        query = urlencode({name: value for name, value in given.items() if value})
-        return f"/history?{query}" if query else "/history"
-
-    @property
-    def filtered(self) -> bool:
-        """Returns whether a filter is set."""
-        return bool(self.q or self.status or self.model or self.days)
-
-    def wanted(self) -> HistoryFilter:
-        """Returns the filter as the API's history takes it."""
-        after = datetime.now(UTC) - timedelta(days=self.days) if self.days else None
-        return HistoryFilter(
-            status=(self.status,) if self.status else (),
-            model=self.model,
-            q=self.q or None,
-            created_after=after,
-        )
 
 
 class HistoryPage:
@@ -114,7 +57,7 @@ class HistoryPage:
         with box("toolbar", role="search", aria_label="Search the history"):
             search = ui.input(placeholder="Search prompts, models, seeds, batches", value=view.q)
             search.props(
-                f"outlined dense clearable debounce=200 maxlength={_Q_MAX} "
+                f"outlined dense clearable debounce=200 maxlength={Q_MAX} "
                 "aria-label='Search the history'"
             )
             adorn(search, data_focus="/", dir="auto", clear_icon=CLEAR)
@@ -122,7 +65,7 @@ class HistoryPage:
             self._select("Status", {"": "Any status", **STATUS_WORDS}, view.status, "status")
             model = self._select("Model", {"": "Any model"}, None, "model", searched=True)
             self._models = Picker(model)
-            self._select("Date", _DAYS, view.days, "days")
+            self._select("Date", DAYS, view.days, "days")
             box("grow")
             self._selection = box("selection is-away")
             with self._selection:
@@ -207,7 +150,7 @@ class HistoryPage:
         adorn(self._older, disabled=self._next is None)
 
     def _fill(self, items: list[HistoryItem]) -> None:
-        self._gallery.show(items)
+        self._gallery.show(items, self._view.query)
         self._rest.clear()
         if not items:
             with self._rest:
