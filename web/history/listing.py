@@ -60,7 +60,7 @@ class HistoryListing:
     @property
     def names(self) -> tuple[str, str]:
         """Returns what the arrows to the left and to the right lead to."""
-        return "Newer picture", "Older picture"
+        return "Newer image", "Older image"
 
     async def neighbours(self, web: Web, generation_id: UUID) -> Neighbours:
         """Returns those beside a generation, without deleted ones. Raises NotFoundError."""
