@@ -18,7 +18,7 @@ from cli.console import CommandError
 from cli.up.checks import check_home
 from core.settings import Settings
 from core.urls import without_userinfo
-from store.errors import ImageStoreError, StoreError
+from store.errors import ImageStoreError, NewerStoreError, StoreError
 from store.values import WorkerRecord, foreign_runs
 
 if TYPE_CHECKING:
@@ -110,10 +110,14 @@ def store_is_missing(url: URL) -> bool:
 
 async def _opened(url: str, shown: str) -> tuple[Finding, list[WorkerRecord]]:
     from store.database import Database
-    from store.migrate import NEWEST, revision
+    from store.migrate import NEWEST, confirm_known, revision
 
     async with Database(url) as database:
         current = await revision(database)
+        try:
+            confirm_known(current)
+        except NewerStoreError as error:
+            return Finding("store", False, shown, f"{error}."), []
         if current != NEWEST:
             found = f"{shown}: at migration {current or 'none'}, newest is {NEWEST}"
             return Finding("store", True, found, "`easel up` brings it up to date."), []

@@ -17,7 +17,7 @@ from typing import Final
 from cli.client import ApiClient
 from cli.console import FAILED, OK, CommandError
 from cli.up.board import Board
-from cli.up.checks import Listener, check_home, check_ports, comfy_problem, has_gpu
+from cli.up.checks import Listener, api_listener, check_home, check_ports, comfy_problem, has_gpu
 from cli.up.lock import AlreadyRunningError, Running, hold, own_pid
 from cli.up.part import Part, local_api_url, parts_of
 from cli.up.ports import free_port
@@ -90,7 +90,7 @@ def _shared_password(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _listeners(settings: Settings) -> list[Listener]:
-    api = Listener("API", settings.api.host, settings.api.port, "--port", "EASEL_API__PORT")
+    api = api_listener(settings)
     if settings.prefect.api_url:
         return [api]
     host, port = settings.prefect.host, settings.prefect.port
