@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 
 from api.disk import look
+from cli.client import login_words
 from cli.console import CommandError
 from cli.up.checks import check_home
 from core.settings import Settings
-from core.urls import without_userinfo
+from core.urls import basic_authorization, without_userinfo
 from store.errors import ImageStoreError, NewerStoreError, StoreError
 from store.values import WorkerRecord, foreign_runs
 
@@ -215,9 +216,15 @@ def _device(device: Device) -> str:
 
 async def api(http: httpx.AsyncClient, url: str) -> Finding:
     """Easel's own API, and what it reports as missing."""
+    login, url = basic_authorization(url), without_userinfo(url)
+    headers = {} if login is None else {"Authorization": login}
     try:
-        (await http.get(f"{url}/healthz")).raise_for_status()
-        parts: list[dict[str, Any]] = (await http.get(f"{url}/readyz")).json()["parts"]
+        answer = await http.get(f"{url}/healthz", headers=headers)
+        ready = await http.get(f"{url}/readyz", headers=headers)
+        if httpx.codes.UNAUTHORIZED in {answer.status_code, ready.status_code}:
+            return Finding("API", False, login_words(ready, url, "EASEL_API__PUBLIC_URL"))
+        answer.raise_for_status()
+        parts: list[dict[str, Any]] = ready.json()["parts"]
     except (httpx.HTTPError, ValueError, KeyError) as error:
         return Finding("API", False, f"{url}: {_words(error)}", _START)
     missing = [f"{part['name']}: {part['detail']}" for part in parts if not part["ok"]]
