@@ -36,7 +36,7 @@ class WaitingDocument(Document):
     code: str = Field(
         description="`waiting_for_comfyui`, `comfyui_busy` (prompts of others come first), "
         "`waiting_for_worker`, `waiting_for_prefect`, `paused` (in Prefect), `disk_full` or "
-        "`storage_away` (the picture is made and cannot be kept yet)."
+        "`storage_away` (images that are made cannot be kept yet, its own or those before it)."
     )
     detail: str
 

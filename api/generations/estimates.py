@@ -18,6 +18,11 @@ from store.workers import is_live
 RATE_FOR_S: Final = 2.0
 WORKERS_FOR_S: Final = 1.0
 RUNNING_FOR_S: Final = 1.0
+_UNKEPT: Final = {
+    "storage_away": "Images cannot be kept: their storage does not answer.",
+    "disk_full": "Images cannot be kept: the disk is full.",
+}
+"""What a worker says of an image that it has and cannot keep."""
 
 
 class Estimates:
@@ -97,6 +102,14 @@ class Estimates:
                 "waiting_for_comfyui",
                 f"{_why_away(away)} {what} goes on by itself when it can be used.",
             )
+        return await self._why_unkept(what)
+
+    async def _why_unkept(self, what: str) -> Waiting | None:
+        """Returns what made pictures wait for: a worker soon takes no more work."""
+        for running in await self._running.get():
+            code = running.waiting.code if running.waiting else None
+            if code in _UNKEPT:
+                return Waiting(code, f"{_UNKEPT[code]} {what} goes on by itself when they can.")
         return None
 
 
