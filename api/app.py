@@ -41,6 +41,7 @@ from flows.prefect.schedules import Schedules
 from flows.reconcile.dispatcher import Dispatcher
 from flows.reconcile.housekeeping import Housekeeping
 from flows.reconcile.reconciler import Reconciler
+from flows.refused_starts import RefusedStarts
 from flows.runtime import DEFAULT_COMFY_URL
 from store.store import Store
 
@@ -98,6 +99,7 @@ def create_app(settings: Settings | None = None, policy: Policy | None = None) -
         embeddable=("/api/v1/",),
     )
     app.add_middleware(ResponseHeaders, headers_for=headers_for)
+    app.add_middleware(RefusedStarts)
     rooms = (generations, events, images, batches, schedules, options, health, metrics)
     for room in rooms:
         # Not include_router: FastAPI 0.150 matches included routers through more calls, 15 to 45 us
@@ -116,7 +118,7 @@ async def _own_pool(runs: FlowRuns) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def open_context(settings: Settings) -> AsyncIterator[Context]:
-    """Open everything the routes need. Raises StoreUnavailableError, OtherStoreError."""
+    """Open everything the routes need. Raises what ``RefusedStarts`` tells."""
     busy = Busy()
     links = Links(settings.api_url, settings.prefect_ui_url)
     comfy = Address.of(settings.comfy.url or DEFAULT_COMFY_URL, settings.comfy.ca_file)

@@ -13,6 +13,7 @@ from httpx_sse import EventSource, ServerSentEvent, SSEError
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_fixed
 
 from cli.batch_body import BatchBody
+from core.urls import basic_authorization, without_userinfo
 
 _PREFIX: Final = "/api/v1"
 _SILENCE_S: Final = 45.0
@@ -42,13 +43,17 @@ class ApiRefusedError(Exception):
 class ApiClient:
     """Speaks to one API. Use as an async context manager.
 
+    ``user:password@`` in its URL is for what asks for it in front of the API.
     Every method raises ApiUnreachableError and ApiRefusedError.
     """
 
     def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
+        self.url = without_userinfo(url).rstrip("/")
+        """Its address, which may be shown."""
+        authorization = basic_authorization(url)
         self._http = httpx.AsyncClient(
             base_url=self.url,
+            headers={} if authorization is None else {"Authorization": authorization},
             timeout=httpx.Timeout(30, connect=5),
             # A proxy of the environment cannot reach this machine's own addresses.
             trust_env=urlsplit(url).hostname not in _LOCAL,
@@ -157,7 +162,7 @@ class ApiClient:
             async with self._http.stream("GET", path, headers=headers, timeout=timeout) as response:
                 if response.is_error:
                     await response.aread()
-                    raise _refused(response)
+                    raise _refused(response, self.url)
                 async for event in EventSource(response).aiter_sse():
                     if event.data:  # a comment counts as an event without data once there was an id
                         yield event
@@ -182,7 +187,7 @@ class ApiClient:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise _unreachable(self.url, error) from error
         if not response.is_success:
-            raise _refused(response)
+            raise _refused(response, self.url)
         return response
 
 
@@ -196,9 +201,30 @@ def _unreachable(url: str, error: Exception) -> ApiUnreachableError:
     return ApiUnreachableError(f"no answer from {url} ({str(error) or type(error).__name__})")
 
 
-def _refused(response: httpx.Response) -> ApiRefusedError:
+def _refused(response: httpx.Response, url: str) -> ApiRefusedError:
     try:
         body = response.json()
     except ValueError:
         body = None
-    return ApiRefusedError(response.status_code, body if isinstance(body, dict) else {})
+    problem = body if isinstance(body, dict) else {}
+    if response.status_code == httpx.codes.UNAUTHORIZED and not problem.get("detail"):
+        problem = {"detail": login_words(response, url)}
+    return ApiRefusedError(response.status_code, problem)
+
+
+def login_words(response: httpx.Response, url: str, setting: str = "--api or EASEL_API_URL") -> str:
+    """Returns what to do about a 401 of something in front of the API, such as a proxy."""
+    scheme = response.headers.get("WWW-Authenticate", "").partition(" ")[0]
+    if scheme.lower() != "basic":
+        kind = f" by {scheme}" if scheme else ""
+        return f"{url} asks for a login{kind} (HTTP 401), which this command does not know"
+    example = url.replace("://", "://USER:PASSWORD@", 1)
+    if "Authorization" in response.request.headers:
+        return (
+            f"{url} does not accept this user name and password (HTTP 401): correct them in the "
+            f"address, {example}, of {setting}"
+        )
+    return (
+        f"{url} asks for a user name and a password (HTTP 401): put them into the address, "
+        f"{example}, of {setting}"
+    )

@@ -376,8 +376,6 @@ def _address(text: str) -> str:
     """Returns an HTTP URL; host and port are enough."""
     from urllib.parse import urlsplit
 
-    from core.urls import without_userinfo
-
     _check_texts({"address": text})
     url = text if "://" in text else f"http://{text}"
     try:
@@ -387,7 +385,8 @@ def _address(text: str) -> str:
         valid = False
     if not valid:
         raise CommandError(
-            f"{without_userinfo(text)} is not an HTTP address such as http://127.0.0.1:8188.",
+            # A password may hold what ends a host name, so all before the last @ may be one.
+            f"{text.rpartition('@')[2]} is not an HTTP address such as http://127.0.0.1:8188.",
             BAD_USAGE,
         )
     return url.rstrip("/")
@@ -399,7 +398,7 @@ def _api_url() -> str:
 
     settings = _check_settings()
     running = read_lock(settings.home / "easel.lock")
-    return running.api_url if running else settings.api_url
+    return running.api_url if running else settings.api_login_url
 
 
 def _check_settings() -> Settings:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
-from urllib.parse import unquote, urlsplit
 
-from core.urls import without_userinfo
+from core.urls import basic_authorization, without_userinfo
 
 
 @dataclass(frozen=True)
@@ -27,12 +25,7 @@ class Address:
     @classmethod
     def of(cls, url: str, ca_file: Path | None = None) -> Self:
         """Returns the address that a URL names; it may begin with ``user:password@``."""
-        parts = urlsplit(url)
-        authorization = None
-        if parts.username is not None:
-            login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            authorization = f"Basic {base64.b64encode(login.encode()).decode()}"
-        return cls(without_userinfo(url).rstrip("/"), ca_file, authorization)
+        return cls(without_userinfo(url).rstrip("/"), ca_file, basic_authorization(url))
 
     @property
     def uses_tls(self) -> bool:

@@ -59,7 +59,10 @@ class ApiSettings(_Group):
     host: str = Field(default="127.0.0.1", description="Address the API listens on.")
     port: int = Field(default=8700, description="Port the API listens on.")
     public_url: ServerUrl | None = Field(
-        default=None, description="Address clients and the Prefect UI reach the API under."
+        default=None,
+        repr=False,
+        description="Address clients and the Prefect UI reach the API under. The command line logs "
+        "in with its `user:password@`, which is shown and stored nowhere.",
     )
     max_body_bytes: int = Field(default=1_000_000, description="Longest JSON body, in bytes.")
     max_manifest_bytes: int = Field(
@@ -136,7 +139,9 @@ class PrefectSettings(_Group):
     api_url: ServerUrl | None = Field(
         default=None, repr=False, description="Prefect API; `easel up` starts a server without one."
     )
-    ui_url: ServerUrl | None = Field(default=None, description="Prefect UI, when it is elsewhere.")
+    ui_url: ServerUrl | None = Field(
+        default=None, repr=False, description="Prefect UI, when it is elsewhere."
+    )
     host: str = Field(
         default="127.0.0.1", description="Address the Prefect server of `easel up` listens on."
     )
@@ -279,7 +284,12 @@ class Settings(BaseSettings):
 
     @property
     def api_url(self) -> str:
-        """The address clients use for the API."""
+        """The address clients use for the API: they read it, so without a password."""
+        return without_userinfo(self.api_login_url)
+
+    @property
+    def api_login_url(self) -> str:
+        """The same, with the user name and password that something in front of it asks for."""
         return self.api.public_url or f"http://{_reachable(self.api.host)}:{self.api.port}"
 
     @property

@@ -2,6 +2,7 @@
 
 StoreError
   StoreUnavailableError   the database does not answer now: try again later
+  NewerStoreError         a newer version of Easel has written the database
   NotFoundError           there is no such row
     DeletedError          there was one: it is deleted for good
   ConflictError           the row is not in a state that allows this
@@ -24,6 +25,17 @@ class StoreError(Exception):
 
 class StoreUnavailableError(StoreError):
     """The database does not answer now; nothing was written, so the caller may try again."""
+
+
+class NewerStoreError(StoreError):
+    """The database has migrations that this version does not know: nothing was written."""
+
+    def __init__(self, current: str, newest: str) -> None:
+        super().__init__(
+            f"a newer version of Easel has written the database (migration {current}; this one "
+            f"knows {newest} at most). Install that version again, or restore a backup of the data "
+            "folder from before the update"
+        )
 
 
 class NotFoundError(StoreError):

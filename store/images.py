@@ -95,6 +95,14 @@ def _object_store(url: str) -> ObjectStore:
         raise ImageStoreError(f"images cannot be stored at a URL of {scheme}://") from None
 
 
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise ImageStoreError(f"the pictures cannot be kept in {folder}: {why}") from error
+
+
 class ImageFiles:
     """Keeps pictures and their thumbnails under names derived from the attempt.
 
@@ -104,7 +112,7 @@ class ImageFiles:
     def __init__(self, url: str) -> None:
         self._folder = None if "://" in url else Path(url)
         if self._folder is not None:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            _make(self._folder)
             self._store: ObjectStore = LocalStore(prefix=self._folder, mkdir=True)
             # A folder that its user shares with others has files that those can read.
             self._mode = stat.S_IMODE(self._folder.stat().st_mode) | stat.S_IRWXU

@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy import Connection, column, inspect, select, table, text
 
 from store.database import Database
+from store.errors import NewerStoreError
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 NEWEST: Final = max(file.name for file in MIGRATIONS.glob("versions/[0-9]*.py"))[:4]
@@ -20,14 +21,22 @@ _VERSIONS: Final = table("alembic_version", column("version_num"))
 async def migrate(database: Database) -> None:
     """Bring the schema up to date. Processes that start together take turns.
 
-    Raises StoreUnavailableError.
+    Raises StoreUnavailableError, NewerStoreError.
     """
-    if await revision(database) == NEWEST:  # as at nearly every start: nothing waits for a lock
+    current = await revision(database)
+    if current == NEWEST:  # as at nearly every start: nothing waits for a lock
         return
+    confirm_known(current)
     async with database.write() as connection:
         if not database.is_sqlite:  # SQLite's BEGIN IMMEDIATE is the lock
             await connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))
         await connection.run_sync(upgrade)
+
+
+def confirm_known(current: str | None) -> None:
+    """Make sure that this version knows a database's migration. Raises NewerStoreError."""
+    if current is not None and current > NEWEST:
+        raise NewerStoreError(current, NEWEST)
 
 
 async def revision(database: Database) -> str | None:

@@ -28,7 +28,8 @@ class Store:
 
     ``url`` is an SQLAlchemy URL (SQLite or PostgreSQL), ``images_url`` a folder or an obstore URL.
     ``patience_s``: how long a write waits for other writers of SQLite (ten seconds without it).
-    Raises StoreUnavailableError when the database cannot be opened.
+    Raises StoreUnavailableError when the database cannot be opened, NewerStoreError when a newer
+    version has written it, ImageStoreError when there is no place for the pictures.
     """
 
     def __init__(self, url: str, images_url: str, *, patience_s: float | None = None) -> None:

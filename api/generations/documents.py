@@ -36,7 +36,7 @@ class WaitingDocument(Document):
     code: str = Field(
         description="`waiting_for_comfyui`, `comfyui_busy` (prompts of others come first), "
         "`waiting_for_worker`, `waiting_for_prefect`, `paused` (in Prefect), `disk_full` or "
-        "`storage_away` (the image is finished and cannot be stored yet)."
+        "`storage_away` (finished images cannot be stored yet, its own or those before it)."
     )
     detail: str
 

@@ -17,6 +17,12 @@ from store.workers import is_live
 RATE_FOR_S: Final = 2.0
 WORKERS_FOR_S: Final = 1.0
 RUNNING_FOR_S: Final = 1.0
+_UNKEPT: Final = {
+    "storage_away": "Images cannot be kept: their storage does not answer.",
+    "disk_full": "Images cannot be kept: the disk is full.",
+}
+"""What a worker says of an image that it has and cannot keep."""
+_SAFE: Final = "Your queue is safe; it continues by itself when they can."
 
 
 class Estimates:
@@ -91,4 +97,12 @@ class Estimates:
         if not any(worker.comfy_reachable for worker in workers):
             away = workers[0]
             return Waiting("waiting_for_comfyui", away_words(away.comfy_url, away.detail))
+        return await self._why_unkept()
+
+    async def _why_unkept(self) -> Waiting | None:
+        """Returns what finished images wait for: a worker soon takes no more work."""
+        for running in await self._running.get():
+            code = running.waiting.code if running.waiting else None
+            if code in _UNKEPT:
+                return Waiting(code, f"{_UNKEPT[code]} {_SAFE}")
         return None

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from cli.batch_body import BatchBody
 from cli.bulk.create import NotCreatedError, create, plan
@@ -41,6 +42,7 @@ from cli.console import (
     report_failure,
 )
 from core.problems import FieldProblem
+from core.urls import without_userinfo
 
 _SKIPPED_SHOWN: Final = 10
 _TAKEN_UP: Final = {
@@ -91,19 +93,21 @@ async def bulk(wish: Bulk) -> int:
 
 def page_url(api_url: str, batch_id: str) -> str:
     """Returns the URL of the batch's page."""
-    return f"{api_url}/b/{batch_id}"
+    return f"{without_userinfo(api_url)}/b/{batch_id}"
 
 
 def document_url(api_url: str, batch_id: str) -> str:
     """Returns the URL of the batch's document."""
-    return f"{api_url}/api/v1/batches/{batch_id}"
+    return f"{without_userinfo(api_url)}/api/v1/batches/{batch_id}"
 
 
 def interrupted_text(wish: Bulk, batch_id: str, arguments: Sequence[str]) -> str:
     """Returns what continues, how to watch and how to cancel it. ``arguments``: the command's."""
     lines = ["Interrupted. The batch continues by itself."]
     if not wish.order.again:  # with --again the same command would create another batch
-        lines.append(f"  watch again:  {shlex.join(['easel', *arguments])}")
+        login, at, _ = urlsplit(wish.api_url).netloc.rpartition("@")
+        again = shlex.join(argument.replace(login + at, "") for argument in arguments)
+        lines.append(f"  watch again:  easel {again}")
     lines.append(f"  open it:      {page_url(wish.api_url, batch_id)}")
     lines.append(f"  cancel it:    curl -X POST {document_url(wish.api_url, batch_id)}/cancel")
     return "\n".join(lines)
@@ -111,7 +115,7 @@ def interrupted_text(wish: Bulk, batch_id: str, arguments: Sequence[str]) -> str
 
 def _as_it_was(wish: Bulk) -> str:
     if wish.order.again:
-        return f"Check at {wish.api_url} whether the batch was created."
+        return f"Check at {without_userinfo(wish.api_url)} whether the batch was created."
     return "If the batch was created, the same command finds it again."
 
 

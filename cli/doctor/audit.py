@@ -14,7 +14,7 @@ from store.audit import Audit, AuditFinding
 from store.database import Database
 from store.errors import StoreError
 from store.images import ImageFiles
-from store.migrate import NEWEST, revision
+from store.migrate import NEWEST, confirm_known, revision
 
 
 async def audit(*, repair: bool, checksums: bool, settle_s: float) -> int:
@@ -56,6 +56,7 @@ async def _opened(settings: Settings) -> AsyncIterator[Database]:
         )
     async with Database(settings.store_url) as database:
         current = await revision(database)
+        confirm_known(current)
         if current != NEWEST:
             raise CommandError(
                 f"{shown} is at migration {current or 'none'}, newest is {NEWEST}. "

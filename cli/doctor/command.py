@@ -37,7 +37,7 @@ class Addresses:
         own_prefect = running.prefect_api_url if running else settings.prefect_api_url
         known = next((worker.comfy_url for worker in workers), DEFAULT_COMFY_URL)
         return cls(
-            api=running.api_url if running else settings.api_url,
+            api=running.api_url if running else settings.api_login_url,
             prefect=settings.prefect.api_url or own_prefect,
             comfy=Address.of(settings.comfy.url or known, settings.comfy.ca_file),
         )

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 
 from api.disk import look
+from cli.client import login_words
 from cli.console import CommandError
 from cli.up.checks import check_home
 from core.settings import Settings
-from core.urls import without_userinfo
-from store.errors import ImageStoreError, StoreError
+from core.urls import basic_authorization, without_userinfo
+from store.errors import ImageStoreError, NewerStoreError, StoreError
 from store.values import WorkerRecord, foreign_runs
 
 if TYPE_CHECKING:
@@ -110,10 +111,14 @@ def store_is_missing(url: URL) -> bool:
 
 async def _opened(url: str, shown: str) -> tuple[Finding, list[WorkerRecord]]:
     from store.database import Database
-    from store.migrate import NEWEST, revision
+    from store.migrate import NEWEST, confirm_known, revision
 
     async with Database(url) as database:
         current = await revision(database)
+        try:
+            confirm_known(current)
+        except NewerStoreError as error:
+            return Finding("store", False, shown, f"{error}."), []
         if current != NEWEST:
             found = f"{shown}: at migration {current or 'none'}, newest is {NEWEST}"
             return Finding("store", True, found, "`easel up` brings it up to date."), []
@@ -211,9 +216,15 @@ def _device(device: Device) -> str:
 
 async def api(http: httpx.AsyncClient, url: str) -> Finding:
     """Easel's own API, and what it reports as missing."""
+    login, url = basic_authorization(url), without_userinfo(url)
+    headers = {} if login is None else {"Authorization": login}
     try:
-        (await http.get(f"{url}/healthz")).raise_for_status()
-        parts: list[dict[str, Any]] = (await http.get(f"{url}/readyz")).json()["parts"]
+        answer = await http.get(f"{url}/healthz", headers=headers)
+        ready = await http.get(f"{url}/readyz", headers=headers)
+        if httpx.codes.UNAUTHORIZED in {answer.status_code, ready.status_code}:
+            return Finding("API", False, login_words(ready, url, "EASEL_API__PUBLIC_URL"))
+        answer.raise_for_status()
+        parts: list[dict[str, Any]] = ready.json()["parts"]
     except (httpx.HTTPError, ValueError, KeyError) as error:
         return Finding("API", False, f"{url}: {_words(error)}", _START)
     missing = [f"{part['name']}: {part['detail']}" for part in parts if not part["ok"]]

@@ -27,6 +27,7 @@ from cli.generate.follow import follow
 from cli.generate.meter import Meter, open_meter
 from cli.generate.saving import names, save, slug, suffix
 from core.requests import BATCH_SIZE_MAX, later_seed
+from core.urls import without_userinfo
 
 _CANCEL_S: Final = 5.0
 _CANCELLED: Final = "the generation was cancelled"
@@ -119,7 +120,9 @@ def _not_created(error: ApiUnreachableError | ApiRefusedError, order: Order) -> 
     if error.status == 422 and errors:
         return CommandError("the request is not valid.\n" + field_lines(errors), BAD_USAGE)
     if error.status == 404:
-        return CommandError(f"{order.api_url} answers, but not as Easel does.", UNREACHABLE)
+        return CommandError(
+            f"{without_userinfo(order.api_url)} answers, but not as Easel does.", UNREACHABLE
+        )
     return CommandError(str(error), BAD_USAGE if error.status in {400, 422} else FAILED)
 
 

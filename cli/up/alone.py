@@ -7,7 +7,10 @@ import sys
 import time
 from typing import Final
 
-from cli.console import CommandError, console_on
+import typer
+
+from cli.console import FAILED, OK, CommandError, console_on
+from cli.up.checks import api_listener, check_home, check_ports
 from cli.up.log_lines import LOGGING
 from core import gc_tuning
 from core.open_files import raise_limit
@@ -24,12 +27,21 @@ _SAY_EVERY_S: Final = 10.0
 def run_api() -> None:
     """Serve the API and the page until SIGTERM or Ctrl+C."""
     gc_tuning.starting()  # until the application has started
+    open_files = raise_limit()
+    settings = Settings()
+    check_home(settings.home)
+    check_ports([api_listener(settings)])
+    try:
+        _serve(settings, open_files)
+    except SystemExit as ended:  # uvicorn's, after it has logged why
+        raise typer.Exit(FAILED if ended.code else OK) from None
+
+
+def _serve(settings: Settings, open_files: int) -> None:
     import uvicorn
 
     from api.connections import Connection
 
-    open_files = raise_limit()
-    settings = Settings()
     uvicorn.run(
         "web.app:create_app",
         factory=True,
@@ -49,21 +61,22 @@ def run_worker(pool: str | None) -> None:
     """Work until SIGTERM or Ctrl+C. Waits for the Prefect API first, however long."""
     raise_limit()
     settings = Settings()
+    check_home(settings.home)
     # Prefect reads these when it is imported.
     os.environ.setdefault("PREFECT_HOME", str(settings.home / "prefect"))
     os.environ.setdefault("PREFECT_API_URL", settings.prefect_api_url)
     os.environ.setdefault("PREFECT_UI_URL", settings.prefect_ui_url)
     gc_tuning.starting()
-    from flows.errors import OtherStoreError
     from flows.prefect.deployments import default_pool
+    from flows.refused_starts import EXPECTED, why_refused
     from flows.worker import main as worker_main
 
     gc_tuning.started()  # Prefect may be away for long
     _wait_for_prefect(os.environ["PREFECT_API_URL"])
     try:
         worker_main.run_worker(pool or default_pool())
-    except OtherStoreError as error:
-        raise CommandError(f"{error}.") from error
+    except EXPECTED as error:
+        raise CommandError(why_refused(error)) from error
 
 
 def _wait_for_prefect(api_url: str) -> None:

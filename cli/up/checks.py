@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from cli.console import BAD_USAGE, CommandError
 from cli.up.ports import holder, is_free
 from comfy.address import Address
+from core.settings import Settings
 
 if TYPE_CHECKING:
     from comfy import SystemStats
@@ -27,6 +28,11 @@ class Listener:
     option: str
     variable: str
     host_option: str = "--host"
+
+
+def api_listener(settings: Settings) -> Listener:
+    """Returns where the API will listen."""
+    return Listener("API", settings.api.host, settings.api.port, "--port", "EASEL_API__PORT")
 
 
 def check_home(home: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Final
 from cli.client import ApiClient
 from cli.console import FAILED, OK, CommandError
 from cli.up.board import Board
-from cli.up.checks import Listener, check_home, check_ports, comfy_problem, has_gpu
+from cli.up.checks import Listener, api_listener, check_home, check_ports, comfy_problem, has_gpu
 from cli.up.lock import AlreadyRunningError, Running, hold, own_pid
 from cli.up.part import Part, local_api_url, parts_of
 from cli.up.ports import free_port
@@ -29,16 +29,21 @@ from core.urls import without_userinfo
 from flows.prefect.server import retention_environment
 
 READY_WITHIN_S: Final = 180.0
+_TAKE_OVER: Final = "EASEL_PREFECT__TAKE_OVER"
 _SERVER_AUTH: Final = "PREFECT_SERVER_API_AUTH_STRING"
 _CLIENT_AUTH: Final = "PREFECT_API_AUTH_STRING"
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What will run: the settings as every part reads them from ``environment``."""
+    """What will run: the settings as every part reads them from ``environment``.
+
+    ``at_first`` is for the first start only: a store that lost the pool does not take it again.
+    """
 
     settings: Settings
     environment: Mapping[str, str]
+    at_first: Mapping[str, str]
     parts: tuple[Part, ...]
     listeners: tuple[Listener, ...]
 
@@ -65,10 +70,11 @@ def prepare(step_time: float | None) -> Setup:
         settings=settings,
         environment={
             **retention_environment(settings.retention.runs_days, settings.retention.events_days),
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name != _TAKE_OVER},
             **_prefect_environment(settings),
             "PYTHONUNBUFFERED": "1",
         },
+        at_first={_TAKE_OVER: os.environ[_TAKE_OVER]} if _TAKE_OVER in os.environ else {},
         parts=tuple(parts_of(settings, emulator)),
         listeners=tuple(_listeners(settings)),
     )
@@ -90,7 +96,7 @@ def _shared_password(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _listeners(settings: Settings) -> list[Listener]:
-    api = Listener("API", settings.api.host, settings.api.port, "--port", "EASEL_API__PORT")
+    api = api_listener(settings)
     if settings.prefect.api_url:
         return [api]
     host, port = settings.prefect.host, settings.prefect.port
@@ -144,7 +150,10 @@ class _Run:
     async def run(self) -> int:
         """Start, greet, watch, stop."""
         self._board.line(f"Easel starts. Data folder: {self._settings.home}")
-        supervisor = Supervisor(self._setup.parts, self._setup.environment, self._board)
+        setup = self._setup
+        supervisor = Supervisor(
+            setup.parts, setup.environment, self._board, at_first=setup.at_first
+        )
         async with _signals(self._stop, supervisor.hurry), supervisor:
             try:
                 await self._until_stopped(supervisor)

@@ -54,6 +54,7 @@ class Supervisor:
     """Use as an async context manager; leaving it stops every part.
 
     A dead part is restarted after ``first_delay_s``, which doubles with each further death.
+    ``at_first`` is added to the environment until every part has been ready: what must act once.
     """
 
     def __init__(
@@ -63,9 +64,11 @@ class Supervisor:
         reporter: Reporter,
         first_delay_s: float = 0.5,
         rotate_every_s: float = ROTATE_EVERY_S,
+        at_first: Mapping[str, str] | None = None,
     ) -> None:
         self._parts = tuple(parts)
         self._environment = environment
+        self._at_first = at_first or {}
         self._reporter = reporter
         self._first_delay_s = first_delay_s
         self._children: dict[str, Child] = {}
@@ -121,7 +124,7 @@ class Supervisor:
         while True:
             self._reporter.starting(part)
             began = time.monotonic()
-            child = await Child.start(part, self._environment, self._tether)
+            child = await Child.start(part, self._environment_now(), self._tether)
             self._children[part.name] = child
             probing = asyncio.create_task(self._probe(part, began))
             try:
@@ -136,6 +139,11 @@ class Supervisor:
             delay_s = self._first_delay_s * 2 ** (deaths - 1)
             self._reporter.died(part, ending(code), delay_s)
             await asyncio.sleep(delay_s)
+
+    def _environment_now(self) -> Mapping[str, str]:
+        if all(event.is_set() for event in self._ready.values()):
+            return self._environment
+        return {**self._environment, **self._at_first}
 
     async def _probe(self, part: Part, began: float) -> None:
         async with httpx.AsyncClient(timeout=2, trust_env=False) as http:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
+
 from store.values import Waiting
 from tests.api.conftest import StartService, until_catalogue
 from tests.api.service import Comfy, Service, assert_problem, png
@@ -157,6 +159,24 @@ def test_why_it_waits(start_service: StartService, comfy: Comfy) -> None:
     service.worker.appear(comfy_reachable=True)
     wait_until(lambda: reason(dispatched) is None)
     assert reason(task_id) == "waiting_for_prefect"
+
+
+@pytest.mark.parametrize("code", ["storage_away", "disk_full"])
+def test_those_behind_an_image_that_cannot_be_kept_say_so(service: Service, code: str) -> None:
+    claim = service.worker.start(service.created())
+    behind = service.created()
+    service.worker.claim(behind)  # it has a flow run, and no other reason to wait
+    service.worker.appear(comfy_reachable=True)
+    service.worker.progress(claim, 100, waiting=Waiting(code, "cannot write 1/secret.png"))
+
+    def waiting() -> dict[str, str]:
+        return service.status(behind)["waiting"] or {}
+
+    wait_until(lambda: waiting().get("code") == code)
+    assert "goes on by itself" in waiting()["detail"]
+    assert "secret" not in waiting()["detail"]
+    service.worker.progress(claim, 100, waiting=None)
+    wait_until(lambda: not waiting())
 
 
 def test_a_worker_says_itself_why_a_run_waits(service: Service) -> None:

@@ -64,11 +64,15 @@ def _run(arguments: Sequence[str], env: Mapping[str, str]) -> Ended:
 
 
 async def easel_process(
-    *arguments: str, home: Path, cwd: Path | None = None, more: Mapping[str, str] | None = None
+    *arguments: str,
+    home: Path,
+    cwd: Path | None = None,
+    more: Mapping[str, str] | None = None,
+    program: Sequence[str] = EASEL,
 ) -> Ended:
     """Run a command to its end, as a process of its own."""
     process = await asyncio.create_subprocess_exec(
-        *EASEL,
+        *program,
         *arguments,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,

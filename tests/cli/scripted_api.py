@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiohttp import web
+from aiohttp import encode_basic_auth, web
+from aiohttp.typedefs import Handler
 
 TASK = "11111111-1111-4111-8111-111111111111"
 IMAGE = "22222222-2222-4222-8222-222222222222"
@@ -53,6 +54,8 @@ class ScriptedApi:
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     history: list[dict[str, Any]] = field(default_factory=list)
     deleted: bool = False
+    login: str | None = None
+    """What a proxy in front of it asks for, as ``user:password``."""
 
     async def create(self, request: web.Request) -> web.Response:
         self.requests.append(await request.json())
@@ -91,6 +94,12 @@ class ScriptedApi:
         self.deleted = True
         return web.Response(status=204)
 
+    async def health(self, _request: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def readiness(self, _request: web.Request) -> web.Response:
+        return web.json_response({"ready": True, "parts": []})
+
     async def cancel(self, _request: web.Request) -> web.Response:
         self.cancelled.set()
         self.now = document("cancelled")
@@ -99,7 +108,16 @@ class ScriptedApi:
 
 @asynccontextmanager
 async def serve(api: ScriptedApi) -> AsyncIterator[ScriptedApi]:
-    app = web.Application()
+    @web.middleware
+    async def proxy(request: web.Request, handler: Handler) -> web.StreamResponse:
+        given = request.headers.get("Authorization")
+        if api.login is not None and given != encode_basic_auth(*api.login.split(":")):
+            return web.Response(
+                status=401, headers={"WWW-Authenticate": 'Basic realm="pictures"'}, text="<h1>401"
+            )
+        return await handler(request)
+
+    app = web.Application(middlewares=[proxy])
     generation = "/api/v1/generation"
     app.router.add_post(f"{generation}/create", api.create)
     app.router.add_get(f"{generation}/status/{TASK}", api.status)
@@ -109,6 +127,8 @@ async def serve(api: ScriptedApi) -> AsyncIterator[ScriptedApi]:
     app.router.add_get(f"{generation}/history", api.read_history)
     app.router.add_delete(f"{generation}/{TASK}", api.delete)
     app.router.add_get("/api/v1/images/{image_id}", api.image)
+    app.router.add_get("/healthz", api.health)
+    app.router.add_get("/readyz", api.readiness)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

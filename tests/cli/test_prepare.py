@@ -132,3 +132,14 @@ async def test_an_address_of_another_machine_names_its_option(tmp_path: Path) ->
         words = " ".join(ended.err.split())
         assert f"the {part} cannot listen on 192.0.2.1" in words
         assert f"Name an address of this machine with {option}," in words
+
+
+def test_a_take_over_is_for_the_first_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = "4de8d604-dc67-4d5b-a07f-f590ad8847a5"
+    assert prepare(None).at_first == {}
+    monkeypatch.setenv("EASEL_PREFECT__TAKE_OVER", store)
+
+    setup = prepare(None)
+
+    assert setup.at_first == {"EASEL_PREFECT__TAKE_OVER": store}
+    assert not setup.at_first.keys() & setup.environment.keys()

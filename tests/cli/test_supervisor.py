@@ -106,6 +106,21 @@ async def test_a_part_that_dies_is_started_again(tmp_path: Path) -> None:
     assert diary.deaths == ["was ended by SIGKILL"]
 
 
+async def test_what_must_act_once_is_not_in_the_environment_of_a_restart(tmp_path: Path) -> None:
+    diary = Diary()
+    parts = [_web_server(tmp_path, name) for name in ("prefect", "worker")]
+    once = {"EASEL_PREFECT__TAKE_OVER": "a store"}
+    async with Supervisor(parts, os.environ, diary, 0.001, at_first=once) as supervisor:
+        await supervisor.until_ready(30)
+        first = _children()
+        assert all(once.items() <= child.environ().items() for child in first)
+        first[0].kill()
+        first[1].kill()
+        for name in ("prefect", "worker"):
+            await diary.until(f"{name} ready", times=2)
+        assert not any(once.keys() & child.environ().keys() for child in _children())
+
+
 async def test_a_part_that_cannot_start_is_given_up_with_its_last_words(tmp_path: Path) -> None:
     part = _web_server(tmp_path, "api", "--no-such-option")
     with pytest.raises(PartFailedError, match="api ended with exit code 2") as caught:

@@ -35,6 +35,7 @@ class Server:
             environment(
                 PREFECT_HOME=str(folder / "prefect"),
                 PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS="1",
+                PREFECT_SERVER_SERVICES_DB_VACUUM_ORPHAN_CLEANUP_LOOP_SECONDS="1",
                 **retention_environment(runs_days=7, events_days=1),
             ),
             folder,

@@ -42,6 +42,20 @@ def test_an_old_run_goes_with_all_that_was_its_and_others_stay(server: Server) -
     assert {run: server.rows_of(run) for run in kept} == kept
 
 
+def test_log_lines_that_come_after_their_run_was_deleted_go(server: Server) -> None:
+    """Prefect keeps lines of any run, and removes those of a deleted one once, at its deletion."""
+    there = server.a_run(server.post("/flows/", name="generate"), "RUNNING")
+    deleted, now = str(uuid4()), datetime.now(UTC).isoformat()
+    line = {"name": "easel", "level": 20, "message": "late", "timestamp": now}
+    lines = [{**line, "flow_run_id": run} for run in (deleted, there)]
+    before = server.rows_of(there)["log"]
+
+    assert server.http.post("/logs/", json=lines).is_success
+
+    wait_until(lambda: server.rows_of(there)["log"] == before + 1, "the line of the run that is")
+    wait_until(lambda: not server.rows_of(deleted)["log"], "the other one to go")
+
+
 def test_old_events_go_and_young_ones_stay(server: Server) -> None:
     def an_event(age: timedelta) -> str:
         event = str(uuid4())
