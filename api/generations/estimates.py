@@ -17,6 +17,7 @@ from store.workers import is_live
 RATE_FOR_S: Final = 2.0
 WORKERS_FOR_S: Final = 1.0
 RUNNING_FOR_S: Final = 1.0
+_WITHOUT_PREFECT: Final = "Your queue is safe; it continues when Prefect can be used."
 
 
 class Estimates:
@@ -78,7 +79,9 @@ class Estimates:
     async def why(self, queue: str, *, is_dispatched: bool) -> Waiting | None:
         """Returns what work of that queue waits for, unless it only waits its turn."""
         if not is_dispatched and self._dispatcher.waiting_for is not None:
-            return Waiting("waiting_for_prefect", self._dispatcher.waiting_for)
+            why = self._dispatcher.waiting_for.rstrip(".")
+            said = f"{why[:1].upper()}{why[1:]}. {_WITHOUT_PREFECT}"
+            return Waiting("waiting_for_prefect", said)
         paused = self._pauses.now().why(queue)
         if paused is not None:
             return Waiting("paused", paused)
