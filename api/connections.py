@@ -1,7 +1,8 @@
 """Connections of the server: one that does not send a whole request is closed.
 
 uvicorn has a timeout for kept connections only, which ends with the first byte that comes. The
-deadline of a body is that of ``api.limits``.
+deadline of a body is that of ``api.limits``. uvicorn also sends chunks to clients of HTTP/1.0,
+which do not know them.
 """
 
 from __future__ import annotations
@@ -9,9 +10,26 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 HEADERS_WITHIN_S: Final = 30.0
+
+
+class _UntilClosed(RequestResponseCycle):
+    """The answer to a request of HTTP/1.0: a body without a length ends with the connection."""
+
+    _has_length: bool = True
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send a part of the answer."""
+        if message["type"] == "http.response.start":
+            names = {name.lower() for name, _ in message.get("headers", ())}
+            self._has_length = b"content-length" in names
+            self.chunked_encoding = None if self._has_length else False
+        elif message["type"] == "http.response.body" and not self._has_length:
+            self.expected_content_length = len(message.get("body", b""))
+        await super().send(message)
 
 
 class Connection(HttpToolsProtocol):
@@ -48,6 +66,9 @@ class Connection(HttpToolsProtocol):
         self._has_begun = False
         self._end_deadline()
         super().on_headers_complete()
+        cycle: RequestResponseCycle | None = self.cycle  # the one before, for a websocket
+        if cycle and cycle.scope is self.scope and self.parser.get_http_version() == "1.0":
+            cycle.__class__ = _UntilClosed  # uvicorn made it, and begins with it later
 
     def on_response_complete(self) -> None:
         """The rest of a request that has begun meanwhile is due."""

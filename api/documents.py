@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+NextCursor = Annotated[
+    str | None, Field(description="Pass it as `cursor` for the next page; null on the last.")
+]
+PreviousCursor = Annotated[
+    str | None,
+    Field(description="Pass it as `cursor` for the page before; null where the list begins."),
+]
 
 
 class Document(BaseModel):

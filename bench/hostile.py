@@ -7,87 +7,48 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import http.client
 import itertools
 import json
 import statistics
-import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, Final, Self
-from urllib.parse import urlsplit
+from typing import Any, Final
 
 import aiohttp
 import psutil
 
 from bench.figures import Figure, show
 from bench.stack import Stack, running_stack
+from bench.watch import Seen, Watch
 
 STALL_S: Final = 0.5
 MANIFEST_MB: Final = 150
 FIRST_EVENT_S: Final = 2.0
 _BYTES: Final = 60_000_000
+_JSON_BYTES: Final = 10_000_000
 _TEMPLATE: Final = "a|" * 24_000
-_ASK_EVERY_S: Final = 0.02
 
 
-@dataclass(eq=False)
-class Watch:
-    """Asks ``/healthz`` in a thread, and looks at the API's memory. Use as a context manager."""
-
-    url: str
-    api: psutil.Process
-    waits: list[float] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
-    _over: threading.Event = field(default_factory=threading.Event)
-
-    def __enter__(self) -> Self:
-        self.sizes.append(self.api.memory_info().rss)
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        host = urlsplit(self.url).netloc
-        while not self._over.wait(_ASK_EVERY_S):
-            began = time.perf_counter()
-            connection = http.client.HTTPConnection(host, timeout=120)
-            connection.request("GET", "/healthz")
-            connection.getresponse().read()
-            connection.close()
-            self.waits.append(time.perf_counter() - began)
-            self.sizes.append(self.api.memory_info().rss)
-
-    def figures(self, name: str, took_s: float, most_mb: float | None) -> list[Figure]:
-        """What was seen."""
-        longest = max(self.waits, default=0.0)
-        grown = (max(self.sizes) - self.sizes[0]) / 1e6
-        return [
-            Figure(name, f"{took_s:.1f} s"),
-            Figure("      longest wait", f"{longest:.2f} s", f"≤ {STALL_S} s", longest <= STALL_S),
-            Figure(
-                "      memory",
-                f"{grown:+.0f} MB",
-                f"≤ {most_mb:.0f} MB" if most_mb else "",
-                grown <= most_mb if most_mb else None,
-            ),
-        ]
+def _figures(name: str, seen: Seen, took_s: float, most_mb: float | None) -> list[Figure]:
+    stall, grown = seen.longest_s, seen.grown_mb
+    return [
+        Figure(name, f"{took_s:.1f} s"),
+        Figure("      longest wait", f"{stall:.2f} s", f"≤ {STALL_S} s", stall <= STALL_S),
+        Figure(
+            "      memory",
+            f"{grown:+.0f} MB",
+            f"≤ {most_mb:.0f} MB" if most_mb else "",
+            grown <= most_mb if most_mb else None,
+        ),
+    ]
 
 
 # --- manifests
 
 
-def _empty_lines() -> bytes:
-    return b"prompt\n" + b"\n" * (_BYTES - 7)
-
-
-def _bad_cells() -> bytes:
-    return b"prompt,steps\n" + b"a,xx\n" * (_BYTES // 2 // 5)
+def _rows() -> bytes:
+    lines = (json.dumps({"prompt": f"a fox {n}", "steps": 20}) for n in range(20_000))
+    return "\n".join(lines).encode()
 
 
 def _unknown_models() -> bytes:
@@ -100,24 +61,67 @@ def _long_templates() -> bytes:
     return "\n".join(lines).encode()
 
 
-def _objects() -> bytes:
-    return b'{"items": [' + b"{}," * (_BYTES // 3 - 10) + b"{}]}"
+def _filled(piece: bytes, first: bytes = b"", size: int = _BYTES) -> Callable[[], bytes]:
+    """Returns what builds ``first``, and the piece as often as it fits."""
+    return lambda: first + piece * ((size - len(first)) // len(piece))
 
 
-def _rows() -> bytes:
-    lines = (json.dumps({"prompt": f"a fox {n}", "steps": 20}) for n in range(20_000))
-    return "\n".join(lines).encode()
+def _json(start: bytes, piece: bytes, end: bytes) -> Callable[[], bytes]:
+    """Returns what builds the longest JSON that is read, with the piece as often as it fits."""
+    return lambda: start + piece * ((_JSON_BYTES - len(start + end)) // len(piece)) + end
 
 
+_CSV: Final = "text/csv"
+_JSONL: Final = "application/x-ndjson"
+_JSON: Final = "application/json"
+_ROW: Final = 999_999
 _CASES: Final[tuple[tuple[str, Callable[[], bytes], str, int], ...]] = (
-    ("20,000 ordinary rows", _rows, "application/x-ndjson", 1),
-    ("60 MB of empty lines", _empty_lines, "text/csv", 1),
-    ("6 million bad cells", _bad_cells, "text/csv", 1),
-    ("20,000 unknown models", _unknown_models, "application/x-ndjson", 1),
-    ("1,200 long templates", _long_templates, "application/x-ndjson", 1),
-    ("60 MB of empty objects", _objects, "application/json", 1),
-    ("four times 60 MB of empty objects", _objects, "application/json", 4),
-    ("four times 60 MB of empty lines", _empty_lines, "text/csv", 4),
+    ("20,000 ordinary rows", _rows, _JSONL, 1),
+    ("20,000 unknown models", _unknown_models, _JSONL, 1),
+    ("1,200 long templates", _long_templates, _JSONL, 1),
+    ("60 MB of empty lines", _filled(b"\n", b"prompt\n"), _CSV, 1),
+    ("four times 60 MB of empty lines", _filled(b"\n", b"prompt\n"), _CSV, 4),
+    ("60 MB of empty lines (JSON Lines)", _filled(b"\n"), _JSONL, 1),
+    ("60 MB of carriage returns", _filled(b"\r", b"prompt\r"), _CSV, 1),
+    ("60 MB of bad cells", _filled(b"a,xx\n", b"prompt,steps\n"), _CSV, 1),
+    ("60 MB in one line", _filled(b"a", b"prompt\n"), _CSV, 1),
+    ("60 MB in one line (JSON Lines)", _filled(b"a"), _JSONL, 1),
+    ("60 MB of commas in one line", _filled(b",", b"prompt\n"), _CSV, 1),
+    (
+        "60 MB of commas, a row as long as may be",
+        _filled(b"," * _ROW + b"\n", b"prompt\n"),
+        _CSV,
+        1,
+    ),
+    ("four times these", _filled(b"," * _ROW + b"\n", b"prompt\n"), _CSV, 4),
+    ("a header as long as may be", _filled(b"a\n", b"prompt" + b"," * 999_000 + b"\n"), _CSV, 1),
+    ("60 MB of quotes", _filled(b'"', b"prompt\n"), _CSV, 1),
+    ("60 MB of quoted nothing", _filled(b'""\n', b"prompt\n"), _CSV, 1),
+    ("60 MB of NULs", _filled(b"\0", b"prompt\n"), _CSV, 1),
+    ("60 MB of byte order marks", _filled(b"\xef\xbb\xbf"), _CSV, 1),
+    ("60 MB in UTF-16", _filled("fox\n".encode("utf-16-le"), b"\xff\xfe"), _CSV, 1),
+    ("60 MB of {} (JSON Lines)", _filled(b"{}\n"), _JSONL, 1),
+    ("60 MB of [ (JSON Lines)", _filled(b"[" * _ROW + b"\n"), _JSONL, 1),
+    ("60 MB of nested lists (JSON Lines)", _filled(b"[[[],[]]],\n"), _JSONL, 1),
+    ("60 MB of values (JSON Lines)", _filled(b"[" + b"0," * 499_000 + b"0]\n"), _JSONL, 1),
+    ("four times these (JSON Lines)", _filled(b"[" + b"0," * 499_000 + b"0]\n"), _JSONL, 4),
+    ("60 MB of {} (JSON)", _filled(b"{},", b'{"items": ['), _JSON, 1),
+    ("10 MB of {}", _json(b'{"items": [', b"{},", b"{}]}"), _JSON, 1),
+    (
+        "10 MB with half a million {}",
+        _json(b'{"items": [', b"{},                 ", b"{}]}"),
+        _JSON,
+        1,
+    ),
+    ("four times these", _json(b'{"items": [', b"{},                 ", b"{}]}"), _JSON, 4),
+    ("10 MB of [", _json(b"", b"[", b""), _JSON, 1),
+    (
+        "10 MB of escapes",
+        _json(b'{"name": "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[', b"\\\\", b'"}'),
+        _JSON,
+        1,
+    ),
+    ("10 MB of digits", _json(b'{"seed": ', b"1", b"}"), _JSON, 1),
 )
 
 
@@ -126,17 +130,20 @@ async def manifests(stack: Stack, api: psutil.Process) -> list[Figure]:
     found: list[Figure] = []
     for name, build, kind, times in _CASES:
         body = build()
+        answers: list[int] = []
 
-        async def send(body: bytes = body, kind: str = kind) -> None:
+        async def send(body: bytes = body, kind: str = kind, answers: list[int] = answers) -> None:
             url = f"{stack.api_url}/api/v1/batches?dry_run=true&skip_bad=true"
             headers = {"Content-Type": kind}
             try:
                 async with stack.http.post(url, data=body, headers=headers) as response:
                     await response.read()
+                    answers.append(response.status)
             except aiohttp.ClientConnectionError:
                 pass  # refused before all of it was sent
 
         found += await _watched(stack, api, name, [send] * times, MANIFEST_MB * min(times, 2))
+        found.append(Figure("      answers", ", ".join(map(str, answers)) or "refused unread"))
     return found
 
 
@@ -213,10 +220,11 @@ async def _watched(
     work: list[Callable[[], Awaitable[None]]],
     most_mb: float | None,
 ) -> list[Figure]:
-    began = time.perf_counter()
-    with Watch(stack.api_url, api) as watch:
+    with Watch(stack.api_url, api.pid) as watch:
+        began = time.perf_counter()
         await asyncio.gather(*(one() for one in work))
-    return watch.figures(name, time.perf_counter() - began, most_mb)
+        took = time.perf_counter() - began
+    return _figures(name, watch.seen, took, most_mb)
 
 
 def _api_of(stack: Stack) -> psutil.Process:
@@ -247,7 +255,7 @@ def main() -> None:
     everything = ("manifests", "creates", "followers", "pages")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", choices=everything, default=everything)
-    parser.add_argument("--pages", type=int, default=2000)
+    parser.add_argument("--pages", type=int, default=600)
     parser.add_argument("--followers", type=int, default=2000)
     parser.add_argument("--render-s", type=float, default=10.0, help="seconds of one render")
     show("One request and all others", asyncio.run(measure(parser.parse_args())))

@@ -113,7 +113,7 @@ def up(
     _set("EASEL_PREFECT__HOST", prefect_host)
     _set("EASEL_PREFECT__PORT", prefect_port)
     _set("EASEL_COMFY__URL", comfy_url and _address(comfy_url))
-    _keep_private()
+    _enter_data_folder()
     from cli.up.command import up as run
 
     _run(run(step_time))
@@ -124,7 +124,7 @@ def api(host: _Host = None, port: _Port = None) -> None:
     """Run the API alone."""
     _set("EASEL_API__HOST", host)
     _set("EASEL_API__PORT", port)
-    _keep_private()
+    _enter_data_folder()
     from cli.up.alone import run_api
 
     run_api()
@@ -139,7 +139,7 @@ def worker(
 ) -> None:
     """Run a worker alone: one for each ComfyUI."""
     _set("EASEL_PREFECT__TAKE_OVER", take_over)
-    _keep_private()
+    _enter_data_folder()
     from cli.up.alone import run_worker
 
     run_worker(pool)
@@ -167,7 +167,7 @@ def doctor(
 ) -> None:
     """Check everything that Easel needs, and say how to fix what is missing."""
     _set("EASEL_HOME", home and home.expanduser().absolute())
-    _keep_private()
+    _enter_data_folder()
     from cli.doctor.command import doctor as run
 
     _run(run(as_json=as_json))
@@ -193,7 +193,7 @@ def audit(
 ) -> None:
     """Compare the stored files with the database: missing, orphaned and half-written ones."""
     _set("EASEL_HOME", home and home.expanduser().absolute())
-    _keep_private()
+    _enter_data_folder()
     from cli.doctor.audit import audit as run
 
     _run(run(repair=repair, checksums=checksums, settle_s=settle))
@@ -419,14 +419,17 @@ def _check_settings() -> Settings:
         raise CommandError(f"the settings cannot be read: {problems}.", BAD_USAGE) from None
 
 
-def _keep_private() -> None:
-    """For the commands that write to the data folder. CommandError as ``_check_settings``.
+def _enter_data_folder() -> None:
+    """For the commands that work on the data folder. CommandError as ``_check_settings``.
 
-    `generate` and `bulk` write what the user asked for, with the user's own umask.
+    `generate` and `bulk` write what the user asked for, where and with the umask of the user.
     """
     from core.private_files import keep_private
+    from core.working_folder import leave_working_folder
 
-    keep_private(_check_settings().home)
+    settings = _check_settings()
+    keep_private(settings.home)
+    leave_working_folder(settings)
 
 
 def _run(command: Coroutine[Any, Any, int]) -> None:

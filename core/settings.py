@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -33,11 +33,20 @@ def _certificates(file: Path) -> Path:
     except OSError as error:
         reason = error.strerror if isinstance(error, FileNotFoundError) else "no certificates (PEM)"
         raise ValueError(f"{file} cannot be used: {reason}") from error
-    return file
+    return file.absolute()
 
 
 _SQLITE: Final = "sqlite+aiosqlite://"
 _POSTGRESQL: Final = "postgresql+asyncpg://"
+
+
+def _with_absolute_file(url: str) -> str:
+    """Returns an SQLite URL that means the same file in every working folder."""
+    file, mark, query = url.removeprefix(f"{_SQLITE}/").partition("?")
+    kinds = PurePosixPath(file), PureWindowsPath(file)
+    if any(path.is_absolute() for path in kinds) or file.startswith("file:"):  # SQLite's own URL
+        return url
+    return f"{_SQLITE}/{Path(file).absolute()}{mark}{query}"
 
 
 class _Group(BaseModel):
@@ -101,13 +110,19 @@ class StoreSettings(_Group):
                 "an SQLite database in memory is lost with its process, and each process would "
                 f"have its own: name a file, such as {_SQLITE}//var/lib/easel/easel.db"
             )
-        return url
+        return _with_absolute_file(url)
 
     images_url: str | None = Field(
         default=None,
         repr=False,
         description="obstore URL for the images; a folder in the home without one.",
     )
+
+    @field_validator("images_url")
+    @classmethod
+    def _is_an_absolute_folder(cls, url: str | None) -> str | None:
+        return url if url is None or "://" in url else str(Path(url).absolute())
+
     reserve_mb: int = Field(
         default=256,
         ge=0,
@@ -194,7 +209,7 @@ class Settings(BaseSettings):
         env_prefix="EASEL_", env_nested_delimiter="__", frozen=True, extra="ignore"
     )
 
-    home: Path = Field(
+    home: Annotated[Path, AfterValidator(Path.absolute)] = Field(
         default_factory=lambda: user_data_path("easel", appauthor=False),
         description="Folder for everything that lasts.",
     )

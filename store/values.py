@@ -282,10 +282,10 @@ class Preview:
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The neighbours of a generation in the history: ``newer`` before it, ``older`` after."""
+    """The neighbours of a generation in a list."""
 
-    newer: UUID | None
-    older: UUID | None
+    before: UUID | None
+    after: UUID | None
 
 
 @dataclass(frozen=True)

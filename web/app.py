@@ -28,8 +28,10 @@ from core.settings import Settings
 from web.batches.bulk import BulkPage, manifests_of
 from web.batches.contact import View as BatchView
 from web.batches.page import BatchPage
-from web.history.page import HistoryPage, View
+from web.history.listing import read_listing
+from web.history.page import HistoryPage
 from web.history.picture import PicturePage
+from web.history.view import View
 from web.parts.layout import STATIC, STATIC_URL, Web
 from web.parts.socket_events import guard
 from web.parts.trash import Trash
@@ -128,8 +130,8 @@ def declare(web: Web) -> None:
         await Studio(web, g).start()
 
     @_page("/g/{task_id}", title="Easel")
-    async def picture(task_id: str, i: int = 0) -> None:
-        await PicturePage(web, task_id, i).start()
+    async def picture(request: Request, task_id: str, i: int = 0) -> None:
+        await PicturePage(web, task_id, i, read_listing(request.query_params)).start()
 
     @_page("/bulk", title="Bulk · Easel")
     async def bulk(cursor: str | None = None) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
-from api.documents import Document
+from api.documents import Document, NextCursor, PreviousCursor
 from api.generations.documents import (
     ImageDocument,
     RequestDocument,
@@ -82,7 +82,8 @@ class BatchesDocument(Document):
     """A page of batches, newest first."""
 
     items: list[BatchDocument]
-    next_cursor: str | None
+    next_cursor: NextCursor
+    previous_cursor: PreviousCursor
 
 
 class RowProblemDocument(Document):
@@ -133,4 +134,5 @@ class BatchItemsDocument(Document):
     """A page of items, in the manifest's order."""
 
     items: list[BatchItemDocument]
-    next_cursor: str | None
+    next_cursor: NextCursor
+    previous_cursor: PreviousCursor

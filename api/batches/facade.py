@@ -43,7 +43,7 @@ from store.batches.transitions import PAUSED, PAUSED_IN_PREFECT, SKIPPED_KEPT
 from store.cursors import write_cursor
 from store.errors import ConflictError
 from store.generations.acceptance import IdempotencyKey
-from store.values import Batch, BatchItem, Membership, Waiting
+from store.values import Batch, BatchItem, Membership, Neighbours, Waiting
 
 READ_AT_ONCE: Final = 2
 """Manifests read at the same time; others wait. Each takes a processor and up to 150 MB."""
@@ -199,7 +199,9 @@ class BatchFacade:
         """Returns a page, newest first."""
         page = await self._store.batches.page(limit, cursor)
         items = [await self.document(batch) for batch in page.items]
-        return BatchesDocument.model_construct(items=items, next_cursor=page.next_cursor)
+        return BatchesDocument.model_construct(
+            items=items, next_cursor=page.next_cursor, previous_cursor=page.previous_cursor
+        )
 
     async def newest(self, limit: int) -> tuple[Batch, ...]:
         """Returns the newest batches, without documents."""
@@ -214,6 +216,16 @@ class BatchFacade:
     ) -> ItemPage:
         """Returns a page of items, without documents."""
         return await self._store.batches.items(batch_id, limit, cursor, status)
+
+    async def neighbours(
+        self,
+        batch_id: UUID,
+        generation_id: UUID,
+        hidden: tuple[UUID, ...],
+        status: tuple[Status, ...],
+    ) -> Neighbours:
+        """Returns the items before and after this one, in the manifest's order."""
+        return await self._store.batches.neighbours(batch_id, generation_id, hidden, status)
 
     def cursor_of_item(self, position: int) -> str | None:
         """Returns the cursor of the page that begins with the item at ``position`` (from 0)."""
@@ -243,7 +255,9 @@ class BatchFacade:
             )
             for item in page.items
         ]
-        return BatchItemsDocument.model_construct(items=items, next_cursor=page.next_cursor)
+        return BatchItemsDocument.model_construct(
+            items=items, next_cursor=page.next_cursor, previous_cursor=page.previous_cursor
+        )
 
     async def _generation(self, item: BatchItem) -> Any:
         made = item.generation

@@ -52,7 +52,9 @@ class PageQuery(BaseModel):
 
     limit: int = Field(default=20, ge=1, le=100, description="Items on a page.")
     cursor: str | None = Field(
-        default=None, max_length=100, description="`next_cursor` of the page before."
+        default=None,
+        max_length=100,
+        description="`next_cursor` of the page before, or `previous_cursor` of the one after.",
     )
 
 

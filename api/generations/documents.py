@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
-from api.documents import Document
+from api.documents import Document, NextCursor, PreviousCursor
 from core.problems import Problem
 from core.requests import ResolvedRequest, UnreadableRequest
 from core.status import Status, is_final
@@ -121,7 +121,8 @@ class HistoryDocument(Document):
     """A page of the history, newest first."""
 
     items: list[HistoryItem]
-    next_cursor: str | None = Field(description="Pass it as `cursor` for the next page.")
+    next_cursor: NextCursor
+    previous_cursor: PreviousCursor
 
 
 class AttemptDocument(Document):

@@ -194,9 +194,11 @@ class Facade:
         """Returns the stored pictures of several generations."""
         return await self.store.generations.images_of(ids)
 
-    async def neighbours(self, generation_id: UUID, hidden: tuple[UUID, ...]) -> Neighbours:
-        """Returns the generations with pictures before and after this one, except ``hidden``."""
-        return await self.store.generations.neighbours(generation_id, hidden)
+    async def neighbours(
+        self, generation_id: UUID, hidden: tuple[UUID, ...], wanted: HistoryFilter
+    ) -> Neighbours:
+        """Returns the wanted generations before and after this one, except ``hidden``."""
+        return await self.store.generations.neighbours(generation_id, hidden, wanted)
 
     def subscribe(self) -> AbstractContextManager[Subscription]:
         """Subscribe to all changes of generations from now on."""
@@ -246,7 +248,9 @@ class Facade:
             )
             for generation in page.items
         ]
-        return HistoryDocument.model_construct(items=items, next_cursor=page.next_cursor)
+        return HistoryDocument.model_construct(
+            items=items, next_cursor=page.next_cursor, previous_cursor=page.previous_cursor
+        )
 
     async def attempts(self, generation_id: UUID) -> AttemptsDocument:
         """Returns all attempts."""

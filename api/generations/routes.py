@@ -28,6 +28,7 @@ from api.generations.facade import RETRY_AFTER_S, Busy, Facade, FacadeOf, KeptAn
 from api.headers import IfNoneMatch, idempotency_key_of, is_unchanged
 from api.ids import TaskId
 from api.openapi import problems
+from api.preferences import Prefer, wait_of
 from comfy.messages import PREVIEW_TYPES
 from core.problems import FieldProblem
 from core.requests import GenerationRequest
@@ -38,7 +39,6 @@ from store.values import HistoryFilter
 
 router = APIRouter(prefix="/api/v1/generation", tags=["generations"])
 
-WAIT_MAX_S: Final = 60
 _LOST_PLUS: Final = re.compile(r"[T ][0-9:.]+ [0-9]{2}:?[0-9]{0,2}$")
 _CREATE_BODY: Final[dict[str, Any]] = {
     "requestBody": {
@@ -61,9 +61,7 @@ _CREATE_BODY: Final[dict[str, Any]] = {
 )
 async def create(
     request: Request,
-    prefer: Annotated[
-        str | None, Header(description="`wait=N`: answer when it ended, or after N ≤ 60 seconds.")
-    ] = None,
+    prefer: Prefer = None,
     idempotency_key: Annotated[
         str | None,
         Header(description="Repeating a create with the same key and body gives the first answer."),
@@ -84,14 +82,13 @@ async def create(
     finally:
         busy.creates -= 1
     headers = {"Location": facade.links.status(created.task_id)}
-    replayed = isinstance(created, KeptAnswer) and created.replayed
-    if replayed:
+    if isinstance(created, KeptAnswer) and created.replayed:
         headers["Idempotency-Replayed"] = "true"
-    wait_s = _wait(prefer)
+    wait_s = wait_of(prefer)
     if wait_s is not None:
         headers["Preference-Applied"] = f"wait={wait_s}"
         created = await facade.wait(created.task_id, wait_s)
-        if is_final(created.status) and not replayed:
+        if is_final(created.status):
             return answer(created, 200, headers)
     headers["Retry-After"] = str(RETRY_AFTER_S)
     if isinstance(created, KeptAnswer):
@@ -153,7 +150,9 @@ class HistoryQuery(BaseModel):
 
     limit: int = Field(default=20, ge=1, le=100, description="Items on a page.")
     cursor: str | None = Field(
-        default=None, max_length=100, description="`next_cursor` of the page before."
+        default=None,
+        max_length=100,
+        description="`next_cursor` of the page before, or `previous_cursor` of the one after.",
     )
     status: list[Status] | None = Field(default=None, description="May be repeated.")
     model: str | None = Field(default=None, max_length=255, description="A checkpoint's name.")
@@ -293,12 +292,6 @@ async def _in_place_of_preview(facade: Facade, task_id: UUID) -> Response:
         return Response(status_code=204, headers=headers)
     url = urlsplit(images[0].thumbnail_url).path  # under whatever name the client came by
     return RedirectResponse(url, 307, headers)
-
-
-def _wait(prefer: str | None) -> float | None:
-    """Returns the seconds to wait; unknown preferences are ignored (RFC 7240)."""
-    found = re.search(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])", prefer or "")
-    return None if found is None else min(int(found.group(1)), WAIT_MAX_S)
 
 
 def _text(name: str, value: str | None) -> str | None:

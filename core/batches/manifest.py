@@ -25,6 +25,9 @@ from core.wording import nearest
 Kind = Literal["csv", "jsonl"]
 ROW_MAX: Final = 1_000_000
 """The longest row: characters in CSV, bytes in JSON Lines."""
+LINES_MAX: Final = 1_000_000
+"""The most lines: fifty for each generation that a batch may have. A file of empty lines would
+be read for half a minute."""
 BATCH_NAME_MAX: Final = 200
 COLUMN_SHOWN: Final = 100
 """How many characters of a column's name are echoed."""
@@ -48,6 +51,7 @@ _KINDS: Final[dict[str, Kind]] = {
 _NOT_UTF8: Final = re.compile("[\udc80-\udcff]")
 """What ``surrogateescape`` makes of invalid bytes; valid UTF-8 never decodes to these."""
 _SAVE_AS_UTF8: Final = "the file must be saved as UTF-8"
+_TOO_MANY_LINES: Final = f"a file may have {LINES_MAX} lines at most"
 _CTRL_Z: Final = "\x1a"
 """What DOS programs end a file with."""
 HEADER_PROBLEMS: Final = frozenset(
@@ -142,6 +146,7 @@ class _Lines:
 
     def __init__(self, file: IO[str]) -> None:
         self._file = file
+        self._left = LINES_MAX
         self.room = ROW_MAX
 
     def __iter__(self) -> Self:
@@ -152,8 +157,11 @@ class _Lines:
         if not line:
             raise StopIteration
         self.room -= len(line)
+        self._left -= 1
         if self.room < 0:
             raise _UnreadableError("row_too_long", f"rows may have {ROW_MAX} characters at most")
+        if self._left < 0:
+            raise _UnreadableError("too_many_lines", _TOO_MANY_LINES)
         if not line.isascii() and _NOT_UTF8.search(line):
             raise _UnreadableError("not_utf8", _SAVE_AS_UTF8)
         if line.endswith(_CTRL_Z):  # without a line break it is the last line
@@ -202,7 +210,8 @@ def _records(file: IO[str]) -> Iterator[tuple[int, list[str]]]:
             raise _UnreadableError("malformed_csv", message, number) from error
         except _UnreadableError as error:
             raise error.at(number) from error
-        if any(cell.strip().strip(_CTRL_Z) for cell in cells):
+        # Joined: a row may have a million cells.
+        if "".join(cells).replace(_CTRL_Z, "").strip():
             yield number, cells
 
 
@@ -213,10 +222,11 @@ def _columns(line: int, header: Sequence[str]) -> tuple[list[_Column], list[Fiel
     for name in (cell.strip() for cell in header):
         if len(problems) == ROW_PROBLEMS_MAX:
             break
-        read = _reader(name)
         if not name:  # spreadsheets write columns that are empty all the way down
-            read = _nameless
-        elif name in taken:
+            columns.append(_NAMELESS)
+            continue
+        read = _reader(name)
+        if name in taken:
             problems.append(
                 FieldProblem.of_row(line, shown(name), "duplicate_column", "it is there twice")
             )
@@ -378,6 +388,9 @@ def _read_jsonl(path: Path) -> Iterator[Row | FieldProblem]:
         number = 0
         while line := file.readline(ROW_MAX + 1):
             number += 1
+            if number > LINES_MAX:
+                yield FieldProblem.of_row(number, None, "too_many_lines", _TOO_MANY_LINES)
+                return
             if len(line) > ROW_MAX:
                 message = f"lines may have {ROW_MAX} bytes at most"
                 yield FieldProblem.of_row(number, None, "row_too_long", message)

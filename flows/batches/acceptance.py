@@ -40,6 +40,7 @@ UNSKIPPABLE: Final = HEADER_PROBLEMS | {
     "not_utf8",
     "row_too_long",
     "too_many_items",
+    "too_many_lines",
     "too_many_bad_rows",
 }
 """Problems of the whole manifest, not of one row: a wrong header spoils every row, and behind what

@@ -16,6 +16,7 @@ from core import gc_tuning
 from core.open_files import raise_limit
 from core.private_files import keep_private
 from core.settings import Settings
+from core.working_folder import leave_working_folder
 
 _DAY_S: Final = 86_400
 SERVER_ENVIRONMENT: Final[Mapping[str, str]] = {
@@ -121,6 +122,7 @@ def main() -> None:
     arguments = parser.parse_args()
     settings = Settings()
     keep_private(settings.home)
+    leave_working_folder(settings)
     for name, value in SERVER_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     # A path, so that the UI reaches the API under any host name.

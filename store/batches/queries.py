@@ -14,11 +14,19 @@ from sqlalchemy import ColumnElement, RowMapping, Select, func, select
 
 from core.requests import read_request
 from core.status import BATCH_ACTIVE, FINAL, RETRYABLE, Status
-from store.cursors import read_cursor, write_cursor
 from store.database import Database
 from store.errors import IdempotencyMismatchError, NotFoundError
+from store.pages import Page
 from store.tables import batch_items, batches, generations, images
-from store.values import Batch, BatchCounts, BatchItem, Generation, Image, Membership
+from store.values import (
+    Batch,
+    BatchCounts,
+    BatchItem,
+    Generation,
+    Image,
+    Membership,
+    Neighbours,
+)
 
 ACCEPTING: Final = "accepting"
 """The status of a batch whose items are still being written; hidden from all queries."""
@@ -32,18 +40,20 @@ PAUSE_MIN_S: Final = 0.5
 
 @dataclass(frozen=True)
 class BatchPage:
-    """Newest first; ``next_cursor`` is None on the last page."""
+    """Newest first; the cursors are those of the pages beside it, None where there is none."""
 
     items: tuple[Batch, ...]
     next_cursor: str | None
+    previous_cursor: str | None
 
 
 @dataclass(frozen=True)
 class ItemPage:
-    """In the manifest's order; ``next_cursor`` is None on the last page."""
+    """In the manifest's order; the cursors are those of the pages beside it, or None."""
 
     items: tuple[BatchItem, ...]
     next_cursor: str | None
+    previous_cursor: str | None
 
 
 class Batches:
@@ -93,15 +103,12 @@ class Batches:
 
     async def page(self, limit: int, cursor: str | None) -> BatchPage:
         """A page, newest first. Raises InvalidCursorError."""
-        statement = select(batches).where(batches.c.status != ACCEPTING)
-        if cursor is not None:
-            statement = statement.where(batches.c.seq < read_cursor("b", cursor))
-        statement = statement.order_by(batches.c.seq.desc()).limit(limit + 1)
+        page = Page("b", batches.c.seq, "seq", limit, cursor, descending=True)
+        statement = page.of(select(batches).where(batches.c.status != ACCEPTING))
         async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).mappings().all()
-        found = tuple(Batch.from_row(row) for row in rows[:limit])
-        more = len(rows) > limit
-        return BatchPage(found, write_cursor("b", found[-1].seq) if more else None)
+            cut = page.cut((await connection.execute(statement)).mappings().all())
+        found = tuple(Batch.from_row(row) for row in cut.rows)
+        return BatchPage(found, cut.next_cursor, cut.previous_cursor)
 
     async def active(self) -> tuple[Batch, ...]:
         """Every batch that has not ended, in the order of acceptance."""
@@ -152,17 +159,51 @@ class Batches:
         self, batch_id: UUID, limit: int, cursor: str | None, status: tuple[Status, ...] = ()
     ) -> ItemPage:
         """A page of items with their generations. Raises InvalidCursorError."""
+        position = batch_items.c.position
+        page = Page("i", position, "item_position", limit, cursor, descending=False)
         statement = _items().where(batch_items.c.batch_id == batch_id)
-        if cursor is not None:
-            statement = statement.where(batch_items.c.position > read_cursor("i", cursor))
         if status:
             statement = statement.where(generations.c.status.in_(status))
-        statement = statement.order_by(batch_items.c.position).limit(limit + 1)
         async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).mappings().all()
-        found = tuple(_item(row) for row in rows[:limit])
-        more = len(rows) > limit
-        return ItemPage(found, write_cursor("i", found[-1].position) if more else None)
+            cut = page.cut((await connection.execute(page.of(statement))).mappings().all())
+        found = tuple(_item(row) for row in cut.rows)
+        return ItemPage(found, cut.next_cursor, cut.previous_cursor)
+
+    async def neighbours(
+        self,
+        batch_id: UUID,
+        generation_id: UUID,
+        hidden: tuple[UUID, ...],
+        status: tuple[Status, ...],
+    ) -> Neighbours:
+        """The nearest items with these statuses on either side, in the manifest's order.
+
+        Without ``hidden`` and deleted ones; none when it is not an item of the batch.
+        """
+        position = batch_items.c.position
+        here = (
+            select(position)
+            .where(batch_items.c.batch_id == batch_id, batch_items.c.generation_id == generation_id)
+            .scalar_subquery()
+        )
+        shown = (
+            select(generations.c.id)
+            .join(batch_items, batch_items.c.generation_id == generations.c.id)
+            .where(
+                batch_items.c.batch_id == batch_id,
+                generations.c.status.in_(status),
+                generations.c.deleted_at.is_(None),
+                generations.c.id.not_in(hidden),
+            )
+            .limit(1)
+        )
+        before = shown.where(position < here).order_by(position.desc())
+        after = shown.where(position > here).order_by(position)
+        async with self._database.read() as connection:
+            return Neighbours(
+                (await connection.execute(before)).scalar_one_or_none(),
+                (await connection.execute(after)).scalar_one_or_none(),
+            )
 
     async def images(
         self, batch_id: UUID, limit: int, after: int = -1, most_each: int | None = None

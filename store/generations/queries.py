@@ -11,10 +11,10 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, RowMapping, Select, and_, func, or_, select
 
-from store.cursors import read_cursor, write_cursor
 from store.database import Database
 from store.errors import DeletedError, NotFoundError
 from store.generations.dispatches import START
+from store.pages import Page
 from store.search.index import found_by
 from store.tables import attempts, generations, images, outbox, previews
 from store.values import Attempt, Generation, HistoryFilter, Image, Neighbours, Preview, UnderWay
@@ -25,10 +25,11 @@ MEASURED_OVER: Final = 50
 
 @dataclass(frozen=True)
 class HistoryPage:
-    """Newest first; ``next_cursor`` is None on the last page."""
+    """Newest first; the cursors are those of the pages beside it, None where there is none."""
 
     items: tuple[Generation, ...]
     next_cursor: str | None
+    previous_cursor: str | None
 
 
 @dataclass(frozen=True)
@@ -76,29 +77,27 @@ class Generations:
 
     async def history(self, wanted: HistoryFilter, limit: int, cursor: str | None) -> HistoryPage:
         """A page of undeleted generations. Raises InvalidCursorError."""
-        statement = _matching(wanted, is_sqlite=self._database.is_sqlite)
-        if cursor is not None:
-            statement = statement.where(generations.c.seq < read_cursor("g", cursor))
-        statement = statement.order_by(generations.c.seq.desc()).limit(limit + 1)
+        page = Page("g", generations.c.seq, "seq", limit, cursor, descending=True)
+        statement = page.of(_matching(wanted, is_sqlite=self._database.is_sqlite))
         async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).mappings().all()
-        items = tuple(Generation.from_row(row) for row in rows[:limit])
-        more = len(rows) > limit
-        return HistoryPage(items, write_cursor("g", items[-1].seq) if more else None)
+            cut = page.cut((await connection.execute(statement)).mappings().all())
+        items = tuple(Generation.from_row(row) for row in cut.rows)
+        return HistoryPage(items, cut.next_cursor, cut.previous_cursor)
 
-    async def neighbours(self, generation_id: UUID, hidden: tuple[UUID, ...]) -> Neighbours:
-        """The nearest ones with pictures on either side, except ``hidden``: two index look-ups.
+    async def neighbours(
+        self, generation_id: UUID, hidden: tuple[UUID, ...], wanted: HistoryFilter
+    ) -> Neighbours:
+        """The nearest wanted ones on either side, newest first, except ``hidden``.
 
         Raises NotFoundError, DeletedError.
         """
         seq = (await self.get(generation_id)).seq
-        shown = select(generations.c.id).where(
-            generations.c.status == "succeeded",
-            generations.c.deleted_at.is_(None),
-            generations.c.id.not_in(hidden),
+        shown = _matching(wanted, is_sqlite=self._database.is_sqlite).where(
+            generations.c.id.not_in(hidden)
         )
-        newer = shown.where(generations.c.seq > seq).order_by(generations.c.seq).limit(1)
-        older = shown.where(generations.c.seq < seq).order_by(generations.c.seq.desc()).limit(1)
+        shown = shown.with_only_columns(generations.c.id).limit(1)
+        newer = shown.where(generations.c.seq > seq).order_by(generations.c.seq)
+        older = shown.where(generations.c.seq < seq).order_by(generations.c.seq.desc())
         async with self._database.read() as connection:
             return Neighbours(
                 (await connection.execute(newer)).scalar_one_or_none(),

@@ -49,7 +49,11 @@ def test_a_batch_that_is_being_accepted_is_not_shown(
     service = start_service(comfy.url)
     half = service.worker.half_accept(IdempotencyKey("k", "a" * 64))
 
-    assert service.get(BATCHES).json() == {"items": [], "next_cursor": None}
+    assert service.get(BATCHES).json() == {
+        "items": [],
+        "next_cursor": None,
+        "previous_cursor": None,
+    }
     for path in ("", "/items", "/results.zip", "/contact-sheet"):
         assert_problem(service.get(f"{BATCHES}/{half}{path}"), 404, "not_found")
     for change in ("cancel", "pause", "resume", "retry-failed"):
@@ -67,6 +71,8 @@ def test_items_come_page_by_page(service: Service) -> None:
     found = [item["request"]["prompt"] for item in first["items"] + second["items"]]
     assert found == [f"fox {n}" for n in range(7)]
     assert second["next_cursor"] is None
+    back = {"limit": 5, "cursor": second["previous_cursor"]}
+    assert service.get(f"{BATCHES}/{batch_id}/items", params=back).json() == first
 
 
 def test_items_by_status(service: Service) -> None:

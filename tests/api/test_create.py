@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from datetime import datetime
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -159,8 +159,48 @@ def test_prefer_wait_answers_200_when_it_ended_meanwhile(service: Service) -> No
     assert "retry-after" not in response.headers
 
 
+FORMS: Final[dict[str, tuple[list[str], str]]] = {
+    "upper case": (["WAIT=0"], "wait=0"),
+    "quoted": (['wait="0"'], "wait=0"),
+    "blanks": (["wait = 0"], "wait=0"),
+    "leading zeros": (["wait=000"], "wait=0"),
+    "a parameter": (["wait=0; reason=impatience"], "wait=0"),
+    "among others": (['respond-async, trace="a, wait=7", wait=0,, handling=lenient'], "wait=0"),
+    "two headers": (["respond-async", "wait=0"], "wait=0"),
+    "twice: the first counts": (["wait=0, wait=50", "wait=60"], "wait=0"),
+}
+
+
+@pytest.mark.parametrize(("prefer", "applied"), FORMS.values(), ids=FORMS)
+def test_a_preference_is_understood_in_every_form(
+    service: Service, prefer: list[str], applied: str
+) -> None:
+    headers = [("Prefer", one) for one in prefer]
+    response = service.client.post(CREATE, json={"prompt": "x"}, headers=headers)
+
+    assert response.status_code == 202
+    assert response.headers["preference-applied"] == applied
+
+
+@pytest.mark.parametrize("seconds", ["61", "100000", "9" * 5000])
+def test_nobody_waits_longer_than_a_minute(service: Service, seconds: str) -> None:
+    headers = {"Idempotency-Key": str(uuid4())}
+    created = service.client.post(CREATE, json={"prompt": "x"}, headers=headers)
+    service.worker.finish(UUID(created.json()["task_id"]))
+
+    headers["Prefer"] = f"wait={seconds}"
+    response = service.client.post(CREATE, json={"prompt": "x"}, headers=headers)
+
+    assert response.status_code == 200
+    assert response.headers["preference-applied"] == "wait=60"
+
+
 @pytest.mark.parametrize(
-    "prefer", ["wait", "wait=", "wait=-1", "wait=soon", "handling=lenient", ""]
+    "prefer",
+    [
+        *("wait", "wait=", 'wait=""', "wait=-1", "wait=+1", "wait=1.5", "wait=soon", 'wait="1'),
+        *("wait=soon, wait=1", "await=1", "handling=lenient; wait=1", "handling=lenient", ""),
+    ],
 )
 def test_a_preference_that_is_not_understood_is_ignored(service: Service, prefer: str) -> None:
     response = service.client.post(CREATE, json={"prompt": "x"}, headers={"Prefer": prefer})

@@ -56,7 +56,11 @@ def test_a_full_last_page_has_no_next(service: Service) -> None:
 def test_twenty_unless_said_otherwise(start_service: StartService, comfy: Comfy) -> None:
     service = start_service(comfy.url)
     until_catalogue(service)
-    assert service.get(HISTORY).json() == {"items": [], "next_cursor": None}
+    assert service.get(HISTORY).json() == {
+        "items": [],
+        "next_cursor": None,
+        "previous_cursor": None,
+    }
     made = _made(service, 21, "many")
 
     assert _ids(service) == made[:0:-1]

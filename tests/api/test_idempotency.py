@@ -79,9 +79,25 @@ def test_a_repeat_that_waits_is_given_the_end(service: Service) -> None:
     headers = {"Idempotency-Key": key, "Prefer": "wait=1"}
     response = service.client.post(CREATE, json=body, headers=headers)
 
+    assert response.status_code == 200
     assert response.json() == service.status(task_id)
     assert response.headers["idempotency-replayed"] == "true"
     assert response.headers["preference-applied"] == "wait=1"
+    assert "retry-after" not in response.headers
+
+
+def test_a_repeat_that_waits_for_what_goes_on_is_told_how_it_goes(service: Service) -> None:
+    key, body = str(uuid4()), {"prompt": "once"}
+    task_id = UUID(_post(service, key, body).json()["task_id"])
+    service.worker.start(task_id)
+
+    headers = {"Idempotency-Key": key, "Prefer": "wait=0"}
+    response = service.client.post(CREATE, json=body, headers=headers)
+
+    assert response.status_code == 202
+    assert response.json()["status"] == "running"
+    assert response.headers["idempotency-replayed"] == "true"
+    assert response.headers["retry-after"]
 
 
 def test_the_same_key_with_another_body_is_refused(service: Service) -> None:

@@ -232,3 +232,33 @@ def test_a_body_that_comes_byte_by_byte_has_a_deadline(
                 break
 
     assert received.startswith(b"HTTP/1.1 408")
+
+
+def _old(service: Service, path: str) -> tuple[str, bytes]:
+    """The head and the body that a client of HTTP/1.0 reads until the connection ends."""
+    asked = f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\nConnection: keep-alive\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as line:
+        head, _, rest = _until_closed(line, asked.encode()).partition(b"\r\n\r\n")
+    return head.decode().lower(), rest
+
+
+def test_http_1_0_has_no_chunks(service: Service) -> None:
+    """A body of unknown length ends with the connection."""
+    task_id = service.created()
+    service.worker.finish(task_id)
+    path = service.of(task_id, "events")
+
+    head, events = _old(service, path)
+
+    assert "transfer-encoding" not in head
+    assert "content-length" not in head
+    assert "connection: close" in head
+    assert events == service.get(path).content
+    assert events.startswith(b"event: ")
+
+
+def test_http_1_0_has_lengths_where_they_are_known(service: Service) -> None:
+    head, body = _old(service, "/healthz")
+
+    assert f"content-length: {len(body)}" in head
+    assert body == service.get("/healthz").content

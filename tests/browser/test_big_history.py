@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 
@@ -37,6 +38,15 @@ def test_turning_pages_and_searching(page: Page) -> None:
         page.locator("[data-key=ArrowRight]").click()
         expect(first).not_to_have_attribute("href", seen[-1] or "")
     assert len(set(seen)) == 4
+    page.reload()
+    page.locator(".tile-open").nth(3).click()
+    expect(page.locator(".viewer-image")).to_be_visible()
+    page.keyboard.press("Escape")
+    for href in reversed(seen):
+        page.locator(".pager [data-key=ArrowLeft]").click()
+        expect(page.locator(".tile-open").first).to_have_attribute("href", href or "")
+    expect(page).to_have_url(re.compile("/history$"))
+    expect(page.locator(".pager [data-key=ArrowLeft]")).to_be_disabled()
     page.get_by_role("textbox", name="Search the history").fill("number 99")
     expect(page.locator(".tile-prompt").first).to_contain_text("number 99")
     page.reload()

@@ -7,8 +7,8 @@ from typing import Any
 
 from playwright.sync_api import CDPSession, Page, expect
 
-from tests.browser.conftest import OpenContext, arrived, seed_seen, stop_clock
-from tests.browser.house import Worker, resolved
+from tests.browser.conftest import OpenContext, arrived, connected, seed_seen, stop_clock
+from tests.browser.house import Api, Worker, resolved
 
 PHONE: dict[str, Any] = {
     "viewport": {"width": 390, "height": 844},
@@ -119,3 +119,64 @@ def test_the_original_is_downloaded_as_it_is(page: Page, worker: Worker) -> None
         page.keyboard.press("s")
     assert downloading.value.suggested_filename.endswith(".png")
     assert downloading.value.path().read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_arrows_stay_in_a_search_and_esc_leads_back_to_it(page: Page, worker: Worker) -> None:
+    first, _, third = seed_seen(
+        page, worker, resolved("a red fox"), resolved("an owl"), resolved("a silver fox")
+    )
+    page.goto("/history")
+    page.get_by_role("textbox", name="Search the history").fill("fox")
+    expect(page.locator(".tile")).to_have_count(2)
+    page.locator(".tile-open").first.click()
+    expect(page.get_by_role("heading", name="a silver fox")).to_be_visible()
+    page.get_by_role("button", name="Older image").click()
+    expect(page.get_by_role("heading", name="a red fox")).to_be_visible()
+    expect(page).to_have_url(re.compile(f"/g/{first}.*q=fox"))
+    expect(page.locator(".viewer-nav.is-after")).to_be_disabled()
+    page.reload()
+    page.get_by_role("button", name="Newer image").click()
+    expect(page).to_have_url(re.compile(f"/g/{third}.*q=fox"))
+    page.keyboard.press("Escape")
+    expect(page).to_have_url(re.compile("/history\\?q=fox$"))
+    expect(page.locator(".tile")).to_have_count(2)
+
+
+def test_a_picture_of_a_batch_in_a_tab_of_its_own(visitor: OpenContext, api: Api) -> None:
+    context = visitor()
+    page = context.new_page()
+    prompts = [f"fox number {number}" for number in range(3)]
+    batch_id = api.begin_batch(items=[{"prompt": prompt, "steps": 1} for prompt in prompts])
+    page.goto(f"/b/{batch_id}")
+    expect(page.locator(".batch-top .batch-state")).to_have_text("Done")
+    expect(page.locator(".cell.is-succeeded img")).to_have_count(3)
+    with context.expect_page() as opened:
+        page.locator(".cell a").nth(1).click(modifiers=["ControlOrMeta"])
+    own = opened.value
+    expect(own.get_by_role("heading", name=prompts[1])).to_be_visible()
+    connected(own)
+    own.keyboard.press("ArrowRight")
+    expect(own.get_by_role("heading", name=prompts[2])).to_be_visible()
+    expect(own.locator(".viewer-nav.is-after")).to_be_disabled()
+    own.keyboard.press("ArrowLeft")
+    expect(own.get_by_role("heading", name=prompts[1])).to_be_visible()
+    own.keyboard.press("ArrowLeft")
+    expect(own.get_by_role("heading", name=prompts[0])).to_be_visible()
+    own.keyboard.press("Escape")
+    expect(own).to_have_url(re.compile(f"/b/{batch_id}"))
+    expect(own.locator(".cell.is-succeeded img")).to_have_count(3)
+
+
+def test_undo_leads_back_to_the_picture_that_was_deleted(page: Page, worker: Worker) -> None:
+    older, newer = seed_seen(page, worker, resolved("the older"), resolved("the newer"))
+    page.goto(f"/g/{newer}")
+    expect(page.locator(".viewer-image")).to_be_visible()
+    connected(page)
+    page.keyboard.press("Delete")
+    expect(page.get_by_role("heading", name="the older")).to_be_visible()
+    expect(page).to_have_url(re.compile(str(older)))
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("heading", name="the newer")).to_be_visible()
+    expect(page).to_have_url(re.compile(str(newer)))
+    page.get_by_role("button", name="Older image").click()
+    expect(page.get_by_role("heading", name="the older")).to_be_visible()

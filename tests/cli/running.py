@@ -50,11 +50,13 @@ def _run(arguments: Sequence[str], env: Mapping[str, str]) -> Ended:
         CliRunner().isolation() as (out, err, _),
     ):
         os.umask(umask := os.umask(0o022))
+        folder = Path.cwd()
         try:
             with pytest.raises(SystemExit) as exit_:
                 main()
         finally:
-            os.umask(umask)  # commands change it for their process
+            os.umask(umask)  # commands change both for their process
+            os.chdir(folder)
         sys.stdout.flush()
         sys.stderr.flush()
         assert isinstance(exit_.value.code, int)
@@ -117,16 +119,21 @@ def _heed_ctrl_c() -> None:
 
 @asynccontextmanager
 async def started(
-    *arguments: str, home: Path, more: Mapping[str, str] | None = None
+    *arguments: str,
+    home: Path,
+    cwd: Path | None = None,
+    more: Mapping[str, str] | None = None,
+    program: Sequence[str] = EASEL,
 ) -> AsyncIterator[Started]:
     """A running command, ended with everything below it when the block ends."""
     process = await asyncio.create_subprocess_exec(
-        *EASEL,
+        *program,
         *arguments,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env=environment(home, more),
+        cwd=cwd,
         preexec_fn=_heed_ctrl_c,
     )
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from core.batches.manifest import (
     HEADER_PROBLEMS,
+    LINES_MAX,
     ROW_MAX,
     ROW_PROBLEMS_MAX,
     Kind,
@@ -276,6 +278,21 @@ def test_behind_what_cannot_be_read_nothing_is(tmp_path: Path, rest: bytes, code
     assert problems(found) == [(3, None, code)]
 
 
+def test_a_header_of_empty_cells_takes_no_memory_for_each(tmp_path: Path) -> None:
+    path = tmp_path / "rows"
+    path.write_bytes(b"prompt" + b"," * 900_000 + b"\nfox\n")
+
+    tracemalloc.start()
+    try:
+        found = list(read_manifest(path, "csv"))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert fields(found) == [{"prompt": "fox"}]
+    assert most < 50_000_000
+
+
 def test_utf_16_is_not_guessed(tmp_path: Path) -> None:
     assert problems(read(tmp_path, "prompt\nfox\n".encode("utf-16"))) == [(1, None, "not_utf8")]
 
@@ -393,6 +410,17 @@ def test_an_endless_line_is_not_read(tmp_path: Path) -> None:
 
 
 # --- either ---
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_a_file_with_more_lines_than_any_batch_needs_is_not_read_on(
+    tmp_path: Path, kind: Kind
+) -> None:
+    first = b"prompt\nfox\n" if kind == "csv" else b'\n{"prompt": "fox"}\n'
+    rows = read(tmp_path, first + b"\n" * (LINES_MAX - 2) + first.splitlines()[1], kind)
+
+    assert fields(rows) == [{"prompt": "fox"}]
+    assert [one.code for one in rows if isinstance(one, FieldProblem)] == ["too_many_lines"]
 
 
 def test_a_file_is_read_as_far_as_wanted(tmp_path: Path) -> None:

@@ -179,7 +179,6 @@ def test_a_database_without_its_driver_is_refused(url: str) -> None:
     "url",
     [
         None,
-        "sqlite+aiosqlite:///easel.db",
         "sqlite+aiosqlite:////var/lib/easel/easel.db",
         "sqlite+aiosqlite:///C:/easel/easel.db",
         "postgresql+asyncpg://easel:secret@db/easel",
@@ -198,3 +197,20 @@ def test_passwords_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert "secretpw" not in repr(settings)
     assert settings.prefect_ui_url == "https://host"
+
+
+def test_paths_mean_the_same_in_every_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("EASEL_HOME", "data")
+    monkeypatch.setenv("EASEL_STORE__URL", "sqlite+aiosqlite:///rows.db?timeout=5")
+    monkeypatch.setenv("EASEL_STORE__IMAGES_URL", "pictures")
+    settings = Settings()
+    monkeypatch.chdir(there)
+    assert settings.home == here / "data"
+    assert settings.store_url == f"sqlite+aiosqlite:///{here}/rows.db?timeout=5"
+    assert settings.images_url == str(here / "pictures")

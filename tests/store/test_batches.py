@@ -258,6 +258,25 @@ async def test_items_come_page_by_page(store: Store) -> None:
     assert seen == list(range(7))
 
 
+async def test_pages_lead_back_as_they_led_on(store: Store) -> None:
+    batch = await running_batch(store, 7, released=3)
+    others = [await accepted_batch(store, 1) for _ in range(4)]
+    third = await store.batches.items(batch.id, 3, write_cursor("i", 5))
+    second = await store.batches.items(batch.id, 3, third.previous_cursor)
+    first = await store.batches.items(batch.id, 3, second.previous_cursor)
+    again = await store.batches.items(batch.id, 3, second.next_cursor)
+
+    assert [item.position for item in first.items + second.items] == list(range(6))
+    assert first.previous_cursor is None
+    assert again == third
+
+    newest = await store.batches.page(2, None)
+    older = await store.batches.page(2, newest.next_cursor)
+    assert older.items == (others[1], others[0])
+    back = await store.batches.page(2, older.previous_cursor)
+    assert (back.items, back.previous_cursor) == (newest.items, None)
+
+
 async def test_a_full_last_page_of_items_has_no_next(store: Store) -> None:
     batch = await accepted_batch(store, 2)
 
@@ -287,7 +306,16 @@ async def test_items_by_status(store: Store) -> None:
 
 @pytest.mark.parametrize(
     "cursor",
-    ["", "zx81canary", "aQ", "!!!!", "i5", write_cursor("g", 5), "ZzEwMDAwMDAwMDAwMDAwMDAwMDAwMA"],
+    [
+        "",
+        "zx81canary",
+        "aQ",
+        "!!!!",
+        "i5",
+        write_cursor("g", 5),
+        write_cursor("G", 5),
+        "ZzEwMDAwMDAwMDAwMDAwMDAwMDAwMA",
+    ],
 )
 async def test_a_forged_cursor_is_refused(store: Store, cursor: str) -> None:
     batch = await accepted_batch(store)

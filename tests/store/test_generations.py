@@ -35,7 +35,7 @@ async def found(store: Store, wanted: HistoryFilter) -> list[UUID]:
 async def test_nothing_is_a_page_too(store: Store) -> None:
     page = await store.generations.history(ALL, 10, None)
 
-    assert (page.items, page.next_cursor) == ((), None)
+    assert (page.items, page.next_cursor, page.previous_cursor) == ((), None, None)
 
 
 async def test_the_newest_comes_first(store: Store) -> None:
@@ -76,6 +76,41 @@ async def test_a_last_page_that_is_full_has_no_next(store: Store) -> None:
 
     assert first.next_cursor is not None
     assert (len(second.items), second.next_cursor) == (2, None)
+
+
+async def test_pages_lead_back_as_they_led_on(store: Store) -> None:
+    made = [(await accepted(store)).id for _ in range(7)][::-1]
+
+    async def ids(cursor: str | None) -> tuple[list[UUID], str | None, str | None]:
+        page = await store.generations.history(ALL, 2, cursor)
+        return [item.id for item in page.items], page.previous_cursor, page.next_cursor
+
+    seen, before, cursor = await ids(None)
+    assert before is None
+    while cursor is not None:
+        page, back, cursor = await ids(cursor)
+        seen += page
+    assert seen == made
+    newest = (await accepted(store)).id  # whatever came meanwhile is met on the way back
+    again: list[UUID] = []
+    while back is not None:
+        page, back, on = await ids(back)
+        again = page + again
+        assert on is not None
+    assert again == [newest, *made[:6]]
+
+
+async def test_an_empty_page_leads_back_to_those_beside_it(store: Store) -> None:
+    made = [await accepted(store) for _ in range(3)]
+    first = await store.generations.history(ALL, 2, None)
+    await store.transitions.delete(made[0].id)
+
+    empty = await store.generations.history(ALL, 2, first.next_cursor)
+    back = await store.generations.history(ALL, 2, empty.previous_cursor)
+
+    assert (empty.items, empty.next_cursor) == ((), None)
+    assert [item.id for item in back.items] == [made[2].id, made[1].id]
+    assert back.previous_cursor is None
 
 
 async def test_a_page_may_begin_where_something_was_deleted(store: Store) -> None:

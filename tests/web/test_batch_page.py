@@ -57,7 +57,8 @@ async def test_failures_say_why_and_can_be_made_again(user: User, context: Conte
     await user.open(f"/b/{batch_id}")
     await user.should_see("The GPU ran out of memory.")
     await user.should_see("Choose a smaller size")
-    assert any(one.props.get("href") == f"/g/{made[1]}" for one in elements(user))
+    within = f"/g/{made[1]}?batch={batch_id}&show=failed"
+    assert any(one.props.get("href") == within for one in elements(user))
     for generation_id in (made[0], made[2]):
         await succeed(context.facade.store, generation_id)
     ended = problem("batch_incomplete", "Of 3, 1 failed.")
@@ -106,6 +107,13 @@ async def test_a_long_one_is_shown_page_by_page(user: User, context: Context) ->
     await until(lambda: tiles(user)[0][0] == "1")
     assert len(tiles(user)) == contact.PAGE
     await press(user, "Next")
+    await until(lambda: tiles(user)[0][0] == "121")
+    await press(user, "Back")
+    await until(lambda: tiles(user)[0][0] == "1")
+    third = context.batches.cursor_of_item(240)
+    await user.open(f"/b/{batch_id}?order=rows&cursor={third}")
+    assert tiles(user)[0][0] == "241"
+    await press(user, "Back")
     await until(lambda: tiles(user)[0][0] == "121")
     await press(user, "Back")
     await until(lambda: tiles(user)[0][0] == "1")

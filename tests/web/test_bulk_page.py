@@ -130,6 +130,19 @@ async def test_batches_are_listed_newest_first(user: User, context: Context) -> 
     assert texts(user, "batch-name") == ["newer", "older"]
 
 
+async def test_newer_leads_back_from_an_older_page(user: User, context: Context) -> None:
+    for number in range(30):
+        await begun(context, name=f"batch {number}", count=1)
+    first = await context.batches.page(12, None)
+    second = await context.batches.page(12, first.next_cursor)
+    await user.open(f"/bulk?cursor={second.next_cursor}")
+    await user.should_see("batch 5", retries=PATIENT)
+    for newest in ("batch 17", "batch 29"):
+        await press(user, "Newer")
+        await user.should_see(newest, retries=PATIENT)
+        assert len(texts(user, "batch-name")) == 12
+
+
 @pytest.mark.parametrize("cursor", ["nonsense", "aTU"])
 async def test_a_page_that_is_none_is_the_first(user: User, context: Context, cursor: str) -> None:
     await begun(context, name="the only one")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Final
 from weakref import WeakSet
 
 import httpx
 import pytest
 from nicegui import Client, core, ui
 from nicegui.testing import User
+from starlette.types import Message, Receive, Scope, Send
 
+from tests.harness.waiting import PATIENCE_S
 from web.parts import socket_events, unconnected
 from web.parts.unconnected import Unconnected
 
@@ -34,6 +39,113 @@ async def test_of_pages_that_never_connect_the_newest_stay(
     assert len(after) == 1 + 3
     assert after[0] == open_page.id
     assert set(before[-2:]) < set(after)
+
+
+class SlowPages:
+    """An application whose pages are built, and then sent, when it is told so."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.beginnings = asyncio.Queue[str]()
+        self.built, self.sent = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
+        self.begun.append(scope["path"])
+        self.beginnings.put_nowait(scope["path"])
+        await self.built.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await self.sent.wait()
+        await send({"type": "http.response.body", "body": b"a page"})
+
+
+class Visits:
+    """Requests for pages of an application behind the middleware, each in a task."""
+
+    def __init__(self, pages: SlowPages) -> None:
+        self.middleware = Unconnected(pages, WeakSet())
+        self.tasks: list[asyncio.Task[list[Message]]] = []
+
+    def begin(self, *paths: str) -> None:
+        self.tasks += [asyncio.create_task(self.visit(path)) for path in paths]
+
+    async def visit(self, path: str) -> list[Message]:
+        said: list[Message] = []
+
+        async def send(message: Message) -> None:
+            said.append(message)
+
+        async def receive() -> Message:
+            raise AssertionError("a page reads no body")
+
+        await self.middleware({"type": "http", "method": "GET", "path": path}, receive, send)
+        return said
+
+
+PATHS: Final = ("/1", "/2", "/3", "/4")
+
+
+@asynccontextmanager
+async def slow_pages() -> AsyncIterator[tuple[SlowPages, Visits]]:
+    pages = SlowPages()
+    visits = Visits(pages)
+    yield pages, visits
+    pages.built.set()
+    pages.sent.set()
+    for said in await asyncio.gather(*visits.tasks):
+        assert said[0]["status"] == 200
+
+
+async def settled() -> None:
+    """Every task has gone on as far as it can by itself."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_few_pages_are_built_at_the_same_time() -> None:
+    async with slow_pages() as (pages, visits):
+        visits.begin(*PATHS)
+        await settled()
+        assert pages.begun == ["/1", "/2"]
+
+        pages.built.set()  # nothing of them has been taken by their clients yet
+        await settled()
+        assert pages.begun == [*PATHS]
+
+
+async def test_a_page_that_waits_for_a_service_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(unconnected, "TURN_S", 0)
+    async with slow_pages() as (pages, visits):
+        visits.begin(*PATHS)
+        async with asyncio.timeout(PATIENCE_S):
+            assert [await pages.beginnings.get() for _ in PATHS] == [*PATHS]
+
+
+async def test_of_very_many_pages_some_are_to_be_loaded_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(unconnected, "WAITING_MAX", 2)
+    async with slow_pages() as (pages, visits):
+        visits.begin(*PATHS)
+        await settled()
+
+        start, _ = await visits.visit("/5")
+        assert start["status"] == 503
+        assert (b"retry-after", b"5") in start["headers"]
+
+    assert pages.begun == [*PATHS]
+    assert (await visits.visit("/6"))[0]["status"] == 200
+
+
+async def test_a_page_that_is_given_up_leaves_its_turn() -> None:
+    async with slow_pages() as (pages, visits):
+        for path in PATHS:
+            task = asyncio.create_task(visits.visit(path))
+            await settled()
+            task.cancel()
+            await asyncio.wait([task])
+        assert pages.begun == [*PATHS]
 
 
 @pytest.fixture

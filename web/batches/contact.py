@@ -59,15 +59,31 @@ class View:
             cursor=query.get("cursor") or None,
         )
 
+    @property
+    def statuses(self) -> tuple[Status, ...]:
+        """Returns the statuses of the items that are shown; none for all."""
+        return _SHOWN[self.show]
+
+    def newest(self, batch_id: UUID, statuses: tuple[Status, ...]) -> HistoryFilter:
+        """Returns the filter of a batch's items that are shown with the newest first."""
+        return HistoryFilter(status=statuses, batch_id=batch_id)
+
     def url(self, batch_id: UUID) -> str:
         """Returns the URL of this view of a batch."""
+        query = urlencode(self._given())
+        return f"/b/{batch_id}?{query}" if query else f"/b/{batch_id}"
+
+    def within(self, batch_id: UUID) -> str:
+        """Returns this view as part of the URL of a picture that was opened from it."""
+        return urlencode({"batch": batch_id, **self._given()})
+
+    def _given(self) -> dict[str, str]:
         given = {
             "show": self.show if self.show != "all" else None,
             "order": self.order,
             "cursor": self.cursor,
         }
-        query = urlencode({name: value for name, value in given.items() if value})
-        return f"/b/{batch_id}?{query}" if query else f"/b/{batch_id}"
+        return {name: value for name, value in given.items() if value}
 
 
 class Contact:
@@ -78,8 +94,8 @@ class Contact:
         self._id = batch_id
         self._view = view
         self._order: Order = view.order or "rows"
-        self._trail: list[str | None] = []
         self._next: str | None = None
+        self._previous: str | None = None
         self._news: dict[UUID, Generation] = {}
         self._others = False
         self._big: bool | None = None
@@ -144,15 +160,18 @@ class Contact:
         self._news.clear()
         self._others = False
         try:
-            cells, following = await self._read(view)
+            cells, previous, following = await self._read(view)
         except InvalidCursorError:
             toast_error("That page does not exist any more; this is the first.")
             await self._turn(None)
             return
         if view is not self._view:
             return  # another view was requested meanwhile
-        self._next = following
-        self._sheet.show(cells)
+        if view.cursor is not None and previous is None:
+            await self._go_to(replace(view, cursor=None))  # the first ones are a whole page
+            return
+        self._next, self._previous = following, previous
+        self._sheet.show(cells, replace(view, order=self._order).within(self._id))
         self._nothing.text = "" if cells else "There are none."
         show_if(self._nothing, not cells)
         adorn(self._first, disabled=view.cursor is None)
@@ -160,24 +179,24 @@ class Contact:
         adorn(self._on, disabled=self._next is None)
         show_if(self._pager, view.cursor is not None or self._next is not None)
 
-    async def _read(self, view: View) -> tuple[list[Cell], str | None]:
-        """Returns a page of cells, and the cursor of the next page.
+    async def _read(self, view: View) -> tuple[list[Cell], str | None, str | None]:
+        """Returns a page of cells, and the cursors of the pages before and after it.
 
         Cells need no documents, which would need each queue position.
         """
-        facade, statuses = self._web.facade, _SHOWN[view.show]
+        facade, statuses = self._web.facade, view.statuses
         if self._order == "newest":
-            wanted = HistoryFilter(status=statuses, batch_id=self._id)
+            wanted = view.newest(self._id, statuses)
             found = await facade.page(wanted, PAGE, view.cursor)
             images = await facade.images_of([made.id for made in found.items])
             cells = [Cell.of(made, images[made.id], facade.links) for made in found.items]
-            return cells, found.next_cursor
+            return cells, found.previous_cursor, found.next_cursor
         page = await self._web.batches.item_page(self._id, PAGE, view.cursor, statuses)
         images = await facade.images_of([item.generation_id for item in page.items])
         cells = [
             Cell.of_item(item, images[item.generation_id], facade.links) for item in page.items
         ]
-        return cells, page.next_cursor
+        return cells, page.previous_cursor, page.next_cursor
 
     # --- news
 
@@ -215,24 +234,20 @@ class Contact:
     async def _show(self, name: str) -> None:
         for other, made in self._buttons.items():
             made.press(other == name)
-        self._trail = []
         await self._go_to(replace(self._view, show=name, cursor=None))
 
     async def _choose_order(self, order: Order) -> None:
         self._order = order
-        self._trail = []
         await self._go_to(replace(self._view, order=order, cursor=None))
 
     async def _to_first(self) -> None:
-        self._trail = []
         await self._turn(None)
 
     async def _to_back(self) -> None:
-        await self._turn(self._trail.pop() if self._trail else None)
+        await self._turn(self._previous)
 
     async def _to_next(self) -> None:
         if self._next is not None:
-            self._trail.append(self._view.cursor)
             await self._turn(self._next)
 
     async def _to_number(self) -> None:

@@ -6,6 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from api.batches.documents import BatchItemDocument
+from web.batches.contact import View
 from web.parts.elements import Text, adorn, box, button, icon, show_if
 from web.parts.layout import Web, errors_as_toasts
 from web.parts.wording import advice, title
@@ -20,6 +21,7 @@ class Failures:
     def __init__(self, web: Web, batch_id: UUID) -> None:
         self._web = web
         self._batch_id = batch_id
+        self._within = View(show="failed").within(batch_id)
         self._failed = 0
         self._next: str | None = None
         self._advised = ""
@@ -53,7 +55,7 @@ class Failures:
 
     def _build(self, item: BatchItemDocument) -> None:
         with box("failure", "li"):
-            with box("failure-open", "a", href=f"/g/{item.task_id}"):
+            with box("failure-open", "a", href=f"/g/{item.task_id}?{self._within}"):
                 Text(f"{item.position + 1:,}", "failure-number")
                 prompt = title(item.request.prompt, 120) if item.request else "Deleted"
                 adorn(Text(prompt, "failure-prompt"), dir="auto")

@@ -58,6 +58,7 @@ class BatchList:
         self._web = web
         self._cursor = cursor
         self._next: str | None = None
+        self._previous: str | None = None
         self._rows: dict[UUID, BatchRow] = {}
         self._built = False
         self._reading = asyncio.Lock()
@@ -66,6 +67,7 @@ class BatchList:
         self._rest = box("side-rest")
         with box("pager", "nav", aria_label="Pages of batches"):
             self._first = button("Newest", errors_as_toasts(self._to_first), icon_name="first")
+            self._newer = button("Newer", errors_as_toasts(self._to_newer), icon_name="left")
             self._older = button("Older", errors_as_toasts(self._to_older), icon_name="right")
             self._older.classes("is-reversed")
 
@@ -79,18 +81,20 @@ class BatchList:
     async def load(self) -> None:
         """Load the page; rows that stay are updated in place."""
         async with self._reading:  # one at a time: an older result is never shown over a newer one
-            found = await self._read_and_show()
-        if not found:
-            toast_error("That page does not exist any more; these are the newest.")
+            try:
+                shown = await self._read_and_show()
+            except InvalidCursorError:
+                shown = False
+                toast_error("That page does not exist any more; these are the newest.")
+        if not shown:
             await self._turn(None)
 
     async def _read_and_show(self) -> bool:
-        """Returns False when there is no such page."""
-        try:
-            page = await self._web.batches.page(PAGE, self._cursor)
-        except InvalidCursorError:
+        """Returns False when the page of the newest is to be shown. Raises InvalidCursorError."""
+        page = await self._web.batches.page(PAGE, self._cursor)
+        if self._cursor is not None and page.previous_cursor is None:
             return False
-        self._next = page.next_cursor
+        self._next, self._previous = page.next_cursor, page.previous_cursor
         same = list(self._rows) == [document.batch_id for document in page.items]
         if self._built and same:
             for document in page.items:
@@ -98,6 +102,7 @@ class BatchList:
         else:
             self._build(page.items)
         adorn(self._first, disabled=self._cursor is None)
+        adorn(self._newer, disabled=self._previous is None)
         adorn(self._older, disabled=self._next is None)
         return True
 
@@ -113,6 +118,9 @@ class BatchList:
 
     async def _to_first(self) -> None:
         await self._turn(None)
+
+    async def _to_newer(self) -> None:
+        await self._turn(self._previous)
 
     async def _to_older(self) -> None:
         if self._next is not None:

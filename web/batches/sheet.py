@@ -87,7 +87,7 @@ class Sheet(ui.element, component="../static/sheet.js"):
     def __init__(self) -> None:
         super().__init__()
         self._cells: dict[UUID, Cell] = {}
-        self.props.update({"tiles": [], "ratio": 1})
+        self.props.update({"tiles": [], "ratio": 1, "within": ""})
 
     def __contains__(self, generation_id: object) -> bool:
         return generation_id in self._cells
@@ -98,12 +98,13 @@ class Sheet(ui.element, component="../static/sheet.js"):
     def __len__(self) -> int:
         return len(self._cells)
 
-    def show(self, cells: Iterable[Cell]) -> None:
-        """Replace all cells."""
+    def show(self, cells: Iterable[Cell], within: str) -> None:
+        """Replace all cells; ``within`` is the list they are in, as part of their URLs."""
         self._cells = {cell.id: cell for cell in cells}
         with self.props.suspend_updates():
             self.props["tiles"] = [cell.tile() for cell in self._cells.values()]
             self.props["ratio"] = _ratio(self._cells.values())
+            self.props["within"] = f"?{within}"
         self.update()
 
     def put(self, cells: list[Cell]) -> None:

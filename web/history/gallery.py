@@ -24,7 +24,7 @@ class Gallery(ui.element, component="../static/gallery.js"):
     def __init__(self, on_pick: Callable[[UUID, bool], None]) -> None:
         super().__init__()
         self._tiles: dict[UUID, dict[str, Any]] = {}
-        self.props.update({"tiles": [], "picked": []})
+        self.props.update({"tiles": [], "picked": [], "within": ""})
 
         def picked(event: events.GenericEventArguments) -> None:
             on_pick(UUID(event.args["id"]), bool(event.args["picked"]))
@@ -36,8 +36,9 @@ class Gallery(ui.element, component="../static/gallery.js"):
         tile = self._tiles.get(generation_id)
         return tile["status"] if tile else None
 
-    def show(self, items: Iterable[HistoryItem]) -> None:
-        """Replace all tiles."""
+    def show(self, items: Iterable[HistoryItem], within: str) -> None:
+        """Replace all tiles; ``within`` is the list they are in, as part of their URLs."""
+        self.props["within"] = f"?{within}" if within else ""
         self._tiles = {item.task_id: _tile(item) for item in items}
         self._send()
 

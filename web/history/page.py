@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Self
-from urllib.parse import urlencode
+from dataclasses import replace
+from typing import Any, Final
 from uuid import UUID
 
 from nicegui import ui
-from starlette.datastructures import QueryParams
 
 from api.generations.documents import HistoryItem
 from api.options import read_options
-from core.status import STATUSES, Status
 from store.errors import InvalidCursorError
-from store.values import Generation, HistoryFilter
+from store.values import Generation
 from web.history.gallery import Gallery
+from web.history.view import DAYS, Q_MAX, View
 from web.parts.elements import Text, adorn, box, button, link, show_if
 from web.parts.fields import CHEVRON, CLEAR, Picker
 from web.parts.layout import Frame, Web, errors_as_toasts, toast_error
@@ -25,60 +22,6 @@ from web.parts.wording import STATUS_WORDS, model_name
 
 PAGE: Final = 48
 """Generations on one page."""
-_DAYS: Final = {0: "Any time", 1: "Last 24 hours", 7: "Last 7 days", 30: "Last 30 days"}
-_Q_MAX: Final = 500
-
-
-@dataclass(frozen=True)
-class View:
-    """What is shown: all of it is in the URL, so that it can be linked and reloaded."""
-
-    q: str = ""
-    status: Status | None = None
-    model: str | None = None
-    days: int = 0
-    cursor: str | None = None
-
-    @classmethod
-    def read(cls, query: QueryParams) -> Self:
-        """Returns the view of a URL; invalid parameters are ignored."""
-        status = next((known for known in STATUSES if known == query.get("status")), None)
-        days = query.get("days", "0")
-        return cls(
-            q=query.get("q", "").replace("\x00", "")[:_Q_MAX],
-            status=status,
-            model=query.get("model") or None,
-            days=int(days) if days.isdigit() and int(days) in _DAYS else 0,
-            cursor=query.get("cursor") or None,
-        )
-
-    @property
-    def url(self) -> str:
-        """Returns the URL of this view."""
-        given = {
-            "q": self.q,
-            "status": self.status,
-            "model": self.model,
-            "days": self.days or None,
-            "cursor": self.cursor,
-        }
-        query = urlencode({name: value for name, value in given.items() if value})
-        return f"/history?{query}" if query else "/history"
-
-    @property
-    def filtered(self) -> bool:
-        """Returns whether a filter is set."""
-        return bool(self.q or self.status or self.model or self.days)
-
-    def wanted(self) -> HistoryFilter:
-        """Returns the filter as the API's history takes it."""
-        after = datetime.now(UTC) - timedelta(days=self.days) if self.days else None
-        return HistoryFilter(
-            status=(self.status,) if self.status else (),
-            model=self.model,
-            q=self.q or None,
-            created_after=after,
-        )
 
 
 class HistoryPage:
@@ -87,9 +30,9 @@ class HistoryPage:
     def __init__(self, web: Web, view: View) -> None:
         self._web = web
         self._view = view
-        self._trail: list[str | None] = []
         self._picked: set[UUID] = set()
         self._next: str | None = None
+        self._previous: str | None = None
         self._loads = 0
         self._live = Live(web.facade)
         self._frame = Frame(web, "History", self._load)
@@ -114,7 +57,7 @@ class HistoryPage:
         with box("toolbar", role="search", aria_label="Search the history"):
             search = ui.input(placeholder="Search prompts, models, seeds, batches", value=view.q)
             search.props(
-                f"outlined dense clearable debounce=200 maxlength={_Q_MAX} "
+                f"outlined dense clearable debounce=200 maxlength={Q_MAX} "
                 "aria-label='Search the history'"
             )
             adorn(search, data_focus="/", dir="auto", clear_icon=CLEAR)
@@ -122,7 +65,7 @@ class HistoryPage:
             self._select("Status", {"": "Any status", **STATUS_WORDS}, view.status, "status")
             model = self._select("Model", {"": "Any model"}, None, "model", searched=True)
             self._models = Picker(model)
-            self._select("Date", _DAYS, view.days, "days")
+            self._select("Date", DAYS, view.days, "days")
             box("grow")
             self._selection = box("selection is-away")
             with self._selection:
@@ -175,7 +118,6 @@ class HistoryPage:
         changed = replace(self._view, **values)
         if changed == self._view:
             return
-        self._trail = []
         await self._show(replace(changed, cursor=None))
 
     async def _show(self, view: View) -> None:
@@ -195,7 +137,10 @@ class HistoryPage:
             return
         if load != self._loads:
             return  # a later load shows newer data
-        self._next = page.next_cursor
+        if view.cursor is not None and page.previous_cursor is None:
+            await self._show(replace(view, cursor=None))  # the newest ones are a whole page
+            return
+        self._next, self._previous = page.next_cursor, page.previous_cursor
         items = [item for item in page.items if item.task_id not in self._web.trash]
         self._picked &= {item.task_id for item in items}
         self._fill(items)
@@ -205,7 +150,7 @@ class HistoryPage:
         adorn(self._older, disabled=self._next is None)
 
     def _fill(self, items: list[HistoryItem]) -> None:
-        self._gallery.show(items)
+        self._gallery.show(items, self._view.query)
         self._rest.clear()
         if not items:
             with self._rest:
@@ -234,14 +179,12 @@ class HistoryPage:
 
     async def _to_older(self) -> None:
         if self._next is not None:
-            self._trail.append(self._view.cursor)
             await self._turn(self._next)
 
     async def _to_newer(self) -> None:
-        await self._turn(self._trail.pop() if self._trail else None)
+        await self._turn(self._previous)
 
     async def _to_first(self) -> None:
-        self._trail = []
         await self._turn(None)
 
     async def _turn(self, cursor: str | None) -> None:

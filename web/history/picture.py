@@ -23,6 +23,7 @@ from store.errors import DeletedError, NotFoundError
 from store.values import Generation, Membership, Neighbours
 from web.forms import drafts
 from web.forms.drafts import Draft
+from web.history.listing import Listing
 from web.history.viewer import Viewer
 from web.parts.clock import ask_zone, created_words
 from web.parts.elements import Text, adorn, box, button, icon, link, local
@@ -41,8 +42,9 @@ from web.parts.wording import (
 class PicturePage:
     """One open picture page. The arrows change what it shows, and its URL with it."""
 
-    def __init__(self, web: Web, task_id: str, number: int) -> None:
+    def __init__(self, web: Web, task_id: str, number: int, listing: Listing) -> None:
         self._web = web
+        self._listing = listing
         self._id = parse_generation_id(task_id)
         self._number = number
         self._document: StatusDocument | None = None
@@ -54,8 +56,9 @@ class PicturePage:
         with box("picture"):
             with section("viewer-area", "Image"):
                 self._viewer = Viewer(
-                    errors_as_toasts(self._newer),
-                    errors_as_toasts(self._older),
+                    listing,
+                    errors_as_toasts(self._to_before),
+                    errors_as_toasts(self._to_after),
                     errors_as_toasts(self._retry),
                 )
             with section("details", "Details") as details:
@@ -84,7 +87,7 @@ class PicturePage:
         try:
             document = await facade.status(wanted)
             images = await facade.images(wanted)
-            beside = await facade.neighbours(wanted, self._web.trash.ids)
+            beside = await self._listing.neighbours(self._web, wanted)
         except NotFoundError as error:
             if load == self._loads:
                 self._say_gone(deleted=isinstance(error, DeletedError))
@@ -112,8 +115,8 @@ class PicturePage:
             document,
             self._images,
             self._number,
-            newer=self._number > 0 or self._beside.newer is not None,
-            older=self._number + 1 < len(self._images) or self._beside.older is not None,
+            before=self._number > 0 or self._beside.before is not None,
+            after=self._number + 1 < len(self._images) or self._beside.after is not None,
         )
 
     async def _changed(self, generation: Generation) -> None:
@@ -131,23 +134,24 @@ class PicturePage:
 
     # --- moving
 
-    async def _newer(self) -> None:
+    async def _to_before(self) -> None:
         if self._number > 0:
             await self._go(self._id, self._number - 1)
-        elif self._beside.newer is not None:
-            await self._go(self._beside.newer, 10_000)
+        elif self._beside.before is not None:
+            await self._go(self._beside.before, 10_000)
 
-    async def _older(self) -> None:
+    async def _to_after(self) -> None:
         if self._number + 1 < len(self._images):
             await self._go(self._id, self._number + 1)
-        elif self._beside.older is not None:
-            await self._go(self._beside.older, 0)
+        elif self._beside.after is not None:
+            await self._go(self._beside.after, 0)
 
     async def _go(self, task_id: UUID | None, number: int) -> None:
         self._id, self._number = task_id, number
         await self._load()
-        suffix = f"?i={self._number}" if self._number else ""
-        ui.navigate.history.replace(f"/g/{task_id}{suffix}")
+        at = f"i={self._number}" if self._number else ""
+        query = "&".join(part for part in (at, self._listing.query) if part)
+        ui.navigate.history.replace(f"/g/{task_id}?{query}" if query else f"/g/{task_id}")
 
     # --- details
 
@@ -263,7 +267,7 @@ class PicturePage:
         gone = self._id
         if gone is None or self._document is None:
             return
-        beside = self._beside.older or self._beside.newer
+        beside = self._beside.after or self._beside.before
         if beside is not None:
             self._web.trash.put([gone])
             await self._go(beside, 0)

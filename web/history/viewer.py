@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from api.generations.documents import ImageDocument, StatusDocument
 from core.requests import ResolvedRequest
+from web.history.listing import Listing
 from web.parts.elements import Text, adorn, box, button, image, link, local, meter, set_meter
 from web.parts.wording import advice, headline, progress_line, removed, title
 
@@ -15,26 +16,29 @@ Handler = Callable[[], Awaitable[None]]
 class Viewer:
     """Shows one image, a live preview, or why there is none."""
 
-    def __init__(self, on_newer: Handler, on_older: Handler, on_retry: Handler) -> None:
+    def __init__(
+        self, listing: Listing, on_before: Handler, on_after: Handler, on_retry: Handler
+    ) -> None:
         self._on_retry = on_retry
+        before, after = listing.names
         self._shape: tuple[object, ...] | None = None
         with box("viewer", data_viewer=""):
             self._body = box("viewer-body")
-            self._newer = button(
-                "Newer image",
-                on_newer,
+            self._before = button(
+                before,
+                on_before,
                 icon_name="left",
                 bare=True,
                 key="ArrowLeft",
-                classes="viewer-nav is-newer",
+                classes="viewer-nav is-before",
             )
-            self._older = button(
-                "Older image",
-                on_older,
+            self._after = button(
+                after,
+                on_after,
                 icon_name="right",
                 bare=True,
                 key="ArrowRight",
-                classes="viewer-nav is-older",
+                classes="viewer-nav is-after",
             )
             with box("viewer-tools"):
                 self._counter = Text("", "counter")
@@ -44,7 +48,11 @@ class Viewer:
                     ("Back", "close", "Escape", "back"),
                 ):
                     tool = button(label, icon_name=name, bare=True, key=key)
-                    adorn(tool, data_viewer_do=action)
+                    adorn(
+                        tool,
+                        data_viewer_do=action,
+                        data_viewer_to=listing.url if action == "back" else None,
+                    )
 
     def show(
         self,
@@ -52,12 +60,12 @@ class Viewer:
         images: list[ImageDocument],
         number: int,
         *,
-        newer: bool,
-        older: bool,
+        before: bool,
+        after: bool,
     ) -> None:
         """Update it."""
-        adorn(self._newer, disabled=not newer)
-        adorn(self._older, disabled=not older)
+        adorn(self._before, disabled=not before)
+        adorn(self._after, disabled=not after)
         self._counter.text = f"{number + 1} / {len(images)}" if len(images) > 1 else ""
         live = not images and document.status in ("queued", "running", "cancelling")
         shape = (
@@ -78,8 +86,8 @@ class Viewer:
     def say(self, headline_: str, detail: str) -> None:
         """Show a text: there is no image."""
         self._shape = None
-        adorn(self._newer, disabled=True)
-        adorn(self._older, disabled=True)
+        adorn(self._before, disabled=True)
+        adorn(self._after, disabled=True)
         self._body.clear()
         with self._body, box("empty"):
             Text(headline_, "empty-title", "h1")

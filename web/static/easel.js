@@ -111,16 +111,17 @@
   const actions = {
     zoom: () => view.toggle(),
     wide: () => $(".picture").classList.toggle("is-wide"),
-    back() {
+    back(tool) {
       const wide = $(".picture.is-wide");
       if (wide) return void wide.classList.remove("is-wide");
-      if (document.referrer.startsWith(location.origin)) history.back();
-      else location.assign("/history");
+      // In a tab of its own there is nothing to go back to.
+      if (history.length > 1 && document.referrer.startsWith(location.origin)) history.back();
+      else location.assign(tool.dataset.viewerTo);
     },
   };
   document.addEventListener("click", (e) => {
     const tool = e.target.closest?.("[data-viewer-do]");
-    if (tool) actions[tool.dataset.viewerDo]();
+    if (tool) actions[tool.dataset.viewerDo](tool);
   });
   document.addEventListener("load", (e) => { if (e.target === view.image()) view.reset(); }, true);
   document.addEventListener("wheel", (e) => {
@@ -157,7 +158,7 @@
     if (!view.pointers.delete(e.pointerId) || view.pointers.size) return;
     const dx = e.clientX - view.start.x, dy = e.clientY - view.start.y;
     if (e.type === "pointerup" && view.scale === 1 && Math.abs(dx) > 60 && Math.abs(dx) > 2 * Math.abs(dy)) {
-      $(dx > 0 ? ".viewer-nav.is-newer" : ".viewer-nav.is-older").click();
+      $(dx > 0 ? ".viewer-nav.is-before" : ".viewer-nav.is-after").click();
     } else if (e.type === "pointerup" && view.moved < 8 && e.pointerType === "mouse") {
       view.toggle(e.clientX, e.clientY);
     }

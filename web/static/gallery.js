@@ -3,7 +3,7 @@ export default {
   template: `
     <ul class="grid" aria-label="Images">
       <li v-for="tile in tiles" :key="tile.id" class="tile" :style="{ '--ratio': tile.ratio }">
-        <a class="tile-open" :href="tile.href">
+        <a class="tile-open" :href="tile.href + within">
           <template v-if="tile.src">
             <img :src="tile.src" :alt="tile.title" loading="lazy" decoding="async">
             <span v-if="tile.badge" class="badge">{{ tile.badge }}</span>
@@ -22,5 +22,5 @@ export default {
           @change="$emit('pick', { id: tile.id, picked: $event.target.checked })">
       </li>
     </ul>`,
-  props: { tiles: Array, picked: Array },
+  props: { tiles: Array, picked: Array, within: String },
 };

@@ -3,7 +3,7 @@ export default {
   template: `
     <ul class="cells" aria-label="Images of the batch" :style="{ '--ratio': ratio }">
       <li v-for="cell in cells" :key="cell.id" :class="'cell is-' + cell.status">
-        <a v-if="cell.href" class="cell-open" :href="cell.href" :title="cell.title">
+        <a v-if="cell.href" class="cell-open" :href="cell.href + within" :title="cell.title">
           <img v-if="cell.src" :src="cell.src" :alt="cell.title" loading="lazy" decoding="async">
           <span v-else class="sr-only">{{ cell.title }}</span>
           <span v-if="cell.status !== 'succeeded' || !cell.src" class="cell-said">
@@ -17,7 +17,7 @@ export default {
         </span>
       </li>
     </ul>`,
-  props: { tiles: Array, ratio: Number },
+  props: { tiles: Array, ratio: Number, within: String },
   data() {
     return { cells: this.tiles };
   },
