@@ -64,13 +64,13 @@ async def bulk(
     batch_id: UUID | None = None,
     catch_up_minutes: Annotated[int, Field(ge=0, le=WEEK_MINUTES)] = CATCH_UP_MINUTES,
 ) -> State[Any]:
-    """Make all generations of a batch.
+    """Generate all images of a batch.
 
     Args:
-        batch: What to make: rows, a grid, wildcards. See Easel's API documentation for
+        batch: What to generate: rows, a grid, wildcards. See Easel's API documentation for
             `POST /api/v1/batches`.
         batch_id: Set by Easel when the batch was asked for through its API. Leave it empty.
-        catch_up_minutes: A scheduled run that begins later than this (the machine was off) is
+        catch_up_minutes: A scheduled run that starts later than this (the machine was off) is
             skipped; so is one while a later one of the same schedule is due already.
     """
     async with runtime_of_this_run() as runtime:

@@ -32,6 +32,9 @@ class PrefectUnavailableError(FlowsError):
 class DeploymentMissingError(FlowsError):
     """The deployment is not registered with the Prefect server."""
 
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Prefect has no deployment {name} yet: a worker registers it")
+
 
 class ScheduleNotFoundError(FlowsError):
     """There is no such schedule (any more)."""

@@ -46,11 +46,11 @@ from store.values import Claim, Image
     log_prints=False,
 )
 async def generate(request: GenerationRequest, generation_id: UUID | None = None) -> State[Any]:
-    """Make the pictures of one request with ComfyUI and keep them.
+    """Generate the images of one request with ComfyUI and store them.
 
     Args:
-        request: What to draw. Only the prompt is required; what is left out gets the defaults
-            of the model's family, and the run's artifacts show every value as it is used.
+        request: Describes the image. Only the prompt is required; what is left out gets the
+            defaults of the model's family, and the run's artifacts show every value as it is used.
         generation_id: Set by Easel when the run was asked for through its API. Leave it empty.
     """
     async with runtime_of_this_run() as runtime:

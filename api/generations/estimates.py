@@ -22,7 +22,8 @@ _UNKEPT: Final = {
     "disk_full": "Images cannot be kept: the disk is full.",
 }
 """What a worker says of an image that it has and cannot keep."""
-_SAFE: Final = "Your queue is safe; it continues by itself when they can."
+_UNTIL_KEPT: Final = "Your queue is safe; it continues when they can be kept."
+_WITHOUT_PREFECT: Final = "Your queue is safe; it continues when Prefect can be used."
 
 
 class Estimates:
@@ -84,7 +85,9 @@ class Estimates:
     async def why(self, queue: str, *, is_dispatched: bool) -> Waiting | None:
         """Returns what work of that queue waits for, unless it only waits its turn."""
         if not is_dispatched and self._dispatcher.waiting_for is not None:
-            return Waiting("waiting_for_prefect", self._dispatcher.waiting_for)
+            why = self._dispatcher.waiting_for.rstrip(".")
+            said = f"{why[:1].upper()}{why[1:]}. {_WITHOUT_PREFECT}"
+            return Waiting("waiting_for_prefect", said)
         paused = self._pauses.now().why(queue)
         if paused is not None:
             return Waiting("paused", paused)
@@ -104,5 +107,5 @@ class Estimates:
         for running in await self._running.get():
             code = running.waiting.code if running.waiting else None
             if code in _UNKEPT:
-                return Waiting(code, f"{_UNKEPT[code]} {_SAFE}")
+                return Waiting(code, f"{_UNKEPT[code]} {_UNTIL_KEPT}")
         return None

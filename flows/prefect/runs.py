@@ -420,9 +420,8 @@ async def translated() -> AsyncIterator[None]:
             f"Prefect answered {error.response.status_code}: {error.response.text[:300]}"
         ) from error
     except (httpx.HTTPError, OSError, RuntimeError) as error:
-        raise PrefectUnavailableError(
-            without_userinfo(f"Prefect does not answer: {error!r}")
-        ) from error
+        why = without_userinfo(str(error)) or type(error).__name__
+        raise PrefectUnavailableError(f"Prefect isn't answering ({why})") from error
     except ValueError as error:  # no JSON, or none of what was asked for
         raise PrefectUnavailableError("Prefect gave an answer that cannot be read") from error
 

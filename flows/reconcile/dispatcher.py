@@ -155,4 +155,4 @@ async def _unless_away(act: Callable[[Entry], Awaitable[Outcome]], entry: Entry)
         return await act(entry)
     except FlowsError as error:
         delay_s = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** min(entry.tries, 10))
-        return Blocked(f"{type(error).__name__}: {error}", delay_s)
+        return Blocked(str(error), delay_s)

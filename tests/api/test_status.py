@@ -149,6 +149,9 @@ def test_why_it_waits(start_service: StartService, comfy: Comfy) -> None:
 
     # Nobody is there, Prefect first of all.
     wait_until(lambda: reason(task_id) == "waiting_for_prefect")
+    said = service.status(task_id)["waiting"]["detail"]
+    assert said.startswith("Prefect isn't answering")
+    assert said.endswith("Your queue is safe; it continues when Prefect can be used.")
     # Another one has its flow run already; then the worker is what is missing.
     dispatched = service.created()
     service.worker.claim(dispatched)

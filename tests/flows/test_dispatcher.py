@@ -101,7 +101,7 @@ async def test_while_prefect_is_away_it_says_so_and_nothing_is_lost(
     for _ in range(3):
         await store.acceptance.accept(resolved())
     async with dispatcher(store, prefect) as one:
-        await wait_until(lambda: _says(one, "ConnectError"))
+        await wait_until(lambda: _says(one, "All connection attempts failed"))
         assert await store.outbox.count(KINDS) == 3
         prefect.is_away = False
         await wait_until(lambda: _is_empty(store))
