@@ -6,6 +6,7 @@ import io
 import re
 import zipfile
 
+import pytest
 from playwright.sync_api import Download, Locator, Page, expect
 
 from tests.browser.conftest import PATIENCE_S, OpenContext, connected, kept
@@ -233,3 +234,55 @@ def test_schedules_without_prefect(page: Page, api: Api) -> None:
     api.schedules_there(True)
     page.get_by_role("button", name="Try again").click()
     expect(page.get_by_text("from prefect.yaml")).to_be_visible()
+
+
+@pytest.mark.parametrize(("path", "key"), [("/bulk", "bulk"), ("/schedules", "schedule")])
+def test_each_tab_keeps_its_own_form(visitor: OpenContext, api: Api, path: str, key: str) -> None:
+    context = visitor()
+    pages = {name: context.new_page() for name in ("a fox", "an owl")}
+    for name, page in pages.items():
+        page.goto(path)
+        connected(page)
+        page.get_by_label("Prompt", exact=True).fill(name)
+        page.get_by_label("Pictures of each").fill("3")
+
+        def is_kept(name: str = name, page: Page = page) -> bool:
+            form = kept(api, page).get(key, {})
+            return (form.get("prompt"), form.get("count")) == (name, 3)
+
+        wait_until(is_kept, name, within=PATIENCE_S)
+    for name, page in pages.items():
+        page.reload()
+        expect(page.get_by_label("Prompt", exact=True)).to_have_value(name)
+
+
+@pytest.mark.parametrize(
+    ("path", "button", "field"), [("/bulk", "Start", "Name"), ("/schedules", "Make", "Cron")]
+)
+def test_what_is_typed_without_the_server_is_kept(
+    page: Page, api: Api, path: str, button: str, field: str
+) -> None:
+    page.goto(path)
+    connected(page)
+    for closed in ("Options", "Cron"):
+        for one in page.locator("summary, .segment", has_text=closed).all():
+            one.click()
+    expect(page.get_by_label(field, exact=True)).to_be_visible()
+    page.get_by_label("Prompt", exact=True).fill("a fox")
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("a fox")
+    api.stop()
+    expect(page.locator("#popup")).to_be_visible()
+    page.get_by_label("Prompt", exact=True).fill("a fox, typed without the server")
+    page.get_by_label(field, exact=True).fill("1 2 3 4 5")
+    page.get_by_label("Pictures of each").fill("7")
+    start = page.locator(".bulk-bar .btn", has_text=button)
+    expect(start).to_have_css("pointer-events", "none")
+    api.start()
+    expect(page.locator("#popup")).to_be_hidden()
+    expect(start).to_have_css("pointer-events", "auto")
+    for label, text in (
+        ("Prompt", "a fox, typed without the server"),
+        (field, "1 2 3 4 5"),
+        ("Pictures of each", "7"),
+    ):
+        expect(page.get_by_label(label, exact=True)).to_have_value(text)

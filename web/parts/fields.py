@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from nicegui import events, ui
+from nicegui.elements.mixins.validation_element import ValidationElement
 from nicegui.elements.mixins.value_element import ValueElement
 
 from web.parts.elements import Text, adorn, box, icon
@@ -14,6 +15,7 @@ OnValue = Callable[[Any], Any]
 OFFERED: Final = 200
 """Number of names of a picker that the browser gets at once."""
 _FieldT = TypeVar("_FieldT", bound=ValueElement[Any])
+_ValidatedT = TypeVar("_ValidatedT", bound=ValidationElement[Any])
 CHEVRON: Final = (
     "M6 9l6 6 6-6@@fill:none;stroke:currentColor;stroke-width:2;stroke-linecap:round;"
     "stroke-linejoin:round|0 0 24 24"
@@ -22,6 +24,44 @@ CLEAR: Final = (
     "M6 6l12 12M18 6L6 18@@fill:none;stroke:currentColor;stroke-width:2;stroke-linecap:round"
     "|0 0 24 24"
 )
+
+
+class Fields:
+    """The fields of a form, by what they set: mistakes are told at them.
+
+    ``kept_as`` distinguishes the fields of several such parts of one form.
+    """
+
+    def __init__(self, kept_as: str = "") -> None:
+        self._kept_as = kept_as
+        self._made: dict[str, ValidationElement[Any]] = {}
+        self._told: dict[str, str] = {}
+
+    def add(self, name: str, field: _ValidatedT) -> _ValidatedT:
+        """Add a field. A change of it takes its mistake away; typed text survives an outage."""
+        self._made[name] = field
+
+        def changed() -> None:
+            if self._told.pop(name, None) == field.error:
+                field.error = None
+
+        field.on_value_change(changed)
+        return (
+            field if isinstance(field, ui.select) else adorn(field, data_kept=self._kept_as + name)
+        )
+
+    def drop(self, name: str) -> None:
+        """Forget a field that is gone."""
+        self._made.pop(name, None)
+
+    def refuse(self, mistakes: Mapping[str, str]) -> dict[str, str]:
+        """Show what is wrong at the fields. Returns what has no field here."""
+        shown = {name: text for name, text in mistakes.items() if name in self._made}
+        for name, text in shown.items():
+            self._made[name].error = self._told[name] = text
+        if shown:
+            self._made[next(iter(shown))].run_method("focus")
+        return {name: text for name, text in mistakes.items() if name not in shown}
 
 
 class Fold:
