@@ -115,6 +115,47 @@ def test_a_grid_is_built_and_counted(page: Page, api: Api) -> None:
     expect(page.locator(".batch-row")).to_contain_text("4 of 4")
 
 
+def test_a_name_that_is_typed_is_chosen_by_enter(page: Page, api: Api) -> None:
+    page.goto("/bulk")
+    connected(page)
+    models = page.get_by_role("combobox", name="Models")
+    models.click()
+    models.press_sequentially("xl_base")
+    models.press("Enter")
+    expect(page.locator(".q-chip", has_text="sd_xl_base_1.0")).to_be_visible()
+    expect(models).to_have_value("")
+    page.get_by_role("button", name="Sampler").click()
+    sampler = page.get_by_role("combobox", name="Sampler")
+    expect(sampler).to_be_focused()
+    for typed, name in (("dpmpp_2m", "dpmpp_2m"), ("euler", "euler")):
+        sampler.press_sequentially(typed)
+        sampler.press("Enter")
+        expect(page.locator(".q-chip").get_by_text(name, exact=True)).to_be_visible()
+        expect(sampler).to_have_value("")
+    expect(page.get_by_text("2 samplers = 2 pictures")).to_be_visible()
+
+    page.goto("/")
+    connected(page)
+    page.locator("summary", has_text="Advanced").click()
+    own = page.get_by_role("combobox", name="Sampler")
+    own.click()
+    own.press("ControlOrMeta+a")
+    own.press_sequentially("ancestral")
+    own.press("Enter")
+    expect(own).to_have_value("euler_ancestral")
+    page.get_by_role("combobox", name="Model").click()
+    page.get_by_role("combobox", name="Model").fill("sd_xl")
+    page.get_by_role("combobox", name="Model").press("Enter")
+    expect(page.get_by_role("combobox", name="Model")).to_have_value("sd_xl_base_1.0")
+
+    def is_kept() -> bool:
+        form = kept(api, page).get("draft", {})
+        chosen = (form.get("sampler"), form.get("model"))
+        return chosen == ("euler_ancestral", "sd_xl_base_1.0.safetensors")
+
+    wait_until(is_kept, "the choices", within=PATIENCE_S)
+
+
 def test_a_bad_file_names_row_and_column_and_is_not_lost(page: Page) -> None:
     page.goto("/bulk")
     choose(page, "bad.csv", b"prompt,steps,cfg\na fox,many,7\nan owl,20,99\n")

@@ -21,7 +21,7 @@ from web.forms.grid import GridForm
 from web.forms.manifests import Manifests
 from web.parts.clock import known_zone, zones
 from web.parts.elements import Text, adorn, box, icon, show_if
-from web.parts.fields import Fields, Segments, choice, folded, line, number, tick
+from web.parts.fields import Fields, Segments, choice, enter_chooses, folded, line, number, tick
 
 _WAYS: Final = {"grid": "Build a grid", "file": "From a file"}
 _OPTIONS: Final = frozenset(
@@ -156,7 +156,7 @@ class BulkForm:
                 until = line("Not after", draft.not_after, self._setter("not_after"), type="time")
                 add("not_after", until)
                 self._zone = choice("Time zone", [], None, self._setter("timezone"), searched=True)
-                add("timezone", self._zone)
+                add("timezone", enter_chooses(self._zone))
             tick("Expand wildcards in prompts", draft.wildcards, self._setter("wildcards"))
         self._offer_zones(zones() if draft.options_open else [])
 

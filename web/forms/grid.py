@@ -12,7 +12,16 @@ from web.forms.batch_drafts import AXES, NUMBERS, Axis, BulkDraft
 from web.forms.prompts import PromptField
 from web.forms.sizes import RATIOS, size_of
 from web.parts.elements import Text, adorn, box, button, show_if
-from web.parts.fields import Fields, Picker, Segments, choice, folded, line, prompt_box
+from web.parts.fields import (
+    Fields,
+    Picker,
+    Segments,
+    choice,
+    enter_chooses,
+    folded,
+    line,
+    prompt_box,
+)
 from web.parts.wording import model_name
 
 _COMBINE: Final = {"product": "Every combination", "zip": "Side by side"}
@@ -135,7 +144,7 @@ class GridForm:
                 values = list(dict.fromkeys([*known, *axis.chosen]))
                 chosen = list(axis.chosen)
                 picker = choice(label, values, chosen, changed, several=True, searched=True)
-                self.fields.add(axis.field, picker)
+                self.fields.add(axis.field, enter_chooses(picker))
             button(f"Remove {label}", lambda: self._remove(place), icon_name="close", bare=True)
 
     def _names_of(self, field: str) -> list[str]:

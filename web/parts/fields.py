@@ -159,6 +159,53 @@ def choice(
     return _telling(field, on_value, empty=[] if several else None)
 
 
+_ENTER: Final = """(e) => {
+  const text = e.target.value?.trim();
+  if (text && !document.querySelector('.q-menu .q-manual-focusable--focused')) emit(text);
+}"""
+"""Enter that chooses a highlighted row is Quasar's own."""
+
+
+def enter_chooses(
+    field: ui.select,
+    names: Callable[[], Mapping[Any, str]] | None = None,
+    choose: OnValue | None = None,
+) -> ui.select:
+    """Let Enter choose what was typed: the name that is it, begins with it, or has it in it.
+
+    ``names`` and ``choose`` are for fields that offer a part of their names only.
+    """
+
+    def entered(event: events.GenericEventArguments) -> None:
+        known = names() if names is not None else _offered(field)
+        found = _meant(str(event.args), known)
+        if found is None:
+            return
+        value = [*field.value, found] if field.multiple else found
+        if not field.multiple or found not in field.value:
+            (choose or field.set_value)(value)
+        if not field.multiple:
+            field.run_method("hidePopup")
+        field.run_method("updateInputValue", "" if field.multiple else known[found], True)
+
+    return field.on("keydown.enter", entered, js_handler=_ENTER)
+
+
+def _meant(text: str, names: Mapping[Any, str]) -> Any:
+    needle = text.casefold()
+    folded_names = {value: label.casefold() for value, label in names.items()}
+    for fits in (str.__eq__, str.startswith, str.__contains__):
+        for value, label in folded_names.items():
+            if fits(label, needle):
+                return value
+    return None
+
+
+def _offered(field: ui.select) -> dict[Any, str]:
+    options = field.options
+    return dict(options) if isinstance(options, dict) else {one: str(one) for one in options}
+
+
 class Picker:
     """A searched choice of any number of names: the browser gets some, and finds all by typing."""
 
@@ -171,6 +218,7 @@ class Picker:
             throttle=0.15,
             leading_events=False,
         )
+        enter_chooses(field, lambda: self._names, lambda value: self._show("", value))
 
     def offer(self, names: dict[str, str], value: Any) -> None:
         """Offer these names, each with what is shown for it, with this value chosen."""

@@ -18,7 +18,7 @@ from web.forms.mistakes import missing
 from web.forms.prompts import PromptField
 from web.parts.clock import cron_words, every_words, known_zone, moments_words, zones
 from web.parts.elements import Text, adorn, box, icon, show_if
-from web.parts.fields import Fields, Picker, Segments, choice, line, number
+from web.parts.fields import Fields, Picker, Segments, choice, enter_chooses, line, number
 from web.parts.wording import model_name
 
 _WAYS: Final = {"clock": "By the clock", "every": "Every so often", "cron": "Cron"}
@@ -90,7 +90,7 @@ class ScheduleForm:
             field = line("Cron", draft.cron, self._setter("cron"), maxlength=200)
             adorn(add("cron", field), hint="minute, hour, day, month, weekday")
         self._zone = choice("Time zone", [], None, self._setter("timezone"), searched=True)
-        add("timezone", self._zone).on("focus", self._offer_zones, args=[])
+        add("timezone", enter_chooses(self._zone)).on("focus", self._offer_zones, args=[])
         self._said = adorn(Text("", "when-said", "p"), aria_live="polite")
 
     def offer(self, options: OptionsDocument) -> None:
