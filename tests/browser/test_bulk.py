@@ -6,6 +6,7 @@ import io
 import re
 import zipfile
 
+import pytest
 from playwright.sync_api import Download, Locator, Page, expect
 
 from tests.browser.conftest import PATIENCE_S, OpenContext, connected, kept
@@ -14,6 +15,7 @@ from tests.harness.waiting import wait_until
 
 DROP = "Drop a CSV or JSON Lines file here, or choose one"
 CSV = b'prompt,steps,count\na red fox at dawn,2,2\nan old owl,2,1\n"a bear, asleep",2,1\n'
+COUNT = re.compile("^Images per ")
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 
@@ -112,6 +114,47 @@ def test_a_grid_is_built_and_counted(page: Page, api: Api) -> None:
     expect(pictures(page)).to_have_count(4)
     page.get_by_role("link", name="Bulk").click()
     expect(page.locator(".batch-row")).to_contain_text("4 of 4")
+
+
+def test_a_name_that_is_typed_is_chosen_by_enter(page: Page, api: Api) -> None:
+    page.goto("/bulk")
+    connected(page)
+    models = page.get_by_role("combobox", name="Models")
+    models.click()
+    models.press_sequentially("xl_base")
+    models.press("Enter")
+    expect(page.locator(".q-chip", has_text="sd_xl_base_1.0")).to_be_visible()
+    expect(models).to_have_value("")
+    page.get_by_role("button", name="Sampler").click()
+    sampler = page.get_by_role("combobox", name="Sampler")
+    expect(sampler).to_be_focused()
+    for typed, name in (("dpmpp_2m", "dpmpp_2m"), ("euler", "euler")):
+        sampler.press_sequentially(typed)
+        sampler.press("Enter")
+        expect(page.locator(".q-chip").get_by_text(name, exact=True)).to_be_visible()
+        expect(sampler).to_have_value("")
+    expect(page.get_by_text("2 samplers = 2 pictures")).to_be_visible()
+
+    page.goto("/")
+    connected(page)
+    page.locator("summary", has_text="Advanced").click()
+    own = page.get_by_role("combobox", name="Sampler")
+    own.click()
+    own.press("ControlOrMeta+a")
+    own.press_sequentially("ancestral")
+    own.press("Enter")
+    expect(own).to_have_value("euler_ancestral")
+    page.get_by_role("combobox", name="Model").click()
+    page.get_by_role("combobox", name="Model").fill("sd_xl")
+    page.get_by_role("combobox", name="Model").press("Enter")
+    expect(page.get_by_role("combobox", name="Model")).to_have_value("sd_xl_base_1.0")
+
+    def is_kept() -> bool:
+        form = kept(api, page).get("draft", {})
+        chosen = (form.get("sampler"), form.get("model"))
+        return chosen == ("euler_ancestral", "sd_xl_base_1.0.safetensors")
+
+    wait_until(is_kept, "the choices", within=PATIENCE_S)
 
 
 def test_a_bad_file_names_row_and_column_and_is_not_lost(page: Page) -> None:
@@ -233,3 +276,56 @@ def test_schedules_without_prefect(page: Page, api: Api) -> None:
     api.schedules_there(True)
     page.get_by_role("button", name="Try again").click()
     expect(page.get_by_role("heading", name="nightly")).to_be_visible()
+
+
+@pytest.mark.parametrize(("path", "key"), [("/bulk", "bulk"), ("/schedules", "schedule")])
+def test_each_tab_keeps_its_own_form(visitor: OpenContext, api: Api, path: str, key: str) -> None:
+    context = visitor()
+    pages = {name: context.new_page() for name in ("a fox", "an owl")}
+    for name, page in pages.items():
+        page.goto(path)
+        connected(page)
+        page.get_by_label("Prompt", exact=True).fill(name)
+        page.get_by_label(COUNT).fill("3")
+
+        def is_kept(name: str = name, page: Page = page) -> bool:
+            form = kept(api, page).get(key, {})
+            return (form.get("prompt"), form.get("count")) == (name, 3)
+
+        wait_until(is_kept, name, within=PATIENCE_S)
+    for name, page in pages.items():
+        page.reload()
+        expect(page.get_by_label("Prompt", exact=True)).to_have_value(name)
+
+
+@pytest.mark.parametrize(
+    ("path", "button", "field"),
+    [("/bulk", "Start", "Name"), ("/schedules", "Create schedule", "Cron")],
+)
+def test_what_is_typed_without_the_server_is_kept(
+    page: Page, api: Api, path: str, button: str, field: str
+) -> None:
+    page.goto(path)
+    connected(page)
+    for closed in ("Options", "Cron"):
+        for one in page.locator("summary, .segment", has_text=closed).all():
+            one.click()
+    expect(page.get_by_label(field, exact=True)).to_be_visible()
+    page.get_by_label("Prompt", exact=True).fill("a fox")
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("a fox")
+    api.stop()
+    expect(page.locator("#popup")).to_be_visible()
+    page.get_by_label("Prompt", exact=True).fill("a fox, typed without the server")
+    page.get_by_label(field, exact=True).fill("1 2 3 4 5")
+    page.get_by_label(COUNT).fill("7")
+    start = page.locator(".bulk-bar .btn", has_text=button)
+    expect(start).to_have_css("pointer-events", "none")
+    api.start()
+    expect(page.locator("#popup")).to_be_hidden()
+    expect(start).to_have_css("pointer-events", "auto")
+    for label, text in (
+        ("Prompt", "a fox, typed without the server"),
+        (field, "1 2 3 4 5"),
+        (COUNT, "7"),
+    ):
+        expect(page.get_by_label(label, exact=True)).to_have_value(text)

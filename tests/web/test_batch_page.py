@@ -151,6 +151,41 @@ async def test_its_settings_are_in_the_form_again(user: User, context: Context) 
     assert field(user, "Prompt").value == "a fox with its settings"
 
 
+async def test_the_settings_of_a_batch_that_was_created_elsewhere(
+    user: User, context: Context
+) -> None:
+    grid = {"prompt": ["a fox", "an owl"], "cfg": [4.5, 7], "sampler": ["euler", "dpmpp_2m"]}
+    defaults = {"negative_prompt": "blurry", "width": 512, "height": 768, "steps": 12}
+    options = {"count": 2, "max_in_flight": 3, "stop_at_failure_share": 0.25, "not_after": "06:30"}
+    batch_id = await begun(context, release=2, defaults=defaults, grid=grid, **options)
+    await context.batches.cancel(batch_id)
+    await context.facade.store.batch_transitions.finish(batch_id, "cancelled")
+    await user.open(f"/b/{batch_id}")
+    await press(user, "Reuse settings")
+    await user.should_see("Preview", retries=PATIENT)
+    assert field(user, "Prompt").value == "a fox\nan owl"
+    await user.should_see("2 prompts × 2 CFG values × 2 samplers × 2 each = 16 pictures")
+    assert field(user, "Sizes").value == ["512 × 768"]
+    assert field(user, "Steps").value == "12"
+    assert field(user, "Sampler").value == ["euler", "dpmpp_2m"]
+    assert field(user, "Name").value == "foxes"
+    assert field(user, "Parallel jobs").value == 3
+    assert field(user, "Stop at % failed").value == 25
+    assert field(user, "Stop starting at").value == "06:30"
+
+
+async def test_rows_that_no_grid_can_say_are_left_to_their_file(
+    user: User, context: Context
+) -> None:
+    rows = [{"prompt": "a fox", "steps": 10}, {"prompt": "an owl", "steps": 20}]
+    batch_id = await begun(context, items=rows, count=1, defaults={})
+    await context.batches.cancel(batch_id)
+    await context.facade.store.batch_transitions.finish(batch_id, "cancelled")
+    await user.open(f"/b/{batch_id}")
+    await press(user, "Reuse settings")
+    await until(lambda: any("from the file" in said for said in user.notify.messages))
+
+
 async def test_a_picture_leads_to_its_batch(user: User, context: Context) -> None:
     batch_id = await begun(context, release=1)
     generation_id = (await ids(context, batch_id))[0]

@@ -110,6 +110,8 @@ def test_options(files: Manifests) -> None:
         ({"prompt": "  "}, "Describe the image first"),
         ({"axes": [Axis(field="steps", text="20, many")]}, "Steps: “many” is not a whole number"),
         ({"axes": [Axis(field="cfg", text="x")]}, "CFG: “x” is not a number"),
+        ({"axes": [Axis(field="steps", text=" , ")]}, "Steps: add a value, or remove the field"),
+        ({"axes": [Axis(field="sampler")]}, "Sampler: add a value, or remove the field"),
         ({"sizes": ["large"]}, "width × height"),
         ({"way": "file"}, "Choose a file first"),
     ],

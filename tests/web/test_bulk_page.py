@@ -9,7 +9,7 @@ from nicegui.testing import User
 from api.context import Context
 from core.requests import ResolvedRequest
 from tests.web.batches import begun, fail, ids, succeed
-from tests.web.visiting import PATIENT, elements, field, press, texts, tick, write
+from tests.web.visiting import PATIENT, elements, field, press, texts, tick, until, write
 from web.parts.drop import Drop
 
 
@@ -59,6 +59,34 @@ async def test_what_was_dry_run_is_what_is_made(user: User, context: Context) ->
     [item] = (await context.batches.items(made.batch_id, 10, None)).items
     assert item.request is not None
     assert [item.request.prompt] == said
+
+
+async def test_mistakes_are_told_at_their_fields(user: User, context: Context) -> None:
+    await user.open("/bulk")
+    await press(user, "Steps")
+    await press(user, "Sampler")
+    await press(user, "Start")
+    await until(lambda: field(user, "Prompt").error == "Describe the picture first.")
+    write(user, "Prompt", "a fox")
+    write(user, "Steps", "20, 900")
+    await press(user, "Start")
+    empty = "Sampler: add a value, or remove the field."
+    await until(lambda: field(user, "Sampler").error == empty)
+    assert field(user, "Prompt").error is None
+    await press(user, "Remove Sampler")
+    await press(user, "Start")
+    await until(lambda: field(user, "Steps").error == "Steps must be a whole number from 1 to 150.")
+    write(user, "Steps", "20")
+    assert field(user, "Steps").error is None
+    write(user, "Parallel jobs", 65)
+    write(user, "Stop at % failed", 200)
+    await press(user, "Start")
+    said = {"Parallel jobs": "A whole number from 1 to 64, or nothing."}
+    said["Stop at % failed"] = "A number from 1 to 100, or nothing."
+    await until(lambda: {label: field(user, label).error for label in said} == said)
+    assert user.notify.messages == []
+    assert texts(user, "plan-head") == []
+    assert (await context.batches.page(1, None)).items == []
 
 
 async def test_a_change_of_the_form_takes_the_dry_run_away(user: User) -> None:

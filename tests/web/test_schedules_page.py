@@ -87,6 +87,30 @@ async def test_those_that_were_made_in_prefect_are_shown_whatever_they_are(
     await user.should_see("its batch cannot be created")
 
 
+async def test_mistakes_are_told_at_their_fields(user: User, kept: KeptSchedules) -> None:
+    await user.open("/schedules")
+    await user.should_see("nightly", retries=PATIENT)
+    await press(user, "Create schedule")
+    await until(lambda: field(user, "Name").error == "Enter a name first.")
+    write(user, "Name", "foxes")
+    await press(user, "Create schedule")
+    await until(lambda: field(user, "Prompt").error == "Describe the image first.")
+    write(user, "Prompt", "a {fox")
+    await press(user, "Create schedule")
+    await until(lambda: "{" in (field(user, "Prompt").error or ""))
+    write(user, "Prompt", "a fox")
+    write(user, "Images per prompt", 1001)
+    await press(user, "Create schedule")
+    await until(lambda: "1,000" in (field(user, "Images per prompt").error or ""))
+    write(user, "Images per prompt", 1)
+    await press(user, "Cron")
+    write(user, "Cron", "every night")
+    await press(user, "Create schedule")
+    await until(lambda: (field(user, "Cron").error or "").startswith("Cron "))
+    assert user.notify.messages == []
+    assert [one.name for one in await kept.all()] == ["nightly"]
+
+
 async def test_one_is_made_switched_off_and_deleted(user: User, kept: KeptSchedules) -> None:
     await user.open("/schedules")
     await make(user, "foxes")

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import Final
 
 from nicegui import ui
+from pydantic import ValidationError
 
 from api.errors import ProblemError
 from core.settings import Settings
@@ -17,11 +18,11 @@ from web.batches.plan import PlanPanel
 from web.forms import batch_drafts
 from web.forms.batch_drafts import BulkDraft
 from web.forms.manifests import Manifests
+from web.forms.mistakes import mistakes_of
 from web.forms.options import offer_options
 from web.parts.clock import ask_zone, known_zone
 from web.parts.elements import Text, adorn, box
 from web.parts.layout import Frame, Web, errors_as_toasts, section, toast, toast_error
-from web.parts.wording import explain
 
 LOOK_EVERY_S: Final = 2.0
 _SELDOM: Final = 5
@@ -52,6 +53,7 @@ class BulkPage:
                     errors_as_toasts(self._start),
                     self._changed,
                 )
+                self._frame.on_tab(self._form.belongs_to)
             with section("desk-side", "Batches"):
                 self._plan = PlanPanel()
                 self._list = BatchList(web, cursor)
@@ -59,7 +61,7 @@ class BulkPage:
     async def start(self) -> None:
         """Load the page, then refresh it repeatedly."""
         await offer_options(self._web.facade, self._form.offer)
-        self._form.grid.prompt.offer(await self._web.batches.lists())
+        self._form.offer_lists(await self._web.batches.lists())
         self._frame.start()
         ask_zone(self._form.show_zone)
         ui.timer(LOOK_EVERY_S, self._look)
@@ -92,14 +94,26 @@ class BulkPage:
         self._form.busy(label)
         try:
             await (self._begin(draft) if start else self._look_ahead(draft))
-        except ProblemError as error:
-            if error.problem.code == "invalid_manifest":
-                self._plan.refuse(error.problem, rows=draft.way == "file")
-            else:
-                toast_error(explain(error))
+        except (ProblemError, ValidationError) as error:
+            self._refuse(error, of_file=draft.way == "file")
         finally:
             self._busy = False
             self._form.busy(None)
+
+    def _refuse(self, error: ProblemError | ValidationError, *, of_file: bool) -> None:
+        """Say what is wrong at the fields; what has none, in the panel or a toast."""
+        of_rows = isinstance(error, ProblemError) and error.problem.code == "invalid_manifest"
+        if isinstance(error, ProblemError) and of_rows and of_file:
+            self._plan.refuse(error.problem, rows=True)
+            return
+        mistakes = mistakes_of(error)
+        rest = self._form.refuse(mistakes, rows=isinstance(error, ProblemError))
+        if isinstance(error, ProblemError) and of_rows and rest:
+            self._plan.refuse(error.problem, rows=False)
+            return
+        self._plan.hide()
+        for text in rest.values():
+            toast_error(text)
 
     async def _look_ahead(self, draft: BulkDraft) -> None:
         before = draft.model_copy(deep=True)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any, Final
+
+from nicegui import ui
 
 from api.errors import ProblemError
 from api.options import OptionsDocument
+from core.batches.lists import Lists
+from core.batches.manifest import BATCH_NAME_MAX
 from core.batches.request import COUNT_MAX, IN_FLIGHT_MAX
 from core.requests import SEED_MAX
 from web.batches.wording import factors_line
@@ -17,10 +21,21 @@ from web.forms.grid import GridForm
 from web.forms.manifests import Manifests
 from web.parts.clock import known_zone, zones
 from web.parts.elements import Text, adorn, box, icon, show_if
-from web.parts.fields import Segments, choice, folded, line, number, tick
+from web.parts.fields import Fields, Segments, choice, enter_chooses, folded, line, number, tick
 
 _COUNT_OF: Final = {"grid": "Images per combination", "file": "Images per row"}
 _WAYS: Final = {"grid": "Build a grid", "file": "From a file"}
+_OPTIONS: Final = frozenset(
+    {
+        "name",
+        "seed",
+        "max_in_flight",
+        "stop_after_failures",
+        "stop_at_failure_share",
+        "not_after",
+        "timezone",
+    }
+)
 _Press = Callable[[], Awaitable[None]]
 
 
@@ -35,22 +50,65 @@ class BulkForm:
         on_change: Callable[[Collection[str]], None],
     ) -> None:
         self.draft = BulkDraft.load()
+        self._files = files
+        self._on_dry_run = on_dry_run
+        self._on_start = on_start
         self._on_change = on_change
+        self._options: OptionsDocument | None = None
+        self._lists: Lists | None = None
+        self._root = ui.context.slot.parent
+        self._build()
+
+    def _build(self) -> None:
+        self._fields = Fields()
         with box("form-fields"):
             Text("New batch", "side-title", "h2")
             Segments("How rows are given", _WAYS, self.draft.way, self._choose_way)
             with box("way") as self._grid_way:
                 self.grid = GridForm(self.draft, self._set)
             with box("way") as self._file_way:
-                FileForm(self.draft, files, self._set)
+                FileForm(self.draft, self._files, self._set)
             self._count = number("", self.draft.count, self._setter("count"), 1, COUNT_MAX)
+            self._fields.add("count", self._count)
             self._build_options()
-        self._build_bar(on_dry_run, on_start)
+        self._build_bar()
         self._show()
 
     def offer(self, options: OptionsDocument) -> None:
         """Fill the pickers."""
+        self._options = options
         self.grid.offer(options)
+
+    def offer_lists(self, lists: Lists) -> None:
+        """Show the existing wildcard lists."""
+        self._lists = lists
+        self.grid.prompt.offer(lists)
+
+    def belongs_to(self, tab: str) -> None:
+        """Show what this tab had in its form; what is shown is this tab's from now on."""
+        before = BulkDraft.load_of(tab)
+        if before is not None and before.model_dump() != self.draft.model_dump():
+            self.draft = before
+            self._root.clear()
+            with self._root:
+                self._build()
+            if self._options is not None:
+                self.grid.offer(self._options)
+            if self._lists is not None:
+                self.grid.prompt.offer(self._lists)
+        self.draft.belongs_to(tab)
+
+    def refuse(self, mistakes: Mapping[str, str], *, rows: bool) -> dict[str, str]:
+        """Show what is wrong at the fields; ``rows``: it is about rows, so about the grid first.
+
+        Returns what has no field.
+        """
+        if rows:
+            mistakes = self.grid.fields.refuse(mistakes)
+        if mistakes.keys() & _OPTIONS:
+            self.draft.change(options_open=True)
+            adorn(self._fold_made, open=True)
+        return self._fields.refuse(mistakes)
 
     def busy(self, label: str | None) -> None:
         """Disable the buttons while the server works, so that nothing is pressed twice."""
@@ -67,10 +125,12 @@ class BulkForm:
 
     def _build_options(self) -> None:
         draft = self.draft
-        with folded("Options", draft.options_open, self._fold):
-            line("Name", draft.name, self._setter("name"), maxlength=200)
+        add = self._fields.add
+        with folded("Options", draft.options_open, self._fold) as fold:
+            self._fold_made = fold
+            add("name", line("Name", draft.name, self._setter("name"), maxlength=BATCH_NAME_MAX))
             with box("pair"):
-                number(
+                seed = number(
                     "Seed",
                     draft.seed,
                     self._setter("seed"),
@@ -78,7 +138,8 @@ class BulkForm:
                     SEED_MAX,
                     placeholder="random",
                 )
-                number(
+                add("seed", seed)
+                at_once = number(
                     "Parallel jobs",
                     draft.max_in_flight,
                     self._setter("max_in_flight"),
@@ -86,20 +147,26 @@ class BulkForm:
                     IN_FLIGHT_MAX,
                     placeholder="8",
                 )
+                add("max_in_flight", at_once)
             with box("pair"):
-                self._stop("Stop after failures", "stop_after_failures", 2**31 - 1)
-                self._stop("Stop at % failed", "stop_at_percent", 100)
+                stop = self._stop("Stop after failures", "stop_after_failures", 2**31 - 1)
+                add("stop_after_failures", stop)
+                add("stop_at_failure_share", self._stop("Stop at % failed", "stop_at_percent", 100))
             with box("pair"):
-                line("Stop starting at", draft.not_after, self._setter("not_after"), type="time")
+                until = line(
+                    "Stop starting at", draft.not_after, self._setter("not_after"), type="time"
+                )
+                add("not_after", until)
                 self._zone = choice("Time zone", [], None, self._setter("timezone"), searched=True)
+                add("timezone", enter_chooses(self._zone))
             tick("Expand wildcards in prompts", draft.wildcards, self._setter("wildcards"))
         self._offer_zones(zones() if draft.options_open else [])
 
-    def _stop(self, label: str, name: str, most: int) -> None:
+    def _stop(self, label: str, name: str, most: int) -> ui.number:
         value = getattr(self.draft, name)
-        number(label, value, self._setter(name), 1, most, placeholder="never")
+        return number(label, value, self._setter(name), 1, most, placeholder="never")
 
-    def _build_bar(self, on_dry_run: _Press, on_start: _Press) -> None:
+    def _build_bar(self) -> None:
         with box("generate-bar bulk-bar"):
             self._sum = Text("", "bulk-sum")
             with box("bulk-buttons"):
@@ -110,8 +177,8 @@ class BulkForm:
                 with self._start:
                     icon("spark")
                     self._start_label = Text("Start")
-        self._dry_run.on("click", on_dry_run, args=[])
-        self._start.on("click", on_start, args=[])
+        self._dry_run.on("click", self._on_dry_run, args=[])
+        self._start.on("click", self._on_start, args=[])
 
     # --- the draft
 

@@ -19,13 +19,13 @@ _Press = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True)
 class BatchActions:
-    """The actions on a batch. ``again`` is None when its form is not known."""
+    """The actions on a batch."""
 
     pause: _Press
     resume: _Press
     cancel: _Press
     retry_failed: _Press
-    again: _Press | None
+    again: _Press
 
 
 class BatchHead:
@@ -98,7 +98,7 @@ class BatchHead:
                 primary = "btn-primary" if status == "succeeded" else ""
                 url = local(document.urls.results)
                 link("Download all", url, icon_name="save", classes=primary, download=True)
-            if actions.again is not None and not is_active(document):
+            if not is_active(document):
                 button("Reuse settings", actions.again, icon_name="reuse")
             if is_active(document) and status != "cancelling":
                 button("Cancel", actions.cancel, icon_name="close")

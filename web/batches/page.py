@@ -10,6 +10,7 @@ from typing import Final
 from nicegui import ui
 
 from api.batches.documents import BatchDocument
+from core.batches.request import BatchOptions
 from core.ids import parse_generation_id
 from store.errors import NotFoundError, StoreError
 from store.values import Generation
@@ -18,9 +19,11 @@ from web.batches.failures import Failures
 from web.batches.head import BatchActions, BatchHead, build_facts
 from web.batches.wording import images, is_active, under_way
 from web.forms import batch_drafts
+from web.forms.batch_again import ITEMS_READ, draft_of
+from web.forms.batch_drafts import BulkDraft
 from web.parts.confirm import Ask
 from web.parts.elements import Text, box, link
-from web.parts.layout import Frame, Web, errors_as_toasts
+from web.parts.layout import Frame, Web, errors_as_toasts, toast_error
 from web.parts.live import Live
 
 LOOK_EVERY_S: Final = 0.5
@@ -44,21 +47,20 @@ class BatchPage:
         self._rest_until = 0.0
         self._live = Live(web.facade)
         self._frame = Frame(web, "Bulk", self._refresh)
-        begun = batch_drafts.begun_with(str(self._id)) is not None
         with box("batch") as self._root:
             if self._id is not None:
                 self._ask = Ask()
-                self._head = BatchHead(self._actions(can_again=begun))
+                self._head = BatchHead(self._actions())
                 self._failures = Failures(web, self._id)
                 self._contact = Contact(web, self._id, view)
 
-    def _actions(self, *, can_again: bool) -> BatchActions:
+    def _actions(self) -> BatchActions:
         return BatchActions(
             pause=errors_as_toasts(self._pause),
             resume=errors_as_toasts(self._resume),
             cancel=errors_as_toasts(self._cancel),
             retry_failed=errors_as_toasts(self._retry_failed),
-            again=errors_as_toasts(self._again) if can_again else None,
+            again=errors_as_toasts(self._again),
         )
 
     async def start(self) -> None:
@@ -168,10 +170,23 @@ class BatchPage:
         self._stale = True
 
     async def _again(self) -> None:
-        draft = batch_drafts.begun_with(str(self._known().batch_id))
-        if draft is not None:
-            draft.save()
-            ui.navigate.to("/bulk")
+        """Put its settings into the form: as they were written here, else as they are stored."""
+        document = self._known()
+        draft = batch_drafts.begun_with(str(document.batch_id)) or await self._stored(document)
+        if draft is None:
+            toast_error(
+                "The form cannot say its rows: start it again from the file they came from."
+            )
+            return
+        draft.belongs_to_this_tab()
+        draft.save()
+        ui.navigate.to("/bulk")
+
+    async def _stored(self, document: BatchDocument) -> BulkDraft | None:
+        if not isinstance(document.options, BatchOptions) or document.total > ITEMS_READ:
+            return None
+        page = await self._web.batches.item_page(document.batch_id, ITEMS_READ, None)
+        return draft_of(document.options, [item.request for item in page.items])
 
     def _known(self) -> BatchDocument:
         assert self._document is not None  # without it there are no buttons

@@ -8,12 +8,12 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from api.batches.facade import Manifest
-from api.errors import ProblemError
 from api.schedules.facade import ScheduleRequest
 from core.batches.request import BatchOptions, BatchRequest
 from web.forms.drafts import DRAW_SEED
 from web.forms.kept_draft import KeptDraft, storage
 from web.forms.manifests import KeptFile, Manifests
+from web.forms.mistakes import missing
 
 DRAFTS_KEPT: Final = 20
 """Number of batches started here whose form is kept, to start them again."""
@@ -47,8 +47,8 @@ class Axis(BaseModel):
             return read(word)
         except ValueError as error:
             kind = "a number" if read is float else "a whole number"
-            raise ProblemError(
-                "invalid_request", f"{AXES[self.field]}: “{word[:40]}” is not {kind}."
+            raise missing(
+                self.field, f"{AXES[self.field]}: “{word[:40]}” is not {kind}."
             ) from error
 
 
@@ -67,7 +67,7 @@ class PromptDraft(KeptDraft):
     def _said(self) -> list[str]:
         prompts = self.prompts()
         if not prompts:
-            raise ProblemError("invalid_request", "Describe the image first.")
+            raise missing("prompt", "Describe the image first.")
         return prompts
 
 
@@ -103,7 +103,7 @@ class BulkDraft(PromptDraft):
         if self.way == "grid":
             return Manifest(BatchRequest.model_validate({**options, **self._rows()}))
         if self.file is None:
-            raise ProblemError("invalid_request", "Choose a file first.")
+            raise missing("file", "Choose a file first.")
         return Manifest.of_file(
             BatchOptions.model_validate(options),
             files.path(self.file),
@@ -124,6 +124,9 @@ class BulkDraft(PromptDraft):
 
     def _rows(self) -> dict[str, Any]:
         lists = self._lists(self._said())
+        for axis in self.axes:
+            if axis.field in AXES and axis.field not in lists:
+                raise missing(axis.field, f"{AXES[axis.field]}: add a value, or remove the field.")
         defaults = {name: values[0] for name, values in lists.items() if len(values) == 1}
         grid = {name: values for name, values in lists.items() if len(values) > 1}
         rows: dict[str, Any] = {"defaults": _sized(defaults), "combine": self.combine}
@@ -182,7 +185,7 @@ class ScheduleDraft(PromptDraft):
             return self.cron.strip()
         hour, _, minute = self.time.partition(":")
         if not (hour.isdigit() and minute.isdigit()):
-            raise ProblemError("invalid_request", "Enter the time at which it starts.")
+            raise missing("time", "Enter the time at which it starts.")
         return f"{int(minute)} {int(hour)} {self.days}"
 
     def interval_s(self) -> float | None:
@@ -190,13 +193,13 @@ class ScheduleDraft(PromptDraft):
         if self.way != "every":
             return None
         if self.every is None:
-            raise ProblemError("invalid_request", "Enter how often it starts.")
+            raise missing("interval_s", "Enter how often it starts.")
         return float(self.every * {"minutes": 60, "hours": 3600}[self.unit])
 
     def request(self, zone: str | None) -> ScheduleRequest:
         """Returns the request. Raises ProblemError, ValidationError."""
         if not self.name.strip():
-            raise ProblemError("invalid_request", "Enter a name first.")
+            raise missing("name", "Enter a name first.")
         prompts, name = self._said(), self.name.strip()
         where = self.timezone or zone
         batch: dict[str, Any] = {"name": name, "defaults": {}}
@@ -218,9 +221,7 @@ def size_of(text: str) -> tuple[int, int]:
     parts = text.lower().replace("×", "x").split("x")
     numbers = [part.strip() for part in parts]
     if len(numbers) != 2 or not all(number.isdigit() and len(number) < 6 for number in numbers):
-        raise ProblemError(
-            "invalid_request", f"Size: “{text[:40]}” is not width × height, e.g. 512 × 768."
-        )
+        raise missing("size", f"Size: “{text[:40]}” is not width × height, e.g. 512 × 768.")
     return int(numbers[0]), int(numbers[1])
 
 

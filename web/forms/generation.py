@@ -15,7 +15,7 @@ from web.forms.drafts import DRAW_SEED, Draft
 from web.forms.literals import literal_note
 from web.forms.sizes import RATIOS, parts_of
 from web.parts.elements import Text, adorn, box, button, icon, meter, set_meter, show_if
-from web.parts.fields import CHEVRON, Picker, folded, typed_number
+from web.parts.fields import CHEVRON, Picker, enter_chooses, folded, typed_number
 from web.parts.wording import model_name
 
 _SEED_MODES: Final = (("random", "Random"), ("keep", "Keep"), ("next", "+1"))
@@ -180,7 +180,7 @@ class Form:
 
     def _default_choice(self, label: str, name: str) -> ui.select:
         """A choice among names, one of which is the model's own."""
-        field = self._choice(label)
+        field = enter_chooses(self._choice(label))
 
         def chosen(event: events.ValueChangeEventArguments[Any]) -> None:
             field.error = None

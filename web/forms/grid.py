@@ -12,7 +12,16 @@ from web.forms.batch_drafts import AXES, NUMBERS, Axis, BulkDraft
 from web.forms.prompts import PromptField
 from web.forms.sizes import RATIOS, size_of
 from web.parts.elements import Text, adorn, box, button, show_if
-from web.parts.fields import Picker, Segments, choice, folded, line, prompt_box
+from web.parts.fields import (
+    Fields,
+    Picker,
+    Segments,
+    choice,
+    enter_chooses,
+    folded,
+    line,
+    prompt_box,
+)
 from web.parts.wording import model_name
 
 _COMBINE: Final = {"product": "All combinations", "zip": "Pair up"}
@@ -26,14 +35,16 @@ class GridForm:
         self._draft = draft
         self._on_change = on_change
         self._options: OptionsDocument | None = None
-        self.prompt = PromptField(draft, on_change)
+        self.fields = Fields("grid-")
+        self.prompt = PromptField(draft, self.fields, on_change)
         with folded("Negative prompt", bool(draft.negative)):
             placeholder = "What to keep out…"
             negative = prompt_box("", draft.negative, placeholder, self._setter("negative"))
-            adorn(negative, aria_label="Negative prompt")
+            adorn(self.fields.add("negative_prompt", negative), aria_label="Negative prompt")
         self._models = choice("Models", {}, [], self._choose_models, several=True, searched=True)
-        self._picker = Picker(self._models)
+        self._picker = Picker(self.fields.add("model", self._models))
         self._sizes = choice("Sizes", [], [], self._choose_sizes, several=True, more=True)
+        self.fields.add("size", self._sizes)
         self._axes = box("axes")
         self._more = box("chips", role="group", aria_label="Add a field")
         with box("field combine") as self._combine:
@@ -127,10 +138,13 @@ class GridForm:
             if numbers:
                 field = line(label, axis.text, changed, autocomplete="off")
                 field.props["placeholder"] = _EXAMPLES[axis.field]
+                self.fields.add(axis.field, field)
             else:
                 known = self._names_of(axis.field)
                 values = list(dict.fromkeys([*known, *axis.chosen]))
-                choice(label, values, list(axis.chosen), changed, several=True, searched=True)
+                chosen = list(axis.chosen)
+                picker = choice(label, values, chosen, changed, several=True, searched=True)
+                self.fields.add(axis.field, enter_chooses(picker))
             button(f"Remove {label}", lambda: self._remove(place), icon_name="close", bare=True)
 
     def _names_of(self, field: str) -> list[str]:
@@ -143,6 +157,7 @@ class GridForm:
         ui.run_javascript(f"easel.toAxis('{name}')")
 
     def _remove(self, place: int) -> None:
+        self.fields.drop(self._draft.axes[place].field)
         self._put([one for at, one in enumerate(self._draft.axes) if at != place])
 
     def _put(self, axes: list[Axis]) -> None:

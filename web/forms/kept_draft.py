@@ -57,6 +57,11 @@ class KeptDraft(BaseModel):
         """Keep the form for this tab too: another tab's form does not replace it."""
         self._tab = tab
 
+    def belongs_to_this_tab(self) -> None:
+        """Keep the form for the tab of the page that is open."""
+        if (tab := context.client.tab_id) is not None:
+            self.belongs_to(tab)
+
     def save(self) -> None:
         """Store the form; it is on disk a moment later."""
         kept = self.model_dump()

@@ -8,7 +8,7 @@ from typing import Any, Final
 from core.batches.lists import Lists
 from web.forms.batch_drafts import PromptDraft
 from web.parts.elements import Text, adorn, box, button, show_if
-from web.parts.fields import folded, prompt_box, tick
+from web.parts.fields import Fields, folded, prompt_box, tick
 
 LISTS_SHOWN: Final = 40
 _HELP: Final = (
@@ -23,12 +23,12 @@ _HELP: Final = (
 class PromptField:
     """The text box, a tick to use each line as a prompt, and help with wildcards."""
 
-    def __init__(self, draft: PromptDraft, on_change: Callable[..., None]) -> None:
+    def __init__(self, draft: PromptDraft, fields: Fields, on_change: Callable[..., None]) -> None:
         self._draft = draft
         self._on_change = on_change
         placeholder = "e.g. a {red|silver} fox at {dawn|dusk}"
         self._box = prompt_box("Prompt", draft.prompt, placeholder, self._typed)
-        adorn(self._box, data_focus="/")
+        adorn(fields.add("prompt", self._box), data_focus="/")
         self._each_line = tick("Each line is its own prompt", draft.each_line, self._ticked)
         with folded("Wildcards: one prompt for many images"):
             _build_help()

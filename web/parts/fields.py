@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from nicegui import events, ui
+from nicegui.elements.mixins.validation_element import ValidationElement
 from nicegui.elements.mixins.value_element import ValueElement
 
 from web.parts.elements import Text, adorn, box, icon
@@ -14,6 +15,7 @@ OnValue = Callable[[Any], Any]
 OFFERED: Final = 200
 """Number of names of a picker that the browser gets at once."""
 _FieldT = TypeVar("_FieldT", bound=ValueElement[Any])
+_ValidatedT = TypeVar("_ValidatedT", bound=ValidationElement[Any])
 CHEVRON: Final = (
     "M6 9l6 6 6-6@@fill:none;stroke:currentColor;stroke-width:2;stroke-linecap:round;"
     "stroke-linejoin:round|0 0 24 24"
@@ -22,6 +24,44 @@ CLEAR: Final = (
     "M6 6l12 12M18 6L6 18@@fill:none;stroke:currentColor;stroke-width:2;stroke-linecap:round"
     "|0 0 24 24"
 )
+
+
+class Fields:
+    """The fields of a form, by what they set: mistakes are told at them.
+
+    ``kept_as`` distinguishes the fields of several such parts of one form.
+    """
+
+    def __init__(self, kept_as: str = "") -> None:
+        self._kept_as = kept_as
+        self._made: dict[str, ValidationElement[Any]] = {}
+        self._told: dict[str, str] = {}
+
+    def add(self, name: str, field: _ValidatedT) -> _ValidatedT:
+        """Add a field. A change of it takes its mistake away; typed text survives an outage."""
+        self._made[name] = field
+
+        def changed() -> None:
+            if self._told.pop(name, None) == field.error:
+                field.error = None
+
+        field.on_value_change(changed)
+        return (
+            field if isinstance(field, ui.select) else adorn(field, data_kept=self._kept_as + name)
+        )
+
+    def drop(self, name: str) -> None:
+        """Forget a field that is gone."""
+        self._made.pop(name, None)
+
+    def refuse(self, mistakes: Mapping[str, str]) -> dict[str, str]:
+        """Show what is wrong at the fields. Returns what has no field here."""
+        shown = {name: text for name, text in mistakes.items() if name in self._made}
+        for name, text in shown.items():
+            self._made[name].error = self._told[name] = text
+        if shown:
+            self._made[next(iter(shown))].run_method("focus")
+        return {name: text for name, text in mistakes.items() if name not in shown}
 
 
 class Fold:
@@ -119,6 +159,53 @@ def choice(
     return _telling(field, on_value, empty=[] if several else None)
 
 
+_ENTER: Final = """(e) => {
+  const text = e.target.value?.trim();
+  if (text && !document.querySelector('.q-menu .q-manual-focusable--focused')) emit(text);
+}"""
+"""Enter that chooses a highlighted row is Quasar's own."""
+
+
+def enter_chooses(
+    field: ui.select,
+    names: Callable[[], Mapping[Any, str]] | None = None,
+    choose: OnValue | None = None,
+) -> ui.select:
+    """Let Enter choose what was typed: the name that is it, begins with it, or has it in it.
+
+    ``names`` and ``choose`` are for fields that offer a part of their names only.
+    """
+
+    def entered(event: events.GenericEventArguments) -> None:
+        known = names() if names is not None else _offered(field)
+        found = _meant(str(event.args), known)
+        if found is None:
+            return
+        value = [*field.value, found] if field.multiple else found
+        if not field.multiple or found not in field.value:
+            (choose or field.set_value)(value)
+        if not field.multiple:
+            field.run_method("hidePopup")
+        field.run_method("updateInputValue", "" if field.multiple else known[found], True)
+
+    return field.on("keydown.enter", entered, js_handler=_ENTER)
+
+
+def _meant(text: str, names: Mapping[Any, str]) -> Any:
+    needle = text.casefold()
+    folded_names = {value: label.casefold() for value, label in names.items()}
+    for fits in (str.__eq__, str.startswith, str.__contains__):
+        for value, label in folded_names.items():
+            if fits(label, needle):
+                return value
+    return None
+
+
+def _offered(field: ui.select) -> dict[Any, str]:
+    options = field.options
+    return dict(options) if isinstance(options, dict) else {one: str(one) for one in options}
+
+
 class Picker:
     """A searched choice of any number of names: the browser gets some, and finds all by typing."""
 
@@ -131,6 +218,7 @@ class Picker:
             throttle=0.15,
             leading_events=False,
         )
+        enter_chooses(field, lambda: self._names, lambda value: self._show("", value))
 
     def offer(self, names: dict[str, str], value: Any) -> None:
         """Offer these names, each with what is shown for it, with this value chosen."""

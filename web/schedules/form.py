@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
+
+from nicegui import ui
 
 from api.errors import ProblemError
 from api.options import OptionsDocument
 from api.schedules.facade import Times, times_of
+from core.batches.lists import Lists
 from core.batches.request import COUNT_MAX
 from web.forms.batch_drafts import ScheduleDraft
+from web.forms.mistakes import missing
 from web.forms.prompts import PromptField
 from web.parts.clock import cron_words, every_words, known_zone, moments_words, zones
 from web.parts.elements import Text, adorn, box, icon, show_if
-from web.parts.fields import Picker, Segments, choice, line, number
+from web.parts.fields import Fields, Picker, Segments, choice, enter_chooses, line, number
 from web.parts.wording import model_name
 
 _WAYS: Final = {"clock": "At a time", "every": "Repeating", "cron": "Cron"}
@@ -40,21 +44,35 @@ class ScheduleForm:
 
     def __init__(self, on_create: Callable[[], Awaitable[None]]) -> None:
         self.draft = ScheduleDraft.load()
+        self._on_create = on_create
+        self._options: OptionsDocument | None = None
+        self._lists: Lists | None = None
+        self._root = ui.context.slot.parent
+        self._build()
+
+    def _build(self) -> None:
+        draft = self.draft
+        self._fields = fields = Fields()
         with box("form-fields"):
             Text("New schedule", "side-title", "h2")
-            self._name = line("Name", self.draft.name, self._setter("name"), maxlength=100)
+            self._name = line("Name", draft.name, self._setter("name"), maxlength=100)
+            fields.add("name", self._name)
             self._build_when()
-            self.prompt = PromptField(self.draft, self._set)
+            self._prompt = PromptField(draft, fields, self._set)
             self._model = choice("Model", {}, None, self._setter("model"), searched=True)
-            self._models = Picker(self._model)
+            self._models = Picker(fields.add("model", self._model))
             with box("pair"):
-                number("Images per prompt", self.draft.count, self._setter("count"), 1, COUNT_MAX)
-                line(
-                    "Stop starting at", self.draft.not_after, self._setter("not_after"), type="time"
+                count = number(
+                    "Images per prompt", draft.count, self._setter("count"), 1, COUNT_MAX
                 )
+                fields.add("count", count)
+                until = line(
+                    "Stop starting at", draft.not_after, self._setter("not_after"), type="time"
+                )
+                fields.add("not_after", until)
         with box("generate-bar bulk-bar"):
             made = box("btn btn-primary", "button", type="button", data_generate="")
-            made.on("click", on_create, args=[])
+            made.on("click", self._on_create, args=[])
             with made:
                 icon("clock")
                 Text("Create schedule")
@@ -62,28 +80,53 @@ class ScheduleForm:
         self._show()
 
     def _build_when(self) -> None:
-        draft = self.draft
+        draft, add = self.draft, self._fields.add
         with box("field"):
             Text("When", "label")
             Segments("When", _WAYS, draft.way, self._setter("way"))
         with box("pair") as self._by_clock:
             choice("Days", _DAYS, draft.days, self._setter("days"))
-            line("Time", draft.time, self._setter("time"), type="time")
+            add("time", line("Time", draft.time, self._setter("time"), type="time"))
         with box("pair") as self._by_interval:
-            number("Every", draft.every, self._setter("every"), 1, _EVERY_MAX)
+            every = number("Every", draft.every, self._setter("every"), 1, _EVERY_MAX)
+            add("interval_s", every)
             choice("Unit", _UNITS, draft.unit, self._setter("unit"))
         with box("") as self._by_cron:
             field = line("Cron", draft.cron, self._setter("cron"), maxlength=200)
-            adorn(field, hint="minute, hour, day, month, weekday")
+            adorn(add("cron", field), hint="minute, hour, day, month, weekday")
         self._zone = choice("Time zone", [], None, self._setter("timezone"), searched=True)
-        self._zone.on("focus", self._offer_zones, args=[])
+        add("timezone", enter_chooses(self._zone)).on("focus", self._offer_zones, args=[])
         self._said = adorn(Text("", "when-said", "p"), aria_live="polite")
 
     def offer(self, options: OptionsDocument) -> None:
         """Fill the model picker."""
+        self._options = options
         names = {model.name: model_name(model.name) for model in options.models}
         self._offer_models(names)
         adorn(self._model, placeholder=model_name(options.default_model or "") or None)
+
+    def offer_lists(self, lists: Lists) -> None:
+        """Show the existing wildcard lists."""
+        self._lists = lists
+        self._prompt.offer(lists)
+
+    def belongs_to(self, tab: str) -> None:
+        """Show what this tab had in its form; what is shown is this tab's from now on."""
+        before = ScheduleDraft.load_of(tab)
+        if before is not None and before.model_dump() != self.draft.model_dump():
+            self.draft = before
+            self._root.clear()
+            with self._root:
+                self._build()
+            if self._options is not None:
+                self.offer(self._options)
+            if self._lists is not None:
+                self._prompt.offer(self._lists)
+        self.draft.belongs_to(tab)
+
+    def refuse(self, mistakes: Mapping[str, str]) -> dict[str, str]:
+        """Show what is wrong at the fields. Returns what has no field."""
+        return self._fields.refuse(mistakes)
 
     def created(self) -> None:
         """Clear the name after a create: the next schedule needs another one."""
@@ -125,7 +168,10 @@ class ScheduleForm:
     def times(self) -> Times:
         """Returns when it fires. ProblemError when the form has no valid time."""
         cron, interval_s = self.draft.cron_text(), self.draft.interval_s()
-        return times_of(cron, interval_s, self._zone_now() or "UTC", shown=2)
+        try:
+            return times_of(cron, interval_s, self._zone_now() or "UTC", shown=2)
+        except ProblemError as error:
+            raise missing("cron", error.problem.detail) from error
 
     # --- pickers
 

@@ -7,16 +7,18 @@ from typing import Final
 from uuid import UUID
 
 from nicegui import ui
+from pydantic import ValidationError
 
 from api.errors import ProblemError
 from api.schedules.documents import ScheduleDocument
 from api.schedules.facade import ScheduleChange
 from store.values import Batch
+from web.forms.mistakes import mistakes_of
 from web.forms.options import offer_options
 from web.parts.clock import ask_zone, known_zone
 from web.parts.confirm import Ask
 from web.parts.elements import Text, adorn, box, button
-from web.parts.layout import Frame, Web, errors_as_toasts, section, toast
+from web.parts.layout import Frame, Web, errors_as_toasts, section, toast, toast_error
 from web.parts.wording import sentence
 from web.schedules.form import ScheduleForm
 from web.schedules.list import ScheduleActions, ScheduleRow
@@ -38,6 +40,7 @@ class SchedulesPage:
             adorn(Text("Schedules", "sr-only", "h1"))
             with section("form desk-form", "A new schedule"):
                 self._form = ScheduleForm(errors_as_toasts(self._create))
+                self._frame.on_tab(self._form.belongs_to)
             with section("desk-side", "Schedules"):
                 with box("side-head"):
                     Text("Schedules", "side-title", "h2")
@@ -48,7 +51,7 @@ class SchedulesPage:
     async def start(self) -> None:
         """Show the form first; Prefect may answer slowly."""
         await offer_options(self._web.facade, self._form.offer)
-        self._form.prompt.offer(await self._web.batches.lists())
+        self._form.offer_lists(await self._web.batches.lists())
         self._frame.start()
         ask_zone(self._zone_known)
         ui.timer(0, errors_as_toasts(self._load), once=True)
@@ -110,8 +113,13 @@ class SchedulesPage:
     # --- what the visitor does
 
     async def _create(self) -> None:
-        self._form.times()  # its errors about times use the form's words
-        made = await self._web.schedules.create(self._form.draft.request(known_zone()))
+        try:
+            self._form.times()  # its errors about times use the form's words
+            made = await self._web.schedules.create(self._form.draft.request(known_zone()))
+        except (ProblemError, ValidationError) as error:
+            for text in self._form.refuse(mistakes_of(error)).values():
+                toast_error(text)
+            return
         self._form.created()
         toast(f"“{made.name}” is created and on.")
         await self._load()

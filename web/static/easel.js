@@ -184,13 +184,13 @@
       document.title = count ? `(${count}) ${title}` : title;
     },
     restore() {
-      document.querySelectorAll("[data-kept]").forEach((field) => {
+      setTimeout(() => document.querySelectorAll("[data-kept]").forEach((field) => {  // once the tab's form is there
         const text = sessionStorage.getItem(kept(field));
         if (text === null) return;
         sessionStorage.removeItem(kept(field));
         field.value = text;
         field.dispatchEvent(new Event("input", { bubbles: true }));
-      });
+      }), 60);
     },
     caret(toStart) {
       setTimeout(() => {

@@ -1,0 +1,71 @@
+"""The form of a batch that was created elsewhere, from what is stored of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from core.batches.request import COUNT_MAX, BatchOptions
+from core.requests import ResolvedRequest, StoredRequest
+from web.forms.batch_drafts import AXES, NUMBERS, Axis, BulkDraft
+
+ITEMS_READ: Final = 5_000
+"""Number of items that a form is made of: no batch of more is started again from its form."""
+_PROMPTS_MAX: Final = 500
+
+
+def draft_of(options: BatchOptions, requests: Iterable[StoredRequest | None]) -> BulkDraft | None:
+    """Returns the form that makes such a batch again; None when no grid can say its rows.
+
+    The prompts are those that were made: what wildcards stood in them is not stored.
+    """
+    made = [request for request in requests if isinstance(request, ResolvedRequest)]
+    found = _lists(made)
+    several = [values for values in found.values() if len(values) > 1]
+    product = math.prod(len(values) for values in several)
+    prompts, negatives = found["prompt"], found["negative_prompt"]
+    lines = len(prompts) == 1 or not any("\n" in prompt for prompt in prompts)
+    count, left = divmod(len(made), product) if made else (0, 1)
+    if left or not lines or len(negatives) > 1 or len(prompts) > _PROMPTS_MAX:
+        return None
+    draft = _with_options(options)
+    draft.prompt, draft.each_line = "\n".join(prompts), len(prompts) > 1
+    draft.negative, draft.models = negatives[0], found["model"]
+    draft.sizes = [f"{width} × {height}" for width, height in found["size"]]
+    draft.axes = [_axis(name, found[name]) for name in AXES if name in found]
+    draft.count, draft.wildcards = min(count, COUNT_MAX), False
+    return draft
+
+
+def _with_options(options: BatchOptions) -> BulkDraft:
+    share = options.stop_at_failure_share
+    return BulkDraft(
+        way="grid",
+        name=options.name or "",
+        count=options.count,
+        seed=options.seed,
+        wildcards=options.wildcards,
+        max_in_flight=options.max_in_flight,
+        stop_after_failures=options.stop_after_failures,
+        stop_at_percent=None if share is None else round(100 * share),
+        not_after=options.not_after or "",
+        timezone=options.timezone,
+    )
+
+
+def _lists(made: Sequence[ResolvedRequest]) -> dict[str, list[Any]]:
+    """Returns the values of each field, each once, in their order. Seeds were drawn."""
+    found: dict[str, list[Any]] = {
+        "size": [*dict.fromkeys((request.width, request.height) for request in made)]
+    }
+    names = ("prompt", "negative_prompt", "model", "steps", "cfg", "sampler", "scheduler")
+    for name in names:
+        found[name] = [*dict.fromkeys(getattr(request, name) for request in made)]
+    return found
+
+
+def _axis(name: str, values: list[Any]) -> Axis:
+    if name in NUMBERS:
+        return Axis(field=name, text=", ".join(f"{value:g}" for value in values))
+    return Axis(field=name, chosen=values)

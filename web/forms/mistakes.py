@@ -1,0 +1,72 @@
+"""What is wrong with the form of a batch or a schedule, by field, in words for people."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydantic import ValidationError
+
+from api.errors import ProblemError
+from core.batches.manifest import BATCH_NAME_MAX
+from core.batches.request import COUNT_MAX, IN_FLIGHT_MAX
+from core.invalid import problems_of
+from core.problems import FieldProblem
+from web.parts.wording import FIELD_RULES
+
+_RULES: Final = {
+    **{name: rule for name, rule in FIELD_RULES.items() if name != "batch_size"},
+    "count": f"A whole number from 1 to {COUNT_MAX:,}.",
+    "max_in_flight": f"A whole number from 1 to {IN_FLIGHT_MAX}, or nothing.",
+    "stop_after_failures": "A whole number from 1, or nothing.",
+    "stop_at_failure_share": "A number from 1 to 100, or nothing.",
+    "not_after": "A time of day such as 07:00, or nothing.",
+    "grid": "Side by side, every list needs equally many values.",
+}
+"""What may stand in a field; the others' mistakes are told as they were found."""
+_FORM_FIELD: Final = {"width": "size", "height": "size"}
+"""Fields of a request that are one field of a form."""
+
+
+def missing(field: str, text: str) -> ProblemError:
+    """Returns the problem of a form's field that cannot be read."""
+    return ProblemError(
+        "invalid_request", text, errors=[FieldProblem((field,), "invalid_form", text)]
+    )
+
+
+def mistakes_of(error: ValidationError | ProblemError) -> dict[str, str]:
+    """Returns what is wrong with each field; ``""`` is the form as a whole."""
+    found: dict[str, str] = {}
+    if isinstance(error, ProblemError):
+        for one in error.problem.errors:
+            _note(found, one.loc, one.code, one.message)
+        return found or {"": _sentence(error.problem.detail)}
+    for loc, kind, message in problems_of(error):
+        _note(found, loc, kind, message)
+    return found
+
+
+def _note(found: dict[str, str], loc: tuple[str | int, ...], kind: str, message: str) -> None:
+    name = _field(loc)
+    text = _name_rule(kind, message) if name == "name" else _RULES.get(name)
+    if kind == "invalid_form" or text is None:
+        text = _sentence(message)
+    found.setdefault(_FORM_FIELD.get(name, name), text)
+
+
+def _field(loc: tuple[str | int, ...]) -> str:
+    """Returns the field that a place is in: ``batch.count`` and a row's ``count`` are one."""
+    names = [part for part in loc if isinstance(part, str) and part not in ("batch", "row")]
+    inner = [name for name in names if name not in ("defaults", "items")]
+    return inner[0] if inner else ""
+
+
+def _name_rule(kind: str, message: str) -> str:
+    if kind == "string_too_long":
+        return f"The name may have {BATCH_NAME_MAX} characters at most."
+    return f"The name {message}."
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "?", "!")) else ".")
