@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from api.batches.documents import (
     AcceptedBatchDocument,
@@ -17,14 +18,15 @@ from api.batches.documents import (
     PlanDocument,
 )
 from api.batches.facade import BatchFacade
-from api.batches.manifest_body import manifest_of
+from api.batches.manifest_body import Flags, manifest_of
 from api.dependencies import opened
 from api.documents import answer
 from api.generations.facade import RETRY_AFTER_S
-from api.headers import IfNoneMatch, idempotency_key_of, is_unchanged
+from api.headers import IdempotencyHeader, IfNoneMatch, idempotency_key_of, is_unchanged
 from api.ids import BatchId
-from api.openapi import body_schema, problems
-from core.batches.request import BatchRequest
+from api.openapi import UNCHANGED, body_schema, problems, query_parameters
+from api.pages import PageQuery
+from core.batches.request import BatchOptions, BatchRequest
 from core.settings import Settings
 from core.status import Status
 from store.generations.acceptance import IdempotencyKey
@@ -41,25 +43,17 @@ _CREATE_BODY: Final[dict[str, Any]] = {
             "text/csv": {"schema": {"type": "string"}, "example": _CSV},
             "application/x-ndjson": {"schema": {"type": "string"}, "example": _JSONL},
         },
-    }
+    },
+    "parameters": query_parameters(Flags, BatchOptions),
 }
-
-
-class PageQuery(BaseModel):
-    """Which page."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    limit: int = Field(default=20, ge=1, le=100, description="Items on a page.")
-    cursor: str | None = Field(
-        default=None, max_length=100, description="`next_cursor` of the page before."
-    )
 
 
 class ItemsQuery(PageQuery):
     """Which items."""
 
-    status: list[Status] | None = Field(default=None, description="May be repeated.")
+    status: list[Status] | SkipJsonSchema[None] = Field(
+        default=None, description="May be repeated."
+    )
 
 
 class SheetQuery(BaseModel):
@@ -77,15 +71,17 @@ class SheetQuery(BaseModel):
     responses={
         202: {"model": AcceptedBatchDocument, "description": "Accepted: stored, and will be done."},
         200: {"model": PlanDocument, "description": "With `dry_run=true`: what would be made."},
-        **problems(400, 409, 413, 415, 422, 503),
+        **problems(
+            *("malformed_json", "idempotency_in_flight", "payload_too_large"),
+            *("unsupported_media_type", "invalid_request", "invalid_manifest"),
+            *("idempotency_mismatch", "not_available", "disk_full", "no_catalogue"),
+        ),
     },
     openapi_extra=_CREATE_BODY,
 )
 async def create(
     request: Request,
-    idempotency_key: Annotated[
-        str | None, Header(description="Repeating it with the same key makes no second batch.")
-    ] = None,
+    idempotency_key: IdempotencyHeader = None,
 ) -> Response:
     """Rows times grid times count. As JSON; or a CSV or JSON Lines file, streamed to the disk.
 
@@ -107,7 +103,12 @@ async def create(
     return answer(created.document, 202, headers)
 
 
-@router.get("", summary="All batches", response_model=BatchesDocument, responses=problems(400, 422))
+@router.get(
+    "",
+    summary="All batches",
+    response_model=BatchesDocument,
+    responses=problems("invalid_cursor", "invalid_request", "not_available"),
+)
 async def page(request: Request, query: Annotated[PageQuery, Query()]) -> Response:
     """Newest first."""
     return answer(await opened(request, BatchFacade).page(query.limit, query.cursor))
@@ -117,7 +118,7 @@ async def page(request: Request, query: Annotated[PageQuery, Query()]) -> Respon
     "/{batch_id:id}",
     summary="How it goes",
     response_model=BatchDocument,
-    responses=problems(404),
+    responses=problems("not_found", "not_available"),
 )
 async def status(request: Request, batch_id: BatchId) -> Response:
     """Counts by status, rate, time to go, GPU seconds spent."""
@@ -128,7 +129,7 @@ async def status(request: Request, batch_id: BatchId) -> Response:
     "/{batch_id:id}/items",
     summary="Its items with their generations",
     response_model=BatchItemsDocument,
-    responses=problems(400, 404, 422),
+    responses=problems("invalid_cursor", "not_found", "invalid_request", "not_available"),
 )
 async def items(
     request: Request, batch_id: BatchId, query: Annotated[ItemsQuery, Query()]
@@ -139,8 +140,11 @@ async def items(
     return answer(found)
 
 
-def _change(name: str, summary: str, description: str) -> None:
-    """Declare a route that changes a batch: ``/{batch_id}/cancel`` and its like."""
+def _change(name: str, summary: str, description: str, *, refused: str = "already_ended") -> None:
+    """Declare a route that changes a batch: ``/{batch_id}/cancel`` and its like.
+
+    ``refused`` is the code of the answer when the batch is not in a state for it.
+    """
 
     async def change(request: Request, batch_id: BatchId) -> Response:
         method = getattr(opened(request, BatchFacade), name.replace("-", "_"))
@@ -152,7 +156,7 @@ def _change(name: str, summary: str, description: str) -> None:
         status_code=202,
         summary=summary,
         response_model=BatchDocument,
-        responses=problems(404, 409),
+        responses=problems("not_found", refused, "not_available"),
         name=f"{name} batch",
     )(change)
 
@@ -164,13 +168,17 @@ _change(
     "retry-failed",
     "Make what is missing",
     "What failed, was cancelled or was never begun; only after the batch failed or was cancelled.",
+    refused="not_retryable",
 )
 
 
 @router.get(
     "/{batch_id:id}/results.zip",
     summary="All pictures",
-    responses={200: {"content": {"application/zip": {}}}, **problems(404)},
+    responses={
+        200: {"content": {"application/zip": {}}},
+        **problems("not_found", "not_available"),
+    },
     response_class=Response,
 )
 async def results(request: Request, batch_id: BatchId) -> Response:
@@ -190,7 +198,11 @@ async def results(request: Request, batch_id: BatchId) -> Response:
 @router.get(
     "/{batch_id:id}/contact-sheet",
     summary="Its pictures at a glance",
-    responses={200: {"content": {"image/jpeg": {}}}, **problems(404, 422)},
+    responses={
+        200: {"content": {"image/jpeg": {}}},
+        304: UNCHANGED,
+        **problems("not_found", "invalid_request", "not_available"),
+    },
     response_class=Response,
 )
 async def contact_sheet(

@@ -12,6 +12,7 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import Response, StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT
+from pydantic.json_schema import SkipJsonSchema
 
 from api.dependencies import opened
 from api.generations.facade import Facade, FacadeOf
@@ -46,7 +47,7 @@ class EventStream(StreamingResponse):
     response_class=EventStream,
     responses={
         204: {"description": "It has ended, and all was told: do not come again."},
-        **problems(404, 410),
+        **problems("not_found", "deleted", "not_available"),
     },
 )
 async def events(
@@ -54,7 +55,8 @@ async def events(
     task_id: TaskId,
     facade: FacadeOf,
     last_event_id: Annotated[
-        str | None, Header(description="Where a broken stream left off; sent by browsers.")
+        str | SkipJsonSchema[None],
+        Header(description="Where a broken stream left off; sent by browsers."),
     ] = None,
 ) -> Response:
     """A stream of `status`, `progress`, `preview` and `output` events.
