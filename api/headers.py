@@ -6,20 +6,20 @@ import re
 from typing import Annotated, Final
 
 from fastapi import Header
-from pydantic.json_schema import SkipJsonSchema
 
 from api.errors import ProblemError
+from api.openapi import Omittable
 
 KEY_MAX: Final = 255
 # Blanks around a header's value are none of it (RFC 9110, 5.5).
 KEY_PATTERN: Final = f"^[!-~]([ -~]{{0,{KEY_MAX - 2}}}[!-~])?$"
 _KEY: Final = re.compile(KEY_PATTERN)
 IfNoneMatch = Annotated[
-    str | SkipJsonSchema[None],
+    Omittable[str],
     Header(description="The `ETag` of what the client has: 304 if it is unchanged."),
 ]
 IdempotencyHeader = Annotated[
-    str | SkipJsonSchema[None],
+    Omittable[str],
     Header(
         alias="Idempotency-Key",
         description="A repeat with the same key and body makes nothing anew: it is given the first "

@@ -7,13 +7,12 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header
 from fastapi.responses import Response, StreamingResponse
-from pydantic.json_schema import SkipJsonSchema
 
 from api.errors import ProblemError
 from api.generations.facade import FacadeOf
 from api.headers import IfNoneMatch, is_unchanged
 from api.ids import ImageId
-from api.openapi import UNCHANGED, problems
+from api.openapi import UNCHANGED, Omittable, problems
 from store.values import Image
 
 router = APIRouter(prefix="/api/v1/images", tags=["images"])
@@ -37,7 +36,7 @@ async def image(
     image_id: ImageId,
     facade: FacadeOf,
     range_: Annotated[
-        str | SkipJsonSchema[None],
+        Omittable[str],
         Header(alias="Range", description="One part of the file, as `bytes=0-1023`."),
     ] = None,
     if_none_match: IfNoneMatch = None,

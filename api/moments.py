@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 _LOST_PLUS: Final = re.compile(r"[T ][0-9:.]+ [0-9]{2}:?[0-9]{0,2}$")
 # RFC 3339, with what ISO 8601 allows besides: no seconds, a comma, a zone without its colon.
@@ -26,10 +26,7 @@ def _written(text: Any) -> Any:
     if _LOST_PLUS.search(text):  # 2026-01-31T12:00:00 02:00: in a query a + means a blank
         raise PydanticCustomError("lost_plus", "a + in a URL must be written %2B")
     if not _MOMENT.fullmatch(text):
-        raise PydanticCustomError(
-            "datetime_parsing",
-            "must be a date and a time with its zone, such as 2026-01-31T12:00:00Z",
-        )
+        raise PydanticKnownError("timezone_aware")
     return text
 
 

@@ -3,13 +3,37 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from core.problems import KINDS
 
 _REF: Final = "#/$defs/"
+_T = TypeVar("_T")
+
+
+class _WithoutNull:
+    """An annotation: the schema does not offer null."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return without_null(handler(schema))
+
+
+Omittable = Annotated[_T | None, _WithoutNull()]
+"""A parameter that may be left out. No query and no header can say null."""
+
+
+def without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Returns the schema of what may be null, as it is when it is not."""
+    some = [one for one in schema.get("anyOf", ()) if one.get("type") != "null"]
+    if len(some) != 1:
+        return schema
+    return {**{name: value for name, value in schema.items() if name != "anyOf"}, **some[0]}
 
 
 UNCHANGED: Final[dict[str, Any]] = {"description": "Unchanged since the client's `If-None-Match`"}
@@ -52,10 +76,9 @@ def _in_query(schema: dict[str, Any]) -> dict[str, Any]:
     Its default is told in words: /docs would fill it in, and send it beside a body.
     """
     described, default = schema.pop("description", schema["title"]), schema.pop("default", None)
-    [some] = [one for one in schema.pop("anyOf", [{}]) if one.get("type") != "null"]
     if default is not None:
         described = f"{described.rstrip('.')}. Default: {json.dumps(default)}."
-    return {"description": described, "schema": {**schema, **some}}
+    return {"description": described, "schema": without_null(schema)}
 
 
 def body_schema(model: type[BaseModel]) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic.json_schema import SkipJsonSchema
+
+from api.openapi import Omittable
 
 Cursor = Annotated[
     str,
@@ -20,6 +21,4 @@ class PageQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit: int = Field(default=20, ge=1, le=100, description="Items on a page.")
-    cursor: Cursor | SkipJsonSchema[None] = Field(
-        default=None, description="`next_cursor` of the page before."
-    )
+    cursor: Omittable[Cursor] = Field(default=None, description="`next_cursor` of the page before.")

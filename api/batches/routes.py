@@ -8,7 +8,6 @@ from urllib.parse import quote
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic.json_schema import SkipJsonSchema
 
 from api.batches.documents import (
     AcceptedBatchDocument,
@@ -24,7 +23,7 @@ from api.documents import answer
 from api.generations.facade import RETRY_AFTER_S
 from api.headers import IdempotencyHeader, IfNoneMatch, idempotency_key_of, is_unchanged
 from api.ids import BatchId
-from api.openapi import UNCHANGED, body_schema, problems, query_parameters
+from api.openapi import UNCHANGED, Omittable, body_schema, problems, query_parameters
 from api.pages import PageQuery
 from core.batches.request import BatchOptions, BatchRequest
 from core.settings import Settings
@@ -51,9 +50,7 @@ _CREATE_BODY: Final[dict[str, Any]] = {
 class ItemsQuery(PageQuery):
     """Which items."""
 
-    status: list[Status] | SkipJsonSchema[None] = Field(
-        default=None, description="May be repeated."
-    )
+    status: Omittable[list[Status]] = Field(default=None, description="May be repeated.")
 
 
 class SheetQuery(BaseModel):

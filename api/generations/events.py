@@ -12,13 +12,12 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import Response, StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT
-from pydantic.json_schema import SkipJsonSchema
 
 from api.dependencies import opened
 from api.generations.facade import Facade, FacadeOf
 from api.generations.shared import Followed
 from api.ids import TaskId
-from api.openapi import problems
+from api.openapi import Omittable, problems
 from core.status import is_final
 from store.changes import Subscription
 from store.values import Generation
@@ -55,7 +54,7 @@ async def events(
     task_id: TaskId,
     facade: FacadeOf,
     last_event_id: Annotated[
-        str | SkipJsonSchema[None],
+        Omittable[str],
         Header(description="Where a broken stream left off; sent by browsers."),
     ] = None,
 ) -> Response:

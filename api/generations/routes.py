@@ -10,7 +10,6 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse, Response
 from pydantic import Field
-from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import to_json
 
 from api.body import read_body
@@ -27,7 +26,7 @@ from api.generations.facade import RETRY_AFTER_S, Busy, Facade, FacadeOf, KeptAn
 from api.headers import IdempotencyHeader, IfNoneMatch, idempotency_key_of, is_unchanged
 from api.ids import TaskId
 from api.moments import Moment
-from api.openapi import UNCHANGED, problems
+from api.openapi import UNCHANGED, Omittable, problems
 from api.pages import PageQuery
 from api.preferences import Prefer, wait_of
 from comfy.messages import PREVIEW_TYPES
@@ -140,24 +139,22 @@ async def result(task_id: TaskId, facade: FacadeOf) -> Response:
 class HistoryQuery(PageQuery):
     """What to look for."""
 
-    status: list[Status] | SkipJsonSchema[None] = Field(
-        default=None, description="May be repeated."
-    )
-    model: Annotated[str, Field(max_length=255)] | SkipJsonSchema[None] = Field(
+    status: Omittable[list[Status]] = Field(default=None, description="May be repeated.")
+    model: Omittable[Annotated[str, Field(max_length=255)]] = Field(
         default=None, description="A checkpoint's name."
     )
-    q: Annotated[str, Field(max_length=500)] | SkipJsonSchema[None] = Field(
+    q: Omittable[Annotated[str, Field(max_length=500)]] = Field(
         default=None,
         description="Words in any order, each the beginning of one in the prompt, negative prompt, "
         'model, seed or batch name; `-word` excludes, `"words in this order"` finds a phrase.',
     )
-    created_after: Moment | SkipJsonSchema[None] = Field(
+    created_after: Omittable[Moment] = Field(
         default=None, description="A moment with its time zone; itself included."
     )
-    created_before: Moment | SkipJsonSchema[None] = Field(
+    created_before: Omittable[Moment] = Field(
         default=None, description="A moment with its time zone; itself not included."
     )
-    batch_id: UUID | SkipJsonSchema[None] = Field(default=None, description="A batch's id.")
+    batch_id: Omittable[UUID] = Field(default=None, description="A batch's id.")
 
 
 @router.get(
@@ -254,7 +251,7 @@ async def preview(
     task_id: TaskId,
     facade: FacadeOf,
     number: Annotated[
-        int | SkipJsonSchema[None],
+        Omittable[int],
         Query(description="As in the URL of a status document or an event."),
     ] = None,
 ) -> Response:
