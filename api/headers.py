@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Final
 
 from fastapi import Header
 
 from api.errors import ProblemError
+from api.openapi import Omittable
 
 KEY_MAX: Final = 255
+# Blanks around a header's value are none of it (RFC 9110, 5.5).
+KEY_PATTERN: Final = f"^[!-~]([ -~]{{0,{KEY_MAX - 2}}}[!-~])?$"
+_KEY: Final = re.compile(KEY_PATTERN)
 IfNoneMatch = Annotated[
-    str | None, Header(description="The `ETag` of what the client has: 304 if it is unchanged.")
+    Omittable[str],
+    Header(description="The `ETag` of what the client has: 304 if it is unchanged."),
+]
+IdempotencyHeader = Annotated[
+    Omittable[str],
+    Header(
+        alias="Idempotency-Key",
+        description="A repeat with the same key and body makes nothing anew: it is given the first "
+        "answer, of a batch its present state.",
+        json_schema_extra={"minLength": 1, "maxLength": KEY_MAX, "pattern": KEY_PATTERN},
+    ),
 ]
 
 
@@ -24,7 +39,7 @@ def idempotency_key_of(key: str | None) -> str | None:
     """Returns the value of ``Idempotency-Key``. Raises ProblemError when it is not a valid key."""
     if key is None:
         return None
-    if not key or len(key) > KEY_MAX or not key.isprintable() or not key.isascii():
+    if not _KEY.fullmatch(key):
         raise ProblemError(
             "bad_request", f"Idempotency-Key must be 1 to {KEY_MAX} printable ASCII characters"
         )

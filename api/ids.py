@@ -6,7 +6,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Path
-from pydantic import PlainValidator
+from pydantic import PlainValidator, WithJsonSchema
 from starlette.convertors import Convertor, register_url_convertor
 
 from api.errors import ProblemError
@@ -28,6 +28,18 @@ class _IdConvertor(Convertor[str]):
 register_url_convertor("id", _IdConvertor())
 
 
+_Written = Annotated[
+    str,
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "uuid",
+            "pattern": "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
+        }
+    ),
+]
+
+
 def _id_of(what: str) -> PlainValidator:
     def read(text: str) -> UUID:
         found = parse_generation_id(text)
@@ -35,7 +47,7 @@ def _id_of(what: str) -> PlainValidator:
             raise ProblemError("not_found", f"there is no {what} with this id")
         return found
 
-    return PlainValidator(read, json_schema_input_type=str)
+    return PlainValidator(read, json_schema_input_type=_Written)
 
 
 TaskId = Annotated[

@@ -12,7 +12,7 @@ from api.errors import ProblemError
 from api.generations.facade import FacadeOf
 from api.headers import IfNoneMatch, is_unchanged
 from api.ids import ImageId
-from api.openapi import problems
+from api.openapi import UNCHANGED, Omittable, problems
 from store.values import Image
 
 router = APIRouter(prefix="/api/v1/images", tags=["images"])
@@ -25,13 +25,19 @@ _BYTES: Final[dict[str, Any]] = {"content": {"image/png": {}, "image/webp": {}}}
     "/{image_id:id}",
     summary="An image",
     response_class=Response,
-    responses={200: _BYTES, 206: _BYTES, 304: {}, **problems(404, 416)},
+    responses={
+        200: _BYTES,
+        206: {"description": "The part that was asked for", **_BYTES},
+        304: UNCHANGED,
+        **problems("not_found", "range_not_satisfiable", "not_available"),
+    },
 )
 async def image(
     image_id: ImageId,
     facade: FacadeOf,
     range_: Annotated[
-        str | None, Header(alias="Range", description="One part of the file, as `bytes=0-1023`.")
+        Omittable[str],
+        Header(alias="Range", description="One part of the file, as `bytes=0-1023`."),
     ] = None,
     if_none_match: IfNoneMatch = None,
     if_range: Annotated[str | None, Header(include_in_schema=False)] = None,
@@ -64,7 +70,11 @@ async def image(
     "/{image_id:id}/thumbnail",
     summary="An image's thumbnail",
     response_class=Response,
-    responses={200: _BYTES, 304: {}, **problems(404)},
+    responses={
+        200: _BYTES,
+        304: UNCHANGED,
+        **problems("not_found", "not_available"),
+    },
 )
 async def thumbnail(
     image_id: ImageId, facade: FacadeOf, if_none_match: IfNoneMatch = None

@@ -2,21 +2,83 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-from typing import Any, Final
+import json
+from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from core.problems import KINDS
 
 _REF: Final = "#/$defs/"
+_T = TypeVar("_T")
 
 
-def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
-    """Returns the error answers of a route, for its documentation; all have one shape."""
+class _WithoutNull:
+    """An annotation: the schema does not offer null."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return without_null(handler(schema))
+
+
+Omittable = Annotated[_T | None, _WithoutNull()]
+"""A parameter that may be left out. No query and no header can say null."""
+
+
+def without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Returns the schema of what may be null, as it is when it is not."""
+    some = [one for one in schema.get("anyOf", ()) if one.get("type") != "null"]
+    if len(some) != 1:
+        return schema
+    return {**{name: value for name, value in schema.items() if name != "anyOf"}, **some[0]}
+
+
+UNCHANGED: Final[dict[str, Any]] = {"description": "Unchanged since the client's `If-None-Match`"}
+_ANYWHERE: Final = ("bad_request", "unknown_host", "foreign_origin", "internal_error")
+"""What is answered in front of every route, or because of a bug."""
+_OTHERS: Final = "Any other error: 401, 408, 414 and 431 too may come from anywhere"
+
+
+def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """Returns the error answers of a route, for its documentation; all have one shape.
+
+    ``codes`` are those of ``core.problems``.
+    """
+    said: dict[int, list[str]] = {}
+    for code in dict.fromkeys((*_ANYWHERE, *codes)):
+        kind = KINDS[code]
+        said.setdefault(kind.http_status, []).append(f"`{code}`: {kind.title}")
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {
-        **{code: {"description": HTTPStatus(code).phrase, "content": content} for code in codes},
-        "default": {"description": "Any other error", "content": content},
+        **{
+            status: {"description": "; ".join(said[status]), "content": content}
+            for status in sorted(said)
+        },
+        "default": {"description": _OTHERS, "content": content},
     }
+
+
+def query_parameters(*models: type[BaseModel]) -> list[dict[str, Any]]:
+    """Returns the fields of models as query parameters, for a route that reads them itself."""
+    return [
+        {"name": name, "in": "query", "required": False, **_in_query(schema)}
+        for model in models
+        for name, schema in body_schema(model)["properties"].items()
+    ]
+
+
+def _in_query(schema: dict[str, Any]) -> dict[str, Any]:
+    """Returns a field's schema without null, which a query cannot say.
+
+    Its default is told in words: /docs would fill it in, and send it beside a body.
+    """
+    described, default = schema.pop("description", schema["title"]), schema.pop("default", None)
+    if default is not None:
+        described = f"{described.rstrip('.')}. Default: {json.dumps(default)}."
+    return {"description": described, "schema": without_null(schema)}
 
 
 def body_schema(model: type[BaseModel]) -> dict[str, Any]:

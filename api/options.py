@@ -78,7 +78,7 @@ class OptionsDocument(Document):
     "/models",
     summary="Models that ComfyUI has",
     response_model=ModelsDocument,
-    responses=problems(503),
+    responses=problems("no_catalogue", "not_available"),
 )
 async def models(facade: FacadeOf) -> Response:
     """From ComfyUI's own node catalogue. New files show within a minute, or when asked for."""
@@ -99,7 +99,7 @@ async def models(facade: FacadeOf) -> Response:
     "/options",
     summary="Everything a form needs",
     response_model=OptionsDocument,
-    responses=problems(503),
+    responses=problems("no_catalogue", "not_available"),
 )
 async def options(facade: FacadeOf) -> Response:
     """Models with their defaults, samplers, schedulers, limits."""

@@ -22,11 +22,11 @@ _DIGITS_MAX: Final = 9  # int() of thousands of digits takes long
 
 Prefer = Annotated[
     list[str] | None,
+    WithJsonSchema({"type": "string", "examples": ["wait=10"]}),
     Header(
         description="`wait=N`: answer when it has ended, or after N seconds (60 at most). "
         "`Preference-Applied` says how long it waited at most. Other preferences are ignored."
     ),
-    WithJsonSchema({"type": "string", "examples": ["wait=10"]}),
 ]
 """Every header of that name: several say the same as one with all of their preferences."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,14 +17,15 @@ from api.batches.documents import (
     PlanDocument,
 )
 from api.batches.facade import BatchFacade
-from api.batches.manifest_body import manifest_of
+from api.batches.manifest_body import Flags, manifest_of
 from api.dependencies import opened
 from api.documents import answer
 from api.generations.facade import RETRY_AFTER_S
-from api.headers import IfNoneMatch, idempotency_key_of, is_unchanged
+from api.headers import IdempotencyHeader, IfNoneMatch, idempotency_key_of, is_unchanged
 from api.ids import BatchId
-from api.openapi import body_schema, problems
-from core.batches.request import BatchRequest
+from api.openapi import UNCHANGED, Omittable, body_schema, problems, query_parameters
+from api.pages import PageQuery
+from core.batches.request import BatchOptions, BatchRequest
 from core.settings import Settings
 from core.status import Status
 from store.generations.acceptance import IdempotencyKey
@@ -41,27 +42,15 @@ _CREATE_BODY: Final[dict[str, Any]] = {
             "text/csv": {"schema": {"type": "string"}, "example": _CSV},
             "application/x-ndjson": {"schema": {"type": "string"}, "example": _JSONL},
         },
-    }
+    },
+    "parameters": query_parameters(Flags, BatchOptions),
 }
-
-
-class PageQuery(BaseModel):
-    """Which page."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    limit: int = Field(default=20, ge=1, le=100, description="Items on a page.")
-    cursor: str | None = Field(
-        default=None,
-        max_length=100,
-        description="`next_cursor` of the page before, or `previous_cursor` of the one after.",
-    )
 
 
 class ItemsQuery(PageQuery):
     """Which items."""
 
-    status: list[Status] | None = Field(default=None, description="May be repeated.")
+    status: Omittable[list[Status]] = Field(default=None, description="May be repeated.")
 
 
 class SheetQuery(BaseModel):
@@ -78,19 +67,18 @@ class SheetQuery(BaseModel):
     summary="Generate many images",
     responses={
         202: {"model": AcceptedBatchDocument, "description": "Accepted: stored, and will be done."},
-        200: {
-            "model": PlanDocument,
-            "description": "With `dry_run=true`: what it would generate.",
-        },
-        **problems(400, 409, 413, 415, 422, 503),
+        200: {"model": PlanDocument, "description": "With `dry_run=true`: what it would generate."},
+        **problems(
+            *("malformed_json", "idempotency_in_flight", "payload_too_large"),
+            *("unsupported_media_type", "invalid_request", "invalid_manifest"),
+            *("idempotency_mismatch", "not_available", "disk_full", "no_catalogue"),
+        ),
     },
     openapi_extra=_CREATE_BODY,
 )
 async def create(
     request: Request,
-    idempotency_key: Annotated[
-        str | None, Header(description="Repeating it with the same key creates no second batch.")
-    ] = None,
+    idempotency_key: IdempotencyHeader = None,
 ) -> Response:
     """Rows times grid times count. As JSON; or a CSV or JSON Lines file, streamed to the disk.
 
@@ -112,7 +100,12 @@ async def create(
     return answer(created.document, 202, headers)
 
 
-@router.get("", summary="All batches", response_model=BatchesDocument, responses=problems(400, 422))
+@router.get(
+    "",
+    summary="All batches",
+    response_model=BatchesDocument,
+    responses=problems("invalid_cursor", "invalid_request", "not_available"),
+)
 async def page(request: Request, query: Annotated[PageQuery, Query()]) -> Response:
     """Newest first."""
     return answer(await opened(request, BatchFacade).page(query.limit, query.cursor))
@@ -122,7 +115,7 @@ async def page(request: Request, query: Annotated[PageQuery, Query()]) -> Respon
     "/{batch_id:id}",
     summary="How it goes",
     response_model=BatchDocument,
-    responses=problems(404),
+    responses=problems("not_found", "not_available"),
 )
 async def status(request: Request, batch_id: BatchId) -> Response:
     """Counts by status, rate, time to go, GPU seconds spent."""
@@ -133,7 +126,7 @@ async def status(request: Request, batch_id: BatchId) -> Response:
     "/{batch_id:id}/items",
     summary="Its items with their generations",
     response_model=BatchItemsDocument,
-    responses=problems(400, 404, 422),
+    responses=problems("invalid_cursor", "not_found", "invalid_request", "not_available"),
 )
 async def items(
     request: Request, batch_id: BatchId, query: Annotated[ItemsQuery, Query()]
@@ -144,8 +137,11 @@ async def items(
     return answer(found)
 
 
-def _change(name: str, summary: str, description: str) -> None:
-    """Declare a route that changes a batch: ``/{batch_id}/cancel`` and its like."""
+def _change(name: str, summary: str, description: str, *, refused: str = "already_ended") -> None:
+    """Declare a route that changes a batch: ``/{batch_id}/cancel`` and its like.
+
+    ``refused`` is the code of the answer when the batch is not in a state for it.
+    """
 
     async def change(request: Request, batch_id: BatchId) -> Response:
         method = getattr(opened(request, BatchFacade), name.replace("-", "_"))
@@ -157,7 +153,7 @@ def _change(name: str, summary: str, description: str) -> None:
         status_code=202,
         summary=summary,
         response_model=BatchDocument,
-        responses=problems(404, 409),
+        responses=problems("not_found", refused, "not_available"),
         name=f"{name} batch",
     )(change)
 
@@ -169,13 +165,17 @@ _change(
     "retry-failed",
     "Generate what is missing",
     "What failed, was cancelled or never started; only after the batch failed or was cancelled.",
+    refused="not_retryable",
 )
 
 
 @router.get(
     "/{batch_id:id}/results.zip",
     summary="All images",
-    responses={200: {"content": {"application/zip": {}}}, **problems(404)},
+    responses={
+        200: {"content": {"application/zip": {}}},
+        **problems("not_found", "not_available"),
+    },
     response_class=Response,
 )
 async def results(request: Request, batch_id: BatchId) -> Response:
@@ -195,7 +195,11 @@ async def results(request: Request, batch_id: BatchId) -> Response:
 @router.get(
     "/{batch_id:id}/contact-sheet",
     summary="Its images at a glance",
-    responses={200: {"content": {"image/jpeg": {}}}, **problems(404, 422)},
+    responses={
+        200: {"content": {"image/jpeg": {}}},
+        304: UNCHANGED,
+        **problems("not_found", "invalid_request", "not_available"),
+    },
     response_class=Response,
 )
 async def contact_sheet(

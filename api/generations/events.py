@@ -17,7 +17,7 @@ from api.dependencies import opened
 from api.generations.facade import Facade, FacadeOf
 from api.generations.shared import Followed
 from api.ids import TaskId
-from api.openapi import problems
+from api.openapi import Omittable, problems
 from core.status import is_final
 from store.changes import Subscription
 from store.values import Generation
@@ -46,7 +46,7 @@ class EventStream(StreamingResponse):
     response_class=EventStream,
     responses={
         204: {"description": "It has ended, and all was told: do not come again."},
-        **problems(404, 410),
+        **problems("not_found", "deleted", "not_available"),
     },
 )
 async def events(
@@ -54,7 +54,8 @@ async def events(
     task_id: TaskId,
     facade: FacadeOf,
     last_event_id: Annotated[
-        str | None, Header(description="Where a broken stream left off; sent by browsers.")
+        Omittable[str],
+        Header(description="Where a broken stream left off; sent by browsers."),
     ] = None,
 ) -> Response:
     """A stream of `status`, `progress`, `preview` and `output` events.

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse, Response
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic_core import PydanticCustomError, to_json
+from pydantic import Field
+from pydantic_core import to_json
 
 from api.body import read_body
 from api.dependencies import opened
@@ -25,9 +23,11 @@ from api.generations.documents import (
     StatusDocument,
 )
 from api.generations.facade import RETRY_AFTER_S, Busy, Facade, FacadeOf, KeptAnswer
-from api.headers import IfNoneMatch, idempotency_key_of, is_unchanged
+from api.headers import IdempotencyHeader, IfNoneMatch, idempotency_key_of, is_unchanged
 from api.ids import TaskId
-from api.openapi import problems
+from api.moments import Moment
+from api.openapi import UNCHANGED, Omittable, problems
+from api.pages import PageQuery
 from api.preferences import Prefer, wait_of
 from comfy.messages import PREVIEW_TYPES
 from core.problems import FieldProblem
@@ -39,7 +39,6 @@ from store.values import HistoryFilter
 
 router = APIRouter(prefix="/api/v1/generation", tags=["generations"])
 
-_LOST_PLUS: Final = re.compile(r"[T ][0-9:.]+ [0-9]{2}:?[0-9]{0,2}$")
 _CREATE_BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
@@ -55,17 +54,18 @@ _CREATE_BODY: Final[dict[str, Any]] = {
     responses={
         202: {"model": StatusDocument, "description": "Accepted: it is stored and will be done."},
         200: {"model": StatusDocument, "description": "It ended within `Prefer: wait`."},
-        **problems(400, 409, 413, 415, 422, 503),
+        **problems(
+            *("malformed_json", "idempotency_in_flight", "deleted", "payload_too_large"),
+            *("unsupported_media_type", "invalid_request", "idempotency_mismatch"),
+            *("not_available", "disk_full", "no_catalogue"),
+        ),
     },
     openapi_extra=_CREATE_BODY,
 )
 async def create(
     request: Request,
     prefer: Prefer = None,
-    idempotency_key: Annotated[
-        str | None,
-        Header(description="Repeating a create with the same key and body gives the first answer."),
-    ] = None,
+    idempotency_key: IdempotencyHeader = None,
 ) -> Response:
     """Accept a request for pictures. A 202 means that it is on disk: it cannot be lost any more."""
     facade, busy = opened(request, Facade), opened(request, Busy)
@@ -100,7 +100,7 @@ async def create(
     "/status/{task_id:id}",
     summary="How it goes",
     response_model=StatusDocument,
-    responses={304: {"description": "Unchanged"}, **problems(404, 410)},
+    responses={304: UNCHANGED, **problems("not_found", "deleted", "not_available")},
 )
 async def status(
     task_id: TaskId,
@@ -123,7 +123,10 @@ async def status(
     "/result/{task_id:id}",
     summary="The images",
     response_model=ResultDocument,
-    responses=problems(404, 409, 410),
+    responses=problems(
+        *("not_found", "not_ready", "generation_failed", "generation_cancelled", "deleted"),
+        *("pictures_expired", "not_available"),
+    ),
 )
 async def result(task_id: TaskId, facade: FacadeOf) -> Response:
     """The pictures when it succeeded; 409 `not_ready` while it runs, 409 with the error else.
@@ -133,49 +136,32 @@ async def result(task_id: TaskId, facade: FacadeOf) -> Response:
     return answer(await facade.result(task_id))
 
 
-def _with_its_plus(text: Any) -> Any:
-    """Refuses a moment such as 2026-01-31T12:00:00 02:00: in a query a + means a blank."""
-    if isinstance(text, str) and _LOST_PLUS.search(text):
-        raise PydanticCustomError("lost_plus", "a + in a URL must be written %2B")
-    return text
+class HistoryQuery(PageQuery):
+    """What to look for."""
 
-
-Moment = Annotated[datetime, BeforeValidator(_with_its_plus)]
-
-
-class HistoryQuery(BaseModel):
-    """What to look for. A name that is not here is refused: a misspelt filter shows everything."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    limit: int = Field(default=20, ge=1, le=100, description="Items on a page.")
-    cursor: str | None = Field(
-        default=None,
-        max_length=100,
-        description="`next_cursor` of the page before, or `previous_cursor` of the one after.",
+    status: Omittable[list[Status]] = Field(default=None, description="May be repeated.")
+    model: Omittable[Annotated[str, Field(max_length=255)]] = Field(
+        default=None, description="A checkpoint's name."
     )
-    status: list[Status] | None = Field(default=None, description="May be repeated.")
-    model: str | None = Field(default=None, max_length=255, description="A checkpoint's name.")
-    q: str | None = Field(
+    q: Omittable[Annotated[str, Field(max_length=500)]] = Field(
         default=None,
-        max_length=500,
         description="Words in any order, each the beginning of one in the prompt, negative prompt, "
         'model, seed or batch name; `-word` excludes, `"words in this order"` finds a phrase.',
     )
-    created_after: Moment | None = Field(
+    created_after: Omittable[Moment] = Field(
         default=None, description="A moment with its time zone; itself included."
     )
-    created_before: Moment | None = Field(
+    created_before: Omittable[Moment] = Field(
         default=None, description="A moment with its time zone; itself not included."
     )
-    batch_id: UUID | None = Field(default=None, description="A batch's id.")
+    batch_id: Omittable[UUID] = Field(default=None, description="A batch's id.")
 
 
 @router.get(
     "/history",
     summary="Find them again",
     response_model=HistoryDocument,
-    responses=problems(400, 422),
+    responses=problems("invalid_cursor", "invalid_request", "not_available"),
 )
 async def history(
     facade: FacadeOf,
@@ -186,8 +172,8 @@ async def history(
         status=tuple(query.status or ()),
         model=_text("model", query.model),
         q=_text("q", query.q),
-        created_after=_moment("created_after", query.created_after),
-        created_before=_moment("created_before", query.created_before),
+        created_after=query.created_after,
+        created_before=query.created_before,
         batch_id=query.batch_id,
     )
     if (
@@ -200,7 +186,10 @@ async def history(
 
 
 @router.delete(
-    "/{task_id:id}", status_code=204, summary="Delete it for good", responses=problems(404, 503)
+    "/{task_id:id}",
+    status_code=204,
+    summary="Delete it for good",
+    responses=problems("not_found", "not_available"),
 )
 async def delete(task_id: TaskId, facade: FacadeOf) -> Response:
     """Cancels it if it still runs, then removes pictures and content. It answers 410 ever after.
@@ -217,7 +206,7 @@ async def delete(task_id: TaskId, facade: FacadeOf) -> Response:
     status_code=202,
     summary="Cancel it",
     response_model=StatusDocument,
-    responses=problems(404, 409, 410),
+    responses=problems("not_found", "already_ended", "deleted", "not_available"),
 )
 async def cancel(task_id: TaskId, facade: FacadeOf) -> Response:
     """Ask for its end; repeating that is fine while it is under way. 409 when it has ended."""
@@ -229,7 +218,7 @@ async def cancel(task_id: TaskId, facade: FacadeOf) -> Response:
     status_code=202,
     summary="Try it again",
     response_model=StatusDocument,
-    responses=problems(404, 409, 410),
+    responses=problems("not_found", "not_retryable", "deleted", "not_available"),
 )
 async def retry(task_id: TaskId, facade: FacadeOf) -> Response:
     """A new attempt at the same request, with the same seed. Only after failed or cancelled."""
@@ -240,7 +229,7 @@ async def retry(task_id: TaskId, facade: FacadeOf) -> Response:
     "/{task_id:id}/attempts",
     summary="Every try",
     response_model=AttemptsDocument,
-    responses=problems(404, 410),
+    responses=problems("not_found", "deleted", "not_available"),
 )
 async def attempts(task_id: TaskId, facade: FacadeOf) -> Response:
     """Each attempt with its flow run, times, outcome and error."""
@@ -254,7 +243,7 @@ async def attempts(task_id: TaskId, facade: FacadeOf) -> Response:
         200: {"content": {"image/jpeg": {}}},
         204: {"description": "The preview with that number is gone, and there are no images"},
         307: {"description": "The preview with that number is gone: to the finished image"},
-        **problems(404, 410),
+        **problems("not_found", "deleted", "invalid_request", "not_available"),
     },
     response_class=Response,
 )
@@ -262,7 +251,8 @@ async def preview(
     task_id: TaskId,
     facade: FacadeOf,
     number: Annotated[
-        int | None, Query(description="As in the URL of a status document or an event.")
+        Omittable[int],
+        Query(description="As in the URL of a status document or an event."),
     ] = None,
 ) -> Response:
     """What the picture looks like so far. 404 before the first preview and after the end.
@@ -298,17 +288,6 @@ def _text(name: str, value: str | None) -> str | None:
     if value is not None and ("\x00" in value or "\ufffd" in value):
         raise ProblemError("bad_request", f"{name} must be text in UTF-8 without NUL")
     return value
-
-
-def _moment(name: str, value: datetime | None) -> datetime | None:
-    if value is None:
-        return None
-    if value.tzinfo is None:
-        raise _bad_query(name, "timezone", "must say its time zone, such as 2026-01-31T12:00:00Z")
-    try:
-        return value.astimezone(UTC)
-    except OverflowError as error:
-        raise _bad_query(name, "range", "must be within the years 1 to 9999 in UTC") from error
 
 
 def _bad_query(name: str, code: str, message: str) -> ProblemError:

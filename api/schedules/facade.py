@@ -120,6 +120,10 @@ class ScheduleRequest(_Strict):
 class ScheduleChange(_Strict):
     """What is to be changed; what is left out stays."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"active": False}, {"cron": "30 1 * * 6"}]}
+    )
+
     cron: Cron | None = None
     interval_s: Interval | None = None
     timezone: ScheduleZone | None = None

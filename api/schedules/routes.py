@@ -27,7 +27,12 @@ def _takes(model: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-@router.get("", summary="All schedules", response_model=SchedulesDocument, responses=problems(503))
+@router.get(
+    "",
+    summary="All schedules",
+    response_model=SchedulesDocument,
+    responses=problems("not_available"),
+)
 async def page(request: Request) -> Response:
     """Those that were made here, and those of `prefect.yaml`. The Prefect UI shows the same."""
     return answer(await opened(request, ScheduleFacade).all())
@@ -38,7 +43,10 @@ async def page(request: Request) -> Response:
     status_code=201,
     summary="Begin a batch by the clock",
     response_model=ScheduleDocument,
-    responses=problems(400, 413, 415, 422, 503),
+    responses=problems(
+        *("malformed_json", "payload_too_large", "unsupported_media_type", "invalid_request"),
+        *("invalid_manifest", "not_available", "no_catalogue"),
+    ),
     openapi_extra=_takes(ScheduleRequest),
 )
 async def create(request: Request) -> Response:
@@ -53,7 +61,7 @@ async def create(request: Request) -> Response:
     "/{schedule_id:id}",
     summary="One schedule",
     response_model=ScheduleDocument,
-    responses=problems(404, 503),
+    responses=problems("not_found", "not_available"),
 )
 async def get(request: Request, schedule_id: ScheduleId) -> Response:
     """With its next times."""
@@ -64,7 +72,11 @@ async def get(request: Request, schedule_id: ScheduleId) -> Response:
     "/{schedule_id:id}",
     summary="Change it",
     response_model=ScheduleDocument,
-    responses=problems(400, 404, 413, 415, 422, 503),
+    responses=problems(
+        *("malformed_json", "not_found", "schedule_in_file", "payload_too_large"),
+        *("unsupported_media_type", "invalid_request", "invalid_manifest"),
+        *("not_available", "no_catalogue"),
+    ),
     openapi_extra=_takes(ScheduleChange),
 )
 async def change(request: Request, schedule_id: ScheduleId) -> Response:
@@ -75,7 +87,10 @@ async def change(request: Request, schedule_id: ScheduleId) -> Response:
 
 
 @router.delete(
-    "/{schedule_id:id}", status_code=204, summary="Remove it", responses=problems(404, 409, 503)
+    "/{schedule_id:id}",
+    status_code=204,
+    summary="Remove it",
+    responses=problems("not_found", "schedule_in_file", "not_available"),
 )
 async def delete(request: Request, schedule_id: ScheduleId) -> Response:
     """Batches that it began go on. One of `prefect.yaml` can only be switched off."""

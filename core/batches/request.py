@@ -80,7 +80,8 @@ Zone = Annotated[Text, Field(max_length=100), AfterValidator(_known_zone)]
 _EXAMPLES: Final[list[JsonValue]] = [
     {
         "name": "foxes by style",
-        "defaults": {"prompt": "a {red|silver} fox, __style__", "steps": 25},
+        # Without a list or a model: the example is right in every home.
+        "defaults": {"prompt": "a {red|silver} fox, {oil on canvas|watercolour}", "steps": 25},
         "grid": {"cfg": [4.5, 6.5], "sampler": ["euler", "dpmpp_2m"]},
         "count": 5,
         "seed": 42,

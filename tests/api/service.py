@@ -30,6 +30,7 @@ from flows.testing import NODE_FAILED, InProcessWorker
 from store.generations.acceptance import IdempotencyKey
 from store.store import Store
 from store.values import Claim, Image, Preview, Waiting
+from tests.api.documented import assert_documented
 from tests.harness.waiting import wait_until
 
 CREATE: Final = "/api/v1/generation/create"
@@ -110,7 +111,12 @@ class Service:
             store=StoreSettings(reserve_mb=reserve_mb, images_url=images_url),
         )
         self.app = create_app(self.settings)
-        self.client = httpx.Client(base_url=self.url, timeout=20, trust_env=False)
+        self.client = httpx.Client(
+            base_url=self.url,
+            timeout=20,
+            trust_env=False,
+            event_hooks={"response": [assert_documented]},
+        )
 
     def __enter__(self) -> Self:
         config = uvicorn.Config(
