@@ -30,7 +30,7 @@ def options(arguments: list[str]) -> EmulatorOptions:
     add(
         "--comfyui-version",
         default=default.comfyui_version,
-        help="the version to say; one before 0.3.45 or 0.3.57 also behaves so",
+        help="the version to say, and to behave like (default: 0.33.0)",
     )
     given = parser.parse_args(arguments)
     return EmulatorOptions(

@@ -11,6 +11,7 @@ from .nodes import temp_prefix
 from .options import EmulatorOptions
 from .pacing import Pacing
 from .prompt_queue import PromptQueue
+from .release import Release
 from .sampling import Sampling
 from .sockets import Sockets
 
@@ -28,6 +29,7 @@ class Machine:
     temp_prefix: str = field(default_factory=temp_prefix)
 
     def __post_init__(self) -> None:
+        self.release = Release.of(self.options.comfyui_version)
         self.catalogue = Catalogue(self.options, self.folders)
         self.queue = PromptQueue(self._queue_changed, self.options.history_limit)
         self.sockets = Sockets(self.faults, self.queue.remaining)

@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from .catalogue import MODEL_FOLDERS
+from .jobs import canonical
 from .machine import Machine
 from .nodes import image_path
 from .sockets import SERVER_FEATURES
@@ -26,13 +27,11 @@ class Routes:
         self._machine = machine
         self._queue = machine.queue
         self._number = 0
-        version = _version(machine.options.comfyui_version)
-        self._is_before_ids = version < (0, 3, 45)
-        self._interrupts_one = version >= (0, 3, 57)
+        self._release = machine.release
 
     @property
     def _ignores_ids(self) -> bool:
-        return self._is_before_ids or self._machine.faults.ignores_prompt_ids
+        return not self._release.keeps_prompt_ids or self._machine.faults.ignores_prompt_ids
 
     def table(self) -> list[web.RouteDef]:
         """All of them, without the prefix."""
@@ -61,10 +60,8 @@ class Routes:
         number = self._next_number(said)
         if "prompt" not in said:
             return _refused(problem("no_prompt", "No prompt provided", "No prompt provided"))
-        prompt_id = None if self._ignores_ids else said.get("prompt_id")
+        prompt_id = self._prompt_id(said)
         if prompt_id is None:
-            prompt_id = str(uuid.uuid4())
-        elif not _canonical(prompt_id):
             message = "prompt_id must be a valid UUID"
             return _refused(problem("invalid_prompt_id", message, ID_HINT))
         verdict = validate(
@@ -83,6 +80,17 @@ class Routes:
         self._machine.ledger.posted(prompt_id)
         answer = {"prompt_id": prompt_id, "number": number, "node_errors": verdict.node_errors}
         return web.json_response(answer)
+
+    def _prompt_id(self, said: dict[str, Any]) -> str | None:
+        """The id of a new prompt; None for one that this release refuses."""
+        if self._ignores_ids or "prompt_id" not in said:
+            return str(uuid.uuid4())
+        given = said["prompt_id"]
+        if not self._release.checks_prompt_ids:
+            return str(given)  # null too, as "None"
+        if given is None:
+            return str(uuid.uuid4())
+        return str(given) if canonical(given) else None
 
     def _next_number(self, said: Any) -> float:
         """The counter advances before validation, so rejected prompts consume numbers."""
@@ -118,7 +126,7 @@ class Routes:
             said = await request.json()
         except ValueError:
             said = {}
-        only = said.get("prompt_id") if self._interrupts_one else None
+        only = said.get("prompt_id") if self._release.interrupts_one else None
         self._queue.if_running(only or None, self._machine.pacing.interrupt)
         return web.Response()
 
@@ -179,17 +187,6 @@ class Routes:
     async def get_system_stats(self, _: web.Request) -> web.Response:
         """GET /system_stats; `easel_emulator` says that no model is used."""
         return web.json_response(_system_stats(self._machine.options.comfyui_version))
-
-
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(".") if part.isdigit())
-
-
-def _canonical(prompt_id: Any) -> bool:
-    try:
-        return isinstance(prompt_id, str) and str(uuid.UUID(prompt_id)) == prompt_id
-    except ValueError:
-        return False
 
 
 def _refused(error: dict[str, Any], node_errors: dict[str, Any] | None = None) -> web.Response:

@@ -10,6 +10,7 @@ from aiohttp import web
 from .control import Control
 from .faults import Answer, Hooks
 from .files import Files, cut_short
+from .jobs import Jobs
 from .machine import Machine
 from .routes import Routes
 from .worker import Worker
@@ -75,6 +76,7 @@ class Server:
         files = Files(machine.folders, machine.faults)
         app.add_routes(Control(machine.faults, machine.ledger, restart).table())
         for route in (
+            *Jobs(machine.queue, machine.pacing, machine.release).table(),
             *Routes(machine).table(),
             web.get("/view", files.view),
             web.post("/upload/image", files.upload),

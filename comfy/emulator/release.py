@@ -1,0 +1,52 @@
+"""What a release of ComfyUI does that others do not: what is emulated follows its version."""
+
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True)
+class Release:
+    """One version, and which of the differences it has. Facts that lie between two versions that
+    were looked at (0.3.64, 0.24.0, 0.26.0, 0.33.0) count from the later one on."""
+
+    version: tuple[int, ...]
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """Read `0.33.0`; parts that are no number are left out."""
+        return cls(tuple(int(part) for part in text.split(".") if part.isdigit()))
+
+    @property
+    def keeps_prompt_ids(self) -> bool:
+        """The id that a client gives a prompt is kept."""
+        return self.version >= (0, 3, 45)
+
+    @property
+    def interrupts_one(self) -> bool:
+        """POST /interrupt with an id spares other prompts."""
+        return self.version >= (0, 3, 57)
+
+    @property
+    def checks_prompt_ids(self) -> bool:
+        """An id must be a UUID; earlier ones take any value as text."""
+        return self.version >= (0, 24)
+
+    @property
+    def lists_jobs(self) -> bool:
+        """GET /api/jobs exists."""
+        return self.version >= (0, 24)
+
+    @property
+    def counts_previews(self) -> bool:
+        """A job says how many of its outputs can be shown."""
+        return self.version >= (0, 33)
+
+    @property
+    def cancels_jobs(self) -> bool:
+        """POST /api/jobs/{id}/cancel exists."""
+        return self.version >= (0, 26)
+
+    @property
+    def throttles_progress(self) -> bool:
+        """Progress without a picture is sent ten times a second at most."""
+        return self.version >= (0, 24)
