@@ -44,7 +44,8 @@ class Execution:
         self._keys: dict[str, str] = {}
         owner = self._extra_data.get("client_id")
         self._sockets.owner = owner if isinstance(owner, str) else None
-        self._progress = Progress(self._prompt_id, self._sockets)
+        throttles = machine.release.throttles_progress
+        self._progress = Progress(self._prompt_id, self._sockets, throttles=throttles)
 
     def run(self) -> str:
         """Execute; returns `success`, `error` or `interrupted`. Raises Stopped."""

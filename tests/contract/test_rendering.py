@@ -55,6 +55,19 @@ async def test_what_is_told_on_the_way(driver: Driver) -> None:
     assert {event.steps for event in sampling} == {4}
 
 
+async def test_steps_that_comfyui_leaves_out(comfy_url: str) -> None:
+    """Without previews it tells ten steps a second at most (comfy/utils.py of 0.33.0)."""
+    async with ComfySession(comfy_url, previews=False) as session:
+        run = (await Driver.on(session)).run(steps=LONG_STEPS)
+        assert len(await run.finish()) == 1
+    told = run.heard(Progress)
+    steps = [event.step for event in told if event.step is not None]
+    assert 0 < len(set(steps)) < LONG_STEPS
+    assert steps == sorted(steps)
+    assert run.percents == sorted(run.percents)
+    assert (told[-1].percent, told[-1].nodes_done) == (100, told[-1].nodes_total)
+
+
 async def test_a_batch(driver: Driver) -> None:
     run = driver.run(batch_size=3)
     images = await run.finish()
