@@ -275,7 +275,7 @@ def _save(
         filename = f"{name}_{where.counter + index:05}_.png"
         picture.save(where.folder / filename, pnginfo=_chunks(run), compress_level=compress_level)
         saved.append({"filename": filename, "subfolder": where.subfolder, "type": kind})
-    return Result(shown={"images": saved})
+    return Result((pictures,), {"images": saved})
 
 
 def _chunks(run: Run) -> PngInfo:

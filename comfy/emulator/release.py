@@ -50,3 +50,13 @@ class Release:
     def throttles_progress(self) -> bool:
         """Progress without a picture is sent ten times a second at most."""
         return self.version >= (0, 24)
+
+    @property
+    def says_more_of_nodes(self) -> bool:
+        """/object_info has is_input_list, has_intermediate_output and search_aliases."""
+        return self.version >= (0, 24)
+
+    @property
+    def saving_passes_images_on(self) -> bool:
+        """SaveImage and PreviewImage have their images as an output, too."""
+        return self.version >= (0, 33)

@@ -164,8 +164,8 @@ class Routes:
 
     async def get_object_info_of(self, request: web.Request) -> web.Response:
         """GET /object_info/{name}: {} for an unknown one."""
-        node = self._machine.catalogue.classes().get(request.match_info["name"])
-        return web.json_response({node.name: node.info()} if node is not None else {})
+        name = request.match_info["name"]
+        return web.json_response(self._machine.catalogue.object_info_of(name))
 
     async def get_models(self, _: web.Request) -> web.Response:
         """GET /models: the names of the folders."""
