@@ -27,6 +27,7 @@ def options(arguments: list[str]) -> EmulatorOptions:
     add("--checkpoint", action="append", help="may be repeated")
     add("--lora", action="append", help="may be repeated")
     add("--history-limit", type=int, default=default.history_limit)
+    add("--enable-assets", action="store_true", help="give each output file an id")
     add(
         "--comfyui-version",
         default=default.comfyui_version,
@@ -44,6 +45,7 @@ def options(arguments: list[str]) -> EmulatorOptions:
         checkpoints=tuple(given.checkpoint or default.checkpoints),
         loras=tuple(given.lora or default.loras),
         history_limit=given.history_limit,
+        assets=given.enable_assets,
         comfyui_version=given.comfyui_version,
     )
 

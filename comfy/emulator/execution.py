@@ -164,6 +164,7 @@ class Execution:
             temp_prefix=self._machine.temp_prefix,
             sampling=self._machine.sampling,
             pacing=self._machine.pacing,
+            assets=self._machine.options.assets,
             progress=lambda value, top, image, kind: self._progress.step(
                 node_id, value, top, image, kind
             ),

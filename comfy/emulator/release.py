@@ -1,7 +1,7 @@
 """What a release of ComfyUI does that others do not: what is emulated follows its version."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 
 @dataclass(frozen=True)
@@ -60,3 +60,31 @@ class Release:
     def saving_passes_images_on(self) -> bool:
         """SaveImage and PreviewImage have their images as an output, too."""
         return self.version >= (0, 33)
+
+    @property
+    def guards_views(self) -> bool:
+        """GET /view forbids browsers to guess, and has what could be a script downloaded."""
+        return self.version >= (0, 33)
+
+    @property
+    def features(self) -> dict[str, Any]:
+        """GET /features, and the answer to a socket's negotiation."""
+        features: dict[str, Any] = {"supports_preview_metadata": True}
+        if self.version >= (0, 33):
+            features["supports_model_type_tags"] = True
+        features["max_upload_size"] = 100 * 2**20
+        if self.version >= (0, 24):
+            features["extension"] = {"manager": {"supports_v4": True}}
+            features["node_replacements"] = True
+            features["assets"] = False
+        return features
+
+    @property
+    def says_packages(self) -> bool:
+        """/system_stats names its packages, and how it was installed."""
+        return self.version >= (0, 24)
+
+    @property
+    def replaces_nodes(self) -> bool:
+        """GET /node_replacements and /global_subgraphs exist."""
+        return self.version >= (0, 24)

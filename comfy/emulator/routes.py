@@ -1,17 +1,14 @@
-"""ComfyUI's routes except those of files and sockets."""
+"""ComfyUI's routes about prompts: the queue, the history, interrupts."""
 
-import platform
 import time
 import uuid
 from typing import Any
 
 from aiohttp import web
 
-from .catalogue import MODEL_FOLDERS
 from .jobs import canonical
 from .machine import Machine
 from .nodes import image_path
-from .sockets import SERVER_FEATURES
 from .validation import problem, validate
 
 ID_HINT = (
@@ -45,13 +42,6 @@ class Routes:
             web.get("/history", self.get_history),
             web.post("/history", self.post_history),
             web.get("/history/{prompt_id}", self.get_history_of),
-            web.get("/object_info", self.get_object_info),
-            web.get("/object_info/{name}", self.get_object_info_of),
-            web.get("/models", self.get_models),
-            web.get("/models/{folder}", self.get_models_of),
-            web.get("/embeddings", self.get_embeddings),
-            web.get("/features", self.get_features),
-            web.get("/system_stats", self.get_system_stats),
         ]
 
     async def post_prompt(self, request: web.Request) -> web.StreamResponse:
@@ -158,61 +148,6 @@ class Routes:
         """GET /history/{id}: {} unless it has ended."""
         return web.json_response(self._queue.history_of(request.match_info["prompt_id"]))
 
-    async def get_object_info(self, _: web.Request) -> web.Response:
-        """GET /object_info: every node class."""
-        return web.json_response(self._machine.catalogue.object_info())
-
-    async def get_object_info_of(self, request: web.Request) -> web.Response:
-        """GET /object_info/{name}: {} for an unknown one."""
-        name = request.match_info["name"]
-        return web.json_response(self._machine.catalogue.object_info_of(name))
-
-    async def get_models(self, _: web.Request) -> web.Response:
-        """GET /models: the names of the folders."""
-        return web.json_response(MODEL_FOLDERS)
-
-    async def get_models_of(self, request: web.Request) -> web.Response:
-        """GET /models/{folder}: its files, or 404."""
-        names = self._machine.catalogue.models(request.match_info["folder"])
-        return web.Response(status=404) if names is None else web.json_response(names)
-
-    async def get_embeddings(self, _: web.Request) -> web.Response:
-        """GET /embeddings: names without extension."""
-        return web.json_response(list(self._machine.options.embeddings))
-
-    async def get_features(self, _: web.Request) -> web.Response:
-        """GET /features: the same as in the socket's negotiation."""
-        return web.json_response(SERVER_FEATURES)
-
-    async def get_system_stats(self, _: web.Request) -> web.Response:
-        """GET /system_stats; `easel_emulator` says that no model is used."""
-        return web.json_response(_system_stats(self._machine.options.comfyui_version))
-
 
 def _refused(error: dict[str, Any], node_errors: dict[str, Any] | None = None) -> web.Response:
     return web.json_response({"error": error, "node_errors": node_errors or {}}, status=400)
-
-
-def _system_stats(version: str) -> dict[str, Any]:
-    memory = 8 * 2**30
-    device = {
-        "name": "emulator",
-        "type": "cpu",
-        "index": None,
-        "vram_total": memory,
-        "vram_free": memory,
-        "torch_vram_total": memory,
-        "torch_vram_free": memory,
-    }
-    system = {
-        "os": platform.system().lower(),
-        "ram_total": memory,
-        "ram_free": memory,
-        "comfyui_version": version,
-        "python_version": platform.python_version(),
-        "pytorch_version": "none",
-        "embedded_python": False,
-        "argv": [],
-        "easel_emulator": True,
-    }
-    return {"system": system, "devices": [device]}

@@ -7,6 +7,7 @@ import io
 import os
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -24,7 +25,7 @@ from comfy import (
     Started,
     build_workflow,
 )
-from comfy.emulator import Emulator
+from comfy.emulator import Emulator, EmulatorOptions
 from comfy.messages import Executing, PreviewFrame, parse
 from core.ids import OUTPUT_SUBFOLDER, output_filename
 from tests.comfy.data import resolved
@@ -208,3 +209,15 @@ async def _until_end(connection: ClientConnection) -> AsyncIterator[str | bytes]
         match parse(frame):
             case Executing(prompt_id=str(), node=None):
                 return
+
+
+async def test_files_with_ids(tmp_path: Path) -> None:
+    """With ComfyUI's --enable-assets."""
+    options = EmulatorOptions(step_time=0.005, output_dir=tmp_path, assets=True)
+    async with Emulator(options) as emulator, ComfySession(emulator.url) as session:
+        run = (await Driver.on(session)).run(batch_size=2)
+        images = await run.finish()
+        assert [image.filename for image in images] == [
+            output_filename(run.prompt_id, number) for number in (1, 2)
+        ]
+        assert run.heard(OutputReady)[0].image == images[0]
