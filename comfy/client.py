@@ -34,6 +34,12 @@ JSON_BYTES_MAX: Final = 32 * 1024 * 1024
 """The longest JSON that is read: a full queue with the graphs of all its prompts has some MB."""
 SLOWEST: Final = 256 * 1024
 """Bytes a second. A longer answer may take longer, but one that drips ends at last."""
+_NO_ROUTE: Final = (
+    httpx.codes.FORBIDDEN,
+    httpx.codes.NOT_FOUND,
+    httpx.codes.METHOD_NOT_ALLOWED,
+)
+"""How an older ComfyUI, or a proxy that lets known routes only pass, refuses a route."""
 _UNENCODED: Final = ("", "identity")
 _T = TypeVar("_T")
 
@@ -150,6 +156,20 @@ class ComfyClient:
         if httpx.codes.is_redirect(reply.status):
             raise UnusableFileError(f"ComfyUI sends {image.filename} from another address")
         return _ok(reply).body
+
+    async def cancel(self, prompt_id: str) -> bool:
+        """Take a prompt out of the queue or interrupt it, whichever it needs, in one step.
+
+        Under ComfyUI's own lock, so another prompt is never interrupted. Returns False when this
+        ComfyUI has no such route (before 0.26): then ``delete_pending`` and ``interrupt``.
+        """
+        # With `/api` also behind a base URL that ends in it: every route exists under it again.
+        path = f"/api/jobs/{prompt_id}/cancel"
+        reply = await self._json_reply("POST", path)
+        if reply.status in _NO_ROUTE:
+            return False
+        _read(lambda body: bool(body["cancelled"]), _json(_ok(reply), dict))
+        return True
 
     async def delete_pending(self, prompt_id: str) -> None:
         """Remove a waiting prompt from the queue. No effect on a running or unknown one."""

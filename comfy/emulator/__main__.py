@@ -27,10 +27,11 @@ def options(arguments: list[str]) -> EmulatorOptions:
     add("--checkpoint", action="append", help="may be repeated")
     add("--lora", action="append", help="may be repeated")
     add("--history-limit", type=int, default=default.history_limit)
+    add("--enable-assets", action="store_true", help="give each output file an id")
     add(
         "--comfyui-version",
         default=default.comfyui_version,
-        help="the version to say; one before 0.3.45 or 0.3.57 also behaves so",
+        help="the version to say, and to behave like (default: 0.33.0)",
     )
     given = parser.parse_args(arguments)
     return EmulatorOptions(
@@ -44,6 +45,7 @@ def options(arguments: list[str]) -> EmulatorOptions:
         checkpoints=tuple(given.checkpoint or default.checkpoints),
         loras=tuple(given.lora or default.loras),
         history_limit=given.history_limit,
+        assets=given.enable_assets,
         comfyui_version=given.comfyui_version,
     )
 

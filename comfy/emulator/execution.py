@@ -44,7 +44,8 @@ class Execution:
         self._keys: dict[str, str] = {}
         owner = self._extra_data.get("client_id")
         self._sockets.owner = owner if isinstance(owner, str) else None
-        self._progress = Progress(self._prompt_id, self._sockets)
+        throttles = machine.release.throttles_progress
+        self._progress = Progress(self._prompt_id, self._sockets, throttles=throttles)
 
     def run(self) -> str:
         """Execute; returns `success`, `error` or `interrupted`. Raises Stopped."""
@@ -163,6 +164,7 @@ class Execution:
             temp_prefix=self._machine.temp_prefix,
             sampling=self._machine.sampling,
             pacing=self._machine.pacing,
+            assets=self._machine.options.assets,
             progress=lambda value, top, image, kind: self._progress.step(
                 node_id, value, top, image, kind
             ),

@@ -12,6 +12,7 @@ from PIL import Image
 
 from .faults import Faults
 from .folders import Folders, inside
+from .release import Release
 
 SCRIPTS = {
     "text/html",
@@ -21,14 +22,17 @@ SCRIPTS = {
     "text/css",
 }
 """Never sent with their own content type (a browser would run them)."""
+MORE_SCRIPTS = {"image/svg+xml", "text/xml", "application/xml"}
+"""Nor these, from 0.33 on."""
 
 
 class Files:
     """The handlers."""
 
-    def __init__(self, folders: Folders, faults: Faults) -> None:
+    def __init__(self, folders: Folders, faults: Faults, release: Release) -> None:
         self._folders = folders
         self._faults = faults
+        self._release = release
 
     async def view(self, request: web.Request) -> web.StreamResponse:
         """GET /view: 400 bad name or type, 403 outside, 404 missing; empty bodies."""
@@ -44,10 +48,22 @@ class Files:
         channel = request.rel_url.query.get("channel", "rgba")
         if channel in ("rgb", "a"):
             return await asyncio.to_thread(_channel, path, channel, disposition)
-        kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        if kind in SCRIPTS:
+        return web.FileResponse(path, headers=self._headers(path.name))
+
+    def _headers(self, name: str) -> dict[str, str]:
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        disposition = f'filename="{name}"'
+        guard: dict[str, str] = {}
+        if self._release.guards_views:
+            guard["X-Content-Type-Options"] = "nosniff"
+            disposition = f'filename="{_quotable(name)}"'
+            if kind in SCRIPTS | MORE_SCRIPTS:
+                guard["Cache-Control"] = "no-store"
+                disposition = f"attachment; {disposition}"
+                kind = "application/octet-stream"
+        elif kind in SCRIPTS:
             kind = "application/octet-stream"
-        return web.FileResponse(path, headers={**disposition, "Content-Type": kind})
+        return {"Content-Disposition": disposition, "Content-Type": kind, **guard}
 
     def _path(self, request: web.Request) -> Path | web.Response:
         query = request.rel_url.query
@@ -85,6 +101,10 @@ class Files:
         path = target if overwrite else _free_name(target, content)
         path.write_bytes(content)
         return web.json_response({"name": path.name, "subfolder": subfolder, "type": kind})
+
+
+def _quotable(name: str) -> str:
+    return name.replace("\\", "\\\\").replace('"', '\\"')
 
 
 async def cut_short(

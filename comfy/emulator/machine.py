@@ -1,6 +1,7 @@
 """The parts of one running server that its worker thread and its routes share."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from .cache import Cache
 from .catalogue import Catalogue
@@ -11,6 +12,7 @@ from .nodes import temp_prefix
 from .options import EmulatorOptions
 from .pacing import Pacing
 from .prompt_queue import PromptQueue
+from .release import Release
 from .sampling import Sampling
 from .sockets import Sockets
 
@@ -28,10 +30,16 @@ class Machine:
     temp_prefix: str = field(default_factory=temp_prefix)
 
     def __post_init__(self) -> None:
+        self.release = Release.of(self.options.comfyui_version)
         self.catalogue = Catalogue(self.options, self.folders)
         self.queue = PromptQueue(self._queue_changed, self.options.history_limit)
-        self.sockets = Sockets(self.faults, self.queue.remaining)
+        self.sockets = Sockets(self.faults, self.queue.remaining, self.features)
         self.sampling = Sampling(self.options, self.ledger, self.faults, self.pacing)
+
+    @property
+    def features(self) -> dict[str, Any]:
+        """What the server can do, as it says."""
+        return {**self.release.features, **({"assets": True} if self.options.assets else {})}
 
     def _queue_changed(self) -> None:
         self.sockets.send_status()

@@ -5,6 +5,7 @@ import json
 import random
 import string
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -70,6 +71,8 @@ class Run:
     temp_prefix: str
     sampling: Sampling
     pacing: Pacing
+    assets: bool
+    """Whether each file is an asset, and has an id."""
     progress: Callable[[int, int, bytes | None, int], None]
     """(value, max, picture or None, image type) -> to the client."""
 
@@ -274,8 +277,9 @@ def _save(
         name = where.name.replace("%batch_num%", str(index))
         filename = f"{name}_{where.counter + index:05}_.png"
         picture.save(where.folder / filename, pnginfo=_chunks(run), compress_level=compress_level)
-        saved.append({"filename": filename, "subfolder": where.subfolder, "type": kind})
-    return Result(shown={"images": saved})
+        file = {"filename": filename, "subfolder": where.subfolder, "type": kind}
+        saved.append({**file, "id": str(uuid.uuid4())} if run.assets else file)
+    return Result((pictures,), {"images": saved})
 
 
 def _chunks(run: Run) -> PngInfo:

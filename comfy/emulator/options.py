@@ -35,6 +35,7 @@ class EmulatorOptions:
     history_delay: float = 0.003
     """From `execution_success` on the socket to the entry in /history. The gap
     is real (up to 5 ms); here it is always there, so that no client can pass by luck."""
-    comfyui_version: str = "0.24.0"
-    """Before 0.3.45 the id that a client gives a prompt is ignored, before 0.3.57 that of an
-    interrupt."""
+    assets: bool = False
+    """As ComfyUI's --enable-assets: each output file has an `id`."""
+    comfyui_version: str = "0.33.0"
+    """What is emulated follows it, see `Release`."""

@@ -92,14 +92,31 @@ class PromptQueue:
     def delete(self, prompt_id: str) -> None:
         """Drop one pending item of that id, without a trace; a running one stays."""
         with self._condition:
-            for index, item in enumerate(self._pending):
-                if item[1] == prompt_id:
-                    del self._pending[index]
-                    heapq.heapify(self._pending)
-                    break
-            else:
-                return
-        self._changed()
+            found = self._drop_pending(prompt_id)
+        if found:
+            self._changed()
+
+    def cancel(self, prompt_id: str, interrupt: Callable[[], None]) -> bool:
+        """Interrupt that prompt if it runs, else drop it if it waits; whether it did either.
+
+        It can neither start nor end meanwhile, so no other prompt is interrupted.
+        """
+        with self._condition:
+            if self._running and self._running[1] == prompt_id:
+                interrupt()
+                return True
+            found = self._drop_pending(prompt_id)
+        if found:
+            self._changed()
+        return found
+
+    def _drop_pending(self, prompt_id: str) -> bool:
+        for index, item in enumerate(self._pending):
+            if item[1] == prompt_id:
+                del self._pending[index]
+                heapq.heapify(self._pending)
+                return True
+        return False
 
     def clear(self) -> None:
         """Drop all pending items."""

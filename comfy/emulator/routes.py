@@ -1,16 +1,14 @@
-"""ComfyUI's routes except those of files and sockets."""
+"""ComfyUI's routes about prompts: the queue, the history, interrupts."""
 
-import platform
 import time
 import uuid
 from typing import Any
 
 from aiohttp import web
 
-from .catalogue import MODEL_FOLDERS
+from .jobs import canonical
 from .machine import Machine
 from .nodes import image_path
-from .sockets import SERVER_FEATURES
 from .validation import problem, validate
 
 ID_HINT = (
@@ -26,13 +24,11 @@ class Routes:
         self._machine = machine
         self._queue = machine.queue
         self._number = 0
-        version = _version(machine.options.comfyui_version)
-        self._is_before_ids = version < (0, 3, 45)
-        self._interrupts_one = version >= (0, 3, 57)
+        self._release = machine.release
 
     @property
     def _ignores_ids(self) -> bool:
-        return self._is_before_ids or self._machine.faults.ignores_prompt_ids
+        return not self._release.keeps_prompt_ids or self._machine.faults.ignores_prompt_ids
 
     def table(self) -> list[web.RouteDef]:
         """All of them, without the prefix."""
@@ -46,13 +42,6 @@ class Routes:
             web.get("/history", self.get_history),
             web.post("/history", self.post_history),
             web.get("/history/{prompt_id}", self.get_history_of),
-            web.get("/object_info", self.get_object_info),
-            web.get("/object_info/{name}", self.get_object_info_of),
-            web.get("/models", self.get_models),
-            web.get("/models/{folder}", self.get_models_of),
-            web.get("/embeddings", self.get_embeddings),
-            web.get("/features", self.get_features),
-            web.get("/system_stats", self.get_system_stats),
         ]
 
     async def post_prompt(self, request: web.Request) -> web.StreamResponse:
@@ -61,10 +50,8 @@ class Routes:
         number = self._next_number(said)
         if "prompt" not in said:
             return _refused(problem("no_prompt", "No prompt provided", "No prompt provided"))
-        prompt_id = None if self._ignores_ids else said.get("prompt_id")
+        prompt_id = self._prompt_id(said)
         if prompt_id is None:
-            prompt_id = str(uuid.uuid4())
-        elif not _canonical(prompt_id):
             message = "prompt_id must be a valid UUID"
             return _refused(problem("invalid_prompt_id", message, ID_HINT))
         verdict = validate(
@@ -83,6 +70,17 @@ class Routes:
         self._machine.ledger.posted(prompt_id)
         answer = {"prompt_id": prompt_id, "number": number, "node_errors": verdict.node_errors}
         return web.json_response(answer)
+
+    def _prompt_id(self, said: dict[str, Any]) -> str | None:
+        """The id of a new prompt; None for one that this release refuses."""
+        if self._ignores_ids or "prompt_id" not in said:
+            return str(uuid.uuid4())
+        given = said["prompt_id"]
+        if not self._release.checks_prompt_ids:
+            return str(given)  # null too, as "None"
+        if given is None:
+            return str(uuid.uuid4())
+        return str(given) if canonical(given) else None
 
     def _next_number(self, said: Any) -> float:
         """The counter advances before validation, so rejected prompts consume numbers."""
@@ -118,7 +116,7 @@ class Routes:
             said = await request.json()
         except ValueError:
             said = {}
-        only = said.get("prompt_id") if self._interrupts_one else None
+        only = said.get("prompt_id") if self._release.interrupts_one else None
         self._queue.if_running(only or None, self._machine.pacing.interrupt)
         return web.Response()
 
@@ -150,72 +148,6 @@ class Routes:
         """GET /history/{id}: {} unless it has ended."""
         return web.json_response(self._queue.history_of(request.match_info["prompt_id"]))
 
-    async def get_object_info(self, _: web.Request) -> web.Response:
-        """GET /object_info: every node class."""
-        return web.json_response(self._machine.catalogue.object_info())
-
-    async def get_object_info_of(self, request: web.Request) -> web.Response:
-        """GET /object_info/{name}: {} for an unknown one."""
-        node = self._machine.catalogue.classes().get(request.match_info["name"])
-        return web.json_response({node.name: node.info()} if node is not None else {})
-
-    async def get_models(self, _: web.Request) -> web.Response:
-        """GET /models: the names of the folders."""
-        return web.json_response(MODEL_FOLDERS)
-
-    async def get_models_of(self, request: web.Request) -> web.Response:
-        """GET /models/{folder}: its files, or 404."""
-        names = self._machine.catalogue.models(request.match_info["folder"])
-        return web.Response(status=404) if names is None else web.json_response(names)
-
-    async def get_embeddings(self, _: web.Request) -> web.Response:
-        """GET /embeddings: names without extension."""
-        return web.json_response(list(self._machine.options.embeddings))
-
-    async def get_features(self, _: web.Request) -> web.Response:
-        """GET /features: the same as in the socket's negotiation."""
-        return web.json_response(SERVER_FEATURES)
-
-    async def get_system_stats(self, _: web.Request) -> web.Response:
-        """GET /system_stats; `easel_emulator` says that no model is used."""
-        return web.json_response(_system_stats(self._machine.options.comfyui_version))
-
-
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(".") if part.isdigit())
-
-
-def _canonical(prompt_id: Any) -> bool:
-    try:
-        return isinstance(prompt_id, str) and str(uuid.UUID(prompt_id)) == prompt_id
-    except ValueError:
-        return False
-
 
 def _refused(error: dict[str, Any], node_errors: dict[str, Any] | None = None) -> web.Response:
     return web.json_response({"error": error, "node_errors": node_errors or {}}, status=400)
-
-
-def _system_stats(version: str) -> dict[str, Any]:
-    memory = 8 * 2**30
-    device = {
-        "name": "emulator",
-        "type": "cpu",
-        "index": None,
-        "vram_total": memory,
-        "vram_free": memory,
-        "torch_vram_total": memory,
-        "torch_vram_free": memory,
-    }
-    system = {
-        "os": platform.system().lower(),
-        "ram_total": memory,
-        "ram_free": memory,
-        "comfyui_version": version,
-        "python_version": platform.python_version(),
-        "pytorch_version": "none",
-        "embedded_python": False,
-        "argv": [],
-        "easel_emulator": True,
-    }
-    return {"system": system, "devices": [device]}

@@ -10,6 +10,8 @@ from aiohttp import web
 from .control import Control
 from .faults import Answer, Hooks
 from .files import Files, cut_short
+from .information import Information
+from .jobs import Jobs
 from .machine import Machine
 from .routes import Routes
 from .worker import Worker
@@ -72,14 +74,19 @@ class Server:
             client_max_size=UPLOAD_LIMIT,
         )
         machine = self._machine
-        files = Files(machine.folders, machine.faults)
+        files = Files(machine.folders, machine.faults, machine.release)
         app.add_routes(Control(machine.faults, machine.ledger, restart).table())
         for route in (
+            *Jobs(machine.queue, machine.pacing, machine.release).table(),
             *Routes(machine).table(),
+            *Information(machine).table(),
             web.get("/view", files.view),
             web.post("/upload/image", files.upload),
             web.get("/ws", machine.sockets.handle),
         ):
+            if route.path.startswith("/internal/"):
+                app.add_routes([route])  # these under no other prefix
+                continue
             prefixed = web.RouteDef(route.method, f"/api{route.path}", route.handler, route.kwargs)
             app.add_routes([route, prefixed])
         # The real one serves its web page here; so GET on a POST-only path is 404, not 405.

@@ -16,14 +16,6 @@ PREVIEW_WITH_METADATA = 4
 JPEG = 1
 PNG = 2
 
-SERVER_FEATURES = {
-    "supports_preview_metadata": True,
-    "max_upload_size": 104857600,
-    "extension": {"manager": {"supports_v4": True}},
-    "node_replacements": True,
-    "assets": False,
-}
-
 Message = tuple[str | int, Any, str | None]
 """(JSON type or binary event type, data or bytes, clientId or None for everyone)."""
 
@@ -35,8 +27,11 @@ class Sockets:
     others once its TCP buffers are full. That is how the real server behaves.
     """
 
-    def __init__(self, faults: Faults, queue_remaining: Callable[[], int]) -> None:
+    def __init__(
+        self, faults: Faults, queue_remaining: Callable[[], int], features: dict[str, Any]
+    ) -> None:
         self._faults = faults
+        self._features = features
         self._queue_remaining = queue_remaining
         self._sockets: dict[str, web.WebSocketResponse] = {}
         self._flags: dict[str, dict[str, Any]] = {}
@@ -151,7 +146,7 @@ class Sockets:
             if said.get("type") == "feature_flags":
                 flags = said.get("data", {})
                 self._flags[sid] = flags if isinstance(flags, dict) else {}
-                answer = {"type": "feature_flags", "data": SERVER_FEATURES}
+                answer = {"type": "feature_flags", "data": self._features}
                 await self._deliver(socket, json.dumps(answer))
 
     def drop_all(self) -> int:

@@ -1,4 +1,4 @@
-"""Validation of a submitted graph, in ComfyUI 0.24's words and JSON shapes."""
+"""Validation of a submitted graph, in ComfyUI's words, those of 0.24 and later, and JSON shapes."""
 
 import traceback
 from collections.abc import Callable
@@ -141,7 +141,7 @@ class _Validator:
                 "Exception when validating node",
                 str(error),
                 exception_type=type(error).__name__,
-                traceback=traceback.format_tb(error.__traceback__),
+                traceback=_frames(error),
             )
             self._seen[node_id] = (False, [reason])
             return self._seen[node_id]
@@ -239,6 +239,12 @@ class _Validator:
         return [problem("custom_validation_failed", message, details, input_name="image")]
 
 
+def _frames(error: Exception) -> list[str]:
+    """Where the node's validation was begun, and where it failed: ComfyUI has no frame between."""
+    frames = traceback.format_tb(error.__traceback__)
+    return frames if len(frames) < 2 else [frames[0], frames[-1]]
+
+
 def _mismatch(name: str, config: list[Any], received: str, link: list[Any]) -> Problem:
     return problem(
         "return_type_mismatch",
@@ -260,7 +266,7 @@ def _inner_exception(error: Exception, name: str, config: list[Any], link: list[
         input_config=config,
         exception_message=str(error),
         exception_type=type(error).__name__,
-        traceback=traceback.format_tb(error.__traceback__),
+        traceback=_frames(error),
         linked_node=link,
     )
 

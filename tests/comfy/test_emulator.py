@@ -502,7 +502,7 @@ async def test_information_routes() -> None:
         assert (await caller.get("/models/nope"))[0] == 404
         _, stats = await caller.get("/system_stats")
         assert stats["system"]["easel_emulator"] is True
-        assert stats["system"]["comfyui_version"] == "0.24.0"
+        assert stats["system"]["comfyui_version"] == "0.33.0"
         assert (await caller.get("/features"))[1]["supports_preview_metadata"] is True
 
 

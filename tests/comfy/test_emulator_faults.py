@@ -7,6 +7,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,11 @@ async def test_sockets_are_dropped_without_a_close_frame() -> None:
 
 
 async def test_sockets_are_dropped_after_so_many_progress_messages() -> None:
-    async with calling() as (emulator, caller), caller.http.ws_connect("/ws?clientId=me") as socket:
+    tells_each_step = replace(FAST, comfyui_version="0.3.64")
+    async with (
+        calling(tells_each_step) as (emulator, caller),
+        caller.http.ws_connect("/ws?clientId=me") as socket,
+    ):
         emulator.faults.drop_sockets_after(3)
         prompt_id = await caller.submit(txt2img(steps=9), client_id="me")
         values = []

@@ -90,6 +90,7 @@ class SlowLine:
 
     async def _up(self, reader: StreamReader, writer: StreamWriter) -> None:
         while data := await reader.read(2**20):
+            self._note(data)
             if data.startswith(b"POST /prompt"):
                 self.has_post.set()
                 await asyncio.sleep(self._delay_s)
@@ -97,10 +98,26 @@ class SlowLine:
             await writer.drain()
         await asyncio.sleep(self._delay_s)  # ComfyUI reads it before it sees the end
 
+    def _note(self, data: bytes) -> None:
+        """For a relay that looks at what it delivers."""
+
     async def _down(self, reader: StreamReader, writer: StreamWriter) -> None:
         while data := await reader.read(2**20):
             writer.write(data)
         writer.close()
+
+
+class Recorder(SlowLine):
+    """A relay that delays nothing and notes each request's method and path."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(port, delay_s=0)
+        self.lines: list[str] = []
+
+    def _note(self, data: bytes) -> None:
+        line = data.partition(b"\r\n")[0].decode(errors="replace")
+        if line.endswith(" HTTP/1.1"):
+            self.lines.append(line.removesuffix(" HTTP/1.1"))
 
 
 @dataclass

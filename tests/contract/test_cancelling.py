@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from comfy import ComfySession, PromptInterruptedError
-from comfy.emulator import Emulator
-from tests.contract.driving import LONG_STEPS, Driver, SlowLine, wait_until
+from comfy.emulator import Emulator, EmulatorOptions
+from tests.contract.driving import LONG_STEPS, Driver, Recorder, SlowLine, wait_until
+
+POSSIBLE = ("POST /api/jobs/{}/cancel", "POST /interrupt", "POST /queue")
 
 
 async def test_a_running_prompt(driver: Driver) -> None:
@@ -93,3 +97,64 @@ async def test_a_prompt_whose_submission_was_given_up_midway(
         assert await session.cancel(run.prompt_id)
     assert emulator.posts[run.prompt_id] == 1  # ComfyUI got it after we had gone
     assert (await driver.session.client.queue()).find(run.prompt_id) is None
+
+
+@pytest.mark.parametrize("version", ["0.3.45", "0.3.64", "0.24.0", "0.26.0", "0.33.0"])
+async def test_a_running_and_a_waiting_prompt_of_each_version(tmp_path: Path, version: str) -> None:
+    options = EmulatorOptions(step_time=0.005, output_dir=tmp_path, comfyui_version=version)
+    async with Emulator(options) as emulator, ComfySession(emulator.url) as session:
+        driver = await Driver.on(session)
+        emulator.faults.hang()
+        running, waiting, other = driver.run(), driver.run(), driver.run()
+        for run in (running, waiting, other):
+            await run.submit()
+        await wait_until(lambda: emulator.faults.hanging)
+        assert await session.cancel(waiting.prompt_id)
+        assert await session.cancel(running.prompt_id)
+        assert len(await other.track()) == 1
+        assert [run["outcome"] for run in emulator.executions] == ["interrupted", "success"]
+
+
+@pytest.mark.parametrize(
+    ("version", "requests"),
+    [
+        ("0.24.0", {"POST /api/jobs/{}/cancel": 1, "POST /interrupt": 1}),
+        ("0.26.0", {"POST /api/jobs/{}/cancel": 1}),
+    ],
+)
+async def test_one_request_cancels_where_comfyui_has_it(
+    tmp_path: Path, version: str, requests: dict[str, int]
+) -> None:
+    """Of two, a look and an interrupt, the second could hit the next prompt."""
+    options = EmulatorOptions(step_time=0.005, output_dir=tmp_path, comfyui_version=version)
+    async with Emulator(options) as emulator, Recorder(emulator.port) as recorder:
+        async with ComfySession(recorder.url) as session:
+            run = (await Driver.on(session)).run()
+            emulator.faults.hang()
+            await run.submit()
+            await wait_until(lambda: emulator.faults.hanging)
+            assert await session.cancel(run.prompt_id)
+        posted = [line.replace(run.prompt_id, "{}") for line in recorder.lines]
+        assert Counter(line for line in posted if line in POSSIBLE) == requests
+
+
+async def test_a_proxy_that_knows_no_jobs_is_no_obstacle(
+    driver: Driver, emulator: Emulator
+) -> None:
+    for status in (403, 404, 405):
+        run = driver.run(steps=LONG_STEPS)
+        await run.submit()
+        await run.until_running()
+        emulator.faults.answer("POST", f"/jobs/{run.prompt_id}/cancel", status=status)
+        assert await driver.session.cancel(run.prompt_id)
+        await run.until_over()
+
+
+async def test_a_base_url_that_ends_in_api(emulator: Emulator) -> None:
+    async with ComfySession(f"{emulator.url}/api") as session:
+        run = (await Driver.on(session)).run()
+        emulator.faults.hang()
+        await run.submit()
+        await wait_until(lambda: emulator.faults.hanging)
+        assert await session.client.cancel(run.prompt_id)
+        await run.until_over()

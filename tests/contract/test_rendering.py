@@ -7,6 +7,7 @@ import io
 import os
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -24,7 +25,7 @@ from comfy import (
     Started,
     build_workflow,
 )
-from comfy.emulator import Emulator
+from comfy.emulator import Emulator, EmulatorOptions
 from comfy.messages import Executing, PreviewFrame, parse
 from core.ids import OUTPUT_SUBFOLDER, output_filename
 from tests.comfy.data import resolved
@@ -53,6 +54,19 @@ async def test_what_is_told_on_the_way(driver: Driver) -> None:
     sampling = [event for event in run.heard(Progress) if event.step is not None]
     assert {event.node_class for event in sampling} == {"KSampler"}
     assert {event.steps for event in sampling} == {4}
+
+
+async def test_steps_that_comfyui_leaves_out(comfy_url: str) -> None:
+    """Without previews it tells ten steps a second at most (comfy/utils.py of 0.33.0)."""
+    async with ComfySession(comfy_url, previews=False) as session:
+        run = (await Driver.on(session)).run(steps=LONG_STEPS)
+        assert len(await run.finish()) == 1
+    told = run.heard(Progress)
+    steps = [event.step for event in told if event.step is not None]
+    assert 0 < len(set(steps)) < LONG_STEPS
+    assert steps == sorted(steps)
+    assert run.percents == sorted(run.percents)
+    assert (told[-1].percent, told[-1].nodes_done) == (100, told[-1].nodes_total)
 
 
 async def test_a_batch(driver: Driver) -> None:
@@ -195,3 +209,15 @@ async def _until_end(connection: ClientConnection) -> AsyncIterator[str | bytes]
         match parse(frame):
             case Executing(prompt_id=str(), node=None):
                 return
+
+
+async def test_files_with_ids(tmp_path: Path) -> None:
+    """With ComfyUI's --enable-assets."""
+    options = EmulatorOptions(step_time=0.005, output_dir=tmp_path, assets=True)
+    async with Emulator(options) as emulator, ComfySession(emulator.url) as session:
+        run = (await Driver.on(session)).run(batch_size=2)
+        images = await run.finish()
+        assert [image.filename for image in images] == [
+            output_filename(run.prompt_id, number) for number in (1, 2)
+        ]
+        assert run.heard(OutputReady)[0].image == images[0]
