@@ -33,6 +33,7 @@ from web.history.page import HistoryPage
 from web.history.picture import PicturePage
 from web.history.view import View
 from web.parts.layout import STATIC, STATIC_URL, Web
+from web.parts.released import release
 from web.parts.socket_events import guard
 from web.parts.trash import Trash
 from web.parts.unconnected import Unconnected
@@ -123,6 +124,7 @@ _page = partial(ui.page, response_timeout=30.0)
 
 def declare(web: Web) -> None:
     """Declare the pages and their URLs."""
+    pages.on_delete(release)
     pages.add_static_files(STATIC_URL, STATIC, max_cache_age=31_536_000)
 
     @_page("/", title="Easel")

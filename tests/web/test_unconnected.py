@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Final
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 import httpx
 import pytest
@@ -39,6 +40,27 @@ async def test_of_pages_that_never_connect_the_newest_stay(
     assert len(after) == 1 + 3
     assert after[0] == open_page.id
     assert set(before[-2:]) < set(after)
+
+
+@pytest.mark.parametrize("path", ["/", "/history", "/bulk", "/schedules"])
+async def test_most_of_a_deleted_page_is_freed_without_the_collector(user: User, path: str) -> None:
+    await user.open("/")
+    before = set(Client.instances)
+    transport = httpx.ASGITransport(core.app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        assert (await client.get(path)).status_code == 200
+    [(_, page)] = [one for one in Client.instances.items() if one[0] not in before]
+    props = [ref(element.props) for element in page.elements.values()]
+    assert len(props) > 20
+
+    gc.disable()
+    try:
+        page.delete()
+        await settled()
+        left = sum(one() is not None for one in props)
+    finally:
+        gc.enable()
+    assert left < len(props) / 2
 
 
 class SlowPages:

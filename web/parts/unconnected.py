@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.handlers import problem_response
 from core.problems import problem
 
-UNCONNECTED_MAX: Final = 32
+UNCONNECTED_MAX: Final = 24
 CONNECTED_WITHIN_S: Final = 30.0
 BUILT_AT_ONCE: Final = 2
 WAITING_MAX: Final = 200
@@ -29,8 +29,8 @@ TURN_S: Final = 1.0
 """How long a page counts as being built: one that takes longer waits for a service, and is no work
 for this process meanwhile."""
 _COLLECT_AFTER: Final = 16
-"""Dropped pages after which their memory is collected: their elements refer to each other. Left to
-the collector, hundreds would pile up and stop the process for seconds when they are collected."""
+"""Dropped pages after which their memory is collected. Left to the collector, hundreds would pile
+up and stop the process for seconds; and each collection looks at the pages that are kept too."""
 _OWN: Final = ("/_nicegui", "/static")
 
 
