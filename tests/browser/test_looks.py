@@ -58,8 +58,8 @@ def test_a_long_prompt_scrolls_below_its_label(page: Page) -> None:
 def test_of_a_set_one_is_downloaded_or_all(page: Page, worker: Worker) -> None:
     seed_seen(page, worker, resolved("four foxes", width=256, height=640, batch_size=4))
     expect(page.locator(".picture-link")).to_have_count(4)
-    tops = {box["y"] for box in (one.bounding_box() for one in cells(page)) if box is not None}
-    assert len(tops) == 1  # beside each other, where they are largest
+    boxes = [one.bounding_box() for one in page.locator(".picture-link").all()]
+    assert len({box["y"] for box in boxes if box}) == 1  # in one row they are largest
     saved: list[Download] = []
 
     def note(download: Download) -> None:
@@ -77,7 +77,3 @@ def test_of_a_set_one_is_downloaded_or_all(page: Page, worker: Worker) -> None:
     names = [download.suggested_filename for download in saved]
     assert len(set(names[1:])) == 4
     assert names[0] in names[1:]
-
-
-def cells(page: Page) -> list[Locator]:
-    return page.locator(".picture-link").all()

@@ -149,6 +149,10 @@ async def test_its_settings_are_in_the_form_again(user: User, context: Context) 
     await press(user, "Reuse settings")
     await user.should_see("Preview", retries=PATIENT)
     assert field(user, "Prompt").value == "a fox with its settings"
+    await press(user, "Undo")
+    await until(lambda: field(user, "Prompt").value == "something else")
+    await user.open("/bulk")
+    assert field(user, "Prompt").value == "something else"
 
 
 async def test_the_settings_of_a_batch_that_was_created_elsewhere(

@@ -123,6 +123,7 @@ async def test_a_bad_file_is_told_row_by_row_and_stays(user: User, context: Cont
         await user.should_see("must be a whole number")
         await user.should_see("Row 4, prompt")
         await user.should_see("foxes.csv")
+        assert user.notify.messages == []  # the panel says it
     assert (await context.batches.page(1, None)).items == []
 
 

@@ -63,6 +63,8 @@ class BulkPage:
         await offer_options(self._web.facade, self._form.offer)
         self._form.offer_lists(await self._web.batches.lists())
         self._frame.start()
+        if (replaced := BulkDraft.take_replaced()) is not None:
+            self._offer_back(replaced)
         ask_zone(self._form.show_zone)
         ui.timer(LOOK_EVERY_S, self._look)
 
@@ -75,6 +77,14 @@ class BulkPage:
             _log.warning("refreshing the list of batches failed; retrying: %s", error)
 
     # --- what the visitor does
+
+    def _offer_back(self, before: BulkDraft) -> None:
+        """Say that the form has a batch's settings now, and offer those that it had."""
+
+        async def put_back() -> None:
+            self._form.put_back(before)
+
+        self._frame.offer("The settings are in the form", put_back)
 
     def _changed(self, names: Collection[str]) -> None:
         """Problems stay shown to be fixed, but not those of another file."""

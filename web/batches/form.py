@@ -88,15 +88,24 @@ class BulkForm:
         """Show what this tab had in its form; what is shown is this tab's from now on."""
         before = BulkDraft.load_of(tab)
         if before is not None and before.model_dump() != self.draft.model_dump():
-            self.draft = before
-            self._root.clear()
-            with self._root:
-                self._build()
-            if self._options is not None:
-                self.grid.offer(self._options)
-            if self._lists is not None:
-                self.grid.prompt.offer(self._lists)
+            self._put(before)
         self.draft.belongs_to(tab)
+
+    def put_back(self, draft: BulkDraft) -> None:
+        """Show an earlier form again."""
+        draft.belongs_to_this_tab()
+        draft.save()
+        self._put(draft)
+
+    def _put(self, draft: BulkDraft) -> None:
+        self.draft = draft
+        self._root.clear()
+        with self._root:
+            self._build()
+        if self._options is not None:
+            self.grid.offer(self._options)
+        if self._lists is not None:
+            self.grid.prompt.offer(self._lists)
 
     def refuse(self, mistakes: Mapping[str, str], *, rows: bool) -> dict[str, str]:
         """Show what is wrong at the fields; ``rows``: it is about rows, so about the grid first.

@@ -178,6 +178,9 @@ class BatchPage:
                 "The form cannot say its rows: start it again from the file they came from."
             )
             return
+        before = BulkDraft.load()
+        if before.is_begun:
+            before.keep_replaced()
         draft.belongs_to_this_tab()
         draft.save()
         ui.navigate.to("/bulk")

@@ -95,6 +95,11 @@ class BulkDraft(PromptDraft):
     timezone: str | None = None
     options_open: bool = False
 
+    @property
+    def is_begun(self) -> bool:
+        """Returns whether there is something to lose in it."""
+        return bool(self.prompt.strip() or self.file)
+
     def manifest(self, files: Manifests, zone: str | None, seed: int | None = None) -> Manifest:
         """Returns the manifest. Raises ProblemError, ValidationError."""
         options = self._options(zone)

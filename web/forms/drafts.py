@@ -100,15 +100,9 @@ class Draft(KeptDraft):
 
 
 def keep_replaced(draft: Draft) -> None:
-    """Note what another page replaces in the studio's form: the studio offers it back."""
+    """Note what another page replaces in the studio's form, its prompt among the earlier ones."""
     remember(draft.prompt)
-    storage()["replaced"] = draft.model_dump()
-
-
-def take_replaced() -> Draft | None:
-    """Returns what another page replaced in the form, once."""
-    found = storage().pop("replaced", None)
-    return Draft.read(found) if found is not None else None
+    draft.keep_replaced()
 
 
 def prompts() -> list[str]:

@@ -57,6 +57,16 @@ class KeptDraft(BaseModel):
         """Keep the form for this tab too: another tab's form does not replace it."""
         self._tab = tab
 
+    def keep_replaced(self) -> None:
+        """Note what another page replaces in the form: the form's page offers it back."""
+        storage()[f"{self.KEY}-replaced"] = self.model_dump()
+
+    @classmethod
+    def take_replaced(cls) -> Self | None:
+        """Returns what another page replaced in the form, once."""
+        found = storage().pop(f"{cls.KEY}-replaced", None)
+        return cls.read(found) if found is not None else None
+
     def belongs_to_this_tab(self) -> None:
         """Keep the form for the tab of the page that is open."""
         if (tab := context.client.tab_id) is not None:

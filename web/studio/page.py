@@ -15,7 +15,7 @@ from core.requests import GenerationRequest, ResolvedRequest
 from core.status import is_final
 from store.errors import NotFoundError
 from store.values import Generation, HistoryFilter
-from web.forms.drafts import Draft, take_replaced
+from web.forms.drafts import Draft
 from web.forms.generation import Form
 from web.forms.options import offer_options
 from web.parts.elements import Text, adorn, box
@@ -71,7 +71,7 @@ class Studio:
         await offer_options(self._web.facade, self._form.offer)
         await self._reload()
         self._frame.start()
-        if (replaced := take_replaced()) is not None:
+        if (replaced := Draft.take_replaced()) is not None:
             self._offer_back(replaced)
         self._live.start(self._changed)
         ui.timer(QUEUE_EVERY_S, errors_as_toasts(self._queue_moved), immediate=False)
