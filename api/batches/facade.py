@@ -297,7 +297,7 @@ class BatchFacade:
         """Returns one sheet (from 1) of the batch's images.
 
         Of a batch with a grid, it is the ``number``-th row of the manifest in labelled tables,
-        unless that has more than ``CELLS_MAX`` items. Of others, it has ``PER_SHEET`` finished
+        unless a row has more than ``CELLS_MAX`` cells. Of others, it has ``PER_SHEET`` finished
         images. ProblemError 404 when there is nothing on it (yet).
         """
         batch = await self._store.batches.get(batch_id)
@@ -315,12 +315,15 @@ class BatchFacade:
     async def tables(self, batch_id: UUID, cursor: str | None) -> TablesPage:
         """Returns a page of tables of a batch with a grid, without documents.
 
-        Without tables if its first row has more than ``CELLS_MAX`` items.
+        Without tables if a row of the manifest has more than ``CELLS_MAX`` cells.
         """
         batch = await self._store.batches.get(batch_id)
-        if batch.grid is None or batch.grid.size > CELLS_MAX:
+        cells = await self._cells_of_row(batch)
+        if batch.grid is None or cells is None:
             return TablesPage((), (), {}, None, None)
-        page = await self._store.batches.table(batch_id, CELLS_MAX, cursor)
+        page = await self._store.batches.table(
+            batch_id, CELLS_MAX, cursor, rows_max=CELLS_MAX // cells
+        )
         sheet = f"{self._facade.links.batches}/{batch_id}/contact-sheet?sheet="
         return TablesPage(
             tables=tuple(tables(batch.grid, page.items)),
@@ -332,18 +335,27 @@ class BatchFacade:
 
     async def _grid_sheet(self, batch: Batch, number: int) -> GridSheet | None:
         """Returns a sheet of labelled tables; None if the batch has none, ProblemError 404."""
-        if batch.grid is None or batch.grid.size > CELLS_MAX:
+        if batch.grid is None or await self._cells_of_row(batch) is None:
             return None
         row = await self._store.batches.row_number(batch.id, number)
         if row is None:
             raise ProblemError("not_found", "the batch has no such row")
-        items = await self._store.batches.items_of_row(batch.id, row, CELLS_MAX + 1)
-        if len(items) > CELLS_MAX:
-            return None
+        items = await self._store.batches.items_of_row(batch.id, row, CELLS_MAX)
         kept = await self._store.generations.images_of([item.generation_id for item in items])
         if not any(kept.values()):
             raise ProblemError("not_found", "this sheet has no images (yet)")
         return GridSheet(self._store.files, batch.name, tables(batch.grid, items), kept)
+
+    async def _cells_of_row(self, batch: Batch) -> int | None:
+        """Returns the cells of a row's tables; None without a grid or if they are too many.
+
+        Cells of bad rows that were skipped count: they are shown empty. What is decided once for
+        the whole batch keeps the numbers of its sheets without gaps.
+        """
+        if batch.grid is None or batch.grid.size > CELLS_MAX:
+            return None
+        cells = batch.grid.size * max(1, await self._store.batches.most_alike(batch.id))
+        return cells if cells <= CELLS_MAX else None
 
     # --- change
 

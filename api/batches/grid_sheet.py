@@ -21,11 +21,14 @@ from store.images import THUMBNAIL_PX, ImageFiles
 from store.values import BatchItem, Image
 
 PIXELS_MAX: Final = 24_000_000
-"""Of a sheet's cells together: many are drawn small."""
+"""Of a whole sheet: many cells are drawn small."""
+SIDE_MAX_PX: Final = 16_000
+"""Width and height of a sheet: browsers and editors open larger ones badly, and a JPEG ends at
+65,500."""
 GAP_PX: Final = 6
 LABEL_PX: Final = 200
 """The widest label of a row."""
-_CELL_MIN_PX: Final = 64
+_CELL_MIN_PX: Final = 24
 _WIDTH_MIN_PX: Final = 480
 _BETWEEN_PX: Final = 18
 _LINES_MAX: Final = 4
@@ -107,13 +110,31 @@ class _Sizes:
 
     @classmethod
     def of(cls, tables: Sequence[Table], ratio: float, font: _Font) -> _Sizes:
-        """Returns the largest cells that a thumbnail fills and ``PIXELS_MAX`` permits."""
-        cells = sum(len(table.columns) * len(table.lines) for table in tables)
-        side = max(_CELL_MIN_PX, min(THUMBNAIL_PX, math.isqrt(PIXELS_MAX // max(1, cells))))
+        """Returns the largest cells that a thumbnail fills and that fit on a sheet, or the least.
+
+        The texts above each table are taken to have all the lines that they may have.
+        """
         labels = [line.label for table in tables for line in table.lines]
         widest = max((math.ceil(font.getlength(label)) for label in labels), default=0)
+        label = min(LABEL_PX, widest + GAP_PX) if widest else 0
+        line = _line_height(font)
+        heads = len(tables) * (2 * (_LINES_MAX * line + GAP_PX) + _BETWEEN_PX)
+        heads += 2 * _LINES_MAX * line  # title
+        across = max((len(table.columns) for table in tables), default=1)
+        down = sum(len(table.lines) for table in tables)
+        for side in range(THUMBNAIL_PX, _CELL_MIN_PX, -2):
+            size = cls.of_side(side, ratio, label)
+            width = max(_WIDTH_MIN_PX, 2 * GAP_PX + label + across * (size.width + GAP_PX))
+            height = heads + down * (max(size.height, line) + GAP_PX)
+            if max(width, height) <= SIDE_MAX_PX and width * height <= PIXELS_MAX:
+                return size
+        return cls.of_side(_CELL_MIN_PX, ratio, label)
+
+    @classmethod
+    def of_side(cls, side: int, ratio: float, label: int) -> _Sizes:
+        """Returns cells whose longer side is ``side``."""
         wide, high = (side, side / ratio) if ratio >= 1 else (side * ratio, side)
-        return cls(round(wide), round(high), min(LABEL_PX, widest + GAP_PX) if widest else 0)
+        return cls(round(wide), round(high), label)
 
 
 @dataclass(frozen=True)
@@ -150,27 +171,38 @@ class _Drawing:
             )
             for table in tables
         ]
-        self._tables = tables
+        self._step = max(self._size.height, _line_height(self._font)) + GAP_PX
+        self._tables, height = self._fitting(tables, width)
+        self._left_out = len(tables) - len(self._tables)
         self._top = GAP_PX
-        self._sheet = Pillow.new("RGB", (width, self._whole_height()), _BACKGROUND)
+        self._sheet = Pillow.new("RGB", (width, height), _BACKGROUND)
         self._brush = ImageDraw.Draw(self._sheet)
 
-    def _whole_height(self) -> int:
+    def _fitting(self, tables: Sequence[Table], width: int) -> tuple[Sequence[Table], int]:
+        """Returns the first tables that fit on a sheet, and its height."""
+        note = _line_height(self._font) + GAP_PX
+        room = min(SIDE_MAX_PX, PIXELS_MAX // width) - note
         height = GAP_PX + _height(self._title, self._big)
-        for table, head in zip(self._tables, self._heads, strict=True):
-            height += _height(head.caption, self._font) + _height(head.deepest, self._font)
-            height += len(table.lines) * (self._size.height + GAP_PX) + _BETWEEN_PX
-        return height
+        for number, (table, head) in enumerate(zip(tables, self._heads, strict=True)):
+            above = _height(head.caption, self._font) + _height(head.deepest, self._font)
+            below = height + above + len(table.lines) * self._step + _BETWEEN_PX
+            if number and below > room:
+                return tables[:number], height + note
+            height = below
+        return tables, height
 
     def draw(self, thumbnails: Mapping[UUID, bytes]) -> bytes:
         """Returns it as a JPEG."""
         self._write(self._title, self._big, 2 * GAP_PX, _INK)
         self._top += _height(self._title, self._big)
-        for table, head in zip(self._tables, self._heads, strict=True):
+        for table, head in zip(self._tables, self._heads, strict=False):
             self._draw_head(head)
             for line in table.lines:
                 self._draw_line(line, thumbnails)
             self._top += _BETWEEN_PX
+        if self._left_out:
+            note = f"{self._left_out:,} more tables do not fit on this sheet"
+            self._write([note], self._font, 2 * GAP_PX, _MUTED)
         buffer = io.BytesIO()
         self._sheet.save(buffer, "JPEG", quality=88, optimize=True)
         return buffer.getvalue()
@@ -184,7 +216,8 @@ class _Drawing:
 
     def _draw_line(self, line: Line, thumbnails: Mapping[UUID, bytes]) -> None:
         if self._size.label:
-            label = wrap(line.label, self._font, self._size.label - GAP_PX)
+            most = min(_LINES_MAX, max(1, self._step // _line_height(self._font)))
+            label = wrap(line.label, self._font, self._size.label - GAP_PX, most)
             self._write(label, self._font, GAP_PX, _INK)
         for number, item in enumerate(line.items):
             left = self._left(number)
@@ -193,8 +226,9 @@ class _Drawing:
             if data is None or not paste(self._sheet, data, box):
                 self._brush.rectangle(box, fill=_EMPTY)
                 if item is not None:
-                    self._write([_said(item)], self._font, left + GAP_PX, _MUTED)
-        self._top += self._size.height + GAP_PX
+                    said = wrap(_said(item), self._font, self._size.width - GAP_PX, 1)
+                    self._write(said, self._font, left + GAP_PX, _MUTED)
+        self._top += self._step
 
     def _left(self, column: int) -> int:
         return GAP_PX + self._size.label + column * (self._size.width + GAP_PX)
@@ -213,11 +247,11 @@ def _height(lines: Sequence[str], font: _Font) -> int:
     return len(lines) * _line_height(font) + (GAP_PX if lines else 0)
 
 
-def wrap(text: str, font: _Font, width: int) -> list[str]:
+def wrap(text: str, font: _Font, width: int, most: int = _LINES_MAX) -> list[str]:
     """Returns the text in lines of at most ``width`` pixels; what does not fit ends with "…"."""
     lines: list[str] = []
     left = " ".join(text.split())
-    while left and len(lines) < _LINES_MAX:
+    while left and len(lines) < most:
         fits = _fitting(left, font, width)
         if fits < len(left):
             blank = left.rfind(" ", 0, fits + 1)

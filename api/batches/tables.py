@@ -13,7 +13,7 @@ from core.requests import ResolvedRequest
 from store.values import BatchItem
 
 CELLS_MAX: Final = 400
-"""The most items of one row of the manifest that are shown as tables."""
+"""The most cells of one row of the manifest that are shown as tables, empty ones too."""
 
 
 @dataclass(frozen=True)

@@ -184,21 +184,39 @@ class Batches:
         found = tuple(_item(row) for row in cut.rows)
         return ItemPage(found, cut.next_cursor, cut.previous_cursor)
 
-    async def table(self, batch_id: UUID, limit: int, cursor: str | None) -> TablePage:
+    async def most_alike(self, batch_id: UUID) -> int:
+        """Returns the most items that one row of the manifest has of one combination."""
+        alike = (
+            select(func.count().label("items"))
+            .where(batch_items.c.batch_id == batch_id)
+            .group_by(batch_items.c.row, batch_items.c.combination)
+            .subquery()
+        )
+        async with self._database.read() as connection:
+            most = (await connection.execute(select(func.max(alike.c["items"])))).scalar_one()
+        return most or 0
+
+    async def table(
+        self, batch_id: UUID, limit: int, cursor: str | None, rows_max: int | None = None
+    ) -> TablePage:
         """A page of whole rows of the manifest, at most ``limit`` items. Raises InvalidCursorError.
 
-        A row with more items than that is a page of its own, without them.
+        A row with more items than that is a page of its own, without them. ``rows_max`` is the most
+        rows, which may be of few items each.
         """
+        rows_max = limit if rows_max is None else rows_max
         first = read_cursor("t", cursor) if cursor is not None else 0
         mine = batch_items.c.batch_id == batch_id
         row, position = batch_items.c.row, batch_items.c.position
         sizes = select(row, func.count()).where(mine).group_by(row)
-        onwards = sizes.where(row >= first).order_by(row).limit(limit + 1)
-        back = sizes.where(row < first).order_by(row.desc()).limit(limit)
+        onwards = sizes.where(row >= first).order_by(row).limit(rows_max + 1)
+        back = sizes.where(row < first).order_by(row.desc()).limit(rows_max)
         before = select(func.count(row.distinct())).where(mine, row < first)
         async with self._database.read() as connection:
-            shown, following = _fitting((await connection.execute(onwards)).tuples(), limit)
-            earlier, _ = _fitting((await connection.execute(back)).tuples(), limit)
+            shown, following = _fitting(
+                (await connection.execute(onwards)).tuples(), limit, rows_max
+            )
+            earlier, _ = _fitting((await connection.execute(back)).tuples(), limit, rows_max)
             number = (await connection.execute(before)).scalar_one()
             found: Sequence[RowMapping] = ()
             if shown and sum(shown.values()) <= limit:
@@ -388,11 +406,13 @@ class Batches:
             return tuple((await connection.execute(statement)).scalars())
 
 
-def _fitting(sizes: Iterable[tuple[int, int]], limit: int) -> tuple[dict[int, int], int | None]:
+def _fitting(
+    sizes: Iterable[tuple[int, int]], limit: int, rows_max: int
+) -> tuple[dict[int, int], int | None]:
     """Returns the first rows that have ``limit`` items together, at least one; and the next row."""
     fitting: dict[int, int] = {}
     for row, size in sizes:
-        if fitting and sum(fitting.values()) + size > limit:
+        if fitting and (len(fitting) == rows_max or sum(fitting.values()) + size > limit):
             return fitting, row
         fitting[row] = size
     return fitting, None
