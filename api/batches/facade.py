@@ -32,7 +32,7 @@ from api.generations.facade import Facade, no_model_known
 from comfy import Catalogue
 from core.batches.grid import Grid
 from core.batches.lists import Lists, read_lists
-from core.batches.manifest import Kind, name_of_file, read_manifest
+from core.batches.manifest import Kind, name_of_file, read_manifest, shown_name
 from core.batches.request import BatchOptions, BatchRequest
 from core.problems import FieldProblem
 from core.status import BATCH_ACTIVE, Status
@@ -89,7 +89,10 @@ class Manifest:
     @property
     def default_name(self) -> str:
         """Returns the name of a batch whose request names none: the file's, else the time."""
-        return name_of_file(self.file_name) or f"batch of {datetime.now(UTC):%Y-%m-%d %H:%M}"
+        return (
+            shown_name(name_of_file(self.file_name))
+            or f"batch of {datetime.now(UTC):%Y-%m-%d %H:%M}"
+        )
 
 
 @dataclass(frozen=True)
@@ -173,7 +176,7 @@ class BatchFacade:
         self, manifest: Manifest, name: str | None, key: IdempotencyKey | None
     ) -> AcceptedBatch:
         source = await self._source(manifest)
-        name = name or source.request.name or manifest.default_name
+        name = shown_name(name or source.request.name) or manifest.default_name
         try:
             return await accept_batch(self._store, source, uuid4(), name, key=key)
         except BatchRefusedError as error:
