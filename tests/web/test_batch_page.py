@@ -168,7 +168,7 @@ async def test_the_settings_of_a_batch_that_was_created_elsewhere(
     await press(user, "Reuse settings")
     await user.should_see("Preview", retries=PATIENT)
     assert field(user, "Prompt").value == "a fox\nan owl"
-    await user.should_see("2 prompts × 2 CFG values × 2 samplers × 2 each = 16 pictures")
+    await user.should_see("2 prompts × 2 CFG values × 2 samplers × 2 each = 16 images")
     assert field(user, "Sizes").value == ["512 × 768"]
     assert field(user, "Steps").value == "12"
     assert field(user, "Sampler").value == ["euler", "dpmpp_2m"]
@@ -187,7 +187,7 @@ async def test_rows_that_no_grid_can_say_are_left_to_their_file(
     await context.facade.store.batch_transitions.finish(batch_id, "cancelled")
     await user.open(f"/b/{batch_id}")
     await press(user, "Reuse settings")
-    await until(lambda: any("from the file" in said for said in user.notify.messages))
+    await until(lambda: any("came from a file" in said for said in user.notify.messages))
 
 
 async def test_a_picture_leads_to_its_batch(user: User, context: Context) -> None:

@@ -66,7 +66,7 @@ async def test_mistakes_are_told_at_their_fields(user: User, context: Context) -
     await press(user, "Steps")
     await press(user, "Sampler")
     await press(user, "Start")
-    await until(lambda: field(user, "Prompt").error == "Describe the picture first.")
+    await until(lambda: field(user, "Prompt").error == "Describe the image first.")
     write(user, "Prompt", "a fox")
     write(user, "Steps", "20, 900")
     await press(user, "Start")

@@ -25,7 +25,7 @@ from tests.retired_words import retired_words
 from tests.web.batches import OUT_OF_MEMORY, begun, fail, ids, succeed
 from tests.web.kept_schedules import KeptSchedules
 from tests.web.test_expired import expired
-from tests.web.visiting import PATIENT, elements, press, texts, until, write
+from tests.web.visiting import PATIENT, elements, field, press, texts, until, write
 from web.app import declare
 from web.parts.layout import Web
 from web.parts.trash import Trash
@@ -158,7 +158,7 @@ async def test_a_preview_of_a_batch_and_what_is_wrong_with_it(user: User) -> Non
     check(user)
     write(user, "Prompt", "a {red|silver fox")
     await press(user, "Preview")
-    await user.should_see("The form has problems", retries=PATIENT)
+    await until(lambda: "never closed" in (field(user, "Prompt").error or ""))
     check(user)
 
 
