@@ -22,7 +22,7 @@ IdempotencyHeader = Annotated[
     Omittable[str],
     Header(
         alias="Idempotency-Key",
-        description="A repeat with the same key and body makes nothing anew: it is given the first "
+        description="A repeat with the same key and body creates nothing new: it gets the first "
         "answer, of a batch its present state.",
         json_schema_extra={"minLength": 1, "maxLength": KEY_MAX, "pattern": KEY_PATTERN},
     ),

@@ -20,7 +20,7 @@ def why_refused(error: BaseException) -> str:
         case StoreUnavailableError():
             advice = "EASEL_STORE__URL names the database; without it, it is in the data folder."
         case ImageStoreError():
-            advice = "EASEL_STORE__IMAGES_URL names where pictures are kept."
+            advice = "EASEL_STORE__IMAGES_URL names where images are stored."
         case _:
             return f"{error}."
     return f"{error}. {advice} `easel doctor` checks it."

@@ -100,7 +100,7 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         why = error.strerror or str(error)
-        raise ImageStoreError(f"the pictures cannot be kept in {folder}: {why}") from error
+        raise ImageStoreError(f"images cannot be stored in {folder}: {why}") from error
 
 
 class ImageFiles:

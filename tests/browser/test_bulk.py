@@ -133,7 +133,7 @@ def test_a_name_that_is_typed_is_chosen_by_enter(page: Page, api: Api) -> None:
         sampler.press("Enter")
         expect(page.locator(".q-chip").get_by_text(name, exact=True)).to_be_visible()
         expect(sampler).to_have_value("")
-    expect(page.get_by_text("2 samplers = 2 pictures")).to_be_visible()
+    expect(page.get_by_text("2 samplers = 2 images")).to_be_visible()
 
     page.goto("/")
     connected(page)

@@ -187,7 +187,7 @@ async def test_rows_that_no_grid_can_say_are_left_to_their_file(
     await context.facade.store.batch_transitions.finish(batch_id, "cancelled")
     await user.open(f"/b/{batch_id}")
     await press(user, "Reuse settings")
-    await until(lambda: any("from the file" in said for said in user.notify.messages))
+    await until(lambda: any("came from a file" in said for said in user.notify.messages))
 
 
 async def test_a_picture_leads_to_its_batch(user: User, context: Context) -> None:

@@ -175,7 +175,7 @@ class BatchPage:
         draft = batch_drafts.begun_with(str(document.batch_id)) or await self._stored(document)
         if draft is None:
             toast_error(
-                "The form cannot say its rows: start it again from the file they came from."
+                "Its rows came from a file: choose that file on the bulk page to start it again."
             )
             return
         before = BulkDraft.load()

@@ -20,7 +20,7 @@ _RULES: Final = {
     "stop_after_failures": "A whole number from 1, or nothing.",
     "stop_at_failure_share": "A number from 1 to 100, or nothing.",
     "not_after": "A time of day such as 07:00, or nothing.",
-    "grid": "Side by side, every list needs equally many values.",
+    "grid": "To pair up, all lists need the same number of values.",
 }
 """What may stand in a field; the others' mistakes are told as they were found."""
 _FORM_FIELD: Final = {"width": "size", "height": "size"}
