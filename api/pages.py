@@ -21,4 +21,7 @@ class PageQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit: int = Field(default=20, ge=1, le=100, description="Items on a page.")
-    cursor: Omittable[Cursor] = Field(default=None, description="`next_cursor` of the page before.")
+    cursor: Omittable[Cursor] = Field(
+        default=None,
+        description="`next_cursor` of the page before, or `previous_cursor` of the one after.",
+    )

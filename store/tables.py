@@ -149,6 +149,8 @@ batches = Table(
     Column("status", String(16), nullable=False),
     Column("name", String(200), nullable=False),
     Column("options", _Json, nullable=False),
+    # Its axes; NULL without a grid, and for batches of versions that kept none.
+    Column("grid", _Json),
     Column("seed", BigInteger, nullable=False),
     Column("total", Integer, nullable=False),
     Column("cost", Float, nullable=False),
@@ -185,6 +187,8 @@ batch_items = Table(
     Column("turn", Integer, nullable=False),
     # Its position in the manifest.
     Column("row", Integer, nullable=False),
+    # Which combination of the batch's grid; NULL without one.
+    Column("combination", Integer),
     Column("generation_id", Uuid, nullable=False, unique=True),
     # NULL once it is released: from then on the generation has it.
     Column("request", _Json),

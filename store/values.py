@@ -11,6 +11,7 @@ from uuid import UUID
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import RowMapping
 
+from core.batches.grid import Grid, read_grid
 from core.batches.request import StoredOptions, read_options
 from core.problems import Problem, read_problem
 from core.requests import ResolvedRequest, StoredRequest, read_request
@@ -157,6 +158,7 @@ class Batch:
     status: BatchStatus
     name: str
     options: StoredOptions
+    grid: Grid | None
     seed: int
     total: int
     cost: float
@@ -183,6 +185,7 @@ class Batch:
             **{
                 **plain,
                 "options": read_options(row["options"]),
+                "grid": read_grid(row["grid"]),
                 "waiting": _hint(_WAITING, row["waiting"]),
                 "error": _problem(row["error"]),
             }
@@ -191,12 +194,16 @@ class Batch:
 
 @dataclass(frozen=True)
 class NewItem:
-    """An item of a new batch: its position, its turn in the order of release, its request."""
+    """An item of a new batch: its position, its turn in the order of release, its request.
+
+    ``combination`` is that of the batch's grid, None without one.
+    """
 
     position: int
     turn: int
     row: int
     request: ResolvedRequest
+    combination: int | None = None
 
 
 @dataclass(frozen=True)
@@ -208,6 +215,7 @@ class BatchItem:
 
     position: int
     row: int
+    combination: int | None
     generation_id: UUID
     request: StoredRequest | None
     generation: Generation | None

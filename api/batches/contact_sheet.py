@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import io
 import math
@@ -42,15 +41,15 @@ class ContactSheet:
     async def draw(self) -> bytes:
         """Returns the sheet as a JPEG."""
         thumbnails = [
-            (position, await _thumbnail(self._files, image.thumbnail_path))
-            for position, image in self._shown
+            (position, await read_thumbnail(self._files, image)) for position, image in self._shown
         ]
         return await asyncio.to_thread(_draw, thumbnails)
 
 
-async def _thumbnail(files: ImageFiles, path: str) -> bytes | None:
+async def read_thumbnail(files: ImageFiles, image: Image) -> bytes | None:
+    """Returns an image's thumbnail; None when it cannot be read."""
     try:
-        return await files.read(path)
+        return await files.read(image.thumbnail_path)
     except ImageStoreError:
         return None
 
@@ -65,20 +64,25 @@ def _draw(thumbnails: Sequence[tuple[int, bytes | None]]) -> bytes:
         left = GAP_PX + (place % columns) * step
         top = GAP_PX + (place // columns) * step
         if data is not None:
-            with contextlib.suppress(UnidentifiedImageError, OSError):  # damaged on the disk
-                _paste(sheet, data, left, top)
+            paste(sheet, data, (left, top, left + CELL_PX, top + CELL_PX))
         _label(brush, str(position + 1), left, top)
     buffer = io.BytesIO()
     sheet.save(buffer, "JPEG", quality=88, optimize=True)
     return buffer.getvalue()
 
 
-def _paste(sheet: Pillow.Image, data: bytes, left: int, top: int) -> None:
-    with Pillow.open(io.BytesIO(data)) as picture:
-        small = picture.convert("RGB")
-        small.thumbnail((CELL_PX, CELL_PX))
-        spare_x, spare_y = CELL_PX - small.width, CELL_PX - small.height
-        sheet.paste(small, (left + spare_x // 2, top + spare_y // 2))
+def paste(sheet: Pillow.Image, data: bytes, box: tuple[int, int, int, int]) -> bool:
+    """Draw an image into the middle of a box, no larger than the box. False if it is damaged."""
+    left, top, right, bottom = box
+    try:
+        with Pillow.open(io.BytesIO(data)) as image:
+            small = image.convert("RGB")
+    except (UnidentifiedImageError, OSError):  # damaged on the disk
+        return False
+    small.thumbnail((right - left, bottom - top))
+    spare_x, spare_y = right - left - small.width, bottom - top - small.height
+    sheet.paste(small, (left + spare_x // 2, top + spare_y // 2))
+    return True
 
 
 def _label(brush: ImageDraw.ImageDraw, text: str, left: int, top: int) -> None:

@@ -16,6 +16,7 @@ from api.generations.documents import (
     StatusDocument,
     WaitingDocument,
 )
+from core.batches.grid import Grid
 from core.batches.request import BatchOptions
 from core.problems import FieldProblem, Problem
 from core.requests import ResolvedRequest
@@ -46,7 +47,10 @@ class BatchUrls(Document):
     resume: str
     retry_failed: str
     results: str = Field(description="All images in one ZIP, with the request of each.")
-    contact_sheet: str
+    contact_sheet: str = Field(
+        description="Images as one JPEG. Of a batch with a grid, its first row in labelled tables; "
+        "`?sheet=2` is the next row."
+    )
     flow_run: str | None = Field(description="The run's page in the Prefect UI.")
 
 
@@ -66,6 +70,10 @@ class BatchDocument(Document):
     gpu_seconds: float = Field(description="What ComfyUI has spent on it so far.")
     seed: int = Field(description="The same manifest with this seed gives the same images.")
     options: BatchOptions | SkipJsonSchema[Unreadable]
+    grid: Grid | None = Field(
+        description="What each row of the manifest was combined with. Null without a grid, for one "
+        "of more than 64 KB, and for batches of versions that did not keep it."
+    )
     schedule: str | None = Field(description="The schedule that began it.")
     waiting: WaitingDocument | None = Field(
         description="Why it does not go on: `paused`, `paused_in_prefect`, `outside_window`, "
@@ -124,6 +132,9 @@ class BatchItemDocument(Document):
 
     position: int = Field(description="From 0, in the manifest's order.")
     row: int = Field(description="Where it stands in the manifest.")
+    combination: dict[str, Any] | None = Field(
+        description="What the grid gave it: a value of each axis. Null without a grid."
+    )
     task_id: UUID = Field(description="Its generation's id, known from the beginning.")
     request: RequestDocument | None = Field(description="Null when the generation was deleted.")
     generation: StatusDocument | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,12 +22,15 @@ from api.batches.documents import (
     PlanDocument,
     RowProblemDocument,
 )
+from api.batches.grid_sheet import GridSheet
 from api.batches.results_zip import results_zip
+from api.batches.tables import CELLS_MAX, Table, tables
 from api.body import PROBLEMS_SHOWN, parse, validate
 from api.errors import ProblemError
 from api.generations.documents import WaitingDocument, image_document
 from api.generations.facade import Facade, no_model_known
 from comfy import Catalogue
+from core.batches.grid import Grid
 from core.batches.lists import Lists, read_lists
 from core.batches.manifest import Kind, name_of_file, read_manifest
 from core.batches.request import BatchOptions, BatchRequest
@@ -87,6 +90,25 @@ class Manifest:
     def default_name(self) -> str:
         """Returns the name of a batch whose request names none: the file's, else the time."""
         return name_of_file(self.file_name) or f"batch of {datetime.now(UTC):%Y-%m-%d %H:%M}"
+
+
+@dataclass(frozen=True)
+class NamedSheet:
+    """A sheet of images, and the name of the file to save it in."""
+
+    file_name: str
+    sheet: ContactSheet | GridSheet
+
+
+@dataclass(frozen=True)
+class TablesPage:
+    """Tables of some of the manifest's rows, their items, and each row's sheet as a URL."""
+
+    tables: tuple[Table, ...]
+    items: tuple[BatchItem, ...]
+    sheets: Mapping[int, str]
+    next_cursor: str | None
+    previous_cursor: str | None
 
 
 @dataclass(frozen=True)
@@ -239,13 +261,14 @@ class BatchFacade:
         self, batch_id: UUID, limit: int, cursor: str | None, status: tuple[Status, ...] = ()
     ) -> BatchItemsDocument:
         """Returns a page of items, in the manifest's order."""
-        await self._store.batches.get(batch_id)
+        batch = await self._store.batches.get(batch_id)
         page = await self._store.batches.items(batch_id, limit, cursor, status)
         kept = await self._store.generations.images_of([item.generation_id for item in page.items])
         items = [
             BatchItemDocument.model_construct(
                 position=item.position,
                 row=item.row,
+                combination=_combination(batch.grid, item),
                 task_id=item.generation_id,
                 request=item.request,
                 generation=await self._generation(item),
@@ -270,18 +293,69 @@ class BatchFacade:
         batch = await self._store.batches.get(batch_id)
         return f"{_file_name(batch.name)}.zip", results_zip(self._store, batch_id)
 
-    async def contact_sheet(self, batch_id: UUID, number: int) -> ContactSheet:
-        """Returns one sheet (from 1) of the finished pictures, ``PER_SHEET`` on each.
+    async def contact_sheet(self, batch_id: UUID, number: int) -> NamedSheet:
+        """Returns one sheet (from 1) of the batch's images.
 
-        ProblemError 404 when there is nothing on it (yet).
+        Of a batch with a grid, it is the ``number``-th row of the manifest in labelled tables,
+        unless a row has more than ``CELLS_MAX`` cells. Of others, it has ``PER_SHEET`` finished
+        images. ProblemError 404 when there is nothing on it (yet).
         """
-        await self._store.batches.get(batch_id)
+        batch = await self._store.batches.get(batch_id)
+        name = _file_name(f"{batch.name} {number}" if number > 1 else batch.name)
+        labelled = await self._grid_sheet(batch, number)
+        if labelled is not None:
+            return NamedSheet(f"{name}.jpg", labelled)
         first = (number - 1) * PER_SHEET
         shown = await self._store.batches.images(batch_id, first + PER_SHEET, most_each=1)
         on_sheet = shown[first:]
         if not on_sheet:
             raise ProblemError("not_found", "this sheet has no images (yet)")
-        return ContactSheet(self._store.files, on_sheet)
+        return NamedSheet(f"{name}.jpg", ContactSheet(self._store.files, on_sheet))
+
+    async def tables(self, batch_id: UUID, cursor: str | None) -> TablesPage:
+        """Returns a page of tables of a batch with a grid, without documents.
+
+        Without tables if a row of the manifest has more than ``CELLS_MAX`` cells.
+        """
+        batch = await self._store.batches.get(batch_id)
+        cells = await self._cells_of_row(batch)
+        if batch.grid is None or cells is None:
+            return TablesPage((), (), {}, None, None)
+        page = await self._store.batches.table(
+            batch_id, CELLS_MAX, cursor, rows_max=CELLS_MAX // cells
+        )
+        sheet = f"{self._facade.links.batches}/{batch_id}/contact-sheet?sheet="
+        return TablesPage(
+            tables=tuple(tables(batch.grid, page.items)),
+            items=page.items,
+            sheets={row: f"{sheet}{page.first_number + at}" for at, row in enumerate(page.rows)},
+            next_cursor=page.next_cursor,
+            previous_cursor=page.previous_cursor,
+        )
+
+    async def _grid_sheet(self, batch: Batch, number: int) -> GridSheet | None:
+        """Returns a sheet of labelled tables; None if the batch has none, ProblemError 404."""
+        if batch.grid is None or await self._cells_of_row(batch) is None:
+            return None
+        row = await self._store.batches.row_number(batch.id, number)
+        if row is None:
+            raise ProblemError("not_found", "the batch has no such row")
+        items = await self._store.batches.items_of_row(batch.id, row, CELLS_MAX)
+        kept = await self._store.generations.images_of([item.generation_id for item in items])
+        if not any(kept.values()):
+            raise ProblemError("not_found", "this sheet has no images (yet)")
+        return GridSheet(self._store.files, batch.name, tables(batch.grid, items), kept)
+
+    async def _cells_of_row(self, batch: Batch) -> int | None:
+        """Returns the cells of a row's tables; None without a grid or if they are too many.
+
+        Cells of bad rows that were skipped count: they are shown empty. What is decided once for
+        the whole batch keeps the numbers of its sheets without gaps.
+        """
+        if batch.grid is None or batch.grid.size > CELLS_MAX:
+            return None
+        cells = batch.grid.size * max(1, await self._store.batches.most_alike(batch.id))
+        return cells if cells <= CELLS_MAX else None
 
     # --- change
 
@@ -350,6 +424,7 @@ class BatchFacade:
             "gpu_seconds": round(await self._store.batches.gpu_seconds(batch.id), 2),
             "seed": batch.seed,
             "options": batch.options,
+            "grid": batch.grid,
             "schedule": batch.schedule,
             "waiting": WaitingDocument(code=waiting.code, detail=waiting.detail)
             if waiting
@@ -379,6 +454,12 @@ class BatchFacade:
             contact_sheet=f"{base}/contact-sheet",
             flow_run=self._facade.links.flow_run(batch.flow_run_id),
         )
+
+
+def _combination(grid: Grid | None, item: BatchItem) -> dict[str, Any] | None:
+    if grid is None or item.combination is None or item.combination >= grid.size:
+        return None
+    return grid.combination(item.combination)
 
 
 def _request_in(file: Path) -> BatchRequest:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
@@ -185,7 +185,7 @@ async def results(request: Request, batch_id: BatchId) -> Response:
         stream,
         media_type="application/zip",
         headers={
-            "Content-Disposition": _attachment(name),
+            "Content-Disposition": _disposition("attachment", name),
             "X-Content-Type-Options": "nosniff",
             "Cache-Control": "no-store",
         },
@@ -208,19 +208,25 @@ async def contact_sheet(
     query: Annotated[SheetQuery, Query()],
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """The first picture of each finished item, small, with its number."""
-    sheet = await opened(request, BatchFacade).contact_sheet(batch_id, query.sheet)
+    """The first image of each finished item, small, with its number.
+
+    Of a batch with a grid: one row of the manifest in tables, with the values of the axes as the
+    labels of their rows and columns; each row has a sheet.
+    """
+    found = await opened(request, BatchFacade).contact_sheet(batch_id, query.sheet)
+    sheet = found.sheet
     headers = {
         "ETag": sheet.etag,
         "Cache-Control": "no-cache",
         "X-Content-Type-Options": "nosniff",
+        "Content-Disposition": _disposition("inline", found.file_name),
     }
     if is_unchanged(sheet.etag, if_none_match):
         return Response(status_code=304, headers=headers)
     return Response(await sheet.draw(), media_type="image/jpeg", headers=headers)
 
 
-def _attachment(name: str) -> str:
+def _disposition(kind: Literal["attachment", "inline"], name: str) -> str:
     """Returns the header for any client (RFC 6266): plain for old ones, in UTF-8 for others."""
     plain = name.encode("ascii", "replace").decode().replace("?", "_").replace('"', "_")
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name)}"
+    return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quote(name)}"

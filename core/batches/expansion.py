@@ -11,12 +11,13 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain, islice, product
+from itertools import chain, islice
 from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from core.batches.drawing import draw
+from core.batches.grid import Grid
 from core.batches.lists import Lists
 from core.batches.manifest import METADATA_PREFIX, ROW_PROBLEMS_MAX, Row, shown
 from core.batches.request import BATCH_ITEMS_MAX, BatchRequest, Count
@@ -36,10 +37,14 @@ _Fields = dict[str, Any]
 
 @dataclass(frozen=True)
 class Item:
-    """One generation of a batch. ``position`` counts from 0, ``row`` is its row's number."""
+    """One generation of a batch. ``position`` counts from 0, ``row`` is its row's number.
+
+    ``combination`` is the number of the grid's combination (see ``Grid``), None without a grid.
+    """
 
     position: int
     row: int
+    combination: int | None
     request: GenerationRequest
 
 
@@ -57,14 +62,15 @@ def expand(
     have.
     """
     asked = position = 0
+    grid = Grid.of(request)
+    shares = grid is not None and not request.vary_seed
     for row in _rows(request) if rows is None else rows:
         if isinstance(row, FieldProblem):
             yield row
             continue
         known: set[FieldProblem] = set()
         first = position
-        shares = bool(request.grid) and not request.vary_seed
-        for number, fields in _generations(request, row):
+        for combination, number, fields in _generations(request, row, grid):
             if asked == BATCH_ITEMS_MAX:
                 yield _too_many(row)
                 return
@@ -73,7 +79,7 @@ def expand(
             chance = random.Random(f"{seed}:{place}")  # noqa: S311 - repeatable on purpose
             made = _made(row.number, fields, chance, lists if request.wildcards else None)
             if isinstance(made, GenerationRequest):
-                yield Item(position, row.number, made)
+                yield Item(position, row.number, combination, made)
                 position += 1
             else:
                 yield from (problem for problem in made if problem not in known)
@@ -110,8 +116,10 @@ def _rows(request: BatchRequest) -> Iterator[Row]:
     return (Row(number, fields) for number, fields in enumerate(items, 1))
 
 
-def _generations(request: BatchRequest, row: Row) -> Iterator[tuple[int, _Fields]]:
-    """Yields each generation of a row: its number among its ``count``, and its fields.
+def _generations(
+    request: BatchRequest, row: Row, grid: Grid | None
+) -> Iterator[tuple[int | None, int, _Fields]]:
+    """Yields each generation of a row: its combination, number among its ``count``, and fields.
 
     A ``count`` that remains in them is invalid.
     """
@@ -121,10 +129,10 @@ def _generations(request: BatchRequest, row: Row) -> Iterator[tuple[int, _Fields
         count = own.get("count")
         times = _COUNT.validate_python(request.count if count is None else count, strict=True)
         own.pop("count", None)
-    for combination in _combinations(request):
-        fields = _merged({"priority": "bulk"}, request.defaults, own, combination)
+    for combination, values in _combinations(grid):
+        fields = _merged({"priority": "bulk"}, request.defaults, own, values)
         for number in range(times):
-            yield number, _with_seed_of(fields, number)
+            yield combination, number, _with_seed_of(fields, number)
 
 
 def _has_own_seed(fields: _Fields) -> bool:
@@ -143,14 +151,9 @@ def _with_seed_of(fields: _Fields, number: int) -> _Fields:
     return fields
 
 
-def _combinations(request: BatchRequest) -> Iterator[_Fields]:
-    """Yields the grid's combinations as fields; a single empty dict if there is no grid."""
-    grid = request.grid or {}
-    if request.combine == "zip" and grid:
-        lots: Iterator[tuple[Any, ...]] = zip(*grid.values(), strict=True)
-    else:
-        lots = product(*grid.values())
-    return (dict(zip(grid, lot, strict=True)) for lot in lots)
+def _combinations(grid: Grid | None) -> Iterable[tuple[int | None, _Fields]]:
+    """Returns the grid's combinations with their numbers; a single empty one without a grid."""
+    return [(None, {})] if grid is None else enumerate(grid.combinations())
 
 
 def _merged(*layers: _Fields) -> _Fields:

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from comfy import Catalogue, UnresolvableError, resolve
 from core.batches.expansion import Item, expand, grouped
+from core.batches.grid import Grid
 from core.batches.lists import Lists
 from core.batches.manifest import HEADER_PROBLEMS, Row
 from core.batches.request import BATCH_ITEMS_MAX, BatchRequest
@@ -123,12 +124,14 @@ async def accept_batch(
     StoreUnavailableError: then nothing of it is there.
     """
     reading = _Reading(source, source.request.seed)
+    grid = Grid.of(source.request)
     try:
         await store.batch_transitions.begin(
             batch_id,
             name,
             source.request.options,
             reading.seed,
+            grid=grid.kept if grid is not None else None,
             key=key,
             flow_run_id=flow_run_id,
             schedule=schedule,
@@ -172,7 +175,7 @@ class _Reading:
         for turn, (item, request) in turns:
             self.total += 1
             self.cost += cost(request)
-            yield NewItem(item.position, turn, item.row, request)
+            yield NewItem(item.position, turn, item.row, request, item.combination)
 
     def _resolved(self) -> Iterator[tuple[Item, ResolvedRequest]]:
         source = self.source

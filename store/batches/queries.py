@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, RowMapping, Select, func, select
 
 from core.requests import read_request
 from core.status import BATCH_ACTIVE, FINAL, RETRYABLE, Status
+from store.cursors import read_cursor, write_cursor
 from store.database import Database
 from store.errors import IdempotencyMismatchError, NotFoundError
 from store.pages import Page
@@ -51,6 +52,20 @@ class BatchPage:
 class ItemPage:
     """In the manifest's order; the cursors are those of the pages beside it, or None."""
 
+    items: tuple[BatchItem, ...]
+    next_cursor: str | None
+    previous_cursor: str | None
+
+
+@dataclass(frozen=True)
+class TablePage:
+    """The items of some of the manifest's rows, in its order.
+
+    ``first_number``: that of the first row among those that have items, from 1.
+    """
+
+    rows: tuple[int, ...]
+    first_number: int
     items: tuple[BatchItem, ...]
     next_cursor: str | None
     previous_cursor: str | None
@@ -168,6 +183,74 @@ class Batches:
             cut = page.cut((await connection.execute(page.of(statement))).mappings().all())
         found = tuple(_item(row) for row in cut.rows)
         return ItemPage(found, cut.next_cursor, cut.previous_cursor)
+
+    async def most_alike(self, batch_id: UUID) -> int:
+        """Returns the most items that one row of the manifest has of one combination."""
+        alike = (
+            select(func.count().label("items"))
+            .where(batch_items.c.batch_id == batch_id)
+            .group_by(batch_items.c.row, batch_items.c.combination)
+            .subquery()
+        )
+        async with self._database.read() as connection:
+            most = (await connection.execute(select(func.max(alike.c["items"])))).scalar_one()
+        return most or 0
+
+    async def table(
+        self, batch_id: UUID, limit: int, cursor: str | None, rows_max: int | None = None
+    ) -> TablePage:
+        """A page of whole rows of the manifest, at most ``limit`` items. Raises InvalidCursorError.
+
+        A row with more items than that is a page of its own, without them. ``rows_max`` is the most
+        rows, which may be of few items each.
+        """
+        rows_max = limit if rows_max is None else rows_max
+        first = read_cursor("t", cursor) if cursor is not None else 0
+        mine = batch_items.c.batch_id == batch_id
+        row, position = batch_items.c.row, batch_items.c.position
+        sizes = select(row, func.count()).where(mine).group_by(row)
+        onwards = sizes.where(row >= first).order_by(row).limit(rows_max + 1)
+        back = sizes.where(row < first).order_by(row.desc()).limit(rows_max)
+        before = select(func.count(row.distinct())).where(mine, row < first)
+        async with self._database.read() as connection:
+            shown, following = _fitting(
+                (await connection.execute(onwards)).tuples(), limit, rows_max
+            )
+            earlier, _ = _fitting((await connection.execute(back)).tuples(), limit, rows_max)
+            number = (await connection.execute(before)).scalar_one()
+            found: Sequence[RowMapping] = ()
+            if shown and sum(shown.values()) <= limit:
+                statement = _items().where(mine, row.in_(shown)).order_by(position)
+                found = (await connection.execute(statement)).mappings().all()
+        return TablePage(
+            rows=tuple(shown),
+            first_number=number + 1,
+            items=tuple(_item(one) for one in found),
+            next_cursor=write_cursor("t", following) if following is not None else None,
+            previous_cursor=write_cursor("t", min(earlier)) if earlier else None,
+        )
+
+    async def items_of_row(self, batch_id: UUID, row: int, limit: int) -> tuple[BatchItem, ...]:
+        """Returns the items of one row of the manifest, in order, ``limit`` at most."""
+        mine = (batch_items.c.batch_id == batch_id) & (batch_items.c.row == row)
+        statement = _items().where(mine).order_by(batch_items.c.position).limit(limit)
+        async with self._database.read() as connection:
+            found = (await connection.execute(statement)).mappings().all()
+        return tuple(_item(one) for one in found)
+
+    async def row_number(self, batch_id: UUID, number: int) -> int | None:
+        """Returns the ``number``-th row of the manifest that has items, from 1; None if none."""
+        row = batch_items.c.row
+        statement = (
+            select(row)
+            .where(batch_items.c.batch_id == batch_id)
+            .distinct()
+            .order_by(row)
+            .offset(number - 1)
+            .limit(1)
+        )
+        async with self._database.read() as connection:
+            return (await connection.execute(statement)).scalar_one_or_none()
 
     async def neighbours(
         self,
@@ -323,6 +406,18 @@ class Batches:
             return tuple((await connection.execute(statement)).scalars())
 
 
+def _fitting(
+    sizes: Iterable[tuple[int, int]], limit: int, rows_max: int
+) -> tuple[dict[int, int], int | None]:
+    """Returns the first rows that have ``limit`` items together, at least one; and the next row."""
+    fitting: dict[int, int] = {}
+    for row, size in sizes:
+        if fitting and (len(fitting) == rows_max or sum(fitting.values()) + size > limit):
+            return fitting, row
+        fitting[row] = size
+    return fitting, None
+
+
 def _rate(ended: list[datetime]) -> float | None:
     """Ends per second. Gaps far longer than the mean of the others were pauses: not counted."""
     gaps = sorted((after - before).total_seconds() for before, after in pairwise(ended))
@@ -356,6 +451,7 @@ def _item(row: RowMapping) -> BatchItem:
     return BatchItem(
         position=row["item_position"],
         row=row["item_row"],
+        combination=row["item_combination"],
         generation_id=row["item_generation_id"],
         request=generation.request if generation is not None else request,
         generation=generation,

@@ -17,6 +17,7 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.batches.grid import Grid
 from core.batches.request import BatchOptions
 from core.ids import item_id
 from core.problems import FieldProblem, Problem
@@ -59,6 +60,7 @@ class BatchTransitions:
         options: BatchOptions,
         seed: int,
         *,
+        grid: Grid | None = None,
         key: IdempotencyKey | None = None,
         flow_run_id: UUID | None = None,
         schedule: str | None = None,
@@ -72,6 +74,7 @@ class BatchTransitions:
             "status": ACCEPTING,
             "name": name,
             "options": options.model_dump(mode="json"),
+            "grid": grid.model_dump(mode="json") if grid is not None else None,
             "seed": seed,
             "total": 0,
             "cost": 0.0,
@@ -344,6 +347,7 @@ def _item_values(batch_id: UUID, item: NewItem) -> dict[str, Any]:
         "position": item.position,
         "turn": item.turn,
         "row": item.row,
+        "combination": item.combination,
         "generation_id": item_id(batch_id, item.position),
         "request": item.request.model_dump(mode="json"),
         "again": False,

@@ -58,6 +58,7 @@ def test_files_are_named_as_in_the_zip(prompt: str, number: int) -> None:
     made = BatchItem(
         position=41,
         row=1,
+        combination=None,
         generation_id=uuid4(),
         request=ResolvedRequest.model_construct(**request),
         generation=None,

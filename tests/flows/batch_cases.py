@@ -30,6 +30,7 @@ def a_batch(options: StoredOptions | None = None, **fields: Any) -> Batch:
         status="running",
         name="foxes",
         options=options or BatchOptions(),
+        grid=None,
         seed=7,
         total=100,
         cost=100.0,

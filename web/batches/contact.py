@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, Self
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal, Self, get_args
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -12,19 +12,24 @@ from nicegui import ui
 from starlette.datastructures import QueryParams
 
 from api.batches.documents import BatchDocument, CountsDocument
+from api.batches.tables import CELLS_MAX
 from core.status import Status
 from store.errors import InvalidCursorError, StoreError
-from store.values import Generation, HistoryFilter
-from web.batches.sheet import Cell, Sheet
+from store.values import BatchItem, Generation, HistoryFilter
+from web.batches.sheet import Cell, Sheet, as_sent
 from web.batches.wording import is_active, under_way
-from web.parts.elements import Text, adorn, box, button, show_if
+from web.parts.elements import Text, adorn, box, button, local, show_if
 from web.parts.fields import Segments
 from web.parts.layout import Web, errors_as_toasts, toast_error
 
 PAGE: Final = 120
 """Items on one page."""
-Order = Literal["rows", "newest"]
-_ORDERS: Final = {"rows": "In order", "newest": "Newest first"}
+Order = Literal["table", "rows", "newest"]
+_ORDERS: Final = {
+    "table": "Table",
+    "rows": "In order",
+    "newest": "Newest first",
+}
 _SHOWN: Final[dict[str, tuple[Status, ...]]] = {
     "all": (),
     "done": ("succeeded",),
@@ -41,6 +46,10 @@ _LABELS: Final = {
 }
 
 
+def _order(name: str | None) -> Order | None:
+    return next((known for known in get_args(Order) if known == name), None)
+
+
 @dataclass(frozen=True)
 class View:
     """What is shown, all of it in the URL. Without an order, the one that suits the batch."""
@@ -52,10 +61,10 @@ class View:
     @classmethod
     def read(cls, query: QueryParams) -> Self:
         """Returns the view of a URL; invalid parameters are ignored."""
-        show, order = query.get("show", "all"), query.get("order")
+        show = query.get("show", "all")
         return cls(
             show=show if show in _SHOWN else "all",
-            order="newest" if order == "newest" else "rows" if order == "rows" else None,
+            order=_order(query.get("order")),
             cursor=query.get("cursor") or None,
         )
 
@@ -86,6 +95,17 @@ class View:
         return {name: value for name, value in given.items() if value}
 
 
+@dataclass(frozen=True)
+class _Shown:
+    """A page of cells, perhaps in tables, and the cursors of the pages before and after it."""
+
+    cells: list[Cell]
+    previous: str | None
+    following: str | None
+    tables: list[dict[str, Any]] = field(default_factory=list)
+    is_too_large: bool = False
+
+
 class Contact:
     """A page of a batch's items."""
 
@@ -104,14 +124,11 @@ class Contact:
             with box("contact-bar"):
                 with box("segments shown", role="group", aria_label="Images shown"):
                     self._buttons = {
-                        name: _Shown(name, errors_as_toasts(self._show)) for name in _SHOWN
+                        name: _Kind(name, errors_as_toasts(self._show)) for name in _SHOWN
                     }
                 self._to_come = Text("", "muted line")
                 box("grow")
-                with box("contact-order") as self._orders:
-                    self._order_buttons = Segments(
-                        "Order", _ORDERS, self._order, errors_as_toasts(self._choose_order)
-                    )
+                self._orders = box("contact-order")
             self._sheet = Sheet()
             self._nothing = Text("", "muted nothing is-away", "p")
             self._build_pager()
@@ -137,10 +154,33 @@ class Contact:
         """Show it for the first time."""
         show_if(self.root, True)
         self.describe(document)
-        if self._view.order is None and document.total > PAGE and is_active(document):
-            self._order = "newest"  # the first page of a long batch is soon full
-            self._order_buttons.show(self._order)
+        orders = self._offered(document)
+        if self._view.order not in orders:
+            self._view = replace(self._view, order=None)
+        self._order = self._view.order or self._suitable(document)
+        with self._orders:
+            self._order_buttons = Segments(
+                "Order", orders, self._order, errors_as_toasts(self._choose_order)
+            )
+        show_if(self._orders, len(orders) > 1)
         await self.load()
+
+    def _offered(self, document: BatchDocument) -> dict[str, str]:
+        """Returns the orders that there are for this batch."""
+        offered = dict(_ORDERS)
+        if document.grid is None or document.grid.size > CELLS_MAX:
+            del offered["table"]
+        if document.total <= PAGE:
+            del offered["newest"]
+        return offered
+
+    def _suitable(self, document: BatchDocument) -> Order:
+        """Returns the order that shows most of this batch."""
+        offered = self._offered(document)
+        if "table" in offered and document.grid is not None and document.grid.compares_settings:
+            return "table"
+        # The first page of a long batch is soon full.
+        return "newest" if "newest" in offered and is_active(document) else "rows"
 
     def describe(self, document: BatchDocument) -> None:
         """Show the number of items of each kind."""
@@ -151,8 +191,7 @@ class Contact:
         self._to_come.text = f"{counts.waiting:,} to come" if counts.waiting else ""
         if self._big != (document.total > PAGE):
             self._big = document.total > PAGE
-            for part in (self._orders, self._go):
-                show_if(part, self._big)
+            show_if(self._go, self._big)
 
     async def load(self) -> None:
         """Load the page."""
@@ -160,27 +199,53 @@ class Contact:
         self._news.clear()
         self._others = False
         try:
-            cells, previous, following = await self._read(view)
+            if self._order == "table" and view.show == "all":
+                shown = await self._read_tables(view)
+            else:
+                shown = await self._read(view)
         except InvalidCursorError:
             toast_error("That page does not exist any more; this is the first.")
             await self._turn(None)
             return
         if view is not self._view:
             return  # another view was requested meanwhile
-        if view.cursor is not None and previous is None:
+        if view.cursor is not None and shown.previous is None:
             await self._go_to(replace(view, cursor=None))  # the first ones are a whole page
             return
-        self._next, self._previous = following, previous
-        self._sheet.show(cells, replace(view, order=self._order).within(self._id))
-        self._nothing.text = "" if cells else "There are none."
-        show_if(self._nothing, not cells)
+        if shown.is_too_large:
+            self._order = "rows"
+            self._order_buttons.show(self._order)
+            await self._go_to(replace(view, order="rows", cursor=None))
+            return
+        self._next, self._previous = shown.following, shown.previous
+        within = replace(view, order=self._order).within(self._id)
+        self._sheet.show(shown.cells, within, shown.tables)
+        self._nothing.text = "" if shown.cells else "There are none."
+        show_if(self._nothing, not shown.cells)
         adorn(self._first, disabled=view.cursor is None)
         adorn(self._back, disabled=view.cursor is None)
         adorn(self._on, disabled=self._next is None)
         show_if(self._pager, view.cursor is not None or self._next is not None)
 
-    async def _read(self, view: View) -> tuple[list[Cell], str | None, str | None]:
-        """Returns a page of cells, and the cursors of the pages before and after it.
+    async def _read_tables(self, view: View) -> _Shown:
+        """Returns a page of labelled tables."""
+        page = await self._web.batches.tables(self._id, view.cursor)
+        cells = await self._cells(page.items)
+        return _Shown(
+            cells,
+            page.previous_cursor,
+            page.next_cursor,
+            as_sent(page.tables, {row: local(url) for row, url in page.sheets.items()}),
+            is_too_large=not page.tables,
+        )
+
+    async def _cells(self, items: Sequence[BatchItem]) -> list[Cell]:
+        facade = self._web.facade
+        images = await facade.images_of([item.generation_id for item in items])
+        return [Cell.of_item(item, images[item.generation_id], facade.links) for item in items]
+
+    async def _read(self, view: View) -> _Shown:
+        """Returns a page of cells.
 
         Cells need no documents, which would need each queue position.
         """
@@ -190,13 +255,9 @@ class Contact:
             found = await facade.page(wanted, PAGE, view.cursor)
             images = await facade.images_of([made.id for made in found.items])
             cells = [Cell.of(made, images[made.id], facade.links) for made in found.items]
-            return cells, found.previous_cursor, found.next_cursor
+            return _Shown(cells, found.previous_cursor, found.next_cursor)
         page = await self._web.batches.item_page(self._id, PAGE, view.cursor, statuses)
-        images = await facade.images_of([item.generation_id for item in page.items])
-        cells = [
-            Cell.of_item(item, images[item.generation_id], facade.links) for item in page.items
-        ]
-        return cells, page.previous_cursor, page.next_cursor
+        return _Shown(await self._cells(page.items), page.previous_cursor, page.next_cursor)
 
     # --- news
 
@@ -272,7 +333,7 @@ class Contact:
         await self.load()
 
 
-class _Shown:
+class _Kind:
     """A button that shows only items of one kind, with their number."""
 
     def __init__(self, name: str, on_press: Callable[[str], Awaitable[Any]]) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
 from nicegui import ui
 
+from api.batches.tables import Table
 from api.generations.documents import Links
 from core.requests import ResolvedRequest, StoredRequest
 from store.values import BatchItem, Generation, Image
@@ -87,7 +88,7 @@ class Sheet(ui.element, component="../static/sheet.js"):
     def __init__(self) -> None:
         super().__init__()
         self._cells: dict[UUID, Cell] = {}
-        self.props.update({"tiles": [], "ratio": 1, "within": ""})
+        self.props.update({"tiles": [], "tables": [], "ratio": 1, "within": ""})
 
     def __contains__(self, generation_id: object) -> bool:
         return generation_id in self._cells
@@ -98,13 +99,19 @@ class Sheet(ui.element, component="../static/sheet.js"):
     def __len__(self) -> int:
         return len(self._cells)
 
-    def show(self, cells: Iterable[Cell], within: str) -> None:
-        """Replace all cells; ``within`` is the list they are in, as part of their URLs."""
+    def show(
+        self, cells: Iterable[Cell], within: str, tables: Sequence[dict[str, Any]] = ()
+    ) -> None:
+        """Replace all cells; ``within`` is the list they are in, as part of their URLs.
+
+        They are shown in ``tables`` (see ``as_sent``) if there are any, else one after another.
+        """
         self._cells = {cell.id: cell for cell in cells}
         with self.props.suspend_updates():
             self.props["tiles"] = [cell.tile() for cell in self._cells.values()]
             self.props["ratio"] = _ratio(self._cells.values())
             self.props["within"] = f"?{within}"
+            self.props["tables"] = list(tables)
         self.update()
 
     def put(self, cells: list[Cell]) -> None:
@@ -115,6 +122,34 @@ class Sheet(ui.element, component="../static/sheet.js"):
             self.props["tiles"] = [cell.tile() for cell in self._cells.values()]
         if changed:
             self.run_method("put", [cell.tile() for cell in changed])
+
+
+def as_sent(tables: Sequence[Table], sheets: Mapping[int, str]) -> list[dict[str, Any]]:
+    """Returns tables as sent to the browser. The first one of a row has the link to its sheet."""
+    sent = []
+    last: int | None = None
+    for number, table in enumerate(tables, 1):
+        sent.append(
+            {
+                "name": table.caption or f"Table {number}",
+                "caption": table.caption,
+                "sheet": sheets.get(table.row) if table.row != last else None,
+                "columns": table.columns,
+                "named": any(line.label for line in table.lines),
+                "lines": [
+                    {
+                        "label": line.label,
+                        "ids": [
+                            str(one.generation_id) if one is not None else None
+                            for one in line.items
+                        ],
+                    }
+                    for line in table.lines
+                ],
+            }
+        )
+        last = table.row
+    return sent
 
 
 def _ratio(cells: Iterable[Cell]) -> float:
