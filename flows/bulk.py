@@ -23,6 +23,7 @@ from pydantic import Field
 
 from comfy import Catalogue
 from core.batches.lists import read_lists
+from core.batches.manifest import shown_name
 from core.batches.request import BatchRequest
 from flows.artifacts import ArtifactUpdates, ProgressArtifact
 from flows.batches import steps
@@ -125,7 +126,7 @@ async def _adopt(runtime: Runtime, run: FlowRun, request: BatchRequest | None) -
         ),
         default_model=runtime.default_model,
     )
-    name = source.request.name or run.name
+    name = shown_name(source.request.name) or run.name
     accepted: AcceptedBatch = await patiently(
         accept_batch,
         store,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,7 +32,7 @@ from api.generations.facade import Facade, no_model_known
 from comfy import Catalogue
 from core.batches.grid import Grid
 from core.batches.lists import Lists, read_lists
-from core.batches.manifest import Kind, name_of_file, read_manifest
+from core.batches.manifest import Kind, name_of_file, read_manifest, shown_name
 from core.batches.request import BatchOptions, BatchRequest
 from core.problems import FieldProblem
 from core.status import BATCH_ACTIVE, Status
@@ -41,7 +41,7 @@ from flows.batches.rules import window_end
 from flows.errors import BatchRefusedError, FlowsError
 from flows.prefect.runs import BATCH_QUEUE, BULK_QUEUE, FlowRuns
 from flows.reconcile.reconciler import Reconciler
-from store.batches.queries import ItemPage
+from store.batches.queries import BatchFigures, ItemPage
 from store.batches.transitions import PAUSED, PAUSED_IN_PREFECT, SKIPPED_KEPT
 from store.cursors import write_cursor
 from store.errors import ConflictError
@@ -89,7 +89,10 @@ class Manifest:
     @property
     def default_name(self) -> str:
         """Returns the name of a batch whose request names none: the file's, else the time."""
-        return name_of_file(self.file_name) or f"batch of {datetime.now(UTC):%Y-%m-%d %H:%M}"
+        return (
+            shown_name(name_of_file(self.file_name))
+            or f"batch of {datetime.now(UTC):%Y-%m-%d %H:%M}"
+        )
 
 
 @dataclass(frozen=True)
@@ -173,7 +176,7 @@ class BatchFacade:
         self, manifest: Manifest, name: str | None, key: IdempotencyKey | None
     ) -> AcceptedBatch:
         source = await self._source(manifest)
-        name = name or source.request.name or manifest.default_name
+        name = shown_name(name or source.request.name) or manifest.default_name
         try:
             return await accept_batch(self._store, source, uuid4(), name, key=key)
         except BatchRefusedError as error:
@@ -203,8 +206,9 @@ class BatchFacade:
     async def _accepted(
         self, batch: Batch, skipped: Sequence[RowProblemDocument | dict[str, Any]]
     ) -> AcceptedBatchDocument:
+        figures = await self._store.batches.figures([batch])
         return AcceptedBatchDocument.model_construct(
-            **await self._fields(batch), skipped=list(skipped)
+            **await self._fields(batch, figures[batch.id]), skipped=list(skipped)
         )
 
     # --- read
@@ -215,15 +219,20 @@ class BatchFacade:
 
     async def document(self, batch: Batch) -> BatchDocument:
         """Returns the document of a batch that is already loaded."""
-        return BatchDocument.model_construct(**await self._fields(batch))
+        [document] = await self._documents([batch])
+        return document
 
     async def page(self, limit: int, cursor: str | None) -> BatchesDocument:
         """Returns a page, newest first."""
         page = await self._store.batches.page(limit, cursor)
-        items = [await self.document(batch) for batch in page.items]
+        items = await self._documents(page.items)
         return BatchesDocument.model_construct(
             items=items, next_cursor=page.next_cursor, previous_cursor=page.previous_cursor
         )
+
+    async def statuses(self, ids: Collection[UUID]) -> list[BatchDocument]:
+        """Returns those of these batches that exist, as they are now."""
+        return await self._documents(await self._store.batches.of_ids(ids))
 
     async def newest(self, limit: int) -> tuple[Batch, ...]:
         """Returns the newest batches, without documents."""
@@ -264,6 +273,8 @@ class BatchFacade:
         batch = await self._store.batches.get(batch_id)
         page = await self._store.batches.items(batch_id, limit, cursor, status)
         kept = await self._store.generations.images_of([item.generation_id for item in page.items])
+        made = [item.generation for item in page.items if item.generation is not None]
+        documents = await self._facade.documents([one for one in made if one.deleted_at is None])
         items = [
             BatchItemDocument.model_construct(
                 position=item.position,
@@ -271,7 +282,7 @@ class BatchFacade:
                 combination=_combination(batch.grid, item),
                 task_id=item.generation_id,
                 request=item.request,
-                generation=await self._generation(item),
+                generation=documents.get(item.generation_id),
                 images=[
                     image_document(image, self._facade.links) for image in kept[item.generation_id]
                 ],
@@ -281,12 +292,6 @@ class BatchFacade:
         return BatchItemsDocument.model_construct(
             items=items, next_cursor=page.next_cursor, previous_cursor=page.previous_cursor
         )
-
-    async def _generation(self, item: BatchItem) -> Any:
-        made = item.generation
-        if made is None or made.deleted_at is not None:
-            return None
-        return await self._facade.document(made)
 
     async def results(self, batch_id: UUID) -> tuple[str, AsyncIterator[bytes]]:
         """Returns a file name, and the ZIP of all pictures, generated as it is sent."""
@@ -399,15 +404,20 @@ class BatchFacade:
 
     # --- documents
 
-    async def _fields(self, batch: Batch) -> dict[str, Any]:
-        counts = await self._store.batches.counts(batch)
+    async def _documents(self, of: Sequence[Batch]) -> list[BatchDocument]:
+        figures = await self._store.batches.figures(of)
+        return [
+            BatchDocument.model_construct(**await self._fields(batch, figures[batch.id]))
+            for batch in of
+        ]
+
+    async def _fields(self, batch: Batch, figures: BatchFigures) -> dict[str, Any]:
+        counts, rate = figures.counts, figures.rate
         active = batch.status in BATCH_ACTIVE
-        rate = await self._store.batches.rate(batch.id)
         waiting = batch.waiting or (await self._why(batch) if active else None)
         eta_s: float | None = None
         if active and batch.status != "paused":
-            left = await self._store.batches.remaining_cost(batch)
-            eta_s = await self._facade.estimates.seconds(left)
+            eta_s = await self._facade.estimates.seconds(figures.remaining_cost)
             if rate is not None:
                 eta_s = round((batch.total - counts.ended) / rate, 1)
         return {
@@ -421,7 +431,7 @@ class BatchFacade:
             "percent": round(100 * counts.ended / batch.total, 1) if batch.total else 0.0,
             "rate_per_minute": round(60 * rate, 2) if rate is not None else None,
             "eta_s": eta_s,
-            "gpu_seconds": round(await self._store.batches.gpu_seconds(batch.id), 2),
+            "gpu_seconds": round(figures.gpu_seconds, 2),
             "seed": batch.seed,
             "options": batch.options,
             "grid": batch.grid,

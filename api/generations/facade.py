@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -38,7 +39,7 @@ from flows.reconcile.dispatcher import Dispatcher
 from store.changes import Subscription
 from store.errors import ConflictError, ImageStoreError
 from store.generations.acceptance import Accepted, IdempotencyKey
-from store.generations.queries import HistoryPage
+from store.generations.queries import HistoryPage, Place
 from store.store import Store
 from store.values import Generation, HistoryFilter, Image, Neighbours
 
@@ -169,12 +170,30 @@ class Facade:
 
     async def document(self, generation: Generation) -> StatusDocument:
         """Returns the status document of a generation that is already loaded."""
-        return StatusDocument.model_construct(**await self._fields(generation))
+        is_queued = generation.status == "queued"
+        place = await self.store.generations.place(generation) if is_queued else None
+        return StatusDocument.model_construct(**await self._fields(generation, place))
 
-    async def _fields(self, generation: Generation) -> dict[str, Any]:
+    async def statuses(self, ids: Collection[UUID]) -> dict[UUID, StatusDocument]:
+        """Returns those of these generations that exist as they are now, by id."""
+        return await self.documents(await self.store.generations.of_ids(ids))
+
+    async def documents(self, of: Collection[Generation]) -> dict[UUID, StatusDocument]:
+        """Returns the status documents of generations that are already loaded, by id."""
+        places = await self._places(of)
+        return {
+            one.id: StatusDocument.model_construct(**await self._fields(one, places.get(one.id)))
+            for one in of
+        }
+
+    async def _places(self, of: Collection[Generation]) -> dict[UUID, Place]:
+        """Returns the places of those that are queued; one that was just taken is first."""
+        queued = [one.id for one in of if one.status == "queued"]
+        return dict.fromkeys(queued, Place(0, 0.0)) | await self.store.generations.places(queued)
+
+    async def _fields(self, generation: Generation, place: Place | None) -> dict[str, Any]:
         ahead, eta_s, waiting = None, None, generation.waiting
-        if generation.status == "queued":
-            place = await self.store.generations.place(generation)
+        if place is not None:
             ahead = place.ahead
             eta_s = await self.estimates.after_running(place.cost_ahead + generation.cost)
             waiting = waiting or await self.estimates.why_queued(generation)
@@ -241,9 +260,10 @@ class Facade:
         """Returns a page, newest first."""
         page = await self.store.generations.history(wanted, limit, cursor)
         kept = await self.store.generations.images_of([item.id for item in page.items])
+        places = await self._places(page.items)
         items = [
             HistoryItem.model_construct(
-                **await self._fields(generation),
+                **await self._fields(generation, places.get(generation.id)),
                 images=[image_document(image, self.links) for image in kept[generation.id]],
             )
             for generation in page.items

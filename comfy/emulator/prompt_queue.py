@@ -10,6 +10,7 @@ Item = tuple[float, str, dict[str, Any], dict[str, Any], list[str]]
 """(number, prompt_id, graph, extra_data, ids of the output nodes): the wire's item."""
 
 SECRET_KEYS = ("auth_token_comfy_org", "api_key_comfy_org")
+"""Parts of extra_data that are not kept: in the history never, in the queue only before 0.24."""
 
 
 class PromptQueue:
@@ -62,6 +63,7 @@ class PromptQueue:
         with self._condition:
             item, self._running = self._running, None
             if item is not None and entry is not None and not self._stopped:
+                without_secrets(item[3])
                 self._history[item[1]] = entry
                 while len(self._history) > self._history_limit:
                     self._history.popitem(last=False)
@@ -165,3 +167,9 @@ class PromptQueue:
         with self._condition:
             flags, self._free = self._free, {}
             return flags
+
+
+def without_secrets(extra_data: dict[str, Any]) -> None:
+    """Take the keys of ComfyUI's paid services out of a prompt's extra_data."""
+    for key in SECRET_KEYS:
+        extra_data.pop(key, None)

@@ -88,3 +88,13 @@ class Release:
     def replaces_nodes(self) -> bool:
         """GET /node_replacements and /global_subgraphs exist."""
         return self.version >= (0, 24)
+
+    @property
+    def hides_secrets(self) -> bool:
+        """GET /queue shows no keys of paid services, either."""
+        return self.version >= (0, 24)
+
+    @property
+    def notes_sources(self) -> bool:
+        """The header Comfy-Usage-Source is kept with the prompt."""
+        return self.version >= (0, 33)

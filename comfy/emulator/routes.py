@@ -9,6 +9,7 @@ from aiohttp import web
 from .jobs import canonical
 from .machine import Machine
 from .nodes import image_path
+from .prompt_queue import without_secrets
 from .validation import problem, validate
 
 ID_HINT = (
@@ -65,6 +66,10 @@ class Routes:
             extra_data["client_id"] = said["client_id"]
         if verdict.error is not None:
             return _refused(verdict.error, verdict.node_errors)
+        if self._release.hides_secrets:
+            without_secrets(extra_data)
+        if self._release.notes_sources and (source := request.headers.get("Comfy-Usage-Source")):
+            extra_data.setdefault("comfy_usage_source", source)
         extra_data["create_time"] = int(time.time() * 1000)
         self._queue.put((number, prompt_id, said["prompt"], extra_data, verdict.outputs))
         self._machine.ledger.posted(prompt_id)

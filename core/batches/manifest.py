@@ -20,6 +20,7 @@ from typing import IO, Annotated, Any, Final, Literal, Self, Union, get_args, ge
 from core import json as strict_json
 from core.problems import FieldProblem
 from core.requests import METADATA_KEY_MAX, GenerationRequest
+from core.text import readable
 from core.wording import nearest
 
 Kind = Literal["csv", "jsonl"]
@@ -113,6 +114,14 @@ def name_of_file(name: str) -> str | None:
     """Returns the name of a batch that is made from a file; None if the file's name gives none."""
     stem = Path(name).stem.encode(errors="replace").decode().replace("\x00", "").strip()
     return stem[:BATCH_NAME_MAX] or None
+
+
+def shown_name(name: str | None) -> str | None:
+    """Returns a batch's name as lists, logs and Prefect show it; None if nothing is left of it.
+
+    On one line, and without characters that steer a terminal or turn the text after them.
+    """
+    return " ".join(readable(name or "").split()) or None
 
 
 def read_manifest(path: Path, kind: Kind) -> Iterator[Row | FieldProblem]:

@@ -71,9 +71,8 @@ class Generations(Reconciliation[UnderWay, Verdict]):
         waiting = [one.generation.seq for one in page if one.holder is None]
         self._window_from = max(waiting) if len(waiting) >= WINDOW else 0
         seen = {one.generation.id: one for one in page}
-        for run in under_way:
-            one = await self._store.generations.of_run(run.id)
-            if one is not None and one.generation.status not in FINAL:
+        for one in await self._store.generations.of_runs([run.id for run in under_way]):
+            if one.generation.status not in FINAL:
                 seen.setdefault(one.generation.id, one)
         return [one for one in seen.values() if one.flow_run_id is not None]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +11,8 @@ from itertools import pairwise
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, RowMapping, Select, func, select
+from sqlalchemy import ColumnElement, FromClause, RowMapping, Select, and_, case, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.requests import read_request
 from core.status import BATCH_ACTIVE, FINAL, RETRYABLE, Status
@@ -32,7 +34,7 @@ from store.values import (
 ACCEPTING: Final = "accepting"
 """The status of a batch whose items are still being written; hidden from all queries."""
 RATE_OVER: Final = 30
-"""How many of the newest ended generations a batch's rate is computed from."""
+"""How many of the newest finished generations a batch's rate is computed from."""
 PAUSE_GAPS: Final = 20
 """A gap between two ends this many times longer than the mean of the others is a pause."""
 PAUSE_MIN_S: Final = 0.5
@@ -69,6 +71,34 @@ class TablePage:
     items: tuple[BatchItem, ...]
     next_cursor: str | None
     previous_cursor: str | None
+
+
+@dataclass(frozen=True)
+class BatchFigures:
+    """What is computed from a batch's generations.
+
+    ``rate`` is finished generations per second, over the newest; None before there are two. Those
+    that failed or were cancelled do not count: they often end at once.
+    ``gpu_seconds`` were spent by ComfyUI on ended ones, ``remaining_cost`` is the work (``cost``)
+    that remains, of generations and of unreleased items.
+    """
+
+    counts: BatchCounts
+    rate: float | None
+    gpu_seconds: float
+    remaining_cost: float
+
+
+@dataclass(frozen=True)
+class _State:
+    """Generations of one batch and one status: how many, their work, ComfyUI's seconds."""
+
+    batch_id: UUID
+    status: str
+    is_deleted: bool
+    count: int
+    cost: float
+    seconds: float
 
 
 class Batches:
@@ -134,41 +164,63 @@ class Batches:
             rows = (await connection.execute(statement)).mappings()
             return tuple(Batch.from_row(row) for row in rows)
 
+    async def of_ids(self, ids: Collection[UUID]) -> tuple[Batch, ...]:
+        """Returns those of these batches that exist."""
+        if not ids:
+            return ()
+        statement = select(batches).where(batches.c.id.in_(ids), batches.c.status != ACCEPTING)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(statement)).mappings()
+            return tuple(Batch.from_row(row) for row in rows)
+
     async def counts(self, batch: Batch) -> BatchCounts:
         """Counts its generations by state."""
-        gone = generations.c.deleted_at.is_not(None)
-        statement = (
-            select(generations.c.status, gone, func.count())
-            .where(generations.c.batch_id == batch.id)
-            .group_by(generations.c.status, gone)
-        )
         async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).tuples().all()
-        found: dict[str, int] = {}
-        for status, deleted, count in rows:
-            name = "deleted" if deleted else status
-            found[name] = found.get(name, 0) + count
-        again = await self._to_retry(batch)
-        return BatchCounts(
-            waiting=batch.total - batch.released + sum(again.values()),
-            queued=found.get("queued", 0),
-            running=found.get("running", 0),
-            cancelling=found.get("cancelling", 0),
-            succeeded=found.get("succeeded", 0),
-            failed=found.get("failed", 0) - again.get("failed", 0),
-            cancelled=found.get("cancelled", 0) - again.get("cancelled", 0),
-            deleted=found.get("deleted", 0),
-        )
+            states = await self._states(connection, [batch.id])
+            again = await _to_retry(connection, [batch])
+        return _counts(batch, states, again)
 
-    async def _to_retry(self, batch: Batch) -> dict[str, int]:
-        """Counts what waits for another attempt, by the status of the last one."""
-        if batch.to_retry == 0:
+    async def figures(self, of: Sequence[Batch]) -> dict[UUID, BatchFigures]:
+        """Returns the figures of these batches, by id: as many statements for one as for many."""
+        if not of:
             return {}
-        statement = _again(select(generations.c.status, func.count()), batch.id).group_by(
-            generations.c.status
-        )
+        ids = [batch.id for batch in of]
         async with self._database.read() as connection:
-            return dict((await connection.execute(statement)).tuples().all())
+            states = _by_batch(ids, await self._states(connection, ids))
+            again = _by_batch(ids, await _to_retry(connection, of))
+            ends = await _newest_ends(connection, ids)
+        return {
+            batch.id: _figures(batch, states[batch.id], again[batch.id], ends[batch.id])
+            for batch in of
+        }
+
+    async def _states(self, connection: AsyncConnection, ids: Sequence[UUID]) -> list[_State]:
+        """Returns how many generations are in each state. Reads one index, and no row."""
+        is_deleted = generations.c.deleted_at.is_not(None)
+        started, finished = generations.c.started_at, generations.c.finished_at
+        seconds: ColumnElement[Any]
+        if self._database.is_sqlite:
+            seconds = (func.julianday(finished) - func.julianday(started)) * 86_400
+        else:
+            seconds = func.extract("epoch", finished - started)
+        spent = case((and_(started.is_not(None), finished > started), seconds), else_=0.0)
+        statement = (
+            select(
+                generations.c.batch_id,
+                generations.c.status,
+                is_deleted,
+                func.count(),
+                func.coalesce(func.sum(generations.c.cost), 0.0),
+                func.coalesce(func.sum(spent), 0.0),
+            )
+            .where(generations.c.batch_id.in_(ids))
+            .group_by(generations.c.batch_id, generations.c.status, is_deleted)
+        )
+        rows = (await connection.execute(statement)).tuples()
+        return [
+            _State(batch_id, status, bool(gone), count, float(cost), float(took))
+            for batch_id, status, gone, count, cost, took in rows
+        ]
 
     async def items(
         self, batch_id: UUID, limit: int, cursor: str | None, status: tuple[Status, ...] = ()
@@ -346,54 +398,6 @@ class Batches:
         async with self._database.read() as connection:
             return tuple((await connection.execute(statement)).scalars())
 
-    async def rate(self, batch_id: UUID) -> float | None:
-        """Returns finished generations per second, over the newest; None before there are two.
-
-        Those that failed or were cancelled do not count: they often end at once.
-        """
-        newest = (
-            select(generations.c.finished_at)
-            .where(
-                generations.c.batch_id == batch_id,
-                generations.c.status == "succeeded",
-                generations.c.finished_at.is_not(None),
-            )
-            .order_by(generations.c.seq.desc())
-            .limit(RATE_OVER)
-        )
-        async with self._database.read() as connection:
-            ended = [at for (at,) in (await connection.execute(newest)).tuples()]
-        return _rate(sorted(ended))
-
-    async def gpu_seconds(self, batch_id: UUID) -> float:
-        """Returns the seconds that ComfyUI spent on its ended generations."""
-        started, finished = generations.c.started_at, generations.c.finished_at
-        seconds: ColumnElement[Any]
-        if self._database.is_sqlite:
-            seconds = (func.julianday(finished) - func.julianday(started)) * 86_400
-        else:
-            seconds = func.extract("epoch", finished - started)
-        statement = select(func.coalesce(func.sum(seconds), 0.0)).where(
-            generations.c.batch_id == batch_id,
-            generations.c.status.in_(FINAL),
-            started.is_not(None),
-            finished > started,
-        )
-        async with self._database.read() as connection:
-            return float((await connection.execute(statement)).scalar_one())
-
-    async def remaining_cost(self, batch: Batch) -> float:
-        """Returns the remaining work (``cost``), of generations and of unreleased items."""
-        ended = select(func.coalesce(func.sum(generations.c.cost), 0.0)).where(
-            generations.c.batch_id == batch.id, generations.c.status.in_(FINAL)
-        )
-        again = _again(select(func.coalesce(func.sum(generations.c.cost), 0.0)), batch.id)
-        async with self._database.read() as connection:
-            done = float((await connection.execute(ended)).scalar_one())
-            if batch.to_retry:
-                done -= float((await connection.execute(again)).scalar_one())
-        return max(0.0, batch.cost - done)
-
     async def ended_before(self, moment: datetime, limit: int) -> tuple[UUID, ...]:
         """Returns batches that ended before ``moment``, for retention."""
         statement = (
@@ -427,13 +431,105 @@ def _rate(ended: list[datetime]) -> float | None:
     return len(gaps) / span if span > 0 else None
 
 
-def _again(statement: Select[Any], batch_id: UUID) -> Select[Any]:
-    """Restricts to the generations that are to be retried and have not been yet."""
-    return statement.join(batch_items, batch_items.c.generation_id == generations.c.id).where(
-        batch_items.c.batch_id == batch_id,
-        batch_items.c.again.is_(True),
-        generations.c.status.in_(RETRYABLE),
-        generations.c.deleted_at.is_(None),
+async def _to_retry(connection: AsyncConnection, of: Sequence[Batch]) -> list[_State]:
+    """Returns what is to be retried and has not been yet, by the status of the last attempt."""
+    ids = [batch.id for batch in of if batch.to_retry]
+    if not ids:
+        return []
+    statement = (
+        select(
+            batch_items.c.batch_id,
+            generations.c.status,
+            func.count(),
+            func.coalesce(func.sum(generations.c.cost), 0.0),
+        )
+        .join(batch_items, batch_items.c.generation_id == generations.c.id)
+        .where(
+            batch_items.c.batch_id.in_(ids),
+            batch_items.c.again.is_(True),
+            generations.c.status.in_(RETRYABLE),
+            generations.c.deleted_at.is_(None),
+        )
+        .group_by(batch_items.c.batch_id, generations.c.status)
+    )
+    rows = (await connection.execute(statement)).tuples()
+    return [
+        _State(batch_id, status, is_deleted=False, count=count, cost=float(cost), seconds=0.0)
+        for batch_id, status, count, cost in rows
+    ]
+
+
+async def _newest_ends(
+    connection: AsyncConnection, ids: Sequence[UUID]
+) -> dict[UUID, list[datetime]]:
+    """Returns when the newest ``RATE_OVER`` finished generations of each batch ended.
+
+    Each batch costs two look-ups in its index: from the newest one back to the oldest that is
+    wanted, and from there on.
+    """
+    back = generations.alias()
+    oldest = (
+        select(back.c.seq)
+        .where(back.c.batch_id == batches.c.id, *_has_finished(back))
+        .order_by(back.c.seq.desc())
+        .limit(1)
+        .offset(RATE_OVER - 1)
+        .scalar_subquery()
+    )
+    statement = (
+        select(generations.c.batch_id, generations.c.finished_at)
+        .join(batches, batches.c.id == generations.c.batch_id)
+        .where(
+            batches.c.id.in_(ids),
+            generations.c.seq >= func.coalesce(oldest, 0),
+            *_has_finished(generations),
+        )
+    )
+    found: dict[UUID, list[datetime]] = {batch_id: [] for batch_id in ids}
+    for batch_id, at in (await connection.execute(statement)).tuples():
+        found[batch_id].append(at)
+    return found
+
+
+def _has_finished(table: FromClause) -> tuple[ColumnElement[bool], ...]:
+    return table.c.status == "succeeded", table.c.finished_at.is_not(None)
+
+
+def _by_batch(ids: Sequence[UUID], states: Sequence[_State]) -> dict[UUID, list[_State]]:
+    found: dict[UUID, list[_State]] = {batch_id: [] for batch_id in ids}
+    for state in states:
+        found[state.batch_id].append(state)
+    return found
+
+
+def _figures(
+    batch: Batch, states: Sequence[_State], again: Sequence[_State], ends: Sequence[datetime]
+) -> BatchFigures:
+    ended = [state for state in states if state.status in FINAL]
+    done = sum(state.cost for state in ended) - sum(state.cost for state in again)
+    return BatchFigures(
+        counts=_counts(batch, states, again),
+        rate=_rate(sorted(ends)),
+        gpu_seconds=sum(state.seconds for state in ended),
+        remaining_cost=max(0.0, batch.cost - done),
+    )
+
+
+def _counts(batch: Batch, states: Sequence[_State], again: Sequence[_State]) -> BatchCounts:
+    found: Counter[str] = Counter()
+    for state in states:
+        found["deleted" if state.is_deleted else state.status] += state.count
+    for state in again:
+        found[state.status] -= state.count
+    return BatchCounts(
+        waiting=batch.total - batch.released + sum(state.count for state in again),
+        queued=found["queued"],
+        running=found["running"],
+        cancelling=found["cancelling"],
+        succeeded=found["succeeded"],
+        failed=found["failed"],
+        cancelled=found["cancelled"],
+        deleted=found["deleted"],
     )
 
 

@@ -193,6 +193,26 @@ def test_a_released_item_is_a_generation_like_any_other(service: Service) -> Non
     assert [item["task_id"] for item in history] == [str(task_id)]
 
 
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("\x1b[31mred\x07", "\ufffd[31mred\ufffd"),
+        (" two\r\nlines\t ", "two lines"),
+        ("abc\u202egnp", "abc\ufffdgnp"),
+        ("a/b 🦊", "a/b 🦊"),
+    ],
+)
+def test_a_name_is_one_line_that_steers_nothing(service: Service, given: str, shown: str) -> None:
+    answer = post_json(service, name=given, items=[{"prompt": "a fox"}])
+    assert answer.status_code == 202
+    assert answer.json()["name"] == shown
+
+
+def test_a_blank_name_is_none(service: Service) -> None:
+    answer = post_json(service, name=" \n", items=[{"prompt": "a fox"}])
+    assert answer.json()["name"].startswith("batch of ")
+
+
 def test_without_a_name_it_has_one_all_the_same(service: Service) -> None:
     assert service.batch(service.created_batch("a fox"))["name"].startswith("batch of ")
 

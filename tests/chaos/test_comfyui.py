@@ -144,12 +144,16 @@ SPOILED: Final[dict[str, list[Fault]]] = {
 @long
 @pytest.mark.parametrize("path", SPOILED)
 def test_spoiled_answers(house: ChaosStack, path: str, seed: int) -> None:
-    """Each kind of nonsense, one generation each: all end well, rendered once."""
+    """Each kind of nonsense, one generation each: all end well, rendered once.
+
+    But for a page in the place of a picture, which the next try would not turn into one.
+    """
     generations = []
     for number, fault in enumerate(SPOILED[path]):
         house.to_comfy.add(Rule(fault, path=path))
         generation = house.create(**a_request(seed + number))
-        assert house.ends(generation) == "succeeded", fault
+        end = "failed" if (path, fault) == ("/view", HTML) else "succeeded"
+        assert house.ends(generation) == end, fault
         generations.append(generation)
         house.to_comfy.clear()
     house.check(generations)

@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -519,3 +520,29 @@ async def test_statuses_of_wrong_requests() -> None:
                 assert reply.status == status, path
         async with caller.http.get("/queue", headers={"Origin": "http://evil.example"}) as reply:
             assert reply.status == 403
+
+
+@pytest.mark.parametrize(("version", "is_queued"), [("0.3.64", True), ("0.33.0", False)])
+async def test_keys_of_paid_services_are_kept_nowhere(version: str, *, is_queued: bool) -> None:
+    """execution.py (SENSITIVE_EXTRA_DATA_KEYS) of 0.3.64, server.py of 0.24.0 and 0.33.0."""
+    key = "api_key_comfy_org"
+    async with calling(replace(SLOW, comfyui_version=version)) as (_, caller):
+        prompt_id = await caller.submit(txt2img(), extra_data={key: "secret"})
+        await caller.running(prompt_id)
+        _, queue = await caller.get("/queue")
+        assert (key in queue["queue_running"][0][3]) is is_queued
+        await caller.post("/interrupt", {"prompt_id": prompt_id})
+        assert key not in (await caller.history(prompt_id))["prompt"][3]
+
+
+async def test_what_sent_a_prompt_is_kept_from_033_on() -> None:
+    """server.py of 0.33.0: extra_data goes before the header."""
+    header = {"Comfy-Usage-Source": "easel"}
+    for version, kept in (("0.24.0", None), ("0.33.0", "easel")):
+        async with calling(replace(FAST, comfyui_version=version)) as (_, caller):
+            async with caller.http.post(
+                "/prompt", json={"prompt": blank()}, headers=header
+            ) as said:
+                prompt_id = (await said.json())["prompt_id"]
+            extra_data = (await caller.history(prompt_id))["prompt"][3]
+            assert extra_data.get("comfy_usage_source") == kept

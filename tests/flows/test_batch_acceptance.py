@@ -17,7 +17,7 @@ from sqlalchemy import func, select
 from comfy import Catalogue
 from comfy.workflows.resolve import _near
 from core.batches.lists import Lists
-from core.batches.manifest import Row, read_manifest
+from core.batches.manifest import LINES_MAX, Row, read_manifest
 from core.batches.request import BatchRequest
 from core.ids import item_id
 from core.problems import FieldProblem
@@ -396,6 +396,12 @@ async def test_a_wrong_header_is_never_skipped(store: Store, folder: Folder, hea
     source = folder.csv(header, "a fox,1", "an owl,2", skip_bad=True)
 
     assert [row for row, *_ in await refused(store, source)] == [1]
+
+
+async def test_lines_that_are_not_read_are_never_skipped(store: Store, folder: Folder) -> None:
+    source = folder.csv("prompt", "a fox", *[""] * (LINES_MAX - 2), "an owl", skip_bad=True)
+
+    assert await refused(store, source) == [(LINES_MAX + 1, None, "too_many_lines")]
 
 
 async def test_nothing_but_bad_rows_is_refused_all_the_same(store: Store, folder: Folder) -> None:

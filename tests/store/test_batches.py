@@ -10,7 +10,7 @@ import pytest
 
 from core.ids import item_id
 from core.status import BATCH_ACTIVE, STATUSES, BatchStatus, Status
-from store.batches.queries import RATE_OVER
+from store.batches.queries import RATE_OVER, BatchFigures
 from store.cursors import write_cursor
 from store.errors import IdempotencyMismatchError, InvalidCursorError, NotFoundError
 from store.generations.acceptance import IdempotencyKey
@@ -45,6 +45,10 @@ NOTHING = BatchCounts(
 
 def seconds(number: float) -> timedelta:
     return timedelta(seconds=number)
+
+
+async def figures(store: Store, batch: Batch) -> BatchFigures:
+    return (await store.batches.figures([batch]))[batch.id]
 
 
 # --- one
@@ -421,14 +425,14 @@ async def ended_at(store: Store, batch: Batch, position: int, at: datetime) -> N
 
 async def test_the_rate_is_measured_between_ends(store: Store) -> None:
     batch = await running_batch(store, 6, released=5)
-    assert await store.batches.rate(batch.id) is None
+    assert (await figures(store, batch)).rate is None
 
     await ended_at(store, batch, 0, NOON)
-    assert await store.batches.rate(batch.id) is None
+    assert (await figures(store, batch)).rate is None
 
     await ended_at(store, batch, 2, NOON + seconds(30))
     await ended_at(store, batch, 1, NOON + seconds(10))
-    assert await store.batches.rate(batch.id) == pytest.approx(2 / 30)
+    assert (await figures(store, batch)).rate == pytest.approx(2 / 30)
 
 
 async def test_what_failed_at_once_is_no_pace(store: Store) -> None:
@@ -436,11 +440,11 @@ async def test_what_failed_at_once_is_no_pace(store: Store) -> None:
     for position, status in ((0, "failed"), (1, "failed"), (2, "cancelled")):
         child = await ended_child(store, batch, position, status)  # type: ignore[arg-type]
         await timed(store, child, finished_at=NOON + seconds(0.1 * position))
-    assert await store.batches.rate(batch.id) is None
+    assert (await figures(store, batch)).rate is None
 
     await ended_at(store, batch, 3, NOON + seconds(10))
     await ended_at(store, batch, 4, NOON + seconds(20))
-    assert await store.batches.rate(batch.id) == pytest.approx(1 / 10)
+    assert (await figures(store, batch)).rate == pytest.approx(1 / 10)
 
 
 async def test_ends_at_one_moment_have_no_rate(store: Store) -> None:
@@ -448,7 +452,7 @@ async def test_ends_at_one_moment_have_no_rate(store: Store) -> None:
     for position in range(2):
         await ended_at(store, batch, position, NOON)
 
-    assert await store.batches.rate(batch.id) is None
+    assert (await figures(store, batch)).rate is None
 
 
 async def test_the_rate_is_that_of_the_newest(store: Store) -> None:
@@ -460,7 +464,7 @@ async def test_the_rate_is_that_of_the_newest(store: Store) -> None:
         at += seconds(10 if position < 10 else 1)
         await ended_at(store, batch, position, at)
 
-    assert await store.batches.rate(batch.id) == pytest.approx(1.0)
+    assert (await figures(store, batch)).rate == pytest.approx(1.0)
 
 
 async def test_a_pause_does_not_count(store: Store) -> None:
@@ -469,7 +473,7 @@ async def test_a_pause_does_not_count(store: Store) -> None:
         paused = timedelta(hours=3) if position > 3 else seconds(0)
         await ended_at(store, batch, position, NOON + paused + seconds(10 * position))
 
-    assert await store.batches.rate(batch.id) == pytest.approx(1 / 10)
+    assert (await figures(store, batch)).rate == pytest.approx(1 / 10)
 
 
 async def test_the_rate_of_many_gpus_that_end_together_is_theirs(store: Store) -> None:
@@ -479,12 +483,12 @@ async def test_the_rate_of_many_gpus_that_end_together_is_theirs(store: Store) -
         lot, within = divmod(position, 8)
         await ended_at(store, batch, position, NOON + seconds(10 * lot + 0.01 * within))
 
-    assert await store.batches.rate(batch.id) == pytest.approx(8 / 10, rel=0.5)
+    assert (await figures(store, batch)).rate == pytest.approx(8 / 10, rel=0.5)
 
 
 async def test_gpu_seconds_are_those_of_what_ended(store: Store) -> None:
     batch = await running_batch(store, 5, released=5)
-    assert await store.batches.gpu_seconds(batch.id) == 0.0
+    assert (await figures(store, batch)).gpu_seconds == 0.0
     for position, status, spent in ((0, "succeeded", 2.5), (1, "failed", 60.25)):
         child = await ended_child(store, batch, position, status)  # type: ignore[arg-type]
         await timed(store, child, started_at=NOON, finished_at=NOON + seconds(spent))
@@ -495,7 +499,7 @@ async def test_gpu_seconds_are_those_of_what_ended(store: Store) -> None:
     await running(store, item_id(batch.id, 4))
     await brought_to(store, "succeeded")
 
-    assert await store.batches.gpu_seconds(batch.id) == pytest.approx(62.75, abs=0.01)
+    assert (await figures(store, batch)).gpu_seconds == pytest.approx(62.75, abs=0.01)
 
 
 async def test_gpu_seconds_go_across_midnight(store: Store) -> None:
@@ -504,33 +508,33 @@ async def test_gpu_seconds_go_across_midnight(store: Store) -> None:
     start = datetime(2026, 3, 1, 23, 59, 59, 500_000, tzinfo=UTC)
     await timed(store, child, started_at=start, finished_at=start + seconds(3))
 
-    assert await store.batches.gpu_seconds(batch.id) == pytest.approx(3.0, abs=0.01)
+    assert (await figures(store, batch)).gpu_seconds == pytest.approx(3.0, abs=0.01)
 
 
 async def test_what_is_left_to_do_is_all_that_has_not_ended(store: Store) -> None:
     batch = await running_batch(store, 4, released=3)
-    assert await store.batches.remaining_cost(batch) == pytest.approx(batch.cost)
+    assert (await figures(store, batch)).remaining_cost == pytest.approx(batch.cost)
 
     await ended_child(store, batch, 0, "succeeded")
     await ended_child(store, batch, 1, "failed")
     await running(store, item_id(batch.id, 2))
 
-    assert await store.batches.remaining_cost(batch) == pytest.approx(batch.cost / 2)
+    assert (await figures(store, batch)).remaining_cost == pytest.approx(batch.cost / 2)
 
 
 async def test_what_is_to_have_another_attempt_is_left_to_do(store: Store) -> None:
     ended = await ended_badly(store, "succeeded", "failed", "cancelled", "failed")
-    assert await store.batches.remaining_cost(ended) == 0.0
+    assert (await figures(store, ended)).remaining_cost == 0.0
 
     again = await store.batch_transitions.retry(ended.id)
 
-    assert await store.batches.remaining_cost(again) == pytest.approx(again.cost * 3 / 4)
+    assert (await figures(store, again)).remaining_cost == pytest.approx(again.cost * 3 / 4)
 
 
 async def test_nothing_is_left_to_do_of_a_batch_that_was_made(store: Store) -> None:
     ended = await ended_badly(store, "succeeded", "succeeded", to="succeeded")
 
-    assert await store.batches.remaining_cost(ended) == 0.0
+    assert (await figures(store, ended)).remaining_cost == 0.0
     assert await store.batches.counts(ended) == _with(succeeded=2)
 
 

@@ -257,6 +257,12 @@ async def test_interactive_before_bulk_and_first_come_first_served(store: Store)
     places = [await store.generations.place(generation) for generation in quick + bulk]
 
     assert places == [Place(0, 0.0), Place(1, 0.5), Place(2, 1.0), Place(3, 1.5)]
+    ids = [generation.id for generation in quick + bulk]
+    ended = (await brought_to(store, "succeeded"))[0].id
+    at_once = await store.generations.places([*ids, ended])
+    assert [at_once[one] for one in ids] == places
+    assert ended not in at_once
+    assert await store.generations.places([]) == {}
 
 
 async def test_only_what_waits_stands_in_the_queue(store: Store) -> None:

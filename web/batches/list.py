@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import Final
 from uuid import UUID
 
@@ -11,7 +10,7 @@ from nicegui import ui
 
 from api.batches.documents import BatchDocument
 from core.wording import ago
-from store.errors import InvalidCursorError, NotFoundError
+from store.errors import InvalidCursorError
 from web.batches.bar import Bar
 from web.batches.wording import done_line, is_active, pace_line, state_words
 from web.parts.elements import Text, adorn, box, button
@@ -73,10 +72,11 @@ class BatchList:
 
     async def look(self) -> None:
         """Update the batches that have not ended; ended ones cost nothing."""
-        for batch_id, row in list(self._rows.items()):
-            if is_active(row.document):
-                with suppress(NotFoundError):
-                    row.show(await self._web.batches.status(batch_id))
+        active = [row.document.batch_id for row in self._rows.values() if is_active(row.document)]
+        for document in await self._web.batches.statuses(active):
+            row = self._rows.get(document.batch_id)
+            if row is not None:  # the page may have been turned meanwhile
+                row.show(document)
 
     async def load(self) -> None:
         """Load the page; rows that stay are updated in place."""

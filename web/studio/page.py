@@ -142,10 +142,15 @@ class Studio:
 
     async def _queue_moved(self, except_for: UUID | None = None) -> None:
         """Update the queued cards: whatever starts or ends moves those behind it up."""
-        for card in list(self._cards.values()):
-            queued = card.document is not None and card.document.status == "queued"
-            if queued and card.task_id != except_for:
-                card.show(await self._web.facade.status(card.task_id), [])
+        queued = [
+            card.task_id
+            for card in self._cards.values()
+            if card.document and card.document.status == "queued" and card.task_id != except_for
+        ]
+        for task_id, document in (await self._web.facade.statuses(queued)).items():
+            card = self._cards.get(task_id)
+            if card is not None:  # it may have been removed meanwhile
+                card.show(document, [])
 
     def _drop_oldest(self) -> None:
         ended = [

@@ -1,0 +1,65 @@
+"""A page costs as many SQL statements with fifty rows as with five."""
+
+from __future__ import annotations
+
+from tests.api.service import BATCHES, HISTORY, Service
+
+FEW, MANY = 5, 50
+_ITEMS = f"{BATCHES}/{{batch_id}}/items"
+_LOOKS = 5
+"""What is read at intervals (rates, workers) is read in some of these looks, not in all."""
+
+
+def _statements(service: Service, path: str, rows: int) -> int:
+    """What a page of so many rows costs beyond what is read at intervals."""
+    counted = []
+    for _ in range(_LOOKS):
+        with service.statements() as seen:
+            found = service.get(path, params={"limit": rows}).json()["items"]
+        assert len(found) == rows
+        counted.append(len(seen))
+    return min(counted)
+
+
+def _assert_constant(service: Service, path: str) -> None:
+    assert _statements(service, path, MANY) == _statements(service, path, FEW)
+
+
+def test_every_route_of_pages_is_measured_here(service: Service) -> None:
+    paths = service.get("/openapi.json").json()["paths"]
+    paged = {
+        path
+        for path, methods in paths.items()
+        if any(one["name"] == "limit" for one in methods.get("get", {}).get("parameters", ()))
+    }
+    assert paged == {HISTORY, BATCHES, _ITEMS}
+
+
+def test_a_page_of_the_history(service: Service) -> None:
+    for number in range(MANY):
+        made = service.created(f"fox {number}", priority=("interactive", "bulk")[number % 2])
+        if number % 5 == 0:
+            service.worker.finish(made)
+        if number % 5 == 1:
+            service.worker.start(made)
+
+    _assert_constant(service, HISTORY)
+
+
+def test_a_page_of_batches(service: Service) -> None:
+    for number in range(MANY):
+        batch = service.created_batch("fox", "owl")
+        if number % 2:
+            [first, _] = service.worker.begin_batch(batch, release=2)
+            service.worker.finish(first)
+
+    _assert_constant(service, BATCHES)
+
+
+def test_a_page_of_items(service: Service) -> None:
+    batch = service.created_batch(*(f"fox {number}" for number in range(MANY)))
+    made = service.worker.begin_batch(batch, release=MANY - 1)
+    for generation_id in made[::3]:
+        service.worker.finish(generation_id)
+
+    _assert_constant(service, _ITEMS.format(batch_id=batch))
