@@ -153,15 +153,19 @@ class Grid(BaseModel):
 
 
 def label(fields: Mapping[str, Any]) -> str:
-    """Returns what a part of a table shows: "CFG 4.5", "512 × 768", "a red fox"."""
+    """Returns what a part of a table shows: "CFG 4.5", "Sampler euler", "512 × 768", "a red fox"."""
     left = dict(fields)
     said = []
     if "width" in left and "height" in left:
         said.append(f"{left.pop('width')} × {left.pop('height')}")
     for field, value in left.items():
         text = _text(value)
-        said.append(text if field in _TEXTS else f"{_WORDS.get(field, field)} {text}")
+        said.append(text if field in _TEXTS else f"{_word(field)} {text}")
     return ", ".join(said)
+
+
+def _word(field: str) -> str:
+    return _WORDS.get(field, field.replace("_", " ").capitalize())
 
 
 def _text(value: Any) -> str:

@@ -33,7 +33,7 @@ def test_a_grid_is_a_table_that_fills(
     page.goto(f"/b/{batch}")
     table = page.get_by_role("table")
     expect(table.get_by_role("columnheader")).to_have_text(["CFG 4.5", "CFG 6.5", "CFG 8"])
-    expect(table.get_by_role("rowheader")).to_have_text(["sampler euler", "sampler dpmpp_2m"])
+    expect(table.get_by_role("rowheader")).to_have_text(["Sampler euler", "Sampler dpmpp_2m"])
     expect(table.locator("img")).to_have_count(0)
     page.evaluate("window.untouched = true")
     worker.go_on()
@@ -77,7 +77,7 @@ def test_rows_of_prompts(page: Page, api: Api, worker: Worker, combine: str) -> 
     expect(page.locator("td.cell.is-succeeded img")).to_have_count(cells)
     heads = page.get_by_role("rowheader")
     if combine == "zip":
-        expect(heads).to_have_text(["a fox, steps 2", "an owl, steps 3"])
+        expect(heads).to_have_text(["a fox, Steps 2", "an owl, Steps 3"])
         expect(page.get_by_role("columnheader")).to_have_text(["1 of 2", "2 of 2"])
     else:
         expect(heads).to_have_text(["a fox", "an owl"] * 2)
