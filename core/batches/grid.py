@@ -153,7 +153,7 @@ class Grid(BaseModel):
 
 
 def label(fields: Mapping[str, Any]) -> str:
-    """Returns what a part of a table shows: "CFG 4.5", "512 × 768", "a red fox"."""
+    """Returns what a part of a table shows: "CFG 4.5", "Sampler euler", "512 × 768", "a fox"."""
     left = dict(fields)
     said = []
     if "width" in left and "height" in left:

@@ -12,14 +12,11 @@ depends_on = None
 
 
 def upgrade() -> None:
-    with op.batch_alter_table("batches", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("grid", sa.JSON(none_as_null=True), nullable=True))
-    with op.batch_alter_table("batch_items", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("combination", sa.Integer(), nullable=True))
+    op.add_column("batches", sa.Column("grid", sa.JSON(none_as_null=True), nullable=True))
+    op.add_column("batch_items", sa.Column("combination", sa.Integer(), nullable=True))
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("batch_items", schema=None) as batch_op:
-        batch_op.drop_column("combination")
-    with op.batch_alter_table("batches", schema=None) as batch_op:
-        batch_op.drop_column("grid")
+    # In place: a table that is made again is dropped first, and with a batch its items would go.
+    op.drop_column("batch_items", "combination")
+    op.drop_column("batches", "grid")
