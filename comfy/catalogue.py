@@ -77,9 +77,10 @@ class Catalogue:
         return {name: list(names) for name, names in asdict(self).items()}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
+    def from_json(cls, data: object) -> Self:
         """The reverse of ``to_json``; unknown keys are ignored, missing ones are empty."""
-        return cls(**{field.name: _texts(data.get(field.name, ())) for field in fields(cls)})
+        known = data if isinstance(data, Mapping) else {}  # another version may have stored it
+        return cls(**{field.name: _texts(known.get(field.name, ())) for field in fields(cls)})
 
 
 def _choices(info: Mapping[str, Any], class_type: str, name: str) -> _Names:

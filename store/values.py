@@ -46,10 +46,11 @@ class ProgressRecord:
 
 _WAITING: Final = TypeAdapter(Waiting)
 _PROGRESS: Final = TypeAdapter(ProgressRecord)
+_FOREIGN_RUNS: Final = TypeAdapter(dict[str, int])
 
 
 def _hint(adapter: TypeAdapter[_Hint], stored: Any) -> _Hint | None:
-    """Returns a detail of a status, None when another version stored it in another form."""
+    """Returns a detail of a state, None when another version stored it in another form."""
     if stored is None:
         return None
     try:
@@ -98,7 +99,7 @@ class Generation:
             sequence=row["sequence"],
             attempt=row["attempt"],
             fence=row["fence"],
-            request=read_request(row["request"]) if row["request"] is not None else None,
+            request=read_request(row["request"]) if row["deleted_at"] is None else None,
             progress=_hint(_PROGRESS, row["progress"]),
             waiting=_hint(_WAITING, row["waiting"]),
             error=_problem(row["error"]),
@@ -406,6 +407,11 @@ class WorkerRecord:
     seen_at: datetime
     holder: UUID | None = None
     foreign_runs: Mapping[str, int] | None = None
+
+    @classmethod
+    def from_row(cls, row: RowMapping) -> WorkerRecord:
+        """Read a row of the ``workers`` table."""
+        return cls(**{**row, "foreign_runs": _hint(_FOREIGN_RUNS, row["foreign_runs"])})
 
 
 def foreign_runs(live: Iterable[WorkerRecord]) -> str | None:

@@ -60,7 +60,7 @@ class Registry:
         """Returns every worker that has not stopped cleanly; see ``is_live``."""
         async with self._database.read() as connection:
             rows = (await connection.execute(select(workers))).mappings()
-            return tuple(WorkerRecord(**row) for row in rows)
+            return tuple(WorkerRecord.from_row(row) for row in rows)
 
     @completes
     async def keep_catalogue(self, comfy_url: str, data: dict[str, Any]) -> None:

@@ -138,7 +138,7 @@ class Batches:
         statement = select(batches.c.skipped).where(batches.c.id == batch_id)
         async with self._database.read() as connection:
             found = await connection.scalar(statement)
-        return tuple(found or ())
+        return tuple(found) if isinstance(found, list) else ()
 
     async def _one(self, which: ColumnElement[bool]) -> Batch | None:
         statement = select(batches).where(which, batches.c.status != ACCEPTING)

@@ -94,6 +94,8 @@ def _inside(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
         return st.sampled_from(schema["enum"])
     if "pattern" in schema:
         written = st.from_regex(schema["pattern"], fullmatch=True, alphabet=ASCII)
+        if "maxLength" in schema:
+            written |= st.just("a" * schema["maxLength"])
         return written.filter(_is_a_moment) if schema.get("format") == "date-time" else written
     if "maxLength" in schema:
         least, most = schema.get("minLength", 1), schema["maxLength"]
@@ -119,7 +121,8 @@ def _outside(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
         one_less = inside.map(lambda text: text[1:])
         # Blanks around the value of a header are none of it.
         near = (one_more | one_less | st.text(ASCII, max_size=300)).map(str.strip)
-        return near.filter(lambda text: not pattern.fullmatch(text))
+        too_long = st.just("a" * (schema.get("maxLength", 300) + 1))
+        return near.filter(lambda text: not pattern.fullmatch(text)) | too_long
     if "maxLength" in schema:
         return st.just("a" * (schema["maxLength"] + 1))
     below = schema.get("exclusiveMinimum", schema.get("minimum", 1) - 1)
