@@ -39,6 +39,13 @@ def test_a_grid_is_a_table_that_fills(
     worker.go_on()
     expect(table.locator(".cell.is-succeeded img")).to_have_count(5)
     expect(table.locator("tbody tr").nth(1).locator("td").nth(2)).to_have_class("cell is-failed")
+    first = table.locator("td.cell").first
+    expect(first.get_by_role("link")).to_have_accessible_name(
+        "CFG 4.5, Sampler euler · a red fox in the snow"
+    )
+    first.get_by_role("link").hover()
+    expect(first.locator(".cell-values")).to_have_css("opacity", "1")
+    expect(first.locator(".cell-values")).to_have_text("CFG 4.5, Sampler euler")
     assert page.evaluate("window.untouched")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert violations(page) == []

@@ -13,6 +13,7 @@ from starlette.datastructures import QueryParams
 
 from api.batches.documents import BatchDocument, CountsDocument
 from api.batches.tables import CELLS_MAX
+from core.batches.grid import Grid
 from core.status import Status
 from store.errors import InvalidCursorError, StoreError
 from store.values import BatchItem, Generation, HistoryFilter
@@ -119,6 +120,7 @@ class Contact:
         self._news: dict[UUID, Generation] = {}
         self._others = False
         self._big: bool | None = None
+        self._grid: Grid | None = None
         self.root = box("contact is-away")
         with self.root:
             with box("contact-bar"):
@@ -153,6 +155,7 @@ class Contact:
     async def begin(self, document: BatchDocument) -> None:
         """Show it for the first time."""
         show_if(self.root, True)
+        self._grid = document.grid
         self.describe(document)
         orders = self._offered(document)
         if self._view.order not in orders:
@@ -242,7 +245,10 @@ class Contact:
     async def _cells(self, items: Sequence[BatchItem]) -> list[Cell]:
         facade = self._web.facade
         images = await facade.images_of([item.generation_id for item in items])
-        return [Cell.of_item(item, images[item.generation_id], facade.links) for item in items]
+        return [
+            Cell.of_item(item, images[item.generation_id], facade.links, self._grid)
+            for item in items
+        ]
 
     async def _read(self, view: View) -> _Shown:
         """Returns a page of cells.
@@ -279,8 +285,9 @@ class Contact:
             raise
         for each in news.values():
             if each.id in self._sheet:  # the page may have changed meanwhile
-                number = self._sheet[each.id].number
-                cells.append(Cell.of(each, images.get(each.id, ()), facade.links, number))
+                known = self._sheet[each.id]
+                now = Cell.of(each, images.get(each.id, ()), facade.links)
+                cells.append(replace(now, number=known.number, values=known.values))
         if cells:
             self._sheet.put(cells)
 

@@ -12,6 +12,7 @@ from nicegui import ui
 
 from api.batches.tables import Table
 from api.generations.documents import Links
+from core.batches.grid import Grid, label
 from core.requests import ResolvedRequest, StoredRequest
 from store.values import BatchItem, Generation, Image
 from web.parts.elements import local
@@ -27,7 +28,10 @@ _WORDS: Final[dict[str, str]] = {
 
 @dataclass(frozen=True)
 class Cell:
-    """The state of an item. ``status`` is a generation's, "waiting" or "deleted"."""
+    """The state of an item. ``status`` is a generation's, "waiting" or "deleted".
+
+    ``values`` are those that the batch's grid gave it: "CFG 4.5, Sampler euler".
+    """
 
     id: UUID
     number: int | None
@@ -36,6 +40,7 @@ class Cell:
     percent: float | None = None
     src: str | None = None
     many: int = 0
+    values: str = ""
 
     @classmethod
     def of(
@@ -44,6 +49,7 @@ class Cell:
         images: Sequence[Image],
         links: Links,
         number: int | None = None,
+        values: str = "",
     ) -> Cell:
         """Returns the cell of a generation; ``number`` is its position among the items, from 1."""
         progress = generation.progress
@@ -56,19 +62,23 @@ class Cell:
             progress.percent if progress is not None else None,
             local(src) if src is not None else None,
             len(images),
+            values,
         )
 
     @classmethod
-    def of_item(cls, item: BatchItem, images: Sequence[Image], links: Links) -> Cell:
+    def of_item(
+        cls, item: BatchItem, images: Sequence[Image], links: Links, grid: Grid | None
+    ) -> Cell:
         """Returns the cell of an item, whether it has started or not."""
         number = item.position + 1
+        values = _values(grid, item.combination)
         if item.generation is not None:
-            return cls.of(item.generation, images, links, number)
-        return cls(item.generation_id, number, "waiting", item.request)
+            return cls.of(item.generation, images, links, number, values)
+        return cls(item.generation_id, number, "waiting", item.request, values=values)
 
     def tile(self) -> dict[str, Any]:
         """Returns the cell as sent to the browser."""
-        said = title(self.request.prompt, 120) if self.request else ""
+        said = [self.values, title(self.request.prompt, 120) if self.request else ""]
         running = self.status == "running" and self.percent is not None
         return {
             "id": str(self.id),
@@ -76,10 +86,17 @@ class Cell:
             "number": f"{self.number:,}" if self.number is not None else "",
             "status": self.status,
             "said": f"{self.percent:.0f}%" if running else _WORDS[self.status],
-            "title": said,
+            "title": " · ".join(filter(None, said)),
+            "values": self.values,
             "src": self.src,
             "badge": f"×{self.many}" if self.many > 1 else None,
         }
+
+
+def _values(grid: Grid | None, combination: int | None) -> str:
+    if grid is None or combination is None or combination >= grid.size:
+        return ""
+    return label(grid.combination(combination))
 
 
 class Sheet(ui.element, component="../static/sheet.js"):

@@ -7,6 +7,7 @@ const Cell = {
       <span v-else class="sr-only">{{ cell.title }}</span>
       <span v-if="cell.status !== 'succeeded' || !cell.src" class="cell-said">
         {{ cell.said || "Image removed" }}</span>
+      <span v-else-if="cell.values" class="cell-values" aria-hidden="true">{{ cell.values }}</span>
       <span v-if="cell.badge" class="badge">{{ cell.badge }}</span>
       <span v-if="cell.number" class="cell-number" aria-hidden="true">{{ cell.number }}</span>
     </a>
