@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 _CHECKED: Final = ("event", "javascript_response", "ack")
@@ -22,6 +22,26 @@ def guard(server: Any) -> None:
         if not hasattr(handlers[name], "__wrapped__"):
             server.on(name, _checked(name, handlers[name]))
     server.on("log", _ignored)
+    read = server.eio.handlers["message"]
+    if not hasattr(read, "__wrapped__"):
+        server.eio.on("message", _closing(server.eio, read))
+
+
+def _closing(connections: Any, read: Callable[[str, Any], Awaitable[None]]) -> Any:
+    """Returns the reader of packets; one that cannot be read ends its connection, unlogged.
+
+    Handlers of events run in tasks of their own, so errors here are the packet's.
+    """
+
+    @functools.wraps(read)
+    async def reading(connection_id: str, packet: Any) -> None:
+        try:
+            await read(connection_id, packet)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            _log.debug("a malformed packet was ignored: %s", type(error).__name__)
+            await connections.disconnect(connection_id)
+
+    return reading
 
 
 def _checked(name: str, handler: Callable[[str, dict[str, Any]], Any]) -> Callable[..., Any]:
