@@ -153,13 +153,12 @@ class Facade:
 
     async def _first_document(self, accepted: Accepted) -> StatusDocument:
         generation = accepted.generation
-        cost = generation.cost * (accepted.ahead + 1)
         return StatusDocument.model_construct(
             **status_fields(
                 generation,
                 self.links,
                 ahead=accepted.ahead,
-                eta_s=await self.estimates.after_running(cost),
+                eta_s=await self.estimates.after_running(accepted.cost_ahead + generation.cost),
                 waiting=await self.estimates.why_queued(generation),
             )
         )

@@ -42,6 +42,7 @@ class IdempotencyKey:
 class Accepted:
     """A stored generation. ``ahead`` counts those that will start before it.
 
+    ``cost_ahead`` is their total work (``cost``).
     ``answer`` is the first answer's body when the request carried an idempotency key.
     """
 
@@ -49,6 +50,18 @@ class Accepted:
     ahead: int
     answer: dict[str, Any] | None
     replayed: bool
+    cost_ahead: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Queued:
+    """How many generations are queued, and their total work (``cost``)."""
+
+    count: int = 0
+    cost: float = 0.0
+
+    def __add__(self, other: _Queued) -> _Queued:
+        return _Queued(self.count + other.count, self.cost + other.cost)
 
 
 @dataclass(frozen=True)
@@ -190,12 +203,12 @@ async def _write_batch(
         elif create.key.key not in known and create.key.key not in first_use:
             first_use[create.key.key] = create
             fresh.append(create)
-    ahead = await _ahead(connection)
+    queued = await _queued(connection)
     made = await insert_generations(
         connection, [(new_generation_id(), create.request) for create in fresh]
     )
     accepted = {
-        id(create): _accepted(create, generation, ahead)
+        id(create): _accepted(create, generation, queued)
         for create, generation in zip(fresh, made, strict=True)
     }
     await insert_dispatches(connection, made)
@@ -205,12 +218,14 @@ async def _write_batch(
     ]
 
 
-def _accepted(create: _Create, generation: Generation, ahead: dict[str, int]) -> Accepted:
+def _accepted(create: _Create, generation: Generation, queued: dict[str, _Queued]) -> Accepted:
     priority = create.request.priority
-    before = ahead["interactive"] + (ahead["bulk"] if priority == "bulk" else 0)
-    ahead[priority] += 1
-    answer = create.render(generation, before) if create.key and create.render else None
-    return Accepted(generation, before, answer, replayed=False)
+    ahead = queued["interactive"]
+    if priority == "bulk":
+        ahead += queued["bulk"]
+    queued[priority] += _Queued(1, generation.cost)
+    answer = create.render(generation, ahead.count) if create.key and create.render else None
+    return Accepted(generation, ahead.count, answer, replayed=False, cost_ahead=ahead.cost)
 
 
 def _replay(
@@ -262,14 +277,17 @@ async def _known_keys(
     }
 
 
-async def _ahead(connection: AsyncConnection) -> dict[str, int]:
+async def _queued(connection: AsyncConnection) -> dict[str, _Queued]:
+    """Returns what is queued, by priority."""
     statement = (
-        select(generations.c.priority, func.count())
+        select(generations.c.priority, func.count(), func.sum(generations.c.cost))
         .where(generations.c.status == "queued")
         .group_by(generations.c.priority)
     )
-    counts = dict((await connection.execute(statement)).tuples().all())
-    return {priority: counts.get(priority, 0) for priority in ("interactive", "bulk")}
+    found = {"interactive": _Queued(), "bulk": _Queued()}
+    for priority, count, cost in (await connection.execute(statement)).tuples():
+        found[priority] = _Queued(count, float(cost))
+    return found
 
 
 async def _insert_keys(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
+from tests.api.conftest import StartService
 from tests.api.service import BATCHES, HISTORY, Service
+from tests.harness.waiting import wait_until
 
 FEW, MANY = 5, 50
 _ITEMS = f"{BATCHES}/{{batch_id}}/items"
@@ -63,3 +67,22 @@ def test_a_page_of_items(service: Service) -> None:
         service.worker.finish(generation_id)
 
     _assert_constant(service, _ITEMS.format(batch_id=batch))
+
+
+def test_the_first_estimate_is_like_the_later_ones(start_service: StartService) -> None:
+    service = start_service(
+        default_model="base.safetensors"
+    )  # in the shared one others are running, whose time passes
+    service.worker.finish(service.created("a fox that takes a minute"))
+    with service.database() as database:
+        database.execute("UPDATE generations SET started_at = datetime(finished_at, '-60 seconds')")
+    service.create("a costly owl", steps=90)
+    service.create("an owl of the other queue", steps=90, priority="bulk")
+    waiting = service.created("waits until something was measured")
+    wait_until(lambda: (service.status(waiting)["eta_s"] or 0) > 60)
+
+    for priority, ahead in (("interactive", 2), ("bulk", 4)):
+        first = service.create("a hen", priority=priority)
+        later = service.status(UUID(first["task_id"]))
+        assert first["queue_position"] == later["queue_position"] == ahead
+        assert first["eta_s"] == later["eta_s"] is not None

@@ -263,6 +263,8 @@ async def test_interactive_before_bulk_and_first_come_first_served(store: Store)
     assert [at_once[one] for one in ids] == places
     assert ended not in at_once
     assert await store.generations.places([]) == {}
+    last = await store.acceptance.accept(a_request(priority="bulk"))
+    assert (last.ahead, last.cost_ahead) == (4, 2.0)
 
 
 async def test_only_what_waits_stands_in_the_queue(store: Store) -> None:
