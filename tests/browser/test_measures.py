@@ -92,6 +92,14 @@ def test_axe_finds_nothing_in_bulk(visitor: OpenContext, phone: bool) -> None:
         page.locator("summary", has_text=name).click()
     assert violations(page) == []
     page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("alert")).to_contain_text("Steps: add a value, or remove the field.")
+    assert violations(page) == []
+    page.get_by_label("Steps", exact=True).fill("20")
+    sampler = page.get_by_label("Sampler", exact=True)
+    sampler.fill("euler")
+    sampler.press("Enter")
+    expect(page.locator("[data-axis=sampler] .q-chip")).to_be_visible()
+    page.keyboard.press("Control+Enter")
     expect(page.locator(".sample-row")).to_have_count(1)
     assert violations(page) == []
     page.get_by_role("button", name="From a file").click()

@@ -5,13 +5,15 @@
   const $ = (selector) => document.querySelector(selector);
 
   // --- shortcuts: a control says in data-key which key presses it
+  // Before the fields see it: a field with a list would keep every Enter to itself.
   document.addEventListener("keydown", (e) => {
-    if (e.key === "Enter" && (e.ctrlKey || e.metaKey)) {
-      const generate = $("[data-generate]");
-      if (generate && getComputedStyle(generate).pointerEvents === "none") e.preventDefault();
-      else if (generate) { e.preventDefault(); generate.click(); }
-      return;
-    }
+    const generate = $("[data-generate]");
+    if (!generate || e.key !== "Enter" || !(e.ctrlKey || e.metaKey)) return;
+    e.preventDefault();
+    e.stopPropagation();
+    if (getComputedStyle(generate).pointerEvents !== "none") generate.click();
+  }, true);
+  document.addEventListener("keydown", (e) => {
     if (e.ctrlKey || e.metaKey || e.altKey || e.defaultPrevented || $("dialog[open]")) return;
     if (typing(e)) {
       if (e.key === "Escape") e.target.blur();
