@@ -103,7 +103,8 @@ generations = Table(
     # When its pictures were removed because they were old (see retention).
     Column("expired_at", UtcDateTime),
     Index("ix_generations_change", "change"),
-    Index("ix_generations_queue", "status", "priority", "seq"),
+    # With the cost: how much work is ahead is summed at each acceptance.
+    Index("ix_generations_queue", "status", "priority", "seq", "cost"),
     Index("ix_generations_model", "model", "seq"),
     Index("ix_generations_batch_id", "batch_id", "seq"),
     # Covers all that a batch's figures are computed from, so that no row is read: measured with
