@@ -29,7 +29,7 @@ export default {
           <a v-if="table.sheet" class="link" :href="table.sheet" download>Save sheet</a>
         </div>
         <div class="table-scroll" tabindex="0" role="region" :aria-label="table.name">
-          <table>
+          <table :style="{ '--columns': table.columns.length }">
             <thead v-if="table.columns.some(Boolean)">
               <tr>
                 <td v-if="table.named"></td>
