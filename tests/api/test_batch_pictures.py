@@ -123,7 +123,7 @@ def test_an_archive_has_every_page_of_items(service: Service) -> None:
     [
         ("foxes", "foxes.zip", "foxes.zip"),
         ("Füchse 🦊", "F_chse -.zip", "F%C3%BCchse%20-.zip"),
-        ('a"b/../c\r\nX: y', "a-b-..-c--X- y.zip", "a-b-..-c--X-%20y.zip"),
+        ('a"b/../c\r\nX: y', "a-b-..-c X- y.zip", "a-b-..-c%20X-%20y.zip"),
         ("...", "batch.zip", "batch.zip"),
         ("x" * 200, f"{'x' * 80}.zip", f"{'x' * 80}.zip"),
     ],

@@ -176,7 +176,7 @@ def test_those_behind_an_image_that_cannot_be_kept_say_so(service: Service, code
         return service.status(behind)["waiting"] or {}
 
     wait_until(lambda: waiting().get("code") == code)
-    assert "goes on by itself" in waiting()["detail"]
+    assert "it continues" in waiting()["detail"]
     assert "secret" not in waiting()["detail"]
     service.worker.progress(claim, 100, waiting=None)
     wait_until(lambda: not waiting())
