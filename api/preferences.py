@@ -18,6 +18,8 @@ _PREFERENCE: Final = re.compile(
     re.DOTALL,
 )
 _SECONDS: Final = re.compile("[0-9]+")
+_LENGTH_MAX: Final = 1000
+"""Characters of all headers together; longer ones are ignored: reading takes their square."""
 _DIGITS_MAX: Final = 9  # int() of thousands of digits takes long
 
 Prefer = Annotated[
@@ -36,6 +38,8 @@ def wait_of(prefer: Sequence[str] | None) -> int | None:
 
     None if it does not say so in a way that is understood: then the preference is ignored.
     """
+    if sum(map(len, prefer or ())) > _LENGTH_MAX:
+        return None
     # Of a preference that is there twice, the first one counts (RFC 7240, 2).
     value = next((value for name, value in _preferences(prefer or ()) if name == "wait"), "")
     if not _SECONDS.fullmatch(value):

@@ -32,10 +32,9 @@ async def cancel_prompt(client: ComfyClient, prompt_id: str, *, patience_s: floa
             return False
         if not queue.is_running(prompt_id):
             await cancel(is_running=False)
-            continue
         # Not on each round: of an older ComfyUI, check and interrupt are two steps, so an
         # interrupt sent just as the prompt ends could hit the next one.
-        if clock.time() >= interrupt_at:
+        elif clock.time() >= interrupt_at:
             await cancel(is_running=True)
             interrupt_at = clock.time() + _INTERRUPT_AGAIN_S
         await asyncio.sleep(pause)

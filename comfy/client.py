@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import quote
 
 import httpx
 
@@ -164,7 +165,7 @@ class ComfyClient:
         ComfyUI has no such route (before 0.26): then ``delete_pending`` and ``interrupt``.
         """
         # With `/api` also behind a base URL that ends in it: every route exists under it again.
-        path = f"/api/jobs/{prompt_id}/cancel"
+        path = f"/api/jobs/{quote(prompt_id, safe='')}/cancel"
         reply = await self._json_reply("POST", path)
         if reply.status in _NO_ROUTE:
             return False

@@ -18,11 +18,18 @@ from core.urls import without_userinfo
 _HOST_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?", re.ASCII)
 
 
-def _without_slash(url: str) -> str:
+def _server_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # without its text, which may repeat the URL
+        raise ValueError(f"is not a URL; {_ESCAPED}") from None
+    if "@" in parts.path + parts.query + parts.fragment:
+        raise ValueError(_ESCAPED)
     return url.rstrip("/")
 
 
-ServerUrl = Annotated[str, AfterValidator(_without_slash)]
+_ESCAPED: Final = "in a user name or a password, write / ? # [ ] @ as %2F %3F %23 %5B %5D %40"
+ServerUrl = Annotated[str, AfterValidator(_server_url)]
 """A server's URL. Paths are appended to it, and ComfyUI's is a key in the store: the API and the
 worker must read the same."""
 
@@ -43,10 +50,11 @@ _POSTGRESQL: Final = "postgresql+asyncpg://"
 def _with_absolute_file(url: str) -> str:
     """Returns an SQLite URL that means the same file in every working folder."""
     file, mark, query = url.removeprefix(f"{_SQLITE}/").partition("?")
-    kinds = PurePosixPath(file), PureWindowsPath(file)
-    if any(path.is_absolute() for path in kinds) or file.startswith("file:"):  # SQLite's own URL
+    scheme = "file:" if file.startswith("file:") else ""  # SQLite's own URL
+    path = file.removeprefix(scheme)
+    if any(kind(path).is_absolute() for kind in (PurePosixPath, PureWindowsPath)):
         return url
-    return f"{_SQLITE}/{Path(file).absolute()}{mark}{query}"
+    return f"{_SQLITE}/{scheme}{Path(path).absolute()}{mark}{query}"
 
 
 class _Group(BaseModel):
@@ -105,7 +113,7 @@ class StoreSettings(_Group):
         """Refuse here what a driver would refuse with a traceback, or what loses everything."""
         if url is None or url.startswith(_POSTGRESQL):
             return url
-        if not url.startswith(_SQLITE):
+        if url != _SQLITE and not url.startswith(f"{_SQLITE}/"):
             raise ValueError(f"must begin with {_SQLITE}/ or {_POSTGRESQL}")
         file = url.removeprefix(_SQLITE).partition("?")[0].removeprefix("/")
         if file in ("", ":memory:") or "mode=memory" in url:

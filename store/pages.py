@@ -74,7 +74,7 @@ class Page:
         return Cut(
             rows,
             write_cursor(self._kind.upper(), max(0, first)) if before else None,
-            write_cursor(self._kind, max(0, last)) if after else None,
+            write_cursor(self._kind, last) if after and last >= 0 else None,
         )
 
 

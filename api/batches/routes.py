@@ -25,7 +25,7 @@ from api.headers import IdempotencyHeader, IfNoneMatch, idempotency_key_of, is_u
 from api.ids import BatchId
 from api.openapi import UNCHANGED, Omittable, body_schema, problems, query_parameters
 from api.pages import PageQuery
-from core.batches.request import BatchOptions, BatchRequest
+from core.batches.request import BATCH_ITEMS_MAX, BatchOptions, BatchRequest
 from core.settings import Settings
 from core.status import Status
 from store.generations.acceptance import IdempotencyKey
@@ -58,7 +58,12 @@ class SheetQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    sheet: int = Field(default=1, ge=1, le=1000, description="From 1; a hundred images on each.")
+    sheet: int = Field(
+        default=1,
+        ge=1,
+        le=BATCH_ITEMS_MAX,
+        description="From 1; a hundred images on each, or one row of the manifest with its grid.",
+    )
 
 
 @router.post(

@@ -9,7 +9,7 @@ from itertools import product
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json
 
 from core.batches.request import BatchRequest
 from core.stored import read_stored
@@ -71,8 +71,12 @@ class Grid(BaseModel):
 
     @property
     def kept(self) -> Grid | None:
-        """Returns the grid if it is small enough to be kept with its batch, else None."""
-        return self if len(self.model_dump_json()) <= KEPT_BYTES_MAX else None
+        """Returns the grid if it can be kept with its batch and is small enough, else None."""
+        try:
+            size = len(self.model_dump_json().encode())
+        except PydanticSerializationError:  # half a character: no item with it is valid
+            return None
+        return self if size <= KEPT_BYTES_MAX else None
 
     @property
     def size(self) -> int:

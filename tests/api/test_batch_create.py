@@ -208,6 +208,13 @@ def test_a_name_is_one_line_that_steers_nothing(service: Service, given: str, sh
     assert answer.json()["name"] == shown
 
 
+def test_half_a_character_in_a_grid_is_refused(service: Service) -> None:
+    body = b'{"defaults": {"prompt": "a fox"}, "grid": {"prompt": ["\\ud800"]}}'
+    headers = {"Content-Type": "application/json"}
+    refused = service.client.post(BATCHES, content=body, headers=headers)
+    assert_problem(refused, 422, "invalid_manifest")
+
+
 def test_a_blank_name_is_none(service: Service) -> None:
     answer = post_json(service, name=" \n", items=[{"prompt": "a fox"}])
     assert answer.json()["name"].startswith("batch of ")

@@ -182,7 +182,7 @@ def test_a_preference_is_understood_in_every_form(
     assert response.headers["preference-applied"] == applied
 
 
-@pytest.mark.parametrize("seconds", ["61", "100000", "9" * 5000])
+@pytest.mark.parametrize("seconds", ["61", "100000", "9" * 900])
 def test_nobody_waits_longer_than_a_minute(service: Service, seconds: str) -> None:
     headers = {"Idempotency-Key": str(uuid4())}
     created = service.client.post(CREATE, json={"prompt": "x"}, headers=headers)
@@ -200,6 +200,7 @@ def test_nobody_waits_longer_than_a_minute(service: Service, seconds: str) -> No
     [
         *("wait", "wait=", 'wait=""', "wait=-1", "wait=+1", "wait=1.5", "wait=soon", 'wait="1'),
         *("wait=soon, wait=1", "await=1", "handling=lenient; wait=1", "handling=lenient", ""),
+        f"wait=1, a={' ' * 30_000}b c",  # reading it took 19 s
     ],
 )
 def test_a_preference_that_is_not_understood_is_ignored(service: Service, prefer: str) -> None:

@@ -169,7 +169,10 @@ def test_a_database_in_memory_is_refused(url: str) -> None:
         StoreSettings(url=url)
 
 
-@pytest.mark.parametrize("url", ["sqlite:///easel.db", "postgresql://db/easel", "nonsense", ""])
+@pytest.mark.parametrize(
+    "url",
+    ["sqlite:///easel.db", "sqlite+aiosqlite://easel.db", "postgresql://db/easel", "nonsense", ""],
+)
 def test_a_database_without_its_driver_is_refused(url: str) -> None:
     with pytest.raises(ValidationError, match="must begin with sqlite"):
         StoreSettings(url=url)
@@ -199,18 +202,31 @@ def test_passwords_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.prefect_ui_url == "https://host"
 
 
+@pytest.mark.parametrize("url", ["https://me:se/cret@host", "https://me:se[cret@host"])
+def test_a_password_that_is_not_escaped_is_refused_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("EASEL_API__PUBLIC_URL", url)
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+    [mistake] = refused.value.errors()
+    assert "%2F" in mistake["msg"]
+    assert "cret" not in mistake["msg"]
+
+
+@pytest.mark.parametrize("scheme", ["", "file:"])
 def test_paths_mean_the_same_in_every_folder(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, scheme: str
 ) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
     there.mkdir()
     monkeypatch.chdir(here)
     monkeypatch.setenv("EASEL_HOME", "data")
-    monkeypatch.setenv("EASEL_STORE__URL", "sqlite+aiosqlite:///rows.db?timeout=5")
+    monkeypatch.setenv("EASEL_STORE__URL", f"sqlite+aiosqlite:///{scheme}rows.db?timeout=5")
     monkeypatch.setenv("EASEL_STORE__IMAGES_URL", "pictures")
     settings = Settings()
     monkeypatch.chdir(there)
     assert settings.home == here / "data"
-    assert settings.store_url == f"sqlite+aiosqlite:///{here}/rows.db?timeout=5"
+    assert settings.store_url == f"sqlite+aiosqlite:///{scheme}{here}/rows.db?timeout=5"
     assert settings.images_url == str(here / "pictures")

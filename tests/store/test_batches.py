@@ -318,6 +318,8 @@ async def test_items_by_status(store: Store) -> None:
         "i5",
         write_cursor("g", 5),
         write_cursor("G", 5),
+        write_cursor("i", 2**31),
+        write_cursor("I", 2**31),
         "ZzEwMDAwMDAwMDAwMDAwMDAwMDAwMA",
     ],
 )

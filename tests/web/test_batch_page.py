@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import uuid4
 
+import pytest
 from nicegui.testing import User
 
 from api.context import Context
@@ -178,16 +180,23 @@ async def test_the_settings_of_a_batch_that_was_created_elsewhere(
     assert field(user, "Stop starting at").value == "06:30"
 
 
-async def test_rows_that_no_grid_can_say_are_left_to_their_file(
-    user: User, context: Context
+@pytest.mark.parametrize(
+    "batch",
+    [
+        {"items": [{"prompt": "a fox", "steps": 10}, {"prompt": "an owl", "steps": 20}]},
+        {"grid": {"steps": [20, 30], "cfg": [4.5, 7]}, "combine": "zip", "count": 2},
+        {"defaults": {"prompt": "a fox", "batch_size": 2}},
+    ],
+)
+async def test_what_no_form_can_say_is_not_made_up(
+    user: User, context: Context, batch: dict[str, Any]
 ) -> None:
-    rows = [{"prompt": "a fox", "steps": 10}, {"prompt": "an owl", "steps": 20}]
-    batch_id = await begun(context, items=rows, count=1, defaults={})
+    batch_id = await begun(context, **{"defaults": {"prompt": "a fox"}, "count": 1, **batch})
     await context.batches.cancel(batch_id)
     await context.facade.store.batch_transitions.finish(batch_id, "cancelled")
     await user.open(f"/b/{batch_id}")
     await press(user, "Reuse settings")
-    await until(lambda: any("came from a file" in said for said in user.notify.messages))
+    await until(lambda: any("cannot show these rows" in said for said in user.notify.messages))
 
 
 async def test_a_picture_leads_to_its_batch(user: User, context: Context) -> None:

@@ -60,7 +60,7 @@ async def test_the_form_is_there_again(user: User) -> None:
 async def test_an_empty_history_leads_to_the_studio(user: User) -> None:
     await user.open("/history")
     await user.should_see("Your images will appear here")
-    await user.open("/history?q=fox&cursor=nonsense&status=odd&days=x")
+    await user.open("/history?q=fox&cursor=nonsense&status=odd&days=²")
     await user.should_see("Nothing matches")
 
 

@@ -103,6 +103,7 @@ class Visits:
         return said
 
 
+FOREVER_S: Final = 3600.0
 PATHS: Final = ("/1", "/2", "/3", "/4")
 
 
@@ -123,7 +124,8 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-async def test_few_pages_are_built_at_the_same_time() -> None:
+async def test_few_pages_are_built_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unconnected, "TURN_S", FOREVER_S)
     async with slow_pages() as (pages, visits):
         visits.begin(*PATHS)
         await settled()
@@ -148,6 +150,7 @@ async def test_of_very_many_pages_some_are_to_be_loaded_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(unconnected, "WAITING_MAX", 2)
+    monkeypatch.setattr(unconnected, "TURN_S", FOREVER_S)
     async with slow_pages() as (pages, visits):
         visits.begin(*PATHS)
         await settled()

@@ -82,6 +82,7 @@ class BulkPage:
         """Say that the form has a batch's settings now, and offer those that it had."""
 
         async def put_back() -> None:
+            self._plan.hide()  # it is of the other form
             self._form.put_back(before)
 
         self._frame.offer("The settings are in the form", put_back)
@@ -128,7 +129,7 @@ class BulkPage:
     async def _look_ahead(self, draft: BulkDraft) -> None:
         before = draft.model_copy(deep=True)
         plan = await self._web.batches.plan(draft.manifest(self._files, known_zone()))
-        if draft == before:
+        if self._form.draft == before:
             self._plan.show(plan)
         else:
             toast("The form has changed meanwhile: press Preview again.")

@@ -331,7 +331,8 @@ class Contact:
         ui.run_javascript("easel.toSheet()")
 
     async def _turn(self, cursor: str | None) -> None:
-        await self._go_to(replace(self._view, cursor=cursor))
+        order = self._order if cursor is not None else self._view.order  # a cursor is of one order
+        await self._go_to(replace(self._view, cursor=cursor, order=order))
         ui.run_javascript("easel.toSheet()")
 
     async def _go_to(self, view: View) -> None:

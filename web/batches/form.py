@@ -219,6 +219,7 @@ class BulkForm:
 
     def _fold(self, is_open: bool) -> None:
         self._set(options_open=is_open)
+        adorn(self._fold_made, open=is_open)  # what the browser has: else it is not opened again
         if is_open:
             self._offer_zones(zones())
 

@@ -175,7 +175,7 @@ class BatchPage:
         draft = batch_drafts.begun_with(str(document.batch_id)) or await self._stored(document)
         if draft is None:
             toast_error(
-                "Its rows came from a file: choose that file on the bulk page to start it again."
+                "The form cannot show these rows. If they came from a file, choose it in Bulk."
             )
             return
         before = BulkDraft.load()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -26,15 +27,18 @@ def draft_of(options: BatchOptions, requests: Iterable[StoredRequest | None]) ->
     product = math.prod(len(values) for values in several)
     prompts, negatives = found["prompt"], found["negative_prompt"]
     lines = len(prompts) == 1 or not any("\n" in prompt for prompt in prompts)
-    count, left = divmod(len(made), product) if made else (0, 1)
-    if left or not lines or len(negatives) > 1 or len(prompts) > _PROMPTS_MAX:
+    times = Counter(_combination(request) for request in made)
+    count = next(iter(times.values()), 0)
+    if len(times) != product or set(times.values()) != {count} or count > COUNT_MAX:
+        return None  # rows of a file, or lists that were paired up
+    if not lines or len(negatives) > 1 or len(prompts) > _PROMPTS_MAX or not _is_plain(made):
         return None
     draft = _with_options(options)
     draft.prompt, draft.each_line = "\n".join(prompts), len(prompts) > 1
     draft.negative, draft.models = negatives[0], found["model"]
     draft.sizes = [f"{width} × {height}" for width, height in found["size"]]
     draft.axes = [_axis(name, found[name]) for name in AXES if name in found]
-    draft.count, draft.wildcards = min(count, COUNT_MAX), False
+    draft.count, draft.wildcards = count, False
     return draft
 
 
@@ -52,6 +56,18 @@ def _with_options(options: BatchOptions) -> BulkDraft:
         not_after=options.not_after or "",
         timezone=options.timezone,
     )
+
+
+def _combination(request: ResolvedRequest) -> tuple[Any, ...]:
+    """Returns what the form's lists give a generation."""
+    size = request.width, request.height
+    how = request.steps, request.cfg, request.sampler, request.scheduler
+    return request.prompt, request.model, size, *how
+
+
+def _is_plain(made: Sequence[ResolvedRequest]) -> bool:
+    """Returns whether the requests have nothing that the form has no field for."""
+    return all(request.batch_size == 1 and not request.metadata for request in made)
 
 
 def _lists(made: Sequence[ResolvedRequest]) -> dict[str, list[Any]]:

@@ -98,7 +98,8 @@ class BulkDraft(PromptDraft):
     @property
     def is_begun(self) -> bool:
         """Returns whether there is something to lose in it."""
-        return bool(self.prompt.strip() or self.file)
+        lists = (self.models, self.sizes, self.axes)
+        return bool(self.prompt.strip() or self.negative.strip() or self.file or any(lists))
 
     def manifest(self, files: Manifests, zone: str | None, seed: int | None = None) -> Manifest:
         """Returns the manifest. Raises ProblemError, ValidationError."""

@@ -11,7 +11,7 @@ from core.batches.manifest import BATCH_NAME_MAX
 from core.batches.request import COUNT_MAX, IN_FLIGHT_MAX
 from core.invalid import problems_of
 from core.problems import FieldProblem
-from web.parts.wording import FIELD_RULES
+from web.parts.wording import FIELD_RULES, sentence
 
 _RULES: Final = {
     **{name: rule for name, rule in FIELD_RULES.items() if name != "batch_size"},
@@ -40,7 +40,7 @@ def mistakes_of(error: ValidationError | ProblemError) -> dict[str, str]:
     if isinstance(error, ProblemError):
         for one in error.problem.errors:
             _note(found, one.loc, one.code, one.message)
-        return found or {"": _sentence(error.problem.detail)}
+        return found or {"": sentence(error.problem.detail)}
     for loc, kind, message in problems_of(error):
         _note(found, loc, kind, message)
     return found
@@ -49,8 +49,10 @@ def mistakes_of(error: ValidationError | ProblemError) -> dict[str, str]:
 def _note(found: dict[str, str], loc: tuple[str | int, ...], kind: str, message: str) -> None:
     name = _field(loc)
     text = _name_rule(kind, message) if name == "name" else _RULES.get(name)
+    if name == "grid" and loc[-1] != "grid":  # of one list, not of all
+        name, text = next(part for part in reversed(loc) if isinstance(part, str)), None
     if kind == "invalid_form" or text is None:
-        text = _sentence(message)
+        text = sentence(message)
     found.setdefault(_FORM_FIELD.get(name, name), text)
 
 
@@ -65,8 +67,3 @@ def _name_rule(kind: str, message: str) -> str:
     if kind == "string_too_long":
         return f"The name may have {BATCH_NAME_MAX} characters at most."
     return f"The name {message}."
-
-
-def _sentence(text: str) -> str:
-    text = text.strip()
-    return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "?", "!")) else ".")

@@ -34,8 +34,8 @@ class View:
         return cls(
             q=query.get("q", "").replace("\x00", "")[:Q_MAX],
             status=status,
-            model=query.get("model") or None,
-            days=int(days) if days.isdigit() and int(days) in DAYS else 0,
+            model=query.get("model", "").replace("\x00", "") or None,
+            days=next((known for known in DAYS if str(known) == days), 0),
             cursor=query.get("cursor") or None,
         )
 
