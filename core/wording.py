@@ -101,3 +101,8 @@ def _difference(name: str, twin: str) -> str:
     if " ".join(name.split()) == " ".join(twin.split()):
         return "in blanks"
     return "in upper and lower case"
+
+
+def model_name(name: str) -> str:
+    """Returns a checkpoint's file name without folder and extension."""
+    return name.rpartition("/")[2].removesuffix(".safetensors").removesuffix(".ckpt")

@@ -77,7 +77,7 @@ def _tables_of_row(grid: Grid, row: int, items: list[BatchItem], *, says_size: b
             )
             shown = [one for line in lines for one in line.items if one is not None]
             parts = [
-                *_what(grid, shown, says_size=says_size),
+                *_what(shown, says_size=says_size),
                 table_label,
                 f"{copy + 1} of {count}" if count > 1 else "",
             ]
@@ -85,16 +85,15 @@ def _tables_of_row(grid: Grid, row: int, items: list[BatchItem], *, says_size: b
     return made
 
 
-def _what(grid: Grid, items: Iterable[BatchItem], *, says_size: bool) -> list[str]:
+def _what(items: Iterable[BatchItem], *, says_size: bool) -> list[str]:
     """Returns what all items have in common and a caption says: their prompt, their size."""
-    first = next(_requests(items), None)
-    if first is None:
-        return []
-    axes = {axis.field for axis in grid.axes}
-    parts = [] if "prompt" in axes else [first.prompt]
-    return parts + (
-        [f"{first.width} × {first.height}"] if says_size and "width" not in axes else []
-    )
+    prompts: set[str] = set()
+    sizes: set[str] = set()
+    for request in _requests(items):
+        prompts.add(request.prompt)
+        sizes.add(f"{request.width} × {request.height}")
+    said = (prompts, sizes) if says_size else (prompts,)
+    return [next(iter(values)) for values in said if len(values) == 1]
 
 
 def _requests(items: Iterable[BatchItem]) -> Iterator[ResolvedRequest]:

@@ -13,6 +13,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from core.batches.request import BatchRequest
 from core.stored import read_stored
+from core.wording import model_name
 
 _TEXTS: Final = ("prompt", "negative_prompt")
 """Fields whose values are long: they name rows of a table rather than columns."""
@@ -164,7 +165,10 @@ def label(fields: Mapping[str, Any]) -> str:
         said.append(f"{left.pop('width')} × {left.pop('height')}")
     for field, value in left.items():
         text = _text(value)
-        said.append(text if field in _TEXTS else f"{_word(field)} {text}")
+        if field == "model":
+            said.append(model_name(text))
+        else:
+            said.append(text if field in _TEXTS else f"{_word(field)} {text}")
     return ", ".join(said)
 
 

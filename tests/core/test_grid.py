@@ -58,9 +58,10 @@ def test_labels_stand_where_the_combinations_do() -> None:
     assert grid.place(found) == Place(table=1, row=0, column=1)
 
 
-def test_a_long_value_is_cut_in_a_label() -> None:
+def test_labels_are_short() -> None:
     assert len(label({"prompt": "x" * 10_000})) < 300
     assert label({"width": 512, "height": 768}) == "512 × 768"
+    assert label({"model": "flux/dev.safetensors", "cfg": 7.0}) == "dev, CFG 7"
 
 
 def test_items_know_their_combination_whatever_is_left_out(tmp_path: Path) -> None:

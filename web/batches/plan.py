@@ -9,9 +9,9 @@ from nicegui import ui
 from api.batches.documents import PlanDocument, RowProblemDocument
 from core.problems import Problem
 from core.requests import ResolvedRequest
+from core.wording import model_name
 from web.batches.wording import models_line, plan_line, problem_lines, rows_with_problems
 from web.parts.elements import Text, adorn, box, button
-from web.parts.wording import model_name
 
 SKIPPED_SHOWN: Final = 20
 

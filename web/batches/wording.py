@@ -9,8 +9,8 @@ from api.batches.documents import BatchDocument, CountsDocument, PlanDocument
 from api.body import PROBLEMS_SHOWN
 from core.problems import Problem
 from core.status import BATCH_ACTIVE, BatchStatus
-from core.wording import about, brief
-from web.parts.wording import model_name, title
+from core.wording import about, brief, model_name
+from web.parts.wording import title
 
 BATCH_WORDS: Final[dict[BatchStatus, str]] = {
     "queued": "Queued",

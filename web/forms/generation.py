@@ -10,13 +10,13 @@ from nicegui.elements.mixins.validation_element import ValidationElement
 
 from api.options import DefaultsDocument, ModelDocument, OptionsDocument
 from core.requests import BATCH_SIZE_MAX, GenerationRequest, ResolvedRequest
+from core.wording import model_name
 from web.forms import drafts
 from web.forms.drafts import DRAW_SEED, Draft
 from web.forms.literals import literal_note
 from web.forms.sizes import RATIOS, parts_of
 from web.parts.elements import Text, adorn, box, button, icon, meter, set_meter, show_if
 from web.parts.fields import CHEVRON, Picker, enter_chooses, folded, typed_number
-from web.parts.wording import model_name
 
 _SEED_MODES: Final = (("random", "Random"), ("keep", "Keep"), ("next", "+1"))
 _ADVANCED: Final = frozenset({"steps", "cfg", "sampler", "scheduler", "seed"})

@@ -8,6 +8,7 @@ from typing import Any, Final
 from nicegui import ui
 
 from api.options import DefaultsDocument, OptionsDocument
+from core.wording import model_name
 from web.forms.batch_drafts import AXES, NUMBERS, Axis, BulkDraft
 from web.forms.prompts import PromptField
 from web.forms.sizes import RATIOS, size_of
@@ -22,7 +23,6 @@ from web.parts.fields import (
     line,
     prompt_box,
 )
-from web.parts.wording import model_name
 
 _COMBINE: Final = {"product": "All combinations", "zip": "Pair up"}
 _EXAMPLES: Final = {"steps": "20, 30, 40", "cfg": "4.5, 7", "seed": "1, 2, 3"}

@@ -10,6 +10,7 @@ from nicegui import ui
 
 from api.generations.documents import HistoryItem
 from api.options import read_options
+from core.wording import model_name
 from store.errors import InvalidCursorError
 from store.values import Generation
 from web.history.gallery import Gallery
@@ -18,7 +19,7 @@ from web.parts.elements import Text, adorn, box, button, link, show_if
 from web.parts.fields import CHEVRON, CLEAR, Picker
 from web.parts.layout import Frame, Web, errors_as_toasts, toast_error
 from web.parts.live import Live
-from web.parts.wording import STATUS_WORDS, model_name
+from web.parts.wording import STATUS_WORDS
 
 PAGE: Final = 48
 """Generations on one page."""

@@ -18,7 +18,7 @@ from core.requests import (
     UnreadableRequest,
 )
 from core.status import RETRYABLE, is_final
-from core.wording import brief
+from core.wording import brief, model_name
 from store.errors import DeletedError, NotFoundError
 from store.values import Generation, Membership, Neighbours
 from web.forms import drafts
@@ -32,7 +32,6 @@ from web.parts.live import Live
 from web.parts.wording import (
     STATUS_WORDS,
     advice,
-    model_name,
     raw_rows,
     title,
     unreadable_note,

@@ -229,8 +229,3 @@ def raw_rows(found: Unreadable) -> list[tuple[str, str]]:
         (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
         for name, value in found.stored.items()
     ]
-
-
-def model_name(name: str) -> str:
-    """Returns a checkpoint's file name without folder and extension."""
-    return name.rpartition("/")[2].removesuffix(".safetensors").removesuffix(".ckpt")

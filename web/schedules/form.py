@@ -13,13 +13,13 @@ from api.options import OptionsDocument
 from api.schedules.facade import Times, times_of
 from core.batches.lists import Lists
 from core.batches.request import COUNT_MAX
+from core.wording import model_name
 from web.forms.batch_drafts import ScheduleDraft
 from web.forms.mistakes import missing
 from web.forms.prompts import PromptField
 from web.parts.clock import cron_words, every_words, known_zone, moments_words, zones
 from web.parts.elements import Text, adorn, box, icon, show_if
 from web.parts.fields import Fields, Picker, Segments, choice, enter_chooses, line, number
-from web.parts.wording import model_name
 
 _WAYS: Final = {"clock": "At a time", "every": "Repeating", "cron": "Cron"}
 _DAYS: Final = {

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from api.schedules.documents import ScheduleDocument
-from core.wording import ago
+from core.wording import ago, model_name
 from store.values import Batch
 from web.batches.wording import BATCH_WORDS, images, made_count, makes_line
 from web.parts.clock import cron_words, every_words, known_zone, moments_words
 from web.parts.elements import Text, adorn, box, button
-from web.parts.wording import model_name
 
 
 @dataclass(frozen=True)

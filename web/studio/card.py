@@ -8,8 +8,9 @@ from uuid import UUID
 from nicegui import ui
 
 from api.generations.documents import ImageDocument, StatusDocument
+from core.wording import model_name
 from web.parts.elements import Text, adorn, box, button, image, meter, set_meter
-from web.parts.wording import headline, model_name, progress_line, title
+from web.parts.wording import headline, progress_line, title
 
 OnId = Callable[[UUID], Awaitable[None]]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from api.generations.documents import ImageDocument, StatusDocument
 from core.requests import ResolvedRequest
-from core.wording import brief
+from core.wording import brief, model_name
 from web.parts.elements import (
     Text,
     adorn,
@@ -22,7 +22,7 @@ from web.parts.elements import (
     set_meter,
     show_if,
 )
-from web.parts.wording import advice, headline, model_name, progress_line, removed, title
+from web.parts.wording import advice, headline, progress_line, removed, title
 from web.studio.card import OnId, ratio_style
 
 EXAMPLES = (
