@@ -28,7 +28,9 @@ def _server_url(url: str) -> str:
     return url.rstrip("/")
 
 
-_ESCAPED: Final = "in a user name or a password, write / ? # [ ] @ as %2F %3F %23 %5B %5D %40"
+_ESCAPED: Final = (
+    "in a user name or password, write / as %2F, ? as %3F, # as %23, [ as %5B, @ as %40"
+)
 ServerUrl = Annotated[str, AfterValidator(_server_url)]
 """A server's URL. Paths are appended to it, and ComfyUI's is a key in the store: the API and the
 worker must read the same."""

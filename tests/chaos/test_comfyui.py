@@ -146,14 +146,15 @@ SPOILED: Final[dict[str, list[Fault]]] = {
 def test_spoiled_answers(house: ChaosStack, path: str, seed: int) -> None:
     """Each kind of nonsense, one generation each: all end well, rendered once.
 
-    But for a page in the place of a picture, which the next try would not turn into one.
+    But for a page in the place of an image, which the next try would not turn into one; unless it
+    answers the look for files of an earlier attempt, which finds none then.
     """
     generations = []
     for number, fault in enumerate(SPOILED[path]):
         house.to_comfy.add(Rule(fault, path=path))
         generation = house.create(**a_request(seed + number))
-        end = "failed" if (path, fault) == ("/view", HTML) else "succeeded"
-        assert house.ends(generation) == end, fault
+        ends = ("failed", "succeeded") if (path, fault) == ("/view", HTML) else ("succeeded",)
+        assert house.ends(generation) in ends, fault
         generations.append(generation)
         house.to_comfy.clear()
     house.check(generations)

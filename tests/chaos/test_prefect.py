@@ -120,8 +120,10 @@ def test_why_it_refuses_a_run_stays_unknown(house: ChaosStack, seed: int) -> Non
             Rule(Answer(500), method="GET", path=f"/api/flow_runs/{run_id}", times=None)
         )
         house.to_prefect.cut()
-        said, log = f"Why flow run {run_id} was refused is not known", house.part("worker").log
-        wait_until(lambda: said in log.read_text(), "the worker to ask why in vain")
+        log = house.part("worker").log
+        # Refused, or stopped just after it began: either way the worker asks, and gets no answer.
+        said = (f"Why flow run {run_id} was refused", f"Flow run {run_id} left something behind")
+        wait_until(lambda: any(one in log.read_text() for one in said), "it to ask why in vain")
         assert house.ends(unwanted) == "cancelled"
         wait_until(lambda: house.emulator.queue()["pending"] == [], "its prompt to be gone")
     house.check([before, unwanted])

@@ -47,6 +47,7 @@ class PicturePage:
         self._id = parse_generation_id(task_id)
         self._number = number
         self._document: StatusDocument | None = None
+        self._created: Text | None = None
         self._images: list[ImageDocument] = []
         self._beside = Neighbours(None, None)
         self._live = Live(web.facade)
@@ -70,9 +71,14 @@ class PicturePage:
         ask_zone(self._zone_known)
         self._live.start(self._changed)
 
-    async def _zone_known(self) -> None:
-        if self._document is not None:
-            await self._show_details()
+    def _zone_known(self) -> None:
+        """Show the time in the visitor's zone.
+
+        In place: a press on a button that is built anew meanwhile is lost, and the zone is known
+        just when a new visitor may press the first one.
+        """
+        if self._document is not None and self._created is not None:
+            self._created.text = _created(self._document)
 
     # --- reading
 
@@ -200,14 +206,16 @@ class PicturePage:
     def _build_settings(self, document: StatusDocument) -> None:
         request = document.request
         rows = self._rows(request)
-        rows.append(("Created", f"{created_words(document.created_at)}{_taken(document)}"))
+        rows.append(("Created", _created(document)))
         if document.status != "succeeded":
             rows.insert(0, ("Status", STATUS_WORDS[document.status]))
         with box("settings", "dl"):
             for name, value in rows:
                 with box("", "div"):
                     Text(name, tag="dt")
-                    Text(value, tag="dd")
+                    shown = Text(value, tag="dd")
+                if name == "Created":
+                    self._created = shown
 
     def _rows(self, request: StoredRequest) -> list[tuple[str, str]]:
         if isinstance(request, UnreadableRequest):
@@ -328,6 +336,10 @@ def _build_batch(batch: Membership) -> None:
             Text(f"{batch.position + 1:,} of {batch.total:,} in “{title(batch.name, 60)}”"),
             dir="auto",
         )
+
+
+def _created(document: StatusDocument) -> str:
+    return f"{created_words(document.created_at)}{_taken(document)}"
 
 
 def _taken(document: StatusDocument) -> str:
