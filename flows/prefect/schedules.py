@@ -86,7 +86,8 @@ class Timing:
 
     def _times(self, start: datetime, now: datetime) -> list[datetime]:
         if self.cron is not None:
-            start += timedelta(seconds=1)
+            # Whole seconds: Prefect looks a second back, and a fraction would step over a time.
+            start = start.replace(microsecond=0) + timedelta(seconds=1)
             return cron_times(self.cron, self.timezone, start, _TOGETHER, day_or=self.day_or)
         if self.interval_s is not None:
             anchor = self.anchor if self.anchor is not None else now

@@ -329,6 +329,14 @@ def test_what_a_refusal_offers_is_taken(line: str) -> None:
     assert plain_cron(line) == line
 
 
+@pytest.mark.parametrize("microsecond", [0, 1, 970_000])
+@pytest.mark.parametrize("second", [0, 58, 59])
+def test_the_next_minute_is_never_stepped_over(second: int, microsecond: int) -> None:
+    now = datetime(2026, 11, 29, 4, 3, second, microsecond, tzinfo=UTC)
+    first = next(Timing("* * * * *", None, "UTC").next_times(now))
+    assert first == datetime(2026, 11, 29, 4, 4, tzinfo=UTC)
+
+
 _FIELD = st.text("0123456789*/-,#LWRHFMON?", min_size=1, max_size=5)
 _PART = st.builds(
     "{}{}{}".format,
