@@ -8,7 +8,7 @@ import socket
 import sqlite3
 import threading
 from collections.abc import Coroutine, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
@@ -17,7 +17,6 @@ from uuid import UUID, uuid4
 import httpx
 import uvicorn
 from PIL import Image as Pillow
-from sqlalchemy import event
 
 from api.app import create_app
 from api.connections import Connection
@@ -31,6 +30,7 @@ from store.generations.acceptance import IdempotencyKey
 from store.store import Store
 from store.values import Claim, Image, Preview, Waiting
 from tests.api.documented import assert_documented
+from tests.harness.statements import statements_of_requests
 from tests.harness.waiting import wait_until
 
 CREATE: Final = "/api/v1/generation/create"
@@ -203,21 +203,9 @@ class Service:
 
     # --- in the database
 
-    @contextmanager
-    def statements(self) -> Iterator[list[str]]:
-        """What the API executes meanwhile, but for the change feed's own polls."""
-        engine = self.app.state.context.facade.store.database.engine.sync_engine
-        seen: list[str] = []
-
-        def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-            if not statement.startswith("PRAGMA"):
-                seen.append(statement)
-
-        event.listen(engine, "before_cursor_execute", note)
-        try:
-            yield seen
-        finally:
-            event.remove(engine, "before_cursor_execute", note)
+    def statements(self) -> AbstractContextManager[list[str]]:
+        """What the API's requests execute meanwhile."""
+        return statements_of_requests(self.app.state.context.facade.store.database)
 
     def count(self, table: str = "generations") -> int:
         """How many generations were ever accepted."""

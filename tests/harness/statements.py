@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from sqlalchemy import event
@@ -12,18 +12,27 @@ from sqlalchemy import event
 from store.database import Database
 
 
-@contextmanager
-def statements_of(database: Database, task: str | None = None) -> Iterator[list[str]]:
-    """What the tasks of that name execute meanwhile; by default, what the current task does.
-
-    The loops of a store poll in tasks of their own.
-    """
-    engine = database.engine.sync_engine
+def statements_of(database: Database, task: str | None = None) -> AbstractContextManager[list[str]]:
+    """What the tasks of that name execute meanwhile; by default, what the current task does."""
     wanted = task or _task_name()
+    return _statements(database, lambda name: name == wanted)
+
+
+def statements_of_requests(database: Database) -> AbstractContextManager[list[str]]:
+    """What the tasks without a name execute meanwhile: a server's requests.
+
+    The loops, which poll at intervals, have names.
+    """
+    return _statements(database, lambda name: name.startswith("Task-"))
+
+
+@contextmanager
+def _statements(database: Database, is_counted: Callable[[str], bool]) -> Iterator[list[str]]:
+    engine = database.engine.sync_engine
     seen: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if _task_name() == wanted and not statement.startswith("PRAGMA"):
+        if is_counted(_task_name()) and not statement.startswith("PRAGMA"):
             seen.append(statement)
 
     event.listen(engine, "before_cursor_execute", note)

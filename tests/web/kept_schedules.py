@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 from uuid import UUID, uuid4
 
+from nicegui.testing import User
+from nicegui.testing.user_simulation import user_simulation
+
+from api.context import Context
+from api.schedules.facade import ScheduleFacade
 from flows.errors import PrefectUnavailableError, ScheduleNotFoundError
 from flows.prefect.schedules import SCHEDULED_AHEAD, ScheduleRecord, Schedules, Timing
+from web.app import declare
+from web.parts.layout import Web
+from web.parts.trash import Trash
 
 NIGHTLY = ScheduleRecord(
     id=UUID(int=1),
@@ -115,3 +125,13 @@ class KeptSchedules(Schedules):
         made = replace(record, next_times=tuple(times) if record.active else ())
         self._records[made.id] = made
         return made
+
+
+@asynccontextmanager
+async def visitor_of(context: Context, kept: Schedules) -> AsyncIterator[User]:
+    """A visitor of pages whose schedules are these."""
+    facade = ScheduleFacade(kept, context.batches, context.facade.links)
+    with_schedules = replace(context, schedules=facade)
+    async with user_simulation() as user:
+        declare(Web(lambda: with_schedules, Trash(lambda: context.facade)))
+        yield user

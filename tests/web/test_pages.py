@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import asyncio
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 from nicegui import ui
 from nicegui.testing import User
+from nicegui.testing.user_interaction import UserInteraction
 
 from api.generations.facade import Facade
 from core.requests import GenerationRequest
 from store.values import HistoryFilter
-from tests.web.visiting import DEADLINE_S, PATIENT, field, press, until, write
+from tests.web.visiting import DEADLINE_S, PATIENT, elements, field, press, until, write
 
 
 async def newest(facade: Facade) -> GenerationRequest | None:
@@ -73,6 +75,20 @@ async def test_the_picture_page_shows_all_settings_and_cancels(user: User, facad
     await user.should_see("Cancelled", retries=PATIENT)
     await press(user, "Retry")
     await user.should_see("2 attempts", retries=PATIENT)
+
+
+async def test_the_visitors_zone_changes_the_time_in_place(user: User, facade: Facade) -> None:
+    """A button that is built anew meanwhile loses the press of a visitor who is quick."""
+    made = await facade.create(GenerationRequest(prompt="a fox"))
+    await user.open(f"/g/{made.task_id}")
+    buttons = [element for element in elements(user) if element.tag == "button"]
+    assert user.client is not None
+
+    UserInteraction(user, {user.client.layout}, None).trigger("zone", "Asia/Tokyo")
+
+    there = made.created_at.astimezone(ZoneInfo("Asia/Tokyo"))
+    await user.should_see(f"{there:%H:%M} (", retries=PATIENT)
+    assert not any(button.is_deleted for button in buttons)
 
 
 async def test_what_is_not_there_is_said(user: User) -> None:

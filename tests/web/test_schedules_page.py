@@ -9,20 +9,15 @@ from uuid import UUID, uuid4
 
 import pytest
 from nicegui.testing import User
-from nicegui.testing.user_simulation import user_simulation
 
 from api.context import Context
-from api.schedules.facade import ScheduleFacade
 from core.batches.lists import Lists
 from core.batches.request import BatchRequest
 from flows.batches.acceptance import Source, accept_batch
 from flows.prefect.schedules import Timing
-from tests.web.kept_schedules import NIGHTLY, KeptSchedules
+from tests.web.kept_schedules import NIGHTLY, KeptSchedules, visitor_of
 from tests.web.visiting import PATIENT, elements, field, press, texts, until, write
-from web.app import declare
 from web.parts.elements import Text
-from web.parts.layout import Web
-from web.parts.trash import Trash
 
 
 @pytest.fixture
@@ -32,10 +27,7 @@ def kept() -> KeptSchedules:
 
 @pytest.fixture
 async def user(context: Context, kept: KeptSchedules) -> AsyncIterator[User]:
-    facade = ScheduleFacade(kept, context.batches, context.facade.links)
-    with_schedules = replace(context, schedules=facade)
-    async with user_simulation() as user:
-        declare(Web(lambda: with_schedules, Trash(lambda: context.facade)))
+    async with visitor_of(context, kept) as user:
         yield user
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -11,11 +10,9 @@ import pytest
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 from nicegui.testing import User
-from nicegui.testing.user_simulation import user_simulation
 
 from api.context import Context
 from api.generations.facade import Facade
-from api.schedules.facade import ScheduleFacade
 from core.problems import problem
 from core.requests import GenerationRequest
 from core.status import STATUSES
@@ -23,12 +20,9 @@ from flows.testing import InProcessWorker
 from store.values import Waiting
 from tests.retired_words import retired_words
 from tests.web.batches import OUT_OF_MEMORY, begun, fail, ids, succeed
-from tests.web.kept_schedules import KeptSchedules
+from tests.web.kept_schedules import KeptSchedules, visitor_of
 from tests.web.test_expired import expired
 from tests.web.visiting import PATIENT, elements, field, press, texts, until, write
-from web.app import declare
-from web.parts.layout import Web
-from web.parts.trash import Trash
 
 _SAID_IN: Final = ("aria-label", "title", "label", "placeholder", "hint", "alt", "error-message")
 _SAID_OF_TILES: Final = ("said", "headline", "title", "when")
@@ -42,10 +36,7 @@ def kept() -> KeptSchedules:
 
 @pytest.fixture
 async def user(context: Context, kept: KeptSchedules) -> AsyncIterator[User]:
-    facade = ScheduleFacade(kept, context.batches, context.facade.links)
-    with_schedules = replace(context, schedules=facade)
-    async with user_simulation() as user:
-        declare(Web(lambda: with_schedules, Trash(lambda: context.facade)))
+    async with visitor_of(context, kept) as user:
         yield user
 
 
