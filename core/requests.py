@@ -17,6 +17,15 @@ from pydantic import (
     model_validator,
 )
 
+from core.callbacks.callback import (
+    GENERATION_ENDS,
+    Callback,
+    CallbackName,
+    GenerationEvents,
+    callback_of,
+    refuse_urls,
+)
+from core.callbacks.url import CallbackUrl
 from core.invalid import invalid
 from core.stored import Unreadable, read_stored, reason_of
 
@@ -122,14 +131,22 @@ _EXAMPLE: Final[dict[str, Any]] = {
 
 
 class _Base(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+    # An error's text goes into logs, and a request may hold the URL of a receiver.
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+    )
 
 
-class GenerationRequest(_Base):
-    """One request for one or more images. Only ``prompt`` is required.
+class FlowRequest(_Base):
+    """One request for one or more images, as flow runs take it. Only ``prompt`` is required.
 
     What is left out gets the defaults of the model's family. ``width`` and ``height`` are pixels,
     ``timeout_s`` is seconds of execution in ComfyUI (time spent waiting does not count).
+    Prefect shows the parameters of flow runs: a callback can only be named.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"prompt": "a red fox"}, _EXAMPLE]})
@@ -160,11 +177,43 @@ class GenerationRequest(_Base):
         default="interactive", description="`bulk` waits until nothing interactive does."
     )
     timeout_s: Annotated[int, Field(ge=1, le=TIMEOUT_MAX_S)] = 600
-    callback_url: None = Field(default=None, description="Reserved: must be null in this version.")
+    callback: CallbackName | None = Field(
+        default=None,
+        description="The name of a stored callback (`easel webhooks add NAME URL`), which hears "
+        "how it ends.",
+    )
+    callback_events: GenerationEvents | None = Field(
+        default=None,
+        description="What the callback hears of; the ends (`generation.succeeded`, `.failed` and "
+        "`.cancelled`) unless it is given.",
+    )
     metadata: Annotated[
         dict[Annotated[Text, Field(min_length=1, max_length=METADATA_KEY_MAX)], MetadataValue],
         Field(max_length=METADATA_KEYS_MAX),
     ] = Field(default_factory=dict, description="Your own labels, given back as they are.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_no_receiver(cls, fields: Any) -> Any:
+        if "callback_url" not in cls.model_fields and isinstance(fields, dict):
+            refuse_urls(fields)
+        return fields
+
+    @model_validator(mode="after")
+    def _has_one_callback(self) -> Self:
+        _ = self.wanted_callback
+        return self
+
+    @property
+    def wanted_callback(self) -> Callback | None:
+        """The callback that it asks for."""
+        return callback_of(
+            self.callback, self.callback_events, ends=GENERATION_ENDS, url=self._receiver
+        )
+
+    @property
+    def _receiver(self) -> str | None:
+        return None
 
     @model_validator(mode="after")
     def _within_budget(self) -> Self:
@@ -173,8 +222,30 @@ class GenerationRequest(_Base):
         return self
 
 
+class GenerationRequest(FlowRequest):
+    """One request for one or more images. Only ``prompt`` is required.
+
+    What is left out gets the defaults of the model's family. ``width`` and ``height`` are pixels,
+    ``timeout_s`` is seconds of execution in ComfyUI (time spent waiting does not count).
+    """
+
+    callback_url: CallbackUrl | None = Field(
+        default=None,
+        repr=False,
+        description="Where to `POST` how it ended, signed as in Standard Webhooks. It must be on "
+        "the public internet, or be allowed by EASEL_WEBHOOKS__ALLOW.",
+    )
+
+    @property
+    def _receiver(self) -> str | None:
+        return self.callback_url
+
+
 class ResolvedRequest(_Base):
-    """A request with every value as it will be used. It never changes, so a retry repeats it."""
+    """A request with every value as it will be used. It never changes, so a retry repeats it.
+
+    ``callback_url`` is always null: the callback is stored beside it, and shown by its host only.
+    """
 
     prompt: str
     negative_prompt: str

@@ -13,9 +13,8 @@ from platformdirs import user_data_path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from core.urls import without_userinfo
-
-_HOST_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?", re.ASCII)
+from core.callbacks.addresses import AllowedAddresses
+from core.urls import HOST_NAME, without_userinfo
 
 
 def _server_url(url: str) -> str:
@@ -199,6 +198,9 @@ class RetentionSettings(_Group):
         gt=0,
         description="Days that generations are kept, whatever became of them; for ever without it.",
     )
+    deliveries_days: float = Field(
+        default=30.0, gt=0, description="Days that ended deliveries of callbacks are kept."
+    )
     runs_days: float = Field(
         default=7.0,
         gt=1 / 24,
@@ -209,6 +211,38 @@ class RetentionSettings(_Group):
         gt=0,
         description="Days that the Prefect server of `easel up` keeps events.",
     )
+
+
+class WebhookSettings(_Group):
+    """Callbacks: what is sent to clients' receivers."""
+
+    allow: tuple[str, ...] = Field(
+        default=(),
+        description="Hosts and networks that may be reached though they are not public, as a JSON "
+        'list: `["receiver.lan", "192.168.1.0/24"]`.',
+    )
+    retry_after_s: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        default=(5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400),
+        description="Seconds after each failed try until the next one, as a JSON list.",
+    )
+    timeout_s: float = Field(
+        default=15.0, gt=0, description="Seconds that a receiver has to answer, in all."
+    )
+    ca_file: Annotated[Path, AfterValidator(_certificates)] | None = Field(
+        default=None,
+        description="Certificates (PEM) to trust for receivers, beside those of the system.",
+    )
+
+    @field_validator("allow")
+    @classmethod
+    def _can_be_read(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        AllowedAddresses.of(texts)
+        return texts
+
+    @property
+    def allowed(self) -> AllowedAddresses:
+        """What may be reached though it is not public."""
+        return AllowedAddresses.of(self.allow)
 
 
 class WebSettings(_Group):
@@ -240,6 +274,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings = Field(default_factory=WorkerSettings)
     recovery: RecoverySettings = Field(default_factory=RecoverySettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
+    webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
     web: WebSettings = Field(default_factory=WebSettings)
 
     @field_validator("allowed_hosts", mode="before")
@@ -252,7 +287,7 @@ class Settings(BaseSettings):
     def _names_only(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         names = tuple(name.lower() for name in names if name)
         for name in names:
-            if not _HOST_NAME.fullmatch(name):
+            if not HOST_NAME.fullmatch(name):
                 raise ValueError(
                     f"{name!r} is not a host name: give names without http:// and port"
                 )

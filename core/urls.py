@@ -7,6 +7,8 @@ import re
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+HOST_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?", re.ASCII)
+"""A host's name, in lower case."""
 _USERINFO: Final = re.compile(r"(?<=://)[^/?#\s]*@")
 
 

@@ -24,7 +24,7 @@ from pydantic import Field
 from comfy import Catalogue
 from core.batches.lists import read_lists
 from core.batches.manifest import shown_name
-from core.batches.request import BatchRequest
+from core.batches.request import FlowBatchRequest
 from flows.artifacts import ArtifactUpdates, ProgressArtifact
 from flows.batches import steps
 from flows.batches.acceptance import AcceptedBatch, Source, accept_batch
@@ -50,7 +50,7 @@ _ON_TIME: Final = timedelta(minutes=1)
 def _name_of_run() -> str:
     context = FlowRunContext.get()
     batch = ((context.parameters if context else None) or {}).get("batch")
-    return (batch.name if isinstance(batch, BatchRequest) else None) or "batch"
+    return (batch.name if isinstance(batch, FlowBatchRequest) else None) or "batch"
 
 
 @flow(
@@ -61,7 +61,7 @@ def _name_of_run() -> str:
     log_prints=False,
 )
 async def bulk(
-    batch: BatchRequest | None = None,
+    batch: FlowBatchRequest | None = None,
     batch_id: UUID | None = None,
     catch_up_minutes: Annotated[int, Field(ge=0, le=WEEK_MINUTES)] = CATCH_UP_MINUTES,
 ) -> State[Any]:
@@ -110,7 +110,7 @@ async def _missed(run: FlowRun, catch_up_minutes: int) -> str | None:
     return None
 
 
-async def _adopt(runtime: Runtime, run: FlowRun, request: BatchRequest | None) -> UUID:
+async def _adopt(runtime: Runtime, run: FlowRun, request: FlowBatchRequest | None) -> UUID:
     """Make the batch of a run that was started from Prefect. Its id is the run's own."""
     store = runtime.store
     if await patiently(store.batches.of_run, run.id) is not None:
@@ -118,7 +118,7 @@ async def _adopt(runtime: Runtime, run: FlowRun, request: BatchRequest | None) -
     await patiently(store.batch_transitions.discard, run.id)  # a partial batch from before a crash
     known = await store.registry.catalogue(runtime.session.client.base_url)
     source = Source(
-        request=(request or BatchRequest()).as_stored_before,
+        request=(request or FlowBatchRequest()).as_stored_before,
         rows=None,
         lists=await asyncio.to_thread(read_lists, runtime.wildcards),
         catalogue=(

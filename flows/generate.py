@@ -18,7 +18,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Cancelled, Completed, Failed
 
 from comfy.errors import ComfyError
-from core.requests import GenerationRequest
+from core.requests import FlowRequest
 from flows import pipeline
 from flows.artifacts import ArtifactUpdates, show_attempts, show_pictures, show_request
 from flows.errors import TakenOver
@@ -45,7 +45,7 @@ from store.values import Claim, Image
     validate_parameters=True,
     log_prints=False,
 )
-async def generate(request: GenerationRequest, generation_id: UUID | None = None) -> State[Any]:
+async def generate(request: FlowRequest, generation_id: UUID | None = None) -> State[Any]:
     """Generate the images of one request with ComfyUI and store them.
 
     Args:
@@ -67,7 +67,7 @@ async def generate(request: GenerationRequest, generation_id: UUID | None = None
         return await _carry_out(runtime, claim)
 
 
-async def _claim(runtime: Runtime, request: GenerationRequest, generation_id: UUID | None) -> Claim:
+async def _claim(runtime: Runtime, request: FlowRequest, generation_id: UUID | None) -> Claim:
     """Take the attempt; take over the worker's early start when there is one."""
     run = this_flow_run()
     claim = await runtime.early_starts.take_over(run.id)

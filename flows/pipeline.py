@@ -33,7 +33,7 @@ from comfy.errors import ComfyError, ExecutionTimeoutError
 from comfy.events import TrackEvent
 from core.failpoints import reach
 from core.problems import Problem
-from core.requests import GenerationRequest
+from core.requests import FlowRequest
 from flows.errors import CancelRequested
 from flows.problems import problem_of
 from flows.reporter import OnProgress, Reporter
@@ -141,7 +141,7 @@ class Ended:
 async def adopt(
     store: Store,
     client: ComfyClient,
-    request: GenerationRequest,
+    request: FlowRequest,
     default_model: str | None,
     flow_run_id: UUID,
 ) -> UUID:

@@ -20,7 +20,7 @@ from core.batches.drawing import draw
 from core.batches.grid import Grid
 from core.batches.lists import Lists
 from core.batches.manifest import METADATA_PREFIX, ROW_PROBLEMS_MAX, Row, shown
-from core.batches.request import BATCH_ITEMS_MAX, BatchRequest, Count
+from core.batches.request import BATCH_ITEMS_MAX, Count, FlowBatchRequest
 from core.batches.wildcards import WildcardError, parse
 from core.invalid import problems_of, words
 from core.problems import FieldProblem
@@ -49,7 +49,7 @@ class Item:
 
 
 def expand(
-    request: BatchRequest, rows: Iterable[Row | FieldProblem] | None, seed: int, lists: Lists
+    request: FlowBatchRequest, rows: Iterable[Row | FieldProblem] | None, seed: int, lists: Lists
 ) -> Iterator[Item | FieldProblem]:
     """The batch's items in order, and its problems, each once for its row.
 
@@ -111,13 +111,13 @@ def _stretches(
         last = next(reversed(models), last)
 
 
-def _rows(request: BatchRequest) -> Iterator[Row]:
+def _rows(request: FlowBatchRequest) -> Iterator[Row]:
     items = [{}] if request.items is None else request.items
     return (Row(number, fields) for number, fields in enumerate(items, 1))
 
 
 def _generations(
-    request: BatchRequest, row: Row, grid: Grid | None
+    request: FlowBatchRequest, row: Row, grid: Grid | None
 ) -> Iterator[tuple[int | None, int, _Fields]]:
     """Yields each generation of a row: its combination, number among its ``count``, and fields.
 

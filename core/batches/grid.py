@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
-from core.batches.request import BatchRequest
+from core.batches.request import FlowBatchRequest
 from core.stored import read_stored
 from core.wording import model_name
 
@@ -61,7 +61,7 @@ class Grid(BaseModel):
     axes: Annotated[tuple[Axis, ...], Field(min_length=1)]
 
     @classmethod
-    def of(cls, request: BatchRequest) -> Grid | None:
+    def of(cls, request: FlowBatchRequest) -> Grid | None:
         """Returns the grid of a request, None if it has none."""
         if not request.grid:
             return None

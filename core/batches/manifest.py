@@ -356,8 +356,8 @@ _BY_TYPE: Final[dict[Any, Callable[[str], Any]]] = {
     bool: _boolean,
     str: str,
     dict: _object,
-    # The schema reports that such a cell must be empty.
-    NoneType: str,
+    # The schema divides the text of a cell into the list's entries.
+    list: str,
 }
 
 

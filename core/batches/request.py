@@ -16,10 +16,21 @@ from pydantic import (
     ValidationInfo,
     WithJsonSchema,
     field_validator,
+    model_validator,
 )
 from pydantic.config import JsonValue
 
 from core.batches.manifest import BATCH_NAME_MAX
+from core.callbacks.callback import (
+    BATCH_ENDS,
+    CALLBACK_FIELDS,
+    BatchEvents,
+    Callback,
+    CallbackName,
+    callback_of,
+    refuse_urls,
+)
+from core.callbacks.url import CallbackUrl
 from core.invalid import invalid
 from core.requests import GenerationRequest, Seed, Text
 from core.stored import Unreadable, read_stored, reason_of
@@ -40,6 +51,12 @@ def _request_field(name: str) -> str:
     if name not in REQUEST_FIELDS:
         near = nearest(name, [*GenerationRequest.model_fields], what="fields")
         raise invalid("extra_forbidden", f"there is no such field in a request; {near}")
+    return name
+
+
+def _grid_field(name: str) -> str:
+    if _request_field(name) in CALLBACK_FIELDS:
+        raise invalid("not_in_a_grid", "is not for a grid: say it in `defaults`, or for the batch")
     return name
 
 
@@ -72,6 +89,7 @@ def _time_of_day(text: str) -> str:
 
 Count = Annotated[int, Field(ge=1, le=COUNT_MAX)]
 RequestField = Annotated[str, AfterValidator(_request_field)]
+GridField = Annotated[str, AfterValidator(_grid_field)]
 TimeOfDay = Annotated[
     str, AfterValidator(_time_of_day), WithJsonSchema({"type": "string", "pattern": _TIME.pattern})
 ]
@@ -98,6 +116,17 @@ _EXAMPLES: Final[list[JsonValue]] = [
         "timezone": "Europe/Berlin",
     },
 ]
+_CALLBACK_URL: Final = (
+    "Where to `POST` how the batch ended, signed as in Standard Webhooks. It must be on the public "
+    "internet, or be allowed by EASEL_WEBHOOKS__ALLOW."
+)
+_CALLBACK: Final = (
+    "The name of a stored callback (`easel webhooks add NAME URL`), which hears how the batch ends."
+)
+_CALLBACK_EVENTS: Final = (
+    "What the callback hears of: the ends of the batch (`batch.succeeded`, `.failed`, "
+    "`.cancelled`) unless it is given; `generation.…` are events of its items."
+)
 
 
 class BatchOptions(BaseModel):
@@ -106,7 +135,14 @@ class BatchOptions(BaseModel):
     The text form (``model_validate_strings``) takes what query parameters say.
     """
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+    # An error's text goes into logs, and a request may hold the URL of a receiver.
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+    )
 
     name: Annotated[Text, Field(max_length=BATCH_NAME_MAX)] | None = None
     count: Count = Field(
@@ -160,15 +196,26 @@ def read_options(stored: Any) -> StoredOptions:
         return Unreadable(stored=stored, reason=reason_of(error))
 
 
-class BatchRequest(BatchOptions):
+class FileOptions(BatchOptions):
+    """What is said of a batch whose rows come from a file: its options, and its callback."""
+
+    callback_url: CallbackUrl | None = Field(default=None, repr=False, description=_CALLBACK_URL)
+    callback: CallbackName | None = Field(default=None, description=_CALLBACK)
+    callback_events: BatchEvents | None = Field(default=None, description=_CALLBACK_EVENTS)
+
+
+class FlowBatchRequest(BatchOptions):
     """One request for many generations: each row of a manifest, times the grid, times ``count``.
 
-    Rows are ``items``, or come from a file. Without any, ``defaults`` are the only row. An item's
-    own fields win over ``defaults``, and the grid's over both.
+    Rows are ``items``. Without any, ``defaults`` are the only row. An item's own fields win over
+    ``defaults``, and the grid's over both. Prefect shows the parameters of flow runs and schedules:
+    callbacks can only be named.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": _EXAMPLES})
 
+    callback: CallbackName | None = Field(default=None, description=_CALLBACK)
+    callback_events: BatchEvents | None = Field(default=None, description=_CALLBACK_EVENTS)
     defaults: dict[RequestField, Any] = Field(
         default_factory=dict, description="Fields of a request that every item begins with."
     )
@@ -181,9 +228,7 @@ class BatchRequest(BatchOptions):
         "`zip`: the first values together, the second ones, …",
     )
     grid: (
-        Annotated[
-            dict[RequestField, Annotated[list[Any], Field(min_length=1)]], Field(min_length=1)
-        ]
+        Annotated[dict[GridField, Annotated[list[Any], Field(min_length=1)]], Field(min_length=1)]
         | None
     ) = Field(default=None, description="Lists of values that each row is combined with.")
 
@@ -197,13 +242,31 @@ class BatchRequest(BatchOptions):
             raise ValueError("all lists must be equally long when combine is zip")
         return grid
 
+    @model_validator(mode="before")
     @classmethod
-    def of_file(cls, options: BatchOptions) -> Self:
-        """Returns the batch whose rows come from a file."""
-        return cls.model_validate(options.model_dump(include=set(BatchOptions.model_fields)))
+    def _names_no_receiver(cls, fields: Any) -> Any:
+        if "callback_url" not in cls.model_fields and isinstance(fields, dict):
+            for each in (fields, fields.get("defaults"), *_list_of(fields.get("items"))):
+                if isinstance(each, dict):
+                    refuse_urls(each)
+        return fields
+
+    @model_validator(mode="after")
+    def _has_one_callback(self) -> Self:
+        _ = self.wanted_callback
+        return self
 
     @property
-    def as_stored_before(self) -> BatchRequest:
+    def wanted_callback(self) -> Callback | None:
+        """The batch's own callback; its items may have others."""
+        return callback_of(self.callback, self.callback_events, ends=BATCH_ENDS, url=self._receiver)
+
+    @property
+    def _receiver(self) -> str | None:
+        return None
+
+    @property
+    def as_stored_before(self) -> Self:
         """Returns a request as it was meant when it was stored.
 
         Versions without `vary_seed` drew a seed for each cell of a grid, and so stored schedules
@@ -217,3 +280,26 @@ class BatchRequest(BatchOptions):
     def options(self) -> BatchOptions:
         """Returns the request without its items."""
         return BatchOptions.model_validate(self.model_dump(include=set(BatchOptions.model_fields)))
+
+
+class BatchRequest(FlowBatchRequest):
+    """One request for many generations: each row of a manifest, times the grid, times ``count``.
+
+    Rows are ``items``, or come from a file. Without any, ``defaults`` are the only row. An item's
+    own fields win over ``defaults``, and the grid's over both.
+    """
+
+    callback_url: CallbackUrl | None = Field(default=None, repr=False, description=_CALLBACK_URL)
+
+    @classmethod
+    def of_file(cls, options: FileOptions) -> Self:
+        """Returns the batch whose rows come from a file."""
+        return cls.model_validate(options.model_dump(include=set(FileOptions.model_fields)))
+
+    @property
+    def _receiver(self) -> str | None:
+        return self.callback_url
+
+
+def _list_of(items: Any) -> list[Any]:
+    return items if isinstance(items, list) else []

@@ -19,7 +19,7 @@ from core.batches.expansion import Item, expand, grouped
 from core.batches.grid import Grid
 from core.batches.lists import Lists
 from core.batches.manifest import HEADER_PROBLEMS, Row
-from core.batches.request import BATCH_ITEMS_MAX, BatchRequest
+from core.batches.request import BATCH_ITEMS_MAX, FlowBatchRequest
 from core.problems import FieldProblem
 from core.requests import ResolvedRequest, draw_seed
 from flows.errors import BatchRefusedError
@@ -58,7 +58,7 @@ class Source:
     """What a batch is made from: the request, rows from a file, wildcard lists, and the model
     catalogue (None when ComfyUI was never reached)."""
 
-    request: BatchRequest
+    request: FlowBatchRequest
     rows: Iterable[Row | FieldProblem] | None
     lists: Lists
     catalogue: Catalogue | None

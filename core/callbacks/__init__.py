@@ -1,0 +1,1 @@
+"""Callbacks: where a client wants to hear of an event, and of which events."""
