@@ -141,12 +141,11 @@ class _Base(BaseModel):
     )
 
 
-class FlowRequest(_Base):
-    """One request for one or more images, as flow runs take it. Only ``prompt`` is required.
+class RequestFields(_Base):
+    """What every request for one or more images may say. Only ``prompt`` is required.
 
     What is left out gets the defaults of the model's family. ``width`` and ``height`` are pixels,
     ``timeout_s`` is seconds of execution in ComfyUI (time spent waiting does not count).
-    Prefect shows the parameters of flow runs: a callback can only be named.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"prompt": "a red fox"}, _EXAMPLE]})
@@ -192,13 +191,6 @@ class FlowRequest(_Base):
         Field(max_length=METADATA_KEYS_MAX),
     ] = Field(default_factory=dict, description="Your own labels, given back as they are.")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _names_no_receiver(cls, fields: Any) -> Any:
-        if "callback_url" not in cls.model_fields and isinstance(fields, dict):
-            refuse_urls(fields)
-        return fields
-
     @model_validator(mode="after")
     def _has_one_callback(self) -> Self:
         _ = self.wanted_callback
@@ -222,7 +214,23 @@ class FlowRequest(_Base):
         return self
 
 
-class GenerationRequest(FlowRequest):
+class FlowRequest(RequestFields):
+    """One request for one or more images. Only ``prompt`` is required.
+
+    What is left out gets the defaults of the model's family. ``width`` and ``height`` are pixels,
+    ``timeout_s`` is seconds of execution in ComfyUI (time spent waiting does not count).
+    Prefect shows the parameters of its flow runs: a callback can only be named.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_no_receiver(cls, fields: Any) -> Any:
+        if isinstance(fields, dict):
+            refuse_urls(fields)
+        return fields
+
+
+class GenerationRequest(RequestFields):
     """One request for one or more images. Only ``prompt`` is required.
 
     What is left out gets the defaults of the model's family. ``width`` and ``height`` are pixels,
