@@ -44,6 +44,7 @@ CREATE: Final = "/api/v1/generation/create"
 HISTORY: Final = "/api/v1/generation/history"
 BATCHES: Final = "/api/v1/batches"
 SCHEDULES: Final = "/api/v1/schedules"
+DELIVERIES: Final = "/api/v1/deliveries"
 CHECKPOINTS: Final = ("painter-v1-5.safetensors", "painter-xl.safetensors")
 """One of each family; the first is the default."""
 NODE_FAILED_DETAIL: Final = (
