@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import cast
 from uuid import UUID
 
 from pydantic import Field
@@ -59,7 +60,7 @@ def delivery_document(delivery: Delivery) -> DeliveryDocument:
     """Returns what is shown of a delivery."""
     return DeliveryDocument.model_construct(
         delivery_id=delivery.id,
-        type=delivery.event,
+        type=cast("EventType", delivery.event),
         task_id=delivery.generation_id,
         batch_id=delivery.batch_id,
         host=delivery.host,
