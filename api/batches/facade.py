@@ -222,6 +222,16 @@ class BatchFacade:
         [document] = await self._documents([batch])
         return document
 
+    async def document_at(self, batch_id: UUID, snapshot: Mapping[str, Any]) -> BatchDocument:
+        """Returns a batch as it was at an event, with the counts of now.
+
+        Why it waits and the time to go are left out.
+        """
+        batch = (await self._store.batches.get(batch_id)).as_at(snapshot)
+        figures = await self._store.batches.figures([batch])
+        fields = await self._fields(batch, figures[batch.id])
+        return BatchDocument.model_construct(**fields | {"waiting": None, "eta_s": None})
+
     async def page(self, limit: int, cursor: str | None) -> BatchesDocument:
         """Returns a page, newest first."""
         page = await self._store.batches.page(limit, cursor)
