@@ -23,7 +23,7 @@ from core.callbacks.callback import (
     CallbackName,
     GenerationEvents,
     callback_of,
-    refuse_urls,
+    without_url,
 )
 from core.callbacks.url import CallbackUrl
 from core.invalid import invalid
@@ -149,7 +149,11 @@ class FlowRequest(_Base):
     Prefect shows the parameters of flow runs: a callback can only be named.
     """
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"prompt": "a red fox"}, _EXAMPLE]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"prompt": "a red fox"}, _EXAMPLE]},
+        # A client's request is read again, not taken as it is: it may have a URL.
+        revalidate_instances="subclass-instances",
+    )
 
     prompt: PromptText = Field(description="What to draw.")
     negative_prompt: Annotated[Text, Field(max_length=PROMPT_MAX)] = Field(
@@ -194,10 +198,10 @@ class FlowRequest(_Base):
 
     @model_validator(mode="before")
     @classmethod
-    def _names_no_receiver(cls, fields: Any) -> Any:
-        if "callback_url" not in cls.model_fields and isinstance(fields, dict):
-            refuse_urls(fields)
-        return fields
+    def _only_names_its_receiver(cls, fields: Any) -> Any:
+        if "callback_url" in cls.model_fields:
+            return fields
+        return without_url(fields) if isinstance(fields, dict) else fields
 
     @model_validator(mode="after")
     def _has_one_callback(self) -> Self:

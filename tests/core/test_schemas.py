@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from core.batches.request import FileOptions
 from core.requests import (
     BATCH_SIZE_MAX,
     METADATA_KEYS_MAX,
@@ -110,7 +111,8 @@ def test_cfg_is_a_finite_number(value: float) -> None:
         ("model", "m" * 256),
         ("sampler", ""),
         ("scheduler", 3),
-        ("callback_url", "http://127.0.0.1/"),
+        ("callback_url", "ftp://shop.example/"),
+        ("callback", "my shop"),
         ("prompt", None),
         ("prompt", 42),
         ("negative_prompt", None),
@@ -138,6 +140,8 @@ def test_what_is_out_of_range_is_refused(field: str, value: object) -> None:
         ("timeout_s", 86_400),
         ("priority", "bulk"),
         ("callback_url", None),
+        ("callback_url", "http://127.0.0.1/"),
+        ("callback", "s" * 64),
         ("prompt", "p" * PROMPT_MAX),
         ("negative_prompt", ""),
     ],
@@ -160,7 +164,7 @@ def test_a_prompt_with_something_to_see_is_kept_as_it_is(prompt: str) -> None:
 
 def test_a_seed_of_minus_one_is_drawn() -> None:
     assert parsed(seed=-1).seed is None
-    assert GenerationRequest.model_validate_strings({"prompt": "x", "seed": "-1"}).seed is None
+    assert FileOptions.model_validate_strings({"seed": "-1"}).seed is None
 
 
 @pytest.mark.parametrize("seed", [-2, SEED_MAX + 1, -(10**30)])
