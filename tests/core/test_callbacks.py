@@ -181,11 +181,11 @@ PLACES: Final[tuple[tuple[dict[str, Any], str], ...]] = (
 
 
 def test_a_flow_takes_a_callback_by_its_name_alone() -> None:
-    for model, fields, at in [
-        (FlowRequest, {"prompt": "a fox", "callback_url": URL}, "callback_url"),
-        *((FlowBatchRequest, fields, at) for fields, at in PLACES),
-    ]:
-        [(place, kind, said)] = wrong(model, fields)
+    of_one = wrong(FlowRequest, {"prompt": "a fox", "callback_url": URL})
+    refused = [(of_one, "callback_url")]
+    refused += [(wrong(FlowBatchRequest, fields), at) for fields, at in PLACES]
+    for told, at in refused:
+        [(place, kind, said)] = told
         assert (place, kind) == (at, "callback_url_here")
         assert "easel webhooks add NAME URL" in said
         assert "callback: NAME" in said

@@ -65,7 +65,7 @@ def test_the_environment_sets_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 def test_receivers_at_home_are_allowed_by_a_list_in_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Settings().webhooks.allow == ()
+    assert not Settings().webhooks.allow
     assert Settings().webhooks.retry_after_s[:2] == (5, 300)
     monkeypatch.setenv("EASEL_WEBHOOKS__ALLOW", '["Receiver.LAN", "192.168.1.0/24"]')
     monkeypatch.setenv("EASEL_WEBHOOKS__RETRY_AFTER_S", "[0.5, 1]")
