@@ -141,19 +141,14 @@ class _Base(BaseModel):
     )
 
 
-class FlowRequest(_Base):
-    """One request for one or more images, as flow runs take it. Only ``prompt`` is required.
+class RequestFields(_Base):
+    """What every request for one or more images may say. Only ``prompt`` is required.
 
     What is left out gets the defaults of the model's family. ``width`` and ``height`` are pixels,
     ``timeout_s`` is seconds of execution in ComfyUI (time spent waiting does not count).
-    Prefect shows the parameters of flow runs: a callback can only be named.
     """
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"prompt": "a red fox"}, _EXAMPLE]},
-        # A client's request is read again, not taken as it is: it may have a URL.
-        revalidate_instances="subclass-instances",
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [{"prompt": "a red fox"}, _EXAMPLE]})
 
     prompt: PromptText = Field(description="What to draw.")
     negative_prompt: Annotated[Text, Field(max_length=PROMPT_MAX)] = Field(
@@ -196,13 +191,6 @@ class FlowRequest(_Base):
         Field(max_length=METADATA_KEYS_MAX),
     ] = Field(default_factory=dict, description="Your own labels, given back as they are.")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _only_names_its_receiver(cls, fields: Any) -> Any:
-        if "callback_url" in cls.model_fields:
-            return fields
-        return without_url(fields) if isinstance(fields, dict) else fields
-
     @model_validator(mode="after")
     def _has_one_callback(self) -> Self:
         _ = self.wanted_callback
@@ -226,7 +214,21 @@ class FlowRequest(_Base):
         return self
 
 
-class GenerationRequest(FlowRequest):
+class FlowRequest(RequestFields):
+    """One request for one or more images. Only ``prompt`` is required.
+
+    What is left out gets the defaults of the model's family. ``width`` and ``height`` are pixels,
+    ``timeout_s`` is seconds of execution in ComfyUI (time spent waiting does not count).
+    Prefect shows the parameters of its flow runs: a callback can only be named.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_names_its_receiver(cls, fields: Any) -> Any:
+        return without_url(fields) if isinstance(fields, dict) else fields
+
+
+class GenerationRequest(RequestFields):
     """One request for one or more images. Only ``prompt`` is required.
 
     What is left out gets the defaults of the model's family. ``width`` and ``height`` are pixels,

@@ -7,7 +7,7 @@ Entries of one subject are worked on one at a time, those of different lanes sid
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -52,17 +52,21 @@ async def remove(connection: AsyncConnection, entry: Entry) -> bool:
 
 
 class Outbox:
-    """The table of entries."""
+    """The table of entries. ``clock`` is used instead of the database's."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Callable[[], datetime] | None = None) -> None:
         self._database = database
+        self._clock = clock
+
+    async def _now(self, connection: AsyncConnection) -> datetime:
+        return self._clock() if self._clock is not None else await _now(connection)
 
     async def lanes(self, kinds: Collection[str], *, due: bool = True) -> frozenset[str]:
         """Returns the lanes with free and due entries of these kinds; with any unless ``due``."""
         async with self._database.read() as connection:
             statement = select(outbox.c.lane).distinct().where(outbox.c.kind.in_(kinds))
             if due:
-                statement = statement.where(_is_claimable(outbox, await _now(connection)))
+                statement = statement.where(_is_claimable(outbox, await self._now(connection)))
             return frozenset((await connection.execute(statement)).scalars())
 
     async def count(self, kinds: Collection[str]) -> int:
@@ -85,7 +89,9 @@ class Outbox:
             lives = exists().where(leases.c.holder == holder)
             found = await connection.execute(
                 update(outbox)
-                .where(outbox.c.id.in_(_next(lane, kinds, await _now(connection), limit)), lives)
+                .where(
+                    outbox.c.id.in_(_next(lane, kinds, await self._now(connection), limit)), lives
+                )
                 .values(claimed_by=holder)
                 .returning(outbox)
             )
@@ -107,7 +113,7 @@ class Outbox:
         Returns False when the caller no longer holds it.
         """
         async with self._database.write() as connection:
-            now = await _now(connection)
+            now = await self._now(connection)
             done = await connection.execute(
                 update(outbox)
                 .where(*_claimed(entry))

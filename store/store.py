@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
+from datetime import datetime
 from typing import Self
 from uuid import UUID
 
 from store.batches.queries import Batches
 from store.batches.transitions import BatchTransitions
+from store.callbacks.deliveries import Deliveries
+from store.callbacks.secrets import Secrets
+from store.callbacks.stored import Callbacks
 from store.changes import ChangeFeed
 from store.database import Database
 from store.generations.acceptance import Acceptance
@@ -28,11 +33,19 @@ class Store:
 
     ``url`` is an SQLAlchemy URL (SQLite or PostgreSQL), ``images_url`` a folder or an obstore URL.
     ``patience_s``: how long a write waits for other writers of SQLite (ten seconds without it).
+    ``clock``: by which the outbox's entries are due; without one it is the database's.
     Raises StoreUnavailableError when the database cannot be opened, NewerStoreError when a newer
     version has written it, ImageStoreError when there is no place for the pictures.
     """
 
-    def __init__(self, url: str, images_url: str, *, patience_s: float | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        images_url: str,
+        *,
+        patience_s: float | None = None,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
         self.database = Database(url, patience_s=patience_s)
         self.acceptance = Acceptance(self.database)
         self.batches = Batches(self.database)
@@ -40,7 +53,10 @@ class Store:
         self.changes = ChangeFeed(self.database)
         self.generations = Generations(self.database)
         self.leases = Leases(self.database)
-        self.outbox = Outbox(self.database)
+        self.callbacks = Callbacks(self.database)
+        self.deliveries = Deliveries(self.database)
+        self.secrets = Secrets(self.database)
+        self.outbox = Outbox(self.database, clock)
         self.registry = Registry(self.database)
         self.strays = Strays(self.database)
         self.transitions = Transitions(self.database)

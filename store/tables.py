@@ -90,6 +90,8 @@ generations = Table(
     Column("model", String(255)),
     Column("prompt", Text),
     Column("request", _Json),
+    # Where its events are sent; see core/callbacks/callback.py. A batch's is in the batch's row.
+    Column("callback", _Json),
     Column("batch_id", Uuid),
     Column("progress", _Json),
     Column("waiting", _Json),
@@ -166,6 +168,7 @@ batches = Table(
     # The lease that must be alive for the flow run to count as held.
     Column("holder", Uuid),
     Column("schedule", String(200)),
+    Column("callback", _Json),
     # Invalid rows that were skipped: part of the answer to the create.
     Column("skipped", _Json),
     Column("waiting", _Json),
@@ -191,8 +194,9 @@ batch_items = Table(
     # Which combination of the batch's grid; NULL without one.
     Column("combination", Integer),
     Column("generation_id", Uuid, nullable=False, unique=True),
-    # NULL once it is released: from then on the generation has it.
+    # Both NULL once it is released: from then on the generation has them.
     Column("request", _Json),
+    Column("callback", _Json),
     Column("again", Boolean, nullable=False),
     Index("ix_batch_items_turn", "batch_id", "turn"),
     Index("ix_batch_items_again", "batch_id", "again"),
@@ -322,3 +326,63 @@ catalogues = Table(
     Column("fetched_at", UtcDateTime, nullable=False),
 )
 """What each ComfyUI offered when last seen, so that creates can be checked while it is down."""
+
+callbacks = Table(
+    "callbacks",
+    metadata,
+    Column(
+        "id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
+    ),
+    # NULL for an address that no name is stored for, and that is switched off.
+    Column("name", String(64), unique=True),
+    Column("url", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    # When its receiver said that it is gone (410); NULL while events are sent to it.
+    Column("off_at", UtcDateTime),
+)
+"""Stored callbacks, and addresses that are switched off."""
+
+webhook_secrets = Table(
+    "webhook_secrets",
+    metadata,
+    Column(
+        "id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
+    ),
+    Column("secret", String(100), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+"""What signs deliveries: one row, made by its migration; two while a secret is being rotated."""
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    # The order of the events: a subject's are numbered in order.
+    Column(
+        "number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
+    ),
+    Column("id", Uuid, nullable=False, unique=True),
+    Column("event", String(32), nullable=False),
+    # The generation and its batch, or a batch alone: of what the event is.
+    Column("generation_id", Uuid),
+    Column("batch_id", Uuid),
+    # The stored callback, else the URL: one of both.
+    Column("name", String(64)),
+    Column("url", Text),
+    Column("host", String(300), nullable=False),
+    # The state at the event, as values of the row.
+    Column("snapshot", _Json, nullable=False),
+    # What is sent: NULL until the first try.
+    Column("body", Text),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text),
+    # Failed tries, since it was written or sent again by hand.
+    Column("failures", Integer, nullable=False),
+    Column("tries", _Json, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Index("ix_deliveries_generation_id", "generation_id", "number"),
+    Index("ix_deliveries_batch_id", "batch_id", "number"),
+    Index("ix_deliveries_state", "state", "number"),
+    sqlite_autoincrement=True,
+)
+"""Events for callbacks, with every try to deliver them. See ``store/callbacks/``."""

@@ -13,6 +13,7 @@ from sqlalchemy import RowMapping
 
 from core.batches.grid import Grid, read_grid
 from core.batches.request import StoredOptions, read_options
+from core.callbacks.callback import Callback, read_callback
 from core.problems import Problem, read_problem
 from core.requests import ResolvedRequest, StoredRequest, read_request
 from core.status import BatchStatus, Status
@@ -87,6 +88,8 @@ class Generation:
     expired_at: datetime | None = None
     """When its pictures were removed because of their age."""
     batch_id: UUID | None = None
+    callback: Callback | None = None
+    """Its own, beside that of its batch."""
 
     @classmethod
     def from_row(cls, row: RowMapping) -> Generation:
@@ -111,7 +114,17 @@ class Generation:
             deleted_at=row["deleted_at"],
             expired_at=row["expired_at"],
             batch_id=row["batch_id"],
+            callback=read_callback(row["callback"]),
         )
+
+
+@dataclass(frozen=True)
+class NewGeneration:
+    """A generation to be inserted, with its own callback."""
+
+    id: UUID
+    request: StoredRequest
+    callback: Callback | None = None
 
 
 @dataclass(frozen=True)
@@ -170,6 +183,7 @@ class Batch:
     deployment_id: UUID | None
     holder: UUID | None
     schedule: str | None
+    callback: Callback | None
     waiting: Waiting | None
     error: Problem | None
     window_ends_at: datetime | None
@@ -187,6 +201,7 @@ class Batch:
                 **plain,
                 "options": read_options(row["options"]),
                 "grid": read_grid(row["grid"]),
+                "callback": read_callback(row["callback"]),
                 "waiting": _hint(_WAITING, row["waiting"]),
                 "error": _problem(row["error"]),
             }
@@ -197,7 +212,7 @@ class Batch:
 class NewItem:
     """An item of a new batch: its position, its turn in the order of release, its request.
 
-    ``combination`` is that of the batch's grid, None without one.
+    ``combination`` is that of the batch's grid, None without one. ``callback`` is its own.
     """
 
     position: int
@@ -205,6 +220,7 @@ class NewItem:
     row: int
     request: ResolvedRequest
     combination: int | None = None
+    callback: Callback | None = None
 
 
 @dataclass(frozen=True)

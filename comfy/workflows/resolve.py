@@ -9,7 +9,7 @@ from typing import TypeVar
 from comfy.catalogue import Catalogue
 from comfy.workflows.families import family_of
 from core.problems import FieldProblem
-from core.requests import FlowRequest, ResolvedRequest, check_pixels, draw_seed
+from core.requests import RequestFields, ResolvedRequest, check_pixels, draw_seed
 from core.wording import nearest
 
 _T = TypeVar("_T")
@@ -27,7 +27,7 @@ class UnresolvableError(ValueError):
 
 
 def resolve(
-    request: FlowRequest,
+    request: RequestFields,
     catalogue: Catalogue | None,
     default_model: str | None,
     *,

@@ -19,20 +19,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.batches.grid import Grid
 from core.batches.request import BatchOptions
+from core.callbacks.callback import Callback, read_callback
 from core.ids import item_id
 from core.problems import FieldProblem, Problem
 from core.requests import read_request
 from core.status import BATCH_ACTIVE, RETRYABLE, BatchStatus
 from store.batches.dispatches import forget_batch
 from store.batches.queries import ACCEPTING
+from store.callbacks.events import batch_event, forget_events
 from store.database import Database, completes, next_changes
 from store.errors import ConflictError, NotFoundError
 from store.generations import rows
 from store.generations.acceptance import IdempotencyKey
-from store.generations.inserts import insert_dispatches, insert_generations
+from store.generations.inserts import insert_dispatches, insert_generations, stored_callback
 from store.outbox import put
 from store.tables import batch_items, batches, generations
-from store.values import Batch, NewItem, Waiting
+from store.values import Batch, NewGeneration, NewItem, Waiting
 
 ACCEPTED_WITHIN: Final = timedelta(minutes=2)
 """An acceptance older than this is abandoned: the process that ran it has died."""
@@ -64,6 +66,7 @@ class BatchTransitions:
         key: IdempotencyKey | None = None,
         flow_run_id: UUID | None = None,
         schedule: str | None = None,
+        callback: Callback | None = None,
     ) -> None:
         """Create a batch whose items come next. It is hidden from readers until it is accepted.
 
@@ -83,6 +86,7 @@ class BatchTransitions:
             "run_number": 1,
             "flow_run_id": flow_run_id,
             "schedule": schedule,
+            "callback": stored_callback(callback),
             "idempotency_key": key.key if key is not None else None,
             "body_sha256": key.body_sha256 if key is not None else None,
             "created_at": datetime.now(UTC),
@@ -202,6 +206,8 @@ class BatchTransitions:
             if row["status"] != "paused" or by_operator:
                 values.update(status="running", waiting=None)
             await _write(connection, batch_id, **values)
+            if row["status"] == "queued":
+                await batch_event(connection, row, values)
             return Batch.from_row(await _locked(connection, batch_id))
 
     @completes
@@ -229,15 +235,15 @@ class BatchTransitions:
             row = await _locked(connection, batch_id)
             if row["status"] not in BATCH_ACTIVE:
                 return False
-            await _write(
-                connection,
-                batch_id,
-                status=to,
-                error=problem.model_dump(mode="json", exclude_none=True) if problem else None,
-                waiting=None,
-                holder=None,
-                finished_at=datetime.now(UTC),
-            )
+            values = {
+                "status": to,
+                "error": problem.model_dump(mode="json", exclude_none=True) if problem else None,
+                "waiting": None,
+                "holder": None,
+                "finished_at": datetime.now(UTC),
+            }
+            await _write(connection, batch_id, **values)
+            await batch_event(connection, row, values)
             return True
 
     @completes
@@ -329,6 +335,7 @@ class BatchTransitions:
                 delete(batches).where(batches.c.id == batch_id).returning(batches)
             )
             await put(connection, [forget_batch(row) for row in found.mappings()])
+            await forget_events(connection, batch_id)
 
 
 def _left_out(found: FieldProblem) -> dict[str, Any]:
@@ -350,6 +357,7 @@ def _item_values(batch_id: UUID, item: NewItem) -> dict[str, Any]:
         "combination": item.combination,
         "generation_id": item_id(batch_id, item.position),
         "request": item.request.model_dump(mode="json"),
+        "callback": stored_callback(item.callback),
         "again": False,
     }
 
@@ -397,8 +405,15 @@ async def _release_fresh(
 ) -> None:
     if not items:
         return
-    requests = [(item["generation_id"], read_request(item["request"])) for item in items]
-    made = await insert_generations(connection, requests, batch_id=row["id"])
+    new = [
+        NewGeneration(
+            item["generation_id"],
+            read_request(item["request"]),
+            read_callback(item["callback"]),
+        )
+        for item in items
+    ]
+    made = await insert_generations(connection, new, batch_id=row["id"])
     await insert_dispatches(connection, made)
     released = items[-1]["turn"] + 1
     await connection.execute(
@@ -408,7 +423,7 @@ async def _release_fresh(
             batch_items.c.turn >= row["released"],
             batch_items.c.turn < released,
         )
-        .values(request=None)
+        .values(request=None, callback=None)
     )
     await _write(connection, row["id"], released=released)
 

@@ -16,6 +16,7 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.callbacks.callback import Callback
 from core.failpoints import reach
 from core.ids import new_generation_id
 from core.loop import Loop
@@ -24,7 +25,7 @@ from store.database import Database, completes, finished
 from store.errors import DeletedError, IdempotencyMismatchError, StoreUnavailableError
 from store.generations.inserts import insert_dispatches, insert_generations
 from store.tables import generations, idempotency_keys
-from store.values import Generation
+from store.values import Generation, NewGeneration
 
 MOST_TOGETHER: Final = 500
 """The most creates that share one transaction."""
@@ -68,6 +69,7 @@ class _Queued:
 class _Create:
     request: ResolvedRequest
     key: IdempotencyKey | None
+    callback: Callback | None
     render: Callable[[Generation, int], dict[str, Any]] | None
     done: asyncio.Future[Accepted] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
@@ -97,6 +99,7 @@ class Acceptance:
         request: ResolvedRequest,
         key: IdempotencyKey | None = None,
         render: Callable[[Generation, int], dict[str, Any]] | None = None,
+        callback: Callback | None = None,
     ) -> Accepted:
         """Write the row, its first attempt and the intent to start it; return after the commit.
 
@@ -106,7 +109,7 @@ class Acceptance:
         """
         if self._loop.is_ending:
             raise StoreUnavailableError("the store is closed")
-        create = _Create(request, key, render)
+        create = _Create(request, key, callback, render)
         self._waiting.append(create)
         self._loop.wake()
         return await create.done
@@ -163,31 +166,30 @@ class Acceptance:
 
 @completes
 async def adopt(
-    database: Database, generation_id: UUID, request: ResolvedRequest, flow_run_id: UUID
+    database: Database,
+    generation_id: UUID,
+    request: ResolvedRequest,
+    flow_run_id: UUID,
+    callback: Callback | None = None,
 ) -> Generation:
     """Make the row of a run that was started from Prefect; there is nothing to dispatch.
 
     Returns the existing row when the run was adopted before.
     """
+    new = NewGeneration(generation_id, request, callback)
     try:
-        return await _adopt(database, generation_id, request, flow_run_id)
+        return await _adopt(database, new, flow_run_id)
     except IntegrityError:  # another process has just made it: it can be read now
-        return await _adopt(database, generation_id, request, flow_run_id)
+        return await _adopt(database, new, flow_run_id)
 
 
-async def _adopt(
-    database: Database, generation_id: UUID, request: ResolvedRequest, flow_run_id: UUID
-) -> Generation:
+async def _adopt(database: Database, new: NewGeneration, flow_run_id: UUID) -> Generation:
     async with database.write() as connection:
-        found = await connection.execute(
-            select(generations).where(generations.c.id == generation_id)
-        )
+        found = await connection.execute(select(generations).where(generations.c.id == new.id))
         row = found.mappings().first()
         if row is not None:
             return Generation.from_row(row)
-        [generation] = await insert_generations(
-            connection, [(generation_id, request)], flow_run_id=flow_run_id
-        )
+        [generation] = await insert_generations(connection, [new], flow_run_id=flow_run_id)
         return generation
 
 
@@ -205,7 +207,8 @@ async def _write_batch(
             fresh.append(create)
     queued = await _queued(connection)
     made = await insert_generations(
-        connection, [(new_generation_id(), create.request) for create in fresh]
+        connection,
+        [NewGeneration(new_generation_id(), create.request, create.callback) for create in fresh],
     )
     accepted = {
         id(create): _accepted(create, generation, queued)

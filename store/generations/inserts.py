@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.callbacks.callback import Callback
 from core.ids import prompt_id
 from core.requests import StoredRequest, UnreadableRequest
 from store.database import next_changes
@@ -17,29 +18,29 @@ from store.generations.dispatches import dispatch
 from store.outbox import put
 from store.search.index import index, indexed_text
 from store.tables import attempts, batches, generations
-from store.values import Generation
+from store.values import Generation, NewGeneration
 
 
 async def insert_generations(
     connection: AsyncConnection,
-    requests: Sequence[tuple[UUID, StoredRequest]],
+    new: Sequence[NewGeneration],
     *,
     flow_run_id: UUID | None = None,
     batch_id: UUID | None = None,
 ) -> list[Generation]:
     """Insert generations with their first attempts, in this order; nothing is dispatched yet."""
-    if not requests:
+    if not new:
         return []
-    first = await next_changes(connection, len(requests))
+    first = await next_changes(connection, len(new))
     now = datetime.now(UTC)
     rows = [
         # A microsecond apart: ordering by time (as Prefect does) gives the order of arrival.
         {
-            **_row(generation_id, request, first + index, now + timedelta(microseconds=index)),
+            **_row(one, first + index, now + timedelta(microseconds=index)),
             "flow_run_id": flow_run_id,
             "batch_id": batch_id,
         }
-        for index, (generation_id, request) in enumerate(requests)
+        for index, one in enumerate(new)
     ]
     await connection.execute(insert(generations), rows)
     await connection.execute(
@@ -59,11 +60,11 @@ async def insert_generations(
     await index(
         connection,
         [
-            (row["seq"], indexed_text(searched(request, batch_name)))
-            for row, (_, request) in zip(rows, requests, strict=True)
+            (row["seq"], indexed_text(searched(one.request, batch_name)))
+            for row, one in zip(rows, new, strict=True)
         ],
     )
-    return [_generation(row, request) for row, (_, request) in zip(rows, requests, strict=True)]
+    return [_generation(row, one) for row, one in zip(rows, new, strict=True)]
 
 
 def searched(request: StoredRequest, batch_name: str | None) -> list[str | None]:
@@ -81,14 +82,10 @@ async def _batch_name(connection: AsyncConnection, batch_id: UUID | None) -> str
     return found.scalar_one_or_none()
 
 
-def _row(
-    generation_id: UUID,
-    request: StoredRequest,
-    change: int,
-    now: datetime,
-) -> dict[str, Any]:
+def _row(new: NewGeneration, change: int, now: datetime) -> dict[str, Any]:
+    request = new.request
     return {
-        "id": generation_id,
+        "id": new.id,
         "seq": change,
         "change": change,
         "status": "queued",
@@ -99,12 +96,18 @@ def _row(
         "model": request.model,
         "prompt": request.prompt,
         "request": request.model_dump(mode="json"),
+        "callback": stored_callback(new.callback),
         "cost": cost(request),
         "created_at": now,
     }
 
 
-def _generation(row: dict[str, Any], request: StoredRequest) -> Generation:
+def stored_callback(callback: Callback | None) -> dict[str, Any] | None:
+    """Returns a callback as columns have it."""
+    return None if callback is None else callback.model_dump(mode="json")
+
+
+def _generation(row: dict[str, Any], new: NewGeneration) -> Generation:
     return Generation(
         id=row["id"],
         seq=row["seq"],
@@ -113,7 +116,7 @@ def _generation(row: dict[str, Any], request: StoredRequest) -> Generation:
         sequence=1,
         attempt=1,
         fence=0,
-        request=request,
+        request=new.request,
         progress=None,
         waiting=None,
         error=None,
@@ -124,6 +127,7 @@ def _generation(row: dict[str, Any], request: StoredRequest) -> Generation:
         finished_at=None,
         deleted_at=None,
         batch_id=row["batch_id"],
+        callback=new.callback,
     )
 
 

@@ -19,6 +19,7 @@ from core.ids import prompt_id
 from core.problems import Problem
 from core.requests import ResolvedRequest
 from core.status import FINAL, FOLLOWERS, Status
+from store.callbacks.events import forget_events, generation_event
 from store.database import insert_into, next_changes
 from store.errors import DeletedError, FencedError, HeldError, NotFoundError
 from store.generations import dispatches
@@ -212,8 +213,14 @@ async def move(connection: AsyncConnection, claim: Claim, to: Status, **values: 
         return False
     if row["status"] in FINAL or to not in FOLLOWERS[row["status"]]:
         return False  # only a retry, which is a new attempt, leaves a final status
-    await write(connection, row, status=to, **values)
+    await _change_status(connection, row, status=to, **values)
     return True
+
+
+async def _change_status(connection: AsyncConnection, row: RowMapping, **values: Any) -> None:
+    """Write the new status, and the event of it for who wants to hear of it."""
+    await write(connection, row, **values)
+    await generation_event(connection, row, values)
 
 
 async def touch(connection: AsyncConnection, claim: Claim, **values: Any) -> Status:
@@ -262,7 +269,7 @@ async def end_and_fence(
     now = datetime.now(UTC)
     error = problem.model_dump(mode="json", exclude_none=True) if problem else None
     await stray(connection, row["id"], row["attempt"])
-    await write(
+    await _change_status(
         connection,
         row,
         status=to,
@@ -286,12 +293,14 @@ async def bury(connection: AsyncConnection, row: RowMapping) -> None:
         prompt=None,
         model=None,
         request=None,
+        callback=None,
         progress=None,
         waiting=None,
         error=None,
         finished_at=row["finished_at"] or now,
         deleted_at=now,
     )
+    await forget_events(connection, row["id"])
     await unindex(connection, row["seq"])
     await connection.execute(
         update(attempts).where(attempts.c.generation_id == row["id"]).values(error=None)

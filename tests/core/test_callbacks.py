@@ -193,26 +193,17 @@ def test_a_flow_takes_a_callback_by_its_name_alone() -> None:
     assert named == Callback(name="shop", events=GENERATION_ENDS)
 
 
-def test_a_clients_request_with_a_url_is_none_for_a_flow() -> None:
+def test_a_clients_batch_with_a_url_is_none_for_a_flow() -> None:
     """Pydantic takes an instance of a subclass as it is."""
 
     class Parameters(BaseModel):
-        request: FlowRequest
         batch: FlowBatchRequest
 
-    one = GenerationRequest(prompt="a fox")
-    many = BatchRequest(items=[{"prompt": "a fox"}])
-    taken = Parameters(request=one, batch=many)
-    assert (type(taken.request), type(taken.batch)) == (FlowRequest, FlowBatchRequest)
-    assert taken.batch.model_dump(exclude_unset=True) == {"items": [{"prompt": "a fox"}]}
-    found = wrong(
-        Parameters,
-        {
-            "request": GenerationRequest(prompt="a fox", callback_url=URL),
-            "batch": BatchRequest(callback_url=URL),
-        },
-    )
-    assert [place for place, _, _ in found] == ["request.callback_url", "batch.callback_url"]
+    taken = Parameters(batch=BatchRequest(items=[{"prompt": "a fox"}])).batch
+    assert type(taken) is FlowBatchRequest
+    assert taken.model_dump(exclude_unset=True) == {"items": [{"prompt": "a fox"}]}
+    found = wrong(Parameters, {"batch": BatchRequest(callback_url=URL)})
+    assert [place for place, _, _ in found] == ["batch.callback_url"]
 
 
 def test_a_url_of_null_is_none() -> None:

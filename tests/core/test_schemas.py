@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from core.batches.request import FileOptions
 from core.requests import (
     BATCH_SIZE_MAX,
     METADATA_KEYS_MAX,
@@ -164,7 +163,7 @@ def test_a_prompt_with_something_to_see_is_kept_as_it_is(prompt: str) -> None:
 
 def test_a_seed_of_minus_one_is_drawn() -> None:
     assert parsed(seed=-1).seed is None
-    assert FileOptions.model_validate_strings({"seed": "-1"}).seed is None
+    assert GenerationRequest.model_validate_strings({"prompt": "x", "seed": "-1"}).seed is None
 
 
 @pytest.mark.parametrize("seed", [-2, SEED_MAX + 1, -(10**30)])

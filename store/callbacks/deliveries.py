@@ -1,0 +1,280 @@
+"""The table of deliveries: every event for a callback, with its tries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, delete, func, select, update
+from sqlalchemy.engine import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.text import readable
+from store.callbacks.events import DELIVER, entry
+from store.callbacks.values import (
+    ANSWER_MAX,
+    DELIVERY_STATES,
+    TRIES,
+    Delivery,
+    DeliveryFilter,
+    DeliveryPage,
+    DeliveryState,
+    DeliveryTry,
+)
+from store.database import Database, completes
+from store.errors import NotFoundError
+from store.outbox import put, remove
+from store.pages import Page
+from store.tables import deliveries, outbox
+from store.values import Entry
+
+TRIES_KEPT: Final = 50
+"""The most tries that a delivery shows: by its schedule it has ten."""
+REASON_MAX: Final = 1000
+
+
+def delivery_of(entry: Entry) -> UUID:
+    """Returns the delivery that an outbox entry is about."""
+    return UUID(entry.payload["delivery"])
+
+
+class Deliveries:
+    """Reads and writes deliveries. Every method raises StoreUnavailableError."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # --- read
+
+    async def get(self, delivery_id: UUID) -> Delivery:
+        """Returns one delivery. Raises NotFoundError."""
+        async with self._database.read() as connection:
+            found = await connection.execute(
+                select(deliveries).where(deliveries.c.id == delivery_id)
+            )
+            row = found.mappings().first()
+            if row is None:
+                raise NotFoundError(f"no delivery {delivery_id}")
+            return (await _with_next_tries(connection, [row]))[0]
+
+    async def page(self, wanted: DeliveryFilter, limit: int, cursor: str | None) -> DeliveryPage:
+        """Returns a page, newest first. Raises InvalidCursorError."""
+        page = Page("d", deliveries.c.number, "number", limit, cursor, descending=True)
+        statement = page.of(select(deliveries).where(*_matching(wanted)))
+        async with self._database.read() as connection:
+            cut = page.cut((await connection.execute(statement)).mappings().all())
+            items = await _with_next_tries(connection, cut.rows)
+        return DeliveryPage(tuple(items), cut.next_cursor, cut.previous_cursor)
+
+    async def counts(self) -> dict[DeliveryState, int]:
+        """Returns how many deliveries are in each state."""
+        statement = select(deliveries.c.state, func.count()).group_by(deliveries.c.state)
+        async with self._database.read() as connection:
+            found = dict((await connection.execute(statement)).tuples().all())
+        return {state: found.get(state, 0) for state in DELIVERY_STATES}
+
+    async def is_wanted(self, delivery_id: UUID) -> bool:
+        """Returns whether it is still to be delivered: its generation was not deleted."""
+        statement = select(deliveries.c.state).where(deliveries.c.id == delivery_id)
+        async with self._database.read() as connection:
+            return (await connection.execute(statement)).scalar_one_or_none() == "pending"
+
+    async def predecessor(self, delivery: Delivery) -> Delivery | None:
+        """Returns an event before this one that its receiver must hear of first; None without.
+
+        Starts are left out: those that were overtaken are dropped.
+        """
+        statement = (
+            select(deliveries)
+            .where(
+                *_same_receiver(delivery),
+                deliveries.c.number < delivery.number,
+                deliveries.c.state == "pending",
+                deliveries.c.event.not_like("%.running"),
+            )
+            .order_by(deliveries.c.number)
+            .limit(1)
+        )
+        async with self._database.read() as connection:
+            found = (await connection.execute(statement)).mappings().all()
+            return next(iter(await _with_next_tries(connection, found)), None)
+
+    async def is_overtaken(self, delivery: Delivery) -> bool:
+        """Returns whether its receiver has a later event of the same generation or batch."""
+        statement = select(deliveries.c.id).where(
+            *_same_receiver(delivery), deliveries.c.number > delivery.number
+        )
+        async with self._database.read() as connection:
+            return (await connection.execute(statement.limit(1))).first() is not None
+
+    # --- write: the deliverer's side
+
+    @completes
+    async def delivered(self, entry: Entry, one: DeliveryTry, body: str) -> bool:
+        """A receiver has taken it. Returns False when the caller no longer holds the entry."""
+        return await self._end(entry, "delivered", None, one, body)
+
+    @completes
+    async def failed(
+        self, entry: Entry, reason: str, one: DeliveryTry | None = None, body: str | None = None
+    ) -> bool:
+        """It is given up, after its last try if there was one. The result is as for others."""
+        return await self._end(entry, "failed", reason, one, body)
+
+    @completes
+    async def drop(self, entry: Entry, reason: str, one: DeliveryTry | None = None) -> bool:
+        """It need not be sent any more. The result is as for ``delivered``."""
+        return await self._end(entry, "dropped", reason, one, None)
+
+    @completes
+    async def tried(self, entry: Entry, reason: str, one: DeliveryTry, body: str | None) -> bool:
+        """A try has failed, and another one follows. The result is as for ``delivered``."""
+        async with self._database.write() as connection:
+            row = await _locked(connection, delivery_of(entry))
+            if row is None:
+                return False
+            values = {"reason": reason[:REASON_MAX], "failures": row["failures"] + 1}
+            await _write(connection, row, one, body, **values)
+            return True
+
+    async def _end(
+        self,
+        entry: Entry,
+        state: DeliveryState,
+        reason: str | None,
+        one: DeliveryTry | None,
+        body: str | None,
+    ) -> bool:
+        async with self._database.write() as connection:
+            row = await _locked(connection, delivery_of(entry))
+            if not await remove(connection, entry) or row is None:
+                return False
+            values = {"state": state, "reason": reason and reason[:REASON_MAX]}
+            await _write(connection, row, one, body, **values, ended_at=datetime.now(UTC))
+            return True
+
+    # --- write: the operators' side
+
+    @completes
+    async def redeliver(self, delivery_id: UUID) -> Delivery:
+        """Try it now, and then by the schedule from its beginning. Raises NotFoundError.
+
+        One that waits for its next try is tried now; nothing changes while it is being sent.
+        """
+        async with self._database.write() as connection:
+            row = await _locked(connection, delivery_id)
+            if row is None:
+                raise NotFoundError(f"no delivery {delivery_id}")
+            if row["state"] == "pending":
+                await connection.execute(
+                    update(outbox)
+                    .where(*_entries_of(row), outbox.c.claimed_by.is_(None))
+                    .values(due_at=None)
+                )
+            else:
+                subject = row["generation_id"] or row["batch_id"]
+                await put(connection, [entry(delivery_id, subject, row["host"])])
+            values = {"state": "pending", "reason": None, "failures": 0, "ended_at": None}
+            await _write(connection, row, None, None, **values)
+        return await self.get(delivery_id)
+
+    @completes
+    async def sweep(self, older_than: datetime) -> int:
+        """Remove the deliveries that ended before. Returns how many."""
+        async with self._database.write() as connection:
+            done = await connection.execute(
+                delete(deliveries).where(deliveries.c.ended_at < older_than)
+            )
+            return done.rowcount
+
+
+def _matching(wanted: DeliveryFilter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.generation_id is not None:
+        conditions.append(deliveries.c.generation_id == wanted.generation_id)
+    if wanted.batch_id is not None:
+        conditions.append(deliveries.c.batch_id == wanted.batch_id)
+    if wanted.state is not None:
+        conditions.append(deliveries.c.state == wanted.state)
+    return conditions
+
+
+def _same_receiver(delivery: Delivery) -> tuple[ColumnElement[bool], ...]:
+    if delivery.generation_id is not None:
+        subject = deliveries.c.generation_id == delivery.generation_id
+    else:
+        subject = and_(
+            deliveries.c.generation_id.is_(None), deliveries.c.batch_id == delivery.batch_id
+        )
+    receiver = (
+        deliveries.c.url == delivery.url
+        if delivery.name is None
+        else deliveries.c.name == delivery.name
+    )
+    return subject, receiver
+
+
+def _entries_of(row: RowMapping) -> tuple[ColumnElement[bool], ...]:
+    return (
+        outbox.c.kind == DELIVER,
+        outbox.c.subject == (row["generation_id"] or row["batch_id"]),
+        outbox.c.payload["delivery"].as_string() == str(row["id"]),
+    )
+
+
+async def _locked(connection: AsyncConnection, delivery_id: UUID) -> RowMapping | None:
+    """Returns the row, locked; None when the delivery went with its generation."""
+    found = await connection.execute(
+        select(deliveries).where(deliveries.c.id == delivery_id).with_for_update()
+    )
+    return found.mappings().first()
+
+
+async def _write(
+    connection: AsyncConnection,
+    row: RowMapping,
+    one: DeliveryTry | None,
+    body: str | None,
+    **values: Any,
+) -> None:
+    if one is not None:
+        tries = (*TRIES.validate_python(row["tries"]), _kept(one))[-TRIES_KEPT:]
+        values["tries"] = TRIES.dump_python(tries, mode="json")
+    if body is not None:
+        values["body"] = body
+    await connection.execute(
+        update(deliveries).where(deliveries.c.number == row["number"]).values(**values)
+    )
+
+
+def _kept(one: DeliveryTry) -> DeliveryTry:
+    return DeliveryTry(
+        at=one.at,
+        milliseconds=one.milliseconds,
+        status=one.status,
+        answer=None if one.answer is None else readable(one.answer, ANSWER_MAX),
+        error=None if one.error is None else readable(one.error, REASON_MAX),
+    )
+
+
+async def _with_next_tries(
+    connection: AsyncConnection, rows: Sequence[RowMapping]
+) -> list[Delivery]:
+    """Returns the rows as values, with the moments of the next tries."""
+    waiting = await _next_tries(connection, [row for row in rows if row["state"] == "pending"])
+    return [Delivery.from_row(row, waiting.get(row["id"])) for row in rows]
+
+
+async def _next_tries(
+    connection: AsyncConnection, pending: Sequence[RowMapping]
+) -> Mapping[UUID, datetime]:
+    if not pending:
+        return {}
+    subjects = {row["generation_id"] or row["batch_id"] for row in pending}
+    statement = select(outbox.c.payload, outbox.c.due_at).where(
+        outbox.c.kind == DELIVER, outbox.c.subject.in_(subjects), outbox.c.due_at.is_not(None)
+    )
+    found = await connection.execute(statement)
+    return {UUID(payload["delivery"]): due_at for payload, due_at in found.tuples()}

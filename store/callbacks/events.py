@@ -1,0 +1,178 @@
+"""Events: written in the transaction of the change, with an outbox entry for each callback.
+
+The caller has locked the row. A generation's event is for its own callback, and for its batch's if
+that one asks for the events of items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.engine import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.callbacks.callback import Callback, read_callback
+from core.callbacks.url import Receiver
+from store.outbox import put
+from store.tables import batches, callbacks, deliveries, outbox
+from store.values import NewEntry
+
+DELIVER: Final = "webhook"
+"""The kind of an outbox entry that has an event delivered."""
+_RANK: Final = 0
+_OF_GENERATION: Final = ("status", "attempt", "error", "progress", "started_at", "finished_at")
+_OF_BATCH: Final = ("status", "error", "started_at", "finished_at")
+
+
+async def generation_event(
+    connection: AsyncConnection, row: RowMapping, written: Mapping[str, Any]
+) -> None:
+    """A generation has changed its status: ``written`` are the new values of its row."""
+    if row["callback"] is None and row["batch_id"] is None:
+        return
+    now = {**row, **written}
+    event = f"generation.{now['status']}"
+    wanted = [one for one in await _callbacks_of(connection, row) if event in one.events]
+    if not wanted or (now["status"] == "running" and await _has_run(connection, now)):
+        return
+    snapshot = {**_snapshot(now, _OF_GENERATION), "sequence": row["sequence"] + 1}
+    for callback in wanted:
+        await _write(
+            connection,
+            callback,
+            event,
+            snapshot,
+            generation_id=row["id"],
+            batch_id=row["batch_id"],
+        )
+
+
+async def batch_event(
+    connection: AsyncConnection, row: RowMapping, written: Mapping[str, Any]
+) -> None:
+    """A batch has begun to run, or has ended: ``written`` are the new values of its row."""
+    callback = read_callback(row["callback"])
+    now = {**row, **written}
+    event = f"batch.{now['status']}"
+    if callback is not None and event in callback.events:
+        snapshot = _snapshot(now, _OF_BATCH)
+        await _write(connection, callback, event, snapshot, generation_id=None, batch_id=row["id"])
+
+
+async def forget_events(connection: AsyncConnection, subject: UUID) -> None:
+    """Remove the deliveries of a generation or a batch: nothing more of it is sent."""
+    of_batch = deliveries.c.generation_id.is_(None) & (deliveries.c.batch_id == subject)
+    await connection.execute(
+        delete(deliveries).where((deliveries.c.generation_id == subject) | of_batch)
+    )
+    await connection.execute(
+        delete(outbox).where(outbox.c.subject == subject, outbox.c.kind == DELIVER)
+    )
+
+
+def entry(delivery_id: UUID, subject: UUID, host: str) -> NewEntry:
+    """Returns the outbox entry of a delivery. Each host with its port is a lane of its own."""
+    return NewEntry(
+        lane=f"{DELIVER} {host}",
+        kind=DELIVER,
+        subject=subject,
+        payload={"delivery": str(delivery_id)},
+        rank=_RANK,
+        created_at=datetime.now(UTC),
+    )
+
+
+async def _callbacks_of(connection: AsyncConnection, row: RowMapping) -> list[Callback]:
+    found = [read_callback(row["callback"])]
+    if row["batch_id"] is not None:
+        of_batch = select(batches.c.callback).where(batches.c.id == row["batch_id"])
+        found.append(read_callback((await connection.execute(of_batch)).scalar_one_or_none()))
+    return [one for one in found if one is not None]
+
+
+async def _has_run(connection: AsyncConnection, now: Mapping[str, Any]) -> bool:
+    """Returns whether the attempt ran before, and was given back by its worker since."""
+    found = await connection.execute(
+        select(deliveries.c.id).where(
+            deliveries.c.generation_id == now["id"],
+            deliveries.c.event == "generation.running",
+            deliveries.c.snapshot["attempt"].as_integer() == now["attempt"],
+        )
+    )
+    return found.first() is not None
+
+
+def _snapshot(now: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: _plain(now[name]) for name in names}
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+async def _write(
+    connection: AsyncConnection,
+    callback: Callback,
+    event: str,
+    snapshot: dict[str, Any],
+    *,
+    generation_id: UUID | None,
+    batch_id: UUID | None,
+) -> None:
+    subject = generation_id or batch_id
+    assert subject is not None
+    url = callback.url or await _stored_url(connection, callback.name)
+    now = datetime.now(UTC)
+    delivery_id = uuid4()
+    host = Receiver.of(url).shown if url is not None else ""
+    await connection.execute(
+        insert(deliveries).values(
+            id=delivery_id,
+            event=event,
+            generation_id=generation_id,
+            batch_id=batch_id,
+            name=callback.name,
+            url=callback.url,
+            host=host,
+            snapshot=snapshot,
+            state="failed" if url is None else "pending",
+            reason=not_stored(callback.name) if url is None else None,
+            failures=0,
+            tries=[],
+            created_at=now,
+            ended_at=now if url is None else None,
+        )
+    )
+    if url is not None:
+        await _hasten_former(connection, subject)
+        await put(connection, [entry(delivery_id, subject, host)])
+
+
+def not_stored(name: str | None) -> str:
+    """Returns why an event for a stored callback cannot be sent."""
+    return (
+        f"no callback called {name} is stored: store it again with "
+        f"`easel webhooks add {name} URL`, and then redeliver"
+    )
+
+
+async def _stored_url(connection: AsyncConnection, name: str | None) -> str | None:
+    found = await connection.execute(select(callbacks.c.url).where(callbacks.c.name == name))
+    return found.scalar_one_or_none()
+
+
+async def _hasten_former(connection: AsyncConnection, subject: UUID) -> None:
+    """Let former events that wait for their next try be tried now: a later one must not wait."""
+    await connection.execute(
+        update(outbox)
+        .where(
+            outbox.c.subject == subject,
+            outbox.c.kind == DELIVER,
+            outbox.c.claimed_by.is_(None),
+        )
+        .values(due_at=None)
+    )

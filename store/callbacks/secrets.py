@@ -1,0 +1,54 @@
+"""The secret that signs deliveries: one, or two while it is being rotated."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from datetime import UTC, datetime
+from typing import Final
+
+from sqlalchemy import delete, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.database import Database, completes
+from store.tables import webhook_secrets
+
+BYTES: Final = 32
+VALID: Final = 2
+"""How many sign at the same time, at most."""
+
+
+class Secrets:
+    """Reads and rotates it. Every method raises StoreUnavailableError."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def valid(self) -> tuple[str, ...]:
+        """Returns the valid secrets, newest first, in the form ``whsec_…`` (base64)."""
+        statement = select(webhook_secrets.c.secret).order_by(webhook_secrets.c.id.desc())
+        async with self._database.read() as connection:
+            return tuple((await connection.execute(statement)).scalars())
+
+    @completes
+    async def rotate(self) -> str:
+        """Make a new secret and return it; the newest former one stays valid beside it."""
+        secret = f"whsec_{base64.b64encode(secrets.token_bytes(BYTES)).decode()}"
+        async with self._database.write() as connection:
+            await connection.execute(
+                insert(webhook_secrets).values(secret=secret, created_at=datetime.now(UTC))
+            )
+            await _keep(connection, VALID)
+        return secret
+
+    @completes
+    async def retire(self) -> None:
+        """Let only the newest secret be valid."""
+        async with self._database.write() as connection:
+            await _keep(connection, 1)
+
+
+async def _keep(connection: AsyncConnection, count: int) -> None:
+    newest = select(webhook_secrets.c.id).order_by(webhook_secrets.c.id.desc()).limit(count)
+    kept = (await connection.execute(newest)).scalars().all()
+    await connection.execute(delete(webhook_secrets).where(webhook_secrets.c.id.not_in(kept)))

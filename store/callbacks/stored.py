@@ -1,0 +1,110 @@
+"""Stored callbacks, and addresses that are switched off because their receiver is gone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, insert, select, update
+
+from store.callbacks.events import not_stored
+from store.callbacks.values import Delivery, StoredCallback, Target
+from store.database import Database, completes, insert_into
+from store.errors import NotFoundError
+from store.tables import callbacks
+
+
+class Callbacks:
+    """Reads and writes them. Every method raises StoreUnavailableError."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def all(self) -> tuple[StoredCallback, ...]:
+        """Returns the stored callbacks by name, then the addresses that are switched off."""
+        columns = (callbacks.c.name, callbacks.c.url, callbacks.c.created_at, callbacks.c.off_at)
+        statement = select(*columns).order_by(
+            callbacks.c.name.is_(None), callbacks.c.name, callbacks.c.url
+        )
+        async with self._database.read() as connection:
+            rows = (await connection.execute(statement)).mappings()
+            return tuple(StoredCallback(**row) for row in rows)
+
+    async def names(self) -> frozenset[str]:
+        """Returns the names of the stored callbacks."""
+        statement = select(callbacks.c.name).where(callbacks.c.name.is_not(None))
+        async with self._database.read() as connection:
+            return frozenset((await connection.execute(statement)).scalars())
+
+    async def target(self, delivery: Delivery) -> Target:
+        """Returns where a delivery goes now. NotFoundError if its callback is not stored any more.
+
+        A stored callback's URL may have been changed since the event.
+        """
+        found = await self._one(_is(delivery.name, delivery.url))
+        if found is not None:
+            return Target(found["url"], found["off_at"])
+        if delivery.url is None:
+            raise NotFoundError(not_stored(delivery.name))
+        return Target(delivery.url, None)
+
+    async def _one(self, which: ColumnElement[bool]) -> Any:
+        async with self._database.read() as connection:
+            return (await connection.execute(select(callbacks).where(which))).mappings().first()
+
+    @completes
+    async def add(self, name: str, url: str) -> None:
+        """Store a callback; one that has the name gets this URL, and is switched on."""
+        values = {"name": name, "url": url, "created_at": datetime.now(UTC), "off_at": None}
+        async with self._database.write() as connection:
+            await connection.execute(
+                insert_into(connection, callbacks)
+                .values(**values)
+                .on_conflict_do_update(index_elements=["name"], set_=values)
+            )
+
+    @completes
+    async def remove(self, name: str) -> None:
+        """Remove a stored callback: events for it fail from now on. Raises NotFoundError."""
+        async with self._database.write() as connection:
+            done = await connection.execute(delete(callbacks).where(callbacks.c.name == name))
+            if done.rowcount == 0:
+                raise NotFoundError(f"no callback called {name} is stored")
+
+    @completes
+    async def enable(self, name_or_url: str) -> None:
+        """Switch a stored callback or an address on again. Raises NotFoundError if it is neither.
+
+        No-op when a stored callback is on.
+        """
+        async with self._database.write() as connection:
+            named = await connection.execute(
+                update(callbacks).where(callbacks.c.name == name_or_url).values(off_at=None)
+            )
+            address = await connection.execute(
+                delete(callbacks).where(callbacks.c.name.is_(None), callbacks.c.url == name_or_url)
+            )
+            if named.rowcount + address.rowcount == 0:
+                raise NotFoundError(
+                    f"{name_or_url} is neither a stored callback nor an address that is switched "
+                    "off: see `easel webhooks list`"
+                )
+
+    @completes
+    async def switch_off(self, name: str | None, url: str) -> None:
+        """Send nothing more to a stored callback, or to an address: its receiver is gone."""
+        now = datetime.now(UTC)
+        async with self._database.write() as connection:
+            done = await connection.execute(
+                update(callbacks).where(_is(name, url), callbacks.c.url == url).values(off_at=now)
+            )
+            if done.rowcount == 0 and name is None:
+                await connection.execute(
+                    insert(callbacks).values(url=url, created_at=now, off_at=now)
+                )
+
+
+def _is(name: str | None, url: str | None) -> ColumnElement[bool]:
+    if name is not None:
+        return callbacks.c.name == name
+    return callbacks.c.name.is_(None) & (callbacks.c.url == url)
