@@ -72,7 +72,7 @@ def test_receivers_at_home_are_allowed_by_a_list_in_json(monkeypatch: pytest.Mon
 
     settings = Settings().webhooks
 
-    assert settings.retry_after_s == (0.5, 1)
+    assert list(settings.retry_after_s) == [0.5, 1]
     assert settings.allowed.names("receiver.lan")
     assert settings.allowed.permits("any", ip_address("192.168.1.7"))
 
