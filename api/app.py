@@ -149,7 +149,14 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
     ):
         disk = DiskReserve(settings.local_folders, settings.store.reserve_mb)
         facade = Facade(
-            store, dispatcher, pauses, catalogue, links, disk, settings.comfy.default_model
+            store,
+            dispatcher,
+            pauses,
+            catalogue,
+            links,
+            disk,
+            settings.comfy.default_model,
+            settings.webhooks.allowed,
         )
         batches = BatchFacade(facade, reconciler, runs, settings.wildcards)
         yield Context(
