@@ -204,15 +204,38 @@ def read_options(stored: Any) -> StoredOptions:
         return Unreadable(stored=stored, reason=reason_of(error))
 
 
-class FileOptions(BatchOptions):
-    """What is said of a batch whose rows come from a file: its options, and its callback."""
+class CallbackOptions(BatchOptions):
+    """How a batch is done, and who hears of it. A receiver can only be named."""
 
-    callback_url: CallbackUrl | None = Field(default=None, repr=False, description=_CALLBACK_URL)
     callback: CallbackName | None = Field(default=None, description=_CALLBACK)
     callback_events: BatchEvents | None = Field(default=None, description=_CALLBACK_EVENTS)
 
+    @model_validator(mode="after")
+    def _has_one_callback(self) -> Self:
+        _ = self.wanted_callback
+        return self
 
-class FlowBatchRequest(BatchOptions):
+    @property
+    def wanted_callback(self) -> Callback | None:
+        """The batch's own callback; its items may have others."""
+        return callback_of(self.callback, self.callback_events, ends=BATCH_ENDS, url=self._receiver)
+
+    @property
+    def _receiver(self) -> str | None:
+        return None
+
+
+class FileOptions(CallbackOptions):
+    """What is said of a batch whose rows come from a file: its options, and its callback."""
+
+    callback_url: CallbackUrl | None = Field(default=None, repr=False, description=_CALLBACK_URL)
+
+    @property
+    def _receiver(self) -> str | None:
+        return self.callback_url
+
+
+class FlowBatchRequest(CallbackOptions):
     """One request for many generations: each row of a manifest, times the grid, times ``count``.
 
     Rows are ``items``. Without any, ``defaults`` are the only row. An item's own fields win over
@@ -226,8 +249,6 @@ class FlowBatchRequest(BatchOptions):
         revalidate_instances="subclass-instances",
     )
 
-    callback: CallbackName | None = Field(default=None, description=_CALLBACK)
-    callback_events: BatchEvents | None = Field(default=None, description=_CALLBACK_EVENTS)
     defaults: dict[RequestField, Any] = Field(
         default_factory=dict, description=_DEFAULTS, json_schema_extra=_NO_URL
     )
@@ -260,20 +281,6 @@ class FlowBatchRequest(BatchOptions):
         if "callback_url" in cls.model_fields:
             return fields
         return _without_urls(fields) if isinstance(fields, dict) else fields
-
-    @model_validator(mode="after")
-    def _has_one_callback(self) -> Self:
-        _ = self.wanted_callback
-        return self
-
-    @property
-    def wanted_callback(self) -> Callback | None:
-        """The batch's own callback; its items may have others."""
-        return callback_of(self.callback, self.callback_events, ends=BATCH_ENDS, url=self._receiver)
-
-    @property
-    def _receiver(self) -> str | None:
-        return None
 
     @property
     def as_stored_before(self) -> Self:

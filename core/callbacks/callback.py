@@ -13,6 +13,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    WithJsonSchema,
 )
 
 from core.callbacks.url import Receiver
@@ -32,7 +33,7 @@ BATCH_ENDS: Final = BATCH_EVENTS[1:]
 CALLBACK_NAME_MAX: Final = 64
 RECEIVER_FIELDS: Final = ("callback_url", "callback")
 CALLBACK_FIELDS: Final = (*RECEIVER_FIELDS, "callback_events")
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
+_NAME: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{CALLBACK_NAME_MAX - 1}}}", re.ASCII)
 
 
 def _named(name: str) -> str:
@@ -43,11 +44,14 @@ def _named(name: str) -> str:
 
 def _listed(value: Any) -> Any:
     """Returns events as a list; columns of files and query parameters have them in one text."""
-    return re.split(r"[,;\s]+", value.strip(" ,;\t\n")) if isinstance(value, str) else value
+    return re.split(r"[,;\s]+", value) if isinstance(value, str) else value
 
 
 CallbackName = Annotated[
-    str, Field(min_length=1, max_length=CALLBACK_NAME_MAX), AfterValidator(_named)
+    str,
+    Field(min_length=1, max_length=CALLBACK_NAME_MAX),
+    AfterValidator(_named),
+    WithJsonSchema({"type": "string", "pattern": f"^{_NAME.pattern}$"}),
 ]
 
 
