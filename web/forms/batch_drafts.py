@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from api.batches.facade import Manifest
 from api.schedules.facade import ScheduleRequest
-from core.batches.request import BatchOptions, BatchRequest
+from core.batches.request import BatchRequest, FileOptions
 from web.forms.drafts import DRAW_SEED
 from web.forms.kept_draft import KeptDraft, storage
 from web.forms.manifests import KeptFile, Manifests
@@ -113,7 +113,7 @@ class BulkDraft(PromptDraft):
         if self.file is None:
             raise missing("file", "Choose a file first.")
         return Manifest.of_file(
-            BatchOptions.model_validate(options),
+            FileOptions.model_validate(options),
             files.path(self.file),
             self.file.kind,
             skip_bad=self.skip_bad,
