@@ -307,12 +307,13 @@ class BatchCounts:
 
 @dataclass(frozen=True)
 class Membership:
-    """What the flow run of a batch's generation shows of the batch."""
+    """What the flow run and the page of a batch's generation show of the batch."""
 
     batch_id: UUID
     name: str
     position: int
     total: int
+    callback: Callback | None = None
 
 
 @dataclass(frozen=True)

@@ -147,6 +147,10 @@ class Facade:
         """Returns what callbacks must fulfil now. Reads the names of the stored ones."""
         return CallbackRules(self._allowed, await self.store.callbacks.names())
 
+    async def callback_names(self) -> list[str]:
+        """Returns the names of the stored callbacks, in order."""
+        return sorted(await self.store.callbacks.names())
+
     async def _check_callback(self, callback: Callback | None) -> None:
         """Raises ProblemError 422. Only a callback by its name costs a query."""
         if callback is None:
