@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -32,6 +32,9 @@ from api.generations.documents import (
 from api.generations.estimates import Estimates
 from api.storage import StorageWatch
 from comfy import Catalogue, UnresolvableError, resolve
+from core.callbacks.addresses import AllowedAddresses
+from core.callbacks.callback import Callback
+from core.callbacks.rules import CallbackRules
 from core.requests import GenerationRequest, ResolvedRequest
 from core.status import is_final
 from flows.prefect.pauses import PauseWatch
@@ -84,6 +87,7 @@ class Facade:
         links: Links,
         disk: DiskReserve,
         default_model: str | None,
+        allowed: AllowedAddresses,
     ) -> None:
         self.store = store
         self.links = links
@@ -93,6 +97,7 @@ class Facade:
         self.estimates = Estimates(store, dispatcher, pauses)
         self._dispatcher = dispatcher
         self.configured_model = default_model
+        self._allowed = allowed
 
     def default_model(self, catalogue: Catalogue) -> str | None:
         """Returns the checkpoint of requests that name none."""
@@ -121,8 +126,12 @@ class Facade:
         self, request: GenerationRequest, key: IdempotencyKey | None = None
     ) -> Accepted:
         await self.check_room()
+        callback = request.wanted_callback
+        await self._check_callback(callback)
         resolved = await self.resolve(request)
-        accepted = await self.store.acceptance.accept(resolved, key, self._first_answer)
+        accepted = await self.store.acceptance.accept(
+            resolved, key, self._first_answer, callback=callback
+        )
         self._dispatcher.wake()
         return accepted
 
@@ -133,6 +142,24 @@ class Facade:
             raise ProblemError(
                 "disk_full", f"{room}", headers={"Retry-After": str(DISK_RETRY_AFTER_S)}
             )
+
+    async def callback_rules(self) -> CallbackRules:
+        """Returns what callbacks must fulfil now. Reads the names of the stored ones."""
+        return CallbackRules(self._allowed, await self.store.callbacks.names())
+
+    async def callback_names(self) -> list[str]:
+        """Returns the names of the stored callbacks, in order."""
+        return sorted(await self.store.callbacks.names())
+
+    async def _check_callback(self, callback: Callback | None) -> None:
+        """Raises ProblemError 422. Only a callback by its name costs a query."""
+        if callback is None:
+            return
+        by_name = callback.name is not None
+        rules = await self.callback_rules() if by_name else CallbackRules(self._allowed)
+        found = rules.problem(callback)
+        if found is not None:
+            raise ProblemError("invalid_request", str(found), errors=[found])
 
     async def resolve(self, request: GenerationRequest) -> ResolvedRequest:
         """Returns the request with all defaults. Unknown names make it ask ComfyUI once more."""
@@ -271,6 +298,17 @@ class Facade:
         ]
         return HistoryDocument.model_construct(
             items=items, next_cursor=page.next_cursor, previous_cursor=page.previous_cursor
+        )
+
+    async def item_at(self, generation_id: UUID, snapshot: Mapping[str, Any]) -> HistoryItem:
+        """Returns a generation as it was at an event, with the images of one that succeeded.
+
+        Its place in the queue and the time to go are left out: they change with others.
+        """
+        then = (await self.store.generations.get(generation_id)).as_at(snapshot)
+        return HistoryItem.model_construct(
+            **status_fields(then, self.links, ahead=None, eta_s=None, waiting=None),
+            images=await self.images(generation_id) if then.status == "succeeded" else [],
         )
 
     async def attempts(self, generation_id: UUID) -> AttemptsDocument:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import socket
 import sqlite3
 import threading
@@ -23,7 +24,14 @@ from api.connections import Connection
 from comfy.emulator import Emulator, EmulatorOptions
 from core.batches.request import BatchOptions
 from core.problems import Problem
-from core.settings import ApiSettings, ComfySettings, PrefectSettings, Settings, StoreSettings
+from core.settings import (
+    ApiSettings,
+    ComfySettings,
+    PrefectSettings,
+    Settings,
+    StoreSettings,
+    WebhookSettings,
+)
 from core.status import BatchStatus
 from flows.testing import NODE_FAILED, InProcessWorker
 from store.generations.acceptance import IdempotencyKey
@@ -37,6 +45,7 @@ CREATE: Final = "/api/v1/generation/create"
 HISTORY: Final = "/api/v1/generation/history"
 BATCHES: Final = "/api/v1/batches"
 SCHEDULES: Final = "/api/v1/schedules"
+DELIVERIES: Final = "/api/v1/deliveries"
 CHECKPOINTS: Final = ("painter-v1-5.safetensors", "painter-xl.safetensors")
 """One of each family; the first is the default."""
 NODE_FAILED_DETAIL: Final = (
@@ -92,6 +101,7 @@ class Service:
         max_manifest_bytes: int = 64_000_000,
         allowed_hosts: tuple[str, ...] = (),
         images_url: str | None = None,
+        callbacks_to: tuple[str, ...] = (),
     ) -> None:
         self._backstage = backstage
         # With its protocol said: asyncio switches Nagle's delay off only then.
@@ -109,6 +119,7 @@ class Service:
             comfy=ComfySettings(url=comfy_url, default_model=default_model),
             prefect=PrefectSettings(api_url=prefect_url),
             store=StoreSettings(reserve_mb=reserve_mb, images_url=images_url),
+            webhooks=WebhookSettings(allow=callbacks_to),
         )
         self.app = create_app(self.settings)
         self.client = httpx.Client(
@@ -201,7 +212,25 @@ class Service:
             return f"/api/v1/generation/{what}/{task_id}"
         return f"/api/v1/generation/{task_id}/{what}"
 
+    def deliveries(self, **query: Any) -> list[dict[str, Any]]:
+        """The first page of those that are asked for."""
+        response = self.get(DELIVERIES, params=query)
+        assert response.status_code == 200, response.text
+        items: list[dict[str, Any]] = response.json()["items"]
+        return items
+
     # --- in the database
+
+    def give_callback(self, batch_id: UUID, url: str, *events: str) -> None:
+        callback = json.dumps({"url": url, "name": None, "events": events})
+        with self.database() as connection:
+            connection.execute(
+                "UPDATE batches SET callback = ? WHERE id = ?", (callback, batch_id.hex)
+            )
+
+    def in_its_loop(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """What its parts do when they are asked without HTTP."""
+        return self._backstage.run(work)
 
     def statements(self) -> AbstractContextManager[list[str]]:
         """What the API's requests execute meanwhile."""
