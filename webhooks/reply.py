@@ -8,6 +8,7 @@ from typing import Final
 from store.callbacks.values import DeliveryTry
 
 GONE: Final = 410
+SILENT_MS: Final = 1000
 _REDIRECTS: Final = frozenset({300, 301, 302, 303, 307, 308})
 
 
@@ -17,6 +18,8 @@ class Reply:
 
     tried: DeliveryTry
     retry_after_s: float | None = None
+    is_refused: bool = False
+    """Whether no connection was made, since the address may not be connected to."""
 
     @property
     def is_taken(self) -> bool:
@@ -27,6 +30,20 @@ class Reply:
     def is_gone(self) -> bool:
         """Whether the receiver wants nothing more: 410."""
         return self.tried.status == GONE
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the receiver was waited for in vain."""
+        return self.tried.status is None and self.tried.milliseconds >= SILENT_MS
+
+    @property
+    def outcome(self) -> str:
+        """The outcome in one word, as it is counted."""
+        if self.is_taken:
+            return "delivered"
+        if self.is_gone:
+            return "gone"
+        return "refused" if self.is_refused else "failed"
 
     @property
     def reason(self) -> str:

@@ -15,7 +15,7 @@ from core.callbacks.url import Receiver
 from core.text import readable
 from store.callbacks.values import ANSWER_MAX, DeliveryTry
 from webhooks.connecting import Connect, connect_to, connected, encrypted, reason_of
-from webhooks.errors import NoAnswerError, WebhooksError
+from webhooks.errors import AddressRefusedError, NoAnswerError, WebhooksError
 from webhooks.guard import Guard
 from webhooks.reply import Reply
 from webhooks.retry_after import retry_after_s
@@ -67,6 +67,7 @@ class Sender:
         began_at, began = datetime.now(UTC), loop.time()
         answer = _Answer()
         error: str | None = None
+        is_refused = False
         try:
             async with asyncio.timeout_at(began + self._timeout_s) as limit:
                 stream = await self._open(receiver, limit)
@@ -80,6 +81,7 @@ class Sender:
             error = f"no answer within {self._timeout_s:g} s"
         except WebhooksError as problem:
             error = str(problem)
+            is_refused = isinstance(problem, AddressRefusedError)
         ended = loop.time() if answer.status is None else answer.at
         tried = DeliveryTry(
             at=began_at,
@@ -88,7 +90,7 @@ class Sender:
             answer=None if answer.status is None else answer.text,
             error=error if answer.status is None else None,
         )
-        return Reply(tried, answer.retry_after_s)
+        return Reply(tried, answer.retry_after_s, is_refused)
 
     async def _open(
         self, receiver: Receiver, limit: asyncio.Timeout
