@@ -36,7 +36,7 @@ from tests.webhooks.delivering import (
 )
 from tests.webhooks.senders import LOOPBACK, Names, Wires, guard, sender
 from webhooks.connecting import connect_to
-from webhooks.deliverer import CONNECTIONS, TOGETHER
+from webhooks.deliverer import TOGETHER
 
 HOUR_S: Final = 3600.0
 DAY_S: Final = 86_400.0
@@ -426,24 +426,16 @@ async def test_a_dead_receiver_delays_no_other(store: Store, clock: Clock) -> No
     assert (await store.deliveries.counts())["delivered"] == 27
 
 
-async def test_many_dead_receivers_leave_room_for_a_quick_one(store: Store, clock: Clock) -> None:
-    """Each dead lane has one try at a time, once it was found dead."""
-    lanes = CONNECTIONS // TOGETHER + 1  # so many could have all the connections
-    with CallbackReceiver(never_answers) as dead, CallbackReceiver() as quick:
-        names = Names({f"dead{number}.lan": [["127.0.0.1"]] for number in range(lanes)})
-        its_sender = sender(guard(LOOPBACK, names=names), timeout_s=1.5)
-        for number in range(lanes):
-            for _ in range(TOGETHER + 1):
-                await ended(store, to(f"http://dead{number}.lan:{dead.port}/"))
-        async with deliverer(store, clock, its_sender=its_sender, schedule=(0, 0, 0, 0)) as its:
-            await asyncio.to_thread(_wait_for_connections, dead, CONNECTIONS + 1)
-            await ended(store, to(quick))
-            its.wake()
-            await quick.received(1)
-
-
-def _wait_for_connections(receiver: CallbackReceiver, count: int) -> None:
-    wait_until(lambda: receiver.connections >= count, f"{count} connections")
+async def test_a_lane_that_was_found_dead_has_one_connection_at_a_time(
+    store: Store, clock: Clock
+) -> None:
+    """Else the dead receivers of a few lanes would have all the connections that there are."""
+    with CallbackReceiver(never_answers) as dead:
+        for _ in range(2 * TOGETHER):
+            await ended(store, to(dead))
+        async with deliverer(store, clock, its_sender=sender(timeout_s=1.5)):
+            await asyncio.to_thread(wait_until, lambda: dead.connections == TOGETHER + 2)
+            assert dead.open_connections <= 2  # the former one may not be seen to be closed yet
 
 
 async def test_to_one_receiver_there_are_a_few_connections_at_once(
