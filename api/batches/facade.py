@@ -27,7 +27,7 @@ from api.batches.results_zip import results_zip
 from api.batches.tables import CELLS_MAX, Table, tables
 from api.body import PROBLEMS_SHOWN, parse, validate
 from api.errors import ProblemError
-from api.generations.documents import WaitingDocument, image_document
+from api.generations.documents import WaitingDocument, callback_document, image_document
 from api.generations.facade import Facade, no_model_known
 from comfy import Catalogue
 from core.batches.grid import Grid
@@ -222,6 +222,16 @@ class BatchFacade:
         """Returns the document of a batch that is already loaded."""
         [document] = await self._documents([batch])
         return document
+
+    async def document_at(self, batch_id: UUID, snapshot: Mapping[str, Any]) -> BatchDocument:
+        """Returns a batch as it was at an event, with the counts of now.
+
+        Why it waits and the time to go are left out.
+        """
+        batch = (await self._store.batches.get(batch_id)).as_at(snapshot)
+        figures = await self._store.batches.figures([batch])
+        fields = await self._fields(batch, figures[batch.id])
+        return BatchDocument.model_construct(**fields | {"waiting": None, "eta_s": None})
 
     async def page(self, limit: int, cursor: str | None) -> BatchesDocument:
         """Returns a page, newest first."""
@@ -437,6 +447,7 @@ class BatchFacade:
             "options": batch.options,
             "grid": batch.grid,
             "schedule": batch.schedule,
+            "callback": callback_document(batch.callback),
             "waiting": WaitingDocument(code=waiting.code, detail=waiting.detail)
             if waiting
             else None,

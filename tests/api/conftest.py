@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from tests.api.service import Backstage, Comfy, Service, closed_port
 from tests.harness.databases import a_store
+from tests.harness.receiver import CallbackReceiver
 from tests.harness.waiting import wait_until
 
 StartService = Callable[..., Service]
+HERE: Final = ("127.0.0.0/8",)
+"""What a service must allow, so that callbacks can be sent to receivers of the tests."""
 
 
 @pytest.fixture(autouse=True)
@@ -39,11 +42,26 @@ def service(
     backstage: Backstage, shared_comfy: Comfy, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
     """Shared: a test makes its own generations and leaves those of others alone."""
-    home = tmp_path_factory.mktemp("home")
+    with shared_service(backstage, shared_comfy, tmp_path_factory.mktemp("home")) as service:
+        yield service
+
+
+@contextmanager
+def shared_service(
+    backstage: Backstage, comfy: Comfy, home: Path, **more: Any
+) -> Iterator[Service]:
+    """For a module whose service has settings of its own."""
     a_store(home / "easel.db")
-    with Service(backstage, home, shared_comfy.url, f"{closed_port()}/api") as service:
+    with Service(backstage, home, comfy.url, f"{closed_port()}/api", **more) as service:
         until_catalogue(service)
         yield service
+
+
+@pytest.fixture
+def receiver() -> Iterator[CallbackReceiver]:
+    """Of callbacks, with a token in its URL; a service must allow it (``callbacks_to``)."""
+    with CallbackReceiver(path="/easel?token=zx81canary") as receiver:
+        yield receiver
 
 
 @pytest.fixture
