@@ -31,6 +31,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+webhooks = typer.Typer(
+    name="webhooks",
+    help="Callbacks: signed events, sent to your receivers. Try it: `easel webhooks listen`.",
+    no_args_is_help=True,
+)
+app.add_typer(webhooks)
+
 _Port = Annotated[int | None, typer.Option(min=1, max=65_535, help="Port of the API [8700].")]
 _Host = Annotated[
     str | None, typer.Option(help="Address Easel listens on; 0.0.0.0 for all [127.0.0.1].")
@@ -360,6 +367,31 @@ def bulk(
     url = _address(api) if api else _api_url()
     order = BatchOrder(file, options, skip_bad=skip_bad, again=again)
     _run(run(Bulk(order, url, out, report, dry_run=dry_run, wait=not no_wait)))
+
+
+@webhooks.command()
+def listen(
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65_535, help="Port [8780, else a free one].")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    secret: Annotated[
+        str | None, typer.Option(metavar="whsec_…", help="What signs [this home's secret].")
+    ] = None,
+    home: _Home = None,
+) -> None:
+    """Receive events here, verify and print them: for trying callbacks out."""
+    _check_texts({"host": host, "secret": secret})
+    _enter_home(home)
+    from cli.webhooks.listen import Listening
+    from cli.webhooks.listen import listen as run
+
+    _run(run(Listening(host, port, secret)))
+
+
+def _enter_home(home: Path | None) -> None:
+    _set("EASEL_HOME", home and home.expanduser().absolute())
+    _enter_data_folder()
 
 
 def _callback(url: str | None, name: str | None, events: list[str] | None) -> dict[str, object]:
