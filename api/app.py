@@ -17,6 +17,8 @@ from api.batches import routes as batches
 from api.batches.facade import BatchFacade
 from api.catalogue import CatalogueCache
 from api.context import Context
+from api.deliveries import routes as deliveries
+from api.deliveries.facade import DeliveryFacade
 from api.disk import DiskReserve
 from api.figures import Figures
 from api.generations import events
@@ -100,7 +102,10 @@ def create_app(settings: Settings | None = None, policy: Policy | None = None) -
     )
     app.add_middleware(ResponseHeaders, headers_for=headers_for)
     app.add_middleware(RefusedStarts)
-    rooms = (generations, events, images, batches, schedules, options, health, metrics)
+    rooms = (
+        *(generations, events, images, batches, schedules, deliveries),
+        *(options, health, metrics),
+    )
     for room in rooms:
         # Not include_router: FastAPI 0.150 matches included routers through more calls, 15 to 45 us
         # of each request (a create takes 500). Guards are middleware (api.auth), not dependencies.
@@ -149,7 +154,14 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
     ):
         disk = DiskReserve(settings.local_folders, settings.store.reserve_mb)
         facade = Facade(
-            store, dispatcher, pauses, catalogue, links, disk, settings.comfy.default_model
+            store,
+            dispatcher,
+            pauses,
+            catalogue,
+            links,
+            disk,
+            settings.comfy.default_model,
+            settings.webhooks.allowed,
         )
         batches = BatchFacade(facade, reconciler, runs, settings.wildcards)
         yield Context(
@@ -160,5 +172,6 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             figures=Figures(facade),
             batches=batches,
             schedules=ScheduleFacade(Schedules(runs), batches, links),
+            deliveries=DeliveryFacade(store),
             followed=Followed(facade),
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from api.batches.facade import BatchFacade
+from api.deliveries.facade import DeliveryFacade
 from api.figures import Figures
 from api.generations.facade import Busy, Facade
 from api.generations.shared import Followed
@@ -25,6 +26,7 @@ class Context:
     figures: Figures
     batches: BatchFacade
     schedules: ScheduleFacade
+    deliveries: DeliveryFacade
     followed: Followed
 
     def by_type(self) -> dict[type[Any], Any]:

@@ -58,3 +58,6 @@ BatchId = Annotated[UUID, _id_of("batch"), Path(description="A batch's id, as it
 ScheduleId = Annotated[
     UUID, _id_of("schedule"), Path(description="A schedule's id, as its create gave it.")
 ]
+DeliveryId = Annotated[
+    UUID, _id_of("delivery"), Path(description="A delivery's id: the `webhook-id` of its tries.")
+]

@@ -11,6 +11,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from api.documents import Document, NextCursor, PreviousCursor
 from api.generations.documents import (
+    CallbackDocument,
     ImageDocument,
     RequestDocument,
     StatusDocument,
@@ -75,6 +76,9 @@ class BatchDocument(Document):
         "of more than 64 KB, and for batches of versions that did not keep it."
     )
     schedule: str | None = Field(description="The schedule that began it.")
+    callback: CallbackDocument | None = Field(
+        default=None, description="The batch's callback; its items may have others. Null without."
+    )
     waiting: WaitingDocument | None = Field(
         description="Why it does not go on: `paused`, `paused_in_prefect`, `outside_window`, "
         "`waiting_for_worker`, `waiting_for_comfyui`, `waiting_for_prefect`."

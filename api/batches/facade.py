@@ -27,7 +27,7 @@ from api.batches.results_zip import results_zip
 from api.batches.tables import CELLS_MAX, Table, tables
 from api.body import PROBLEMS_SHOWN, parse, validate
 from api.errors import ProblemError
-from api.generations.documents import WaitingDocument, image_document
+from api.generations.documents import WaitingDocument, callback_document, image_document
 from api.generations.facade import Facade, no_model_known
 from comfy import Catalogue
 from core.batches.grid import Grid
@@ -436,6 +436,7 @@ class BatchFacade:
             "options": batch.options,
             "grid": batch.grid,
             "schedule": batch.schedule,
+            "callback": callback_document(batch.callback),
             "waiting": WaitingDocument(code=waiting.code, detail=waiting.detail)
             if waiting
             else None,

@@ -10,6 +10,7 @@ from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from api.documents import Document, NextCursor, PreviousCursor
+from core.callbacks.callback import Callback, EventType
 from core.problems import Problem
 from core.requests import ResolvedRequest, UnreadableRequest
 from core.status import Status, is_final
@@ -52,6 +53,17 @@ class UrlsDocument(Document):
     flow_run: str | None = Field(description="The run's page in the Prefect UI.")
 
 
+class CallbackDocument(Document):
+    """Who hears of it: the receiver's URL may hold a secret, and is shown nowhere."""
+
+    host: str | None = Field(
+        description="The host of `callback_url`, with its port if it is not the usual one; null "
+        "for a stored callback."
+    )
+    name: str | None = Field(description="The name of a stored callback; null without.")
+    events: list[EventType] = Field(description="What it hears of.")
+
+
 class StatusDocument(Document):
     """A generation as it is now."""
 
@@ -77,6 +89,9 @@ class StatusDocument(Document):
         default=None, description="When its images were removed because of their age."
     )
     batch_id: UUID | None = Field(default=None, description="The batch that it belongs to.")
+    callback: CallbackDocument | None = Field(
+        default=None, description="Its own callback, beside that of its batch; null without."
+    )
     urls: UrlsDocument
 
 
@@ -228,8 +243,16 @@ def status_fields(
         "finished_at": generation.finished_at,
         "expired_at": generation.expired_at,
         "batch_id": generation.batch_id,
+        "callback": callback_document(generation.callback),
         "urls": links.urls(generation),
     }
+
+
+def callback_document(callback: Callback | None) -> CallbackDocument | None:
+    """Returns what is shown of a callback; None without one."""
+    if callback is None:
+        return None
+    return CallbackDocument(host=callback.host, name=callback.name, events=list(callback.events))
 
 
 def image_document(image: Image, links: Links) -> ImageDocument:

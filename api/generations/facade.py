@@ -32,6 +32,9 @@ from api.generations.documents import (
 from api.generations.estimates import Estimates
 from api.storage import StorageWatch
 from comfy import Catalogue, UnresolvableError, resolve
+from core.callbacks.addresses import AllowedAddresses
+from core.callbacks.callback import Callback
+from core.callbacks.rules import CallbackRules
 from core.requests import GenerationRequest, ResolvedRequest
 from core.status import is_final
 from flows.prefect.pauses import PauseWatch
@@ -84,6 +87,7 @@ class Facade:
         links: Links,
         disk: DiskReserve,
         default_model: str | None,
+        allowed: AllowedAddresses,
     ) -> None:
         self.store = store
         self.links = links
@@ -93,6 +97,7 @@ class Facade:
         self.estimates = Estimates(store, dispatcher, pauses)
         self._dispatcher = dispatcher
         self.configured_model = default_model
+        self._allowed = allowed
 
     def default_model(self, catalogue: Catalogue) -> str | None:
         """Returns the checkpoint of requests that name none."""
@@ -121,8 +126,12 @@ class Facade:
         self, request: GenerationRequest, key: IdempotencyKey | None = None
     ) -> Accepted:
         await self.check_room()
+        callback = request.wanted_callback
+        await self._check_callback(callback)
         resolved = await self.resolve(request)
-        accepted = await self.store.acceptance.accept(resolved, key, self._first_answer)
+        accepted = await self.store.acceptance.accept(
+            resolved, key, self._first_answer, callback=callback
+        )
         self._dispatcher.wake()
         return accepted
 
@@ -133,6 +142,20 @@ class Facade:
             raise ProblemError(
                 "disk_full", f"{room}", headers={"Retry-After": str(DISK_RETRY_AFTER_S)}
             )
+
+    async def callback_rules(self) -> CallbackRules:
+        """Returns what callbacks must fulfil now. Reads the names of the stored ones."""
+        return CallbackRules(self._allowed, await self.store.callbacks.names())
+
+    async def _check_callback(self, callback: Callback | None) -> None:
+        """Raises ProblemError 422. Only a callback by its name costs a query."""
+        if callback is None:
+            return
+        by_name = callback.name is not None
+        rules = await self.callback_rules() if by_name else CallbackRules(self._allowed)
+        found = rules.problem(callback)
+        if found is not None:
+            raise ProblemError("invalid_request", str(found), errors=[found])
 
     async def resolve(self, request: GenerationRequest) -> ResolvedRequest:
         """Returns the request with all defaults. Unknown names make it ask ComfyUI once more."""

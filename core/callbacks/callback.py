@@ -15,7 +15,7 @@ from pydantic import (
     ValidationError,
 )
 
-from core.callbacks.url import Receiver
+from core.callbacks.url import CallbackUrl, Receiver
 from core.invalid import invalid
 from core.stored import read_stored
 
@@ -56,9 +56,9 @@ class Callback(BaseModel):
     The URL may hold a secret: it is shown nowhere but by its ``host``.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    url: str | None = Field(default=None, repr=False)
+    url: CallbackUrl | None = Field(default=None, repr=False)
     name: str | None = None
     events: tuple[EventType, ...]
 

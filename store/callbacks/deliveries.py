@@ -22,6 +22,7 @@ from store.callbacks.values import (
     DeliveryPage,
     DeliveryState,
     DeliveryTry,
+    read_tries,
 )
 from store.database import Database, completes
 from store.errors import NotFoundError
@@ -240,7 +241,7 @@ async def _write(
     **values: Any,
 ) -> None:
     if one is not None:
-        tries = (*TRIES.validate_python(row["tries"]), _kept(one))[-TRIES_KEPT:]
+        tries = (*read_tries(row["tries"]), _kept(one))[-TRIES_KEPT:]
         values["tries"] = TRIES.dump_python(tries, mode="json")
     if body is not None:
         values["body"] = body

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final, Literal, get_args
 from uuid import UUID
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import RowMapping
 
 DeliveryState = Literal["pending", "delivered", "failed", "dropped"]
@@ -30,6 +30,14 @@ class DeliveryTry:
 
 
 TRIES: Final = TypeAdapter(tuple[DeliveryTry, ...])
+
+
+def read_tries(stored: Any) -> tuple[DeliveryTry, ...]:
+    """Reads the tries of a row; none when another version stored them in another form."""
+    try:
+        return TRIES.validate_python(stored)
+    except ValidationError:
+        return ()
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,7 @@ class Delivery:
     def from_row(cls, row: RowMapping, next_try_at: datetime | None = None) -> Delivery:
         """Read a row of the ``deliveries`` table."""
         plain = {name: row[name] for name in cls.__dataclass_fields__ if name != "next_try_at"}
-        tries = TRIES.validate_python(plain.pop("tries"))
+        tries = read_tries(plain.pop("tries"))
         return cls(**plain, tries=tries, next_try_at=next_try_at)
 
 

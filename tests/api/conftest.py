@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,17 @@ def service(
     backstage: Backstage, shared_comfy: Comfy, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
     """Shared: a test makes its own generations and leaves those of others alone."""
-    home = tmp_path_factory.mktemp("home")
+    with shared_service(backstage, shared_comfy, tmp_path_factory.mktemp("home")) as service:
+        yield service
+
+
+@contextmanager
+def shared_service(
+    backstage: Backstage, comfy: Comfy, home: Path, **more: Any
+) -> Iterator[Service]:
+    """For a module whose service has settings of its own."""
     a_store(home / "easel.db")
-    with Service(backstage, home, shared_comfy.url, f"{closed_port()}/api") as service:
+    with Service(backstage, home, comfy.url, f"{closed_port()}/api", **more) as service:
         until_catalogue(service)
         yield service
 

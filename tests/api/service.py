@@ -23,7 +23,14 @@ from api.connections import Connection
 from comfy.emulator import Emulator, EmulatorOptions
 from core.batches.request import BatchOptions
 from core.problems import Problem
-from core.settings import ApiSettings, ComfySettings, PrefectSettings, Settings, StoreSettings
+from core.settings import (
+    ApiSettings,
+    ComfySettings,
+    PrefectSettings,
+    Settings,
+    StoreSettings,
+    WebhookSettings,
+)
 from core.status import BatchStatus
 from flows.testing import NODE_FAILED, InProcessWorker
 from store.generations.acceptance import IdempotencyKey
@@ -37,6 +44,7 @@ CREATE: Final = "/api/v1/generation/create"
 HISTORY: Final = "/api/v1/generation/history"
 BATCHES: Final = "/api/v1/batches"
 SCHEDULES: Final = "/api/v1/schedules"
+DELIVERIES: Final = "/api/v1/deliveries"
 CHECKPOINTS: Final = ("painter-v1-5.safetensors", "painter-xl.safetensors")
 """One of each family; the first is the default."""
 NODE_FAILED_DETAIL: Final = (
@@ -92,6 +100,7 @@ class Service:
         max_manifest_bytes: int = 64_000_000,
         allowed_hosts: tuple[str, ...] = (),
         images_url: str | None = None,
+        callbacks_to: tuple[str, ...] = (),
     ) -> None:
         self._backstage = backstage
         # With its protocol said: asyncio switches Nagle's delay off only then.
@@ -109,6 +118,7 @@ class Service:
             comfy=ComfySettings(url=comfy_url, default_model=default_model),
             prefect=PrefectSettings(api_url=prefect_url),
             store=StoreSettings(reserve_mb=reserve_mb, images_url=images_url),
+            webhooks=WebhookSettings(allow=callbacks_to),
         )
         self.app = create_app(self.settings)
         self.client = httpx.Client(

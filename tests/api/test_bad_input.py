@@ -165,7 +165,33 @@ BODIES: Final = (
     ),
     _fields("38 10k-key metadata", "metadata", metadata=MANY_KEYS),
     _fields("38 metadata within metadata", "metadata.a", metadata={"a": {"b": CANARY}}),
-    _fields("callback_url is reserved", "callback_url", callback_url=f"http://{CANARY}.test/"),
+    *(
+        _fields(f"callback_url {name}", "callback_url", callback_url=url)
+        for name, url in {
+            "of a file": f"file:///{CANARY}",
+            "of a script": f"javascript:{CANARY}",
+            "without a host": f"http:///{CANARY}",
+            "with a password": f"https://u:{CANARY}@shop.example/",
+            "with a fragment": f"https://shop.example/#{CANARY}",
+            "with a line break": f"https://shop.example/\r\n{CANARY}",
+            "too long": f"https://shop.example/{CANARY * 300}",
+            "of this machine": f"http://127.0.0.1/{CANARY}",
+            "of this machine in a short form": f"http://127.1/{CANARY}",
+            "of this machine in IPv6": f"http://[::1]/{CANARY}",
+            "of this machine in IPv4 in IPv6": f"http://[::ffff:127.0.0.1]/{CANARY}",
+            "of the cloud's metadata": f"http://169.254.169.254/{CANARY}",
+            "of the home": f"http://192.168.1.7/{CANARY}",
+        }.items()
+    ),
+    _fields("callback_url is no text", "callback_url", callback_url={"url": CANARY}),
+    _fields("callback that is not stored", "callback", callback=CANARY),
+    _fields("callback with a slash", "callback", callback=f"../{CANARY}"),
+    _fields("two callbacks", "", callback="shop", callback_url=f"https://{CANARY}.example/"),
+    _fields("events without a callback", "", callback_events=["generation.failed"]),
+    _fields(
+        "unknown event", "callback_events", callback_events=[CANARY], callback_url="https://a.test"
+    ),
+    _fields("no events", "callback_events", callback_events=[], callback_url="https://a.test"),
     _fields("batch_size 0", "batch_size", batch_size=0),
     _fields("timeout_s 0", "timeout_s", timeout_s=0),
 )

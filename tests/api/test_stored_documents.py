@@ -15,9 +15,18 @@ from sqlalchemy import JSON
 
 from store.tables import metadata
 from store.values import Preview, Waiting
-from tests.api.conftest import StartService
+from tests.api.conftest import StartService, shared_service
 from tests.api.documented import openapi
-from tests.api.service import BATCHES, CREATE, Comfy, Service, closed_port, png
+from tests.api.service import (
+    BATCHES,
+    CREATE,
+    DELIVERIES,
+    Backstage,
+    Comfy,
+    Service,
+    closed_port,
+    png,
+)
 
 COLUMNS: Final = sorted(
     f"{table.name}.{column.name}"
@@ -54,7 +63,18 @@ class Rows:
     ended: UUID
     batch_id: UUID
     image_id: UUID
+    delivery_id: UUID
     key: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def service(
+    backstage: Backstage, shared_comfy: Comfy, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """Shared, as elsewhere; callbacks may be sent to this machine."""
+    home = tmp_path_factory.mktemp("home")
+    with shared_service(backstage, shared_comfy, home, callbacks_to=("127.0.0.1",)) as service:
+        yield service
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +83,8 @@ def rows(service: Service) -> Rows:
     queued = _posted(service, CREATE, {"prompt": "a fox"}, key).json()["task_id"]
     ended = service.created()
     (image,) = service.worker.finish(ended)
-    failed = service.created()
+    # Its receiver does not answer: the delivery waits for its next try.
+    failed = service.created(callback_url=f"{closed_port()}/")
     service.worker.fail(service.worker.start(failed))
     running = service.created()
     waiting = Waiting("disk_full", "wait")
@@ -75,7 +96,8 @@ def rows(service: Service) -> Rows:
     service.worker.finish(first)
     service.worker.appear(comfy_reachable=True)
     tasks = (UUID(queued), ended, failed, running, first)
-    return Rows(tasks, ended, batch_id, image.id, key)
+    [delivery] = service.get(DELIVERIES).json()["items"]
+    return Rows(tasks, ended, batch_id, image.id, UUID(delivery["delivery_id"]), key)
 
 
 def _posted(
@@ -103,7 +125,12 @@ def _stored_as(service: Service, column: str, change: Any) -> Iterator[None]:
 def _addresses(rows: Rows) -> set[str]:
     """Every address that a GET can have."""
     return {
-        path.format(task_id=task_id, batch_id=rows.batch_id, image_id=rows.image_id)
+        path.format(
+            task_id=task_id,
+            batch_id=rows.batch_id,
+            image_id=rows.image_id,
+            delivery_id=rows.delivery_id,
+        )
         for path, methods in openapi()["paths"].items()
         if "get" in methods and not any(one in path for one in NOT_NOW)
         for task_id in (rows.tasks if not path.endswith("/events") else [rows.ended])
@@ -146,6 +173,7 @@ def test_no_route_fails_on_a_document_of_another_version(
                 ("DELETE", f"/api/v1/generation/{to_delete}"),
                 ("POST", f"{BATCHES}/{batch_id}/pause"),
                 ("POST", f"{BATCHES}/{batch_id}/cancel"),
+                ("POST", f"{DELIVERIES}/{rows.delivery_id}/redeliver"),
             ):
                 # 409 when the reconciler has failed it before: it cannot be read.
                 answered = service.client.request(method, path)

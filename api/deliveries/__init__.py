@@ -1,0 +1,1 @@
+"""Deliveries over HTTP: what was sent to callbacks, and how it went."""
