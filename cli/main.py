@@ -370,6 +370,102 @@ def bulk(
 
 
 @webhooks.command()
+def secret(
+    rotate: Annotated[
+        bool, typer.Option("--rotate", help="Make a new one; the former stays valid beside it.")
+    ] = False,
+    retire: Annotated[
+        bool, typer.Option("--retire", help="End the former one: only the newest stays valid.")
+    ] = False,
+    home: _Home = None,
+) -> None:
+    """Print the secret that signs events, by which receivers verify them."""
+    _enter_home(home)
+    from cli.webhooks.secret import secret as run
+
+    _run(run(rotate=rotate, retire=retire))
+
+
+@webhooks.command()
+def add(
+    name: Annotated[str, typer.Argument(help="What requests and schedules call it.")],
+    url: Annotated[str, typer.Argument(help="The receiver.")],
+    home: _Home = None,
+) -> None:
+    """Store a callback, or give one of that name another URL."""
+    _check_texts({"name": name, "URL": url})
+    _enter_home(home)
+    from cli.webhooks.stored import add as run
+
+    _run(run(name, url))
+
+
+@webhooks.command()
+def remove(name: str, home: _Home = None) -> None:
+    """Remove a stored callback: nothing more is sent to it."""
+    _check_texts({"name": name})
+    _enter_home(home)
+    from cli.webhooks.stored import remove as run
+
+    _run(run(name))
+
+
+@webhooks.command()
+def enable(
+    name_or_url: Annotated[
+        str, typer.Argument(metavar="NAME|URL", help="As `easel webhooks list` shows it.")
+    ],
+    home: _Home = None,
+) -> None:
+    """Switch on again what was switched off because it answered 410."""
+    _check_texts({"name or URL": name_or_url})
+    _enter_home(home)
+    from cli.webhooks.stored import enable as run
+
+    _run(run(name_or_url))
+
+
+@webhooks.command("list")
+def list_(
+    state: Annotated[
+        str | None, typer.Option(help="Only pending, delivered, failed or dropped ones.")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only those of a generation.")
+    ] = None,
+    batch: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only those of a batch and of its items.")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=1, max=1000, help="How many deliveries, the newest.")
+    ] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    home: _Home = None,
+) -> None:
+    """List stored callbacks, addresses that are switched off, and deliveries."""
+    _check_texts({"state": state, "task": task, "batch": batch})
+    _enter_home(home)
+    from cli.webhooks.listing import Wanted, show_list
+
+    _run(show_list(Wanted(limit, state, task, batch), as_json=as_json))
+
+
+@webhooks.command()
+def redeliver(
+    delivery: Annotated[
+        str, typer.Argument(metavar="ID", help="Of a delivery: `easel webhooks list` shows it.")
+    ],
+    home: _Home = None,
+) -> None:
+    """Send an event again, with the same id; one that waits for its next try is tried now."""
+    _check_texts({"ID": delivery})
+    _enter_home(home)
+    from cli.webhooks.redeliver import redeliver as run
+
+    _run(run(delivery))
+
+
+@webhooks.command()
 def listen(
     port: Annotated[
         int | None, typer.Option(min=1, max=65_535, help="Port [8780, else a free one].")
