@@ -18,6 +18,7 @@ from api.batches.facade import BatchFacade
 from api.catalogue import CatalogueCache
 from api.context import Context
 from api.deliveries import routes as deliveries
+from api.deliveries import webhooks
 from api.deliveries.facade import DeliveryFacade
 from api.disk import DiskReserve
 from api.figures import Figures
@@ -110,6 +111,7 @@ def create_app(settings: Settings | None = None, policy: Policy | None = None) -
         # Not include_router: FastAPI 0.150 matches included routers through more calls, 15 to 45 us
         # of each request (a create takes 500). Guards are middleware (api.auth), not dependencies.
         app.router.routes.extend(room.router.routes)
+    webhooks.document(app)
     app.router.routes.append(NothingHere(app.router.routes))
     return app
 

@@ -9,11 +9,12 @@ from api.cached import Cached
 from api.generations.facade import Facade
 from core.status import Status
 from store.batches.dispatches import FORGET_BATCH
+from store.callbacks.values import DeliveryState
 from store.counts import counts
 from store.generations.dispatches import KINDS
 
 COUNT_EVERY_S: Final = 5.0
-"""Seconds that a count of the generations is cached: it is slow with a hundred thousand."""
+"""Seconds that a count of a whole table is cached: it is slow with a hundred thousand rows."""
 
 
 @dataclass(frozen=True)
@@ -21,22 +22,27 @@ class StoreFigures:
     """Figures from the database."""
 
     generations: dict[Status, int]
+    deliveries: dict[DeliveryState, int]
     outbox: int
     workers: int
 
 
 class Figures:
-    """Counts of the generations are cached; the rest is read each time."""
+    """Counts of generations and deliveries are cached; the rest is read each time."""
 
     def __init__(self, facade: Facade, count_every_s: float = COUNT_EVERY_S) -> None:
         self._facade = facade
-        self._generations = Cached(lambda: counts(facade.store.database), count_every_s)
+        store = facade.store
+        self._generations = Cached(lambda: counts(store.database), count_every_s)
+        self._deliveries = Cached(store.deliveries.counts, count_every_s)
 
     async def of_store(self) -> StoreFigures:
         """Returns the database's figures. Raises StoreUnavailableError."""
         outbox = await self._facade.store.outbox.count((*KINDS, FORGET_BATCH))
         workers = await self._facade.estimates.live_workers()
-        return StoreFigures(await self._generations.get(), outbox, len(workers))
+        return StoreFigures(
+            await self._generations.get(), await self._deliveries.get(), outbox, len(workers)
+        )
 
     async def disk_free(self) -> int | None:
         """Returns the free bytes of the fullest disk; None if unknown."""

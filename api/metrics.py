@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -42,13 +44,24 @@ async def _add_store(now: CollectorRegistry, figures: Figures) -> None:
     except StoreError as error:
         _log.debug("metrics without the store: %s", error)
         return
-    by_status = Gauge(
-        "easel_generations", "Generations that are not deleted", ["status"], registry=now
+    _gauges(
+        now,
+        "easel_generations",
+        "Generations that are not deleted",
+        "status",
+        found.generations,
     )
-    for status, count in found.generations.items():
-        by_status.labels(status).set(count)
+    _gauges(now, "easel_deliveries", "Events for callbacks", "state", found.deliveries)
     _gauge(now, "easel_outbox_pending", "Pending dispatches to Prefect", found.outbox)
     _gauge(now, "easel_workers_live", "Workers that were seen lately", found.workers)
+
+
+def _gauges(
+    registry: CollectorRegistry, name: str, words: str, label: str, counts: Mapping[Any, int]
+) -> None:
+    gauge = Gauge(name, words, [label], registry=registry)
+    for value, count in counts.items():
+        gauge.labels(value).set(count)
 
 
 def _gauge(registry: CollectorRegistry, name: str, words: str, value: float) -> None:

@@ -78,7 +78,10 @@ def _in_query(schema: dict[str, Any]) -> dict[str, Any]:
     described, default = schema.pop("description", schema["title"]), schema.pop("default", None)
     if default is not None:
         described = f"{described.rstrip('.')}. Default: {json.dumps(default)}."
-    return {"description": described, "schema": without_null(schema)}
+    wanted = without_null(schema)
+    # A name that is there twice is a mistake: the entries of a list stand in one value.
+    listed = {"style": "form", "explode": False} if wanted.get("type") == "array" else {}
+    return {"description": described, **listed, "schema": wanted}
 
 
 def body_schema(model: type[BaseModel]) -> dict[str, Any]:

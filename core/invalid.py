@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from pydantic import ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from core.wording import nearest
 
@@ -89,6 +89,12 @@ def words(found: Any, known: Iterable[str] = ()) -> str:
 def invalid(kind: str, message: str) -> PydanticCustomError:
     """Returns an error for a validator to raise: pydantic's type, which clients know; our words."""
     return PydanticCustomError(kind, f"{{{_OURS}}}", {_OURS: message})
+
+
+def invalid_at(place: tuple[str | int, ...], kind: str, message: str) -> ValidationError:
+    """Returns such an error of one place inside the value that a validator checks as a whole."""
+    found = InitErrorDetails(type=invalid(kind, message), loc=place, input=None)
+    return ValidationError.from_exception_data("", [found], hide_input=True)
 
 
 def _written(value: Any) -> Any:

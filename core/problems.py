@@ -109,7 +109,7 @@ class FieldProblem:
 def _where(loc: tuple[str | int, ...]) -> str:
     match loc:
         case ("row", int(row), *columns):
-            return ", ".join([f"row {row}", *map(str, columns)])
+            return ", ".join([*([f"row {row}"] if row else []), *map(str, columns)])
         case ("node", node_id, class_type, input_name):
             node = f"{class_type or 'node'} (node {node_id})" if node_id else ""
             return ", ".join(filter(None, [node, f"input {input_name}" if input_name else ""]))

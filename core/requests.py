@@ -23,7 +23,7 @@ from core.callbacks.callback import (
     CallbackName,
     GenerationEvents,
     callback_of,
-    refuse_urls,
+    without_url,
 )
 from core.callbacks.url import CallbackUrl
 from core.invalid import invalid
@@ -224,10 +224,8 @@ class FlowRequest(RequestFields):
 
     @model_validator(mode="before")
     @classmethod
-    def _names_no_receiver(cls, fields: Any) -> Any:
-        if isinstance(fields, dict):
-            refuse_urls(fields)
-        return fields
+    def _only_names_its_receiver(cls, fields: Any) -> Any:
+        return without_url(fields) if isinstance(fields, dict) else fields
 
 
 class GenerationRequest(RequestFields):

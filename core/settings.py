@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
 import ssl
+from contextlib import suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from platformdirs import user_data_path
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.callbacks.addresses import AllowedAddresses
@@ -56,6 +65,21 @@ def _with_absolute_file(url: str) -> str:
     if any(kind(path).is_absolute() for kind in (PurePosixPath, PureWindowsPath)):
         return url
     return f"{_SQLITE}/{scheme}{Path(path).absolute()}{mark}{query}"
+
+
+def _json_list(example: str) -> BeforeValidator:
+    """Returns what reads a list from the environment; pydantic's own errors name no variable."""
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        with suppress(ValueError, RecursionError):
+            found = json.loads(value)
+            if isinstance(found, list):
+                return found
+        raise ValueError(f"must be a list in JSON, such as {example}")
+
+    return BeforeValidator(read)
 
 
 class _Group(BaseModel):
@@ -216,12 +240,16 @@ class RetentionSettings(_Group):
 class WebhookSettings(_Group):
     """Callbacks: what is sent to clients' receivers."""
 
-    allow: tuple[str, ...] = Field(
+    allow: Annotated[tuple[str, ...], NoDecode, _json_list('["receiver.lan"]')] = Field(
         default=(),
         description="Hosts and networks that may be reached though they are not public, as a JSON "
         'list: `["receiver.lan", "192.168.1.0/24"]`.',
     )
-    retry_after_s: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+    retry_after_s: Annotated[
+        tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...],
+        NoDecode,
+        _json_list("[5, 300]"),
+    ] = Field(
         default=(5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400),
         description="Seconds after each failed try until the next one, as a JSON list.",
     )

@@ -32,6 +32,7 @@ from flows.batches.artifacts import show_batch, show_end
 from flows.batches.parameters import CATCH_UP_MINUTES, WEEK_MINUTES
 from flows.batches.rules import Finish, Leave, Pause, Wait
 from flows.errors import BatchRefusedError, CancelRequested, TakenOver
+from flows.pipeline import callback_rules
 from flows.prefect.foreign_runs import PAUSE_S, foreign, put_back_for
 from flows.prefect.schedules import later_run_is_due, schedule_name_of
 from flows.retries import patiently
@@ -125,6 +126,7 @@ async def _adopt(runtime: Runtime, run: FlowRun, request: FlowBatchRequest | Non
             Catalogue.from_json(known) if known else await runtime.session.client.catalogue()
         ),
         default_model=runtime.default_model,
+        rules=await callback_rules(store),
     )
     name = shown_name(source.request.name) or run.name
     accepted: AcceptedBatch = await patiently(

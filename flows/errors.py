@@ -8,6 +8,7 @@ FlowsError
   ScheduleRefusedError      Prefect does not accept it
   OtherStoreError           the work pool belongs to another store
   BatchRefusedError         the manifest has rows that cannot be made
+  CallbackRefusedError      the callback of a run that was started from Prefect is not stored
   ForeignFlowError          the run's deployment names a flow that is not Easel's
 TakenOver                   run now owned by another worker, or paused; never reported to Prefect
 CancelRequested             the client asked for a cancel; not an error, never reported to Prefect
@@ -73,6 +74,13 @@ class BatchRefusedError(FlowsError):
         self.problems = tuple(problems)
         self.total = len(self.problems) if total is None else total
         super().__init__("; ".join(map(str, self.problems[:3])))
+
+
+class CallbackRefusedError(FlowsError):
+    """The callback of a run that was started from Prefect is not stored."""
+
+    def __init__(self, problem: FieldProblem) -> None:
+        super().__init__(str(problem))
 
 
 class ForeignFlowError(FlowsError):

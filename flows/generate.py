@@ -21,7 +21,7 @@ from comfy.errors import ComfyError
 from core.requests import FlowRequest
 from flows import pipeline
 from flows.artifacts import ArtifactUpdates, show_attempts, show_pictures, show_request
-from flows.errors import TakenOver
+from flows.errors import CallbackRefusedError, TakenOver
 from flows.pipeline import Assignment
 from flows.prefect.foreign_runs import PAUSE_S, put_back_for
 from flows.prefect.runs import parse_idempotency_key
@@ -56,7 +56,7 @@ async def generate(request: FlowRequest, generation_id: UUID | None = None) -> S
     async with runtime_of_this_run() as runtime:
         try:
             claim = await _claim(runtime, request, generation_id)
-        except UnreadableRequestError as error:
+        except (CallbackRefusedError, UnreadableRequestError) as error:
             return Failed(message=str(error))
         except DeletedError as reason:
             return Cancelled(message=f"Nothing to do: {reason}")

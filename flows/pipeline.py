@@ -31,10 +31,11 @@ from comfy import (
 )
 from comfy.errors import ComfyError, ExecutionTimeoutError
 from comfy.events import TrackEvent
+from core.callbacks.rules import CallbackRules
 from core.failpoints import reach
 from core.problems import Problem
 from core.requests import FlowRequest
-from flows.errors import CancelRequested
+from flows.errors import CallbackRefusedError, CancelRequested
 from flows.problems import problem_of
 from flows.reporter import OnProgress, Reporter
 from flows.retries import patiently
@@ -43,6 +44,7 @@ from store.errors import (
     FencedError,
     ImageStoreError,
     NoSpaceError,
+    NotFoundError,
     StorageAwayError,
     StoreUnavailableError,
 )
@@ -145,12 +147,37 @@ async def adopt(
     default_model: str | None,
     flow_run_id: UUID,
 ) -> UUID:
-    """Make the row of a run that was started from Prefect. Returns its id, which is the run's."""
+    """Make the row of a run that was started from Prefect. Returns its id, which is the run's.
+
+    Raises CallbackRefusedError, ``comfy.UnresolvableError``: then there is no row.
+    """
+    callback = request.wanted_callback
+    if callback is not None:
+        refused = (await callback_rules(store)).problem(callback)
+        if refused is not None and not await _is_kept(store, flow_run_id):
+            raise CallbackRefusedError(refused)
     known = await store.registry.catalogue(client.base_url)
     catalogue = Catalogue.from_json(known) if known else await client.catalogue()
     resolved = comfy.resolve(request, catalogue, default_model)
-    await patiently(acceptance.adopt, store.database, flow_run_id, resolved, flow_run_id)
+    await patiently(acceptance.adopt, store.database, flow_run_id, resolved, flow_run_id, callback)
     return flow_run_id
+
+
+async def callback_rules(store: Store) -> CallbackRules:
+    """Returns what the callbacks of a run that was started from Prefect must fulfil.
+
+    They can only be named; where a stored one leads is looked at when it is sent.
+    """
+    return CallbackRules(names=await patiently(store.callbacks.names))
+
+
+async def _is_kept(store: Store, generation_id: UUID) -> bool:
+    """Returns whether the row is there: a run may be taken again, long after it was adopted."""
+    try:
+        await patiently(store.generations.get, generation_id)
+    except NotFoundError:
+        return False
+    return True
 
 
 async def claim(store: Store, assignment: Assignment, holder: Holder) -> Claim:

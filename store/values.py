@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, TypeVar, cast
 from uuid import UUID
 
@@ -64,6 +66,38 @@ def _problem(stored: Any) -> Problem | None:
     return read_problem(stored) if stored is not None else None
 
 
+_MOMENT: Final = TypeAdapter(datetime | None)
+_NUMBER: Final = TypeAdapter(int)
+_OF_BOTH: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "error": _problem,
+    "flow_run_id": TypeAdapter(UUID | None).validate_python,
+    "started_at": _MOMENT.validate_python,
+    "finished_at": _MOMENT.validate_python,
+}
+_OF_GENERATION: Final[Mapping[str, Callable[[Any], Any]]] = {
+    **_OF_BOTH,
+    "status": TypeAdapter(Status).validate_python,
+    "sequence": _NUMBER.validate_python,
+    "attempt": _NUMBER.validate_python,
+    "progress": partial(_hint, _PROGRESS),
+}
+_OF_BATCH: Final[Mapping[str, Callable[[Any], Any]]] = {
+    **_OF_BOTH,
+    "status": TypeAdapter(BatchStatus).validate_python,
+}
+
+
+def _read_snapshot(
+    snapshot: Mapping[str, Any], readers: Mapping[str, Callable[[Any], Any]]
+) -> dict[str, Any]:
+    """Returns what this version can read of a snapshot that perhaps another one stored."""
+    found: dict[str, Any] = {}
+    for name in readers.keys() & snapshot.keys():
+        with suppress(ValidationError):
+            found[name] = readers[name](snapshot[name])
+    return found
+
+
 @dataclass(frozen=True)
 class Generation:
     """A generation as it is now. ``request`` is None only when it is deleted."""
@@ -116,6 +150,10 @@ class Generation:
             batch_id=row["batch_id"],
             callback=read_callback(row["callback"]),
         )
+
+    def as_at(self, snapshot: Mapping[str, Any]) -> Generation:
+        """Returns it as it was at an event, whose ``snapshot`` holds values of its row."""
+        return replace(self, waiting=None, **_read_snapshot(snapshot, _OF_GENERATION))
 
 
 @dataclass(frozen=True)
@@ -207,6 +245,10 @@ class Batch:
             }
         )
 
+    def as_at(self, snapshot: Mapping[str, Any]) -> Batch:
+        """Returns it as it was at an event, whose ``snapshot`` holds values of its row."""
+        return replace(self, waiting=None, **_read_snapshot(snapshot, _OF_BATCH))
+
 
 @dataclass(frozen=True)
 class NewItem:
@@ -265,12 +307,13 @@ class BatchCounts:
 
 @dataclass(frozen=True)
 class Membership:
-    """What the flow run of a batch's generation shows of the batch."""
+    """What the flow run and the page of a batch's generation show of the batch."""
 
     batch_id: UUID
     name: str
     position: int
     total: int
+    callback: Callback | None = None
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from comfy import Catalogue
 from core.batches.grid import Grid
 from core.batches.lists import Lists, read_lists
 from core.batches.manifest import Kind, name_of_file, read_manifest, shown_name
-from core.batches.request import BatchOptions, BatchRequest
+from core.batches.request import BatchRequest, FileOptions, FlowBatchRequest
 from core.problems import FieldProblem
 from core.status import BATCH_ACTIVE, Status
 from flows.batches.acceptance import AcceptedBatch, Source, accept_batch, plan_batch
@@ -61,7 +61,7 @@ _PAUSED: Final = Waiting(PAUSED, "The batch is paused. Resume it to continue.")
 class Manifest:
     """What a client sent: a request, and perhaps a file with its rows; or a request in a file."""
 
-    request: BatchRequest | None
+    request: FlowBatchRequest | None
     file: Path | None = None
     kind: Kind = "csv"
     skip_bad: bool = False
@@ -76,7 +76,7 @@ class Manifest:
     @classmethod
     def of_file(
         cls,
-        options: BatchOptions,
+        options: FileOptions,
         file: Path,
         kind: Kind,
         *,
@@ -201,6 +201,7 @@ class BatchFacade:
             catalogue=await self._facade.catalogue.refreshed(),
             default_model=self._facade.configured_model,
             skip_bad=manifest.skip_bad,
+            rules=await self._facade.callback_rules(),
         )
 
     async def _accepted(
@@ -221,6 +222,16 @@ class BatchFacade:
         """Returns the document of a batch that is already loaded."""
         [document] = await self._documents([batch])
         return document
+
+    async def document_at(self, batch_id: UUID, snapshot: Mapping[str, Any]) -> BatchDocument:
+        """Returns a batch as it was at an event, with the counts of now.
+
+        Why it waits and the time to go are left out.
+        """
+        batch = (await self._store.batches.get(batch_id)).as_at(snapshot)
+        figures = await self._store.batches.figures([batch])
+        fields = await self._fields(batch, figures[batch.id])
+        return BatchDocument.model_construct(**fields | {"waiting": None, "eta_s": None})
 
     async def page(self, limit: int, cursor: str | None) -> BatchesDocument:
         """Returns a page, newest first."""

@@ -20,7 +20,8 @@ from api.body import field_problems, media_type_of, shown, summary
 from api.dependencies import opened
 from api.errors import ProblemError
 from core.batches.manifest import Kind, guess_kind
-from core.batches.request import BatchOptions
+from core.batches.request import FileOptions
+from core.callbacks.callback import CALLBACK_FIELDS
 from core.problems import FieldProblem
 
 STALLED_S: Final = 10.0
@@ -119,7 +120,7 @@ def _limit(kind: Kind | Literal["json"], limit: int) -> _Limit:
     return _Limit(JSON_BYTES_MAX, f"a batch in JSON may have {JSON_BYTES_MAX} bytes; {more}")
 
 
-def _query(request: Request) -> tuple[Flags, BatchOptions]:
+def _query(request: Request) -> tuple[Flags, FileOptions]:
     """The flags, and the options that came as query parameters."""
     given = dict(request.query_params)
     if len(given) < len(request.query_params.multi_items()):
@@ -128,7 +129,7 @@ def _query(request: Request) -> tuple[Flags, BatchOptions]:
         raise ProblemError("invalid_request", str(problem), errors=[problem])
     try:
         flags = Flags.model_validate_strings({k: v for k, v in given.items() if k in _FLAGS})
-        options = BatchOptions.model_validate_strings(
+        options = FileOptions.model_validate_strings(
             {k: v for k, v in given.items() if k not in _FLAGS}
         )
     except ValidationError as error:
@@ -138,10 +139,15 @@ def _query(request: Request) -> tuple[Flags, BatchOptions]:
     return flags, options
 
 
-def _decisive(flags: Flags, options: BatchOptions) -> str:
-    """Returns what besides the body decides the generations: a repeat may change the rest."""
+def _decisive(flags: Flags, options: FileOptions) -> str:
+    """Returns what besides the body decides what is made, and who hears of it.
+
+    A repeat may change the rest.
+    """
     made_of = options.model_dump_json(include={"name", "count", "seed", "wildcards"})
-    return f"{made_of}{flags.skip_bad}"
+    heard_by = options.model_dump_json(include={*CALLBACK_FIELDS}, exclude_none=True)
+    # Keys of earlier versions have a hash without it.
+    return f"{made_of}{flags.skip_bad}{heard_by if heard_by != '{}' else ''}"
 
 
 def _kind(request: Request) -> Kind | Literal["json"]:

@@ -25,7 +25,7 @@ from api.headers import IdempotencyHeader, IfNoneMatch, idempotency_key_of, is_u
 from api.ids import BatchId
 from api.openapi import UNCHANGED, Omittable, body_schema, problems, query_parameters
 from api.pages import PageQuery
-from core.batches.request import BATCH_ITEMS_MAX, BatchOptions, BatchRequest
+from core.batches.request import BATCH_ITEMS_MAX, BatchRequest, FileOptions
 from core.settings import Settings
 from core.status import Status
 from store.generations.acceptance import IdempotencyKey
@@ -43,7 +43,7 @@ _CREATE_BODY: Final[dict[str, Any]] = {
             "application/x-ndjson": {"schema": {"type": "string"}, "example": _JSONL},
         },
     },
-    "parameters": query_parameters(Flags, BatchOptions),
+    "parameters": query_parameters(Flags, FileOptions),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -146,6 +146,10 @@ class Facade:
     async def callback_rules(self) -> CallbackRules:
         """Returns what callbacks must fulfil now. Reads the names of the stored ones."""
         return CallbackRules(self._allowed, await self.store.callbacks.names())
+
+    async def callback_names(self) -> list[str]:
+        """Returns the names of the stored callbacks, in order."""
+        return sorted(await self.store.callbacks.names())
 
     async def _check_callback(self, callback: Callback | None) -> None:
         """Raises ProblemError 422. Only a callback by its name costs a query."""
@@ -294,6 +298,17 @@ class Facade:
         ]
         return HistoryDocument.model_construct(
             items=items, next_cursor=page.next_cursor, previous_cursor=page.previous_cursor
+        )
+
+    async def item_at(self, generation_id: UUID, snapshot: Mapping[str, Any]) -> HistoryItem:
+        """Returns a generation as it was at an event, with the images of one that succeeded.
+
+        Its place in the queue and the time to go are left out: they change with others.
+        """
+        then = (await self.store.generations.get(generation_id)).as_at(snapshot)
+        return HistoryItem.model_construct(
+            **status_fields(then, self.links, ahead=None, eta_s=None, waiting=None),
+            images=await self.images(generation_id) if then.status == "succeeded" else [],
         )
 
     async def attempts(self, generation_id: UUID) -> AttemptsDocument:

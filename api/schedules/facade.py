@@ -25,7 +25,7 @@ from api.batches.facade import BatchFacade, Manifest
 from api.errors import ProblemError
 from api.generations.documents import Links
 from api.schedules.documents import ScheduleDocument, SchedulesDocument
-from core.batches.request import BatchRequest, Zone
+from core.batches.request import FlowBatchRequest, Zone
 from core.requests import Text
 from core.stored import read_stored, reason_of
 from flows.batches.parameters import CATCH_UP_MINUTES, WEEK_MINUTES
@@ -106,7 +106,7 @@ class ScheduleRequest(_Strict):
         default=CATCH_UP_MINUTES,
         description="A run that would start later than this (the machine was off) is skipped.",
     )
-    batch: BatchRequest = Field(
+    batch: FlowBatchRequest = Field(
         description="Without a `seed`, each run draws fresh ones; with one, all are alike."
     )
 
@@ -129,7 +129,7 @@ class ScheduleChange(_Strict):
     timezone: ScheduleZone | None = None
     active: bool | None = None
     catch_up_minutes: CatchUp | None = None
-    batch: BatchRequest | None = None
+    batch: FlowBatchRequest | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -259,7 +259,7 @@ def _stored_parameters(parameters: dict[str, Any]) -> tuple[dict[str, Any], int,
     catch_up = parameters.get("catch_up_minutes", CATCH_UP_MINUTES)
     odd: list[str] = []
     try:
-        read_stored(BatchRequest, batch if batch is not None else {})
+        read_stored(FlowBatchRequest, batch if batch is not None else {})
     except ValidationError as error:
         odd.append(f"its batch cannot be created ({reason_of(error)})")
     try:
@@ -283,7 +283,7 @@ def _possible(timing: Timing) -> Timing:
     raise ProblemError("invalid_request", f"this schedule is not possible: {why}")
 
 
-def _parameters(batch: BatchRequest, catch_up_minutes: int) -> dict[str, Any]:
+def _parameters(batch: FlowBatchRequest, catch_up_minutes: int) -> dict[str, Any]:
     batch = batch.model_copy(update={"vary_seed": batch.vary_seed})  # as it is meant now
     if len(batch.model_dump_json(exclude_unset=True)) > PARAMETERS_MAX:
         raise ProblemError(

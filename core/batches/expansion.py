@@ -22,6 +22,7 @@ from core.batches.lists import Lists
 from core.batches.manifest import METADATA_PREFIX, ROW_PROBLEMS_MAX, Row, shown
 from core.batches.request import BATCH_ITEMS_MAX, Count, FlowBatchRequest
 from core.batches.wildcards import WildcardError, parse
+from core.callbacks.callback import CALLBACK_FIELDS, RECEIVER_FIELDS
 from core.invalid import problems_of, words
 from core.problems import FieldProblem
 from core.requests import SEED_MAX, GenerationRequest, later_seed
@@ -157,14 +158,27 @@ def _combinations(grid: Grid | None) -> Iterable[tuple[int | None, _Fields]]:
 
 
 def _merged(*layers: _Fields) -> _Fields:
-    """Merges the layers: the last one that has a field wins; ``metadata`` is merged by label."""
+    """Merges the layers: the last one that has a field wins; ``metadata`` is merged by label.
+
+    A row has one callback: its own receiver, by URL or by name, replaces any other.
+    """
     fields: _Fields = {}
     for layer in layers:
         below, above = fields.get("metadata"), layer.get("metadata")
+        for replaced in _replaced_by(layer):
+            fields.pop(replaced, None)
         fields.update(layer)
         if isinstance(below, dict) and isinstance(above, dict):
             fields["metadata"] = {**below, **above}
     return fields
+
+
+def _replaced_by(layer: _Fields) -> Iterable[str]:
+    """Returns the fields of a callback that a layer ends; one of null leaves no events either."""
+    receivers = [layer[name] for name in RECEIVER_FIELDS if name in layer]
+    if not receivers:
+        return ()
+    return CALLBACK_FIELDS if all(one is None for one in receivers) else RECEIVER_FIELDS
 
 
 def _made(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Final, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
@@ -28,7 +29,7 @@ from core.callbacks.callback import (
     Callback,
     CallbackName,
     callback_of,
-    refuse_urls,
+    without_url,
 )
 from core.callbacks.url import CallbackUrl
 from core.invalid import invalid
@@ -127,6 +128,13 @@ _CALLBACK_EVENTS: Final = (
     "What the callback hears of: the ends of the batch (`batch.succeeded`, `.failed`, "
     "`.cancelled`) unless it is given; `generation.…` are events of its items."
 )
+_DEFAULTS: Final = "Fields of a request that every item begins with."
+_ITEMS: Final = "Rows: fields of a request, and perhaps `count`."
+_NO_URL: Final[dict[str, JsonValue]] = {"propertyNames": {"not": {"const": "callback_url"}}}
+"""By this Prefect's server refuses a receiver's URL before it stores the run that has it."""
+_NamedRow = Annotated[
+    dict[str, Any], WithJsonSchema({"type": "object", "additionalProperties": True, **_NO_URL})
+]
 
 
 class BatchOptions(BaseModel):
@@ -196,15 +204,38 @@ def read_options(stored: Any) -> StoredOptions:
         return Unreadable(stored=stored, reason=reason_of(error))
 
 
-class FileOptions(BatchOptions):
-    """What is said of a batch whose rows come from a file: its options, and its callback."""
+class CallbackOptions(BatchOptions):
+    """How a batch is done, and who hears of it. A receiver can only be named."""
 
-    callback_url: CallbackUrl | None = Field(default=None, repr=False, description=_CALLBACK_URL)
     callback: CallbackName | None = Field(default=None, description=_CALLBACK)
     callback_events: BatchEvents | None = Field(default=None, description=_CALLBACK_EVENTS)
 
+    @model_validator(mode="after")
+    def _has_one_callback(self) -> Self:
+        _ = self.wanted_callback
+        return self
 
-class FlowBatchRequest(BatchOptions):
+    @property
+    def wanted_callback(self) -> Callback | None:
+        """The batch's own callback; its items may have others."""
+        return callback_of(self.callback, self.callback_events, ends=BATCH_ENDS, url=self._receiver)
+
+    @property
+    def _receiver(self) -> str | None:
+        return None
+
+
+class FileOptions(CallbackOptions):
+    """What is said of a batch whose rows come from a file: its options, and its callback."""
+
+    callback_url: CallbackUrl | None = Field(default=None, repr=False, description=_CALLBACK_URL)
+
+    @property
+    def _receiver(self) -> str | None:
+        return self.callback_url
+
+
+class FlowBatchRequest(CallbackOptions):
     """One request for many generations: each row of a manifest, times the grid, times ``count``.
 
     Rows are ``items``. Without any, ``defaults`` are the only row. An item's own fields win over
@@ -212,16 +243,18 @@ class FlowBatchRequest(BatchOptions):
     callbacks can only be named.
     """
 
-    model_config = ConfigDict(json_schema_extra={"examples": _EXAMPLES})
-
-    callback: CallbackName | None = Field(default=None, description=_CALLBACK)
-    callback_events: BatchEvents | None = Field(default=None, description=_CALLBACK_EVENTS)
-    defaults: dict[RequestField, Any] = Field(
-        default_factory=dict, description="Fields of a request that every item begins with."
+    model_config = ConfigDict(
+        json_schema_extra={"examples": _EXAMPLES},
+        # A client's request is read again, not taken as it is: it may have URLs.
+        revalidate_instances="subclass-instances",
     )
-    items: (
-        Annotated[list[dict[str, Any]], Field(min_length=1, max_length=BATCH_ITEMS_MAX)] | None
-    ) = Field(default=None, description="Rows: fields of a request, and perhaps `count`.")
+
+    defaults: dict[RequestField, Any] = Field(
+        default_factory=dict, description=_DEFAULTS, json_schema_extra=_NO_URL
+    )
+    items: Annotated[list[_NamedRow], Field(min_length=1, max_length=BATCH_ITEMS_MAX)] | None = (
+        Field(default=None, description=_ITEMS)
+    )
     combine: Literal["product", "zip"] = Field(
         default="product",
         description="`product`: every value of a list with every value of the others; "
@@ -244,26 +277,10 @@ class FlowBatchRequest(BatchOptions):
 
     @model_validator(mode="before")
     @classmethod
-    def _names_no_receiver(cls, fields: Any) -> Any:
-        if "callback_url" not in cls.model_fields and isinstance(fields, dict):
-            for each in (fields, fields.get("defaults"), *_list_of(fields.get("items"))):
-                if isinstance(each, dict):
-                    refuse_urls(each)
-        return fields
-
-    @model_validator(mode="after")
-    def _has_one_callback(self) -> Self:
-        _ = self.wanted_callback
-        return self
-
-    @property
-    def wanted_callback(self) -> Callback | None:
-        """The batch's own callback; its items may have others."""
-        return callback_of(self.callback, self.callback_events, ends=BATCH_ENDS, url=self._receiver)
-
-    @property
-    def _receiver(self) -> str | None:
-        return None
+    def _only_names_receivers(cls, fields: Any) -> Any:
+        if "callback_url" in cls.model_fields:
+            return fields
+        return _without_urls(fields) if isinstance(fields, dict) else fields
 
     @property
     def as_stored_before(self) -> Self:
@@ -290,6 +307,10 @@ class BatchRequest(FlowBatchRequest):
     """
 
     callback_url: CallbackUrl | None = Field(default=None, repr=False, description=_CALLBACK_URL)
+    defaults: dict[RequestField, Any] = Field(default_factory=dict, description=_DEFAULTS)
+    items: (
+        Annotated[list[dict[str, Any]], Field(min_length=1, max_length=BATCH_ITEMS_MAX)] | None
+    ) = Field(default=None, description=_ITEMS)
 
     @classmethod
     def of_file(cls, options: FileOptions) -> Self:
@@ -301,5 +322,18 @@ class BatchRequest(FlowBatchRequest):
         return self.callback_url
 
 
-def _list_of(items: Any) -> list[Any]:
-    return items if isinstance(items, list) else []
+def _without_urls(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the batch without any ``callback_url``, of itself or of its rows.
+
+    Raises ValidationError for one that names a receiver.
+    """
+    known = without_url(batch)
+    defaults, items = known.get("defaults"), known.get("items")
+    if isinstance(defaults, dict):
+        known["defaults"] = without_url(defaults, "defaults")
+    if isinstance(items, list):
+        known["items"] = [
+            without_url(item, "items", number) if isinstance(item, dict) else item
+            for number, item in enumerate(items)
+        ]
+    return known

@@ -13,25 +13,27 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    WithJsonSchema,
 )
 
 from core.callbacks.url import CallbackUrl, Receiver
-from core.invalid import invalid
+from core.invalid import invalid_at
 from core.stored import read_stored
 
 GenerationEvent = Literal[
     "generation.running", "generation.succeeded", "generation.failed", "generation.cancelled"
 ]
 BatchEvent = Literal["batch.running", "batch.succeeded", "batch.failed", "batch.cancelled"]
-EventType = GenerationEvent | BatchEvent
+EventType = Literal[GenerationEvent, BatchEvent]
 
 GENERATION_EVENTS: Final[tuple[GenerationEvent, ...]] = get_args(GenerationEvent)
 BATCH_EVENTS: Final[tuple[BatchEvent, ...]] = get_args(BatchEvent)
 GENERATION_ENDS: Final = GENERATION_EVENTS[1:]
 BATCH_ENDS: Final = BATCH_EVENTS[1:]
 CALLBACK_NAME_MAX: Final = 64
-CALLBACK_FIELDS: Final = ("callback_url", "callback", "callback_events")
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
+RECEIVER_FIELDS: Final = ("callback_url", "callback")
+CALLBACK_FIELDS: Final = (*RECEIVER_FIELDS, "callback_events")
+_NAME: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{CALLBACK_NAME_MAX - 1}}}", re.ASCII)
 
 
 def _named(name: str) -> str:
@@ -42,11 +44,14 @@ def _named(name: str) -> str:
 
 def _listed(value: Any) -> Any:
     """Returns events as a list; columns of files and query parameters have them in one text."""
-    return re.split(r"[,;\s]+", value.strip(" ,;\t\n")) if isinstance(value, str) else value
+    return re.split(r"[,;\s]+", value) if isinstance(value, str) else value
 
 
 CallbackName = Annotated[
-    str, Field(min_length=1, max_length=CALLBACK_NAME_MAX), AfterValidator(_named)
+    str,
+    Field(min_length=1, max_length=CALLBACK_NAME_MAX),
+    AfterValidator(_named),
+    WithJsonSchema({"type": "string", "pattern": f"^{_NAME.pattern}$"}),
 ]
 
 
@@ -87,29 +92,38 @@ def callback_of(
 ) -> Callback | None:
     """Returns the callback that a request's fields ask for; ``ends`` are sent if it names none.
 
-    Raises ValueError for fields that contradict each other.
+    Raises ValidationError, at the field at fault, for fields that contradict each other.
     """
     if url is not None and name is not None:
-        raise ValueError("say either callback_url or callback, the name of a stored one")
+        raise invalid_at(
+            ("callback",),
+            "value_error",
+            "say either callback_url or callback, the name of a stored one",
+        )
     if url is None and name is None:
         if events is not None:
-            raise ValueError("callback_events needs a callback_url or a callback to be sent to")
+            raise invalid_at(
+                ("callback_events",), "value_error", "needs a callback to send them to"
+            )
         return None
     wanted = ends if events is None else events
     return Callback(url=url, name=name, events=tuple(dict.fromkeys(wanted)))
 
 
-def refuse_urls(fields: Mapping[str, Any]) -> None:
-    """Raises an error of pydantic for fields with a receiver's URL, where operators can read them.
+def without_url(fields: Mapping[str, Any], *place: str | int) -> dict[str, Any]:
+    """Returns the fields without a ``callback_url`` that is null.
 
-    Schedules and runs that begin in Prefect are shown by Prefect with all that they are given.
+    Raises ValidationError, at ``place``, for one that names a receiver: the fields are those of
+    schedules and flow runs, which Prefect shows with all that they are given.
     """
     if fields.get("callback_url") is not None:
-        raise invalid(
+        raise invalid_at(
+            (*place, "callback_url"),
             "callback_url_here",
-            "callback_url is not taken here, where Prefect shows it: store it with "
+            "is not taken here, since Prefect shows it: store it with "
             "`easel webhooks add NAME URL`, and say callback: NAME",
         )
+    return {name: value for name, value in fields.items() if name != "callback_url"}
 
 
 GenerationEvents = Annotated[

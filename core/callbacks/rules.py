@@ -24,7 +24,7 @@ class CallbackRules:
             return None
         if callback.name is not None and callback.name not in self.names:
             near = nearest(callback.name, sorted(self.names), what="stored callbacks")
-            said = f"no callback of this name is stored; {near}"
+            said = f"no callback of this name is stored (`easel webhooks add NAME URL`); {near}"
             return FieldProblem(("callback",), "unknown_callback", said)
         if callback.url is not None:
             return self.refusal(callback.url)

@@ -20,6 +20,7 @@ from core.batches.grid import Grid
 from core.batches.lists import Lists
 from core.batches.manifest import HEADER_PROBLEMS, Row
 from core.batches.request import BATCH_ITEMS_MAX, FlowBatchRequest
+from core.callbacks.rules import CallbackRules
 from core.problems import FieldProblem
 from core.requests import ResolvedRequest, draw_seed
 from flows.errors import BatchRefusedError
@@ -55,8 +56,8 @@ _TOGETHER: Final = 100
 
 @dataclass(frozen=True)
 class Source:
-    """What a batch is made from: the request, rows from a file, wildcard lists, and the model
-    catalogue (None when ComfyUI was never reached)."""
+    """What a batch is made from: the request, rows from a file, wildcard lists, the model
+    catalogue (None when ComfyUI was never reached), and what callbacks must fulfil."""
 
     request: FlowBatchRequest
     rows: Iterable[Row | FieldProblem] | None
@@ -64,6 +65,7 @@ class Source:
     catalogue: Catalogue | None
     default_model: str | None
     skip_bad: bool = False
+    rules: CallbackRules = field(default_factory=CallbackRules)
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ async def plan_batch(source: Source) -> Plan:
 
     Raises BatchRefusedError.
     """
+    _check_callback(source)
     reading = _Reading(source, source.request.seed)
     samples: list[ResolvedRequest] = []
     models: Counter[str] = Counter()
@@ -123,6 +126,7 @@ async def accept_batch(
     Raises BatchRefusedError, ConflictError (the same is being accepted now),
     StoreUnavailableError: then nothing of it is there.
     """
+    _check_callback(source)
     reading = _Reading(source, source.request.seed)
     grid = Grid.of(source.request)
     try:
@@ -135,6 +139,7 @@ async def accept_batch(
             key=key,
             flow_run_id=flow_run_id,
             schedule=schedule,
+            callback=source.request.wanted_callback,
         )
         async for lot in _lots(reading):
             if not reading.is_refused:  # else reading goes on only to report more problems
@@ -175,7 +180,14 @@ class _Reading:
         for turn, (item, request) in turns:
             self.total += 1
             self.cost += cost(request)
-            yield NewItem(item.position, turn, item.row, request, item.combination)
+            yield NewItem(
+                item.position,
+                turn,
+                item.row,
+                request,
+                item.combination,
+                item.request.wanted_callback,
+            )
 
     def _resolved(self) -> Iterator[tuple[Item, ResolvedRequest]]:
         source = self.source
@@ -183,21 +195,32 @@ class _Reading:
             if isinstance(found, FieldProblem):
                 self._report(found)
             else:
-                try:
-                    request = resolve(
-                        found.request,
-                        source.catalogue,
-                        source.default_model,
-                        suggest=self._is_described,
-                    )
-                except UnresolvableError as error:
-                    for problem in _row_problems(found.row, error):
-                        self._report(problem)
-                else:
+                request = self._request_of(found)
+                if request is not None:
                     yield replace(found, position=self.resolved), request
                     self.resolved += 1
             if self.bad >= PROBLEMS_MAX and not source.skip_bad:
                 return
+
+    def _request_of(self, item: Item) -> ResolvedRequest | None:
+        """Returns the request with all defaults; None for one that is reported as bad."""
+        problems: list[FieldProblem] = []
+        request = None
+        try:
+            request = resolve(
+                item.request,
+                self.source.catalogue,
+                self.source.default_model,
+                suggest=self._is_described,
+            )
+        except UnresolvableError as error:
+            problems += error.problems
+        refused = self.source.rules.problem(item.request.wanted_callback)
+        if refused is not None:
+            problems.append(refused)
+        for problem in problems:
+            self._report(replace(problem, loc=("row", item.row, *problem.loc)))
+        return None if problems else request
 
     def _rows(self) -> Iterable[Row | FieldProblem] | None:
         """Returns the file's rows, up to one problem too many; none after ``is_stopped``."""
@@ -238,6 +261,13 @@ class _Reading:
         return [self.fatal, *self.problems[: PROBLEMS_MAX - 1]]
 
 
+def _check_callback(source: Source) -> None:
+    """Raises BatchRefusedError if the batch's own callback cannot be taken: no row is to blame."""
+    refused = source.rules.problem(source.request.wanted_callback)
+    if refused is not None:
+        raise BatchRefusedError([replace(refused, loc=("row", 0, *refused.loc))])
+
+
 def _up_to_too_many_bad(rows: Iterable[Row | FieldProblem]) -> Iterator[Row | FieldProblem]:
     bad = 0
     for row in rows:
@@ -265,8 +295,3 @@ async def _lots(reading: _Reading) -> AsyncIterator[list[NewItem]]:
 
 def _next_lot(items: Iterator[NewItem]) -> list[NewItem]:
     return list(islice(items, _TOGETHER))
-
-
-def _row_problems(row: int, error: UnresolvableError) -> Iterator[FieldProblem]:
-    for one in error.problems:
-        yield FieldProblem(("row", row, *one.loc), one.code, one.message)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from prometheus_client import Counter
@@ -25,21 +25,26 @@ class Housekeeping:
 
     def __init__(self, store: Store, retention: RetentionSettings) -> None:
         self._retention = Retention(store.database, store.files)
+        self._deliveries = store.deliveries
         self._audit = Audit(store.database, store.files)
         self._settings = retention
         self._audited_at = float("-inf")
 
     async def __call__(self) -> None:
         """Do what is due. Raises StoreError; the next call does the rest."""
+        now = datetime.now(UTC)
         swept = await self._retention.sweep(
-            datetime.now(UTC),
+            now,
             pictures_days=self._settings.pictures_days,
             generations_days=self._settings.generations_days,
         )
+        ended_before = now - timedelta(days=self._settings.deliveries_days)
+        deliveries = await self._deliveries.sweep(ended_before)
         removed = (
             ("images", swept.pictures),
             ("generations", swept.generations),
             ("batches", swept.batches),
+            ("deliveries", deliveries),
         )
         for kind, count in removed:
             if count:

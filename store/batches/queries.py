@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, FromClause, RowMapping, Select, and_, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from core.callbacks.callback import read_callback
 from core.requests import read_request
 from core.status import BATCH_ACTIVE, FINAL, RETRYABLE, Status
 from store.cursors import read_cursor, write_cursor
@@ -380,13 +381,16 @@ class Batches:
                 batches.c.name,
                 batch_items.c.position,
                 batches.c.total,
+                batches.c.callback,
             )
             .join(batch_items, batch_items.c.batch_id == batches.c.id)
             .where(batch_items.c.generation_id == generation_id)
         )
         async with self._database.read() as connection:
             row = (await connection.execute(statement)).mappings().first()
-        return Membership(**row) if row is not None else None
+        if row is None:
+            return None
+        return Membership(**{**row, "callback": read_callback(row["callback"])})
 
     async def active_children(self, batch_id: UUID) -> tuple[UUID, ...]:
         """Returns its generations that have not ended."""

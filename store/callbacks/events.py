@@ -24,8 +24,8 @@ from store.values import NewEntry
 DELIVER: Final = "webhook"
 """The kind of an outbox entry that has an event delivered."""
 _RANK: Final = 0
-_OF_GENERATION: Final = ("status", "attempt", "error", "progress", "started_at", "finished_at")
-_OF_BATCH: Final = ("status", "error", "started_at", "finished_at")
+_OF_BATCH: Final = ("status", "error", "flow_run_id", "started_at", "finished_at")
+_OF_GENERATION: Final = (*_OF_BATCH, "attempt", "progress")
 
 
 async def generation_event(
@@ -111,6 +111,8 @@ def _snapshot(now: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, UUID):
+        return str(value)
     return value.isoformat() if isinstance(value, datetime) else value
 
 

@@ -86,7 +86,10 @@ class Delivery:
         """Read a row of the ``deliveries`` table."""
         plain = {name: row[name] for name in cls.__dataclass_fields__ if name != "next_try_at"}
         tries = read_tries(plain.pop("tries"))
-        return cls(**plain, tries=tries, next_try_at=next_try_at)
+        snapshot = plain.pop("snapshot")
+        if not isinstance(snapshot, dict):  # another version's
+            snapshot = {}
+        return cls(**plain, snapshot=snapshot, tries=tries, next_try_at=next_try_at)
 
 
 @dataclass(frozen=True)

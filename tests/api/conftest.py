@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from tests.api.service import Backstage, Comfy, Service, closed_port
 from tests.harness.databases import a_store
+from tests.harness.receiver import CallbackReceiver
 from tests.harness.waiting import wait_until
 
 StartService = Callable[..., Service]
+HERE: Final = ("127.0.0.0/8",)
+"""What a service must allow, so that callbacks can be sent to receivers of the tests."""
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +55,13 @@ def shared_service(
     with Service(backstage, home, comfy.url, f"{closed_port()}/api", **more) as service:
         until_catalogue(service)
         yield service
+
+
+@pytest.fixture
+def receiver() -> Iterator[CallbackReceiver]:
+    """Of callbacks, with a token in its URL; a service must allow it (``callbacks_to``)."""
+    with CallbackReceiver(path="/easel?token=zx81canary") as receiver:
+        yield receiver
 
 
 @pytest.fixture

@@ -186,8 +186,10 @@ BODIES: Final = (
     _fields("callback_url is no text", "callback_url", callback_url={"url": CANARY}),
     _fields("callback that is not stored", "callback", callback=CANARY),
     _fields("callback with a slash", "callback", callback=f"../{CANARY}"),
-    _fields("two callbacks", "", callback="shop", callback_url=f"https://{CANARY}.example/"),
-    _fields("events without a callback", "", callback_events=["generation.failed"]),
+    _fields(
+        "two callbacks", "callback", callback="shop", callback_url=f"https://{CANARY}.example/"
+    ),
+    _fields("events without a callback", "callback_events", callback_events=["generation.failed"]),
     _fields(
         "unknown event", "callback_events", callback_events=[CANARY], callback_url="https://a.test"
     ),

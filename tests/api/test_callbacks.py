@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.api.conftest import StartService, until_catalogue
+from tests.api.conftest import HERE, StartService, until_catalogue
 from tests.api.service import CREATE, Comfy, Service, assert_problem
 
 URL: Final = "https://shop.example/easel?token=zx81canary"
@@ -70,7 +70,7 @@ def test_an_address_of_the_home_is_refused_with_the_setting_that_allows_it(
 
 
 def test_an_address_that_is_allowed_is_taken(start_service: StartService, comfy: Comfy) -> None:
-    service = start_service(comfy.url, callbacks_to=("127.0.0.0/8",))
+    service = start_service(comfy.url, callbacks_to=HERE)
     until_catalogue(service)
 
     service.create(callback_url="http://127.0.0.1:8000/x")

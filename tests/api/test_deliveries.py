@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
-from tests.api.conftest import shared_service
+from tests.api.conftest import HERE, shared_service
 from tests.api.service import (
     DELIVERIES,
     HISTORY,
@@ -19,8 +18,6 @@ from tests.api.service import (
     assert_problem,
 )
 from tests.harness.receiver import CallbackReceiver
-
-HERE: Final = ("127.0.0.0/8",)
 
 
 @pytest.fixture(scope="module")
@@ -33,31 +30,12 @@ def service(
         yield service
 
 
-@pytest.fixture
-def receiver() -> Iterator[CallbackReceiver]:
-    with CallbackReceiver(path="/easel?token=zx81canary") as receiver:
-        yield receiver
-
-
-def deliveries(service: Service, **query: Any) -> list[dict[str, Any]]:
-    answered = service.get(DELIVERIES, params=query)
-    assert answered.status_code == 200, answered.text
-    items: list[dict[str, Any]] = answered.json()["items"]
-    return items
-
-
-def with_callback(service: Service, batch_id: UUID, url: str, *events: str) -> None:
-    callback = json.dumps({"url": url, "name": None, "events": events})
-    with service.database() as database:
-        database.execute("UPDATE batches SET callback = ? WHERE id = ?", (callback, batch_id.hex))
-
-
 def test_what_waits_to_be_delivered(service: Service, receiver: CallbackReceiver) -> None:
     receiver.pause()
     task_id = service.created(callback_url=receiver.url)
     service.worker.finish(task_id)
 
-    [found] = deliveries(service, task_id=task_id)
+    [found] = service.deliveries(task_id=task_id)
 
     one = found["delivery_id"]
     assert str(UUID(one)) == one
@@ -80,24 +58,24 @@ def test_those_of_a_batch_are_its_own_and_those_of_its_items(
     receiver.pause()
     events = ["batch.running", "generation.failed"]
     batch_id = service.created_batch("a fox", "an owl")
-    with_callback(service, batch_id, receiver.url, *events)
+    service.give_callback(batch_id, receiver.url, *events)
     first, second = service.worker.begin_batch(batch_id, 2)
     service.worker.fail(service.worker.start(first))
     service.worker.finish(second)
 
-    found = deliveries(service, batch_id=batch_id)
+    found = service.deliveries(batch_id=batch_id)
 
     assert [(one["type"], one["task_id"]) for one in found] == [
         ("generation.failed", str(first)),
         ("batch.running", None),
     ]
-    assert deliveries(service, task_id=second) == []
+    assert service.deliveries(task_id=second) == []
 
 
 def test_a_page_is_turned_both_ways(service: Service, receiver: CallbackReceiver) -> None:
     receiver.pause()
     batch_id = service.created_batch(*(f"fox {number}" for number in range(5)))
-    with_callback(service, batch_id, receiver.url, "generation.succeeded")
+    service.give_callback(batch_id, receiver.url, "generation.succeeded")
     made = service.worker.begin_batch(batch_id, 5)
     for one in made:
         service.worker.finish(one)
@@ -147,9 +125,9 @@ def test_those_of_a_deleted_generation_are_gone(
     receiver.pause()
     task_id = service.created(callback_url=receiver.url)
     service.worker.finish(task_id)
-    [found] = deliveries(service, task_id=task_id)
+    [found] = service.deliveries(task_id=task_id)
 
     service.client.delete(f"/api/v1/generation/{task_id}")
 
-    assert deliveries(service, task_id=task_id) == []
+    assert service.deliveries(task_id=task_id) == []
     assert_problem(service.get(f"{DELIVERIES}/{found['delivery_id']}"), 404, "not_found")

@@ -18,6 +18,7 @@ import httpx
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
+from core.callbacks.callback import BATCH_EVENTS, GENERATION_EVENTS
 from core.problems import problem
 from tests.api import documented
 from tests.api.service import (
@@ -58,6 +59,9 @@ CONTRACT: Final = {
     ("get", "/api/v1/schedules/{schedule_id}"),
     ("patch", "/api/v1/schedules/{schedule_id}"),
     ("delete", "/api/v1/schedules/{schedule_id}"),
+    ("get", "/api/v1/deliveries"),
+    ("get", "/api/v1/deliveries/{delivery_id}"),
+    ("post", "/api/v1/deliveries/{delivery_id}/redeliver"),
     ("get", "/api/v1/models"),
     ("get", "/api/v1/options"),
     ("get", "/healthz"),
@@ -139,6 +143,20 @@ def test_every_reference_leads_somewhere(openapi: dict[str, Any]) -> None:
         assert name in schemas
     for schema in schemas.values():
         jsonschema.Draft202012Validator.check_schema(schema)
+
+
+def test_every_event_is_a_webhook(openapi: dict[str, Any]) -> None:
+    assert openapi["webhooks"].keys() == {*GENERATION_EVENTS, *BATCH_EVENTS}
+    for event, methods in openapi["webhooks"].items():
+        [(method, webhook)] = methods.items()
+        assert method == "post"
+        headers = {each["name"]: each for each in webhook["parameters"]}
+        assert headers.keys() == {"webhook-id", "webhook-timestamp", "webhook-signature"}
+        assert all(each["description"] and each["in"] == "header" for each in headers.values())
+        schema = webhook["requestBody"]["content"]["application/json"]["schema"]
+        told = openapi["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+        assert event in told["properties"]["type"]["enum"]
+        assert {"200", "410", "default"} == webhook["responses"].keys()
 
 
 def _references(value: Any) -> list[str]:

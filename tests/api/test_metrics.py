@@ -6,8 +6,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from core.status import STATUSES
 from flows.reconcile.reconciliation import REPAIRS
-from tests.api.conftest import StartService
+from store.callbacks.values import DELIVERY_STATES
+from tests.api.conftest import HERE, StartService
 from tests.api.service import Service
+from tests.harness.receiver import CallbackReceiver
 from tests.harness.waiting import wait_until
 
 
@@ -60,6 +62,34 @@ def test_what_is_to_be_dispatched_is_counted(start_service: StartService) -> Non
     assert samples(service)["easel_outbox_pending", ""] == pending() == 3
 
 
+def test_deliveries_are_counted_by_their_state_and_apart(start_service: StartService) -> None:
+    service = start_service(default_model="some.safetensors")
+    callbacks, run = service.worker.store.callbacks, service.worker.run
+    run(callbacks.add("shop", "https://shop.example/"))
+    made = [service.created(model="some.safetensors", callback="shop") for _ in range(2)]
+    run(callbacks.remove("shop"))  # events for it are given up at once
+    for one in made:
+        service.worker.finish(one)
+
+    found = samples(service)
+
+    counted = {state: found["easel_deliveries", state] for state in DELIVERY_STATES}
+    assert counted == {"pending": 0, "delivered": 0, "failed": 2, "dropped": 0}
+
+
+def test_what_is_to_be_delivered_is_no_dispatch(
+    start_service: StartService, receiver: CallbackReceiver
+) -> None:
+    receiver.pause()
+    service = start_service(default_model="some.safetensors", callbacks_to=HERE)
+    service.worker.finish(service.created(model="some.safetensors", callback_url=receiver.url))
+
+    found = samples(service)
+
+    assert found["easel_deliveries", "pending"] == 1
+    assert found["easel_outbox_pending", ""] == 1  # its start: Prefect is away
+
+
 def test_live_workers_are_counted(start_service: StartService) -> None:
     service = start_service()
     service.worker.appear(comfy_reachable=True)
@@ -81,7 +111,8 @@ def test_without_the_database_the_rest_is_told(start_service: StartService) -> N
     found = samples(service)
 
     names = {name for name, _ in found}
-    assert names & {"easel_generations", "easel_outbox_pending", "easel_workers_live"} == set()
+    of_store = {"generations", "deliveries", "outbox_pending", "workers_live"}
+    assert names & {f"easel_{name}" for name in of_store} == set()
     assert found["easel_disk_free_bytes", ""] > 0
     with service.database() as connection:
         connection.execute("ALTER TABLE elsewhere RENAME TO outbox")

@@ -21,9 +21,13 @@ LIMITS: Final = frozenset(
 )
 REFUSED_AS: Final = {"cursor": (400, "invalid_cursor"), "Idempotency-Key": (400, "bad_request")}
 """What is not answered 422: a cursor and a key have codes of their own."""
-NOTHING_THERE: Final = {"cursor": (400, "invalid_cursor"), "sheet": (404, "not_found")}
+NOTHING_THERE: Final = {
+    "cursor": (400, "invalid_cursor"),
+    "sheet": (404, "not_found"),
+    "callback": (422, "invalid_manifest"),
+}
 """What is answered to a valid value that leads nowhere."""
-NO_PATTERN_CAN_SAY: Final = frozenset({"timezone"})
+NO_PATTERN_CAN_SAY: Final = frozenset({"timezone", "callback_url"})
 """Parameters that take few of the values that their schema allows."""
 
 
@@ -46,6 +50,8 @@ class Parameter:
     def sent(self, service: Service, batch_id: UUID, value: Any) -> httpx.Response:
         """Ask with this value, and make nothing that is in the way of others."""
         query: dict[str, Any] = {} if self.path == CREATE else {"dry_run": "true"}
+        if self.name == "callback_events":  # what it needs
+            query["callback_url"] = "https://shop.example/"
         headers = {"Content-Type": "application/json"}
         if self.where == "header":
             headers[self.name] = value

@@ -78,6 +78,53 @@ def test_the_rest_of_the_service_does_not_wait_for_it(service: Service) -> None:
 # --- what is refused, whether Prefect is there or not
 
 
+@pytest.mark.parametrize(
+    ("batch", "at"),
+    [
+        ({"callback_url": f"https://{CANARY}.example/"}, []),
+        ({"defaults": {"callback_url": f"https://{CANARY}.example/"}}, ["defaults"]),
+        ({"items": [{}, {"callback_url": f"https://{CANARY}.example/"}]}, ["items", 1]),
+    ],
+)
+def test_a_schedule_takes_callbacks_by_their_names_alone(
+    service: Service, batch: dict[str, Any], at: list[str | int]
+) -> None:
+    """Prefect keeps the batch, and shows it."""
+    made = create(service, **{**NIGHTLY, "batch": {"defaults": {"prompt": "a fox"}, **batch}})
+    changed = service.client.patch(f"{SCHEDULES}/{uuid4()}", json={"batch": batch})
+
+    for response in (made, changed):
+        [problem] = assert_problem(response, 422, "invalid_request")["errors"]
+        assert problem["loc"] == ["batch", *at, "callback_url"]
+        assert problem["code"] == "callback_url_here"
+        assert "easel webhooks add NAME URL" in problem["message"]
+        assert CANARY not in response.text
+
+
+def test_the_callbacks_of_a_schedule_are_stored_before_it(service: Service) -> None:
+    prompt = {"defaults": {"prompt": "a fox"}}
+    for batch, at in (
+        ({**prompt, "callback": "shop"}, ["row", 0, "callback"]),
+        ({"defaults": {**prompt["defaults"], "callback": "shop"}}, ["row", 1, "callback"]),
+    ):
+        response = create(service, **{**NIGHTLY, "batch": batch})
+        [problem] = assert_problem(response, 422, "invalid_manifest")["errors"]
+        assert (problem["loc"], problem["code"]) == (at, "unknown_callback")
+    service.worker.run(service.worker.store.callbacks.add("shop", "https://shop.example/"))
+    try:
+        events = ["batch.failed", "generation.failed"]
+        batch = {**prompt, "callback": "shop", "callback_events": events}
+        assert_away(create(service, **{**NIGHTLY, "batch": batch}))
+    finally:
+        service.worker.run(service.worker.store.callbacks.remove("shop"))
+
+
+def test_a_url_of_null_in_a_schedule_is_none(service: Service) -> None:
+    """Clients wrote it as long as it had to be null."""
+    batch = {"defaults": {"prompt": "a fox", "callback_url": None}}
+    assert_away(create(service, **{**NIGHTLY, "batch": batch}))
+
+
 REFUSED: Final[tuple[tuple[str, dict[str, Any], list[str]], ...]] = (
     ("neither cron nor interval", without(NIGHTLY, "cron"), []),
     ("both cron and interval", {**NIGHTLY, "interval_s": 3600}, []),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from tests.api.conftest import StartService
-from tests.api.service import BATCHES, HISTORY, Service
+from tests.api.conftest import HERE, StartService
+from tests.api.service import BATCHES, DELIVERIES, HISTORY, Service, closed_port
 from tests.harness.waiting import wait_until
 
 FEW, MANY = 5, 50
@@ -36,7 +36,7 @@ def test_every_route_of_pages_is_measured_here(service: Service) -> None:
         for path, methods in paths.items()
         if any(one["name"] == "limit" for one in methods.get("get", {}).get("parameters", ()))
     }
-    assert paged == {HISTORY, BATCHES, _ITEMS}
+    assert paged == {HISTORY, BATCHES, DELIVERIES, _ITEMS}
 
 
 def test_a_page_of_the_history(service: Service) -> None:
@@ -67,6 +67,18 @@ def test_a_page_of_items(service: Service) -> None:
         service.worker.finish(generation_id)
 
     _assert_constant(service, _ITEMS.format(batch_id=batch))
+
+
+def test_a_page_of_deliveries(start_service: StartService) -> None:
+    service = start_service(default_model="base.safetensors", callbacks_to=HERE)
+    asked = ["generation.running", "generation.succeeded"]
+    for number in range(MANY // 2):
+        made = service.created(
+            f"fox {number}", callback_url=f"{closed_port()}/{number}", callback_events=asked
+        )
+        service.worker.finish(made)
+
+    _assert_constant(service, DELIVERIES)
 
 
 def test_the_first_estimate_is_like_the_later_ones(start_service: StartService) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import JSON
 
 from store.tables import metadata
 from store.values import Preview, Waiting
-from tests.api.conftest import StartService, shared_service
+from tests.api.conftest import HERE, StartService, shared_service
 from tests.api.documented import openapi
 from tests.api.service import (
     BATCHES,
@@ -73,7 +73,7 @@ def service(
 ) -> Iterator[Service]:
     """Shared, as elsewhere; callbacks may be sent to this machine."""
     home = tmp_path_factory.mktemp("home")
-    with shared_service(backstage, shared_comfy, home, callbacks_to=("127.0.0.1",)) as service:
+    with shared_service(backstage, shared_comfy, home, callbacks_to=HERE) as service:
         yield service
 
 

@@ -13,6 +13,7 @@ from core.batches.request import (
     COUNT_MAX,
     BatchOptions,
     BatchRequest,
+    FileOptions,
     read_options,
 )
 from core.requests import SEED_MAX
@@ -171,8 +172,9 @@ def test_a_request_is_its_options_and_its_items() -> None:
 
     assert request.options == OPTIONS
     assert type(request.options) is BatchOptions
-    assert BatchRequest.of_file(OPTIONS).options == OPTIONS
-    assert BatchRequest.of_file(OPTIONS).items is None
+    beside = FileOptions.model_validate(OPTIONS.model_dump())
+    assert BatchRequest.of_file(beside).options == OPTIONS
+    assert BatchRequest.of_file(beside).items is None
 
 
 def test_options_of_before_drew_for_each_cell() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import given
@@ -14,6 +14,7 @@ from core.batches.expansion import STRETCH, Item, expand, grouped
 from core.batches.lists import Lists
 from core.batches.manifest import Row
 from core.batches.request import BATCH_ITEMS_MAX, BatchRequest
+from core.callbacks.callback import Callback
 from core.problems import FieldProblem
 from core.requests import SEED_MAX, GenerationRequest
 
@@ -72,6 +73,60 @@ def test_labels_are_merged_one_by_one() -> None:
     )
 
     assert request.metadata == {"a": 1, "b": 2, "c": 2}
+
+
+def test_a_row_has_one_callback_its_own_before_that_of_the_defaults() -> None:
+    found = expanded(
+        defaults={"prompt": "a", "callback": "shop", "callback_events": ["generation.failed"]},
+        items=[
+            {},
+            {"callback_url": "https://other.example/"},
+            {"callback": "other", "callback_events": ["generation.running"]},
+            {"callback": None},
+            {"callback_events": ["generation.cancelled"]},
+        ],
+    )
+
+    failed: Final = ("generation.failed",)
+    assert [request.wanted_callback for request in requests(found)] == [
+        Callback(name="shop", events=failed),
+        Callback(url="https://other.example/", events=failed),
+        Callback(name="other", events=("generation.running",)),
+        None,
+        Callback(name="shop", events=("generation.cancelled",)),
+    ]
+
+
+def test_events_of_a_file_are_one_text() -> None:
+    rows: list[Row | FieldProblem] = [
+        Row(2, {"prompt": "a", "callback": "shop", "callback_events": text})
+        for text in ("generation.failed", "generation.failed;generation.running", CANARY)
+    ]
+    found = expanded(rows)
+
+    wanted = [each.request.wanted_callback for each in found if isinstance(each, Item)]
+    assert [each.events for each in wanted if each] == [
+        ("generation.failed",),
+        ("generation.failed", "generation.running"),
+    ]
+    assert problems(found) == [(2, "callback_events", "literal_error")]
+
+
+def test_a_wrong_callback_of_a_row_is_told_at_its_column() -> None:
+    found = expanded(
+        defaults={"prompt": "a"},
+        items=[
+            {"callback": "shop", "callback_url": f"https://{CANARY}.example/"},
+            {"callback_events": ["generation.failed"]},
+            {"callback_url": f"https://{CANARY}@shop.example/"},
+        ],
+    )
+
+    assert problems(found) == [
+        (1, "callback", "value_error"),
+        (2, "callback_events", "value_error"),
+        (3, "callback_url", "value_error"),
+    ]
 
 
 def test_a_grid_combines_every_value_with_every_other() -> None:

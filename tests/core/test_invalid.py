@@ -12,15 +12,18 @@ from pydantic_core.core_schema import ErrorType
 from api.batches.manifest_body import Flags
 from api.generations.routes import HistoryQuery
 from api.schedules.facade import ScheduleChange, ScheduleRequest
-from core.batches.request import BatchOptions, BatchRequest
+from core.batches.request import BatchOptions, BatchRequest, FileOptions, FlowBatchRequest
 from core.invalid import WORDS, problems_of, words
-from core.requests import PROMPT_MAX, GenerationRequest
+from core.requests import PROMPT_MAX, FlowRequest, GenerationRequest
 from core.settings import Settings
 
 MODELS: Final[tuple[type[BaseModel], ...]] = (
     GenerationRequest,
+    FlowRequest,
     BatchOptions,
+    FileOptions,
     BatchRequest,
+    FlowBatchRequest,
     ScheduleRequest,
     ScheduleChange,
     Flags,
@@ -83,7 +86,12 @@ def test_the_table_has_types_of_pydantic_only() -> None:
         ("steps", 151, "must be at most 150"),
         ("cfg", 31, "must be at most 30"),
         ("width", 7, "must be a multiple of 8"),
-        ("callback_url", "http://x", "must be left out or null"),
+        ("callback_url", "x://x", "must begin with http:// or https://"),
+        (
+            "callback",
+            "my shop",
+            "must be letters, digits, dots, dashes and underscores, such as shop",
+        ),
         ("metadata", [], "must be a JSON object"),
         ("metadata", {"a": [1]}, "must be a text, a number, true, false or null"),
         ("metadata", {"a": "x" * 501}, "may have 500 characters at most, not 501"),
@@ -114,7 +122,7 @@ def test_an_unknown_field_is_told_the_nearest_ones() -> None:
     [found] = refusal.value.errors()
 
     assert words(found, GenerationRequest.model_fields) == (
-        "there is no such field; near matches: steps, sampler (of 16 fields)"
+        "there is no such field; near matches: steps, sampler (of 18 fields)"
     )
 
 

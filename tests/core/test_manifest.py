@@ -66,6 +66,20 @@ def test_cells_become_what_their_fields_are(tmp_path: Path) -> None:
     assert found == [Row(2, expected)]
 
 
+def test_a_callback_is_in_columns_of_its_own(tmp_path: Path) -> None:
+    header = "prompt,callback_url,callback,callback_events"
+    events = "generation.failed generation.running"
+    csv_rows = f"a, https://shop.example/?a=1;b,,\nb,,shop,{events}\nc,,,\n"
+    lines = [{"prompt": "d", "callback": "shop", "callback_events": ["generation.failed"]}]
+
+    assert fields(read(tmp_path, f"{header}\n{csv_rows}")) == [
+        {"prompt": "a", "callback_url": "https://shop.example/?a=1;b"},
+        {"prompt": "b", "callback": "shop", "callback_events": events},
+        {"prompt": "c"},
+    ]
+    assert fields(read(tmp_path, json.dumps(lines[0]), "jsonl")) == lines
+
+
 def test_every_field_of_a_request_may_be_a_column(tmp_path: Path) -> None:
     header = ",".join(GenerationRequest.model_fields)
 
@@ -176,16 +190,16 @@ def test_an_unknown_column_is_named_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "said"),
     [
-        ("prompt,stpes", "there is no such column; near matches: steps, sampler (of 17 columns)"),
+        ("prompt,stpes", "there is no such column; near matches: steps, sampler (of 19 columns)"),
         (
             "cfgg",
-            "there is no such column; near matches: cfg (of 17 columns)",
+            "there is no such column; near matches: cfg (of 19 columns)",
         ),
         (
             "prompt,Steps",
             "there is no such column; there is steps, which differs in upper and lower case",
         ),
-        ("prompt,zzzz", "there is no such column; there are 17 columns, such as prompt"),
+        ("prompt,zzzz", "there is no such column; there are 19 columns, such as prompt"),
         ("prompt;steps", "this looks like a file separated by semicolons; save it with commas"),
         (
             "prompt;cfg;metadata.a,b",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from core.invalid import problems_of
 from core.settings import Settings, StoreSettings
 
 
@@ -60,6 +62,47 @@ def test_the_environment_sets_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert settings.prefect_api_url == "http://prefect:4200/api"
     assert settings.prefect_ui_url == "http://prefect:4200"
     assert settings.worker.concurrency == 3
+
+
+def test_receivers_at_home_are_allowed_by_a_list_in_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not Settings().webhooks.allow
+    assert Settings().webhooks.retry_after_s[:2] == (5, 300)
+    monkeypatch.setenv("EASEL_WEBHOOKS__ALLOW", '["Receiver.LAN", "192.168.1.0/24"]')
+    monkeypatch.setenv("EASEL_WEBHOOKS__RETRY_AFTER_S", "[0.5, 1]")
+
+    settings = Settings().webhooks
+
+    assert list(settings.retry_after_s) == [0.5, 1]
+    assert settings.allowed.names("receiver.lan")
+    assert settings.allowed.permits("any", ip_address("192.168.1.7"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("ALLOW", "receiver.lan", 'must be a list in JSON, such as ["receiver.lan"]'),
+        ("ALLOW", "[", 'must be a list in JSON, such as ["receiver.lan"]'),
+        ("ALLOW", '"receiver.lan"', 'must be a list in JSON, such as ["receiver.lan"]'),
+        ("ALLOW", '["http://receiver.lan/"]', "'http://receiver.lan/' is not a host or network"),
+        ("ALLOW", '["receiver.lan:80"]', "'receiver.lan:80' is not a host or network"),
+        ("ALLOW", '["*"]', "'*' is not a host or network"),
+        ("ALLOW", "[7]", "must be a text"),
+        ("RETRY_AFTER_S", "5, 300", "must be a list in JSON, such as [5, 300]"),
+        ("RETRY_AFTER_S", "[-1]", "must be at least 0"),
+        ("RETRY_AFTER_S", "[NaN]", "must be a number, neither infinite nor NaN"),
+        ("TIMEOUT_S", "0", "must be more than 0"),
+    ],
+)
+def test_a_wrong_setting_of_webhooks_is_told_in_words(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(f"EASEL_WEBHOOKS__{name}", value)
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+
+    [(place, _, words)] = problems_of(refused.value)
+    assert place[:2] == ("webhooks", name.lower())
+    assert words.startswith(said)
 
 
 def test_what_lasts_is_in_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

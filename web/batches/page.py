@@ -21,6 +21,9 @@ from web.batches.wording import images, is_active, under_way
 from web.forms import batch_drafts
 from web.forms.batch_again import ITEMS_READ, draft_of
 from web.forms.batch_drafts import BulkDraft
+from web.parts.callbacks import LOOK_EVERY_S as LOOK_AT_CALLBACKS_EVERY_S
+from web.parts.callbacks import Callbacks
+from web.parts.clock import ask_zone
 from web.parts.confirm import Ask
 from web.parts.elements import Text, box, link
 from web.parts.layout import Frame, Web, errors_as_toasts, toast_error
@@ -72,11 +75,18 @@ class BatchPage:
         ui.page_title(f"{document.name} · Easel")
         await self._show(document)
         await self._contact.begin(document)
+        own = [] if document.callback is None else [document.callback]
+        callbacks = Callbacks(self._web.deliveries, own, batch_id=document.batch_id)
+        await callbacks.read()
         with self._root:
+            callbacks.build()
             build_facts(document)
         self._frame.start()
         self._live.start(self._changed)
         ui.timer(LOOK_EVERY_S, self._look, immediate=False)
+        if own:
+            ask_zone(callbacks.show)
+            ui.timer(LOOK_AT_CALLBACKS_EVERY_S, callbacks.look, immediate=False)
 
     # --- reading
 

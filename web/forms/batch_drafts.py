@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from api.batches.facade import Manifest
 from api.schedules.facade import ScheduleRequest
-from core.batches.request import BatchOptions, BatchRequest
+from core.batches.request import BatchRequest, FileOptions
 from web.forms.drafts import DRAW_SEED
 from web.forms.kept_draft import KeptDraft, storage
 from web.forms.manifests import KeptFile, Manifests
@@ -93,6 +93,8 @@ class BulkDraft(PromptDraft):
     stop_at_percent: int | float | None = None
     not_after: str = ""
     timezone: str | None = None
+    callback: str | None = None
+    callback_events: list[str] | None = None
     options_open: bool = False
 
     @property
@@ -111,7 +113,7 @@ class BulkDraft(PromptDraft):
         if self.file is None:
             raise missing("file", "Choose a file first.")
         return Manifest.of_file(
-            BatchOptions.model_validate(options),
+            FileOptions.model_validate(options),
             files.path(self.file),
             self.file.kind,
             skip_bad=self.skip_bad,
@@ -162,6 +164,7 @@ class BulkDraft(PromptDraft):
             "stop_after_failures": self.stop_after_failures,
             "stop_at_failure_share": share / 100 if share is not None else None,
             **_until(self.not_after, self.timezone or zone),
+            **_told(self.callback, self.callback_events),
         }
         return {"wildcards": self.wildcards, **_without_none(given)}
 
@@ -182,6 +185,7 @@ class ScheduleDraft(PromptDraft):
     model: str | None = None
     count: int | float | None = 4
     not_after: str = ""
+    callback: str | None = None
 
     def cron_text(self) -> str | None:
         """Returns the cron expression; None for a schedule by interval."""
@@ -215,7 +219,8 @@ class ScheduleDraft(PromptDraft):
             batch["defaults"]["prompt"] = prompts[0]
         else:
             batch["grid"] = {"prompt": prompts}
-        batch |= _without_none({"count": self.count, **_until(self.not_after, where)})
+        options = {"count": self.count, **_until(self.not_after, where), **_told(self.callback)}
+        batch |= _without_none(options)
         timing = {"cron": self.cron_text(), "interval_s": self.interval_s()}
         return ScheduleRequest.model_validate(
             {"name": name, **_without_none({**timing, "timezone": where}), "batch": batch}
@@ -247,6 +252,10 @@ def _sides(grid: dict[str, list[Any]]) -> dict[str, list[Any]]:
 
 def _until(not_after: str, zone: str | None) -> dict[str, str | None]:
     return {"not_after": not_after, "timezone": zone} if not_after else {}
+
+
+def _told(callback: str | None, events: list[str] | None = None) -> dict[str, Any]:
+    return {} if callback is None else {"callback": callback, "callback_events": events}
 
 
 def _without_none(given: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import humanize
 from nicegui.elements.upload_files import FileUpload
 
 from core.batches.manifest import METADATA_PREFIX
+from core.callbacks.callback import CALLBACK_FIELDS
 from core.requests import GenerationRequest
 from web.forms.batch_drafts import BulkDraft
 from web.forms.manifests import Manifests
@@ -19,7 +20,7 @@ from web.parts.layout import STATIC, STATIC_URL, errors_as_toasts, toast_error
 
 _ACCEPT: Final = ".csv,.jsonl,.ndjson,text/csv,application/x-ndjson"
 _LABEL: Final = "Drop a CSV or JSON Lines file here, or choose one"
-_HIDDEN: Final = frozenset({"priority", "callback_url", "metadata", "workflow"})
+_HIDDEN: Final = frozenset({"priority", "metadata", "workflow", *CALLBACK_FIELDS})
 COLUMNS: Final = (
     *(name for name in GenerationRequest.model_fields if name not in _HIDDEN),
     "count",

@@ -8,8 +8,15 @@ from uuid import UUID
 
 from nicegui import ui
 
-from api.generations.documents import AttemptDocument, ImageDocument, StatusDocument
+from api.generations.documents import (
+    AttemptDocument,
+    CallbackDocument,
+    ImageDocument,
+    StatusDocument,
+    callback_document,
+)
 from api.options import read_options
+from core.callbacks.callback import GENERATION_EVENTS
 from core.ids import parse_generation_id
 from core.requests import (
     GenerationRequest,
@@ -25,6 +32,7 @@ from web.forms import drafts
 from web.forms.drafts import Draft
 from web.history.listing import Listing
 from web.history.viewer import Viewer
+from web.parts.callbacks import LOOK_EVERY_S, Callbacks
 from web.parts.clock import ask_zone, created_words
 from web.parts.elements import Text, adorn, box, button, icon, link, local
 from web.parts.layout import Frame, Web, errors_as_toasts, section
@@ -48,6 +56,7 @@ class PicturePage:
         self._number = number
         self._document: StatusDocument | None = None
         self._created: Text | None = None
+        self._callbacks: Callbacks | None = None
         self._images: list[ImageDocument] = []
         self._beside = Neighbours(None, None)
         self._live = Live(web.facade)
@@ -70,21 +79,28 @@ class PicturePage:
         self._frame.start()
         ask_zone(self._zone_known)
         self._live.start(self._changed)
+        ui.timer(LOOK_EVERY_S, self._look_at_callbacks, immediate=False)
+
+    async def _look_at_callbacks(self) -> None:
+        if self._callbacks is not None:
+            await self._callbacks.look()
 
     def _zone_known(self) -> None:
-        """Show the time in the visitor's zone.
+        """Show the times in the visitor's zone.
 
         In place: a press on a button that is built anew meanwhile is lost, and the zone is known
         just when a new visitor may press the first one.
         """
         if self._document is not None and self._created is not None:
             self._created.text = _created(self._document)
+        if self._callbacks is not None:
+            self._callbacks.show()
 
     # --- reading
 
     async def _load(self) -> None:
         facade, wanted = self._web.facade, self._id
-        self._document, self._images = None, []
+        self._document, self._images, self._callbacks = None, [], None
         self._loads = load = self._loads + 1
         if wanted is None or wanted in self._web.trash:
             self._say_gone(deleted=wanted is not None)
@@ -165,8 +181,12 @@ class PicturePage:
         assert document is not None  # _load has read it
         attempts = (await self._web.facade.attempts(document.task_id)).attempts
         batch = await self._web.batches.membership(document.task_id)
+        heard_by = _callbacks(document, batch)
+        callbacks = Callbacks(self._web.deliveries, heard_by, task_id=document.task_id)
+        await callbacks.read()
         if document is not self._document:
             return  # the page shows something newer by now
+        self._callbacks = callbacks
         self._details.clear()
         with self._details:
             _build_prompt(document.request)
@@ -175,6 +195,7 @@ class PicturePage:
             self._build_actions(document)
             self._build_settings(document)
             self._build_copies(document)
+            callbacks.build()
             _build_attempts(attempts, document.request.model)
 
     def _build_actions(self, document: StatusDocument) -> None:
@@ -315,6 +336,17 @@ class PicturePage:
         assert self._document is not None  # without it there are no buttons
         assert isinstance(self._document.request, ResolvedRequest)
         return self._document.request
+
+
+def _callbacks(document: StatusDocument, batch: Membership | None) -> list[CallbackDocument]:
+    """Returns the callbacks that hear of it: its own, and its batch's if that asks for items."""
+    found = [document.callback, callback_document(batch.callback if batch is not None else None)]
+    wanted = [
+        one.model_copy(update={"events": [e for e in one.events if e in GENERATION_EVENTS]})
+        for one in found
+        if one is not None
+    ]
+    return [one for one in wanted if one.events]
 
 
 def _build_prompt(request: StoredRequest) -> None:

@@ -70,6 +70,13 @@ def created_words(moment: datetime) -> str:
     return f"{clock} ({ago(moment)})"
 
 
+def second_words(moment: datetime) -> str:
+    """Returns for example "29 Nov, 04:12:07": the visitor's time, in UTC until it is known."""
+    zone = known_zone()
+    local = moment.astimezone(ZoneInfo(zone or "UTC"))
+    return f"{local.day} {local:%b, %H:%M:%S}" + ("" if zone else " UTC")
+
+
 def cron_words(cron: str) -> str:
     """Returns a cron expression in words, with 24-hour times; unchanged if that fails."""
     options = Options()

@@ -15,6 +15,7 @@ from nicegui import Client, ui
 
 from api.batches.facade import BatchFacade
 from api.context import Context
+from api.deliveries.facade import DeliveryFacade
 from api.generations.facade import Facade
 from api.schedules.facade import ScheduleFacade
 from core.settings import Settings
@@ -69,6 +70,11 @@ class Web:
     def schedules(self) -> ScheduleFacade:
         """The functions about schedules."""
         return self.find_context().schedules
+
+    @property
+    def deliveries(self) -> DeliveryFacade:
+        """The functions about what was sent to callbacks."""
+        return self.find_context().deliveries
 
     @property
     def settings(self) -> Settings:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from api.errors import ProblemError
 from api.generations.documents import StatusDocument
+from core.callbacks.callback import CALLBACK_FIELDS
 from core.invalid import problems_of
 from core.problems import MISFIT, Problem
 from core.requests import (
@@ -222,10 +223,14 @@ def unreadable_note(found: Unreadable) -> str:
 
 
 def raw_rows(found: Unreadable) -> list[tuple[str, str]]:
-    """Returns a stored document that cannot be read, as names and values."""
+    """Returns a stored document that cannot be read, as names and values.
+
+    A callback is left out: its URL may hold a secret.
+    """
     if not isinstance(found.stored, dict):
         return [("As stored", json.dumps(found.stored, ensure_ascii=False))]
     return [
         (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
         for name, value in found.stored.items()
+        if name not in CALLBACK_FIELDS
     ]
