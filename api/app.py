@@ -37,7 +37,7 @@ from comfy.address import Address
 from core import gc_tuning
 from core.origin_guard import OriginGuard
 from core.response_headers import ResponseHeaders
-from core.settings import Settings
+from core.settings import DEFAULT_COMFY_URL, Settings
 from flows.prefect.pauses import PauseWatch
 from flows.prefect.runs import FlowRuns
 from flows.prefect.schedules import Schedules
@@ -45,7 +45,6 @@ from flows.reconcile.dispatcher import Dispatcher
 from flows.reconcile.housekeeping import Housekeeping
 from flows.reconcile.reconciler import Reconciler
 from flows.refused_starts import RefusedStarts
-from flows.runtime import DEFAULT_COMFY_URL
 from store.store import Store
 
 _DESCRIPTION: Final = """\

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final
 
@@ -14,7 +15,7 @@ from hypothesis.provisional import domains
 from core.callbacks.addresses import AllowedAddresses, Network, is_public, literal, unwrapped
 
 NOBODY: Final = AllowedAddresses()
-WRAPPINGS: Final = {
+WRAPPINGS: Final[dict[str, Callable[[int], IPv6Address]]] = {
     "mapped": lambda inner: IPv6Address((0xFFFF << 32) | inner),
     "compatible": IPv6Address,
     "6to4": lambda inner: IPv6Address((0x2002 << 112) | (inner << 80) | 1),
