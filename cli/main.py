@@ -465,6 +465,21 @@ def redeliver(
     _run(run(delivery))
 
 
+@webhooks.command("test")
+def send_test(
+    url_or_name: Annotated[
+        str, typer.Argument(metavar="URL|NAME", help="A receiver, or a stored callback.")
+    ],
+    home: _Home = None,
+) -> None:
+    """Send a signed test event as real ones are sent, and say what came of it."""
+    _check_texts({"URL or name": url_or_name})
+    _enter_home(home)
+    from cli.webhooks.trial import send_test as run
+
+    _run(run(url_or_name))
+
+
 @webhooks.command()
 def listen(
     port: Annotated[

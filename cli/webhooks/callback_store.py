@@ -16,15 +16,17 @@ from store.callbacks.deliveries import Deliveries
 from store.callbacks.secrets import Secrets
 from store.callbacks.stored import Callbacks
 from store.errors import StoreError
+from store.workers import Registry
 
 
 @dataclass(frozen=True)
 class CallbackStore:
-    """The parts of a store that are about callbacks."""
+    """The parts of a store that callbacks need."""
 
     callbacks: Callbacks
     deliveries: Deliveries
     secrets: Secrets
+    registry: Registry
 
 
 @asynccontextmanager
@@ -32,7 +34,9 @@ async def callback_store(settings: Settings) -> AsyncIterator[CallbackStore]:
     """Open them. Raises CommandError, also in the place of the store's errors."""
     try:
         async with opened_store(settings) as database:
-            yield CallbackStore(Callbacks(database), Deliveries(database), Secrets(database))
+            yield CallbackStore(
+                Callbacks(database), Deliveries(database), Secrets(database), Registry(database)
+            )
     except (StoreError, OSError) as error:
         raise CommandError(f"{error}.") from error
 
@@ -51,8 +55,8 @@ def read_id(text: str, what: str) -> UUID:
     found = parse_generation_id(text.strip().lower())
     if found is None:
         raise CommandError(
-            f"{written(text)} is not the id of a {what}, such as "
-            "11111111-1111-4111-8111-111111111111: `easel webhooks list` shows those of deliveries.",
+            f"{written(text)} is not the id of a {what}: one is such as "
+            "11111111-1111-4111-8111-111111111111. `easel webhooks list` shows deliveries.",
             BAD_USAGE,
         )
     return found

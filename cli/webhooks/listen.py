@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cli.another_home import api_option, home_option
-from cli.console import OK, CommandError, console_on
+from cli.console import BAD_USAGE, OK, CommandError, console_on
 from cli.opened_store import opened_store
 from cli.signals import heed_signals
 from cli.up.ports import holder, is_in_use
@@ -23,6 +23,7 @@ from core.open_files import raise_limit
 from core.settings import Settings
 from store.callbacks.secrets import Secrets
 from store.errors import StoreError
+from webhooks.services import services_of
 
 USUAL_PORT: Final = 8780
 _REACHED_AS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not listened on here
@@ -40,6 +41,7 @@ class Listening:
 async def listen(wish: Listening) -> int:
     """Print what is sent here until Ctrl+C. Returns the exit code. CommandError if it cannot."""
     settings, stop = Settings(), asyncio.Event()
+    _check_port(settings, wish.port)
     given = None if wish.secret is None else (check_secret(wish.secret),)
     console = console_on(sys.stdout)
     receiver = TrialReceiver(_KnownSecrets(settings, given), console)
@@ -69,6 +71,16 @@ class _KnownSecrets:
                 return await Secrets(database).valid()
         except (CommandError, StoreError, OSError):  # Easel was not started yet, or is being moved
             return ()
+
+
+def _check_port(settings: Settings, port: int | None) -> None:
+    """Raises CommandError for a port to which Easel sends nothing, whatever is allowed."""
+    if port in {service.port for service in services_of(settings)}:
+        raise CommandError(
+            f"port {port} is one of Easel itself, which it never sends to: choose another with "
+            "--port N.",
+            BAD_USAGE,
+        )
 
 
 async def _bound(stack: AsyncExitStack, receiver: TrialReceiver, wish: Listening) -> int:

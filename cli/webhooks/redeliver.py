@@ -18,8 +18,8 @@ async def redeliver(text: str) -> int:
             before = await store.deliveries.get(delivery_id)
         except NotFoundError as error:
             raise CommandError(
-                f"there is no delivery {delivery_id}: it may be gone with its generation, or for its "
-                "age (EASEL_RETENTION__DELIVERIES_DAYS). `easel webhooks list` shows what there is."
+                f"there is no delivery {delivery_id}: it may be gone with its generation, or "
+                "because of its age (EASEL_RETENTION__DELIVERIES_DAYS). See `easel webhooks list`."
             ) from error
         target = await store.callbacks.target(before)
         if target.off_at is not None:
