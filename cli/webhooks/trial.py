@@ -31,11 +31,6 @@ async def send_test(url_or_name: str) -> int:
         target = await _target(store, url_or_name)
         receiver = receiver_of(target.url)
         secrets = await store.secrets.valid()
-        if not secrets:
-            raise CommandError(
-                "there is no secret to sign with yet: Easel makes one when it is first started, or "
-                "`easel webhooks secret --rotate` does."
-            )
         guard = Guard(settings.webhooks.allowed, _Services(settings, store))
         sender = Sender(guard, trust(settings.webhooks.ca_file), settings.webhooks.timeout_s)
         event_id, now = uuid4(), datetime.now(UTC)
@@ -92,7 +87,7 @@ def _print_sent(reply: Reply, host: str) -> None:
         raise CommandError(f"{reply.reason}. This command reads the same settings.")
     if tried.status is None:
         raise CommandError(
-            f"{host} did not take it: {reply.reason} (after {tried.milliseconds} ms)."
+            f"{host} did not take it, after {tried.milliseconds} ms: {reply.reason.rstrip('.')}."
         )
     if reply.is_taken:
         line = f"answered {tried.status} in {tried.milliseconds} ms: it took the test event."
