@@ -128,7 +128,7 @@ def _print_deliveries(deliveries: Sequence[Delivery], *, is_filtered: bool) -> N
             Text(ago(one.created_at)),
             Text(one.event),
             Text(one.state, _STYLES[one.state]),
-            Text(f"{one.name} ({one.host})" if one.name else one.host),
+            Text(" ".join(filter(None, (one.name, one.host)))),
             Text(str(len(one.tries))),
             Text(last_words(one)),
             Text(next_try(one, datetime.now(UTC))),
@@ -140,8 +140,8 @@ def _table(*columns: str) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for column in columns:  # what is copied into other commands is never broken
+        table.add_column(column, overflow="fold", no_wrap=column == "DELIVERY")
     return table
 
 

@@ -259,7 +259,7 @@ async def test_deliveries_are_listed_with_their_tries(
     assert listed.code == 0
     rows = {row.split()[0]: row for row in listed.out.splitlines() if row}
     host = f"127.0.0.1:{receiver.port}"
-    pending = rf"generation\.succeeded +pending +shop \({host}\) +1 +500 in \d+ ms +in \d+ min"
+    pending = rf"generation\.succeeded +pending +shop {host} +1 +500 in \d+ ms +in \d+ min"
     assert re.search(pending, rows[str(gone_wrong.id)])
     assert re.search(rf"delivered +{host} +1 +200 in \d+ ms", rows[str(taken.id)])
     assert re.search(r"failed +nothing .*0 +no callback called nothing", rows[str(lost.id)])
