@@ -389,7 +389,9 @@ def secret(
 @webhooks.command()
 def add(
     name: Annotated[str, typer.Argument(help="What requests and schedules call it.")],
-    url: Annotated[str, typer.Argument(help="The receiver.")],
+    url: Annotated[
+        str, typer.Argument(help="The receiver; - reads it from standard input, as a secret.")
+    ],
     home: _Home = None,
 ) -> None:
     """Store a callback, or give one of that name another URL."""
@@ -397,7 +399,7 @@ def add(
     _enter_home(home)
     from cli.webhooks.stored import add as run
 
-    _run(run(name, url))
+    _run(run(name, sys.stdin.readline().strip() if url == "-" else url))
 
 
 @webhooks.command()

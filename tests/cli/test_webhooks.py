@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -18,7 +19,7 @@ from core.settings import Settings
 from flows.testing import InProcessWorker
 from store.callbacks.values import Delivery, DeliveryFilter, DeliveryState
 from store.store import Store
-from tests.cli.running import Ended, easel, easel_process
+from tests.cli.running import EASEL, Ended, easel, easel_process, environment
 from tests.harness.databases import a_store
 from tests.harness.processes import free_port
 from tests.harness.receiver import CallbackReceiver, answers, redirects, resets
@@ -161,6 +162,20 @@ async def test_a_callback_is_stored_changed_and_removed(store: Store, home: Path
     removed = await webhooks(home, "remove", "shop")
     assert removed.code == 0
     assert await store.callbacks.all() == ()
+
+
+async def test_a_url_with_a_secret_is_read_from_standard_input(store: Store, home: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(*EASEL, "webhooks", "add", "shop", "-"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env=environment(home),
+    )
+    said, _ = await process.communicate(SHOP.encode() + b"\n")
+    assert process.returncode == 0
+    assert b"shop leads to shop.example" in said
+    [stored] = await store.callbacks.all()
+    assert stored.url == SHOP
 
 
 async def test_an_address_that_is_not_allowed_is_stored_with_the_setting_it_needs(
