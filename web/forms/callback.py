@@ -21,7 +21,7 @@ class CallbackField:
         self.offer((), chosen)
 
     def offer(self, names: Iterable[str], chosen: str | None) -> None:
-        """Offer these names. A chosen one that is not stored any more stays: the start refuses it."""
+        """Offer these names, and the chosen one: if it is stored no more, the start refuses it."""
         known = dict.fromkeys([*([chosen] if chosen is not None else []), *names])
         show_if(self._row, known)
         options = {_NONE: "None", **{name: name for name in sorted(known)}}
