@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # The rooms that have code, for the type checker.
-ROOMS = $(patsubst %/,%,$(sort $(dir $(wildcard $(addsuffix /*.py,core comfy store flows api web cli bench tests)))))
+ROOMS = $(patsubst %/,%,$(sort $(dir $(wildcard $(addsuffix /*.py,core comfy store webhooks flows api web cli bench tests)))))
 # The first Python that Easel runs on; looked for only when .venv is made.
 PYTHON = $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \

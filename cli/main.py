@@ -40,6 +40,22 @@ _TakeOver = Annotated[
     typer.Option(metavar="STORE", help="Take over the work pool of this store, which is gone."),
 ]
 _Home = Annotated[Path | None, typer.Option(help="Folder for everything that lasts.")]
+_CallbackUrl = Annotated[
+    str | None,
+    typer.Option("--callback-url", metavar="URL", help="Send signed events to this receiver."),
+]
+_Callback = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Send them to a stored callback (`easel webhooks add`)."),
+]
+_CallbackEvents = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--callback-event",
+        metavar="EVENT",
+        help="An event to send, such as generation.running; repeat it for more [the ends].",
+    ),
+]
 
 
 def main() -> None:
@@ -219,6 +235,9 @@ def generate(
     count: Annotated[int, typer.Option(min=1, max=1000, help="How many images.")] = 1,
     priority: Annotated[str | None, typer.Option(help="interactive or bulk.")] = None,
     timeout: Annotated[int | None, typer.Option(help="Seconds ComfyUI may take.")] = None,
+    callback_url: _CallbackUrl = None,
+    callback: _Callback = None,
+    callback_event: _CallbackEvents = None,
     out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path(),
     api: Annotated[
         str | None, typer.Option(envvar="EASEL_API_URL", help="Easel's address.")
@@ -242,6 +261,7 @@ def generate(
         "seed": _seed(seed),
         "priority": priority,
         "timeout_s": timeout,
+        **_callback(callback_url, callback, callback_event),
     }
     values = {name: value for name, value in given.items() if value is not None}
     _check_texts(values)
@@ -293,6 +313,9 @@ def bulk(
     no_wildcards: Annotated[
         bool, typer.Option("--no-wildcards", help="Do not expand {a|b} and __list__.")
     ] = False,
+    callback_url: _CallbackUrl = None,
+    callback: _Callback = None,
+    callback_event: _CallbackEvents = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip rows with problems.")] = False,
     report: Annotated[
         Path | None,
@@ -330,12 +353,20 @@ def bulk(
         "stop_at_failure_share": stop_at_failure_share,
         "not_after": not_after,
         "timezone": timezone,
+        **_callback(callback_url, callback, callback_event),
     }
     options = {name: value for name, value in given.items() if value is not None}
     _check_texts(options)
     url = _address(api) if api else _api_url()
     order = BatchOrder(file, options, skip_bad=skip_bad, again=again)
     _run(run(Bulk(order, url, out, report, dry_run=dry_run, wait=not no_wait)))
+
+
+def _callback(url: str | None, name: str | None, events: list[str] | None) -> dict[str, object]:
+    """Returns the fields of a callback; those not given are None."""
+    for event in events or []:
+        _check_texts({"callback_events": event})
+    return {"callback_url": url, "callback": name, "callback_events": events or None}
 
 
 def _check_texts(values: Mapping[str, object]) -> None:

@@ -36,6 +36,8 @@ FAILPOINTS: Final = (
     "state.after_commit",
     "state.after_failure",
     "delete.after_tombstone",
+    "deliver.before_send",
+    "deliver.after_send",
 )
 """All failpoints; ``reach`` refuses other names."""
 _FOLDER: Final = os.environ.get("EASEL_FAILPOINTS")

@@ -53,6 +53,8 @@ def _certificates(file: Path) -> Path:
     return file.absolute()
 
 
+DEFAULT_COMFY_URL: Final = "http://127.0.0.1:8188"
+"""Where a ComfyUI listens unless it is told otherwise."""
 _SQLITE: Final = "sqlite+aiosqlite://"
 _POSTGRESQL: Final = "postgresql+asyncpg://"
 

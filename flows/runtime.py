@@ -20,14 +20,11 @@ from prefect.context import FlowRunContext
 from comfy import ComfySession
 from comfy.address import Address
 from comfy.reachability import ReachableCallback
-from core.settings import Settings
+from core.settings import DEFAULT_COMFY_URL, Settings
 from flows.early_start import EarlyStarts
 from store.leases import LeaseKeeper
 from store.store import Store
 from store.values import Holder
-
-DEFAULT_COMFY_URL = "http://127.0.0.1:8188"
-"""Where ComfyUI listens by default."""
 
 WORKER_LEASE = "worker "
 """Prefix of the names of the workers' leases."""

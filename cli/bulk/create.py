@@ -19,9 +19,12 @@ PATIENCE_S: Final = 60.0
 """How long a create whose answer was lost is retried."""
 _OTHER_OPTIONS: Final = (
     "this file was given before, with other options (--max-in-flight, "
-    "--stop-after-failures, --stop-at-failure-share, --not-after, --timezone). Give those of the "
-    "first time to continue its batch, or create a new one with --again."
+    "--stop-after-failures, --stop-at-failure-share, --not-after, --timezone, --callback-url, "
+    "--callback, --callback-event). Give those of the first time to "
+    "continue its batch, or create a new one with --again."
 )
+_OPTIONS: Final = {"callback_events": "--callback-event"}
+"""The options that are not called as their query parameters are."""
 _NOT_TAKEN: Final = frozenset({400, 413, 415, 422})
 _NO_SUCH_ROUTE: Final = frozenset({404, 405})
 
@@ -99,4 +102,5 @@ def _as_option(error: Mapping[str, Any]) -> dict[str, Any]:
     place, *rest = error["loc"] or [""]
     if place != "query" or not rest:
         return dict(error)
-    return {**error, "loc": [f"--{str(rest[0]).replace('_', '-')}"]}
+    name = str(rest[0])
+    return {**error, "loc": [_OPTIONS.get(name, f"--{name.replace('_', '-')}")]}

@@ -91,6 +91,8 @@ class BatchOrder:
 
 def _written(value: Any) -> str:
     """Returns an option as a query parameter."""
+    if isinstance(value, list):
+        return ",".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

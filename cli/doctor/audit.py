@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from cli.console import FAILED, OK, CommandError, console_on
-from cli.doctor.diagnosis import store_is_missing
+from cli.opened_store import opened_store
 from core.settings import Settings
 from store.audit import Audit, AuditFinding
-from store.database import Database
 from store.errors import StoreError
 from store.images import ImageFiles
-from store.migrate import NEWEST, confirm_known, revision
 
 
 async def audit(*, repair: bool, checksums: bool, settle_s: float) -> int:
@@ -23,7 +19,7 @@ async def audit(*, repair: bool, checksums: bool, settle_s: float) -> int:
     console = console_on(sys.stdout)
     told: Counter[tuple[str, bool]] = Counter()
     try:
-        async with _opened(settings) as database:
+        async with opened_store(settings) as database:
             findings = Audit(database, ImageFiles(settings.images_url)).findings(
                 repair=repair, checksums=checksums, settle_s=settle_s
             )
@@ -36,33 +32,6 @@ async def audit(*, repair: bool, checksums: bool, settle_s: float) -> int:
         raise CommandError(f"the audit could not be finished: {error}.") from error
     console.print(_summary(told))
     return FAILED if any(not repaired for _, repaired in told) else OK
-
-
-@asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[Database]:
-    """Open the database without migrating it."""
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        url = make_url(settings.store_url)
-    except ArgumentError as error:
-        raise CommandError(f"EASEL_STORE__URL cannot be read: {error}.") from error
-    shown = url.render_as_string(hide_password=True)
-    if store_is_missing(url):
-        raise CommandError(
-            f"there is no store at {shown} yet. `easel up` creates one; --home or EASEL_HOME names "
-            "another data folder."
-        )
-    async with Database(settings.store_url) as database:
-        current = await revision(database)
-        confirm_known(current)
-        if current != NEWEST:
-            raise CommandError(
-                f"{shown} is at migration {current or 'none'}, newest is {NEWEST}. "
-                "`easel up` brings it up to date."
-            )
-        yield database
 
 
 def _row(finding: AuditFinding) -> str:

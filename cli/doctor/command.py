@@ -15,7 +15,7 @@ from cli.doctor import diagnosis
 from cli.doctor.diagnosis import Finding
 from cli.up.lock import Running, read_lock
 from comfy.address import Address
-from core.settings import Settings
+from core.settings import DEFAULT_COMFY_URL, Settings
 from store.values import WorkerRecord
 
 
@@ -32,8 +32,6 @@ class Addresses:
         cls, settings: Settings, running: Running | None, workers: Sequence[WorkerRecord]
     ) -> Addresses:
         """A live worker knows which ComfyUI it drives, even when it is an emulator's."""
-        from flows.runtime import DEFAULT_COMFY_URL
-
         own_prefect = running.prefect_api_url if running else settings.prefect_api_url
         known = next((worker.comfy_url for worker in workers), DEFAULT_COMFY_URL)
         return cls(

@@ -16,6 +16,7 @@ import httpx
 from api.disk import look
 from cli.client import login_words
 from cli.console import CommandError
+from cli.opened_store import store_is_missing
 from cli.up.checks import check_home
 from core.settings import Settings
 from core.urls import basic_authorization, without_userinfo
@@ -23,8 +24,6 @@ from store.errors import ImageStoreError, NewerStoreError, StoreError
 from store.values import WorkerRecord, foreign_runs
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL
-
     from comfy import Device
     from comfy.address import Address
     from store.database import Database
@@ -102,11 +101,6 @@ async def store(settings: Settings) -> tuple[Finding, list[WorkerRecord]]:
     except (StoreError, DBAPIError, OSError) as error:
         advice = "Check EASEL_STORE__URL, and that its database is running."
         return Finding("store", False, f"{shown}: {error}", advice), []
-
-
-def store_is_missing(url: URL) -> bool:
-    """Returns whether the database is a file that does not exist yet."""
-    return url.get_backend_name() == "sqlite" and not Path(url.database or "").exists()
 
 
 async def _opened(url: str, shown: str) -> tuple[Finding, list[WorkerRecord]]:

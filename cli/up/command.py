@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ipaddress
 import os
-import signal
-import sys
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from cli.client import ApiClient
 from cli.console import FAILED, OK, CommandError
+from cli.signals import heed_signals
 from cli.up.board import Board
 from cli.up.checks import Listener, api_listener, check_home, check_ports, comfy_problem, has_gpu
 from cli.up.lock import AlreadyRunningError, Running, hold, own_pid
@@ -154,7 +151,7 @@ class _Run:
         supervisor = Supervisor(
             setup.parts, setup.environment, self._board, at_first=setup.at_first
         )
-        async with _signals(self._stop, supervisor.hurry), supervisor:
+        async with heed_signals(self._stop, supervisor.hurry), supervisor:
             try:
                 await self._until_stopped(supervisor)
                 return OK
@@ -298,29 +295,3 @@ def _is_local(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-@asynccontextmanager
-async def _signals(stop: asyncio.Event, hurry: Callable[[], None]) -> AsyncIterator[None]:
-    """The first Ctrl+C or SIGTERM sets ``stop``, the second calls ``hurry``."""
-    loop = asyncio.get_running_loop()
-
-    def ask() -> None:
-        if stop.is_set():
-            hurry()
-        stop.set()
-
-    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    for number in numbers:
-        try:
-            loop.add_signal_handler(number, ask)
-        except NotImplementedError:  # Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(ask))
-    try:
-        yield
-    finally:
-        if sys.platform != "win32":
-            for number in numbers:
-                with contextlib.suppress(ValueError):
-                    loop.remove_signal_handler(number)

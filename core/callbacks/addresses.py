@@ -14,6 +14,28 @@ from core.urls import HOST_NAME
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
+_NOT_PUBLIC_V4: Final = tuple(
+    IPv4Network(text)
+    for text in (
+        "0.0.0.0/8",  # this network
+        "10.0.0.0/8",
+        "100.64.0.0/10",  # behind carriers' NAT
+        "127.0.0.0/8",
+        "168.63.129.16/32",  # what Azure's machines ask about themselves
+        "169.254.0.0/16",  # link-local, where other clouds have that
+        "172.16.0.0/12",
+        "192.0.0.0/24",  # protocol assignments
+        "192.0.2.0/24",  # documentation
+        "192.88.99.0/24",  # relays from IPv4 to 6to4
+        "192.168.0.0/16",
+        "198.18.0.0/15",  # benchmarks
+        "198.51.100.0/24",  # documentation, as is the next one
+        "203.0.113.0/24",
+        "224.0.0.0/4",  # multicast
+        "240.0.0.0/4",  # reserved, and broadcast
+    )
+)
+"""IANA's registry of special addresses, named here because each Python knows another part of it."""
 _GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
 """All that is assigned to the IPv6 internet (RFC 4291, section 2.4)."""
 _NOT_PUBLIC_V6: Final = tuple(
@@ -24,6 +46,8 @@ _NOT_PUBLIC_V6: Final = tuple(
         "3fff::/20",
     )
 )
+_ISATAP: Final = frozenset({0x0000_5EFE, 0x0200_5EFE})
+"""What stands before the IPv4 address in an interface's identifier (RFC 5214, section 6.1)."""
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 _COMPATIBLE: Final = IPv6Network("::/96")
 _LOCAL_NAMES: Final = ("localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback")
@@ -90,13 +114,20 @@ def unwrapped(address: Address) -> Address:
 def is_public(address: Address) -> bool:
     """Returns whether the address is one of the public internet, reachable from everywhere."""
     inner = unwrapped(address)
-    if inner.is_multicast:
-        return False
     if isinstance(inner, IPv4Address):
-        return inner.is_global
+        return inner.is_global and not any(inner in network for network in _NOT_PUBLIC_V4)
     if inner not in _GLOBAL_UNICAST or any(inner in network for network in _NOT_PUBLIC_V6):
         return False
-    return inner.is_global
+    tunnelled = _tunnelled(inner)
+    return inner.is_global and (tunnelled is None or is_public(tunnelled))
+
+
+def _tunnelled(address: IPv6Address) -> IPv4Address | None:
+    """Returns the IPv4 address at the end of the tunnel that an ISATAP address leads through."""
+    identifier = int(address) & 0xFFFF_FFFF_FFFF_FFFF
+    if identifier >> 32 not in _ISATAP:
+        return None
+    return IPv4Address(identifier & 0xFFFF_FFFF)
 
 
 def literal(host: str) -> Address | None:
@@ -105,9 +136,9 @@ def literal(host: str) -> Address | None:
     That is an address in every form that resolvers take (``127.1``, ``0x7f000001``), and the names
     of this machine itself.
     """
-    name = host.lower().rstrip(".")
-    if name in _LOCAL_NAMES or name.endswith(".localhost"):
+    if names_this_machine(host):
         return IPv4Address("127.0.0.1")
+    name = host.lower().rstrip(".")
     try:
         return ipaddress.ip_address(name.strip("[]").partition("%")[0])
     except ValueError:
@@ -116,3 +147,9 @@ def literal(host: str) -> Address | None:
         return IPv4Address(socket.inet_aton(name)) if name[:1].isdigit() else None
     except OSError:
         return None
+
+
+def names_this_machine(host: str) -> bool:
+    """Returns whether the name is one that always means this machine, as ``localhost``."""
+    name = host.lower().rstrip(".")
+    return name in _LOCAL_NAMES or name.endswith(".localhost")

@@ -15,7 +15,10 @@ import pytest
 from tests.harness.processes import REPOSITORY, environment
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
-COPIED: Final = ("core", "comfy", "store", "flows", "api", "web", "cli", "bench", "tests")
+COPIED: Final = (
+    *("core", "comfy", "store", "webhooks", "flows", "api", "web", "cli"),
+    *("bench", "tests"),
+)
 
 
 @dataclass(frozen=True)

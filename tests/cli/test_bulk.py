@@ -16,7 +16,8 @@ import pytest
 
 from cli.bulk.order import BatchOrder
 from core.batches.manifest import Row, read_manifest
-from core.batches.request import BatchRequest
+from core.batches.request import BatchRequest, FileOptions
+from core.callbacks.callback import Callback
 from tests.cli.running import Ended, easel, started
 from tests.cli.scripted_batches import (
     BATCH,
@@ -103,6 +104,58 @@ async def test_options_are_merged_into_a_request_in_json(
     request = {"name": "grid", "seed": 2, "vary_seed": True, "defaults": {"prompt": "a fox"}}
     assert json.loads(sent.body) == request
     assert (sent.content_type, sent.query) == ("application/json", {"skip_bad": "true"})
+
+
+CALLBACK = (
+    *("--callback-url", "https://shop.example/easel?key=1"),
+    *("--callback-event", "batch.succeeded", "--callback-event", "generation.succeeded"),
+)
+
+
+async def test_the_callback_of_a_file_is_said_in_its_query(
+    api: ScriptedBatches, file: Path
+) -> None:
+    assert (await _bulk(api, file, *CALLBACK)).code == 0
+    assert (await _bulk(api, file, "--callback", "shop")).code == 0
+    by_url, by_name = (sent.query for sent in api.sent)
+    assert by_url["callback_url"] == "https://shop.example/easel?key=1"
+    assert by_url["callback_events"] == "batch.succeeded,generation.succeeded"
+    assert by_name["callback"] == "shop"
+    assert "callback_events" not in by_name
+    assert FileOptions.model_validate_strings(by_url).callback_events == [
+        "batch.succeeded",
+        "generation.succeeded",
+    ]
+
+
+async def test_the_callback_of_a_request_in_json_is_in_its_body(
+    api: ScriptedBatches, tmp_path: Path
+) -> None:
+    (tmp_path / "grid.json").write_text('{"callback": "shop", "defaults": {"prompt": "a fox"}}')
+    assert (await _bulk(api, tmp_path / "grid.json", "--callback", "other")).code == 0
+    (tmp_path / "rows.json").write_text('{"defaults": {"prompt": "a fox"}}')
+    assert (await _bulk(api, tmp_path / "rows.json", *CALLBACK)).code == 0
+    by_name, by_url = (json.loads(sent.body) for sent in api.sent)
+    assert by_name["callback"] == "other"
+    assert BatchRequest.model_validate(by_url).wanted_callback == Callback(
+        url="https://shop.example/easel?key=1", events=("batch.succeeded", "generation.succeeded")
+    )
+    assert [sent.query for sent in api.sent] == [{}, {}]
+
+
+async def test_a_refused_callback_is_told_as_its_option_without_its_url(
+    api: ScriptedBatches, file: Path
+) -> None:
+    errors = [
+        {"loc": ["query", "callback_url"], "code": "x", "message": "must have no fragment"},
+        {"loc": ["query", "callback_events", 0], "code": "x", "message": "no such event"},
+    ]
+    api.creates = [(422, {"detail": "not valid", "errors": errors})]
+    ended = await _bulk(api, file, *CALLBACK)
+    assert ended.code == 2
+    assert "  --callback-url: must have no fragment" in ended.err
+    assert "  --callback-event: no such event" in ended.err
+    assert "shop.example" not in ended.err + ended.out
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from core.callbacks.callback import Callback
+from core.requests import GenerationRequest
 from tests.cli.running import Ended, easel, started
 from tests.cli.scripted_api import PICTURE, ScriptedApi, document, send, serve
 from tests.harness.processes import free_port
@@ -48,6 +50,20 @@ async def test_the_picture_is_saved_and_its_path_is_all_of_stdout(
     assert api.requests == [
         {"prompt": "A red fox!", "width": 512, "cfg": 6.5, "timeout_s": 60, "batch_size": 1}
     ]
+
+
+async def test_a_callback_is_part_of_each_request(api: ScriptedApi, tmp_path: Path) -> None:
+    api.streams = [_to_the_end, _to_the_end]
+    events = ("--callback-event", "generation.running", "--callback-event", "generation.failed")
+    url = "http://127.0.0.1:9/hook?key=1"
+    assert (await _generate(api, tmp_path, "--callback-url", url, *events)).code == 0
+    assert (await _generate(api, tmp_path, "--callback", "shop")).code == 0
+    by_url, by_name = api.requests
+    assert (by_url["callback_url"], by_name["callback"]) == (url, "shop")
+    assert GenerationRequest.model_validate(by_url).wanted_callback == Callback(
+        url=url, events=("generation.running", "generation.failed")
+    )
+    assert {"callback_url", "callback_events"}.isdisjoint(by_name)
 
 
 async def test_json_has_the_result_and_the_files(api: ScriptedApi, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Webhooks: signed events, sent to receivers that clients name, and nowhere inside."""
