@@ -19,6 +19,7 @@ from api.catalogue import CatalogueCache
 from api.context import Context
 from api.deliveries import routes as deliveries
 from api.deliveries import webhooks
+from api.deliveries.bodies import Bodies
 from api.deliveries.facade import DeliveryFacade
 from api.disk import DiskReserve
 from api.figures import Figures
@@ -46,6 +47,11 @@ from flows.reconcile.housekeeping import Housekeeping
 from flows.reconcile.reconciler import Reconciler
 from flows.refused_starts import RefusedStarts
 from store.store import Store
+from webhooks.deliverer import Deliverer
+from webhooks.guard import Guard
+from webhooks.sending import Sender
+from webhooks.services import OwnServices
+from webhooks.trust import trust
 
 _DESCRIPTION: Final = """\
 Easel generates images with ComfyUI: queued, kept and findable.
@@ -126,6 +132,7 @@ async def _own_pool(runs: FlowRuns) -> AsyncIterator[None]:
 async def open_context(settings: Settings) -> AsyncIterator[Context]:
     """Open everything the routes need. Raises what ``RefusedStarts`` tells."""
     busy = Busy()
+    where = f"{gethostname()} {settings.api.host}:{settings.api.port}"
     links = Links(settings.api_url, settings.prefect_ui_url)
     comfy = Address.of(settings.comfy.url or DEFAULT_COMFY_URL, settings.comfy.ca_file)
     async with (
@@ -140,7 +147,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             store,
             runs,
             busy,
-            name=f"dispatcher {gethostname()} {settings.api.host}:{settings.api.port}",
+            name=f"dispatcher {where}",
             lease_s=settings.recovery.lease_s,
         ) as dispatcher,
         Reconciler(
@@ -165,14 +172,29 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             settings.webhooks.allowed,
         )
         batches = BatchFacade(facade, reconciler, runs, settings.wildcards)
-        yield Context(
-            facade=facade,
-            runs=runs,
-            settings=settings,
+        async with Deliverer(
+            store,
+            _sender(settings, store),
+            Bodies(facade, batches),
+            retry_after_s=settings.webhooks.retry_after_s,
+            name=f"deliverer {where}",
+            lease_s=settings.recovery.lease_s,
             busy=busy,
-            figures=Figures(facade),
-            batches=batches,
-            schedules=ScheduleFacade(Schedules(runs), batches, links),
-            deliveries=DeliveryFacade(store),
-            followed=Followed(facade),
-        )
+        ) as deliverer:
+            yield Context(
+                facade=facade,
+                runs=runs,
+                settings=settings,
+                busy=busy,
+                figures=Figures(facade),
+                batches=batches,
+                schedules=ScheduleFacade(Schedules(runs), batches, links),
+                deliveries=DeliveryFacade(store, deliverer),
+                followed=Followed(facade),
+            )
+
+
+def _sender(settings: Settings, store: Store) -> Sender:
+    """Returns what sends to receivers: never to Easel's own services, nor into its network."""
+    guard = Guard(settings.webhooks.allowed, OwnServices(settings, store.registry))
+    return Sender(guard, trust(settings.webhooks.ca_file), settings.webhooks.timeout_s)

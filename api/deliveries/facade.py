@@ -9,13 +9,15 @@ from api.errors import ProblemError
 from store.callbacks.values import DeliveryFilter, DeliveryState
 from store.errors import NotFoundError
 from store.store import Store
+from webhooks.deliverer import Deliverer
 
 
 class DeliveryFacade:
     """The deliveries as clients see them. Raises ProblemError and the store's errors."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, deliverer: Deliverer) -> None:
         self._deliveries = store.deliveries
+        self._deliverer = deliverer
 
     async def page(
         self,
@@ -48,6 +50,7 @@ class DeliveryFacade:
             delivery = await self._deliveries.redeliver(delivery_id)
         except NotFoundError as error:
             raise _unknown() from error
+        self._deliverer.wake()
         return delivery_document(delivery)
 
 
