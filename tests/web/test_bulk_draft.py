@@ -14,7 +14,7 @@ from api.batches.facade import Manifest
 from api.errors import ProblemError
 from core.batches.expansion import Item, expand
 from core.batches.lists import Lists
-from core.batches.request import BatchRequest
+from core.batches.request import FlowBatchRequest
 from web.forms.batch_drafts import Axis, BulkDraft, ScheduleDraft, size_of
 from web.forms.manifests import Manifests
 from web.parts.layout import STATIC
@@ -25,16 +25,16 @@ def files(tmp_path: Path) -> Manifests:
     return Manifests(tmp_path / "manifests", 1000)
 
 
-def request(files: Manifests, **values: Any) -> BatchRequest:
+def request(files: Manifests, **values: Any) -> FlowBatchRequest:
     return asked(BulkDraft(**{"prompt": "a fox", **values}).manifest(files, None))
 
 
-def asked(manifest: Manifest) -> BatchRequest:
+def asked(manifest: Manifest) -> FlowBatchRequest:
     assert manifest.request is not None
     return manifest.request
 
 
-def made(asked: BatchRequest) -> list[dict[str, Any]]:
+def made(asked: FlowBatchRequest) -> list[dict[str, Any]]:
     found = list(expand(asked, None, 1, Lists.of({})))
     assert all(isinstance(one, Item) for one in found), found
     return [one.request.model_dump() for one in found if isinstance(one, Item)]
@@ -44,7 +44,7 @@ def test_what_is_left_alone_is_left_to_the_server(files: Manifests) -> None:
     asked = request(files)
     assert asked.defaults == {"prompt": "a fox"}
     assert (asked.grid, asked.items, asked.seed, asked.count) == (None, None, None, 1)
-    assert asked.max_in_flight == BatchRequest().max_in_flight
+    assert asked.max_in_flight == FlowBatchRequest().max_in_flight
 
 
 def test_one_value_is_for_all_and_several_are_a_list(files: Manifests) -> None:

@@ -62,6 +62,7 @@ class BulkPage:
         """Load the page, then refresh it repeatedly."""
         await offer_options(self._web.facade, self._form.offer)
         self._form.offer_lists(await self._web.batches.lists())
+        self._form.offer_callbacks(await self._web.facade.callback_names())
         self._frame.start()
         if (replaced := BulkDraft.take_replaced()) is not None:
             self._offer_back(replaced)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from nicegui import ui
@@ -15,6 +15,7 @@ from core.batches.request import COUNT_MAX, IN_FLIGHT_MAX
 from core.requests import SEED_MAX
 from web.batches.wording import factors_line
 from web.forms.batch_drafts import BulkDraft
+from web.forms.callback import CallbackField
 from web.forms.drafts import DRAW_SEED
 from web.forms.file import FileForm
 from web.forms.grid import GridForm
@@ -34,6 +35,7 @@ _OPTIONS: Final = frozenset(
         "stop_at_failure_share",
         "not_after",
         "timezone",
+        "callback",
     }
 )
 _Press = Callable[[], Awaitable[None]]
@@ -56,6 +58,7 @@ class BulkForm:
         self._on_change = on_change
         self._options: OptionsDocument | None = None
         self._lists: Lists | None = None
+        self._names: tuple[str, ...] = ()
         self._root = ui.context.slot.parent
         self._build()
 
@@ -84,6 +87,11 @@ class BulkForm:
         self._lists = lists
         self.grid.prompt.offer(lists)
 
+    def offer_callbacks(self, names: Sequence[str]) -> None:
+        """Show the names of the stored callbacks."""
+        self._names = tuple(names)
+        self._callback.offer(self._names, self.draft.callback)
+
     def belongs_to(self, tab: str) -> None:
         """Show what this tab had in its form; what is shown is this tab's from now on."""
         before = BulkDraft.load_of(tab)
@@ -106,6 +114,7 @@ class BulkForm:
             self.grid.offer(self._options)
         if self._lists is not None:
             self.grid.prompt.offer(self._lists)
+        self.offer_callbacks(self._names)
 
     def refuse(self, mistakes: Mapping[str, str], *, rows: bool) -> dict[str, str]:
         """Show what is wrong at the fields; ``rows``: it is about rows, so about the grid first.
@@ -168,6 +177,8 @@ class BulkForm:
                 add("not_after", until)
                 self._zone = choice("Time zone", [], None, self._setter("timezone"), searched=True)
                 add("timezone", enter_chooses(self._zone))
+            self._callback = CallbackField(draft.callback, self._choose_callback)
+            add("callback", self._callback.field)
             tick("Expand wildcards in prompts", draft.wildcards, self._setter("wildcards"))
         self._offer_zones(zones() if draft.options_open else [])
 
@@ -201,6 +212,11 @@ class BulkForm:
 
     def _choose_way(self, way: str) -> None:
         self._set(way=way)
+
+    def _choose_callback(self, name: str | None) -> None:
+        """A reused batch's events are those of its callback, not of another."""
+        if name != self.draft.callback:
+            self._set(callback=name, callback_events=None)
 
     def _show(self) -> None:
         draft = self.draft

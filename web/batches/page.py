@@ -199,7 +199,8 @@ class BatchPage:
         if not isinstance(document.options, BatchOptions) or document.total > ITEMS_READ:
             return None
         page = await self._web.batches.item_page(document.batch_id, ITEMS_READ, None)
-        return draft_of(document.options, [item.request for item in page.items])
+        requests = [item.request for item in page.items]
+        return draft_of(document.options, requests, document.callback)
 
     def _known(self) -> BatchDocument:
         assert self._document is not None  # without it there are no buttons

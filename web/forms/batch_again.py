@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from api.generations.documents import CallbackDocument
 from core.batches.request import COUNT_MAX, BatchOptions
 from core.requests import ResolvedRequest, StoredRequest
 from web.forms.batch_drafts import AXES, NUMBERS, Axis, BulkDraft
@@ -16,10 +17,15 @@ ITEMS_READ: Final = 5_000
 _PROMPTS_MAX: Final = 500
 
 
-def draft_of(options: BatchOptions, requests: Iterable[StoredRequest | None]) -> BulkDraft | None:
+def draft_of(
+    options: BatchOptions,
+    requests: Iterable[StoredRequest | None],
+    callback: CallbackDocument | None,
+) -> BulkDraft | None:
     """Returns the form that makes such a batch again; None when no grid can say its rows.
 
     The prompts are those that were made: what wildcards stood in them is not stored.
+    A callback by URL cannot be said again: the form takes names only.
     """
     made = [request for request in requests if isinstance(request, ResolvedRequest)]
     found = _lists(made)
@@ -39,6 +45,8 @@ def draft_of(options: BatchOptions, requests: Iterable[StoredRequest | None]) ->
     draft.sizes = [f"{width} × {height}" for width, height in found["size"]]
     draft.axes = [_axis(name, found[name]) for name in AXES if name in found]
     draft.count, draft.wildcards = count, False
+    if callback is not None and callback.name is not None:
+        draft.callback, draft.callback_events = callback.name, list(callback.events)
     return draft
 
 

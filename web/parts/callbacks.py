@@ -78,7 +78,9 @@ class Callbacks:
             for callback in self._callbacks:
                 _build_callback(callback)
             self._list = box("deliveries", "ol")
-            self._more = button("Show more", errors_as_toasts(self._show_more), classes="btn-small")
+            self._more = button(
+                "Older deliveries", errors_as_toasts(self._show_more), classes="btn-small"
+            )
             self._said = adorn(Text("", "sr-only"), role="status")
         self._show()
 

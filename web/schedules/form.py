@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from core.batches.lists import Lists
 from core.batches.request import COUNT_MAX
 from core.wording import model_name
 from web.forms.batch_drafts import ScheduleDraft
+from web.forms.callback import CallbackField
 from web.forms.mistakes import missing
 from web.forms.prompts import PromptField
 from web.parts.clock import cron_words, every_words, known_zone, moments_words, zones
@@ -47,6 +48,7 @@ class ScheduleForm:
         self._on_create = on_create
         self._options: OptionsDocument | None = None
         self._lists: Lists | None = None
+        self._names: tuple[str, ...] = ()
         self._root = ui.context.slot.parent
         self._build()
 
@@ -70,6 +72,8 @@ class ScheduleForm:
                     "Stop starting at", draft.not_after, self._setter("not_after"), type="time"
                 )
                 fields.add("not_after", until)
+            self._callback = CallbackField(draft.callback, self._setter("callback"))
+            fields.add("callback", self._callback.field)
         with box("generate-bar bulk-bar"):
             made = box("btn btn-primary", "button", type="button", data_generate="")
             made.on("click", self._on_create, args=[])
@@ -110,6 +114,11 @@ class ScheduleForm:
         self._lists = lists
         self._prompt.offer(lists)
 
+    def offer_callbacks(self, names: Sequence[str]) -> None:
+        """Show the names of the stored callbacks."""
+        self._names = tuple(names)
+        self._callback.offer(self._names, self.draft.callback)
+
     def belongs_to(self, tab: str) -> None:
         """Show what this tab had in its form; what is shown is this tab's from now on."""
         before = ScheduleDraft.load_of(tab)
@@ -122,6 +131,7 @@ class ScheduleForm:
                 self.offer(self._options)
             if self._lists is not None:
                 self._prompt.offer(self._lists)
+            self.offer_callbacks(self._names)
         self.draft.belongs_to(tab)
 
     def refuse(self, mistakes: Mapping[str, str]) -> dict[str, str]:

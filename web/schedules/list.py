@@ -113,4 +113,6 @@ def _details(document: ScheduleDocument) -> str:
     said = [images(number) if number is not None else "", model_name(str(model)) if model else ""]
     if batch.get("not_after"):
         said.append(f"stops starting at {batch['not_after']}")
+    if batch.get("callback"):
+        said.append(f"callback {batch['callback']}")
     return " · ".join(part for part in said if part)

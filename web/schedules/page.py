@@ -52,6 +52,7 @@ class SchedulesPage:
         """Show the form first; Prefect may answer slowly."""
         await offer_options(self._web.facade, self._form.offer)
         self._form.offer_lists(await self._web.batches.lists())
+        self._form.offer_callbacks(await self._web.facade.callback_names())
         self._frame.start()
         ask_zone(self._zone_known)
         ui.timer(0, errors_as_toasts(self._load), once=True)
