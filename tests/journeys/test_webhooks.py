@@ -179,9 +179,7 @@ def test_a_receiver_that_is_gone_is_switched_off_and_on_again(
         first = stack.create("the last that it takes", callback="moody")
         gone = delivery_of(stack, first.id, "failed")
         assert [one["status"] for one in gone["tries"]] == [410]
-        assert re.search(
-            "^moody +http.+ +switched off", done(stack, "webhooks", "list"), re.MULTILINE
-        )
+        assert re.search("moody +http.+ +switched off", done(stack, "webhooks", "list"))
 
         second = stack.create("it is not told of", callback="moody")
         assert delivery_of(stack, second.id, "failed")["tries"] == []
