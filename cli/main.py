@@ -31,6 +31,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+webhooks = typer.Typer(
+    name="webhooks",
+    help="Callbacks: signed events, sent to your receivers. Try it: `easel webhooks listen`.",
+    no_args_is_help=True,
+)
+app.add_typer(webhooks)
+
 _Port = Annotated[int | None, typer.Option(min=1, max=65_535, help="Port of the API [8700].")]
 _Host = Annotated[
     str | None, typer.Option(help="Address Easel listens on; 0.0.0.0 for all [127.0.0.1].")
@@ -360,6 +367,144 @@ def bulk(
     url = _address(api) if api else _api_url()
     order = BatchOrder(file, options, skip_bad=skip_bad, again=again)
     _run(run(Bulk(order, url, out, report, dry_run=dry_run, wait=not no_wait)))
+
+
+@webhooks.command()
+def secret(
+    rotate: Annotated[
+        bool, typer.Option("--rotate", help="Make a new one; the former stays valid beside it.")
+    ] = False,
+    retire: Annotated[
+        bool, typer.Option("--retire", help="End the former one: only the newest stays valid.")
+    ] = False,
+    home: _Home = None,
+) -> None:
+    """Print the secret that signs events, by which receivers verify them."""
+    _enter_home(home)
+    from cli.webhooks.secret import secret as run
+
+    _run(run(rotate=rotate, retire=retire))
+
+
+@webhooks.command()
+def add(
+    name: Annotated[str, typer.Argument(help="What requests and schedules call it.")],
+    url: Annotated[
+        str, typer.Argument(help="The receiver; - reads it from standard input, as a secret.")
+    ],
+    home: _Home = None,
+) -> None:
+    """Store a callback, or give one of that name another URL."""
+    _check_texts({"name": name, "URL": url})
+    _enter_home(home)
+    from cli.webhooks.stored import add as run
+
+    _run(run(name, sys.stdin.readline().strip() if url == "-" else url))
+
+
+@webhooks.command()
+def remove(name: str, home: _Home = None) -> None:
+    """Remove a stored callback: nothing more is sent to it."""
+    _check_texts({"name": name})
+    _enter_home(home)
+    from cli.webhooks.stored import remove as run
+
+    _run(run(name))
+
+
+@webhooks.command()
+def enable(
+    name_or_url: Annotated[
+        str, typer.Argument(metavar="NAME|URL", help="As `easel webhooks list` shows it.")
+    ],
+    home: _Home = None,
+) -> None:
+    """Switch on again what was switched off because it answered 410."""
+    _check_texts({"name or URL": name_or_url})
+    _enter_home(home)
+    from cli.webhooks.stored import enable as run
+
+    _run(run(name_or_url))
+
+
+@webhooks.command("list")
+def list_(
+    state: Annotated[
+        str | None, typer.Option(help="Only pending, delivered, failed or dropped ones.")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only those of a generation.")
+    ] = None,
+    batch: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only those of a batch and of its items.")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=1, max=1000, help="How many deliveries, the newest.")
+    ] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    home: _Home = None,
+) -> None:
+    """List stored callbacks, addresses that are switched off, and deliveries."""
+    _check_texts({"state": state, "task": task, "batch": batch})
+    _enter_home(home)
+    from cli.webhooks.listing import Wanted, show_list
+
+    _run(show_list(Wanted(limit, state, task, batch), as_json=as_json))
+
+
+@webhooks.command()
+def redeliver(
+    delivery: Annotated[
+        str, typer.Argument(metavar="ID", help="Of a delivery: `easel webhooks list` shows it.")
+    ],
+    home: _Home = None,
+) -> None:
+    """Send an event again, with the same id; one that waits for its next try is tried now."""
+    _check_texts({"ID": delivery})
+    _enter_home(home)
+    from cli.webhooks.redeliver import redeliver as run
+
+    _run(run(delivery))
+
+
+@webhooks.command("test")
+def send_test(
+    url_or_name: Annotated[
+        str, typer.Argument(metavar="URL|NAME", help="A receiver, or a stored callback.")
+    ],
+    home: _Home = None,
+) -> None:
+    """Send a signed test event as real ones are sent, and say what came of it."""
+    _check_texts({"URL or name": url_or_name})
+    _enter_home(home)
+    from cli.webhooks.trial import send_test as run
+
+    _run(run(url_or_name))
+
+
+@webhooks.command()
+def listen(
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65_535, help="Port [8780, else a free one].")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    secret: Annotated[
+        str | None, typer.Option(metavar="whsec_…", help="What signs [this home's secret].")
+    ] = None,
+    home: _Home = None,
+) -> None:
+    """Receive events here, verify and print them: for trying callbacks out."""
+    _check_texts({"host": host, "secret": secret})
+    _enter_home(home)
+    from cli.webhooks.listen import Listening
+    from cli.webhooks.listen import listen as run
+
+    _run(run(Listening(host, port, secret)))
+
+
+def _enter_home(home: Path | None) -> None:
+    _set("EASEL_HOME", home and home.expanduser().absolute())
+    _enter_data_folder()
 
 
 def _callback(url: str | None, name: str | None, events: list[str] | None) -> dict[str, object]:

@@ -51,6 +51,12 @@ async def remove(connection: AsyncConnection, entry: Entry) -> bool:
     return done.rowcount == 1
 
 
+async def holds(connection: AsyncConnection, entry: Entry) -> bool:
+    """Returns whether the caller still holds an entry, which is locked then."""
+    found = await connection.execute(select(outbox.c.id).where(*_claimed(entry)).with_for_update())
+    return found.first() is not None
+
+
 class Outbox:
     """The table of entries. ``clock`` is used instead of the database's."""
 
@@ -150,9 +156,15 @@ class Outbox:
                         leases.c.beat == lapsed.beat,
                     )
                 )
+            claimed = (
+                select(outbox.c.id)
+                .where(outbox.c.claimed_by == holder)
+                .order_by(outbox.c.id)  # as others lock several: in one order
+                .with_for_update()
+            )
             done = await connection.execute(
                 update(outbox)
-                .where(outbox.c.claimed_by == holder, ~exists().where(leases.c.holder == holder))
+                .where(outbox.c.id.in_(claimed), ~exists().where(leases.c.holder == holder))
                 .values(claimed_by=None)
             )
             return done.rowcount

@@ -339,6 +339,13 @@ callbacks = Table(
     Column("created_at", UtcDateTime, nullable=False),
     # When its receiver said that it is gone (410); NULL while events are sent to it.
     Column("off_at", UtcDateTime),
+    Index(
+        "ix_callbacks_url",
+        "url",
+        unique=True,
+        sqlite_where=text("name IS NULL"),
+        postgresql_where=text("name IS NULL"),
+    ),
 )
 """Stored callbacks, and addresses that are switched off."""
 
@@ -377,12 +384,15 @@ deliveries = Table(
     Column("reason", Text),
     # Failed tries, since it was written or sent again by hand.
     Column("failures", Integer, nullable=False),
+    # An operator had it sent again, when it had ended.
+    Column("by_hand", Boolean, nullable=False),
     Column("tries", _Json, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),
     Index("ix_deliveries_generation_id", "generation_id", "number"),
     Index("ix_deliveries_batch_id", "batch_id", "number"),
     Index("ix_deliveries_state", "state", "number"),
+    Index("ix_deliveries_ended_at", "ended_at"),
     sqlite_autoincrement=True,
 )
 """Events for callbacks, with every try to deliver them. See ``store/callbacks/``."""

@@ -27,15 +27,15 @@ async def connected(
 ) -> httpcore.AsyncNetworkStream:
     """Returns a connection to the first address that takes one; ``until`` by the loop's clock.
 
-    Each address has its part of the time, so that one that never answers does not use all of it.
-    Raises NotConnectedError, which tells of the last address.
+    Each address has its part of the time, so that one that never answers does not use all of it;
+    the caller limits the last one. Raises NotConnectedError, which tells of the last address.
     """
     now = asyncio.get_running_loop().time
     problem: NotConnectedError | None = None
     for place, address in enumerate(addresses):
-        part_s = (until - now()) / (len(addresses) - place)
+        left = len(addresses) - place
         try:
-            async with asyncio.timeout(part_s):
+            async with asyncio.timeout((until - now()) / left if left > 1 else None):
                 return await connect(address, port)
         except TimeoutError:
             problem = NotConnectedError(f"{address} did not take a connection in time")

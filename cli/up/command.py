@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from cli.another_home import api_option
 from cli.client import ApiClient
 from cli.console import FAILED, OK, CommandError
 from cli.signals import heed_signals
@@ -209,7 +210,7 @@ class _Run:
         say(f"  API docs     {settings.api_url}/docs")
         say(f"  Prefect UI   {settings.prefect_ui_url}")
         say(f"  data folder  {settings.home}")
-        say(f'  try          easel generate "a red fox at dawn"{self._api_option()}')
+        say(f'  try          easel generate "a red fox at dawn"{api_option(settings)}')
         if self._setup.emulated:
             say()
             self._board.warn(
@@ -220,11 +221,6 @@ class _Run:
         for warning in warnings_of_open_ports(settings, self._setup.environment):
             self._board.warn(warning)
         say()
-
-    def _api_option(self) -> str:
-        """`easel generate` finds what runs on the usual home by itself."""
-        usual = Settings.model_fields["home"].get_default(call_default_factory=True)
-        return "" if self._settings.home == usual else f" --api {self._settings.api_url}"
 
     async def _welcome_on_a_gpu(self) -> None:
         if await has_gpu(self._comfy()):

@@ -20,7 +20,7 @@ def is_free(host: str, port: int) -> bool:
             probe.bind((host, port))
             probe.listen(1)
         except OSError as error:
-            if isinstance(error, PermissionError) or _is_in_use(error):
+            if isinstance(error, PermissionError) or is_in_use(error):
                 return False
             raise
     return True
@@ -47,5 +47,6 @@ def holder(port: int) -> str | None:
     return None
 
 
-def _is_in_use(error: OSError) -> bool:
+def is_in_use(error: OSError) -> bool:
+    """Returns whether another process has the port, or may have it only."""
     return error.errno in {errno.EADDRINUSE, errno.EACCES}

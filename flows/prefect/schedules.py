@@ -229,8 +229,9 @@ class Schedules:
         client = self._runs.client
         of_deployment = parameters if record.has_own_deployment else None
         if of_deployment is not None:
+            wanted = {"parameters": of_deployment, **await self._schema()}
             await client.update_deployment(
-                record.deployment_id, DeploymentUpdate(parameters=of_deployment)
+                record.deployment_id, DeploymentUpdate.model_validate(wanted)
             )
         try:
             await _patch(client, record, changed)
@@ -240,6 +241,17 @@ class Schedules:
                     record.deployment_id, DeploymentUpdate(parameters=record.parameters)
                 )
             raise
+
+    async def _schema(self) -> dict[str, Any]:
+        """Returns what parameters may be now, for a deployment; nothing if it is not known.
+
+        Prefect's server checks new parameters by the schema of the version that made the schedule.
+        """
+        try:
+            schema = (await self._pattern()).parameter_openapi_schema
+        except DeploymentMissingError:
+            return {}
+        return {} if schema is None else {"parameter_openapi_schema": schema}
 
     async def remove(self, record: ScheduleRecord) -> None:
         """Remove the schedule, if it is still there, and the runs that it planned."""

@@ -37,7 +37,10 @@ from flows.prefect.abandoned_runs import settle_run
 from flows.prefect.deployments import prepare_pool, register_deployments
 from flows.prefect.foreign_runs import put_back_for, was_ended_elsewhere
 from flows.prefect.pool_owner import claim_pool
-from flows.prefect.private.engine import ask_once_where_results_go
+from flows.prefect.private.engine import (
+    ask_once_where_results_go,
+    keep_parameters_out_of_logs,
+)
 from flows.prefect.private.worker import PrefectWorker
 from flows.prefect.runs import BATCH_QUEUE, BULK_QUEUE, DEPLOYMENT, parse_idempotency_key
 from flows.prefect.stored_deployments import deployment_by_name
@@ -136,6 +139,7 @@ class ComfyWorker(PrefectWorker):
         self._foreign = ForeignRuns(self._runtime.store, self._put_foreign_back)
         self._upkeep = Upkeep(self._runtime, self._foreign.by_store)
         ask_once_where_results_go()
+        keep_parameters_out_of_logs()
         try:
             async with get_client() as client:  # before this worker shows up in the pool
                 await self.claim_pool(client)

@@ -206,7 +206,7 @@ class BatchTransitions:
             if row["status"] != "paused" or by_operator:
                 values.update(status="running", waiting=None)
             await _write(connection, batch_id, **values)
-            if row["status"] == "queued":
+            if "status" in values:
                 await batch_event(connection, row, values)
             return Batch.from_row(await _locked(connection, batch_id))
 
@@ -287,6 +287,7 @@ class BatchTransitions:
                 status: BatchStatus = "running" if row["started_at"] else "queued"
                 values = {"status": status, "waiting": None, "window_ends_at": window_ends_at}
                 await _write(connection, batch_id, **values)
+                await batch_event(connection, row, values)
             return Batch.from_row(await _locked(connection, batch_id))
 
     @completes

@@ -12,7 +12,7 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.text import readable
-from store.callbacks.events import DELIVER, entry
+from store.callbacks.events import DELIVER, entry, not_stored, receiver_of
 from store.callbacks.values import (
     ANSWER_MAX,
     DELIVERY_STATES,
@@ -26,7 +26,7 @@ from store.callbacks.values import (
 )
 from store.database import Database, completes
 from store.errors import NotFoundError
-from store.outbox import put, remove
+from store.outbox import holds, put, remove
 from store.pages import Page
 from store.tables import deliveries, outbox
 from store.values import Entry
@@ -34,6 +34,7 @@ from store.values import Entry
 TRIES_KEPT: Final = 50
 """The most tries that a delivery shows: by its schedule it has ten."""
 REASON_MAX: Final = 1000
+_PAGE: Final = 500
 
 
 def delivery_of(entry: Entry) -> UUID:
@@ -85,14 +86,18 @@ class Deliveries:
     async def predecessor(self, delivery: Delivery) -> Delivery | None:
         """Returns an event before this one that its receiver must hear of first; None without.
 
-        Starts are left out: those that were overtaken are dropped.
+        Starts are left out: those that were overtaken are dropped. So is what an operator has
+        sent again: its turn is over.
         """
+        if delivery.by_hand:
+            return None
         statement = (
             select(deliveries)
             .where(
                 *_same_receiver(delivery),
                 deliveries.c.number < delivery.number,
                 deliveries.c.state == "pending",
+                deliveries.c.by_hand.is_(False),
                 deliveries.c.event.not_like("%.running"),
             )
             .order_by(deliveries.c.number)
@@ -103,7 +108,12 @@ class Deliveries:
             return next(iter(await _with_next_tries(connection, found)), None)
 
     async def is_overtaken(self, delivery: Delivery) -> bool:
-        """Returns whether its receiver has a later event of the same generation or batch."""
+        """Returns whether its receiver has a later event of the same generation or batch.
+
+        Never so if an operator has sent it again.
+        """
+        if delivery.by_hand:
+            return False
         statement = select(deliveries.c.id).where(
             *_same_receiver(delivery), deliveries.c.number > delivery.number
         )
@@ -134,9 +144,9 @@ class Deliveries:
         """A try has failed, and another one follows. The result is as for ``delivered``."""
         async with self._database.write() as connection:
             row = await _locked(connection, delivery_of(entry))
-            if row is None:
+            if row is None or not await holds(connection, entry):
                 return False
-            values = {"reason": reason[:REASON_MAX], "failures": row["failures"] + 1}
+            values = {"reason": readable(reason, REASON_MAX), "failures": row["failures"] + 1}
             await _write(connection, row, one, body, **values)
             return True
 
@@ -152,7 +162,7 @@ class Deliveries:
             row = await _locked(connection, delivery_of(entry))
             if not await remove(connection, entry) or row is None:
                 return False
-            values = {"state": state, "reason": reason and reason[:REASON_MAX]}
+            values = {"state": state, "reason": reason and readable(reason, REASON_MAX)}
             await _write(connection, row, one, body, **values, ended_at=datetime.now(UTC))
             return True
 
@@ -162,33 +172,61 @@ class Deliveries:
     async def redeliver(self, delivery_id: UUID) -> Delivery:
         """Try it now, and then by the schedule from its beginning. Raises NotFoundError.
 
-        One that waits for its next try is tried now; nothing changes while it is being sent.
+        One that waits for its next try is tried now; nothing changes while it is being sent. One
+        whose callback is not stored any more fails at once.
         """
         async with self._database.write() as connection:
             row = await _locked(connection, delivery_id)
             if row is None:
                 raise NotFoundError(f"no delivery {delivery_id}")
-            if row["state"] == "pending":
-                await connection.execute(
-                    update(outbox)
-                    .where(*_entries_of(row), outbox.c.claimed_by.is_(None))
-                    .values(due_at=None)
-                )
-            else:
-                subject = row["generation_id"] or row["batch_id"]
-                await put(connection, [entry(delivery_id, subject, row["host"])])
-            values = {"state": "pending", "reason": None, "failures": 0, "ended_at": None}
-            await _write(connection, row, None, None, **values)
+            if row["state"] != "pending":
+                await _send_again(connection, row)
+            elif await _hasten(connection, row):
+                await _write(connection, row, None, None, reason=None, failures=0)
         return await self.get(delivery_id)
 
-    @completes
     async def sweep(self, older_than: datetime) -> int:
         """Remove the deliveries that ended before. Returns how many."""
+        count = 0
+        while gone := await self._sweep_some(older_than):
+            count += gone
+        return count
+
+    @completes
+    async def _sweep_some(self, older_than: datetime) -> int:
+        """Remove a page of them: no writer waits for all."""
+        old = (
+            select(deliveries.c.number)
+            .where(deliveries.c.ended_at < older_than)
+            .order_by(deliveries.c.number)
+            .limit(_PAGE)
+            .with_for_update()
+        )
         async with self._database.write() as connection:
-            done = await connection.execute(
-                delete(deliveries).where(deliveries.c.ended_at < older_than)
-            )
+            done = await connection.execute(delete(deliveries).where(deliveries.c.number.in_(old)))
             return done.rowcount
+
+
+async def _send_again(connection: AsyncConnection, row: RowMapping) -> None:
+    """Have one that has ended sent again, to where its callback is now."""
+    receiver = await receiver_of(connection, row["name"], row["url"])
+    if receiver is None:
+        reason = not_stored(row["name"])
+        now = datetime.now(UTC)
+        await _write(connection, row, None, None, state="failed", reason=reason, ended_at=now)
+        return
+    subject = row["generation_id"] or row["batch_id"]
+    await put(connection, [entry(row["id"], subject, receiver)])
+    values = {"state": "pending", "reason": None, "failures": 0, "ended_at": None}
+    await _write(connection, row, None, None, **values, host=receiver.shown, by_hand=True)
+
+
+async def _hasten(connection: AsyncConnection, row: RowMapping) -> bool:
+    """Have a pending one tried now. Returns False when it is being sent."""
+    done = await connection.execute(
+        update(outbox).where(*_entries_of(row), outbox.c.claimed_by.is_(None)).values(due_at=None)
+    )
+    return done.rowcount > 0
 
 
 def _matching(wanted: DeliveryFilter) -> list[ColumnElement[bool]]:

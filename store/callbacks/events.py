@@ -24,8 +24,9 @@ from store.values import NewEntry
 DELIVER: Final = "webhook"
 """The kind of an outbox entry that has an event delivered."""
 _RANK: Final = 0
-_OF_BATCH: Final = ("status", "error", "flow_run_id", "started_at", "finished_at")
-_OF_GENERATION: Final = (*_OF_BATCH, "attempt", "progress")
+_SHARED: Final = ("status", "error", "flow_run_id", "started_at", "finished_at")
+_OF_GENERATION: Final = (*_SHARED, "attempt", "progress")
+_OF_BATCH: Final = (*_SHARED, "run_number")
 
 
 async def generation_event(
@@ -36,7 +37,7 @@ async def generation_event(
         return
     now = {**row, **written}
     event = f"generation.{now['status']}"
-    wanted = [one for one in await _callbacks_of(connection, row) if event in one.events]
+    wanted = await _wanting(connection, row, event)
     if not wanted or (now["status"] == "running" and await _has_run(connection, now)):
         return
     snapshot = {**_snapshot(now, _OF_GENERATION), "sequence": row["sequence"] + 1}
@@ -54,30 +55,56 @@ async def generation_event(
 async def batch_event(
     connection: AsyncConnection, row: RowMapping, written: Mapping[str, Any]
 ) -> None:
-    """A batch has begun to run, or has ended: ``written`` are the new values of its row."""
+    """A batch runs now, or has ended: ``written`` are the new values of its row.
+
+    It begins to run once, however often it is paused; again when it was retried.
+    """
     callback = read_callback(row["callback"])
     now = {**row, **written}
     event = f"batch.{now['status']}"
-    if callback is not None and event in callback.events:
-        snapshot = _snapshot(now, _OF_BATCH)
-        await _write(connection, callback, event, snapshot, generation_id=None, batch_id=row["id"])
+    if callback is None or event not in callback.events:
+        return
+    if (
+        now["status"] == "running"
+        and row["status"] != "queued"
+        and await _has_begun(connection, now)
+    ):
+        return
+    snapshot = _snapshot(now, _OF_BATCH)
+    await _write(connection, callback, event, snapshot, generation_id=None, batch_id=row["id"])
 
 
 async def forget_events(connection: AsyncConnection, subject: UUID) -> None:
-    """Remove the deliveries of a generation or a batch: nothing more of it is sent."""
+    """Remove the deliveries of a generation or a batch: nothing more of it is sent.
+
+    Rows are locked in the order of their ids, as others that lock several do.
+    """
     of_batch = deliveries.c.generation_id.is_(None) & (deliveries.c.batch_id == subject)
-    await connection.execute(
-        delete(deliveries).where((deliveries.c.generation_id == subject) | of_batch)
+    gone = (
+        select(deliveries.c.number)
+        .where((deliveries.c.generation_id == subject) | of_batch)
+        .order_by(deliveries.c.number)
+        .with_for_update()
     )
-    await connection.execute(
-        delete(outbox).where(outbox.c.subject == subject, outbox.c.kind == DELIVER)
+    await connection.execute(delete(deliveries).where(deliveries.c.number.in_(gone)))
+    unsent = (
+        select(outbox.c.id)
+        .where(outbox.c.subject == subject, outbox.c.kind == DELIVER)
+        .order_by(outbox.c.id)
+        .with_for_update()
     )
+    await connection.execute(delete(outbox).where(outbox.c.id.in_(unsent)))
 
 
-def entry(delivery_id: UUID, subject: UUID, host: str) -> NewEntry:
-    """Returns the outbox entry of a delivery. Each host with its port is a lane of its own."""
+def lane_of(receiver: Receiver) -> str:
+    """Returns the lane of a receiver: each host with its port has one of its own."""
+    return f"{DELIVER} {receiver.host}:{receiver.port}"
+
+
+def entry(delivery_id: UUID, subject: UUID, receiver: Receiver) -> NewEntry:
+    """Returns the outbox entry of a delivery."""
     return NewEntry(
-        lane=f"{DELIVER} {host}",
+        lane=lane_of(receiver),
         kind=DELIVER,
         subject=subject,
         payload={"delivery": str(delivery_id)},
@@ -86,12 +113,14 @@ def entry(delivery_id: UUID, subject: UUID, host: str) -> NewEntry:
     )
 
 
-async def _callbacks_of(connection: AsyncConnection, row: RowMapping) -> list[Callback]:
+async def _wanting(connection: AsyncConnection, row: RowMapping, event: str) -> list[Callback]:
+    """Returns the callbacks that the event is for: a receiver hears of it once."""
     found = [read_callback(row["callback"])]
     if row["batch_id"] is not None:
         of_batch = select(batches.c.callback).where(batches.c.id == row["batch_id"])
         found.append(read_callback((await connection.execute(of_batch)).scalar_one_or_none()))
-    return [one for one in found if one is not None]
+    wanting = [one for one in found if one is not None and event in one.events]
+    return list({(one.name, one.url): one for one in wanting}.values())
 
 
 async def _has_run(connection: AsyncConnection, now: Mapping[str, Any]) -> bool:
@@ -101,6 +130,19 @@ async def _has_run(connection: AsyncConnection, now: Mapping[str, Any]) -> bool:
             deliveries.c.generation_id == now["id"],
             deliveries.c.event == "generation.running",
             deliveries.c.snapshot["attempt"].as_integer() == now["attempt"],
+        )
+    )
+    return found.first() is not None
+
+
+async def _has_begun(connection: AsyncConnection, now: Mapping[str, Any]) -> bool:
+    """Returns whether the receiver hears already that the batch runs, as it was before a pause."""
+    found = await connection.execute(
+        select(deliveries.c.id).where(
+            deliveries.c.batch_id == now["id"],
+            deliveries.c.generation_id.is_(None),
+            deliveries.c.event == "batch.running",
+            deliveries.c.snapshot["run_number"].as_integer() == now["run_number"],
         )
     )
     return found.first() is not None
@@ -127,10 +169,9 @@ async def _write(
 ) -> None:
     subject = generation_id or batch_id
     assert subject is not None
-    url = callback.url or await _stored_url(connection, callback.name)
+    receiver = await receiver_of(connection, callback.name, callback.url)
     now = datetime.now(UTC)
     delivery_id = uuid4()
-    host = Receiver.of(url).shown if url is not None else ""
     await connection.execute(
         insert(deliveries).values(
             id=delivery_id,
@@ -139,19 +180,20 @@ async def _write(
             batch_id=batch_id,
             name=callback.name,
             url=callback.url,
-            host=host,
+            host="" if receiver is None else receiver.shown,
             snapshot=snapshot,
-            state="failed" if url is None else "pending",
-            reason=not_stored(callback.name) if url is None else None,
+            state="failed" if receiver is None else "pending",
+            reason=not_stored(callback.name) if receiver is None else None,
             failures=0,
+            by_hand=False,
             tries=[],
             created_at=now,
-            ended_at=now if url is None else None,
+            ended_at=now if receiver is None else None,
         )
     )
-    if url is not None:
-        await _hasten_former(connection, subject)
-        await put(connection, [entry(delivery_id, subject, host)])
+    if receiver is not None:
+        await _hasten_former(connection, subject, lane_of(receiver))
+        await put(connection, [entry(delivery_id, subject, receiver)])
 
 
 def not_stored(name: str | None) -> str:
@@ -162,19 +204,26 @@ def not_stored(name: str | None) -> str:
     )
 
 
-async def _stored_url(connection: AsyncConnection, name: str | None) -> str | None:
-    found = await connection.execute(select(callbacks.c.url).where(callbacks.c.name == name))
-    return found.scalar_one_or_none()
+async def receiver_of(
+    connection: AsyncConnection, name: str | None, url: str | None
+) -> Receiver | None:
+    """Returns where events go now: to the URL, else to the stored callback, None without it."""
+    if url is None:
+        found = await connection.execute(select(callbacks.c.url).where(callbacks.c.name == name))
+        url = found.scalar_one_or_none()
+    return None if url is None else Receiver.of(url)
 
 
-async def _hasten_former(connection: AsyncConnection, subject: UUID) -> None:
+async def _hasten_former(connection: AsyncConnection, subject: UUID, lane: str) -> None:
     """Let former events that wait for their next try be tried now: a later one must not wait."""
     await connection.execute(
         update(outbox)
         .where(
             outbox.c.subject == subject,
+            outbox.c.lane == lane,
             outbox.c.kind == DELIVER,
             outbox.c.claimed_by.is_(None),
+            outbox.c.due_at.is_not(None),
         )
         .values(due_at=None)
     )

@@ -26,7 +26,8 @@ class Secrets:
 
     async def valid(self) -> tuple[str, ...]:
         """Returns the valid secrets, newest first, in the form ``whsec_…`` (base64)."""
-        statement = select(webhook_secrets.c.secret).order_by(webhook_secrets.c.id.desc())
+        newest = webhook_secrets.c.id.desc()
+        statement = select(webhook_secrets.c.secret).order_by(newest).limit(VALID)
         async with self._database.read() as connection:
             return tuple((await connection.execute(statement)).scalars())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 
 from store.callbacks.events import not_stored
 from store.callbacks.values import Delivery, StoredCallback, Target
@@ -100,7 +100,9 @@ class Callbacks:
             )
             if done.rowcount == 0 and name is None:
                 await connection.execute(
-                    insert(callbacks).values(url=url, created_at=now, off_at=now)
+                    insert_into(connection, callbacks)
+                    .values(url=url, created_at=now, off_at=now)
+                    .on_conflict_do_nothing()  # another delivery has heard so meanwhile
                 )
 
 

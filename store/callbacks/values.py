@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, get_args
 from uuid import UUID
@@ -47,7 +47,8 @@ class Delivery:
     It is of a generation, or of a batch alone; ``batch_id`` is also the batch of a generation.
     Its receiver is the stored callback called ``name``, else ``url``; ``host`` may be shown.
     ``snapshot`` holds the values of the row at the event. ``body`` is what was sent, None before
-    the first try. ``failures`` counts the failed tries since it was written or sent again by hand.
+    the first try. ``failures`` counts the failed tries since it was written or sent again, which
+    is ``by_hand``.
     ``next_try_at``: None unless it waits for a moment in the future.
     """
 
@@ -57,16 +58,17 @@ class Delivery:
     generation_id: UUID | None
     batch_id: UUID | None
     name: str | None
-    url: str | None
+    url: str | None = field(repr=False)
     host: str
     snapshot: Mapping[str, Any]
-    body: str | None
+    body: str | None = field(repr=False)
     state: DeliveryState
     reason: str | None
     failures: int
     tries: tuple[DeliveryTry, ...]
     created_at: datetime
     ended_at: datetime | None
+    by_hand: bool = False
     next_try_at: datetime | None = None
 
     @property
@@ -115,7 +117,7 @@ class StoredCallback:
     """A stored callback; without a ``name``, an address that is switched off."""
 
     name: str | None
-    url: str
+    url: str = field(repr=False)
     created_at: datetime
     off_at: datetime | None
 
@@ -124,5 +126,5 @@ class StoredCallback:
 class Target:
     """Where a delivery goes now, and when that was switched off."""
 
-    url: str
+    url: str = field(repr=False)
     off_at: datetime | None

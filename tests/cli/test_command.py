@@ -26,12 +26,23 @@ async def test_version(tmp_path: Path) -> None:
 async def test_help_names_every_command(tmp_path: Path) -> None:
     ended = await easel("--help", home=tmp_path)
     assert ended.code == 0
-    for command in ("up", "api", "worker", "emulator", "doctor", "audit", "generate", "bulk"):
+    for command in (
+        "up",
+        "api",
+        "worker",
+        "emulator",
+        "doctor",
+        "audit",
+        "generate",
+        "bulk",
+        "webhooks",
+    ):
         assert command in ended.out
 
 
 @pytest.mark.parametrize(
-    "command", ["up", "api", "worker", "emulator", "doctor", "audit", "generate", "bulk"]
+    "command",
+    ["up", "api", "worker", "emulator", "doctor", "audit", "generate", "bulk", "webhooks"],
 )
 async def test_every_command_explains_itself(command: str, tmp_path: Path) -> None:
     ended = await easel(command, "--help", home=tmp_path)

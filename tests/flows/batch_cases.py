@@ -41,6 +41,7 @@ def a_batch(options: StoredOptions | None = None, **fields: Any) -> Batch:
         deployment_id=OURS,
         holder=LEASE,
         schedule=None,
+        callback=None,
         waiting=None,
         error=None,
         window_ends_at=None,

@@ -19,6 +19,9 @@ from comfy.workflows.resolve import _near
 from core.batches.lists import Lists
 from core.batches.manifest import LINES_MAX, Row, read_manifest
 from core.batches.request import BatchRequest
+from core.callbacks.addresses import AllowedAddresses
+from core.callbacks.callback import GENERATION_ENDS, Callback, read_callback
+from core.callbacks.rules import CallbackRules
 from core.ids import item_id
 from core.problems import FieldProblem
 from core.requests import SEED_MAX, ResolvedRequest
@@ -342,6 +345,87 @@ async def test_an_acceptance_that_is_cancelled_at_once_leaves_nothing(store: Sto
         await accepting
 
     assert await rows(store) == (0, 0)
+
+
+# --- callbacks
+
+
+RULES = CallbackRules(names=frozenset({"shop"}))
+NOT_PUBLIC = f"http://192.168.1.7/{CANARY}"
+
+
+async def test_the_callbacks_of_a_batch_and_of_its_items_are_kept(store: Store) -> None:
+    source = of(
+        callback="shop",
+        callback_events=["batch.failed"],
+        defaults={"prompt": "fox"},
+        items=[{"callback_url": f"https://shop.example/{CANARY}", "count": 2}, {}],
+    )
+
+    made = await accepted(store, replace(source, rules=RULES))
+
+    batch = await store.batches.get(made.batch.id)
+    assert batch.callback == Callback(name="shop", events=("batch.failed",))
+    bare = Callback(url=f"https://shop.example/{CANARY}", events=GENERATION_ENDS)
+    assert await callbacks_of(store, batch.id) == [bare, bare, None]
+    shown = [item.request for item in await items_of(store, batch.id)]
+    assert CANARY not in f"{batch}{batch.options}{shown}"
+
+
+async def callbacks_of(store: Store, batch_id: UUID) -> list[Callback | None]:
+    statement = (
+        select(batch_items.c.callback)
+        .where(batch_items.c.batch_id == batch_id)
+        .order_by(batch_items.c.position)
+    )
+    async with store.database.read() as connection:
+        return [read_callback(one) for one in (await connection.execute(statement)).scalars()]
+
+
+async def test_each_rows_own_callback_must_be_one_that_may_be_reached(store: Store) -> None:
+    source = of(
+        defaults={"prompt": "fox"},
+        items=[
+            {"callback": "shop"},
+            {"callback": "nosuch"},
+            {"callback_url": NOT_PUBLIC, "model": "nix.safetensors"},
+            {"callback_url": "https://shop.example/"},
+        ],
+    )
+    checked = replace(source, rules=RULES)
+
+    found = [
+        (2, "callback", "unknown_callback"),
+        (3, "model", "unknown_model"),
+        (3, "callback_url", "address_not_allowed"),
+    ]
+    assert await refused(store, checked) == found
+    with pytest.raises(BatchRefusedError) as dry:
+        await plan_batch(checked)
+    assert places(dry.value.problems) == found
+    assert await refused(store, source)  # nothing is allowed unless rules say so
+    made = await accepted(store, replace(checked, skip_bad=True))
+    assert (made.batch.total, places(made.skipped)) == (2, found)
+    lan = CallbackRules(AllowedAddresses.of(["192.168.0.0/16"]), frozenset({"shop", "nosuch"}))
+    assert (await plan_batch(replace(source, rules=lan, skip_bad=True))).total == 3
+
+
+@pytest.mark.parametrize(
+    ("fields", "at", "code"),
+    [
+        ({"callback": "nosuch"}, "callback", "unknown_callback"),
+        ({"callback_url": NOT_PUBLIC}, "callback_url", "address_not_allowed"),
+    ],
+)
+async def test_a_batchs_own_callback_is_checked_before_its_rows_and_never_skipped(
+    store: Store, fields: dict[str, str], at: str, code: str
+) -> None:
+    source = replace(of(items=[{"prompt": "fox"}], **fields), rules=RULES, skip_bad=True)
+
+    assert await refused(store, source) == [(0, at, code)]
+    with pytest.raises(BatchRefusedError, match=f"^{at}: ") as dry:
+        await plan_batch(source)
+    assert places(dry.value.problems) == [(0, at, code)]
 
 
 # --- bad rows are skipped

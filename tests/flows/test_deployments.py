@@ -13,8 +13,8 @@ from prefect.workers.base import BaseWorker
 
 from core.batches.expansion import Item, expand
 from core.batches.lists import Lists
-from core.batches.request import BatchRequest
-from core.requests import GenerationRequest
+from core.batches.request import BatchRequest, FlowBatchRequest
+from core.requests import FlowRequest, GenerationRequest
 from flows.batches.parameters import CATCH_UP_MINUTES
 from flows.bulk import bulk
 from flows.generate import generate
@@ -63,7 +63,7 @@ def test_what_schedules_begin_can_be_made_and_nothing_is_switched_on() -> None:
     scheduled = [one for one in read_deployments() if one.get("schedules")]
     assert scheduled
     for deployment in scheduled:
-        request = BatchRequest.model_validate(deployment["parameters"]["batch"])
+        request = FlowBatchRequest.model_validate(deployment["parameters"]["batch"])
         items = list(expand(request, None, 7, Lists.of({})))
         assert items
         assert all(isinstance(item, Item) for item in items)
@@ -76,8 +76,9 @@ def test_what_schedules_begin_can_be_made_and_nothing_is_switched_on() -> None:
 def test_the_form_in_the_prefect_ui_is_the_schema_of_the_request() -> None:
     parameters = json.loads(json.dumps(generate.parameters.model_dump()))
     assert parameters["required"] == ["request"]
-    shown = parameters["definitions"]["GenerationRequest"]
-    assert shown["properties"].keys() == GenerationRequest.model_fields.keys()
+    shown = parameters["definitions"]["FlowRequest"]
+    assert shown["properties"].keys() == FlowRequest.model_fields.keys()
+    assert GenerationRequest.model_fields.keys() - shown["properties"].keys() == {"callback_url"}
     assert shown["required"] == ["prompt"]
     assert shown["additionalProperties"] is False
 
@@ -87,8 +88,9 @@ def test_the_form_of_a_batch_in_the_prefect_ui_is_its_schema() -> None:
     assert parameters.get("required", []) == []
     assert parameters["properties"].keys() == {"batch", "batch_id", "catch_up_minutes"}
     assert parameters["properties"]["catch_up_minutes"]["default"] == CATCH_UP_MINUTES
-    shown = parameters["definitions"]["BatchRequest"]
-    assert shown["properties"].keys() == BatchRequest.model_fields.keys()
+    shown = parameters["definitions"]["FlowBatchRequest"]
+    assert shown["properties"].keys() == FlowBatchRequest.model_fields.keys()
+    assert BatchRequest.model_fields.keys() - shown["properties"].keys() == {"callback_url"}
     assert shown["additionalProperties"] is False
 
 

@@ -11,7 +11,7 @@ from flows.reconcile.housekeeping import Housekeeping
 from flows.testing import InProcessWorker
 from store.callbacks.values import DeliveryFilter
 from store.store import Store
-from tests.flows.conftest import resolved
+from tests.comfy.data import resolved
 
 
 @pytest.mark.parametrize(("deliveries_days", "kept"), [(1e-9, 0), (30.0, 1)])

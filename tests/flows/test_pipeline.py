@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -23,12 +24,14 @@ from comfy import (
 )
 from comfy.emulator import Emulator
 from comfy.errors import ExecutionTimeoutError
+from core.callbacks.callback import Callback
+from core.requests import FlowRequest
 from flows import pipeline
-from flows.errors import CancelRequested
+from flows.errors import CallbackRefusedError, CancelRequested
 from flows.pipeline import Assignment, Ended
 from flows.reporter import OnProgress
 from flows.runtime import Runtime
-from store.errors import FencedError, HeldError
+from store.errors import FencedError, HeldError, NotFoundError
 from store.store import Store
 from store.values import Claim, Holder, Image
 from tests.comfy.data import resolved
@@ -105,6 +108,41 @@ def test_it_knows_nothing_of_prefect() -> None:
         [sys.executable, "-c", code], cwd=REPOSITORY, env=environment(), check=False
     )
     assert run.returncode == 0
+
+
+async def adopted(runtime: Runtime, run: UUID, **fields: Any) -> UUID:
+    request = FlowRequest.model_validate({"prompt": "a fox", **fields})
+    return await pipeline.adopt(runtime.store, runtime.session.client, request, None, run)
+
+
+async def test_a_run_from_prefect_keeps_the_callback_that_it_names(runtime: Runtime) -> None:
+    await runtime.store.callbacks.add("shop", "https://shop.example/")
+    made = await adopted(runtime, RUN, callback="shop", callback_events=["generation.failed"])
+
+    kept = await runtime.store.generations.get(made)
+    assert kept.callback == Callback(name="shop", events=("generation.failed",))
+    without = await adopted(runtime, UUID(int=3))
+    assert (await runtime.store.generations.get(without)).callback is None
+
+
+async def test_a_callback_that_is_not_stored_makes_no_generation(runtime: Runtime) -> None:
+    await runtime.store.callbacks.add("shop", "https://shop.example/")
+    with pytest.raises(CallbackRefusedError) as refused:
+        await adopted(runtime, RUN, callback="shpo")
+
+    assert str(refused.value).startswith("callback: no callback of this name is stored")
+    assert "easel webhooks add" in str(refused.value)
+    assert "near matches: shop" in str(refused.value)
+    with pytest.raises(NotFoundError):
+        await runtime.store.generations.get(RUN)
+
+
+async def test_a_run_that_is_taken_again_does_not_depend_on_the_name(runtime: Runtime) -> None:
+    await runtime.store.callbacks.add("shop", "https://shop.example/")
+    made = await adopted(runtime, RUN, callback="shop")
+    await runtime.store.callbacks.remove("shop")
+
+    assert await adopted(runtime, RUN, callback="shop") == made
 
 
 async def test_the_steps_carry_a_generation_to_its_pictures(

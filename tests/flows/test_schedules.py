@@ -17,8 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.utilities.callables import parameter_schema
 from pydantic import ValidationError
 
+from flows.bulk import bulk
 from flows.prefect.deployments import default_pool, prepare_pool, register_deployments
 from flows.prefect.private.schedules import cron_times, interval_times
 from flows.prefect.runs import FlowRuns
@@ -288,6 +290,81 @@ def test_the_batch_of_one_schedule_is_not_that_of_the_others_of_its_deployment(
     assert shown(service, other)["batch"] == {}
     for one in (made, other):
         delete(service, one)
+
+
+def test_a_schedule_of_an_earlier_version_takes_what_this_one_knows(
+    server: Server, service: Service, batch: str
+) -> None:
+    """Prefect checks parameters by the schema that its deployment was made with."""
+    service.worker.run(service.worker.store.callbacks.add("shop", "https://shop.example/"))
+    former, now = parameter_schema(bulk).model_dump(), parameter_schema(bulk).model_dump()
+    for field in ("callback", "callback_events", "vary_seed"):
+        del former["definitions"]["FlowBatchRequest"]["properties"][field]
+    as_of(server, batch, former)
+    made = put_own(server, former)
+    as_of(server, batch, now)
+
+    wanted = {"defaults": {"prompt": "an owl"}, "callback": "shop"}
+    changed = change(service, made, batch=wanted)
+    assert changed["batch"] == {**wanted, "vary_seed": False}
+    assert shown(service, made) == changed
+    delete(service, made)
+    as_of(server, batch, {})
+
+
+def as_of(server: Server, deployment: str, schema: dict[str, Any]) -> None:
+    """Let the deployment be as a version with this schema of parameters registers it."""
+    answer = server.http.patch(
+        f"/deployments/{deployment}", json={"parameter_openapi_schema": schema}
+    )
+    assert answer.is_success, answer.text
+
+
+def put_own(server: Server, schema: dict[str, Any]) -> str:
+    """A schedule with a deployment of its own, as that version made it."""
+    like = server.http.get("/deployments/name/bulk/batch").json()
+    own = server.post(
+        "/deployments/",
+        name="of before",
+        flow_id=like["flow_id"],
+        entrypoint=like["entrypoint"],
+        work_pool_name=like["work_pool_name"],
+        parameter_openapi_schema=schema,
+        parameters={"batch": {"defaults": {"prompt": "a fox"}}},
+        tags=["easel", "schedule"],
+    )
+    schedule = put(server, own, {"cron": "0 2 * * *"})
+    assert schedule is not None
+    return schedule
+
+
+@pytest.mark.parametrize(
+    "batch_with_url",
+    [
+        {"callback_url": "https://shop.example/"},
+        {"defaults": {"callback_url": "https://shop.example/"}},
+        {"items": [{"prompt": "a", "callback_url": "https://shop.example/"}]},
+    ],
+)
+def test_prefect_stores_no_run_with_a_receivers_url(
+    server: Server, batch: str, batch_with_url: dict[str, Any]
+) -> None:
+    as_of(server, batch, parameter_schema(bulk).model_dump())
+    before = server.select("SELECT count(*) FROM flow_run")
+    answer = server.http.post(
+        f"/deployments/{batch}/create_flow_run", json={"parameters": {"batch": batch_with_url}}
+    )
+    # Not 422: that is how Prefect answers to parameters against a deployment's schema.
+    assert answer.status_code == 409, answer.text
+    assert "callback_url" in answer.text
+    assert server.select("SELECT count(*) FROM flow_run") == before
+    named = {"callback": "shop", "callback_events": ["batch.failed", "generation.failed"]}
+    taken = server.http.post(
+        f"/deployments/{batch}/create_flow_run",
+        json={"parameters": {"batch": {**named, "items": [{"prompt": "a", "callback": "shop"}]}}},
+    )
+    assert taken.status_code == 201, taken.text
+    as_of(server, batch, {})
 
 
 # --- an error leaves nothing

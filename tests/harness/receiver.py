@@ -62,8 +62,15 @@ Behaviour = Callable[["Exchange"], Awaitable[None]]
 class Exchange:
     """A request and the connection to answer it on."""
 
-    def __init__(self, request: Received, writer: StreamWriter, receiver: CallbackReceiver) -> None:
+    def __init__(
+        self,
+        request: Received,
+        reader: StreamReader,
+        writer: StreamWriter,
+        receiver: CallbackReceiver,
+    ) -> None:
         self.request = request
+        self._reader = reader
         self._writer = writer
         self._receiver = receiver
 
@@ -79,6 +86,11 @@ class Exchange:
 
     def reset(self) -> None:
         _reset(self._writer)
+
+    async def gone(self) -> None:
+        """Return when the client has closed the connection."""
+        while await self._reader.read(1024):
+            pass
 
 
 def answers(
@@ -114,7 +126,7 @@ async def resets(exchange: Exchange) -> None:
 
 async def never_answers(exchange: Exchange) -> None:
     """Keeps the connection open until the client or the receiver ends it."""
-    await asyncio.Event().wait()
+    await exchange.gone()
 
 
 def drips(
@@ -208,6 +220,7 @@ class CallbackReceiver:
 
     def __exit__(self, *_: object) -> None:
         self.down()
+        self._run(_others_ended())
         self._run(self._loop.shutdown_asyncgens())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -222,6 +235,11 @@ class CallbackReceiver:
     def verified(self, secret: str = SECRET) -> list[Any]:
         """Returns the JSON of all requests. Raises the verifier's error for a wrong signature."""
         return [request.verified(secret) for request in self._received]
+
+    @property
+    def open_connections(self) -> int:
+        """How many connections are open now."""
+        return len(self._open)
 
     def wait_for(self, count: int, *, within: float = PATIENCE_S) -> tuple[Received, ...]:
         """Wait until at least so many requests came, and return all. Blocks: not for a loop."""
@@ -296,7 +314,7 @@ class CallbackReceiver:
                 request = await _read(reader, len(self._received))
                 self._received.append(request)
                 await self._may_answer.wait()
-                await self._next()(Exchange(request, writer, self))
+                await self._next()(Exchange(request, reader, writer, self))
             finally:
                 writer.close()
                 await writer.wait_closed()
@@ -315,6 +333,14 @@ async def _read(reader: StreamReader, number: int) -> Received:
     headers = {name.lower(): value.strip() for name, _, value in pairs}
     body = await reader.readexactly(int(headers.get("content-length", "0")))
     return Received(number, method, target, headers, body)
+
+
+async def _others_ended() -> None:
+    """Return when no other task is left: connections may be on their way in."""
+    while others := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(others)
+    for _ in range(3):  # what these have scheduled
+        await asyncio.sleep(0)
 
 
 def _reset(writer: StreamWriter) -> None:

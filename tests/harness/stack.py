@@ -51,6 +51,7 @@ class Stack:
                 EASEL_HOME=str(self.home),
                 EASEL_API__PORT=str(api_port),
                 EASEL_WORKER__DRAIN_S="0.3",
+                EASEL_WEBHOOKS__ALLOW='["127.0.0.0/8"]',
                 PREFECT_HOME=str(self.prefect_home),
                 PREFECT_SERVER_ANALYTICS_ENABLED="false",
             ),

@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import select, update
 
 from core.batches.request import BatchOptions
+from core.callbacks.callback import Callback
 from core.ids import item_id
 from core.problems import problem
 from core.status import BatchStatus, Status
@@ -56,6 +57,7 @@ async def begun(
     key: IdempotencyKey | None = None,
     flow_run_id: UUID | None = None,
     schedule: str | None = None,
+    callback: Callback | None = None,
     **options: Any,
 ) -> None:
     await store.batch_transitions.begin(
@@ -66,6 +68,7 @@ async def begun(
         key=key,
         flow_run_id=flow_run_id,
         schedule=schedule,
+        callback=callback,
     )
 
 

@@ -34,6 +34,7 @@ _EMPTY = (
     f"DELETE FROM {SEARCH.name}",
     "INSERT INTO counters (name, value) VALUES ('changes', 0)",
     "INSERT INTO identity (id, created_at) VALUES (gen_random_uuid(), now())",
+    "INSERT INTO webhook_secrets (secret, created_at) VALUES ('whsec_dGVzdHM=', now())",
     "ALTER SEQUENCE outbox_id_seq RESTART",
 )
 """Statements; what they put back stands in the migrations."""

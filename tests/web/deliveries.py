@@ -58,7 +58,7 @@ async def put_delivery(
             )
         )
         if next_try_at is not None:
-            await put(connection, [entry(delivery_id, subject, HOST)])
+            await put(connection, [entry(delivery_id, subject, Receiver.of(URL))])
             mine = outbox.c.payload["delivery"].as_string() == str(delivery_id)
             await connection.execute(update(outbox).where(mine).values(due_at=next_try_at))
     return delivery_id

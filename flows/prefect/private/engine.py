@@ -6,6 +6,7 @@ Prefect promises ``run_flow`` only, which supposes that the process belongs to t
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from functools import cache
 from typing import Any, Final
 
 import anyio
+import prefect.flows
 import prefect.results
 from prefect._flow_run_suspension import (
     FlowRunSuspensionRequest,
@@ -127,3 +129,15 @@ def ask_once_where_results_go() -> None:
     ask = prefect.results._read_server_default_result_storage_block_id  # noqa: SLF001
     if not hasattr(ask, "cache_info"):
         prefect.results._read_server_default_result_storage_block_id = cache(ask)  # noqa: SLF001
+
+
+def keep_parameters_out_of_logs() -> None:
+    """Let Prefect not log the parameters of a run that does not take them.
+
+    They have prompts, and perhaps a receiver's URL. The run's state says what is wrong with them.
+    """
+    prefect.flows.logger.addFilter(_repeats_no_parameters)
+
+
+def _repeats_no_parameters(record: logging.LogRecord) -> bool:
+    return "\nParameters: " not in record.getMessage()

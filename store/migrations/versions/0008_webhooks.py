@@ -33,6 +33,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_callbacks")),
         sa.UniqueConstraint("name", name=op.f("uq_callbacks_name")),
     )
+    unnamed = sa.text("name IS NULL")
+    op.create_index(
+        *("ix_callbacks_url", "callbacks", ["url"]),
+        unique=True,
+        sqlite_where=unnamed,
+        postgresql_where=unnamed,
+    )
     made = op.create_table(
         "webhook_secrets",
         sa.Column("id", _NUMBER, autoincrement=True, nullable=False),
@@ -57,6 +64,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("by_hand", sa.Boolean(), nullable=False),
         sa.Column("tries", _JSON, nullable=False),
         sa.Column("created_at", _MOMENT, nullable=False),
         sa.Column("ended_at", _MOMENT, nullable=True),
@@ -67,6 +75,7 @@ def upgrade() -> None:
     op.create_index("ix_deliveries_generation_id", "deliveries", ["generation_id", "number"])
     op.create_index("ix_deliveries_batch_id", "deliveries", ["batch_id", "number"])
     op.create_index("ix_deliveries_state", "deliveries", ["state", "number"])
+    op.create_index("ix_deliveries_ended_at", "deliveries", ["ended_at"])
 
 
 def downgrade() -> None:

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import prefect.flows
 import pytest
 from prefect import flow, flow_engine, results
 from prefect._flow_run_suspension import mark_flow_run_suspension_requested
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State, StateDetails
 from prefect.context import FlowRunContext
-from prefect.exceptions import Pause
+from prefect.exceptions import ParameterTypeError, Pause
 from prefect.flow_engine import AsyncFlowRunEngine
 from prefect.states import Failed, Paused, Pending
 
 from flows.errors import TakenOver
 from flows.prefect.private import engine
-from flows.prefect.private.engine import InProcessEngine, ask_once_where_results_go
+from flows.prefect.private.engine import (
+    InProcessEngine,
+    ask_once_where_results_go,
+    keep_parameters_out_of_logs,
+)
 from flows.runtime import StopReason
 from flows.worker.engine import RunningFlow
 
@@ -233,3 +239,29 @@ def test_where_results_go_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None
         results._get_default_result_storage()
 
     assert len(asked) == 1
+
+
+def test_parameters_that_are_refused_are_not_logged() -> None:
+    """Prefect's logger is `prefect.flows`, and one of its lines repeats them."""
+    seen: list[logging.LogRecord] = []
+
+    class Seeing(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            seen.append(record)
+
+    handler = Seeing()
+    prefect.flows.logger.addHandler(handler)
+    try:
+        with pytest.raises(ParameterTypeError):
+            private_flow.validate_parameters({"what": ["zx81canary"]})
+        assert "zx81canary" in "".join(record.getMessage() for record in seen)
+        seen.clear()
+        keep_parameters_out_of_logs()
+        with pytest.raises(ParameterTypeError) as refused:
+            private_flow.validate_parameters({"what": ["zx81canary"]})
+    finally:
+        prefect.flows.logger.removeHandler(handler)
+        for each in prefect.flows.logger.filters[:]:
+            prefect.flows.logger.removeFilter(each)
+    assert "zx81canary" not in str(refused.value)
+    assert seen == []
