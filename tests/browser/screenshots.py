@@ -338,7 +338,8 @@ def _callbacks(browser: Browser, api: Api, worker: Worker, out: Path) -> None:
                 context = _open(browser, api, theme, phone=phone)
                 page = context.new_page()
                 suffix = f"{theme}-phone" if phone else theme
-                _callbacks_of(page, out, f"/g/{image}", f"callback-picture-{suffix}")
+                if phone:
+                    _callbacks_of(page, out, f"/g/{image}", f"callback-picture-{suffix}")
                 _callbacks_of(page, out, f"/b/{batch}", f"callback-batch-{suffix}")
                 context.close()
 
