@@ -183,3 +183,19 @@ def test_the_url_and_the_secret_are_shown_nowhere(
     for line in logged:
         assert CANARY not in line
         assert secret.removeprefix("whsec_") not in line
+
+
+def test_an_error_of_the_database_is_logged_without_the_url(
+    start_service: StartService, comfy: Comfy, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = start_service(comfy.url)
+    until_catalogue(service)
+    with service.database() as database:
+        database.execute("CREATE UNIQUE INDEX one_only ON generations (status)")
+    service.create()
+
+    response = service.client.post(CREATE, json={"prompt": "a fox", "callback_url": URL})
+
+    assert_problem(response, 500, "internal_error")
+    assert "UNIQUE constraint failed" in caplog.text
+    assert CANARY not in caplog.text
