@@ -106,9 +106,15 @@ async def test_the_secret_is_printed_rotated_and_retired(store: Store, home: Pat
     assert await store.secrets.valid() == (new, former)
     assert (await webhooks(home, "secret")).out == rotated.out
 
+    twice = await webhooks(home, "secret", "--rotate")
+    newest, second = twice.out.splitlines()
+    assert second == new
+    assert "not valid any more" in twice.err
+    assert "not valid any more" not in rotated.err
+
     retired = await webhooks(home, "secret", "--retire")
-    assert (retired.code, retired.out) == (0, f"{new}\n")
-    assert await store.secrets.valid() == (new,)
+    assert (retired.code, retired.out) == (0, f"{newest}\n")
+    assert await store.secrets.valid() == (newest,)
 
 
 async def test_two_steps_of_a_rotation_are_not_taken_at_once(store: Store, home: Path) -> None:
