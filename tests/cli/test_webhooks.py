@@ -165,17 +165,23 @@ async def test_a_callback_is_stored_changed_and_removed(store: Store, home: Path
 
 
 async def test_a_url_with_a_secret_is_read_from_standard_input(store: Store, home: Path) -> None:
+    assert await _added(home, SHOP.encode() + b"\n") == 0
+    [stored] = await store.callbacks.all()
+    assert stored.url == SHOP
+    for wrong in (b"", b"https://shop.example/\xff\n"):
+        assert await _added(home, wrong) == 2
+
+
+async def _added(home: Path, said: bytes) -> int | None:
     process = await asyncio.create_subprocess_exec(
         *(*EASEL, "webhooks", "add", "shop", "-"),
         stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
         env=environment(home),
     )
-    said, _ = await process.communicate(SHOP.encode() + b"\n")
-    assert process.returncode == 0
-    assert b"shop leads to shop.example" in said
-    [stored] = await store.callbacks.all()
-    assert stored.url == SHOP
+    _, err = await process.communicate(said)
+    assert b"Traceback" not in err
+    return process.returncode
 
 
 async def test_an_address_that_is_not_allowed_is_stored_with_the_setting_it_needs(
