@@ -179,6 +179,10 @@ class Worker:
         """A generation that was finished before anybody looked."""
         return self._portal.call(self._worker.make, request)
 
+    def keep_callback(self, name: str, url: str) -> None:
+        """Store a callback, as ``easel webhooks add`` does."""
+        self._portal.call(self.store.callbacks.add, name, url)
+
     def clear(self) -> None:
         """Delete everything."""
         self._portal.call(self._clear)
@@ -189,6 +193,8 @@ class Worker:
         while page := (await self.store.generations.history(HistoryFilter(), 100, None)).items:
             for generation in page:
                 await self.store.files.remove(await self.store.transitions.delete(generation.id))
+        for name in await self.store.callbacks.names():
+            await self.store.callbacks.remove(name)
 
     def _failure(self, request: ResolvedRequest) -> ComfyError | None:
         return self.failing if self.fails(request) else None

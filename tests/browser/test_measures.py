@@ -150,7 +150,6 @@ def test_axe_finds_nothing_in_a_batch(
 def test_axe_finds_nothing_in_callbacks(
     visitor: OpenContext, api: Api, worker: Worker, phone: bool
 ) -> None:
-    del worker  # it is at work
     page = opened(visitor, phone=phone)
     long = b"<html>" + b"unbroken" * 60
     with CallbackReceiver(answers(503, body=long), answers(200)) as receiver:
@@ -167,6 +166,16 @@ def test_axe_finds_nothing_in_callbacks(
         page.locator(".callbacks > summary").click()
         page.locator("summary", has_text="1 try").click()
         assert violations(page) == []
+    worker.keep_callback("shop", receiver.url)
+    page.goto("/bulk")
+    page.locator("summary", has_text="Options").click()
+    expect(page.get_by_role("combobox", name="Callback")).to_be_visible()
+    assert violations(page) == []
+    page.goto("/schedules")
+    page.get_by_role("combobox", name="Callback").click()
+    page.get_by_role("option", name="shop").click()
+    expect(page.get_by_role("option")).to_have_count(0)
+    assert violations(page) == []
 
 
 @SIZES
