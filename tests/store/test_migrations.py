@@ -7,16 +7,20 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import sqlalchemy
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import (
     Connection,
     DateTime,
     Integer,
+    MetaData,
     String,
     Uuid,
     column,
@@ -28,14 +32,17 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError, StatementError
 
+from core.batches.request import BatchOptions
+from store.callbacks.values import DeliveryFilter
 from store.database import BUSY_TIMEOUT_MS, Database
 from store.generations.dispatches import attempt_of
 from store.migrate import ADVISORY_LOCK, MIGRATIONS, NEWEST, migrate, revision, upgrade
 from store.search.index import SEARCH
 from store.store import Store
-from store.tables import attempts, counters, generations, metadata
+from store.tables import attempts, counters, generations, metadata, outbox
 from store.values import ProgressRecord, Waiting
-from tests.store.making import NEVER, RUNNER, accepted, running, taken
+from tests.store.callback_making import EVERY, URL, asked, batch_running
+from tests.store.making import NEVER, OUT_OF_MEMORY, RUNNER, a_request, accepted, running, taken
 
 
 def differences(connection: Connection) -> list[Any]:
@@ -175,3 +182,131 @@ async def test_what_waited_to_be_dispatched_is_moved_to_the_outbox(
     assert [e.created_at - now for e in moved] == [timedelta(seconds=n) for n in (3, 1, 2, 0)]
     assert {(e.lane, e.claimed_by) for e in moved} == {("prefect", RUNNER)}
     assert "dispatches" not in tables
+
+
+async def test_rows_from_before_there_were_callbacks_have_none(
+    empty_url: str, tmp_path: Path
+) -> None:
+    """Revision 0008: what is under way goes on, and ends without an event."""
+    generation, batch, waiting = (uuid.uuid4() for _ in range(3))
+    async with Database(empty_url) as database, database.write() as connection:
+        await connection.run_sync(upgrade, "0007")
+        await connection.run_sync(_as_in_0007, generation, batch, waiting)
+
+    async with Store(empty_url, str(tmp_path / "images")) as store:
+        assert (await store.generations.get(generation)).callback is None
+        assert (await store.batches.get(batch)).callback is None
+        claim = await running(store, generation)
+        assert await store.batch_transitions.release(batch, 1) == 1
+        assert (await store.generations.get(waiting)).callback is None
+        await store.transitions.succeed(claim, [])
+        await store.batch_transitions.finish(batch, "succeeded")
+        assert (await store.deliveries.page(DeliveryFilter(), 10, None)).items == ()
+        assert len(await store.secrets.valid()) == 1
+        assert await store.callbacks.all() == ()
+
+
+def _as_in_0007(connection: Connection, generation: UUID, batch: UUID, waiting: UUID) -> None:
+    """Insert a generation of a batch, and an item that waits, in the tables as they are."""
+    found = MetaData()
+    found.reflect(connection, only=["generations", "attempts", "batches", "batch_items"])
+    now, request = datetime.now(UTC), a_request().model_dump(mode="json")
+
+    def add(name: str, /, **values: Any) -> None:
+        of_sqlite = connection.dialect.name == "sqlite"
+        plain = {
+            key: value.hex if of_sqlite and isinstance(value, UUID) else value
+            for key, value in values.items()
+        }
+        connection.execute(insert(found.tables[name]).values(**plain))
+
+    add(
+        "batches",
+        id=batch,
+        seq=1,
+        status="running",
+        name="foxes",
+        seed=7,
+        options=BatchOptions().model_dump(mode="json"),
+        total=2,
+        cost=1.0,
+        released=1,
+        to_retry=0,
+        run_number=1,
+        started_at=now,
+        created_at=now,
+    )
+    add(
+        "generations",
+        id=generation,
+        seq=2,
+        change=2,
+        status="queued",
+        sequence=1,
+        attempt=1,
+        fence=0,
+        priority="bulk",
+        request=request,
+        cost=1.0,
+        batch_id=batch,
+        created_at=now,
+    )
+    add(
+        "attempts",
+        generation_id=generation,
+        number=1,
+        prompt_id="p",
+        created_at=now,
+    )
+    items = ((0, generation, None), (1, waiting, request))
+    for position, generation_id, unreleased in items:
+        add(
+            "batch_items",
+            batch_id=batch,
+            position=position,
+            turn=position,
+            row=position,
+            generation_id=generation_id,
+            request=unreleased,
+            again=False,
+        )
+
+
+async def test_back_to_the_version_before_callbacks(empty_url: str, tmp_path: Path) -> None:
+    """All that it knows is as it was; what it cannot do is gone from its outbox."""
+    async with Store(empty_url, str(tmp_path / "images")) as store:
+        made = await asked(store)
+        await store.transitions.fail(await running(store, made.id), OUT_OF_MEMORY)
+        batch = await batch_running(store, EVERY, 2, of_items=EVERY)
+        await store.callbacks.add("shop", URL)
+        async with store.database.write() as connection:
+            before = await connection.run_sync(_counted)
+            await connection.run_sync(_downgrade, "0007")
+            after = await connection.run_sync(_counted)
+            left = await connection.run_sync(lambda c: sqlalchemy.inspect(c).get_table_names())
+            kinds = (await connection.execute(select(outbox.c.kind).distinct())).scalars().all()
+
+    assert before == after == {"generations": 3, "attempts": 3, "batches": 1, "batch_items": 2}
+    assert not {"deliveries", "callbacks", "webhook_secrets"} & set(left)
+    assert kinds == ["prefect.start"]
+
+    async with Store(empty_url, str(tmp_path / "images")) as store:
+        assert (await store.generations.get(made.id)).callback is None
+        assert (await store.batches.get(batch.id)).total == 2
+        async with store.database.write() as connection:
+            assert await connection.run_sync(differences) == []
+
+
+def _counted(connection: Connection) -> dict[str, int]:
+    names = ("generations", "attempts", "batches", "batch_items")
+    return {
+        name: connection.execute(text(f"SELECT count(*) FROM {name}")).scalar_one()
+        for name in names
+    }
+
+
+def _downgrade(connection: Connection, to: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.downgrade(config, to)
