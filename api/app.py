@@ -60,6 +60,9 @@ Easel generates images with ComfyUI: queued, kept and findable.
 2. Follow `GET /api/v1/generation/{task_id}/events`, or poll `…/status/{task_id}`.
 3. `GET /api/v1/generation/result/{task_id}` has the images.
 
+Or give a `callback_url`: how it ended is sent there (see the webhooks below), and
+`GET /api/v1/deliveries` says what became of that.
+
 Every error is `application/problem+json` with a stable `code`.
 """
 

@@ -7,9 +7,9 @@ import shlex
 from core.settings import Settings
 
 
-def api_option(settings: Settings) -> str:
+def api_option(settings: Settings, api_url: str) -> str:
     """Returns what to add to a client's command: it finds the usual home's API by itself."""
-    return "" if _is_usual(settings) else f" --api {settings.api_url}"
+    return "" if _is_usual(settings) else f" --api {api_url}"
 
 
 def home_option(settings: Settings) -> str:

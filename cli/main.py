@@ -399,7 +399,7 @@ def add(
     _enter_home(home)
     from cli.webhooks.stored import add as run
 
-    _run(run(name, sys.stdin.readline().strip() if url == "-" else url))
+    _run(run(name, _line_of_input("URL") if url == "-" else url))
 
 
 @webhooks.command()
@@ -500,6 +500,13 @@ def listen(
     from cli.webhooks.listen import listen as run
 
     _run(run(Listening(host, port, secret)))
+
+
+def _line_of_input(name: str) -> str:
+    """Returns a line of standard input. Raises CommandError if it is not UTF-8."""
+    line = sys.stdin.buffer.readline().decode(errors="surrogateescape").strip()
+    _check_texts({name: line})
+    return line
 
 
 def _enter_home(home: Path | None) -> None:

@@ -210,11 +210,17 @@ def _create_engine(url: str) -> AsyncEngine:
             pool_size=10,
             max_overflow=10,
             json_deserializer=_read_json,
+            hide_parameters=True,
         )
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_async_engine(
-        url, pool_size=8, max_overflow=8, pool_timeout=30, json_deserializer=_read_json
+        url,
+        pool_size=8,
+        max_overflow=8,
+        pool_timeout=30,
+        json_deserializer=_read_json,
+        hide_parameters=True,
     )
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)

@@ -15,6 +15,8 @@ from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
+    CompoundSelect,
+    Executable,
     FromClause,
     Select,
     and_,
@@ -25,6 +27,7 @@ from sqlalchemy import (
     or_,
     select,
     tuple_,
+    union,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -70,10 +73,20 @@ class Outbox:
     async def lanes(self, kinds: Collection[str], *, due: bool = True) -> frozenset[str]:
         """Returns the lanes with free and due entries of these kinds; with any unless ``due``."""
         async with self._database.read() as connection:
-            statement = select(outbox.c.lane).distinct().where(outbox.c.kind.in_(kinds))
+            statement: Executable = _lanes(kinds)
             if due:
-                statement = statement.where(_is_claimable(outbox, await self._now(connection)))
+                statement = _due_lanes(kinds, await self._now(connection))
             return frozenset((await connection.execute(statement)).scalars())
+
+    async def has_due(self, lane: str, kinds: Collection[str]) -> bool:
+        """Returns whether a lane has a free and due entry of these kinds."""
+        async with self._database.read() as connection:
+            statement = select(outbox.c.id).where(
+                outbox.c.lane == lane,
+                outbox.c.kind.in_(kinds),
+                _is_claimable(outbox, await self._now(connection)),
+            )
+            return (await connection.execute(statement.limit(1))).first() is not None
 
     async def count(self, kinds: Collection[str]) -> int:
         """Returns the number of pending entries of these kinds, due or not."""
@@ -170,14 +183,30 @@ class Outbox:
             return done.rowcount
 
 
+def _lanes(kinds: Collection[str]) -> Select[tuple[str]]:
+    return select(outbox.c.lane).distinct().where(outbox.c.kind.in_(kinds))
+
+
+def _due_lanes(kinds: Collection[str], now: datetime) -> CompoundSelect[tuple[str]]:
+    """Selects the lanes with free and due entries.
+
+    Each way to be due is a range of an index: what is not due is not read, however much it is.
+    """
+    free = _lanes(kinds).where(outbox.c.claimed_by.is_(None))
+    return union(*(free.where(one) for one in _dues(outbox, now)))
+
+
 def _next(lane: str, kinds: Collection[str], now: datetime, limit: int) -> Select[tuple[int]]:
     """Selects the ids to do next: the first of each subject that is not being worked on."""
     other = outbox.alias("other")
     is_first = tuple_(other.c.rank, other.c.id) < tuple_(outbox.c.rank, outbox.c.id)
     goes_before = and_(other.c.kind.in_(kinds), _is_claimable(other, now), is_first)
     blocked = exists().where(
-        other.c.lane == outbox.c.lane,
         other.c.subject == outbox.c.subject,
+        # No column by itself, so that it is found by its subject. PostgreSQL, before it has
+        # statistics of a lane that has just been filled, compared all of the lane with all of it:
+        # a claim among 3,000 took 730 ms instead of 5.
+        other.c.lane.concat("") == outbox.c.lane,
         or_(other.c.claimed_by.is_not(None), goes_before),
     )
     return (
@@ -195,14 +224,11 @@ def _next(lane: str, kinds: Collection[str], now: datetime, limit: int) -> Selec
 
 def _is_claimable(entries: FromClause, now: datetime) -> ColumnElement[bool]:
     """Free and due. An entry postponed at a time in the future is due: the clock was set back."""
-    return and_(
-        entries.c.claimed_by.is_(None),
-        or_(
-            entries.c.due_at.is_(None),
-            entries.c.due_at <= now,
-            entries.c.put_off_at > now,
-        ),
-    )
+    return and_(entries.c.claimed_by.is_(None), or_(*_dues(entries, now)))
+
+
+def _dues(entries: FromClause, now: datetime) -> tuple[ColumnElement[bool], ...]:
+    return entries.c.due_at.is_(None), entries.c.due_at <= now, entries.c.put_off_at > now
 
 
 def _claimed(entry: Entry) -> tuple[ColumnElement[bool], ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final
@@ -24,9 +24,16 @@ from store.values import Entry
 
 LOOK_EVERY_S: Final = 0.25
 """Seconds between polls without a call of ``wake``: entries fall due, and other processes write
-them (a batch's flow run releases items). A poll is one read, well below a millisecond."""
+them (a batch's flow run releases items). A poll is one read of a millisecond, however many entries
+are not due."""
 BUSY_MAX_S: Final = 0.05
 """The longest that requests being answered delay a claim: there may always be some."""
+CLAIMS_AT_ONCE: Final = 4
+"""Claims of all lanes at the same time: each is a write that clients' writes wait for."""
+IN_HAND: Final = 1024
+"""The most entries of all lanes that are claimed at the same time."""
+CHECK_EVERY_S: Final = 2.0
+"""Seconds between two looks at whether anything waits in blocked lanes."""
 FAILED_DELAY_S: Final = 15.0
 """Seconds until an entry whose handler raised an unexpected error is tried again."""
 _log = logging.getLogger(__name__)
@@ -65,8 +72,8 @@ class OutboxRunner:
     ``name`` is that of the runner's lease (``lease_s``). No two live runners have the same name;
     a restarted process has the name it had before, so that its former claims are freed at once.
     Else the other runners free a dead runner's claims when its lease has lapsed.
-    ``together`` entries of one lane are worked on at once. ``busy()`` delays a claim by
-    ``BUSY_MAX_S`` at most.
+    ``together`` entries of one lane are worked on at once, ``in_hand`` of all lanes. ``busy()``
+    delays a claim by ``BUSY_MAX_S`` at most.
     """
 
     def __init__(
@@ -79,6 +86,7 @@ class OutboxRunner:
         lease_s: float,
         together: int,
         busy: Callable[[], bool] = lambda: False,
+        in_hand: int = IN_HAND,
     ) -> None:
         self._outbox = outbox
         self._leases = leases
@@ -88,12 +96,16 @@ class OutboxRunner:
         self._lease_s = lease_s
         self._together = together
         self._busy = busy
+        self._claims = asyncio.Semaphore(CLAIMS_AT_ONCE)
+        self._places = asyncio.Semaphore(in_hand)
         self._stack = AsyncExitStack()
         self._lease: LeaseKeeper | None = None
         self._free_every_s = lease_s / RENEWALS
         self._watch = LeaseWatch(self._free_every_s)
         self._free_at = 0.0
+        self._check_at = 0.0
         self._drains: dict[str, asyncio.Task[None]] = {}
+        self._ended: set[str] = set()  # the lanes whose work has ended while lanes are looked up
         self._loop = Loop(name, self.look, LOOK_EVERY_S, first_s=0, expected=(StoreError,))
         self.blocked: dict[str, str] = {}
         """Why these lanes are blocked now."""
@@ -117,11 +129,9 @@ class OutboxRunner:
         """One round: start work in every lane that has something to do. Raises StoreError."""
         lease = self._lease or await self._begin_lease()
         await self._free_claims_of_the_dead(lease)
-        if self.blocked:
-            waiting = await self._outbox.lanes(self._kinds, due=False)
-            for lane in self.blocked.keys() - waiting:  # another runner has completed it all
-                del self.blocked[lane]
-        for lane in await self._outbox.lanes(self._kinds):
+        await self._forget_empty_lanes()
+        self._ended.clear()
+        for lane in await self._outbox.lanes(self._kinds) - self._ended:
             self._begin(lane, lease)
 
     async def do(self, entry: Entry) -> None:
@@ -160,11 +170,10 @@ class OutboxRunner:
 
     async def _drain(self, lane: str, lease: LeaseKeeper) -> None:
         """Work on a lane until nothing more can be claimed, or it is blocked."""
-        did_any = False
         try:
-            while (done := await self._do_some(lane, lease)) > 0:
-                did_any = True
-                if done < self._together or lane in self.blocked:
+            while (done := await self._do_some(lane, lease)) > 0 and lane not in self.blocked:
+                # Some may have come meanwhile, or be the next of their subjects.
+                if done < self._together and not await self._outbox.has_due(lane, self._kinds):
                     break
         except* LeaseLostError as errors:
             _log.warning(
@@ -181,23 +190,43 @@ class OutboxRunner:
         except* Exception:  # noqa: BLE001 - the next poll may succeed
             _log.exception("lane %s failed; restarting", lane)
             self._lease = None
-        else:
-            if did_any and lane not in self.blocked:
-                self.wake()  # for entries that came meanwhile
         finally:
             del self._drains[lane]
+            self._ended.add(lane)
 
     async def _do_some(self, lane: str, lease: LeaseKeeper) -> int:
         """Claim some entries and work on them at once. Returns how many."""
+        async with self._claims:  # the lanes take turns
+            entries = await self._claim(lane, lease)
+        async with asyncio.TaskGroup() as group:
+            for entry in entries:
+                group.create_task(self.do(entry)).add_done_callback(lambda _: self._leave(1))
+        return len(entries)
+
+    async def _claim(self, lane: str, lease: LeaseKeeper) -> Sequence[Entry]:
         until = time.monotonic() + BUSY_MAX_S
         while self._busy() and time.monotonic() < until:  # noqa: ASYNC110 - polling is cheap
             await asyncio.sleep(0.005)
-        most = 1 if lane in self.blocked else self._together
-        entries = await self._outbox.claim(lane, self._kinds, lease.holder, most)
-        async with asyncio.TaskGroup() as group:
-            for entry in entries:
-                group.create_task(self.do(entry))
-        return len(entries)
+        places = await self._some_places(1 if lane in self.blocked else self._together)
+        entries: Sequence[Entry] = ()
+        try:
+            entries = await self._outbox.claim(lane, self._kinds, lease.holder, places)
+        finally:
+            self._leave(places - len(entries))
+        return entries
+
+    async def _some_places(self, most: int) -> int:
+        """Wait for a place, first come first served. Returns how many there were, up to so many."""
+        await self._places.acquire()
+        places = 1
+        while places < most and not self._places.locked():
+            await self._places.acquire()
+            places += 1
+        return places
+
+    def _leave(self, places: int) -> None:
+        for _ in range(places):
+            self._places.release()
 
     async def _begin_lease(self) -> LeaseKeeper:
         """Acquire the lease that claims are made under; those of a former one are freed."""
@@ -219,6 +248,15 @@ class OutboxRunner:
             await asyncio.wait(drains)
         self._drains.clear()  # a task cancelled before it began has not removed itself
         await self._stack.aclose()
+
+    async def _forget_empty_lanes(self) -> None:
+        """A blocked lane in which nothing waits is blocked no more: another runner has done it."""
+        if not self.blocked or time.monotonic() < self._check_at:
+            return
+        self._check_at = time.monotonic() + CHECK_EVERY_S
+        waiting = await self._outbox.lanes(self._kinds, due=False)
+        for lane in self.blocked.keys() - waiting:
+            del self.blocked[lane]
 
     async def _free_claims_of_the_dead(self, lease: LeaseKeeper) -> None:
         if time.monotonic() < self._free_at:

@@ -263,6 +263,9 @@ outbox = Table(
     # The lease of the runner that is working on it.
     Column("claimed_by", Uuid),
     Index("ix_outbox_lane", "lane", "rank", "id"),
+    # What is due, in any lane: looked up several times a second.
+    Index("ix_outbox_due_at", "kind", "due_at"),
+    Index("ix_outbox_put_off_at", "kind", "put_off_at"),
     Index(
         "ix_outbox_claimed",
         *("lane", "subject"),

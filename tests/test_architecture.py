@@ -50,7 +50,7 @@ def is_below(name: str, module: str) -> bool:
     return name == module or name.startswith(f"{module}.")
 
 
-WEB_MAY_NAME: Final = ("store.values", "store.errors")
+WEB_MAY_NAME: Final = ("store.values", "store.callbacks.values", "store.errors")
 """Of the store, the pages name what they show and what can go wrong; they read through facades."""
 
 

@@ -267,7 +267,25 @@ def _stored_parameters(parameters: dict[str, Any]) -> tuple[dict[str, Any], int,
     except ValidationError:
         catch_up = CATCH_UP_MINUTES
         odd.append("its catch_up_minutes are no such number")
-    return batch if isinstance(batch, dict) else {}, catch_up, "; ".join(odd) or None
+    shown = _without_urls(batch) if isinstance(batch, dict) else {}
+    return shown, catch_up, "; ".join(odd) or None
+
+
+def _without_urls(batch: dict[str, Any]) -> dict[str, Any]:
+    """Returns the batch as documents show it: one that was made in Prefect may have any field."""
+    shown: dict[str, Any] = _without_url(batch)
+    items = shown.get("items")
+    if "defaults" in shown:
+        shown["defaults"] = _without_url(shown["defaults"])
+    if isinstance(items, list):
+        shown["items"] = [_without_url(item) for item in items]
+    return shown
+
+
+def _without_url(fields: Any) -> Any:
+    if not isinstance(fields, dict):
+        return fields
+    return {name: value for name, value in fields.items() if name != "callback_url"}
 
 
 def _possible(timing: Timing) -> Timing:

@@ -210,7 +210,8 @@ class _Run:
         say(f"  API docs     {settings.api_url}/docs")
         say(f"  Prefect UI   {settings.prefect_ui_url}")
         say(f"  data folder  {settings.home}")
-        say(f'  try          easel generate "a red fox at dawn"{api_option(settings)}')
+        option = api_option(settings, settings.api_url)
+        say(f'  try          easel generate "a red fox at dawn"{option}')
         if self._setup.emulated:
             say()
             self._board.warn(

@@ -14,6 +14,7 @@ from cli.another_home import api_option, home_option
 from cli.console import BAD_USAGE, OK, CommandError, console_on
 from cli.opened_store import opened_store
 from cli.signals import heed_signals
+from cli.up.lock import read_lock
 from cli.up.ports import holder, is_in_use
 from cli.webhooks.receiver import TrialReceiver
 from cli.webhooks.verdict import check_secret
@@ -110,12 +111,16 @@ def introduction(settings: Settings, host: str, port: int) -> list[str]:
     """Returns the lines that say how to try it out."""
     host = _REACHED_AS.get(host, host)
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+    running = read_lock(settings.home / "easel.lock")
+    api_url = settings.api_url if running is None else running.api_url
     allow = "" if _is_allowed(settings, host, url) else f"{_allowing(settings, host)} "
-    said = "" if allow else f"   (the settings here allow {host})"
+    said = f"   # the settings here allow {host}"
+    if allow:
+        said = "   # in the place of the one that runs now" if running else ""
     return [
         f"Listening for callbacks at {url} until Ctrl+C. Try it in other terminals:",
         f"  {allow}easel up{home_option(settings)}{said}",
-        f'  easel generate "a red fox" --callback-url {url}{api_option(settings)}',
+        f'  easel generate "a red fox" --callback-url {url}{api_option(settings, api_url)}',
     ]
 
 

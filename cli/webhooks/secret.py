@@ -14,6 +14,7 @@ _TWO: Final = (
     "Each event is signed with both secrets, the new one and the former: receivers may verify by "
     "either. When all have the new one (the first), end the former: easel webhooks secret --retire"
 )
+_THIRD: Final = "The one before those two is not valid any more: a receiver may still have it."
 
 
 async def secret(*, rotate: bool, retire: bool) -> int:
@@ -27,12 +28,15 @@ async def secret(*, rotate: bool, retire: bool) -> int:
             BAD_USAGE,
         )
     async with callback_store(Settings()) as store:
+        before = await store.secrets.valid()
         if rotate:
             await store.secrets.rotate()
         if retire:
             await store.secrets.retire()
         valid = await store.secrets.valid()
     console_on(sys.stderr).print(_ONE if len(valid) == 1 else _TWO)
+    if rotate and not set(before) <= set(valid):
+        console_on(sys.stderr).print(_THIRD, style="yellow")
     for each in valid:
         console_on(sys.stdout).print(each)
     return OK

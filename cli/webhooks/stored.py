@@ -55,6 +55,12 @@ async def enable(name_or_url: str) -> int:
         except NotFoundError as error:
             if "://" not in name_or_url:
                 raise await no_such_callback(store.callbacks, name_or_url) from error
+            for one in await store.callbacks.all():
+                if one.url == name_or_url:
+                    raise CommandError(
+                        f"it is stored as {one.name}: `easel webhooks enable {one.name}` switches "
+                        "it on."
+                    ) from error
             raise CommandError(
                 "no address with this URL is switched off: `easel webhooks list` shows those that "
                 "are, as they must be written."

@@ -21,6 +21,8 @@ from webhooks.services import OwnServices, Service, services_at
 from webhooks.signing import signed
 from webhooks.trust import trust
 
+_ALLOW: Final = "EASEL_WEBHOOKS__ALLOW"
+_HERE_TOO: Final = " This command reads that setting too."
 TEST_EVENT: Final = "webhook.test"
 
 
@@ -84,7 +86,7 @@ def _print_sent(reply: Reply, host: str) -> None:
     """Print what came of it. Raises CommandError if nothing did."""
     tried, out = reply.tried, console_on(sys.stdout)
     if reply.is_refused:
-        raise CommandError(f"{reply.reason}. This command reads the same settings.")
+        raise CommandError(f"{reply.reason}.{_HERE_TOO if _ALLOW in reply.reason else ''}")
     if tried.status is None:
         raise CommandError(
             f"{host} did not take it, after {tried.milliseconds} ms: {reply.reason.rstrip('.')}."

@@ -343,4 +343,11 @@ async def _next_tries(
         outbox.c.kind == DELIVER, outbox.c.subject.in_(subjects), outbox.c.due_at.is_not(None)
     )
     found = await connection.execute(statement)
-    return {UUID(payload["delivery"]): due_at for payload, due_at in found.tuples()}
+    due = {_named(payload): due_at for payload, due_at in found.tuples()}
+    return {row["id"]: due[str(row["id"])] for row in pending if str(row["id"]) in due}
+
+
+def _named(payload: Any) -> str | None:
+    """Returns the delivery that an entry names; None if another version stored it otherwise."""
+    named = payload.get("delivery") if isinstance(payload, dict) else None
+    return named if isinstance(named, str) else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import json
 import socket
 import sqlite3
 import threading
@@ -212,6 +211,11 @@ class Service:
             return f"/api/v1/generation/{what}/{task_id}"
         return f"/api/v1/generation/{task_id}/{what}"
 
+    def history(self) -> list[dict[str, Any]]:
+        """The newest generations."""
+        items: list[dict[str, Any]] = self.get(HISTORY).json()["items"]
+        return items
+
     def deliveries(self, **query: Any) -> list[dict[str, Any]]:
         """The first page of those that are asked for."""
         response = self.get(DELIVERIES, params=query)
@@ -220,13 +224,6 @@ class Service:
         return items
 
     # --- in the database
-
-    def give_callback(self, batch_id: UUID, url: str, *events: str) -> None:
-        callback = json.dumps({"url": url, "name": None, "events": events})
-        with self.database() as connection:
-            connection.execute(
-                "UPDATE batches SET callback = ? WHERE id = ?", (callback, batch_id.hex)
-            )
 
     def in_its_loop(self, work: Coroutine[Any, Any, _T]) -> _T:
         """What its parts do when they are asked without HTTP."""

@@ -128,8 +128,8 @@ def test_a_start_is_told_without_estimates(service: Service, url: str) -> None:
 
 
 def test_a_batch_is_told_as_it_was(service: Service, url: str) -> None:
-    batch_id = service.created_batch("a fox", "an owl")
-    service.give_callback(batch_id, url, "batch.running", "batch.failed")
+    asked = ["batch.running", "batch.failed"]
+    batch_id = service.created_batch("a fox", "an owl", callback_url=url, callback_events=asked)
     first, second = service.worker.begin_batch(batch_id, 2)
     service.worker.finish(first)
     service.worker.fail(service.worker.start(second))
@@ -144,7 +144,7 @@ def test_a_batch_is_told_as_it_was(service: Service, url: str) -> None:
     assert (start["data"]["status"], start["data"]["finished_at"]) == ("running", None)
     told = ("status", "error", "started_at", "finished_at", "callback", "urls", "options")
     assert {name: end["data"][name] for name in told} == {name: ended[name] for name in told}
-    assert end["data"]["callback"]["events"] == ["batch.running", "batch.failed"]
+    assert end["data"]["callback"]["events"] == asked
     for each in (start, end):
         assert each["data"]["eta_s"] is each["data"]["waiting"] is None
 

@@ -10,7 +10,8 @@ from uuid import UUID
 import pytest
 
 from tests.api.conftest import StartService, until_catalogue
-from tests.api.service import CREATE, HISTORY, Comfy, Service, assert_problem
+from tests.api.service import CREATE, DELIVERIES, HISTORY, Comfy, Service, assert_problem
+from tests.harness.waiting import wait_until
 
 EVIL: Final = "http://evil.example"
 LINK: Final = {
@@ -18,7 +19,10 @@ LINK: Final = {
     "Sec-Fetch-Mode": "navigate",
     "Sec-Fetch-Dest": "document",
 }
-PATHS: Final = ("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", HISTORY, "/nothing")
+PATHS: Final = (
+    *("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"),
+    *(HISTORY, DELIVERIES, "/nothing"),
+)
 
 
 def raw(service: Service, *lines: str) -> tuple[int, bytes]:
@@ -71,6 +75,7 @@ def test_another_sites_page_changes_nothing(service: Service) -> None:
         service.of(task_id, "retry"),
         *(f"/api/v1/batches/{batch_id}/{verb}" for verb in ("cancel", "pause", "resume")),
         f"/api/v1/batches/{batch_id}/retry-failed",
+        f"{DELIVERIES}/{UUID(int=1)}/redeliver",
     ):
         for headers in (
             {"Origin": EVIL},
@@ -144,6 +149,12 @@ def test_a_get_changes_nothing(start_service: StartService, comfy: Comfy) -> Non
     """
     service = start_service(comfy.url)
     until_catalogue(service)
+    service.worker.run(service.worker.store.callbacks.add("gone", "https://shop.example/"))
+    told = service.created(callback="gone")
+    service.worker.run(service.worker.store.callbacks.remove("gone"))
+    service.worker.finish(told)  # its event is given up
+    [delivery] = service.deliveries()
+    wait_until(lambda: service.count("outbox") == 0)
     task_id = service.created()
     batch_id = service.created_batch("one")
     paths = service.get("/openapi.json").json()["paths"]
@@ -151,7 +162,11 @@ def test_a_get_changes_nothing(start_service: StartService, comfy: Comfy) -> Non
     for path, operations in paths.items():
         if "get" not in operations or path.endswith("/events"):
             continue
-        for name, known in (("task_id", task_id), ("batch_id", batch_id)):
+        for name, known in (
+            ("task_id", task_id),
+            ("batch_id", batch_id),
+            ("delivery_id", delivery["delivery_id"]),
+        ):
             path = path.replace(f"{{{name}}}", str(known))  # noqa: PLW2901
         assert service.get(path, headers=LINK).status_code != 403
     assert _tables(service) == before
@@ -159,7 +174,7 @@ def test_a_get_changes_nothing(start_service: StartService, comfy: Comfy) -> Non
 
 def _tables(service: Service) -> list[list[tuple[object, ...]]]:
     """Everything but how often Prefect, which is away, was asked."""
-    whole = ("generations", "attempts", "batches", "batch_items", "images")
+    whole = ("generations", "attempts", "batches", "batch_items", "images", "deliveries")
     selects = [*(f"SELECT * FROM {name}" for name in whole), "SELECT count(*) FROM outbox"]
     with service.database() as database:
         return [database.execute(select).fetchall() for select in selects]

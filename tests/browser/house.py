@@ -64,6 +64,8 @@ class Api:
             "EASEL_API__PORT": str(self.port),
             "EASEL_ALLOWED_HOSTS": OWN_NAME,
             "EASEL_COMFY__URL": COMFY_URL,
+            "EASEL_WEBHOOKS__ALLOW": '["127.0.0.0/8"]',
+            "EASEL_WEBHOOKS__RETRY_AFTER_S": "[3600]",
             "EASEL_PREFECT__API_URL": "http://127.0.0.1:9/api",
             "EASEL_PREFECT__UI_URL": "http://127.0.0.1:9",
             "PREFECT_API_URL": "http://127.0.0.1:9/api",
@@ -108,13 +110,19 @@ class Api:
 
     def begin_batch(self, **request: Any) -> str:
         """A batch that somebody asks for elsewhere; its id."""
+        return str(self._post("/api/v1/batches", request)["batch_id"])
+
+    def create(self, **request: Any) -> str:
+        """A generation that somebody asks for elsewhere; its id."""
+        return str(self._post("/api/v1/generation/create", request)["task_id"])
+
+    def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         asked = urllib.request.Request(
-            f"{self.url}/api/v1/batches",
-            json.dumps(request).encode(),
-            {"Content-Type": "application/json"},
+            f"{self.url}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
         )
         with urllib.request.urlopen(asked, timeout=STARTED_WITHIN_S) as answer:
-            return str(json.load(answer)["batch_id"])
+            found: dict[str, Any] = json.load(answer)
+        return found
 
     def batch(self, batch_id: str) -> dict[str, Any]:
         """How it stands."""
@@ -171,6 +179,10 @@ class Worker:
         """A generation that was finished before anybody looked."""
         return self._portal.call(self._worker.make, request)
 
+    def keep_callback(self, name: str, url: str) -> None:
+        """Store a callback, as ``easel webhooks add`` does."""
+        self._portal.call(self.store.callbacks.add, name, url)
+
     def clear(self) -> None:
         """Delete everything."""
         self._portal.call(self._clear)
@@ -181,6 +193,8 @@ class Worker:
         while page := (await self.store.generations.history(HistoryFilter(), 100, None)).items:
             for generation in page:
                 await self.store.files.remove(await self.store.transitions.delete(generation.id))
+        for name in await self.store.callbacks.names():
+            await self.store.callbacks.remove(name)
 
     def _failure(self, request: ResolvedRequest) -> ComfyError | None:
         return self.failing if self.fails(request) else None

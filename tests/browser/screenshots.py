@@ -1,6 +1,6 @@
 """Pictures of every page for the README: ``python -m tests.browser.screenshots OUT_DIR``.
 
-``studio`` or ``bulk`` behind it takes only those.
+``studio``, ``bulk`` or ``callbacks`` behind it takes only those.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, syn
 
 from tests.browser import chromium
 from tests.browser.house import CATALOGUE, Api, Worker, open_house, out_of_memory, resolved
+from tests.harness.receiver import CallbackReceiver, answers
 
 DESKTOP: Final[ViewportSize] = {"width": 1280, "height": 800}
 PHONE: Final[ViewportSize] = {"width": 390, "height": 844}
@@ -315,9 +316,49 @@ def _failed(browser: Browser, api: Api, worker: Worker, out: Path) -> None:
     context.close()
 
 
+def _callbacks(browser: Browser, api: Api, worker: Worker, out: Path) -> None:
+    """One that is tried again later, and a batch whose receiver heard of its images too."""
+    worker.comfy.step_s = 0.0
+    away = answers(503, body=b'{"error": "the shop is closed for maintenance"}')
+    with CallbackReceiver(away) as shop, CallbackReceiver(answers(body=b"ok")) as archive:
+        prompt, size = "a lighthouse in the rain, oil painting", {"width": 512, "height": 512}
+        image = api.create(prompt=prompt, seed=11, callback_url=shop.url, **size)
+        shop.wait_for(1)
+        batch = api.begin_batch(
+            name="Animals at dawn",
+            grid={"prompt": [f"{animal} at dawn, film grain" for animal in _ANIMALS]},
+            defaults={"steps": 2, "width": 384, "height": 256},
+            seed=5,
+            callback_url=archive.url,
+            callback_events=["generation.succeeded", "batch.succeeded"],
+        )
+        archive.wait_for(len(_ANIMALS) + 1)
+        for theme in ("light", "dark"):
+            for phone in (False, True):
+                context = _open(browser, api, theme, phone=phone)
+                page = context.new_page()
+                suffix = f"{theme}-phone" if phone else theme
+                if phone:
+                    _callbacks_of(page, out, f"/g/{image}", f"callback-picture-{suffix}")
+                _callbacks_of(page, out, f"/b/{batch}", f"callback-batch-{suffix}")
+                context.close()
+
+
+def _callbacks_of(page: Page, out: Path, place: str, name: str) -> None:
+    page.goto(place)
+    section = page.locator(".callbacks")
+    section.wait_for()
+    if section.get_attribute("open") is None:
+        section.locator("summary").first.click()
+    section.locator(".delivery-tries summary").first.click()
+    section.scroll_into_view_if_needed()
+    _shoot(page, out, name)
+
+
 _SETS: Final[dict[str, Callable[[Browser, Api, Worker, Path], None]]] = {
     "studio": _studio,
     "bulk": _bulk,
+    "callbacks": _callbacks,
 }
 
 if __name__ == "__main__":

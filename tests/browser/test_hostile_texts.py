@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PATIENCE_S, connected
 from tests.browser.house import Api, Worker, resolved
+from tests.harness.receiver import CallbackReceiver, answers
 from tests.harness.waiting import wait_until
 
 _RUN: Final = "window.ran=1"
@@ -47,3 +48,21 @@ def test_no_text_runs(page: Page, api: Api, worker: Worker) -> None:
     page.goto(f"/g/{made[0]}")
     expect(page.get_by_role("heading", name=PAYLOADS[0])).to_be_visible()  # as a text
     assert dialogs == []
+
+
+def test_no_answer_of_a_receiver_runs(page: Page, api: Api, worker: Worker) -> None:
+    del worker  # it is at work
+    answer = "\n".join(PAYLOADS).encode()
+    with CallbackReceiver(answers(500, body=answer)) as receiver:
+        made = api.create(prompt="a fox", steps=2, callback_url=receiver.url)
+        batch = api.begin_batch(
+            name="foxes", items=[{"prompt": "a fox", "steps": 2}], callback_url=receiver.url
+        )
+        receiver.wait_for(2, within=PATIENCE_S)
+        for place in (f"/g/{made}", f"/b/{batch}"):
+            page.goto(place)
+            connected(page)
+            page.locator("summary", has_text="1 try").click()
+            expect(page.locator(".answer-text")).to_contain_text(PAYLOADS[0])  # as a text
+            assert page.evaluate("window.ran") is None, place
+            assert page.locator("img[onerror], svg[onload], iframe").count() == 0, place

@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import OpenContext, arrived, settled
 from tests.browser.house import STUMBLED, Api, Worker, resolved
+from tests.harness.receiver import CallbackReceiver, answers
 
 STEPS = 20
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
@@ -142,6 +143,38 @@ def test_axe_finds_nothing_in_a_batch(
     assert violations(page) == []
     page.goto("/b/nonsense")
     expect(page.get_by_role("heading", name="There is no such batch")).to_be_visible()
+    assert violations(page) == []
+
+
+@SIZES
+def test_axe_finds_nothing_in_callbacks(
+    visitor: OpenContext, api: Api, worker: Worker, phone: bool
+) -> None:
+    page = opened(visitor, phone=phone)
+    long = b"<html>" + b"unbroken" * 60
+    with CallbackReceiver(answers(503, body=long), answers(200)) as receiver:
+        made = api.create(prompt="a fox", steps=2, callback_url=receiver.url)
+        receiver.wait_for(1)
+        page.goto(f"/g/{made}")
+        page.locator("summary", has_text="1 try").click()
+        expect(page.get_by_role("button", name="Try now")).to_be_visible()
+        assert violations(page) == []
+        asked = {"defaults": {"prompt": "a fox", "steps": 2}}
+        batch = api.begin_batch(**asked, callback_url=receiver.url)
+        page.goto(f"/b/{batch}")
+        expect(page.locator(".callbacks-sum")).to_have_text("1 delivered")
+        page.locator(".callbacks > summary").click()
+        page.locator("summary", has_text="1 try").click()
+        assert violations(page) == []
+    worker.keep_callback("shop", receiver.url)
+    page.goto("/bulk")
+    page.locator("summary", has_text="Options").click()
+    expect(page.get_by_role("combobox", name="Callback")).to_be_visible()
+    assert violations(page) == []
+    page.goto("/schedules")
+    page.get_by_role("combobox", name="Callback").click()
+    page.get_by_role("option", name="shop").click()
+    expect(page.get_by_role("option")).to_have_count(0)
     assert violations(page) == []
 
 

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from core.callbacks.addresses import AllowedAddresses
-from core.callbacks.callback import Callback
+from core.callbacks.callback import Callback, EventType
 from core.settings import Settings
 from flows.testing import InProcessWorker
 from store.callbacks.values import Delivery, DeliveryFilter, DeliveryState
@@ -56,13 +56,15 @@ async def webhooks(home: Path, *arguments: str, **more: str) -> Ended:
     return await easel("webhooks", *arguments, home=home, more=more)
 
 
-async def told(store: Store, url: str | None = None, name: str | None = None) -> Delivery:
-    """A generation has succeeded, and its callback is to hear of it."""
-    callback = Callback(url=url, name=name, events=("generation.succeeded",))
+async def told(
+    store: Store, *events: EventType, url: str | None = None, name: str | None = None
+) -> Delivery:
+    """A generation has succeeded, and its callback is to hear of it. Returns its first event."""
+    callback = Callback(url=url, name=name, events=events or ("generation.succeeded",))
     made = (await store.acceptance.accept(a_request(), callback=callback)).generation
     await InProcessWorker(store).finish(made.id)
-    page = await store.deliveries.page(DeliveryFilter(generation_id=made.id), 1, None)
-    return page.items[0]
+    page = await store.deliveries.page(DeliveryFilter(generation_id=made.id), 9, None)
+    return page.items[-1]
 
 
 @asynccontextmanager
@@ -106,9 +108,15 @@ async def test_the_secret_is_printed_rotated_and_retired(store: Store, home: Pat
     assert await store.secrets.valid() == (new, former)
     assert (await webhooks(home, "secret")).out == rotated.out
 
+    twice = await webhooks(home, "secret", "--rotate")
+    newest, second = twice.out.splitlines()
+    assert second == new
+    assert "not valid any more" in twice.err
+    assert "not valid any more" not in rotated.err
+
     retired = await webhooks(home, "secret", "--retire")
-    assert (retired.code, retired.out) == (0, f"{new}\n")
-    assert await store.secrets.valid() == (new,)
+    assert (retired.code, retired.out) == (0, f"{newest}\n")
+    assert await store.secrets.valid() == (newest,)
 
 
 async def test_two_steps_of_a_rotation_are_not_taken_at_once(store: Store, home: Path) -> None:
@@ -165,17 +173,23 @@ async def test_a_callback_is_stored_changed_and_removed(store: Store, home: Path
 
 
 async def test_a_url_with_a_secret_is_read_from_standard_input(store: Store, home: Path) -> None:
+    assert await _added(home, SHOP.encode() + b"\n") == 0
+    [stored] = await store.callbacks.all()
+    assert stored.url == SHOP
+    for wrong in (b"", b"https://shop.example/\xff\n"):
+        assert await _added(home, wrong) == 2
+
+
+async def _added(home: Path, said: bytes) -> int | None:
     process = await asyncio.create_subprocess_exec(
         *(*EASEL, "webhooks", "add", "shop", "-"),
         stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
         env=environment(home),
     )
-    said, _ = await process.communicate(SHOP.encode() + b"\n")
-    assert process.returncode == 0
-    assert b"shop leads to shop.example" in said
-    [stored] = await store.callbacks.all()
-    assert stored.url == SHOP
+    _, err = await process.communicate(said)
+    assert b"Traceback" not in err
+    return process.returncode
 
 
 async def test_an_address_that_is_not_allowed_is_stored_with_the_setting_it_needs(
@@ -235,6 +249,9 @@ async def test_what_is_off_is_listed_and_switched_on_again(store: Store, home: P
     assert unknown.code == 1
     assert "easel webhooks list" in unknown.err
     assert "zx81canary" not in unknown.err
+    by_url = await webhooks(home, "enable", SHOP)
+    assert by_url.code == 1
+    assert "`easel webhooks enable shop`" in by_url.err
     for which in ("shop", "https://old.example/hook"):
         assert (await webhooks(home, "enable", which)).code == 0
     [shop] = await store.callbacks.all()
@@ -367,6 +384,12 @@ async def test_what_cannot_be_sent_again_says_why(store: Store, home: Path) -> N
     ended = await webhooks(home, "redeliver", str(nameless.id))
     assert ended.code == 1
     assert "easel webhooks add nothing URL" in ended.err
+
+    start = await told(store, "generation.running", "generation.succeeded", url=SHOP)
+    assert start.event == "generation.running"
+    ended = await webhooks(home, "redeliver", str(start.id))
+    assert ended.code == 1
+    assert "overtaken" in ended.err
 
     off = await told(store, url=SHOP)
     await store.callbacks.switch_off(None, SHOP)

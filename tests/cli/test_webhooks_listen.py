@@ -20,6 +20,7 @@ import httpx
 import pytest
 from standardwebhooks.webhooks import Webhook
 
+from cli.up.lock import Running, hold
 from store.callbacks.secrets import Secrets
 from store.database import Database
 from tests.cli.running import Started, easel_process, started
@@ -99,11 +100,20 @@ async def test_settings_that_allow_it_already_are_kept(tmp_path: Path) -> None:
     port = str(free_port())
     allowing = {"EASEL_WEBHOOKS__ALLOW": '["127.0.0.0/8"]'}
     async with listening(tmp_path, "--port", port, **allowing) as listener:
-        assert "(the settings here allow 127.0.0.1)" in listener.command.said
+        assert "# the settings here allow 127.0.0.1" in listener.command.said
         assert "EASEL_WEBHOOKS__ALLOW" not in listener.command.said
     others = {"EASEL_WEBHOOKS__ALLOW": '["shop.lan"]'}
     async with listening(tmp_path, "--port", port, **others) as listener:
         assert """EASEL_WEBHOOKS__ALLOW='["shop.lan", "127.0.0.1"]'""" in listener.command.said
+
+
+async def test_an_easel_that_runs_already_is_told_of(tmp_path: Path) -> None:
+    running = Running(1, "http://127.0.0.1:9", "http://127.0.0.1:10/api", "http://127.0.0.1:10")
+    with hold(tmp_path / "easel.lock", running):
+        async with listening(tmp_path, "--port", str(free_port())) as listener:
+            said = listener.command.said
+    assert "# in the place of the one that runs now" in said
+    assert "--api http://127.0.0.1:9\n" in said
 
 
 async def test_an_event_is_verified_and_printed(listener: Listener) -> None:

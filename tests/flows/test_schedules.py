@@ -367,6 +367,24 @@ def test_prefect_stores_no_run_with_a_receivers_url(
     as_of(server, batch, {})
 
 
+def test_a_receivers_url_in_a_schedule_of_prefects_is_told_and_not_shown(
+    server: Server, service: Service, batch: str
+) -> None:
+    url = "https://shop.example/zx81canary"
+    for fields, at in (
+        ({"callback_url": url}, "callback_url"),
+        ({"defaults": {"callback_url": url}}, "defaults.callback_url"),
+        ({"items": [{"prompt": "a", "callback_url": url}]}, "items.0.callback_url"),
+    ):
+        made = put(server, batch, {"cron": "0 2 * * *"}, parameters={"batch": fields})
+        assert made is not None
+        document = shown(service, made)
+        assert f"its batch cannot be created ({at}: is not taken here" in document["note"]
+        assert "callback_url" not in json.dumps(document["batch"])
+        assert "zx81canary" not in json.dumps(document)
+        delete(service, made)
+
+
 # --- an error leaves nothing
 
 

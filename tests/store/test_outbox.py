@@ -9,12 +9,12 @@ from typing import Any, Final
 from uuid import UUID
 
 import pytest
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import SelectBase, delete, func, select, text, update
 
 from store.errors import LeaseLostError
 from store.generations.dispatches import KINDS, LANE
 from store.leases import Lease
-from store.outbox import put
+from store.outbox import _due_lanes, _next, put
 from store.store import Store
 from store.tables import outbox
 from store.values import Entry, NewEntry
@@ -382,3 +382,56 @@ async def test_what_was_written_before_the_clock_was_set_back_is_due(store: Stor
     await time_passes(store, -timedelta(days=3650))
 
     assert [entry.subject for entry in await taken(store)] == [made.id]
+
+
+# --- ten thousand that wait
+
+
+async def test_what_is_not_due_is_not_read_to_see_what_is(store: Store) -> None:
+    """The runners look four times a second, and a dead receiver's entries wait for days."""
+    await written(store, 1000)
+    now = datetime.now(UTC)
+    async with store.database.write() as connection:
+        later = {"due_at": now + timedelta(days=3), "put_off_at": now - timedelta(minutes=1)}
+        await connection.execute(update(outbox).values(**later))
+        await connection.execute(text("ANALYZE outbox"))
+
+    found = await plan(store, _due_lanes([DELIVER], datetime.now(UTC)))
+
+    assert found.count("ix_outbox_due_at") == 2
+    assert found.count("ix_outbox_put_off_at") == 1
+
+
+async def test_a_claim_compares_entries_of_one_subject_only(store: Store) -> None:
+    """Without statistics of a lane that has just been filled, too."""
+    await written(store, 1000)
+
+    found = await plan(store, _next("webhook a.test:443", [DELIVER], datetime.now(UTC), 8))
+
+    assert "ix_outbox_subject" in found
+
+
+async def plan(store: Store, statement: SelectBase) -> str:
+    """How the database would find it."""
+    explain = "EXPLAIN QUERY PLAN" if store.database.is_sqlite else "EXPLAIN"
+    dialect = store.database.engine.dialect
+    compiled = statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
+    async with store.database.read() as connection:
+        if not store.database.is_sqlite:  # of a table with few rows all are read
+            await connection.execute(text("SET enable_seqscan = off"))
+        found = await connection.execute(text(f"{explain} {compiled}".replace(":", "\\:")))
+        return "\n".join(str(row) for row in found)
+
+
+async def test_lanes_with_nothing_due(store: Store) -> None:
+    await written(store)
+    [entry] = await deliveries(store)
+    assert not await store.outbox.has_due(entry.lane, [DELIVER])
+
+    await store.outbox.postpone(entry, "503", THREE_DAYS_S)
+    assert not await store.outbox.has_due(entry.lane, [DELIVER])
+
+    await time_passes(store, timedelta(days=3))
+    assert await store.outbox.has_due(entry.lane, [DELIVER])
+    assert not await store.outbox.has_due(entry.lane, KINDS)
+    assert not await store.outbox.has_due(LANE, [DELIVER])

@@ -11,10 +11,10 @@ from typing import Final
 from uuid import UUID
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, func, select
 
 from store.errors import StoreUnavailableError
-from store.outbox_runner import Blocked, Done, Outcome, PutOff
+from store.outbox_runner import CLAIMS_AT_ONCE, Blocked, Done, Outcome, PutOff
 from store.store import Store
 from store.tables import outbox
 from store.values import Entry
@@ -313,3 +313,82 @@ async def _has_lease(store: Store) -> bool:
 
 async def _beats_beyond(store: Store, beat: int) -> bool:
     return all(lease.beat > beat for lease in await store.leases.all())
+
+
+# --- many lanes
+
+
+async def test_few_claims_at_once_however_many_lanes(store: Store) -> None:
+    """Each is a write, and the clients' writes wait for all that were before them."""
+    work, claiming, at_first = Work(), set[object](), list[int]()
+
+    def busy() -> bool:
+        claiming.add(asyncio.current_task())
+        return not work.begun
+
+    async def handler(entry: Entry) -> Outcome:
+        at_first.append(len(claiming))
+        return await work(entry)
+
+    for number in range(40):
+        await write(store, lane=f"lane {number}")
+    async with a_runner(store, handler, busy=busy):
+        await wait_until(lambda: is_empty(store))
+
+    assert at_first[0] <= 2 * CLAIMS_AT_ONCE
+    assert len(work.done) == 40
+
+
+async def test_what_is_in_hand_is_bounded_before_it_is_claimed(store: Store) -> None:
+    work = Work()
+    work.may_go_on.clear()
+    for number in range(5):
+        await write(store, 4, lane=f"lane {number}")
+
+    async with a_runner(store, work, in_hand=6) as runner:
+        await wait_until(lambda: _async(len(work.begun) == 6))
+        await write(store, lane=OTHER_LANE)
+        runner.wake(OTHER_LANE)
+        await runner.look()
+        assert await claimed_of(store) == len(work.begun) == 6
+        work.may_go_on.set()
+        await wait_until(lambda: is_empty(store))
+
+    assert len(work.done) == 21
+
+
+async def claimed_of(store: Store) -> int:
+    statement = select(func.count()).select_from(outbox).where(outbox.c.claimed_by.is_not(None))
+    async with store.database.read() as connection:
+        return int((await connection.execute(statement)).scalar_one())
+
+
+async def test_a_place_is_given_back_whatever_comes_of_the_entry(store: Store) -> None:
+    work = Work(
+        RuntimeError("what is this?"),
+        StoreUnavailableError("locked"),
+        PutOff("not yet", 0.0),
+        Blocked("it is away", 0.0),
+    )
+    for number in range(4):
+        await write(store, 2, lane=f"lane {number}")
+
+    async with a_runner(store, work, in_hand=1):
+        await wait_until(lambda: _async(len(work.done) == 7))
+
+    assert await store.outbox.count([KIND]) == 1  # the one that nobody can do
+
+
+async def test_the_next_of_its_subject_follows_at_once(store: Store) -> None:
+    """With no call of ``wake`` and no look in between."""
+    work = Work()
+    [subject] = await write(store)
+    await write(store, 5, subject=subject)
+    runner = a_runner(store, work)
+
+    await runner.look()  # one round only
+    await wait_until(lambda: is_empty(store))
+    await runner.__aexit__()
+
+    assert work.done == sorted(work.done)
+    assert len(work.done) == 6

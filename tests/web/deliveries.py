@@ -53,6 +53,7 @@ async def put_delivery(
                 url=None if name is not None else URL,
                 host=Receiver.of(URL).shown,
                 snapshot={},
+                by_hand=False,
                 created_at=SENT_AT,
                 **_standing(state, reason, tries),
             )

@@ -210,6 +210,8 @@ def test_the_walk_comes_everywhere(settings: Settings) -> None:
         Address("GET", f"/api/v1/images/{ANY_ID}/thumbnail"),
         Address("GET", f"/api/v1/batches/{ANY_ID}/results.zip"),
         Address("PATCH", f"/api/v1/schedules/{ANY_ID}"),
+        Address("GET", "/api/v1/deliveries"),
+        Address("POST", f"/api/v1/deliveries/{ANY_ID}/redeliver"),
         Address("GET", "/healthz"),
         Address("GET", "/readyz"),
         Address("GET", "/metrics"),

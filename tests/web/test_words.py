@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,16 +14,20 @@ from nicegui.testing import User
 
 from api.context import Context
 from api.generations.facade import Facade
+from core.callbacks.callback import BATCH_EVENTS, GENERATION_EVENTS
 from core.problems import problem
 from core.requests import GenerationRequest
 from core.status import STATUSES
 from flows.testing import InProcessWorker
+from store.callbacks.values import DELIVERY_STATES
 from store.values import Waiting
 from tests.retired_words import retired_words
 from tests.web.batches import OUT_OF_MEMORY, begun, fail, ids, succeed
+from tests.web.deliveries import URL, one_try, put_delivery
 from tests.web.kept_schedules import KeptSchedules, visitor_of
 from tests.web.test_expired import expired
 from tests.web.visiting import PATIENT, elements, field, press, texts, until, write
+from web.parts.deliveries import STATE_WORDS
 
 _SAID_IN: Final = ("aria-label", "title", "label", "placeholder", "hint", "alt", "error-message")
 _SAID_OF_TILES: Final = ("said", "headline", "title", "when")
@@ -127,6 +132,33 @@ async def test_batches_of_each_status(user: User, context: Context) -> None:
     check(user)
     for batch_id in (*ended.values(), running, paused, UUID(int=0)):
         await user.open(f"/b/{batch_id}")
+        check(user)
+
+
+async def test_deliveries_of_each_state(user: User, context: Context) -> None:
+    store = context.facade.store
+    await store.callbacks.add("shop", URL)
+    told = {"callback": "shop", "callback_events": [*GENERATION_EVENTS, *BATCH_EVENTS]}
+    batch_id = await begun(context, 1, **told)
+    [item, *_] = await ids(context, batch_id)
+    for state in DELIVERY_STATES:
+        await put_delivery(
+            store,
+            "generation.failed",
+            state,
+            generation_id=item,
+            batch_id=batch_id,
+            reason="answered 500",
+            tries=[one_try(500, answer="not now"), one_try(None, error="the host is unknown")],
+            next_try_at=datetime.now(UTC) + timedelta(hours=1) if state == "pending" else None,
+        )
+    for page in (f"/b/{batch_id}", f"/g/{item}"):
+        await user.open(page)
+        assert set(texts(user, "delivery-state")) == set(STATE_WORDS.values())
+        check(user)
+    for page in ("/bulk", "/schedules"):
+        await user.open(page)
+        await until(lambda: field(user, "Callback").value == "")
         check(user)
 
 

@@ -17,6 +17,7 @@ from web.parts.deliveries import (
     DeliveryRow,
     is_due,
     is_troubled,
+    receiver_of,
     sum_words,
 )
 from web.parts.elements import Text, adorn, box, button, icon, show_if
@@ -46,6 +47,7 @@ class Callbacks:
     ) -> None:
         self._facade = facade
         self._callbacks = tuple(callbacks)
+        self._receivers = [_receiver(one) for one in callbacks]
         self._task_id = task_id
         self._batch_id = batch_id
         self._documents: list[DeliveryDocument] = []
@@ -111,8 +113,8 @@ class Callbacks:
 
     def _show(self) -> None:
         self._sum.text = _sum_line(self._documents, has_more=self._has_more)
-        troubled = any(map(is_troubled, self._documents))
-        self._sum.classes(replace="callbacks-sum is-bad" if troubled else "callbacks-sum")
+        failed = any(document.state == "failed" for document in self._documents)
+        self._sum.classes(replace="callbacks-sum is-bad" if failed else "callbacks-sum")
         show_if(self._more, self._has_more)
         known = {document.delivery_id for document in self._documents}
         for gone in self._rows.keys() - known:
@@ -129,7 +131,12 @@ class Callbacks:
             return
         with self._list:
             redeliver = errors_as_toasts(self._redeliver)
-            row = DeliveryRow(document, redeliver, links_image=self._task_id is None)
+            row = DeliveryRow(
+                document,
+                redeliver,
+                links_image=self._task_id is None,
+                names_receiver=self._receivers != [receiver_of(document)],
+            )
         row.root.move(self._list, target_index=place)
         self._rows[document.delivery_id] = row
 
@@ -151,9 +158,13 @@ def _sum_line(documents: Sequence[DeliveryDocument], *, has_more: bool) -> str:
     return sum_words(documents) or "nothing sent yet"
 
 
+def _receiver(callback: CallbackDocument) -> str:
+    return callback.name or callback.host or ""
+
+
 def _build_callback(callback: CallbackDocument) -> None:
     with box("callback", "p"):
-        adorn(Text(callback.name or callback.host or "", "callback-receiver"), dir="auto")
+        adorn(Text(_receiver(callback), "callback-receiver"), dir="auto")
         Text("hears of", "muted")
         for event in callback.events:
             Text(event, "code")

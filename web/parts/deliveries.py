@@ -37,6 +37,11 @@ def _waits(document: DeliveryDocument) -> bool:
     return document.next_try_at is not None and document.next_try_at > datetime.now(UTC)
 
 
+def receiver_of(document: DeliveryDocument) -> str:
+    """Returns the name of its stored callback, else its receiver's host."""
+    return document.callback or document.host
+
+
 def is_troubled(document: DeliveryDocument) -> bool:
     """Returns whether it is given up, or its last try has failed."""
     return document.state == "failed" or (document.state == "pending" and bool(document.tries))
@@ -56,26 +61,33 @@ class DeliveryRow:
     """One delivery. ``show`` updates it in place: what is unfolded or focused stays."""
 
     def __init__(
-        self, document: DeliveryDocument, redeliver: Redeliver, *, links_image: bool
+        self,
+        document: DeliveryDocument,
+        redeliver: Redeliver,
+        *,
+        links_image: bool,
+        names_receiver: bool,
     ) -> None:
         self.document = document
+        self._to = f"to {receiver_of(document)} · " if names_receiver else ""
         self._redeliver = redeliver
         self._asking = False
         self._state: DeliveryState | None = None
-        self._tries: list[TryDocument] = []
+        self._tries: tuple[str | None, list[TryDocument]] = (None, [])
         self.root = box("delivery", "li")
         with self.root:
-            with box("delivery-head"):
-                self._mark = box("delivery-mark", "span")
-                self._word = Text("", "delivery-state")
-                Text(document.type, "code")
-                box("grow")
+            with box("delivery-top"):
+                with box("delivery-said"):
+                    with box("delivery-head"):
+                        self._mark = box("delivery-mark", "span")
+                        self._word = Text("", "delivery-state")
+                        Text(document.type, "code")
+                    with box("delivery-when"):
+                        self._when = Text("", "muted small")
+                        if links_image and document.task_id is not None:
+                            with box("link", "a", href=f"/g/{document.task_id}"):
+                                Text("Open image")
                 self._build_button()
-            with box("delivery-when"):
-                self._when = Text("", "muted small")
-                if links_image and document.task_id is not None:
-                    with box("link", "a", href=f"/g/{document.task_id}"):
-                        Text("Open image")
             self._next = Text("", "small is-away", "p")
             self._reason = adorn(Text("", "is-away", "p"), dir="auto")
             self._build_tries()
@@ -91,11 +103,12 @@ class DeliveryRow:
             self._mark.clear()
             with self._mark:
                 icon(_ICONS[document.state])
-        self._when.text = f"to {_receiver(document)} · {created_words(document.created_at)}"
+        self._when.text = f"{self._to}{created_words(document.created_at)}"
         self._show_outlook(document)
         self._show_button(document)
-        if document.tries != self._tries:
-            self._tries = document.tries
+        tries = known_zone(), document.tries
+        if tries != self._tries:
+            self._tries = tries
             self._show_tries(document.tries)
 
     def _show_outlook(self, document: DeliveryDocument) -> None:
@@ -156,10 +169,6 @@ class DeliveryRow:
         with self._list:
             for one in reversed(tries):
                 _build_try(one)
-
-
-def _receiver(document: DeliveryDocument) -> str:
-    return document.callback or document.host
 
 
 def _next_words(document: DeliveryDocument) -> str:

@@ -19,6 +19,11 @@ _JSON = sa.JSON(none_as_null=True)
 _NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _WITH_CALLBACK = ("generations", "batches", "batch_items")
 
+_OF_OUTBOX = {
+    "ix_outbox_due_at": ["kind", "due_at"],
+    "ix_outbox_put_off_at": ["kind", "put_off_at"],
+}
+
 
 def upgrade() -> None:
     for table in _WITH_CALLBACK:
@@ -76,9 +81,13 @@ def upgrade() -> None:
     op.create_index("ix_deliveries_batch_id", "deliveries", ["batch_id", "number"])
     op.create_index("ix_deliveries_state", "deliveries", ["state", "number"])
     op.create_index("ix_deliveries_ended_at", "deliveries", ["ended_at"])
+    for name, columns in _OF_OUTBOX.items():
+        op.create_index(name, "outbox", columns)
 
 
 def downgrade() -> None:
+    for name in _OF_OUTBOX:
+        op.drop_index(name, "outbox")
     # An older version has no runner for them.
     op.execute(sa.text("DELETE FROM outbox WHERE kind = 'webhook'"))
     op.drop_table("deliveries")
