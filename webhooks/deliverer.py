@@ -13,12 +13,13 @@ from prometheus_client import Counter
 from core.callbacks.url import Receiver
 from core.failpoints import reach
 from store.callbacks.deliveries import delivery_of
-from store.callbacks.events import DELIVER
+from store.callbacks.events import DELIVER, not_stored
 from store.callbacks.values import Delivery, Target
 from store.errors import NotFoundError
 from store.outbox_runner import Done, OutboxRunner, Outcome, PutOff
 from store.store import Store
 from store.values import Entry
+from webhooks.remembered import Remembered
 from webhooks.reply import Reply
 from webhooks.sending import Sender
 from webhooks.signing import signed
@@ -31,6 +32,8 @@ CONNECTIONS: Final = 128
 LATER_S: Final = 60.0
 """The longest that an event waits before it looks again whether the one before it has ended."""
 _SOON_S: Final = 0.1
+SECRETS_S: Final = 1.0
+"""Seconds for which secrets are remembered: a rotated one stays valid for far longer."""
 TRIES: Final = Counter("easel_delivery_tries", "Tries to deliver an event, by outcome", ["outcome"])
 _log = logging.getLogger(__name__)
 
@@ -64,6 +67,7 @@ class Deliverer:
         self._clock = clock
         self._connections = asyncio.Semaphore(CONNECTIONS)
         self._silent = SilentLanes()
+        self._secrets = Remembered(store.secrets.valid, SECRETS_S)
         self.runner = OutboxRunner(
             store.outbox,
             store.leases,
@@ -88,30 +92,27 @@ class Deliverer:
     async def _deliver(self, entry: Entry) -> Outcome:
         async with self._silent.turn(entry.lane), self._connections:
             try:
-                delivery = await self._store.deliveries.get(delivery_of(entry))
+                due = await self._store.deliveries.due(delivery_of(entry))
             except NotFoundError:  # it went with its generation
                 return Done()
-            if delivery.state != "pending":
+            if due.delivery.state != "pending":
                 return Done()
-            if await self._is_overtaken(delivery):
-                return await self._drop(entry, delivery)
-            former = await self._store.deliveries.predecessor(delivery)
-            if former is not None:
-                return self._after(former)
-            return await self._send(entry, delivery)
+            if due.is_overtaken:
+                return await self._drop(entry, due.delivery)
+            if due.former is not None:
+                return self._after(due.former)
+            if due.target is None:
+                return await self._give_up(entry, due.delivery, not_stored(due.delivery.name))
+            if due.target.off_at is not None:
+                return await self._give_up(entry, due.delivery, _switched_off(due.delivery))
+            return await self._send(entry, due.delivery, due.target)
 
-    async def _send(self, entry: Entry, delivery: Delivery) -> Outcome:
-        try:
-            target = await self._store.callbacks.target(delivery)
-            receiver = Receiver.of(target.url)
-        except (NotFoundError, ValueError) as error:
-            return await self._give_up(entry, delivery, str(error))
-        if target.off_at is not None:
-            return await self._give_up(entry, delivery, _switched_off(delivery))
+    async def _send(self, entry: Entry, delivery: Delivery, target: Target) -> Outcome:
+        receiver = Receiver.of(target.url)
         body = await self._body(delivery)
         if body is None:
             return await self._drop(entry, delivery)
-        headers = signed(await self._store.secrets.valid(), delivery.id, datetime.now(UTC), body)
+        headers = signed(await self._secrets(), delivery.id, datetime.now(UTC), body)
 
         async def still_wanted() -> bool:
             if not await self._store.deliveries.is_wanted(delivery.id):
@@ -137,7 +138,7 @@ class Deliverer:
         if reply.is_gone:
             await self._store.callbacks.switch_off(delivery.name, target.url)
             return await self._give_up(entry, delivery, _switched_off(delivery), reply, body)
-        if await self._is_overtaken(delivery):
+        if delivery.is_start and await self._store.deliveries.is_overtaken(delivery):
             return await self._drop(entry, delivery, reply)
         if delivery.failures >= len(self._retry_after_s):
             reason = f"given up after {delivery.failures + 1} tries: {reply.reason}"
@@ -167,10 +168,6 @@ class Deliverer:
         tried = None if reply is None else reply.tried
         await self._store.deliveries.drop(entry, reason, tried)
         return Done(removed=True)
-
-    async def _is_overtaken(self, delivery: Delivery) -> bool:
-        """Returns whether it tells of a start whose end, or next start, has come."""
-        return delivery.is_start and await self._store.deliveries.is_overtaken(delivery)
 
     async def _body(self, delivery: Delivery) -> bytes | None:
         """Returns what is sent: the same bytes at each try."""

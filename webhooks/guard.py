@@ -110,7 +110,7 @@ class Guard:
         """Returns whether one of the services, which are at this port, is reached there."""
         if not services:
             return False
-        if receiver.port not in _WEB_PORTS and (not is_public(address) or self._is_own(address)):
+        if receiver.port not in _WEB_PORTS and not is_public(address):
             return True
         for service in services:
             if service.host.lower() == receiver.host.lower().rstrip("."):

@@ -9,7 +9,10 @@ from urllib.parse import urlsplit
 
 from core.settings import DEFAULT_COMFY_URL, Settings
 from store.workers import Registry
+from webhooks.remembered import Remembered
 
+WORKERS_S: Final = 1.0
+"""Seconds for which the registered workers are remembered."""
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -62,9 +65,9 @@ class OwnServices:
 
     def __init__(self, settings: Settings, registry: Registry) -> None:
         self._of_settings = services_of(settings)
-        self._registry = registry
+        self._workers = Remembered(registry.workers, WORKERS_S)
 
     async def __call__(self) -> frozenset[Service]:
         """Returns those known now. Raises StoreUnavailableError."""
-        workers = await self._registry.workers()
+        workers = await self._workers()
         return self._of_settings | services_at(worker.comfy_url for worker in workers)

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.text import readable
 from store.callbacks.events import DELIVER, entry, not_stored, receiver_of
+from store.callbacks.stored import target_of
 from store.callbacks.values import (
     ANSWER_MAX,
     DELIVERY_STATES,
@@ -22,6 +23,7 @@ from store.callbacks.values import (
     DeliveryPage,
     DeliveryState,
     DeliveryTry,
+    Due,
     read_tries,
 )
 from store.database import Database, completes
@@ -89,36 +91,33 @@ class Deliveries:
         Starts are left out: those that were overtaken are dropped. So is what an operator has
         sent again: its turn is over.
         """
-        if delivery.by_hand:
-            return None
-        statement = (
-            select(deliveries)
-            .where(
-                *_same_receiver(delivery),
-                deliveries.c.number < delivery.number,
-                deliveries.c.state == "pending",
-                deliveries.c.by_hand.is_(False),
-                deliveries.c.event.not_like("%.running"),
-            )
-            .order_by(deliveries.c.number)
-            .limit(1)
-        )
         async with self._database.read() as connection:
-            found = (await connection.execute(statement)).mappings().all()
-            return next(iter(await _with_next_tries(connection, found)), None)
+            return await _predecessor(connection, delivery)
 
     async def is_overtaken(self, delivery: Delivery) -> bool:
         """Returns whether its receiver has a later event of the same generation or batch.
 
         Never so if an operator has sent it again.
         """
-        if delivery.by_hand:
-            return False
-        statement = select(deliveries.c.id).where(
-            *_same_receiver(delivery), deliveries.c.number > delivery.number
-        )
         async with self._database.read() as connection:
-            return (await connection.execute(statement.limit(1))).first() is not None
+            return await _is_overtaken(connection, delivery)
+
+    async def due(self, delivery_id: UUID) -> Due:
+        """Returns what the next try of a delivery depends on. Raises NotFoundError."""
+        async with self._database.read() as connection:
+            found = await connection.execute(
+                select(deliveries).where(deliveries.c.id == delivery_id)
+            )
+            row = found.mappings().first()
+            if row is None:
+                raise NotFoundError(f"no delivery {delivery_id}")
+            delivery = Delivery.from_row(row)
+            return Due(
+                delivery,
+                target=await target_of(connection, delivery),
+                former=await _predecessor(connection, delivery),
+                is_overtaken=delivery.is_start and await _is_overtaken(connection, delivery),
+            )
 
     # --- write: the deliverer's side
 
@@ -227,6 +226,34 @@ async def _hasten(connection: AsyncConnection, row: RowMapping) -> bool:
         update(outbox).where(*_entries_of(row), outbox.c.claimed_by.is_(None)).values(due_at=None)
     )
     return done.rowcount > 0
+
+
+async def _predecessor(connection: AsyncConnection, delivery: Delivery) -> Delivery | None:
+    if delivery.by_hand:
+        return None
+    statement = (
+        select(deliveries)
+        .where(
+            *_same_receiver(delivery),
+            deliveries.c.number < delivery.number,
+            deliveries.c.state == "pending",
+            deliveries.c.by_hand.is_(False),
+            deliveries.c.event.not_like("%.running"),
+        )
+        .order_by(deliveries.c.number)
+        .limit(1)
+    )
+    found = (await connection.execute(statement)).mappings().all()
+    return next(iter(await _with_next_tries(connection, found)), None)
+
+
+async def _is_overtaken(connection: AsyncConnection, delivery: Delivery) -> bool:
+    if delivery.by_hand:
+        return False
+    statement = select(deliveries.c.id).where(
+        *_same_receiver(delivery), deliveries.c.number > delivery.number
+    )
+    return (await connection.execute(statement.limit(1))).first() is not None
 
 
 def _matching(wanted: DeliveryFilter) -> list[ColumnElement[bool]]:

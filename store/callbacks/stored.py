@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.callbacks.events import not_stored
 from store.callbacks.values import Delivery, StoredCallback, Target
@@ -41,16 +41,11 @@ class Callbacks:
 
         A stored callback's URL may have been changed since the event.
         """
-        found = await self._one(_is(delivery.name, delivery.url))
-        if found is not None:
-            return Target(found["url"], found["off_at"])
-        if delivery.url is None:
-            raise NotFoundError(not_stored(delivery.name))
-        return Target(delivery.url, None)
-
-    async def _one(self, which: ColumnElement[bool]) -> Any:
         async with self._database.read() as connection:
-            return (await connection.execute(select(callbacks).where(which))).mappings().first()
+            found = await target_of(connection, delivery)
+        if found is None:
+            raise NotFoundError(not_stored(delivery.name))
+        return found
 
     @completes
     async def add(self, name: str, url: str) -> None:
@@ -110,3 +105,12 @@ def _is(name: str | None, url: str | None) -> ColumnElement[bool]:
     if name is not None:
         return callbacks.c.name == name
     return callbacks.c.name.is_(None) & (callbacks.c.url == url)
+
+
+async def target_of(connection: AsyncConnection, delivery: Delivery) -> Target | None:
+    """Returns where a delivery goes now; None if its callback is not stored any more."""
+    statement = select(callbacks.c.url, callbacks.c.off_at).where(_is(delivery.name, delivery.url))
+    found = (await connection.execute(statement)).first()
+    if found is not None:
+        return Target(found.url, found.off_at)
+    return None if delivery.url is None else Target(delivery.url, None)

@@ -128,3 +128,17 @@ class Target:
 
     url: str = field(repr=False)
     off_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Due:
+    """A delivery with what its next try depends on.
+
+    ``target`` is None if its callback is not stored any more. ``former`` is an event that its
+    receiver must hear of first. ``is_overtaken``: it tells of a start, and a later event has come.
+    """
+
+    delivery: Delivery
+    target: Target | None
+    former: Delivery | None
+    is_overtaken: bool

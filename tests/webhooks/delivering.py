@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from tests.webhooks.senders import sender
 from webhooks.deliverer import Deliverer
 from webhooks.sending import Sender
 
+_BODIES: Final = itertools.count()
 SCHEDULE: Final = (5.0, 300.0, 1800.0)
 ALL_EVENTS: Final = (
     "generation.running",
@@ -42,8 +44,9 @@ class Clock:
 
 
 async def rendered(delivery: Delivery) -> bytes | None:
-    """The body of an event: what the API would say of it, in short."""
-    return json.dumps({"type": delivery.event, "data": dict(delivery.snapshot)}).encode()
+    """The body of an event: what the API would say of it, in short, and another one each time."""
+    body = {"type": delivery.event, "data": dict(delivery.snapshot), "number": next(_BODIES)}
+    return json.dumps(body).encode()
 
 
 def deliverer(

@@ -347,7 +347,7 @@ async def test_a_start_whose_end_comes_during_its_try_is_dropped_if_the_try_fail
     with CallbackReceiver(answers(500), answers(200)) as receiver:
         receiver.pause()
         both = to(receiver, "generation.running", "generation.succeeded")
-        async with deliverer(store, clock):
+        async with deliverer(store, clock, schedule=(HOUR_S,)):
             generation_id = await begun(store, both)
             await receiver.received(1)
             await end(store, generation_id)

@@ -8,7 +8,7 @@ import pytest
 
 from core.callbacks.url import Receiver
 from core.settings import Settings
-from tests.webhooks.senders import Names, guard
+from tests.webhooks.senders import LOOPBACK, Names, guard
 from webhooks.errors import AddressRefusedError, HostUnknownError
 from webhooks.guard import MOST_ADDRESSES, Guard, is_own
 from webhooks.services import Service, services_at, services_of
@@ -140,6 +140,7 @@ async def test_this_machine_is_known_by_its_other_addresses() -> None:
 def test_an_address_is_own_if_a_socket_can_be_bound_to_it() -> None:
     assert all(is_own(ip_address(text)) for text in ("127.0.0.1", "127.9.9.9", "::1", "0.0.0.0"))
     assert is_own(ip_address("::ffff:127.0.0.1"))
+    assert is_own(ip_address("64:ff9b::127.0.0.1"))
     assert not is_own(ip_address("93.184.215.14"))
     assert not is_own(ip_address("2606:2800::1"))
 
@@ -181,6 +182,13 @@ async def test_behind_a_reverse_proxy_only_the_service_itself_is_refused() -> No
         with pytest.raises(AddressRefusedError, match="a service of Easel itself"):
             await addresses(its_guard, f"https://{host}/")
     assert await addresses(its_guard, "https://nas.lan/") == ["192.168.1.7"]
+
+
+async def test_a_service_on_this_machine_is_refused_at_all_of_its_addresses() -> None:
+    for port in (443, 8700):
+        its_guard = guard(LOOPBACK, services=frozenset({Service("0.0.0.0", port)}))
+        with pytest.raises(AddressRefusedError, match="a service of Easel itself"):
+            await addresses(its_guard, f"http://127.0.0.2:{port}/")
 
 
 async def test_a_service_whose_host_is_not_found_delays_nothing_and_stays_known() -> None:

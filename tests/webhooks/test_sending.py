@@ -224,7 +224,8 @@ async def test_headers_without_end_are_refused() -> None:
 
 async def test_a_status_counts_though_the_answer_then_stalls() -> None:
     replies = await asyncio.gather(
-        reply_to(stalls_after_head(202)), reply_to(stalls_after_head(200, b"than"))
+        reply_to(stalls_after_head(202), timeout_s=1000),
+        reply_to(stalls_after_head(200, b"than"), timeout_s=1000),
     )
 
     assert all(reply.is_taken for reply in replies)
