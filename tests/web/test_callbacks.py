@@ -9,8 +9,9 @@ from typing import Any, Final
 from uuid import UUID
 
 import pytest
-from nicegui import app, ui
+from nicegui import ui
 from nicegui.testing import User
+from nicegui.testing.user_interaction import UserInteraction
 from sqlalchemy import delete, func, select, update
 
 from api.batches.documents import BatchDocument
@@ -139,29 +140,32 @@ async def test_an_open_page_follows_a_delivery(user: User, facade: Facade) -> No
     await user.should_not_see("Answered 500.")
 
 
-async def test_the_next_try_is_told_in_the_visitors_zone(user: User, facade: Facade) -> None:
-    made = await generation(facade)
+@pytest.mark.parametrize("of_batch", [False, True], ids=["image", "batch"])
+async def test_times_change_to_the_visitors_zone_in_place(
+    user: User, context: Context, of_batch: bool
+) -> None:
+    subject = await batch(context) if of_batch else await generation(context.facade)
     later = datetime.now(UTC).replace(hour=23, minute=30, second=0) + timedelta(days=2)
     await put_delivery(
-        facade.store,
-        "generation.succeeded",
+        context.facade.store,
+        "batch.failed" if of_batch else "generation.failed",
         "pending",
-        generation_id=made,
+        generation_id=None if of_batch else subject,
+        batch_id=subject if of_batch else None,
         reason="answered 500",
         tries=[one_try(500)],
         next_try_at=later,
     )
-    await user.open(f"/g/{made}")
+    await user.open(f"/b/{subject}" if of_batch else f"/g/{subject}")
     await user.should_see("Next try: ")
     await user.should_see("23:30 UTC")
     await user.should_see("29 Nov, 04:12:07 UTC")
-    assert user.client is not None
-    with user.client:
-        app.storage.user["zone"] = "Asia/Kolkata"
-    await user.open(f"/g/{made}")
-    await user.should_see("05:00")
-    await user.should_see("29 Nov, 09:42:07")
     await user.should_see("Try now")
+    assert user.client is not None
+    UserInteraction(user, {user.client.layout}, None).trigger("zone", "Asia/Kolkata")
+    await user.should_see("05:00", retries=PATIENT)
+    await user.should_see("29 Nov, 09:42:07", retries=PATIENT)
+    await user.should_not_see("UTC", retries=PATIENT)
 
 
 async def test_deliver_again_sends_it_once_more(user: User, facade: Facade) -> None:
