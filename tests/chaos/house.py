@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import random
 import sqlite3
 from collections.abc import Iterable
@@ -33,7 +34,7 @@ from store.images import ImageFiles
 from store.leases import RENEWALS
 from tests.harness.clock import CAN_SHIFT, ClockShim
 from tests.harness.generations import BASE, FINAL, SMALL, GenerationHandle
-from tests.harness.processes import Process
+from tests.harness.processes import Process, free_port
 from tests.harness.proxy import FaultProxy
 from tests.harness.stack import Stack
 from tests.harness.waiting import wait_until
@@ -77,6 +78,7 @@ class ChaosStack(Stack):
             "EASEL_RECOVERY__LOOK_EVERY_S": "0.5",
             "EASEL_WORKER__NAME": "one",
             "EASEL_WEB__ENABLED": "false",
+            "EASEL_WEBHOOKS__RETRY_AFTER_S": json.dumps([0.2, 0.5, *[1.0] * 300]),
             **(self.clock.env if self.clock is not None else {}),
         }
 
@@ -137,6 +139,24 @@ class ChaosStack(Stack):
     def twin_of_worker(self) -> Process:
         """Another process that works under the first worker's name. Whoever starts it ends it."""
         return self._part("twin", *self._worker.command[1:])
+
+    def twin_of_api(self) -> Process:
+        """Another API on the same store, at a port of its own. Whoever starts it ends it."""
+        port = str(free_port())
+        command = [port if one == str(self.api.base_url.port) else one for one in self._api.command]
+        return self._part("api-2", *command[1:], EASEL_API__PORT=port)
+
+    def secret(self) -> str:
+        """What signs the deliveries of callbacks."""
+        with closing(sqlite3.connect(self.home / "easel.db", timeout=20)) as store:
+            return str(store.execute("SELECT secret FROM webhook_secrets").fetchone()[0])
+
+    def deliveries(self, **query: Any) -> list[dict[str, Any]]:
+        """The newest deliveries of callbacks, as the API tells."""
+        answer = self.api.get("/api/v1/deliveries", params={"limit": 100, **query})
+        assert answer.status_code == 200, answer.text
+        items: list[dict[str, Any]] = answer.json()["items"]
+        return items
 
     def wait_for_beats(self) -> None:
         """Return when the worker has lived for two leases, as the store tells."""
