@@ -13,7 +13,7 @@ import pytest
 from tests.retired_words import retired_words
 
 HOUSE: Final = Path(__file__).parent.parent
-ROOMS: Final = ("api", "cli", "comfy", "core", "flows", "store", "web")
+ROOMS: Final = ("api", "cli", "comfy", "core", "flows", "store", "web", "webhooks")
 SILENT: Final = ("comfy/emulator", "flows/testing", "store/migrations")
 """Without texts for users."""
 _BINDING: Final = re.compile(r"""(?:v-[\w-]+|[:@][\w.-]+)="[^"]*\"""")
