@@ -20,8 +20,10 @@ from tests.chaos.house import ChaosStack, Part
 from tests.harness.faults import Answer, BlackHole, CutReply, DropReply, Fault, Refuse, Rule
 
 PROCESSES: Final[tuple[Part, ...]] = ("worker", "worker", "second", "api", "prefect")
-OF_THE_WORKER: Final = tuple(
-    name for name in FAILPOINTS if name.startswith(("submit", "track", "fetch", "save", "state"))
+STRUCK: Final = tuple(
+    name
+    for name in FAILPOINTS
+    if name.startswith(("submit", "track", "fetch", "save", "state", "deliver"))
 )
 SPOILED: Final[tuple[Fault, ...]] = (Refuse(), DropReply(), CutReply(5), Answer(502), BlackHole())
 
@@ -103,7 +105,7 @@ class Mischief:
         return f"stop and wake {name}"
 
     def _strike(self) -> str:
-        name = self._chance.choice(OF_THE_WORKER)
+        name = self._chance.choice(STRUCK)
         action = self._chance.choice(("kill", "kill", "stop", "term"))
         if action == "stop" and name == "state.before_commit":
             action = "kill"

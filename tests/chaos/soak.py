@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +24,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from tests.chaos.house import SETTLED_WITHIN_S, ChaosStack, a_request
 from tests.chaos.mischief import Mischief
 from tests.chaos.soak_batches import BatchClient
+from tests.chaos.soak_callbacks import Ears
 from tests.harness.generations import BASE, FINAL, GenerationHandle
 
 IN_FLIGHT: Final = 6
@@ -39,6 +40,7 @@ class Asked:
     status: str = "not accepted"
     attempt: int = 1
     deleted: bool = False
+    deleted_at: float = 0.0
     wish: str | None = None
     """What the client will do to it: cancel, delete, nothing."""
     run: str | None = None
@@ -63,11 +65,14 @@ class Ledger:
 class Clients:
     """Ask, look, cancel, delete and retry, as clients on a bad line do: again until answered."""
 
-    def __init__(self, house: ChaosStack, ledger: Ledger, chance: random.Random) -> None:
+    def __init__(
+        self, house: ChaosStack, ledger: Ledger, ears: Ears, chance: random.Random
+    ) -> None:
         self._house = house
         self._ledger = ledger
+        self._ears = ears
         self._chance = chance
-        self.batches = BatchClient(house, random.Random(chance.random()))
+        self.batches = BatchClient(house, ears, random.Random(chance.random()))
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="clients")
 
@@ -95,7 +100,8 @@ class Clients:
     def _ask(self) -> None:
         number = len(self._ledger.asked)
         body = a_request(self._chance.randrange(1_000_000)) | {
-            "priority": self._chance.choice(["interactive", "interactive", "bulk"])
+            "priority": self._chance.choice(["interactive", "interactive", "bulk"]),
+            "callback_url": self._ears.url,
         }
         wish = self._chance.choices([None, "cancel", "delete"], [80, 12, 8])[0]
         asked = Asked(f"soak {number}", body, wish=wish)
@@ -147,10 +153,11 @@ class Clients:
             self._house.api.post(f"{BASE}/{asked.id}/cancel")
         elif self._house.api.delete(f"{BASE}/{asked.id}").status_code == 204:
             asked.deleted, asked.status = True, "cancelled"
+            asked.deleted_at = time.monotonic()
         asked.wish = None
 
 
-def _checked(house: ChaosStack, ledger: Ledger) -> Counter[int]:
+def _checked(house: ChaosStack, ledger: Ledger, ears: Ears) -> Counter[int]:
     """Hold everything against the invariants; how often prompts were rendered."""
     state = house.emulator.state()
     lives: Counter[tuple[str, int]] = Counter()
@@ -162,6 +169,9 @@ def _checked(house: ChaosStack, ledger: Ledger) -> Counter[int]:
     for asked in ledger.asked:
         if asked.id is not None:
             _check_one(house, ledger, asked, house.generation(asked.id))
+            _check_events(ledger, ears, asked)
+    if unsigned := ears.figures()["not_signed"]:
+        ledger.violated(f"{unsigned} requests to the receiver were not signed as they must be")
     if any(house.emulator.queue().values()):
         ledger.violated(f"ComfyUI still has {house.emulator.queue()}")
     for finding in house.audit():
@@ -191,9 +201,28 @@ def _check_one(
         print(f"failed: {asked.id}: {document['error']['code']}: {document['error']['detail']}")
 
 
-def _settled(house: ChaosStack, ledger: Ledger, clients: Clients) -> None:
+def _check_events(ledger: Ledger, ears: Ears, asked: Asked) -> None:
+    assert asked.id is not None
+    if asked.deleted:
+        for late in ears.heard_after(asked.id, asked.deleted_at):
+            ledger.violated(f"{asked.id} was deleted, and {late.type} came after that")
+    elif not ears.has_taken(f"generation.{asked.status}", asked.id, asked.attempt):
+        ledger.violated(f"{asked.id} is {asked.status}, and its receiver was not told")
+
+
+def _all_told(ledger: Ledger, ears: Ears) -> bool:
+    """Whether the receiver has taken the end of everything that was not deleted."""
+    return all(
+        ears.has_taken(f"generation.{one.status}", one.id, one.attempt)
+        for one in ledger.asked
+        if one.id is not None and not one.deleted
+    )
+
+
+def _settled(house: ChaosStack, ledger: Ledger, clients: Clients, ears: Ears) -> None:
     """Bring everything back and give it time."""
     house.heal()
+    ears.get_well()
     house.part("second").terminate()
     deadline = time.monotonic() + 3 * SETTLED_WITHIN_S
     while time.monotonic() < deadline:
@@ -201,7 +230,8 @@ def _settled(house: ChaosStack, ledger: Ledger, clients: Clients) -> None:
         with suppress(httpx.HTTPError, PrefectHTTPStatusError):
             house.resume_all()
             clients.look()
-        if all(asked.status in FINAL for asked in ledger.asked) and clients.batches.is_done:
+        ended = all(asked.status in FINAL for asked in ledger.asked) and clients.batches.is_done
+        if ended and _all_told(ledger, ears) and clients.batches.all_told:
             break
         time.sleep(0.5)
     house.wait_until_idle()
@@ -212,10 +242,13 @@ def soak(minutes: float, seed: int, folder: Path) -> dict[str, Any]:
     chance = random.Random(seed)
     house, ledger = ChaosStack(folder), Ledger()
     mischief = Mischief(house, random.Random(chance.random()))
-    clients = Clients(house, ledger, random.Random(chance.random()))
+    ears = Ears(house, random.Random(chance.random()))
+    clients = Clients(house, ledger, ears, random.Random(chance.random()))
     began = time.monotonic()
+    listening = ExitStack()
     try:
         house.start()
+        listening.enter_context(ears)
         clients.start()
         until = time.monotonic() + minutes * 60
         while time.monotonic() < until:
@@ -224,13 +257,14 @@ def soak(minutes: float, seed: int, folder: Path) -> dict[str, Any]:
             mischief.known = house.runs_under_way()
             mischief.do_one()
         clients.stop()
-        _settled(house, ledger, clients)
-        renders = _checked(house, ledger)
+        _settled(house, ledger, clients, ears)
+        renders = _checked(house, ledger, ears)
         for what in clients.batches.violations():
             ledger.violated(what)
     finally:
         clients.stop()
         house.stop()
+        listening.close()
     ends = Counter("deleted" if one.deleted else one.status for one in ledger.asked)
     return {
         "seed": seed,
@@ -238,6 +272,7 @@ def soak(minutes: float, seed: int, folder: Path) -> dict[str, Any]:
         "generations": len(ledger.asked),
         "ends": dict(sorted(ends.items())),
         "batches": clients.batches.ends(),
+        "callbacks": ears.figures(),
         "prompts_by_renders": {str(times): n for times, n in sorted(renders.items())},
         "status_ms": _figures(ledger.status_ms),
         "faults": sum(mischief.done.values()),

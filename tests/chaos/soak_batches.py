@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tests.chaos.house import ChaosStack
+from tests.chaos.soak_callbacks import Ears
 from tests.harness.batches import BATCHES, OVER, BatchHandle
 from tests.harness.generations import SMALL
 
@@ -28,8 +29,9 @@ class AskedBatch:
 class BatchClient:
     """Asks for a batch, looks at it until it has ended, and asks for the next one."""
 
-    def __init__(self, house: ChaosStack, chance: random.Random) -> None:
+    def __init__(self, house: ChaosStack, ears: Ears, chance: random.Random) -> None:
         self._house = house
+        self._ears = ears
         self._chance = chance
         self.asked: list[AskedBatch] = []
 
@@ -39,7 +41,12 @@ class BatchClient:
             return
         number = len(self.asked)
         row = {"prompt": f"a {{red|silver}} fox of batch {number}", **SMALL, "count": SIZE}
-        body = {"items": [row], "seed": self._chance.randrange(1_000_000), "max_in_flight": 3}
+        body = {
+            "items": [row],
+            "seed": self._chance.randrange(1_000_000),
+            "max_in_flight": 3,
+            "callback_url": self._ears.url,
+        }
         self.asked.append(
             AskedBatch(f"soak batch {number}", body, cancel=self._chance.random() < 0.15)
         )
@@ -71,6 +78,15 @@ class BatchClient:
         """Whether all have ended."""
         return all(one.status in OVER for one in self.asked)
 
+    @property
+    def all_told(self) -> bool:
+        """Whether the receiver has taken the end of each."""
+        return all(
+            self._ears.has_taken(f"batch.{one.status}", one.id)
+            for one in self.asked
+            if one.id is not None
+        )
+
     def ends(self) -> dict[str, int]:
         """How many ended how."""
         return dict(sorted(Counter(one.status for one in self.asked).items()))
@@ -88,6 +104,8 @@ class BatchClient:
         wrong: list[str] = []
         if document["status"] not in OVER:
             wrong.append(f"batch {one.id} is {document['status']} at the end: {document}")
+        elif not self._ears.has_taken(f"batch.{document['status']}", str(one.id)):
+            wrong.append(f"batch {one.id} is {document['status']}: its receiver was not told")
         if [item["position"] for item in items] != list(range(SIZE)):
             wrong.append(f"batch {one.id} has not each of its items once")
         made = [item["generation"] for item in items if item["generation"] is not None]
