@@ -344,10 +344,10 @@ async def _others_ended() -> None:
 
 
 def _reset(writer: StreamWriter) -> None:
-    with suppress(OSError):  # it is closed already
-        writer.get_extra_info("socket").setsockopt(
-            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-        )
+    its_socket = writer.get_extra_info("socket")
+    if its_socket is not None:  # else TLS has closed it
+        with suppress(OSError):  # it is closed already
+            its_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
 
 
