@@ -372,7 +372,7 @@ def bulk(
 @webhooks.command()
 def secret(
     rotate: Annotated[
-        bool, typer.Option("--rotate", help="Make a new one; the former stays valid beside it.")
+        bool, typer.Option("--rotate", help="Create another; the former stays valid beside it.")
     ] = False,
     retire: Annotated[
         bool, typer.Option("--retire", help="End the former one: only the newest stays valid.")

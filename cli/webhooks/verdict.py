@@ -23,7 +23,7 @@ def check_secret(secret: str) -> str:
 
 def why_not_verified(secrets: Sequence[str], headers: Mapping[str, str], body: bytes) -> str | None:
     """Returns why no secret verifies a request; None if one does."""
-    why = "no secret is known here: Easel makes one when it is first started, or give --secret"
+    why = "no secret is known here: start Easel once, which creates one, or give --secret"
     for secret in secrets:
         try:
             Webhook(secret).verify(body, dict(headers), json_parse=False)
