@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,12 +54,17 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def running_stack(
-    render_s: float, load_s: float = 0.0, *, count_requests: bool = False
+    render_s: float,
+    load_s: float = 0.0,
+    *,
+    count_requests: bool = False,
+    settings: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Stack]:
     """Start everything, wait until pictures can be made, and stop everything at the end.
 
     ``load_s``: seconds for loading another checkpoint. ``count_requests``: Prefect's server is a
-    process besides ``easel up`` then, which logs each request.
+    process besides ``easel up`` then, which logs each request. ``settings`` are Easel's, by the
+    names of their environment variables.
     """
     api, prefect, comfy = free_port(), free_port(), free_port()
     with tempfile.TemporaryDirectory(prefix="easel-bench-") as folder:
@@ -78,6 +83,7 @@ async def running_stack(
             processes.append(await _spawn(home / "prefect.log", *server, **environment))
             await _listening(prefect)
             environment["EASEL_PREFECT__API_URL"] = f"http://127.0.0.1:{prefect}/api"
+        environment |= settings or {}
         easel = await _spawn(
             home / "easel.log",
             "cli.main",
