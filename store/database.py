@@ -96,7 +96,8 @@ class Database:
         """
         with _translated():
             async with self.engine.connect() as connection:
-                await connection.execution_options(isolation_level="AUTOCOMMIT")
+                if not self.is_sqlite:  # which begins nothing here anyway: see _begin_sqlite
+                    await connection.execution_options(isolation_level="AUTOCOMMIT")
                 yield connection
 
     @asynccontextmanager
