@@ -10,10 +10,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from sqlalchemy import select
+
 from core.callbacks.callback import Callback
 from core.status import Status
 from store.callbacks.values import Delivery, DeliveryFilter
 from store.store import Store
+from store.tables import outbox
 from tests.harness.receiver import CallbackReceiver
 from tests.store.making import OUT_OF_MEMORY, a_request, an_image, claimed
 from tests.webhooks.senders import sender
@@ -142,11 +145,21 @@ async def until_tried(store: Store, generation_id: UUID, tries: int) -> Delivery
 
     async def is_tried() -> bool:
         one = await the_delivery(store, generation_id)
-        is_put_off = one.next_try_at is not None or one.state != "pending"
-        return len(one.tries) >= tries and is_put_off
+        if len(one.tries) < tries:
+            return False
+        # Its next try's moment may still be that of the try which is recorded, not yet put off.
+        return one.state != "pending" or not await _is_claimed(store, generation_id)
 
     await until(is_tried, lambda: the_delivery(store, generation_id))
     return await the_delivery(store, generation_id)
+
+
+async def _is_claimed(store: Store, generation_id: UUID) -> bool:
+    statement = select(outbox.c.id).where(
+        outbox.c.subject == generation_id, outbox.c.claimed_by.is_not(None)
+    )
+    async with store.database.read() as connection:
+        return (await connection.execute(statement)).first() is not None
 
 
 async def until_ended(store: Store) -> None:
