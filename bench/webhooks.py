@@ -179,7 +179,7 @@ async def dead(store: Store, receivers: Receivers, rounds: int) -> list[Figure]:
         "one that refuses": refusing,
     }
     found: list[Figure] = []
-    least: tuple[float, float] | None = None
+    base: tuple[float, float] | None = None
     for name, url in cases.items():
         waits: list[float] = []
         async with LeaseKeeper(store.leases, "bench", LEASE_S) as lease:
@@ -187,20 +187,22 @@ async def dead(store: Store, receivers: Receivers, rounds: int) -> list[Figure]:
                 runs = [await _running(store, request, lease, one) for one in (url, *nine)]
                 waits += await _round(store, receivers, runs, answering=url == tenth)
         await _forget(store, url)
-        p50, p99 = percentile(waits, 0.5), percentile(waits, 0.99)
-        least = least or (p50, p99)
-        for share, wait, base in (("p50", p50, least[0]), ("p99", p99, least[1])):
-            is_base = url == tenth
-            found.append(
-                Figure(
-                    f"{'(c)' if is_base and share == 'p50' else '     '} end → nine receivers, "
-                    f"and {name}, {share}",
-                    _ms(wait),
-                    "" if is_base else f"≤ {SLOWER} × {_ms(base)}",
-                    None if is_base else wait <= SLOWER * base,
-                )
-            )
-    return found
+        measured = percentile(waits, 0.5), percentile(waits, 0.99)
+        found += _compared(name, measured, base)
+        base = base or measured
+    return [Figure(f"(c) end → {QUICK} quick receivers, and", ""), *found]
+
+
+def _compared(
+    name: str, measured: tuple[float, float], base: tuple[float, float] | None
+) -> list[Figure]:
+    p50, p99 = (f"      {name}, {share}" for share in ("p50", "p99"))
+    if base is None:
+        return [Figure(p50, _ms(measured[0])), Figure(p99, _ms(measured[1]))]
+    return [
+        Figure(share, _ms(wait), f"≤ {SLOWER} × {_ms(before)}", wait <= SLOWER * before)
+        for share, wait, before in zip((p50, p99), measured, base, strict=True)
+    ]
 
 
 async def _round(
