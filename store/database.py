@@ -158,7 +158,9 @@ def completes(
 
 async def finished(work: Coroutine[Any, Any, _R]) -> _R:
     """Await ``work`` until it is done, even if the caller is cancelled."""
-    task = asyncio.create_task(work)
+    caller = asyncio.current_task()
+    # Under the caller's name: by it logs and tests tell whose work it is.
+    task = asyncio.create_task(work, name=caller.get_name() if caller is not None else None)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:

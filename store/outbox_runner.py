@@ -200,7 +200,8 @@ class OutboxRunner:
             entries = await self._claim(lane, lease)
         async with asyncio.TaskGroup() as group:
             for entry in entries:
-                group.create_task(self.do(entry)).add_done_callback(lambda _: self._leave(1))
+                work = group.create_task(self.do(entry), name=f"outbox {lane}: {entry.subject}")
+                work.add_done_callback(lambda _: self._leave(1))
         return len(entries)
 
     async def _claim(self, lane: str, lease: LeaseKeeper) -> Sequence[Entry]:

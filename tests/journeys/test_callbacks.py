@@ -111,7 +111,7 @@ def test_the_batch_of_a_schedule_keeps_the_callback_that_it_names(stack: Stack, 
 
 def test_a_run_that_names_a_callback_that_is_not_stored_fails(stack: Stack, shop: str) -> None:
     for flow_run in (
-        run(stack, "generate/comfyui", request={"prompt": "to nobody", "callback": "shpo"}),
+        run(stack, "generate/comfyui", request={"prompt": "heard by none", "callback": "shpo"}),
         run(stack, "bulk/batch", batch={"items": [{"prompt": "a"}], "callback": "shpo"}),
         run(stack, "bulk/batch", batch={"items": [{"prompt": "a", "callback": "shpo"}]}),
     ):
@@ -119,7 +119,7 @@ def test_a_run_that_names_a_callback_that_is_not_stored_fails(stack: Stack, shop
         assert "callback: no callback of this name is stored" in said
         assert "easel webhooks add" in said
         assert f"near matches: {shop}" in said
-    assert stack.history(q="to nobody") == []
+    assert stack.history(q="heard by none") == []
 
 
 IN_PREFECT: Final = f"zx81canary{uuid4().hex}"

@@ -127,6 +127,7 @@ async def test_each_end_is_one_event(store: Store, end: End, status: str) -> Non
         "sequence": now.sequence,
         "error": now.error and now.error.model_dump(mode="json", exclude_none=True),
         "progress": await column(store, made.id, "progress"),
+        "flow_run_id": now.flow_run_id and str(now.flow_run_id),
         "started_at": now.started_at and now.started_at.isoformat(),
         "finished_at": now.finished_at.isoformat(),
     }
@@ -355,6 +356,7 @@ async def test_a_batch_has_its_start_and_its_end(store: Store) -> None:
     assert dict(end.snapshot) == {
         "status": "failed",
         "run_number": 1,
+        "flow_run_id": now.flow_run_id and str(now.flow_run_id),
         "error": INCOMPLETE.model_dump(mode="json", exclude_none=True),
         "started_at": now.started_at.isoformat(),
         "finished_at": now.finished_at.isoformat(),
