@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import os
 import sys
-from collections.abc import Coroutine, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 import typer
 
 from cli.console import BAD_USAGE, CommandError, close_streams, open_streams, report_failure
-
-if TYPE_CHECKING:
-    from core.settings import Settings
+from cli.entry import (
+    Home,
+    check_settings,
+    check_texts,
+    enter_data_folder,
+    enter_home,
+    override,
+    run_command,
+)
+from cli.webhooks.commands import webhooks
 
 # Neither Prefect nor anything else that a command imports reports its use to other machines.
 os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -31,11 +36,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-webhooks = typer.Typer(
-    name="webhooks",
-    help="Callbacks: signed events, sent to your receivers. Try it: `easel webhooks listen`.",
-    no_args_is_help=True,
-)
 app.add_typer(webhooks)
 
 _Port = Annotated[int | None, typer.Option(min=1, max=65_535, help="Port of the API [8700].")]
@@ -46,7 +46,6 @@ _TakeOver = Annotated[
     UUID | None,
     typer.Option(metavar="STORE", help="Take over the work pool of this store, which is gone."),
 ]
-_Home = Annotated[Path | None, typer.Option(help="Folder for everything that lasts.")]
 _CallbackUrl = Annotated[
     str | None,
     typer.Option("--callback-url", metavar="URL", help="Send signed events to this receiver."),
@@ -106,7 +105,7 @@ def root(
 
 @app.command()
 def up(
-    home: _Home = None,
+    home: Home = None,
     port: _Port = None,
     prefect_port: Annotated[
         int | None, typer.Option(min=1, max=65_535, help="Port of the Prefect server [4200].")
@@ -129,25 +128,25 @@ def up(
     take_over: _TakeOver = None,
 ) -> None:
     """Start everything, and keep it running until Ctrl+C."""
-    _set("EASEL_PREFECT__TAKE_OVER", take_over)
-    _set("EASEL_HOME", home and home.expanduser().absolute())
-    _set("EASEL_API__PORT", port)
-    _set("EASEL_API__HOST", host)
-    _set("EASEL_PREFECT__HOST", prefect_host)
-    _set("EASEL_PREFECT__PORT", prefect_port)
-    _set("EASEL_COMFY__URL", comfy_url and _address(comfy_url))
-    _enter_data_folder()
+    override("EASEL_PREFECT__TAKE_OVER", take_over)
+    override("EASEL_HOME", home and home.expanduser().absolute())
+    override("EASEL_API__PORT", port)
+    override("EASEL_API__HOST", host)
+    override("EASEL_PREFECT__HOST", prefect_host)
+    override("EASEL_PREFECT__PORT", prefect_port)
+    override("EASEL_COMFY__URL", comfy_url and _address(comfy_url))
+    enter_data_folder()
     from cli.up.command import up as run
 
-    _run(run(step_time))
+    run_command(run(step_time))
 
 
 @app.command()
 def api(host: _Host = None, port: _Port = None) -> None:
     """Run the API alone."""
-    _set("EASEL_API__HOST", host)
-    _set("EASEL_API__PORT", port)
-    _enter_data_folder()
+    override("EASEL_API__HOST", host)
+    override("EASEL_API__PORT", port)
+    enter_data_folder()
     from cli.up.alone import run_api
 
     run_api()
@@ -161,8 +160,8 @@ def worker(
     take_over: _TakeOver = None,
 ) -> None:
     """Run a worker alone: one for each ComfyUI."""
-    _set("EASEL_PREFECT__TAKE_OVER", take_over)
-    _enter_data_folder()
+    override("EASEL_PREFECT__TAKE_OVER", take_over)
+    enter_data_folder()
     from cli.up.alone import run_worker
 
     run_worker(pool)
@@ -185,20 +184,19 @@ def emulator(context: typer.Context) -> None:
 
 @app.command()
 def doctor(
-    home: _Home = None,
+    home: Home = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check everything that Easel needs, and say how to fix what is missing."""
-    _set("EASEL_HOME", home and home.expanduser().absolute())
-    _enter_data_folder()
+    enter_home(home)
     from cli.doctor.command import doctor as run
 
-    _run(run(as_json=as_json))
+    run_command(run(as_json=as_json))
 
 
 @app.command()
 def audit(
-    home: _Home = None,
+    home: Home = None,
     repair: Annotated[
         bool, typer.Option("--repair", help="Remove orphaned files and those of interrupted saves.")
     ] = False,
@@ -215,11 +213,10 @@ def audit(
     ] = 300.0,
 ) -> None:
     """Compare the stored files with the database: missing, orphaned and half-written ones."""
-    _set("EASEL_HOME", home and home.expanduser().absolute())
-    _enter_data_folder()
+    enter_home(home)
     from cli.doctor.audit import audit as run
 
-    _run(run(repair=repair, checksums=checksums, settle_s=settle))
+    run_command(run(repair=repair, checksums=checksums, settle_s=settle))
 
 
 @app.command()
@@ -271,9 +268,9 @@ def generate(
         **_callback(callback_url, callback, callback_event),
     }
     values = {name: value for name, value in given.items() if value is not None}
-    _check_texts(values)
+    check_texts(values)
     url = _address(api) if api else _api_url()
-    _run(run(Order(values, count, out, url, as_json)))
+    run_command(run(Order(values, count, out, url, as_json)))
 
 
 @app.command()
@@ -363,179 +360,17 @@ def bulk(
         **_callback(callback_url, callback, callback_event),
     }
     options = {name: value for name, value in given.items() if value is not None}
-    _check_texts(options)
+    check_texts(options)
     url = _address(api) if api else _api_url()
     order = BatchOrder(file, options, skip_bad=skip_bad, again=again)
-    _run(run(Bulk(order, url, out, report, dry_run=dry_run, wait=not no_wait)))
-
-
-@webhooks.command()
-def secret(
-    rotate: Annotated[
-        bool, typer.Option("--rotate", help="Create another; the former stays valid beside it.")
-    ] = False,
-    retire: Annotated[
-        bool, typer.Option("--retire", help="End the former one: only the newest stays valid.")
-    ] = False,
-    home: _Home = None,
-) -> None:
-    """Print the secret that signs events, by which receivers verify them."""
-    _enter_home(home)
-    from cli.webhooks.secret import secret as run
-
-    _run(run(rotate=rotate, retire=retire))
-
-
-@webhooks.command()
-def add(
-    name: Annotated[str, typer.Argument(help="What requests and schedules call it.")],
-    url: Annotated[
-        str, typer.Argument(help="The receiver; - reads it from standard input, as a secret.")
-    ],
-    home: _Home = None,
-) -> None:
-    """Store a callback, or give one of that name another URL."""
-    _check_texts({"name": name, "URL": url})
-    _enter_home(home)
-    from cli.webhooks.stored import add as run
-
-    _run(run(name, _line_of_input("URL") if url == "-" else url))
-
-
-@webhooks.command()
-def remove(name: str, home: _Home = None) -> None:
-    """Remove a stored callback: nothing more is sent to it."""
-    _check_texts({"name": name})
-    _enter_home(home)
-    from cli.webhooks.stored import remove as run
-
-    _run(run(name))
-
-
-@webhooks.command()
-def enable(
-    name_or_url: Annotated[
-        str, typer.Argument(metavar="NAME|URL", help="As `easel webhooks list` shows it.")
-    ],
-    home: _Home = None,
-) -> None:
-    """Switch on again what was switched off because it answered 410."""
-    _check_texts({"name or URL": name_or_url})
-    _enter_home(home)
-    from cli.webhooks.stored import enable as run
-
-    _run(run(name_or_url))
-
-
-@webhooks.command("list")
-def list_(
-    state: Annotated[
-        str | None, typer.Option(help="Only pending, delivered, failed or dropped ones.")
-    ] = None,
-    task: Annotated[
-        str | None, typer.Option(metavar="ID", help="Only those of a generation.")
-    ] = None,
-    batch: Annotated[
-        str | None, typer.Option(metavar="ID", help="Only those of a batch and of its items.")
-    ] = None,
-    limit: Annotated[
-        int, typer.Option(min=1, max=1000, help="How many deliveries, the newest.")
-    ] = 20,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    home: _Home = None,
-) -> None:
-    """List stored callbacks, addresses that are switched off, and deliveries."""
-    _check_texts({"state": state, "task": task, "batch": batch})
-    _enter_home(home)
-    from cli.webhooks.listing import Wanted, show_list
-
-    _run(show_list(Wanted(limit, state, task, batch), as_json=as_json))
-
-
-@webhooks.command()
-def redeliver(
-    delivery: Annotated[
-        str, typer.Argument(metavar="ID", help="Of a delivery: `easel webhooks list` shows it.")
-    ],
-    home: _Home = None,
-) -> None:
-    """Send an event again, with the same id; one that waits for its next try is tried now."""
-    _check_texts({"ID": delivery})
-    _enter_home(home)
-    from cli.webhooks.redeliver import redeliver as run
-
-    _run(run(delivery))
-
-
-@webhooks.command("test")
-def send_test(
-    url_or_name: Annotated[
-        str, typer.Argument(metavar="URL|NAME", help="A receiver, or a stored callback.")
-    ],
-    home: _Home = None,
-) -> None:
-    """Send a signed test event as real ones are sent, and say what came of it."""
-    _check_texts({"URL or name": url_or_name})
-    _enter_home(home)
-    from cli.webhooks.trial import send_test as run
-
-    _run(run(url_or_name))
-
-
-@webhooks.command()
-def listen(
-    port: Annotated[
-        int | None, typer.Option(min=1, max=65_535, help="Port [8780, else a free one].")
-    ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    secret: Annotated[
-        str | None, typer.Option(metavar="whsec_…", help="What signs [this home's secret].")
-    ] = None,
-    home: _Home = None,
-) -> None:
-    """Receive events here, verify and print them: for trying callbacks out."""
-    _check_texts({"host": host, "secret": secret})
-    _enter_home(home)
-    from cli.webhooks.listen import Listening
-    from cli.webhooks.listen import listen as run
-
-    _run(run(Listening(host, port, secret)))
-
-
-def _line_of_input(name: str) -> str:
-    """Returns a line of standard input. Raises CommandError if it is not UTF-8."""
-    line = sys.stdin.buffer.readline().decode(errors="surrogateescape").strip()
-    _check_texts({name: line})
-    return line
-
-
-def _enter_home(home: Path | None) -> None:
-    _set("EASEL_HOME", home and home.expanduser().absolute())
-    _enter_data_folder()
+    run_command(run(Bulk(order, url, out, report, dry_run=dry_run, wait=not no_wait)))
 
 
 def _callback(url: str | None, name: str | None, events: list[str] | None) -> dict[str, object]:
     """Returns the fields of a callback; those not given are None."""
     for event in events or []:
-        _check_texts({"callback_events": event})
+        check_texts({"callback_events": event})
     return {"callback_url": url, "callback": name, "callback_events": events or None}
-
-
-def _check_texts(values: Mapping[str, object]) -> None:
-    """Raises CommandError for a text that is not UTF-8: its bytes came as surrogates."""
-    for name, value in values.items():
-        if isinstance(value, str) and not _is_utf8(value):
-            raise CommandError(
-                f"{name}: is not valid UTF-8. Check the encoding of the terminal.", BAD_USAGE
-            )
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _seed(seed: int | None) -> int | None:
@@ -548,18 +383,11 @@ def _seed(seed: int | None) -> int | None:
         raise CommandError(f"seed: {error}", BAD_USAGE) from error
 
 
-def _set(name: str, value: object) -> None:
-    """Override an option's variable, for this process and its children."""
-    if value is not None:
-        _check_texts({name: value})
-        os.environ[name] = str(value)
-
-
 def _address(text: str) -> str:
     """Returns an HTTP URL; host and port are enough."""
     from urllib.parse import urlsplit
 
-    _check_texts({"address": text})
+    check_texts({"address": text})
     url = text if "://" in text else f"http://{text}"
     try:
         parts = urlsplit(url)
@@ -579,43 +407,9 @@ def _api_url() -> str:
     """Returns the URL of this home's API: the running one, else from the settings."""
     from cli.up.lock import read_lock
 
-    settings = _check_settings()
+    settings = check_settings()
     running = read_lock(settings.home / "easel.lock")
     return running.api_url if running else settings.api_login_url
-
-
-def _check_settings() -> Settings:
-    """Returns the settings. CommandError names the variable that is invalid."""
-    from pydantic import ValidationError
-
-    from core.invalid import words
-    from core.settings import Settings
-
-    try:
-        return Settings()
-    except ValidationError as error:
-        problems = "; ".join(
-            f"EASEL_{'__'.join(str(part) for part in each['loc']).upper()}: {words(each)}"
-            for each in error.errors()
-        )
-        raise CommandError(f"the settings cannot be read: {problems}.", BAD_USAGE) from None
-
-
-def _enter_data_folder() -> None:
-    """For the commands that work on the data folder. CommandError as ``_check_settings``.
-
-    `generate` and `bulk` write what the user asked for, where and with the umask of the user.
-    """
-    from core.private_files import keep_private
-    from core.working_folder import leave_working_folder
-
-    settings = _check_settings()
-    keep_private(settings.home)
-    leave_working_folder(settings)
-
-
-def _run(command: Coroutine[Any, Any, int]) -> None:
-    raise typer.Exit(asyncio.run(command))
 
 
 if __name__ == "__main__":
