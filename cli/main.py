@@ -59,7 +59,7 @@ _CallbackEvents = Annotated[
     typer.Option(
         "--callback-event",
         metavar="EVENT",
-        help="An event to send, such as generation.running; repeat it for more [the ends].",
+        help="An event to send, such as generation.running; repeat it for more \\[the ends].",
     ),
 ]
 
@@ -155,7 +155,7 @@ def api(host: _Host = None, port: _Port = None) -> None:
 @app.command()
 def worker(
     pool: Annotated[
-        str | None, typer.Option(help="The work pool [the one that prefect.yaml names].")
+        str | None, typer.Option(help="The work pool \\[the one that prefect.yaml names].")
     ] = None,
     take_over: _TakeOver = None,
 ) -> None:
@@ -309,7 +309,7 @@ def bulk(
         str | None, typer.Option(metavar="HH:MM", help="Stop starting at this time of day.")
     ] = None,
     timezone: Annotated[
-        str | None, typer.Option(metavar="TZ", help="Time zone of --not-after [the server's].")
+        str | None, typer.Option(metavar="TZ", help="Time zone of --not-after \\[the server's].")
     ] = None,
     vary_seed: Annotated[
         bool, typer.Option("--vary-seed", help="Draw a seed for each cell of a grid.")

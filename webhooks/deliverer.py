@@ -14,8 +14,8 @@ from core.callbacks.url import Receiver
 from core.failpoints import reach
 from store.callbacks.deliveries import delivery_of
 from store.callbacks.events import DELIVER, not_stored
-from store.callbacks.values import Delivery, Target
-from store.errors import NotFoundError
+from store.callbacks.values import Delivery, DeliveryTry, Target
+from store.errors import NotFoundError, StoreError
 from store.outbox_runner import Done, OutboxRunner, Outcome, PutOff
 from store.store import Store
 from store.values import Entry
@@ -105,7 +105,15 @@ class Deliverer:
                 return await self._give_up(entry, due.delivery, not_stored(due.delivery.name))
             if due.target.off_at is not None:
                 return await self._give_up(entry, due.delivery, _switched_off(due.delivery))
-            return await self._send(entry, due.delivery, due.target)
+            try:
+                return await self._send(entry, due.delivery, due.target)
+            except StoreError:
+                raise
+            except Exception:  # noqa: BLE001 - else it would be tried for ever, seen by nobody
+                _log.exception("delivery %s could not be sent", due.delivery.id)
+                at = datetime.now(UTC)
+                tried = DeliveryTry(at=at, milliseconds=0, error="an error of Easel: see its log")
+                return await self._record(entry, due.delivery, due.target, Reply(tried), None)
 
     async def _send(self, entry: Entry, delivery: Delivery, target: Target) -> Outcome:
         receiver = Receiver.of(target.url)
@@ -128,10 +136,10 @@ class Deliverer:
         return await self._record(entry, delivery, target, reply, body.decode())
 
     async def _record(
-        self, entry: Entry, delivery: Delivery, target: Target, reply: Reply, body: str
+        self, entry: Entry, delivery: Delivery, target: Target, reply: Reply, body: str | None
     ) -> Outcome:
         TRIES.labels(reply.outcome).inc()
-        if reply.is_taken:
+        if reply.is_taken and body is not None:
             _report(delivery, f"delivered, answered {reply.tried.status}")
             await self._store.deliveries.delivered(entry, reply.tried, body)
             return Done(removed=True)

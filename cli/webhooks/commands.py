@@ -136,7 +136,7 @@ def listen(
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     secret: Annotated[
-        str | None, typer.Option(metavar="whsec_…", help="What signs [this home's secret].")
+        str | None, typer.Option(metavar="whsec_…", help="What signs \\[this home's secret].")
     ] = None,
     home: Home = None,
 ) -> None:

@@ -7,13 +7,14 @@ import secrets
 from datetime import UTC, datetime
 from typing import Final
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.database import Database, completes
 from store.tables import webhook_secrets
 
 BYTES: Final = 32
+_CHANGING: Final = 0x7365_6372  # "secr"
 VALID: Final = 2
 """How many sign at the same time, at most."""
 
@@ -36,6 +37,7 @@ class Secrets:
         """Make a new secret and return it; the newest former one stays valid beside it."""
         secret = f"whsec_{base64.b64encode(secrets.token_bytes(BYTES)).decode()}"
         async with self._database.write() as connection:
+            await _take_turn(connection)
             await connection.execute(
                 insert(webhook_secrets).values(secret=secret, created_at=datetime.now(UTC))
             )
@@ -46,7 +48,14 @@ class Secrets:
     async def retire(self) -> None:
         """Let only the newest secret be valid."""
         async with self._database.write() as connection:
+            await _take_turn(connection)
             await _keep(connection, 1)
+
+
+async def _take_turn(connection: AsyncConnection) -> None:
+    """One transaction at a time changes them: each sees what the others have kept."""
+    if connection.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
+        await connection.execute(select(func.pg_advisory_xact_lock(_CHANGING)))
 
 
 async def _keep(connection: AsyncConnection, count: int) -> None:

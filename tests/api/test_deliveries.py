@@ -145,6 +145,8 @@ def ended(service: Service, task_id: UUID, state: str, tries: int = 1) -> dict[s
     def has_come() -> bool:
         [one] = service.deliveries(task_id=task_id)
         found.update(one)
+        if state == "pending" and one["next_try_at"] is None:
+            return False  # it is put off right after the try is recorded
         return one["state"] == state and len(one["tries"]) == tries
 
     wait_until(has_come, lambda: f"{state} after {tries} tries; it is {found}")

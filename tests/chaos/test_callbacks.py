@@ -11,6 +11,7 @@ from tests.chaos.house import ChaosStack, a_request
 from tests.harness.generations import GenerationHandle
 from tests.harness.receiver import CallbackReceiver, Received, answers, resets
 from tests.harness.waiting import wait_until
+from webhooks.deliverer import TOGETHER
 
 pytestmark = pytest.mark.chaos
 long = pytest.mark.long
@@ -119,7 +120,9 @@ def test_two_apis_deliver_from_one_store(
         house.check(generations)
     finally:
         twin.kill()
-    assert sum(map(len, requests)) == len(generations) + 1  # one was sent, and not recorded
+    sent = sum(map(len, requests))  # some were sent by what died, and not recorded
+    assert len(generations) < sent <= len(generations) + TOGETHER
+    assert {len(one) for one in requests} == {1, 2}
 
 
 def test_the_receiver_is_away_and_comes_back(

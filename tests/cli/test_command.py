@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import socket
 import sys
 from importlib.metadata import version
@@ -48,6 +49,24 @@ async def test_every_command_explains_itself(command: str, tmp_path: Path) -> No
     ended = await easel(command, "--help", home=tmp_path)
     assert ended.code == 0
     assert "--help" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("command", "default"),
+    [
+        (("worker",), "[the one that prefect.yaml names]"),
+        (("bulk",), "[the server's]"),
+        (("generate",), "[the ends]"),
+        (("webhooks", "listen"), "[this home's secret]"),
+    ],
+)
+async def test_a_default_in_words_is_shown(
+    command: tuple[str, ...], default: str, tmp_path: Path
+) -> None:
+    """Brackets around words are markup, unless they are escaped."""
+    shown = await easel(*command, "--help", home=tmp_path)
+    words = " ".join(re.sub("[│╭╮╰╯─]", " ", shown.out).split())
+    assert default in words
 
 
 async def test_the_command_line_imports_nothing_heavy() -> None:

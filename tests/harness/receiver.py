@@ -176,6 +176,37 @@ def bombs(lines: int = 100_000) -> Behaviour:
     return behave
 
 
+class _Connection:
+    """A connection that was accepted, with the streams made of it."""
+
+    def __init__(self, its_socket: socket.socket) -> None:
+        self._socket = its_socket
+        self._transport: asyncio.WriteTransport | None = None
+
+    async def streams(self, tls: ssl.SSLContext | None) -> tuple[StreamReader, StreamWriter]:
+        """Returns what is read and written on it, after the handshake of TLS. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        reader = StreamReader(limit=_HEAD_MAX)
+        protocol = asyncio.StreamReaderProtocol(reader)
+        transport, _ = await loop.connect_accepted_socket(lambda: protocol, self._socket, ssl=tls)
+        assert isinstance(transport, asyncio.WriteTransport)
+        self._transport = transport
+        return reader, StreamWriter(transport, protocol, reader, loop)
+
+    def reset(self) -> None:
+        """Let its end be a reset."""
+        with suppress(OSError):  # it is closed already
+            linger = struct.pack("ii", 1, 0)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        if self._transport is not None:
+            self._transport.abort()
+
+    def close(self) -> None:
+        """Close what no transport has closed: it was cancelled before it had one."""
+        if self._transport is None:
+            self._socket.close()
+
+
 class CallbackReceiver:
     """Use as a context manager: it listens from its beginning to its end, on one free port.
 
@@ -204,8 +235,8 @@ class CallbackReceiver:
         scheme = "http" if certificate is None else "https"
         written = f"[{host}]" if ":" in host else host
         self.url = f"{scheme}://{written}:{self.port}{path}"
-        self._server: asyncio.Server | None = None
-        self._open: dict[StreamWriter, asyncio.Task[None]] = {}
+        self._listening: socket.socket | None = None
+        self._open: dict[asyncio.Task[None], _Connection] = {}
         self._loop = asyncio.new_event_loop()
         self._may_answer = asyncio.Event()
         self._thread = threading.Thread(
@@ -280,36 +311,41 @@ class CallbackReceiver:
             self._may_answer.clear()
 
     async def _listen(self) -> None:
-        if self._server is None:
-            self._server = await asyncio.start_server(
-                self._accept,
-                sock=_bound(self.host, self.port),
-                ssl=self._tls,
-                limit=_HEAD_MAX,
-                backlog=512,
-            )
+        if self._listening is None:
+            self._listening = _bound(self.host, self.port)
+            self._listening.listen(512)
+            self._listening.setblocking(False)
+            self._loop.add_reader(self._listening, self._accept, self._listening)
 
     async def _close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-        self._server = None
-        tasks = list(self._open.values())
-        for writer in self._open:
-            _reset(writer)
-        for task in tasks:
+        # Not asyncio's server: what it is about to accept while it is closed is never closed.
+        if self._listening is not None:
+            self._loop.remove_reader(self._listening)
+            self._listening.close()
+        self._listening = None
+        for task, connection in list(self._open.items()):
+            connection.reset()
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._open, return_exceptions=True)
 
-    def _accept(self, reader: StreamReader, writer: StreamWriter) -> None:
-        if self._server is None:  # it was on the way in when the receiver went down
-            _reset(writer)
+    def _accept(self, listening: socket.socket) -> None:
+        try:
+            its_socket, _ = listening.accept()
+        except OSError:  # the client has gone already
             return
-        self.connections += 1
-        task = self._open[writer] = asyncio.create_task(self._serve(reader, writer))
-        task.add_done_callback(lambda _: self._open.pop(writer))
+        its_socket.setblocking(False)
+        connection = _Connection(its_socket)
+        task = self._loop.create_task(self._serve(connection))
+        self._open[task] = connection
+        task.add_done_callback(self._closed)
 
-    async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
+    def _closed(self, task: asyncio.Task[None]) -> None:
+        self._open.pop(task).close()
+
+    async def _serve(self, connection: _Connection) -> None:
         with suppress(OSError, asyncio.IncompleteReadError):  # the client has gone
+            reader, writer = await connection.streams(self._tls)
+            self.connections += 1
             try:
                 request = await _read(reader, len(self._received))
                 self._received.append(request)

@@ -312,6 +312,21 @@ async def test_an_event_of_which_nothing_is_left_is_dropped(store: Store, clock:
     assert receiver.connections == 0
 
 
+async def test_an_error_of_our_own_is_a_failed_try_and_ends(store: Store, clock: Clock) -> None:
+    async def broken(_: Delivery) -> bytes | None:
+        raise ZeroDivisionError("a fault in the rendering")
+
+    with CallbackReceiver() as receiver:
+        async with deliverer(store, clock, render=broken, schedule=(0,)):
+            generation_id = await ended(store, to(receiver))
+            await until_ended(store)
+
+    found = await the_delivery(store, generation_id)
+    assert found.state == "failed"
+    assert [one.error for one in found.tries] == ["an error of Easel: see its log"] * 2
+    assert receiver.connections == 0
+
+
 # --- order
 
 
