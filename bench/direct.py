@@ -10,7 +10,7 @@ import uuid
 import aiohttp
 
 from bench.stack import Stack
-from comfy import build_workflow
+from comfy import build_graph
 from core.ids import prompt_id
 from core.requests import ResolvedRequest
 
@@ -64,7 +64,7 @@ async def all_at_once(stack: Stack, count: int) -> None:
 
 async def _post(stack: Stack, client_id: str, seed: int) -> None:
     identity = prompt_id(uuid.uuid4(), 1)
-    workflow = build_workflow(request(seed), identity)
+    workflow = build_graph(request(seed), identity)
     body = {"prompt": workflow.to_json(), "prompt_id": identity, "client_id": client_id}
     async with stack.http.post(f"{stack.comfy_url}/prompt", json=body) as response:
         response.raise_for_status()

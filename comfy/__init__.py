@@ -34,7 +34,7 @@ from comfy.events import (
     Started,
     TrackEvent,
 )
-from comfy.graph import Graph, Workflow
+from comfy.graph import Graph, GraphBuilder
 from comfy.images import FetchedImage
 from comfy.messages import OutputImage
 from comfy.session import ComfySession
@@ -42,7 +42,7 @@ from comfy.submission import Submitted
 from comfy.workflows import (
     TEMPLATES,
     UnresolvableError,
-    build_workflow,
+    build_graph,
     resolve,
 )
 
@@ -64,6 +64,7 @@ __all__ = [
     "FetchedImage",
     "ForeignPromptError",
     "Graph",
+    "GraphBuilder",
     "HistoryEntry",
     "NoOutputError",
     "OutOfMemoryComfyError",
@@ -84,9 +85,8 @@ __all__ = [
     "TransientComfyError",
     "UnresolvableError",
     "UnusableFileError",
-    "Workflow",
     "WorkflowRejectedError",
-    "build_workflow",
+    "build_graph",
     "is_transient",
     "resolve",
 ]

@@ -25,7 +25,7 @@ from comfy.errors import (
     UnusableFileError,
     WorkflowRejectedError,
 )
-from comfy.graph import Workflow
+from comfy.graph import Graph
 from comfy.messages import OutputImage
 from comfy.reachability import UNREACHABLE
 from core.text import readable, readable_json
@@ -109,12 +109,12 @@ class ComfyClient:
 
     async def post_prompt(
         self,
-        workflow: Workflow,
+        graph: Graph,
         prompt_id: str,
         client_id: str,
         extra_data: Mapping[str, Any] | None = None,
     ) -> Submission:
-        """Put a workflow in the queue.
+        """Put a graph in the queue.
 
         ComfyUI never de-duplicates, so post only what is known not to be there. After a
         TransientComfyError it is unknown whether the prompt was accepted. Never sends ``number``:
@@ -125,7 +125,7 @@ class ComfyClient:
         Raises WorkflowRejectedError when ComfyUI's validation fails.
         """
         body = {
-            "prompt": workflow.to_json(),
+            "prompt": graph.to_json(),
             "prompt_id": prompt_id,
             "client_id": client_id,
             "extra_data": dict(extra_data or {}),

@@ -1,6 +1,6 @@
 """A typed builder for ComfyUI workflows: wiring is ordinary Python, mistakes are type errors.
 
->>> graph = Graph()
+>>> graph = GraphBuilder()
 >>> model, clip, vae = graph.checkpoint_loader("sd15.safetensors")
 >>> text = graph.clip_text_encode(clip, "a red fox")
 
@@ -17,7 +17,7 @@ from typing import Any, Final
 from core.requests import SIZE_MAX
 
 STEP_WEIGHT: Final = 4
-"""Weight of one sampler step in a workflow's progress; any other node weighs 1."""
+"""Weight of one sampler step in a graph's progress; any other node weighs 1."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Workflow:
+class Graph:
     """A finished graph, as ComfyUI takes it (API format). It never changes.
 
     ``expected_images`` is how many pictures its output nodes save in total, ``pixels`` the size
@@ -112,8 +112,8 @@ class Workflow:
         return sum(node.weight for node in self.nodes.values())
 
 
-class Graph:
-    """A workflow being built. Node ids are "1", "2", … in the order of adding."""
+class GraphBuilder:
+    """A graph being built. Node ids are "1", "2", … in the order of adding."""
 
     def __init__(self) -> None:
         self._nodes: dict[str, Node] = {}
@@ -124,9 +124,9 @@ class Graph:
         self._nodes[node_id] = Node(class_type, MappingProxyType(dict(inputs)))
         return tuple(Handle(node_id, slot) for slot in range(outputs))
 
-    def workflow(self, *, expected_images: int = 1, pixels: int = SIZE_MAX * SIZE_MAX) -> Workflow:
+    def build(self, *, expected_images: int = 1, pixels: int = SIZE_MAX * SIZE_MAX) -> Graph:
         """The finished graph."""
-        return Workflow(MappingProxyType(dict(self._nodes)), expected_images, pixels)
+        return Graph(MappingProxyType(dict(self._nodes)), expected_images, pixels)
 
     def checkpoint_loader(self, name: str) -> tuple[ModelHandle, ClipHandle, VaeHandle]:
         """``CheckpointLoaderSimple``: a checkpoint file's model, text encoder and VAE."""

@@ -10,7 +10,7 @@ import asyncio
 from collections import OrderedDict
 from typing import Final
 
-from comfy.graph import Workflow
+from comfy.graph import Graph
 from comfy.images import ours
 from comfy.messages import (
     Executed,
@@ -35,9 +35,9 @@ _UNTRACKED_MAX: Final = 256
 class Mailbox:
     """What the websocket reported about one prompt: all of it hints, never authoritative."""
 
-    def __init__(self, prompt_id: str, workflow: Workflow) -> None:
+    def __init__(self, prompt_id: str, graph: Graph) -> None:
         self.prompt_id = prompt_id
-        self.meter = ProgressMeter(workflow)
+        self.meter = ProgressMeter(graph)
         self.started = False
         self.ended = False
         self.queue_changed = False
@@ -96,7 +96,7 @@ class Mailroom:
     def __contains__(self, prompt_id: object) -> bool:
         return prompt_id in self._boxes
 
-    def prepare(self, prompt_id: str, workflow: Workflow) -> None:
+    def prepare(self, prompt_id: str, graph: Graph) -> None:
         """Make a mailbox before the prompt is posted, so that nothing is missed.
 
         An old one without a tracker is replaced: its messages were about an earlier POST.
@@ -104,12 +104,12 @@ class Mailroom:
         box = self._boxes.get(prompt_id)
         if box is None or not box.trackers:
             self._boxes.pop(prompt_id, None)
-            self.open(prompt_id, workflow)
+            self.open(prompt_id, graph)
 
-    def open(self, prompt_id: str, workflow: Workflow) -> Mailbox:
+    def open(self, prompt_id: str, graph: Graph) -> Mailbox:
         """Returns the prompt's mailbox; a new, empty one if none was prepared."""
         if prompt_id not in self._boxes:
-            self._boxes[prompt_id] = Mailbox(prompt_id, workflow)
+            self._boxes[prompt_id] = Mailbox(prompt_id, graph)
             self._forget_untracked()
         return self._boxes[prompt_id]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from comfy.events import Progress
-from comfy.graph import Workflow
+from comfy.graph import Graph
 from comfy.messages import ProgressState
 
 _ALMOST = 99.9
@@ -13,10 +13,10 @@ _ALMOST = 99.9
 
 
 class ProgressMeter:
-    """Sums the workflow's nodes by weight. Nodes not in the workflow have no weight."""
+    """Sums the graph's nodes by weight. Nodes not in the graph have no weight."""
 
-    def __init__(self, workflow: Workflow) -> None:
-        self._workflow = workflow
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
         self._done: set[str] = set()
         self._fraction: dict[str, float] = {}
         self._node: str | None = None
@@ -25,7 +25,7 @@ class ProgressMeter:
 
     def cached(self, nodes: Iterable[str]) -> None:
         """These nodes are done before they began."""
-        self._done.update(node for node in nodes if node in self._workflow.nodes)
+        self._done.update(node for node in nodes if node in self._graph.nodes)
 
     def executing(self, node: str) -> None:
         """A node begins; the one before it is done."""
@@ -61,7 +61,7 @@ class ProgressMeter:
 
     def completed(self) -> Progress:
         """Returns the progress of a prompt that is done."""
-        return self._progress(100.0, None, None, self._workflow.node_count)
+        return self._progress(100.0, None, None, self._graph.node_count)
 
     def _progress(self, percent: float, step: int | None, steps: int | None, done: int) -> Progress:
         return Progress(
@@ -69,9 +69,9 @@ class ProgressMeter:
             step=step,
             steps=steps,
             node=self._node,
-            node_class=self._workflow.class_of(self._node) if self._node else None,
+            node_class=self._graph.class_of(self._node) if self._node else None,
             nodes_done=done,
-            nodes_total=self._workflow.node_count,
+            nodes_total=self._graph.node_count,
         )
 
     def _enter(self, node: str) -> None:
@@ -87,12 +87,12 @@ class ProgressMeter:
             self._step = (int(value), int(maximum))
 
     def _finish(self, node: str) -> None:
-        if node in self._workflow.nodes:
+        if node in self._graph.nodes:
             self._done.add(node)
 
     def _measure(self) -> float:
         weighed = sum(
             node.weight * (1.0 if node_id in self._done else self._fraction.get(node_id, 0.0))
-            for node_id, node in self._workflow.nodes.items()
+            for node_id, node in self._graph.nodes.items()
         )
-        return min(_ALMOST, round(100 * weighed / max(1, self._workflow.total_weight), 1))
+        return min(_ALMOST, round(100 * weighed / max(1, self._graph.total_weight), 1))

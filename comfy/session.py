@@ -14,7 +14,7 @@ from comfy.address import Address
 from comfy.client import ComfyClient
 from comfy.errors import ComfyProtocolError, ComfyTooOldError, TransientComfyError
 from comfy.events import TrackEvent
-from comfy.graph import Workflow
+from comfy.graph import Graph
 from comfy.images import FetchedImage
 from comfy.mailbox import Mailroom
 from comfy.messages import OutputImage
@@ -35,9 +35,9 @@ class ComfySession:
     """A ComfyUI to be used by one worker, for as long as the worker lives.
 
     >>> async with ComfySession("http://127.0.0.1:8188") as session:
-    ...     await session.submit(workflow, prompt_id)
+    ...     await session.submit(graph, prompt_id)
     ...     images = await session.track(
-    ...         prompt_id, workflow, expected_images=1, timeout_s=600, on_event=print
+    ...         prompt_id, graph, expected_images=1, timeout_s=600, on_event=print
     ...     )
 
     It begins even while ComfyUI is down, and keeps connecting in the background. ``previews``
@@ -110,7 +110,7 @@ class ComfySession:
 
     async def submit(
         self,
-        workflow: Workflow,
+        graph: Graph,
         prompt_id: str,
         *,
         extra_data: Mapping[str, Any] | None = None,
@@ -134,16 +134,16 @@ class ComfySession:
         """
         if self._too_old is not None:
             raise ComfyTooOldError(self._too_old)
-        self._mailroom.prepare(prompt_id, workflow)
+        self._mailroom.prepare(prompt_id, graph)
         merged = {**self._extra_data, **(extra_data or {})}
         return await self._submitter.submit(
-            workflow, prompt_id, merged, fresh=fresh, before_post=before_post or _always
+            graph, prompt_id, merged, fresh=fresh, before_post=before_post or _always
         )
 
     async def track(
         self,
         prompt_id: str,
-        workflow: Workflow,
+        graph: Graph,
         *,
         expected_images: int,
         timeout_s: float,
@@ -160,7 +160,7 @@ class ComfySession:
         PromptLostError (submit it again), NoOutputError, and ExecutionTimeoutError, after which
         the prompt still executes: cancel it.
         """
-        box = self._mailroom.open(prompt_id, workflow)
+        box = self._mailroom.open(prompt_id, graph)
         box.trackers += 1
         tracker = Tracker(
             self.client,
@@ -168,7 +168,7 @@ class ComfySession:
             box,
             ours=self._mailroom,
             expected_images=expected_images,
-            pixels=workflow.pixels,
+            pixels=graph.pixels,
             timeout_s=timeout_s,
             on_event=on_event,
         )

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 from comfy.cancelling import cancel_prompt
 from comfy.client import ComfyClient
 from comfy.errors import ForeignPromptError, TransientComfyError, WorkflowRejectedError
-from comfy.graph import Workflow
+from comfy.graph import Graph
 from comfy.images import find_by_name
 from core.failpoints import reach
 
@@ -64,7 +64,7 @@ class Submitter:
 
     async def submit(
         self,
-        workflow: Workflow,
+        graph: Graph,
         prompt_id: str,
         extra_data: Mapping[str, Any],
         *,
@@ -75,10 +75,10 @@ class Submitter:
         turn = self._turn(prompt_id)
         async with turn.lock:
             if not fresh or prompt_id in self._posted:
-                how = await self._look(workflow, prompt_id)
+                how = await self._look(graph, prompt_id)
                 if how is not None:
                     return Submitted(prompt_id, how)
-            how = await self._post_once(workflow, prompt_id, extra_data, before_post)
+            how = await self._post_once(graph, prompt_id, extra_data, before_post)
             return Submitted(prompt_id, how)
 
     async def cancel(self, prompt_id: str, *, patience_s: float) -> bool:
@@ -99,19 +99,19 @@ class Submitter:
     def _turn(self, prompt_id: str) -> _Turn:
         return self._turns.setdefault(prompt_id, _Turn())
 
-    async def _look(self, workflow: Workflow, prompt_id: str) -> How | None:
+    async def _look(self, graph: Graph, prompt_id: str) -> How | None:
         """Returns where ComfyUI has it. The order matters: prompts move from queue to history."""
         if (await self._client.queue()).find(prompt_id):
             return "already_queued"
         if await self._client.history(prompt_id):
             return "already_finished"
-        if await find_by_name(self._client, prompt_id, workflow.expected_images, workflow.pixels):
+        if await find_by_name(self._client, prompt_id, graph.expected_images, graph.pixels):
             return "found_by_name"
         return None
 
     async def _post_once(
         self,
-        workflow: Workflow,
+        graph: Graph,
         prompt_id: str,
         extra_data: Mapping[str, Any],
         before_post: Guard,
@@ -119,9 +119,9 @@ class Submitter:
         for attempt in range(1, _POSTS_MAX + 1):
             await before_post()
             try:
-                await self._post(workflow, prompt_id, extra_data)
+                await self._post(graph, prompt_id, extra_data)
             except TransientComfyError:
-                how = await self._look_twice(workflow, prompt_id)
+                how = await self._look_twice(graph, prompt_id)
                 if how is not None:
                     self._unsure.discard(prompt_id)
                     return "posted" if how == "already_queued" else how
@@ -131,15 +131,11 @@ class Submitter:
                 return "posted"
         raise AssertionError("unreachable")
 
-    async def _post(
-        self, workflow: Workflow, prompt_id: str, extra_data: Mapping[str, Any]
-    ) -> None:
+    async def _post(self, graph: Graph, prompt_id: str, extra_data: Mapping[str, Any]) -> None:
         self._remember(prompt_id)
         self._unsure.add(prompt_id)
         try:
-            answer = await self._client.post_prompt(
-                workflow, prompt_id, self._client_id(), extra_data
-            )
+            answer = await self._client.post_prompt(graph, prompt_id, self._client_id(), extra_data)
         except WorkflowRejectedError:
             self._unsure.discard(prompt_id)
             raise
@@ -154,9 +150,9 @@ class Submitter:
             await cancel_prompt(self._client, prompt_id, patience_s=_TAKE_BACK_S)
             raise WorkflowRejectedError("ComfyUI would drop an output", answer.problems)
 
-    async def _look_twice(self, workflow: Workflow, prompt_id: str) -> How | None:
-        how = await self._look(workflow, prompt_id)
+    async def _look_twice(self, graph: Graph, prompt_id: str) -> How | None:
+        how = await self._look(graph, prompt_id)
         if how is None:
             await asyncio.sleep(self._settle_s)
-            how = await self._look(workflow, prompt_id)
+            how = await self._look(graph, prompt_id)
         return how

@@ -112,12 +112,12 @@ async def _make_pictures(
     runtime: Runtime, claim: Claim, updates: ArtifactUpdates
 ) -> tuple[Image, ...]:
     """Build, submit, track, save: the whole generation."""
-    workflow = await build_workflow(claim)
+    graph = await build_workflow(claim)
     outputs = await pipeline.render(
         runtime.session,
         claim,
-        partial(submit, claim, workflow),
-        partial(track, claim, workflow, updates),
+        partial(submit, claim, graph),
+        partial(track, claim, graph, updates),
         get_run_logger(),
     )
     runtime.on_rendered(this_flow_run().id)

@@ -21,12 +21,12 @@ from comfy import (
     Catalogue,
     ComfyClient,
     FetchedImage,
+    Graph,
     OutOfMemoryComfyError,
     OutputImage,
     PromptLostError,
     Submitted,
     TransientComfyError,
-    Workflow,
     WorkflowRejectedError,
 )
 from comfy.errors import ComfyError, ExecutionTimeoutError
@@ -73,7 +73,7 @@ class Session(Protocol):
 
     async def submit(
         self,
-        workflow: Workflow,
+        graph: Graph,
         prompt_id: str,
         *,
         fresh: bool = False,
@@ -85,7 +85,7 @@ class Session(Protocol):
     async def track(
         self,
         prompt_id: str,
-        workflow: Workflow,
+        graph: Graph,
         *,
         expected_images: int,
         timeout_s: float,
@@ -196,13 +196,13 @@ async def claim(store: Store, assignment: Assignment, holder: Holder) -> Claim:
     )
 
 
-def build(claim: Claim) -> Workflow:
+def build(claim: Claim) -> Graph:
     """Returns the ComfyUI graph of the request."""
-    return comfy.build_workflow(claim.request, claim.prompt_id)
+    return comfy.build_graph(claim.request, claim.prompt_id)
 
 
 async def submit(
-    store: Store, session: Session, claim: Claim, workflow: Workflow, *, fresh: bool = False
+    store: Store, session: Session, claim: Claim, graph: Graph, *, fresh: bool = False
 ) -> Submitted:
     """Write the intent, then make sure that ComfyUI has the prompt, once. May be repeated.
 
@@ -215,14 +215,14 @@ async def submit(
     async def still_held() -> None:
         await check_hold(store, claim)
 
-    return await session.submit(workflow, claim.prompt_id, fresh=fresh, before_post=still_held)
+    return await session.submit(graph, claim.prompt_id, fresh=fresh, before_post=still_held)
 
 
 async def track(
     store: Store,
     session: Session,
     claim: Claim,
-    workflow: Workflow,
+    graph: Graph,
     on_progress: OnProgress | None = None,
 ) -> tuple[OutputImage, ...]:
     """Follow the prompt to its end and write its progress to the row.
@@ -235,7 +235,7 @@ async def track(
         tracking = asyncio.create_task(
             session.track(
                 claim.prompt_id,
-                workflow,
+                graph,
                 expected_images=claim.request.batch_size,
                 timeout_s=claim.request.timeout_s,
                 on_event=reporter.on_event,

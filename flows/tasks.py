@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.logging import get_run_logger
 from prefect.tasks import Task, exponential_backoff
 
-from comfy import OutputImage, Submitted, Workflow, is_transient
+from comfy import Graph, OutputImage, Submitted, is_transient
 from flows import pipeline
 from flows.artifacts import ArtifactUpdates, ProgressArtifact
 from flows.runtime import current_runtime
@@ -49,19 +49,19 @@ def _effect(name: str) -> Callable[[Callable[_P, _R]], Task[_P, _R]]:
 
 
 @task(name="build workflow", cache_policy=NO_CACHE, persist_result=False)
-async def build_workflow(claim: Claim) -> Workflow:
+async def build_workflow(claim: Claim) -> Graph:
     """The ComfyUI graph of the request: a pure function, so there is nothing to retry."""
     return pipeline.build(claim)
 
 
 @_effect("submit")
-async def submit(claim: Claim, workflow: Workflow) -> Submitted:
+async def submit(claim: Claim, graph: Graph) -> Submitted:
     """Make sure that ComfyUI has the prompt, once. The first call joins the early start's."""
     runtime = current_runtime()
     await runtime.session.wait_until_reachable()
     submitted = await runtime.early_starts.join(claim)
     if submitted is None:
-        submitted = await pipeline.submit(runtime.store, runtime.session, claim, workflow)
+        submitted = await pipeline.submit(runtime.store, runtime.session, claim, graph)
     get_run_logger().info(_HOW[submitted.how], claim.prompt_id)
     return submitted
 
@@ -75,12 +75,10 @@ _HOW: Final = {
 
 
 @_effect("track")
-async def track(
-    claim: Claim, workflow: Workflow, updates: ArtifactUpdates
-) -> tuple[OutputImage, ...]:
+async def track(claim: Claim, graph: Graph, updates: ArtifactUpdates) -> tuple[OutputImage, ...]:
     """Follow the prompt to its end, writing its progress to the row and the run's page."""
     runtime, artifact = current_runtime(), ProgressArtifact(updates)
-    outputs = await pipeline.track(runtime.store, runtime.session, claim, workflow, artifact.update)
+    outputs = await pipeline.track(runtime.store, runtime.session, claim, graph, artifact.update)
     artifact.complete()
     return outputs
 

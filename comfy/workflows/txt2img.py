@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from comfy.graph import Graph, Workflow
+from comfy.graph import Graph, GraphBuilder
 from core.requests import ResolvedRequest
 
 
-def build(request: ResolvedRequest, filename_prefix: str) -> Workflow:
+def build(request: ResolvedRequest, filename_prefix: str) -> Graph:
     """Returns the workflow of a request. Pure: the same request gives the same graph."""
-    graph = Graph()
+    graph = GraphBuilder()
     model, clip, vae = graph.checkpoint_loader(request.model)
     positive = graph.clip_text_encode(clip, request.prompt)
     negative = graph.clip_text_encode(clip, request.negative_prompt)
@@ -25,4 +25,4 @@ def build(request: ResolvedRequest, filename_prefix: str) -> Workflow:
         scheduler=request.scheduler,
     )
     graph.save_image(graph.vae_decode(drawn, vae), filename_prefix)
-    return graph.workflow(expected_images=request.batch_size, pixels=request.width * request.height)
+    return graph.build(expected_images=request.batch_size, pixels=request.width * request.height)

@@ -10,7 +10,7 @@ from typing import Final
 
 from PIL import Image as Pillow
 
-from comfy import FetchedImage, OutputImage, Submitted, Workflow
+from comfy import FetchedImage, Graph, OutputImage, Submitted
 from comfy.errors import NoOutputError
 from comfy.events import Preview, Progress, Started, TrackEvent
 from comfy.images import named
@@ -67,7 +67,7 @@ class ScriptedComfyUI:
 
     async def submit(
         self,
-        workflow: Workflow,  # noqa: ARG002 - Session's
+        graph: Graph,  # noqa: ARG002 - Session's
         prompt_id: str,
         *,
         fresh: bool = False,  # noqa: ARG002 - Session's
@@ -81,7 +81,7 @@ class ScriptedComfyUI:
     async def track(
         self,
         prompt_id: str,
-        workflow: Workflow,
+        graph: Graph,
         *,
         expected_images: int,  # noqa: ARG002 - Session's
         timeout_s: float,  # noqa: ARG002 - Session's
@@ -92,7 +92,7 @@ class ScriptedComfyUI:
         on_event(Started())
         self._steps_done[prompt_id] = 0
         try:
-            await self._render(prompt_id, workflow, request, on_event)
+            await self._render(prompt_id, graph, request, on_event)
         finally:
             del self._steps_done[prompt_id]
         failure = self.failure(request)
@@ -126,24 +126,24 @@ class ScriptedComfyUI:
     async def _render(
         self,
         prompt_id: str,
-        workflow: Workflow,
+        graph: Graph,
         request: ResolvedRequest,
         on_event: Callable[[TrackEvent], None],
     ) -> None:
         steps_, done = request.steps, 0
         while done < steps_ or not self.may_move(done):
-            if done < steps_ and await self._step(workflow, request, done, on_event):
+            if done < steps_ and await self._step(graph, request, done, on_event):
                 done += 1
                 self._steps_done[prompt_id] = done
                 await asyncio.sleep(self.step_s)
                 continue
             if done:  # repeatedly, so that the row is written and a cancel is noticed
-                on_event(_progress(workflow, done, steps_))
+                on_event(_progress(graph, done, steps_))
             await asyncio.sleep(_HELD_LOOK_S)
 
     async def _step(
         self,
-        workflow: Workflow,
+        graph: Graph,
         request: ResolvedRequest,
         done: int,
         on_event: Callable[[TrackEvent], None],
@@ -153,12 +153,12 @@ class ScriptedComfyUI:
         preview = await asyncio.to_thread(self._painter.preview, request, share)
         if not self.may_move(done):  # checked after painting: a hold may have come meanwhile
             return False
-        on_event(_progress(workflow, done + 1, request.steps))
+        on_event(_progress(graph, done + 1, request.steps))
         on_event(Preview(preview, "image/jpeg"))
         return True
 
 
-def _progress(workflow: Workflow, step: int, of_steps: int) -> Progress:
+def _progress(graph: Graph, step: int, of_steps: int) -> Progress:
     return Progress(
         percent=100 * _SAMPLING_SHARE * step / of_steps,
         step=step,
@@ -166,5 +166,5 @@ def _progress(workflow: Workflow, step: int, of_steps: int) -> Progress:
         node="5",
         node_class=SAMPLER,
         nodes_done=NODES_BEFORE,
-        nodes_total=workflow.node_count,
+        nodes_total=graph.node_count,
     )

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from comfy import build_workflow
+from comfy import build_graph
 from comfy.mailbox import Mailbox, Mailroom
 from comfy.messages import (
     Executed,
@@ -47,7 +47,7 @@ def run_of(prompt_id: str) -> list[Message]:
 
 
 def open_box(mailroom: Mailroom, prompt_id: str = OURS) -> Mailbox:
-    return mailroom.open(prompt_id, build_workflow(resolved(), prompt_id))
+    return mailroom.open(prompt_id, build_graph(resolved(), prompt_id))
 
 
 @pytest.mark.parametrize("shift", range(9))
@@ -134,7 +134,7 @@ def test_mailboxes_nobody_empties_do_not_pile_up() -> None:
 
 def test_a_new_posting_begins_with_an_empty_mailbox() -> None:
     mailroom = Mailroom()
-    workflow = build_workflow(resolved(), OURS)
+    workflow = build_graph(resolved(), OURS)
     mailroom.prepare(OURS, workflow)
     mailroom.sort(ExecutionSuccess(OURS))
     mailroom.prepare(OURS, workflow)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from comfy import build_workflow
-from comfy.graph import Node, Workflow
+from comfy import build_graph
+from comfy.graph import Graph, Node
 from comfy.messages import ExecutionCached, ProgressState, StepProgress, parse
 from comfy.progress import ProgressMeter
 from tests.comfy.data import recorded_messages, resolved
@@ -13,7 +13,7 @@ SAMPLER = "5"
 
 
 def meter(steps: int = 10) -> ProgressMeter:
-    return ProgressMeter(build_workflow(resolved(steps=steps), PROMPT_ID))
+    return ProgressMeter(build_graph(resolved(steps=steps), PROMPT_ID))
 
 
 def test_sampler_steps_dominate() -> None:
@@ -59,7 +59,7 @@ def test_odd_numbers_do_no_harm() -> None:
 def test_a_recorded_run_rises_step_by_step() -> None:
     classes = {"3": "KSampler", "4": "CheckpointLoaderSimple", "5": "EmptyLatentImage"}
     nodes = {node: Node(classes.get(node, "Other"), {}) for node in "456789"}
-    reading = ProgressMeter(Workflow({**nodes, "3": Node("KSampler", {"steps": 4})}))
+    reading = ProgressMeter(Graph({**nodes, "3": Node("KSampler", {"steps": 4})}))
     percents = []
     for line in recorded_messages("txt2img"):
         match parse(line):

@@ -1,4 +1,4 @@
-"""What the tests do again and again: make a workflow, submit it, follow it, wait for something."""
+"""What the tests do again and again: make a graph, submit it, follow it, wait for something."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Any, Self, TypeVar
 from comfy import (
     ComfySession,
     Graph,
+    GraphBuilder,
     OutputImage,
     Progress,
     Started,
     TrackEvent,
-    Workflow,
-    build_workflow,
+    build_graph,
 )
 from comfy.emulator import Emulator
 from core.ids import filename_prefix
@@ -40,11 +40,11 @@ async def wait_until(
             await asyncio.sleep(0.005)
 
 
-def model_free(prompt_id: str, *, color: int = 0, size: int = 64) -> Workflow:
-    """A workflow that needs no model and no time."""
-    graph = Graph()
+def model_free(prompt_id: str, *, color: int = 0, size: int = 64) -> Graph:
+    """A graph that needs no model and no time."""
+    graph = GraphBuilder()
     graph.save_image(graph.empty_image(size, size, color=color), filename_prefix(prompt_id))
-    return graph.workflow()
+    return graph.build()
 
 
 def release(emulator: Emulator, task: asyncio.Task[Any]) -> bool:
@@ -126,17 +126,17 @@ class Run:
 
     session: ComfySession
     prompt_id: str
-    workflow: Workflow
+    graph: Graph
     events: list[TrackEvent] = field(default_factory=list)
 
     async def submit(self, **more: Any) -> str:
-        return (await self.session.submit(self.workflow, self.prompt_id, **more)).how
+        return (await self.session.submit(self.graph, self.prompt_id, **more)).how
 
     async def track(self, *, timeout_s: float = 120) -> tuple[OutputImage, ...]:
         return await self.session.track(
             self.prompt_id,
-            self.workflow,
-            expected_images=self.workflow.expected_images,
+            self.graph,
+            expected_images=self.graph.expected_images,
             timeout_s=timeout_s,
             on_event=self.events.append,
         )
@@ -186,7 +186,7 @@ class Driver:
         """A run of txt2img, small and unlike any other unless a seed is given."""
         prompt_id = str(uuid.uuid4())
         changes = {"model": self.checkpoint, "seed": uuid.uuid4().int % 2**50, **changes}
-        return Run(self.session, prompt_id, build_workflow(resolved(**changes), prompt_id))
+        return Run(self.session, prompt_id, build_graph(resolved(**changes), prompt_id))
 
     def model_free_run(self) -> Run:
         prompt_id = str(uuid.uuid4())

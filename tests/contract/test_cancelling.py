@@ -91,7 +91,7 @@ async def test_a_prompt_whose_submission_was_given_up_midway(
         SlowLine(emulator.port, delay_s=0.1) as line,
         ComfySession(line.url, settle_s=0.3) as session,
     ):
-        submission = asyncio.create_task(session.submit(run.workflow, run.prompt_id, fresh=True))
+        submission = asyncio.create_task(session.submit(run.graph, run.prompt_id, fresh=True))
         await line.has_post.wait()
         submission.cancel()
         assert await session.cancel(run.prompt_id)

@@ -12,12 +12,12 @@ from comfy import (
     ComfyTimeoutError,
     ComfyUnreachableError,
     Graph,
+    GraphBuilder,
     NoOutputError,
     OutputImage,
     Queued,
-    Workflow,
     WorkflowRejectedError,
-    build_workflow,
+    build_graph,
 )
 from comfy.client import ComfyClient
 from comfy.emulator import Emulator
@@ -27,8 +27,8 @@ from tests.comfy.data import resolved
 from tests.contract.driving import Driver, release, wait_until
 
 
-def changed(driver: Driver, prompt_id: str, **changes: object) -> Workflow:
-    return build_workflow(resolved(model=driver.checkpoint).model_copy(update=changes), prompt_id)
+def changed(driver: Driver, prompt_id: str, **changes: object) -> Graph:
+    return build_graph(resolved(model=driver.checkpoint).model_copy(update=changes), prompt_id)
 
 
 @pytest.mark.parametrize(
@@ -54,18 +54,18 @@ async def test_rejections_are_in_comfyui_s_own_words(
 
 
 async def test_an_unknown_node_class_is_rejected(session: ComfySession) -> None:
-    graph = Graph()
+    graph = GraphBuilder()
     graph.add("NoSuchNode", outputs=0)
     with pytest.raises(WorkflowRejectedError) as caught:
-        await session.submit(graph.workflow(), str(uuid.uuid4()))
+        await session.submit(graph.build(), str(uuid.uuid4()))
     assert "NoSuchNode" in str(caught.value) or "not found" in str(caught.value)
 
 
 async def test_a_workflow_without_outputs_is_rejected(session: ComfySession) -> None:
-    graph = Graph()
+    graph = GraphBuilder()
     graph.empty_image(64, 64)
     with pytest.raises(WorkflowRejectedError, match="no outputs"):
-        await session.submit(graph.workflow(), str(uuid.uuid4()))
+        await session.submit(graph.build(), str(uuid.uuid4()))
 
 
 async def test_an_id_that_is_no_canonical_uuid_is_rejected(
@@ -74,7 +74,7 @@ async def test_an_id_that_is_no_canonical_uuid_is_rejected(
     # ComfyUI 0.3 took any id, so this is for the emulator's 0.24.
     run = driver.run()
     with pytest.raises(WorkflowRejectedError) as caught:
-        await driver.session.submit(run.workflow, run.prompt_id.upper())
+        await driver.session.submit(run.graph, run.prompt_id.upper())
     assert caught.value.problems[0].code == "invalid_prompt_id"
 
 
@@ -82,11 +82,11 @@ async def test_a_dropped_output_is_a_rejection_and_nothing_is_rendered(
     session: ComfySession,
 ) -> None:
     prompt_id = str(uuid.uuid4())
-    graph = Graph()
+    graph = GraphBuilder()
     graph.save_image(graph.empty_image(64, 64), filename_prefix(prompt_id))
     graph.save_image(ImageHandle("1", 5), filename_prefix(prompt_id))
     with pytest.raises(WorkflowRejectedError) as caught:
-        await session.submit(graph.workflow(), prompt_id)
+        await session.submit(graph.build(), prompt_id)
     assert caught.value.problems
     assert (await session.client.queue()).find(prompt_id) is None
 

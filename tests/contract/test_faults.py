@@ -14,7 +14,7 @@ from comfy import (
     ComfySession,
     ExecutionFailedError,
     ExecutionTimeoutError,
-    Graph,
+    GraphBuilder,
     NoOutputError,
     OutOfMemoryComfyError,
     OutputImage,
@@ -108,9 +108,9 @@ async def test_a_node_fails(driver: Driver, emulator: Emulator) -> None:
 
 async def test_a_node_fails_at_run_time_in_the_real_way(session: ComfySession) -> None:
     # ComfyUI refuses to save outside its folder, but only when the node runs.
-    graph = Graph()
+    graph = GraphBuilder()
     graph.save_image(graph.empty_image(64, 64), "../outside")
-    run = Run(session, str(uuid.uuid4()), graph.workflow())
+    run = Run(session, str(uuid.uuid4()), graph.build())
     with pytest.raises(ExecutionFailedError) as caught:
         await run.finish()
     assert caught.value.node_class == "SaveImage"

@@ -16,14 +16,14 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from comfy import (
     ComfySession,
-    Graph,
+    GraphBuilder,
     NoOutputError,
     OutputReady,
     Preview,
     Progress,
     Queued,
     Started,
-    build_workflow,
+    build_graph,
 )
 from comfy.emulator import Emulator, EmulatorOptions
 from comfy.messages import Executing, PreviewFrame, parse
@@ -91,9 +91,9 @@ async def test_many_at_once_are_not_confused(driver: Driver) -> None:
     runs = [driver.run(batch_size=1 + number % 2) for number in range(6)]
     found = await asyncio.gather(*(run.finish() for run in runs))
     for run, images in zip(runs, found, strict=True):
-        assert len(images) == run.workflow.expected_images
+        assert len(images) == run.graph.expected_images
         assert all(image.filename.startswith(run.prompt_id) for image in images)
-        assert all(event.node in run.workflow.nodes for event in run.heard(Progress) if event.node)
+        assert all(event.node in run.graph.nodes for event in run.heard(Progress) if event.node)
 
 
 async def test_an_ended_prompt_can_be_tracked(driver: Driver) -> None:
@@ -107,7 +107,7 @@ async def test_an_ended_prompt_can_be_tracked(driver: Driver) -> None:
 async def test_a_prompt_of_a_dead_process_can_be_tracked(driver: Driver, comfy_url: str) -> None:
     run = driver.run(steps=20)
     async with ComfySession(comfy_url) as dead:
-        await dead.submit(run.workflow, run.prompt_id)
+        await dead.submit(run.graph, run.prompt_id)
     assert len(await run.track()) == 1
 
 
@@ -140,7 +140,7 @@ async def test_an_identical_graph_yields_another_prompt_s_file_which_is_not_ours
 ) -> None:
     first = driver.run()
     await first.finish()
-    twin = Run(driver.session, str(uuid.uuid4()), first.workflow)
+    twin = Run(driver.session, str(uuid.uuid4()), first.graph)
     with pytest.raises(NoOutputError, match="another prompt"):
         await twin.finish()
 
@@ -149,7 +149,7 @@ async def test_a_foreign_prompt_s_broadcasts_are_not_taken_for_ours(
     driver: Driver, comfy_url: str
 ) -> None:
     # Without a client_id ComfyUI sends progress and previews to every socket.
-    foreign = build_workflow(resolved(model=driver.checkpoint, steps=30), str(uuid.uuid4()))
+    foreign = build_graph(resolved(model=driver.checkpoint, steps=30), str(uuid.uuid4()))
     async with httpx.AsyncClient() as other:
         body = {"prompt": foreign.to_json(), "extra_data": {"preview_method": "auto"}}
         (await other.post(f"{comfy_url}/prompt", json=body)).raise_for_status()
@@ -170,10 +170,10 @@ async def test_previews(driver: Driver, emulator: Emulator) -> None:
 async def test_frames_of_more_than_a_mebibyte(driver: Driver, emulator: Emulator) -> None:
     # websockets' own limit would close the connection.
     prompt_id = str(uuid.uuid4())
-    graph = Graph()
+    graph = GraphBuilder()
     noise, _ = graph.add("LoadImage", outputs=2, image=await _upload_noise(emulator.url))
     graph.add("SaveImageWebsocket", outputs=0, images=noise)
-    run = Run(driver.session, prompt_id, graph.workflow(expected_images=1))
+    run = Run(driver.session, prompt_id, graph.build(expected_images=1))
     with pytest.raises(NoOutputError):  # such pictures are not kept by ComfyUI
         await run.finish()
     assert max(len(preview.data) for preview in run.heard(Preview)) > 2**20
@@ -195,7 +195,7 @@ async def test_previews_of_the_old_kind_name_no_prompt(driver: Driver, emulator:
     address = emulator.url.replace("http", "ws")
     async with connect(f"{address}/ws?clientId=old", proxy=None) as old:
         run = driver.run(steps=5)
-        await driver.session.client.post_prompt(run.workflow, run.prompt_id, "old")
+        await driver.session.client.post_prompt(run.graph, run.prompt_id, "old")
         messages = [parse(frame) async for frame in _until_end(old)]
     previews = [message for message in messages if isinstance(message, PreviewFrame)]
     assert previews

@@ -151,7 +151,7 @@ async def test_two_processes_one_after_the_other_post_once(
     emulator.faults.hang()
     run = driver.run()
     async with SlowLine(emulator.port, delay_s=0.02) as line, ComfySession(line.url) as dead:
-        doomed = asyncio.create_task(dead.submit(run.workflow, run.prompt_id, fresh=True))
+        doomed = asyncio.create_task(dead.submit(run.graph, run.prompt_id, fresh=True))
         await line.has_post.wait()
         doomed.cancel()
     await run.until_running()  # ComfyUI took it all the same
