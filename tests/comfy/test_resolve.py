@@ -8,7 +8,9 @@ import pytest
 
 from comfy import Catalogue, UnresolvableError, resolve
 from comfy.workflows import SD15, SDXL, family_of
-from core.requests import BATCH_SIZE_MAX, SEED_MAX, SIZE_MAX, GenerationRequest
+from core.fields import SEED_MAX
+from core.requests import GenerationRequest
+from core.workflows.limits import BATCH_SIZE_MAX, SIZE_MAX
 
 CATALOGUE = Catalogue(
     checkpoints=("dreamshaper_8.safetensors", "sd_xl_base_1.0.safetensors"),

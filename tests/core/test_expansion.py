@@ -15,8 +15,9 @@ from core.batches.lists import Lists
 from core.batches.manifest import Row
 from core.batches.request import BATCH_ITEMS_MAX, BatchRequest
 from core.callbacks.callback import Callback
+from core.fields import SEED_MAX
 from core.problems import FieldProblem
-from core.requests import SEED_MAX, GenerationRequest
+from core.requests import GenerationRequest
 
 LISTS = Lists.of({"animal": ("fox", "owl", "hen"), "broken": ("{",)})
 MANY = "a {red|blue|green} __animal__ {1|2|3|4|5|6|7|8|9}"

@@ -13,8 +13,9 @@ from api.batches.manifest_body import Flags
 from api.generations.routes import HistoryQuery
 from api.schedules.facade import ScheduleChange, ScheduleRequest
 from core.batches.request import BatchOptions, BatchRequest, FileOptions, FlowBatchRequest
+from core.fields import PROMPT_MAX
 from core.invalid import WORDS, problems_of, words
-from core.requests import PROMPT_MAX, FlowRequest, GenerationRequest
+from core.requests import FlowRequest, GenerationRequest
 from core.settings import Settings
 
 MODELS: Final[tuple[type[BaseModel], ...]] = (

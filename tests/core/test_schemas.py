@@ -8,18 +8,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from core.requests import (
-    BATCH_SIZE_MAX,
-    METADATA_KEYS_MAX,
-    METADATA_TEXT_MAX,
-    PIXELS_MAX,
-    PROMPT_MAX,
-    SEED_MAX,
-    GenerationRequest,
-    check_pixels,
-    draw_seed,
-    later_seed,
-)
+from core.fields import METADATA_TEXT_MAX, PROMPT_MAX, SEED_MAX, draw_seed, later_seed
+from core.requests import METADATA_KEYS_MAX, GenerationRequest
+from core.workflows.limits import BATCH_SIZE_MAX, PIXELS_MAX, check_pixels
 
 
 def parsed(**fields: Any) -> GenerationRequest:

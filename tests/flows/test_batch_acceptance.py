@@ -22,9 +22,10 @@ from core.batches.request import BatchRequest
 from core.callbacks.addresses import AllowedAddresses
 from core.callbacks.callback import GENERATION_ENDS, Callback, read_callback
 from core.callbacks.rules import CallbackRules
+from core.fields import SEED_MAX
 from core.ids import item_id
 from core.problems import FieldProblem
-from core.requests import SEED_MAX, ResolvedRequest
+from core.requests import ResolvedRequest
 from flows.batches.acceptance import (
     BAD_ROWS_MAX,
     PROBLEMS_KEPT,

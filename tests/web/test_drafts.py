@@ -4,7 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from api.options import DefaultsDocument
-from core.requests import SEED_MAX, ResolvedRequest
+from core.fields import SEED_MAX
+from core.requests import ResolvedRequest
 from web.forms.drafts import Draft
 from web.parts.wording import FIELD_RULES, field_errors
 
