@@ -7,8 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
-from .catalogue import MODEL_FOLDERS
 from .machine import Machine
+from .models import MODEL_FOLDERS
 
 PACKAGES = {
     "comfyui-frontend-package": "1.45.15",

@@ -10,7 +10,8 @@ from .jobs import canonical
 from .machine import Machine
 from .nodes import image_path
 from .prompt_queue import without_secrets
-from .validation import problem, validate
+from .refusals import problem
+from .validation import validate
 
 ID_HINT = (
     "prompt_id must be a UUID string in canonical lowercase hyphenated form; "
