@@ -7,11 +7,12 @@ from typing import Any
 from .cache import graph_keys, is_link
 from .faults import OUT_OF_MEMORY_TIPS, OUT_OF_MEMORY_TYPE
 from .machine import Machine
-from .nodes import RUNNERS, Result, Run, is_changed
+from .nodes import is_changed, run_node
 from .order import Order
 from .pacing import Interrupted, Stopped
 from .progress import Progress
 from .prompt_queue import Item
+from .values import Result, Run
 
 KNOWN_PREVIEWS = {"none": False, "latent2rgb": True, "taesd": True, "auto": True}
 """extra_data.preview_method; any other value means the server's own setting."""
@@ -144,7 +145,7 @@ class Execution:
             self._machine.pacing.check()
             inputs.update(self._inputs(node_id))
             self._fail_if_planned(node_id, class_type, inputs)
-            return RUNNERS[class_type](self._run_context(node_id), inputs)
+            return run_node(self._run_context(node_id), inputs)
         except Interrupted:
             where = self._where(node_id)
             raise NodeEnded("interrupted", "execution_interrupted", where) from None
@@ -168,6 +169,8 @@ class Execution:
             progress=lambda value, top, image, kind: self._progress.step(
                 node_id, value, top, image, kind
             ),
+            node_class=self._classes[self._graph[node_id]["class_type"]],
+            key=self._keys[node_id],
         )
 
     def _inputs(self, node_id: str) -> dict[str, Any]:
