@@ -30,6 +30,7 @@ def options(arguments: list[str]) -> EmulatorOptions:
     add("--lora", action="append", help="may be repeated")
     add("--model", action="append", type=_model, metavar="FOLDER/NAME", help="may be repeated")
     add("--any-model", action="store_true", help="every model file is there")
+    add("--templates-dir", type=Path, help="default: the official package's, if it is installed")
     add("--history-limit", type=int, default=default.history_limit)
     add("--enable-assets", action="store_true", help="give each output file an id")
     add(
@@ -50,6 +51,7 @@ def options(arguments: list[str]) -> EmulatorOptions:
         loras=tuple(given.lora or default.loras),
         models=_by_folder(given.model or ()),
         any_model=given.any_model,
+        templates_dir=given.templates_dir,
         history_limit=given.history_limit,
         assets=given.enable_assets,
         comfyui_version=given.comfyui_version,

@@ -4,10 +4,11 @@ import time
 import traceback
 from typing import Any
 
-from .cache import graph_keys, is_link
+from .cache import graph_keys, is_link, links
+from .catalogue import NodeClass
 from .faults import OUT_OF_MEMORY_TIPS, OUT_OF_MEMORY_TYPE
 from .machine import Machine
-from .nodes import is_changed, run_node
+from .nodes import LAZY, is_changed, run_node
 from .order import Order
 from .pacing import Interrupted, Stopped
 from .progress import Progress
@@ -108,11 +109,31 @@ class Execution:
             self._graph,
             self._outputs,
             cached.__contains__,
-            lambda node_id: self._classes[self._graph[node_id]["class_type"]].output_node,
+            lambda node_id: self._class_of(node_id).output_node,
+            self._is_lazy,
         )
         while (node_id := order.next()) is not None:
-            self._run_node(node_id)
-            order.done(node_id)
+            if not order.ask_for(node_id, self._wanted(node_id)):
+                self._run_node(node_id)
+                order.done(node_id)
+
+    def _class_of(self, node_id: str) -> NodeClass:
+        return self._classes[self._graph[node_id]["class_type"]]
+
+    def _is_lazy(self, node_id: str, name: str) -> bool:
+        config = self._class_of(node_id).inputs.get("required", {}).get(name, [None])
+        return len(config) > 1 and bool(config[1].get("lazy"))
+
+    def _wanted(self, node_id: str) -> list[str]:
+        """The sources of those lazy inputs that a node needs, once all others are there."""
+        if self._graph[node_id]["class_type"] not in LAZY or self._is_known(node_id):
+            return []
+        names = LAZY[self._graph[node_id]["class_type"]](self._inputs(node_id))
+        given = ((name, source) for name, source, _ in links(self._graph, node_id))
+        return [source for name, source in given if name in names]
+
+    def _is_known(self, node_id: str) -> bool:
+        return self._machine.cache.get(self._keys[node_id]) is not None
 
     def _changes(self) -> dict[str, Any]:
         changes: dict[str, Any] = {}
@@ -169,7 +190,7 @@ class Execution:
             progress=lambda value, top, image, kind: self._progress.step(
                 node_id, value, top, image, kind
             ),
-            node_class=self._classes[self._graph[node_id]["class_type"]],
+            node_class=self._class_of(node_id),
             key=self._keys[node_id],
         )
 

@@ -97,6 +97,12 @@ RUNNERS: dict[str, Callable[[Run, Inputs], Result]] = {
 }
 
 
+LAZY: dict[str, Callable[[Inputs], tuple[str, ...]]] = {
+    "ComfySwitchNode": lambda inputs: ("on_true" if inputs["switch"] else "on_false",),
+}
+"""The classes with lazy inputs: which of these they need, with the values of the others."""
+
+
 def run_node(run: Run, inputs: Inputs) -> Result:
     """Run a node. Raises what becomes the node's error."""
     return RUNNERS.get(run.node_class.name, anything)(run, inputs)

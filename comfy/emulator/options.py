@@ -35,6 +35,9 @@ class EmulatorOptions:
     """More model files, by folder, such as `{"vae": ("ae.safetensors",)}`."""
     any_model: bool = False
     """Whether every model file is there, whatever its name, so that any workflow runs."""
+    templates_dir: Path | None = None
+    """A folder with `index.json` and workflows; None: that of the official package if it is
+    installed, else there are none, as on a server without a page."""
     history_limit: int = 10_000
     """ComfyUI's own cap; the oldest entry falls out."""
     history_delay: float = 0.003
