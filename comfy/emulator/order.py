@@ -60,7 +60,7 @@ class Order:
     def ask_for(self, node_id: str, sources: list[str]) -> bool:
         """A ready node asks for the sources of lazy inputs; whether it has to wait for any."""
         feeding = self._wait_for(node_id, sources)
-        self._add(feeding)
+        self._add(list(feeding))
         return bool(feeding)
 
     def next(self) -> str | None:

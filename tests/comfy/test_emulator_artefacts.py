@@ -32,7 +32,7 @@ def sampler(**links: Any) -> dict[str, Any]:
     return node("KSampler", sampler_name="euler", scheduler="simple", **numbers, **links)
 
 
-def video(length: int = 9, **save: Any) -> dict[str, Any]:
+def video(length: int = 9, save: dict[str, Any] | None = None) -> dict[str, Any]:
     size = {"width": 64, "height": 32, "length": length, "batch_size": 1}
     save = save or {"format": "auto", "format.codec": "auto"}
     return {
@@ -91,7 +91,7 @@ async def outputs(caller: Caller, graph: dict[str, Any]) -> dict[str, Any]:
 
 def path_of(emulator: Emulator, file: dict[str, Any]) -> Path:
     assert file["type"] == "output"
-    return emulator.output_dir / file["subfolder"] / file["filename"]
+    return emulator.output_dir / str(file["subfolder"]) / str(file["filename"])
 
 
 async def test_a_video_has_its_frames_its_rate_and_its_graph(
@@ -115,7 +115,7 @@ async def test_a_video_has_its_frames_its_rate_and_its_graph(
 async def test_a_video_in_another_container(comfy: tuple[Emulator, Caller], form: str) -> None:
     av = pytest.importorskip("av")
     emulator, caller = comfy
-    graph = video(format=form, **{"format.codec": "auto"})
+    graph = video(save={"format": form, "format.codec": "auto"})
     [file] = (await outputs(caller, graph))["11"]["images"]
     assert file["filename"] == f"x_00001_.{form}"
     with av.open(str(path_of(emulator, file))) as container:
@@ -222,10 +222,14 @@ async def test_animations(
     assert file["filename"] == name
     path = path_of(emulator, file)
     with Image.open(path) as picture:
-        assert (picture.format, picture.size, picture.n_frames) == (form, (64, 32), 5)
+        assert (picture.format, picture.size, frames_of(picture)) == (form, (64, 32), 5)
         if form == "WEBP":
             assert picture.getexif()[0x010F] == f"workflow:{json.dumps(WORKFLOW)}"
     assert form == "WEBP" or b"workflow\0" + json.dumps(WORKFLOW).encode() in path.read_bytes()
+
+
+def frames_of(picture: Image.Image) -> int:
+    return int(getattr(picture, "n_frames", 1))
 
 
 async def test_a_shape_is_a_valid_binary_gltf(comfy: tuple[Emulator, Caller]) -> None:
