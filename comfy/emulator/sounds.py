@@ -18,6 +18,7 @@ NOTE_S = 0.25
 LOWEST_HZ = 220.0
 LOUDNESS = 9_000
 CODECS = {"flac": ("flac", "flac"), "mp3": ("mp3", "libmp3lame"), "opus": ("ogg", "libopus")}
+QUICKEST = {"flac": "0", "mp3": "9", "opus": "0"}
 OPUS_RATE = 48_000
 AT_ONCE = 1024 * 8
 LONGEST_S = 600.0
@@ -58,7 +59,8 @@ def sound_file(sound: Sound, kind: str, tags: dict[str, str]) -> bytes:
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=form) as container:
         container.metadata.update(tags)
-        stream = container.add_stream(codec, rate=rate, layout="mono")
+        options = {"compression_level": QUICKEST[kind]}
+        stream = container.add_stream(codec, rate=rate, layout="mono", options=options)
         encode_sound(av, container, stream, sound)
     return buffer.getvalue()
 
