@@ -108,6 +108,7 @@ def file_choices(class_name: str, field: str, config: list[Any]) -> list[str] | 
         or takes_upload(config) is not None
         or (class_name, field) in _INPUT_FOLDER
     )
-    if not is_file:
+    offered = choices(config)
+    if offered is None or not is_file:
         return None
-    return [name for name in choices(config) or () if name in NO_FILES]
+    return [name for name in offered if name in NO_FILES]
