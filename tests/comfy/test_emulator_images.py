@@ -246,7 +246,13 @@ async def test_a_switch_needs_no_branch_that_is_not_chosen(
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("a + b * 2", 7), ("max(a, b) if a < b else 0", 3), ("round(b / 2) ** 2", 4), ("-a // 2", -1)],
+    [
+        ("a + b * 2", 7),
+        ("max(a, b) if a < b else 0", 3),
+        ("round(b / 2) ** 2", 4),
+        ("-a // 2", -1),
+        ("29 & -8 | ~-2", 25),
+    ],
 )
 def test_expressions(text: str, value: float) -> None:
     assert calculated(text, {"a": 1, "b": 3}) == value
