@@ -131,13 +131,15 @@ class Expectation:
 class Imported:
     """What an import said of one file: the proposal, if there is one, and the names it told.
 
-    ``told`` holds the codes of refusals and notices.
+    ``told`` holds the codes of refusals and notices, ``problems`` what ComfyUI would refuse
+    about the graph, files that it names counting as present.
     """
 
     workflow: Workflow | None
     missing: frozenset[str] = frozenset()
     paid: frozenset[str] = frozenset()
     told: frozenset[str] = frozenset()
+    problems: tuple[str, ...] = ()
     error: str = ""
 
 
@@ -163,6 +165,7 @@ def differences(expected: Expectation, imported: Imported) -> list[str]:
         *_of_outputs(found, expected.outputs),
         *_of_names("missing class", expected.missing, imported.missing),
         *_of_names("paid class", expected.paid, imported.paid),
+        *(f"ComfyUI refuses {problem}" for problem in imported.problems),
     ]
 
 

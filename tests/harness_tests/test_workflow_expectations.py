@@ -108,6 +108,12 @@ def test_missing_classes_are_told_exactly() -> None:
     assert told(found) == ["missing class not told: Foreign", "missing class told wrongly: Other"]
 
 
+def test_what_comfyui_would_refuse_is_told() -> None:
+    found = replace(imported(*INPUTS), problems=("KSampler (node 3): no model",))
+
+    assert told(found) == ["ComfyUI refuses KSampler (node 3): no model"]
+
+
 def test_a_file_to_be_refused_is_right_when_it_is_or_when_the_reason_is_told() -> None:
     refused = {"refused": "group_node"}
 
