@@ -21,6 +21,7 @@ from comfy.errors import (
     PromptLostError,
     TransientComfyError,
     UnusableFileError,
+    WorkflowFileError,
     WorkflowRejectedError,
     is_transient,
 )
@@ -85,6 +86,7 @@ __all__ = [
     "UnresolvableError",
     "UnusableFileError",
     "Workflow",
+    "WorkflowFileError",
     "WorkflowRejectedError",
     "build_workflow",
     "is_transient",
