@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from comfy.importing.defaults import default_of, literal
 from comfy.importing.findings import Notice
+from comfy.importing.hints import Hints, read_hints
 from comfy.importing.imported import DroppedNode
 from comfy.importing.marks import NodeMarks, Place, SharedValue
+from comfy.importing.saving import OpenOutput
+from comfy.importing.secrets import is_secret
 from comfy.importing.ui.broadcasts import Broadcasts
 from comfy.importing.ui.links import Links
 from comfy.importing.ui.looks import Looks
@@ -29,9 +32,9 @@ _COMPUTED = frozenset({"LOAD_3D", "WEBCAM", "AUDIO_RECORD", "COMPOSITOR", "PAINT
 class Conversion:
     """A workflow in API format, whole: what no output reaches is still in it.
 
-    ``cycles`` are places whose links lead in a circle through page-only nodes; ``unfed`` are
-    inputs that have a link in the file, and none in the graph. ``properties`` are those of the
-    nodes in the file, by the graph's ids.
+    ``cycles`` are places whose links lead in a circle through page-only nodes, ``secrets`` keys
+    and tokens in any node, those that are off included; ``open_outputs`` are the results of the
+    root's subgraphs that nothing takes.
     """
 
     graph: dict[str, Any]
@@ -40,7 +43,9 @@ class Conversion:
     notices: tuple[Notice, ...]
     shared: SharedValues
     marks: Mapping[str, NodeMarks]
-    properties: Mapping[str, Mapping[str, Any]]
+    hints: Hints
+    secrets: frozenset[str]
+    open_outputs: tuple[OpenOutput, ...]
     cycles: frozenset[Place]
 
     def shared_values(self, graph: Mapping[str, Any]) -> tuple[SharedValue, ...]:
@@ -65,7 +70,8 @@ class _Converter:
         self._dropped: list[DroppedNode] = []
         self._notices: list[Notice] = []
         self._marks: dict[str, NodeMarks] = {}
-        self._properties: dict[str, Mapping[str, Any]] = {}
+        self._properties: list[tuple[str, Mapping[str, Any]]] = []
+        self._secrets: set[str] = set()
         self._cycles: set[Place] = set()
 
     def convert(self) -> Conversion:
@@ -82,7 +88,9 @@ class _Converter:
             notices=tuple(self._notices),
             shared=self._shared,
             marks=self._marks,
-            properties=self._properties,
+            hints=read_hints(self._properties),
+            secrets=frozenset(self._secrets),
+            open_outputs=tuple(self._open_outputs()),
             cycles=frozenset(self._cycles),
         )
 
@@ -106,7 +114,9 @@ class _Converter:
             or _reason(node.mode)
             or ("group_node" if is_group_node(node.type) else "")
         )
+        self._properties.append((node.type, node.properties))
         if reason:
+            self._hide(node)
             self._dropped.append(DroppedNode(node_id, node.type, node.title, reason))
         elif not self._scopes.is_instance(node):
             self._emit(scope, node, node_id)
@@ -130,7 +140,23 @@ class _Converter:
             "_meta": {"title": title},
         }
         self._marks[node_id] = self._looks.of(scope, node, title, widgets.controls)
-        self._properties[node_id] = node.properties
+
+    def _hide(self, node: UiNode) -> None:
+        """Find the secrets of a node that is off: the file is kept, too."""
+        for name, value in read_widgets(node, self._catalogue.get(node.type)).values.items():
+            if is_secret(name, value):
+                self._secrets.add(value)
+
+    def _open_outputs(self) -> Iterator[OpenOutput]:
+        root = self._scopes.root
+        taken = {(link.origin_id, link.origin_slot) for link in root.definition.links.values()}
+        for node in root.definition.nodes.values():
+            if not self._scopes.is_instance(node) or _reason(node.mode):
+                continue
+            for slot, socket in enumerate(node.outputs):
+                fed = self._links.given(root, node, slot)
+                if (node.node_id, slot) not in taken and fed.link and fed.link[0] in self._graph:
+                    yield OpenOutput(socket.type, *fed.link)
 
     def _promote(self, scope: Scope, node: UiNode, values: dict[str, Any]) -> None:
         for name in values:

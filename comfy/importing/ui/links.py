@@ -19,7 +19,7 @@ from comfy.importing.ui.page_nodes import (
 )
 from comfy.importing.ui.promoted import held_value
 from comfy.importing.ui.scopes import INPUT_BORDER, Scope, Scopes
-from comfy.importing.ui.types import fits
+from comfy.nodes.types import fits
 
 _STEPS_MAX: Final = 3_000_000
 """The most steps over all links of a workflow; a chain of reroutes takes one each."""
@@ -70,6 +70,10 @@ class Links:
     def fed(self, scope: Scope, node: UiNode, slot: int) -> Fed:
         """What feeds an input of a node. Raises WorkflowFileError beyond the bounds."""
         return _Way(self, node.inputs[slot].type).back(_At(scope, node, slot, is_output=False))
+
+    def given(self, scope: Scope, node: UiNode, slot: int) -> Fed:
+        """What an output of a node stands for. Raises WorkflowFileError beyond the bounds."""
+        return _Way(self, node.outputs[slot].type).back(_At(scope, node, slot, is_output=True))
 
     def count_step(self) -> None:
         """Count one step. Raises WorkflowFileError when there are too many."""
