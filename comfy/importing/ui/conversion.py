@@ -17,11 +17,11 @@ from comfy.importing.ui.broadcasts import Broadcasts
 from comfy.importing.ui.links import Links
 from comfy.importing.ui.looks import Looks
 from comfy.importing.ui.nodes import BYPASSED, MUTED, UiNode
+from comfy.importing.ui.own_values import OwnValues
 from comfy.importing.ui.page_nodes import BROADCASTERS, PAGE_ONLY, is_group_node
-from comfy.importing.ui.promoted import override
 from comfy.importing.ui.scopes import Scope, Scopes
 from comfy.importing.ui.shared import SharedValues
-from comfy.importing.ui.widgets import has_widget, read_widgets
+from comfy.importing.ui.widgets import has_widget
 from comfy.nodes import NodeCatalogue, NodeClass, live_inputs
 
 _COMPUTED = frozenset({"LOAD_3D", "WEBCAM", "AUDIO_RECORD", "COMPOSITOR", "PAINTER"})
@@ -63,7 +63,8 @@ class _Converter:
         self._catalogue = catalogue
         self._scopes = Scopes(workflow)
         self._broadcasts = Broadcasts(self._scopes)
-        self._links = Links(self._scopes, self._broadcasts)
+        self._own = OwnValues(self._scopes, catalogue)
+        self._links = Links(self._scopes, self._broadcasts, self._own)
         self._shared = SharedValues(self._scopes)
         self._looks = Looks()
         self._graph: dict[str, Any] = {}
@@ -116,17 +117,15 @@ class _Converter:
         )
         self._properties.append((node.type, node.properties))
         if reason:
-            self._hide(node)
+            self._hide(scope, node)
             self._dropped.append(DroppedNode(node_id, node.type, node.title, reason))
         elif not self._scopes.is_instance(node):
             self._emit(scope, node, node_id)
 
     def _emit(self, scope: Scope, node: UiNode, node_id: str) -> None:
         node_class = self._catalogue.get(node.type)
-        widgets = read_widgets(node, node_class)
-        values = widgets.values
-        if scope.host is not None:
-            self._promote(scope, node, values)
+        widgets = self._own.of(scope, node)
+        values = dict(widgets.values)
         linked = {socket.name for socket in node.inputs if socket.link is not None}
         if node_class:
             self._fill(node, node_id, node_class, values, linked)
@@ -141,9 +140,9 @@ class _Converter:
         }
         self._marks[node_id] = self._looks.of(scope, node, title, widgets.controls)
 
-    def _hide(self, node: UiNode) -> None:
+    def _hide(self, scope: Scope, node: UiNode) -> None:
         """Find the secrets of a node that is off: the file is kept, too."""
-        for name, value in read_widgets(node, self._catalogue.get(node.type)).values.items():
+        for name, value in self._own.of(scope, node).values.items():
             if is_secret(name, value):
                 self._secrets.add(value)
 
@@ -157,12 +156,6 @@ class _Converter:
                 fed = self._links.given(root, node, slot)
                 if (node.node_id, slot) not in taken and fed.link and fed.link[0] in self._graph:
                     yield OpenOutput(socket.type, *fed.link)
-
-    def _promote(self, scope: Scope, node: UiNode, values: dict[str, Any]) -> None:
-        for name in values:
-            value = override(scope, node, name)
-            if value is not None:
-                values[name] = value
 
     def _fill(
         self,
