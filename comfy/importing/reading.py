@@ -11,7 +11,7 @@ from comfy.errors import WorkflowFileError
 from comfy.importing.api import read_api
 from comfy.importing.app_mode import read_app_mode
 from comfy.importing.checking import check_graph
-from comfy.importing.cutting import Cut, cut, is_viewer, reached
+from comfy.importing.cutting import Cut, cut, is_viewer, links_of, reached
 from comfy.importing.documents import Found, plain_text
 from comfy.importing.files import read_file
 from comfy.importing.filling import with_defaults
@@ -25,6 +25,7 @@ from comfy.importing.imported import (
     OutputNode,
     Source,
 )
+from comfy.importing.loading import with_load_nodes
 from comfy.importing.marks import Marks, NodeMarks, SharedValue
 from comfy.importing.paths import with_own_separators
 from comfy.importing.saving import append_save_node
@@ -55,8 +56,11 @@ def read_found(
     _refuse_circles(whole)
     graph, notices = with_own_separators(whole.graph, catalogue)
     live = _live(graph, catalogue, whole)
-    filled, told = with_defaults(live.graph, catalogue)
+    opened = whole.conversion.open_inputs if whole.form == "ui" and whole.conversion else ()
+    loaded, loads = with_load_nodes(live.graph, catalogue, opened)
+    filled, told = with_defaults(loaded, catalogue)
     left, secrets = _without_secrets(filled, whole)
+    told = [*whole.notices, *notices, *live.notices, *loads, *told, *secrets.notices]
     shared = whole.conversion.shared_values(left) if whole.conversion else ()
     return ImportedGraph(
         graph=left,
@@ -65,7 +69,7 @@ def read_found(
         outputs=live.outputs,
         findings=check_graph(left, catalogue, whole.hints),
         dropped=_dropped(whole, live),
-        notices=_notices([*whole.notices, *notices, *live.notices, *told, *secrets.notices], left),
+        notices=_notices(told, left),
         marks=_marks(found, whole, left, shared),
         hints=whole.hints,
         ui=None if found.ui is None else without_values(found.ui, secrets.values),
@@ -156,7 +160,8 @@ def _live(graph: Mapping[str, Any], catalogue: NodeCatalogue, whole: _Whole) -> 
     if found.outputs:
         return _Live(found.graph, found.outputs, found.dropped)
     shown = whole.conversion.open_outputs if whole.form == "ui" and whole.conversion else ()
-    rest = {node_id: node for node_id, node in graph.items() if node_id not in useless}
+    taken = {link[0] for node in graph.values() for link in links_of(node)}
+    rest = {key: node for key, node in graph.items() if key not in useless or key in taken}
     saved = append_save_node(rest, catalogue, shown)
     if saved is None:
         raise WorkflowFileError(
@@ -164,7 +169,7 @@ def _live(graph: Mapping[str, Any], catalogue: NodeCatalogue, whole: _Whole) -> 
             "the workflow saves nothing, and has no result that a node could be added for: "
             "add a save node in ComfyUI, save the workflow, and import it again",
         )
-    again = cut(saved.graph, catalogue)
+    again = cut(saved.graph, catalogue, without=useless)
     source = saved.graph[saved.source.node_id]["_meta"]["title"]
     message = f'the workflow saves nothing: {saved.class_type} was added after "{source}"'
     notice = Notice("save_node_appended", message, saved.node_id)

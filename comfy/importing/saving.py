@@ -97,7 +97,7 @@ def _appended(
                 inputs[spec.name] = literal(default)
     if node_class.input(_PREFIX):
         inputs[_PREFIX] = "ComfyUI"
-    node_id = _free_id(graph)
+    node_id = free_id(graph)
     node = {
         "class_type": node_class.name,
         "inputs": inputs,
@@ -106,6 +106,7 @@ def _appended(
     return Appended({**graph, node_id: node}, node_id, node_class.name, output)
 
 
-def _free_id(graph: Mapping[str, Any]) -> str:
+def free_id(graph: Mapping[str, Any]) -> str:
+    """An id that no node of the graph has."""
     numbers = (int(node_id) for node_id in graph if node_id.isdecimal() and len(node_id) < 16)
     return str(max(numbers, default=0) + 1)

@@ -10,11 +10,12 @@ from comfy.importing.defaults import default_of, literal
 from comfy.importing.findings import Notice
 from comfy.importing.hints import Hints, read_hints
 from comfy.importing.imported import DroppedNode
+from comfy.importing.loading import OpenInput
 from comfy.importing.marks import NodeMarks, Place, SharedValue
 from comfy.importing.saving import OpenOutput
 from comfy.importing.secrets import is_secret
 from comfy.importing.ui.broadcasts import Broadcasts
-from comfy.importing.ui.links import Links
+from comfy.importing.ui.links import Links, Origin
 from comfy.importing.ui.looks import Looks
 from comfy.importing.ui.nodes import BYPASSED, MUTED, UiNode
 from comfy.importing.ui.own_values import OwnValues
@@ -33,8 +34,8 @@ class Conversion:
     """A workflow in API format, whole: what no output reaches is still in it.
 
     ``cycles`` are places whose links lead in a circle through page-only nodes, ``secrets`` keys
-    and tokens in any node, those that are off included; ``open_outputs`` are the results of the
-    root's subgraphs that nothing takes.
+    and tokens in any node, those that are off included; ``open_inputs`` and ``open_outputs`` are
+    those of the root's subgraphs without a link.
     """
 
     graph: dict[str, Any]
@@ -45,6 +46,7 @@ class Conversion:
     marks: Mapping[str, NodeMarks]
     hints: Hints
     secrets: frozenset[str]
+    open_inputs: tuple[OpenInput, ...]
     open_outputs: tuple[OpenOutput, ...]
     cycles: frozenset[Place]
 
@@ -73,6 +75,7 @@ class _Converter:
         self._marks: dict[str, NodeMarks] = {}
         self._properties: list[tuple[str, Mapping[str, Any]]] = []
         self._secrets: set[str] = set()
+        self._open: dict[Origin, list[Place]] = {}
         self._cycles: set[Place] = set()
 
     def convert(self) -> Conversion:
@@ -91,6 +94,7 @@ class _Converter:
             marks=self._marks,
             hints=read_hints(self._properties),
             secrets=frozenset(self._secrets),
+            open_inputs=tuple(self._open_inputs()),
             open_outputs=tuple(self._open_outputs()),
             cycles=frozenset(self._cycles),
         )
@@ -146,6 +150,14 @@ class _Converter:
             if is_secret(name, value):
                 self._secrets.add(value)
 
+    def _open_inputs(self) -> Iterator[OpenInput]:
+        for origin, places in self._open.items():
+            node = self._scopes.root.definition.nodes.get(origin.node_id)
+            slot = node.input_named(origin.name) if node else None
+            if node is not None and slot is not None and node.inputs[slot].link is None:
+                socket = node.inputs[slot]
+                yield OpenInput(socket.type, socket.label or socket.name, tuple(places))
+
     def _open_outputs(self) -> Iterator[OpenOutput]:
         root = self._scopes.root
         taken = {(link.origin_id, link.origin_slot) for link in root.definition.links.values()}
@@ -195,6 +207,8 @@ class _Converter:
                 inputs[socket.name] = literal(fed.value)
             if fed.origin and not fed.link and socket.name in inputs:
                 self._shared.add(fed.origin, place)
+            elif fed.origin and not fed.link:
+                self._open.setdefault(fed.origin, []).append(place)
 
     def _cut_dangling(self) -> None:
         """Drop links to nodes that are not in the graph."""

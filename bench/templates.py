@@ -1,4 +1,4 @@
-"""How many workflows import takes: ``python -m bench.workflows [--catalogue FILE] [FOLDER …]``.
+"""How many official templates import takes: ``python -m bench.templates [FOLDER …]``.
 
 Reads the official templates that are installed (``comfyui-workflow-templates-json``) and every
 file in the given folders, for one ComfyUI, whose ``GET /object_info`` the catalogue is. Files
