@@ -8,6 +8,7 @@ ways, and the reading that fits best counts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -218,6 +219,16 @@ class _Reading:
     def _upload(self) -> None:
         if self._at < len(self._list) and isinstance(self._list[self._at], str | None):
             self._at += 1
+
+
+def is_unusable(spec: InputSpec, value: Any) -> bool:
+    """Whether a value can be no number where one is needed: the input had another type once."""
+    if spec.type not in ("INT", "FLOAT") or isinstance(value, int | float):
+        return False
+    try:
+        return not math.isfinite(float(value))
+    except (TypeError, ValueError, OverflowError):
+        return True
 
 
 def _is_plausible(spec: InputSpec, value: Any) -> bool:

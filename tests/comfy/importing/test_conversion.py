@@ -198,6 +198,18 @@ def test_names_count_before_the_list() -> None:
     assert (filled.node_id, filled.input) == ("3", "sampler_name")
 
 
+def test_a_value_of_another_type_gives_way_to_the_default() -> None:
+    named = {"seed": 1, "steps": "auto", "sampler_name": "heun", "denoise": 0.5}
+    told = {**UI["nodes"][2], "widgets_values": None, "widgets_values_named": named}
+
+    imported = read({**UI, "nodes": [*UI["nodes"][:2], told, UI["nodes"][3]]})
+
+    assert inputs_of(imported, "3")["steps"] == 20
+    assert [(each.code, each.input) for each in imported.notices][1:] == [
+        ("filled_from_default", "steps")
+    ]
+
+
 def test_values_may_be_an_object() -> None:
     told = {"seed": 3, "steps": 4, "sampler_name": "heun", "videopreview": {"hidden": True}}
     workflow = {
