@@ -256,6 +256,21 @@ def test_dynamic_combos_bring_along_inputs_with_dotted_names() -> None:
     }
 
 
+def test_an_option_that_is_gone_does_not_shift_what_comes_after() -> None:
+    nodes = [
+        load(),
+        node(2, "MakeVideo", [24], [socket("images", "IMAGE", 1)], ["VIDEO"]),
+        node(3, "SaveVideo", ["v", "vp8"], [socket("video", "VIDEO", 2)]),
+    ]
+    workflow = ui(nodes, [[1, 1, 0, 2, 0, "IMAGE"], [2, 2, 0, 3, 0, "VIDEO"]])
+
+    imported = read(workflow)
+
+    assert inputs_of(imported, "3")["filename_prefix"] == "v"
+    (problem,) = imported.findings.problems
+    assert (problem.code, problem.input) == ("value_not_in_list", "format")
+
+
 def test_autogrown_inputs_keep_their_names() -> None:
     batch = node(
         2,
