@@ -21,6 +21,7 @@ from comfy.errors import (
     PromptLostError,
     TransientComfyError,
     UnusableFileError,
+    WorkflowFileError,
     WorkflowRejectedError,
     is_transient,
 )
@@ -85,6 +86,7 @@ __all__ = [
     "TransientComfyError",
     "UnresolvableError",
     "UnusableFileError",
+    "WorkflowFileError",
     "WorkflowRejectedError",
     "build_graph",
     "is_transient",
