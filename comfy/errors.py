@@ -14,7 +14,7 @@ ComfyError
 ├── NoOutputError                it ended well, but the picture is not there
 ├── UnusableFileError            its file can never be kept: too large, or no picture
 ├── ForeignPromptError           ComfyUI gave the prompt an id of its own
-├── WorkflowFileError        a file holds no workflow that can be read
+├── WorkflowFileError            a file holds no workflow that can be read
 └── ExecutionTimeoutError        it executed longer than allowed: cancel it
 """
 

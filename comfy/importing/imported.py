@@ -13,7 +13,9 @@ GraphJson = Mapping[str, Any]
 """A graph in API format: ``{id: {"class_type": …, "inputs": …, "_meta": {"title": …}}}``."""
 
 GraphForm = Literal["api", "ui", "swarm"]
-Container = Literal["json", "png", "webp", "jpeg", "mp4", "webm", "flac", "ogg", "mp3"]
+Container = Literal[
+    "json", "png", "webp", "jpeg", "tiff", "mp4", "webm", "flac", "ogg", "mp3", "glb"
+]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-_NONE: Mapping[str, Any] = MappingProxyType({})
+
+def _none() -> Mapping[str, Any]:
+    return MappingProxyType({})
 
 
 @dataclass(frozen=True, order=True)
@@ -50,7 +52,7 @@ class AppInput:
     name: str
     label: str
     targets: tuple[Place, ...]
-    config: Mapping[str, Any] = _NONE
+    config: Mapping[str, Any] = field(default_factory=_none)
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,9 @@ class NodeMarks:
     group: str = ""
     color: str = ""
     instances: tuple[str, ...] = ()
-    labels: Mapping[str, str] = _NONE
-    controls: Mapping[str, str] = _NONE
-    meta: Mapping[str, Any] = _NONE
+    labels: Mapping[str, str] = field(default_factory=_none)
+    controls: Mapping[str, str] = field(default_factory=_none)
+    meta: Mapping[str, Any] = field(default_factory=_none)
     position: tuple[float, float] | None = None
 
 
@@ -95,5 +97,5 @@ class Marks:
 
     app: AppMode | None = None
     shared: tuple[SharedValue, ...] = ()
-    nodes: Mapping[str, NodeMarks] = field(default_factory=lambda: MappingProxyType({}))
-    parameters: Mapping[str, Any] = _NONE
+    nodes: Mapping[str, NodeMarks] = field(default_factory=_none)
+    parameters: Mapping[str, Any] = field(default_factory=_none)
