@@ -1,0 +1,5 @@
+"""What a graph's inputs and outputs are likely to be: proposed, for the user to change."""
+
+from comfy.importing.proposal.proposal import propose
+
+__all__ = ["propose"]
