@@ -3,6 +3,7 @@
 Pure: nothing is executed, nothing is fetched, whatever a file names.
 """
 
+from comfy.importing.checking import check_graph
 from comfy.importing.findings import (
     Findings,
     GraphProblem,
@@ -11,6 +12,7 @@ from comfy.importing.findings import (
     Notice,
     PaidClass,
 )
+from comfy.importing.hints import Hints, ModelHint, PackHint
 from comfy.importing.imported import (
     Container,
     DroppedNode,
@@ -21,6 +23,7 @@ from comfy.importing.imported import (
     Source,
 )
 from comfy.importing.marks import AppInput, AppMode, Marks, NodeMarks, Place, SharedValue
+from comfy.importing.reading import read_workflow
 
 __all__ = [
     "AppInput",
@@ -31,15 +34,20 @@ __all__ = [
     "GraphForm",
     "GraphJson",
     "GraphProblem",
+    "Hints",
     "ImportedGraph",
     "Marks",
     "MissingClass",
     "MissingModel",
+    "ModelHint",
     "NodeMarks",
     "Notice",
     "OutputNode",
+    "PackHint",
     "PaidClass",
     "Place",
     "SharedValue",
     "Source",
+    "check_graph",
+    "read_workflow",
 ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from comfy.importing.findings import Findings, Notice
+from comfy.importing.hints import Hints
 from comfy.importing.marks import Marks
 
 GraphJson = Mapping[str, Any]
@@ -30,8 +31,8 @@ class Source:
 class DroppedNode:
     """A node of the file that the graph does not contain.
 
-    ``reason`` is "muted", "bypassed", "page_only" (notes, viewers), "unused" (no output is
-    reached from it) or "group_node".
+    ``reason`` is "muted", "bypassed", "page_only" (notes, reroutes, primitives), "viewer" (one
+    that ComfyUI would refuse), "unused" (it reaches no output) or "group_node".
     """
 
     node_id: str
@@ -55,7 +56,8 @@ class ImportedGraph:
 
     ``graph`` contains only what an output reaches, and no secrets. ``ui`` is the UI form as the
     file has it, secrets left out; None if it has none. ``title`` is the workflow's own, else the
-    file's name without its ending.
+    file's name without its ending. ``hints`` are what the file says of packs and models, for
+    ``check_graph`` whenever the catalogue changes.
     """
 
     graph: GraphJson
@@ -66,4 +68,5 @@ class ImportedGraph:
     dropped: tuple[DroppedNode, ...] = ()
     notices: tuple[Notice, ...] = ()
     marks: Marks = field(default_factory=Marks)
+    hints: Hints = field(default_factory=Hints)
     ui: Mapping[str, Any] | None = None

@@ -39,6 +39,11 @@ class NodeClass:
         return next((spec for spec in self.inputs if spec.name == name), None)
 
     @property
+    def is_paid(self) -> bool:
+        """Whether it calls a paid service, as far as ComfyUI says."""
+        return self.api_node or self.category.lower().startswith(("api node", "partner"))
+
+    @property
     def pack(self) -> str:
         """The folder of the pack that it is from; empty for ComfyUI's own."""
         parts = self.module.split(".")

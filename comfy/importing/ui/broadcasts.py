@@ -13,7 +13,7 @@ from comfy.importing.documents import mappings
 from comfy.importing.ui.nodes import BYPASSED, MUTED, Link, UiNode, is_id
 from comfy.importing.ui.page_nodes import BROADCASTERS, PAGE_ONLY
 from comfy.importing.ui.scopes import Definition, Scope, Scopes
-from comfy.importing.ui.types import fits
+from comfy.nodes.types import fits
 
 _PLAIN: Final = ("Anything Everywhere", "Anything Everywhere3")
 _LINK_ID: Final = "everywhere"

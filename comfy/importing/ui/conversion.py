@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from comfy.importing.defaults import default_of, literal
 from comfy.importing.findings import Notice
+from comfy.importing.hints import Hints, read_hints
 from comfy.importing.imported import DroppedNode
+from comfy.importing.loading import OpenInput
 from comfy.importing.marks import NodeMarks, Place, SharedValue
+from comfy.importing.saving import OpenOutput
+from comfy.importing.secrets import is_secret
 from comfy.importing.ui.broadcasts import Broadcasts
-from comfy.importing.ui.links import Links
+from comfy.importing.ui.links import Links, Origin
 from comfy.importing.ui.looks import Looks
 from comfy.importing.ui.nodes import BYPASSED, MUTED, UiNode
+from comfy.importing.ui.own_values import OwnValues
 from comfy.importing.ui.page_nodes import BROADCASTERS, PAGE_ONLY, is_group_node
-from comfy.importing.ui.promoted import override
 from comfy.importing.ui.scopes import Scope, Scopes
 from comfy.importing.ui.shared import SharedValues
-from comfy.importing.ui.widgets import has_widget, read_widgets
+from comfy.importing.ui.widgets import has_widget
 from comfy.nodes import NodeCatalogue, NodeClass, live_inputs
 
 _COMPUTED = frozenset({"LOAD_3D", "WEBCAM", "AUDIO_RECORD", "COMPOSITOR", "PAINTER"})
@@ -29,9 +33,9 @@ _COMPUTED = frozenset({"LOAD_3D", "WEBCAM", "AUDIO_RECORD", "COMPOSITOR", "PAINT
 class Conversion:
     """A workflow in API format, whole: what no output reaches is still in it.
 
-    ``cycles`` are places whose links lead in a circle through page-only nodes; ``unfed`` are
-    inputs that have a link in the file, and none in the graph. ``properties`` are those of the
-    nodes in the file, by the graph's ids.
+    ``cycles`` are places whose links lead in a circle through page-only nodes, ``secrets`` keys
+    and tokens in any node, those that are off included; ``open_inputs`` and ``open_outputs`` are
+    those of the root's subgraphs without a link.
     """
 
     graph: dict[str, Any]
@@ -40,7 +44,10 @@ class Conversion:
     notices: tuple[Notice, ...]
     shared: SharedValues
     marks: Mapping[str, NodeMarks]
-    properties: Mapping[str, Mapping[str, Any]]
+    hints: Hints
+    secrets: frozenset[str]
+    open_inputs: tuple[OpenInput, ...]
+    open_outputs: tuple[OpenOutput, ...]
     cycles: frozenset[Place]
 
     def shared_values(self, graph: Mapping[str, Any]) -> tuple[SharedValue, ...]:
@@ -58,14 +65,17 @@ class _Converter:
         self._catalogue = catalogue
         self._scopes = Scopes(workflow)
         self._broadcasts = Broadcasts(self._scopes)
-        self._links = Links(self._scopes, self._broadcasts)
+        self._own = OwnValues(self._scopes, catalogue)
+        self._links = Links(self._scopes, self._broadcasts, self._own)
         self._shared = SharedValues(self._scopes)
         self._looks = Looks()
         self._graph: dict[str, Any] = {}
         self._dropped: list[DroppedNode] = []
         self._notices: list[Notice] = []
         self._marks: dict[str, NodeMarks] = {}
-        self._properties: dict[str, Mapping[str, Any]] = {}
+        self._properties: list[tuple[str, Mapping[str, Any]]] = []
+        self._secrets: set[str] = set()
+        self._open: dict[Origin, list[Place]] = {}
         self._cycles: set[Place] = set()
 
     def convert(self) -> Conversion:
@@ -82,7 +92,10 @@ class _Converter:
             notices=tuple(self._notices),
             shared=self._shared,
             marks=self._marks,
-            properties=self._properties,
+            hints=read_hints(self._properties),
+            secrets=frozenset(self._secrets),
+            open_inputs=tuple(self._open_inputs()),
+            open_outputs=tuple(self._open_outputs()),
             cycles=frozenset(self._cycles),
         )
 
@@ -106,17 +119,17 @@ class _Converter:
             or _reason(node.mode)
             or ("group_node" if is_group_node(node.type) else "")
         )
+        self._properties.append((node.type, node.properties))
         if reason:
+            self._hide(scope, node)
             self._dropped.append(DroppedNode(node_id, node.type, node.title, reason))
         elif not self._scopes.is_instance(node):
             self._emit(scope, node, node_id)
 
     def _emit(self, scope: Scope, node: UiNode, node_id: str) -> None:
         node_class = self._catalogue.get(node.type)
-        widgets = read_widgets(node, node_class)
-        values = widgets.values
-        if scope.host is not None:
-            self._promote(scope, node, values)
+        widgets = self._own.of(scope, node)
+        values = dict(widgets.values)
         linked = {socket.name for socket in node.inputs if socket.link is not None}
         if node_class:
             self._fill(node, node_id, node_class, values, linked)
@@ -130,13 +143,31 @@ class _Converter:
             "_meta": {"title": title},
         }
         self._marks[node_id] = self._looks.of(scope, node, title, widgets.controls)
-        self._properties[node_id] = node.properties
 
-    def _promote(self, scope: Scope, node: UiNode, values: dict[str, Any]) -> None:
-        for name in values:
-            value = override(scope, node, name)
-            if value is not None:
-                values[name] = value
+    def _hide(self, scope: Scope, node: UiNode) -> None:
+        """Find the secrets of a node that is off: the file is kept, too."""
+        for name, value in self._own.of(scope, node).values.items():
+            if is_secret(name, value):
+                self._secrets.add(value)
+
+    def _open_inputs(self) -> Iterator[OpenInput]:
+        for origin, places in self._open.items():
+            node = self._scopes.root.definition.nodes.get(origin.node_id)
+            slot = node.input_named(origin.name) if node else None
+            if node is not None and slot is not None and node.inputs[slot].link is None:
+                socket = node.inputs[slot]
+                yield OpenInput(socket.type, socket.label or socket.name, tuple(places))
+
+    def _open_outputs(self) -> Iterator[OpenOutput]:
+        root = self._scopes.root
+        taken = {(link.origin_id, link.origin_slot) for link in root.definition.links.values()}
+        for node in root.definition.nodes.values():
+            if not self._scopes.is_instance(node) or _reason(node.mode):
+                continue
+            for slot, socket in enumerate(node.outputs):
+                fed = self._links.given(root, node, slot)
+                if (node.node_id, slot) not in taken and fed.link and fed.link[0] in self._graph:
+                    yield OpenOutput(socket.type, *fed.link)
 
     def _fill(
         self,
@@ -176,6 +207,8 @@ class _Converter:
                 inputs[socket.name] = literal(fed.value)
             if fed.origin and not fed.link and socket.name in inputs:
                 self._shared.add(fed.origin, place)
+            elif fed.origin and not fed.link:
+                self._open.setdefault(fed.origin, []).append(place)
 
     def _cut_dangling(self) -> None:
         """Drop links to nodes that are not in the graph."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 from comfy.errors import WorkflowFileError
 from comfy.importing.ui.broadcasts import Broadcasts
 from comfy.importing.ui.nodes import BYPASSED, MUTED, Link, UiNode
+from comfy.importing.ui.own_values import OwnValues
 from comfy.importing.ui.page_nodes import (
     BROADCASTERS,
     GETTERS,
@@ -19,7 +20,7 @@ from comfy.importing.ui.page_nodes import (
 )
 from comfy.importing.ui.promoted import held_value
 from comfy.importing.ui.scopes import INPUT_BORDER, Scope, Scopes
-from comfy.importing.ui.types import fits
+from comfy.nodes.types import fits
 
 _STEPS_MAX: Final = 3_000_000
 """The most steps over all links of a workflow; a chain of reroutes takes one each."""
@@ -62,14 +63,19 @@ class _At:
 class Links:
     """Resolves the links of one workflow. Its steps are counted over all of them."""
 
-    def __init__(self, scopes: Scopes, broadcasts: Broadcasts) -> None:
+    def __init__(self, scopes: Scopes, broadcasts: Broadcasts, own: OwnValues) -> None:
         self._scopes = scopes
         self._broadcasts = broadcasts
+        self._own = own
         self._left = _STEPS_MAX
 
     def fed(self, scope: Scope, node: UiNode, slot: int) -> Fed:
         """What feeds an input of a node. Raises WorkflowFileError beyond the bounds."""
         return _Way(self, node.inputs[slot].type).back(_At(scope, node, slot, is_output=False))
+
+    def given(self, scope: Scope, node: UiNode, slot: int) -> Fed:
+        """What an output of a node stands for. Raises WorkflowFileError beyond the bounds."""
+        return _Way(self, node.outputs[slot].type).back(_At(scope, node, slot, is_output=True))
 
     def count_step(self) -> None:
         """Count one step. Raises WorkflowFileError when there are too many."""
@@ -89,6 +95,11 @@ class Links:
         """Links that the file keeps apart."""
         return self._broadcasts
 
+    @property
+    def own(self) -> OwnValues:
+        """The values that nodes hold themselves."""
+        return self._own
+
 
 class _Way:
     """The way back from one input. ``held`` are values of instances, for when it ends nowhere."""
@@ -98,6 +109,7 @@ class _Way:
         self._wanted = wanted
         self._held: list[Any] = []
         self._origin: Origin | None = None
+        self._border: tuple[Scope, int] | None = None
 
     def back(self, at: _At) -> Fed:
         seen: set[tuple[tuple[str, ...], str, bool, int]] = set()
@@ -115,7 +127,8 @@ class _Way:
         """The way ends: the outermost instance that holds a value decides."""
         if self._held:
             return Fed(value=self._held[-1], is_value=True, origin=self._origin)
-        return Fed(origin=self._origin)
+        value = self._links.own.promoted(*self._border) if self._border else None
+        return Fed(value=value, is_value=value is not None, origin=self._origin)
 
     def _from_input(self, at: _At) -> _At | Fed:
         link_id = at.node.inputs[at.slot].link
@@ -136,6 +149,7 @@ class _Way:
             return self._nothing()
         border = scope.definition.inputs[index]
         self._origin = Origin("promoted", scope.host_id, border.name)
+        self._border = (scope, index)
         value = held_value(scope, index)
         if value is not None:
             self._held.append(value)

@@ -52,6 +52,14 @@ class Definition:
         promoting = (index for index, target in enumerate(self.targets) if target)
         return {index: place for place, index in enumerate(promoting)}
 
+    def index_of(self, name: str) -> int | None:
+        """The number of the input of that name."""
+        return self._numbers.get(name)
+
+    @cached_property
+    def _numbers(self) -> Mapping[str, int]:
+        return {border.name: index for index, border in reversed(list(enumerate(self.inputs)))}
+
     def _target(self, border: BorderSocket) -> tuple[UiNode, Socket] | None:
         for link_id in border.links:
             link = self.links.get(link_id)
