@@ -15,8 +15,8 @@ from comfy.client import ComfyClient
 from comfy.errors import ComfyProtocolError, NoOutputError, UnusableFileError
 from comfy.messages import OutputImage
 from core.ids import OUTPUT_SUBFOLDER, output_filename
-from core.requests import SIZE_MAX
 from core.text import readable
+from core.workflows.limits import SIZE_MAX
 
 PIXELS_ASKED_MAX: Final = SIZE_MAX * SIZE_MAX
 LARGER_BY: Final = 4

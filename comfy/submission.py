@@ -105,7 +105,10 @@ class Submitter:
             return "already_queued"
         if await self._client.history(prompt_id):
             return "already_finished"
-        if await find_by_name(self._client, prompt_id, graph.expected_images, graph.pixels):
+        expected = graph.expected_images
+        if expected is not None and await find_by_name(
+            self._client, prompt_id, expected, graph.pixels
+        ):
             return "found_by_name"
         return None
 

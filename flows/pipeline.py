@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 from uuid import UUID
 
+from pydantic import ValidationError
+
 import comfy
 from comfy import (
     Catalogue,
@@ -33,12 +35,16 @@ from comfy.errors import ComfyError, ExecutionTimeoutError
 from comfy.events import TrackEvent
 from core.callbacks.rules import CallbackRules
 from core.failpoints import reach
-from core.problems import Problem
-from core.requests import FlowRequest
+from core.invalid import problems_of
+from core.problems import FieldProblem, Problem
+from core.requests import FlowRequest, read_request_of
+from core.workflows.declaration import Workflow
+from core.workflows.limits import SIZE_MAX
 from flows.errors import CallbackRefusedError, CancelRequested
 from flows.problems import problem_of
 from flows.reporter import OnProgress, Reporter
 from flows.retries import patiently
+from flows.workflows import workflow_named, workflow_names, workflow_of
 from store.database import finished
 from store.errors import (
     FencedError,
@@ -158,9 +164,26 @@ async def adopt(
             raise CallbackRefusedError(refused)
     known = await store.registry.catalogue(client.base_url)
     catalogue = Catalogue.from_json(known) if known else await client.catalogue()
-    resolved = comfy.resolve(request, catalogue, default_model)
+    asked, workflow = await checked(store, request)
+    resolved = comfy.resolve(asked, workflow, catalogue, default_model)
     await patiently(acceptance.adopt, store.database, flow_run_id, resolved, flow_run_id, callback)
     return flow_run_id
+
+
+async def checked(store: Store, request: FlowRequest) -> tuple[FlowRequest, Workflow]:
+    """Returns the request with its inputs checked, and its workflow.
+
+    Raises ``comfy.UnresolvableError``.
+    """
+    workflow = await patiently(workflow_named, store, request.workflow)
+    names = [] if workflow is not None else await patiently(workflow_names, store)
+    try:
+        asked = read_request_of(FlowRequest, request.model_dump(), workflow, names)
+    except ValidationError as error:
+        found = tuple(FieldProblem(*problem) for problem in problems_of(error))
+        raise comfy.UnresolvableError(found) from error
+    assert workflow is not None  # an unknown one is refused
+    return asked, workflow
 
 
 async def callback_rules(store: Store) -> CallbackRules:
@@ -196,9 +219,13 @@ async def claim(store: Store, assignment: Assignment, holder: Holder) -> Claim:
     )
 
 
-def build(claim: Claim) -> Graph:
-    """Returns the ComfyUI graph of the request."""
-    return comfy.build_graph(claim.request, claim.prompt_id)
+async def build(store: Store, claim: Claim) -> Graph:
+    """Returns the ComfyUI graph of the request, of the workflow as it was when it was accepted.
+
+    Raises NotFoundError when that version of the workflow cannot be read any more.
+    """
+    workflow = await patiently(workflow_of, store, claim.request)
+    return comfy.build_graph(claim.request, claim.prompt_id, workflow)
 
 
 async def submit(
@@ -236,7 +263,7 @@ async def track(
             session.track(
                 claim.prompt_id,
                 graph,
-                expected_images=claim.request.batch_size,
+                expected_images=graph.expected_images or 1,
                 timeout_s=claim.request.timeout_s,
                 on_event=reporter.on_event,
             )
@@ -309,7 +336,8 @@ async def save(
             raise outcome
         kept.append(outcome)
     try:
-        await patiently(store.transitions.succeed, claim, kept, nodes=build(claim).node_count)
+        nodes = (await build(store, claim)).node_count
+        await patiently(store.transitions.succeed, claim, kept, nodes=nodes)
     except FencedError:
         standing = await patiently(store.transitions.standing, claim)
         if not standing.prompt_wanted:
@@ -341,7 +369,7 @@ async def _keep_in_turn(
         width=fetched.width,
         height=fetched.height,
         content_type=fetched.content_type,
-        seed=claim.request.seed,
+        seed=claim.request.seed or 0,
     )
     while True:
         try:
@@ -357,8 +385,9 @@ async def _keep_in_turn(
 
 
 def _pixels(claim: Claim) -> int:
-    """Returns the size that was asked for."""
-    return claim.request.width * claim.request.height
+    """Returns the size that was asked for, the largest possible one where none was."""
+    width, height = claim.request.size or (SIZE_MAX, SIZE_MAX)
+    return width * height
 
 
 async def _wait_for_storage(store: Store, claim: Claim, waiting: Waiting, log: Log) -> None:

@@ -130,7 +130,7 @@ class ScriptedComfyUI:
         request: ResolvedRequest,
         on_event: Callable[[TrackEvent], None],
     ) -> None:
-        steps_, done = request.steps, 0
+        steps_, done = request.steps or 1, 0
         while done < steps_ or not self.may_move(done):
             if done < steps_ and await self._step(graph, request, done, on_event):
                 done += 1
@@ -149,11 +149,12 @@ class ScriptedComfyUI:
         on_event: Callable[[TrackEvent], None],
     ) -> bool:
         """Do the step after ``done``. Returns False, with nothing reported, when held there."""
-        share = (done + 1) / request.steps
+        steps = request.steps or 1
+        share = (done + 1) / steps
         preview = await asyncio.to_thread(self._painter.preview, request, share)
         if not self.may_move(done):  # checked after painting: a hold may have come meanwhile
             return False
-        on_event(_progress(graph, done + 1, request.steps))
+        on_event(_progress(graph, done + 1, steps))
         on_event(Preview(preview, "image/jpeg"))
         return True
 

@@ -16,7 +16,7 @@ from core.batches.request import (
     FileOptions,
     read_options,
 )
-from core.requests import SEED_MAX
+from core.fields import SEED_MAX
 
 
 def refused_at(**fields: Any) -> set[tuple[str | int, ...]]:

@@ -13,8 +13,9 @@ from api.batches.manifest_body import Flags
 from api.generations.routes import HistoryQuery
 from api.schedules.facade import ScheduleChange, ScheduleRequest
 from core.batches.request import BatchOptions, BatchRequest, FileOptions, FlowBatchRequest
+from core.fields import PROMPT_MAX
 from core.invalid import WORDS, problems_of, words
-from core.requests import PROMPT_MAX, FlowRequest, GenerationRequest
+from core.requests import FlowRequest, GenerationRequest
 from core.settings import Settings
 
 MODELS: Final[tuple[type[BaseModel], ...]] = (
@@ -113,7 +114,7 @@ def test_a_wrong_value_is_told_what_it_must_be(field: str, value: Any, said: str
 
 
 def test_a_prompt_of_the_longest_length_is_taken() -> None:
-    assert len(GenerationRequest(prompt="ü" * PROMPT_MAX).prompt) == PROMPT_MAX
+    assert len(GenerationRequest(prompt="ü" * PROMPT_MAX).inputs["prompt"]) == PROMPT_MAX
 
 
 def test_an_unknown_field_is_told_the_nearest_ones() -> None:

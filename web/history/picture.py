@@ -251,7 +251,7 @@ class PicturePage:
             ("Seed", str(self._seed(request))),
         ]
 
-    def _seed(self, request: ResolvedRequest) -> int:
+    def _seed(self, request: ResolvedRequest) -> int | None:
         return self._images[self._number].seed if self._images else request.seed
 
     def _build_copies(self, document: StatusDocument) -> None:
@@ -277,7 +277,8 @@ class PicturePage:
 
     async def _vary(self) -> None:
         request = self._request()
-        values = request.model_dump(exclude={"seed", "metadata", "priority"})
+        again = request.without("seed")
+        values = again.model_dump(exclude={"metadata", "priority"})
         created = await self._web.facade.create(GenerationRequest(**values))
         ui.navigate.to(f"/?g={created.task_id}")
 
