@@ -13,7 +13,7 @@ from comfy.importing.proposal.texts import is_text
 from comfy.importing.proposal.uploads import kind_of
 from comfy.importing.proposal.wiring import ANY_TYPES, Wiring
 from comfy.nodes import COMBO, DYNAMIC_COMBO, InputSpec
-from core.requests import SEED_MAX
+from core.fields import SEED_MAX
 from core.workflows.declaration import (
     UPLOAD_TYPES,
     ChoicesFrom,

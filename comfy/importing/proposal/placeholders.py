@@ -17,7 +17,7 @@ from core.workflows.declaration import Role
 _PERCENT: Final = (
     "prompt negative_prompt negative model vae sampler sampler_name scheduler steps scale cfg"
     " cfg_scale denoise clip_skip width height seed batch_size image init_image user_avatar"
-    " char_avatar"
+    " char_avatar frames length fps frame_rate duration seconds guidance input_image mask"
 )
 _MARK: Final = re.compile(
     rf"%(?P<percent>{'|'.join(_PERCENT.split())})%"
@@ -35,7 +35,11 @@ _ALIASES: Final[Mapping[str, Role]] = {
     "checkpoint": "model",
     "ckpt_name": "model",
     "image": "init_image",
+    "input_image": "init_image",
     "seconds": "duration_s",
+    "duration": "duration_s",
+    "frames": "length",
+    "frame_rate": "fps",
     "tags": "prompt",
 }
 _ROLES: Final[Mapping[str, Role]] = {role: role for role in get_args(Role)}

@@ -12,7 +12,7 @@ from comfy.importing.proposal.authored import app_inputs, promoted
 from comfy.importing.proposal.candidate import WHOLE, Candidate
 from comfy.importing.proposal.fields import declared
 from comfy.importing.proposal.models import models
-from comfy.importing.proposal.naming import Names
+from comfy.importing.proposal.naming import Names, slug
 from comfy.importing.proposal.numbers import numbers
 from comfy.importing.proposal.outputs import outputs
 from comfy.importing.proposal.packs import marked_by_packs
@@ -33,6 +33,7 @@ _SHARED: Final = frozenset(
 )
 """Roles that several inputs may have."""
 _ALWAYS: Final = frozenset({"seed"})
+_SIZE: Final[tuple[Role, ...]] = ("width", "height")
 _TITLE_MAX: Final = 200
 _FIELD_MAX: Final = 200
 
@@ -82,6 +83,7 @@ def _chosen(wiring: Wiring, placeholders: Iterable[Candidate]) -> list[Candidate
         (False, placeholders),
     )
     chosen, is_form = _authored(forms, guessed)
+    chosen = _with_named_size(wiring, chosen)
     taken = {place for one in chosen for place in one.targets}
     roles = {one.role for one in chosen if one.role is not None}
     rest = []
@@ -116,6 +118,23 @@ def _authored(
             chosen.append(done)
             taken.update(done.targets)
     return chosen, is_form
+
+
+def _with_named_size(wiring: Wiring, chosen: list[Candidate]) -> list[Candidate]:
+    """The first two inputs that the author calls width and height are the size, if none is."""
+    if any(one.role in _SIZE for one in chosen):
+        return chosen
+    found: dict[Role, int] = {}
+    for index, one in enumerate(chosen):
+        is_whole = all(isinstance(wiring.value(place), int) for place in one.targets)
+        words = slug(one.label or one.name).split("_")
+        for role in _SIZE:
+            if words[-1] == role and is_whole and one.role is None:
+                found.setdefault(role, index)
+    if len(found) < len(_SIZE):
+        return chosen
+    roles = {index: role for role, index in found.items()}
+    return [replace(one, role=roles.get(at, one.role)) for at, one in enumerate(chosen)]
 
 
 def _with_roles_once(candidates: list[Candidate]) -> list[Candidate]:

@@ -24,7 +24,7 @@ _Pair = tuple[tuple[Place, ...], tuple[Place, ...]]
 
 def sizes(wiring: Wiring) -> Iterator[Candidate]:
     """Width and height of the first size, then those of other sizes, then what a node computes."""
-    pairs = _by_value(wiring, list(_pairs(wiring)))
+    pairs = _by_value(wiring, list(_pairs(wiring))) or list(_titled(wiring))
     for index, (width, height) in enumerate(pairs):
         yield from _sides(wiring, width, height, is_first=index == 0)
     yield from _shapes(wiring, has_size=bool(pairs))
@@ -72,9 +72,23 @@ def _is_size(wiring: Wiring, width: Place, height: Place) -> bool:
     )
     if _CHANGES_LATENTS.search(class_type) and takes_latent:
         return False
+    if width.input.startswith("empty_latent"):
+        return True
     makes = found is not None and any(output.type == "LATENT" for output in found.outputs)
     is_paid = found is not None and found.api_node
     return makes or is_paid or bool(_MAKES_LATENTS.search(class_type))
+
+
+def _titled(wiring: Wiring) -> Iterator[_Pair]:
+    """Two primitives that are called width and height, wherever they go."""
+    found: dict[str, Place] = {}
+    for node_id in wiring.nodes:
+        place, title = Place(node_id, "value"), wiring.title(node_id).lower()
+        value = wiring.value(place)
+        if title in ("width", "height") and isinstance(value, int) and wiring.is_literal(place):
+            found.setdefault(title, place)
+    if len(found) == 2:
+        yield (found["width"],), (found["height"],)
 
 
 def _by_value(wiring: Wiring, pairs: list[_Pair]) -> list[_Pair]:
@@ -126,7 +140,8 @@ def _shaping(wiring: Wiring) -> Mapping[str, None]:
             link = wiring.link(fields[0])
             if link and _is_size(wiring, *fields) and _has_shape(wiring, link.node_id):
                 found[link.node_id] = None
-        if _has_shape(wiring, node_id) and _makes_latent(wiring, node_id):
+        gives = _makes_latent(wiring, node_id) or _gives_size(wiring, node_id)
+        if gives and _has_shape(wiring, node_id):
             found[node_id] = None
     return found
 
@@ -144,3 +159,10 @@ def _makes_latent(wiring: Wiring, node_id: str) -> bool:
     if found is None or not any(output.type == "LATENT" for output in found.outputs):
         return False
     return not any(wiring.carried(one) == "LATENT" for one in wiring.places(node_id))
+
+
+def _gives_size(wiring: Wiring, node_id: str) -> bool:
+    """Whether a node does nothing but choose a size."""
+    found = wiring.node_class(node_id)
+    given = [output.type for output in found.outputs] if found else []
+    return given == ["INT", "INT"] and all(wiring.is_literal(one) for one in wiring.places(node_id))

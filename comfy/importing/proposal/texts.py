@@ -22,7 +22,8 @@ _POSITIVE: Final = re.compile(
 _NEGATIVE: Final = re.compile(r"(^|_)(negative|neg)($|_)|negative")
 _PROMPT_FIELDS: Final = re.compile(
     r"(^|[_.])(prompt|text|tags|lyrics|caption|description|instruction|query|question|populated_text"
-    r"|wildcard_text|text_[gl]|clip_[lg]|t5xxl|llama|string|value|on_true|on_false)s?(_?\d+)?$"
+    r"|wildcard_text|text_[gl]|clip_[lg]|t5xxl|llama|string|value|on_true|on_false"
+    r"|positive|negative|pos|neg)s?(_?\d+)?$"
 )
 _MAIN_FIELDS: Final = re.compile(r"prompt|^text|tags|caption|^positive|description")
 _NOT_PROMPTS: Final = re.compile(
@@ -62,8 +63,10 @@ class _Reach:
 def texts(wiring: Wiring) -> Iterator[Candidate]:
     """The prompt, the negative prompt, and further texts, most important first."""
     reach = _reached(wiring)
-    positive = [place for place, signs in reach.signs.items() if "positive" in signs]
-    negative = [place for place, signs in reach.signs.items() if "positive" not in signs]
+    only = [place for place, signs in reach.signs.items() if signs == {"positive"}]
+    # A text that feeds both signs is the prompt where no other is.
+    positive = only or [place for place, signs in reach.signs.items() if "positive" in signs]
+    negative = [place for place in reach.signs if place not in positive]
     named = [one for one in _named(wiring) if one not in reach.signs]
     negative += [one for one in named if _is_negative(wiring, one)]
     others = [one for one in named if one not in negative]
