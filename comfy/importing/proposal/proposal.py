@@ -26,12 +26,8 @@ from comfy.importing.proposal.titles import titled
 from comfy.importing.proposal.uploads import uploads
 from comfy.importing.proposal.wiring import Wiring
 from comfy.nodes import NodeCatalogue
-from core.workflows.declaration import INPUTS_MAX, Input, Origin, Role, Workflow
+from core.workflows.declaration import INPUTS_MAX, SHARED_ROLES, Input, Origin, Role, Workflow
 
-_SHARED: Final = frozenset(
-    {"model", "vae", "text_encoder", "lora", "reference_image", "control_image"}
-)
-"""Roles that several inputs may have."""
 _ALWAYS: Final = frozenset({"seed"})
 _SIZE: Final[tuple[Role, ...]] = ("width", "height")
 _TITLE_MAX: Final = 200
@@ -141,7 +137,7 @@ def _with_roles_once(candidates: list[Candidate]) -> list[Candidate]:
     seen: set[Role] = set()
     result = []
     for one in candidates:
-        is_second = one.role in seen and one.role not in _SHARED
+        is_second = one.role in seen and one.role not in SHARED_ROLES
         result.append(replace(one, role=None) if is_second else one)
         if one.role is not None:
             seen.add(one.role)
@@ -163,7 +159,7 @@ def _named(wiring: Wiring, candidates: list[Candidate]) -> tuple[Input, ...]:
         if one.is_named:
             given[index] = names.take(one.name)
     for index, one in enumerate(candidates):
-        if index not in given and one.role is not None and one.role not in _SHARED:
+        if index not in given and one.role is not None and one.role not in SHARED_ROLES:
             given[index] = names.take(_name_of_role(one))
     for index, one in enumerate(candidates):
         if index not in given:
