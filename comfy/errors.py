@@ -130,6 +130,22 @@ class WorkflowFileError(ComfyError):
         return f"{self.place}: {self.message}" if self.place else self.message
 
 
+class DeclarationError(ComfyError):
+    """An input cannot be declared so.
+
+    ``code`` is "unknown_node", "unknown_field", "linked_field", "unknown_input",
+    "duplicate_input" or "invalid_name".
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
 class ExecutionTimeoutError(ComfyError):
     """The prompt executed longer than its limit. It may still be executing: cancel it."""
 
