@@ -14,6 +14,7 @@ ComfyError
 ├── NoOutputError                it ended well, but the picture is not there
 ├── UnusableFileError            its file can never be kept: too large, or no picture
 ├── ForeignPromptError           ComfyUI gave the prompt an id of its own
+├── WorkflowFileError            a file holds no workflow that can be read
 └── ExecutionTimeoutError        it executed longer than allowed: cancel it
 """
 
@@ -110,6 +111,39 @@ class ForeignPromptError(ComfyError):
 
     Versions before 0.3.45 ignore the id. The prompt was taken back.
     """
+
+
+class WorkflowFileError(ComfyError):
+    """A file cannot be imported: it holds no workflow, a malformed one, or one beyond the bounds.
+
+    ``code`` is "no_workflow", "malformed", "too_large", "too_deep", "too_many_nodes" or "cycle";
+    ``place`` is where in the file, a path such as ``nodes.12.inputs``, empty for the whole file.
+    """
+
+    def __init__(self, code: str, message: str, place: str = "") -> None:
+        super().__init__(code, message, place)
+        self.code = code
+        self.message = message
+        self.place = place
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}" if self.place else self.message
+
+
+class DeclarationError(ComfyError):
+    """An input cannot be declared so.
+
+    ``code`` is "unknown_node", "unknown_field", "linked_field", "unknown_input",
+    "duplicate_input" or "invalid_name".
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class ExecutionTimeoutError(ComfyError):
