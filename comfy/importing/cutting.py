@@ -33,7 +33,7 @@ def cut(graph: Mapping[str, Any], catalogue: NodeCatalogue, without: Iterable[st
     ends = _ends(graph, catalogue, consumed)
     viewers = set(without)
     kept = [node_id for node_id in ends if node_id not in viewers]
-    live = _reached(graph, kept)
+    live = reached(graph, kept)
     used = {link[0] for node_id in live for link in links_of(graph[node_id])}
     outputs = tuple(
         OutputNode(node_id, graph[node_id]["class_type"])
@@ -86,16 +86,31 @@ def links_of(node: Mapping[str, Any]) -> Iterator[list[Any]]:
 
 def is_link(value: Any) -> bool:
     """Whether an input's value is a link: a node's id and a slot."""
-    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)
+    match value:
+        case [str(), int() as slot]:
+            return not isinstance(slot, bool)
+        case _:
+            return False
 
 
-def reached(graph: Mapping[str, Any], node_id: str) -> set[str]:
-    """A node and everything that feeds it."""
-    return _reached(graph, [node_id])
+def fed_by(graph: Mapping[str, Any], sources: Iterable[str]) -> set[str]:
+    """Nodes, and everything that they feed."""
+    takers: dict[str, list[str]] = {}
+    for node_id, node in graph.items():
+        for link in links_of(node):
+            takers.setdefault(link[0], []).append(node_id)
+    found: set[str] = set()
+    pending = list(sources)
+    while pending:
+        node_id = pending.pop()
+        if node_id not in found:
+            found.add(node_id)
+            pending.extend(takers.get(node_id, ()))
+    return found
 
 
-def _reached(graph: Mapping[str, Any], ends: Iterable[str]) -> set[str]:
-    """Depth first; a node that is met again on its own way is a cycle."""
+def reached(graph: Mapping[str, Any], ends: Iterable[str]) -> set[str]:
+    """Nodes, and everything that feeds them. Raises WorkflowFileError for a cycle."""
     done: set[str] = set()
     on_way: dict[str, None] = {}
     for end in ends:

@@ -11,9 +11,8 @@ from comfy.importing.marks import Place
 class GraphProblem:
     """One thing for which ComfyUI would refuse the graph.
 
-    ``code`` is ComfyUI's own error type (``value_not_in_list``, ``required_input_missing``, …)
-    or "too_old" where the graph needs a newer ComfyUI. ``input`` is empty when the whole node is
-    to blame, ``near`` holds similar choices, best first.
+    ``code`` is ComfyUI's own error type (``value_not_in_list``, ``required_input_missing``, …);
+    ``input`` is empty when the whole node is to blame, ``near`` holds similar choices, best first.
     """
 
     code: str
@@ -44,7 +43,7 @@ class MissingClass:
 
     @property
     def is_core(self) -> bool:
-        """Whether ComfyUI itself has it in another version."""
+        """Whether ComfyUI itself has it in another version: this one is too old, or too new."""
         return self.pack == "comfy-core"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 from comfy.importing.defaults import default_of, literal
@@ -13,6 +14,9 @@ from comfy.importing.saving import free_id
 from comfy.nodes import NodeCatalogue, NodeClass, live_inputs
 
 _LOADERS: Final = (("IMAGE", "LoadImage"), ("VIDEO", "LoadVideo"), ("AUDIO", "LoadAudio"))
+
+
+_LOADERS_MAX: Final = 50
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ def with_load_nodes(
 ) -> tuple[Mapping[str, Any], list[Notice]]:
     """The graph with a load node for each open input that a node of it requires."""
     notices = []
-    for each in found:
+    for each in islice(found, _LOADERS_MAX):
         places = [place for place in each.places if _is_needed(place, graph, catalogue)]
         loader = _loader(each.type, catalogue)
         if not places or loader is None:

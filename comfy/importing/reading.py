@@ -11,7 +11,7 @@ from comfy.errors import WorkflowFileError
 from comfy.importing.api import read_api
 from comfy.importing.app_mode import read_app_mode
 from comfy.importing.checking import check_graph
-from comfy.importing.cutting import Cut, cut, is_viewer, links_of, reached
+from comfy.importing.cutting import Cut, cut, fed_by, is_viewer, links_of, reached
 from comfy.importing.documents import Found, plain_text
 from comfy.importing.files import read_file
 from comfy.importing.filling import with_defaults
@@ -117,7 +117,7 @@ def _from_ui(found: Found, catalogue: NodeCatalogue) -> _Whole:
     if found.ui is None:
         raise WorkflowFileError(
             "no_workflow",
-            "the file holds the parameters of a picture (SwarmUI's), and no workflow",
+            "the file holds the parameters of an image (SwarmUI's), and no workflow",
         )
     conversion = convert(found.ui, catalogue)
     converted = Notice("converted", "the workflow was converted from the form of ComfyUI's page")
@@ -163,6 +163,9 @@ def _live(graph: Mapping[str, Any], catalogue: NodeCatalogue, whole: _Whole) -> 
     taken = {link[0] for node in graph.values() for link in links_of(node)}
     rest = {key: node for key, node in graph.items() if key not in useless or key in taken}
     saved = append_save_node(rest, catalogue, shown)
+    if saved is None and useless:  # at least what they lack is told
+        found = cut(graph, catalogue)
+        return _Live(found.graph, found.outputs, found.dropped)
     if saved is None:
         raise WorkflowFileError(
             "no_output",
@@ -196,10 +199,8 @@ def _broken_viewers(found: Cut, catalogue: NodeCatalogue) -> set[str]:
     findings = check_graph(graph, catalogue)
     broken = {problem.node_id for problem in findings.problems}
     broken |= {node_id for each in findings.missing_classes for node_id in each.node_ids}
-    rest = [each.node_id for each in found.outputs if each.node_id not in viewers]
-    needed = {node_id for end in rest for node_id in reached(found.graph, end)}
-    own = broken - needed
-    return {viewer for viewer in viewers if reached(found.graph, viewer) & own}
+    rest = [each.node_id for each in found.outputs if not is_viewer(each.class_type)]
+    return set(viewers) & fed_by(found.graph, broken - reached(found.graph, rest))
 
 
 @dataclass
@@ -255,7 +256,7 @@ def _marks(
         app=read_app_mode(found.ui, graph, shared) if found.ui is not None else None,
         shared=shared,
         nodes=nodes,
-        parameters=found.swarm or {},
+        parameters=without_values(found.swarm or {}, ()),
     )
 
 

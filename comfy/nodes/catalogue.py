@@ -9,7 +9,6 @@ from typing import Any, Self
 
 from comfy.nodes.classes import NodeClass
 from comfy.nodes.inputs import AUTOGROW, COMBO, DYNAMIC_COMBO, Choice, InputSpec
-from comfy.nodes.live import grown_names
 from comfy.nodes.reading import read_class
 from comfy.nodes.writing import class_to_json
 
@@ -79,7 +78,7 @@ def _within(inputs: Iterable[InputSpec], name: str) -> InputSpec | None:
 
 def _below(spec: InputSpec, name: str) -> InputSpec | None:
     if spec.type == AUTOGROW and spec.growth:
-        return replace(spec.growth.each, name=name) if name in grown_names(spec.growth) else None
+        return replace(spec.growth.each, name=name) if name in spec.growth.all_names else None
     if spec.type == DYNAMIC_COMBO:
         found = (_within(branch.inputs, name) for branch in spec.branches)
         return next((below for below in found if below), None)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final
 
 COMBO: Final = "COMBO"
@@ -34,6 +35,11 @@ class Growth:
     prefix: str = ""
     minimum: int = 0
     maximum: int = 0
+
+    @cached_property
+    def all_names(self) -> tuple[str, ...]:
+        """The names of all inputs that it can grow."""
+        return self.names or tuple(f"{self.prefix}{index}" for index in range(self.maximum))
 
 
 @dataclass(frozen=True)
@@ -72,3 +78,15 @@ class InputSpec:
     allowed_types: str = ""
     branches: tuple[Branch, ...] = ()
     growth: Growth | None = None
+
+    @cached_property
+    def grown(self) -> tuple[InputSpec, ...]:
+        """The inputs that an autogrow can have, under dotted names; the first few are required."""
+        growth = self.growth
+        if growth is None:
+            return ()
+        needed = growth.minimum if self.required and growth.each.required else 0
+        return tuple(
+            replace(growth.each, name=f"{self.name}.{name}", required=index < needed)
+            for index, name in enumerate(growth.all_names)
+        )

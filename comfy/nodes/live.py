@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from comfy.nodes.inputs import AUTOGROW, DYNAMIC_COMBO, Growth, InputSpec
+from comfy.nodes.inputs import AUTOGROW, DYNAMIC_COMBO, InputSpec
 
 _DEPTH_MAX: Final = 8
 
@@ -24,7 +24,7 @@ def live_inputs(
     for spec in inputs:
         named = replace(spec, name=prefix + spec.name) if prefix else spec
         if spec.type == AUTOGROW:
-            yield from grown(named)
+            yield from named.grown
             continue
         yield named
         if spec.type == DYNAMIC_COMBO:
@@ -37,18 +37,3 @@ def chosen_inputs(spec: InputSpec, key: object) -> tuple[InputSpec, ...]:
     return next(
         (branch.inputs for branch in spec.branches if branch.key == key and key is not None), ()
     )
-
-
-def grown(spec: InputSpec) -> Iterator[InputSpec]:
-    """The inputs that an autogrow can have; the first few are required."""
-    growth = spec.growth
-    if growth is None:
-        return
-    for index, name in enumerate(grown_names(growth)):
-        required = spec.required and growth.each.required and index < growth.minimum
-        yield replace(growth.each, name=f"{spec.name}.{name}", required=required)
-
-
-def grown_names(growth: Growth) -> tuple[str, ...]:
-    """The names of the inputs that an autogrow can have."""
-    return growth.names or tuple(f"{growth.prefix}{index}" for index in range(growth.maximum))

@@ -13,6 +13,8 @@ from comfy.nodes.types import fits
 
 _SHOWN_MAX: Final = 80
 _CHOICES_SHOWN: Final = 8
+_NAME_MAX: Final = 300
+"""The most characters of a file's name."""
 _OPEN_CHOICES: Final = frozenset({"CustomCombo"})
 """Classes whose choices each workflow holds itself."""
 
@@ -37,7 +39,7 @@ def fault_of_link(
     value: Any, spec: InputSpec, graph: Mapping[str, Any], catalogue: NodeCatalogue
 ) -> Fault | None:
     """What is wrong with a list as an input's value; a missing class is told elsewhere."""
-    if not is_link(value) or isinstance(value[1], bool) or not isinstance(value[1], int):
+    if not is_link(value):
         return Fault("bad_linked_input", "a list here must be a link: a node's id and a slot")
     origin = graph.get(value[0])
     if origin is None:
@@ -102,7 +104,7 @@ def _fault_of_choice(value: Any, spec: InputSpec, class_type: str) -> Fault | Ab
         return next((fault for fault in faults if fault), None)
     if value in spec.choices:
         return None
-    if isinstance(value, str) and value and _is_file(value, spec.choices):
+    if isinstance(value, str) and 0 < len(value) <= _NAME_MAX and _is_file(value, spec.choices):
         return AbsentFile(value)
     return _not_in_list(value, list(spec.choices))
 

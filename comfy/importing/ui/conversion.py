@@ -22,7 +22,7 @@ from comfy.importing.ui.own_values import OwnValues
 from comfy.importing.ui.page_nodes import BROADCASTERS, PAGE_ONLY, is_group_node
 from comfy.importing.ui.scopes import Scope, Scopes
 from comfy.importing.ui.shared import SharedValues
-from comfy.importing.ui.widgets import has_widget
+from comfy.importing.ui.widgets import has_widget, is_unusable
 from comfy.nodes import NodeCatalogue, NodeClass, live_inputs
 
 _COMPUTED = frozenset({"LOAD_3D", "WEBCAM", "AUDIO_RECORD", "COMPOSITOR", "PAINTER"})
@@ -180,17 +180,22 @@ class _Converter:
         """Fill in what the file does not hold; the chosen options bring along more inputs."""
         filled = []
         for spec in live_inputs(node_class.inputs, values):
-            if not has_widget(spec) or values.get(spec.name) is not None:
+            held = values.get(spec.name)
+            replaces = held is not None and is_unusable(spec, held)
+            if not has_widget(spec) or not (held is None or replaces):
                 continue
             default = default_of(spec)
             if default is None:
                 continue
-            if spec.name not in values and spec.required and spec.name not in linked:
+            is_needed = spec.name not in values and spec.required
+            if (is_needed or replaces) and spec.name not in linked:
                 filled.append(spec.name)
             values[spec.name] = default
         if filled and (node.values or node.named):
             names = ", ".join(filled)
-            message = f"the file holds no value for {names} of {node.type}: the default is taken"
+            message = (
+                f"the file holds no usable value for {names} of {node.type}: the default is taken"
+            )
             self._notices.append(Notice("filled_from_default", message, node_id, filled[0]))
 
     def _feed(self, scope: Scope, node: UiNode, node_id: str, inputs: dict[str, Any]) -> None:

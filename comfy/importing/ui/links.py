@@ -22,7 +22,7 @@ from comfy.importing.ui.promoted import held_value
 from comfy.importing.ui.scopes import INPUT_BORDER, Scope, Scopes
 from comfy.nodes.types import fits
 
-_STEPS_MAX: Final = 3_000_000
+_STEPS_MAX: Final = 500_000
 """The most steps over all links of a workflow; a chain of reroutes takes one each."""
 
 

@@ -8,6 +8,7 @@ ways, and the reading that fits best counts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -155,7 +156,8 @@ class _Reading:
             self._value(spec, socket.widget)
             if socket.type == "INT" or spec.control:
                 self._control(socket.widget, is_certain=False)
-        return self._end()
+        self._found.misfits += len(self._list) - self._at  # what has no name here is lost
+        return self._found
 
     def _known(self, node_class: NodeClass | None) -> Iterator[tuple[str, InputSpec]]:
         for spec in node_class.inputs if node_class else ():
@@ -171,7 +173,7 @@ class _Reading:
         elif has_widget(spec):
             self._value(spec, name)
             if spec.type == DYNAMIC_COMBO and depth < _DEPTH_MAX:
-                for inner in chosen_inputs(spec, self._found.values.get(name)):
+                for inner in _layout(spec, self._found.values.get(name)):
                     self._input(inner, f"{name}.{inner.name}", dummies, depth + 1)
             elif spec.control:
                 self._control(name, is_certain=True)
@@ -218,6 +220,23 @@ class _Reading:
     def _upload(self) -> None:
         if self._at < len(self._list) and isinstance(self._list[self._at], str | None):
             self._at += 1
+
+
+def _layout(spec: InputSpec, key: Any) -> tuple[InputSpec, ...]:
+    """The inputs that follow a dynamic combo; of an unknown option, likely as many as of others."""
+    if key is None or any(branch.key == key for branch in spec.branches):
+        return chosen_inputs(spec, key)
+    return spec.branches[0].inputs if spec.branches else ()
+
+
+def is_unusable(spec: InputSpec, value: Any) -> bool:
+    """Whether a value can be no number where one is needed: the input had another type once."""
+    if spec.type not in ("INT", "FLOAT") or isinstance(value, int | float):
+        return False
+    try:
+        return not math.isfinite(float(value))
+    except (TypeError, ValueError, OverflowError):
+        return True
 
 
 def _is_plausible(spec: InputSpec, value: Any) -> bool:

@@ -198,6 +198,18 @@ def test_names_count_before_the_list() -> None:
     assert (filled.node_id, filled.input) == ("3", "sampler_name")
 
 
+def test_a_value_of_another_type_gives_way_to_the_default() -> None:
+    named = {"seed": 1, "steps": "auto", "sampler_name": "heun", "denoise": 0.5}
+    told = {**UI["nodes"][2], "widgets_values": None, "widgets_values_named": named}
+
+    imported = read({**UI, "nodes": [*UI["nodes"][:2], told, UI["nodes"][3]]})
+
+    assert inputs_of(imported, "3")["steps"] == 20
+    assert [(each.code, each.input) for each in imported.notices][1:] == [
+        ("filled_from_default", "steps")
+    ]
+
+
 def test_values_may_be_an_object() -> None:
     told = {"seed": 3, "steps": 4, "sampler_name": "heun", "videopreview": {"hidden": True}}
     workflow = {
@@ -242,6 +254,21 @@ def test_dynamic_combos_bring_along_inputs_with_dotted_names() -> None:
         "format": "h264",
         "format.crf": 18,
     }
+
+
+def test_an_option_that_is_gone_does_not_shift_what_comes_after() -> None:
+    nodes = [
+        load(),
+        node(2, "MakeVideo", [24], [socket("images", "IMAGE", 1)], ["VIDEO"]),
+        node(3, "SaveVideo", ["v", "vp8"], [socket("video", "VIDEO", 2)]),
+    ]
+    workflow = ui(nodes, [[1, 1, 0, 2, 0, "IMAGE"], [2, 2, 0, 3, 0, "VIDEO"]])
+
+    imported = read(workflow)
+
+    assert inputs_of(imported, "3")["filename_prefix"] == "v"
+    (problem,) = imported.findings.problems
+    assert (problem.code, problem.input) == ("value_not_in_list", "format")
 
 
 def test_autogrown_inputs_keep_their_names() -> None:
