@@ -15,6 +15,7 @@ from comfy.importing.proposal.wiring import ANY_TYPES, Wiring
 from comfy.nodes import COMBO, DYNAMIC_COMBO, InputSpec
 from core.fields import SEED_MAX
 from core.workflows.declaration import (
+    SHARED_ROLES,
     UPLOAD_TYPES,
     ChoicesFrom,
     Input,
@@ -28,7 +29,10 @@ _EXACT_MAX: Final = 2**53
 _LABEL_MAX: Final = 200
 _HELP_MAX: Final = 2000
 _FROZEN_MAX: Final = 200
-_LABELS: Final[dict[Role, str]] = {
+_OF_FILES: Final[frozenset[Role]] = frozenset(
+    {"init_image", "mask", "reference_image", "control_image"}
+)
+_LABELS: Final[dict[str, str]] = {
     "negative_prompt": "Negative prompt",
     "cfg": "CFG",
     "vae": "VAE",
@@ -57,7 +61,7 @@ def declared(wiring: Wiring, candidate: Candidate, name: str) -> Input:
     return Input(
         name=name,
         type=kind,
-        role=candidate.role,
+        role=None if candidate.role in _OF_FILES and kind not in UPLOAD_TYPES else candidate.role,
         label=_label(candidate)[:_LABEL_MAX] or None,
         help=candidate.help[:_HELP_MAX] or None,
         group=candidate.group[:_LABEL_MAX] or None,
@@ -193,17 +197,12 @@ def _is_there(wiring: Wiring, place: Place, name: str) -> bool:
 
 
 def _label(candidate: Candidate) -> str:
+    """What the author calls it, else the word for its role, else its name in words."""
     if candidate.label:
         return candidate.label.strip()
-    if (
-        candidate.role is not None
-        and not candidate.is_named
-        and candidate.name
-        in (
-            "",
-            candidate.role,
-        )
-    ):
-        return _LABELS.get(candidate.role, candidate.role.replace("_", " ").capitalize())
+    is_plain = candidate.role is not None and candidate.role not in {*SHARED_ROLES, "init_image"}
+    if is_plain and not candidate.is_named and candidate.name != "tags":
+        role = str(candidate.role)
+        return _LABELS.get(role, role.replace("_", " ").capitalize())
     words = candidate.name.replace("_", " ").strip()
-    return words[:1].upper() + words[1:]
+    return _LABELS.get(candidate.name) or words[:1].upper() + words[1:]
