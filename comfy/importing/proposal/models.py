@@ -91,8 +91,15 @@ def is_model(wiring: Wiring, place: Place) -> bool:
         return bool(_FILE.search(value)) and not _is_shown(value)
     if spec.type != COMBO or (found is not None and found.api_node):
         return False
+    return names_models(wiring, place, value)
+
+
+def names_models(wiring: Wiring, place: Place, value: str) -> bool:
+    """Whether a value, or what may be chosen in its place, is the name of a model's file."""
+    spec = wiring.spec(place)
     return bool(_FILE.search(value)) or any(
-        isinstance(choice, str) and _FILE.search(choice) for choice in spec.choices
+        isinstance(choice, str) and _FILE.search(choice)
+        for choice in (spec.choices if spec else ())
     )
 
 

@@ -67,10 +67,11 @@ def texts(wiring: Wiring) -> Iterator[Candidate]:
     only = [place for place, signs in reach.signs.items() if signs == {"positive"}]
     # A text that feeds both signs is the prompt where no other is.
     positive = only or [place for place, signs in reach.signs.items() if "positive" in signs]
-    negative = [place for place in reach.signs if place not in positive]
+    known = frozenset(positive)
+    negative = [place for place in reach.signs if place not in known]
     named = [one for one in _named(wiring) if one not in reach.signs]
     negative += [one for one in named if _is_negative(wiring, one)]
-    others = [one for one in named if one not in negative]
+    others = [one for one in named if not _is_negative(wiring, one)]
     if not any(not _is_system(wiring, one) for one in positive):
         positive, others = [*positive, *_main(wiring, others)], []
     yield from _prompts(wiring, positive)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from comfy.importing.ui.mark_nodes import marked_fields
 from comfy.importing.ui.nodes import UiNode
 from comfy.nodes import (
     AUTOGROW,
@@ -94,6 +95,9 @@ def read_widgets(node: UiNode, node_class: NodeClass | None) -> Widgets:
         return _by_keys(node.values)
     if not isinstance(node.values, list) or not node.values:
         return Widgets()
+    marked = marked_fields(node.type) if node_class is None else ()
+    if marked:
+        return _Reading(node).by_fields(marked)
     by_sockets = _Reading(node).by_sockets(node_class)
     if node_class is None:
         return by_sockets
@@ -144,6 +148,16 @@ class _Reading:
             if upload_is_open and not (after and after[0].required):
                 self._upload()
                 upload_is_open = False
+        return self._end()
+
+    def by_fields(self, names: tuple[str, ...]) -> Widgets:
+        """Read in an order that is known; a number may be followed by what happens to it."""
+        for name in names[: len(self._list)]:
+            if self._at < len(self._list):
+                self._found.values[name] = self._list[self._at]
+                self._at += 1
+                if isinstance(self._found.values[name], int):
+                    self._control(name, is_certain=False)
         return self._end()
 
     def by_sockets(self, node_class: NodeClass | None) -> Widgets:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from comfy.importing import NodeMarks
+from core.workflows.declaration import ChoicesFrom
 from tests.comfy.proposal.graphs import (
     Json,
     app_input,
@@ -156,6 +157,20 @@ def test_kritas_parameters_have_groups_and_the_choices_of_what_they_feed() -> No
     assert (idea.name, idea.role, idea.type) == ("idea", "prompt", "longtext")
     assert (steps.name, steps.group, steps.type, steps.maximum) == ("steps", "More", "integer", 50)
     assert (plan.name, plan.choices, plan.default) == ("plan", ("normal", "karras"), "karras")
+
+
+def test_a_marked_text_that_goes_to_a_choice_has_its_choices() -> None:
+    found = proposed(
+        txt2img(
+            n4=node("CheckpointLoaderSimple", ckpt_name=["20", 0]),
+            n20=node("SwarmInputCheckpoint", title="Base", value="a.safetensors"),
+        )
+    )
+
+    base = found.inputs[0]
+    assert (base.name, base.type, base.folder) == ("base", "model", "checkpoints")
+    assert base.choices_from == ChoicesFrom(node_class="CheckpointLoaderSimple", field="ckpt_name")
+    assert targets(base) == ["20.value"]
 
 
 def test_titles_mark_inputs() -> None:
