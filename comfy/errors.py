@@ -15,6 +15,7 @@ ComfyError
 ├── UnusableFileError            its file can never be kept: too large, or no picture
 ├── ForeignPromptError           ComfyUI gave the prompt an id of its own
 ├── WorkflowFileError            a file holds no workflow that can be read
+├── DeclarationError             an input of a workflow cannot be declared so
 └── ExecutionTimeoutError        it executed longer than allowed: cancel it
 """
 
