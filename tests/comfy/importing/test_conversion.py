@@ -223,6 +223,18 @@ def test_values_may_be_an_object() -> None:
     assert "videopreview" not in inputs
 
 
+def test_loras_that_are_stacked_in_one_node_are_numbered() -> None:
+    first = {"on": True, "lora": "a.safetensors", "strength": 1}
+    second = {"on": False, "lora": "b.safetensors", "strength": 0.5, "strengthTwo": None}
+    values = [{}, {"type": "PowerLoraLoaderHeaderWidget"}, first, second, {}, ""]
+    stack = node(3, "Power Lora Loader (rgthree)", values, [socket("model", "IMAGE", 1)], ["IMAGE"])
+    links = [[1, 1, 0, 3, 0, "IMAGE"], [2, 3, 0, 99, 0, "IMAGE"]]
+
+    imported = read(ui([load(), stack, save(2)], links))
+
+    assert inputs_of(imported, "3") == {"model": ["1", 0], "lora_1": first, "lora_2": second}
+
+
 def _forced(values: list[Any]) -> ImportedGraph:
     forced = node(3, "Forced", values, [socket("seed", "INT", 1)], ["IMAGE"])
     number = node(1, "PrimitiveInt", [42, "fixed"], None, ["INT"])
