@@ -146,6 +146,23 @@ def test_use_everywhere_without_kept_links_feeds_the_only_type() -> None:
     assert inputs_of(read(workflow), "2")["image"] == ["1", 0]
 
 
+def test_prompts_everywhere_feeds_by_the_names_of_inputs() -> None:
+    sender = node(
+        7,
+        "Prompts Everywhere",
+        [],
+        [socket("CONDITIONING", "*", 3), socket("CONDITIONING2", "*", None)],
+    )
+    sampler = {**UI["nodes"][2], "inputs": [*UI["nodes"][2]["inputs"]]}
+    sampler["inputs"][1] = socket("positive", "CONDITIONING")
+    links = [*UI["links"][:2], [3, 2, 0, 7, 0, "CONDITIONING"], UI["links"][3]]
+
+    imported = read(ui([*UI["nodes"][:2], sampler, UI["nodes"][3], sender], links))
+
+    assert inputs_of(imported, "3")["positive"] == ["2", 0]
+    assert imported.findings.is_ready
+
+
 def test_two_that_broadcast_one_type_are_told() -> None:
     nodes = [
         load(),
