@@ -117,8 +117,9 @@ class ForeignPromptError(ComfyError):
 class WorkflowFileError(ComfyError):
     """A file cannot be imported: it holds no workflow, a malformed one, or one beyond the bounds.
 
-    ``code`` is "no_workflow", "malformed", "too_large", "too_deep", "too_many_nodes" or "cycle";
-    ``place`` is where in the file, a path such as ``nodes.12.inputs``, empty for the whole file.
+    ``code`` is "no_workflow", "malformed", "too_large", "too_deep", "too_many_nodes", "cycle" or
+    "no_output" (nothing in it can be saved); ``place`` is where in the file ("node 12:5"), empty
+    for the whole file.
     """
 
     def __init__(self, code: str, message: str, place: str = "") -> None:

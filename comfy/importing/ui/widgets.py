@@ -57,6 +57,8 @@ _OF_THE_PAGE: Final = frozenset(
 )
 """Types of inputs for which ComfyUI's page has widgets of its own."""
 _NOT_A_VALUE: Final = ("videopreview", "control_after_generate", "upload", "audioUI")
+_STACKS: Final = frozenset({"Power Lora Loader (rgthree)"})
+"""Classes whose widgets are added on the page, as many as the user wants."""
 _DEPTH_MAX: Final = 8
 
 
@@ -95,6 +97,8 @@ def read_widgets(node: UiNode, node_class: NodeClass | None) -> Widgets:
         return _by_keys(node.values)
     if not isinstance(node.values, list) or not node.values:
         return Widgets()
+    if node.type in _STACKS:
+        return Widgets(dict(_stacked(node.values)))
     marked = marked_fields(node.type) if node_class is None else ()
     if marked:
         return _Reading(node).by_fields(marked)
@@ -127,6 +131,13 @@ def _by_names(named: Mapping[str, Any], node_class: NodeClass | None) -> Widgets
 def _by_keys(values: Mapping[str, Any]) -> Widgets:
     """Packs such as VideoHelperSuite save an object; it may have inputs that no class declares."""
     return Widgets({name: value for name, value in values.items() if name not in _NOT_A_VALUE})
+
+
+def _stacked(values: list[Any]) -> Iterator[tuple[str, Any]]:
+    """A list of objects, each a LoRA with its strength: the inputs are numbered."""
+    loras = [value for value in values if isinstance(value, Mapping) and "lora" in value]
+    for number, lora in enumerate(loras, 1):
+        yield f"lora_{number}", lora
 
 
 class _Reading:
