@@ -15,6 +15,7 @@ ComfyError
 ├── UnusableFileError            its file can never be kept: too large, or no picture
 ├── ForeignPromptError           ComfyUI gave the prompt an id of its own
 ├── WorkflowFileError            a file holds no workflow that can be read
+├── DeclarationError             an input of a workflow cannot be declared so
 └── ExecutionTimeoutError        it executed longer than allowed: cancel it
 """
 
@@ -116,8 +117,9 @@ class ForeignPromptError(ComfyError):
 class WorkflowFileError(ComfyError):
     """A file cannot be imported: it holds no workflow, a malformed one, or one beyond the bounds.
 
-    ``code`` is "no_workflow", "malformed", "too_large", "too_deep", "too_many_nodes" or "cycle";
-    ``place`` is where in the file, a path such as ``nodes.12.inputs``, empty for the whole file.
+    ``code`` is "no_workflow", "malformed", "too_large", "too_deep", "too_many_nodes", "cycle" or
+    "no_output" (nothing in it can be saved); ``place`` is where in the file ("node 12:5"), empty
+    for the whole file.
     """
 
     def __init__(self, code: str, message: str, place: str = "") -> None:

@@ -19,6 +19,7 @@ _NOT_INPUTS: Final = frozenset(
         "control_after_generate",
         "is_changed",
         "upload",
+        "video-preview",
         "videopreview",
     }
 )

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from comfy.importing.cutting import is_link
 from comfy.importing.marks import AppInput, AppMode, Place, SharedValue
+from comfy.importing.secrets import without_values
 
 _ENTRIES_MAX: Final = 500
 
@@ -67,7 +68,7 @@ class _Reader:
             name=name,
             label=label if isinstance(label, str) else "",
             targets=self._targets(node_id, name),
-            config=config,
+            config=without_values(config, ()),
         )
 
     def _targets(self, node_id: str, name: str) -> tuple[Place, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -44,6 +43,7 @@ _WRAPPERS: Final = (
     "extras",
 )
 """Keys that a graph is found under, the likelier first."""
+_NUMBER_MAX: Final = 10**300
 _SWARM: Final = "sui_image_params"
 
 
@@ -175,7 +175,10 @@ def _decoded(text: bytes) -> str:
 
 
 def _plain(value: Any, depth: int) -> Any:
-    """A copy that every encoding and database takes: no NaN, no NUL, no lone surrogates."""
+    """A copy that every encoding and database takes: no NaN, no NUL, no lone surrogates.
+
+    Numbers beyond all of ComfyUI's are none.
+    """
     if depth > DEPTH_MAX:
         raise _too_deep()
     if isinstance(value, str):
@@ -184,7 +187,7 @@ def _plain(value: Any, depth: int) -> Any:
         return {plain_text(key): _plain(inner, depth + 1) for key, inner in value.items()}
     if isinstance(value, list):
         return [_plain(inner, depth + 1) for inner in value]
-    if isinstance(value, float) and not math.isfinite(value):
+    if isinstance(value, int | float) and not -_NUMBER_MAX < value < _NUMBER_MAX:
         return None
     return value
 

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from comfy.errors import WorkflowFileError
 from comfy.importing.containers import kind_of, texts_in
 from comfy.importing.documents import Found, find_graphs, read_document
 from comfy.importing.imported import Container
+
+_NO_FILES: Final = {
+    b"version https://git-lfs": "this is a pointer of Git LFS in place of the file: download it",
+    b"<!doctype html": "this is a web page about the file: download the file itself (raw)",
+    b"<html": "this is a web page about the file: download the file itself (raw)",
+}
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,9 @@ def read_file(data: bytes) -> WorkflowFile:
 def _read_json(data: bytes) -> Found:
     if not data.strip():
         raise WorkflowFileError("no_workflow", "the file is empty")
+    for start, what in _NO_FILES.items():
+        if data[:1_000].lstrip().lower().startswith(start):
+            raise WorkflowFileError("no_workflow", what)
     found = find_graphs(read_document(data))
     if not found.has_graph:
         raise WorkflowFileError(

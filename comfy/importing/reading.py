@@ -167,11 +167,7 @@ def _live(graph: Mapping[str, Any], catalogue: NodeCatalogue, whole: _Whole) -> 
         found = cut(graph, catalogue)
         return _Live(found.graph, found.outputs, found.dropped)
     if saved is None:
-        raise WorkflowFileError(
-            "no_output",
-            "the workflow saves nothing, and has no result that a node could be added for: "
-            "add a save node in ComfyUI, save the workflow, and import it again",
-        )
+        raise _no_output(whole)
     again = cut(saved.graph, catalogue, without=useless)
     source = saved.graph[saved.source.node_id]["_meta"]["title"]
     message = f'the workflow saves nothing: {saved.class_type} was added after "{source}"'
@@ -190,17 +186,35 @@ def _live(graph: Mapping[str, Any], catalogue: NodeCatalogue, whole: _Whole) -> 
     return _Live(again.graph, outputs, dropped, (notice,))
 
 
+def _no_output(whole: _Whole) -> WorkflowFileError:
+    dropped = whole.conversion.dropped if whole.conversion else ()
+    are_off = any(each.reason in ("muted", "bypassed") for each in dropped)
+    why = (
+        "its output nodes are muted or bypassed: switch them on"
+        if are_off
+        else "it has no result that a node could be added for: add a save node"
+    )
+    message = f"the workflow saves nothing, and {why} in ComfyUI, save it, and import it again"
+    return WorkflowFileError("no_output", message)
+
+
 def _broken_viewers(found: Cut, catalogue: NodeCatalogue) -> set[str]:
-    """Viewers that ComfyUI would refuse. It drops such outputs itself, if another one is sound."""
-    viewers = [each.node_id for each in found.outputs if is_viewer(each.class_type)]
+    """Viewers that ComfyUI would refuse, as far as the workflow is of use without them.
+
+    Beside outputs that save something, that is each viewer whose fault is its own branch's. Where
+    viewers are all there is, it is only those that are at fault themselves.
+    """
+    viewers = {each.node_id for each in found.outputs if is_viewer(each.class_type)}
     if not viewers:
         return set()
     graph, _ = with_defaults(found.graph, catalogue)
     findings = check_graph(graph, catalogue)
     broken = {problem.node_id for problem in findings.problems}
     broken |= {node_id for each in findings.missing_classes for node_id in each.node_ids}
-    rest = [each.node_id for each in found.outputs if not is_viewer(each.class_type)]
-    return set(viewers) & fed_by(found.graph, broken - reached(found.graph, rest))
+    rest = [each.node_id for each in found.outputs if each.node_id not in viewers]
+    if not rest:
+        return viewers & broken
+    return viewers & fed_by(found.graph, broken - reached(found.graph, rest))
 
 
 @dataclass

@@ -25,6 +25,8 @@ _SAVERS: Final = (
     ("STRING", "PreviewAny"),
 )
 """Types of results, those that a user wants first, and which class saves them."""
+_ASIDE: Final = ("MASK", "STRING")
+"""Types that nodes give along with what is taken."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,14 @@ def append_save_node(
 ) -> Appended | None:
     """Save the first result; ``preferred`` are those that the author shows. None: there is none."""
     found = (*preferred, *open_outputs(graph, catalogue))
+    loaders = {node_id for node_id, node in graph.items() if _is_loader(node, catalogue)}
     for kind, class_type in _SAVERS:
         node_class = catalogue.get(class_type)
         if node_class is None:
             continue
         for output in found:
+            if output.node_id in loaders:
+                continue
             name = _fitting_input(node_class, kind, output)
             if name:
                 return _appended(graph, node_class, name, output)
@@ -76,7 +81,14 @@ def open_outputs(graph: Mapping[str, Any], catalogue: NodeCatalogue) -> Iterator
         if (node_id, slot) not in taken
     ]
     yield from (each for each in found if each.node_id not in touched)
-    yield from (each for each in found if each.node_id in touched)
+    aside = (each for each in found if each.node_id in touched and each.type not in _ASIDE)
+    yield from aside
+
+
+def _is_loader(node: Mapping[str, Any], catalogue: NodeCatalogue) -> bool:
+    """Whether it gives back an uploaded file: saving that is no use."""
+    node_class = catalogue.get(node["class_type"])
+    return node_class is not None and any(spec.upload for spec in node_class.inputs)
 
 
 def _fitting_input(node_class: NodeClass, kind: str, output: OpenOutput) -> str | None:

@@ -176,7 +176,7 @@ def _plain(value: object, depth: int = 0) -> Any:
 def _number(value: object) -> Number | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value if math.isfinite(value) else None
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _count(value: object) -> int:

@@ -8,13 +8,15 @@ from typing import Any, Final
 
 from comfy.importing.marks import Place
 from comfy.importing.proposal.candidate import Candidate
-from comfy.importing.proposal.models import folder_of, is_model
+from comfy.importing.proposal.marked_nodes import value_field
+from comfy.importing.proposal.models import folder_of, is_model, names_models
 from comfy.importing.proposal.texts import is_text
 from comfy.importing.proposal.uploads import kind_of
 from comfy.importing.proposal.wiring import ANY_TYPES, Wiring
 from comfy.nodes import COMBO, DYNAMIC_COMBO, InputSpec
 from core.fields import SEED_MAX
 from core.workflows.declaration import (
+    SHARED_ROLES,
     UPLOAD_TYPES,
     ChoicesFrom,
     Input,
@@ -28,7 +30,10 @@ _EXACT_MAX: Final = 2**53
 _LABEL_MAX: Final = 200
 _HELP_MAX: Final = 2000
 _FROZEN_MAX: Final = 200
-_LABELS: Final[dict[Role, str]] = {
+_OF_FILES: Final[frozenset[Role]] = frozenset(
+    {"init_image", "mask", "reference_image", "control_image"}
+)
+_LABELS: Final[dict[str, str]] = {
     "negative_prompt": "Negative prompt",
     "cfg": "CFG",
     "vae": "VAE",
@@ -47,7 +52,7 @@ _ADDRESS: Final = re.compile(r"^\w+://|^data:|^clipspace/|^/|^[A-Za-z]:[\\/]|\.\
 def declared(wiring: Wiring, candidate: Candidate, name: str) -> Input:
     """The input that a candidate stands for."""
     kind = type_of(wiring, candidate)
-    first = candidate.targets[0]
+    first = _choosing(wiring, candidate) or candidate.targets[0]
     specs = _bounding(wiring, candidate)
     minimum, maximum = _range(candidate, specs) if kind in ("integer", "number") else (None, None)
     if kind == "seed":
@@ -57,7 +62,7 @@ def declared(wiring: Wiring, candidate: Candidate, name: str) -> Input:
     return Input(
         name=name,
         type=kind,
-        role=candidate.role,
+        role=None if candidate.role in _OF_FILES and kind not in UPLOAD_TYPES else candidate.role,
         label=_label(candidate)[:_LABEL_MAX] or None,
         help=candidate.help[:_HELP_MAX] or None,
         group=candidate.group[:_LABEL_MAX] or None,
@@ -78,8 +83,12 @@ def declared(wiring: Wiring, candidate: Candidate, name: str) -> Input:
 
 def type_of(wiring: Wiring, candidate: Candidate) -> InputType:
     """The type of an input, from its first field where nobody has said it."""
+    choosing = _choosing(wiring, candidate)
+    if choosing is not None and candidate.type in (None, "text", "longtext"):
+        value = wiring.value(candidate.targets[0])
+        return "model" if names_models(wiring, choosing, str(value)) else "choice"
     kind = candidate.type or _type_of_field(wiring, candidate.targets[0])
-    has_choices = candidate.choices or _is_combo(wiring.spec(candidate.targets[0]))
+    has_choices = bool(candidate.choices) or _is_combo(wiring.spec(candidate.targets[0]))
     return "text" if kind == "choice" and not has_choices else kind
 
 
@@ -103,6 +112,17 @@ def _type_of_field(wiring: Wiring, place: Place) -> InputType:
         return "number"
     is_long = is_text(wiring, place) or "\n" in str(value) or len(str(value)) > 100
     return "longtext" if is_long else "text"
+
+
+def _choosing(wiring: Wiring, candidate: Candidate) -> Place | None:
+    """The field with choices that a value is handed on to by a primitive or a marking node."""
+    place = candidate.targets[0]
+    class_type = wiring.class_type(place.node_id)
+    hands_on = value_field(class_type) == place.input or class_type.startswith("Primitive")
+    if not hands_on or candidate.choices or not isinstance(wiring.value(place), str):
+        return None
+    takers = ((taker, wiring.spec(taker)) for taker in wiring.takers(place.node_id))
+    return next((taker for taker, spec in takers if spec and spec.type == COMBO), None)
 
 
 def _is_combo(spec: InputSpec | None) -> bool:
@@ -145,7 +165,7 @@ def _choices(
 ) -> tuple[tuple[str | int | float | bool, ...] | None, ChoicesFrom | None]:
     if candidate.choices:
         return candidate.choices[:_FROZEN_MAX], None
-    place = candidate.targets[0]
+    place = _choosing(wiring, candidate) or candidate.targets[0]
     spec = wiring.spec(place)
     if kind not in ("choice", "model") or spec is None:
         return None, None
@@ -193,17 +213,12 @@ def _is_there(wiring: Wiring, place: Place, name: str) -> bool:
 
 
 def _label(candidate: Candidate) -> str:
+    """What the author calls it, else the word for its role, else its name in words."""
     if candidate.label:
         return candidate.label.strip()
-    if (
-        candidate.role is not None
-        and not candidate.is_named
-        and candidate.name
-        in (
-            "",
-            candidate.role,
-        )
-    ):
-        return _LABELS.get(candidate.role, candidate.role.replace("_", " ").capitalize())
+    is_plain = candidate.role is not None and candidate.role not in {*SHARED_ROLES, "init_image"}
+    if is_plain and not candidate.is_named and candidate.name != "tags":
+        role = str(candidate.role)
+        return _LABELS.get(role, role.replace("_", " ").capitalize())
     words = candidate.name.replace("_", " ").strip()
-    return words[:1].upper() + words[1:]
+    return _LABELS.get(candidate.name) or words[:1].upper() + words[1:]

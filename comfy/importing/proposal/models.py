@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from comfy.importing.checking.folders import folder_of as known_folder
 from comfy.importing.marks import Place
 from comfy.importing.proposal.candidate import Candidate
 from comfy.importing.proposal.uploads import kind_of
@@ -25,6 +26,8 @@ _FOLDERS: Final[tuple[tuple[str, str, str], ...]] = (
     (r"FrameInterpolation|OpticalFlow", r"model_name", "frame_interpolation"),
     (r"BackgroundRemoval", r"name", "background_removal"),
     (r"MoGe|DA3|Depth", r"model_name", "geometry_estimation"),
+    (r"VAE", r"model_name|^vae", "vae"),
+    (r"T5|TextEncoder", r"model_name|^model$", "text_encoders"),
     (r"WanVideo|HyVideo|Unet|UNET|DiffusionModel|GGUF", r"^model$|model_name", "diffusion_models"),
     (r"", r"^ckpt|ckpt_name|checkpoint", "checkpoints"),
     (r"", r"unet_name|diffusion_model", "diffusion_models"),
@@ -46,7 +49,15 @@ _ROLES: Final[dict[str, Role]] = {
     "vae": "vae",
     "text_encoders": "text_encoder",
 }
-_NAMES: Final = {"checkpoints": "model", "diffusion_models": "model", "loras": "lora"}
+_NAMES: Final = {
+    "checkpoints": "model",
+    "diffusion_models": "model",
+    "loras": "lora",
+    "vae": "vae",
+    "upscale_models": "upscale_model",
+    "latent_upscale_models": "upscale_model",
+    "clip_vision": "clip_vision",
+}
 _NOT_MODELS: Final = re.compile(r"sampler|scheduler|class_name|font|config|workflow|folder_name")
 
 
@@ -80,8 +91,15 @@ def is_model(wiring: Wiring, place: Place) -> bool:
         return bool(_FILE.search(value)) and not _is_shown(value)
     if spec.type != COMBO or (found is not None and found.api_node):
         return False
+    return names_models(wiring, place, value)
+
+
+def names_models(wiring: Wiring, place: Place, value: str) -> bool:
+    """Whether a value, or what may be chosen in its place, is the name of a model's file."""
+    spec = wiring.spec(place)
     return bool(_FILE.search(value)) or any(
-        isinstance(choice, str) and _FILE.search(choice) for choice in spec.choices
+        isinstance(choice, str) and _FILE.search(choice)
+        for choice in (spec.choices if spec else ())
     )
 
 
@@ -90,7 +108,13 @@ def _is_shown(value: str) -> bool:
 
 
 def folder_of(class_type: str, name: str) -> str | None:
-    """ComfyUI's folder of the models that a field names, None if it is not known."""
+    """ComfyUI's folder of the models that a field names, None if it is not known.
+
+    Classes that nobody knows are judged by the words in their names.
+    """
+    known = known_folder(class_type, name)
+    if known:
+        return known
     for of_class, of_field, folder in _FOLDERS:
         if re.search(of_class, class_type) and re.search(of_field, name, re.IGNORECASE):
             return folder

@@ -11,7 +11,7 @@ from comfy.importing.marks import Place
 from comfy.importing.proposal.candidate import Candidate
 from comfy.importing.proposal.wiring import Wiring
 from comfy.nodes import COMBO
-from core.workflows.declaration import Role
+from core.workflows.declaration import InputType, Role
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,7 @@ def _of_rule(wiring: Wiring, rule: _Rule) -> Iterator[Candidate]:
             tuple(places),
             role=rule.role if index == 0 else None,
             name=rule.role,
+            type=_type(wiring, next(iter(places)), rule.kind),
             advanced=rule.advanced or index > 0,
             specs=tuple(specs) if index == 0 else (),
         )
@@ -94,5 +95,11 @@ def _sources(wiring: Wiring, place: Place, kind: str) -> tuple[Place, ...]:
     return (place,) if isinstance(wiring.value(place), str) and wiring.is_literal(place) else ()
 
 
+def _type(wiring: Wiring, place: Place, kind: str) -> InputType | None:
+    """What a value of 8 is where nobody knows the class: a number, if others have 8.0 there."""
+    return "number" if kind == "FLOAT" and wiring.spec(place) is None else None
+
+
 def _key(value: object) -> object:
-    return float(value) if isinstance(value, int | float) else value
+    """Numbers that look the same are: 16.000000000000004 is 16."""
+    return round(value, 9) if isinstance(value, int | float) else value

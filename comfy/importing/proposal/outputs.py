@@ -13,7 +13,7 @@ from comfy.importing.proposal.wiring import Wiring
 from core.workflows.declaration import ArtefactKind, Output
 
 _KINDS: Final[tuple[tuple[str, ArtefactKind], ...]] = (
-    (r"AnimatedWEBP|AnimatedPNG|SaveGIF", "animation"),
+    (r"AnimatedWEBP|AnimatedPNG|SaveGIF|AnimateDiffCombine", "animation"),
     (r"Video|WEBM|Movie", "video"),
     (r"Audio|Music|Sound|Speech", "audio"),
     (r"GLB|3D|Mesh|Splat|PointCloud|Model$", "model3d"),
@@ -100,7 +100,8 @@ def _name(wiring: Wiring, node_id: str) -> str:
         return marked[1]
     if wiring.class_type(node_id).startswith("CPackOutput"):
         return title
-    return "" if re.match(r"(save|preview) ?(image|video|audio)?\b", title.lower()) else title
+    is_plain = re.match(r"\[|(save|preview) ?(image|video|audio)?\b", title.lower())
+    return "" if is_plain else title
 
 
 def _primary(wiring: Wiring, found: Sequence[Output]) -> str:

@@ -50,7 +50,7 @@ def propose(imported: ImportedGraph, catalogue: NodeCatalogue, name: str) -> Wor
         outputs=outputs(wiring),
         requires=requirements(wiring),
         origin=Origin(kind=_origin(imported)),
-        graph=_plain(ready.graph),
+        graph={one: _plain(ready.graph[one]) for one in wiring.nodes},
         ui=_plain(imported.ui) if imported.ui is not None else None,
     )
 

@@ -40,6 +40,7 @@ _SYSTEM_TEXTS: Final = re.compile(
     r"|you will be )",
     re.IGNORECASE,
 )
+_FILES: Final = re.compile(r"file ?name|prefix|folder|path", re.IGNORECASE)
 _SHOWS: Final = re.compile(r"^(show|preview|display|note)|show ?text|displaytext", re.IGNORECASE)
 _STOPS: Final = re.compile(r"zero ?out", re.IGNORECASE)
 _CARRIES_TEXT: Final = re.compile(r"COND|STRING|EMBED|TEXT|GUIDER|PIPE|PROMPT")
@@ -66,16 +67,18 @@ def texts(wiring: Wiring) -> Iterator[Candidate]:
     only = [place for place, signs in reach.signs.items() if signs == {"positive"}]
     # A text that feeds both signs is the prompt where no other is.
     positive = only or [place for place, signs in reach.signs.items() if "positive" in signs]
-    negative = [place for place in reach.signs if place not in positive]
+    known = frozenset(positive)
+    negative = [place for place in reach.signs if place not in known]
     named = [one for one in _named(wiring) if one not in reach.signs]
     negative += [one for one in named if _is_negative(wiring, one)]
-    others = [one for one in named if one not in negative]
+    others = [one for one in named if not _is_negative(wiring, one)]
     if not any(not _is_system(wiring, one) for one in positive):
         positive, others = [*positive, *_main(wiring, others)], []
     yield from _prompts(wiring, positive)
     yield from _negatives(wiring, negative)
     for place in others:
-        yield Candidate((place,), name=_name(wiring, place), type="longtext", advanced=True)
+        if not _FILES.search(wiring.title(place.node_id)):
+            yield Candidate((place,), name=_name(wiring, place), type="longtext", advanced=True)
 
 
 def is_text(wiring: Wiring, place: Place) -> bool:
@@ -230,10 +233,14 @@ def _negatives(wiring: Wiring, places: list[Place]) -> Iterator[Candidate]:
 
 
 def _by_value(wiring: Wiring, places: list[Place]) -> list[tuple[Place, ...]]:
-    """The places grouped by their texts: one text in two encoders is one prompt."""
-    groups: dict[str, list[Place]] = {}
+    """The places grouped by their texts: one text in two encoders is one prompt.
+
+    Empty texts are the same in fields of one name only.
+    """
+    groups: dict[tuple[str, str], list[Place]] = {}
     for place in dict.fromkeys(places):
-        groups.setdefault(str(wiring.value(place)).strip(), []).append(place)
+        text = str(wiring.value(place)).strip()
+        groups.setdefault((text, "" if text else place.input), []).append(place)
     return [tuple(group) for group in groups.values()]
 
 

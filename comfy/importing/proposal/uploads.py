@@ -96,6 +96,8 @@ def _ends(wiring: Wiring, node_id: str) -> tuple[Place, ...]:
     ways = [(node_id, 0)]
     seen = {node_id}
     for current, depth in ways:
+        if len(found) > _BREADTH_MAX:
+            break
         for taker in wiring.takers(current):
             found[taker] = None
             goes_on = _passes_on(wiring, taker) and depth < _DEPTH_MAX
@@ -151,6 +153,14 @@ def _name(wiring: Wiring, place: Place, kind: InputType, ends: tuple[Place, ...]
         r"(load|upload)\s+(an? )?(image|video|audio|mask)", title.lower()
     ):
         return title
-    told = next((end.input for end in ends if _TELLING.search(end.input.lower())), "")
+    others = [word for word in ("mask", "audio", "video") if word != kind]
+    told = next(
+        (
+            end.input
+            for end in ends
+            if _TELLING.search(end.input.lower()) and not any(one in end.input for one in others)
+        ),
+        "",
+    )
     plain = {"model3d": "model_3d"}.get(kind, str(kind))
     return plain if kind == "mask" else told.rpartition(".")[2] or plain

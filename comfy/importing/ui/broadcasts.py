@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from comfy.importing.documents import mappings
-from comfy.importing.ui.nodes import BYPASSED, MUTED, Link, UiNode, is_id
+from comfy.importing.ui.nodes import BYPASSED, MUTED, Link, Socket, UiNode, is_id
 from comfy.importing.ui.page_nodes import BROADCASTERS, PAGE_ONLY
 from comfy.importing.ui.scopes import Definition, Scope, Scopes
 from comfy.nodes.types import fits
 
 _PLAIN: Final = ("Anything Everywhere", "Anything Everywhere3")
+_PROMPTS: Final = "Prompts Everywhere"
 _LINK_ID: Final = "everywhere"
 
 
@@ -37,7 +38,8 @@ class Broadcasts:
         if kept or node.type in PAGE_ONLY:
             return kept
         socket = node.inputs[slot]
-        return None if socket.widget else self._guessed.get(key, {}).get(socket.type)
+        guessed = {} if socket.widget else self._guessed.get(key, {})
+        return guessed.get(f"{socket.type} {socket.name}") or guessed.get(socket.type)
 
     def _read(self, definition: Definition) -> None:
         key = definition.definition_id
@@ -83,9 +85,16 @@ def _guessed(senders: list[UiNode], definition: Definition) -> Iterator[tuple[st
             link = definition.links.get(socket.link) if socket.link is not None else None
             if link and sender.type in _PLAIN:
                 by_type.setdefault(_type_of(link, definition.nodes, socket.type), []).append(link)
+            elif link and sender.type == _PROMPTS:
+                by_type.setdefault(f"CONDITIONING {_sign(sender, socket)}", []).append(link)
     for kind, links in by_type.items():
         if len(links) == 1 and kind != "*":
             yield kind, links[0]
+
+
+def _sign(sender: UiNode, socket: Socket) -> str:
+    """Which of the two inputs that take conditions, in the order of the sockets."""
+    return "positive" if socket is sender.inputs[0] else "negative"
 
 
 def _type_of(link: Link, nodes: Mapping[str, UiNode], told: str) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from comfy.importing.ui.mark_nodes import marked_fields
 from comfy.importing.ui.nodes import UiNode
 from comfy.nodes import (
     AUTOGROW,
@@ -56,6 +57,8 @@ _OF_THE_PAGE: Final = frozenset(
 )
 """Types of inputs for which ComfyUI's page has widgets of its own."""
 _NOT_A_VALUE: Final = ("videopreview", "control_after_generate", "upload", "audioUI")
+_STACKS: Final = frozenset({"Power Lora Loader (rgthree)"})
+"""Classes whose widgets are added on the page, as many as the user wants."""
 _DEPTH_MAX: Final = 8
 
 
@@ -94,6 +97,11 @@ def read_widgets(node: UiNode, node_class: NodeClass | None) -> Widgets:
         return _by_keys(node.values)
     if not isinstance(node.values, list) or not node.values:
         return Widgets()
+    if node.type in _STACKS:
+        return Widgets(dict(_stacked(node.values)))
+    marked = marked_fields(node.type) if node_class is None else ()
+    if marked:
+        return _Reading(node).by_fields(marked)
     by_sockets = _Reading(node).by_sockets(node_class)
     if node_class is None:
         return by_sockets
@@ -125,6 +133,13 @@ def _by_keys(values: Mapping[str, Any]) -> Widgets:
     return Widgets({name: value for name, value in values.items() if name not in _NOT_A_VALUE})
 
 
+def _stacked(values: list[Any]) -> Iterator[tuple[str, Any]]:
+    """A list of objects, each a LoRA with its strength: the inputs are numbered."""
+    loras = [value for value in values if isinstance(value, Mapping) and "lora" in value]
+    for number, lora in enumerate(loras, 1):
+        yield f"lora_{number}", lora
+
+
 class _Reading:
     """One way through the list of one node."""
 
@@ -144,6 +159,16 @@ class _Reading:
             if upload_is_open and not (after and after[0].required):
                 self._upload()
                 upload_is_open = False
+        return self._end()
+
+    def by_fields(self, names: tuple[str, ...]) -> Widgets:
+        """Read in an order that is known; a number may be followed by what happens to it."""
+        for name in names[: len(self._list)]:
+            if self._at < len(self._list):
+                self._found.values[name] = self._list[self._at]
+                self._at += 1
+                if isinstance(self._found.values[name], int):
+                    self._control(name, is_certain=False)
         return self._end()
 
     def by_sockets(self, node_class: NodeClass | None) -> Widgets:

@@ -146,6 +146,23 @@ def test_use_everywhere_without_kept_links_feeds_the_only_type() -> None:
     assert inputs_of(read(workflow), "2")["image"] == ["1", 0]
 
 
+def test_prompts_everywhere_feeds_by_the_names_of_inputs() -> None:
+    sender = node(
+        7,
+        "Prompts Everywhere",
+        [],
+        [socket("CONDITIONING", "*", 3), socket("CONDITIONING2", "*", None)],
+    )
+    sampler = {**UI["nodes"][2], "inputs": [*UI["nodes"][2]["inputs"]]}
+    sampler["inputs"][1] = socket("positive", "CONDITIONING")
+    links = [*UI["links"][:2], [3, 2, 0, 7, 0, "CONDITIONING"], UI["links"][3]]
+
+    imported = read(ui([*UI["nodes"][:2], sampler, UI["nodes"][3], sender], links))
+
+    assert inputs_of(imported, "3")["positive"] == ["2", 0]
+    assert imported.findings.is_ready
+
+
 def test_two_that_broadcast_one_type_are_told() -> None:
     nodes = [
         load(),
@@ -221,6 +238,18 @@ def test_values_may_be_an_object() -> None:
 
     assert (inputs["seed"], inputs["sampler_name"]) == (3, "heun")
     assert "videopreview" not in inputs
+
+
+def test_loras_that_are_stacked_in_one_node_are_numbered() -> None:
+    first = {"on": True, "lora": "a.safetensors", "strength": 1}
+    second = {"on": False, "lora": "b.safetensors", "strength": 0.5, "strengthTwo": None}
+    values = [{}, {"type": "PowerLoraLoaderHeaderWidget"}, first, second, {}, ""]
+    stack = node(3, "Power Lora Loader (rgthree)", values, [socket("model", "IMAGE", 1)], ["IMAGE"])
+    links = [[1, 1, 0, 3, 0, "IMAGE"], [2, 3, 0, 99, 0, "IMAGE"]]
+
+    imported = read(ui([load(), stack, save(2)], links))
+
+    assert inputs_of(imported, "3") == {"model": ["1", 0], "lora_1": first, "lora_2": second}
 
 
 def _forced(values: list[Any]) -> ImportedGraph:

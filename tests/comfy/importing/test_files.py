@@ -190,6 +190,8 @@ def test_a_model_of_comfyui() -> None:
         (b"hello", "malformed", "JSON"),
         (b"\xff\xfe\x00", "malformed", "neither"),
         (b"{}", "no_workflow", "class_type"),
+        (b"\n\n<!DOCTYPE html><html>", "no_workflow", "web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "no_workflow", "Git LFS"),
         (b"[1, 2]", "no_workflow", "class_type"),
         (b'"text"', "no_workflow", "class_type"),
         (b"[" * 100_000, "too_deep", "levels"),

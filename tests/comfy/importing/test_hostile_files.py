@@ -140,7 +140,7 @@ def survives(data: bytes, catalogue: NodeCatalogue = CATALOGUE) -> None:
 
 
 @given(mutated(SUBGRAPH))
-@settings(max_examples=400)
+@settings(max_examples=150)
 def test_mutated_workflows_with_subgraphs(document: Any) -> None:
     survives(json.dumps(document).encode())
 
@@ -151,7 +151,7 @@ def test_mutated_workflows(document: Any) -> None:
 
 
 @given(mutated(API))
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_mutated_graphs(document: Any) -> None:
     survives(json.dumps(document).encode())
 
@@ -173,7 +173,7 @@ _ANY = st.recursive(
 
 
 @given(_ANY)
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_any_document(document: Any) -> None:
     survives(json.dumps(document).encode())
 
@@ -201,7 +201,7 @@ _STARTS = st.sampled_from(
 
 
 @given(_STARTS, st.binary(max_size=300))
-@settings(max_examples=400)
+@settings(max_examples=150)
 def test_any_media(start: bytes, rest: bytes) -> None:
     survives(start + rest)
 

@@ -79,6 +79,31 @@ def test_viewers_of_missing_packs_are_not_needed() -> None:
     assert "5" not in imported.graph
 
 
+def test_a_preview_that_is_all_there_is_stays_though_classes_are_missing() -> None:
+    graph = {
+        "1": {"class_type": "LoadImage", "inputs": {"image": "a.png"}},
+        "2": {"class_type": "Gone", "inputs": {"image": ["1", 0]}},
+        "3": {"class_type": "PreviewAny", "inputs": {"source": ["2", 0]}},
+    }
+
+    imported = read(graph)
+
+    assert [(output.node_id, output.appended) for output in imported.outputs] == [("3", False)]
+    assert [each.class_type for each in imported.findings.missing_classes] == ["Gone"]
+
+
+def test_a_file_that_is_only_loaded_is_no_result() -> None:
+    with pytest.raises(WorkflowFileError, match="save node"):
+        read({"1": {"class_type": "LoadImage", "inputs": {"image": "a.png"}}})
+
+
+def test_a_workflow_whose_outputs_are_off_is_refused_with_the_reason() -> None:
+    workflow = ui([load(), {**save(1), "mode": 2}], [[1, 1, 0, 99, 0, "IMAGE"]])
+
+    with pytest.raises(WorkflowFileError, match="muted or bypassed"):
+        read(workflow)
+
+
 def test_a_save_node_is_added_to_a_graph_without_an_output() -> None:
     graph = {node_id: told for node_id, told in API.items() if node_id != "4"}
 
