@@ -35,8 +35,8 @@ from comfy.events import (
     TrackEvent,
 )
 from comfy.graph import Graph, GraphBuilder
-from comfy.images import FetchedImage
-from comfy.messages import OutputImage
+from comfy.messages import Output, OutputFile, OutputText
+from comfy.outputs import FetchedFile, FetchedImage
 from comfy.session import ComfySession
 from comfy.submission import Submitted
 from comfy.workflows import (
@@ -61,6 +61,7 @@ __all__ = [
     "Device",
     "ExecutionFailedError",
     "ExecutionTimeoutError",
+    "FetchedFile",
     "FetchedImage",
     "ForeignPromptError",
     "Graph",
@@ -68,8 +69,10 @@ __all__ = [
     "HistoryEntry",
     "NoOutputError",
     "OutOfMemoryComfyError",
-    "OutputImage",
+    "Output",
+    "OutputFile",
     "OutputReady",
+    "OutputText",
     "Preview",
     "Progress",
     "PromptInterruptedError",

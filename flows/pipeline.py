@@ -23,7 +23,8 @@ from comfy import (
     FetchedImage,
     Graph,
     OutOfMemoryComfyError,
-    OutputImage,
+    Output,
+    OutputFile,
     PromptLostError,
     Submitted,
     TransientComfyError,
@@ -87,10 +88,10 @@ class Session(Protocol):
         prompt_id: str,
         graph: Graph,
         *,
-        expected_images: int,
+        expected_outputs: int | None,
         timeout_s: float,
         on_event: Callable[[TrackEvent], None],
-    ) -> tuple[OutputImage, ...]:
+    ) -> tuple[Output, ...]:
         """Follow the prompt to its end. Returns its pictures."""
         ...
 
@@ -106,7 +107,7 @@ class Session(Protocol):
         """Unload the models."""
         ...
 
-    async def fetch(self, image: OutputImage, pixels: int) -> FetchedImage:
+    async def fetch(self, image: OutputFile, pixels: int) -> FetchedImage:
         """Returns the bytes of a finished picture, verified to be complete and of that size."""
         ...
 
@@ -224,7 +225,7 @@ async def track(
     claim: Claim,
     graph: Graph,
     on_progress: OnProgress | None = None,
-) -> tuple[OutputImage, ...]:
+) -> tuple[Output, ...]:
     """Follow the prompt to its end and write its progress to the row.
 
     ``on_progress`` gets the percentage as it was written. Raises CancelRequested or FencedError
@@ -236,7 +237,7 @@ async def track(
             session.track(
                 claim.prompt_id,
                 graph,
-                expected_images=claim.request.batch_size,
+                expected_outputs=claim.request.batch_size,
                 timeout_s=claim.request.timeout_s,
                 on_event=reporter.on_event,
             )
@@ -257,9 +258,9 @@ async def render(
     session: Session,
     claim: Claim,
     submit: Callable[[], Awaitable[object]],
-    track: Callable[[], Awaitable[tuple[OutputImage, ...]]],
+    track: Callable[[], Awaitable[tuple[Output, ...]]],
     log: Log = _log,
-) -> tuple[OutputImage, ...]:
+) -> tuple[Output, ...]:
     """Submit and track; repeat when ComfyUI lost the prompt, and once when memory ran out.
 
     ``submit`` and ``track`` are the two steps as the caller runs them: in a flow, as its tasks.
@@ -287,7 +288,7 @@ async def save(
     store: Store,
     session: Session,
     claim: Claim,
-    outputs: Sequence[OutputImage],
+    outputs: Sequence[Output],
     log: Log = _log,
 ) -> tuple[Image, ...]:
     """Fetch the pictures, keep them, and end the generation as succeeded.
@@ -301,6 +302,7 @@ async def save(
     keeping = (
         _keep(store, session, claim, position, output, turns, log)
         for position, output in enumerate(outputs)
+        if isinstance(output, OutputFile)
     )
     kept: list[Image] = []
     # Wait for all, successful or not: nothing may be written after a failure was handled.
@@ -323,7 +325,7 @@ async def _keep(
     session: Session,
     claim: Claim,
     position: int,
-    output: OutputImage,
+    output: OutputFile,
     turns: asyncio.Semaphore,
     log: Log,
 ) -> Image:
@@ -332,7 +334,7 @@ async def _keep(
 
 
 async def _keep_in_turn(
-    store: Store, session: Session, claim: Claim, position: int, output: OutputImage, log: Log
+    store: Store, session: Session, claim: Claim, position: int, output: OutputFile, log: Log
 ) -> Image:
     fetched = await session.fetch(output, _pixels(claim))
     reach("fetch.mid")

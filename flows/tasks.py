@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.logging import get_run_logger
 from prefect.tasks import Task, exponential_backoff
 
-from comfy import Graph, OutputImage, Submitted, is_transient
+from comfy import Graph, Output, Submitted, is_transient
 from flows import pipeline
 from flows.artifacts import ArtifactUpdates, ProgressArtifact
 from flows.runtime import current_runtime
@@ -75,7 +75,7 @@ _HOW: Final = {
 
 
 @_effect("track")
-async def track(claim: Claim, graph: Graph, updates: ArtifactUpdates) -> tuple[OutputImage, ...]:
+async def track(claim: Claim, graph: Graph, updates: ArtifactUpdates) -> tuple[Output, ...]:
     """Follow the prompt to its end, writing its progress to the row and the run's page."""
     runtime, artifact = current_runtime(), ProgressArtifact(updates)
     outputs = await pipeline.track(runtime.store, runtime.session, claim, graph, artifact.update)
@@ -84,7 +84,7 @@ async def track(claim: Claim, graph: Graph, updates: ArtifactUpdates) -> tuple[O
 
 
 @_effect("save")
-async def save(claim: Claim, outputs: Sequence[OutputImage]) -> tuple[Image, ...]:
+async def save(claim: Claim, outputs: Sequence[Output]) -> tuple[Image, ...]:
     """Fetch the pictures, keep them, and end the generation as succeeded."""
     runtime, log = current_runtime(), get_run_logger()
     kept = await pipeline.save(runtime.store, runtime.session, claim, outputs, log)

@@ -25,4 +25,4 @@ def build(request: ResolvedRequest, filename_prefix: str) -> Graph:
         scheduler=request.scheduler,
     )
     graph.save_image(graph.vae_decode(drawn, vae), filename_prefix)
-    return graph.build(expected_images=request.batch_size, pixels=request.width * request.height)
+    return graph.build(expected_outputs=request.batch_size, pixels=request.width * request.height)

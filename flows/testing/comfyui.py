@@ -10,10 +10,10 @@ from typing import Final
 
 from PIL import Image as Pillow
 
-from comfy import FetchedImage, Graph, OutputImage, Submitted
+from comfy import FetchedImage, Graph, Output, OutputFile, Submitted
 from comfy.errors import NoOutputError
 from comfy.events import Preview, Progress, Started, TrackEvent
-from comfy.images import named
+from comfy.outputs import named
 from core.requests import ResolvedRequest
 from flows.testing.painter import Painter, PlainPainter
 from store.values import Claim
@@ -38,14 +38,14 @@ class ScriptedComfyUI:
         self.limit: int | None = None
         self._painter = painter or PlainPainter()
         self._requests: dict[str, ResolvedRequest] = {}
-        self._files: dict[OutputImage, Callable[[], bytes]] = {}
+        self._files: dict[OutputFile, Callable[[], bytes]] = {}
         self._steps_done: dict[str, int] = {}
 
     def expect(self, claim: Claim) -> None:
         """Learn the request of a prompt that is going to be submitted."""
         self._requests[claim.prompt_id] = claim.request
 
-    def give(self, prompt_id: str, pictures: Sequence[bytes]) -> tuple[OutputImage, ...]:
+    def give(self, prompt_id: str, pictures: Sequence[bytes]) -> tuple[Output, ...]:
         """Finish a prompt with these pictures, or with its painter's. Returns its outputs."""
         request, paint = self._requests[prompt_id], self._painter.picture
         files: Sequence[Callable[[], bytes]] = [partial(bytes, data) for data in pictures] or [
@@ -83,10 +83,10 @@ class ScriptedComfyUI:
         prompt_id: str,
         graph: Graph,
         *,
-        expected_images: int,  # noqa: ARG002 - Session's
+        expected_outputs: int | None,  # noqa: ARG002 - Session's
         timeout_s: float,  # noqa: ARG002 - Session's
         on_event: Callable[[TrackEvent], None],
-    ) -> tuple[OutputImage, ...]:
+    ) -> tuple[Output, ...]:
         """Render, step by step."""
         request = self._requests[prompt_id]
         on_event(Started())
@@ -112,7 +112,7 @@ class ScriptedComfyUI:
 
     async def fetch(
         self,
-        image: OutputImage,
+        image: OutputFile,
         pixels: int,  # noqa: ARG002 - Session's
     ) -> FetchedImage:
         """Paint the picture. Raises NoOutputError for one that was never given."""

@@ -17,7 +17,7 @@ from comfy import (
     ComfySession,
     FetchedImage,
     OutOfMemoryComfyError,
-    OutputImage,
+    OutputFile,
     PromptLostError,
     UnusableFileError,
     WorkflowRejectedError,
@@ -224,7 +224,7 @@ async def test_restarts_and_memory_are_counted_apart(
     async def submit() -> None:
         pass
 
-    async def track() -> tuple[OutputImage, ...]:
+    async def track() -> tuple[OutputFile, ...]:
         if left:
             raise left.pop(0)
         return ()
@@ -334,7 +334,7 @@ class OneAtATime(ComfySession):
 
     most = now = 0
 
-    async def fetch(self, image: OutputImage, pixels: int = 0) -> FetchedImage:
+    async def fetch(self, image: OutputFile, pixels: int = 0) -> FetchedImage:
         self.now += 1
         self.most = max(self.most, self.now)
         try:
@@ -365,7 +365,9 @@ async def test_a_picture_larger_than_asked_for_fails_at_once(
     store, session, workflow = runtime.store, runtime.session, pipeline.build(held)
     await pipeline.submit(store, session, held, workflow)
     outputs = await pipeline.track(store, session, held, workflow)
-    path = emulator.output_dir / outputs[1].subfolder / outputs[1].filename
+    output = outputs[1]
+    assert isinstance(output, OutputFile)
+    path = emulator.output_dir / output.subfolder / output.filename
     Pillow.new("1", (4000, 4000)).save(path)
     with pytest.raises(UnusableFileError) as raised:
         await pipeline.save(store, session, held, outputs)
