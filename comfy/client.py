@@ -21,17 +21,14 @@ from comfy.download import SLOWEST, Download, downloaded
 from comfy.errors import (
     ComfyProtocolError,
     ComfyTimeoutError,
-    ComfyUnreachableError,
     NoOutputError,
-    TransientComfyError,
     UnusableFileError,
     WorkflowRejectedError,
 )
 from comfy.graph import Graph
 from comfy.messages import OutputFile
-from comfy.reachability import UNREACHABLE
+from comfy.transport import is_cut_short, translated
 from core.text import readable, readable_json
-from core.urls import without_userinfo
 
 JSON_BYTES_MAX: Final = 32 * 1024 * 1024
 """The longest JSON that is read: a full queue with the graphs of all its prompts has some MB."""
@@ -164,11 +161,11 @@ class ComfyClient:
         async with AsyncExitStack() as stack:
             try:
                 response, download = await self._begin(stack, file, bytes_max)
-                _check_view(response.status_code, file)
-                assert download is not None  # its status is 200
-                yield download
             except httpx.HTTPError as exc:
-                raise _translated(exc) from exc
+                raise translated(exc) from exc
+            _check_view(response.status_code, file)
+            assert download is not None  # its status is 200
+            yield download
 
     async def _begin(
         self, stack: AsyncExitStack, file: OutputFile, bytes_max: int
@@ -181,7 +178,7 @@ class ComfyClient:
         try:
             return await stack.enter_async_context(begun())
         except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as exc:
-            if _is_cut_short(exc):
+            if is_cut_short(exc):
                 raise
         return await stack.enter_async_context(begun())
 
@@ -259,14 +256,14 @@ class ComfyClient:
         try:
             return await self._exchange(method, path, bytes_max, within_s, more)
         except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as exc:
-            if method != "GET" or _is_cut_short(exc):
-                raise _translated(exc) from exc
+            if method != "GET" or is_cut_short(exc):
+                raise translated(exc) from exc
         except httpx.HTTPError as exc:
-            raise _translated(exc) from exc
+            raise translated(exc) from exc
         try:
             return await self._exchange(method, path, bytes_max, within_s, more)
         except httpx.HTTPError as exc:
-            raise _translated(exc) from exc
+            raise translated(exc) from exc
 
     async def _exchange(
         self, method: str, path: str, bytes_max: int, within_s: float, more: dict[str, Any]
@@ -312,22 +309,6 @@ def _check_view(status: int, file: OutputFile) -> None:
         raise UnusableFileError(f"ComfyUI sends {file.filename} from another address")
     if status != httpx.codes.OK:
         raise ComfyProtocolError(f"ComfyUI answered {status} to /view")
-
-
-def _is_cut_short(exc: httpx.HTTPError) -> bool:
-    """Whether the answer began and broke off; httpx has one class for that and for no answer."""
-    return isinstance(exc, httpx.RemoteProtocolError) and "message body" in str(exc)
-
-
-def _translated(exc: httpx.HTTPError) -> TransientComfyError:
-    words = readable(without_userinfo(str(exc))) or type(exc).__name__
-    if _is_cut_short(exc):
-        return ComfyProtocolError(f"ComfyUI's answer was cut short: {words}")
-    if isinstance(exc, httpx.TimeoutException) and not isinstance(exc, httpx.ConnectTimeout):
-        return ComfyTimeoutError(f"ComfyUI did not answer in time: {words}")
-    if isinstance(exc, httpx.TransportError):
-        return ComfyUnreachableError(f"{UNREACHABLE}: {words}")
-    return ComfyProtocolError(f"ComfyUI's answer could not be read: {words}")
 
 
 def _ok(reply: _Reply) -> _Reply:

@@ -10,6 +10,7 @@ from typing import Final
 import httpx
 
 from comfy.errors import ComfyProtocolError, ComfyTimeoutError, UnusableFileError
+from comfy.transport import translated
 from core.artefacts import HEAD_BYTES
 
 SLOWEST: Final = 256 * 1024
@@ -23,7 +24,7 @@ class Download:
     """The body of a response. ``name`` is the file's; ``bytes_max`` limits what is read of it.
 
     ``timeout_s`` is how long it may take beside what its size takes at ``SLOWEST``. Only the time
-    that is spent waiting for ComfyUI counts. Raises httpx's errors while it is read.
+    that is spent waiting for ComfyUI counts.
     """
 
     def __init__(
@@ -81,6 +82,8 @@ class Download:
                 chunk = await anext(self._raw, b"")
         except TimeoutError:
             raise ComfyTimeoutError(f"ComfyUI's answer with {self.name} took too long") from None
+        except httpx.HTTPError as exc:
+            raise translated(exc) from exc
         self._left_s -= clock() - began
         self._received += len(chunk)
         if self._received > self._bytes_max:

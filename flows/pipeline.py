@@ -12,14 +12,16 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from typing import Final, Literal, Protocol
 from uuid import UUID
 
 import comfy
 from comfy import (
     Catalogue,
     ComfyClient,
+    FetchedFile,
     FetchedImage,
     Graph,
     OutOfMemoryComfyError,
@@ -32,27 +34,27 @@ from comfy import (
 )
 from comfy.errors import ComfyError, ExecutionTimeoutError
 from comfy.events import TrackEvent
+from core.artefacts import primary
 from core.callbacks.rules import CallbackRules
 from core.failpoints import reach
 from core.problems import Problem
 from core.requests import FlowRequest
+from core.workflows.declaration import Output as DeclaredOutput
 from flows.errors import CallbackRefusedError, CancelRequested
+from flows.keeping import Keeping, Log, pixels_of
 from flows.problems import problem_of
 from flows.reporter import OnProgress, Reporter
 from flows.retries import patiently
 from store.database import finished
 from store.errors import (
+    ArtefactStoreError,
     FencedError,
-    ImageStoreError,
-    NoSpaceError,
     NotFoundError,
-    StorageAwayError,
     StoreUnavailableError,
 )
 from store.generations import acceptance
-from store.images import NewImage
 from store.store import Store
-from store.values import Claim, Holder, Image, Standing, Waiting
+from store.values import Artefact, Claim, Holder, Standing
 
 RESUBMISSIONS: Final = 3
 """Maximum resubmissions of a prompt that ComfyUI lost in a restart."""
@@ -60,12 +62,9 @@ RELEASE_S: Final = 2.0
 """Maximum seconds to remove an unwanted prompt when its attempt is released."""
 DISCARD_S: Final = 2.0
 """Maximum seconds to remove the files of an attempt that ended without pictures."""
-STORAGE_LOOK_S: Final = 5.0
-"""Seconds between two tries to keep a picture while the disk is full or the storage away."""
 PIXELS_AT_ONCE: Final = 8 * 1024 * 1024
 """Pixels of one generation that are decoded at the same time: sixteen pictures of 4096 × 4096 need
 gigabytes, eight of 1024 × 1024 are sooner kept together."""
-Log = logging.Logger | logging.LoggerAdapter[Any]
 _log = logging.getLogger(__name__)
 
 
@@ -92,7 +91,7 @@ class Session(Protocol):
         timeout_s: float,
         on_event: Callable[[TrackEvent], None],
     ) -> tuple[Output, ...]:
-        """Follow the prompt to its end. Returns its pictures."""
+        """Follow the prompt to its end. Returns its outputs."""
         ...
 
     async def cancel(self, prompt_id: str) -> bool:
@@ -107,8 +106,10 @@ class Session(Protocol):
         """Unload the models."""
         ...
 
-    async def fetch(self, image: OutputFile, pixels: int) -> FetchedImage:
-        """Returns the bytes of a finished picture, verified to be complete and of that size."""
+    def open(
+        self, file: OutputFile, pixels: int
+    ) -> AbstractAsyncContextManager[FetchedImage | FetchedFile]:
+        """Fetch a finished file: a picture whole and verified, any other in chunks."""
         ...
 
 
@@ -290,26 +291,28 @@ async def save(
     claim: Claim,
     outputs: Sequence[Output],
     log: Log = _log,
-) -> tuple[Image, ...]:
-    """Fetch the pictures, keep them, and end the generation as succeeded.
+    declared: Sequence[DeclaredOutput] = (),
+) -> tuple[Artefact, ...]:
+    """Fetch the outputs, keep them, and end the generation as succeeded.
 
     Large pictures are fetched one after the other (``PIXELS_AT_ONCE``). A repeated save writes the
-    same names again. While the disk is full or the storage away it waits, however long: the picture
+    same names again. While the disk is full or the storage away it waits, however long: the output
     stays in ComfyUI. A save that finds itself fenced out removes its files only when this attempt's
-    pictures are not wanted any more.
+    artefacts are not wanted any more. ``declared`` names the outputs, by their nodes.
     """
-    turns = asyncio.Semaphore(max(1, PIXELS_AT_ONCE // _pixels(claim)))
+    turns = asyncio.Semaphore(max(1, PIXELS_AT_ONCE // pixels_of(claim)))
+    names = {each.node: each.name for each in declared}
     keeping = (
-        _keep(store, session, claim, position, output, turns, log)
+        _keep(turns, Keeping(store, session, claim, position, output, names, log))
         for position, output in enumerate(outputs)
-        if isinstance(output, OutputFile)
     )
-    kept: list[Image] = []
+    kept: list[Artefact] = []
     # Wait for all, successful or not: nothing may be written after a failure was handled.
     for outcome in await asyncio.gather(*keeping, return_exceptions=True):
         if isinstance(outcome, BaseException):
             raise outcome
         kept.append(outcome)
+    kept = _with_primary(kept, declared)
     try:
         await patiently(store.transitions.succeed, claim, kept, nodes=build(claim).node_count)
     except FencedError:
@@ -320,56 +323,19 @@ async def save(
     return tuple(kept)
 
 
-async def _keep(
-    store: Store,
-    session: Session,
-    claim: Claim,
-    position: int,
-    output: OutputFile,
-    turns: asyncio.Semaphore,
-    log: Log,
-) -> Image:
+async def _keep(turns: asyncio.Semaphore, keeping: Keeping) -> Artefact:
     async with turns:
-        return await _keep_in_turn(store, session, claim, position, output, log)
+        return await keeping.keep()
 
 
-async def _keep_in_turn(
-    store: Store, session: Session, claim: Claim, position: int, output: OutputFile, log: Log
-) -> Image:
-    fetched = await session.fetch(output, _pixels(claim))
-    reach("fetch.mid")
-    new = NewImage(
-        data=fetched.data,
-        width=fetched.width,
-        height=fetched.height,
-        content_type=fetched.content_type,
-        seed=claim.request.seed,
-    )
-    while True:
-        try:
-            return await store.files.keep(claim.generation_id, claim.attempt, position, new)
-        except NoSpaceError as error:
-            advice = "Free some space: the image is finished and waits."
-            await _wait_for_storage(store, claim, Waiting("disk_full", f"{error}. {advice}"), log)
-        except StorageAwayError as error:
-            advice = "The image is finished and waits; it is stored when the storage is back."
-            await _wait_for_storage(
-                store, claim, Waiting("storage_away", f"{error}. {advice}"), log
-            )
-
-
-def _pixels(claim: Claim) -> int:
-    """Returns the size that was asked for."""
-    return claim.request.width * claim.request.height
-
-
-async def _wait_for_storage(store: Store, claim: Claim, waiting: Waiting, log: Log) -> None:
-    """Record why the save waits. The row may be on the same full disk: then only the log has it."""
-    log.warning("The image cannot be stored yet: %s", waiting.detail)
-    with contextlib.suppress(StoreUnavailableError):
-        if await store.transitions.record_waiting(claim, waiting) == "cancelling":
-            raise CancelRequested
-    await asyncio.sleep(STORAGE_LOOK_S)
+def _with_primary(kept: Sequence[Artefact], declared: Sequence[DeclaredOutput]) -> list[Artefact]:
+    """Returns the artefacts, one of them marked as the main one: as declared, else by its kind."""
+    if not kept:
+        return []
+    nodes = {each.node for each in declared if each.primary}
+    first = next((index for index, each in enumerate(kept) if each.node in nodes), None)
+    main = primary([each.kind for each in kept]) if first is None else first
+    return [replace(each, primary=index == main) for index, each in enumerate(kept)]
 
 
 # --- the other ends of an attempt
@@ -485,7 +451,7 @@ async def _discard_files(store: Store, claim: Claim, log: Log) -> None:
     try:
         async with asyncio.timeout(DISCARD_S):
             await store.files.remove_attempt(claim.generation_id, claim.attempt)
-    except (ImageStoreError, TimeoutError) as error:
+    except (ArtefactStoreError, TimeoutError) as error:
         log.debug("Files of attempt %d are left to the audit: %s", claim.attempt, error)
 
 

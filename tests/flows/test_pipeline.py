@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,6 +17,7 @@ from PIL import Image as Pillow
 
 from comfy import (
     ComfySession,
+    FetchedFile,
     FetchedImage,
     OutOfMemoryComfyError,
     OutputFile,
@@ -33,7 +36,7 @@ from flows.reporter import OnProgress
 from flows.runtime import Runtime
 from store.errors import FencedError, HeldError, NotFoundError
 from store.store import Store
-from store.values import Claim, Holder, Image
+from store.values import Artefact, Claim, Holder
 from tests.comfy.data import resolved
 from tests.harness.processes import REPOSITORY, environment
 
@@ -56,7 +59,7 @@ async def held(runtime: Runtime, generation_id: UUID) -> Claim:
 
 async def carried_out(
     runtime: Runtime, claim: Claim, on_progress: OnProgress | None = None
-) -> tuple[Image, ...]:
+) -> tuple[Artefact, ...]:
     store, session, workflow = runtime.store, runtime.session, pipeline.build(claim)
     outputs = await pipeline.render(
         session,
@@ -153,7 +156,7 @@ async def test_the_steps_carry_a_generation_to_its_pictures(
     generation = await runtime.store.generations.get(held.generation_id)
     assert generation.status == "succeeded"
     assert generation.started_at is not None
-    assert tuple(await runtime.store.generations.images(held.generation_id)) == images
+    assert tuple(await runtime.store.generations.artefacts(held.generation_id)) == images
     assert [image.position for image in images] == [0, 1]
     assert told == sorted(told)
     assert emulator.posts == {held.prompt_id: 1}
@@ -334,11 +337,15 @@ class OneAtATime(ComfySession):
 
     most = now = 0
 
-    async def fetch(self, image: OutputFile, pixels: int = 0) -> FetchedImage:
+    @asynccontextmanager
+    async def open(
+        self, file: OutputFile, pixels: int = 0
+    ) -> AsyncIterator[FetchedImage | FetchedFile]:
         self.now += 1
         self.most = max(self.most, self.now)
         try:
-            return await super().fetch(image, pixels)
+            async with super().open(file, pixels) as fetched:
+                yield fetched
         finally:
             self.now -= 1
 
