@@ -30,17 +30,34 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 async def read_body(request: Request, model: type[_Model], limit: int) -> tuple[_Model, bytes]:
     """Returns the validated body and its bytes. Raises ProblemError and HTTPException."""
+    body = await _read_in_time(request, limit)
+    return validate(model, parse(body)), body
+
+
+async def read_object(request: Request, limit: int) -> tuple[dict[str, Any], bytes]:
+    """Returns the body, a JSON object, and its bytes. Raises ProblemError and HTTPException."""
+    body = await _read_in_time(request, limit)
+    return as_object(parse(body)), body
+
+
+async def _read_in_time(request: Request, limit: int) -> bytes:
     _check_content_type(request)
     try:
         async with asyncio.timeout(BODY_WITHIN_S):
-            body = await _read(request, limit)
+            return await _read(request, limit)
     except TimeoutError as error:
         raise HTTPException(
             408, "the body did not arrive in time", headers={"Connection": "close"}
         ) from error
     except ClientDisconnect as error:
         raise HTTPException(400, "the client went away") from error
-    return validate(model, parse(body)), body
+
+
+def as_object(value: Any) -> dict[str, Any]:
+    """Returns the value. Raises ProblemError unless it is a JSON object."""
+    if not isinstance(value, dict):
+        raise _invalid("type", "the body must be a JSON object")
+    return value
 
 
 def parse(body: bytes) -> Any:
@@ -57,8 +74,7 @@ def parse(body: bytes) -> Any:
 
 def validate(model: type[_Model], value: Any) -> _Model:
     """Returns the value as the model. Raises ProblemError with an entry for each wrong field."""
-    if not isinstance(value, dict):
-        raise _invalid("type", "the body must be a JSON object")
+    as_object(value)
     try:
         return model.model_validate(value)
     except ValidationError as error:

@@ -14,7 +14,9 @@ from api.generations.facade import Facade, FacadeOf
 from api.openapi import problems
 from comfy import Catalogue
 from comfy.workflows import family_of
-from core import requests
+from core import fields
+from core.requests import TIMEOUT_MAX_S
+from core.workflows import limits
 
 router = APIRouter(prefix="/api/v1", tags=["options"])
 
@@ -52,16 +54,16 @@ class ModelsDocument(Document):
 class LimitsDocument(Document):
     """What a request may ask for at most."""
 
-    size_min: int = requests.SIZE_MIN
-    size_max: int = requests.SIZE_MAX
-    size_step: int = requests.SIZE_STEP
-    pixels_max: int = requests.PIXELS_MAX
-    steps_max: int = requests.STEPS_MAX
-    cfg_max: float = requests.CFG_MAX
-    batch_size_max: int = requests.BATCH_SIZE_MAX
-    prompt_max: int = requests.PROMPT_MAX
-    seed_max: int = requests.SEED_MAX
-    timeout_max_s: int = requests.TIMEOUT_MAX_S
+    size_min: int = limits.SIZE_MIN
+    size_max: int = limits.SIZE_MAX
+    size_step: int = limits.SIZE_STEP
+    pixels_max: int = limits.PIXELS_MAX
+    steps_max: int = limits.STEPS_MAX
+    cfg_max: float = limits.CFG_MAX
+    batch_size_max: int = limits.BATCH_SIZE_MAX
+    prompt_max: int = fields.PROMPT_MAX
+    seed_max: int = fields.SEED_MAX
+    timeout_max_s: int = TIMEOUT_MAX_S
 
 
 class OptionsDocument(Document):

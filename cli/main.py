@@ -375,7 +375,7 @@ def _callback(url: str | None, name: str | None, events: list[str] | None) -> di
 
 def _seed(seed: int | None) -> int | None:
     """Returns the seed; -1 is one to be drawn. CommandError if it is none."""
-    from core.requests import check_seed
+    from core.fields import check_seed
 
     try:
         return None if seed is None else check_seed(seed)

@@ -40,14 +40,16 @@ from comfy.outputs import FetchedFile, FetchedImage
 from comfy.session import ComfySession
 from comfy.submission import Submitted
 from comfy.workflows import (
-    TEMPLATES,
+    BUILT_IN,
+    TXT2IMG,
     UnresolvableError,
     build_graph,
     resolve,
 )
 
 __all__ = [
-    "TEMPLATES",
+    "BUILT_IN",
+    "TXT2IMG",
     "Catalogue",
     "ComfyAway",
     "ComfyBack",

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-from core.requests import SIZE_MAX
+from core.workflows.limits import SIZE_MAX
 
 STEP_WEIGHT: Final = 4
 """Weight of one sampler step in a graph's progress; any other node weighs 1."""
@@ -57,10 +57,14 @@ Input = str | int | float | bool | Handle
 
 @dataclass(frozen=True)
 class Node:
-    """One node: its class and its inputs, where a ``Handle`` is a link."""
+    """One node: its class and its inputs, where a ``Handle`` or a list ``[id, slot]`` is a link.
+
+    ``title`` is what its author calls it; ComfyUI's replacing of old nodes reads it.
+    """
 
     class_type: str
-    inputs: Mapping[str, Input]
+    inputs: Mapping[str, Any]
+    title: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The node in API format; a link is ``[node_id, slot]``."""
@@ -68,7 +72,14 @@ class Node:
             name: [value.node_id, value.slot] if isinstance(value, Handle) else value
             for name, value in self.inputs.items()
         }
-        return {"class_type": self.class_type, "inputs": inputs}
+        node: dict[str, Any] = {"class_type": self.class_type, "inputs": inputs}
+        return node if self.title is None else {**node, "_meta": {"title": self.title}}
+
+    @classmethod
+    def from_json(cls, node: Mapping[str, Any]) -> Node:
+        """The reverse of ``to_json``; links stay lists."""
+        title = (node.get("_meta") or {}).get("title")
+        return cls(node["class_type"], MappingProxyType(dict(node["inputs"])), title)
 
     @property
     def weight(self) -> int:
@@ -88,6 +99,12 @@ class Graph:
     nodes: Mapping[str, Node]
     expected_outputs: int | None = 1
     pixels: int = SIZE_MAX * SIZE_MAX
+
+    @classmethod
+    def from_json(cls, graph: Mapping[str, Mapping[str, Any]]) -> Graph:
+        """Returns a graph in API format, such as an imported workflow's."""
+        nodes = {node_id: Node.from_json(node) for node_id, node in graph.items()}
+        return cls(MappingProxyType(nodes), expected_outputs=None)
 
     def to_json(self) -> dict[str, Any]:
         """The graph as the ``prompt`` key of ``POST /prompt`` wants it; a fresh copy each time."""

@@ -21,8 +21,8 @@ from comfy.graph import Graph
 from comfy.messages import OUTPUTS_MAX, Output, OutputFile, OutputText
 from core.artefacts import EXTENSIONS, FileType, type_of
 from core.ids import OUTPUT_SUBFOLDER, output_filename
-from core.requests import SIZE_MAX
 from core.text import readable
+from core.workflows.limits import SIZE_MAX
 
 PIXELS_ASKED_MAX: Final = SIZE_MAX * SIZE_MAX
 LARGER_BY: Final = 4

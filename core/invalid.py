@@ -97,6 +97,24 @@ def invalid_at(place: tuple[str | int, ...], kind: str, message: str) -> Validat
     return ValidationError.from_exception_data("", [found], hide_input=True)
 
 
+def all_of(errors: Iterable[ValidationError]) -> ValidationError:
+    """Returns one error with everything that is in several."""
+    found = [
+        InitErrorDetails(
+            type=_as_raised(one), loc=one["loc"], input=one.get("input"), ctx=one.get("ctx") or {}
+        )
+        for error in errors
+        for one in error.errors(include_url=False)
+    ]
+    return ValidationError.from_exception_data("", found, hide_input=True)
+
+
+def _as_raised(found: Any) -> Any:
+    """Returns the type of one of pydantic's ``errors()`` as an error is made of it again."""
+    context = found.get("ctx") or {}
+    return invalid(found["type"], str(found["msg"])) if _OURS in context else found["type"]
+
+
 def _written(value: Any) -> Any:
     """Returns a limit as users write it: 30, not 30.0."""
     return int(value) if isinstance(value, float) and value.is_integer() else value

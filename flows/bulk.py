@@ -27,7 +27,7 @@ from core.batches.manifest import shown_name
 from core.batches.request import FlowBatchRequest
 from flows.artifacts import ArtifactUpdates, ProgressArtifact
 from flows.batches import steps
-from flows.batches.acceptance import AcceptedBatch, Source, accept_batch
+from flows.batches.acceptance import AcceptedBatch, Source, accept_batch, source_problems
 from flows.batches.artifacts import show_batch, show_end
 from flows.batches.parameters import CATCH_UP_MINUTES, WEEK_MINUTES
 from flows.batches.rules import Finish, Leave, Pause, Wait
@@ -37,6 +37,7 @@ from flows.prefect.foreign_runs import PAUSE_S, foreign, put_back_for
 from flows.prefect.schedules import later_run_is_due, schedule_name_of
 from flows.retries import patiently
 from flows.runtime import Runtime, runtime_of_this_run, this_flow_run
+from flows.workflows import workflow_named
 from store.batches.transitions import PAUSED_IN_PREFECT
 from store.database import finished
 from store.errors import ConflictError, NotFoundError
@@ -118,8 +119,14 @@ async def _adopt(runtime: Runtime, run: FlowRun, request: FlowBatchRequest | Non
         return run.id
     await patiently(store.batch_transitions.discard, run.id)  # a partial batch from before a crash
     known = await store.registry.catalogue(runtime.session.client.base_url)
+    asked = (request or FlowBatchRequest()).as_stored_before
+    workflow = await patiently(workflow_named, store, str(asked.workflow_name))
+    problems = source_problems(asked, workflow)
+    if problems or workflow is None:
+        raise BatchRefusedError(problems)
     source = Source(
-        request=(request or FlowBatchRequest()).as_stored_before,
+        request=asked,
+        workflow=workflow,
         rows=None,
         lists=await asyncio.to_thread(read_lists, runtime.wildcards),
         catalogue=(

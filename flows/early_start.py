@@ -68,7 +68,7 @@ class EarlyStarts:
         claim = await asyncio.shield(claiming)
         if before is not None:  # two runs taken together are posted in their order
             await asyncio.wait([before], timeout=IN_TURN_S)
-        workflow = pipeline.build(claim)
+        workflow = await pipeline.build(self._store, claim)
         fresh = not claim.submitted_before
         return await pipeline.submit(self._store, self._session, claim, workflow, fresh=fresh)
 

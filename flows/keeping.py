@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from comfy import FetchedFile, FetchedImage, Output, OutputFile, OutputText
+from comfy.errors import NoOutputError
 from core.artefacts import TEXT
 from core.failpoints import reach
 from core.infotext import KEYWORD, infotext
 from core.png import keywords, with_texts
+from core.workflows.declaration import Output as DeclaredOutput
+from core.workflows.declaration import Role, Workflow
+from core.workflows.limits import SIZE_MAX
 from flows.errors import CancelRequested
 from store.artefacts.files import NewFile, NewPicture
 from store.errors import NoSpaceError, StorageAwayError, StoreUnavailableError
@@ -24,6 +29,10 @@ from store.values import Artefact, Claim, Waiting
 STORAGE_LOOK_S: Final = 5.0
 """Seconds between two tries to keep an output while the disk is full or the storage away."""
 _NAME_MAX: Final = 255
+_ROLES_SHOWN: Final[tuple[Role, ...]] = (
+    *("prompt", "negative_prompt", "steps", "sampler", "scheduler", "cfg", "seed"),
+    *("width", "height", "model"),
+)
 _OF_COMFYUI: Final = "prompt"
 """The text that ComfyUI writes into a PNG, unless it was told to write none."""
 Log = logging.Logger | logging.LoggerAdapter[Any]
@@ -41,14 +50,14 @@ class Opener(Protocol):
 
 @dataclass(eq=False)
 class Keeping:
-    """Keeps one output. ``names`` are the names of outputs by their nodes, where declared."""
+    """Keeps one output of a workflow, which names it if it is declared."""
 
     store: Store
     session: Opener
     claim: Claim
     position: int
     output: Output
-    names: Mapping[str, str]
+    workflow: Workflow
     log: Log
     _picture: NewPicture | None = None
 
@@ -92,7 +101,7 @@ class Keeping:
         )
 
     async def _new_picture(self, fetched: FetchedImage) -> NewPicture:
-        texts = embedded_texts(self.claim)
+        texts = embedded_texts(self.claim, self.workflow)
         return NewPicture(
             data=await asyncio.to_thread(_with_texts, fetched.data, texts),
             width=fetched.width,
@@ -105,12 +114,10 @@ class Keeping:
 
     @property
     def _name(self) -> str:
-        """The declared name of its node, else the file's in ComfyUI.
-
-        A node that expands gives its outputs under ids that begin with its own ("129:108").
-        """
+        """The declared name of its node, else the file's in ComfyUI."""
+        names = {each.node: each.name for each in self.workflow.outputs}
         node = self.output.node
-        declared = self.names.get(node) or self.names.get(node.partition(":")[0])
+        declared = names.get(node) or names.get(root_of(node))
         given = "text" if isinstance(self.output, OutputText) else self.output.filename
         return (declared or given)[:_NAME_MAX]
 
@@ -124,14 +131,42 @@ class Keeping:
 
 
 def pixels_of(claim: Claim) -> int:
-    """Returns the size that was asked for."""
-    return claim.request.width * claim.request.height
+    """Returns the size that was asked for, the largest possible one where none was."""
+    width, height = claim.request.size or (SIZE_MAX, SIZE_MAX)
+    return width * height
 
 
-def embedded_texts(claim: Claim) -> dict[str, str]:
-    """Returns the texts that its pictures are to carry, by their keywords in the PNG."""
-    text = infotext(claim.request.model_dump())
-    return {KEYWORD: text} if text is not None else {}
+def root_of(node: str) -> str:
+    """Returns the node of the graph that a node belongs to.
+
+    What is in a subgraph, or in a node that expands, has an id that begins so: "129:108".
+    """
+    return node.partition(":")[0]
+
+
+def check_declared(outputs: Sequence[Output], declared: Sequence[DeclaredOutput]) -> None:
+    """Raise NoOutputError if outputs came, but none from a node that is to give one.
+
+    Files that were found by their names do not say which node gave them.
+    """
+    wanted = {each.node for each in declared if not each.optional}
+    nodes = {each.node for each in outputs}
+    given = nodes | {root_of(node) for node in nodes}
+    if wanted and "" not in given and not wanted & given:
+        raise NoOutputError(f"ComfyUI finished without an output of {', '.join(sorted(wanted))}")
+
+
+def embedded_texts(claim: Claim, workflow: Workflow) -> dict[str, str]:
+    """Returns the texts that its pictures are to carry, by their keywords in the PNG.
+
+    With the workflow in the form of ComfyUI's page, a picture that is dropped there opens it.
+    """
+    values: dict[str, Any] = {role: claim.request.value(role) for role in _ROLES_SHOWN}
+    text = infotext(values)
+    texts = {KEYWORD: text} if text is not None else {}
+    if workflow.ui is not None:
+        texts["workflow"] = json.dumps(workflow.ui)
+    return texts
 
 
 def _with_texts(data: bytes, texts: Mapping[str, str]) -> bytes:

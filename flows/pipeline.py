@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, Protocol
 from uuid import UUID
 
+from pydantic import ValidationError
+
 import comfy
 from comfy import (
     Catalogue,
@@ -37,14 +39,17 @@ from comfy.events import TrackEvent
 from core.artefacts import primary
 from core.callbacks.rules import CallbackRules
 from core.failpoints import reach
-from core.problems import Problem
-from core.requests import FlowRequest
+from core.invalid import problems_of
+from core.problems import FieldProblem, Problem
+from core.requests import FlowRequest, read_request_of
 from core.workflows.declaration import Output as DeclaredOutput
+from core.workflows.declaration import Workflow
 from flows.errors import CallbackRefusedError, CancelRequested
-from flows.keeping import Keeping, Log, pixels_of
+from flows.keeping import Keeping, Log, check_declared, pixels_of, root_of
 from flows.problems import problem_of
 from flows.reporter import OnProgress, Reporter
 from flows.retries import patiently
+from flows.workflows import workflow_named, workflow_names, workflow_of
 from store.database import finished
 from store.errors import (
     ArtefactStoreError,
@@ -160,9 +165,26 @@ async def adopt(
             raise CallbackRefusedError(refused)
     known = await store.registry.catalogue(client.base_url)
     catalogue = Catalogue.from_json(known) if known else await client.catalogue()
-    resolved = comfy.resolve(request, catalogue, default_model)
+    asked, workflow = await checked(store, request)
+    resolved = comfy.resolve(asked, workflow, catalogue, default_model)
     await patiently(acceptance.adopt, store.database, flow_run_id, resolved, flow_run_id, callback)
     return flow_run_id
+
+
+async def checked(store: Store, request: FlowRequest) -> tuple[FlowRequest, Workflow]:
+    """Returns the request with its inputs checked, and its workflow.
+
+    Raises ``comfy.UnresolvableError``.
+    """
+    workflow = await patiently(workflow_named, store, request.workflow)
+    names = [] if workflow is not None else await patiently(workflow_names, store)
+    try:
+        asked = read_request_of(FlowRequest, request.model_dump(), workflow, names)
+    except ValidationError as error:
+        found = tuple(FieldProblem(*problem) for problem in problems_of(error))
+        raise comfy.UnresolvableError(found) from error
+    assert workflow is not None  # an unknown one is refused
+    return asked, workflow
 
 
 async def callback_rules(store: Store) -> CallbackRules:
@@ -198,9 +220,13 @@ async def claim(store: Store, assignment: Assignment, holder: Holder) -> Claim:
     )
 
 
-def build(claim: Claim) -> Graph:
-    """Returns the ComfyUI graph of the request."""
-    return comfy.build_graph(claim.request, claim.prompt_id)
+async def build(store: Store, claim: Claim) -> Graph:
+    """Returns the ComfyUI graph of the request, of the workflow as it was when it was accepted.
+
+    Raises NotFoundError when that version of the workflow cannot be read any more.
+    """
+    workflow = await patiently(workflow_of, store, claim.request)
+    return comfy.build_graph(claim.request, claim.prompt_id, workflow)
 
 
 async def submit(
@@ -238,7 +264,7 @@ async def track(
             session.track(
                 claim.prompt_id,
                 graph,
-                expected_outputs=claim.request.batch_size,
+                expected_outputs=graph.expected_outputs,
                 timeout_s=claim.request.timeout_s,
                 on_event=reporter.on_event,
             )
@@ -291,19 +317,21 @@ async def save(
     claim: Claim,
     outputs: Sequence[Output],
     log: Log = _log,
-    declared: Sequence[DeclaredOutput] = (),
 ) -> tuple[Artefact, ...]:
     """Fetch the outputs, keep them, and end the generation as succeeded.
 
     Large pictures are fetched one after the other (``PIXELS_AT_ONCE``). A repeated save writes the
     same names again. While the disk is full or the storage away it waits, however long: the output
     stays in ComfyUI. A save that finds itself fenced out removes its files only when this attempt's
-    artefacts are not wanted any more. ``declared`` names the outputs, by their nodes.
+    artefacts are not wanted any more.
+
+    Raises NoOutputError when nothing of what the workflow declares is among the outputs.
     """
+    workflow = await patiently(workflow_of, store, claim.request)
+    check_declared(outputs, workflow.outputs)
     turns = asyncio.Semaphore(max(1, PIXELS_AT_ONCE // pixels_of(claim)))
-    names = {each.node: each.name for each in declared}
     keeping = (
-        _keep(turns, Keeping(store, session, claim, position, output, names, log))
+        _keep(turns, Keeping(store, session, claim, position, output, workflow, log))
         for position, output in enumerate(outputs)
     )
     kept: list[Artefact] = []
@@ -312,9 +340,10 @@ async def save(
         if isinstance(outcome, BaseException):
             raise outcome
         kept.append(outcome)
-    kept = _with_primary(kept, declared)
+    kept = _with_primary(kept, workflow.outputs)
     try:
-        await patiently(store.transitions.succeed, claim, kept, nodes=build(claim).node_count)
+        nodes = (await build(store, claim)).node_count
+        await patiently(store.transitions.succeed, claim, kept, nodes=nodes)
     except FencedError:
         standing = await patiently(store.transitions.standing, claim)
         if not standing.prompt_wanted:
@@ -333,7 +362,7 @@ def _with_primary(kept: Sequence[Artefact], declared: Sequence[DeclaredOutput]) 
     if not kept:
         return []
     nodes = {each.node for each in declared if each.primary}
-    first = next((index for index, each in enumerate(kept) if each.node in nodes), None)
+    first = next((at for at, each in enumerate(kept) if root_of(each.node or "") in nodes), None)
     main = primary([each.kind for each in kept]) if first is None else first
     return [replace(each, primary=index == main) for index, each in enumerate(kept)]
 

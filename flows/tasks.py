@@ -50,8 +50,8 @@ def _effect(name: str) -> Callable[[Callable[_P, _R]], Task[_P, _R]]:
 
 @task(name="build workflow", cache_policy=NO_CACHE, persist_result=False)
 async def build_workflow(claim: Claim) -> Graph:
-    """The ComfyUI graph of the request: a pure function, so there is nothing to retry."""
-    return pipeline.build(claim)
+    """The ComfyUI graph of the request."""
+    return await pipeline.build(current_runtime().store, claim)
 
 
 @_effect("submit")

@@ -9,6 +9,7 @@ StoreError
     FencedError           another worker took the attempt over, or it was deleted
     HeldError             another worker holds the attempt: wait until it is released
     UnreadableRequestError  another version stored the request: the generation has failed
+    VersionConflictError    it has been changed since: read it again
     LeaseLostError        the lease is gone: what was claimed under it may have a new holder
   IdempotencyMismatchError  the key was used with another body
   ArtefactStoreError      the artefacts' storage failed
@@ -48,6 +49,10 @@ class DeletedError(NotFoundError):
 
 class ConflictError(StoreError):
     """The row is not in a state that allows this."""
+
+
+class VersionConflictError(ConflictError):
+    """It has been changed since it was read: read it again."""
 
 
 class FencedError(ConflictError):

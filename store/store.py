@@ -26,6 +26,7 @@ from store.orphan_prompts import Strays
 from store.outbox import Outbox
 from store.retention import Retention
 from store.workers import Registry
+from store.workflows import Workflows
 
 
 class Store:
@@ -60,6 +61,7 @@ class Store:
         self.registry = Registry(self.database)
         self.strays = Strays(self.database)
         self.transitions = Transitions(self.database)
+        self.workflows = Workflows(self.database)
         self.files = ArtefactFiles(images_url)
         self.retention = Retention(self.database, self.files)
         self._stack = AsyncExitStack()

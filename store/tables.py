@@ -87,8 +87,11 @@ generations = Table(
     Column("attempt", Integer, nullable=False),
     Column("fence", Integer, nullable=False),
     Column("priority", String(16), nullable=False),
+    # The workflow's name; NULL of a deleted one.
+    Column("workflow", String(64)),
     Column("model", String(255)),
     Column("prompt", Text),
+    # With its plan: see core/requests.py.
     Column("request", _Json),
     # Where its events are sent; see core/callbacks/callback.py. A batch's is in the batch's row.
     Column("callback", _Json),
@@ -108,6 +111,7 @@ generations = Table(
     # With the cost: how much work is ahead is summed at each acceptance.
     Index("ix_generations_queue", "status", "priority", "seq", "cost"),
     Index("ix_generations_model", "model", "seq"),
+    Index("ix_generations_workflow", "workflow", "seq"),
     Index("ix_generations_batch_id", "batch_id", "seq"),
     # Covers all that a batch's figures are computed from, so that no row is read: measured with
     # 12,000 ended ones, 16 ms instead of 45.
@@ -340,6 +344,30 @@ catalogues = Table(
     Column("fetched_at", UtcDateTime, nullable=False),
 )
 """What each ComfyUI offered when last seen, so that creates can be checked while it is down."""
+
+workflows = Table(
+    "workflows",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    # The newest one.
+    Column("version", String(32), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    # When it was removed: what uses it goes on.
+    Column("hidden_at", UtcDateTime),
+)
+"""Imported workflows by name; the built-in ones are in the code."""
+
+workflow_versions = Table(
+    "workflow_versions",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("version", String(32), primary_key=True),
+    # The whole declaration, with its graph: see core/workflows/declaration.py.
+    Column("document", _Json, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+"""Every version that there was: a retry renders the one that its generation was accepted with."""
 
 callbacks = Table(
     "callbacks",

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
 
+from pydantic import ValidationError
+
 from api.batches.contact_sheet import PER_SHEET, ContactSheet
 from api.batches.documents import (
     AcceptedBatchDocument,
@@ -25,22 +27,27 @@ from api.batches.documents import (
 from api.batches.grid_sheet import GridSheet
 from api.batches.results_zip import results_zip
 from api.batches.tables import CELLS_MAX, Table, tables
-from api.body import PROBLEMS_SHOWN, parse, validate
+from api.body import PROBLEMS_SHOWN, parse, summary, validate
 from api.errors import ProblemError
 from api.generations.documents import WaitingDocument, callback_document, kept_fields
 from api.generations.facade import Facade, no_model_known
 from comfy import Catalogue
+from core.batches.columns import Columns
 from core.batches.grid import Grid
 from core.batches.lists import Lists, read_lists
 from core.batches.manifest import Kind, name_of_file, read_manifest, shown_name
 from core.batches.request import BatchRequest, FileOptions, FlowBatchRequest
+from core.invalid import problems_of
 from core.problems import FieldProblem
+from core.requests import unknown_workflow
 from core.status import BATCH_ACTIVE, Status
+from core.workflows.declaration import Workflow
 from flows.batches.acceptance import AcceptedBatch, Source, accept_batch, plan_batch
 from flows.batches.rules import window_end
 from flows.errors import BatchRefusedError, FlowsError
 from flows.prefect.runs import BATCH_QUEUE, BULK_QUEUE, FlowRuns
 from flows.reconcile.reconciler import Reconciler
+from flows.workflows import workflow_names
 from store.batches.queries import BatchFigures, ItemPage
 from store.batches.transitions import PAUSED, PAUSED_IN_PREFECT, SKIPPED_KEPT
 from store.cursors import write_cursor
@@ -188,14 +195,17 @@ class BatchFacade:
 
     async def _source(self, manifest: Manifest) -> Source:
         request, rows = manifest.request, None
+        workflow = None
         if manifest.file is not None and request is None:
             # In a thread: many thousand rows take long enough to delay other requests.
             request = await asyncio.to_thread(_request_in, manifest.file)
-        elif manifest.file is not None:
-            rows = read_manifest(manifest.file, manifest.kind)
         assert request is not None  # a manifest has a request or a file that holds one
+        workflow = await self._workflow(request)
+        if manifest.file is not None and manifest.request is not None:
+            rows = read_manifest(manifest.file, manifest.kind, Columns(workflow))
         return Source(
             request=request,
+            workflow=workflow,
             rows=rows,
             lists=await self.lists(),
             catalogue=await self._facade.catalogue.refreshed(),
@@ -203,6 +213,23 @@ class BatchFacade:
             skip_bad=manifest.skip_bad,
             rules=await self._facade.callback_rules(),
         )
+
+    async def _workflow(self, request: FlowBatchRequest) -> Workflow:
+        """Returns the workflow of a batch. Raises ProblemError for one that cannot be.
+
+        Also for a field of its defaults or grid that the workflow does not have.
+        """
+        name = request.workflow_name
+        workflow = await self._facade.workflow(name) if isinstance(name, str) else None
+        try:
+            if workflow is None:
+                raise unknown_workflow(str(name), await workflow_names(self._store))
+            request.check_names(Columns(workflow))
+        except ValidationError as error:
+            found = [FieldProblem(*problem) for problem in problems_of(error)][:PROBLEMS_SHOWN]
+            detail = summary(found, error.error_count())
+            raise ProblemError("invalid_request", detail, errors=found) from error
+        return workflow
 
     async def _accepted(
         self, batch: Batch, skipped: Sequence[RowProblemDocument | dict[str, Any]]

@@ -11,7 +11,9 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Request
+from pydantic import ValidationError
 
+from api.body import field_problems, summary
 from api.catalogue import CatalogueCache
 from api.dependencies import opened
 from api.disk import DiskReserve
@@ -34,14 +36,23 @@ from api.generations.documents import (
 )
 from api.generations.estimates import Estimates
 from api.storage import StorageWatch
-from comfy import Catalogue, UnresolvableError, resolve
+from comfy import BUILT_IN, Catalogue, UnresolvableError, resolve
 from core.callbacks.addresses import AllowedAddresses
 from core.callbacks.callback import Callback
 from core.callbacks.rules import CallbackRules
-from core.requests import GenerationRequest, ResolvedRequest
+from core.requests import (
+    DEFAULT_WORKFLOW,
+    ENVELOPE,
+    GenerationRequest,
+    ResolvedRequest,
+    read_request_of,
+    workflow_of,
+)
 from core.status import is_final
+from core.workflows.declaration import Workflow
 from flows.prefect.pauses import PauseWatch
 from flows.reconcile.dispatcher import Dispatcher
+from flows.workflows import workflow_named, workflow_names
 from store.changes import Subscription
 from store.errors import ArtefactStoreError, ConflictError
 from store.generations.acceptance import Accepted, IdempotencyKey
@@ -108,6 +119,28 @@ class Facade:
 
     # --- create
 
+    async def read_request(self, fields: Mapping[str, Any]) -> GenerationRequest:
+        """Returns what a client asks for, checked against its workflow. Raises ProblemError 422."""
+        name = workflow_of(fields)
+        workflow = None if name is None else await self.workflow(name)
+        names = [] if workflow is not None else await workflow_names(self.store)
+        try:
+            return read_request_of(GenerationRequest, fields, workflow, names)
+        except ValidationError as error:
+            known = [*ENVELOPE, *(workflow.by_name if workflow is not None else ())]
+            found = field_problems(error, fields, known)
+            detail = summary(found, error.error_count())
+            raise ProblemError("invalid_request", detail, errors=found) from error
+
+    @property
+    def default_workflow(self) -> Workflow:
+        """The workflow of requests that name none."""
+        return BUILT_IN[DEFAULT_WORKFLOW]
+
+    async def workflow(self, name: str) -> Workflow | None:
+        """Returns the workflow that new requests get by this name, None if there is none."""
+        return await workflow_named(self.store, name)
+
     async def create(self, request: GenerationRequest) -> StatusDocument:
         """Accept a request: it is committed when this returns, and starts by itself."""
         accepted = await self._accept(request)
@@ -131,7 +164,8 @@ class Facade:
         await self.check_room()
         callback = request.wanted_callback
         await self._check_callback(callback)
-        resolved = await self.resolve(request)
+        checked = await self.read_request(request.model_dump(exclude_unset=True))
+        resolved = await self.resolve(checked)
         accepted = await self.store.acceptance.accept(
             resolved, key, self._first_answer, callback=callback
         )
@@ -166,12 +200,14 @@ class Facade:
 
     async def resolve(self, request: GenerationRequest) -> ResolvedRequest:
         """Returns the request with all defaults. Unknown names make it ask ComfyUI once more."""
+        workflow = await self.workflow(request.workflow)
+        assert workflow is not None  # the request was checked against it
         try:
-            return resolve(request, self.catalogue.current, self.configured_model)
+            return resolve(request, workflow, self.catalogue.current, self.configured_model)
         except UnresolvableError:
             catalogue = await self.catalogue.refreshed()
         try:
-            return resolve(request, catalogue, self.configured_model)
+            return resolve(request, workflow, catalogue, self.configured_model)
         except UnresolvableError as error:
             raise _unresolvable(error, catalogue) from error
 

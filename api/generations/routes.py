@@ -12,10 +12,11 @@ from fastapi.responses import RedirectResponse, Response
 from pydantic import Field
 from pydantic_core import to_json
 
-from api.body import read_body
+from api.body import read_object
 from api.dependencies import opened
 from api.documents import answer
 from api.errors import ProblemError
+from api.generations.bodies import create_schema
 from api.generations.documents import (
     AttemptsDocument,
     HistoryDocument,
@@ -32,7 +33,6 @@ from api.preferences import Prefer, wait_of
 from comfy.messages import PREVIEW_TYPES
 from core.artefacts import ArtefactKind
 from core.problems import FieldProblem
-from core.requests import GenerationRequest
 from core.settings import Settings
 from core.status import Status, is_final
 from store.errors import NotFoundError
@@ -43,7 +43,7 @@ router = APIRouter(prefix="/api/v1/generation", tags=["generations"])
 _CREATE_BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
-        "content": {"application/json": {"schema": GenerationRequest.model_json_schema()}},
+        "content": {"application/json": {"schema": create_schema()}},
     }
 }
 
@@ -71,7 +71,8 @@ async def create(
     """Accept a request for pictures. A 202 means that it is on disk: it cannot be lost any more."""
     facade, busy = opened(request, Facade), opened(request, Busy)
     limit = opened(request, Settings).api.max_body_bytes
-    body, raw = await read_body(request, GenerationRequest, limit)
+    fields, raw = await read_object(request, limit)
+    body = await facade.read_request(fields)
     key = idempotency_key_of(idempotency_key)
     busy.creates += 1  # not before the body is there: a slow client would hold up the dispatcher
     try:

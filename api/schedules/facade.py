@@ -26,7 +26,7 @@ from api.errors import ProblemError
 from api.generations.documents import Links
 from api.schedules.documents import ScheduleDocument, SchedulesDocument
 from core.batches.request import FlowBatchRequest, Zone
-from core.requests import Text
+from core.fields import Text
 from core.stored import read_stored, reason_of
 from flows.batches.parameters import CATCH_UP_MINUTES, WEEK_MINUTES
 from flows.errors import (

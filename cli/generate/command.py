@@ -26,8 +26,9 @@ from cli.console import (
 from cli.generate.follow import follow
 from cli.generate.meter import Meter, open_meter
 from cli.generate.saving import names, save, slug, suffix
-from core.requests import BATCH_SIZE_MAX, later_seed
+from core.fields import later_seed
 from core.urls import without_userinfo
+from core.workflows.limits import BATCH_SIZE_MAX
 
 _CANCEL_S: Final = 5.0
 _CANCELLED: Final = "the generation was cancelled"

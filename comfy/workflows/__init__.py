@@ -1,22 +1,26 @@
-"""Templates: named workflows with inputs, from a request to a graph, without any I/O."""
+"""Workflows: what Easel brings, and what users bring; from a request to a graph, without I/O."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
 from comfy.graph import Graph
 from comfy.workflows import txt2img
 from comfy.workflows.families import SD15, SDXL, Family, family_of
+from comfy.workflows.imported import filled
 from comfy.workflows.resolve import UnresolvableError, resolve
+from comfy.workflows.txt2img import TXT2IMG
 from core.ids import filename_prefix
-from core.requests import ResolvedRequest, WorkflowName
+from core.requests import ResolvedRequest
+from core.workflows.declaration import Workflow
 
 __all__ = [
+    "BUILT_IN",
     "SD15",
     "SDXL",
-    "TEMPLATES",
+    "TXT2IMG",
     "Family",
     "UnresolvableError",
     "build_graph",
@@ -24,13 +28,18 @@ __all__ = [
     "resolve",
 ]
 
-
-TEMPLATES: Final[Mapping[WorkflowName, Callable[[ResolvedRequest, str], Graph]]] = MappingProxyType(
-    {"txt2img": txt2img.build}
-)
-"""Builds the graph of each named workflow from a request and a filename prefix."""
+BUILT_IN: Final[Mapping[str, Workflow]] = MappingProxyType({TXT2IMG.name: TXT2IMG})
+"""The workflows that Easel brings, by name. No imported one takes such a name."""
 
 
-def build_graph(request: ResolvedRequest, prompt_id: str) -> Graph:
-    """Returns the graph of a request, saving under the prompt's own unique file names."""
-    return TEMPLATES[request.workflow](request, filename_prefix(prompt_id))
+def build_graph(
+    request: ResolvedRequest, prompt_id: str, workflow: Workflow | None = None
+) -> Graph:
+    """Returns the graph of a request, saving under the prompt's own unique file names.
+
+    ``workflow`` is the imported one that the request names; a built-in one is known by its name.
+    """
+    prefix = filename_prefix(prompt_id)
+    if workflow is None or workflow.graph is None:
+        return txt2img.build(request.inputs, prefix)
+    return Graph.from_json(filled(workflow, request.inputs, prefix))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any
 
 from comfy.catalogue import Catalogue
-from comfy.workflows.families import family_of
+from comfy.workflows import txt2img
+from comfy.workflows.costs import cost_of
+from core.fields import draw_seed
 from core.problems import FieldProblem
-from core.requests import RequestFields, ResolvedRequest, check_pixels, draw_seed
+from core.requests import RequestFields, ResolvedRequest
 from core.wording import nearest
-
-_T = TypeVar("_T")
+from core.workflows.declaration import Input, Workflow
+from core.workflows.limits import check_pixels
+from core.workflows.plan import Plan
 
 
 class UnresolvableError(ValueError):
@@ -28,60 +31,97 @@ class UnresolvableError(ValueError):
 
 def resolve(
     request: RequestFields,
+    workflow: Workflow,
     catalogue: Catalogue | None,
     default_model: str | None,
     *,
     suggest: bool = True,
 ) -> ResolvedRequest:
-    """Fill in every value the request leaves open and draw its seed.
+    """Fill in every value the request leaves open and draw its seeds.
 
-    The model is the request's, else ``default_model``, else the catalogue's first checkpoint;
-    the rest are the defaults of the model's family. Without a catalogue (ComfyUI was never
+    Its inputs are checked against the workflow already. Without a catalogue (ComfyUI was never
     reached) names are not checked here; ComfyUI validates them. ``suggest``: an unknown name's
     problem lists near matches, which takes milliseconds where there are hundreds of names.
 
     Raises UnresolvableError with the codes ``no_model``, ``unknown_model``,
     ``unknown_sampler``, ``unknown_scheduler`` and ``too_many_pixels``.
     """
-    model = request.model or default_model or _first(catalogue)
-    if model is None:
-        raise UnresolvableError((_no_model(catalogue),))
-    family = family_of(model)
-    known = catalogue or Catalogue()
+    if workflow.graph is None:
+        values = txt2img.resolved(request.inputs, catalogue, default_model)
+        plan = _built_in_plan(workflow, values)
+    else:
+        values = declared_values(workflow, request.inputs)
+        plan = _imported_plan(workflow, values)
     resolved = ResolvedRequest(
-        prompt=request.prompt,
-        negative_prompt=request.negative_prompt,
-        workflow=request.workflow,
-        model=model,
-        width=_given(request.width, family.width),
-        height=_given(request.height, family.height),
-        steps=_given(request.steps, family.steps),
-        cfg=float(_given(request.cfg, family.cfg)),
-        sampler=request.sampler or _available(family.sampler, known.samplers),
-        scheduler=request.scheduler or _available(family.scheduler, known.schedulers),
-        seed=draw_seed() if request.seed is None else request.seed,
-        batch_size=request.batch_size,
+        workflow=workflow.name,
+        inputs=values,
         priority=request.priority,
         timeout_s=request.timeout_s,
         metadata=request.metadata,
+        plan=plan,
     )
-    problems = [*_unknown_names(resolved, catalogue, suggest), *_too_many_pixels(resolved)]
+    problems = _problems(resolved, workflow, catalogue, suggest)
     if problems:
         raise UnresolvableError(tuple(problems))
     return resolved
 
 
-def _given(value: _T | None, default: _T) -> _T:
-    return default if value is None else value
+def declared_values(workflow: Workflow, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns every input's value: the one given, else the declared default, else a drawn seed.
+
+    An input that is left out and has no default stays out: the graph has its own value.
+    """
+    values = {one.name: _value(one, given.get(one.name)) for one in workflow.inputs}
+    return {name: value for name, value in values.items() if value is not None}
 
 
-def _first(catalogue: Catalogue | None) -> str | None:
-    return catalogue.checkpoints[0] if catalogue and catalogue.checkpoints else None
+def _value(one: Input, given: Any) -> Any:
+    if given is not None:
+        return given
+    if one.type == "seed":
+        return draw_seed() % (1 + int(one.maximum)) if one.maximum is not None else draw_seed()
+    return one.default
 
 
-def _available(preferred: str, names: Sequence[str]) -> str:
-    """Returns a family's default, or the first name of a ComfyUI that does not have it."""
-    return preferred if preferred in names or not names else names[0]
+def _built_in_plan(workflow: Workflow, values: Mapping[str, Any]) -> Plan:
+    model = values["model"]
+    graph = txt2img.build({**values, "model": model or ""}, "")
+    return Plan.of(
+        workflow,
+        outputs=values["batch_size"],
+        cost=cost_of(workflow, values),
+        model=model,
+        models={"checkpoints": (model,)} if model else {},
+        classes=tuple(sorted({node.class_type for node in graph.nodes.values()})),
+    )
+
+
+def _imported_plan(workflow: Workflow, values: Mapping[str, Any]) -> Plan:
+    main = workflow.of_role("model")
+    named = values.get(main.name) if main is not None else None
+    models: dict[str, tuple[str, ...]] = {}
+    for file in workflow.requires.models:
+        known = workflow.mapping.get(file.name, file.name)
+        models[file.folder] = (*models.get(file.folder, ()), known)
+    first = next(iter(models.values()), (None,))[0]
+    return Plan.of(
+        workflow,
+        cost=cost_of(workflow, values),
+        model=named or first,
+        models=models,
+        classes=workflow.requires.classes,
+    )
+
+
+def _problems(
+    request: ResolvedRequest, workflow: Workflow, catalogue: Catalogue | None, suggest: bool
+) -> list[FieldProblem]:
+    problems = [*_too_many_pixels(request, workflow)]
+    if workflow.graph is None:
+        if not request.model:
+            return [_no_model(catalogue)]
+        problems = [*_unknown_names(request, catalogue, suggest), *problems]
+    return problems
 
 
 def _no_model(catalogue: Catalogue | None) -> FieldProblem:
@@ -122,9 +162,11 @@ def _near(name: str, names: tuple[str, ...], what: str) -> str:
     return nearest(name, names, what)
 
 
-def _too_many_pixels(request: ResolvedRequest) -> list[FieldProblem]:
+def _too_many_pixels(request: ResolvedRequest, workflow: Workflow) -> list[FieldProblem]:
+    if request.size is None:
+        return []
     try:
-        check_pixels(request.width, request.height, request.batch_size)
+        check_pixels(*request.size, request.batch_size)
     except ValueError as exc:
-        return [FieldProblem(("width",), "too_many_pixels", str(exc))]
+        return [FieldProblem((workflow.roles["width"],), "too_many_pixels", str(exc))]
     return []

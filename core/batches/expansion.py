@@ -8,29 +8,33 @@ same items.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, islice
 from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from core.batches.columns import COUNT, METADATA_PREFIX, CellError, Columns, nested
 from core.batches.drawing import draw
 from core.batches.grid import Grid
 from core.batches.lists import Lists
-from core.batches.manifest import METADATA_PREFIX, ROW_PROBLEMS_MAX, Row, shown
+from core.batches.manifest import ROW_PROBLEMS_MAX, Row, shown
 from core.batches.request import BATCH_ITEMS_MAX, Count, FlowBatchRequest
 from core.batches.wildcards import WildcardError, parse
 from core.callbacks.callback import CALLBACK_FIELDS, RECEIVER_FIELDS
+from core.fields import SEED_MAX, later_seed
 from core.invalid import problems_of, words
 from core.problems import FieldProblem
-from core.requests import SEED_MAX, GenerationRequest, later_seed
+from core.requests import ENVELOPE, INPUTS, GenerationRequest, gathered, read_request_of
+from core.workflows.declaration import Input, Role, Workflow
 
 STRETCH: Final = 200
 """How many consecutive items are grouped by model."""
-_COLUMNS: Final = (*GenerationRequest.model_fields, "count")
-_TEMPLATES: Final = ("prompt", "negative_prompt")
+_TEMPLATES: Final[tuple[Role, ...]] = ("prompt", "negative_prompt")
+"""Roles of the inputs whose wildcards are expanded."""
 _COUNT: Final = TypeAdapter[int](Count)
 _T = TypeVar("_T")
 _Fields = dict[str, Any]
@@ -50,13 +54,20 @@ class Item:
 
 
 def expand(
-    request: FlowBatchRequest, rows: Iterable[Row | FieldProblem] | None, seed: int, lists: Lists
+    request: FlowBatchRequest,
+    rows: Iterable[Row | FieldProblem] | None,
+    seed: int,
+    lists: Lists,
+    workflow: Workflow,
 ) -> Iterator[Item | FieldProblem]:
     """The batch's items in order, and its problems, each once for its row.
 
+    All of them are requests for ``workflow``.
+
     ``rows`` are those of a file; they replace ``items``. Positions count the valid items.
     ``random.Random(f"{seed}:{position}")`` is an item's only source of randomness: its first number
-    is the item's seed, the next ones draw the prompt and then the negative prompt. A seed of the
+    is the item's seed, the next ones draw the prompt and then the negative prompt, then what
+    further seeds the workflow has. A seed of the
     item's own is that of the first of its ``count``, and grows by one with each other. The cells of
     a row's grid share the randomness of its first cell, unless ``vary_seed`` is set. A problem
     ``too_many_items`` ends the iteration after the last generation, valid or not, that a batch may
@@ -65,20 +76,21 @@ def expand(
     asked = position = 0
     grid = Grid.of(request)
     shares = grid is not None and not request.vary_seed
+    maker = _Maker(workflow, lists if request.wildcards else None)
     for row in _rows(request) if rows is None else rows:
         if isinstance(row, FieldProblem):
             yield row
             continue
         known: set[FieldProblem] = set()
         first = position
-        for combination, number, fields in _generations(request, row, grid):
+        for combination, number, fields in maker.generations(request, row, grid):
             if asked == BATCH_ITEMS_MAX:
                 yield _too_many(row)
                 return
             asked += 1
             place = first + number if shares else position
             chance = random.Random(f"{seed}:{place}")  # noqa: S311 - repeatable on purpose
-            made = _made(row.number, fields, chance, lists if request.wildcards else None)
+            made = maker.made(row.number, fields, chance)
             if isinstance(made, GenerationRequest):
                 yield Item(position, row.number, combination, made)
                 position += 1
@@ -117,39 +129,144 @@ def _rows(request: FlowBatchRequest) -> Iterator[Row]:
     return (Row(number, fields) for number, fields in enumerate(items, 1))
 
 
-def _generations(
-    request: FlowBatchRequest, row: Row, grid: Grid | None
-) -> Iterator[tuple[int | None, int, _Fields]]:
-    """Yields each generation of a row: its combination, number among its ``count``, and fields.
+@dataclass(frozen=True)
+class _Maker:
+    """Makes the requests of a batch. Without ``lists`` prompts are literal."""
 
-    A ``count`` that remains in them is invalid.
+    workflow: Workflow
+    lists: Lists | None
+
+    @cached_property
+    def columns(self) -> Columns:
+        return Columns(self.workflow)
+
+    @cached_property
+    def seed(self) -> str | None:
+        """The input that each item of a row has another value of."""
+        one = self.workflow.of_role("seed")
+        return None if one is None else one.name
+
+    @cached_property
+    def other_seeds(self) -> tuple[Input, ...]:
+        inputs = self.workflow.inputs
+        return tuple(one for one in inputs if one.type == "seed" and one.name != self.seed)
+
+    def generations(
+        self, request: FlowBatchRequest, row: Row, grid: Grid | None
+    ) -> Iterator[tuple[int | None, int, _Fields]]:
+        """Yields each generation of a row: combination, number among its ``count``, and fields.
+
+        A ``count`` that remains in them is invalid.
+        """
+        own = _gathered(row.fields)
+        times = 1
+        with suppress(ValidationError):
+            count = own.get("count")
+            times = _COUNT.validate_python(request.count if count is None else count, strict=True)
+            own.pop("count", None)
+        first = {"priority": "bulk", "workflow": self.workflow.name}
+        defaults = _gathered(request.defaults)
+        for combination, values in _combinations(grid):
+            fields = _merged(first, defaults, own)
+            fields = self._with_cell(fields, values)
+            for number in range(times):
+                yield combination, number, self._with_seed_of(fields, number)
+
+    def _with_cell(self, fields: _Fields, values: _Fields) -> _Fields:
+        paths = {name: value for name, value in values.items() if self.columns.is_path(name)}
+        plain = {name: value for name, value in values.items() if name not in paths}
+        merged = _merged(fields, _gathered(plain))
+        if not paths:
+            return merged
+        inputs = {**_mapping(merged.get(INPUTS)), **paths}
+        with suppress(CellError):  # else the schema refuses the name
+            inputs = nested(inputs, self.columns)
+        return {**merged, INPUTS: inputs}
+
+    def _with_seed_of(self, fields: _Fields, number: int) -> _Fields:
+        """Returns the fields of the generation ``number`` of those alike but for the seed.
+
+        A seed of their own is that of the first; the others have the next ones.
+        """
+        inputs = _mapping(fields.get(INPUTS))
+        seed = inputs.get(self.seed) if self.seed is not None else None
+        if type(seed) is int and 0 <= seed <= SEED_MAX:
+            return {**fields, INPUTS: {**inputs, self.seed: later_seed(seed, number)}}
+        return fields
+
+    def made(
+        self, row: int, fields: _Fields, chance: random.Random
+    ) -> GenerationRequest | list[FieldProblem]:
+        """Returns the request or each column's first problem."""
+        problems: list[FieldProblem] = []
+        filled = dict(fields)
+        if "count" in filled:
+            problems += _count_problems(row, filled.pop("count"))
+        if filled.get("workflow") != self.workflow.name:
+            problems.append(_other_workflow(row, self.workflow.name))
+            filled["workflow"] = self.workflow.name
+        inputs = dict(_mapping(filled.get(INPUTS)))
+        drawn = int(chance.random() * (SEED_MAX + 1))
+        if self.seed is not None and not _is_seed(inputs.get(self.seed)):
+            inputs[self.seed] = self._drawn(self.workflow.by_name[self.seed], drawn)
+        if self.lists is not None:
+            problems += self._draw_texts(row, inputs, chance, self.lists)
+        for one in self.other_seeds:
+            if not _is_seed(inputs.get(one.name)):
+                inputs[one.name] = self._drawn(one, int(chance.random() * (SEED_MAX + 1)))
+        if isinstance(filled.get(INPUTS), Mapping | None):
+            filled[INPUTS] = inputs
+        try:
+            made = read_request_of(GenerationRequest, filled, self.workflow)
+        except ValidationError as error:
+            problems += _field_problems(row, error, self.columns)
+        else:
+            if not problems:
+                return made
+        return _one_a_column(problems)
+
+    def _drawn(self, one: Input, seed: int) -> int:
+        return seed if one.maximum is None else seed % (int(one.maximum) + 1)
+
+    def _draw_texts(
+        self, row: int, inputs: _Fields, chance: random.Random, lists: Lists
+    ) -> Iterator[FieldProblem]:
+        """Replaces templates by drawn texts; what is not a string is left to the schema."""
+        for role in _TEMPLATES:
+            one = self.workflow.of_role(role)
+            template = None if one is None else inputs.get(one.name)
+            if one is None or not isinstance(template, str):
+                continue
+            try:
+                inputs[one.name] = draw(parse(template), chance, lists)
+            except WildcardError as error:
+                yield FieldProblem.of_row(row, one.name, "wildcard", str(error))
+
+
+def _gathered(fields: _Fields) -> _Fields:
+    """Returns a row's fields with its inputs apart; ``count`` stays where it is.
+
+    A row that gives an input twice is left as it is: the schema says so.
     """
-    own = dict(row.fields)
-    times = 1
-    with suppress(ValidationError):
-        count = own.get("count")
-        times = _COUNT.validate_python(request.count if count is None else count, strict=True)
-        own.pop("count", None)
-    for combination, values in _combinations(grid):
-        fields = _merged({"priority": "bulk"}, request.defaults, own, values)
-        for number in range(times):
-            yield combination, number, _with_seed_of(fields, number)
+    try:
+        apart = gathered({name: value for name, value in fields.items() if name != COUNT})
+    except ValidationError:
+        return dict(fields)
+    return {**apart, **({COUNT: fields[COUNT]} if COUNT in fields else {})}
 
 
-def _has_own_seed(fields: _Fields) -> bool:
-    seed = fields.get("seed")
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _is_seed(seed: Any) -> bool:
+    """Returns whether a seed is given, valid or not."""
     return not (seed is None or (type(seed) is int and seed == -1))
 
 
-def _with_seed_of(fields: _Fields, number: int) -> _Fields:
-    """Returns the fields of the generation ``number`` of those that are alike but for the seed.
-
-    A seed of their own is that of the first; the others have the next ones.
-    """
-    seed = fields.get("seed")
-    if type(seed) is int and 0 <= seed <= SEED_MAX:
-        return {**fields, "seed": later_seed(seed, number)}
-    return fields
+def _other_workflow(row: int, name: str) -> FieldProblem:
+    message = f"a batch has one workflow, and this one's is {name}"
+    return FieldProblem.of_row(row, "workflow", "other_workflow", message)
 
 
 def _combinations(grid: Grid | None) -> Iterable[tuple[int | None, _Fields]]:
@@ -165,11 +282,15 @@ def _merged(*layers: _Fields) -> _Fields:
     fields: _Fields = {}
     for layer in layers:
         below, above = fields.get("metadata"), layer.get("metadata")
+        inputs: Any = {**_mapping(fields.get(INPUTS)), **_mapping(layer.get(INPUTS))}
+        if not isinstance(layer.get(INPUTS), Mapping | None):
+            inputs = layer[INPUTS]  # the schema says what is wrong
         for replaced in _replaced_by(layer):
             fields.pop(replaced, None)
         fields.update(layer)
         if isinstance(below, dict) and isinstance(above, dict):
             fields["metadata"] = {**below, **above}
+        fields[INPUTS] = inputs
     return fields
 
 
@@ -181,49 +302,12 @@ def _replaced_by(layer: _Fields) -> Iterable[str]:
     return CALLBACK_FIELDS if all(one is None for one in receivers) else RECEIVER_FIELDS
 
 
-def _made(
-    row: int, fields: _Fields, chance: random.Random, lists: Lists | None
-) -> GenerationRequest | list[FieldProblem]:
-    """Returns the request or each column's first problem. Without ``lists`` prompts are literal."""
-    problems: list[FieldProblem] = []
-    filled = dict(fields)
-    if "count" in filled:
-        problems += _count_problems(row, filled.pop("count"))
-    drawn = int(chance.random() * (SEED_MAX + 1))
-    if not _has_own_seed(filled):
-        filled["seed"] = drawn
-    if lists is not None:
-        problems += _draw_texts(row, filled, chance, lists)
-    try:
-        made = GenerationRequest.model_validate(filled)
-    except ValidationError as error:
-        problems += _field_problems(row, error)
-    else:
-        if not problems:
-            return made
-    return _one_a_column(problems)
-
-
 def _one_a_column(problems: Iterable[FieldProblem]) -> list[FieldProblem]:
     """Returns each column's first: pydantic reports one per type that a label could have been."""
     first: dict[str | None, FieldProblem] = {}
     for problem in problems:
         first.setdefault(problem.column, problem)
     return list(first.values())
-
-
-def _draw_texts(
-    row: int, fields: _Fields, chance: random.Random, lists: Lists
-) -> Iterator[FieldProblem]:
-    """Replaces templates by drawn texts; a field that is not a string is left to the schema."""
-    for name in _TEMPLATES:
-        template = fields.get(name)
-        if not isinstance(template, str):
-            continue
-        try:
-            fields[name] = draw(parse(template), chance, lists)
-        except WildcardError as error:
-            yield FieldProblem.of_row(row, name, "wildcard", str(error))
 
 
 def _count_problems(row: int, count: Any) -> Iterator[FieldProblem]:
@@ -234,9 +318,9 @@ def _count_problems(row: int, count: Any) -> Iterator[FieldProblem]:
             yield FieldProblem.of_row(row, "count", code, why)
 
 
-def _field_problems(row: int, error: ValidationError) -> Iterator[FieldProblem]:
+def _field_problems(row: int, error: ValidationError, columns: Columns) -> Iterator[FieldProblem]:
     for found in islice(error.errors(include_url=False), ROW_PROBLEMS_MAX):
-        why = words(found, known=_COLUMNS)
+        why = words(found, known=columns.names)
         yield FieldProblem.of_row(row, _column(found["loc"]), found["type"], why)
 
 
@@ -246,7 +330,7 @@ def _column(loc: tuple[str | int, ...]) -> str | None:
         return None
     if loc[0] == "metadata" and len(loc) > 1:
         return shown(f"{METADATA_PREFIX}{loc[1]}")
-    return shown(str(loc[0]))
+    return shown(str(loc[0]) if loc[0] in ENVELOPE else ".".join(map(str, loc)))
 
 
 def _too_many(row: Row) -> FieldProblem:

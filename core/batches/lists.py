@@ -26,7 +26,7 @@ from core.batches.wildcards import (
     parse_uncached,
     split_weight,
 )
-from core.requests import PROMPT_MAX
+from core.fields import PROMPT_MAX
 from core.wording import nearest, written
 
 LISTS_DEEP_MAX: Final = 10

@@ -9,17 +9,16 @@ from __future__ import annotations
 import csv
 import re
 from codecs import BOM_UTF8
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import chain, repeat
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import IO, Annotated, Any, Final, Literal, Self, Union, get_args, get_origin
+from typing import IO, Any, Final, Literal, Self
 
 from core import json as strict_json
+from core.batches.columns import CellError, Columns, Read, nested
 from core.problems import FieldProblem
-from core.requests import METADATA_KEY_MAX, GenerationRequest
 from core.text import readable
 from core.wording import nearest
 
@@ -34,7 +33,6 @@ COLUMN_SHOWN: Final = 100
 """How many characters of a column's name are echoed."""
 ROW_PROBLEMS_MAX: Final = 100
 """The most problems of one row: a row may have half a million cells."""
-METADATA_PREFIX: Final = "metadata."
 
 _KINDS: Final[dict[str, Kind]] = {
     ".csv": "csv",
@@ -60,10 +58,6 @@ HEADER_PROBLEMS: Final = frozenset(
 )
 """Codes of what is wrong with the first line of CSV, and so with every row."""
 _SEPARATORS: Final = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,20}(?:\.0{1,20})?")
-_NUMBER: Final = re.compile(
-    r"[+-]?(?:[0-9]{1,50}(?:\.[0-9]{0,50})?|\.[0-9]{1,50})(?:[eE][+-]?[0-9]{1,3})?"
-)
 
 
 @dataclass(frozen=True)
@@ -78,13 +72,7 @@ class Row:
     fields: dict[str, Any]
 
 
-class _CellError(ValueError):
-    def __init__(self, code: str, message: str) -> None:
-        self.code = code
-        super().__init__(message)
-
-
-class _NamelessCellError(_CellError):
+class _NamelessCellError(CellError):
     """A cell has no column."""
 
 
@@ -124,15 +112,15 @@ def shown_name(name: str | None) -> str | None:
     return " ".join(readable(name or "").split()) or None
 
 
-def read_manifest(path: Path, kind: Kind) -> Iterator[Row | FieldProblem]:
+def read_manifest(path: Path, kind: Kind, known: Columns) -> Iterator[Row | FieldProblem]:
     """Yields the rows in the file's order, and its problems. Raises OSError.
 
-    CSV is UTF-8 with a header of request fields, ``count`` and ``metadata.<key>``; empty cells
+    ``known`` are the columns that there are. CSV is UTF-8 with a header of them; empty cells
     and empty lines are skipped. JSON Lines has one object per line, with the same fields. Either
     may begin with a byte order mark.
     """
     empty = True
-    for row in _CSV_OR_JSONL[kind](path):
+    for row in _read_csv(path, known) if kind == "csv" else _read_jsonl(path):
         empty = False
         yield row
     if empty:
@@ -185,19 +173,19 @@ class _Column:
     """``read`` turns a cell into a JSON value; None for a column that is ignored."""
 
     name: str
-    read: Callable[[str], Any] | None
+    read: Read | None
 
 
-def _read_csv(path: Path) -> Iterator[Row | FieldProblem]:
+def _read_csv(path: Path, known: Columns) -> Iterator[Row | FieldProblem]:
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         records = _records(file)
         try:
             line, header = next(records, (1, []))
-            columns, problems = _columns(line, header)
+            columns, problems = _columns(line, header, known)
             yield from problems
             if columns:
                 for number, cells in records:
-                    yield from _row(number, cells, columns)
+                    yield from _row(number, cells, columns, known)
         except _UnreadableError as error:
             yield error.problem
 
@@ -224,7 +212,9 @@ def _records(file: IO[str]) -> Iterator[tuple[int, list[str]]]:
             yield number, cells
 
 
-def _columns(line: int, header: Sequence[str]) -> tuple[list[_Column], list[FieldProblem]]:
+def _columns(
+    line: int, header: Sequence[str], known: Columns
+) -> tuple[list[_Column], list[FieldProblem]]:
     columns: list[_Column] = []
     problems: list[FieldProblem] = []
     taken: set[str] = set()
@@ -234,42 +224,43 @@ def _columns(line: int, header: Sequence[str]) -> tuple[list[_Column], list[Fiel
         if not name:  # spreadsheets write columns that are empty all the way down
             columns.append(_NAMELESS)
             continue
-        read = _reader(name)
+        read = known.reader(name)
         if name in taken:
             problems.append(
                 FieldProblem.of_row(line, shown(name), "duplicate_column", "it is there twice")
             )
             read = None
         elif read is None:
-            problems.append(
-                FieldProblem.of_row(line, shown(name), "unknown_column", _unknown_column(name))
-            )
+            problems.append(_unknown_column(line, name, known))
         taken.add(name)
         columns.append(_Column(name, read))
     if not any(column.name and column.read for column in columns):
-        return [], [_no_header(line, header)]
+        return [], [_no_header(line, header, known)]
     return columns, problems[:ROW_PROBLEMS_MAX]
 
 
-def _no_header(line: int, header: Sequence[str]) -> FieldProblem:
+def _no_header(line: int, header: Sequence[str], known: Columns) -> FieldProblem:
     """Returns what a first line is that names no column."""
     for separator, what in _SEPARATORS.items():
         names = [name.strip() for cell in header for name in cell.split(separator)]
-        if len(names) > len(header) and any(map(_reader, names)):
+        if len(names) > len(header) and any(map(known.reader, names)):
             message = f"this looks like a file separated by {what}; save it with commas"
             return FieldProblem.of_row(line, None, "not_separated_by_commas", message)
     for name in (cell.strip()[:COLUMN_SHOWN] for cell in header[:ROW_PROBLEMS_MAX]):
-        if get_close_matches(name, _READERS, n=1, cutoff=0.6):
-            return FieldProblem.of_row(line, shown(name), "unknown_column", _unknown_column(name))
+        if get_close_matches(name, known.names, n=1, cutoff=0.6):
+            return _unknown_column(line, name, known)
     message = "the first line must name the columns, e.g. prompt, steps, seed, count"
     return FieldProblem.of_row(line, None, "missing_header", message)
 
 
-def _unknown_column(name: str) -> str:
-    return f"there is no such column; {nearest(name, [*_READERS], what='columns')}"
+def _unknown_column(line: int, name: str, known: Columns) -> FieldProblem:
+    message = f"there is no such column; {nearest(name, known.names, what='columns')}"
+    return FieldProblem.of_row(line, shown(name), "unknown_column", message)
 
 
-def _row(number: int, cells: Sequence[str], columns: Sequence[_Column]) -> list[Row | FieldProblem]:
+def _row(
+    number: int, cells: Sequence[str], columns: Sequence[_Column], known: Columns
+) -> list[Row | FieldProblem]:
     """Returns the row, or everything that is wrong with it."""
     values: dict[str, Any] = {}
     problems: list[Row | FieldProblem] = []
@@ -282,33 +273,18 @@ def _row(number: int, cells: Sequence[str], columns: Sequence[_Column]) -> list[
         except _NamelessCellError as error:
             # Behind a comma that divides a prompt every cell is in another column's place.
             return [FieldProblem.of_row(number, None, error.code, str(error))]
-        except _CellError as error:
+        except CellError as error:
             problems.append(
                 FieldProblem.of_row(number, shown(column.name) or None, error.code, str(error))
             )
             if len(problems) == ROW_PROBLEMS_MAX:
                 break
-    return problems or [Row(number, _with_labels(values))]
-
-
-def _with_labels(values: dict[str, Any]) -> dict[str, Any]:
-    """Returns the fields, with the ``metadata.<key>`` columns merged into ``metadata``."""
-    fields: dict[str, Any] = {}
-    labels: dict[str, Any] = {}
-    for name, value in values.items():
-        if name.startswith(METADATA_PREFIX):
-            labels[name.removeprefix(METADATA_PREFIX)] = value
-        else:
-            fields[name] = value
-    return {**fields, "metadata": {**fields.get("metadata", {}), **labels}} if labels else fields
-
-
-def _reader(name: str) -> Callable[[str], Any] | None:
-    """Returns the reader of a column's cells, None for an unknown column."""
-    if name.startswith(METADATA_PREFIX):
-        label = name.removeprefix(METADATA_PREFIX)
-        return str if 0 < len(label) <= METADATA_KEY_MAX and "\x00" not in label else None
-    return _READERS.get(name)
+    if problems:
+        return problems
+    try:
+        return [Row(number, nested(values, known))]
+    except CellError as error:
+        return [FieldProblem.of_row(number, None, error.code, str(error))]
 
 
 def _nameless(_cell: str) -> Any:
@@ -318,77 +294,7 @@ def _nameless(_cell: str) -> Any:
     )
 
 
-def _integer(cell: str) -> int:
-    if not _INTEGER.fullmatch(cell.strip()):
-        raise _CellError("int_parsing", "must be a whole number")
-    return int(cell.strip().partition(".")[0])
-
-
-def _number(cell: str) -> float:
-    if not _NUMBER.fullmatch(cell.strip()):
-        raise _CellError("float_parsing", "must be a number, with a point for decimals")
-    return float(cell)
-
-
-def _boolean(cell: str) -> bool:
-    word = cell.strip().lower()  # spreadsheets write TRUE
-    if word not in ("true", "false"):
-        raise _CellError("bool_parsing", "must be true or false")
-    return word == "true"
-
-
-def _object(cell: str) -> dict[str, Any]:
-    try:
-        value = strict_json.parse(cell.encode("utf-8"), "the cell")
-    except strict_json.MalformedJsonError as error:
-        raise _CellError("malformed_json", str(error)) from error
-    except strict_json.UnusableJsonError as error:
-        raise _CellError(error.code, str(error)) from error
-    if not isinstance(value, dict):
-        raise _CellError("dict_type", "must be a JSON object")
-    return value
-
-
 _NAMELESS: Final = _Column("", _nameless)
-_BY_TYPE: Final[dict[Any, Callable[[str], Any]]] = {
-    int: _integer,
-    float: _number,
-    bool: _boolean,
-    str: str,
-    dict: _object,
-    # The schema divides the text of a cell into the list's entries.
-    list: str,
-}
-
-
-def _bare(annotation: Any) -> Any:
-    """Returns the JSON type inside ``Annotated``, ``| None`` and ``Literal``."""
-    origin, inner = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        return _bare(inner[0])
-    if origin in (Union, UnionType):
-        return _bare(next(each for each in inner if each is not NoneType))
-    if origin is Literal:
-        return type(inner[0])
-    return origin or annotation
-
-
-def _reader_of(name: str, annotation: Any) -> Callable[[str], Any]:
-    read = _BY_TYPE[_bare(annotation)]
-    # A blank around a name is a slip, as it is around a number; in a prompt it may be wanted.
-    return str.strip if read is str and name not in _AS_WRITTEN else read
-
-
-_AS_WRITTEN: Final = frozenset({"prompt", "negative_prompt"})
-_READERS: Final = {
-    **{
-        name: _reader_of(name, field.annotation)
-        for name, field in GenerationRequest.model_fields.items()
-    },
-    "count": _integer,
-}
-
-
 # --- JSON Lines ---
 
 
@@ -432,6 +338,3 @@ def _json_row(number: int, line: bytes) -> Row | FieldProblem:
     if not isinstance(value, dict):
         return FieldProblem.of_row(number, None, "dict_type", "each line must be a JSON object")
     return Row(number, value)
-
-
-_CSV_OR_JSONL: Final = {"csv": _read_csv, "jsonl": _read_jsonl}

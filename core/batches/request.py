@@ -21,6 +21,7 @@ from pydantic import (
 )
 from pydantic.config import JsonValue
 
+from core.batches.columns import COUNT, Columns
 from core.batches.manifest import BATCH_NAME_MAX
 from core.callbacks.callback import (
     BATCH_ENDS,
@@ -32,8 +33,9 @@ from core.callbacks.callback import (
     without_url,
 )
 from core.callbacks.url import CallbackUrl
-from core.invalid import invalid
-from core.requests import GenerationRequest, Seed, Text
+from core.fields import Seed, Text
+from core.invalid import all_of, invalid, invalid_at
+from core.requests import DEFAULT_WORKFLOW
 from core.stored import Unreadable, read_stored, reason_of
 from core.wording import nearest
 
@@ -45,19 +47,13 @@ IN_FLIGHT_MAX: Final = 64
 FAILURE_SHARE_AFTER: Final = 20
 """Minimum ended items before the failure rate is evaluated."""
 _TIME: Final = re.compile(r"^([01][0-9]|2[0-3]):[0-5][0-9]$")
-REQUEST_FIELDS: Final = frozenset(GenerationRequest.model_fields)
-
-
-def _request_field(name: str) -> str:
-    if name not in REQUEST_FIELDS:
-        near = nearest(name, [*GenerationRequest.model_fields], what="fields")
-        raise invalid("extra_forbidden", f"there is no such field in a request; {near}")
-    return name
 
 
 def _grid_field(name: str) -> str:
-    if _request_field(name) in CALLBACK_FIELDS:
+    if name in CALLBACK_FIELDS:
         raise invalid("not_in_a_grid", "is not for a grid: say it in `defaults`, or for the batch")
+    if name == "workflow":
+        raise invalid("not_in_a_grid", "is not for a grid: a batch has one workflow")
     return name
 
 
@@ -89,7 +85,6 @@ def _time_of_day(text: str) -> str:
 
 
 Count = Annotated[int, Field(ge=1, le=COUNT_MAX)]
-RequestField = Annotated[str, AfterValidator(_request_field)]
 GridField = Annotated[str, AfterValidator(_grid_field)]
 TimeOfDay = Annotated[
     str, AfterValidator(_time_of_day), WithJsonSchema({"type": "string", "pattern": _TIME.pattern})
@@ -153,6 +148,11 @@ class BatchOptions(BaseModel):
     )
 
     name: Annotated[Text, Field(max_length=BATCH_NAME_MAX)] | None = None
+    workflow: Annotated[Text, Field(max_length=64)] | None = Field(
+        default=None,
+        description="The workflow of all items, as `GET /api/v1/workflows` lists it; txt2img, or "
+        "that of `defaults`, if null.",
+    )
     count: Count = Field(
         default=1, description="Generations of each row that does not say its own `count`."
     )
@@ -249,7 +249,7 @@ class FlowBatchRequest(CallbackOptions):
         revalidate_instances="subclass-instances",
     )
 
-    defaults: dict[RequestField, Any] = Field(
+    defaults: dict[str, Any] = Field(
         default_factory=dict, description=_DEFAULTS, json_schema_extra=_NO_URL
     )
     items: Annotated[list[_NamedRow], Field(min_length=1, max_length=BATCH_ITEMS_MAX)] | None = (
@@ -283,6 +283,23 @@ class FlowBatchRequest(CallbackOptions):
         return _without_urls(fields) if isinstance(fields, dict) else fields
 
     @property
+    def workflow_name(self) -> Any:
+        """The workflow of all items, as it is named: by the batch, its defaults, or by none."""
+        named = self.workflow or self.defaults.get("workflow")
+        return DEFAULT_WORKFLOW if named is None else named
+
+    def check_names(self, columns: Columns) -> None:
+        """Raises ValidationError for a field of the defaults or the grid that there is not."""
+        errors = [
+            invalid_at((place, name), "extra_forbidden", _no_such(name, columns))
+            for place, fields in (("defaults", self.defaults), ("grid", self.grid or {}))
+            for name in fields
+            if name == COUNT or (name not in columns.fields and not columns.is_path(name))
+        ]
+        if errors:
+            raise all_of(errors)
+
+    @property
     def as_stored_before(self) -> Self:
         """Returns a request as it was meant when it was stored.
 
@@ -307,7 +324,7 @@ class BatchRequest(FlowBatchRequest):
     """
 
     callback_url: CallbackUrl | None = Field(default=None, repr=False, description=_CALLBACK_URL)
-    defaults: dict[RequestField, Any] = Field(default_factory=dict, description=_DEFAULTS)
+    defaults: dict[str, Any] = Field(default_factory=dict, description=_DEFAULTS)
     items: (
         Annotated[list[dict[str, Any]], Field(min_length=1, max_length=BATCH_ITEMS_MAX)] | None
     ) = Field(default=None, description=_ITEMS)
@@ -320,6 +337,11 @@ class BatchRequest(FlowBatchRequest):
     @property
     def _receiver(self) -> str | None:
         return self.callback_url
+
+
+def _no_such(name: str, columns: Columns) -> str:
+    near = nearest(name, columns.names, what="fields")
+    return f"there is no such field in a request; {near}"
 
 
 def _without_urls(batch: Mapping[str, Any]) -> dict[str, Any]:

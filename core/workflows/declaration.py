@@ -191,8 +191,8 @@ class Workflow(_Value):
 
     @cached_property
     def version(self) -> str:
-        """A hash of everything that decides what is rendered and how it is asked for."""
-        told = self.model_dump(mode="json", include=_VERSIONED)
+        """A hash of everything that it says, but for where it comes from."""
+        told = self.model_dump(mode="json", exclude={"ui", "origin"})
         return hashlib.sha256(to_json(told)).hexdigest()[:16]
 
     @cached_property
@@ -215,9 +215,6 @@ class Workflow(_Value):
         """The kind of its primary output, None where nothing is declared."""
         first = next((one for one in self.outputs if one.primary), None)
         return (first or self.outputs[0]).kind if self.outputs else None
-
-
-_VERSIONED: Final = {"name", "inputs", "outputs", "requires", "mapping", "graph"}
 
 
 def leaves(inputs: tuple[Input, ...], path: str = "") -> Iterator[tuple[str, Input]]:

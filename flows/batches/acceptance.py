@@ -14,15 +14,21 @@ from itertools import islice, takewhile
 from typing import Final
 from uuid import UUID
 
-from comfy import Catalogue, UnresolvableError, resolve
+from pydantic import ValidationError
+
+from comfy import TXT2IMG, Catalogue, UnresolvableError, resolve
+from core.batches.columns import Columns
 from core.batches.expansion import Item, expand, grouped
 from core.batches.grid import Grid
 from core.batches.lists import Lists
 from core.batches.manifest import HEADER_PROBLEMS, Row
 from core.batches.request import BATCH_ITEMS_MAX, FlowBatchRequest
 from core.callbacks.rules import CallbackRules
+from core.fields import draw_seed
+from core.invalid import problems_of
 from core.problems import FieldProblem
-from core.requests import ResolvedRequest, draw_seed
+from core.requests import ResolvedRequest
+from core.workflows.declaration import Workflow
 from flows.errors import BatchRefusedError
 from store.database import finished
 from store.errors import ConflictError
@@ -57,13 +63,15 @@ _TOGETHER: Final = 100
 @dataclass(frozen=True)
 class Source:
     """What a batch is made from: the request, rows from a file, wildcard lists, the model
-    catalogue (None when ComfyUI was never reached), and what callbacks must fulfil."""
+    catalogue (None when ComfyUI was never reached), its workflow, and what callbacks must fulfil.
+    """
 
     request: FlowBatchRequest
     rows: Iterable[Row | FieldProblem] | None
     lists: Lists
     catalogue: Catalogue | None
     default_model: str | None
+    workflow: Workflow = TXT2IMG
     skip_bad: bool = False
     rules: CallbackRules = field(default_factory=CallbackRules)
 
@@ -191,7 +199,7 @@ class _Reading:
 
     def _resolved(self) -> Iterator[tuple[Item, ResolvedRequest]]:
         source = self.source
-        for found in expand(source.request, self._rows(), self.seed, source.lists):
+        for found in expand(source.request, self._rows(), self.seed, source.lists, source.workflow):
             if isinstance(found, FieldProblem):
                 self._report(found)
             else:
@@ -209,6 +217,7 @@ class _Reading:
         try:
             request = resolve(
                 item.request,
+                self.source.workflow,
                 self.source.catalogue,
                 self.source.default_model,
                 suggest=self._is_described,
@@ -259,6 +268,21 @@ class _Reading:
         if self.fatal is None or len(self.problems) <= PROBLEMS_MAX:
             return self.problems
         return [self.fatal, *self.problems[: PROBLEMS_MAX - 1]]
+
+
+def source_problems(request: FlowBatchRequest, workflow: Workflow | None) -> list[FieldProblem]:
+    """Returns what is wrong with a batch as a whole, before any of its rows is read."""
+    if workflow is None:
+        said = "there is no such workflow"
+        return [FieldProblem.of_row(0, "workflow", "unknown_workflow", said)]
+    try:
+        request.check_names(Columns(workflow))
+    except ValidationError as error:
+        return [
+            FieldProblem.of_row(0, ".".join(map(str, loc)), code, why)
+            for loc, code, why in problems_of(error)
+        ]
+    return []
 
 
 def _check_callback(source: Source) -> None:

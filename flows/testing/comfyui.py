@@ -59,7 +59,7 @@ class ScriptedComfyUI:
         self._files.update(zip(outputs, files, strict=True))
         return outputs
 
-    def give_file(self, prompt_id: str, filename: str, data: bytes, node: str = "9") -> OutputFile:
+    def give_file(self, prompt_id: str, filename: str, data: bytes, node: str = "7") -> OutputFile:
         """Finish a prompt with a file of any kind. Returns its output."""
         output = OutputFile(f"{prompt_id}_{filename}", OUTPUT_SUBFOLDER, "output", node)
         self._files[output] = partial(bytes, data)
@@ -146,7 +146,7 @@ class ScriptedComfyUI:
         request: ResolvedRequest,
         on_event: Callable[[TrackEvent], None],
     ) -> None:
-        steps_, done = request.steps, 0
+        steps_, done = request.steps or 1, 0
         while done < steps_ or not self.may_move(done):
             if done < steps_ and await self._step(graph, request, done, on_event):
                 done += 1
@@ -165,11 +165,12 @@ class ScriptedComfyUI:
         on_event: Callable[[TrackEvent], None],
     ) -> bool:
         """Do the step after ``done``. Returns False, with nothing reported, when held there."""
-        share = (done + 1) / request.steps
+        steps = request.steps or 1
+        share = (done + 1) / steps
         preview = await asyncio.to_thread(self._painter.preview, request, share)
         if not self.may_move(done):  # checked after painting: a hold may have come meanwhile
             return False
-        on_event(_progress(graph, done + 1, request.steps))
+        on_event(_progress(graph, done + 1, steps))
         on_event(Preview(preview, "image/jpeg"))
         return True
 

@@ -27,8 +27,8 @@ class PlainPainter:
 
     def picture(self, request: ResolvedRequest, position: int) -> bytes:
         """See ``Painter``. The colour follows from the seed."""
-        shade = (request.seed + 97 * position) % 256
-        return _plain("PNG", (request.width, request.height), (shade, 128, 128))
+        shade = ((request.seed or 0) + 97 * position) % 256
+        return _plain("PNG", request.size or (64, 64), (shade, 128, 128))
 
     def preview(self, request: ResolvedRequest, done: float) -> bytes:  # noqa: ARG002 - Painter's
         """See ``Painter``."""

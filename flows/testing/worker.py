@@ -81,7 +81,8 @@ class InProcessWorker:
     async def start(self, generation_id: UUID) -> Claim:
         """Claim and submit; ComfyUI begins to execute the prompt."""
         claim = await self.claim(generation_id)
-        await pipeline.submit(self.store, self.comfy, claim, pipeline.build(claim))
+        graph = await pipeline.build(self.store, claim)
+        await pipeline.submit(self.store, self.comfy, claim, graph)
         await self.store.transitions.start(claim, datetime.now(UTC))
         return claim
 
@@ -94,14 +95,14 @@ class InProcessWorker:
         waiting: Waiting | None = None,
     ) -> Status:
         """Write its progress. Returns the status, which shows a cancel."""
-        of_steps = claim.request.steps
+        of_steps = claim.request.steps or 1
         record = ProgressRecord(
             percent=percent,
             step=int(of_steps * percent / 100),
             steps=of_steps,
             node=SAMPLER,
             nodes_done=NODES_BEFORE,
-            nodes_total=pipeline.build(claim).node_count,
+            nodes_total=(await pipeline.build(self.store, claim)).node_count,
             preview=preview.number if preview is not None else None,
         )
         return await self.store.transitions.record_progress(claim, record, preview, waiting)
@@ -255,7 +256,7 @@ class InProcessWorker:
 
     async def carry_out(self, claim: Claim) -> None:
         """Execute an attempt, as the ``generate`` flow does."""
-        store, comfy, workflow = self.store, self.comfy, pipeline.build(claim)
+        store, comfy, workflow = self.store, self.comfy, await pipeline.build(self.store, claim)
         try:
             outputs = await pipeline.render(
                 comfy,

@@ -357,7 +357,7 @@ def _item_values(batch_id: UUID, item: NewItem) -> dict[str, Any]:
         "row": item.row,
         "combination": item.combination,
         "generation_id": item_id(batch_id, item.position),
-        "request": item.request.model_dump(mode="json"),
+        "request": item.request.stored(),
         "callback": stored_callback(item.callback),
         "again": False,
     }

@@ -71,7 +71,7 @@ def searched(request: StoredRequest, batch_name: str | None) -> list[str | None]
     """Returns the texts by which a generation is found in the history."""
     if isinstance(request, UnreadableRequest):
         return [request.prompt, request.model, batch_name]
-    seed = str(request.seed)
+    seed = None if request.seed is None else str(request.seed)
     return [request.prompt, request.negative_prompt, request.model, seed, batch_name]
 
 
@@ -93,13 +93,21 @@ def _row(new: NewGeneration, change: int, now: datetime) -> dict[str, Any]:
         "attempt": 1,
         "fence": 0,
         "priority": request.priority,
+        "workflow": request.workflow,
         "model": request.model,
         "prompt": request.prompt,
-        "request": request.model_dump(mode="json"),
+        "request": stored_request(request),
         "callback": stored_callback(new.callback),
         "cost": cost(request),
         "created_at": now,
     }
+
+
+def stored_request(request: StoredRequest) -> Any:
+    """Returns a request as columns have it."""
+    if isinstance(request, UnreadableRequest):
+        return request.model_dump(mode="json")
+    return request.stored()
 
 
 def stored_callback(callback: Callback | None) -> dict[str, Any] | None:
@@ -135,7 +143,7 @@ def cost(request: StoredRequest) -> float:
     """Returns a request's work in megapixel-steps, to which rendering time is proportional."""
     if isinstance(request, UnreadableRequest):  # it is not rendered
         return 0.0
-    return request.steps * request.width * request.height * request.batch_size / 1e6
+    return request.plan.cost
 
 
 async def insert_dispatches(connection: AsyncConnection, made: Sequence[Generation]) -> None:

@@ -292,6 +292,7 @@ async def bury(connection: AsyncConnection, row: RowMapping) -> None:
         fence=row["fence"] + 1,
         prompt=None,
         model=None,
+        workflow=None,
         request=None,
         callback=None,
         progress=None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from core.requests import SEED_MAX
+from core.fields import SEED_MAX
 from tests.api.batch_calls import (
     CSV,
     SD15,

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from core.requests import SEED_MAX
+from core.fields import SEED_MAX
 from tests.api.conftest import StartService, until_catalogue
 from tests.api.service import CHECKPOINTS, CREATE, Comfy, Service, assert_problem
 from tests.harness.waiting import wait_until

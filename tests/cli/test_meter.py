@@ -7,7 +7,7 @@ import pytest
 
 from cli.generate.command import Order, field_lines, problem_text
 from cli.generate.meter import describe, open_meter, percent
-from core.requests import SEED_MAX
+from core.fields import SEED_MAX
 
 
 def _document(status: str, **more: Any) -> dict[str, Any]:

@@ -14,17 +14,19 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import func, select
 
-from comfy import Catalogue
+from comfy import TXT2IMG, Catalogue
 from comfy.workflows.resolve import _near
+from core.batches.columns import Columns
 from core.batches.lists import Lists
 from core.batches.manifest import LINES_MAX, Row, read_manifest
 from core.batches.request import BatchRequest
 from core.callbacks.addresses import AllowedAddresses
 from core.callbacks.callback import GENERATION_ENDS, Callback, read_callback
 from core.callbacks.rules import CallbackRules
+from core.fields import SEED_MAX
 from core.ids import item_id
 from core.problems import FieldProblem
-from core.requests import SEED_MAX, ResolvedRequest
+from core.requests import ResolvedRequest
 from flows.batches.acceptance import (
     BAD_ROWS_MAX,
     PROBLEMS_KEPT,
@@ -76,7 +78,7 @@ class Folder:
         path = self._path / "manifest.csv"
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         request = BatchRequest.model_validate(options)
-        return _source(request, read_manifest(path, "csv"), skip_bad=skip_bad)
+        return _source(request, read_manifest(path, "csv", Columns(TXT2IMG)), skip_bad=skip_bad)
 
 
 @pytest.fixture

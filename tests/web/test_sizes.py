@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.requests import SIZE_STEP
+from core.workflows.limits import SIZE_STEP
 from web.forms.sizes import RATIOS, parts_of, ratio_of, size_of
 
 

@@ -49,6 +49,7 @@ class BulkPage:
             with section("form desk-form", "A new batch"):
                 self._form = BulkForm(
                     self._files,
+                    web.facade.default_workflow,
                     errors_as_toasts(self._dry_run),
                     errors_as_toasts(self._start),
                     self._changed,

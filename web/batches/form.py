@@ -12,7 +12,8 @@ from api.options import OptionsDocument
 from core.batches.lists import Lists
 from core.batches.manifest import BATCH_NAME_MAX
 from core.batches.request import COUNT_MAX, IN_FLIGHT_MAX
-from core.requests import SEED_MAX
+from core.fields import SEED_MAX
+from core.workflows.declaration import Workflow
 from web.batches.wording import factors_line
 from web.forms.batch_drafts import BulkDraft
 from web.forms.callback import CallbackField
@@ -47,12 +48,14 @@ class BulkForm:
     def __init__(
         self,
         files: Manifests,
+        workflow: Workflow,
         on_dry_run: _Press,
         on_start: _Press,
         on_change: Callable[[Collection[str]], None],
     ) -> None:
         self.draft = BulkDraft.load()
         self._files = files
+        self._workflow = workflow
         self._on_dry_run = on_dry_run
         self._on_start = on_start
         self._on_change = on_change
@@ -70,7 +73,7 @@ class BulkForm:
             with box("way") as self._grid_way:
                 self.grid = GridForm(self.draft, self._set)
             with box("way") as self._file_way:
-                FileForm(self.draft, self._files, self._set)
+                FileForm(self.draft, self._files, self._workflow, self._set)
             self._count = number("", self.draft.count, self._setter("count"), 1, COUNT_MAX)
             self._fields.add("count", self._count)
             self._build_options()

@@ -173,9 +173,9 @@ def as_sent(tables: Sequence[Table], sheets: Mapping[int, str]) -> list[dict[str
 def _ratio(cells: Iterable[Cell]) -> float:
     """Returns the most common aspect ratio."""
     sizes = Counter(
-        (cell.request.width, cell.request.height)
+        cell.request.size
         for cell in cells
-        if isinstance(cell.request, ResolvedRequest)
+        if isinstance(cell.request, ResolvedRequest) and cell.request.size is not None
     )
     if not sizes:
         return 1.0

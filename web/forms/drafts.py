@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from api.options import DefaultsDocument
-from core.requests import GenerationRequest, ResolvedRequest, later_seed
+from core.fields import later_seed
+from core.requests import GenerationRequest, ResolvedRequest
 from web.forms.kept_draft import KeptDraft, storage
 from web.forms.sizes import NATIVE, RATIOS, ratio_of, size_of
 
@@ -89,9 +90,9 @@ class Draft(KeptDraft):
         self.model, self.count = request.model, request.batch_size
         self.steps, self.cfg = request.steps, request.cfg
         self.sampler, self.scheduler = request.sampler, request.scheduler
-        self.width, self.height = request.width, request.height
+        self.width, self.height = request.size or (None, None)
         native_size = (native.width, native.height) if native else None
-        self.ratio = ratio_of(request.width, request.height, native_size) if native_size else None
+        self.ratio = ratio_of(*request.size, native_size) if native_size and request.size else None
         self.use_seed(request)
 
     def use_seed(self, request: ResolvedRequest) -> None:

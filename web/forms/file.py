@@ -8,9 +8,9 @@ from typing import Final
 import humanize
 from nicegui.elements.upload_files import FileUpload
 
-from core.batches.manifest import METADATA_PREFIX
+from core.batches.columns import METADATA_PREFIX, Columns
 from core.callbacks.callback import CALLBACK_FIELDS
-from core.requests import GenerationRequest
+from core.workflows.declaration import Workflow
 from web.forms.batch_drafts import BulkDraft
 from web.forms.manifests import Manifests
 from web.parts.drop import Drop
@@ -21,17 +21,18 @@ from web.parts.layout import STATIC, STATIC_URL, errors_as_toasts, toast_error
 _ACCEPT: Final = ".csv,.jsonl,.ndjson,text/csv,application/x-ndjson"
 _LABEL: Final = "Drop a CSV or JSON Lines file here, or choose one"
 _HIDDEN: Final = frozenset({"priority", "metadata", "workflow", *CALLBACK_FIELDS})
-COLUMNS: Final = (
-    *(name for name in GenerationRequest.model_fields if name not in _HIDDEN),
-    "count",
-    f"{METADATA_PREFIX}<key>",
-)
 
 
 class FileForm:
     """Takes a file and shows which one is chosen."""
 
-    def __init__(self, draft: BulkDraft, files: Manifests, on_change: Callable[..., None]) -> None:
+    def __init__(
+        self,
+        draft: BulkDraft,
+        files: Manifests,
+        workflow: Workflow,
+        on_change: Callable[..., None],
+    ) -> None:
         self._draft = draft
         self._files = files
         self._on_change = on_change
@@ -43,7 +44,7 @@ class FileForm:
             lambda value: on_change(skip_bad=value),
         )
         with folded("File format", draft.file is None):
-            _build_sample()
+            _build_sample(workflow)
         self._show()
 
     async def _came(self, upload: FileUpload) -> None:
@@ -74,7 +75,12 @@ class FileForm:
             button("Remove the file", errors_as_toasts(self._remove), icon_name="close", bare=True)
 
 
-def _build_sample() -> None:
+def _columns(workflow: Workflow) -> list[str]:
+    named = [name for name in Columns(workflow).names if name not in _HIDDEN]
+    return [*named, f"{METADATA_PREFIX}<key>"]
+
+
+def _build_sample(workflow: Workflow) -> None:
     sample = (STATIC / "sample.csv").read_text(encoding="utf-8")
     Text(sample, "sample", "pre")
     with box("chips"):
@@ -88,8 +94,8 @@ def _build_sample() -> None:
                 download=name,
             )
     Text(
-        f"Only prompt is needed. Columns: {', '.join(COLUMNS)}. An empty cell leaves the value "
-        "to the model. Prompts may have wildcards, e.g. {red|silver}.",
+        f"Only prompt is needed. Columns: {', '.join(_columns(workflow))}. An empty cell leaves "
+        "the value to the model. Prompts may have wildcards, e.g. {red|silver}.",
         "muted small",
         "p",
     )

@@ -9,8 +9,9 @@ from nicegui import events, ui
 from nicegui.elements.mixins.validation_element import ValidationElement
 
 from api.options import DefaultsDocument, ModelDocument, OptionsDocument
-from core.requests import BATCH_SIZE_MAX, GenerationRequest, ResolvedRequest
+from core.requests import GenerationRequest, ResolvedRequest
 from core.wording import model_name
+from core.workflows.limits import BATCH_SIZE_MAX
 from web.forms import drafts
 from web.forms.drafts import DRAW_SEED, Draft
 from web.forms.literals import literal_note
@@ -300,7 +301,8 @@ class Form:
         """Note that a generation was created from the form."""
         drafts.remember(request.prompt)
         self._earlier = -1
-        self.draft.after(request.seed)
+        if request.seed is not None:
+            self.draft.after(request.seed)
         self.draft.save()
         self.refresh()
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from nicegui import events, ui
 
 from api.generations.documents import HistoryItem
-from core.requests import StoredRequest, UnreadableRequest
+from core.requests import StoredRequest
 from core.status import Status
 from core.wording import ago
 from web.parts.elements import local
@@ -76,4 +76,5 @@ def _tile(item: HistoryItem) -> dict[str, Any]:
 
 def _ratio(request: StoredRequest) -> float:
     """Returns width by height; a square when this version cannot read the request."""
-    return 1.0 if isinstance(request, UnreadableRequest) else request.width / request.height
+    width, height = request.size or (1, 1)
+    return width / height

@@ -251,7 +251,7 @@ class PicturePage:
             ("Seed", str(self._seed(request))),
         ]
 
-    def _seed(self, request: ResolvedRequest) -> int:
+    def _seed(self, request: ResolvedRequest) -> int | None:
         kept = self._images[self._number].seed if self._images else None
         return request.seed if kept is None else kept
 
@@ -278,7 +278,8 @@ class PicturePage:
 
     async def _vary(self) -> None:
         request = self._request()
-        values = request.model_dump(exclude={"seed", "metadata", "priority"})
+        again = request.without("seed")
+        values = again.model_dump(exclude={"metadata", "priority"})
         created = await self._web.facade.create(GenerationRequest(**values))
         ui.navigate.to(f"/?g={created.task_id}")
 

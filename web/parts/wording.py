@@ -10,21 +10,13 @@ from pydantic import ValidationError
 from api.errors import ProblemError
 from api.generations.documents import StatusDocument
 from core.callbacks.callback import CALLBACK_FIELDS
+from core.fields import PROMPT_MAX, SEED_MAX
 from core.invalid import problems_of
 from core.problems import MISFIT, Problem
-from core.requests import (
-    BATCH_SIZE_MAX,
-    CFG_MAX,
-    PROMPT_MAX,
-    SEED_MAX,
-    SIZE_MAX,
-    SIZE_MIN,
-    SIZE_STEP,
-    STEPS_MAX,
-)
 from core.status import Status
 from core.stored import Unreadable
 from core.wording import brief, place_in_queue
+from core.workflows.limits import BATCH_SIZE_MAX, CFG_MAX, SIZE_MAX, SIZE_MIN, SIZE_STEP, STEPS_MAX
 from store.errors import ArtefactStoreError, DeletedError, NotFoundError, StoreError
 
 STATUS_WORDS: Final[dict[Status, str]] = {

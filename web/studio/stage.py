@@ -103,8 +103,8 @@ class Stage:
     def _build_live(self, document: StatusDocument) -> None:
         request = document.request
         with box("easel") as easel:
-            if isinstance(request, ResolvedRequest):
-                ratio_style(easel, request.width, request.height)
+            if isinstance(request, ResolvedRequest) and request.size is not None:
+                ratio_style(easel, *request.size)
             self._canvas = box("canvas")
             self._preview: str | None = None
         with box("caption"):
@@ -267,9 +267,10 @@ def columns_for(count: int, ratio: float, space: float) -> int:
 def _build_made(document: StatusDocument, images: list[OutputDocument]) -> None:
     """Show what the generation is made from, as a link to all of it."""
     request = document.request
-    facts = [model_name(request.model)]
+    facts = [model_name(request.model)] if request.model else []
     if isinstance(request, ResolvedRequest):
-        facts += [f"{request.width} × {request.height}", f"seed {request.seed}"]
+        facts += [f"{w} × {h}" for w, h in [request.size or (0, 0)] if w]
+        facts += [] if request.seed is None else [f"seed {request.seed}"]
     if images and document.finished_at and document.started_at:
         facts.append(brief((document.finished_at - document.started_at).total_seconds()))
     prompt = title(request.prompt, 300)

@@ -1,0 +1,35 @@
+"""What is known of a generation when it is accepted; stored with it."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from core.workflows.declaration import Workflow
+
+
+class Plan(BaseModel):
+    """How a request will be carried out.
+
+    ``roles`` gives the name of the input that has each role. ``outputs`` is how many artefacts are
+    expected; None where only ComfyUI knows: then its success is the end, and one without any
+    artefact a failure. ``cost`` is the work in megapixel-steps. ``models`` (by ComfyUI folder) and
+    ``classes`` are what a ComfyUI must have; ``model`` is the one that it loads first. ``version``
+    is that of the workflow; empty for one that an earlier version of Easel accepted.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    version: str = ""
+    roles: dict[str, str] = {}
+    outputs: int | None = None
+    cost: float = 0.0
+    model: str | None = None
+    models: dict[str, tuple[str, ...]] = {}
+    classes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, workflow: Workflow, **known: Any) -> Self:
+        """Returns a plan for a workflow."""
+        return cls(version=workflow.version, roles=dict(workflow.roles), **known)

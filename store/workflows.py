@@ -1,0 +1,185 @@
+"""Imported workflows: their newest versions by name, and every version that there was."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from pydantic import ValidationError
+from sqlalchemy import RowMapping, Select, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.stored import read_stored, reason_of
+from core.workflows.declaration import Workflow
+from store.database import Database, completes, insert_into
+from store.errors import ConflictError, NotFoundError, VersionConflictError
+from store.tables import workflow_versions, workflows
+
+_log = logging.getLogger(__name__)
+_KEPT: Final = 64
+"""Versions whose documents are kept in memory: reading one of a large graph takes milliseconds."""
+
+
+@dataclass(frozen=True)
+class StoredWorkflow:
+    """A workflow with its times. ``hidden_at``: when it was removed; what uses it goes on."""
+
+    workflow: Workflow
+    created_at: datetime
+    updated_at: datetime
+    hidden_at: datetime | None = None
+
+
+class Workflows:
+    """Reads and writes them. Every method raises StoreUnavailableError."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: OrderedDict[tuple[str, str], Workflow] = OrderedDict()
+
+    async def all(self) -> tuple[StoredWorkflow, ...]:
+        """Returns those that are not hidden, by name. One that cannot be read is left out."""
+        statement = _newest().where(workflows.c.hidden_at.is_(None)).order_by(workflows.c.name)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(statement)).mappings().all()
+        found = (self._read(row) for row in rows)
+        return tuple(one for one in found if one is not None)
+
+    async def names(self) -> tuple[str, ...]:
+        """Returns the names of those that are not hidden, in order."""
+        statement = select(workflows.c.name).where(workflows.c.hidden_at.is_(None))
+        async with self._database.read() as connection:
+            return tuple((await connection.execute(statement.order_by("name"))).scalars())
+
+    async def get(self, name: str, *, hidden: bool = False) -> StoredWorkflow:
+        """Returns the newest version. Raises NotFoundError, for a hidden one unless ``hidden``."""
+        async with self._database.read() as connection:
+            row = (await connection.execute(_newest().where(workflows.c.name == name))).mappings()
+            found = row.first()
+        stored = self._read(found) if found is not None else None
+        if stored is None or (stored.hidden_at is not None and not hidden):
+            raise NotFoundError(f"no workflow called {name}")
+        return stored
+
+    async def version(self, name: str, version: str) -> Workflow:
+        """Returns a version that a generation was accepted with. Raises NotFoundError."""
+        known = self._known.get((name, version))
+        if known is not None:
+            self._known.move_to_end((name, version))
+            return known
+        statement = select(workflow_versions.c.document).where(
+            workflow_versions.c.name == name, workflow_versions.c.version == version
+        )
+        async with self._database.read() as connection:
+            document = (await connection.execute(statement)).scalar_one_or_none()
+        found = self._parsed(name, version, document)
+        if found is None:
+            raise NotFoundError(f"version {version} of the workflow {name} cannot be read")
+        return found
+
+    @completes
+    async def add(self, workflow: Workflow) -> StoredWorkflow:
+        """Store a new one, in the place of a hidden one. ConflictError while its name is taken."""
+        now = datetime.now(UTC)
+        async with self._database.write() as connection:
+            row = await _locked(connection, workflow.name)
+            if row is not None and row["hidden_at"] is None:
+                raise ConflictError(f"there is a workflow called {workflow.name} already")
+            await _put_version(connection, workflow, now)
+            values = {"version": workflow.version, "updated_at": now, "hidden_at": None}
+            await connection.execute(
+                insert_into(connection, workflows)
+                .values(name=workflow.name, created_at=now, **values)
+                .on_conflict_do_update(index_elements=["name"], set_=values)
+            )
+        return StoredWorkflow(workflow, row["created_at"] if row is not None else now, now)
+
+    @completes
+    async def change(self, workflow: Workflow, of_version: str) -> StoredWorkflow:
+        """Store a new version of the one that has its name, which must be of ``of_version`` now.
+
+        Raises NotFoundError, VersionConflictError.
+        """
+        now = datetime.now(UTC)
+        async with self._database.write() as connection:
+            row = await _locked(connection, workflow.name)
+            if row is None or row["hidden_at"] is not None:
+                raise NotFoundError(f"no workflow called {workflow.name}")
+            if row["version"] != of_version:
+                raise VersionConflictError(
+                    f"the workflow {workflow.name} has been changed since: it is of version "
+                    f"{row['version']} now"
+                )
+            await _put_version(connection, workflow, now)
+            await connection.execute(
+                update(workflows)
+                .where(workflows.c.name == workflow.name)
+                .values(version=workflow.version, updated_at=now)
+            )
+        return StoredWorkflow(workflow, row["created_at"], now)
+
+    @completes
+    async def hide(self, name: str) -> None:
+        """Remove it from what is offered. No-op for a hidden one; raises NotFoundError."""
+        async with self._database.write() as connection:
+            row = await _locked(connection, name)
+            if row is None:
+                raise NotFoundError(f"no workflow called {name}")
+            if row["hidden_at"] is None:
+                await connection.execute(
+                    update(workflows)
+                    .where(workflows.c.name == name)
+                    .values(hidden_at=datetime.now(UTC))
+                )
+
+    def _read(self, row: RowMapping) -> StoredWorkflow | None:
+        workflow = self._parsed(row["name"], row["version"], row["document"])
+        if workflow is None:
+            return None
+        return StoredWorkflow(workflow, row["created_at"], row["updated_at"], row["hidden_at"])
+
+    def _parsed(self, name: str, version: str, document: Any) -> Workflow | None:
+        known = self._known.get((name, version))
+        if known is not None or document is None:
+            return known
+        try:
+            workflow = read_stored(Workflow, document)
+        except ValidationError as error:
+            _log.warning("The workflow %s cannot be read: %s", name, reason_of(error))
+            return None
+        self._known[name, version] = workflow
+        while len(self._known) > _KEPT:
+            self._known.popitem(last=False)
+        return workflow
+
+
+def _newest() -> Select[Any]:
+    joined = workflows.join(
+        workflow_versions,
+        (workflow_versions.c.name == workflows.c.name)
+        & (workflow_versions.c.version == workflows.c.version),
+    )
+    return select(workflows, workflow_versions.c.document).select_from(joined)
+
+
+async def _locked(connection: AsyncConnection, name: str) -> RowMapping | None:
+    found = await connection.execute(
+        select(workflows).where(workflows.c.name == name).with_for_update()
+    )
+    return found.mappings().first()
+
+
+async def _put_version(connection: AsyncConnection, workflow: Workflow, now: datetime) -> None:
+    await connection.execute(
+        insert_into(connection, workflow_versions)
+        .values(
+            name=workflow.name,
+            version=workflow.version,
+            document=workflow.model_dump(mode="json"),
+            created_at=now,
+        )
+        .on_conflict_do_nothing()  # it was of this version before
+    )
