@@ -11,7 +11,7 @@ from typing import Final
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from api import auth, handlers, health, images, metrics, options
+from api import artefacts, auth, handlers, health, metrics, options
 from api.auth import Policy
 from api.batches import routes as batches
 from api.batches.facade import BatchFacade
@@ -112,7 +112,7 @@ def create_app(settings: Settings | None = None, policy: Policy | None = None) -
     app.add_middleware(ResponseHeaders, headers_for=headers_for)
     app.add_middleware(RefusedStarts)
     rooms = (
-        *(generations, events, images, batches, schedules, deliveries),
+        *(generations, events, artefacts, batches, schedules, deliveries),
         *(options, health, metrics),
     )
     for room in rooms:

@@ -18,10 +18,10 @@ from api.security_headers import JSON_HEADERS
 from core.invalid import words
 from core.problems import FieldProblem, Problem, problem
 from store.errors import (
+    ArtefactStoreError,
     ConflictError,
     DeletedError,
     IdempotencyMismatchError,
-    ImageStoreError,
     InvalidCursorError,
     NotFoundError,
     StoreUnavailableError,
@@ -34,7 +34,7 @@ _TABLE: Final[tuple[tuple[type[Exception], str, str], ...]] = (
     (IdempotencyMismatchError, "idempotency_mismatch", "use another key for another body"),
     (ConflictError, "already_ended", "it is not in a state that allows this"),
     (StoreUnavailableError, "not_available", "the database isn't answering; try again"),
-    (ImageStoreError, "not_available", "the image cannot be read now; try again"),
+    (ArtefactStoreError, "not_available", "the image cannot be read now; try again"),
 )
 _BY_STATUS: Final[dict[int, str]] = {
     400: "bad_request",

@@ -53,6 +53,9 @@ def _id_of(what: str) -> PlainValidator:
 TaskId = Annotated[
     UUID, _id_of("generation"), Path(description="A generation's id, as `create` gave it.")
 ]
+ArtefactId = Annotated[
+    UUID, _id_of("artefact"), Path(description="An artefact's id, as a result names it.")
+]
 ImageId = Annotated[UUID, _id_of("image"), Path(description="An image's id, as a result names it.")]
 BatchId = Annotated[UUID, _id_of("batch"), Path(description="A batch's id, as its create gave it.")]
 ScheduleId = Annotated[

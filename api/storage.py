@@ -6,8 +6,8 @@ import asyncio
 import time
 from typing import Final
 
-from store.errors import ImageStoreError
-from store.images import ImageFiles
+from store.artefacts.files import ArtefactFiles
+from store.errors import ArtefactStoreError
 
 LOOK_EVERY_S: Final = 5.0
 PATIENCE_S: Final = 2.0
@@ -17,7 +17,7 @@ PATIENCE_S: Final = 2.0
 class StorageWatch:
     """Looks at most once in ``LOOK_EVERY_S`` for all callers."""
 
-    def __init__(self, files: ImageFiles) -> None:
+    def __init__(self, files: ArtefactFiles) -> None:
         self._files = files
         self._problem: str | None = None
         self._stale_at = 0.0
@@ -42,6 +42,6 @@ class StorageWatch:
         try:
             await self._files.look()
             self._problem = None
-        except ImageStoreError as error:
+        except ArtefactStoreError as error:
             self._problem = str(error)
         self._stale_at = time.monotonic() + LOOK_EVERY_S

@@ -37,8 +37,8 @@ from comfy.events import (
     TrackEvent,
 )
 from comfy.graph import Graph, GraphBuilder
-from comfy.images import FetchedImage
-from comfy.messages import OutputImage
+from comfy.messages import Output, OutputFile, OutputText
+from comfy.outputs import FetchedFile, FetchedImage
 from comfy.session import ComfySession
 from comfy.submission import Submitted
 from comfy.workflows import (
@@ -66,6 +66,7 @@ __all__ = [
     "Device",
     "ExecutionFailedError",
     "ExecutionTimeoutError",
+    "FetchedFile",
     "FetchedImage",
     "ForeignPromptError",
     "Graph",
@@ -73,8 +74,10 @@ __all__ = [
     "HistoryEntry",
     "NoOutputError",
     "OutOfMemoryComfyError",
-    "OutputImage",
+    "Output",
+    "OutputFile",
     "OutputReady",
+    "OutputText",
     "Preview",
     "Progress",
     "PromptInterruptedError",

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
-from comfy.messages import ExecutionError, OutputImage, execution_error, images_of
+from comfy.messages import ExecutionError, Output, OutputFile, execution_error, outputs_of
 from comfy.paths import without_folders
 from core.problems import FieldProblem
-from core.text import readable
+from core.text import readable, readable_json
 
 _PROBLEMS_MAX: Final = 50
 _SENTENCE_MAX: Final = 1_000
+_NODES_MAX: Final = 1_000
+"""The most nodes whose outputs are read."""
+_NODE_ID_MAX: Final = 255
 
 
 @dataclass(frozen=True)
@@ -59,10 +62,15 @@ class HistoryEntry:
     """How a prompt ended. ``error`` and ``interrupted`` are the two kinds of failure."""
 
     prompt_id: str
-    images: tuple[OutputImage, ...]
+    outputs: tuple[Output, ...]
     succeeded: bool
     interrupted: bool
     error: ExecutionError | None
+
+    @property
+    def files(self) -> tuple[OutputFile, ...]:
+        """The files among its outputs."""
+        return tuple(each for each in self.outputs if isinstance(each, OutputFile))
 
 
 @dataclass(frozen=True)
@@ -115,16 +123,21 @@ def _queue_item(item: list[Any]) -> QueueItem:
 def history_entry(prompt_id: str, entry: Mapping[str, Any]) -> HistoryEntry:
     """Read one entry of ``GET /history/{id}``.
 
-    An interrupted prompt has the status "error", too; only its messages differ.
+    An interrupted prompt has the status "error", too; only its messages differ. The entry is as
+    ComfyUI sent it: the texts of outputs may be longer than those of messages.
     """
-    status = entry.get("status") or {}
+    status = readable_json(entry.get("status") or {})
     messages = dict(status.get("messages") or [])
     interrupted = "execution_interrupted" in messages
     error = messages.get("execution_error")
     outputs = entry.get("outputs") or {}
     return HistoryEntry(
         prompt_id=prompt_id,
-        images=tuple(image for output in outputs.values() for image in images_of(output)),
+        outputs=tuple(
+            given
+            for node, output in islice(outputs.items(), _NODES_MAX)
+            for given in outputs_of(readable(str(node), _NODE_ID_MAX), output)
+        ),
         succeeded=status.get("status_str", "success") == "success",
         interrupted=interrupted,
         error=execution_error(error) if error is not None and not interrupted else None,

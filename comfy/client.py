@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -16,25 +17,21 @@ from comfy import answers
 from comfy.address import Address
 from comfy.answers import HistoryEntry, QueueState, Submission, SystemStats
 from comfy.catalogue import CATALOGUE_CLASSES, Catalogue
+from comfy.download import SLOWEST, Download, downloaded
 from comfy.errors import (
     ComfyProtocolError,
     ComfyTimeoutError,
-    ComfyUnreachableError,
     NoOutputError,
-    TransientComfyError,
     UnusableFileError,
     WorkflowRejectedError,
 )
 from comfy.graph import Graph
-from comfy.messages import OutputImage
-from comfy.reachability import UNREACHABLE
+from comfy.messages import OutputFile
+from comfy.transport import is_cut_short, translated
 from core.text import readable, readable_json
-from core.urls import without_userinfo
 
 JSON_BYTES_MAX: Final = 32 * 1024 * 1024
 """The longest JSON that is read: a full queue with the graphs of all its prompts has some MB."""
-SLOWEST: Final = 256 * 1024
-"""Bytes a second. A longer answer may take longer, but one that drips ends at last."""
 _NO_ROUTE: Final = (
     httpx.codes.FORBIDDEN,
     httpx.codes.NOT_FOUND,
@@ -101,7 +98,8 @@ class ComfyClient:
 
     async def history(self, prompt_id: str) -> HistoryEntry | None:
         """Returns how a prompt ended; None while it waits or executes, and when it is unknown."""
-        body = await self._get_json(f"/history/{prompt_id}")
+        # The texts of outputs may be long; what reads the entry makes its texts readable.
+        body = await self._get_json(f"/history/{prompt_id}", clean=False)
         entry = body.get(prompt_id)
         if entry is None:
             return None
@@ -135,28 +133,54 @@ class ComfyClient:
             raise WorkflowRejectedError(*_read(answers.rejection, _json(reply, dict)))
         return _read(answers.submission, _json(_ok(reply), dict))
 
-    async def view(self, image: OutputImage, bytes_max: int) -> bytes:
-        """Returns all bytes of a file.
+    async def view(self, file: OutputFile, bytes_max: int) -> bytes:
+        """Returns all bytes of a file, which are to fit into memory.
 
         Raises NoOutputError when ComfyUI does not have it, and UnusableFileError when it has more
         than ``bytes_max``, or is somewhere else.
         """
-        params = {"filename": image.filename, "subfolder": image.subfolder, "type": image.type}
         try:
             reply = await self._send(
                 "GET",
                 "/view",
                 bytes_max=bytes_max,
                 within_s=self._timeout_s + bytes_max / SLOWEST,
-                params=params,
+                params=_view_params(file),
             )
         except _UnreadableBodyError as exc:
-            raise UnusableFileError(f"{image.filename} {exc}") from None
-        if reply.status == httpx.codes.NOT_FOUND:
-            raise NoOutputError(f"ComfyUI has no file {image.filename}")
-        if httpx.codes.is_redirect(reply.status):
-            raise UnusableFileError(f"ComfyUI sends {image.filename} from another address")
-        return _ok(reply).body
+            raise UnusableFileError(f"{file.filename} {exc}") from None
+        _check_view(reply.status, file)
+        return reply.body
+
+    @asynccontextmanager
+    async def download(self, file: OutputFile, bytes_max: int) -> AsyncIterator[Download]:
+        """Read a file of any size in chunks, within the ``async with``. It is begun already.
+
+        Raises as ``view`` does, while it is read too.
+        """
+        async with AsyncExitStack() as stack:
+            try:
+                response, download = await self._begin(stack, file, bytes_max)
+            except httpx.HTTPError as exc:
+                raise translated(exc) from exc
+            _check_view(response.status_code, file)
+            assert download is not None  # its status is 200
+            yield download
+
+    async def _begin(
+        self, stack: AsyncExitStack, file: OutputFile, bytes_max: int
+    ) -> tuple[httpx.Response, Download | None]:
+        """Begin a download; once more when an idle connection turns out to be broken."""
+
+        def begun() -> AbstractAsyncContextManager[tuple[httpx.Response, Download | None]]:
+            return downloaded(self._http, _view_params(file), bytes_max, self._timeout_s)
+
+        try:
+            return await stack.enter_async_context(begun())
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as exc:
+            if is_cut_short(exc):
+                raise
+        return await stack.enter_async_context(begun())
 
     async def cancel(self, prompt_id: str) -> bool:
         """Take a prompt out of the queue or interrupt it, whichever it needs, in one step.
@@ -232,14 +256,14 @@ class ComfyClient:
         try:
             return await self._exchange(method, path, bytes_max, within_s, more)
         except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as exc:
-            if method != "GET" or _is_cut_short(exc):
-                raise _translated(exc) from exc
+            if method != "GET" or is_cut_short(exc):
+                raise translated(exc) from exc
         except httpx.HTTPError as exc:
-            raise _translated(exc) from exc
+            raise translated(exc) from exc
         try:
             return await self._exchange(method, path, bytes_max, within_s, more)
         except httpx.HTTPError as exc:
-            raise _translated(exc) from exc
+            raise translated(exc) from exc
 
     async def _exchange(
         self, method: str, path: str, bytes_max: int, within_s: float, more: dict[str, Any]
@@ -273,20 +297,18 @@ async def _body(response: httpx.Response, bytes_max: int) -> bytes:
     return bytes(body)
 
 
-def _is_cut_short(exc: httpx.HTTPError) -> bool:
-    """Whether the answer began and broke off; httpx has one class for that and for no answer."""
-    return isinstance(exc, httpx.RemoteProtocolError) and "message body" in str(exc)
+def _view_params(file: OutputFile) -> dict[str, str]:
+    return {"filename": file.filename, "subfolder": file.subfolder, "type": file.type}
 
 
-def _translated(exc: httpx.HTTPError) -> TransientComfyError:
-    words = readable(without_userinfo(str(exc))) or type(exc).__name__
-    if _is_cut_short(exc):
-        return ComfyProtocolError(f"ComfyUI's answer was cut short: {words}")
-    if isinstance(exc, httpx.TimeoutException) and not isinstance(exc, httpx.ConnectTimeout):
-        return ComfyTimeoutError(f"ComfyUI did not answer in time: {words}")
-    if isinstance(exc, httpx.TransportError):
-        return ComfyUnreachableError(f"{UNREACHABLE}: {words}")
-    return ComfyProtocolError(f"ComfyUI's answer could not be read: {words}")
+def _check_view(status: int, file: OutputFile) -> None:
+    """Raise unless ComfyUI sends the file."""
+    if status == httpx.codes.NOT_FOUND:
+        raise NoOutputError(f"ComfyUI has no file {file.filename}")
+    if httpx.codes.is_redirect(status):
+        raise UnusableFileError(f"ComfyUI sends {file.filename} from another address")
+    if status != httpx.codes.OK:
+        raise ComfyProtocolError(f"ComfyUI answered {status} to /view")
 
 
 def _ok(reply: _Reply) -> _Reply:
@@ -312,7 +334,7 @@ def _read(reader: Callable[[Any], _T], body: Any) -> _T:
     """Read an answer; one that does not have ComfyUI's shape becomes a ComfyProtocolError."""
     try:
         return reader(body)
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as exc:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError) as exc:
         raise ComfyProtocolError(
             readable(f"ComfyUI's answer has an unexpected shape: {exc!r}", 300)
         ) from exc

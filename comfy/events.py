@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from comfy.messages import OutputImage
+from comfy.messages import OutputFile
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class Preview:
 
 @dataclass(frozen=True)
 class OutputReady:
-    """One finished picture can be fetched."""
+    """One finished file can be fetched."""
 
-    image: OutputImage
+    file: OutputFile
 
 
 @dataclass(frozen=True)

@@ -92,19 +92,19 @@ class Node:
 class Graph:
     """A finished graph, as ComfyUI takes it (API format). It never changes.
 
-    ``expected_images`` is how many pictures its output nodes save in total, None where only ComfyUI
-    knows; ``pixels`` is the most that each has.
+    ``expected_outputs`` is how many files its output nodes save in total, None where that is not
+    known; ``pixels`` is the size of each picture.
     """
 
     nodes: Mapping[str, Node]
-    expected_images: int | None = 1
+    expected_outputs: int | None = 1
     pixels: int = SIZE_MAX * SIZE_MAX
 
     @classmethod
     def from_json(cls, graph: Mapping[str, Mapping[str, Any]]) -> Graph:
         """Returns a graph in API format, such as an imported workflow's."""
         nodes = {node_id: Node.from_json(node) for node_id, node in graph.items()}
-        return cls(MappingProxyType(nodes), expected_images=None)
+        return cls(MappingProxyType(nodes), expected_outputs=None)
 
     def to_json(self) -> dict[str, Any]:
         """The graph as the ``prompt`` key of ``POST /prompt`` wants it; a fresh copy each time."""
@@ -141,9 +141,11 @@ class GraphBuilder:
         self._nodes[node_id] = Node(class_type, MappingProxyType(dict(inputs)))
         return tuple(Handle(node_id, slot) for slot in range(outputs))
 
-    def build(self, *, expected_images: int = 1, pixels: int = SIZE_MAX * SIZE_MAX) -> Graph:
+    def build(
+        self, *, expected_outputs: int | None = 1, pixels: int = SIZE_MAX * SIZE_MAX
+    ) -> Graph:
         """The finished graph."""
-        return Graph(MappingProxyType(dict(self._nodes)), expected_images, pixels)
+        return Graph(MappingProxyType(dict(self._nodes)), expected_outputs, pixels)
 
     def checkpoint_loader(self, name: str) -> tuple[ModelHandle, ClipHandle, VaeHandle]:
         """``CheckpointLoaderSimple``: a checkpoint file's model, text encoder and VAE."""

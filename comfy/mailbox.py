@@ -11,7 +11,6 @@ from collections import OrderedDict
 from typing import Final
 
 from comfy.graph import Graph
-from comfy.images import ours
 from comfy.messages import (
     Executed,
     Executing,
@@ -21,12 +20,13 @@ from comfy.messages import (
     ExecutionStart,
     ExecutionSuccess,
     Message,
-    OutputImage,
+    OutputFile,
     PreviewFrame,
     ProgressState,
     Status,
     StepProgress,
 )
+from comfy.outputs import ours
 from comfy.progress import ProgressMeter
 
 _UNTRACKED_MAX: Final = 256
@@ -43,7 +43,7 @@ class Mailbox:
         self.queue_changed = False
         self.progressed = False
         self.preview: PreviewFrame | None = None
-        self.images: tuple[OutputImage, ...] = ()
+        self.files: tuple[OutputFile, ...] = ()
         self.trackers = 0
         self.news = asyncio.Event()
 
@@ -58,7 +58,7 @@ class Mailbox:
                 self.ended = self.ended or message.is_terminal
             case Executed():
                 self.meter.executed(message.node)
-                self._keep(ours(self.prompt_id, message.images))
+                self._keep(ours(self.prompt_id, message.files))
             case PreviewFrame():
                 self.preview = message
             case Status():
@@ -79,9 +79,9 @@ class Mailbox:
             case StepProgress():
                 self.meter.step(message.node, message.value, message.max)
 
-    def _keep(self, images: tuple[OutputImage, ...]) -> None:
-        new = tuple(image for image in images if image not in self.images)
-        self.images += new
+    def _keep(self, files: tuple[OutputFile, ...]) -> None:
+        new = tuple(file for file in files if file not in self.files)
+        self.files += new
 
 
 class Mailroom:

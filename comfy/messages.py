@@ -11,11 +11,12 @@ import json
 import math
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Final, TypeGuard
 
 from comfy.paths import without_folders
-from core.text import readable_json
+from core.text import is_readable, readable, readable_json
 
 PREVIEW_BYTES_MAX: Final = 2 * 1024 * 1024
 """A preview of 512 pixels has 40 kB. Larger frames are whole pictures of a stranger's prompt."""
@@ -23,13 +24,40 @@ PREVIEW_TYPES: Final = ("image/jpeg", "image/png", "image/webp")
 """The media types of previews: browsers show these and execute none of them."""
 
 
+OUTPUTS_MAX: Final = 1_000
+"""The most outputs of one node that are read."""
+OUTPUT_TEXT_MAX: Final = 1_000_000
+"""The most characters that are kept of a text that a node gives."""
+_NAME_MAX: Final = 255
+
+
 @dataclass(frozen=True)
-class OutputImage:
-    """One file that ComfyUI wrote; ``type`` is "output" (kept) or "temp"."""
+class OutputFile:
+    """One file that ComfyUI wrote; ``type`` is "output" (kept) or "temp".
+
+    ``node`` is the node that reported it, which need not be in the graph that was submitted;
+    ``key`` is where in its output, ``format`` the media type that it states. None of these identify
+    it.
+    """
 
     filename: str
     subfolder: str
     type: str
+    node: str = field(default="", compare=False)
+    key: str = field(default="images", compare=False)
+    format: str | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class OutputText:
+    """A text that a node gave in place of a file."""
+
+    text: str
+    node: str = ""
+
+
+Output = OutputFile | OutputText
+"""What a node gave."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +123,7 @@ class Executed:
 
     prompt_id: str
     node: str
-    images: tuple[OutputImage, ...]
+    files: tuple[OutputFile, ...]
 
 
 @dataclass(frozen=True)
@@ -187,16 +215,48 @@ def parse(frame: str | bytes) -> Message | None:
         return None
 
 
-def images_of(output: object) -> tuple[OutputImage, ...]:
-    """Returns the files in one node's output object; anything else in it is ignored."""
-    images = output.get("images") if isinstance(output, Mapping) else None
-    if not isinstance(images, list):
+def outputs_of(node: str, output: object) -> tuple[Output, ...]:
+    """Returns what one node gave: the files under any key, and the texts under ``text``.
+
+    Nodes of ComfyUI and of others use many keys, and put much else beside their files: what has no
+    ``filename`` is ignored, and so are files of the folder for inputs.
+    """
+    if not isinstance(output, Mapping):
         return ()
-    return tuple(
-        OutputImage(item["filename"], item.get("subfolder") or "", item.get("type") or "output")
-        for item in images
-        if isinstance(item, dict) and isinstance(item.get("filename"), str)
+    found = (
+        given
+        for key, values in output.items()
+        if isinstance(values, list)
+        for value in values
+        if (given := _output(node, str(key), value)) is not None
     )
+    return tuple(islice(found, OUTPUTS_MAX))
+
+
+def files_of(node: str, output: object) -> tuple[OutputFile, ...]:
+    """Returns the files among what one node gave."""
+    return tuple(each for each in outputs_of(node, output) if isinstance(each, OutputFile))
+
+
+def _output(node: str, key: str, value: object) -> Output | None:
+    if key == "text" and isinstance(value, str):
+        text = readable(value, OUTPUT_TEXT_MAX)
+        return OutputText(text, node) if text.strip() else None
+    if not isinstance(value, Mapping):
+        return None
+    filename, folder = value.get("filename"), value.get("subfolder") or ""
+    kind, said = value.get("type") or "output", value.get("format")
+    if not _is_name(filename) or not _is_folder(folder) or kind not in ("output", "temp"):
+        return None
+    return OutputFile(filename, folder, kind, node, key, said if isinstance(said, str) else None)
+
+
+def _is_name(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and value != "" and is_readable(value, _NAME_MAX)
+
+
+def _is_folder(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and is_readable(value)
 
 
 def execution_error(data: Mapping[str, Any]) -> ExecutionError:
@@ -257,7 +317,8 @@ def _progress(data: dict[str, Any]) -> StepProgress:
 
 
 def _executed(data: dict[str, Any]) -> Executed:
-    return Executed(_text(data["prompt_id"]), _text(data["node"]), images_of(data.get("output")))
+    node = _text(data["node"])
+    return Executed(_text(data["prompt_id"]), node, files_of(node, data.get("output")))
 
 
 def _execution_success(data: dict[str, Any]) -> ExecutionSuccess:

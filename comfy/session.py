@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from comfy import images
+from comfy import outputs
 from comfy.address import Address
 from comfy.client import ComfyClient
 from comfy.errors import ComfyProtocolError, ComfyTooOldError, TransientComfyError
 from comfy.events import TrackEvent
 from comfy.graph import Graph
-from comfy.images import FetchedImage
 from comfy.mailbox import Mailroom
-from comfy.messages import OutputImage
+from comfy.messages import Output, OutputFile
+from comfy.outputs import FetchedFile, FetchedImage, endings_of
 from comfy.reachability import Reachability, ReachableCallback
 from comfy.socket import ComfySocket
 from comfy.submission import Guard, Submitted, Submitter
@@ -27,6 +27,8 @@ from core.loop import Loop
 
 LOOK_EVERY_S: Final = 2.0
 """Seconds between two looks whether ComfyUI answers HTTP; its websocket may outlive that."""
+FILE_BYTES_MAX: Final = 4_000_000_000
+"""Bytes of the largest file that is fetched, unless it is said otherwise."""
 ANSWERS_WITHIN_S: Final = 5.0
 """A ComfyUI that takes longer for the smallest answer is stopped or stuck."""
 
@@ -36,15 +38,16 @@ class ComfySession:
 
     >>> async with ComfySession("http://127.0.0.1:8188") as session:
     ...     await session.submit(graph, prompt_id)
-    ...     images = await session.track(
-    ...         prompt_id, graph, expected_images=1, timeout_s=600, on_event=print
+    ...     outputs = await session.track(
+    ...         prompt_id, graph, expected_outputs=1, timeout_s=600, on_event=print
     ...     )
 
     It begins even while ComfyUI is down, and keeps connecting in the background. ``previews``
     asks ComfyUI 0.24 for preview pictures with each prompt; older ones follow their command
     line. ``timeout_s`` is how long one HTTP answer may take; ``settle_s`` how long ComfyUI may
     take to queue a prompt after its connection broke. ``ca_file`` holds certificates (PEM) to trust
-    beside the system's. ``on_reachable(reachable, detail)`` is called on each change. A ComfyUI
+    beside the system's. ``file_bytes_max`` is the size of the largest file that is fetched.
+    ``on_reachable(reachable, detail)`` is called on each change. A ComfyUI
     that is too old counts as not reachable.
     """
 
@@ -56,10 +59,12 @@ class ComfySession:
         timeout_s: float = 15.0,
         settle_s: float = 1.0,
         ca_file: Path | None = None,
+        file_bytes_max: int = FILE_BYTES_MAX,
         on_reachable: ReachableCallback | None = None,
     ) -> None:
         address = Address.of(base_url, ca_file)
         self.client = ComfyClient(address, timeout_s=timeout_s)
+        self._file_bytes_max = file_bytes_max
         self._extra_data = {"preview_method": "auto" if previews else "none"}
         self._reachability = Reachability(on_reachable)
         self._mailroom = Mailroom()
@@ -145,11 +150,14 @@ class ComfySession:
         prompt_id: str,
         graph: Graph,
         *,
-        expected_images: int,
+        expected_outputs: int | None,
         timeout_s: float,
         on_event: Callable[[TrackEvent], None],
-    ) -> tuple[OutputImage, ...]:
-        """Follow a submitted prompt to its end and return its pictures.
+    ) -> tuple[Output, ...]:
+        """Follow a submitted prompt to its end and return its outputs.
+
+        So many of them are expected, each a file named after the prompt. None: it is not known how
+        many, so that ComfyUI's success decides, and whatever it names is an output.
 
         It may have been submitted by another process, and may have ended long ago. While
         ComfyUI is down it waits, without limit. ``timeout_s`` counts only the seconds in which
@@ -167,8 +175,9 @@ class ComfySession:
             self._socket,
             box,
             ours=self._mailroom,
-            expected_images=expected_images,
+            expected_outputs=expected_outputs,
             pixels=graph.pixels,
+            endings=endings_of(graph),
             timeout_s=timeout_s,
             on_event=on_event,
         )
@@ -196,15 +205,23 @@ class ComfySession:
         """Ask ComfyUI to unload its models and drop its caches, as soon as it is idle."""
         await self.client.free()
 
-    async def fetch(
-        self, image: OutputImage, pixels: int = images.PIXELS_ASKED_MAX
-    ) -> FetchedImage:
+    async def fetch(self, file: OutputFile, pixels: int = outputs.PIXELS_ASKED_MAX) -> FetchedImage:
         """Returns the verified bytes of a finished picture; ``pixels`` is the size asked for.
 
         Raises NoOutputError when the file is gone, ComfyProtocolError when it is cut short the
         second time too, UnusableFileError when it is no picture or much larger.
         """
-        return await images.fetch(self.client, image, pixels)
+        return await outputs.fetch(self.client, file, pixels)
+
+    def open(
+        self, file: OutputFile, pixels: int = outputs.PIXELS_ASKED_MAX
+    ) -> AbstractAsyncContextManager[FetchedImage | FetchedFile]:
+        """Fetch a finished file of any kind, within the ``async with``.
+
+        A picture comes whole, as from ``fetch``; any other file is read in chunks. Raises as
+        ``fetch`` does, UnusableFileError also for a file of more than ``file_bytes_max``.
+        """
+        return outputs.opened(self.client, file, pixels, self._file_bytes_max)
 
     async def _socket_opened(self) -> None:
         self._mailroom.wake()

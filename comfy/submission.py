@@ -14,7 +14,7 @@ from comfy.cancelling import cancel_prompt
 from comfy.client import ComfyClient
 from comfy.errors import ForeignPromptError, TransientComfyError, WorkflowRejectedError
 from comfy.graph import Graph
-from comfy.images import find_by_name
+from comfy.outputs import endings_of, find_by_name
 from core.failpoints import reach
 
 Guard = Callable[[], Awaitable[None]]
@@ -105,10 +105,8 @@ class Submitter:
             return "already_queued"
         if await self._client.history(prompt_id):
             return "already_finished"
-        expected = graph.expected_images
-        if expected is not None and await find_by_name(
-            self._client, prompt_id, expected, graph.pixels
-        ):
+        expected, endings = graph.expected_outputs, endings_of(graph)
+        if await find_by_name(self._client, prompt_id, expected, graph.pixels, endings):
             return "found_by_name"
         return None
 

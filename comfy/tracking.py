@@ -7,7 +7,7 @@ authoritative. So lost, duplicate, foreign and reordered messages cost time at m
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from typing import Final
 
 from comfy.answers import HistoryEntry, QueueState
@@ -31,9 +31,9 @@ from comfy.events import (
     Started,
     TrackEvent,
 )
-from comfy.images import find_by_name, ours
 from comfy.mailbox import Mailbox
-from comfy.messages import ExecutionError, OutputImage
+from comfy.messages import ExecutionError, Output, OutputFile
+from comfy.outputs import find_by_name, kept_of, ours
 from comfy.socket import ComfySocket
 from comfy.stopwatch import Stopwatch
 
@@ -65,8 +65,9 @@ class Tracker:
         box: Mailbox,
         *,
         ours: Container[str],
-        expected_images: int,
+        expected_outputs: int | None,
         pixels: int,
+        endings: Sequence[str],
         timeout_s: float,
         on_event: Callable[[TrackEvent], None],
     ) -> None:
@@ -75,8 +76,9 @@ class Tracker:
         self._box = box
         self._ours = ours
         self._prompt_id = box.prompt_id
-        self._expected_images = expected_images
+        self._expected_outputs = expected_outputs
         self._pixels = pixels
+        self._endings = endings
         self._timeout_s = timeout_s
         self._emit = on_event
         self._now = asyncio.get_running_loop().time
@@ -89,31 +91,31 @@ class Tracker:
         self._away = False
         self._absences = 0
         self._progress: Progress | None = None
-        self._announced: set[OutputImage] = set()
+        self._announced: set[OutputFile] = set()
 
-    async def run(self) -> tuple[OutputImage, ...]:
-        """Wait for the end. Returns the pictures or raises why there are none."""
+    async def run(self) -> tuple[Output, ...]:
+        """Wait for the end. Returns the outputs or raises why there are none."""
         while True:
-            images = await self._look_patiently()
-            if images is not None:
-                return self._finish(images)
+            outputs = await self._look_patiently()
+            if outputs is not None:
+                return self._finish(outputs)
             if self._executing.elapsed() >= self._timeout_s:
                 raise ExecutionTimeoutError(f"still executing after {self._timeout_s:g} s")
             await self._listen()
 
-    async def _look_patiently(self) -> tuple[OutputImage, ...] | None:
+    async def _look_patiently(self) -> tuple[Output, ...] | None:
         """Poll, tolerating a ComfyUI that does not answer."""
         try:
-            images = await self._look()
+            outputs = await self._look()
         except TransientComfyError as exc:
             self._went_away(str(exc))
-            images = None
+            outputs = None
         else:
             self._came_back()
         self._last_look = self._now()
-        return images
+        return outputs
 
-    async def _look(self) -> tuple[OutputImage, ...] | None:
+    async def _look(self) -> tuple[Output, ...] | None:
         if self._box.ended and (entry := await self._client.history(self._prompt_id)):
             return await self._conclude(entry)
         self._box.queue_changed = False
@@ -142,14 +144,14 @@ class Tracker:
             self._queued = queued
             self._emit(queued)
 
-    async def _absent(self) -> tuple[OutputImage, ...] | None:
+    async def _absent(self) -> tuple[Output, ...] | None:
         """Neither waiting nor executing nor ended. A restart loses all but the files.
 
         Only a second poll decides: a POST whose answer was lost may still be about to be queued.
         """
         self._executing.pause()
         if images := await find_by_name(
-            self._client, self._prompt_id, self._expected_images, self._pixels
+            self._client, self._prompt_id, self._expected_outputs, self._pixels
         ):
             return images
         self._absences += 1
@@ -157,7 +159,7 @@ class Tracker:
             raise PromptLostError(f"ComfyUI does not know prompt {self._prompt_id} any more")
         return None
 
-    async def _conclude(self, entry: HistoryEntry) -> tuple[OutputImage, ...]:
+    async def _conclude(self, entry: HistoryEntry) -> tuple[Output, ...]:
         self._start()
         if entry.interrupted:
             raise PromptInterruptedError("the prompt was interrupted in ComfyUI")
@@ -165,27 +167,40 @@ class Tracker:
             raise execution_failed(entry.error)
         if not entry.succeeded:
             raise ExecutionFailedError("", "", "ComfyUI says error, but not which", "")
-        images = ours(self._prompt_id, entry.images)
-        if len(images) < self._expected_images:
-            found = await find_by_name(
-                self._client, self._prompt_id, self._expected_images, self._pixels
-            )
-            if found is None:
-                raise NoOutputError(self._what_is_missing(entry, images))
-            images = found
-        return images
+        if self._expected_outputs is None:
+            return self._all_of(entry)
+        files = ours(self._prompt_id, entry.files)
+        if len(files) >= self._expected_outputs:
+            return files
+        found = await self._by_name()
+        if found is None:
+            raise NoOutputError(self._what_is_missing(entry, files))
+        return found
 
-    def _what_is_missing(self, entry: HistoryEntry, images: tuple[OutputImage, ...]) -> str:
-        said = f"ComfyUI finished with {len(images)} of {self._expected_images} images"
-        foreign = len(entry.images) - len(images)
+    async def _by_name(self) -> tuple[OutputFile, ...] | None:
+        return await find_by_name(
+            self._client, self._prompt_id, self._expected_outputs, self._pixels, self._endings
+        )
+
+    def _all_of(self, entry: HistoryEntry) -> tuple[Output, ...]:
+        """Returns everything that ComfyUI names, where nothing says how much is to come."""
+        outputs = kept_of(entry.outputs)
+        if not outputs:
+            raise NoOutputError("ComfyUI finished without any output")
+        return outputs
+
+    def _what_is_missing(self, entry: HistoryEntry, files: tuple[OutputFile, ...]) -> str:
+        said = f"ComfyUI finished with {len(files)} of {self._expected_outputs} outputs"
+        foreign = len(entry.files) - len(files)
         return f"{said}; it named {foreign} files of another prompt" if foreign else said
 
-    def _finish(self, images: tuple[OutputImage, ...]) -> tuple[OutputImage, ...]:
+    def _finish(self, outputs: tuple[Output, ...]) -> tuple[Output, ...]:
         self._tell()
         self._emit(self._box.meter.completed())
-        for image in images:
-            self._announce(image)
-        return images
+        for output in outputs:
+            if isinstance(output, OutputFile):
+                self._announce(output)
+        return outputs
 
     async def _listen(self) -> None:
         """Pass on what the websocket reports until the next poll is due."""
@@ -242,18 +257,18 @@ class Tracker:
         if box.preview is not None:
             frame, box.preview = box.preview, None
             self._emit(Preview(frame.data, frame.content_type))
-        for image in box.images:
-            self._announce(image)
+        for file in box.files:
+            self._announce(file)
 
     def _tell_progress(self, progress: Progress) -> None:
         if progress != self._progress:
             self._progress = progress
             self._emit(progress)
 
-    def _announce(self, image: OutputImage) -> None:
-        if image not in self._announced:
-            self._announced.add(image)
-            self._emit(OutputReady(image))
+    def _announce(self, file: OutputFile) -> None:
+        if file not in self._announced:
+            self._announced.add(file)
+            self._emit(OutputReady(file))
 
     def _start(self) -> None:
         if not self._away:

@@ -51,6 +51,9 @@ def filename_prefix(prompt_id: str) -> str:
     return f"{OUTPUT_SUBFOLDER}/{prompt_id}"
 
 
-def output_filename(prompt_id: str, number: int) -> str:
-    """Returns the name that ``SaveImage`` gives the ``number``-th (from 1) picture of a prompt."""
-    return f"{prompt_id}_{number:05}_.png"
+def output_filename(prompt_id: str, number: int, ending: str = "_.png") -> str:
+    """Returns the name that a save node gives the ``number``-th (from 1) file of a prompt.
+
+    ``SaveImage`` ends it with an underscore and the extension; some others leave the first out.
+    """
+    return f"{prompt_id}_{number:05}{ending}"

@@ -20,7 +20,7 @@ from prefect.artifacts import (
 from prefect.exceptions import PrefectException
 
 from flows.prefect.runs import public
-from store.values import Attempt, Claim, Image
+from store.values import Artefact, Attempt, Claim
 
 UPDATE_EVERY_S: Final = 1.0
 """Seconds between two updates of the progress artifact: each is a request to the Prefect API."""
@@ -120,18 +120,29 @@ def _moment(at: datetime | None) -> str:
     return at.isoformat(sep=" ", timespec="seconds") if at is not None else ""
 
 
-async def show_pictures(images: Sequence[Image], api_url: str) -> None:
-    """The finished pictures to look at, as one artifact: each is a request to the Prefect API."""
-    urls = [f"{api_url}/api/v1/images/{image.id}" for image in images]
-    if len(images) == 1:
-        await acreate_image_artifact(urls[0], description=_caption(images[0]))
+async def show_artefacts(artefacts: Sequence[Artefact], api_url: str) -> None:
+    """What was generated, as one artifact to look at: each is a request to the Prefect API."""
+    urls = [f"{api_url}/api/v1/artefacts/{each.id}" for each in artefacts]
+    if len(artefacts) == 1 and artefacts[0].kind in ("image", "animation"):
+        await acreate_image_artifact(urls[0], description=caption(artefacts[0]))
         return
-    shown = "\n\n".join(
-        f"[![{_caption(image)}]({url}/thumbnail)]({url})\n\n[{_caption(image)}]({url})"
-        for image, url in zip(images, urls, strict=True)
-    )
-    await acreate_markdown_artifact(shown, description="Finished images")
+    shown = "\n\n".join(map(_linked, artefacts, urls))
+    await acreate_markdown_artifact(shown, description="What was generated")
 
 
-def _caption(image: Image) -> str:
-    return f"{image.width}×{image.height}, seed {image.seed}"
+def _linked(artefact: Artefact, url: str) -> str:
+    said = caption(artefact)
+    poster = f"[![{said}]({url}/poster)]({url})\n\n" if artefact.poster_path else ""
+    return f"{poster}[{said}]({url})"
+
+
+def caption(artefact: Artefact) -> str:
+    """Returns what it is, in a few words: "video, 832×480, 5.1 s, seed 7"."""
+    said: list[str] = [] if artefact.kind == "image" else [artefact.kind]
+    if artefact.width is not None:
+        said.append(f"{artefact.width}×{artefact.height}")
+    if artefact.duration_s is not None:
+        said.append(f"{artefact.duration_s:.1f} s")
+    if artefact.seed is not None:
+        said.append(f"seed {artefact.seed}")
+    return ", ".join(said) or artefact.kind

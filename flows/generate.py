@@ -20,7 +20,7 @@ from prefect.states import Cancelled, Completed, Failed
 from comfy.errors import ComfyError
 from core.requests import FlowRequest
 from flows import pipeline
-from flows.artifacts import ArtifactUpdates, show_attempts, show_pictures, show_request
+from flows.artifacts import ArtifactUpdates, caption, show_artefacts, show_attempts, show_request
 from flows.errors import CallbackRefusedError, TakenOver
 from flows.pipeline import Assignment
 from flows.prefect.foreign_runs import PAUSE_S, put_back_for
@@ -36,7 +36,7 @@ from store.errors import (
     StoreUnavailableError,
     UnreadableRequestError,
 )
-from store.values import Claim, Image
+from store.values import Artefact, Claim
 
 
 @flow(
@@ -97,20 +97,20 @@ async def _carry_out(runtime: Runtime, claim: Claim) -> State[Any]:
         before = await patiently(runtime.store.generations.attempts, claim.generation_id)
         updates.start(show_attempts(before))
     try:
-        images = await _make_pictures(runtime, claim, updates)
+        artefacts = await _make_artefacts(runtime, claim, updates)
     except asyncio.CancelledError:
         await finished(_stopped(runtime, claim))
         raise
     except Exception as error:  # noqa: BLE001 - raised again unless it was foreseen
         return await _end(runtime, claim, error, updates)
-    updates.start(show_pictures(images, runtime.api_url))
+    updates.start(show_artefacts(artefacts, runtime.api_url))
     await updates.finish()
-    return Completed(message=_summary(images))
+    return Completed(message=_summary(artefacts))
 
 
-async def _make_pictures(
+async def _make_artefacts(
     runtime: Runtime, claim: Claim, updates: ArtifactUpdates
-) -> tuple[Image, ...]:
+) -> tuple[Artefact, ...]:
     """Build, submit, track, save: the whole generation."""
     graph = await build_workflow(claim)
     outputs = await pipeline.render(
@@ -139,7 +139,7 @@ async def _stopped(runtime: Runtime, claim: Claim) -> None:
 async def _end(
     runtime: Runtime, claim: Claim, error: Exception, updates: ArtifactUpdates
 ) -> State[Any]:
-    """End the attempt without pictures. Returns the run's state, or raises what decides it."""
+    """End the attempt without artefacts. Returns the run's state, or raises what decides it."""
     run_id, log = this_flow_run().id, get_run_logger()
     ended = await pipeline.end(runtime.store, runtime.session, claim, error, run_id, log)
     if ended.how == "taken_over":
@@ -157,7 +157,7 @@ def _status_url(runtime: Runtime, claim: Claim) -> str:
     return f"{runtime.api_url}/api/v1/generation/status/{claim.generation_id}"
 
 
-def _summary(images: tuple[Image, ...]) -> str:
-    first = images[0]
-    many = "1 image" if len(images) == 1 else f"{len(images)} images"
-    return f"{many}, {first.width}×{first.height}, seed {first.seed}"
+def _summary(artefacts: tuple[Artefact, ...]) -> str:
+    kind = "image" if all(each.kind == "image" for each in artefacts) else "output"
+    many = f"1 {kind}" if len(artefacts) == 1 else f"{len(artefacts)} {kind}s"
+    return f"{many}, {caption(artefacts[0])}"

@@ -12,8 +12,9 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from typing import Final, Literal, Protocol
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -22,10 +23,12 @@ import comfy
 from comfy import (
     Catalogue,
     ComfyClient,
+    FetchedFile,
     FetchedImage,
     Graph,
     OutOfMemoryComfyError,
-    OutputImage,
+    Output,
+    OutputFile,
     PromptLostError,
     Submitted,
     TransientComfyError,
@@ -33,31 +36,30 @@ from comfy import (
 )
 from comfy.errors import ComfyError, ExecutionTimeoutError
 from comfy.events import TrackEvent
+from core.artefacts import primary
 from core.callbacks.rules import CallbackRules
 from core.failpoints import reach
 from core.invalid import problems_of
 from core.problems import FieldProblem, Problem
 from core.requests import FlowRequest, read_request_of
+from core.workflows.declaration import Output as DeclaredOutput
 from core.workflows.declaration import Workflow
-from core.workflows.limits import SIZE_MAX
 from flows.errors import CallbackRefusedError, CancelRequested
+from flows.keeping import Keeping, Log, check_declared, pixels_of, root_of
 from flows.problems import problem_of
 from flows.reporter import OnProgress, Reporter
 from flows.retries import patiently
 from flows.workflows import workflow_named, workflow_names, workflow_of
 from store.database import finished
 from store.errors import (
+    ArtefactStoreError,
     FencedError,
-    ImageStoreError,
-    NoSpaceError,
     NotFoundError,
-    StorageAwayError,
     StoreUnavailableError,
 )
 from store.generations import acceptance
-from store.images import NewImage
 from store.store import Store
-from store.values import Claim, Holder, Image, Standing, Waiting
+from store.values import Artefact, Claim, Holder, Standing
 
 RESUBMISSIONS: Final = 3
 """Maximum resubmissions of a prompt that ComfyUI lost in a restart."""
@@ -65,12 +67,9 @@ RELEASE_S: Final = 2.0
 """Maximum seconds to remove an unwanted prompt when its attempt is released."""
 DISCARD_S: Final = 2.0
 """Maximum seconds to remove the files of an attempt that ended without pictures."""
-STORAGE_LOOK_S: Final = 5.0
-"""Seconds between two tries to keep a picture while the disk is full or the storage away."""
 PIXELS_AT_ONCE: Final = 8 * 1024 * 1024
 """Pixels of one generation that are decoded at the same time: sixteen pictures of 4096 × 4096 need
 gigabytes, eight of 1024 × 1024 are sooner kept together."""
-Log = logging.Logger | logging.LoggerAdapter[Any]
 _log = logging.getLogger(__name__)
 
 
@@ -93,11 +92,11 @@ class Session(Protocol):
         prompt_id: str,
         graph: Graph,
         *,
-        expected_images: int,
+        expected_outputs: int | None,
         timeout_s: float,
         on_event: Callable[[TrackEvent], None],
-    ) -> tuple[OutputImage, ...]:
-        """Follow the prompt to its end. Returns its pictures."""
+    ) -> tuple[Output, ...]:
+        """Follow the prompt to its end. Returns its outputs."""
         ...
 
     async def cancel(self, prompt_id: str) -> bool:
@@ -112,8 +111,10 @@ class Session(Protocol):
         """Unload the models."""
         ...
 
-    async def fetch(self, image: OutputImage, pixels: int) -> FetchedImage:
-        """Returns the bytes of a finished picture, verified to be complete and of that size."""
+    def open(
+        self, file: OutputFile, pixels: int
+    ) -> AbstractAsyncContextManager[FetchedImage | FetchedFile]:
+        """Fetch a finished file: a picture whole and verified, any other in chunks."""
         ...
 
 
@@ -251,7 +252,7 @@ async def track(
     claim: Claim,
     graph: Graph,
     on_progress: OnProgress | None = None,
-) -> tuple[OutputImage, ...]:
+) -> tuple[Output, ...]:
     """Follow the prompt to its end and write its progress to the row.
 
     ``on_progress`` gets the percentage as it was written. Raises CancelRequested or FencedError
@@ -263,7 +264,7 @@ async def track(
             session.track(
                 claim.prompt_id,
                 graph,
-                expected_images=graph.expected_images or 1,
+                expected_outputs=graph.expected_outputs,
                 timeout_s=claim.request.timeout_s,
                 on_event=reporter.on_event,
             )
@@ -284,9 +285,9 @@ async def render(
     session: Session,
     claim: Claim,
     submit: Callable[[], Awaitable[object]],
-    track: Callable[[], Awaitable[tuple[OutputImage, ...]]],
+    track: Callable[[], Awaitable[tuple[Output, ...]]],
     log: Log = _log,
-) -> tuple[OutputImage, ...]:
+) -> tuple[Output, ...]:
     """Submit and track; repeat when ComfyUI lost the prompt, and once when memory ran out.
 
     ``submit`` and ``track`` are the two steps as the caller runs them: in a flow, as its tasks.
@@ -314,27 +315,32 @@ async def save(
     store: Store,
     session: Session,
     claim: Claim,
-    outputs: Sequence[OutputImage],
+    outputs: Sequence[Output],
     log: Log = _log,
-) -> tuple[Image, ...]:
-    """Fetch the pictures, keep them, and end the generation as succeeded.
+) -> tuple[Artefact, ...]:
+    """Fetch the outputs, keep them, and end the generation as succeeded.
 
     Large pictures are fetched one after the other (``PIXELS_AT_ONCE``). A repeated save writes the
-    same names again. While the disk is full or the storage away it waits, however long: the picture
+    same names again. While the disk is full or the storage away it waits, however long: the output
     stays in ComfyUI. A save that finds itself fenced out removes its files only when this attempt's
-    pictures are not wanted any more.
+    artefacts are not wanted any more.
+
+    Raises NoOutputError when nothing of what the workflow declares is among the outputs.
     """
-    turns = asyncio.Semaphore(max(1, PIXELS_AT_ONCE // _pixels(claim)))
+    workflow = await patiently(workflow_of, store, claim.request)
+    check_declared(outputs, workflow.outputs)
+    turns = asyncio.Semaphore(max(1, PIXELS_AT_ONCE // pixels_of(claim)))
     keeping = (
-        _keep(store, session, claim, position, output, turns, log)
+        _keep(turns, Keeping(store, session, claim, position, output, workflow, log))
         for position, output in enumerate(outputs)
     )
-    kept: list[Image] = []
+    kept: list[Artefact] = []
     # Wait for all, successful or not: nothing may be written after a failure was handled.
     for outcome in await asyncio.gather(*keeping, return_exceptions=True):
         if isinstance(outcome, BaseException):
             raise outcome
         kept.append(outcome)
+    kept = _with_primary(kept, workflow.outputs)
     try:
         nodes = (await build(store, claim)).node_count
         await patiently(store.transitions.succeed, claim, kept, nodes=nodes)
@@ -346,57 +352,19 @@ async def save(
     return tuple(kept)
 
 
-async def _keep(
-    store: Store,
-    session: Session,
-    claim: Claim,
-    position: int,
-    output: OutputImage,
-    turns: asyncio.Semaphore,
-    log: Log,
-) -> Image:
+async def _keep(turns: asyncio.Semaphore, keeping: Keeping) -> Artefact:
     async with turns:
-        return await _keep_in_turn(store, session, claim, position, output, log)
+        return await keeping.keep()
 
 
-async def _keep_in_turn(
-    store: Store, session: Session, claim: Claim, position: int, output: OutputImage, log: Log
-) -> Image:
-    fetched = await session.fetch(output, _pixels(claim))
-    reach("fetch.mid")
-    new = NewImage(
-        data=fetched.data,
-        width=fetched.width,
-        height=fetched.height,
-        content_type=fetched.content_type,
-        seed=claim.request.seed or 0,
-    )
-    while True:
-        try:
-            return await store.files.keep(claim.generation_id, claim.attempt, position, new)
-        except NoSpaceError as error:
-            advice = "Free some space: the image is finished and waits."
-            await _wait_for_storage(store, claim, Waiting("disk_full", f"{error}. {advice}"), log)
-        except StorageAwayError as error:
-            advice = "The image is finished and waits; it is stored when the storage is back."
-            await _wait_for_storage(
-                store, claim, Waiting("storage_away", f"{error}. {advice}"), log
-            )
-
-
-def _pixels(claim: Claim) -> int:
-    """Returns the size that was asked for, the largest possible one where none was."""
-    width, height = claim.request.size or (SIZE_MAX, SIZE_MAX)
-    return width * height
-
-
-async def _wait_for_storage(store: Store, claim: Claim, waiting: Waiting, log: Log) -> None:
-    """Record why the save waits. The row may be on the same full disk: then only the log has it."""
-    log.warning("The image cannot be stored yet: %s", waiting.detail)
-    with contextlib.suppress(StoreUnavailableError):
-        if await store.transitions.record_waiting(claim, waiting) == "cancelling":
-            raise CancelRequested
-    await asyncio.sleep(STORAGE_LOOK_S)
+def _with_primary(kept: Sequence[Artefact], declared: Sequence[DeclaredOutput]) -> list[Artefact]:
+    """Returns the artefacts, one of them marked as the main one: as declared, else by its kind."""
+    if not kept:
+        return []
+    nodes = {each.node for each in declared if each.primary}
+    first = next((at for at, each in enumerate(kept) if root_of(each.node or "") in nodes), None)
+    main = primary([each.kind for each in kept]) if first is None else first
+    return [replace(each, primary=index == main) for index, each in enumerate(kept)]
 
 
 # --- the other ends of an attempt
@@ -512,7 +480,7 @@ async def _discard_files(store: Store, claim: Claim, log: Log) -> None:
     try:
         async with asyncio.timeout(DISCARD_S):
             await store.files.remove_attempt(claim.generation_id, claim.attempt)
-    except (ImageStoreError, TimeoutError) as error:
+    except (ArtefactStoreError, TimeoutError) as error:
         log.debug("Files of attempt %d are left to the audit: %s", claim.attempt, error)
 
 

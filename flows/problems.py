@@ -18,7 +18,7 @@ from comfy.errors import (
 )
 from core.problems import MISFIT, Problem, problem
 from core.text import readable
-from store.errors import ImageStoreError
+from store.errors import ArtefactStoreError
 
 _PLAIN: tuple[tuple[type[Exception], str, str], ...] = (
     (
@@ -53,7 +53,7 @@ _PLAIN: tuple[tuple[type[Exception], str, str], ...] = (
         "ComfyUI answered with errors for a long time. Check its log, then retry.",
     ),
     (
-        ImageStoreError,
+        ArtefactStoreError,
         "not_available",
         "The image could not be stored. Free disk space, retry.",
     ),

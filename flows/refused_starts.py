@@ -8,9 +8,9 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flows.errors import OtherStoreError
-from store.errors import ImageStoreError, NewerStoreError, StoreUnavailableError
+from store.errors import ArtefactStoreError, NewerStoreError, StoreUnavailableError
 
-EXPECTED: Final = (OtherStoreError, StoreUnavailableError, NewerStoreError, ImageStoreError)
+EXPECTED: Final = (OtherStoreError, StoreUnavailableError, NewerStoreError, ArtefactStoreError)
 """What settings or other programs cause: told in a message, without a traceback."""
 
 
@@ -19,7 +19,7 @@ def why_refused(error: BaseException) -> str:
     match error:
         case StoreUnavailableError():
             advice = "EASEL_STORE__URL names the database; without it, it is in the data folder."
-        case ImageStoreError():
+        case ArtefactStoreError():
             advice = "EASEL_STORE__IMAGES_URL names where images are stored."
         case _:
             return f"{error}."

@@ -15,12 +15,12 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.logging import get_run_logger
 from prefect.tasks import Task, exponential_backoff
 
-from comfy import Graph, OutputImage, Submitted, is_transient
+from comfy import Graph, Output, Submitted, is_transient
 from flows import pipeline
-from flows.artifacts import ArtifactUpdates, ProgressArtifact
+from flows.artifacts import ArtifactUpdates, ProgressArtifact, caption
 from flows.runtime import current_runtime
-from store.errors import ImageStoreError, StoreUnavailableError
-from store.values import Claim, Image
+from store.errors import ArtefactStoreError, StoreUnavailableError
+from store.values import Artefact, Claim
 
 TRANSIENT_RETRIES: Final = 8
 """With the backoff below: about four minutes of tries before a generation fails."""
@@ -31,7 +31,7 @@ _R = TypeVar("_R")
 async def _may_retry(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     error = await state.aresult(raise_on_failure=False)
     return isinstance(error, BaseException) and (
-        is_transient(error) or isinstance(error, ImageStoreError | StoreUnavailableError)
+        is_transient(error) or isinstance(error, ArtefactStoreError | StoreUnavailableError)
     )
 
 
@@ -75,7 +75,7 @@ _HOW: Final = {
 
 
 @_effect("track")
-async def track(claim: Claim, graph: Graph, updates: ArtifactUpdates) -> tuple[OutputImage, ...]:
+async def track(claim: Claim, graph: Graph, updates: ArtifactUpdates) -> tuple[Output, ...]:
     """Follow the prompt to its end, writing its progress to the row and the run's page."""
     runtime, artifact = current_runtime(), ProgressArtifact(updates)
     outputs = await pipeline.track(runtime.store, runtime.session, claim, graph, artifact.update)
@@ -84,16 +84,15 @@ async def track(claim: Claim, graph: Graph, updates: ArtifactUpdates) -> tuple[O
 
 
 @_effect("save")
-async def save(claim: Claim, outputs: Sequence[OutputImage]) -> tuple[Image, ...]:
-    """Fetch the pictures, keep them, and end the generation as succeeded."""
+async def save(claim: Claim, outputs: Sequence[Output]) -> tuple[Artefact, ...]:
+    """Fetch the outputs, keep them, and end the generation as succeeded."""
     runtime, log = current_runtime(), get_run_logger()
     kept = await pipeline.save(runtime.store, runtime.session, claim, outputs, log)
-    for image in kept:
+    for artefact in kept:
         log.info(
-            "Kept %s (%d×%d, %d kB)",
-            f"{runtime.api_url}/api/v1/images/{image.id}",
-            image.width,
-            image.height,
-            image.bytes // 1000,
+            "Kept %s (%s, %d kB)",
+            f"{runtime.api_url}/api/v1/artefacts/{artefact.id}",
+            caption(artefact),
+            artefact.bytes // 1000,
         )
     return kept

@@ -17,12 +17,12 @@ from uuid import UUID
 
 from sqlalchemy import Select, select
 
+from store.artefacts.files import ArtefactFiles, StoredFile
 from store.database import Database
-from store.errors import ImageStoreError
+from store.errors import ArtefactStoreError
 from store.generations.rows import ACTIVE
-from store.images import ImageFiles, StoredFile
-from store.tables import generations, images
-from store.values import Image
+from store.tables import artefacts, generations
+from store.values import Artefact
 
 FindingKind = Literal[
     "missing_file", "wrong_bytes", "orphan_file", "temporary_file", "unknown_file"
@@ -54,7 +54,7 @@ class AuditFinding:
 class Audit:
     """Checks everything that is kept. Only reads rows; removes files only when asked to."""
 
-    def __init__(self, database: Database, files: ImageFiles) -> None:
+    def __init__(self, database: Database, files: ArtefactFiles) -> None:
         self._database = database
         self._files = files
 
@@ -64,10 +64,10 @@ class Audit:
         """Yields every mismatch.
 
         With ``repair``, orphans and temporary files are removed; missing files and wrong bytes are
-        only reported. ``checksums`` reads every picture. Files of active generations, and those
+        only reported. ``checksums`` reads every artefact. Files of active generations, and those
         younger than ``settle_s`` seconds, are skipped.
 
-        Raises StoreUnavailableError, ImageStoreError.
+        Raises StoreUnavailableError, ArtefactStoreError.
         """
         async for finding in self._of_rows(checksums=checksums):
             yield finding
@@ -83,54 +83,59 @@ class Audit:
 
     async def _of_rows(self, *, checksums: bool) -> AsyncIterator[AuditFinding]:
         last: UUID | None = None
-        while page := await self._page_of_images(last):
+        while page := await self._page_of_artefacts(last):
             last = page[-1].id
             for start in range(0, len(page), _LOOKED_AT_TOGETHER):
                 some = page[start : start + _LOOKED_AT_TOGETHER]
-                looks = [self._look_at(image, checksums=checksums) for image in some]
+                looks = [self._look_at(artefact, checksums=checksums) for artefact in some]
                 looked = zip(some, await asyncio.gather(*looks), strict=True)
-                odd = {image.id: found for image, found in looked if found}
-                for image_id in await self._still_there(odd):
-                    for finding in odd[image_id]:
+                odd = {artefact.id: found for artefact, found in looked if found}
+                for artefact_id in await self._still_there(odd):
+                    for finding in odd[artefact_id]:
                         yield finding
 
-    async def _page_of_images(self, after: UUID | None) -> Sequence[Image]:
-        statement = select(images).order_by(images.c.id).limit(_PAGE)
+    async def _page_of_artefacts(self, after: UUID | None) -> Sequence[Artefact]:
+        statement = select(artefacts).order_by(artefacts.c.id).limit(_PAGE)
         if after is not None:
-            statement = statement.where(images.c.id > after)
+            statement = statement.where(artefacts.c.id > after)
         async with self._database.read() as connection:
             rows = (await connection.execute(statement)).mappings()
-            return [Image.from_row(row) for row in rows]
+            return [Artefact.from_row(row) for row in rows]
 
-    async def _look_at(self, image: Image, *, checksums: bool) -> list[AuditFinding]:
+    async def _look_at(self, artefact: Artefact, *, checksums: bool) -> list[AuditFinding]:
         found: list[AuditFinding] = []
-        for path in (image.path, image.thumbnail_path):
+        for path in artefact.paths:
             size = await self._files.size(path)
             if size is None:
-                found.append(_finding("missing_file", image, path, "its row names it"))
-            elif path == image.path:
-                wrong = await self._what_is_wrong(image, size, checksums=checksums)
+                found.append(_finding("missing_file", artefact, path, "its row names it"))
+            elif path == artefact.path:
+                wrong = await self._what_is_wrong(artefact, size, checksums=checksums)
                 if wrong is not None:
-                    found.append(_finding("wrong_bytes", image, path, wrong))
+                    found.append(_finding("wrong_bytes", artefact, path, wrong))
         return found
 
-    async def _what_is_wrong(self, image: Image, size: int, *, checksums: bool) -> str | None:
-        if size != image.bytes:
-            return f"it has {size} bytes, and {image.bytes} were kept"
+    async def _what_is_wrong(self, artefact: Artefact, size: int, *, checksums: bool) -> str | None:
+        if size != artefact.bytes:
+            return f"it has {size} bytes, and {artefact.bytes} were kept"
         if not checksums:
             return None
+        digest = hashlib.sha256()
         try:
-            data = await self._files.read(image.path)
-        except ImageStoreError as error:  # one bad file must not end the check of all others
+            async for part in await self._files.stream(artefact.path, 0, size):
+                await asyncio.to_thread(digest.update, part)
+        except ArtefactStoreError as error:  # one bad file must not end the check of all others
             return str(error)
-        digest = hashlib.sha256(data).hexdigest()
-        return None if digest == image.sha256 else "its SHA-256 is not that of what was kept"
+        return (
+            None
+            if digest.hexdigest() == artefact.sha256
+            else "its SHA-256 is not that of what was kept"
+        )
 
     async def _still_there(self, ids: Collection[UUID]) -> Sequence[UUID]:
         """Returns the rows that still exist: one may have gone while its files were checked."""
         if not ids:
             return []
-        statement = select(images.c.id).where(images.c.id.in_(ids)).order_by(images.c.id)
+        statement = select(artefacts.c.id).where(artefacts.c.id.in_(ids)).order_by(artefacts.c.id)
         async with self._database.read() as connection:
             return (await connection.execute(statement)).scalars().all()
 
@@ -176,9 +181,11 @@ def _standing(owners: set[UUID]) -> Select[tuple[UUID, str, datetime | None]]:
     )
 
 
-def _named(owners: set[UUID]) -> Select[tuple[str, str]]:
+def _named(owners: set[UUID]) -> Select[tuple[str, str | None]]:
     """Returns the paths that rows name."""
-    return select(images.c.path, images.c.thumbnail_path).where(images.c.generation_id.in_(owners))
+    return select(artefacts.c.path, artefacts.c.poster_path).where(
+        artefacts.c.generation_id.in_(owners)
+    )
 
 
 def _judge(file: StoredFile, standing: str, wanted: set[str]) -> AuditFinding | None:
@@ -194,8 +201,8 @@ def _judge(file: StoredFile, standing: str, wanted: set[str]) -> AuditFinding | 
     return AuditFinding("orphan_file", file.generation_id, file.path, detail)
 
 
-def _finding(kind: FindingKind, image: Image, path: str, detail: str) -> AuditFinding:
-    return AuditFinding(kind, image.generation_id, path, detail)
+def _finding(kind: FindingKind, artefact: Artefact, path: str, detail: str) -> AuditFinding:
+    return AuditFinding(kind, artefact.generation_id, path, detail)
 
 
 __all__ = ["SETTLE_S", "Audit", "AuditFinding", "FindingKind"]

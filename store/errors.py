@@ -12,8 +12,8 @@ StoreError
     VersionConflictError    it has been changed since: read it again
     LeaseLostError        the lease is gone: what was claimed under it may have a new holder
   IdempotencyMismatchError  the key was used with another body
-  ImageStoreError         the images' storage failed
-    NoSpaceError          there is no room for the picture: free some, and it can be kept
+  ArtefactStoreError      the artefacts' storage failed
+    NoSpaceError          there is no room for the artefact: free some, and it can be kept
     StorageAwayError      the object store (or share) does not answer now: try again later
 """
 
@@ -75,15 +75,15 @@ class IdempotencyMismatchError(StoreError):
     """The idempotency key was used before, with another body."""
 
 
-class ImageStoreError(StoreError):
-    """The image storage refused or failed."""
+class ArtefactStoreError(StoreError):
+    """The storage of artefacts refused or failed."""
 
 
-class NoSpaceError(ImageStoreError):
+class NoSpaceError(ArtefactStoreError):
     """The disk is full (or read-only): the picture can be kept once there is room."""
 
 
-class StorageAwayError(ImageStoreError):
+class StorageAwayError(ArtefactStoreError):
     """The object store, or the share of the folder, cannot be used now: the picture can wait."""
 
 

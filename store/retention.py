@@ -15,14 +15,14 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, delete, select
 
 from core.status import FINAL
+from store.artefacts.files import ArtefactFiles
 from store.batches.queries import Batches
 from store.batches.transitions import BatchTransitions
 from store.database import Database, completes
 from store.errors import ConflictError, NotFoundError
 from store.generations import rows
 from store.generations.transitions import Transitions
-from store.images import ImageFiles
-from store.tables import generations, images
+from store.tables import artefacts, generations
 
 HALF_ACCEPTED: Final = timedelta(hours=1)
 """A batch in acceptance for longer than this belongs to a process that died."""
@@ -41,7 +41,7 @@ class Swept:
 class Retention:
     """Removes what is old, by the time of the end (``finished_at``), not of the request."""
 
-    def __init__(self, database: Database, files: ImageFiles) -> None:
+    def __init__(self, database: Database, files: ArtefactFiles) -> None:
         self._database = database
         self._files = files
         self._transitions = Transitions(database)
@@ -53,7 +53,7 @@ class Retention:
     ) -> Swept:
         """Remove what is older than so many days; None keeps it forever.
 
-        Raises StoreUnavailableError, ImageStoreError: the next sweep removes the rest.
+        Raises StoreUnavailableError, ArtefactStoreError: the next sweep removes the rest.
         """
         removed = batches = 0
         if generations_days is not None:
@@ -68,7 +68,7 @@ class Retention:
     async def expire_pictures(self, older_than: datetime) -> int:
         """Remove the pictures of what succeeded before; the generation stays. Returns how many.
 
-        Raises StoreUnavailableError, ImageStoreError.
+        Raises StoreUnavailableError, ArtefactStoreError.
         """
         count = 0
         wanted = (generations.c.status == "succeeded", generations.c.expired_at.is_(None))
@@ -81,7 +81,7 @@ class Retention:
     async def remove_generations(self, older_than: datetime) -> int:
         """Delete what ended before, as a client's delete does. Returns how many.
 
-        Raises StoreUnavailableError, ImageStoreError.
+        Raises StoreUnavailableError, ArtefactStoreError.
         """
         count = 0
         async for generation_id in self._ended_before(older_than):
@@ -137,7 +137,9 @@ class Retention:
                 return False
             if row["expired_at"] is not None:
                 return False
-            await connection.execute(delete(images).where(images.c.generation_id == generation_id))
+            await connection.execute(
+                delete(artefacts).where(artefacts.c.generation_id == generation_id)
+            )
             await rows.write(connection, row, expired_at=datetime.now(UTC))
             return True
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Self
 from uuid import UUID
 
+from store.artefacts.files import ArtefactFiles
 from store.batches.queries import Batches
 from store.batches.transitions import BatchTransitions
 from store.callbacks.deliveries import Deliveries
@@ -19,7 +20,6 @@ from store.generations.acceptance import Acceptance
 from store.generations.queries import Generations
 from store.generations.transitions import Transitions
 from store.identity import identity_of
-from store.images import ImageFiles
 from store.leases import Leases
 from store.migrate import migrate
 from store.orphan_prompts import Strays
@@ -36,7 +36,7 @@ class Store:
     ``patience_s``: how long a write waits for other writers of SQLite (ten seconds without it).
     ``clock``: by which the outbox's entries are due; without one it is the database's.
     Raises StoreUnavailableError when the database cannot be opened, NewerStoreError when a newer
-    version has written it, ImageStoreError when there is no place for the pictures.
+    version has written it, ArtefactStoreError when there is no place for the pictures.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Store:
         self.strays = Strays(self.database)
         self.transitions = Transitions(self.database)
         self.workflows = Workflows(self.database)
-        self.files = ImageFiles(images_url)
+        self.files = ArtefactFiles(images_url)
         self.retention = Retention(self.database, self.files)
         self._stack = AsyncExitStack()
         self._identity: UUID | None = None

@@ -207,8 +207,8 @@ batch_items = Table(
 )
 """The items of a batch: one row for each generation, from acceptance on."""
 
-images = Table(
-    "images",
+artefacts = Table(
+    "artefacts",
     metadata,
     Column("id", Uuid, primary_key=True),
     Column(
@@ -219,16 +219,27 @@ images = Table(
         index=True,
     ),
     Column("position", Integer, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("name", String(255), nullable=False),
+    # The node that gave it: of an expanded node, one that is in no graph.
+    Column("node", String(255)),
+    Column("primary", Boolean, nullable=False),
     Column("path", String(255), nullable=False),
-    Column("thumbnail_path", String(255), nullable=False),
-    Column("width", Integer, nullable=False),
-    Column("height", Integer, nullable=False),
+    Column("poster_path", String(255)),
     Column("content_type", String(64), nullable=False),
     Column("bytes", BigInteger, nullable=False),
     Column("sha256", String(64), nullable=False),
-    Column("seed", BigInteger, nullable=False),
+    Column("width", Integer),
+    Column("height", Integer),
+    Column("duration_s", Float),
+    Column("fps", Float),
+    Column("frames", Integer),
+    # The beginning of a text; its file has all of it.
+    Column("text", Text),
+    Column("seed", BigInteger),
     Column("created_at", UtcDateTime, nullable=False),
 )
+"""What was made: a row for each output of a generation that succeeded."""
 
 previews = Table(
     "previews",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,6 +13,7 @@ from uuid import UUID
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import RowMapping
 
+from core.artefacts import ArtefactKind
 from core.batches.grid import Grid, read_grid
 from core.batches.request import StoredOptions, read_options
 from core.callbacks.callback import Callback, read_callback
@@ -317,26 +318,48 @@ class Membership:
 
 
 @dataclass(frozen=True)
-class Image:
-    """A kept picture. ``path`` and ``thumbnail_path`` are paths in the image store."""
+class Artefact:
+    """A kept output. ``path`` and ``poster_path`` are paths in the artefacts' storage.
+
+    ``node`` is the node that gave it, and ``name`` how the workflow or ComfyUI calls it. What is
+    not known of it, or makes no sense for its kind, is None. ``text`` is the beginning of a text.
+    """
 
     id: UUID
     generation_id: UUID
     position: int
     path: str
-    thumbnail_path: str
-    width: int
-    height: int
     content_type: str
     bytes: int
     sha256: str
-    seed: int
     created_at: datetime
+    kind: ArtefactKind = "image"
+    name: str = ""
+    node: str | None = None
+    primary: bool = False
+    poster_path: str | None = None
+    width: int | None = None
+    height: int | None = None
+    duration_s: float | None = None
+    fps: float | None = None
+    frames: int | None = None
+    text: str | None = None
+    seed: int | None = None
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths of its files."""
+        return tuple(filter(None, (self.path, self.poster_path)))
 
     @classmethod
-    def from_row(cls, row: RowMapping) -> Image:
-        """Read a row of the ``images`` table."""
+    def from_row(cls, row: RowMapping) -> Artefact:
+        """Read a row of the ``artefacts`` table."""
         return cls(**{name: row[name] for name in cls.__dataclass_fields__})
+
+
+def main_of(kept: Sequence[Artefact]) -> Artefact | None:
+    """Returns the main one of a generation's artefacts, None without any."""
+    return next((each for each in kept if each.primary), kept[0] if kept else None)
 
 
 @dataclass(frozen=True)
@@ -498,3 +521,4 @@ class HistoryFilter:
     created_after: datetime | None = None
     created_before: datetime | None = None
     batch_id: UUID | None = None
+    kind: tuple[ArtefactKind, ...] = ()

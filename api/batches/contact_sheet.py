@@ -12,9 +12,9 @@ from typing import Final
 from PIL import Image as Pillow
 from PIL import ImageDraw, UnidentifiedImageError
 
-from store.errors import ImageStoreError
-from store.images import ImageFiles
-from store.values import Image
+from store.artefacts.files import ArtefactFiles
+from store.errors import ArtefactStoreError
+from store.values import Artefact
 
 PER_SHEET: Final = 100
 CELL_PX: Final = 160
@@ -28,7 +28,7 @@ _SHADE: Final = (24, 24, 27)
 class ContactSheet:
     """A sheet of pictures with their items' positions; unreadable ones stay empty."""
 
-    def __init__(self, files: ImageFiles, shown: Sequence[tuple[int, Image]]) -> None:
+    def __init__(self, files: ArtefactFiles, shown: Sequence[tuple[int, Artefact]]) -> None:
         self._files = files
         self._shown = shown
 
@@ -41,16 +41,18 @@ class ContactSheet:
     async def draw(self) -> bytes:
         """Returns the sheet as a JPEG."""
         thumbnails = [
-            (position, await read_thumbnail(self._files, image)) for position, image in self._shown
+            (position, await read_poster(self._files, each)) for position, each in self._shown
         ]
         return await asyncio.to_thread(_draw, thumbnails)
 
 
-async def read_thumbnail(files: ImageFiles, image: Image) -> bytes | None:
-    """Returns an image's thumbnail; None when it cannot be read."""
+async def read_poster(files: ArtefactFiles, artefact: Artefact) -> bytes | None:
+    """Returns an artefact's poster; None when it has none, or it cannot be read."""
+    if artefact.poster_path is None:
+        return None
     try:
-        return await files.read(image.thumbnail_path)
-    except ImageStoreError:
+        return await files.read(artefact.poster_path)
+    except ArtefactStoreError:
         return None
 
 

@@ -13,6 +13,7 @@ from api.documents import Document, NextCursor, PreviousCursor
 from api.generations.documents import (
     CallbackDocument,
     ImageDocument,
+    OutputDocument,
     RequestDocument,
     StatusDocument,
     WaitingDocument,
@@ -142,7 +143,8 @@ class BatchItemDocument(Document):
     task_id: UUID = Field(description="Its generation's id, known from the beginning.")
     request: RequestDocument | None = Field(description="Null when the generation was deleted.")
     generation: StatusDocument | None
-    images: list[ImageDocument]
+    outputs: list[OutputDocument] = Field(description="Of every kind, in their order.")
+    images: list[ImageDocument] = Field(description="The outputs of kind `image`.")
 
 
 class BatchItemsDocument(Document):

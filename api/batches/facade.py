@@ -29,7 +29,7 @@ from api.batches.results_zip import results_zip
 from api.batches.tables import CELLS_MAX, Table, tables
 from api.body import PROBLEMS_SHOWN, parse, summary, validate
 from api.errors import ProblemError
-from api.generations.documents import WaitingDocument, callback_document, image_document
+from api.generations.documents import WaitingDocument, callback_document, kept_fields
 from api.generations.facade import Facade, no_model_known
 from comfy import Catalogue
 from core.batches.columns import Columns
@@ -310,7 +310,9 @@ class BatchFacade:
         """Returns a page of items, in the manifest's order."""
         batch = await self._store.batches.get(batch_id)
         page = await self._store.batches.items(batch_id, limit, cursor, status)
-        kept = await self._store.generations.images_of([item.generation_id for item in page.items])
+        kept = await self._store.generations.artefacts_of(
+            [item.generation_id for item in page.items]
+        )
         made = [item.generation for item in page.items if item.generation is not None]
         documents = await self._facade.documents([one for one in made if one.deleted_at is None])
         items = [
@@ -321,9 +323,7 @@ class BatchFacade:
                 task_id=item.generation_id,
                 request=item.request,
                 generation=documents.get(item.generation_id),
-                images=[
-                    image_document(image, self._facade.links) for image in kept[item.generation_id]
-                ],
+                **kept_fields(kept[item.generation_id], self._facade.links),
             )
             for item in page.items
         ]
@@ -349,7 +349,7 @@ class BatchFacade:
         if labelled is not None:
             return NamedSheet(f"{name}.jpg", labelled)
         first = (number - 1) * PER_SHEET
-        shown = await self._store.batches.images(batch_id, first + PER_SHEET, most_each=1)
+        shown = await self._store.batches.artefacts(batch_id, first + PER_SHEET, main_only=True)
         on_sheet = shown[first:]
         if not on_sheet:
             raise ProblemError("not_found", "this sheet has no images (yet)")
@@ -384,7 +384,7 @@ class BatchFacade:
         if row is None:
             raise ProblemError("not_found", "the batch has no such row")
         items = await self._store.batches.items_of_row(batch.id, row, CELLS_MAX)
-        kept = await self._store.generations.images_of([item.generation_id for item in items])
+        kept = await self._store.generations.artefacts_of([item.generation_id for item in items])
         if not any(kept.values()):
             raise ProblemError("not_found", "this sheet has no images (yet)")
         return GridSheet(self._store.files, batch.name, tables(batch.grid, items), kept)

@@ -15,10 +15,11 @@ from uuid import UUID
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from api.batches.contact_sheet import paste, read_thumbnail
+from api.batches.contact_sheet import paste, read_poster
 from api.batches.tables import Line, Table
-from store.images import THUMBNAIL_PX, ImageFiles
-from store.values import BatchItem, Image
+from store.artefacts.files import ArtefactFiles
+from store.artefacts.media import POSTER_PX
+from store.values import Artefact, BatchItem, main_of
 
 PIXELS_MAX: Final = 24_000_000
 """Of a whole sheet: many cells are drawn small."""
@@ -47,15 +48,15 @@ class GridSheet:
 
     def __init__(
         self,
-        files: ImageFiles,
+        files: ArtefactFiles,
         title: str,
         tables: Sequence[Table],
-        images: Mapping[UUID, Sequence[Image]],
+        artefacts: Mapping[UUID, Sequence[Artefact]],
     ) -> None:
         self._files = files
         self._title = title
         self._tables = tables
-        self._images = images
+        self._artefacts = artefacts
 
     @property
     def etag(self) -> str:
@@ -70,19 +71,19 @@ class GridSheet:
     def _state(self, item: BatchItem | None) -> str:
         if item is None:
             return ""
-        images = self._images.get(item.generation_id)
-        return images[0].sha256 if images else _said(item)
+        main = main_of(self._artefacts.get(item.generation_id, ()))
+        return main.sha256 if main is not None else _said(item)
 
     async def draw(self) -> bytes:
         """Returns the sheet as a JPEG."""
         thumbnails: dict[UUID, bytes] = {}
         for table in self._tables:
             for item in (one for line in table.lines for one in line.items if one is not None):
-                images = self._images.get(item.generation_id)
-                data = await read_thumbnail(self._files, images[0]) if images else None
+                main = main_of(self._artefacts.get(item.generation_id, ()))
+                data = await read_poster(self._files, main) if main is not None else None
                 if data is not None:
                     thumbnails[item.generation_id] = data
-        ratio = _ratio([images[0] for images in self._images.values() if images])
+        ratio = _ratio([main for kept in self._artefacts.values() if (main := main_of(kept))])
         return await asyncio.to_thread(
             lambda: _Drawing(self._title, self._tables, ratio).draw(thumbnails)
         )
@@ -92,11 +93,12 @@ def _said(item: BatchItem) -> str:
     return _WORDS.get(item.generation.status, "") if item.generation is not None else ""
 
 
-def _ratio(images: Sequence[Image]) -> float:
+def _ratio(shown: Sequence[Artefact]) -> float:
     """Returns the most common aspect ratio, 0.5 … 2."""
-    if not images:
+    sizes = Counter((one.width, one.height) for one in shown if one.width and one.height)
+    if not sizes:
         return 1.0
-    (width, height), _ = Counter((one.width, one.height) for one in images).most_common(1)[0]
+    (width, height), _ = sizes.most_common(1)[0]
     return max(0.5, min(2.0, width / height))
 
 
@@ -122,7 +124,7 @@ class _Sizes:
         heads += 2 * _LINES_MAX * line  # title
         across = max((len(table.columns) for table in tables), default=1)
         down = sum(len(table.lines) for table in tables)
-        for side in range(THUMBNAIL_PX, _CELL_MIN_PX, -2):
+        for side in range(POSTER_PX, _CELL_MIN_PX, -2):
             size = cls.of_side(side, ratio, label)
             width = max(_WIDTH_MIN_PX, 2 * GAP_PX + label + across * (size.width + GAP_PX))
             height = heads + down * (max(size.height, line) + GAP_PX)

@@ -1,7 +1,8 @@
-"""All pictures of a batch in one ZIP, streamed: memory holds one picture at a time."""
+"""All artefacts of a batch in one ZIP, streamed: memory holds a slice of one at a time."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
@@ -10,9 +11,10 @@ from uuid import UUID
 from zipstream.ng import ZIP_STORED, ZipStream
 
 from core.picture_names import picture_stem
-from store.errors import ImageStoreError
+from store.database import finished
+from store.errors import ArtefactStoreError
 from store.store import Store
-from store.values import BatchItem, Image
+from store.values import Artefact, BatchItem
 
 RESULTS: Final = "results.jsonl"
 """The request and the outcome of each item, one per line, in the manifest's order."""
@@ -20,26 +22,25 @@ _PAGE: Final = 100
 
 
 async def results_zip(store: Store, batch_id: UUID) -> AsyncIterator[bytes]:
-    """Yields the bytes of the archive. Pictures are not compressed again.
+    """Yields the bytes of the archive. What is kept is not compressed again.
 
-    A picture that cannot be read any more is left out, and ``results.jsonl`` says so.
+    What cannot be read any more is left out, and ``results.jsonl`` says so.
     """
     archive = ZipStream(compress_type=ZIP_STORED)
     lines: list[str] = []
     cursor: str | None = None
     while True:
         page = await store.batches.items(batch_id, _PAGE, cursor)
-        kept = await store.generations.images_of([item.generation_id for item in page.items])
+        kept = await store.generations.artefacts_of([item.generation_id for item in page.items])
         for item in page.items:
             names: list[str] = []
-            for image in kept[item.generation_id]:
+            for artefact in kept[item.generation_id]:
                 try:
-                    data = await store.files.read(image.path)
-                except ImageStoreError:
+                    slices = await store.files.stream(artefact.path, 0, artefact.bytes)
+                except ArtefactStoreError:
                     continue  # deleted meanwhile
-                names.append(_name(item, image))
-                archive.add(data, arcname=names[-1])
-                for chunk in _queued(archive):
+                names.append(_name(item, artefact))
+                async for chunk in _added(archive, slices, names[-1]):
                     yield chunk
             lines.append(json.dumps(_result(item, names), ensure_ascii=False) + "\n")
         cursor = page.next_cursor
@@ -50,15 +51,33 @@ async def results_zip(store: Store, batch_id: UUID) -> AsyncIterator[bytes]:
         yield chunk
 
 
-def _queued(archive: ZipStream) -> Iterator[bytes]:
+async def _added(
+    archive: ZipStream, slices: AsyncIterator[bytes], name: str
+) -> AsyncIterator[bytes]:
+    """Yields what one more file adds to the archive, a slice of it in memory at a time.
+
+    The archive asks for the file's bytes in a thread, which waits for them to be read here.
+    """
+    loop = asyncio.get_running_loop()
+
+    def read() -> Iterator[bytes]:
+        while part := asyncio.run_coroutine_threadsafe(_next(slices), loop).result():
+            yield part
+
+    archive.add(read(), arcname=name)
     chunks: Iterator[bytes] = archive.all_files()
-    yield from chunks
+    while (chunk := await finished(asyncio.to_thread(next, chunks, None))) is not None:
+        yield chunk
 
 
-def _name(item: BatchItem, image: Image) -> str:
+async def _next(slices: AsyncIterator[bytes]) -> bytes:
+    return await anext(slices, b"")
+
+
+def _name(item: BatchItem, artefact: Artefact) -> str:
     prompt = item.request.prompt if item.request is not None else ""
-    suffix = image.path.rpartition(".")[2]
-    return f"{picture_stem(item.position, image.position, prompt)}.{suffix}"
+    suffix = artefact.path.rpartition(".")[2]
+    return f"{picture_stem(item.position, artefact.position, prompt)}.{suffix}"
 
 
 def _result(item: BatchItem, files: list[str]) -> dict[str, Any]:

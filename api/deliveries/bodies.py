@@ -23,7 +23,7 @@ class GenerationEventDocument(Document):
     type: GenerationEvent
     timestamp: datetime = Field(description="When it happened; the same in every try.")
     data: HistoryItem = Field(
-        description="The generation as it was then, with its images if it succeeded. "
+        description="The generation as it was then, with its outputs if it succeeded. "
         "`queue_position`, `eta_s` and `waiting` are null."
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,11 +11,12 @@ from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from api.documents import Document, NextCursor, PreviousCursor
+from core.artefacts import ArtefactKind
 from core.callbacks.callback import Callback, EventType
 from core.problems import Problem
 from core.requests import ResolvedRequest, UnreadableRequest
 from core.status import Status, is_final
-from store.values import Attempt, Generation, Image, Waiting
+from store.values import Artefact, Attempt, Generation, Waiting
 
 RequestDocument = ResolvedRequest | SkipJsonSchema[UnreadableRequest]
 """The schema describes this version's requests; another version's are sent as stored."""
@@ -37,7 +39,7 @@ class WaitingDocument(Document):
     code: str = Field(
         description="`waiting_for_comfyui`, `comfyui_busy` (prompts of others come first), "
         "`waiting_for_worker`, `waiting_for_prefect`, `paused` (in Prefect), `disk_full` or "
-        "`storage_away` (finished images cannot be stored yet, its own or those before it)."
+        "`storage_away` (finished outputs cannot be stored yet, its own or those before it)."
     )
     detail: str
 
@@ -86,7 +88,7 @@ class StatusDocument(Document):
     started_at: datetime | None = Field(description="When ComfyUI began to execute it.")
     finished_at: datetime | None
     expired_at: datetime | None = Field(
-        default=None, description="When its images were removed because of their age."
+        default=None, description="When its artefacts were removed because of their age."
     )
     batch_id: UUID | None = Field(default=None, description="The batch that it belongs to.")
     callback: CallbackDocument | None = Field(
@@ -96,7 +98,7 @@ class StatusDocument(Document):
 
 
 class ImageDocument(Document):
-    """A kept picture."""
+    """A kept picture: an output of kind `image`, whose `artefact_id` is its `image_id`."""
 
     image_id: UUID
     url: str
@@ -106,7 +108,32 @@ class ImageDocument(Document):
     content_type: str
     bytes: int
     sha256: str
-    seed: int
+    seed: int | None
+
+
+class OutputDocument(Document):
+    """A kept output. What makes no sense for its kind, or is not known, is null."""
+
+    artefact_id: UUID
+    kind: ArtefactKind
+    name: str = Field(description="As the workflow or ComfyUI calls it.")
+    node: str | None = Field(description="The ComfyUI node that gave it.")
+    primary: bool = Field(description="Whether it is the main one; one output is.")
+    url: str
+    poster_url: str | None = Field(
+        description="A small picture of it: null for texts, 3D models and other files, and for "
+        "videos and sounds without `easel[video]`."
+    )
+    content_type: str
+    bytes: int
+    sha256: str
+    width: int | None
+    height: int | None
+    duration_s: float | None
+    fps: float | None
+    frames: int | None
+    text: str | None = Field(description="A text's first 20,000 characters; the file has all.")
+    seed: int | None
 
 
 class TimingsDocument(Document):
@@ -118,18 +145,20 @@ class TimingsDocument(Document):
 
 
 class ResultDocument(Document):
-    """The pictures of a generation that succeeded."""
+    """The outputs of a generation that succeeded."""
 
     task_id: UUID
-    images: list[ImageDocument]
+    outputs: list[OutputDocument] = Field(description="Of every kind, in their order.")
+    images: list[ImageDocument] = Field(description="The outputs of kind `image`.")
     request: RequestDocument
     timings: TimingsDocument
 
 
 class HistoryItem(StatusDocument):
-    """A generation in the history, with its pictures."""
+    """A generation in the history, with its outputs."""
 
-    images: list[ImageDocument]
+    outputs: list[OutputDocument] = Field(description="Of every kind, in their order.")
+    images: list[ImageDocument] = Field(description="The outputs of kind `image`.")
 
 
 class HistoryDocument(Document):
@@ -167,6 +196,7 @@ class Links:
     def __init__(self, api_url: str, prefect_ui_url: str) -> None:
         self._generation = f"{api_url}/api/v1/generation"
         self._images = f"{api_url}/api/v1/images"
+        self._artefacts = f"{api_url}/api/v1/artefacts"
         self.batches = f"{api_url}/api/v1/batches"
         self.schedules = f"{api_url}/api/v1/schedules"
         self._prefect_ui_url = prefect_ui_url
@@ -178,6 +208,14 @@ class Links:
     def image(self, image_id: UUID) -> str:
         """Returns a picture's URL."""
         return f"{self._images}/{image_id}"
+
+    def artefact(self, artefact_id: UUID) -> str:
+        """Returns an artefact's URL."""
+        return f"{self._artefacts}/{artefact_id}"
+
+    def poster(self, artefact: Artefact) -> str | None:
+        """Returns the URL of an artefact's poster, None where it has none."""
+        return f"{self.artefact(artefact.id)}/poster" if artefact.poster_path else None
 
     def flow_run(self, flow_run_id: UUID | None) -> str | None:
         """Returns the URL of a run's page in the Prefect UI."""
@@ -255,19 +293,55 @@ def callback_document(callback: Callback | None) -> CallbackDocument | None:
     return CallbackDocument(host=callback.host, name=callback.name, events=list(callback.events))
 
 
-def image_document(image: Image, links: Links) -> ImageDocument:
-    """A picture."""
-    url = links.image(image.id)
+def kept_fields(kept: Sequence[Artefact], links: Links) -> dict[str, Any]:
+    """Returns the fields of a document that has outputs: all of them, and the pictures among them.
+
+    A reader of ``images`` only need not know that there are others.
+    """
+    return {
+        "outputs": [output_document(each, links) for each in kept],
+        "images": [found for each in kept if (found := image_document(each, links))],
+    }
+
+
+def output_document(artefact: Artefact, links: Links) -> OutputDocument:
+    """An output."""
+    return OutputDocument(
+        artefact_id=artefact.id,
+        kind=artefact.kind,
+        name=artefact.name,
+        node=artefact.node,
+        primary=artefact.primary,
+        url=links.artefact(artefact.id),
+        poster_url=links.poster(artefact),
+        content_type=artefact.content_type,
+        bytes=artefact.bytes,
+        sha256=artefact.sha256,
+        width=artefact.width,
+        height=artefact.height,
+        duration_s=artefact.duration_s,
+        fps=artefact.fps,
+        frames=artefact.frames,
+        text=artefact.text,
+        seed=artefact.seed,
+    )
+
+
+def image_document(artefact: Artefact, links: Links) -> ImageDocument | None:
+    """A picture; None for any other artefact."""
+    if artefact.kind != "image" or artefact.width is None or artefact.height is None:
+        return None
+    url = links.image(artefact.id)
     return ImageDocument(
-        image_id=image.id,
+        image_id=artefact.id,
         url=url,
         thumbnail_url=f"{url}/thumbnail",
-        width=image.width,
-        height=image.height,
-        content_type=image.content_type,
-        bytes=image.bytes,
-        sha256=image.sha256,
-        seed=image.seed,
+        width=artefact.width,
+        height=artefact.height,
+        content_type=artefact.content_type,
+        bytes=artefact.bytes,
+        sha256=artefact.sha256,
+        seed=artefact.seed,
     )
 
 

@@ -24,10 +24,13 @@ from api.generations.documents import (
     HistoryItem,
     ImageDocument,
     Links,
+    OutputDocument,
     ResultDocument,
     StatusDocument,
     attempt_document,
     image_document,
+    kept_fields,
+    output_document,
     status_fields,
     timings,
 )
@@ -51,11 +54,11 @@ from flows.prefect.pauses import PauseWatch
 from flows.reconcile.dispatcher import Dispatcher
 from flows.workflows import workflow_named, workflow_names
 from store.changes import Subscription
-from store.errors import ConflictError, ImageStoreError
+from store.errors import ArtefactStoreError, ConflictError
 from store.generations.acceptance import Accepted, IdempotencyKey
 from store.generations.queries import HistoryPage, Place
 from store.store import Store
-from store.values import Generation, HistoryFilter, Image, Neighbours
+from store.values import Artefact, Generation, HistoryFilter, Neighbours
 
 RETRY_AFTER_S = 1
 """``Retry-After`` for clients that poll, in seconds."""
@@ -273,9 +276,9 @@ class Facade:
         """Returns a page of history without documents, which would need each queue position."""
         return await self.store.generations.history(wanted, limit, cursor)
 
-    async def images_of(self, ids: list[UUID]) -> dict[UUID, tuple[Image, ...]]:
-        """Returns the stored pictures of several generations."""
-        return await self.store.generations.images_of(ids)
+    async def artefacts_of(self, ids: list[UUID]) -> dict[UUID, tuple[Artefact, ...]]:
+        """Returns what is kept of several generations."""
+        return await self.store.generations.artefacts_of(ids)
 
     async def neighbours(
         self, generation_id: UUID, hidden: tuple[UUID, ...], wanted: HistoryFilter
@@ -288,7 +291,7 @@ class Facade:
         return self.store.changes.subscribe()
 
     async def result(self, generation_id: UUID) -> ResultDocument:
-        """Returns the pictures. ProblemError 409 unless it succeeded, 410 if they have expired."""
+        """Returns the outputs. ProblemError 409 unless it succeeded, 410 if they have expired."""
         generation = await self.store.generations.get(generation_id)
         if not is_final(generation.status):
             raise ProblemError(
@@ -298,37 +301,42 @@ class Facade:
             )
         if generation.status == "cancelled":
             raise ProblemError(
-                "generation_cancelled", "the generation was cancelled; retry it to get its images"
+                "generation_cancelled", "the generation was cancelled; retry it to get its outputs"
             )
         if generation.status == "failed":
             raise _failed(generation)
-        kept = await self.images(generation_id)
+        kept = await self.store.generations.artefacts(generation_id)
         if not kept:  # expired, at the latest since it was read
             raise _expired(await self.store.generations.get(generation_id))
         assert generation.request is not None  # only deleted ones have none
         return ResultDocument.model_construct(
             task_id=generation.id,
-            images=kept,
+            **kept_fields(kept, self.links),
             request=generation.request,
             timings=timings(generation),
         )
 
     async def images(self, generation_id: UUID) -> list[ImageDocument]:
         """Returns the stored pictures."""
-        kept = await self.store.generations.images(generation_id)
-        return [image_document(image, self.links) for image in kept]
+        kept = await self.store.generations.artefacts(generation_id)
+        return [found for each in kept if (found := image_document(each, self.links))]
+
+    async def outputs(self, generation_id: UUID) -> list[OutputDocument]:
+        """Returns the kept outputs of every kind."""
+        kept = await self.store.generations.artefacts(generation_id)
+        return [output_document(each, self.links) for each in kept]
 
     async def history(
         self, wanted: HistoryFilter, limit: int, cursor: str | None
     ) -> HistoryDocument:
         """Returns a page, newest first."""
         page = await self.store.generations.history(wanted, limit, cursor)
-        kept = await self.store.generations.images_of([item.id for item in page.items])
+        kept = await self.store.generations.artefacts_of([item.id for item in page.items])
         places = await self._places(page.items)
         items = [
             HistoryItem.model_construct(
                 **await self._fields(generation, places.get(generation.id)),
-                images=[image_document(image, self.links) for image in kept[generation.id]],
+                **kept_fields(kept[generation.id], self.links),
             )
             for generation in page.items
         ]
@@ -337,14 +345,16 @@ class Facade:
         )
 
     async def item_at(self, generation_id: UUID, snapshot: Mapping[str, Any]) -> HistoryItem:
-        """Returns a generation as it was at an event, with the images of one that succeeded.
+        """Returns a generation as it was at an event, with the outputs of one that succeeded.
 
         Its place in the queue and the time to go are left out: they change with others.
         """
         then = (await self.store.generations.get(generation_id)).as_at(snapshot)
+        succeeded = then.status == "succeeded"
+        kept = await self.store.generations.artefacts(generation_id) if succeeded else ()
         return HistoryItem.model_construct(
             **status_fields(then, self.links, ahead=None, eta_s=None, waiting=None),
-            images=await self.images(generation_id) if then.status == "succeeded" else [],
+            **kept_fields(kept, self.links),
         )
 
     async def attempts(self, generation_id: UUID) -> AttemptsDocument:
@@ -393,12 +403,12 @@ class Facade:
         return await self.document(generation)
 
     async def delete(self, generation_id: UUID) -> None:
-        """Cancel it if it still runs, and remove it with its pictures, for good."""
+        """Cancel it if it still runs, and remove it with its artefacts, for good."""
         await self.store.transitions.delete(generation_id)
         self._dispatcher.wake()
         try:  # a repeat after a crash removes what was left
             await self.store.files.remove_generation(generation_id)
-        except ImageStoreError as error:
+        except ArtefactStoreError as error:
             raise ProblemError("not_available", str(error), headers={"Retry-After": "5"}) from error
 
 
@@ -435,7 +445,7 @@ def _expired(generation: Generation) -> ProblemError:
     )
     return ProblemError(
         "pictures_expired",
-        f"the images were removed{when}{age} (EASEL_RETENTION__PICTURES_DAYS)",
+        f"the artefacts were removed{when}{age} (EASEL_RETENTION__PICTURES_DAYS)",
     )
 
 

@@ -31,11 +31,12 @@ from api.openapi import UNCHANGED, Omittable, problems
 from api.pages import PageQuery
 from api.preferences import Prefer, wait_of
 from comfy.messages import PREVIEW_TYPES
+from core.artefacts import ArtefactKind
 from core.problems import FieldProblem
 from core.settings import Settings
 from core.status import Status, is_final
 from store.errors import NotFoundError
-from store.values import HistoryFilter
+from store.values import HistoryFilter, main_of
 
 router = APIRouter(prefix="/api/v1/generation", tags=["generations"])
 
@@ -122,7 +123,7 @@ async def status(
 
 @router.get(
     "/result/{task_id:id}",
-    summary="The images",
+    summary="The outputs",
     response_model=ResultDocument,
     responses=problems(
         *("not_found", "not_ready", "generation_failed", "generation_cancelled", "deleted"),
@@ -130,9 +131,9 @@ async def status(
     ),
 )
 async def result(task_id: TaskId, facade: FacadeOf) -> Response:
-    """The pictures when it succeeded; 409 `not_ready` while it runs, 409 with the error else.
+    """The outputs when it succeeded; 409 `not_ready` while it runs, 409 with the error else.
 
-    410 `pictures_expired` when the pictures were removed because of their age.
+    410 `pictures_expired` when they were removed because of their age.
     """
     return answer(await facade.result(task_id))
 
@@ -156,6 +157,9 @@ class HistoryQuery(PageQuery):
         default=None, description="A moment with its time zone; itself not included."
     )
     batch_id: Omittable[UUID] = Field(default=None, description="A batch's id.")
+    kind: Omittable[list[ArtefactKind]] = Field(
+        default=None, description="Of an output: only generations that have one. May be repeated."
+    )
 
 
 @router.get(
@@ -176,6 +180,7 @@ async def history(
         created_after=query.created_after,
         created_before=query.created_before,
         batch_id=query.batch_id,
+        kind=tuple(query.kind or ()),
     )
     if (
         wanted.created_after is not None
@@ -193,10 +198,10 @@ async def history(
     responses=problems("not_found", "not_available"),
 )
 async def delete(task_id: TaskId, facade: FacadeOf) -> Response:
-    """Cancels it if it still runs, then removes pictures and content. It answers 410 ever after.
+    """Cancels it if it still runs, then removes artefacts and content. It answers 410 ever after.
 
     Soon after, its prompts leave ComfyUI's history and its flow runs Prefect. ComfyUI's own copy of
-    a picture stays: ComfyUI has no request that removes it.
+    a file stays: ComfyUI has no request that removes it.
     """
     await facade.delete(task_id)
     return Response(status_code=204)
@@ -242,8 +247,8 @@ async def attempts(task_id: TaskId, facade: FacadeOf) -> Response:
     summary="The newest live preview",
     responses={
         200: {"content": {"image/jpeg": {}}},
-        204: {"description": "The preview with that number is gone, and there are no images"},
-        307: {"description": "The preview with that number is gone: to the finished image"},
+        204: {"description": "The preview with that number is gone, and there is no poster"},
+        307: {"description": "The preview with that number is gone: to the poster"},
         **problems("not_found", "deleted", "invalid_request", "not_available"),
     },
     response_class=Response,
@@ -277,12 +282,13 @@ async def preview(
 
 
 async def _in_place_of_preview(facade: Facade, task_id: UUID) -> Response:
-    images = await facade.images(task_id)
+    kept = (await facade.artefacts_of([task_id]))[task_id]
     headers = {"Cache-Control": "no-store"}
-    if not images:
+    main = main_of(kept)
+    poster = facade.links.poster(main) if main is not None else None
+    if poster is None:
         return Response(status_code=204, headers=headers)
-    url = urlsplit(images[0].thumbnail_url).path  # under whatever name the client came by
-    return RedirectResponse(url, 307, headers)
+    return RedirectResponse(urlsplit(poster).path, 307, headers)  # by the client's own host name
 
 
 def _text(name: str, value: str | None) -> str | None:

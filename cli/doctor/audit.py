@@ -8,9 +8,9 @@ from collections import Counter
 from cli.console import FAILED, OK, CommandError, console_on
 from cli.opened_store import opened_store
 from core.settings import Settings
+from store.artefacts.files import ArtefactFiles
 from store.audit import Audit, AuditFinding
 from store.errors import StoreError
-from store.images import ImageFiles
 
 
 async def audit(*, repair: bool, checksums: bool, settle_s: float) -> int:
@@ -20,7 +20,7 @@ async def audit(*, repair: bool, checksums: bool, settle_s: float) -> int:
     told: Counter[tuple[str, bool]] = Counter()
     try:
         async with opened_store(settings) as database:
-            findings = Audit(database, ImageFiles(settings.images_url)).findings(
+            findings = Audit(database, ArtefactFiles(settings.images_url)).findings(
                 repair=repair, checksums=checksums, settle_s=settle_s
             )
             async for finding in findings:

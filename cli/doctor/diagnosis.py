@@ -20,7 +20,7 @@ from cli.opened_store import store_is_missing
 from cli.up.checks import check_home
 from core.settings import Settings
 from core.urls import basic_authorization, without_userinfo
-from store.errors import ImageStoreError, NewerStoreError, StoreError
+from store.errors import ArtefactStoreError, NewerStoreError, StoreError
 from store.values import WorkerRecord, foreign_runs
 
 if TYPE_CHECKING:
@@ -73,13 +73,13 @@ async def storage(settings: Settings) -> list[Finding]:
         return []
     from obstore.exceptions import BaseError
 
-    from store.images import ImageFiles
+    from store.artefacts.files import ArtefactFiles
 
     advice = "Check EASEL_STORE__IMAGES_URL, and that Easel may list, read and write there."
     try:
-        files = ImageFiles(settings.images_url)
+        files = ArtefactFiles(settings.images_url)
         await files.look()
-    except (ImageStoreError, BaseError, ValueError) as error:
+    except (ArtefactStoreError, BaseError, ValueError) as error:
         return [Finding("storage", False, str(error), advice)]
     return [Finding("storage", True, str(files.remote))]
 

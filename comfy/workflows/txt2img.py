@@ -167,5 +167,5 @@ def build(values: Mapping[str, Any], filename_prefix: str) -> Graph:
     )
     graph.save_image(graph.vae_decode(drawn, vae), filename_prefix)
     return graph.build(
-        expected_images=values["batch_size"], pixels=values["width"] * values["height"]
+        expected_outputs=values["batch_size"], pixels=values["width"] * values["height"]
     )

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 from pydantic_core import to_json
 
+from core.artefacts import ArtefactKind
 from core.invalid import invalid
 
 InputType = Literal[
@@ -35,7 +36,6 @@ SHARED_ROLES: Final[frozenset[str]] = frozenset(
     {"model", "vae", "text_encoder", "lora", "reference_image", "control_image"}
 )
 """Roles that several inputs of a workflow may have; the first of them counts."""
-ArtefactKind = Literal["image", "animation", "video", "audio", "model3d", "text", "file"]
 INPUTS_MAX: Final = 500
 """The most inputs of a workflow, and the most entries of a list-valued one."""
 NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,63}$"

@@ -41,7 +41,7 @@ async def show_end(updates: ArtifactUpdates, runtime: Runtime, batch: Batch) -> 
     )
     if failures.items:
         updates.start(_show_failures(failures.items))
-    if await patiently(runtime.store.batches.images, batch.id, 1):
+    if await patiently(runtime.store.batches.artefacts, batch.id, 1):
         sheet = f"{runtime.api_url}/api/v1/batches/{batch.id}/contact-sheet"
         updates.start(acreate_image_artifact(sheet, description=f"Contact sheet of {batch.name}"))
 

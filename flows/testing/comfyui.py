@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
 from PIL import Image as Pillow
 
-from comfy import FetchedImage, Graph, OutputImage, Submitted
+from comfy import FetchedFile, FetchedImage, Graph, Output, OutputFile, Submitted
 from comfy.errors import NoOutputError
 from comfy.events import Preview, Progress, Started, TrackEvent
-from comfy.images import named
+from comfy.outputs import named
+from core.artefacts import HEAD_BYTES, type_of
+from core.ids import OUTPUT_SUBFOLDER
 from core.requests import ResolvedRequest
 from flows.testing.painter import Painter, PlainPainter
 from store.values import Claim
@@ -23,6 +26,7 @@ NODES_BEFORE: Final = 4
 """How many nodes a text-to-image graph executes before its sampler."""
 _SAMPLING_SHARE: Final = 0.95
 _HELD_LOOK_S: Final = 0.1
+_CHUNK_BYTES: Final = 65_536
 
 
 class ScriptedComfyUI:
@@ -38,14 +42,14 @@ class ScriptedComfyUI:
         self.limit: int | None = None
         self._painter = painter or PlainPainter()
         self._requests: dict[str, ResolvedRequest] = {}
-        self._files: dict[OutputImage, Callable[[], bytes]] = {}
+        self._files: dict[OutputFile, Callable[[], bytes]] = {}
         self._steps_done: dict[str, int] = {}
 
     def expect(self, claim: Claim) -> None:
         """Learn the request of a prompt that is going to be submitted."""
         self._requests[claim.prompt_id] = claim.request
 
-    def give(self, prompt_id: str, pictures: Sequence[bytes]) -> tuple[OutputImage, ...]:
+    def give(self, prompt_id: str, pictures: Sequence[bytes]) -> tuple[Output, ...]:
         """Finish a prompt with these pictures, or with its painter's. Returns its outputs."""
         request, paint = self._requests[prompt_id], self._painter.picture
         files: Sequence[Callable[[], bytes]] = [partial(bytes, data) for data in pictures] or [
@@ -54,6 +58,12 @@ class ScriptedComfyUI:
         outputs = tuple(named(prompt_id, number) for number in range(1, len(files) + 1))
         self._files.update(zip(outputs, files, strict=True))
         return outputs
+
+    def give_file(self, prompt_id: str, filename: str, data: bytes, node: str = "7") -> OutputFile:
+        """Finish a prompt with a file of any kind. Returns its output."""
+        output = OutputFile(f"{prompt_id}_{filename}", OUTPUT_SUBFOLDER, "output", node)
+        self._files[output] = partial(bytes, data)
+        return output
 
     def steps_done(self, prompt_id: str) -> int | None:
         """Returns the steps a render has reported; None when the prompt does not execute."""
@@ -83,10 +93,10 @@ class ScriptedComfyUI:
         prompt_id: str,
         graph: Graph,
         *,
-        expected_images: int,  # noqa: ARG002 - Session's
+        expected_outputs: int | None,  # noqa: ARG002 - Session's
         timeout_s: float,  # noqa: ARG002 - Session's
         on_event: Callable[[TrackEvent], None],
-    ) -> tuple[OutputImage, ...]:
+    ) -> tuple[Output, ...]:
         """Render, step by step."""
         request = self._requests[prompt_id]
         on_event(Started())
@@ -110,18 +120,24 @@ class ScriptedComfyUI:
     async def free_memory(self) -> None:
         """Nothing to do."""
 
-    async def fetch(
+    @asynccontextmanager
+    async def open(
         self,
-        image: OutputImage,
+        file: OutputFile,
         pixels: int,  # noqa: ARG002 - Session's
-    ) -> FetchedImage:
-        """Paint the picture. Raises NoOutputError for one that was never given."""
-        if image not in self._files:
-            raise NoOutputError(f"{image.filename} is not there")
-        data = await asyncio.to_thread(self._files[image])
+    ) -> AsyncIterator[FetchedImage | FetchedFile]:
+        """Paint the picture, or give the file. Raises NoOutputError for one never given."""
+        if file not in self._files:
+            raise NoOutputError(f"{file.filename} is not there")
+        data = await asyncio.to_thread(self._files[file])
+        found = type_of(data[:HEAD_BYTES], file.filename)
+        if not found.is_picture:
+            yield FetchedFile(found, _in_chunks(data))
+            return
         with Pillow.open(io.BytesIO(data)) as picture:
             media_type = picture.get_format_mimetype() or "image/png"
-            return FetchedImage(data, picture.width, picture.height, media_type)
+            fetched = FetchedImage(data, picture.width, picture.height, media_type)
+        yield fetched
 
     async def _render(
         self,
@@ -157,6 +173,11 @@ class ScriptedComfyUI:
         on_event(_progress(graph, done + 1, steps))
         on_event(Preview(preview, "image/jpeg"))
         return True
+
+
+async def _in_chunks(data: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), _CHUNK_BYTES):
+        yield data[start : start + _CHUNK_BYTES]
 
 
 def _progress(graph: Graph, step: int, of_steps: int) -> Progress:

@@ -27,11 +27,11 @@ from store.generations import rows
 from store.generations.acceptance import adopt
 from store.store import Store
 from store.values import (
+    Artefact,
     Batch,
     Claim,
     Generation,
     Holder,
-    Image,
     Preview,
     ProgressRecord,
     Waiting,
@@ -107,12 +107,12 @@ class InProcessWorker:
         )
         return await self.store.transitions.record_progress(claim, record, preview, waiting)
 
-    async def succeed(self, claim: Claim, *pictures: bytes) -> tuple[Image, ...]:
+    async def succeed(self, claim: Claim, *pictures: bytes) -> tuple[Artefact, ...]:
         """End it with these pictures, or with painted ones."""
         outputs = self.comfy.give(claim.prompt_id, pictures)
         return await pipeline.save(self.store, self.comfy, claim, outputs)
 
-    async def finish(self, generation_id: UUID, *pictures: bytes) -> tuple[Image, ...]:
+    async def finish(self, generation_id: UUID, *pictures: bytes) -> tuple[Artefact, ...]:
         """Take it from its queue to its pictures."""
         return await self.succeed(await self.start(generation_id), *pictures)
 

@@ -21,13 +21,13 @@ from store.cursors import read_cursor, write_cursor
 from store.database import Database
 from store.errors import IdempotencyMismatchError, NotFoundError
 from store.pages import Page
-from store.tables import batch_items, batches, generations, images
+from store.tables import artefacts, batch_items, batches, generations
 from store.values import (
+    Artefact,
     Batch,
     BatchCounts,
     BatchItem,
     Generation,
-    Image,
     Membership,
     Neighbours,
 )
@@ -341,12 +341,12 @@ class Batches:
                 (await connection.execute(after)).scalar_one_or_none(),
             )
 
-    async def images(
-        self, batch_id: UUID, limit: int, after: int = -1, most_each: int | None = None
-    ) -> tuple[tuple[int, Image], ...]:
-        """Returns kept pictures with their items' positions, starting after position ``after``.
+    async def artefacts(
+        self, batch_id: UUID, limit: int, after: int = -1, *, main_only: bool = False
+    ) -> tuple[tuple[int, Artefact], ...]:
+        """Returns what is kept, with the items' positions, starting after position ``after``.
 
-        In the manifest's order, of at most ``limit`` items, at most ``most_each`` per item.
+        In the manifest's order, of at most ``limit`` items; of each perhaps the main one only.
         """
         positions = (
             select(batch_items.c.position, batch_items.c.generation_id)
@@ -363,15 +363,15 @@ class Batches:
             .subquery()
         )
         statement = (
-            select(positions.c.position.label("item"), images)
-            .join(images, images.c.generation_id == positions.c.generation_id)
-            .order_by(positions.c.position, images.c.position)
+            select(positions.c.position.label("item"), artefacts)
+            .join(artefacts, artefacts.c.generation_id == positions.c.generation_id)
+            .order_by(positions.c.position, artefacts.c.position)
         )
-        if most_each is not None:
-            statement = statement.where(images.c.position < most_each)
+        if main_only:
+            statement = statement.where(artefacts.c.primary.is_(True))
         async with self._database.read() as connection:
             rows = (await connection.execute(statement)).mappings().all()
-        return tuple((row["item"], Image.from_row(row)) for row in rows)
+        return tuple((row["item"], Artefact.from_row(row)) for row in rows)
 
     async def membership(self, generation_id: UUID) -> Membership | None:
         """Returns the batch that a generation belongs to, None if it belongs to none."""

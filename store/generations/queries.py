@@ -1,4 +1,4 @@
-"""Reading generations: one, a page of history, their attempts, images, place in the queue."""
+"""Reading generations: one, a page of history, their attempts, artefacts, place in the queue."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from store.errors import DeletedError, NotFoundError
 from store.generations.dispatches import START
 from store.pages import Page
 from store.search.index import found_by
-from store.tables import attempts, generations, images, outbox, previews
-from store.values import Attempt, Generation, HistoryFilter, Image, Neighbours, Preview, UnderWay
+from store.tables import artefacts, attempts, generations, outbox, previews
+from store.values import Artefact, Attempt, Generation, HistoryFilter, Neighbours, Preview, UnderWay
 
 MEASURED_OVER: Final = 50
 """How many of the newest finished generations the rate for estimates is computed from."""
@@ -126,39 +126,41 @@ class Generations:
             rows = (await connection.execute(statement)).mappings()
             return tuple(Attempt.from_row(row) for row in rows)
 
-    async def images(self, generation_id: UUID) -> tuple[Image, ...]:
-        """The kept pictures in their order."""
+    async def artefacts(self, generation_id: UUID) -> tuple[Artefact, ...]:
+        """What is kept of it, in its order."""
         statement = (
-            select(images)
-            .where(images.c.generation_id == generation_id)
-            .order_by(images.c.position)
+            select(artefacts)
+            .where(artefacts.c.generation_id == generation_id)
+            .order_by(artefacts.c.position)
         )
         async with self._database.read() as connection:
             rows = (await connection.execute(statement)).mappings()
-            return tuple(Image.from_row(row) for row in rows)
+            return tuple(Artefact.from_row(row) for row in rows)
 
-    async def images_of(self, ids: list[UUID]) -> dict[UUID, tuple[Image, ...]]:
-        """The kept pictures of several generations, in one query."""
+    async def artefacts_of(self, ids: list[UUID]) -> dict[UUID, tuple[Artefact, ...]]:
+        """What is kept of several generations, in one query."""
         statement = (
-            select(images).where(images.c.generation_id.in_(ids)).order_by(images.c.position)
+            select(artefacts)
+            .where(artefacts.c.generation_id.in_(ids))
+            .order_by(artefacts.c.position)
         )
         async with self._database.read() as connection:
             found = [
-                Image.from_row(row) for row in (await connection.execute(statement)).mappings()
+                Artefact.from_row(row) for row in (await connection.execute(statement)).mappings()
             ]
         return {
-            generation_id: tuple(image for image in found if image.generation_id == generation_id)
+            generation_id: tuple(each for each in found if each.generation_id == generation_id)
             for generation_id in ids
         }
 
-    async def image(self, image_id: UUID) -> Image:
-        """One picture. Raises NotFoundError."""
+    async def artefact(self, artefact_id: UUID) -> Artefact:
+        """One artefact. Raises NotFoundError."""
         async with self._database.read() as connection:
-            found = await connection.execute(select(images).where(images.c.id == image_id))
+            found = await connection.execute(select(artefacts).where(artefacts.c.id == artefact_id))
             row = found.mappings().first()
         if row is None:
-            raise NotFoundError(f"no image {image_id}")
-        return Image.from_row(row)
+            raise NotFoundError(f"no artefact {artefact_id}")
+        return Artefact.from_row(row)
 
     async def preview(self, generation_id: UUID) -> Preview:
         """The newest live preview. Raises NotFoundError when there is none (any more)."""
@@ -352,6 +354,11 @@ def _matching(wanted: HistoryFilter, *, is_sqlite: bool) -> Select[Any]:
         statement = statement.where(generations.c.created_at >= wanted.created_after)
     if wanted.created_before is not None:
         statement = statement.where(generations.c.created_at < wanted.created_before)
+    if wanted.kind:
+        of_kind = select(artefacts.c.id).where(
+            artefacts.c.generation_id == generations.c.id, artefacts.c.kind.in_(wanted.kind)
+        )
+        statement = statement.where(of_kind.exists())
     if wanted.batch_id is not None:
         statement = statement.where(generations.c.batch_id == wanted.batch_id)
     return statement

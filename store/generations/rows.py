@@ -27,14 +27,14 @@ from store.generations.dispatches import DispatchAction
 from store.outbox import put
 from store.search.index import unindex
 from store.tables import (
+    artefacts,
     attempts,
     generations,
     idempotency_keys,
-    images,
     previews,
     strays,
 )
-from store.values import Claim, Holder, Image, Preview
+from store.values import Artefact, Claim, Holder, Preview
 
 ACTIVE: Final[tuple[Status, ...]] = ("queued", "running", "cancelling")
 
@@ -346,10 +346,10 @@ async def dispatch(connection: AsyncConnection, row: RowMapping, action: Dispatc
     await put(connection, [entry])
 
 
-async def keep_image(connection: AsyncConnection, image: Image) -> None:
-    """Insert a kept picture's row, once: its id is derived from the attempt."""
+async def keep_artefact(connection: AsyncConnection, artefact: Artefact) -> None:
+    """Insert an artefact's row, once: its id is derived from the attempt."""
     await connection.execute(
-        insert_into(connection, images).values(**asdict(image)).on_conflict_do_nothing()
+        insert_into(connection, artefacts).values(**asdict(artefact)).on_conflict_do_nothing()
     )
 
 

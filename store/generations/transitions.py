@@ -25,13 +25,13 @@ from store.generations import rows
 from store.generations.dispatches import attempt_of, is_pending
 from store.generations.rows import ACTIVE
 from store.outbox import remove
-from store.tables import attempts, generations, images, previews
+from store.tables import artefacts, attempts, generations, previews
 from store.values import (
+    Artefact,
     Claim,
     Entry,
     Generation,
     Holder,
-    Image,
     Preview,
     ProgressRecord,
     Standing,
@@ -199,8 +199,8 @@ class Transitions:
             return await rows.touch(connection, claim, waiting=asdict(waiting) if waiting else None)
 
     @completes
-    async def succeed(self, claim: Claim, kept: Sequence[Image], *, nodes: int = 0) -> None:
-        """Insert rows for the kept pictures and end the attempt. Raises FencedError.
+    async def succeed(self, claim: Claim, kept: Sequence[Artefact], *, nodes: int = 0) -> None:
+        """Insert rows for the kept artefacts and end the attempt. Raises FencedError.
 
         ``nodes`` is how many nodes the workflow had, all of them done now.
         No-op when this claim has succeeded before: the answer to its commit may have been lost.
@@ -208,8 +208,8 @@ class Transitions:
         async with self._database.write() as connection:
             if (await rows.hold(connection, claim))["status"] == "succeeded":
                 return
-            for image in kept:
-                await rows.keep_image(connection, image)
+            for artefact in kept:
+                await rows.keep_artefact(connection, artefact)
             progress = ProgressRecord(percent=100.0, nodes_done=nodes, nodes_total=nodes)
             if not await rows.end_held(
                 connection, claim, "succeeded", None, progress=asdict(progress)
@@ -299,10 +299,10 @@ class Transitions:
     @completes
     async def delete(
         self, generation_id: UUID, *, ended_before: datetime | None = None
-    ) -> list[Image]:
-        """Make it a tombstone: content and image rows go now, its run is cancelled and forgotten.
+    ) -> list[Artefact]:
+        """Make it a tombstone: content and artefacts' rows go now, its run is cancelled, forgotten.
 
-        Returns the images whose files are to be removed, [] when it was deleted before.
+        Returns the artefacts whose files are to be removed, [] when it was deleted before.
         Raises NotFoundError; ConflictError when it has not ended before ``ended_before``.
         """
         async with self._database.write() as connection:
@@ -313,10 +313,10 @@ class Transitions:
             if ended_before is not None and not _ended_before(row, ended_before):
                 raise ConflictError("it has not ended so long ago")
             found = await connection.execute(
-                select(images).where(images.c.generation_id == generation_id)
+                select(artefacts).where(artefacts.c.generation_id == generation_id)
             )
-            gone = [Image.from_row(image) for image in found.mappings()]
-            for table in (images, previews):
+            gone = [Artefact.from_row(each) for each in found.mappings()]
+            for table in (artefacts, previews):
                 await connection.execute(
                     delete(table).where(table.c.generation_id == generation_id)
                 )

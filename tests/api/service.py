@@ -35,7 +35,7 @@ from core.status import BatchStatus
 from flows.testing import NODE_FAILED, InProcessWorker
 from store.generations.acceptance import IdempotencyKey
 from store.store import Store
-from store.values import Claim, Image, Preview, Waiting
+from store.values import Artefact, Claim, Preview, Waiting
 from tests.api.documented import assert_documented
 from tests.harness.statements import statements_of_requests
 from tests.harness.waiting import wait_until
@@ -285,11 +285,11 @@ class Worker:
     ) -> None:
         self.run(self._worker.progress(claim, percent, preview=preview, waiting=waiting))
 
-    def succeed(self, claim: Claim, *pictures: bytes) -> tuple[Image, ...]:
+    def succeed(self, claim: Claim, *pictures: bytes) -> tuple[Artefact, ...]:
         """End it with these pictures, or with a small one."""
         return self.run(self._worker.succeed(claim, *(pictures or (png(),))))
 
-    def finish(self, task_id: UUID, *pictures: bytes) -> tuple[Image, ...]:
+    def finish(self, task_id: UUID, *pictures: bytes) -> tuple[Artefact, ...]:
         return self.succeed(self.start(task_id), *pictures)
 
     def fail(self, claim: Claim, error: Exception = NODE_FAILED) -> Problem:

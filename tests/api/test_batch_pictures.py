@@ -203,7 +203,7 @@ def test_a_contact_sheet_has_a_gap_for_a_damaged_thumbnail(service: Service) -> 
     batch_id = service.created_batch("a fox")
     [child] = service.worker.begin_batch(batch_id, 1)
     [kept] = service.worker.finish(child)
-    (service.home / "images" / kept.thumbnail_path).write_bytes(b"damaged")
+    (service.home / "images" / kept.paths[1]).write_bytes(b"damaged")
 
     assert sheet_of(service, batch_id).status_code == 200
 

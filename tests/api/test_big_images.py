@@ -14,7 +14,7 @@ from typing import Final
 import httpx
 import pytest
 
-from store.images import SLICE_BYTES
+from store.artefacts.files import SLICE_BYTES
 from tests.api.service import Service, assert_problem, png
 from tests.harness.processes import Process, environment, free_port
 from tests.harness.waiting import wait_until

@@ -83,7 +83,7 @@ def test_what_the_client_has_is_confirmed_without_its_file(service: Service) -> 
     (image,) = service.worker.finish(task_id)
     urls = (f"/api/v1/images/{image.id}", f"/api/v1/images/{image.id}/thumbnail")
     etags = [service.get(url).headers["etag"] for url in urls]
-    for path in (image.path, image.thumbnail_path):
+    for path in image.paths:
         (Path(service.images_folder) / path).unlink()
     for url, etag in zip(urls, etags, strict=True):
         assert service.get(url, headers={"If-None-Match": etag}).status_code == 304

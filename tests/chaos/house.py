@@ -28,9 +28,9 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import Scheduled
 
+from store.artefacts.files import ArtefactFiles
 from store.audit import Audit, AuditFinding
 from store.database import Database
-from store.images import ImageFiles
 from store.leases import RENEWALS
 from tests.harness.clock import CAN_SHIFT, ClockShim
 from tests.harness.generations import BASE, FINAL, SMALL, GenerationHandle
@@ -274,7 +274,7 @@ class ChaosStack(Stack):
 
         async def look() -> list[AuditFinding]:
             async with Database(f"sqlite+aiosqlite:///{self.home / 'easel.db'}") as database:
-                audit = Audit(database, ImageFiles(str(self.home / "images")))
+                audit = Audit(database, ArtefactFiles(str(self.home / "images")))
                 async for _ in audit.findings(repair=True, settle_s=0):
                     pass
                 return [it async for it in audit.findings(repair=False, checksums=True, settle_s=0)]

@@ -64,7 +64,7 @@ class Witness:
         """Pictures and rows fit, and of what was deleted nothing remains."""
         rows = await self.rows()
         for generation_id, row in rows.items():
-            kept = await self._store.generations.images(generation_id)
+            kept = await self._store.generations.artefacts(generation_id)
             assert len(kept) == (row.status == "succeeded" and not row.is_deleted)
         audit = Audit(self._store.database, self._store.files)
         async for finding in audit.findings(repair=True, checksums=True, settle_s=0):

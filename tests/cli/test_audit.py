@@ -14,7 +14,7 @@ import pytest
 from core.settings import Settings
 from flows.testing import InProcessWorker
 from store.store import Store
-from store.values import Image
+from store.values import Artefact
 from tests.cli.running import easel, easel_process
 from tests.harness.databases import a_store
 from tests.store.making import accepted
@@ -33,7 +33,7 @@ async def store(home: Path) -> AsyncIterator[Store]:
         yield store
 
 
-async def a_success(store: Store) -> Image:
+async def a_success(store: Store) -> Artefact:
     generation = await accepted(store)
     (kept,) = await InProcessWorker(store).finish(generation.id)
     return kept

@@ -13,7 +13,7 @@ from api.batches.results_zip import _name
 from cli.bulk.pictures import BatchPictures, is_there, picture_names
 from cli.client import ApiClient
 from core.requests import ResolvedRequest
-from store.values import BatchItem, Image
+from store.values import Artefact, BatchItem
 from tests.cli.scripted_batches import (
     BATCH,
     ScriptedBatches,
@@ -64,12 +64,12 @@ def test_files_are_named_as_in_the_zip(prompt: str, number: int) -> None:
         generation=None,
         again=False,
     )
-    kept = Image(
+    kept = Artefact(
         id=uuid4(),
         generation_id=made.generation_id,
         position=number,
         path="41/x.png",
-        thumbnail_path="41/x.webp",
+        poster_path="41/x.webp",
         width=8,
         height=8,
         content_type="image/png",

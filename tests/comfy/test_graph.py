@@ -31,7 +31,7 @@ def test_a_workflow_knows_its_nodes() -> None:
     assert workflow.node_count == 7
     assert workflow.class_of("7") == "SaveImage"
     assert workflow.class_of("1.0.0.3") is None
-    assert workflow.expected_images == 4
+    assert workflow.expected_outputs == 4
     assert workflow.total_weight == 6 + 10 * STEP_WEIGHT
 
 

@@ -23,8 +23,8 @@ from comfy import (
 from comfy.address import Address
 from comfy.catalogue import CATALOGUE_CLASSES
 from comfy.client import JSON_BYTES_MAX
-from comfy.images import LARGER_BY, fetch, find_by_name, named
 from comfy.messages import PREVIEW_BYTES_MAX, Message, PreviewFrame, Status
+from comfy.outputs import LARGER_BY, fetch, find_by_name, named
 from comfy.socket import ComfySocket
 from tests.contract.driving import wait_until
 from tests.harness.liar import Answer, Endless, Liar, redirects, says, sends

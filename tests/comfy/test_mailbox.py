@@ -18,7 +18,7 @@ from comfy.messages import (
     ExecutionSuccess,
     Message,
     NodeProgress,
-    OutputImage,
+    OutputFile,
     PreviewFrame,
     ProgressState,
     Status,
@@ -29,7 +29,7 @@ from tests.comfy.data import resolved
 
 OURS = "5639d90e-28a5-4d05-a345-87b00e8a3451"
 OTHER = "aaaaaaaa-28a5-4d05-a345-87b00e8a3451"
-IMAGE = OutputImage(output_filename(OURS, 1), OUTPUT_SUBFOLDER, "output")
+IMAGE = OutputFile(output_filename(OURS, 1), OUTPUT_SUBFOLDER, "output")
 
 
 def run_of(prompt_id: str) -> list[Message]:
@@ -57,7 +57,7 @@ def test_any_order_and_any_number_of_times(shift: int) -> None:
     messages = run_of(OURS)
     for message in itertools.chain(messages[shift:], messages[:shift], reversed(messages)):
         mailroom.sort(message)
-    assert (box.started, box.ended, box.images) == (True, True, (IMAGE,))
+    assert (box.started, box.ended, box.files) == (True, True, (IMAGE,))
 
 
 def test_another_s_messages_do_nothing() -> None:
@@ -108,10 +108,10 @@ def test_what_is_an_end(message: Message, *, ends: bool) -> None:
 def test_files_of_another_name_are_not_ours() -> None:
     mailroom = Mailroom()
     box = open_box(mailroom)
-    foreign = OutputImage(output_filename(OTHER, 1), OUTPUT_SUBFOLDER, "output")
-    temporary = OutputImage(IMAGE.filename, OUTPUT_SUBFOLDER, "temp")
+    foreign = OutputFile(output_filename(OTHER, 1), OUTPUT_SUBFOLDER, "output")
+    temporary = OutputFile(IMAGE.filename, OUTPUT_SUBFOLDER, "temp")
     mailroom.sort(Executed(OURS, "7", (foreign, temporary)))
-    assert box.images == ()
+    assert box.files == ()
 
 
 def test_only_the_newest_preview_is_kept() -> None:

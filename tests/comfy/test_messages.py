@@ -20,7 +20,7 @@ from comfy.messages import (
     ExecutionStart,
     ExecutionSuccess,
     NodeProgress,
-    OutputImage,
+    OutputFile,
     PreviewFrame,
     ProgressState,
     Status,
@@ -43,8 +43,8 @@ def test_a_recorded_run() -> None:
     assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert ExecutionSuccess(prompt_id) in messages
     assert messages[-1] == Executing(prompt_id, None)
-    assert OutputImage("t2i-meta_00001_.png", "", "output") in {
-        image for m in messages if isinstance(m, Executed) for image in m.images
+    assert OutputFile("t2i-meta_00001_.png", "", "output") in {
+        image for m in messages if isinstance(m, Executed) for image in m.files
     }
     assert Counter(type(message) for message in messages)[Unknown] == 1  # feature_flags
 

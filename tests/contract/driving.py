@@ -14,7 +14,7 @@ from comfy import (
     ComfySession,
     Graph,
     GraphBuilder,
-    OutputImage,
+    OutputFile,
     Progress,
     Started,
     TrackEvent,
@@ -132,19 +132,22 @@ class Run:
     async def submit(self, **more: Any) -> str:
         return (await self.session.submit(self.graph, self.prompt_id, **more)).how
 
-    async def track(self, *, timeout_s: float = 120) -> tuple[OutputImage, ...]:
-        return await self.session.track(
+    async def track(self, *, timeout_s: float = 120) -> tuple[OutputFile, ...]:
+        outputs = await self.session.track(
             self.prompt_id,
             self.graph,
-            expected_images=self.graph.expected_images or 1,
+            expected_outputs=self.graph.expected_outputs,
             timeout_s=timeout_s,
             on_event=self.events.append,
         )
+        files = tuple(output for output in outputs if isinstance(output, OutputFile))
+        assert len(files) == len(outputs)
+        return files
 
-    def start_tracking(self) -> asyncio.Task[tuple[OutputImage, ...]]:
+    def start_tracking(self) -> asyncio.Task[tuple[OutputFile, ...]]:
         return asyncio.create_task(self.track())
 
-    async def finish(self) -> tuple[OutputImage, ...]:
+    async def finish(self) -> tuple[OutputFile, ...]:
         await self.submit()
         return await self.track()
 

@@ -14,7 +14,7 @@ from comfy import (
     Graph,
     GraphBuilder,
     NoOutputError,
-    OutputImage,
+    OutputFile,
     Queued,
     WorkflowRejectedError,
     build_graph,
@@ -134,7 +134,7 @@ async def test_every_prompt_bears_our_client_id_and_no_number(
 
 async def test_a_file_that_is_not_there(session: ComfySession) -> None:
     with pytest.raises(NoOutputError):
-        await session.fetch(OutputImage("none_00001_.png", "easel", "output"))
+        await session.fetch(OutputFile("none_00001_.png", "easel", "output"))
 
 
 async def test_what_comfyui_has(session: ComfySession) -> None:

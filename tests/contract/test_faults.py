@@ -17,7 +17,7 @@ from comfy import (
     GraphBuilder,
     NoOutputError,
     OutOfMemoryComfyError,
-    OutputImage,
+    OutputFile,
     OutputReady,
     PromptInterruptedError,
 )
@@ -25,7 +25,7 @@ from comfy.emulator import Emulator
 from tests.contract.driving import LONG_STEPS, Driver, Run, release, wait_until
 
 
-def file_of(emulator: Emulator, image: OutputImage) -> Path:
+def file_of(emulator: Emulator, image: OutputFile) -> Path:
     return emulator.output_dir / image.subfolder / image.filename
 
 

@@ -91,7 +91,7 @@ async def test_many_at_once_are_not_confused(driver: Driver) -> None:
     runs = [driver.run(batch_size=1 + number % 2) for number in range(6)]
     found = await asyncio.gather(*(run.finish() for run in runs))
     for run, images in zip(runs, found, strict=True):
-        assert len(images) == run.graph.expected_images
+        assert len(images) == run.graph.expected_outputs
         assert all(image.filename.startswith(run.prompt_id) for image in images)
         assert all(event.node in run.graph.nodes for event in run.heard(Progress) if event.node)
 
@@ -173,7 +173,7 @@ async def test_frames_of_more_than_a_mebibyte(driver: Driver, emulator: Emulator
     graph = GraphBuilder()
     noise, _ = graph.add("LoadImage", outputs=2, image=await _upload_noise(emulator.url))
     graph.add("SaveImageWebsocket", outputs=0, images=noise)
-    run = Run(driver.session, prompt_id, graph.build(expected_images=1))
+    run = Run(driver.session, prompt_id, graph.build(expected_outputs=1))
     with pytest.raises(NoOutputError):  # such pictures are not kept by ComfyUI
         await run.finish()
     assert max(len(preview.data) for preview in run.heard(Preview)) > 2**20
@@ -220,4 +220,4 @@ async def test_files_with_ids(tmp_path: Path) -> None:
         assert [image.filename for image in images] == [
             output_filename(run.prompt_id, number) for number in (1, 2)
         ]
-        assert run.heard(OutputReady)[0].image == images[0]
+        assert run.heard(OutputReady)[0].file == images[0]

@@ -9,12 +9,12 @@ from uuid import UUID
 
 import pytest
 
-from flows import pipeline
+from flows import keeping, pipeline
 from flows.errors import CancelRequested
 from flows.testing import InProcessWorker
+from store.artefacts.files import SLICE_BYTES, ArtefactFiles, NewPicture
 from store.audit import Audit
-from store.errors import ImageStoreError, StorageAwayError
-from store.images import SLICE_BYTES, ImageFiles, NewImage
+from store.errors import ArtefactStoreError, StorageAwayError
 from store.store import Store
 from store.values import Claim, Generation
 from tests.comfy.data import resolved
@@ -38,7 +38,7 @@ async def store(s3: S3Server, tmp_path: Path) -> AsyncIterator[Store]:
 
 @pytest.fixture
 async def worker(store: Store, monkeypatch: pytest.MonkeyPatch) -> InProcessWorker:
-    monkeypatch.setattr(pipeline, "STORAGE_LOOK_S", 0.05)
+    monkeypatch.setattr(keeping, "STORAGE_LOOK_S", 0.05)
     return InProcessWorker(store)
 
 
@@ -66,7 +66,7 @@ async def test_what_is_kept_is_read_listed_and_removed(store: Store, s3: S3Serve
 
     assert len(s3.objects) == 4  # each with its thumbnail
     assert {one.path async for one in store.files.stored()} == {
-        path for image in kept for path in (image.path, image.thumbnail_path)
+        path for image in kept for path in (image.path, image.poster_path)
     }
     first = kept[0]
     whole = await store.files.read(first.path)
@@ -148,7 +148,7 @@ async def test_a_put_whose_attempt_ends_meanwhile_leaves_no_object(
     if ends == "cancel":
         await pipeline.cancel(worker.store, worker.comfy, claim)
     else:
-        await pipeline.fail(worker.store, worker.comfy, claim, ImageStoreError("no picture"))
+        await pipeline.fail(worker.store, worker.comfy, claim, ArtefactStoreError("no picture"))
 
     assert s3.objects == {}
 
@@ -170,9 +170,9 @@ async def test_a_worker_that_is_fenced_out_removes_nothing(
 
 
 async def test_bytes_that_are_no_picture_fail_at_once(s3: S3Server) -> None:
-    new = NewImage(b"no picture", 64, 64, "image/png", 1)
+    new = NewPicture(b"no picture", 64, 64, "image/png", 1)
 
-    with pytest.raises(ImageStoreError) as caught:
-        await ImageFiles(s3.url).keep(UUID(int=1), 1, 0, new)
+    with pytest.raises(ArtefactStoreError) as caught:
+        await ArtefactFiles(s3.url).keep(UUID(int=1), 1, 0, new)
 
     assert not isinstance(caught.value, StorageAwayError)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,9 +17,10 @@ from PIL import Image as Pillow
 
 from comfy import (
     ComfySession,
+    FetchedFile,
     FetchedImage,
     OutOfMemoryComfyError,
-    OutputImage,
+    OutputFile,
     PromptLostError,
     UnusableFileError,
     WorkflowRejectedError,
@@ -33,7 +36,7 @@ from flows.reporter import OnProgress
 from flows.runtime import Runtime
 from store.errors import FencedError, HeldError, NotFoundError
 from store.store import Store
-from store.values import Claim, Holder, Image
+from store.values import Artefact, Claim, Holder
 from tests.comfy.data import resolved
 from tests.harness.processes import REPOSITORY, environment
 
@@ -56,7 +59,7 @@ async def held(runtime: Runtime, generation_id: UUID) -> Claim:
 
 async def carried_out(
     runtime: Runtime, claim: Claim, on_progress: OnProgress | None = None
-) -> tuple[Image, ...]:
+) -> tuple[Artefact, ...]:
     store, session, workflow = (
         runtime.store,
         runtime.session,
@@ -157,7 +160,7 @@ async def test_the_steps_carry_a_generation_to_its_pictures(
     generation = await runtime.store.generations.get(held.generation_id)
     assert generation.status == "succeeded"
     assert generation.started_at is not None
-    assert tuple(await runtime.store.generations.images(held.generation_id)) == images
+    assert tuple(await runtime.store.generations.artefacts(held.generation_id)) == images
     assert [image.position for image in images] == [0, 1]
     assert told == sorted(told)
     assert emulator.posts == {held.prompt_id: 1}
@@ -228,7 +231,7 @@ async def test_restarts_and_memory_are_counted_apart(
     async def submit() -> None:
         pass
 
-    async def track() -> tuple[OutputImage, ...]:
+    async def track() -> tuple[OutputFile, ...]:
         if left:
             raise left.pop(0)
         return ()
@@ -352,11 +355,15 @@ class OneAtATime(ComfySession):
 
     most = now = 0
 
-    async def fetch(self, image: OutputImage, pixels: int = 0) -> FetchedImage:
+    @asynccontextmanager
+    async def open(
+        self, file: OutputFile, pixels: int = 0
+    ) -> AsyncIterator[FetchedImage | FetchedFile]:
         self.now += 1
         self.most = max(self.most, self.now)
         try:
-            return await super().fetch(image, pixels)
+            async with super().open(file, pixels) as fetched:
+                yield fetched
         finally:
             self.now -= 1
 
@@ -387,7 +394,9 @@ async def test_a_picture_larger_than_asked_for_fails_at_once(
     )
     await pipeline.submit(store, session, held, workflow)
     outputs = await pipeline.track(store, session, held, workflow)
-    path = emulator.output_dir / outputs[1].subfolder / outputs[1].filename
+    output = outputs[1]
+    assert isinstance(output, OutputFile)
+    path = emulator.output_dir / output.subfolder / output.filename
     Pillow.new("1", (4000, 4000)).save(path)
     with pytest.raises(UnusableFileError) as raised:
         await pipeline.save(store, session, held, outputs)
@@ -405,7 +414,7 @@ async def test_a_name_that_comfyui_refuses_makes_its_catalogue_read_again(
     url = session.client.base_url
     model = {"model": "removed.safetensors"}
     await store.registry.keep_catalogue(url, {"checkpoints": ["removed.safetensors"]})
-    claim = replace(held, request=held.request.model_copy(update=model))
+    claim = replace(held, request=held.request.changed(**model))
     with pytest.raises(WorkflowRejectedError) as raised:
         await pipeline.submit(store, session, claim, await pipeline.build(store, claim))
     await pipeline.look_again(store, session.client, raised.value)

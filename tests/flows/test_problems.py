@@ -8,7 +8,7 @@ from comfy import errors
 from comfy.errors import ComfyError, ExecutionFailedError, WorkflowRejectedError
 from core.problems import KINDS, MISFIT
 from flows.problems import problem_of
-from store.errors import ImageStoreError
+from store.errors import ArtefactStoreError
 from tests.comfy.failures import ALL, an_example
 
 
@@ -60,7 +60,7 @@ def test_a_rejection_without_a_node() -> None:
 
 
 def test_other_errors() -> None:
-    assert problem_of(ImageStoreError("disk full")).code == "not_available"
+    assert problem_of(ArtefactStoreError("disk full")).code == "not_available"
     unknown = problem_of(ZeroDivisionError("division by zero"))
     assert unknown.code == "run_failed"
     assert "division by zero" in unknown.detail

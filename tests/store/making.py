@@ -17,11 +17,11 @@ from sqlalchemy import select, text
 from core.problems import Problem, problem
 from core.requests import ResolvedRequest
 from core.status import Status
+from store.artefacts.files import NewPicture
 from store.generations.dispatches import KINDS, LANE
-from store.images import NewImage
 from store.store import Store
 from store.tables import outbox
-from store.values import Claim, Entry, Generation, Holder, Image, UnderWay, Waiting
+from store.values import Artefact, Claim, Entry, Generation, Holder, UnderWay, Waiting
 
 OUT_OF_MEMORY = problem("out_of_memory", "The GPU ran out of memory.")
 NEVER = UUID(int=0)
@@ -123,15 +123,16 @@ async def brought_to(store: Store, status: Status, **fields: Any) -> tuple[Gener
     return await store.generations.get(generation_id), claim
 
 
-def an_image(claim: Claim, position: int = 0) -> Image:
+def an_image(claim: Claim, position: int = 0) -> Artefact:
     """The record of a picture, without the picture."""
     stem = f"{claim.generation_id}/{claim.attempt}-{position}"
-    return Image(
+    return Artefact(
         id=uuid.uuid5(claim.generation_id, f"{claim.attempt}-{position}"),
         generation_id=claim.generation_id,
         position=position,
         path=f"{stem}.png",
-        thumbnail_path=f"{stem}.thumbnail.webp",
+        poster_path=f"{stem}.thumbnail.webp",
+        primary=position == 0,
         width=512,
         height=512,
         content_type="image/png",
@@ -142,11 +143,11 @@ def an_image(claim: Claim, position: int = 0) -> Image:
     )
 
 
-def a_picture(width: int = 64, height: int = 64, shade: int = 128) -> NewImage:
+def a_picture(width: int = 64, height: int = 64, shade: int = 128) -> NewPicture:
     """A small real PNG."""
     buffer = io.BytesIO()
     Pillow.new("RGB", (width, height), (shade, 40, 200)).save(buffer, "PNG")
-    return NewImage(buffer.getvalue(), width, height, "image/png", seed=42)
+    return NewPicture(buffer.getvalue(), width, height, "image/png", seed=42)
 
 
 async def dispatched(store: Store, generation_id: UUID) -> list[tuple[str, int]]:

@@ -12,11 +12,11 @@ import pytest
 from sqlalchemy import insert
 
 from core.status import Status
+from store.artefacts.files import ArtefactFiles
 from store.audit import Audit, AuditFinding
-from store.images import ImageFiles
 from store.store import Store
-from store.tables import images
-from store.values import Generation, Image
+from store.tables import artefacts
+from store.values import Artefact, Generation
 from tests.store.making import a_picture, accepted, an_image, brought_to, claimed, running
 
 DAY_S = 86_400
@@ -37,7 +37,7 @@ async def look(audit: Audit, **how: bool | float) -> list[AuditFinding]:
     return [finding async for finding in audit.findings(**given)]  # type: ignore[arg-type]
 
 
-async def succeeded(store: Store) -> tuple[Generation, Image]:
+async def succeeded(store: Store) -> tuple[Generation, Artefact]:
     """A generation with a real picture, written yesterday."""
     generation = await accepted(store)
     claim = await running(store, generation.id)
@@ -80,17 +80,17 @@ async def test_a_missing_file_is_told_and_stays_told(
 ) -> None:
     generation, kept = await succeeded(store)
     (folder / kept.path).unlink()
-    (folder / kept.thumbnail_path).unlink()
+    (folder / kept.paths[1]).unlink()
 
     found = await look(audit, repair=True)
 
     assert kinds(found) == {
         ("missing_file", generation.id, kept.path),
-        ("missing_file", generation.id, kept.thumbnail_path),
+        ("missing_file", generation.id, kept.poster_path),
     }
     assert not any(finding.repaired for finding in found)
     assert await look(audit) == found
-    assert await store.generations.images(generation.id) == (kept,)
+    assert await store.generations.artefacts(generation.id) == (kept,)
 
 
 async def test_other_bytes_are_found_by_their_checksum(
@@ -144,7 +144,7 @@ async def test_files_of_what_did_not_succeed_are_orphans(
     found = await look(audit)
     assert kinds(found) == {
         ("orphan_file", generation.id, kept.path),
-        ("orphan_file", generation.id, kept.thumbnail_path),
+        ("orphan_file", generation.id, kept.poster_path),
     }
     assert status in found[0].detail
     assert (folder / kept.path).exists()
@@ -167,9 +167,9 @@ async def test_files_of_deleted_generations_are_orphans(
     found = await look(audit, repair=True)
 
     assert kinds(found) == {
-        ("orphan_file", kept.generation_id, path) for path in (kept.path, kept.thumbnail_path)
+        ("orphan_file", kept.generation_id, path) for path in (kept.path, kept.poster_path)
     }
-    assert files_in(folder) == {stays.path, stays.thumbnail_path}
+    assert files_in(folder) == {stays.path, stays.poster_path}
 
 
 async def test_files_of_generations_that_never_were_here_are_told_and_stay(
@@ -184,9 +184,9 @@ async def test_files_of_generations_that_never_were_here_are_told_and_stay(
 
     assert kinds(found) == {
         ("unknown_file", unknown.generation_id, path)
-        for path in (unknown.path, unknown.thumbnail_path)
+        for path in (unknown.path, unknown.poster_path)
     }
-    assert {unknown.path, unknown.thumbnail_path} <= files_in(folder)
+    assert {unknown.path, unknown.poster_path} <= files_in(folder)
 
 
 async def test_what_an_earlier_attempt_left_is_an_orphan(
@@ -203,7 +203,7 @@ async def test_what_an_earlier_attempt_left_is_an_orphan(
     await store.transitions.succeed(again, [kept])
     found = await look(audit, repair=True)
 
-    assert {finding.path for finding in found} == {left.path, left.thumbnail_path}
+    assert {finding.path for finding in found} == {left.path, left.poster_path}
     assert await store.files.read(kept.path) == a_picture().data
 
 
@@ -277,7 +277,7 @@ async def test_every_page_of_rows_is_looked_at(store: Store, audit: Audit) -> No
         {**vars(an_image(claim, position)), "path": f"{position}.png"} for position in range(1203)
     ]
     async with store.database.write() as connection:
-        await connection.execute(insert(images), rows)
+        await connection.execute(insert(artefacts), rows)
 
     found = await look(audit)
 
@@ -286,7 +286,7 @@ async def test_every_page_of_rows_is_looked_at(store: Store, audit: Audit) -> No
 
 
 async def test_every_page_of_files_is_looked_at_in_an_object_store(store: Store) -> None:
-    files = ImageFiles("memory:///")
+    files = ArtefactFiles("memory:///")
     owners = [(await accepted(store)).id for _ in range(20)]
     for owner in owners:
         await store.transitions.delete(owner)

@@ -407,12 +407,12 @@ async def test_pictures_are_in_the_manifests_order(store: Store) -> None:
     await store.transitions.delete(item_id(batch.id, 0))
     await ended_child(store, batch, 2, "failed")
 
-    async def found(limit: int, after: int = -1, most: int | None = None) -> list[tuple[int, int]]:
-        shown = await store.batches.images(batch.id, limit, after, most)
+    async def found(limit: int, after: int = -1, main_only: bool = False) -> list[tuple[int, int]]:
+        shown = await store.batches.artefacts(batch.id, limit, after, main_only=main_only)
         return [(position, image.position) for position, image in shown]
 
     assert await found(10) == [(1, 0), (1, 1), (1, 2), (3, 0), (3, 1)]
-    assert await found(10, most=1) == [(1, 0), (3, 0)]
+    assert await found(10, main_only=True) == [(1, 0), (3, 0)]
     assert await found(1) == [(1, 0), (1, 1), (1, 2)]
     assert await found(10, after=1) == [(3, 0), (3, 1)]
 

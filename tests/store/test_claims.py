@@ -167,7 +167,7 @@ QUIET: list[Write] = [fail, cancelled, release]
 async def everything_about(store: Store, generation: Generation) -> tuple[object, ...]:
     now = await store.generations.get(generation.id)
     attempts = await store.generations.attempts(generation.id)
-    return now, attempts, await store.generations.images(generation.id)
+    return now, attempts, await store.generations.artefacts(generation.id)
 
 
 async def lapsed(store: Store, claim: Claim) -> None:
@@ -221,7 +221,7 @@ async def test_who_works_on_something_deleted_can_change_nothing(
     else:
         assert not await write(store, claim)
 
-    assert await store.generations.images(made.id) == ()
+    assert await store.generations.artefacts(made.id) == ()
     with pytest.raises(DeletedError):
         await store.generations.get(made.id)
 
@@ -331,9 +331,9 @@ async def test_succeed_keeps_the_pictures_and_ends(store: Store) -> None:
     assert (now.status, now.progress) == ("succeeded", ProgressRecord(100.0))
     assert (now.error, now.waiting) == (None, None)
     assert now.finished_at is not None
-    assert await store.generations.images(made.id) == (pictures[1], pictures[0])
-    assert await store.generations.image(pictures[0].id) == pictures[0]
-    assert await store.generations.images_of([made.id, NEVER]) == {
+    assert await store.generations.artefacts(made.id) == (pictures[1], pictures[0])
+    assert await store.generations.artefact(pictures[0].id) == pictures[0]
+    assert await store.generations.artefacts_of([made.id, NEVER]) == {
         made.id: (pictures[1], pictures[0]),
         NEVER: (),
     }
@@ -374,7 +374,7 @@ async def test_a_picture_that_came_before_the_cancel_is_kept(store: Store) -> No
     await store.transitions.succeed(claim, [an_image(claim)])
 
     assert (await store.generations.get(made.id)).status == "succeeded"
-    assert len(await store.generations.images(made.id)) == 1
+    assert len(await store.generations.artefacts(made.id)) == 1
 
 
 async def test_fail_tells_why(store: Store) -> None:

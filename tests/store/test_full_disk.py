@@ -14,8 +14,8 @@ import pytest
 from obstore.exceptions import GenericError
 
 from core import failpoints
-from store.errors import ImageStoreError, NoSpaceError
-from store.images import ImageFiles, _is_for_want_of_space
+from store.artefacts.files import ArtefactFiles, _is_for_want_of_space
+from store.errors import ArtefactStoreError, NoSpaceError
 from tests.store.making import a_picture
 
 GENERATION = uuid.UUID("6f9619ff-8b86-4d01-b42d-00cf4fc964ff")
@@ -27,8 +27,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def files(folder: Path) -> ImageFiles:
-    return ImageFiles(str(folder))
+def files(folder: Path) -> ArtefactFiles:
+    return ArtefactFiles(str(folder))
 
 
 def names_in(folder: Path) -> list[str]:
@@ -37,7 +37,7 @@ def names_in(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("moment", ["save.after_temporary", "save.after_rename"])
 async def test_a_full_disk_is_told_apart(
-    files: ImageFiles, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+    files: ArtefactFiles, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     armed = tmp_path / "failpoints"
     armed.mkdir()
@@ -49,13 +49,13 @@ async def test_a_full_disk_is_told_apart(
 
     assert [name for name in names_in(folder) if name.endswith(".tmp")] == []
     kept = await files.keep(GENERATION, 1, 0, a_picture())  # as soon as there is room
-    assert names_in(folder) == sorted([kept.path, kept.thumbnail_path])
+    assert names_in(folder) == sorted(kept.paths)
 
 
-async def test_another_failure_is_no_full_disk(files: ImageFiles, folder: Path) -> None:
+async def test_another_failure_is_no_full_disk(files: ArtefactFiles, folder: Path) -> None:
     (folder / "6f").write_bytes(b"a file where a folder should be")
 
-    with pytest.raises(ImageStoreError) as caught:
+    with pytest.raises(ArtefactStoreError) as caught:
         await files.keep(GENERATION, 1, 0, a_picture())
     assert not isinstance(caught.value, NoSpaceError)
 
@@ -64,14 +64,14 @@ _KEEP_ON_A_SMALL_DISK = """
 import asyncio, io, os, sys, uuid
 from PIL import Image
 from store.errors import NoSpaceError
-from store.images import ImageFiles, NewImage
+from store.artefacts.files import ArtefactFiles, NewPicture
 from tests.store.making import a_picture
 
 async def main():
-    files = ImageFiles(sys.argv[1])
+    files = ArtefactFiles(sys.argv[1])
     small, buffer = a_picture(), io.BytesIO()
     Image.frombytes("RGB", (256, 256), os.urandom(3 * 256 * 256)).save(buffer, "PNG")
-    large = NewImage(buffer.getvalue(), 256, 256, "image/png", 1)
+    large = NewPicture(buffer.getvalue(), 256, 256, "image/png", 1)
     await files.keep(uuid.uuid4(), 1, 0, small)
     try:
         await files.keep(uuid.uuid4(), 1, 0, large)

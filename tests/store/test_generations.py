@@ -229,13 +229,13 @@ async def test_a_forged_cursor_is_refused(store: Store, cursor: str) -> None:
 
 
 async def test_what_never_was_is_not_found(store: Store) -> None:
-    for look in (store.generations.get, store.generations.image, store.generations.preview):
+    for look in (store.generations.get, store.generations.artefact, store.generations.preview):
         with pytest.raises(NotFoundError):
             await look(NEVER)
     assert await store.generations.is_deleted(NEVER)
-    assert await store.generations.images(NEVER) == ()
+    assert await store.generations.artefacts(NEVER) == ()
     assert await store.generations.attempts(NEVER) == ()
-    assert await store.generations.images_of([]) == {}
+    assert await store.generations.artefacts_of([]) == {}
 
 
 async def test_active_is_all_that_has_not_ended(store: Store) -> None:

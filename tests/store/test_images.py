@@ -18,8 +18,9 @@ import obstore
 import pytest
 from PIL import Image as Pillow
 
-from store.errors import ImageStoreError
-from store.images import THUMBNAIL_PX, ImageFiles
+from store.artefacts.files import ArtefactFiles
+from store.artefacts.media import POSTER_PX
+from store.errors import ArtefactStoreError
 from tests.store.making import a_picture
 
 GENERATION = uuid.UUID("6f9619ff-8b86-4d01-b42d-00cf4fc964ff")
@@ -31,8 +32,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def files(folder: Path) -> ImageFiles:
-    return ImageFiles(str(folder))
+def files(folder: Path) -> ArtefactFiles:
+    return ArtefactFiles(str(folder))
 
 
 def everything_in(folder: Path, *, folders: bool = False) -> list[str]:
@@ -41,7 +42,7 @@ def everything_in(folder: Path, *, folders: bool = False) -> list[str]:
     )
 
 
-async def test_what_is_kept_is_what_came(files: ImageFiles, folder: Path) -> None:
+async def test_what_is_kept_is_what_came(files: ArtefactFiles, folder: Path) -> None:
     picture = a_picture(640, 320)
 
     kept = await files.keep(GENERATION, 1, 0, picture)
@@ -57,31 +58,31 @@ async def test_what_is_kept_is_what_came(files: ImageFiles, folder: Path) -> Non
 
 @pytest.mark.parametrize("size", [(1024, 1024), (2048, 512), (64, 1600), (64, 64), (385, 8)])
 async def test_the_thumbnail_is_a_small_webp_of_the_same_shape(
-    files: ImageFiles, size: tuple[int, int]
+    files: ArtefactFiles, size: tuple[int, int]
 ) -> None:
     kept = await files.keep(GENERATION, 1, 0, a_picture(*size))
 
-    with Pillow.open(io.BytesIO(await files.read(kept.thumbnail_path))) as thumbnail:
+    with Pillow.open(io.BytesIO(await files.read(kept.paths[1]))) as thumbnail:
         assert thumbnail.format == "WEBP"
-        assert max(thumbnail.size) == min(THUMBNAIL_PX, max(size))
+        assert max(thumbnail.size) == min(POSTER_PX, max(size))
         longer, shorter = max(size), min(size)
         expected = max(1, round(shorter * max(thumbnail.size) / longer))
         assert abs(min(thumbnail.size) - expected) <= 1
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "L", "P", "I;16", "CMYK"])
-async def test_every_kind_of_picture_has_a_thumbnail(files: ImageFiles, mode: str) -> None:
+async def test_every_kind_of_picture_has_a_thumbnail(files: ArtefactFiles, mode: str) -> None:
     buffer = io.BytesIO()
     Pillow.new(mode, (400, 400)).save(buffer, "JPEG" if mode == "CMYK" else "PNG")
     picture = replace(a_picture(), data=buffer.getvalue())
 
     kept = await files.keep(GENERATION, 1, 0, picture)
 
-    with Pillow.open(io.BytesIO(await files.read(kept.thumbnail_path))) as thumbnail:
-        assert thumbnail.size == (THUMBNAIL_PX, THUMBNAIL_PX)
+    with Pillow.open(io.BytesIO(await files.read(kept.paths[1]))) as thumbnail:
+        assert thumbnail.size == (POSTER_PX, POSTER_PX)
 
 
-async def test_names_follow_from_generation_attempt_and_position(files: ImageFiles) -> None:
+async def test_names_follow_from_generation_attempt_and_position(files: ArtefactFiles) -> None:
     same = [await files.keep(GENERATION, 1, 0, a_picture()) for _ in range(2)]
     others = [
         await files.keep(GENERATION, 1, 1, a_picture()),
@@ -90,7 +91,7 @@ async def test_names_follow_from_generation_attempt_and_position(files: ImageFil
     ]
 
     assert same[0].path == f"6f/{GENERATION}/1-0.png"
-    assert same[0].thumbnail_path == f"6f/{GENERATION}/1-0.thumbnail.webp"
+    assert same[0].poster_path == f"6f/{GENERATION}/1-0.thumbnail.webp"
     assert (same[0].id, same[0].path) == (same[1].id, same[1].path)
     assert len({image.path for image in [same[0], *others]}) == 4
     assert len({image.id for image in [same[0], *others]}) == 4
@@ -100,56 +101,60 @@ async def test_names_follow_from_generation_attempt_and_position(files: ImageFil
     ("content_type", "suffix"),
     [("image/png", "png"), ("image/jpeg", "jpg"), ("image/webp", "webp"), ("image/x", "bin")],
 )
-async def test_the_name_tells_the_type(files: ImageFiles, content_type: str, suffix: str) -> None:
+async def test_the_name_tells_the_type(
+    files: ArtefactFiles, content_type: str, suffix: str
+) -> None:
     kept = await files.keep(GENERATION, 1, 0, replace(a_picture(), content_type=content_type))
 
     assert kept.path.endswith(f"1-0.{suffix}")
 
 
-async def test_a_repeated_keep_writes_the_same_files(files: ImageFiles, folder: Path) -> None:
+async def test_a_repeated_keep_writes_the_same_files(files: ArtefactFiles, folder: Path) -> None:
     await files.keep(GENERATION, 1, 0, a_picture(shade=1))
     before = everything_in(folder)
 
     kept = await files.keep(GENERATION, 1, 0, a_picture(shade=200))
 
-    assert everything_in(folder) == before == sorted([kept.path, kept.thumbnail_path])
+    assert everything_in(folder) == before == sorted(kept.paths)
     assert await files.read(kept.path) == a_picture(shade=200).data
 
 
 async def test_keeps_of_the_same_picture_at_once_do_not_disturb_each_other(
-    files: ImageFiles, folder: Path
+    files: ArtefactFiles, folder: Path
 ) -> None:
     """A worker that was fenced out may still be saving what the next one saves."""
-    again = ImageFiles(str(folder))
+    again = ArtefactFiles(str(folder))
 
     kept = await asyncio.gather(
         *(f.keep(GENERATION, 1, 0, a_picture(256, 256)) for f in (files, again) * 6)
     )
 
-    assert everything_in(folder) == sorted([kept[0].path, kept[0].thumbnail_path])
+    assert everything_in(folder) == sorted(kept[0].paths)
     assert await files.read(kept[0].path) == a_picture(256, 256).data
 
 
-async def test_a_write_that_fails_leaves_nothing_behind(files: ImageFiles, folder: Path) -> None:
+async def test_a_write_that_fails_leaves_nothing_behind(files: ArtefactFiles, folder: Path) -> None:
     # Given something in the way of the picture, but not of its thumbnail
     kept = await files.keep(GENERATION, 1, 0, a_picture())
     await files.remove([kept])
     (folder / kept.path / "in the way").mkdir(parents=True)
 
     # When it is kept
-    with pytest.raises(ImageStoreError):
+    with pytest.raises(ArtefactStoreError):
         await files.keep(GENERATION, 1, 0, a_picture())
 
     # Then no half of it is there, and it can be done again
     assert [name for name in everything_in(folder) if ".tmp" in name] == []
-    assert everything_in(folder) == [kept.thumbnail_path]
+    assert everything_in(folder) == [kept.poster_path]
     (folder / kept.path / "in the way").rmdir()
     (folder / kept.path).rmdir()
     again = await files.keep(GENERATION, 1, 0, a_picture())
-    assert everything_in(folder) == sorted([again.path, again.thumbnail_path])
+    assert everything_in(folder) == sorted(again.paths)
 
 
-async def test_a_keep_that_is_cancelled_can_be_done_again(files: ImageFiles, folder: Path) -> None:
+async def test_a_keep_that_is_cancelled_can_be_done_again(
+    files: ArtefactFiles, folder: Path
+) -> None:
     for turns in range(12):
         keeping = asyncio.create_task(files.keep(GENERATION, 1, 0, a_picture()))
         for _ in range(turns):
@@ -177,7 +182,7 @@ async def test_who_may_read_the_folder_may_read_the_pictures(
     folder.chmod(of_folder)
     before = os.umask(umask)
     try:
-        await ImageFiles(str(folder)).keep(GENERATION, 1, 0, a_picture())
+        await ArtefactFiles(str(folder)).keep(GENERATION, 1, 0, a_picture())
     finally:
         os.umask(before)
     kept = list(folder.rglob("*"))
@@ -187,64 +192,62 @@ async def test_who_may_read_the_folder_may_read_the_pictures(
         assert mode == (of_folder if path.is_dir() else of_files), path
 
 
-async def test_remove_takes_files_and_empty_folders(files: ImageFiles, folder: Path) -> None:
+async def test_remove_takes_files_and_empty_folders(files: ArtefactFiles, folder: Path) -> None:
     kept = [await files.keep(GENERATION, 1, position, a_picture()) for position in range(2)]
 
     await files.remove(kept)
     await files.remove(kept)
 
     assert everything_in(folder, folders=True) == []
-    with pytest.raises(ImageStoreError):
+    with pytest.raises(ArtefactStoreError):
         await files.read(kept[0].path)
 
 
-async def test_remove_leaves_the_others_alone(files: ImageFiles, folder: Path) -> None:
+async def test_remove_leaves_the_others_alone(files: ArtefactFiles, folder: Path) -> None:
     gone, stays = [await files.keep(GENERATION, 1, position, a_picture()) for position in (0, 1)]
     neighbour = await files.keep(uuid.UUID(f"6f{uuid.uuid4().hex[2:]}"), 1, 0, a_picture())
 
     await files.remove([gone])
 
-    assert everything_in(folder) == sorted(
-        [stays.path, stays.thumbnail_path, neighbour.path, neighbour.thumbnail_path]
-    )
+    assert everything_in(folder) == sorted([*stays.paths, *neighbour.paths])
 
 
 @pytest.mark.parametrize("path", ["nothing.png", "", "6f", "../outside.png", "a/../../outside.png"])
-async def test_what_cannot_be_read_says_so(files: ImageFiles, folder: Path, path: str) -> None:
+async def test_what_cannot_be_read_says_so(files: ArtefactFiles, folder: Path, path: str) -> None:
     (folder.parent / "outside.png").write_bytes(b"not one of ours")
     await files.keep(GENERATION, 1, 0, a_picture())
 
-    with pytest.raises(ImageStoreError):
+    with pytest.raises(ArtefactStoreError):
         await files.read(path)
 
 
 async def test_an_object_store_is_only_another_address() -> None:
-    files = ImageFiles("memory:///")
+    files = ArtefactFiles("memory:///")
 
     kept = await files.keep(GENERATION, 1, 0, a_picture())
     assert await files.read(kept.path) == a_picture().data
 
     await files.remove([kept])
     await files.remove([kept])
-    with pytest.raises(ImageStoreError):
+    with pytest.raises(ArtefactStoreError):
         await files.read(kept.path)
 
 
 @pytest.fixture(params=["folder", "memory", "file url"])
-def kept_anywhere(request: pytest.FixtureRequest, folder: Path) -> ImageFiles:
+def kept_anywhere(request: pytest.FixtureRequest, folder: Path) -> ArtefactFiles:
     """The image store on each kind of storage."""
     if request.param == "file url":
         folder.mkdir()
     kinds = {"folder": str(folder), "memory": "memory:///", "file url": folder.as_uri()}
-    return ImageFiles(kinds[request.param])
+    return ArtefactFiles(kinds[request.param])
 
 
-async def paths_in(files: ImageFiles) -> list[str]:
+async def paths_in(files: ArtefactFiles) -> list[str]:
     return sorted([found.path async for found in files.stored()])
 
 
 async def test_remove_generation_takes_every_attempt_and_what_was_half_written(
-    kept_anywhere: ImageFiles,
+    kept_anywhere: ArtefactFiles,
 ) -> None:
     files = kept_anywhere
     for attempt, position in ((1, 0), (1, 1), (3, 0)):
@@ -257,11 +260,11 @@ async def test_remove_generation_takes_every_attempt_and_what_was_half_written(
     await files.remove_generation(GENERATION)
     await files.remove_generation(GENERATION)
 
-    assert await paths_in(files) == sorted([neighbour.path, neighbour.thumbnail_path])
+    assert await paths_in(files) == sorted(neighbour.paths)
     assert await files.read(neighbour.path) == a_picture().data
 
 
-async def test_remove_generation_leaves_no_empty_folder(files: ImageFiles, folder: Path) -> None:
+async def test_remove_generation_leaves_no_empty_folder(files: ArtefactFiles, folder: Path) -> None:
     await files.keep(GENERATION, 1, 0, a_picture())
 
     await files.remove_generation(GENERATION)
@@ -271,16 +274,16 @@ async def test_remove_generation_leaves_no_empty_folder(files: ImageFiles, folde
 
 
 async def test_a_kill_in_the_middle_of_a_save_leaves_what_remove_generation_finds(
-    files: ImageFiles, folder: Path, tmp_path: Path
+    files: ArtefactFiles, folder: Path, tmp_path: Path
 ) -> None:
     armed = tmp_path / "failpoints"
     armed.mkdir()
     (armed / "save.after_temporary").write_text("kill")
     code = (
         "import asyncio, sys, uuid\n"
-        "from store.images import ImageFiles\n"
+        "from store.artefacts.files import ArtefactFiles\n"
         "from tests.store.making import a_picture\n"
-        "asyncio.run(ImageFiles(sys.argv[1]).keep(uuid.UUID(sys.argv[2]), 1, 0, a_picture()))"
+        "asyncio.run(ArtefactFiles(sys.argv[1]).keep(uuid.UUID(sys.argv[2]), 1, 0, a_picture()))"
     )
     saving = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", code, str(folder), str(GENERATION)),
@@ -297,7 +300,7 @@ async def test_a_kill_in_the_middle_of_a_save_leaves_what_remove_generation_find
     assert everything_in(folder, folders=True) == []
 
 
-async def test_what_is_stored_is_listed_with_its_owner(kept_anywhere: ImageFiles) -> None:
+async def test_what_is_stored_is_listed_with_its_owner(kept_anywhere: ArtefactFiles) -> None:
     files, others = kept_anywhere, uuid.uuid4()
     kept = [await files.keep(owner, 1, 0, a_picture()) for owner in (GENERATION, others)]
 
@@ -307,24 +310,24 @@ async def test_what_is_stored_is_listed_with_its_owner(kept_anywhere: ImageFiles
     for image in kept:
         assert listed[image.path].generation_id == image.generation_id
         assert listed[image.path].bytes == image.bytes == await files.size(image.path)
-        assert listed[image.thumbnail_path].generation_id == image.generation_id
+        assert listed[image.paths[1]].generation_id == image.generation_id
         age = datetime.now(UTC) - listed[image.path].last_modified
         assert timedelta(minutes=-1) < age < timedelta(hours=1)
         assert not listed[image.path].is_temporary
     assert await files.size(f"6f/{GENERATION}/2-0.png") is None
 
 
-async def test_what_easel_did_not_name_is_not_listed(files: ImageFiles, folder: Path) -> None:
+async def test_what_easel_did_not_name_is_not_listed(files: ArtefactFiles, folder: Path) -> None:
     kept = await files.keep(GENERATION, 1, 0, a_picture())
     strange = (".DS_Store", "6f/notes.txt", f"00/{GENERATION}/1-0.png", f"{GENERATION}/1-0.png")
     for name in (*strange, f"6f/{GENERATION}/deeper/1-0.png", "6f/not-an-id/1-0.png"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"somebody else's")
 
-    assert await paths_in(files) == sorted([kept.path, kept.thumbnail_path])
+    assert await paths_in(files) == sorted(kept.paths)
 
 
-async def test_many_are_listed_while_they_come_and_go(files: ImageFiles) -> None:
+async def test_many_are_listed_while_they_come_and_go(files: ArtefactFiles) -> None:
     stays = {(await files.keep(uuid.uuid4(), 1, 0, a_picture())).path for _ in range(30)}
 
     async def come_and_go() -> None:
@@ -342,13 +345,13 @@ async def test_many_are_listed_while_they_come_and_go(files: ImageFiles) -> None
     assert all(task.cancelled() for task in coming)
 
 
-async def test_remove_file_takes_one(kept_anywhere: ImageFiles) -> None:
+async def test_remove_file_takes_one(kept_anywhere: ArtefactFiles) -> None:
     kept = await kept_anywhere.keep(GENERATION, 1, 0, a_picture())
 
     await kept_anywhere.remove_file(kept.path)
     await kept_anywhere.remove_file(kept.path)
 
-    assert await paths_in(kept_anywhere) == [kept.thumbnail_path]
+    assert await paths_in(kept_anywhere) == [kept.poster_path]
 
 
 @pytest.mark.parametrize(
@@ -365,9 +368,9 @@ async def test_remove_file_takes_one(kept_anywhere: ImageFiles) -> None:
     ids=["nothing", "words", "a header", "cut", "GIF", "an empty PNG", "zeros"],
 )
 async def test_bytes_that_are_no_picture_are_refused(
-    files: ImageFiles, folder: Path, data: bytes
+    files: ArtefactFiles, folder: Path, data: bytes
 ) -> None:
-    with pytest.raises(ImageStoreError, match="no complete image"):
+    with pytest.raises(ArtefactStoreError, match="no complete image"):
         await files.keep(GENERATION, 1, 0, replace(a_picture(), data=data))
 
     assert everything_in(folder) == []
@@ -375,10 +378,10 @@ async def test_bytes_that_are_no_picture_are_refused(
 
 _ENDS_AFTER_A_CALL = """
 import asyncio, gc, os, sys
-from store.images import ImageFiles
+from store.artefacts.files import ArtefactFiles
 
 async def main():
-    files = ImageFiles(sys.argv[1])
+    files = ArtefactFiles(sys.argv[1])
     await asyncio.gather(*(files.size("a") for _ in range(8)))
 
 gc.freeze()
@@ -406,7 +409,7 @@ def test_a_process_that_ends_right_after_a_call_exits_with_zero(folder: Path) ->
 
 
 def test_a_store_of_an_unknown_kind_is_an_error_without_its_key() -> None:
-    with pytest.raises(ImageStoreError, match="foo://") as raised:
-        ImageFiles("foo://key:secretpw@bucket")
+    with pytest.raises(ArtefactStoreError, match="foo://") as raised:
+        ArtefactFiles("foo://key:secretpw@bucket")
     assert "secretpw" not in str(raised.value)
     assert raised.value.__cause__ is None

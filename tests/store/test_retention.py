@@ -11,16 +11,16 @@ from sqlalchemy import update
 
 from core.batches.request import BatchOptions
 from core.status import Status
+from store.artefacts.files import ArtefactFiles
 from store.audit import Audit
 from store.batches.dispatches import FORGET_BATCH, flow_run_of, run_number_of
 from store.errors import ConflictError, DeletedError, NotFoundError
 from store.generations.acceptance import IdempotencyKey
 from store.generations.dispatches import LANE
-from store.images import ImageFiles
 from store.retention import Retention, Swept
 from store.store import Store
 from store.tables import generations
-from store.values import Image, NewItem
+from store.values import Artefact, NewItem
 from tests.store.making import (
     a_picture,
     a_request,
@@ -44,7 +44,7 @@ def files_in(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-async def succeeded(store: Store, *, days_ago: float = 0) -> Image:
+async def succeeded(store: Store, *, days_ago: float = 0) -> Artefact:
     generation = await accepted(store)
     claim = await running(store, generation.id)
     kept = await store.files.keep(generation.id, claim.attempt, 0, a_picture())
@@ -71,14 +71,14 @@ async def test_old_pictures_go_and_their_generation_stays(store: Store, folder: 
     swept = await store.retention.sweep(NOW, pictures_days=30, generations_days=None)
 
     assert swept == Swept(pictures=1, generations=0, batches=0)
-    assert files_in(folder) == {young.path, young.thumbnail_path}
+    assert files_in(folder) == {young.path, young.poster_path}
     after = await store.generations.get(old.generation_id)
     assert after.expired_at is not None
     assert before.expired_at is None
     assert (after.status, after.request) == ("succeeded", before.request)
     assert (after.sequence, after.change > before.change) == (before.sequence + 1, True)
-    assert await store.generations.images(old.generation_id) == ()
-    assert await store.generations.images(young.generation_id) == (young,)
+    assert await store.generations.artefacts(old.generation_id) == ()
+    assert await store.generations.artefacts(young.generation_id) == (young,)
     assert (await store.generations.get(young.generation_id)).expired_at is None
 
 
@@ -141,7 +141,7 @@ async def test_without_periods_everything_is_kept(store: Store, folder: Path) ->
     swept = await store.retention.sweep(LATER, pictures_days=None, generations_days=None)
 
     assert swept == Swept(0, 0, 0)
-    assert files_in(folder) == {kept.path, kept.thumbnail_path}
+    assert files_in(folder) == {kept.path, kept.poster_path}
 
 
 async def test_more_than_a_page_goes_in_one_sweep(store: Store) -> None:
@@ -171,14 +171,14 @@ async def test_a_crash_before_the_files_went_is_found_by_the_audit(
     store: Store, folder: Path, tmp_path: Path
 ) -> None:
     kept = await succeeded(store, days_ago=31)
-    elsewhere = Retention(store.database, ImageFiles(str(tmp_path / "nothing here")))
+    elsewhere = Retention(store.database, ArtefactFiles(str(tmp_path / "nothing here")))
     assert await elsewhere.expire_pictures(NOW) == 1  # the rows went, the files did not
-    assert files_in(folder) == {kept.path, kept.thumbnail_path}
+    assert files_in(folder) == {kept.path, kept.poster_path}
 
     audit = Audit(store.database, store.files)
     found = [finding async for finding in audit.findings(repair=True, settle_s=0)]
 
-    assert {finding.path for finding in found} == {kept.path, kept.thumbnail_path}
+    assert {finding.path for finding in found} == {kept.path, kept.poster_path}
     assert files_in(folder) == set()
 
 

@@ -37,7 +37,7 @@ async def queued(store: Store) -> list[Generation]:
         lambda store, ids: store.generations.places(ids),
         lambda store, ids: store.generations.of_ids(ids),
         lambda store, ids: store.generations.known(ids),
-        lambda store, ids: store.generations.images_of(ids),
+        lambda store, ids: store.generations.artefacts_of(ids),
         lambda store, ids: store.generations.of_runs(ids),
         lambda store, ids: store.generations.history(HistoryFilter(), len(ids), None),
     ],
@@ -83,8 +83,8 @@ async def test_readers_of_items(store: Store) -> None:
     batch = await running_batch(store, MANY, released=MANY)
     for position in range(MANY // 2):
         await ended_child(store, batch, position, "succeeded")
-    assert await store.generations.images(item_id(batch.id, 0))
+    assert await store.generations.artefacts(item_id(batch.id, 0))
 
     for limit in (FEW, MANY):
         assert await count(store, store.batches.items(batch.id, limit, None)) == 1
-        assert await count(store, store.batches.images(batch.id, limit)) == 1
+        assert await count(store, store.batches.artefacts(batch.id, limit)) == 1

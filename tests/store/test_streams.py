@@ -13,8 +13,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from store.errors import ImageStoreError
-from store.images import SLICE_BYTES, ImageFiles
+from store.artefacts.files import SLICE_BYTES, ArtefactFiles
+from store.errors import ArtefactStoreError
 
 PATH: Final = "6f/a picture.bin"
 DATA: Final = random.Random(7).randbytes(2 * SLICE_BYTES + 1000)
@@ -25,7 +25,7 @@ SIZE: Final = len(DATA)
 class Shelf:
     """An image store, and how a file gets there without it."""
 
-    files: ImageFiles
+    files: ArtefactFiles
     folder: Path | None
 
     async def put(self, data: bytes) -> None:
@@ -47,9 +47,9 @@ async def shelf(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Shelf]:
     if request.param == "folder":
-        yield Shelf(ImageFiles(str(tmp_path)), tmp_path)
+        yield Shelf(ArtefactFiles(str(tmp_path)), tmp_path)
     elif request.param == "memory":
-        yield Shelf(ImageFiles("memory:///"), None)
+        yield Shelf(ArtefactFiles("memory:///"), None)
     else:
         # For reads of what is public, S3's protocol is HTTP with ranges and nothing more.
         app = web.Application()
@@ -59,7 +59,7 @@ async def shelf(
             monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
             monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
             monkeypatch.setenv("AWS_REGION", "us-east-1")
-            yield Shelf(ImageFiles("s3://bucket"), tmp_path)
+            yield Shelf(ArtefactFiles("s3://bucket"), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -85,14 +85,14 @@ async def test_a_part_comes_in_slices(shelf: Shelf, start: int, end: int) -> Non
 
 
 async def test_what_is_not_there_is_said_at_once(shelf: Shelf) -> None:
-    with pytest.raises(ImageStoreError, match="cannot read"):
+    with pytest.raises(ArtefactStoreError, match="cannot read"):
         await shelf.files.stream(PATH, 0, 10)
 
 
 async def test_a_file_that_is_much_too_short_is_refused_at_once(shelf: Shelf) -> None:
     await shelf.put(DATA[:10])
 
-    with pytest.raises(ImageStoreError, match="ends at 10"):
+    with pytest.raises(ArtefactStoreError, match="ends at 10"):
         await shelf.files.stream(PATH, 0, SIZE)
 
 
@@ -100,7 +100,7 @@ async def test_a_file_that_is_much_too_short_is_refused_at_once(shelf: Shelf) ->
 async def test_a_file_that_is_too_short_is_never_a_whole_one(shelf: Shelf, missing: int) -> None:
     await shelf.put(DATA[: SIZE - missing])
 
-    with pytest.raises(ImageStoreError):
+    with pytest.raises(ArtefactStoreError):
         await read_all(shelf)
 
 
@@ -115,15 +115,15 @@ async def test_a_file_that_goes_meanwhile_ends_the_stream(shelf: Shelf) -> None:
 
     await shelf.remove()
 
-    with pytest.raises(ImageStoreError, match="cannot read"):
+    with pytest.raises(ArtefactStoreError, match="cannot read"):
         await anext(stream)
 
 
 @pytest.mark.parametrize("path", ["", "6f", "../outside.bin", "a/../../outside.bin"])
 async def test_no_path_leads_out(tmp_path: Path, path: str) -> None:
-    files = ImageFiles(str(tmp_path / "images"))
+    files = ArtefactFiles(str(tmp_path / "images"))
     (tmp_path / "images" / "6f").mkdir(parents=True)
     (tmp_path / "outside.bin").write_bytes(b"not one of ours")
 
-    with pytest.raises(ImageStoreError):
+    with pytest.raises(ArtefactStoreError):
         await files.stream(path, 0, 3)

@@ -19,7 +19,7 @@ from store.generations.acceptance import IdempotencyKey
 from store.generations.dispatches import KINDS, dispatch
 from store.outbox import put
 from store.store import Store
-from store.tables import attempts, generations, idempotency_keys, images, outbox, previews
+from store.tables import artefacts, attempts, generations, idempotency_keys, outbox, previews
 from store.values import Generation, HistoryFilter, Preview, ProgressRecord
 from tests.store.batch_values import rows_of
 from tests.store.making import (
@@ -104,7 +104,7 @@ async def test_a_cancel_and_the_end_at_once_agree(store: Store, second: Store) -
 
         assert (await store.generations.get(made.id)).status == "succeeded"
         assert isinstance(asked, ConflictError | Generation)
-        assert len(await store.generations.images(made.id)) == 1
+        assert len(await store.generations.artefacts(made.id)) == 1
 
 
 # --- retry
@@ -199,9 +199,9 @@ async def test_delete_gives_back_the_pictures_once(store: Store) -> None:
     gone = await store.transitions.delete(made.id)
 
     assert sorted(gone, key=lambda image: image.position) == pictures
-    assert await store.generations.images(made.id) == ()
+    assert await store.generations.artefacts(made.id) == ()
     with pytest.raises(NotFoundError):
-        await store.generations.image(pictures[0].id)
+        await store.generations.artefact(pictures[0].id)
     assert await store.transitions.delete(made.id) == []
 
 
@@ -238,7 +238,7 @@ async def test_nothing_of_the_content_is_left(store: Store) -> None:
 
 
 async def everything(store: Store) -> str:
-    tables = (generations, attempts, images, previews, outbox, idempotency_keys)
+    tables = (generations, attempts, artefacts, previews, outbox, idempotency_keys)
     async with store.database.read() as connection:
         return "".join(
             [str((await connection.execute(select(table))).mappings().all()) for table in tables]
@@ -369,7 +369,7 @@ async def test_the_end_and_its_settling_at_once_are_one_end(store: Store, second
         )
 
         now = await store.generations.get(made.id)
-        pictures = await store.generations.images(made.id)
+        pictures = await store.generations.artefacts(made.id)
         assert (now.status, len(pictures)) in {("succeeded", 1), ("failed", 0)}
         assert now.sequence == 4  # accepted, claimed, started, and one end
 

@@ -7,12 +7,12 @@ from api.errors import ProblemError
 from core.problems import problem
 from core.requests import GenerationRequest
 from flows.problems import problem_of
-from store.errors import DeletedError, ImageStoreError, StoreUnavailableError
+from store.errors import ArtefactStoreError, DeletedError, StoreUnavailableError
 from tests.comfy.failures import ALL, an_example
 from web.parts.wording import advice, explain, title
 
 UNKNOWN = advice(problem("internal_error", "what no generation ends with"), "")
-FAILURES = [*map(an_example, ALL), ImageStoreError("disk full"), RuntimeError("a bug")]
+FAILURES = [*map(an_example, ALL), ArtefactStoreError("disk full"), RuntimeError("a bug")]
 
 
 @pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)

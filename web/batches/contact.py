@@ -244,7 +244,7 @@ class Contact:
 
     async def _cells(self, items: Sequence[BatchItem]) -> list[Cell]:
         facade = self._web.facade
-        images = await facade.images_of([item.generation_id for item in items])
+        images = await facade.artefacts_of([item.generation_id for item in items])
         return [
             Cell.of_item(item, images[item.generation_id], facade.links, self._grid)
             for item in items
@@ -259,7 +259,7 @@ class Contact:
         if self._order == "newest":
             wanted = view.newest(self._id, statuses)
             found = await facade.page(wanted, PAGE, view.cursor)
-            images = await facade.images_of([made.id for made in found.items])
+            images = await facade.artefacts_of([made.id for made in found.items])
             cells = [Cell.of(made, images[made.id], facade.links) for made in found.items]
             return _Shown(cells, found.previous_cursor, found.next_cursor)
         page = await self._web.batches.item_page(self._id, PAGE, view.cursor, statuses)
@@ -279,7 +279,7 @@ class Contact:
         facade, cells = self._web.facade, []
         done = [each.id for each in news.values() if each.status == "succeeded"]
         try:
-            images = await facade.images_of(done) if done else {}
+            images = await facade.artefacts_of(done) if done else {}
         except StoreError:
             self._news = {**news, **self._news}  # shown by the next ``catch_up``
             raise

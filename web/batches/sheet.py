@@ -14,7 +14,7 @@ from api.batches.tables import Table
 from api.generations.documents import Links
 from core.batches.grid import Grid, label
 from core.requests import ResolvedRequest, StoredRequest
-from store.values import BatchItem, Generation, Image
+from store.values import Artefact, BatchItem, Generation, main_of
 from web.parts.elements import local
 from web.parts.wording import STATUS_WORDS, title
 
@@ -46,14 +46,15 @@ class Cell:
     def of(
         cls,
         generation: Generation,
-        images: Sequence[Image],
+        kept: Sequence[Artefact],
         links: Links,
         number: int | None = None,
         values: str = "",
     ) -> Cell:
         """Returns the cell of a generation; ``number`` is its position among the items, from 1."""
         progress = generation.progress
-        src = f"{links.image(images[0].id)}/thumbnail" if images else links.preview(generation)
+        main = main_of(kept)
+        src = links.poster(main) if main is not None else links.preview(generation)
         return cls(
             generation.id,
             number,
@@ -61,13 +62,13 @@ class Cell:
             generation.request,
             progress.percent if progress is not None else None,
             local(src) if src is not None else None,
-            len(images),
+            len(kept),
             values,
         )
 
     @classmethod
     def of_item(
-        cls, item: BatchItem, images: Sequence[Image], links: Links, grid: Grid | None
+        cls, item: BatchItem, images: Sequence[Artefact], links: Links, grid: Grid | None
     ) -> Cell:
         """Returns the cell of an item, whether it has started or not."""
         number = item.position + 1

@@ -59,11 +59,12 @@ class Gallery(ui.element, component="../static/gallery.js"):
 
 def _tile(item: HistoryItem) -> dict[str, Any]:
     request = item.request
-    count = len(item.images)
+    count = len(item.outputs)
+    main = next((each for each in item.outputs if each.primary), None)
     return {
         "id": str(item.task_id),
         "href": f"/g/{item.task_id}",
-        "src": local(item.images[0].thumbnail_url) if item.images else None,
+        "src": local(main.poster_url) if main is not None and main.poster_url else None,
         "badge": f"×{count}" if count > 1 else None,
         "title": title(request.prompt, 120),
         "when": ago(item.created_at),

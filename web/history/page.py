@@ -173,8 +173,10 @@ class HistoryPage:
         if self._gallery.status(generation.id) in (None, generation.status):
             return
         document = await self._web.facade.document(generation)
-        images = await self._web.facade.images(generation.id)
-        self._gallery.replace(HistoryItem.model_construct(**dict(document), images=images))
+        outputs = await self._web.facade.outputs(generation.id)
+        self._gallery.replace(
+            HistoryItem.model_construct(**dict(document), outputs=outputs, images=[])
+        )
 
     # --- paging
 

@@ -11,7 +11,7 @@ from nicegui import ui
 from api.generations.documents import (
     AttemptDocument,
     CallbackDocument,
-    ImageDocument,
+    OutputDocument,
     StatusDocument,
     callback_document,
 )
@@ -57,7 +57,7 @@ class PicturePage:
         self._document: StatusDocument | None = None
         self._created: Text | None = None
         self._callbacks: Callbacks | None = None
-        self._images: list[ImageDocument] = []
+        self._images: list[OutputDocument] = []
         self._beside = Neighbours(None, None)
         self._live = Live(web.facade)
         self._loads = 0
@@ -107,7 +107,7 @@ class PicturePage:
             return
         try:
             document = await facade.status(wanted)
-            images = await facade.images(wanted)
+            images = await facade.outputs(wanted)
             beside = await self._listing.neighbours(self._web, wanted)
         except NotFoundError as error:
             if load == self._loads:
@@ -252,7 +252,8 @@ class PicturePage:
         ]
 
     def _seed(self, request: ResolvedRequest) -> int | None:
-        return self._images[self._number].seed if self._images else request.seed
+        kept = self._images[self._number].seed if self._images else None
+        return request.seed if kept is None else kept
 
     def _build_copies(self, document: StatusDocument) -> None:
         url = f"{self._web.facade.links.status(document.task_id)}"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from api.generations.documents import ImageDocument, StatusDocument
+from api.generations.documents import OutputDocument, StatusDocument
 from core.requests import ResolvedRequest
 from web.history.listing import Listing
 from web.parts.elements import Text, adorn, box, button, image, link, local, meter, set_meter
+from web.parts.outputs import kept_output
 from web.parts.wording import advice, headline, progress_line, removed, title
 
 Handler = Callable[[], Awaitable[None]]
@@ -57,7 +58,7 @@ class Viewer:
     def show(
         self,
         document: StatusDocument,
-        images: list[ImageDocument],
+        images: list[OutputDocument],
         number: int,
         *,
         before: bool,
@@ -94,12 +95,11 @@ class Viewer:
             Text(detail, "muted", "p")
             link("To the history", "/history", classes="btn-primary")
 
-    def _build(self, document: StatusDocument, images: list[ImageDocument], number: int) -> None:
+    def _build(self, document: StatusDocument, images: list[OutputDocument], number: int) -> None:
         request = document.request
         if images:
             kept = images[number]
-            made = image(kept.url, title(request.prompt, 200), width=kept.width, height=kept.height)
-            made.classes("viewer-image")
+            kept_output(kept, title(request.prompt, 200), "viewer-image")
         elif document.status in ("failed", "cancelled"):
             with box("empty"):
                 Text(document.error.title if document.error else "Cancelled", "empty-title", "h2")

@@ -17,7 +17,7 @@ from core.status import Status
 from core.stored import Unreadable
 from core.wording import brief, place_in_queue
 from core.workflows.limits import BATCH_SIZE_MAX, CFG_MAX, SIZE_MAX, SIZE_MIN, SIZE_STEP, STEPS_MAX
-from store.errors import DeletedError, ImageStoreError, NotFoundError, StoreError
+from store.errors import ArtefactStoreError, DeletedError, NotFoundError, StoreError
 
 STATUS_WORDS: Final[dict[Status, str]] = {
     "queued": "Queued",
@@ -141,7 +141,7 @@ def explain(error: Exception) -> str:
         return "It was deleted."
     if isinstance(error, NotFoundError):
         return "It does not exist any more."
-    if isinstance(error, ImageStoreError):
+    if isinstance(error, ArtefactStoreError):
         return "The image cannot be read now. Try again."
     if isinstance(error, StoreError):
         return sentence(str(error))

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from nicegui import ui
 
-from api.generations.documents import ImageDocument, StatusDocument
+from api.generations.documents import OutputDocument, StatusDocument
 from core.wording import model_name
 from web.parts.elements import Text, adorn, box, button, image, meter, set_meter
 from web.parts.wording import headline, progress_line, title
@@ -21,7 +21,7 @@ class Card:
     def __init__(self, task_id: UUID, on_open: OnId, on_cancel: OnId) -> None:
         self.task_id = task_id
         self.document: StatusDocument | None = None
-        self.images: list[ImageDocument] = []
+        self.images: list[OutputDocument] = []
         self._picture: str | None = None
         self.root = box("card", role="listitem")
         with self.root:
@@ -42,7 +42,7 @@ class Card:
                 classes="card-cancel",
             )
 
-    def show(self, document: StatusDocument, images: list[ImageDocument]) -> None:
+    def show(self, document: StatusDocument, images: list[OutputDocument]) -> None:
         """Update the card; only changes are sent to the browser.
 
         A document older than the shown one is ignored: concurrent reads may overtake each other.
@@ -76,7 +76,7 @@ class Card:
     def _show_picture(self) -> None:
         document = self.document
         assert document is not None  # show() has set it
-        url = self.images[0].thumbnail_url if self.images else document.urls.preview
+        url = self.images[0].poster_url if self.images else document.urls.preview
         if url == self._picture:
             return
         self._picture = url

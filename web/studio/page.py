@@ -9,7 +9,7 @@ from nicegui import ui
 from pydantic import ValidationError
 
 from api.errors import ProblemError
-from api.generations.documents import HistoryItem, ImageDocument, StatusDocument
+from api.generations.documents import HistoryItem, OutputDocument, StatusDocument
 from core.ids import parse_generation_id
 from core.requests import GenerationRequest, ResolvedRequest
 from core.status import is_final
@@ -84,7 +84,7 @@ class Studio:
             self._cards.pop(gone).root.delete()
         for place, item in enumerate(items):
             card = self._cards.get(item.task_id) or self._add(item.task_id)
-            card.show(item, item.images)
+            card.show(item, item.outputs)
             if self._strip.default_slot.children[place] is not card.root:
                 card.root.move(self._strip, place)
         await self._restage()
@@ -137,7 +137,7 @@ class Studio:
         done = generation.status == "succeeded"
         if not is_final(generation.status):
             self._watched.add(generation.id)
-        images = await self._web.facade.images(generation.id) if done else []
+        images = await self._web.facade.outputs(generation.id) if done else []
         card.show(document, images)
 
     async def _queue_moved(self, except_for: UUID | None = None) -> None:
@@ -175,7 +175,7 @@ class Studio:
                 card.mark(card.task_id == staged)
             self._staged = staged
 
-    async def _on_stage(self) -> tuple[StatusDocument | None, list[ImageDocument]]:
+    async def _on_stage(self) -> tuple[StatusDocument | None, list[OutputDocument]]:
         if self._chosen is not None and self._chosen not in self._cards:
             await self._fetch_chosen()
         card = self._cards.get(self._chosen) if self._chosen else None

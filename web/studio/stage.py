@@ -6,7 +6,7 @@ import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from api.generations.documents import ImageDocument, StatusDocument
+from api.generations.documents import OutputDocument, StatusDocument
 from core.requests import ResolvedRequest
 from core.wording import brief, model_name
 from web.parts.elements import (
@@ -22,6 +22,7 @@ from web.parts.elements import (
     set_meter,
     show_if,
 )
+from web.parts.outputs import kept_output
 from web.parts.wording import advice, headline, progress_line, removed, title
 from web.studio.card import OnId, ratio_style
 
@@ -60,7 +61,7 @@ class Stage:
         self._said = Text("", "sr-only")
         adorn(self._said, role="status")
 
-    def show(self, document: StatusDocument | None, images: list[ImageDocument]) -> None:
+    def show(self, document: StatusDocument | None, images: list[OutputDocument]) -> None:
         """Update it. While a preview runs, only its parts change."""
         shape = _shape(document, images)
         if shape != self._shape:
@@ -77,7 +78,7 @@ class Stage:
         self._pinned_text.text = text
         show_if(self._pinned, text)
 
-    def _build(self, document: StatusDocument | None, images: list[ImageDocument]) -> None:
+    def _build(self, document: StatusDocument | None, images: list[OutputDocument]) -> None:
         if document is None:
             self._build_empty()
         elif document.status == "succeeded" and images:
@@ -143,16 +144,17 @@ class Stage:
             adorn(self._image, src=local(url))
         self._preview = url
 
-    def _build_pictures(self, document: StatusDocument, images: list[ImageDocument]) -> None:
+    def _build_pictures(self, document: StatusDocument, images: list[OutputDocument]) -> None:
         first = images[0]
         with box("pictures") as pictures:
-            wide = columns_for(len(images), first.width / first.height, _WIDE_STAGE)
-            tall = columns_for(len(images), first.width / first.height, _TALL_STAGE)
+            width, height = first.width or 1, first.height or 1
+            wide = columns_for(len(images), width / height, _WIDE_STAGE)
+            tall = columns_for(len(images), width / height, _TALL_STAGE)
             pictures.style(
                 f"--cols: {wide}; --rows: {math.ceil(len(images) / wide)}; "
                 f"--cols-tall: {tall}; --rows-tall: {math.ceil(len(images) / tall)}"
             )
-            ratio_style(pictures, first.width, first.height)
+            ratio_style(pictures, width, height)
             with box("pictures-grid"):
                 for number, kept in enumerate(images):
                     self._build_picture(document, kept, number, len(images))
@@ -164,12 +166,12 @@ class Stage:
             _build_made(document, images)
 
     def _build_picture(
-        self, document: StatusDocument, kept: ImageDocument, number: int, count: int
+        self, document: StatusDocument, kept: OutputDocument, number: int, count: int
     ) -> None:
         href = f"/g/{document.task_id}" + (f"?i={number}" if number else "")
         with box("picture-cell"):
             with box("picture-link", "a", href=href):
-                image(kept.url, title(document.request.prompt, 200))
+                kept_output(kept, title(document.request.prompt, 200))
             if count > 1:
                 link(
                     f"Download image {number + 1}",
@@ -180,7 +182,7 @@ class Stage:
                     download=True,
                 )
 
-    def _build_actions(self, document: StatusDocument, images: list[ImageDocument]) -> None:
+    def _build_actions(self, document: StatusDocument, images: list[OutputDocument]) -> None:
         request, actions = document.request, self._actions
         if isinstance(request, ResolvedRequest):
             vary = button("Vary", icon_name="vary", classes="btn-quiet", key="v")
@@ -262,7 +264,7 @@ def columns_for(count: int, ratio: float, space: float) -> int:
     )
 
 
-def _build_made(document: StatusDocument, images: list[ImageDocument]) -> None:
+def _build_made(document: StatusDocument, images: list[OutputDocument]) -> None:
     """Show what the generation is made from, as a link to all of it."""
     request = document.request
     facts = [model_name(request.model)] if request.model else []
@@ -287,7 +289,7 @@ def _build_batch(document: StatusDocument, classes: str = "") -> None:
             Text("Batch")
 
 
-def _shape(document: StatusDocument | None, images: list[ImageDocument]) -> tuple[object, ...]:
+def _shape(document: StatusDocument | None, images: list[OutputDocument]) -> tuple[object, ...]:
     """Returns what the stage is built from: while it is unchanged, parts are updated in place."""
     if document is None:
         return ()

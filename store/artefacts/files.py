@@ -1,21 +1,20 @@
-"""The images' bytes: on one storage interface (obstore), a local folder or an object store."""
+"""The artefacts' bytes: on one storage interface (obstore), a local folder or an object store."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
 import hashlib
-import io
-import os
 import re
 import stat
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4, uuid5
@@ -23,13 +22,15 @@ from uuid import UUID, uuid4, uuid5
 import obstore
 from obstore.exceptions import BaseError, GenericError
 from obstore.store import LocalStore, ObjectStore, from_url
-from PIL import Image as Pillow
 
+from core.artefacts import FileType
 from core.failpoints import reach
 from core.ids import parse_generation_id
+from store.artefacts.durable import StreamedFile, flush_folders, remove_empty, write
+from store.artefacts.media import facts_of, thumbnail
 from store.database import finished
-from store.errors import ImageStoreError, NoSpaceError, StorageAwayError
-from store.values import Image
+from store.errors import ArtefactStoreError, NoSpaceError, StorageAwayError
+from store.values import Artefact
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -38,19 +39,20 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-THUMBNAIL_PX: Final = 384
-"""The longer side of a thumbnail, in pixels."""
 _SUFFIXES: Final = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 _TEMPORARY: Final = ".tmp"
-_FILE_BITS: Final = 0o666
+_POSTER: Final = ".thumbnail.webp"
 _NOWHERE: Final = "easel-looks-here"
 """A prefix that nothing is stored under."""
 _LISTED_TOGETHER: Final = 500
 _RETRY: Final[RetryConfig] = {"max_retries": 3, "retry_timeout": timedelta(seconds=10)}
 """A call that an object store does not answer must end soon: a process that ends waits for it. The
 worker and the API try again by themselves. (One request may take 30 s, obstore's default.)"""
+_PART_BYTES: Final = 8_388_608
+"""Bytes of each part of a large file that is sent to an object store."""
+_PARTS_AT_ONCE: Final = 2
 _CALLS_AT_ONCE: Final = 32
-"""Calls of the image store at once: it may be far away, and each waits in a thread."""
+"""Calls of the store at once: it may be far away, and each waits in a thread."""
 SLICE_BYTES: Final = 2_097_152
 """Bytes of a file that one reader holds in memory: most pictures are one slice."""
 _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
@@ -62,19 +64,32 @@ _REASON_MAX: Final = 300
 
 
 @dataclass(frozen=True)
-class NewImage:
-    """A picture as it came from ComfyUI."""
+class NewPicture:
+    """A picture that is to be kept, whole. ``name`` and ``node`` say where it came from."""
 
     data: bytes
     width: int
     height: int
     content_type: str
-    seed: int
+    seed: int | None
+    name: str = ""
+    node: str | None = None
+
+
+@dataclass(frozen=True)
+class NewFile:
+    """A file of any other kind that is to be kept, read in chunks, once."""
+
+    type: FileType
+    chunks: AsyncIterator[bytes]
+    seed: int | None
+    name: str = ""
+    node: str | None = None
 
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file in the image store, and the generation that its path names."""
+    """A file in the store, and the generation that its path names."""
 
     generation_id: UUID
     path: str
@@ -92,7 +107,7 @@ def _object_store(url: str) -> ObjectStore:
         return from_url(url, retry_config=_RETRY)
     except GenericError:  # it shows the whole URL, with a key that may be in it
         scheme = url.partition("://")[0]
-        raise ImageStoreError(f"images cannot be stored at a URL of {scheme}://") from None
+        raise ArtefactStoreError(f"artefacts cannot be stored at a URL of {scheme}://") from None
 
 
 def _make(folder: Path) -> None:
@@ -100,11 +115,11 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         why = error.strerror or str(error)
-        raise ImageStoreError(f"images cannot be stored in {folder}: {why}") from error
+        raise ArtefactStoreError(f"artefacts cannot be stored in {folder}: {why}") from error
 
 
-class ImageFiles:
-    """Keeps pictures and their thumbnails under names derived from the attempt.
+class ArtefactFiles:
+    """Keeps artefacts and their posters under names derived from the attempt.
 
     A save that is repeated after a crash therefore writes the same file, not another one.
     """
@@ -120,29 +135,34 @@ class ImageFiles:
             self._store = _object_store(url)
         self.remote = None if self._folder is not None else _without_secrets(url)
         """The object store's URL; None for a local folder."""
-        self._threads = ThreadPoolExecutor(_CALLS_AT_ONCE, thread_name_prefix="images")
+        self._threads = ThreadPoolExecutor(_CALLS_AT_ONCE, thread_name_prefix="artefacts")
 
-    async def keep(self, generation_id: UUID, attempt: int, position: int, new: NewImage) -> Image:
+    async def keep(
+        self, generation_id: UUID, attempt: int, position: int, new: NewPicture
+    ) -> Artefact:
         """Write a picture and its thumbnail durably.
 
         Raises NoSpaceError when the disk is full or read-only, StorageAwayError when an object
-        store takes nothing now, else ImageStoreError, also for bytes that are not a picture.
+        store takes nothing now, else ArtefactStoreError, also for bytes that are not a picture.
         """
-        thumbnail, digest = await asyncio.to_thread(_derive, new.data)
-        stem = f"{_place(generation_id)}/{attempt}-{position}"
+        poster, digest = await asyncio.to_thread(_derived, new.data)
+        stem = _stem(generation_id, attempt, position)
         path = f"{stem}.{_SUFFIXES.get(new.content_type, 'bin')}"
-        thumbnail_path = f"{stem}.thumbnail.webp"
-        puts = (self._put(path, new.data), self._put(thumbnail_path, thumbnail))
+        poster_path = f"{stem}{_POSTER}"
+        puts = (self._put(path, new.data), self._put(poster_path, poster))
         # Both have ended, successfully or not, before this returns: no write outlives a failure.
         for failure in await asyncio.gather(*puts, return_exceptions=True):
             if failure is not None:
                 raise failure
-        return Image(
-            id=uuid5(generation_id, f"image-{attempt}-{position}"),
+        return Artefact(
+            id=_artefact_id(generation_id, attempt, position),
             generation_id=generation_id,
             position=position,
+            kind="image",
+            name=new.name,
+            node=new.node,
             path=path,
-            thumbnail_path=thumbnail_path,
+            poster_path=poster_path,
             width=new.width,
             height=new.height,
             content_type=new.content_type,
@@ -152,17 +172,88 @@ class ImageFiles:
             created_at=datetime.now(UTC),
         )
 
+    async def keep_file(
+        self, generation_id: UUID, attempt: int, position: int, new: NewFile
+    ) -> Artefact:
+        """Write a file of any size durably, and its poster if there is one.
+
+        It is written as it comes, so that memory holds a chunk of it. Raises as ``keep`` does, and
+        what the chunks raise; then nothing of it stays.
+        """
+        stem = _stem(generation_id, attempt, position)
+        async with self._streamed(stem) as streamed:
+            try:
+                await streamed.fill(new.chunks)
+            except OSError as error:
+                raise self._kind(error)(f"cannot write {stem}: {_first_line(error)}") from error
+            reach("save.after_temporary")
+            facts = await facts_of(streamed.path, new.type)
+            poster_path = f"{stem}{_POSTER}" if facts.poster else None
+            if poster_path is not None and facts.poster is not None:
+                await self._put(poster_path, facts.poster)
+            path = f"{stem}.{facts.type.extension}"
+            await self._name(streamed.path, path)
+        return Artefact(
+            id=_artefact_id(generation_id, attempt, position),
+            generation_id=generation_id,
+            position=position,
+            kind=facts.type.kind,
+            name=new.name,
+            node=new.node,
+            path=path,
+            poster_path=poster_path,
+            width=facts.width,
+            height=facts.height,
+            duration_s=facts.duration_s,
+            fps=facts.fps,
+            frames=facts.frames,
+            text=facts.text,
+            content_type=facts.type.content_type,
+            bytes=streamed.bytes,
+            sha256=streamed.sha256,
+            seed=new.seed,
+            created_at=datetime.now(UTC),
+        )
+
+    @asynccontextmanager
+    async def _streamed(self, stem: str) -> AsyncIterator[StreamedFile]:
+        """Yields a temporary file: where it is to stay, or for an object store on this machine."""
+        name = f"{stem}.{uuid4().hex}{_TEMPORARY}"
+        with ExitStack() as stack:
+            if self._folder is not None:
+                path, mode = self._folder / name, self._mode
+            else:
+                folder = stack.enter_context(TemporaryDirectory(prefix="easel-"))
+                path, mode = Path(folder) / Path(name).name, stat.S_IRWXU
+            try:
+                yield StreamedFile(path, mode)
+            finally:
+                await finished(asyncio.to_thread(path.unlink, missing_ok=True))
+
+    async def _name(self, temporary: Path, path: str) -> None:
+        """Give a finished file the name it is kept under."""
+        try:
+            if self._folder is None:
+                await finished(self._call(_send, self._store, path, temporary))
+            else:
+                now = temporary.relative_to(self._folder).as_posix()
+                await finished(self._call(obstore.rename, self._store, now, path))
+                reach("save.after_rename")
+                await asyncio.to_thread(flush_folders, self._folder, temporary.parent)
+        except (BaseError, OSError) as error:
+            raise self._kind(error)(f"cannot write {path}: {_first_line(error)}") from error
+
     async def read(self, path: str) -> bytes:
-        """The bytes of a kept file. Raises ImageStoreError."""
+        """The bytes of a kept file. Raises ArtefactStoreError."""
         try:
             return await self._call(_read, self._store, path)
         except (BaseError, OSError, ValueError) as error:  # ValueError: invalid path
-            raise ImageStoreError(f"cannot read {path}: {error}") from error
+            raise ArtefactStoreError(f"cannot read {path}: {error}") from error
 
     async def stream(self, path: str, start: int, end: int) -> AsyncIterator[bytes]:
         """Returns the bytes from ``start`` to before ``end`` in slices of ``SLICE_BYTES``.
 
-        Raises ImageStoreError when the first slice cannot be read whole; the stream does when a
+        Raises ArtefactStoreError when the first slice cannot be read whole; the stream does when a
         later one cannot.
 
         Each slice is a request of its own. obstore's stream over one request takes 280 ms for
@@ -183,45 +274,45 @@ class ImageFiles:
         try:
             found = await self._call(_read_range, self._store, path, start, end)
         except (BaseError, OSError, ValueError) as error:
-            raise ImageStoreError(f"cannot read {path} from {start}: {error}") from error
+            raise ArtefactStoreError(f"cannot read {path} from {start}: {error}") from error
         if len(found) < end - start:
-            raise ImageStoreError(f"{path} ends at {start + len(found)}, before {end}")
+            raise ArtefactStoreError(f"{path} ends at {start + len(found)}, before {end}")
         return found
 
-    async def remove(self, kept: Iterable[Image]) -> None:
-        """Remove pictures and thumbnails; missing files are ignored. Raises ImageStoreError."""
-        for image in kept:
-            for path in (image.path, image.thumbnail_path):
+    async def remove(self, kept: Iterable[Artefact]) -> None:
+        """Remove artefacts and posters; missing files are ignored. Raises ArtefactStoreError."""
+        for artefact in kept:
+            for path in artefact.paths:
                 await self._remove(path)
-            await self._prune(image.path)
+            await self._prune(artefact.path)
 
     async def remove_generation(self, generation_id: UUID) -> None:
         """Remove all files of a generation: every attempt, half-written files too.
 
-        Missing files are ignored. Raises ImageStoreError.
+        Missing files are ignored. Raises ArtefactStoreError.
         """
         place = _place(generation_id)
         try:
             async for found in self._list(place):
                 await self._remove(found["path"])
         except (BaseError, OSError) as error:
-            raise ImageStoreError(f"cannot list {place}: {error}") from error
+            raise ArtefactStoreError(f"cannot list {place}: {error}") from error
         await self._prune(f"{place}/any")
 
     async def remove_file(self, path: str) -> None:
-        """Remove one file; a missing one is ignored. Raises ImageStoreError."""
+        """Remove one file; a missing one is ignored. Raises ArtefactStoreError."""
         await self._remove(path)
         await self._prune(path)
 
     async def remove_attempt(self, generation_id: UUID, attempt: int) -> None:
-        """Remove all files of one attempt, whole or half-written. Raises ImageStoreError."""
+        """Remove all files of one attempt, whole or half-written. Raises ArtefactStoreError."""
         place = _place(generation_id)
         try:
             async for found in self._list(place):
                 if found["path"].startswith(f"{place}/{attempt}-"):
                     await self._remove(found["path"])
         except (BaseError, OSError) as error:
-            raise ImageStoreError(f"cannot list {place}: {error}") from error
+            raise ArtefactStoreError(f"cannot list {place}: {error}") from error
         await self._prune(f"{place}/any")
 
     async def look(self) -> None:
@@ -232,18 +323,18 @@ class ImageFiles:
             raise StorageAwayError(_first_line(error)) from error
 
     async def size(self, path: str) -> int | None:
-        """Returns a file's size in bytes, None if there is no such file. Raises ImageStoreError."""
+        """Returns a file's size in bytes, None if it is not there. Raises ArtefactStoreError."""
         try:
             return (await self._call(obstore.head, self._store, path))["size"]
         except FileNotFoundError:
             return None
         except (BaseError, OSError, ValueError) as error:
-            raise ImageStoreError(f"cannot look at {path}: {error}") from error
+            raise ArtefactStoreError(f"cannot look at {path}: {error}") from error
 
     async def stored(self) -> AsyncIterator[StoredFile]:
         """Yields every file of a generation, in no order, a page in memory at a time.
 
-        Files with names that are not Easel's are skipped. Raises ImageStoreError.
+        Files with names that are not Easel's are skipped. Raises ArtefactStoreError.
         """
         try:
             async for found in self._list(None):
@@ -251,7 +342,7 @@ class ImageFiles:
                 if owner is not None:
                     yield StoredFile(owner, found["path"], found["size"], found["last_modified"])
         except (BaseError, OSError) as error:
-            raise ImageStoreError(f"cannot list the images: {error}") from error
+            raise ArtefactStoreError(f"cannot list the artefacts: {error}") from error
 
     async def _remove(self, path: str) -> None:
         try:
@@ -259,13 +350,13 @@ class ImageFiles:
         except FileNotFoundError:
             return
         except (BaseError, OSError) as error:
-            raise ImageStoreError(f"cannot remove {path}: {error}") from error
+            raise ArtefactStoreError(f"cannot remove {path}: {error}") from error
 
     async def _prune(self, path: str) -> None:
         """Remove the generation's folder when it is empty (object stores have none)."""
         if self._folder is not None:
             folder = (self._folder / path).parent
-            await asyncio.to_thread(_remove_empty, folder)
+            await asyncio.to_thread(remove_empty, folder)
 
     async def _put(self, path: str, data: bytes) -> None:
         try:
@@ -277,7 +368,7 @@ class ImageFiles:
         except (BaseError, OSError) as error:
             raise self._kind(error)(f"cannot write {path}: {_first_line(error)}") from error
 
-    def _kind(self, error: Exception) -> type[ImageStoreError]:
+    def _kind(self, error: Exception) -> type[ArtefactStoreError]:
         """Returns how a failed write counts.
 
         An object store has no failure that ends a picture: access that was withdrawn or a bucket
@@ -286,7 +377,7 @@ class ImageFiles:
         if _is_for_want_of_space(error):
             return NoSpaceError
         is_away = self._folder is None or _is_of(error, _AWAY)
-        return StorageAwayError if is_away else ImageStoreError
+        return StorageAwayError if is_away else ArtefactStoreError
 
     async def _put_local(self, folder: Path, path: str, data: bytes) -> None:
         """Temporary name, flush, rename, flush the folder: whole or absent, even after a power cut.
@@ -297,14 +388,14 @@ class ImageFiles:
         temporary = f"{path}.{uuid4().hex}{_TEMPORARY}"  # two may keep the same picture at once
         try:
             # Each is completed even when cancelled: else a file might appear after the clean-up.
-            await finished(asyncio.to_thread(_write, folder / temporary, data, self._mode))
+            await finished(asyncio.to_thread(write, folder / temporary, data, self._mode))
             reach("save.after_temporary")
             await finished(self._call(obstore.rename, self._store, temporary, path))
             reach("save.after_rename")
         except BaseException:
             await asyncio.to_thread((folder / temporary).unlink, missing_ok=True)
             raise
-        await asyncio.to_thread(_flush_folders, folder, (folder / path).parent)
+        await asyncio.to_thread(flush_folders, folder, (folder / path).parent)
 
     async def _list(self, place: str | None) -> AsyncIterator[ObjectMeta]:
         """Yields what is stored below a place, a page in memory at a time."""
@@ -369,72 +460,22 @@ def _without_secrets(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
 
 
-def _derive(data: bytes) -> tuple[bytes, str]:
-    """Returns a picture's thumbnail (WebP) and SHA-256. Raises ImageStoreError."""
-    buffer = io.BytesIO()
-    try:
-        with Pillow.open(io.BytesIO(data)) as picture:
-            small = picture.convert("RGB")
-            small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), reducing_gap=2.0)
-            small.save(buffer, "WEBP", quality=80, method=2)
-    except Exception as error:  # Pillow's own errors have no common base
-        raise ImageStoreError(f"these {len(data)} bytes are no complete image: {error}") from error
-    return buffer.getvalue(), hashlib.sha256(data).hexdigest()
+def _derived(data: bytes) -> tuple[bytes, str]:
+    """Returns a picture's thumbnail and SHA-256. Raises ArtefactStoreError."""
+    return thumbnail(data), hashlib.sha256(data).hexdigest()
 
 
-def _write(path: Path, data: bytes, mode: int) -> None:
-    """Write and flush; ``mode`` is who may read it, as of a folder.
-
-    The folder may vanish meanwhile: the remove that empties it removes it.
-    """
-    for tries_left in (2, 1, 0):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            for folder in (path.parent.parent, path.parent):
-                _let_read(folder, mode)
-            with path.open("xb") as file:
-                _let_read(path, mode & _FILE_BITS)
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            return
-        except FileNotFoundError:
-            if not tries_left:
-                raise
+def _send(store: ObjectStore, path: str, file: Path) -> None:
+    """Send a local file to an object store, in parts if it is large: whole there, or absent."""
+    obstore.put(store, path, file, chunk_size=_PART_BYTES, max_concurrency=_PARTS_AT_ONCE)
 
 
-def _let_read(path: Path, mode: int) -> None:
-    """Set who may read, whatever this process's umask is. Windows has no such permissions."""
-    if os.name == "nt" or stat.S_IMODE(path.stat().st_mode) == mode:
-        return
-    with suppress(PermissionError):  # a folder that another account of the same machine made
-        path.chmod(mode)
+def _stem(generation_id: UUID, attempt: int, position: int) -> str:
+    return f"{_place(generation_id)}/{attempt}-{position}"
 
 
-def _flush(folder: Path) -> None:
-    if os.name == "nt":
-        return  # Windows cannot open a folder for flushing
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _artefact_id(generation_id: UUID, attempt: int, position: int) -> UUID:
+    return uuid5(generation_id, f"image-{attempt}-{position}")
 
 
-def _flush_folders(top: Path, folder: Path) -> None:
-    """Flush a folder and those above it up to ``top``: they may be as new as the file."""
-    _flush(folder)
-    while folder != top:
-        folder = folder.parent
-        _flush(folder)
-
-
-def _remove_empty(folder: Path) -> None:
-    for place in (folder, folder.parent):
-        try:
-            place.rmdir()
-        except OSError:
-            return
-
-
-__all__ = ["SLICE_BYTES", "THUMBNAIL_PX", "ImageFiles", "NewImage", "StoredFile"]
+__all__ = ["SLICE_BYTES", "ArtefactFiles", "NewFile", "NewPicture", "StoredFile"]

@@ -1,0 +1,286 @@
+"""Finished outputs: which are kept, fetched, verified, and found by name."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import struct
+import sys
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from PIL import Image
+
+from comfy.client import ComfyClient
+from comfy.download import Download
+from comfy.errors import ComfyProtocolError, NoOutputError, UnusableFileError
+from comfy.graph import Graph
+from comfy.messages import OUTPUTS_MAX, Output, OutputFile, OutputText
+from core.artefacts import EXTENSIONS, FileType, type_of
+from core.ids import OUTPUT_SUBFOLDER, output_filename
+from core.text import readable
+from core.workflows.limits import SIZE_MAX
+
+PIXELS_ASKED_MAX: Final = SIZE_MAX * SIZE_MAX
+LARGER_BY: Final = 4
+"""How many times the pixels that were asked for a picture may have: a model that rounds each side
+up to its own grid can double a short one. A few kilobytes can unpack to gigabytes."""
+_PIXEL_BYTES_MAX: Final = 8
+"""RGBA with 16 bits a channel, not compressed."""
+_EXTRA_BYTES: Final = 8 * 1024 * 1024
+"""For what is in the file beside its pixels: the graph, and what custom nodes add."""
+_MAGIC: Final = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff", "WEBP": b"RIFF"}
+"""How a file of each format that is kept begins."""
+PICTURE_ENDINGS: Final = ("_.png",)
+"""What the names end with that SaveImage gives."""
+_ANY_ENDING: Final = tuple(f"{mark}.{extension}" for mark in ("_", "") for extension in EXTENSIONS)
+_ENDINGS: Final[dict[str, tuple[str, ...]]] = {
+    "SaveImage": PICTURE_ENDINGS,
+    "SaveAnimatedPNG": PICTURE_ENDINGS,
+    "SaveAnimatedWEBP": ("_.webp",),
+    "SaveImageAdvanced": ("_.png", "_.webp", "_.jpg", "_.exr"),
+    "SaveVideo": ("_.mp4", "_.webm", "_.mkv", "_.mov"),
+    "SaveWEBM": ("_.webm",),
+    "SaveSVGNode": ("_.svg",),
+    "SaveAudio": (".flac", "_.flac"),
+    "SaveAudioMP3": (".mp3", "_.mp3"),
+    "SaveAudioOpus": (".opus", "_.opus"),
+    "SaveGLB": ("_.glb", ".glb"),
+}
+"""By the class of the node; some versions write an underscore after the number, some do not."""
+_UNDECODABLE: Final = (
+    OSError,
+    SyntaxError,  # Pillow raises it for a broken PNG
+    ValueError,
+    struct.error,
+)
+
+
+@dataclass(frozen=True)
+class FetchedImage:
+    """A complete picture: its bytes as ComfyUI wrote them, its size in pixels, its media type."""
+
+    data: bytes
+    width: int
+    height: int
+    content_type: str
+
+
+@dataclass(frozen=True)
+class FetchedFile:
+    """A file that is no picture, to be read in chunks, once."""
+
+    type: FileType
+    chunks: AsyncIterator[bytes]
+
+
+async def fetch(client: ComfyClient, image: OutputFile, pixels: int) -> FetchedImage:
+    """Fetch a file and verify it by decoding all of it once, in a thread.
+
+    ``pixels`` is the size that was asked for. ComfyUI does not write files atomically, so a
+    truncated one is fetched a second time.
+
+    Raises NoOutputError when there is no such file, ComfyProtocolError when it is cut short, and
+    UnusableFileError when it can never become a picture that may be kept.
+    """
+    try:
+        return await _fetch_once(client, image, pixels)
+    except ComfyProtocolError:
+        return await _fetch_once(client, image, pixels)
+
+
+@asynccontextmanager
+async def opened(
+    client: ComfyClient, file: OutputFile, pixels: int, bytes_max: int
+) -> AsyncIterator[FetchedImage | FetchedFile]:
+    """Fetch a file of any kind: a picture whole and proved, as ``fetch`` does, others in chunks.
+
+    What a file is, its first bytes say before its name. Raises as ``fetch`` does; of others than
+    pictures, also while the chunks are read. ``bytes_max`` is the most that any file may have.
+    """
+    async with client.download(file, bytes_max) as download:
+        kind = type_of(download.head, file.filename, file.format, file.key)
+        if not kind.is_picture:
+            _check_file(download, kind, file)
+            yield FetchedFile(kind, download.chunks())
+            return
+        found = await _read_picture(download, pixels)
+    if isinstance(found, _NoPicture) and not found.is_final:
+        found = await _decoded(client, file, pixels)
+    yield _picture_or_error(found, file)
+
+
+def _check_file(download: Download, kind: FileType, file: OutputFile) -> None:
+    """Raise for a file that is none: not written yet, or a page of what stands before ComfyUI."""
+    if not download.head:
+        raise ComfyProtocolError(f"{file.filename} is empty")
+    if kind.kind == "file" and type_of(b"", file.filename).kind not in ("file", "text"):
+        raise UnusableFileError(f"{file.filename} is a page of text, not what its name says")
+
+
+async def find_by_name(
+    client: ComfyClient,
+    prompt_id: str,
+    expected_outputs: int | None,
+    pixels: int,
+    endings: Sequence[str] = PICTURE_ENDINGS,
+) -> tuple[OutputFile, ...] | None:
+    """Returns the prompt's finished files, if all of them exist and are complete.
+
+    This finds files after ComfyUI lost its history. The last file is checked first: while it is
+    missing (the usual case), one small request is enough. ``endings`` are those that the names may
+    have (``endings_of``). Where the number is not known (None), nothing shows that none is missing.
+    """
+    if not expected_outputs:
+        return None
+    found: list[OutputFile] = []
+    for number in range(expected_outputs, 0, -1):
+        file = await _one_of(client, prompt_id, number, pixels, endings)
+        if file is None:
+            return None
+        found.append(file)
+    return tuple(reversed(found))
+
+
+async def _one_of(
+    client: ComfyClient, prompt_id: str, number: int, pixels: int, endings: Sequence[str]
+) -> OutputFile | None:
+    for ending in endings:
+        file = named(prompt_id, number, ending)
+        if await _is_whole(client, file, pixels):
+            return file
+    return None
+
+
+def named(prompt_id: str, number: int, ending: str = PICTURE_ENDINGS[0]) -> OutputFile:
+    """Returns the ``number``-th (from 1) file that a prompt's save nodes write."""
+    return OutputFile(output_filename(prompt_id, number, ending), OUTPUT_SUBFOLDER, "output")
+
+
+def endings_of(graph: Graph) -> tuple[str, ...]:
+    """Returns what the names of a graph's files may end with, the likely ones first.
+
+    Nodes that are not known may write any type, and names of both forms: with an underscore after
+    the number, and without.
+    """
+    classes = [node.class_type for node in graph.nodes.values() if "filename_prefix" in node.inputs]
+    found = dict.fromkeys(ending for name in classes for ending in _ENDINGS.get(name, _ANY_ENDING))
+    return tuple(found) or PICTURE_ENDINGS
+
+
+def kept_of(outputs: Iterable[Output]) -> tuple[Output, ...]:
+    """Returns what is kept of everything that a prompt gave, each once.
+
+    Temporary files are previews, kept only where no node wrote a file of its own.
+    """
+    each = tuple(dict.fromkeys(outputs))
+    written = any(isinstance(one, OutputFile) and one.type == "output" for one in each)
+    kept = (
+        one for one in each if isinstance(one, OutputText) or one.type == "output" or not written
+    )
+    return tuple(islice(kept, OUTPUTS_MAX))
+
+
+def ours(prompt_id: str, files: Iterable[OutputFile]) -> tuple[OutputFile, ...]:
+    """Returns the files that are named after the prompt.
+
+    An identical graph is served from ComfyUI's cache, and then the history names the files
+    of an earlier prompt, which may be gone or changed by now.
+    """
+    return tuple(
+        file
+        for file in files
+        if file.type == "output"
+        and file.subfolder == OUTPUT_SUBFOLDER
+        and file.filename.startswith(f"{prompt_id}_")
+    )
+
+
+async def _is_whole(client: ComfyClient, file: OutputFile, pixels: int) -> bool:
+    """Whether the file exists and is complete; raises when ComfyUI does not answer.
+
+    A picture is if it decodes; of others the beginning is looked at only.
+    """
+    for _attempt in range(2):
+        try:
+            if not _is_named_as_picture(file):
+                async with client.download(file, sys.maxsize) as download:
+                    return download.head != b""
+            found = await _decoded(client, file, pixels)
+        except (NoOutputError, UnusableFileError):
+            return False
+        if isinstance(found, FetchedImage):
+            return True
+    return False
+
+
+def _is_named_as_picture(file: OutputFile) -> bool:
+    return type_of(b"", file.filename).is_picture
+
+
+async def _fetch_once(client: ComfyClient, file: OutputFile, pixels: int) -> FetchedImage:
+    return _picture_or_error(await _decoded(client, file, pixels), file)
+
+
+def _picture_or_error(found: FetchedImage | _NoPicture, file: OutputFile) -> FetchedImage:
+    if isinstance(found, FetchedImage):
+        return found
+    if found.is_final:
+        raise UnusableFileError(f"{file.filename} {found.reason}")
+    raise ComfyProtocolError(f"{file.filename} {found.reason}")
+
+
+@dataclass(frozen=True)
+class _NoPicture:
+    """Why bytes are not a picture. A value: an error's traceback would keep the bytes alive."""
+
+    reason: str
+    is_final: bool
+
+
+def _bytes_max(pixels: int) -> int:
+    return pixels * LARGER_BY * _PIXEL_BYTES_MAX + _EXTRA_BYTES
+
+
+async def _decoded(client: ComfyClient, file: OutputFile, pixels: int) -> FetchedImage | _NoPicture:
+    data = await client.view(file, _bytes_max(pixels))
+    return await asyncio.to_thread(_decode, data, pixels * LARGER_BY)
+
+
+async def _read_picture(download: Download, pixels: int) -> FetchedImage | _NoPicture:
+    download.limit(_bytes_max(pixels))
+    try:
+        data = b"".join([chunk async for chunk in download.chunks()])
+    except ComfyProtocolError as exc:
+        return _NoPicture(f"is cut short: {exc}", is_final=False)
+    return await asyncio.to_thread(_decode, data, pixels * LARGER_BY)
+
+
+def _decode(data: bytes, pixels_max: int) -> FetchedImage | _NoPicture:
+    if not any(_begins(data, magic) for magic in _MAGIC.values()):
+        return _NoPicture("is not a PNG, JPEG or WebP image", is_final=True)
+    try:
+        # Pillow's own limit warns, or raises where warnings are errors; this one is stricter.
+        with _opened(data) as picture:
+            if picture.width * picture.height > pixels_max:
+                size = f"{picture.width}×{picture.height}"
+                return _NoPicture(f"has {size} pixels, many more than asked for", is_final=True)
+            picture.load()
+            content_type = Image.MIME[picture.format or "PNG"]
+            return FetchedImage(data, picture.width, picture.height, content_type)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return _NoPicture("has many more pixels than asked for", is_final=True)
+    except _UNDECODABLE as exc:
+        return _NoPicture(readable(f"is not a complete image: {exc}", 300), is_final=False)
+
+
+def _opened(data: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(data), formats=tuple(_MAGIC))
+
+
+def _begins(data: bytes, magic: bytes) -> bool:
+    """Whether the file begins so, as far as there is any of it: it may be written just now."""
+    return magic.startswith(data[: len(magic)])

@@ -1,0 +1,1 @@
+"""The artefacts' bytes, and what is derived from them: posters, sizes, durations."""
