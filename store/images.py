@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import re
+import shutil
 import stat
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -151,6 +152,29 @@ class ImageFiles:
             seed=new.seed,
             created_at=datetime.now(UTC),
         )
+
+    async def put_file(self, path: str, file: Path) -> None:
+        """Keep a local file under ``path``, whole or not at all. It is gone from where it was.
+
+        Raises as ``keep`` does. However large it is, memory holds only a part of it.
+        """
+        try:
+            if self._folder is None:
+                await finished(self._call(obstore.put, self._store, path, file))
+                await asyncio.to_thread(file.unlink, missing_ok=True)
+            else:
+                await finished(asyncio.to_thread(_move, file, self._folder / path, self._mode))
+                await asyncio.to_thread(_flush_folders, self._folder, (self._folder / path).parent)
+        except (BaseError, OSError) as error:
+            raise self._kind(error)(f"cannot write {path}: {_first_line(error)}") from error
+
+    async def listed(self, place: str) -> AsyncIterator[ObjectMeta]:
+        """Yields what is stored below a place, in no order. Raises ImageStoreError."""
+        try:
+            async for found in self._list(place):
+                yield found
+        except (BaseError, OSError) as error:
+            raise ImageStoreError(f"cannot list {place}: {error}") from error
 
     async def read(self, path: str) -> bytes:
         """The bytes of a kept file. Raises ImageStoreError."""
@@ -401,6 +425,33 @@ def _write(path: Path, data: bytes, mode: int) -> None:
         except FileNotFoundError:
             if not tries_left:
                 raise
+
+
+def _move(source: Path, target: Path, mode: int) -> None:
+    """Move a file, flushed, under its name at once; from another disk by a copy."""
+    for tries_left in (2, 1, 0):
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            for folder in (target.parent.parent, target.parent):
+                _let_read(folder, mode)
+            temporary = target.with_name(f"{target.name}.{uuid4().hex}{_TEMPORARY}")
+            try:
+                shutil.move(source, temporary)
+                _let_read(temporary, mode & _FILE_BITS)
+                _flush_file(temporary)
+                temporary.replace(target)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+            return
+        except FileNotFoundError:  # the folder went with the file before: see ``_write``
+            if not tries_left or not source.exists():
+                raise
+
+
+def _flush_file(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def _let_read(path: Path, mode: int) -> None:
