@@ -37,6 +37,7 @@ _KINDS: Final = (
     ProblemKind("schedule_in_file", "The schedule is set in prefect.yaml", 409),
     ProblemKind("deleted", "The generation was deleted", 410),
     ProblemKind("pictures_expired", "The images were removed because of their age", 410),
+    ProblemKind("upload_expired", "The upload is not there any more", 410),
     ProblemKind("payload_too_large", "The body is too large", 413),
     ProblemKind("unsupported_media_type", "The body's type is not supported here", 415),
     ProblemKind("range_not_satisfiable", "That range is not in the image", 416),
