@@ -15,6 +15,7 @@ from comfy.errors import (
     ExecutionFailedError,
     ExecutionTimeoutError,
     ForeignPromptError,
+    InputRefusedError,
     NoOutputError,
     OutOfMemoryComfyError,
     PromptInterruptedError,
@@ -36,6 +37,7 @@ from comfy.events import (
 )
 from comfy.graph import Graph, GraphBuilder
 from comfy.images import FetchedImage
+from comfy.inputs import InputFile
 from comfy.messages import OutputImage
 from comfy.session import ComfySession
 from comfy.submission import Submitted
@@ -68,6 +70,8 @@ __all__ = [
     "Graph",
     "GraphBuilder",
     "HistoryEntry",
+    "InputFile",
+    "InputRefusedError",
     "NoOutputError",
     "OutOfMemoryComfyError",
     "OutputImage",
