@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 
 from PIL import Image as Pillow
 
-from comfy import FetchedImage, Graph, OutputImage, Submitted
+from comfy import FetchedImage, Graph, InputFile, OutputImage, Submitted
 from comfy.errors import NoOutputError
 from comfy.events import Preview, Progress, Started, TrackEvent
 from comfy.images import named
@@ -36,6 +36,7 @@ class ScriptedComfyUI:
         self.step_s = 0.02
         self.failure: Callable[[ResolvedRequest], Exception | None] = lambda _request: None
         self.limit: int | None = None
+        self.inputs: dict[InputFile, bytes] = {}
         self._painter = painter or PlainPainter()
         self._requests: dict[str, ResolvedRequest] = {}
         self._files: dict[OutputImage, Callable[[], bytes]] = {}
@@ -109,6 +110,14 @@ class ScriptedComfyUI:
 
     async def free_memory(self) -> None:
         """Nothing to do."""
+
+    async def has_input(self, file: InputFile) -> bool:
+        """Returns whether the file was put here."""
+        return file in self.inputs
+
+    async def put_input(self, file: InputFile, data: AsyncIterator[bytes]) -> None:
+        """Keep the file's bytes."""
+        self.inputs[file] = b"".join([piece async for piece in data])
 
     async def fetch(
         self,
