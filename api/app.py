@@ -160,7 +160,9 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             runs,
             look_every_s=settings.recovery.look_every_s,
             lease_s=settings.recovery.lease_s,
-            housekeeping=Housekeeping(store, settings.retention),
+            housekeeping=Housekeeping(
+                store, settings.retention, settings.uploads, Schedules(runs).uploads
+            ),
         ) as reconciler,
         PauseWatch(runs) as pauses,
         CatalogueCache(store, comfy) as catalogue,

@@ -58,6 +58,8 @@ class Uploads:
             return known, False
         # With a random part: a removal that is still going on cannot take this file with it.
         path = f"{FOLDER}/{received.id[:2]}/{received.id}-{uuid4().hex[:8]}.{received.extension}"
+        if known is None:
+            await self._announce(received, path)
         await self._files.put_file(path, received.file)
         before = None if known is None else known.path
         if not await self._insert(received, path, before):  # another has kept the same bytes
@@ -65,6 +67,16 @@ class Uploads:
         elif before is not None:
             await self._files.remove_file(before)
         return await self.get(received.id), known is None or known.removed_at is not None
+
+    @completes
+    async def _announce(self, received: Received, path: str) -> None:
+        """Write a tombstone first: the audit then knows whose the file of a crash is."""
+        now = datetime.now(UTC)
+        values = {**_columns(received), "name": "", "path": path, "created_at": now}
+        values |= {"last_used_at": now, "removed_at": now}
+        async with self._database.write() as connection:
+            statement = insert_into(connection, uploads).values(id=received.id, **values)
+            await connection.execute(statement.on_conflict_do_nothing())
 
     async def _is_whole(self, known: Upload) -> bool:
         if known.removed_at is not None:
@@ -75,12 +87,8 @@ class Uploads:
     async def _insert(self, received: Received, path: str, before: str | None) -> bool:
         """Write the row, in place of a tombstone or of one whose file is gone (``before``)."""
         now = datetime.now(UTC)
-        values: dict[str, Any] = {
-            name: getattr(received, name)
-            for name in Received.__dataclass_fields__
-            if name not in ("id", "file")
-        }
-        values |= {"path": path, "created_at": now, "last_used_at": now, "removed_at": None}
+        values = {**_columns(received), "path": path}
+        values |= {"created_at": now, "last_used_at": now, "removed_at": None}
         async with self._database.write() as connection:
             statement = insert_into(connection, uploads).values(id=received.id, **values)
             gone = or_(uploads.c.removed_at.is_not(None), uploads.c.path == (before or ""))
@@ -186,3 +194,8 @@ class Uploads:
         async with self._database.read() as connection:
             rows = (await connection.execute(statement)).mappings()
             return [Upload.from_row(row) for row in rows]
+
+
+def _columns(received: Received) -> dict[str, Any]:
+    names = (name for name in Received.__dataclass_fields__ if name not in ("id", "file"))
+    return {name: getattr(received, name) for name in names}

@@ -11,11 +11,18 @@ import pytest
 from sqlalchemy import func, insert, select
 
 from core.ids import new_generation_id
-from store.errors import ImageStoreError, NotFoundError, UploadExpiredError
+from store.audit import Audit
+from store.errors import (
+    ImageStoreError,
+    NotFoundError,
+    StoreUnavailableError,
+    UploadExpiredError,
+)
 from store.images import ImageFiles
 from store.store import Store
 from store.tables import upload_references, uploads
 from store.uploads.references import refer
+from store.uploads.uploads import Uploads
 from store.uploads.values import Received, Upload
 from tests.harness.s3 import S3Server
 from tests.store.batch_making import accepted_batch
@@ -158,7 +165,10 @@ async def test_what_is_not_stored_leaves_no_row(store: Store, tmp_path: Path) ->
     with pytest.raises(ImageStoreError):
         await store.uploads.keep(received)
 
-    assert await store.uploads.of_ids([received.id]) == {}
+    left = await store.uploads.of_ids([received.id])
+    assert left[received.id].removed_at is not None
+    with pytest.raises(UploadExpiredError):
+        await store.uploads.get(received.id)
 
 
 async def test_it_expires_when_nothing_has_used_it(store: Store, tmp_path: Path) -> None:
@@ -263,3 +273,63 @@ async def test_uploads_in_an_object_store(
             assert await expire(store) == 1
         assert s3.objects == {}
     assert [name for name in files_in(tmp_path) if name.endswith(".tmp")] == []
+
+
+async def audited(store: Store, *, repair: bool = False) -> list[tuple[str, str, bool]]:
+    audit = Audit(store.database, store.files)
+    found = audit.findings(repair=repair, checksums=True, settle_s=-60)
+    return [(one.kind, one.path, one.repaired) async for one in found]
+
+
+async def test_the_audit_finds_them_in_order(store: Store, tmp_path: Path) -> None:
+    await kept(store, tmp_path)
+    gone = await kept(store, tmp_path, b"an owl")
+    await store.uploads.remove(gone.id)
+
+    assert await audited(store, repair=True) == []
+
+
+async def test_the_audit_finds_files_that_are_missing_or_wrong(
+    store: Store, tmp_path: Path
+) -> None:
+    missing, wrong = await kept(store, tmp_path), await kept(store, tmp_path, b"an owl")
+    cut = await kept(store, tmp_path, b"a hen")
+    images = tmp_path / "images"
+    (images / missing.path).unlink()
+    (images / wrong.path).write_bytes(b"an oxl")
+    (images / cut.path).write_bytes(b"a")
+
+    assert set(await audited(store, repair=True)) == {
+        ("missing_file", missing.path, False),
+        ("wrong_bytes", wrong.path, False),
+        ("wrong_bytes", cut.path, False),
+    }
+
+
+async def test_the_audit_removes_what_a_crash_left(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed when the file was there and its row was not; killed in the middle of the file."""
+
+    async def killed(*_: object) -> bool:
+        raise StoreUnavailableError("killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Uploads, "_insert", killed)
+        with pytest.raises(StoreUnavailableError):
+            await kept(store, tmp_path)
+    [orphan] = (tmp_path / "images").rglob("*.txt")
+    half = orphan.with_name(f"{orphan.name}.123.tmp")
+    half.write_bytes(b"half")
+    foreign = orphan.with_name("0" * 64 + "-1.txt")
+    foreign.write_bytes(b"of another database")
+
+    found = await audited(store, repair=True)
+
+    assert {(kind, repaired) for kind, _, repaired in found} == {
+        ("orphan_file", True),
+        ("temporary_file", True),
+        ("unknown_file", False),
+    }
+    assert files_in(tmp_path / "images") == [foreign.name]
+    assert (await kept(store, tmp_path)).removed_at is None
