@@ -7,7 +7,7 @@ same id. Pictures are kept as PNG, everything else as it came.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Self, get_args
 from uuid import UUID
@@ -15,7 +15,7 @@ from uuid import UUID
 from core.artefacts import FileType, is_active, is_page, type_of
 from core.ids import parse_generation_id
 from core.text import readable
-from core.workflows.declaration import InputType
+from core.workflows.declaration import Input, InputType
 
 UploadKind = Literal["image", "video", "audio", "model3d", "file"]
 """What a file is taken as. A mask is an image."""
@@ -167,6 +167,34 @@ def references_in(value: Any) -> Iterator[Reference]:
             yield found
 
 
+@dataclass(frozen=True)
+class Referred:
+    """A reference in a request: at which input (``loc``, a path of names), and what that takes."""
+
+    loc: tuple[str | int, ...]
+    input_type: InputType
+    reference: Reference
+
+
+def referred_in(
+    inputs: Iterable[Input], values: Mapping[str, Any], loc: tuple[str | int, ...] = ()
+) -> Iterator[Referred]:
+    """Yields every reference at an input that takes files, in lists and groups too."""
+    for one in inputs:
+        if one.name in values:
+            yield from _referred(one, values[one.name], (*loc, one.name))
+
+
+def _referred(one: Input, value: Any, loc: tuple[str | int, ...]) -> Iterator[Referred]:
+    if one.items is not None and isinstance(value, list | tuple):
+        for number, each in enumerate(value):
+            yield from _referred(one.items, each, (*loc, number))
+    elif one.fields is not None and isinstance(value, Mapping):
+        yield from referred_in(one.fields, value, loc)
+    elif one.is_upload and (found := Reference.parse(value)) is not None:
+        yield Referred(loc, one.type, found)
+
+
 __all__ = [
     "INPUT_SUBFOLDER",
     "NAME_MAX",
@@ -174,11 +202,13 @@ __all__ = [
     "TAKEN",
     "UPLOAD_KINDS",
     "Reference",
+    "Referred",
     "UploadKind",
     "UploadType",
     "comfy_name",
     "parse_upload_id",
     "references_in",
+    "referred_in",
     "shown_name",
     "takes",
     "upload_type",

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from sqlalchemy import or_, select, update
 
+from core.problems import FieldProblem
+from core.uploads import Referred, takes
 from store.database import Database, completes, insert_into
 from store.errors import NotFoundError, UploadExpiredError
 from store.images import ImageFiles
-from store.tables import uploads
+from store.tables import images, uploads
 from store.uploads.references import is_referred, stale_references
 from store.uploads.values import Received, Upload
 
 FOLDER: Final = "uploads"
 """The place of uploads in the storage."""
 _PAGE: Final = 100
+_TOUCHED_EVERY: Final = timedelta(hours=1)
+"""A use is recorded at most so often: the times of expiry are days."""
 
 
 class Uploads:
@@ -97,6 +101,34 @@ class Uploads:
             )
             written = await connection.execute(statement.returning(uploads.c.id))
             return written.first() is not None
+
+    async def problems(self, referred: Iterable[Referred]) -> list[FieldProblem]:
+        """Returns what is wrong with references, by their inputs: each is for a file that is there.
+
+        Uploads that are in order count as used now. Without a reference nothing is read.
+        """
+        found = list(referred)
+        if not found:
+            return []
+        known = await self.of_ids([one.reference.id for one in found if _is_upload(one)])
+        made = await self._artefacts({one.reference.id for one in found if not _is_upload(one)})
+        problems = [
+            problem
+            for one in found
+            if (problem := _problem(one, known.get(one.reference.id), made)) is not None
+        ]
+        before = datetime.now(UTC) - _TOUCHED_EVERY
+        stale = [each.id for each in known.values() if each.last_used_at < before]
+        if stale and not problems:
+            await self.touch(stale)
+        return problems
+
+    async def _artefacts(self, ids: Collection[str]) -> frozenset[str]:
+        if not ids:
+            return frozenset()
+        statement = select(images.c.id).where(images.c.id.in_([UUID(one) for one in ids]))
+        async with self._database.read() as connection:
+            return frozenset(map(str, (await connection.execute(statement)).scalars()))
 
     @completes
     async def touch(self, ids: Collection[str]) -> None:
@@ -194,6 +226,29 @@ class Uploads:
         async with self._database.read() as connection:
             rows = (await connection.execute(statement)).mappings()
             return [Upload.from_row(row) for row in rows]
+
+
+def _is_upload(one: Referred) -> bool:
+    return one.reference.source == "upload"
+
+
+def _problem(one: Referred, upload: Upload | None, made: Collection[str]) -> FieldProblem | None:
+    if not _is_upload(one):
+        if one.reference.id not in made:
+            said = "Easel has nothing with this id: it was deleted, or it never was"
+            return FieldProblem(one.loc, "unknown_artefact", said)
+        kind: str = "image"
+    elif upload is None:
+        said = "there is no such upload: send the file first (POST /api/v1/uploads)"
+        return FieldProblem(one.loc, "unknown_upload", said)
+    elif upload.removed_at is not None:
+        return FieldProblem(one.loc, "upload_expired", "it has expired: send the file again")
+    else:
+        kind = upload.kind
+    if takes(one.input_type, kind):
+        return None
+    said = f"it takes a file of the kind {one.input_type}, and this is of the kind {kind}"
+    return FieldProblem(one.loc, "wrong_kind", said)
 
 
 def _columns(received: Received) -> dict[str, Any]:

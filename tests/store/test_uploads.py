@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, update
 
 from core.ids import new_generation_id
+from core.uploads import referred_in
+from core.workflows.declaration import Input
 from store.audit import Audit
 from store.errors import (
     ImageStoreError,
@@ -26,7 +28,7 @@ from store.uploads.uploads import Uploads
 from store.uploads.values import Received, Upload
 from tests.harness.s3 import S3Server
 from tests.store.batch_making import accepted_batch
-from tests.store.making import accepted
+from tests.store.making import NEVER, accepted, brought_to
 
 LATER: Final = timedelta(days=1)
 
@@ -333,3 +335,49 @@ async def test_the_audit_removes_what_a_crash_left(
     }
     assert files_in(tmp_path / "images") == [foreign.name]
     assert (await kept(store, tmp_path)).removed_at is None
+
+
+NESTED: Final = (
+    Input(name="image", type="image"),
+    Input(name="more", type="list", items=Input(name="item", type="mask")),
+    Input(name="film", type="group", fields=(Input(name="clip", type="video"),)),
+    Input(name="prompt", type="text"),
+)
+
+
+async def wrong(store: Store, **values: Any) -> list[tuple[tuple[str | int, ...], str]]:
+    found = await store.uploads.problems(referred_in(NESTED, values))
+    return [(one.loc, one.code) for one in found]
+
+
+async def test_references_are_checked_at_their_inputs(store: Store, tmp_path: Path) -> None:
+    text = str((await kept(store, tmp_path)).reference)
+    picture = arrived(tmp_path, b"a picture", kind="image")
+    image = str((await store.uploads.keep(picture))[0].reference)
+    _, claim = await brought_to(store, "succeeded")
+    made = f"artefact:{(await store.generations.images(claim.generation_id))[0].id}"
+    none = f"upload:{'0' * 64}"
+    nothing = f"artefact:{NEVER}"
+
+    assert await wrong(store, image=image, more=[image, made], prompt=none) == []
+    assert await wrong(store, prompt="a fox") == []
+    assert await wrong(
+        store, image=none, more=[image, nothing, text], film={"clip": made}, prompt=none
+    ) == [
+        (("image",), "unknown_upload"),
+        (("more", 1), "unknown_artefact"),
+        (("more", 2), "wrong_kind"),
+        (("film", "clip"), "wrong_kind"),
+    ]
+    await store.uploads.remove(image.removeprefix("upload:"))
+    assert await wrong(store, image=image) == [(("image",), "upload_expired")]
+
+
+async def test_a_reference_that_is_in_order_is_a_use(store: Store, tmp_path: Path) -> None:
+    upload = (await store.uploads.keep(arrived(tmp_path, kind="image")))[0]
+    async with store.database.write() as connection:
+        await connection.execute(update(uploads).values(last_used_at=datetime.now(UTC) - LATER))
+
+    assert await wrong(store, image=str(upload.reference)) == []
+
+    assert (await store.uploads.get(upload.id)).last_used_at > datetime.now(UTC) - LATER / 2
