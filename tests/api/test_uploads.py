@@ -18,7 +18,8 @@ import pytest
 from PIL import Image as Pillow
 
 from tests.api.conftest import StartService
-from tests.api.service import Service, assert_problem
+from tests.api.service import CREATE, Service, assert_problem
+from tests.comfy.data import TWIN
 
 UPLOADS: Final = "/api/v1/uploads"
 MP4: Final = b"\0\0\0 ftypisom" + bytes(5_000)
@@ -446,8 +447,34 @@ def test_a_file_that_cannot_be_stored(start_service: StartService) -> None:
     blocked = Path(service.images_folder) / "uploads"
     blocked.write_text("no folder")
 
-    response = send(service, picture())
+    data = picture()
 
-    assert response.status_code == 503
-    assert service.count("uploads") == 0
+    assert send(service, data).status_code == 503
     assert arriving(service) == []
+    assert service.client.head(f"{UPLOADS}/{hashlib.sha256(data).hexdigest()}").is_error
+
+    blocked.unlink()
+    assert send(service, data).status_code == 201
+
+
+def test_a_request_names_a_file_that_is_there(service: Service) -> None:
+    service.worker.run(service.worker.store.workflows.add(TWIN))
+    upload = sent(service, picture())["upload_id"]
+    film = sent(service, MP4 + uuid4().bytes, "film.mp4")["upload_id"]
+    body = {"workflow": TWIN.name, "image": f"upload:{upload}"}
+
+    for image, code in (
+        (f"upload:{'0' * 64}", "unknown_upload"),
+        (f"upload:{film}", "wrong_kind"),
+        (f"artefact:{UUID(int=9)}", "unknown_artefact"),
+        ("fox.png", "upload_reference"),
+    ):
+        refused = service.client.post(CREATE, json={**body, "image": image})
+        problem = assert_problem(refused, 422, "invalid_request")
+        assert [(one["loc"], one["code"]) for one in problem["errors"]] == [(["image"], code)]
+    accepted = service.client.post(CREATE, json=body)
+    assert accepted.status_code == 202
+    assert accepted.json()["request"]["image"] == f"upload:{upload}"
+    assert service.client.delete(f"{UPLOADS}/{upload}").status_code == 204
+    refused = service.client.post(CREATE, json=body)
+    assert_problem(refused, 422, "invalid_request")

@@ -31,19 +31,9 @@ from flows.runtime import Runtime
 from store.store import Store
 from store.uploads.values import Received, Upload
 from store.values import Claim, Image
-from tests.comfy.data import resolved
+from tests.comfy.data import TWIN, resolved
 
 RED: Final = (250, 10, 20)
-TWIN: Final = Workflow.model_validate_json(
-    """{"name": "twin", "title": "Twin", "inputs": [
-        {"name": "image", "type": "image", "required": true,
-         "targets": [{"node": "1", "field": "image"}]}],
-    "outputs": [{"node": "2", "kind": "image", "name": "twin", "primary": true}],
-    "graph": {"1": {"class_type": "LoadImage", "inputs": {"image": "example.png"}},
-              "2": {"class_type": "SaveImage",
-                    "inputs": {"images": ["1", 0], "filename_prefix": "x"}}}}"""
-)
-"""It saves the picture that it is given."""
 
 
 @pytest.fixture
