@@ -72,7 +72,9 @@ class Columns:
 
     def is_path(self, name: str) -> bool:
         """Returns whether the name is that of a value inside of an input: ``loras.0.name``."""
-        return "." in name and name not in self.fields and self.reader(name) is not None
+        if name.startswith(METADATA_PREFIX) or name in self.fields or "." not in name:
+            return False
+        return self.reader(name) is not None
 
     def _reader_of_input(self, path: list[str]) -> Read | None:
         one = self.workflow.by_name.get(path[0])
