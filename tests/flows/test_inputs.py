@@ -9,6 +9,7 @@ import hashlib
 import io
 import shutil
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -21,10 +22,15 @@ import comfy
 from comfy import ComfySession, InputFile, InputRefusedError, TransientComfyError
 from comfy.emulator import Emulator
 from comfy.errors import ExecutionFailedError
+from core.batches.columns import Columns
+from core.batches.lists import Lists
+from core.batches.manifest import read_manifest
+from core.batches.request import BatchRequest
 from core.requests import FlowRequest, read_request_of
 from core.workflows.declaration import Workflow
 from flows import pipeline
-from flows.errors import InputGoneError
+from flows.batches.acceptance import Source, accept_batch, plan_batch
+from flows.errors import BatchRefusedError, InputGoneError
 from flows.inputs import find_inputs
 from flows.pipeline import Assignment
 from flows.runtime import Runtime
@@ -306,3 +312,29 @@ async def test_a_graph_without_files_is_looked_up_nowhere(runtime: Runtime) -> N
 
     assert inputs.sources == {}
     assert inputs.named(graph) is graph
+
+
+def twins_of(folder: Path, *images: object) -> Source:
+    path = folder / "rows.csv"
+    path.write_text("\n".join(["image", *map(str, images)]) + "\n", encoding="utf-8")
+    request = BatchRequest.model_validate({"defaults": {"workflow": TWIN.name}})
+    rows = read_manifest(path, "csv", Columns(TWIN))
+    return Source(request, rows, Lists.of({}), None, None, TWIN)
+
+
+async def test_a_batch_names_files_that_are_there(
+    store: Store, twins: Workflow, upload: Upload, tmp_path: Path
+) -> None:
+    reference, none = upload.reference, f"upload:{'0' * 64}"
+    wrong = ("row", 3, "image")
+
+    for refused in (
+        plan_batch(twins_of(tmp_path, reference, none), store),
+        accept_batch(store, twins_of(tmp_path, reference, none), uuid4(), "twins"),
+    ):
+        with pytest.raises(BatchRefusedError) as error:
+            await refused
+        assert [(one.loc, one.code) for one in error.value.problems] == [(wrong, "unknown_upload")]
+    accepted = await accept_batch(store, twins_of(tmp_path, reference, reference), uuid4(), "twins")
+    assert accepted.batch.total == 2
+    assert await store.uploads.expire(datetime.now(UTC) + timedelta(days=1)) == 0
