@@ -38,6 +38,7 @@ from core.failpoints import reach
 from core.invalid import problems_of
 from core.problems import FieldProblem, Problem
 from core.requests import FlowRequest, read_request_of
+from core.uploads import referred_in
 from core.workflows.declaration import Workflow
 from core.workflows.limits import SIZE_MAX
 from flows.errors import CallbackRefusedError, CancelRequested, InputGoneError
@@ -167,6 +168,10 @@ async def adopt(
     catalogue = Catalogue.from_json(known) if known else await client.catalogue()
     asked, workflow = await checked(store, request)
     resolved = comfy.resolve(asked, workflow, catalogue, default_model)
+    referred = list(referred_in(workflow.inputs, resolved.inputs))
+    missing = await patiently(store.uploads.problems, referred)
+    if missing and not await _is_kept(store, flow_run_id):
+        raise comfy.UnresolvableError(tuple(missing))
     await patiently(acceptance.adopt, store.database, flow_run_id, resolved, flow_run_id, callback)
     return flow_run_id
 

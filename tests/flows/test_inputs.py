@@ -338,3 +338,20 @@ async def test_a_batch_names_files_that_are_there(
     accepted = await accept_batch(store, twins_of(tmp_path, reference, reference), uuid4(), "twins")
     assert accepted.batch.total == 2
     assert await store.uploads.expire(datetime.now(UTC) + timedelta(days=1)) == 0
+
+
+async def test_a_run_from_prefect_names_a_file_that_is_there(
+    runtime: Runtime, twins: Workflow, upload: Upload
+) -> None:
+    store, client = runtime.store, runtime.session.client
+
+    async def adopted(run: UUID, image: object) -> UUID:
+        fields = {"workflow": TWIN.name, "image": str(image)}
+        request = FlowRequest.model_validate(fields)
+        return await pipeline.adopt(store, client, request, None, run)
+
+    with pytest.raises(comfy.UnresolvableError, match="no such upload"):
+        await adopted(UUID(int=8), f"upload:{'0' * 64}")
+    assert await adopted(UUID(int=9), upload.reference) == UUID(int=9)
+    await store.uploads.remove(upload.id)  # it was there when the run was adopted
+    assert await adopted(UUID(int=9), upload.reference) == UUID(int=9)
