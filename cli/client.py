@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
 from functools import partial
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
@@ -107,6 +107,23 @@ class ApiClient:
         """Returns a picture's bytes."""
         # Not the document's own URL: it may not be reachable from here.
         return (await self._send("GET", f"/images/{image_id}")).content
+
+    async def has_upload(self, upload_id: str) -> bool:
+        """Returns whether the API has the file with this SHA-256 already."""
+        try:
+            await self._send("HEAD", f"/uploads/{upload_id}")
+        except ApiRefusedError as error:
+            if error.status in (httpx.codes.NOT_FOUND, httpx.codes.GONE):
+                return False
+            raise
+        return True
+
+    async def upload(self, pieces: AsyncIterator[bytes], name: str) -> str:
+        """Send a file. Returns its id. One that is sent again is the same upload."""
+        query = {"filename": name}
+        found = await self._json("POST", "/uploads", content=pieces, params=query)
+        upload_id: str = found["upload_id"]
+        return upload_id
 
     async def create_batch(self, body: BatchBody) -> tuple[dict[str, Any], bool]:
         """Create a batch. Returns its document, and whether its key was known before.

@@ -16,6 +16,7 @@ from comfy.errors import (
     ExecutionFailedError,
     ExecutionTimeoutError,
     ForeignPromptError,
+    InputRefusedError,
     NoOutputError,
     OutOfMemoryComfyError,
     PromptInterruptedError,
@@ -37,6 +38,7 @@ from comfy.events import (
     TrackEvent,
 )
 from comfy.graph import Graph, GraphBuilder
+from comfy.inputs import InputFile
 from comfy.messages import Output, OutputFile, OutputText
 from comfy.outputs import FetchedFile, FetchedImage
 from comfy.session import ComfySession
@@ -72,6 +74,8 @@ __all__ = [
     "Graph",
     "GraphBuilder",
     "HistoryEntry",
+    "InputFile",
+    "InputRefusedError",
     "NoOutputError",
     "OutOfMemoryComfyError",
     "Output",

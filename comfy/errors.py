@@ -7,6 +7,7 @@ ComfyError
 │   ├── ComfyProtocolError       an invalid answer (malformed, 5xx, truncated)
 │   └── ComfyTooOldError         a version that Easel cannot use; wait for a newer one
 ├── WorkflowRejectedError        never try again: the workflow itself is wrong
+├── InputRefusedError            ComfyUI does not take a file that the graph needs
 ├── ExecutionFailedError         a node failed; the same workflow will likely fail again
 │   └── OutOfMemoryComfyError    free ComfyUI's memory, then try once more
 ├── PromptInterruptedError       it was interrupted in ComfyUI: a human decides
@@ -65,6 +66,10 @@ class WorkflowRejectedError(ComfyError):
 
     def __str__(self) -> str:
         return "; ".join([str(problem) for problem in self.problems] or [self.detail])
+
+
+class InputRefusedError(ComfyError):
+    """ComfyUI does not take a file that the graph needs, and would not the next time either."""
 
 
 class ExecutionFailedError(ComfyError):

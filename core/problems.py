@@ -37,6 +37,7 @@ _KINDS: Final = (
     ProblemKind("schedule_in_file", "The schedule is set in prefect.yaml", 409),
     ProblemKind("deleted", "The generation was deleted", 410),
     ProblemKind("pictures_expired", "The artefacts were removed because of their age", 410),
+    ProblemKind("upload_expired", "The upload is not there any more", 410),
     ProblemKind("payload_too_large", "The body is too large", 413),
     ProblemKind("unsupported_media_type", "The body's type is not supported here", 415),
     ProblemKind("range_not_satisfiable", "That range is not in the file", 416),
@@ -49,6 +50,7 @@ _KINDS: Final = (
     ProblemKind("no_catalogue", "ComfyUI has not been reached yet", 503),
     # Problems a generation can end with. Their HTTP status is that of the result route.
     ProblemKind("workflow_rejected", "ComfyUI rejected the workflow", 409),
+    ProblemKind("input_refused", "ComfyUI does not take the file", 409),
     ProblemKind("node_failed", "ComfyUI reported an error", 409),
     ProblemKind("out_of_memory", "The GPU ran out of memory", 409),
     ProblemKind("interrupted", "The generation was interrupted in ComfyUI", 409),

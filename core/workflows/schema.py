@@ -179,7 +179,7 @@ def _reference(kind: str) -> Callable[[str], str]:
             raise invalid(
                 "upload_reference",
                 f"must be {what} that was uploaded (POST /api/v1/uploads) as upload:ID, or one "
-                "that Easel made as artefact:ID",
+                "that Easel rendered as artefact:ID",
             )
         return text
 

@@ -10,7 +10,8 @@ from comfy.importing.imported import OutputNode
 from comfy.importing.marks import Place
 from comfy.importing.proposal.naming import Names
 from comfy.importing.proposal.wiring import Wiring
-from core.workflows.declaration import ArtefactKind, Output
+from core.artefacts import ArtefactKind
+from core.workflows.declaration import Output
 
 _KINDS: Final[tuple[tuple[str, ArtefactKind], ...]] = (
     (r"AnimatedWEBP|AnimatedPNG|SaveGIF|AnimateDiffCombine", "animation"),
