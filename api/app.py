@@ -34,6 +34,8 @@ from api.nothing_here import NothingHere
 from api.schedules import routes as schedules
 from api.schedules.facade import ScheduleFacade
 from api.security_headers import headers_for
+from api.workflows import routes as workflows
+from api.workflows.facade import WorkflowFacade
 from comfy.address import Address
 from core import gc_tuning
 from core.origin_guard import OriginGuard
@@ -112,7 +114,7 @@ def create_app(settings: Settings | None = None, policy: Policy | None = None) -
     app.add_middleware(ResponseHeaders, headers_for=headers_for)
     app.add_middleware(RefusedStarts)
     rooms = (
-        *(generations, events, images, batches, schedules, deliveries),
+        *(generations, events, images, batches, schedules, deliveries, workflows),
         *(options, health, metrics),
     )
     for room in rooms:
@@ -194,6 +196,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
                 schedules=ScheduleFacade(Schedules(runs), batches, links),
                 deliveries=DeliveryFacade(store, deliverer),
                 followed=Followed(facade),
+                workflows=WorkflowFacade(store, settings.api_url, lambda: None),
             )
 
 

@@ -75,7 +75,7 @@ def _safe(fields: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
 
 
 def _field(one: Input) -> tuple[Any, Any]:
-    annotation = _annotation(one)
+    annotation = annotation_of(one)
     told: dict[str, Any] = {
         "title": one.label,
         "description": one.help,
@@ -99,7 +99,7 @@ def _extra(one: Input) -> dict[str, JsonValue] | None:
     return extra or None
 
 
-def _annotation(one: Input) -> Any:
+def annotation_of(one: Input) -> Any:
     """Returns the type of an input's value."""
     bounds = {"ge": one.minimum, "le": one.maximum, "multiple_of": one.multiple_of}
     given: dict[str, Any] = {name: _plain(v) for name, v in bounds.items() if v is not None}
@@ -121,7 +121,7 @@ def _annotation(one: Input) -> Any:
         case "list":
             assert one.items is not None
             return Annotated[
-                list[_annotation(one.items)],  # type: ignore[misc]
+                list[annotation_of(one.items)],  # type: ignore[misc]
                 Field(max_length=one.max_length or INPUTS_MAX),
             ]
         case "group":

@@ -62,6 +62,13 @@ CONTRACT: Final = {
     ("get", "/api/v1/deliveries"),
     ("get", "/api/v1/deliveries/{delivery_id}"),
     ("post", "/api/v1/deliveries/{delivery_id}/redeliver"),
+    ("get", "/api/v1/workflows"),
+    ("post", "/api/v1/workflows"),
+    ("get", "/api/v1/workflows/{name}"),
+    ("put", "/api/v1/workflows/{name}"),
+    ("delete", "/api/v1/workflows/{name}"),
+    ("get", "/api/v1/workflows/{name}/schema"),
+    ("get", "/api/v1/workflows/{name}/export"),
     ("get", "/api/v1/models"),
     ("get", "/api/v1/options"),
     ("get", "/healthz"),
@@ -244,7 +251,7 @@ EXAMPLES: Final = {
     **_examples_of_parameters(),
     **_examples_of_pages(),
 }
-FRESH: Final = frozenset({200, 404, 503})
+FRESH: Final = frozenset({200, 201, 404, 503})
 """What a home answers whose ComfyUI and Prefect were never reached."""
 
 
@@ -256,6 +263,8 @@ def test_there_are_examples_of_every_kind() -> None:
         f"post {BATCHES} application/x-ndjson 0",
         f"post {SCHEDULES} application/json 0",
         f"patch {SCHEDULES}/{{schedule_id}} application/json 0",
+        "post /api/v1/workflows application/json 0",
+        "put /api/v1/workflows/{name} application/json 0",
     }
     assert _examples_of_parameters()
     assert _examples_of_pages().keys() >= {"README.md 0", "operations.md 0"}
@@ -267,7 +276,7 @@ def test_an_example_is_right_anywhere(service: Service, fresh: Service, example:
     if example.path.startswith(SCHEDULES):
         assert_problem(answered, 503, "not_available")  # valid; but Prefect is away
     else:
-        assert answered.status_code in {200, 202} or "{" in example.path, answered.text
+        assert answered.status_code in {200, 201, 202} or "{" in example.path, answered.text
     assert example.sent_to(fresh).status_code in FRESH
 
 
@@ -293,6 +302,8 @@ def test_answers_are_as_documented(service: Service, openapi: dict[str, Any]) ->
         f"/api/v1/generation/result/{task_id}": "/api/v1/generation/result/{task_id}",
         f"/api/v1/generation/{failed}/attempts": "/api/v1/generation/{task_id}/attempts",
         "/api/v1/generation/history": "/api/v1/generation/history",
+        "/api/v1/workflows": "/api/v1/workflows",
+        "/api/v1/workflows/txt2img": "/api/v1/workflows/{name}",
         "/api/v1/models": "/api/v1/models",
         "/api/v1/options": "/api/v1/options",
         "/healthz": "/healthz",
