@@ -13,7 +13,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from core import requests
+from core import fields
 from tests.api.service import (
     BATCHES,
     CREATE,
@@ -152,16 +152,16 @@ BODIES: Final = (
         413,
         "payload_too_large",
     ),
-    _fields("35 limit + 1 characters", "prompt", prompt="x" * (requests.PROMPT_MAX + 1)),
+    _fields("35 limit + 1 characters", "prompt", prompt="x" * (fields.PROMPT_MAX + 1)),
     _fields(
         "35 limit + 1 to keep out",
         "negative_prompt",
-        negative_prompt="x" * (requests.PROMPT_MAX + 1),
+        negative_prompt="x" * (fields.PROMPT_MAX + 1),
     ),
     _fields(
         "35 limit + 1 in a label",
         "metadata",
-        metadata={"a": "x" * (requests.METADATA_TEXT_MAX + 1)},
+        metadata={"a": "x" * (fields.METADATA_TEXT_MAX + 1)},
     ),
     _fields("38 10k-key metadata", "metadata", metadata=MANY_KEYS),
     _fields("38 metadata within metadata", "metadata.a", metadata={"a": {"b": CANARY}}),
@@ -315,11 +315,11 @@ def test_a_strange_prompt_is_only_text(service: Service, prompt: str) -> None:
 
 
 def test_the_longest_allowed_texts_are_taken(service: Service) -> None:
-    longest = "\U0001f98a" * requests.PROMPT_MAX
-    document = service.create(longest, negative_prompt=longest, seed=requests.SEED_MAX)
+    longest = "\U0001f98a" * fields.PROMPT_MAX
+    document = service.create(longest, negative_prompt=longest, seed=fields.SEED_MAX)
 
     assert document["request"]["prompt"] == longest
-    assert document["request"]["seed"] == requests.SEED_MAX
+    assert document["request"]["seed"] == fields.SEED_MAX
 
 
 def test_deep_brackets_in_a_text_are_no_depth(service: Service) -> None:

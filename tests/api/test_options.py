@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from comfy.emulator.catalogue import SAMPLERS, SCHEDULERS
-from core import requests
+from core import fields
 from tests.api.conftest import StartService, until_catalogue
 from tests.api.service import CHECKPOINTS, Comfy, Service, assert_problem
 from tests.harness.waiting import wait_until
@@ -40,7 +40,7 @@ def test_the_limits_that_are_shown_are_those_that_hold(service: Service) -> None
     limits = service.get("/api/v1/options").json()["limits"]
 
     assert limits["seed_max"] == 2**53 - 1
-    assert limits["prompt_max"] == requests.PROMPT_MAX
+    assert limits["prompt_max"] == fields.PROMPT_MAX
     most = {
         "width": limits["size_max"],
         "height": limits["size_min"],

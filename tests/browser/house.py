@@ -239,13 +239,12 @@ def _recipe(request: ResolvedRequest) -> Recipe:
     return Recipe(
         request.prompt,
         request.negative_prompt,
-        request.seed,
-        request.steps,
-        request.cfg,
+        request.seed or 0,
+        request.steps or 1,
+        request.cfg or 0.0,
         request.sampler,
         request.model,
-        request.width,
-        request.height,
+        *(request.size or (512, 512)),
     )
 
 

@@ -137,7 +137,7 @@ def _batches(api: Api, worker: Worker) -> tuple[str, str, str]:
     )
     _ended(api, done)
     worker.failing = out_of_memory("CUDA out of memory. Tried to allocate 4.50 GiB.")
-    worker.fails = lambda request: request.width > 512
+    worker.fails = lambda request: (request.width or 0) > 512
     failed = api.begin_batch(
         name="Posters, three sizes",
         items=[{"width": size, "height": size} for size in (384, 512, 640)],

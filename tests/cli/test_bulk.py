@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from cli.bulk.order import BatchOrder
+from comfy import TXT2IMG
+from core.batches.columns import Columns
 from core.batches.manifest import Row, read_manifest
 from core.batches.request import BatchRequest, FileOptions
 from core.callbacks.callback import Callback
@@ -389,7 +391,7 @@ async def test_ctrl_c_before_the_answer(api: ScriptedBatches, file: Path) -> Non
 
 
 def test_the_example_of_rows_is_a_manifest() -> None:
-    rows = list(read_manifest(EXAMPLES / "animals.csv", "csv"))
+    rows = list(read_manifest(EXAMPLES / "animals.csv", "csv", Columns(TXT2IMG)))
     assert len(rows) == 12
     assert all(isinstance(row, Row) for row in rows)
 

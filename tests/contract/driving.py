@@ -136,7 +136,7 @@ class Run:
         return await self.session.track(
             self.prompt_id,
             self.graph,
-            expected_images=self.graph.expected_images,
+            expected_images=self.graph.expected_images or 1,
             timeout_s=timeout_s,
             on_event=self.events.append,
         )

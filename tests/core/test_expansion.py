@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from comfy import TXT2IMG
 from core.batches.expansion import STRETCH, Item, expand, grouped
 from core.batches.lists import Lists
 from core.batches.manifest import Row
@@ -18,6 +19,7 @@ from core.callbacks.callback import Callback
 from core.fields import SEED_MAX
 from core.problems import FieldProblem
 from core.requests import GenerationRequest
+from tests.inputs import picked
 
 LISTS = Lists.of({"animal": ("fox", "owl", "hen"), "broken": ("{",)})
 MANY = "a {red|blue|green} __animal__ {1|2|3|4|5|6|7|8|9}"
@@ -30,7 +32,7 @@ def expanded(
     lists: Lists = LISTS,
     **fields: Any,
 ) -> list[Item | FieldProblem]:
-    return list(expand(BatchRequest.model_validate(fields), rows, seed, lists))
+    return list(expand(BatchRequest.model_validate(fields), rows, seed, lists, TXT2IMG))
 
 
 def requests(found: list[Item | FieldProblem]) -> list[GenerationRequest]:
@@ -51,7 +53,11 @@ def problems(found: list[Item | FieldProblem]) -> list[tuple[int, str | None, st
 def test_defaults_alone_are_one_item() -> None:
     [request] = requests(expanded(defaults={"prompt": "a red fox", "steps": 20}))
 
-    assert (request.prompt, request.steps, request.priority) == ("a red fox", 20, "bulk")
+    assert (*picked(request, "prompt", "steps"), request.priority) == (
+        "a red fox",
+        20,
+        "bulk",
+    )
 
 
 def test_a_row_wins_over_defaults_and_the_grid_over_both() -> None:
@@ -61,7 +67,7 @@ def test_a_row_wins_over_defaults_and_the_grid_over_both() -> None:
         grid={"steps": [3]},
     )
 
-    shown = [(each.prompt, each.steps, each.cfg, each.priority) for each in requests(found)]
+    shown = [(*picked(each, "prompt", "steps", "cfg"), each.priority) for each in requests(found)]
     assert shown == [("a", 3, 1.0, "interactive"), ("b", 3, 1.0, "bulk")]
 
 
@@ -135,14 +141,14 @@ def test_a_grid_combines_every_value_with_every_other() -> None:
         items=[{"prompt": "a"}, {"prompt": "b"}], grid={"steps": [1, 2], "cfg": [3, 4]}
     )
 
-    shown = [(each.prompt, each.steps, each.cfg) for each in requests(found)]
+    shown = [picked(each, "prompt", "steps", "cfg") for each in requests(found)]
     assert shown == [*itertools.product("ab", [1, 2], [3.0, 4.0])]
 
 
 def test_zip_combines_values_at_the_same_place() -> None:
     found = expanded(combine="zip", grid={"prompt": ["a", "b"], "steps": [1, 2]}, count=2)
 
-    shown = [(each.prompt, each.steps) for each in requests(found)]
+    shown = [picked(each, "prompt", "steps") for each in requests(found)]
     assert shown == [("a", 1), ("a", 1), ("b", 2), ("b", 2)]
 
 
@@ -156,7 +162,7 @@ def test_a_row_may_say_its_own_count() -> None:
         count=2,
     )
 
-    assert [each.prompt for each in requests(found)] == [*"aabbbcc"]
+    assert [each.inputs.get("prompt") for each in requests(found)] == [*"aabbbcc"]
 
 
 def test_rows_of_a_file_keep_their_numbers_and_items_are_counted() -> None:
@@ -170,7 +176,7 @@ def test_rows_of_a_file_keep_their_numbers_and_items_are_counted() -> None:
     assert found[2] == rows[1]
     items = [each for each in found if isinstance(each, Item)]
     assert [(each.position, each.row) for each in items] == [(0, 2), (1, 2), (2, 7)]
-    assert {each.request.steps for each in items} == {5}
+    assert {each.request.inputs.get("steps") for each in items} == {5}
     assert [each.row for each in expanded(items=[{"prompt": "a"}, {"prompt": "b"}])] == [1, 2]
 
 
@@ -208,7 +214,10 @@ def test_the_same_seed_gives_the_same_items(seed: int) -> None:
 
 def test_another_seed_gives_others() -> None:
     batches = [
-        [each.prompt for each in requests(expanded(defaults={"prompt": MANY}, count=20, seed=seed))]
+        [
+            each.inputs.get("prompt")
+            for each in requests(expanded(defaults={"prompt": MANY}, count=20, seed=seed))
+        ]
         for seed in range(10)
     ]
 
@@ -220,7 +229,7 @@ def test_chance_gives_the_same_items_for_ever() -> None:
     """These were drawn with Python 3.11: a batch that goes on elsewhere must not change."""
     found = requests(expanded(defaults={"prompt": MANY}, count=3, seed=42))
 
-    assert [(each.seed, each.prompt) for each in found] == [
+    assert [picked(each, "seed", "prompt") for each in found] == [
         (885026713981769, "a blue hen 7"),
         (8606151794902478, "a blue hen 6"),
         (2852118164838394, "a red hen 3"),
@@ -237,8 +246,12 @@ def test_an_item_follows_from_its_position_alone() -> None:
 
 
 def test_seeds_follow_from_the_batch_and_not_from_the_prompt() -> None:
-    plain = [each.seed for each in requests(expanded(defaults={"prompt": "a"}, count=100))]
-    drawn = [each.seed for each in requests(expanded(defaults={"prompt": MANY}, count=100))]
+    plain = [
+        each.inputs.get("seed") for each in requests(expanded(defaults={"prompt": "a"}, count=100))
+    ]
+    drawn = [
+        each.inputs.get("seed") for each in requests(expanded(defaults={"prompt": MANY}, count=100))
+    ]
 
     assert plain == drawn
     assert len(set(plain)) == 100
@@ -249,18 +262,20 @@ def test_a_seed_of_its_own_stays_and_changes_no_prompt() -> None:
     drawn = requests(expanded(defaults={"prompt": MANY, "seed": None}, count=10))
     own = requests(expanded(items=[{"prompt": MANY, "seed": 7}] * 10))
 
-    assert [each.prompt for each in own] == [each.prompt for each in drawn]
-    assert {each.seed for each in own} == {7}
+    assert [each.inputs.get("prompt") for each in own] == [
+        each.inputs.get("prompt") for each in drawn
+    ]
+    assert {each.inputs.get("seed") for each in own} == {7}
 
 
 def test_a_seed_of_its_own_grows_with_each_of_the_count() -> None:
     found = expanded(items=[{"prompt": "fox", "seed": 5, "count": 3}], grid={"steps": [1, 2]})
     largest = requests(expanded(defaults={"prompt": "fox", "seed": SEED_MAX}, count=2))
 
-    assert [(each.steps, each.seed) for each in requests(found)] == [
+    assert [picked(each, "steps", "seed") for each in requests(found)] == [
         *((steps, seed) for steps in (1, 2) for seed in (5, 6, 7))
     ]
-    assert [each.seed for each in largest] == [SEED_MAX, 0]
+    assert [each.inputs.get("seed") for each in largest] == [SEED_MAX, 0]
 
 
 def test_a_seed_of_minus_one_is_drawn_as_if_there_were_none() -> None:
@@ -286,11 +301,11 @@ def test_the_cells_of_a_grid_differ_in_what_it_names_alone() -> None:
     )
 
     assert len(found) == 24
-    drawn = [(each.seed, each.prompt) for each in found]
+    drawn = [picked(each, "seed", "prompt") for each in found]
     for row in (drawn[:12], drawn[12:]):
         assert row == row[:2] * 6
     assert len({seed for seed, _ in drawn}) == 4
-    assert [(each.steps, each.cfg) for each in found[:12:2]] == [
+    assert [picked(each, "steps", "cfg") for each in found[:12:2]] == [
         *itertools.product([1, 2, 3], [4.0, 5.0])
     ]
 
@@ -298,7 +313,7 @@ def test_the_cells_of_a_grid_differ_in_what_it_names_alone() -> None:
 def test_the_cells_of_a_zipped_grid_share_their_seed_too() -> None:
     found = requests(expanded(combine="zip", grid={"prompt": ["a", "b"], "steps": [1, 2]}))
 
-    assert found[0].seed == found[1].seed
+    assert found[0].inputs.get("seed") == found[1].inputs.get("seed")
 
 
 def test_a_grid_may_draw_for_each_cell() -> None:
@@ -306,14 +321,14 @@ def test_a_grid_may_draw_for_each_cell() -> None:
         expanded(defaults={"prompt": MANY}, grid={"steps": [*range(1, 41)]}, vary_seed=True)
     )
 
-    assert len({each.seed for each in found}) == 40
-    assert len({each.prompt for each in found}) > 5
+    assert len({each.inputs.get("seed") for each in found}) == 40
+    assert len({each.inputs.get("prompt") for each in found}) > 5
 
 
 def test_without_a_grid_every_item_is_drawn_anew() -> None:
     found = requests(expanded(items=[{"prompt": MANY}] * 5, count=4))
 
-    assert len({each.seed for each in found}) == 20
+    assert len({each.inputs.get("seed") for each in found}) == 20
 
 
 def test_wildcards_are_in_both_prompts_and_nowhere_else() -> None:
@@ -328,8 +343,8 @@ def test_wildcards_are_in_both_prompts_and_nowhere_else() -> None:
         )
     )
 
-    assert (request.prompt, request.negative_prompt) == ("a {", "b")
-    assert (request.model, request.metadata) == ("{c}", {"d": "{d}"})
+    assert picked(request, "prompt", "negative_prompt") == ("a {", "b")
+    assert (request.inputs.get("model"), request.metadata) == ("{c}", {"d": "{d}"})
 
 
 def test_without_wildcards_prompts_are_literal() -> None:
@@ -433,7 +448,7 @@ def test_items_come_as_they_are_wanted() -> None:
         yield Row(1, {"prompt": "fox"})
         raise AssertionError("nobody asked for more")
 
-    first = next(expand(BatchRequest(), rows(), 1, LISTS))
+    first = next(expand(BatchRequest(), rows(), 1, LISTS, TXT2IMG))
     assert isinstance(first, Item)
 
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from comfy import TXT2IMG
 from core.batches.expansion import Item, expand
 from core.batches.grid import Grid, Place, label, read_grid
 from core.batches.lists import read_lists
 from core.batches.request import BatchRequest
+from tests.inputs import picked
 
 
 def grid_of(combine: str = "product", **axes: list[Any]) -> Grid:
@@ -75,7 +77,9 @@ def test_items_know_their_combination_whatever_is_left_out(tmp_path: Path) -> No
     assert grid is not None
 
     made = [
-        item for item in expand(request, None, 7, read_lists(tmp_path)) if isinstance(item, Item)
+        item
+        for item in expand(request, None, 7, read_lists(tmp_path), TXT2IMG)
+        if isinstance(item, Item)
     ]
 
     assert [(item.row, item.combination) for item in made] == [
@@ -85,14 +89,17 @@ def test_items_know_their_combination_whatever_is_left_out(tmp_path: Path) -> No
     for item in made:
         assert item.combination is not None
         values = grid.combination(item.combination)
-        assert (item.request.width, item.request.steps) == (values["width"], values["steps"])
+        assert picked(item.request, "width", "steps") == (
+            values["width"],
+            values["steps"],
+        )
 
 
 def test_items_without_a_grid_have_no_combination(tmp_path: Path) -> None:
     request = BatchRequest.model_validate({"items": [{"prompt": "a fox"}]})
 
     assert Grid.of(request) is None
-    [made] = expand(request, None, 7, read_lists(tmp_path))
+    [made] = expand(request, None, 7, read_lists(tmp_path), TXT2IMG)
     assert isinstance(made, Item)
     assert made.combination is None
 

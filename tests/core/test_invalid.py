@@ -114,7 +114,7 @@ def test_a_wrong_value_is_told_what_it_must_be(field: str, value: Any, said: str
 
 
 def test_a_prompt_of_the_longest_length_is_taken() -> None:
-    assert len(GenerationRequest(prompt="ü" * PROMPT_MAX).prompt) == PROMPT_MAX
+    assert len(GenerationRequest(prompt="ü" * PROMPT_MAX).inputs["prompt"]) == PROMPT_MAX
 
 
 def test_an_unknown_field_is_told_the_nearest_ones() -> None:

@@ -13,6 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from comfy import TXT2IMG
+from core.batches.columns import Columns
 from core.batches.manifest import (
     HEADER_PROBLEMS,
     LINES_MAX,
@@ -33,7 +35,7 @@ CANARY = "zx81canary"
 def read(folder: Path, content: str | bytes, kind: Kind = "csv") -> list[Row | FieldProblem]:
     path = folder / "manifest"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return list(read_manifest(path, kind))
+    return list(read_manifest(path, kind, Columns(TXT2IMG)))
 
 
 def problems(found: list[Row | FieldProblem]) -> list[tuple[int, str | None, str]]:
@@ -298,7 +300,7 @@ def test_a_header_of_empty_cells_takes_no_memory_for_each(tmp_path: Path) -> Non
 
     tracemalloc.start()
     try:
-        found = list(read_manifest(path, "csv"))
+        found = list(read_manifest(path, "csv", Columns(TXT2IMG)))
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -440,12 +442,12 @@ def test_a_file_with_more_lines_than_any_batch_needs_is_not_read_on(
 def test_a_file_is_read_as_far_as_wanted(tmp_path: Path) -> None:
     (tmp_path / "m").write_bytes(b"prompt\nfox\n" + b"\xff" * 100_000)
 
-    assert next(read_manifest(tmp_path / "m", "csv")) == Row(2, {"prompt": "fox"})
+    assert next(read_manifest(tmp_path / "m", "csv", Columns(TXT2IMG))) == Row(2, {"prompt": "fox"})
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        list(read_manifest(tmp_path / "nowhere", "csv"))
+        list(read_manifest(tmp_path / "nowhere", "csv", Columns(TXT2IMG)))
 
 
 @pytest.mark.parametrize(

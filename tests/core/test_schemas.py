@@ -36,10 +36,14 @@ def refused_at(**fields: Any) -> set[str]:
 def test_only_the_prompt_is_required() -> None:
     request = parsed()
 
-    assert request.prompt == "a red fox"
-    assert (request.workflow, request.batch_size, request.priority) == ("txt2img", 1, "interactive")
+    assert request.inputs.get("prompt") == "a red fox"
+    assert (request.workflow, request.inputs.get("batch_size"), request.priority) == (
+        "txt2img",
+        1,
+        "interactive",
+    )
     assert request.timeout_s == 600
-    assert request.seed is None
+    assert request.inputs.get("seed") is None
     assert request.metadata == {}
 
 
@@ -65,7 +69,7 @@ def test_cfg_is_written_as_a_number(value: object) -> None:
 
 
 def test_cfg_may_be_a_whole_number() -> None:
-    assert parsed(cfg=7).cfg == 7.0
+    assert parsed(cfg=7).inputs.get("cfg") == 7.0
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
@@ -149,12 +153,15 @@ def test_a_prompt_without_anything_to_see_is_blank(prompt: str) -> None:
 
 @pytest.mark.parametrize("prompt", ["\u200ba", "👩\u200d🚀", "یک\u200cروباه", "."])
 def test_a_prompt_with_something_to_see_is_kept_as_it_is(prompt: str) -> None:
-    assert parsed(prompt=prompt).prompt == prompt
+    assert parsed(prompt=prompt).inputs.get("prompt") == prompt
 
 
 def test_a_seed_of_minus_one_is_drawn() -> None:
-    assert parsed(seed=-1).seed is None
-    assert GenerationRequest.model_validate_strings({"prompt": "x", "seed": "-1"}).seed is None
+    assert parsed(seed=-1).inputs.get("seed") is None
+    assert (
+        GenerationRequest.model_validate_strings({"prompt": "x", "seed": "-1"}).inputs.get("seed")
+        is None
+    )
 
 
 @pytest.mark.parametrize("seed", [-2, SEED_MAX + 1, -(10**30)])
@@ -201,11 +208,11 @@ def test_text_holds_no_nul_and_no_lone_surrogate(field: str, character: str) -> 
     ],
 )
 def test_strange_but_lawful_text_is_kept_as_it_is(prompt: str) -> None:
-    assert parsed(prompt=prompt).prompt == prompt
+    assert parsed(prompt=prompt).inputs.get("prompt") == prompt
 
 
 def test_a_generation_has_a_pixel_budget() -> None:
-    assert parsed(width=4096, height=4096, batch_size=2).batch_size == 2
+    assert parsed(width=4096, height=4096, batch_size=2).inputs.get("batch_size") == 2
     assert refused_at(width=4096, height=4096, batch_size=3) == {""}
 
     check_pixels(4096, 4096, 2)

@@ -14,8 +14,9 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import func, select
 
-from comfy import Catalogue
+from comfy import TXT2IMG, Catalogue
 from comfy.workflows.resolve import _near
+from core.batches.columns import Columns
 from core.batches.lists import Lists
 from core.batches.manifest import LINES_MAX, Row, read_manifest
 from core.batches.request import BatchRequest
@@ -77,7 +78,7 @@ class Folder:
         path = self._path / "manifest.csv"
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         request = BatchRequest.model_validate(options)
-        return _source(request, read_manifest(path, "csv"), skip_bad=skip_bad)
+        return _source(request, read_manifest(path, "csv", Columns(TXT2IMG)), skip_bad=skip_bad)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import yaml
 from prefect.flows import Flow
 from prefect.workers.base import BaseWorker
 
+from comfy import TXT2IMG
 from core.batches.expansion import Item, expand
 from core.batches.lists import Lists
 from core.batches.request import BatchRequest, FlowBatchRequest
@@ -64,7 +65,7 @@ def test_what_schedules_begin_can_be_made_and_nothing_is_switched_on() -> None:
     assert scheduled
     for deployment in scheduled:
         request = FlowBatchRequest.model_validate(deployment["parameters"]["batch"])
-        items = list(expand(request, None, 7, Lists.of({})))
+        items = list(expand(request, None, 7, Lists.of({}), TXT2IMG))
         assert items
         assert all(isinstance(item, Item) for item in items)
         for schedule in deployment["schedules"]:

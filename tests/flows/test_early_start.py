@@ -45,7 +45,7 @@ async def submitted(runtime: Runtime, claim: Claim) -> Submitted:
     """As the flow's submit task does."""
     joined = await runtime.early_starts.join(claim)
     return joined or await pipeline.submit(
-        runtime.store, runtime.session, claim, pipeline.build(claim)
+        runtime.store, runtime.session, claim, await pipeline.build(runtime.store, claim)
     )
 
 

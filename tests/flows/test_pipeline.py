@@ -57,7 +57,11 @@ async def held(runtime: Runtime, generation_id: UUID) -> Claim:
 async def carried_out(
     runtime: Runtime, claim: Claim, on_progress: OnProgress | None = None
 ) -> tuple[Image, ...]:
-    store, session, workflow = runtime.store, runtime.session, pipeline.build(claim)
+    store, session, workflow = (
+        runtime.store,
+        runtime.session,
+        await pipeline.build(runtime.store, claim),
+    )
     outputs = await pipeline.render(
         session,
         claim,
@@ -89,7 +93,7 @@ async def test_a_release_does_not_wait_for_a_comfyui_that_stands_still(
     monkeypatch.setattr(pipeline, "RELEASE_S", 0.2)
     emulator.faults.zombie()
     store, session = runtime.store, runtime.session
-    await pipeline.submit(store, session, held, pipeline.build(held))
+    await pipeline.submit(store, session, held, await pipeline.build(store, held))
     async with asyncio.timeout(20):
         while not (await session.client.queue()).is_running(held.prompt_id):  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.005)
@@ -257,7 +261,9 @@ async def test_a_cancel_leaves_the_prompt_of_another_worker_alone(
     runtime: Runtime, emulator: Emulator, held: Claim
 ) -> None:
     emulator.faults.hang()
-    await pipeline.submit(runtime.store, runtime.session, held, pipeline.build(held))
+    await pipeline.submit(
+        runtime.store, runtime.session, held, await pipeline.build(runtime.store, held)
+    )
     await taken_over(runtime, held)
     await pipeline.cancel(runtime.store, runtime.session, held)
     assert (await runtime.store.generations.get(held.generation_id)).status == "queued"
@@ -269,7 +275,9 @@ async def test_nothing_is_posted_once_another_worker_has_the_attempt(
 ) -> None:
     await taken_over(runtime, held)
     with pytest.raises(FencedError) as raised:
-        await pipeline.submit(runtime.store, runtime.session, held, pipeline.build(held))
+        await pipeline.submit(
+            runtime.store, runtime.session, held, await pipeline.build(runtime.store, held)
+        )
     standing = await pipeline.leave(runtime.store, runtime.session, held, RUN)
     assert (standing.prompt_wanted, standing.run_wanted) == (True, True)
     ended = await pipeline.end(runtime.store, runtime.session, held, raised.value, RUN)
@@ -280,7 +288,11 @@ async def test_nothing_is_posted_once_another_worker_has_the_attempt(
 async def test_a_save_that_is_fenced_out_keeps_the_files_that_are_wanted(
     runtime: Runtime, held: Claim
 ) -> None:
-    store, session, workflow = runtime.store, runtime.session, pipeline.build(held)
+    store, session, workflow = (
+        runtime.store,
+        runtime.session,
+        await pipeline.build(runtime.store, held),
+    )
     await pipeline.submit(store, session, held, workflow)
     outputs = await pipeline.track(store, session, held, workflow)
     await taken_over(runtime, held)
@@ -292,7 +304,11 @@ async def test_a_save_that_is_fenced_out_keeps_the_files_that_are_wanted(
 async def test_a_save_of_what_is_not_wanted_any_more_leaves_no_files(
     runtime: Runtime, held: Claim
 ) -> None:
-    store, session, workflow = runtime.store, runtime.session, pipeline.build(held)
+    store, session, workflow = (
+        runtime.store,
+        runtime.session,
+        await pipeline.build(runtime.store, held),
+    )
     await pipeline.submit(store, session, held, workflow)
     outputs = await pipeline.track(store, session, held, workflow)
     await store.transitions.request_cancel(held.generation_id)
@@ -313,7 +329,9 @@ async def test_a_prompt_that_took_too_long_is_stopped(
     runtime: Runtime, emulator: Emulator, held: Claim
 ) -> None:
     emulator.faults.hang()
-    await pipeline.submit(runtime.store, runtime.session, held, pipeline.build(held))
+    await pipeline.submit(
+        runtime.store, runtime.session, held, await pipeline.build(runtime.store, held)
+    )
     problem = await pipeline.fail(
         runtime.store, runtime.session, held, ExecutionTimeoutError("It took too long.")
     )
@@ -362,7 +380,11 @@ async def test_large_pictures_of_a_generation_are_fetched_one_after_the_other(
 async def test_a_picture_larger_than_asked_for_fails_at_once(
     runtime: Runtime, emulator: Emulator, held: Claim
 ) -> None:
-    store, session, workflow = runtime.store, runtime.session, pipeline.build(held)
+    store, session, workflow = (
+        runtime.store,
+        runtime.session,
+        await pipeline.build(runtime.store, held),
+    )
     await pipeline.submit(store, session, held, workflow)
     outputs = await pipeline.track(store, session, held, workflow)
     path = emulator.output_dir / outputs[1].subfolder / outputs[1].filename
@@ -385,7 +407,7 @@ async def test_a_name_that_comfyui_refuses_makes_its_catalogue_read_again(
     await store.registry.keep_catalogue(url, {"checkpoints": ["removed.safetensors"]})
     claim = replace(held, request=held.request.model_copy(update=model))
     with pytest.raises(WorkflowRejectedError) as raised:
-        await pipeline.submit(store, session, claim, pipeline.build(claim))
+        await pipeline.submit(store, session, claim, await pipeline.build(store, claim))
     await pipeline.look_again(store, session.client, raised.value)
     known = await store.registry.catalogue(url)
     assert known is not None

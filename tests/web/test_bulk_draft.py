@@ -12,6 +12,7 @@ from pydantic import ValidationError
 import web.forms.manifests
 from api.batches.facade import Manifest
 from api.errors import ProblemError
+from comfy import TXT2IMG
 from core.batches.expansion import Item, expand
 from core.batches.lists import Lists
 from core.batches.request import FlowBatchRequest
@@ -35,7 +36,7 @@ def asked(manifest: Manifest) -> FlowBatchRequest:
 
 
 def made(asked: FlowBatchRequest) -> list[dict[str, Any]]:
-    found = list(expand(asked, None, 1, Lists.of({})))
+    found = list(expand(asked, None, 1, Lists.of({}), TXT2IMG))
     assert all(isinstance(one, Item) for one in found), found
     return [one.request.model_dump() for one in found if isinstance(one, Item)]
 

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from api.options import DefaultsDocument
 from core.fields import SEED_MAX
 from core.requests import ResolvedRequest
+from tests.inputs import picked
 from web.forms.drafts import Draft
 from web.parts.wording import FIELD_RULES, field_errors
 
@@ -33,13 +34,13 @@ MADE = ResolvedRequest(
 
 def test_what_is_left_alone_is_left_to_the_model() -> None:
     request = Draft(prompt="a fox").request(XL)
-    assert (request.width, request.height) == (1024, 1024)
-    left = (request.steps, request.cfg, request.sampler, request.scheduler, request.seed)
+    assert picked(request, "width", "height") == (1024, 1024)
+    left = picked(request, "steps", "cfg", "sampler", "scheduler", "seed")
     assert left == (None,) * 5
 
 
 def test_without_a_catalogue_even_the_size_is_left_out() -> None:
-    assert Draft(prompt="a fox").request(None).width is None
+    assert Draft(prompt="a fox").request(None).inputs.get("width") is None
 
 
 def test_all_settings_of_a_generation_make_the_same_request() -> None:
@@ -73,15 +74,15 @@ def test_a_size_without_a_button_is_kept_as_it_is() -> None:
 def test_seeds() -> None:
     draft = Draft(prompt="x", seed_mode="next", seed=5)
     draft.after(5)
-    assert draft.request(None).seed == 6
+    assert draft.request(None).inputs.get("seed") == 6
     draft.after(SEED_MAX)
-    assert draft.request(None).seed == 0
+    assert draft.request(None).inputs.get("seed") == 0
     draft.seed_mode, draft.seed = "keep", -1
     draft.after(7)
-    assert (draft.seed, draft.request(None).seed) == (-1, None)
+    assert (draft.seed, draft.request(None).inputs.get("seed")) == (-1, -1)
     draft.seed_mode = "random"
-    assert draft.request(None).seed is None
-    assert Draft(prompt="x", seed_mode="keep", seed=-1).request(None).seed is None
+    assert draft.request(None).inputs.get("seed") is None
+    assert Draft(prompt="x", seed_mode="keep", seed=-1).request(None).inputs.get("seed") is None
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from nicegui.testing.user_interaction import UserInteraction
 from api.generations.facade import Facade
 from core.requests import GenerationRequest
 from store.values import HistoryFilter
+from tests.inputs import picked
 from tests.web.visiting import DEADLINE_S, PATIENT, elements, field, press, until, write
 
 
@@ -39,8 +40,12 @@ async def test_generate_creates_what_the_form_says(user: User, facade: Facade) -
     await press(user, "16:9")
     await press(user, "Generate")
     made = await created(facade)
-    assert (made.prompt, made.width, made.height) == ("a red fox", 688, 384)
-    assert made.sampler == "euler"
+    assert picked(made, "prompt", "width", "height") == (
+        "a red fox",
+        688,
+        384,
+    )
+    assert made.inputs.get("sampler") == "euler"
 
 
 async def test_a_blank_prompt_creates_nothing_and_says_so(user: User, facade: Facade) -> None:
@@ -123,8 +128,8 @@ async def test_a_size_of_ones_own_and_a_seed_of_minus_one(user: User, facade: Fa
     write(user, "Seed", -1)
     await press(user, "Generate")
     made = await created(facade)
-    assert (made.width, made.height) == (640, 360)
-    assert made.seed not in (7, -1)
+    assert picked(made, "width", "height") == (640, 360)
+    assert made.inputs.get("seed") not in (7, -1)
 
 
 async def test_what_the_model_gets_as_plain_text_is_told(user: User) -> None:

@@ -94,8 +94,8 @@ def _build_sample(workflow: Workflow) -> None:
                 download=name,
             )
     Text(
-        f"Only prompt is needed. Columns: {', '.join(_columns(workflow))}. An empty cell leaves the value "
-        "to the model. Prompts may have wildcards, e.g. {red|silver}.",
+        f"Only prompt is needed. Columns: {', '.join(_columns(workflow))}. An empty cell leaves "
+        "the value to the model. Prompts may have wildcards, e.g. {red|silver}.",
         "muted small",
         "p",
     )
