@@ -344,6 +344,8 @@ def _matching(wanted: HistoryFilter, *, is_sqlite: bool) -> Select[Any]:
     statement = select(generations).where(generations.c.deleted_at.is_(None))
     if wanted.status:
         statement = statement.where(generations.c.status.in_(wanted.status))
+    if wanted.workflow is not None:
+        statement = statement.where(generations.c.workflow == wanted.workflow)
     if wanted.model is not None:
         statement = statement.where(generations.c.model == wanted.model)
     if wanted.q and not wanted.q.isspace():

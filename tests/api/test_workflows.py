@@ -11,7 +11,7 @@ import httpx
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
-from tests.api.service import CREATE, Service, assert_problem
+from tests.api.service import CREATE, HISTORY, Service, assert_problem
 
 WORKFLOWS: Final = "/api/v1/workflows"
 COLOUR: Final[dict[str, Any]] = {
@@ -271,3 +271,21 @@ def test_a_wrong_change_is_refused_as_a_whole(service: Service) -> None:
     assert answered.json()["errors"][0]["loc"] == ["inputs", "width", "default"]
     assert service.get(f"{WORKFLOWS}/{one['name']}").json() == one
     assert_problem(changed(service, one, graph={}), 422, "invalid_request")
+
+
+def test_a_generation_says_which_version_it_is_of(service: Service) -> None:
+    one = imported(service)
+
+    made = service.client.post(CREATE, json={"workflow": one["name"], "width": 64}).json()
+    after = changed(service, one, title="Colours").json()
+
+    told = {"name": one["name"], "version": one["version"]}
+    assert made["workflow"] == told
+    assert made["request"]["workflow"] == one["name"]
+    assert (made["request"]["width"], made["request"]["shade"]) == (64, 255)
+    assert service.get(made["urls"]["self"]).json()["workflow"] == told
+    later = service.client.post(CREATE, json={"workflow": one["name"]}).json()
+    assert later["workflow"] == {"name": one["name"], "version": after["version"]}
+    found = service.get(HISTORY, params={"workflow": one["name"]}).json()["items"]
+    assert [each["task_id"] for each in found] == [later["task_id"], made["task_id"]]
+    assert service.get(HISTORY, params={"workflow": "colour"}).json()["items"] == []
