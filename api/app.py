@@ -47,6 +47,7 @@ from flows.prefect.schedules import Schedules
 from flows.reconcile.dispatcher import Dispatcher
 from flows.reconcile.housekeeping import Housekeeping
 from flows.reconcile.reconciler import Reconciler
+from flows.reconcile.workflows import DeployedWorkflows
 from flows.refused_starts import RefusedStarts
 from store.store import Store
 from webhooks.deliverer import Deliverer
@@ -148,10 +149,12 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             take_over_from=settings.prefect.take_over,
         ) as runs,
         _own_pool(runs),
+        DeployedWorkflows(store, runs) as deployed,
         Dispatcher(
             store,
             runs,
             busy,
+            workflows=deployed,
             name=f"dispatcher {where}",
             lease_s=settings.recovery.lease_s,
         ) as dispatcher,
@@ -196,7 +199,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
                 schedules=ScheduleFacade(Schedules(runs), batches, links),
                 deliveries=DeliveryFacade(store, deliverer),
                 followed=Followed(facade),
-                workflows=WorkflowFacade(store, settings.api_url, lambda: None),
+                workflows=WorkflowFacade(store, settings.api_url, deployed.wake),
             )
 
 

@@ -1,15 +1,15 @@
-"""Addresses that options name, and Easel's own."""
+"""Addresses that options name."""
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from cli.console import BAD_USAGE, CommandError
-from cli.entry import check_settings, check_texts
+from cli.entry import check_texts
 
 
 def http_address(text: str) -> str:
     """Returns an HTTP URL; host and port are enough."""
-    from urllib.parse import urlsplit
-
     check_texts({"address": text})
     url = text if "://" in text else f"http://{text}"
     try:
@@ -24,14 +24,3 @@ def http_address(text: str) -> str:
             BAD_USAGE,
         )
     return url.rstrip("/")
-
-
-def api_url(named: str | None) -> str:
-    """Returns the URL that is named, else that of this home's API: the running one's, or as set."""
-    if named:
-        return http_address(named)
-    from cli.up.lock import read_lock
-
-    settings = check_settings()
-    running = read_lock(settings.home / "easel.lock")
-    return running.api_url if running else settings.api_login_url

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import typer
 
-from cli.addresses import api_url, http_address
+from cli.addresses import http_address
 from cli.console import BAD_USAGE, CommandError, close_streams, open_streams, report_failure
 from cli.entry import (
     Home,
@@ -287,6 +287,8 @@ def generate(
     }
     values = {name: value for name, value in given.items() if value is not None}
     check_texts({**values, "workflow": workflow, "--set": "\n".join(settings or [])})
+    from cli.up.running import api_url
+
     url = api_url(api)
     run_command(run(Order(values, count, out, url, as_json, workflow, tuple(settings or ()))))
 
@@ -381,6 +383,8 @@ def bulk(
     }
     options = {name: value for name, value in given.items() if value is not None}
     check_texts(options)
+    from cli.up.running import api_url
+
     url = api_url(api)
     order = BatchOrder(file, options, skip_bad=skip_bad, again=again)
     run_command(run(Bulk(order, url, out, report, dry_run=dry_run, wait=not no_wait)))

@@ -14,8 +14,9 @@ from core.problems import FieldProblem
 from core.workflows.checks import declaration_problems
 from core.workflows.declaration import Workflow
 
-RESERVED = frozenset({*BUILT_IN, "sources"})
-"""Names that no imported workflow takes: those of the built-in ones, and of other paths."""
+RESERVED = frozenset({*BUILT_IN, "sources", "comfyui"})
+"""Names that no imported workflow takes: those of the built-in ones, of another path of the API,
+and of the built-in ones' deployment."""
 
 
 def read_workflow(data: bytes, name: str | None) -> Workflow:

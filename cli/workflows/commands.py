@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from cli.addresses import api_url
 from cli.entry import check_texts, run_command
 
 workflows = typer.Typer(
@@ -23,6 +22,7 @@ _Name = Annotated[str, typer.Argument(help="As `easel workflows list` has it.")]
 @workflows.command("list")
 def list_(as_json: _Json = False, api: _Api = None) -> None:
     """List all workflows."""
+    from cli.up.running import api_url
     from cli.workflows.listing import list_all as run
 
     run_command(run(api_url(api), as_json=as_json))
@@ -32,6 +32,7 @@ def list_(as_json: _Json = False, api: _Api = None) -> None:
 def show(name: _Name, as_json: _Json = False, api: _Api = None) -> None:
     """Show the inputs of a workflow, as `easel generate --set` takes them."""
     check_texts({"name": name})
+    from cli.up.running import api_url
     from cli.workflows.listing import show as run
 
     run_command(run(api_url(api), name, as_json=as_json))
@@ -47,6 +48,7 @@ def export(
 ) -> None:
     """Write a workflow as a file that another Easel can import."""
     check_texts({"name": name})
+    from cli.up.running import api_url
     from cli.workflows.files import export as run
 
     run_command(run(api_url(api), name, out))
@@ -56,6 +58,7 @@ def export(
 def remove(name: _Name, api: _Api = None) -> None:
     """Remove a workflow: what uses it goes on."""
     check_texts({"name": name})
+    from cli.up.running import api_url
     from cli.workflows.files import remove as run
 
     run_command(run(api_url(api), name))

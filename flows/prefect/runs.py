@@ -26,13 +26,18 @@ from prefect.client.schemas.objects import FlowRun, State, StateType, WorkPool, 
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelling, Scheduled
 
-from core.requests import ResolvedRequest
+from comfy import BUILT_IN
+from core.requests import DEFAULT_WORKFLOW, ResolvedRequest
 from core.urls import without_userinfo
 from flows.errors import DeploymentMissingError, PrefectUnavailableError
 from flows.prefect.abandoned_runs import FLOW, put_back, settle_run, under_way
 from flows.prefect.credentials import Credentials
 from flows.prefect.pool_owner import claim_pool
-from flows.prefect.stored_deployments import deployment_by_name
+from flows.prefect.stored_deployments import (
+    StoredDeployment,
+    deployment_by_name,
+    deployments_of_flow,
+)
 from store.values import Batch, Membership
 
 DEPLOYMENT: Final = "generate/comfyui"
@@ -57,6 +62,7 @@ OWNED_FOR_S: Final = 10.0
 STORE_LABEL: Final = "easel.store"
 """The label of a run that says which store it was made for."""
 _BATCH: Final = "batch:"
+_WORKFLOW: Final = "workflow:"
 
 
 def idempotency_key(generation_id: UUID, attempt: int) -> str:
@@ -108,13 +114,38 @@ def batch_run_name(name: str) -> str:
     return line if len(line) <= NAME_MAX else f"{line[: NAME_MAX - 1]}…"
 
 
-def run_name(generation_id: UUID, attempt: int, batch: Membership | None = None) -> str:
+def deployment_of(workflow: str) -> str:
+    """Returns the deployment that runs of a workflow are started from, as flow and name."""
+    return DEPLOYMENT if workflow in BUILT_IN else f"{FLOW}/{workflow}"
+
+
+def workflow_tag(workflow: str) -> str:
+    """The tag of an imported workflow's deployment, and so of its runs."""
+    return f"{_WORKFLOW}{workflow}"
+
+
+def workflow_of_tags(tags: Iterable[str]) -> str | None:
+    """Returns the workflow whose deployment has these tags; None if it is of none."""
+    found = (tag.removeprefix(_WORKFLOW) for tag in tags if tag.startswith(_WORKFLOW))
+    return next(found, None)
+
+
+def run_name(
+    generation_id: UUID,
+    attempt: int,
+    batch: Membership | None = None,
+    workflow: str = DEFAULT_WORKFLOW,
+) -> str:
     """Returns the name of an attempt's flow run: its generation's id, never its prompt.
+
+    An imported workflow's name stands before it.
 
     Prefect repeats the name in its events and in the worker's log, which outlive the run: a prompt
     in it could not be deleted any more.
     """
     name = str(generation_id) if attempt == 1 else f"{generation_id} attempt {attempt}"
+    if workflow not in BUILT_IN:
+        name = f"{workflow}: {name}"
     if batch is None:
         return name
     return f"{batch_run_name(batch.name)} {batch.position + 1}/{batch.total}: {name}"
@@ -122,7 +153,7 @@ def run_name(generation_id: UUID, attempt: int, batch: Membership | None = None)
 
 def run_tags(request: ResolvedRequest, batch: Membership | None = None) -> list[str]:
     """What operators filter runs by in the Prefect UI."""
-    tags = [request.workflow, request.model, request.priority]
+    tags = [tag for tag in (request.workflow, request.model, request.priority) if tag]
     return tags if batch is None else [*tags, batch_tag(batch.batch_id)]
 
 
@@ -215,9 +246,9 @@ class FlowRuns:
         if turn is not None:
             turn = min(turn, datetime.now(UTC))
         return await self._create(
-            DEPLOYMENT,
+            deployment_of(request.workflow),
             parameters={"request": public(request), "generation_id": str(generation_id)},
-            name=run_name(generation_id, attempt, batch),
+            name=run_name(generation_id, attempt, batch, request.workflow),
             tags=run_tags(request, batch),
             idempotency_key=idempotency_key(generation_id, attempt),
             work_queue_name=request.priority,
@@ -349,6 +380,16 @@ class FlowRuns:
         """Returns a deployment's id. A changed id means that Prefect lost its database."""
         self._deployment_ids.pop(name, None)
         return await self._deployment(name)
+
+    async def generate_deployments(self) -> list[StoredDeployment]:
+        """Returns the deployments that Easel registered for generations, one for each workflow."""
+        async with translated():
+            found = await deployments_of_flow(self._client, FLOW)
+        return [
+            one
+            for one in found
+            if f"{FLOW}/{one.name}" == DEPLOYMENT or workflow_of_tags(one.tags) == one.name
+        ]
 
     async def work_pool(self) -> tuple[WorkPool, list[WorkQueue]]:
         """Returns the work pool of generations, and its queues.

@@ -239,6 +239,17 @@ class Generations:
             rows = (await connection.execute(statement)).mappings()
             return tuple(Generation.from_row(row) for row in rows)
 
+    async def workflows_under_way(self) -> frozenset[str]:
+        """Returns the names of the workflows that generations which have not ended are of."""
+        statement = (
+            select(generations.c.workflow)
+            .where(generations.c.status.in_(("queued", "running", "cancelling")))
+            .distinct()
+        )
+        async with self._database.read() as connection:
+            found = (await connection.execute(statement)).scalars().all()
+        return frozenset(name for name in found if name is not None)
+
     async def under_way(self, limit: int, after_seq: int) -> tuple[UnderWay, ...]:
         """Those being worked on, and ``limit`` of those waiting, after ``after_seq``.
 
