@@ -274,7 +274,7 @@ class FlowRuns:
         labels: dict[str, Any] = {STORE_LABEL: str(self._store)} if self._store else {}
         try:
             deployment_id = await self._deployment(deployment)
-            async with translated():
+            async with translated(), _missing():
                 return await self._client.create_flow_run_from_deployment(
                     deployment_id, labels=labels, **run
                 )
@@ -465,6 +465,17 @@ async def translated() -> AsyncIterator[None]:
         raise PrefectUnavailableError(f"Prefect isn't answering ({why})") from error
     except ValueError as error:  # no JSON, or none of what was asked for
         raise PrefectUnavailableError("Prefect gave an answer that cannot be read") from error
+
+
+@asynccontextmanager
+async def _missing() -> AsyncIterator[None]:
+    """Raise ObjectNotFound for a 404 where Prefect's client does not."""
+    try:
+        yield
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code == httpx.codes.NOT_FOUND:
+            raise ObjectNotFound(http_exc=error) from error
+        raise
 
 
 __all__ = [
