@@ -25,6 +25,7 @@ from flows.artifacts import ArtifactUpdates, show_attempts, show_pictures, show_
 from flows.errors import CallbackRefusedError, TakenOver
 from flows.pipeline import Assignment
 from flows.prefect.foreign_runs import PAUSE_S, put_back_for
+from flows.prefect.forms import GenerateRequest
 from flows.prefect.runs import parse_idempotency_key, workflow_of_tags
 from flows.retries import once_let_go, patiently
 from flows.runtime import Runtime, runtime_of_this_run, this_flow_run
@@ -46,7 +47,7 @@ from store.values import Claim, Image
     validate_parameters=True,
     log_prints=False,
 )
-async def generate(request: FlowRequest, generation_id: UUID | None = None) -> State[Any]:
+async def generate(request: GenerateRequest, generation_id: UUID | None = None) -> State[Any]:
     """Generate the images of one request with ComfyUI and store them.
 
     Args:

@@ -9,16 +9,13 @@ from typing import Any, Final
 
 import yaml
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.flows import Flow
 from prefect.schedules import Schedule
 from prefect.types.entrypoint import EntrypointType
 from pydantic import ValidationError
 
-from comfy import TXT2IMG
-from flows.prefect.abandoned_runs import FLOW
-from flows.prefect.forms import form_of
 from flows.prefect.stored_deployments import deployment_by_name
 
 _log = logging.getLogger(__name__)
@@ -77,11 +74,7 @@ async def register_deployments(client: PrefectClient) -> None:
             schedules=await _schedules(client, f"{flow.name}/{entry['name']}", entry),
         )
         try:
-            deployment_id = await deployment.aapply()
-            if flow.name == FLOW:
-                form = form_of(flow.parameters.model_dump(), TXT2IMG)
-                wanted = DeploymentUpdate(parameter_openapi_schema=form)
-                await client.update_deployment(deployment_id, wanted)
+            await deployment.aapply()
         except ValidationError:
             # Prefect's client reads the deployment first, and fails for one schedule that only the
             # server understands. What is registered already goes on as it is.

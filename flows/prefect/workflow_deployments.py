@@ -111,11 +111,19 @@ def _deployment(pattern: StoredDeployment, workflow: Workflow) -> dict[str, Any]
         "description": f"{workflow.title}\n\n{workflow.description}".strip(),
         "tags": ["easel", workflow_tag(workflow.name)],
         "parameters": {"request": {"workflow": workflow.name}},
-        "parameter_openapi_schema": form_of(pattern.parameter_openapi_schema or {}, workflow),
+        "parameter_openapi_schema": _form(pattern, workflow),
         # The form is that of the newest version; a retry may be of an earlier one. The flow checks
         # the inputs of runs that are started by hand.
         "enforce_parameter_schema": False,
     }
+
+
+def _form(pattern: StoredDeployment, workflow: Workflow) -> dict[str, Any]:
+    """Returns the deployment's form: without one of its own if the pattern's is not as it was."""
+    try:
+        return form_of(pattern.parameter_openapi_schema or {}, workflow)
+    except (KeyError, TypeError, AttributeError):
+        return {}
 
 
 def _version(workflow: Workflow) -> str:

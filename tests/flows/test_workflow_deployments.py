@@ -84,7 +84,7 @@ async def accepted(store: Store, of: Workflow) -> Any:
 async def test_the_built_in_deployment_shows_the_inputs_of_its_workflow(runs: FlowRuns) -> None:
     deployment = await deployment_by_name(runs.client, "generate/comfyui")
     assert deployment.parameter_openapi_schema is not None
-    shown = deployment.parameter_openapi_schema["definitions"]["FlowRequest"]
+    shown = deployment.parameter_openapi_schema["definitions"]["GenerateRequest"]
     assert shown["required"] == ["prompt"]
     assert {"prompt", "steps", "workflow", "priority"} <= shown["properties"].keys()
     with pytest.raises(PrefectHTTPStatusError, match="steps"):
@@ -105,7 +105,7 @@ async def test_a_workflow_has_a_deployment_with_its_inputs(runs: FlowRuns) -> No
     assert (made.work_pool_name, made.entrypoint) == (default_pool(), "flows.generate.generate")
     assert made.parameter_openapi_schema is not None
     definitions = made.parameter_openapi_schema["definitions"]
-    shown = definitions["FlowRequest"]["properties"]
+    shown = definitions["GenerateRequest"]["properties"]
     assert (shown["width"]["minimum"], shown["width"]["default"]) == (16, 64)
     assert shown["workflow"]["default"] == one.name
     assert "prompt" not in shown
@@ -119,7 +119,8 @@ async def test_a_workflow_has_a_deployment_with_its_inputs(runs: FlowRuns) -> No
     assert later.id == made.id
     assert later.parameter_openapi_schema is not None
     assert (
-        "layers" not in later.parameter_openapi_schema["definitions"]["FlowRequest"]["properties"]
+        "layers"
+        not in later.parameter_openapi_schema["definitions"]["GenerateRequest"]["properties"]
     )
 
 
