@@ -73,7 +73,9 @@ class Columns:
 
     def is_path(self, name: str) -> bool:
         """Returns whether the name is that of a value inside of an input: ``loras.0.name``."""
-        return "." in name and name not in self.fields and self.reader(name) is not None
+        if name.startswith(METADATA_PREFIX) or name in self.fields or "." not in name:
+            return False
+        return self.reader(name) is not None
 
     def input(self, name: str) -> Input | None:
         """Returns the input of a column, or what is inside of one; None if there is none."""

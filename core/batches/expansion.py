@@ -28,7 +28,7 @@ from core.callbacks.callback import CALLBACK_FIELDS, RECEIVER_FIELDS
 from core.fields import SEED_MAX, later_seed
 from core.invalid import problems_of, words
 from core.problems import FieldProblem
-from core.requests import INPUTS, GenerationRequest, gathered, read_request_of
+from core.requests import ENVELOPE, INPUTS, GenerationRequest, gathered, read_request_of
 from core.workflows.declaration import Input, Role, Workflow
 
 STRETCH: Final = 200
@@ -330,7 +330,7 @@ def _column(loc: tuple[str | int, ...]) -> str | None:
         return None
     if loc[0] == "metadata" and len(loc) > 1:
         return shown(f"{METADATA_PREFIX}{loc[1]}")
-    return shown(".".join(map(str, loc)))
+    return shown(str(loc[0]) if loc[0] in ENVELOPE else ".".join(map(str, loc)))
 
 
 def _too_many(row: Row) -> FieldProblem:

@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic.config import JsonValue
 
-from core.batches.columns import Columns
+from core.batches.columns import COUNT, Columns
 from core.batches.manifest import BATCH_NAME_MAX
 from core.callbacks.callback import (
     BATCH_ENDS,
@@ -294,7 +294,7 @@ class FlowBatchRequest(CallbackOptions):
             invalid_at((place, name), "extra_forbidden", _no_such(name, columns))
             for place, fields in (("defaults", self.defaults), ("grid", self.grid or {}))
             for name in fields
-            if name not in columns.fields and not columns.is_path(name)
+            if name == COUNT or (name not in columns.fields and not columns.is_path(name))
         ]
         if errors:
             raise all_of(errors)

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from comfy import TXT2IMG
+from core.batches.columns import Columns
 from core.batches.request import (
     BATCH_ITEMS_MAX,
     COUNT_MAX,
@@ -112,8 +114,9 @@ def test_the_bounds_themselves_are_fine(field: str, value: object) -> None:
 
 @pytest.mark.parametrize("name", ["count", "promt", "metadata.order", ""])
 def test_defaults_and_grid_have_fields_of_a_request(name: str) -> None:
+    request = BatchRequest.model_validate({"defaults": {name: 1}, "grid": {name: [1]}})
     with pytest.raises(ValidationError) as refusal:
-        BatchRequest.model_validate({"defaults": {name: 1}, "grid": {name: [1]}})
+        request.check_names(Columns(TXT2IMG))
 
     found = refusal.value.errors()
     assert [error["loc"][:2] for error in found] == [("defaults", name), ("grid", name)]

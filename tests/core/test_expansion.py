@@ -351,7 +351,7 @@ def test_without_wildcards_prompts_are_literal() -> None:
     texts = {"prompt": "{ __nowhere__ \\{", "negative_prompt": "{a|b}"}
     [request] = requests(expanded(defaults=texts, wildcards=False))
 
-    assert {name: getattr(request, name) for name in texts} == texts
+    assert {name: request.inputs[name] for name in texts} == texts
 
 
 # --- problems ---

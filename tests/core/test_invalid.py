@@ -12,10 +12,12 @@ from pydantic_core.core_schema import ErrorType
 from api.batches.manifest_body import Flags
 from api.generations.routes import HistoryQuery
 from api.schedules.facade import ScheduleChange, ScheduleRequest
+from comfy import TXT2IMG
+from core.batches.columns import Columns
 from core.batches.request import BatchOptions, BatchRequest, FileOptions, FlowBatchRequest
 from core.fields import PROMPT_MAX
 from core.invalid import WORDS, problems_of, words
-from core.requests import FlowRequest, GenerationRequest
+from core.requests import ENVELOPE, FlowRequest, GenerationRequest, read_request_of
 from core.settings import Settings
 
 MODELS: Final[tuple[type[BaseModel], ...]] = (
@@ -108,7 +110,7 @@ def test_the_table_has_types_of_pydantic_only() -> None:
 )
 def test_a_wrong_value_is_told_what_it_must_be(field: str, value: Any, said: str) -> None:
     with pytest.raises(ValidationError) as refusal:
-        GenerationRequest.model_validate({"prompt": "x", field: value})
+        read_request_of(GenerationRequest, {"prompt": "x", field: value}, TXT2IMG)
 
     assert said in [why for _, _, why in problems_of(refusal.value)]
 
@@ -119,17 +121,18 @@ def test_a_prompt_of_the_longest_length_is_taken() -> None:
 
 def test_an_unknown_field_is_told_the_nearest_ones() -> None:
     with pytest.raises(ValidationError) as refusal:
-        GenerationRequest.model_validate({"prompt": "x", "stpes": 1})
+        read_request_of(GenerationRequest, {"prompt": "x", "stpes": 1}, TXT2IMG)
     [found] = refusal.value.errors()
 
-    assert words(found, GenerationRequest.model_fields) == (
+    assert words(found, [*ENVELOPE, *TXT2IMG.by_name]) == (
         "there is no such field; near matches: steps, sampler (of 18 fields)"
     )
 
 
 def test_an_unknown_field_of_a_grid_is_told_the_nearest_ones() -> None:
+    request = BatchRequest.model_validate({"grid": {"smapler": ["euler"]}})
     with pytest.raises(ValidationError) as refusal:
-        BatchRequest.model_validate({"grid": {"smapler": ["euler"]}})
+        request.check_names(Columns(TXT2IMG))
 
     [(_, code, said)] = problems_of(refusal.value)
     assert code == "extra_forbidden"

@@ -27,7 +27,6 @@ from core.batches.manifest import (
     read_manifest,
 )
 from core.problems import FieldProblem
-from core.requests import GenerationRequest
 
 CANARY = "zx81canary"
 
@@ -83,7 +82,7 @@ def test_a_callback_is_in_columns_of_its_own(tmp_path: Path) -> None:
 
 
 def test_every_field_of_a_request_may_be_a_column(tmp_path: Path) -> None:
-    header = ",".join(GenerationRequest.model_fields)
+    header = ",".join(Columns(TXT2IMG).names)
 
     assert problems(read(tmp_path, f"{header}\n")) == [(1, None, "no_rows")]
 
