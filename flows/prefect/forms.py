@@ -34,6 +34,8 @@ class GenerateRequest(FlowRequest):
         inputs = handler.resolve_ref_schema(handler(of_inputs))
         schema["properties"] = {**inputs["properties"], **schema["properties"]}
         schema["required"] = [*inputs.get("required", ()), *schema.get("required", ())]
+        # Prefect shows the parameters of runs: a receiver's URL is refused before it is kept.
+        schema["patternProperties"] = {"^callback_url$": {"type": "null"}}
         return schema
 
 

@@ -87,10 +87,12 @@ async def test_the_built_in_deployment_shows_the_inputs_of_its_workflow(runs: Fl
     shown = deployment.parameter_openapi_schema["definitions"]["GenerateRequest"]
     assert shown["required"] == ["prompt"]
     assert {"prompt", "steps", "workflow", "priority"} <= shown["properties"].keys()
-    with pytest.raises(PrefectHTTPStatusError, match="steps"):
-        await runs.client.create_flow_run_from_deployment(
-            deployment.id, parameters={"request": {"prompt": "a fox", "steps": 100_000}}
-        )
+    for wrong in ({"steps": 100_000}, {"callback_url": "https://shop.test/hook"}):
+        with pytest.raises(PrefectHTTPStatusError, match=next(iter(wrong))) as refused:
+            await runs.client.create_flow_run_from_deployment(
+                deployment.id, parameters={"request": {"prompt": "a fox", **wrong}}
+            )
+        assert refused.value.response.status_code == 409
 
 
 async def test_a_workflow_has_a_deployment_with_its_inputs(runs: FlowRuns) -> None:
