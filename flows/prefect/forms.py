@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from typing import Any
+from typing import Any, Final
 
 from pydantic import GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
@@ -14,6 +14,9 @@ from comfy import TXT2IMG
 from core.requests import FlowRequest, request_schema
 from core.workflows.declaration import Workflow
 from core.workflows.schema import inputs_model
+
+_NO_URL: Final = {"patternProperties": {"^callback_url$": {"type": "null"}}}
+"""Prefect shows the parameters of runs: a receiver's URL is refused before it is kept."""
 
 
 class GenerateRequest(FlowRequest):
@@ -34,9 +37,7 @@ class GenerateRequest(FlowRequest):
         inputs = handler.resolve_ref_schema(handler(of_inputs))
         schema["properties"] = {**inputs["properties"], **schema["properties"]}
         schema["required"] = [*inputs.get("required", ()), *schema.get("required", ())]
-        # Prefect shows the parameters of runs: a receiver's URL is refused before it is kept.
-        schema["patternProperties"] = {"^callback_url$": {"type": "null"}}
-        return schema
+        return {**schema, **_NO_URL}
 
 
 def form_of(parameters: Mapping[str, Any], workflow: Workflow) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def form_of(parameters: Mapping[str, Any], workflow: Workflow) -> dict[str, Any]
     request = _moved(request_schema(FlowRequest, workflow))
     own = request.pop("$defs", {})
     name = form["properties"]["request"]["$ref"].rpartition("/")[2]
-    form["definitions"] = {**form.get("definitions", {}), **own, name: request}
+    form["definitions"] = {**form.get("definitions", {}), **own, name: {**request, **_NO_URL}}
     return form
 
 

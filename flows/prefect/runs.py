@@ -15,6 +15,7 @@ from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.actions import DeploymentFlowRunCreate
 from prefect.client.schemas.filters import (
     ArtifactFilter,
     ArtifactFilterFlowRunId,
@@ -24,7 +25,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType, WorkPool, WorkQueue
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
-from prefect.states import Cancelling, Scheduled
+from prefect.states import Cancelling, Scheduled, to_state_create
 
 from comfy import BUILT_IN
 from core.requests import DEFAULT_WORKFLOW, ResolvedRequest
@@ -247,6 +248,8 @@ class FlowRuns:
             turn = min(turn, datetime.now(UTC))
         return await self._create(
             deployment_of(request.workflow),
+            # Its form is that of its newest version, and a retry may be of an earlier one.
+            enforced=request.workflow in BUILT_IN,
             parameters={"request": public(request), "generation_id": str(generation_id)},
             name=run_name(generation_id, attempt, batch, request.workflow),
             tags=run_tags(request, batch),
@@ -269,18 +272,36 @@ class FlowRuns:
             work_queue_name=BATCH_QUEUE,
         )
 
-    async def _create(self, deployment: str, **run: Any) -> FlowRun:
+    async def _create(self, deployment: str, *, enforced: bool = True, **run: Any) -> FlowRun:
+        """Create a run. ``enforced``: Prefect checks its parameters by the deployment's form."""
         await self.confirm_owner()
         labels: dict[str, Any] = {STORE_LABEL: str(self._store)} if self._store else {}
         try:
             deployment_id = await self._deployment(deployment)
             async with translated(), _missing():
+                if not enforced:
+                    return await self._create_unchecked(deployment_id, labels=labels, **run)
                 return await self._client.create_flow_run_from_deployment(
                     deployment_id, labels=labels, **run
                 )
         except ObjectNotFound as error:
             self._deployment_ids.pop(deployment, None)
             raise DeploymentMissingError(deployment) from error
+
+    async def _create_unchecked(
+        self, deployment_id: UUID, state: State[Any], **run: Any
+    ) -> FlowRun:
+        """As the client does, which cannot say that the parameters are not to be checked."""
+        wanted = DeploymentFlowRunCreate(
+            state=to_state_create(state), enforce_parameter_schema=False, **run
+        )
+        answer = await self._client.request(
+            "POST",
+            "/deployments/{id}/create_flow_run",
+            path_params={"id": deployment_id},
+            json=wanted.model_dump(mode="json", exclude_unset=True),
+        )
+        return FlowRun.model_validate(answer.json())
 
     async def cancel(self, flow_run_id: UUID) -> None:
         """Cancel a flow run. Does nothing when it has ended or is gone.

@@ -112,9 +112,7 @@ def _deployment(pattern: StoredDeployment, workflow: Workflow) -> dict[str, Any]
         "tags": ["easel", workflow_tag(workflow.name)],
         "parameters": {"request": {"workflow": workflow.name}},
         "parameter_openapi_schema": _form(pattern, workflow),
-        # The form is that of the newest version; a retry may be of an earlier one. The flow checks
-        # the inputs of runs that are started by hand.
-        "enforce_parameter_schema": False,
+        "enforce_parameter_schema": True,
     }
 
 

@@ -178,9 +178,20 @@ async def test_a_generation_is_started_from_its_workflows_deployment(
         assert run.name == f"{one.name}: {first.id}"
         assert {one.name, f"workflow:{one.name}", "interactive"} <= set(run.tags)
 
+        for wrong in ({"width": 8}, {"callback_url": "https://shop.test/hook"}):
+            with pytest.raises(PrefectHTTPStatusError, match=next(iter(wrong))):
+                await runs.client.create_flow_run_from_deployment(
+                    made.id, parameters={"request": wrong}
+                )
+
         # As after a restore of Prefect's database, or when the workflow was removed meanwhile.
+        second = await accepted(store, one)  # its width is out of the range of the next version
+        narrow = one.inputs[0].model_copy(update={"minimum": 65, "default": 65})
+        later_one = Workflow.model_validate(
+            one.model_copy(update={"inputs": (narrow,)}).model_dump()
+        )
+        await store.workflows.change(later_one, one.version)
         await store.workflows.hide(one.name)
-        second = await accepted(store, one)
         await runs.client.delete_deployment(made.id)
         dispatcher.wake()
         again = await started(second.id)
