@@ -78,3 +78,16 @@ def test_prefects_form_has_it() -> None:
     form = form_of(generate.parameters.model_dump(), GROWN)
     assert form["definitions"]["GenerateRequest"]["properties"]["clip_skip"]["title"] == "CLIP skip"
     assert form["required"] == ["request"]
+
+
+def test_an_input_may_have_any_name() -> None:
+    """Those that pydantic's models have for themselves too."""
+    names = ("copy", "copy_", "json", "schema", "model_config", "model_fields", "dict")
+    odd = Workflow(
+        name="odd", title="Odd", inputs=tuple(Input(name=one, type="integer") for one in names)
+    )
+    values = {name: number for number, name in enumerate(names)}
+    assert read_request_of(GenerationRequest, {"workflow": "odd", **values}, odd).inputs == values
+    assert set(names) <= schema_of(odd)["properties"].keys()
+    with pytest.raises(ValidationError, match="copy"):
+        read_request_of(GenerationRequest, {"workflow": "odd", "copy": "x"}, odd)
