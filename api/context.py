@@ -12,6 +12,7 @@ from api.generations.facade import Busy, Facade
 from api.generations.shared import Followed
 from api.schedules.facade import ScheduleFacade
 from api.uploads.facade import UploadFacade
+from api.workflows.facade import WorkflowFacade
 from core.settings import Settings
 from flows.prefect.runs import FlowRuns
 
@@ -30,6 +31,7 @@ class Context:
     deliveries: DeliveryFacade
     followed: Followed
     uploads: UploadFacade
+    workflows: WorkflowFacade
 
     def by_type(self) -> dict[type[Any], Any]:
         """Returns the objects by their types, as ``api.dependencies`` looks them up."""

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
 from functools import partial
 from typing import Any, Final, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 from httpx_sse import EventSource, ServerSentEvent, SSEError
@@ -102,6 +102,24 @@ class ApiClient:
         page = await self._json("GET", "/generation/history", params={"limit": limit})
         items: list[dict[str, Any]] = page["items"]
         return items
+
+    async def workflow(self, name: str) -> dict[str, Any]:
+        """Returns a workflow's document."""
+        return await self._json("GET", f"/workflows/{quote(name, safe='')}")
+
+    async def workflows(self) -> list[dict[str, Any]]:
+        """Returns the documents of all workflows."""
+        page = await self._json("GET", "/workflows")
+        items: list[dict[str, Any]] = page["items"]
+        return items
+
+    async def workflow_file(self, name: str) -> bytes:
+        """Returns a workflow as the file that can be imported."""
+        return (await self._send("GET", f"/workflows/{quote(name, safe='')}/export")).content
+
+    async def remove_workflow(self, name: str) -> None:
+        """Remove a workflow from what is offered."""
+        await self._send("DELETE", f"/workflows/{quote(name, safe='')}")
 
     async def image(self, image_id: str) -> bytes:
         """Returns a picture's bytes."""

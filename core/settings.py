@@ -104,6 +104,9 @@ class ApiSettings(_Group):
     max_manifest_bytes: int = Field(
         default=64_000_000, description="Longest manifest of a batch, in bytes."
     )
+    max_workflow_bytes: int = Field(
+        default=50_000_000, description="Longest file of a workflow that is imported, in bytes."
+    )
 
 
 class ComfySettings(_Group):

@@ -14,6 +14,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Literal, Protocol
 from uuid import UUID
 
@@ -182,7 +183,7 @@ async def checked(store: Store, request: FlowRequest) -> tuple[FlowRequest, Work
 
     Raises ``comfy.UnresolvableError``.
     """
-    workflow = await patiently(workflow_named, store, request.workflow)
+    workflow = await patiently(partial(workflow_named, hidden=True), store, request.workflow)
     names = [] if workflow is not None else await patiently(workflow_names, store)
     try:
         asked = read_request_of(FlowRequest, request.model_dump(), workflow, names)

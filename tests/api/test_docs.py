@@ -65,6 +65,13 @@ CONTRACT: Final = {
     ("get", "/api/v1/deliveries"),
     ("get", "/api/v1/deliveries/{delivery_id}"),
     ("post", "/api/v1/deliveries/{delivery_id}/redeliver"),
+    ("get", "/api/v1/workflows"),
+    ("post", "/api/v1/workflows"),
+    ("get", "/api/v1/workflows/{name}"),
+    ("put", "/api/v1/workflows/{name}"),
+    ("delete", "/api/v1/workflows/{name}"),
+    ("get", "/api/v1/workflows/{name}/schema"),
+    ("get", "/api/v1/workflows/{name}/export"),
     ("get", "/api/v1/models"),
     ("get", "/api/v1/options"),
     ("get", "/healthz"),
@@ -262,6 +269,8 @@ def test_there_are_examples_of_every_kind() -> None:
         f"post {BATCHES} application/x-ndjson 0",
         f"post {SCHEDULES} application/json 0",
         f"patch {SCHEDULES}/{{schedule_id}} application/json 0",
+        "post /api/v1/workflows application/json 0",
+        "put /api/v1/workflows/{name} application/json 0",
     }
     assert _examples_of_parameters()
     assert _examples_of_pages().keys() >= {"README.md 0", "operations.md 0"}
@@ -299,6 +308,8 @@ def test_answers_are_as_documented(service: Service, openapi: dict[str, Any]) ->
         f"/api/v1/generation/result/{task_id}": "/api/v1/generation/result/{task_id}",
         f"/api/v1/generation/{failed}/attempts": "/api/v1/generation/{task_id}/attempts",
         "/api/v1/generation/history": "/api/v1/generation/history",
+        "/api/v1/workflows": "/api/v1/workflows",
+        "/api/v1/workflows/txt2img": "/api/v1/workflows/{name}",
         "/api/v1/models": "/api/v1/models",
         "/api/v1/options": "/api/v1/options",
         "/healthz": "/healthz",

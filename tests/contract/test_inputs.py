@@ -12,7 +12,6 @@ import pytest
 from PIL import Image as Pillow
 
 from comfy import (
-from comfy.messages import OutputFile
     ComfySession,
     Graph,
     GraphBuilder,
@@ -21,6 +20,7 @@ from comfy.messages import OutputFile
 )
 from comfy.graph import ImageHandle
 from comfy.inputs import size_said, texts_of, with_names
+from comfy.messages import OutputFile
 from core.ids import filename_prefix
 from core.uploads import comfy_name
 
