@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import struct
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 from PIL import Image
 
 from comfy.emulator import Emulator
+from comfy.emulator.sounds import sound_file
+from comfy.emulator.values import Sound
 
 from .test_emulator import FAST, Caller, calling, node
 
@@ -297,3 +300,76 @@ async def test_a_sampler_of_sigmas_makes_their_steps(comfy: tuple[Emulator, Call
     assert steps[-1] == (4, 4)
     [shown] = [data["output"] for kind, data in seen if kind == "executed"]
     assert len(shown["images"]) == 2
+
+
+async def test_without_pyav_the_node_says_what_is_missing(
+    comfy: tuple[Emulator, Caller], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, caller = comfy
+    monkeypatch.setitem(sys.modules, "av", None)
+    entry = await caller.run(video())
+    kind, data = entry["status"]["messages"][-1]
+    assert (kind, data["node_type"]) == ("execution_error", "SaveVideo")
+    assert data["exception_message"] == "the emulator needs PyAV for video: pip install av\n"
+
+
+def edit(prefix: str) -> dict[str, Any]:
+    return {
+        "1": node("UNETLoader", unet_name="qwen_edit.safetensors", weight_dtype="default"),
+        "2": node("CLIPLoader", clip_name="qwen.safetensors", type="qwen_image"),
+        "3": node("VAELoader", vae_name="qwen_vae.safetensors"),
+        "4": node("LoadImage", image="in.png"),
+        "5": node("FluxKontextImageScale", image=["4", 0]),
+        "6": node(
+            "TextEncodeQwenImageEditPlus",
+            clip=["2", 0],
+            prompt="make it red",
+            vae=["3", 0],
+            image1=["5", 0],
+        ),
+        "7": node("ConditioningZeroOut", conditioning=["6", 0]),
+        "8": node("EmptySD3LatentImage", width=64, height=64, batch_size=1),
+        "9": sampler(model=["1", 0], positive=["6", 0], negative=["7", 0], latent_image=["8", 0]),
+        "10": node("VAEDecode", samples=["9", 0], vae=["3", 0]),
+        "11": node("SaveImage", images=["10", 0], filename_prefix=prefix),
+    }
+
+
+async def test_an_upload_counts_by_its_pixels(comfy: tuple[Emulator, Caller]) -> None:
+    emulator, caller = comfy
+    seen = []
+    for number, color in enumerate((1, 1, 2)):
+        Image.new("RGB", (32, 32), (color, 0, 0)).save(emulator.input_dir / "in.png")
+        [file] = (await outputs(caller, edit(f"e{number}")))["11"]["images"]
+        with Image.open(path_of(emulator, file)) as picture:
+            assert picture.size == (64, 64)
+            seen.append(picture.tobytes())
+    assert seen[0] == seen[1]
+    assert seen[1] != seen[2]
+
+
+async def test_a_video_and_a_sound_that_were_sent(comfy: tuple[Emulator, Caller]) -> None:
+    av = pytest.importorskip("av")
+    emulator, caller = comfy
+    made = (await outputs(caller, video()))["11"]["images"][0]
+    (emulator.input_dir / "in.mp4").write_bytes(path_of(emulator, made).read_bytes())
+    (emulator.input_dir / "in.wav").write_bytes(sound_file(Sound("a", 3.0), "wav", {}))
+    graph = {
+        "1": node("LoadVideo", file="in.mp4"),
+        "2": node("GetVideoComponents", video=["1", 0]),
+        "3": node("ImageInvert", image=["2", 0]),
+        "4": node("LoadAudio", audio="in.wav"),
+        "5": node("CreateVideo", images=["3", 0], fps=["2", 2], audio=["4", 0]),
+        "6": node(
+            "SaveVideo",
+            video=["5", 0],
+            filename_prefix="again",
+            format="mp4",
+            **{"format.codec": "auto"},
+        ),
+    }
+    [file] = (await outputs(caller, graph))["6"]["images"]
+    with av.open(str(path_of(emulator, file))) as container:
+        stream = container.streams.video[0]
+        assert (stream.frames, float(stream.average_rate)) == (9, 8.0)
+        assert container.streams.audio[0].codec_context.name == "aac"
