@@ -13,7 +13,6 @@ from core.artefacts import ArtefactKind
 from core.requests import GenerationRequest, request_schema
 from core.workflows.declaration import (
     INPUTS_MAX,
-    ArtefactKind,
     Help,
     Input,
     ModelFile,
