@@ -19,6 +19,7 @@ from api.options import read_options
 from core.callbacks.callback import GENERATION_EVENTS
 from core.ids import parse_generation_id
 from core.requests import (
+    DEFAULT_WORKFLOW,
     GenerationRequest,
     ResolvedRequest,
     StoredRequest,
@@ -30,6 +31,7 @@ from store.errors import DeletedError, NotFoundError
 from store.values import Generation, Membership, Neighbours
 from web.forms import drafts
 from web.forms.drafts import Draft
+from web.forms.workflow_drafts import WorkflowDraft
 from web.history.listing import Listing
 from web.history.viewer import Viewer
 from web.parts.callbacks import LOOK_EVERY_S, Callbacks
@@ -241,6 +243,8 @@ class PicturePage:
     def _rows(self, request: StoredRequest) -> list[tuple[str, str]]:
         if isinstance(request, UnreadableRequest):
             return raw_rows(request)
+        if request.workflow != DEFAULT_WORKFLOW:
+            return self._input_rows(request)
         return [
             ("Model", model_name(request.model)),
             ("Size", f"{request.width} × {request.height}"),
@@ -250,6 +254,16 @@ class PicturePage:
             ("Scheduler", request.scheduler),
             ("Seed", str(self._seed(request))),
         ]
+
+    def _input_rows(self, request: ResolvedRequest) -> list[tuple[str, str]]:
+        """Returns the inputs of any workflow; its prompts stand above."""
+        texts = {request.prompt, request.negative_prompt}
+        shown = [
+            (name.replace("_", " ").capitalize(), value if isinstance(value, str) else _json(value))
+            for name, value in request.inputs.items()
+            if value is not None and not (isinstance(value, str) and value in texts)
+        ]
+        return [("Workflow", request.workflow), *((name, title(said, 300)) for name, said in shown)]
 
     def _seed(self, request: ResolvedRequest) -> int | None:
         kept = self._images[self._number].seed if self._images else None
@@ -309,6 +323,9 @@ class PicturePage:
 
     async def _use_all(self) -> None:
         request = self._request()
+        if request.workflow != DEFAULT_WORKFLOW:
+            self._use_inputs(request)
+            return
         draft, native = Draft.load(), None
         if self._web.facade.catalogue.current is not None:
             models = (await read_options(self._web.facade)).models
@@ -316,6 +333,13 @@ class PicturePage:
         drafts.keep_replaced(draft)
         draft.use(request, native)
         self._to_studio(draft)
+
+    def _use_inputs(self, request: ResolvedRequest) -> None:
+        chosen = WorkflowDraft.load()
+        chosen.put(request.workflow, request.inputs)
+        chosen.chosen = request.workflow
+        chosen.save()
+        ui.navigate.to("/")
 
     async def _use_prompt(self) -> None:
         draft, request = Draft.load(), self._request()
@@ -332,6 +356,7 @@ class PicturePage:
 
     def _to_studio(self, draft: Draft) -> None:
         draft.save()
+        WorkflowDraft.load().change(chosen=DEFAULT_WORKFLOW)
         ui.navigate.to("/")
 
     def _request(self) -> ResolvedRequest:
@@ -370,6 +395,10 @@ def _build_batch(batch: Membership) -> None:
             Text(f"{batch.position + 1:,} of {batch.total:,} in “{title(batch.name, 60)}”"),
             dir="auto",
         )
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _created(document: StatusDocument) -> str:

@@ -7,7 +7,7 @@
   // --- shortcuts: a control says in data-key which key presses it
   // Before the fields see it: a field with a list would keep every Enter to itself.
   document.addEventListener("keydown", (e) => {
-    const generate = $("[data-generate]");
+    const generate = [...document.querySelectorAll("[data-generate]")].find((each) => each.getClientRects().length);
     if (!generate || e.key !== "Enter" || !(e.ctrlKey || e.metaKey)) return;
     e.preventDefault();
     e.stopPropagation();

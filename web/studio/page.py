@@ -11,19 +11,19 @@ from pydantic import ValidationError
 from api.errors import ProblemError
 from api.generations.documents import HistoryItem, OutputDocument, StatusDocument
 from core.ids import parse_generation_id
-from core.requests import GenerationRequest, ResolvedRequest
+from core.requests import DEFAULT_WORKFLOW, GenerationRequest, ResolvedRequest
 from core.status import is_final
 from store.errors import NotFoundError
 from store.values import Generation, HistoryFilter
 from web.forms.drafts import Draft
-from web.forms.generation import Form
 from web.forms.options import offer_options
 from web.parts.elements import Text, adorn, box
 from web.parts.layout import Frame, Web, errors_as_toasts, section, toast_error
 from web.parts.live import Live
-from web.parts.wording import field_errors, percent_of, queue_line, tab_title, title
+from web.parts.wording import percent_of, queue_line, tab_title, title
 from web.studio.card import Card
 from web.studio.stage import Stage, StageActions
+from web.studio.workflows import Workflows
 
 _RUNNING: Final = ("running", "cancelling")
 STRIP: Final = 24
@@ -49,8 +49,9 @@ class Studio:
         with box("studio"):
             adorn(Text("Studio", "sr-only", "h1"))
             with section("form", "Settings of the image"):
-                self._form = Form(errors_as_toasts(self._generate))
-                self._frame.on_tab(self._form.belongs_to)
+                self._workflows = Workflows(web, errors_as_toasts(self._generate))
+                self._form = self._workflows.form
+                self._frame.on_tab(self._workflows.belongs_to)
             with section("watch", "Images"):
                 self._stage = Stage(self._actions())
                 self._strip = box("strip", role="list", aria_label="Latest generations")
@@ -69,6 +70,7 @@ class Studio:
     async def start(self) -> None:
         """Load the page, then follow changes."""
         await offer_options(self._web.facade, self._form.offer)
+        await self._workflows.start()
         await self._reload()
         self._frame.start()
         if (replaced := Draft.take_replaced()) is not None:
@@ -258,15 +260,15 @@ class Studio:
 
     async def _generate(self) -> None:
         try:
-            resolved = await self._create(self._form.request())
+            resolved = await self._create(await self._workflows.request())
         except (ValidationError, ProblemError) as error:
-            if not self._form.refuse(field_errors(error)):
+            if not self._workflows.refuse(error):
                 raise
             return
-        self._form.accepted(resolved)
+        self._workflows.accepted(resolved)
 
     async def _vary(self, request: ResolvedRequest) -> None:
-        values = request.model_dump(exclude={"seed", "metadata", "priority"})
+        values = request.without("seed").model_dump(exclude={"metadata", "priority"})
         await self._create(GenerationRequest(**values))
 
     async def _create(self, request: GenerationRequest) -> ResolvedRequest:
@@ -293,7 +295,9 @@ class Studio:
         await self._web.facade.retry(task_id)
 
     async def _use(self, request: ResolvedRequest) -> None:
-        self._offer_back(self._form.use(request))
+        await self._workflows.use(request)
+        if request.workflow == DEFAULT_WORKFLOW:
+            self._offer_back(self._form.use(request))
 
     def _offer_back(self, before: Draft) -> None:
         """Say that the form has other settings now, and offer those it had."""

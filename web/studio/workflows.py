@@ -1,0 +1,150 @@
+"""The workflow that the studio's form is for: its picker, and the form that belongs to it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from api.errors import ProblemError
+from core.requests import DEFAULT_WORKFLOW, GenerationRequest, ResolvedRequest
+from core.workflows.declaration import Role
+from web.forms.generation import Form
+from web.forms.workflow_drafts import WorkflowDraft, by_role, carried
+from web.parts.elements import box, show_if
+from web.parts.fields import choice
+from web.parts.layout import Web, errors_as_toasts
+from web.parts.wording import field_errors, sentence
+from web.studio.workflow_form import WorkflowForm
+
+_CARRIED_FIELDS: Final[tuple[tuple[Role, str], ...]] = (
+    ("prompt", "prompt"),
+    ("negative_prompt", "negative"),
+)
+
+
+class Workflows:
+    """The forms of the studio, one of which is shown. ``form`` is that of txt2img."""
+
+    def __init__(self, web: Web, on_generate: Callable[[], Awaitable[None]]) -> None:
+        self._web = web
+        self._on_generate = on_generate
+        self._draft = WorkflowDraft.load()
+        self._other: WorkflowForm | None = None
+        self._picker = box("workflow-picker is-away")
+        with box("form-part") as self._own:
+            self.form = Form(on_generate)
+        self._place = box("form-part is-away")
+
+    async def start(self) -> None:
+        """Offer the workflows that there are, and show the form of the chosen one."""
+        offered = await self._web.find_context().workflows.all()
+        titles = {one.name: one.title for one in offered.items}
+        show_if(self._picker, len(titles) > 1)
+        await self._show(self._draft.chosen)
+        if len(titles) > 1:
+            with self._picker:
+                self._field = choice(
+                    "Workflow",
+                    titles,
+                    self._draft.chosen,
+                    errors_as_toasts(self._choose),
+                    searched=len(titles) > 12,
+                )
+
+    def belongs_to(self, tab: str) -> None:
+        """What is shown is this tab's from now on."""
+        self.form.belongs_to(tab)
+        self._draft.belongs_to(tab)
+
+    async def request(self) -> GenerationRequest:
+        """Returns the request of the shown form. Raises ValidationError, ProblemError."""
+        if self._other is None:
+            return self.form.request()
+        return await self._web.facade.read_request(self._other.request_fields())
+
+    def refuse(self, error: ValidationError | ProblemError) -> bool:
+        """Show what is wrong at the fields. Returns whether all of it could be shown there."""
+        if self._other is None:
+            return self.form.refuse(field_errors(error))
+        return not self._other.refuse(_by_input(error))
+
+    def accepted(self, request: ResolvedRequest) -> None:
+        """Note that a generation was created from the form."""
+        if self._other is None:
+            self.form.accepted(request)
+        else:
+            self._other.accepted()
+
+    async def use(self, request: ResolvedRequest) -> None:
+        """Show the form of a generation's workflow."""
+        if request.workflow != DEFAULT_WORKFLOW:
+            self._draft.put(request.workflow, request.inputs)
+        self._draft.change(chosen=request.workflow)
+        await self._show(request.workflow)
+        if hasattr(self, "_field"):
+            self._field.value = self._draft.chosen
+
+    async def _choose(self, name: str | None) -> None:
+        if name is None or name == self._draft.chosen:
+            return
+        await self._carry(name)
+        self._draft.change(chosen=name)
+        await self._show(name)
+
+    async def _show(self, name: str) -> None:
+        workflow = None if name == DEFAULT_WORKFLOW else await self._web.facade.workflow(name)
+        if workflow is None:
+            self._draft.change(chosen=DEFAULT_WORKFLOW)
+        self._place.clear()
+        self._other = None
+        if workflow is not None:
+            catalogue = self._web.facade.catalogue.current
+            names = catalogue.to_json() if catalogue is not None else {}
+            with self._place:
+                self._other = WorkflowForm(workflow, self._draft, names, self._on_generate)
+        show_if(self._own, workflow is None)
+        show_if(self._place, workflow is not None)
+
+    async def _carry(self, name: str) -> None:
+        """Take along what means the same in the workflow that is chosen now."""
+        roles = self._roles()
+        if name == DEFAULT_WORKFLOW:
+            self._carry_home(roles)
+            return
+        workflow = await self._web.facade.workflow(name)
+        if workflow is not None:
+            self._draft.put(name, {**self._draft.of(name), **carried(workflow, roles)})
+
+    def _roles(self) -> dict[Role, Any]:
+        if self._other is not None:
+            return by_role(self._other.workflow, self._draft.of(self._other.workflow.name))
+        draft = self.form.draft
+        values: dict[Role, Any] = {"prompt": draft.prompt, "negative_prompt": draft.negative}
+        if draft.seed_mode == "keep":
+            values["seed"] = draft.seed
+        if draft.ratio is None:
+            values |= {"width": draft.width, "height": draft.height}
+        return {role: value for role, value in values.items() if value not in (None, "")}
+
+    def _carry_home(self, roles: dict[Role, Any]) -> None:
+        draft = self.form.draft
+        values = {field: roles[role] for role, field in _CARRIED_FIELDS if role in roles}
+        if "seed" in roles:
+            values |= {"seed": roles["seed"], "seed_mode": "keep"}
+        if "width" in roles and "height" in roles:
+            values |= {"ratio": None, "width": roles["width"], "height": roles["height"]}
+        draft.change(**values)
+        self.form.refresh()
+
+
+def _by_input(error: ValidationError | ProblemError) -> dict[str, str]:
+    """Returns what is wrong with each input; ``""`` is the request as a whole."""
+    if isinstance(error, ValidationError):
+        return field_errors(error)
+    found: dict[str, str] = {}
+    for one in error.problem.errors:
+        place = [part for part in one.loc if isinstance(part, str) and part != "inputs"]
+        found.setdefault(place[0] if place else "", sentence(one.message))
+    return found or {"": error.problem.detail}
