@@ -16,6 +16,7 @@ from cli.batch_body import BatchBody
 from core.urls import basic_authorization, without_userinfo
 
 _PREFIX: Final = "/api/v1"
+_CHUNK_BYTES: Final = 1_048_576
 _SILENCE_S: Final = 45.0
 """Longest silence of an event stream; the API sends a comment every 15 s."""
 _TRIES: Final = 3
@@ -103,10 +104,21 @@ class ApiClient:
         items: list[dict[str, Any]] = page["items"]
         return items
 
-    async def image(self, image_id: str) -> bytes:
-        """Returns a picture's bytes."""
+    async def download(self, output: Mapping[str, Any]) -> AsyncGenerator[bytes, None]:
+        """Yields the bytes of an output, as its document (``outputs_of``) names it."""
         # Not the document's own URL: it may not be reachable from here.
-        return (await self._send("GET", f"/images/{image_id}")).content
+        path = f"{_PREFIX}/artefacts/{output['artefact_id']}"
+        if "kind" not in output:
+            path = f"{_PREFIX}/images/{output['artefact_id']}"
+        try:
+            async with self._http.stream("GET", path) as response:
+                if not response.is_success:
+                    await response.aread()
+                    raise _refused(response, self.url)
+                async for chunk in response.aiter_bytes(_CHUNK_BYTES):
+                    yield chunk
+        except httpx.HTTPError as error:
+            raise _unreachable(self.url, error) from error
 
     async def create_batch(self, body: BatchBody) -> tuple[dict[str, Any], bool]:
         """Create a batch. Returns its document, and whether its key was known before.
@@ -189,6 +201,13 @@ class ApiClient:
         if not response.is_success:
             raise _refused(response, self.url)
         return response
+
+
+def outputs_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Returns the outputs in a result or an item; from an older API, its images."""
+    if "outputs" in document:
+        return list(document["outputs"])
+    return [{**image, "artefact_id": image["image_id"]} for image in document["images"]]
 
 
 def _may_have_arrived(error: BaseException) -> bool:
