@@ -129,6 +129,7 @@ def _addresses(rows: Rows) -> set[str]:
             task_id=task_id,
             batch_id=rows.batch_id,
             image_id=rows.image_id,
+            artefact_id=rows.image_id,
             delivery_id=rows.delivery_id,
         )
         for path, methods in openapi()["paths"].items()
