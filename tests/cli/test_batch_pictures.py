@@ -60,7 +60,7 @@ def test_files_are_named_as_in_the_zip(prompt: str, number: int) -> None:
         row=1,
         combination=None,
         generation_id=uuid4(),
-        request=ResolvedRequest.model_construct(**request),
+        request=ResolvedRequest(**request, priority="bulk", timeout_s=600, metadata={}),
         generation=None,
         again=False,
     )
