@@ -18,7 +18,7 @@ MINUTES := 10
 SEED := 1
 EXAMPLES := 200
 
-.PHONY: help install up test test-postgres chaos soak check format bench bench-bulk bench-ui bench-webhooks screenshots lock clean
+.PHONY: help install up test test-postgres chaos soak check format bench bench-bulk bench-ui bench-webhooks bench-workflows screenshots lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -60,6 +60,10 @@ bench-ui: install  ## Measure the page in headless Chromium
 
 bench-webhooks: install  ## Measure callbacks: pace, memory, a create's price, a dead receiver
 	$(BIN)/python -m bench.webhooks $(ARGS)
+
+bench-workflows: install  ## Measure the import of workflows (ARGS: folders of files)
+	$(BIN)/python -m bench.templates $(ARGS)
+	$(BIN)/python -m bench.proposals $(ARGS)
 
 screenshots: install  ## Take the README's pictures into docs/images (needs Chromium)
 	$(BIN)/python -m tests.browser.screenshots docs/images

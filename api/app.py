@@ -34,6 +34,10 @@ from api.nothing_here import NothingHere
 from api.schedules import routes as schedules
 from api.schedules.facade import ScheduleFacade
 from api.security_headers import headers_for
+from api.uploads import routes as uploads
+from api.uploads.facade import UploadFacade
+from api.workflows import routes as workflows
+from api.workflows.facade import WorkflowFacade
 from comfy.address import Address
 from core import gc_tuning
 from core.origin_guard import OriginGuard
@@ -45,6 +49,7 @@ from flows.prefect.schedules import Schedules
 from flows.reconcile.dispatcher import Dispatcher
 from flows.reconcile.housekeeping import Housekeeping
 from flows.reconcile.reconciler import Reconciler
+from flows.reconcile.workflows import DeployedWorkflows
 from flows.refused_starts import RefusedStarts
 from store.store import Store
 from webhooks.deliverer import Deliverer
@@ -112,7 +117,7 @@ def create_app(settings: Settings | None = None, policy: Policy | None = None) -
     app.add_middleware(ResponseHeaders, headers_for=headers_for)
     app.add_middleware(RefusedStarts)
     rooms = (
-        *(generations, events, artefacts, batches, schedules, deliveries),
+        *(generations, events, artefacts, uploads, batches, schedules, deliveries, workflows),
         *(options, health, metrics),
     )
     for room in rooms:
@@ -146,10 +151,12 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             take_over_from=settings.prefect.take_over,
         ) as runs,
         _own_pool(runs),
+        DeployedWorkflows(store, runs) as deployed,
         Dispatcher(
             store,
             runs,
             busy,
+            workflows=deployed,
             name=f"dispatcher {where}",
             lease_s=settings.recovery.lease_s,
         ) as dispatcher,
@@ -158,7 +165,9 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             runs,
             look_every_s=settings.recovery.look_every_s,
             lease_s=settings.recovery.lease_s,
-            housekeeping=Housekeeping(store, settings.retention),
+            housekeeping=Housekeeping(
+                store, settings.retention, settings.uploads, Schedules(runs).uploads
+            ),
         ) as reconciler,
         PauseWatch(runs) as pauses,
         CatalogueCache(store, comfy) as catalogue,
@@ -174,6 +183,8 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             settings.comfy.default_model,
             settings.webhooks.allowed,
         )
+        received = UploadFacade(store, settings.uploads, settings.incoming, disk)
+        await received.tidy()
         batches = BatchFacade(facade, reconciler, runs, settings.wildcards)
         async with Deliverer(
             store,
@@ -194,6 +205,8 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
                 schedules=ScheduleFacade(Schedules(runs), batches, links),
                 deliveries=DeliveryFacade(store, deliverer),
                 followed=Followed(facade),
+                uploads=received,
+                workflows=WorkflowFacade(store, settings.api_url, deployed.wake),
             )
 
 

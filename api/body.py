@@ -40,10 +40,24 @@ async def read_object(request: Request, limit: int) -> tuple[dict[str, Any], byt
     return as_object(parse(body)), body
 
 
+async def read_file(request: Request, limit: int) -> bytes:
+    """Returns the body, of whatever type. Raises ProblemError and HTTPException.
+
+    ``api.limits`` says how long it may take, by its length.
+    """
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise ProblemError("unsupported_media_type", "compressed bodies are not taken")
+    return await _received(request, limit, None)
+
+
 async def _read_in_time(request: Request, limit: int) -> bytes:
     _check_content_type(request)
+    return await _received(request, limit, BODY_WITHIN_S)
+
+
+async def _received(request: Request, limit: int, within_s: float | None) -> bytes:
     try:
-        async with asyncio.timeout(BODY_WITHIN_S):
+        async with asyncio.timeout(within_s):
             return await _read(request, limit)
     except TimeoutError as error:
         raise HTTPException(

@@ -11,6 +11,8 @@ from api.figures import Figures
 from api.generations.facade import Busy, Facade
 from api.generations.shared import Followed
 from api.schedules.facade import ScheduleFacade
+from api.uploads.facade import UploadFacade
+from api.workflows.facade import WorkflowFacade
 from core.settings import Settings
 from flows.prefect.runs import FlowRuns
 
@@ -28,6 +30,8 @@ class Context:
     schedules: ScheduleFacade
     deliveries: DeliveryFacade
     followed: Followed
+    uploads: UploadFacade
+    workflows: WorkflowFacade
 
     def by_type(self) -> dict[type[Any], Any]:
         """Returns the objects by their types, as ``api.dependencies`` looks them up."""

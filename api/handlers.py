@@ -25,10 +25,12 @@ from store.errors import (
     InvalidCursorError,
     NotFoundError,
     StoreUnavailableError,
+    UploadExpiredError,
 )
 
 _TABLE: Final[tuple[tuple[type[Exception], str, str], ...]] = (
     (DeletedError, "deleted", "it was deleted and cannot be restored"),
+    (UploadExpiredError, "upload_expired", "it was removed, or it has expired; send it again"),
     (NotFoundError, "not_found", "there is nothing with this id"),
     (InvalidCursorError, "invalid_cursor", "start again without a cursor"),
     (IdempotencyMismatchError, "idempotency_mismatch", "use another key for another body"),

@@ -18,6 +18,10 @@ IfNoneMatch = Annotated[
     Omittable[str],
     Header(description="The `ETag` of what the client has: 304 if it is unchanged."),
 ]
+IfMatch = Annotated[
+    Omittable[str],
+    Header(description="The `ETag` of what is to be changed: 412 if it has been changed since."),
+]
 IdempotencyHeader = Annotated[
     Omittable[str],
     Header(

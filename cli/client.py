@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
 from functools import partial
 from typing import Any, Final, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 from httpx_sse import EventSource, ServerSentEvent, SSEError
@@ -104,6 +104,24 @@ class ApiClient:
         items: list[dict[str, Any]] = page["items"]
         return items
 
+    async def workflow(self, name: str) -> dict[str, Any]:
+        """Returns a workflow's document."""
+        return await self._json("GET", f"/workflows/{quote(name, safe='')}")
+
+    async def workflows(self) -> list[dict[str, Any]]:
+        """Returns the documents of all workflows."""
+        page = await self._json("GET", "/workflows")
+        items: list[dict[str, Any]] = page["items"]
+        return items
+
+    async def workflow_file(self, name: str) -> bytes:
+        """Returns a workflow as the file that can be imported."""
+        return (await self._send("GET", f"/workflows/{quote(name, safe='')}/export")).content
+
+    async def remove_workflow(self, name: str) -> None:
+        """Remove a workflow from what is offered."""
+        await self._send("DELETE", f"/workflows/{quote(name, safe='')}")
+
     async def download(self, output: Mapping[str, Any]) -> AsyncGenerator[bytes, None]:
         """Yields the bytes of an output, as its document (``outputs_of``) names it."""
         # Not the document's own URL: it may not be reachable from here.
@@ -119,6 +137,23 @@ class ApiClient:
                     yield chunk
         except httpx.HTTPError as error:
             raise _unreachable(self.url, error) from error
+
+    async def has_upload(self, upload_id: str) -> bool:
+        """Returns whether the API has the file with this SHA-256 already."""
+        try:
+            await self._send("HEAD", f"/uploads/{upload_id}")
+        except ApiRefusedError as error:
+            if error.status in (httpx.codes.NOT_FOUND, httpx.codes.GONE):
+                return False
+            raise
+        return True
+
+    async def upload(self, pieces: AsyncIterator[bytes], name: str) -> str:
+        """Send a file. Returns its id. One that is sent again is the same upload."""
+        query = {"filename": name}
+        found = await self._json("POST", "/uploads", content=pieces, params=query)
+        upload_id: str = found["upload_id"]
+        return upload_id
 
     async def create_batch(self, body: BatchBody) -> tuple[dict[str, Any], bool]:
         """Create a batch. Returns its document, and whether its key was known before.

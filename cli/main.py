@@ -11,10 +11,10 @@ from uuid import UUID
 
 import typer
 
+from cli.addresses import http_address
 from cli.console import BAD_USAGE, CommandError, close_streams, open_streams, report_failure
 from cli.entry import (
     Home,
-    check_settings,
     check_texts,
     enter_data_folder,
     enter_home,
@@ -22,6 +22,7 @@ from cli.entry import (
     run_command,
 )
 from cli.webhooks.commands import webhooks
+from cli.workflows.commands import workflows
 
 # Neither Prefect nor anything else that a command imports reports its use to other machines.
 os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 
 app.add_typer(webhooks)
+app.add_typer(workflows)
 
 _Port = Annotated[int | None, typer.Option(min=1, max=65_535, help="Port of the API [8700].")]
 _Host = Annotated[
@@ -45,6 +47,10 @@ _Host = Annotated[
 _TakeOver = Annotated[
     UUID | None,
     typer.Option(metavar="STORE", help="Take over the work pool of this store, which is gone."),
+]
+_Workflow = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="A workflow, as `easel workflows list` has it \\[txt2img]."),
 ]
 _CallbackUrl = Annotated[
     str | None,
@@ -134,7 +140,7 @@ def up(
     override("EASEL_API__HOST", host)
     override("EASEL_PREFECT__HOST", prefect_host)
     override("EASEL_PREFECT__PORT", prefect_port)
-    override("EASEL_COMFY__URL", comfy_url and _address(comfy_url))
+    override("EASEL_COMFY__URL", comfy_url and http_address(comfy_url))
     enter_data_folder()
     from cli.up.command import up as run
 
@@ -221,7 +227,17 @@ def audit(
 
 @app.command()
 def generate(
-    prompt: Annotated[str, typer.Argument(help="Describes the image.")],
+    prompt: Annotated[str | None, typer.Argument(help="Describes the image.")] = None,
+    workflow: _Workflow = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="An input of the workflow (`easel workflows show NAME`), such as "
+            "loras.0.name=film.safetensors or image=@file.png; repeat it for more.",
+        ),
+    ] = None,
     negative: Annotated[str | None, typer.Option(help="What to keep out of the image.")] = None,
     model: Annotated[str | None, typer.Option(help="A checkpoint's file name.")] = None,
     width: Annotated[int | None, typer.Option(help="Pixels, a multiple of 8.")] = None,
@@ -252,6 +268,8 @@ def generate(
     from cli.generate.command import Order
     from cli.generate.command import generate as run
 
+    if prompt is None and workflow is None and not settings:
+        raise CommandError('say what to draw: easel generate "a red fox"', BAD_USAGE)
     given = {
         "prompt": prompt,
         "negative_prompt": negative,
@@ -268,9 +286,11 @@ def generate(
         **_callback(callback_url, callback, callback_event),
     }
     values = {name: value for name, value in given.items() if value is not None}
-    check_texts(values)
-    url = _address(api) if api else _api_url()
-    run_command(run(Order(values, count, out, url, as_json)))
+    check_texts({**values, "workflow": workflow, "--set": "\n".join(settings or [])})
+    from cli.up.running import api_url
+
+    url = api_url(api)
+    run_command(run(Order(values, count, out, url, as_json, workflow, tuple(settings or ()))))
 
 
 @app.command()
@@ -284,6 +304,7 @@ def bulk(
             help="Rows in .csv, .jsonl or .ndjson; or a batch's request in .json.",
         ),
     ],
+    workflow: _Workflow = None,
     name: Annotated[
         str | None, typer.Option(help="The batch's name; the file's without it.")
     ] = None,
@@ -347,6 +368,7 @@ def bulk(
     from cli.bulk.order import BatchOrder
 
     given = {
+        "workflow": workflow,
         "name": name,
         "count": count,
         "seed": _seed(seed),
@@ -361,7 +383,9 @@ def bulk(
     }
     options = {name: value for name, value in given.items() if value is not None}
     check_texts(options)
-    url = _address(api) if api else _api_url()
+    from cli.up.running import api_url
+
+    url = api_url(api)
     order = BatchOrder(file, options, skip_bad=skip_bad, again=again)
     run_command(run(Bulk(order, url, out, report, dry_run=dry_run, wait=not no_wait)))
 
@@ -381,35 +405,6 @@ def _seed(seed: int | None) -> int | None:
         return None if seed is None else check_seed(seed)
     except ValueError as error:
         raise CommandError(f"seed: {error}", BAD_USAGE) from error
-
-
-def _address(text: str) -> str:
-    """Returns an HTTP URL; host and port are enough."""
-    from urllib.parse import urlsplit
-
-    check_texts({"address": text})
-    url = text if "://" in text else f"http://{text}"
-    try:
-        parts = urlsplit(url)
-        valid = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        valid = False
-    if not valid:
-        raise CommandError(
-            # A password may hold what ends a host name, so all before the last @ may be one.
-            f"{text.rpartition('@')[2]} is not an HTTP address such as http://127.0.0.1:8188.",
-            BAD_USAGE,
-        )
-    return url.rstrip("/")
-
-
-def _api_url() -> str:
-    """Returns the URL of this home's API: the running one, else from the settings."""
-    from cli.up.lock import read_lock
-
-    settings = check_settings()
-    running = read_lock(settings.home / "easel.lock")
-    return running.api_url if running else settings.api_login_url
 
 
 if __name__ == "__main__":

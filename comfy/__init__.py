@@ -12,15 +12,18 @@ from comfy.errors import (
     ComfyTimeoutError,
     ComfyTooOldError,
     ComfyUnreachableError,
+    DeclarationError,
     ExecutionFailedError,
     ExecutionTimeoutError,
     ForeignPromptError,
+    InputRefusedError,
     NoOutputError,
     OutOfMemoryComfyError,
     PromptInterruptedError,
     PromptLostError,
     TransientComfyError,
     UnusableFileError,
+    WorkflowFileError,
     WorkflowRejectedError,
     is_transient,
 )
@@ -35,6 +38,7 @@ from comfy.events import (
     TrackEvent,
 )
 from comfy.graph import Graph, GraphBuilder
+from comfy.inputs import InputFile
 from comfy.messages import Output, OutputFile, OutputText
 from comfy.outputs import FetchedFile, FetchedImage
 from comfy.session import ComfySession
@@ -60,6 +64,7 @@ __all__ = [
     "ComfyTimeoutError",
     "ComfyTooOldError",
     "ComfyUnreachableError",
+    "DeclarationError",
     "Device",
     "ExecutionFailedError",
     "ExecutionTimeoutError",
@@ -69,6 +74,8 @@ __all__ = [
     "Graph",
     "GraphBuilder",
     "HistoryEntry",
+    "InputFile",
+    "InputRefusedError",
     "NoOutputError",
     "OutOfMemoryComfyError",
     "Output",
@@ -90,6 +97,7 @@ __all__ = [
     "TransientComfyError",
     "UnresolvableError",
     "UnusableFileError",
+    "WorkflowFileError",
     "WorkflowRejectedError",
     "build_graph",
     "is_transient",

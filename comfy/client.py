@@ -21,11 +21,13 @@ from comfy.download import SLOWEST, Download, downloaded
 from comfy.errors import (
     ComfyProtocolError,
     ComfyTimeoutError,
+    InputRefusedError,
     NoOutputError,
     UnusableFileError,
     WorkflowRejectedError,
 )
 from comfy.graph import Graph
+from comfy.inputs import InputFile, UploadForm, name_said, size_said
 from comfy.messages import OutputFile
 from comfy.transport import is_cut_short, translated
 from core.text import readable, readable_json
@@ -182,6 +184,49 @@ class ComfyClient:
                 raise
         return await stack.enter_async_context(begun())
 
+    async def input_size(self, file: InputFile) -> int | None:
+        """Returns the size in bytes of what ComfyUI has under an input's name, None for nothing.
+
+        Only its first byte is asked for.
+        """
+        request = self._http.stream(
+            "GET", "/view", params=file.view_params, headers={"Range": "bytes=0-0"}
+        )
+        try:
+            async with asyncio.timeout(2 * self._timeout_s), request as response:
+                if response.status_code == httpx.codes.NOT_FOUND:
+                    return None
+                if response.status_code not in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT):
+                    raise ComfyProtocolError(f"ComfyUI answered {response.status_code} to /view")
+                return size_said(response.headers)
+        except httpx.HTTPError as exc:
+            raise translated(exc) from exc
+        except TimeoutError:
+            raise ComfyTimeoutError("ComfyUI took too long to answer /view") from None
+
+    async def put_input(self, file: InputFile, data: AsyncIterator[bytes]) -> None:
+        """Put a file into ComfyUI's input folder, in place of what has its name there.
+
+        ``data`` has ``file.size`` bytes; memory holds a part of them only. Raises
+        InputRefusedError when ComfyUI does not take it: it is too large for its settings.
+        """
+        form = UploadForm(file)
+        reply = await self._json_reply(
+            "POST",
+            "/upload/image",
+            within_s=2 * self._timeout_s + file.size / SLOWEST,
+            content=form.body(data),
+            headers=form.headers,
+        )
+        if reply.status == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
+            raise InputRefusedError(
+                f"ComfyUI does not take an input of {file.size} bytes; it takes 100 MiB unless it "
+                "is started with --max-upload-size"
+            )
+        said = _read(name_said, _json(_ok(reply), dict))
+        if said != file.name:
+            raise ComfyProtocolError(f"ComfyUI kept the input under another name: {said}")
+
     async def cancel(self, prompt_id: str) -> bool:
         """Take a prompt out of the queue or interrupt it, whichever it needs, in one step.
 
@@ -237,10 +282,13 @@ class ComfyClient:
     async def _post(self, path: str, body: dict[str, Any]) -> None:
         _ok(await self._json_reply("POST", path, json=body))
 
-    async def _json_reply(self, method: str, path: str, **more: Any) -> _Reply:
+    async def _json_reply(
+        self, method: str, path: str, *, within_s: float | None = None, **more: Any
+    ) -> _Reply:
+        within_s = 2 * self._timeout_s if within_s is None else within_s
         try:
             return await self._send(
-                method, path, bytes_max=JSON_BYTES_MAX, within_s=2 * self._timeout_s, **more
+                method, path, bytes_max=JSON_BYTES_MAX, within_s=within_s, **more
             )
         except _UnreadableBodyError as exc:
             raise ComfyProtocolError(f"ComfyUI's answer to {path} {exc}") from None

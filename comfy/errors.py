@@ -7,6 +7,7 @@ ComfyError
 │   ├── ComfyProtocolError       an invalid answer (malformed, 5xx, truncated)
 │   └── ComfyTooOldError         a version that Easel cannot use; wait for a newer one
 ├── WorkflowRejectedError        never try again: the workflow itself is wrong
+├── InputRefusedError            ComfyUI does not take a file that the graph needs
 ├── ExecutionFailedError         a node failed; the same workflow will likely fail again
 │   └── OutOfMemoryComfyError    free ComfyUI's memory, then try once more
 ├── PromptInterruptedError       it was interrupted in ComfyUI: a human decides
@@ -14,6 +15,8 @@ ComfyError
 ├── NoOutputError                it ended well, but the picture is not there
 ├── UnusableFileError            its file can never be kept: too large, or no picture
 ├── ForeignPromptError           ComfyUI gave the prompt an id of its own
+├── WorkflowFileError            a file holds no workflow that can be read
+├── DeclarationError             an input of a workflow cannot be declared so
 └── ExecutionTimeoutError        it executed longer than allowed: cancel it
 """
 
@@ -65,6 +68,10 @@ class WorkflowRejectedError(ComfyError):
         return "; ".join([str(problem) for problem in self.problems] or [self.detail])
 
 
+class InputRefusedError(ComfyError):
+    """ComfyUI does not take a file that the graph needs, and would not the next time either."""
+
+
 class ExecutionFailedError(ComfyError):
     """A node raised while the prompt executed. ``message`` is the node's own."""
 
@@ -110,6 +117,40 @@ class ForeignPromptError(ComfyError):
 
     Versions before 0.3.45 ignore the id. The prompt was taken back.
     """
+
+
+class WorkflowFileError(ComfyError):
+    """A file cannot be imported: it holds no workflow, a malformed one, or one beyond the bounds.
+
+    ``code`` is "no_workflow", "malformed", "too_large", "too_deep", "too_many_nodes", "cycle" or
+    "no_output" (nothing in it can be saved); ``place`` is where in the file ("node 12:5"), empty
+    for the whole file.
+    """
+
+    def __init__(self, code: str, message: str, place: str = "") -> None:
+        super().__init__(code, message, place)
+        self.code = code
+        self.message = message
+        self.place = place
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}" if self.place else self.message
+
+
+class DeclarationError(ComfyError):
+    """An input cannot be declared so.
+
+    ``code`` is "unknown_node", "unknown_field", "linked_field", "unknown_input",
+    "duplicate_input" or "invalid_name".
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class ExecutionTimeoutError(ComfyError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +15,7 @@ from comfy.client import ComfyClient
 from comfy.errors import ComfyProtocolError, ComfyTooOldError, TransientComfyError
 from comfy.events import TrackEvent
 from comfy.graph import Graph
+from comfy.inputs import InputFile
 from comfy.mailbox import Mailroom
 from comfy.messages import Output, OutputFile
 from comfy.outputs import FetchedFile, FetchedImage, endings_of
@@ -200,6 +201,14 @@ class ComfySession:
     async def forget(self, prompt_id: str) -> None:
         """Drop an ended prompt from ComfyUI's history, so that ``submit`` posts its id again."""
         await self.client.forget(prompt_id)
+
+    async def has_input(self, file: InputFile) -> bool:
+        """Returns whether ComfyUI has an input file whole. Raises TransientComfyError."""
+        return await self.client.input_size(file) == file.size
+
+    async def put_input(self, file: InputFile, data: AsyncIterator[bytes]) -> None:
+        """Put a file into ComfyUI's input folder. Raises InputRefusedError, TransientComfyError."""
+        await self.client.put_input(file, data)
 
     async def free_memory(self) -> None:
         """Ask ComfyUI to unload its models and drop its caches, as soon as it is idle."""

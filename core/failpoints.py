@@ -27,6 +27,8 @@ FAILPOINTS: Final = (
     "dispatch.before_create",
     "dispatch.after_create",
     "submit.after_intent",
+    "inputs.before_put",
+    "inputs.after_put",
     "submit.after_post",
     "track.seen",
     "fetch.mid",

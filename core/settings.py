@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.callbacks.addresses import AllowedAddresses
+from core.uploads import UploadKind
 from core.urls import HOST_NAME, without_userinfo
 
 
@@ -102,6 +103,9 @@ class ApiSettings(_Group):
     max_body_bytes: int = Field(default=1_000_000, description="Longest JSON body, in bytes.")
     max_manifest_bytes: int = Field(
         default=64_000_000, description="Longest manifest of a batch, in bytes."
+    )
+    max_workflow_bytes: int = Field(
+        default=50_000_000, description="Longest file of a workflow that is imported, in bytes."
     )
 
 
@@ -239,6 +243,40 @@ class RetentionSettings(_Group):
     )
 
 
+class UploadSettings(_Group):
+    """Files that clients bring as inputs."""
+
+    image_bytes: int = Field(default=50_000_000, gt=0, description="Largest image, in bytes.")
+    video_bytes: int = Field(
+        default=100_000_000,
+        gt=0,
+        description="Largest video, in bytes. ComfyUI takes 100 MiB unless it is started with "
+        "`--max-upload-size`.",
+    )
+    audio_bytes: int = Field(default=100_000_000, gt=0, description="Largest sound, in bytes.")
+    model3d_bytes: int = Field(default=100_000_000, gt=0, description="Largest 3D model, in bytes.")
+    file_bytes: int = Field(default=10_000_000, gt=0, description="Largest other file, in bytes.")
+    pixels: int = Field(
+        default=50_000_000, gt=0, description="Most pixels of an image, width times height."
+    )
+    keep_days: float = Field(
+        default=30.0,
+        gt=1 / 24,
+        description="Days that an upload is kept after its last use, and after the last "
+        "generation, batch or schedule that refers to it is gone.",
+    )
+
+    def bytes_max(self, kind: UploadKind) -> int:
+        """Returns how many bytes a file of this kind may have."""
+        return {
+            "image": self.image_bytes,
+            "video": self.video_bytes,
+            "audio": self.audio_bytes,
+            "model3d": self.model3d_bytes,
+            "file": self.file_bytes,
+        }[kind]
+
+
 class WebhookSettings(_Group):
     """Callbacks: what is sent to clients' receivers."""
 
@@ -305,6 +343,7 @@ class Settings(BaseSettings):
     recovery: RecoverySettings = Field(default_factory=RecoverySettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
+    uploads: UploadSettings = Field(default_factory=UploadSettings)
     web: WebSettings = Field(default_factory=WebSettings)
 
     @field_validator("allowed_hosts", mode="before")
@@ -345,6 +384,11 @@ class Settings(BaseSettings):
     def images_url(self) -> str:
         """The obstore URL (or plain folder) of the images."""
         return self.store.images_url or str(self.home / "images")
+
+    @property
+    def incoming(self) -> Path:
+        """The folder for uploads while they arrive."""
+        return self.home / "incoming"
 
     @property
     def wildcards(self) -> Path:

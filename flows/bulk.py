@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -120,7 +121,12 @@ async def _adopt(runtime: Runtime, run: FlowRun, request: FlowBatchRequest | Non
     await patiently(store.batch_transitions.discard, run.id)  # a partial batch from before a crash
     known = await store.registry.catalogue(runtime.session.client.base_url)
     asked = (request or FlowBatchRequest()).as_stored_before
-    workflow = await patiently(workflow_named, store, str(asked.workflow_name))
+    workflow = await patiently(
+        # A schedule goes on with a workflow that was removed.
+        partial(workflow_named, hidden=True),
+        store,
+        str(asked.workflow_name),
+    )
     problems = source_problems(asked, workflow)
     if problems or workflow is None:
         raise BatchRefusedError(problems)

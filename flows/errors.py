@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from core.problems import FieldProblem
+from core.uploads import Reference
 
 
 class FlowsError(Exception):
@@ -81,6 +82,17 @@ class CallbackRefusedError(FlowsError):
 
     def __init__(self, problem: FieldProblem) -> None:
         super().__init__(str(problem))
+
+
+class InputGoneError(FlowsError):
+    """A file that the request refers to is not there any more: trying again cannot help."""
+
+    def __init__(self, reference: Reference) -> None:
+        self.reference = reference
+        super().__init__(
+            f"the {reference.source} {reference.id[:12]}… is not there any more: it was deleted, "
+            "or has expired"
+        )
 
 
 class ForeignFlowError(FlowsError):

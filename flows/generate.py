@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -21,10 +22,11 @@ from comfy.errors import ComfyError
 from core.requests import FlowRequest
 from flows import pipeline
 from flows.artifacts import ArtifactUpdates, caption, show_artefacts, show_attempts, show_request
-from flows.errors import CallbackRefusedError, TakenOver
+from flows.errors import CallbackRefusedError, InputGoneError, TakenOver
 from flows.pipeline import Assignment
 from flows.prefect.foreign_runs import PAUSE_S, put_back_for
-from flows.prefect.runs import parse_idempotency_key
+from flows.prefect.forms import GenerateRequest
+from flows.prefect.runs import parse_idempotency_key, workflow_of_tags
 from flows.retries import once_let_go, patiently
 from flows.runtime import Runtime, runtime_of_this_run, this_flow_run
 from flows.tasks import build_workflow, save, submit, track
@@ -45,7 +47,7 @@ from store.values import Artefact, Claim
     validate_parameters=True,
     log_prints=False,
 )
-async def generate(request: FlowRequest, generation_id: UUID | None = None) -> State[Any]:
+async def generate(request: GenerateRequest, generation_id: UUID | None = None) -> State[Any]:
     """Generate the images of one request with ComfyUI and store them.
 
     Args:
@@ -75,6 +77,7 @@ async def _claim(runtime: Runtime, request: FlowRequest, generation_id: UUID | N
         return claim  # from here on _carry_out is responsible for its end
     made_for = parse_idempotency_key(run.idempotency_key)
     if generation_id is None:
+        request = _of_its_deployment(request, run.tags)
         generation_id = await pipeline.adopt(
             runtime.store, runtime.session.client, request, runtime.default_model, run.id
         )
@@ -87,6 +90,14 @@ async def _claim(runtime: Runtime, request: FlowRequest, generation_id: UUID | N
         rerun=run.run_count > 1,
     )
     return await once_let_go(pipeline.claim, runtime.store, assignment, runtime.holder)
+
+
+def _of_its_deployment(request: FlowRequest, tags: Collection[str]) -> FlowRequest:
+    """Returns the request of a run that was started by hand, for its deployment's workflow."""
+    name = workflow_of_tags(tags)
+    if name is None or "workflow" in request.model_fields_set:
+        return request
+    return request.model_copy(update={"workflow": name})
 
 
 async def _carry_out(runtime: Runtime, claim: Claim) -> State[Any]:
@@ -119,6 +130,7 @@ async def _make_artefacts(
         partial(submit, claim, graph),
         partial(track, claim, graph, updates),
         get_run_logger(),
+        partial(pipeline.has_lost_an_input, runtime.store, runtime.session, graph),
     )
     runtime.on_rendered(this_flow_run().id)
     return await save(claim, outputs)
@@ -146,7 +158,7 @@ async def _end(
         raise TakenOver(ended.detail) from error
     if ended.how != "failed":
         return Cancelled(message=ended.detail)
-    if not isinstance(error, ComfyError):
+    if not isinstance(error, ComfyError | InputGoneError):
         raise error
     await pipeline.look_again(runtime.store, runtime.session.client, error)
     await updates.finish()

@@ -14,6 +14,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Literal, Protocol
 from uuid import UUID
 
@@ -34,7 +35,7 @@ from comfy import (
     TransientComfyError,
     WorkflowRejectedError,
 )
-from comfy.errors import ComfyError, ExecutionTimeoutError
+from comfy.errors import ComfyError, ExecutionFailedError, ExecutionTimeoutError
 from comfy.events import TrackEvent
 from core.artefacts import primary
 from core.callbacks.rules import CallbackRules
@@ -42,9 +43,11 @@ from core.failpoints import reach
 from core.invalid import problems_of
 from core.problems import FieldProblem, Problem
 from core.requests import FlowRequest, read_request_of
+from core.uploads import referred_in
 from core.workflows.declaration import Output as DeclaredOutput
 from core.workflows.declaration import Workflow
-from flows.errors import CallbackRefusedError, CancelRequested
+from flows.errors import CallbackRefusedError, CancelRequested, InputGoneError
+from flows.inputs import InputSession, find_inputs, has_lost_one, put_inputs
 from flows.keeping import Keeping, Log, check_declared, pixels_of, root_of
 from flows.problems import problem_of
 from flows.reporter import OnProgress, Reporter
@@ -73,7 +76,7 @@ gigabytes, eight of 1024 × 1024 are sooner kept together."""
 _log = logging.getLogger(__name__)
 
 
-class Session(Protocol):
+class Session(InputSession, Protocol):
     """What the steps need of ComfyUI; implemented and documented by ``comfy.ComfySession``."""
 
     async def submit(
@@ -167,6 +170,10 @@ async def adopt(
     catalogue = Catalogue.from_json(known) if known else await client.catalogue()
     asked, workflow = await checked(store, request)
     resolved = comfy.resolve(asked, workflow, catalogue, default_model)
+    referred = list(referred_in(workflow.inputs, resolved.inputs))
+    missing = await patiently(store.uploads.problems, referred)
+    if missing and not await _is_kept(store, flow_run_id):
+        raise comfy.UnresolvableError(tuple(missing))
     await patiently(acceptance.adopt, store.database, flow_run_id, resolved, flow_run_id, callback)
     return flow_run_id
 
@@ -176,7 +183,7 @@ async def checked(store: Store, request: FlowRequest) -> tuple[FlowRequest, Work
 
     Raises ``comfy.UnresolvableError``.
     """
-    workflow = await patiently(workflow_named, store, request.workflow)
+    workflow = await patiently(partial(workflow_named, hidden=True), store, request.workflow)
     names = [] if workflow is not None else await patiently(workflow_names, store)
     try:
         asked = read_request_of(FlowRequest, request.model_dump(), workflow, names)
@@ -234,16 +241,40 @@ async def submit(
 ) -> Submitted:
     """Write the intent, then make sure that ComfyUI has the prompt, once. May be repeated.
 
+    The files that it refers to are put into ComfyUI right before the POST.
     ``fresh`` skips the check before the first POST: only where nothing can have been posted.
-    Raises FencedError, WorkflowRejectedError, TransientComfyError.
+    Raises FencedError, WorkflowRejectedError, InputGoneError, InputRefusedError,
+    TransientComfyError, ArtefactStoreError.
     """
+    inputs = await find_inputs(store, graph)
+    named = inputs.named(graph)
     await patiently(store.transitions.record_submission, claim)
     reach("submit.after_intent")
 
-    async def still_held() -> None:
+    async def right_before() -> None:
+        await put_inputs(store, session, inputs)
         await check_hold(store, claim)
 
-    return await session.submit(graph, claim.prompt_id, fresh=fresh, before_post=still_held)
+    for tries_left in range(RESUBMISSIONS, -1, -1):
+        try:
+            return await session.submit(
+                named, claim.prompt_id, fresh=fresh, before_post=right_before
+            )
+        except WorkflowRejectedError as error:
+            # Its input folder may have been emptied between the look and the POST.
+            if not tries_left or not inputs.are_named_in(error):
+                raise
+            if not await has_lost_one(session, inputs):
+                raise
+    raise AssertionError("unreachable")
+
+
+async def has_lost_an_input(store: Store, session: Session, graph: Graph) -> bool:
+    """Returns whether ComfyUI does not have a file any more that the graph refers to."""
+    try:
+        return await has_lost_one(session, await find_inputs(store, graph))
+    except (InputGoneError, TransientComfyError):
+        return False
 
 
 async def track(
@@ -287,10 +318,12 @@ async def render(
     submit: Callable[[], Awaitable[object]],
     track: Callable[[], Awaitable[tuple[Output, ...]]],
     log: Log = _log,
+    has_lost_an_input: Callable[[], Awaitable[bool]] | None = None,
 ) -> tuple[Output, ...]:
     """Submit and track; repeat when ComfyUI lost the prompt, and once when memory ran out.
 
     ``submit`` and ``track`` are the two steps as the caller runs them: in a flow, as its tasks.
+    A node that failed because ComfyUI lost a file meanwhile (``has_lost_an_input``) executes again.
     """
     freed, lost = False, 0
     while True:
@@ -308,6 +341,12 @@ async def render(
             freed = True
             log.warning("The GPU ran out of memory; freeing ComfyUI's memory, trying again")
             await session.free_memory()
+            await session.forget(claim.prompt_id)
+        except ExecutionFailedError:
+            lost += 1
+            if lost > RESUBMISSIONS or has_lost_an_input is None or not await has_lost_an_input():
+                raise
+            log.warning("ComfyUI lost a file that the graph needs; sending it again")
             await session.forget(claim.prompt_id)
 
 

@@ -8,6 +8,7 @@ from comfy.errors import (
     ExecutionFailedError,
     ExecutionTimeoutError,
     ForeignPromptError,
+    InputRefusedError,
     NoOutputError,
     OutOfMemoryComfyError,
     PromptInterruptedError,
@@ -18,6 +19,7 @@ from comfy.errors import (
 )
 from core.problems import MISFIT, Problem, problem
 from core.text import readable
+from flows.errors import InputGoneError
 from store.errors import ArtefactStoreError
 
 _PLAIN: tuple[tuple[type[Exception], str, str], ...] = (
@@ -46,6 +48,16 @@ _PLAIN: tuple[tuple[type[Exception], str, str], ...] = (
         PromptLostError,
         "prompt_lost",
         "ComfyUI restarted repeatedly while it rendered this. Check its log, then retry.",
+    ),
+    (
+        InputGoneError,
+        "upload_expired",
+        "Upload the file again, and create the generation again.",
+    ),
+    (
+        InputRefusedError,
+        "input_refused",
+        "Use a smaller file, or let ComfyUI take larger ones, then retry.",
     ),
     (
         TransientComfyError,

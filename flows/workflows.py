@@ -9,13 +9,16 @@ from store.errors import NotFoundError
 from store.store import Store
 
 
-async def workflow_named(store: Store, name: str) -> Workflow | None:
-    """Returns the workflow that new requests get by this name, None if there is none."""
+async def workflow_named(store: Store, name: str, *, hidden: bool = False) -> Workflow | None:
+    """Returns the workflow that new requests get by this name, None if there is none.
+
+    ``hidden``: also one that was removed, for what was set up before.
+    """
     known = BUILT_IN.get(name)
     if known is not None:
         return known
     try:
-        return (await store.workflows.get(name)).workflow
+        return (await store.workflows.get(name, hidden=hidden)).workflow
     except NotFoundError:
         return None
 

@@ -22,6 +22,8 @@ from store.database import Database
 from store.errors import ArtefactStoreError
 from store.generations.rows import ACTIVE
 from store.tables import artefacts, generations
+from store.uploads.audit import UploadAudit
+from store.uploads.uploads import Uploads
 from store.values import Artefact
 
 FindingKind = Literal[
@@ -41,11 +43,11 @@ class AuditFinding:
     was kept. ``orphan_file``: no row names it. ``temporary_file``: it was never finished.
     ``unknown_file``: this database never had such a generation, so it may be another one (an old
     backup, perhaps) and the file may be wanted: it is reported and never removed.
-    ``repaired``: the file was removed.
+    ``repaired``: the file was removed. ``generation_id`` is None for a file of an upload.
     """
 
     kind: FindingKind
-    generation_id: UUID
+    generation_id: UUID | None
     path: str
     detail: str
     repaired: bool = False
@@ -57,6 +59,7 @@ class Audit:
     def __init__(self, database: Database, files: ArtefactFiles) -> None:
         self._database = database
         self._files = files
+        self._uploads = UploadAudit(Uploads(database, files), files)
 
     async def findings(
         self, *, repair: bool, checksums: bool = False, settle_s: float = SETTLE_S
@@ -77,6 +80,21 @@ class Audit:
                 yield finding
             elif await self._is_still_unwanted(finding):
                 await self._files.remove_file(finding.path)
+                yield replace(finding, repaired=True)
+        async for finding in self._of_uploads(settled, repair=repair, checksums=checksums):
+            yield finding
+
+    async def _of_uploads(
+        self, settled: datetime, *, repair: bool, checksums: bool
+    ) -> AsyncIterator[AuditFinding]:
+        async for found in self._uploads.of_rows(checksums=checksums):
+            yield AuditFinding(found.kind, None, found.path, found.detail)
+        async for found in self._uploads.of_files(settled):
+            finding = AuditFinding(found.kind, None, found.path, found.detail)
+            if not repair or finding.kind == "unknown_file":
+                yield finding
+            elif await self._uploads.is_unwanted(found.path):
+                await self._files.remove_file(found.path)
                 yield replace(finding, repaired=True)
 
     # --- rows without files
@@ -171,6 +189,7 @@ class Audit:
 
     async def _is_still_unwanted(self, finding: AuditFinding) -> bool:
         """Check again, right before the file is removed: the generation may have changed."""
+        assert finding.generation_id is not None
         file = StoredFile(finding.generation_id, finding.path, 0, datetime.now(UTC))
         return await self._unwanted([file]) != []
 

@@ -5,6 +5,7 @@ StoreError
   NewerStoreError         a newer version of Easel has written the database
   NotFoundError           there is no such row
     DeletedError          there was one: it is deleted for good
+    UploadExpiredError    the upload was removed, or its time was over: send it again
   ConflictError           the row is not in a state that allows this
     FencedError           another worker took the attempt over, or it was deleted
     HeldError             another worker holds the attempt: wait until it is released
@@ -45,6 +46,13 @@ class NotFoundError(StoreError):
 
 class DeletedError(NotFoundError):
     """The generation was deleted, permanently."""
+
+
+class UploadExpiredError(NotFoundError):
+    """The upload was removed, or nothing had used it for long. The same bytes can be sent again."""
+
+    def __init__(self, upload_id: str) -> None:
+        super().__init__(f"the upload {upload_id[:12]}… was removed, or it has expired")
 
 
 class ConflictError(StoreError):

@@ -25,6 +25,7 @@ from store.migrate import migrate
 from store.orphan_prompts import Strays
 from store.outbox import Outbox
 from store.retention import Retention
+from store.uploads.uploads import Uploads
 from store.workers import Registry
 from store.workflows import Workflows
 
@@ -64,6 +65,7 @@ class Store:
         self.workflows = Workflows(self.database)
         self.files = ArtefactFiles(images_url)
         self.retention = Retention(self.database, self.files)
+        self.uploads = Uploads(self.database, self.files)
         self._stack = AsyncExitStack()
         self._identity: UUID | None = None
 

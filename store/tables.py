@@ -438,3 +438,35 @@ deliveries = Table(
     sqlite_autoincrement=True,
 )
 """Events for callbacks, with every try to deliver them. See ``store/callbacks/``."""
+
+uploads = Table(
+    "uploads",
+    metadata,
+    # The SHA-256 of the bytes as they were received.
+    Column("id", String(64), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("content_type", String(100), nullable=False),
+    Column("extension", String(16), nullable=False),
+    # Of the kept file: a picture was decoded and written again.
+    Column("bytes", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("width", Integer),
+    Column("height", Integer),
+    Column("duration_s", Float),
+    Column("name", String(255), nullable=False),
+    Column("path", String(255), nullable=False, index=True),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("last_used_at", UtcDateTime, nullable=False, index=True),
+    # What remains is a tombstone: the id answers 410 until the same bytes are sent again.
+    Column("removed_at", UtcDateTime),
+)
+"""Files that clients brought. See ``store/uploads/``."""
+
+upload_references = Table(
+    "upload_references",
+    metadata,
+    Column("upload_id", String(64), primary_key=True),
+    # A generation or a batch.
+    Column("subject", Uuid, primary_key=True),
+)
+"""Which requests name which uploads; one whose subject is gone counts no more."""

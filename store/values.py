@@ -516,6 +516,7 @@ class HistoryFilter:
     """Which generations a page of history shows. ``q`` is a search (``store/search``)."""
 
     status: tuple[Status, ...] = ()
+    workflow: str | None = None
     model: str | None = None
     q: str | None = None
     created_after: datetime | None = None

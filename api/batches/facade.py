@@ -151,7 +151,7 @@ class BatchFacade:
         async with self._reading:
             source = await self._source(manifest)
             try:
-                plan = await plan_batch(source)
+                plan = await plan_batch(source, self._store)
             except BatchRefusedError as error:
                 raise _refused(error, source.catalogue) from error
         return PlanDocument(

@@ -14,7 +14,7 @@ from api.documents import Document, NextCursor, PreviousCursor
 from core.artefacts import ArtefactKind
 from core.callbacks.callback import Callback, EventType
 from core.problems import Problem
-from core.requests import ResolvedRequest, UnreadableRequest
+from core.requests import ResolvedRequest, StoredRequest, UnreadableRequest
 from core.status import Status, is_final
 from store.values import Artefact, Attempt, Generation, Waiting
 
@@ -66,6 +66,16 @@ class CallbackDocument(Document):
     events: list[EventType] = Field(description="What it hears of.")
 
 
+class WorkflowOf(Document):
+    """Which workflow a generation is of."""
+
+    name: str
+    version: str | None = Field(
+        description="As it was when the request was accepted; a retry uses the same. Null of one "
+        "that an earlier version of Easel accepted."
+    )
+
+
 class StatusDocument(Document):
     """A generation as it is now."""
 
@@ -79,6 +89,7 @@ class StatusDocument(Document):
     )
     eta_s: float | None = Field(description="Seconds to go, from measured times.")
     waiting: WaitingDocument | None = Field(description="Why it waits, when it cannot go on.")
+    workflow: WorkflowOf
     request: RequestDocument = Field(
         description="Every value as it is used. One that another version of Easel stored and this "
         "one cannot read is given as it was stored."
@@ -274,6 +285,7 @@ def status_fields(
         "queue_position": ahead,
         "eta_s": eta_s,
         "waiting": WaitingDocument(code=waiting.code, detail=waiting.detail) if waiting else None,
+        "workflow": workflow_document(generation.request),
         "request": generation.request,
         "error": generation.error,
         "created_at": generation.created_at,
@@ -284,6 +296,13 @@ def status_fields(
         "callback": callback_document(generation.callback),
         "urls": links.urls(generation),
     }
+
+
+def workflow_document(request: StoredRequest | None) -> WorkflowOf:
+    """Returns which workflow a request names, and its version."""
+    if not isinstance(request, ResolvedRequest):
+        return WorkflowOf(name=request.workflow if request is not None else "", version=None)
+    return WorkflowOf(name=request.workflow, version=request.plan.version or None)
 
 
 def callback_document(callback: Callback | None) -> CallbackDocument | None:

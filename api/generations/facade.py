@@ -49,6 +49,7 @@ from core.requests import (
     workflow_of,
 )
 from core.status import is_final
+from core.uploads import referred_in
 from core.workflows.declaration import Workflow
 from flows.prefect.pauses import PauseWatch
 from flows.reconcile.dispatcher import Dispatcher
@@ -166,11 +167,20 @@ class Facade:
         await self._check_callback(callback)
         checked = await self.read_request(request.model_dump(exclude_unset=True))
         resolved = await self.resolve(checked)
+        await self._check_files(resolved)
         accepted = await self.store.acceptance.accept(
             resolved, key, self._first_answer, callback=callback
         )
         self._dispatcher.wake()
         return accepted
+
+    async def _check_files(self, request: ResolvedRequest) -> None:
+        """Raises ProblemError 422 for a reference to a file that is not there."""
+        workflow = await self.workflow(request.workflow)
+        inputs = () if workflow is None else workflow.inputs
+        found = await self.store.uploads.problems(referred_in(inputs, request.inputs))
+        if found:
+            raise ProblemError("invalid_request", summary(found, len(found)), errors=found)
 
     async def check_room(self) -> None:
         """Raises ProblemError 503 when the disk is nearly full."""

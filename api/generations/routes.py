@@ -142,6 +142,9 @@ class HistoryQuery(PageQuery):
     """What to look for."""
 
     status: Omittable[list[Status]] = Field(default=None, description="May be repeated.")
+    workflow: Omittable[Annotated[str, Field(max_length=64)]] = Field(
+        default=None, description="A workflow's name."
+    )
     model: Omittable[Annotated[str, Field(max_length=255)]] = Field(
         default=None, description="A checkpoint's name."
     )
@@ -175,6 +178,7 @@ async def history(
     """Every generation that was not deleted, newest first."""
     wanted = HistoryFilter(
         status=tuple(query.status or ()),
+        workflow=_text("workflow", query.workflow),
         model=_text("model", query.model),
         q=_text("q", query.q),
         created_after=query.created_after,

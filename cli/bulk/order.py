@@ -23,7 +23,7 @@ _CONTENT_TYPES: Final[dict[ManifestKind, str]] = {
     "jsonl": "application/x-ndjson",
     "json": "application/json",
 }
-_DECIDING: Final = frozenset({"name", "count", "seed", "vary_seed", "wildcards"})
+_DECIDING: Final = frozenset({"workflow", "name", "count", "seed", "vary_seed", "wildcards"})
 """Options that decide what is made; the others only decide how."""
 
 

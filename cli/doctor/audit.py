@@ -37,7 +37,9 @@ async def audit(*, repair: bool, checksums: bool, settle_s: float) -> int:
 def _row(finding: AuditFinding) -> str:
     why = f"{finding.detail}: removed" if finding.repaired else finding.detail
     what = finding.kind.replace("_", " ")
-    return _line(what, str(finding.generation_id), finding.path.rpartition("/")[2], why)
+    return _line(
+        what, str(finding.generation_id or "(upload)"), finding.path.rpartition("/")[2], why
+    )
 
 
 def _line(what: str, generation: str, file: str, why: str) -> str:

@@ -24,11 +24,12 @@ from cli.console import (
     report_failure,
 )
 from cli.generate.follow import follow
+from cli.generate.inputs import Inputs, Names
 from cli.generate.meter import Meter, open_meter
 from cli.generate.saving import names, save, slug, suffix
 from core.fields import later_seed
+from core.requests import DEFAULT_WORKFLOW
 from core.urls import without_userinfo
-from core.workflows.limits import BATCH_SIZE_MAX
 
 _CANCEL_S: Final = 5.0
 _CANCELLED: Final = "the generation was cancelled"
@@ -36,26 +37,56 @@ _CANCELLED: Final = "the generation was cancelled"
 
 @dataclass(frozen=True)
 class Order:
-    """What the command line asks for. ``values`` are the request's fields that were given."""
+    """What the command line asks for.
+
+    ``values`` are the request's fields that were given, inputs by their roles; ``settings`` are
+    inputs by their names, ``name=value``.
+    """
 
     values: Mapping[str, Any]
     count: int
     folder: Path
     api_url: str
     as_json: bool
+    workflow: str | None = None
+    settings: tuple[str, ...] = ()
 
-    def requests(self) -> list[dict[str, Any]]:
-        """Returns the generations that together have ``count`` pictures, each with its own seed."""
-        sizes = [
-            min(BATCH_SIZE_MAX, self.count - start)
-            for start in range(0, self.count, BATCH_SIZE_MAX)
+    @property
+    def title(self) -> str:
+        """What its files are named after."""
+        return str(self.values.get("prompt") or self.workflow or DEFAULT_WORKFLOW)
+
+    async def requests(self, client: ApiClient) -> list[dict[str, Any]]:
+        """Returns the generations that together have ``count`` pictures, each with its own seed.
+
+        The workflow is looked up only if one is named, or inputs by their names.
+        """
+        if self.workflow is None and not self.settings:
+            return _repeated(self.values, self.count, Names())
+        inputs = await Inputs.of(client, self.workflow or DEFAULT_WORKFLOW)
+        given = inputs.of_options(self.values)
+        if self.workflow is not None:
+            given["workflow"] = self.workflow
+        made = await inputs.of_settings(client, self.settings)
+        return [
+            request
+            for values in made
+            for request in _repeated({**given, **values}, self.count, inputs.names)
         ]
-        requests = [{**self.values, "batch_size": size} for size in sizes]
-        seed = self.values.get("seed", -1)
-        if seed != -1:
-            for number, request in enumerate(requests):
-                request["seed"] = later_seed(seed, number)
-        return requests
+
+
+def _repeated(values: Mapping[str, Any], count: int, names: Names) -> list[dict[str, Any]]:
+    """Returns the requests that together have ``count`` pictures, each with its own seed."""
+    if names.batch_size is None or names.batch_size in values:
+        requests = [dict(values) for _ in range(count)]
+    else:
+        most = names.at_once
+        sizes = [min(most, count - start) for start in range(0, count, most)]
+        requests = [{**values, names.batch_size: size} for size in sizes]
+    if names.seed is not None and values.get(names.seed, -1) != -1:
+        for number, request in enumerate(requests):
+            request[names.seed] = later_seed(values[names.seed], number)
+    return requests
 
 
 @dataclass
@@ -95,7 +126,7 @@ async def generate(order: Order) -> int:
 async def _create_all(client: ApiClient, order: Order) -> list[dict[str, Any]]:
     documents: list[dict[str, Any]] = []
     try:
-        for request in order.requests():
+        for request in await order.requests(client):
             documents.append(await client.create(request))  # noqa: PERF401 - kept when one fails
     except (ApiUnreachableError, ApiRefusedError) as error:
         await _cancel_all(client, documents)
@@ -116,11 +147,11 @@ def _not_created(error: ApiUnreachableError | ApiRefusedError, order: Order) -> 
     errors = error.problem.get("errors")
     if error.status == 422 and errors:
         return CommandError("the request is not valid.\n" + field_lines(errors), BAD_USAGE)
-    if error.status == 404:
+    if error.status == 404 and not error.problem.get("code"):
         return CommandError(
             f"{without_userinfo(order.api_url)} answers, but not as Easel does.", UNREACHABLE
         )
-    return CommandError(str(error), BAD_USAGE if error.status in {400, 422} else FAILED)
+    return CommandError(str(error), BAD_USAGE if error.status in {400, 404, 422} else FAILED)
 
 
 def field_lines(errors: list[dict[str, Any]]) -> str:
@@ -156,8 +187,7 @@ async def _follow_one(
             outcome.problem = now.get("error") or {"detail": _CANCELLED}
             return outcome
         outcome.result = await client.result(outcome.task_id)
-        prompt = str(order.values["prompt"])
-        outcome.files = await save_all(client, outcome.result, order.folder, prompt)
+        outcome.files = await save_all(client, outcome.result, order.folder, order.title)
     except ApiRefusedError as error:
         outcome.problem = {"detail": str(error), **error.problem}
     except ApiUnreachableError as error:
@@ -182,9 +212,9 @@ async def save_all(
     files: list[Path] = []
     kept = outputs_of(result)
     for number, output in enumerate(kept, start=1):
-        seed = output["seed"] if output["seed"] is not None else result["task_id"][:8]
+        stem = slug(prompt) if output["seed"] is None else f"{slug(prompt)}-{output['seed']}"
         ending = suffix(output["content_type"], output.get("name") or "")
-        candidates = names(f"{slug(prompt)}-{seed}", ending, number if len(kept) > 1 else None)
+        candidates = names(stem, ending, number if len(kept) > 1 else None)
         download = partial(client.download, output)
         files.append(await save(folder, candidates, download, output["sha256"]))
     return files

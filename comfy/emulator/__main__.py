@@ -4,9 +4,11 @@ import argparse
 import asyncio
 import signal
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from .emulator import Emulator
+from .models import MODEL_FOLDERS
 from .options import EmulatorOptions
 
 
@@ -26,6 +28,9 @@ def options(arguments: list[str]) -> EmulatorOptions:
     add("--preview-method", choices=("none", "auto"), default=default.preview_method)
     add("--checkpoint", action="append", help="may be repeated")
     add("--lora", action="append", help="may be repeated")
+    add("--model", action="append", type=_model, metavar="FOLDER/NAME", help="may be repeated")
+    add("--any-model", action="store_true", help="every model file is there")
+    add("--templates-dir", type=Path, help="default: the official package's, if it is installed")
     add("--history-limit", type=int, default=default.history_limit)
     add("--enable-assets", action="store_true", help="give each output file an id")
     add(
@@ -44,10 +49,27 @@ def options(arguments: list[str]) -> EmulatorOptions:
         preview_method=given.preview_method,
         checkpoints=tuple(given.checkpoint or default.checkpoints),
         loras=tuple(given.lora or default.loras),
+        models=_by_folder(given.model or ()),
+        any_model=given.any_model,
+        templates_dir=given.templates_dir,
         history_limit=given.history_limit,
         assets=given.enable_assets,
         comfyui_version=given.comfyui_version,
     )
+
+
+def _model(text: str) -> tuple[str, str]:
+    folder, _, name = text.partition("/")
+    if folder not in MODEL_FOLDERS or not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is no FOLDER/NAME of a model")
+    return folder, name
+
+
+def _by_folder(models: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for folder, name in models:
+        found[folder] = (*found.get(folder, ()), name)
+    return found
 
 
 async def serve(chosen: EmulatorOptions) -> None:

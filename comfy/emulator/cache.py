@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from .nodes import Result
+from .values import Result
 
 Graph = dict[str, Any]
 

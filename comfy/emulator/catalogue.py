@@ -1,106 +1,24 @@
-"""The node classes an emulator knows: names, inputs, outputs, as ComfyUI 0.33 describes them."""
+"""The node classes an emulator knows: those of a recorded version, with its own files in them."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from pathlib import Path
+import mimetypes
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from .folders import Folders
+from .models import MODEL_FOLDERS, choices, file_choices, folder_of, takes_upload
 from .options import EmulatorOptions
+from .recorded import recorded
 from .release import Release
-from .tips import Inputs, with_tips
+from .tips import TIPPED, with_tips
 
-SAMPLERS = [
-    "euler",
-    "euler_cfg_pp",
-    "euler_ancestral",
-    "euler_ancestral_cfg_pp",
-    "heun",
-    "heunpp2",
-    "exp_heun_2_x0",
-    "exp_heun_2_x0_sde",
-    "dpm_2",
-    "dpm_2_ancestral",
-    "lms",
-    "dpm_fast",
-    "dpm_adaptive",
-    "dpmpp_2s_ancestral",
-    "dpmpp_2s_ancestral_cfg_pp",
-    "dpmpp_sde",
-    "dpmpp_sde_gpu",
-    "dpmpp_2m",
-    "dpmpp_2m_cfg_pp",
-    "dpmpp_2m_sde",
-    "dpmpp_2m_sde_gpu",
-    "dpmpp_2m_sde_heun",
-    "dpmpp_2m_sde_heun_gpu",
-    "dpmpp_3m_sde",
-    "dpmpp_3m_sde_gpu",
-    "ddpm",
-    "lcm",
-    "ipndm",
-    "ipndm_v",
-    "deis",
-    "res_multistep",
-    "res_multistep_cfg_pp",
-    "res_multistep_ancestral",
-    "res_multistep_ancestral_cfg_pp",
-    "gradient_estimation",
-    "gradient_estimation_cfg_pp",
-    "er_sde",
-    "seeds_2",
-    "seeds_3",
-    "sa_solver",
-    "sa_solver_pece",
-    "ddim",
-    "uni_pc",
-    "uni_pc_bh2",
-]
-SCHEDULERS = [
-    "simple",
-    "sgm_uniform",
-    "karras",
-    "exponential",
-    "ddim_uniform",
-    "beta",
-    "normal",
-    "linear_quadratic",
-    "kl_optimal",
-]
-MODEL_FOLDERS = [
-    "checkpoints",
-    "configs",
-    "loras",
-    "vae",
-    "text_encoders",
-    "diffusion_models",
-    "clip_vision",
-    "style_models",
-    "embeddings",
-    "diffusers",
-    "vae_approx",
-    "controlnet",
-    "gligen",
-    "upscale_models",
-    "latent_upscale_models",
-    "custom_nodes",
-    "hypernetworks",
-    "photomaker",
-    "classifiers",
-    "model_patches",
-    "audio_encoders",
-    "background_removal",
-    "frame_interpolation",
-    "geometry_estimation",
-    "optical_flow",
-    "detection",
-]
-V3 = {"deprecated": False, "experimental": False, "api_node": False}
-"""What nodes written in ComfyUI's newer way (V3) always say."""
-NEWER_V3 = {"dev_only": False, "output_matchtypes": None, "price_badge": None}
-NEWER = {"is_input_list": False, "has_intermediate_output": False, "search_aliases": []}
-MAX_SIZE = 16384
-MAX_SEED = 2**64 - 1
+Inputs = dict[str, list[Any]]
+NEWER: dict[str, Any] = {"search_aliases": []}
+NEWER_V3 = {"price_badge": None}
+"""What later releases say of each class, and of those in the newer style, too; left unrecorded."""
+UPLOADS = {"image": ("image",), "video": ("video",), "audio": ("audio", "video")}
+"""Which types of files of the input folder are offered for an upload of a kind."""
 
 
 @dataclass(frozen=True)
@@ -108,65 +26,88 @@ class NodeClass:
     """One node class, as /object_info describes it and validation uses it."""
 
     name: str
-    display_name: str
-    category: str
-    required: Inputs
-    output: tuple[str, ...] = ()
-    output_name: tuple[str, ...] | None = None
-    output_node: bool = False
-    hidden: dict[str, str] = field(default_factory=dict)
-    module: str = "nodes"
-    is_v3: bool = False
+    info: dict[str, Any]
+    any_model: bool = False
+    """Whether any name of a model file is taken."""
+    checks_combos: bool = True
+    """Whether choices written in the newer style are compared, too."""
 
-    def info(self, release: Release) -> dict[str, Any]:
-        """The value of this class in /object_info."""
-        inputs: dict[str, Any] = {"required": self.required}
-        if self.hidden:
-            inputs["hidden"] = self.hidden
-        info = {
-            "input": inputs,
-            "input_order": {group: list(members) for group, members in inputs.items()},
-            "output": list(self.output),
-            "output_is_list": [False] * len(self.output),
-            "output_name": list(self.output if self.output_name is None else self.output_name),
-            "name": self.name,
-            "display_name": self.display_name,
-            "description": "",
-            "python_module": self.module,
-            "category": self.category,
-            "output_node": self.output_node,
-        }
-        if release.says_more_of_nodes:
-            info |= NEWER | (NEWER_V3 if self.is_v3 else {})
-        return info | (V3 if self.is_v3 else {})
+    @property
+    def inputs(self) -> dict[str, Inputs]:
+        """The inputs as declared, by group: `required`, and maybe `optional` and `hidden`."""
+        groups: dict[str, Inputs] = self.info["input"]
+        return groups
+
+    @property
+    def is_v3(self) -> bool:
+        """Whether it is written in ComfyUI's newer style, and says so by some more keys."""
+        return "api_node" in self.info
+
+    @property
+    def output(self) -> Sequence[str]:
+        """The types of its outputs: a tuple or, in the newer style, a list."""
+        types: list[str] = self.info["output"]
+        return types if self.is_v3 else tuple(types)
+
+    @property
+    def output_names(self) -> list[str]:
+        """The names of its outputs."""
+        names: list[str] = self.info["output_name"]
+        return names
+
+    @property
+    def output_node(self) -> bool:
+        """Whether it makes a prompt do something."""
+        return bool(self.info["output_node"])
+
+    def takes_any(self, name: str, config: list[Any]) -> bool:
+        """Whether a choice is not compared with those that are offered."""
+        if takes_upload(config) is not None or self.name == "CustomCombo":
+            return True
+        if config[0] == "COMBO" and not self.checks_combos:
+            return True
+        return self.any_model and folder_of(self.name, name, config) is not None
 
 
 class Catalogue:
-    """The node classes of one emulator, with its model files as choices."""
+    """The node classes of one emulator, with its model files and uploads as choices."""
 
     def __init__(self, options: EmulatorOptions, folders: Folders) -> None:
         self._options = options
         self._folders = folders
         self._release = Release.of(options.comfyui_version)
+        self._recorded = recorded(self._release)
 
-    def classes(self) -> dict[str, NodeClass]:
-        """All classes by name; computed on each call, so that uploaded images show at once."""
-        nodes = (
-            *self._model_nodes(),
-            *_latent_nodes(),
-            *self._image_nodes(),
-            *self._output_nodes(),
-        )
-        return {node.name: node for node in nodes}
+    def classes(self) -> Mapping[str, NodeClass]:
+        """All classes by name; made new on each call, so that uploaded files show at once."""
+        return _Classes(self)
+
+    def names(self) -> Iterator[str]:
+        """The names of all classes, in ComfyUI's order."""
+        return iter(self._recorded)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._recorded
+
+    def __len__(self) -> int:
+        return len(self._recorded)
+
+    def node_class(self, name: str) -> NodeClass:
+        """One class, with the files of now. Raises KeyError for an unknown one."""
+        entry = self._recorded[name]
+        live = _live_inputs(self._release, name)
+        if live or name in TIPPED:
+            entry = {**entry, "input": self._with_files(name, entry["input"], live)}
+        checks_combos = self._release.checks_combos
+        return NodeClass(name, entry, self._options.any_model, checks_combos)
 
     def object_info(self) -> dict[str, Any]:
         """The body of GET /object_info."""
-        return {name: node.info(self._release) for name, node in self.classes().items()}
+        return {name: self._said(node) for name, node in self.classes().items()}
 
     def object_info_of(self, name: str) -> dict[str, Any]:
         """The body of GET /object_info/{name}: nothing of an unknown one."""
-        node = self.classes().get(name)
-        return {} if node is None else {name: node.info(self._release)}
+        return {name: self._said(self.node_class(name))} if name in self else {}
 
     def models(self, folder: str) -> list[str] | None:
         """The files of a model folder, None if there is no such folder."""
@@ -177,199 +118,77 @@ class Catalogue:
             "loras": self._options.loras,
             "embeddings": tuple(f"{name}.safetensors" for name in self._options.embeddings),
         }
-        return sorted(known.get(folder, ()))
+        return sorted({*known.get(folder, ()), *self._options.models.get(folder, ())})
 
-    def _model_nodes(self) -> Iterable[NodeClass]:
-        checkpoints, loras = self.models("checkpoints"), self.models("loras")
-        yield NodeClass(
-            "CheckpointLoaderSimple",
-            "Load Checkpoint",
-            "model/loaders",
-            with_tips({"ckpt_name": [checkpoints]}),
-            ("MODEL", "CLIP", "VAE"),
-        )
-        yield NodeClass(
-            "LoraLoader",
-            "Load LoRA (Model and CLIP)",
-            "model/loaders",
-            with_tips(
-                {
-                    "model": ["MODEL"],
-                    "clip": ["CLIP"],
-                    "lora_name": [loras],
-                    "strength_model": _number("FLOAT", 1.0, -100.0, 100.0, 0.01),
-                    "strength_clip": _number("FLOAT", 1.0, -100.0, 100.0, 0.01),
-                }
-            ),
-            ("MODEL", "CLIP"),
-        )
-        yield NodeClass(
-            "VAELoader", "Load VAE", "model/loaders", {"vae_name": [["pixel_space"]]}, ("VAE",)
-        )
-        yield NodeClass(
-            "UpscaleModelLoader",
-            "Load Upscale Model",
-            "model/loaders",
-            {"model_name": ["COMBO", {"multiselect": False, "options": []}]},
-            ("UPSCALE_MODEL",),
-            module="comfy_extras.nodes_upscale_model",
-            is_v3=True,
-        )
-        yield NodeClass(
-            "CLIPTextEncode",
-            "CLIP Text Encode (Prompt)",
-            "model/conditioning",
-            with_tips(
-                {"text": ["STRING", {"multiline": True, "dynamicPrompts": True}], "clip": ["CLIP"]}
-            ),
-            ("CONDITIONING",),
-        )
+    def _said(self, node: NodeClass) -> dict[str, Any]:
+        """A class as /object_info tells of it: with what was not recorded left empty."""
+        said = {**node.info, "description": ""}
+        if "is_input_list" in said:
+            said |= NEWER | (NEWER_V3 if node.is_v3 else {})
+        return said
 
-    def _image_nodes(self) -> Iterable[NodeClass]:
-        yield NodeClass(
-            "LoadImage",
-            "Load Image",
-            "image",
-            {"image": [_file_names(self._folders.input), {"image_upload": True}]},
-            ("IMAGE", "MASK"),
-        )
-        yield NodeClass(
-            "EmptyImage",
-            "Empty Image",
-            "image",
-            {
-                "width": _number("INT", 512, 1, MAX_SIZE, 1),
-                "height": _number("INT", 512, 1, MAX_SIZE, 1),
-                "batch_size": _number("INT", 1, 1, 4096),
-                "color": _number("INT", 0, 0, 0xFFFFFF, 1, display="color"),
-            },
-            ("IMAGE",),
-        )
-        yield NodeClass(
-            "ImageScale",
-            "Upscale Image",
-            "image/upscaling",
-            {"image": ["IMAGE"], **_scaling("lanczos", step=1)},
-            ("IMAGE",),
-        )
-        yield NodeClass(
-            "ImageInvert", "Invert Image Colors", "image/color", {"image": ["IMAGE"]}, ("IMAGE",)
-        )
+    def _with_files(
+        self, name: str, groups: dict[str, Inputs], live: frozenset[tuple[str, str]]
+    ) -> dict[str, Inputs]:
+        found = {group: dict(members) for group, members in groups.items()}
+        for group, field in live:
+            config = found[group][field]
+            found[group][field] = _with_choices(config, self._files(name, field, config))
+        if name in TIPPED:
+            found["required"] = with_tips(found["required"])
+        return found
 
-    def _output_nodes(self) -> Iterable[NodeClass]:
-        hidden = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}
-        passes_on = self._release.saving_passes_images_on
-        output, names = (("IMAGE",), ("images",)) if passes_on else ((), ())
-        yield NodeClass(
-            "SaveImage",
-            "Save Image",
-            "image",
-            with_tips({"images": ["IMAGE"], "filename_prefix": ["STRING", {"default": "ComfyUI"}]}),
-            output,
-            names,
-            output_node=True,
-            hidden=hidden,
-        )
-        yield NodeClass(
-            "PreviewImage",
-            "Preview Image",
-            "image",
-            {"images": ["IMAGE"]},
-            output,
-            names,
-            output_node=True,
-            hidden=hidden,
-        )
-        yield NodeClass(
-            "SaveImageWebsocket",
-            "Save Image (Websocket)",
-            "image",
-            {"images": ["IMAGE"]},
-            output_node=True,
-            module="custom_nodes.websocket_image_save",
-        )
+    def _files(self, name: str, field: str, config: list[Any]) -> list[str]:
+        no_files = choices(config) or []
+        folder = folder_of(name, field, config)
+        if folder is not None:
+            return [*(self.models(folder) or ()), *no_files]
+        kinds = UPLOADS.get(takes_upload(config) or "", ())
+        return [*no_files, *(file for file in self._uploads() if _kind(file) in kinds)]
+
+    def _uploads(self) -> list[str]:
+        return sorted(path.name for path in self._folders.input.iterdir() if path.is_file())
 
 
-def _latent_nodes() -> Iterable[NodeClass]:
-    yield NodeClass(
-        "EmptyLatentImage",
-        "Empty Latent Image",
-        "model/latent",
-        with_tips(
-            {
-                "width": _number("INT", 512, 16, MAX_SIZE, 8),
-                "height": _number("INT", 512, 16, MAX_SIZE, 8),
-                "batch_size": _number("INT", 1, 1, 4096),
-            }
-        ),
-        ("LATENT",),
-    )
-    yield _sampler_node()
-    yield NodeClass(
-        "VAEDecode",
-        "VAE Decode",
-        "model/latent",
-        with_tips({"samples": ["LATENT"], "vae": ["VAE"]}),
-        ("IMAGE",),
-    )
-    yield NodeClass(
-        "VAEEncode",
-        "VAE Encode",
-        "model/latent",
-        {"pixels": ["IMAGE"], "vae": ["VAE"]},
-        ("LATENT",),
-    )
-    yield NodeClass(
-        "LatentUpscale",
-        "Upscale Latent",
-        "model/latent",
-        {"samples": ["LATENT"], **_scaling("bislerp", step=8)},
-        ("LATENT",),
+class _Classes(Mapping[str, NodeClass]):
+    """The classes of a catalogue at one moment, each looked at when it is asked for."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._seen: dict[str, NodeClass] = {}
+
+    def __getitem__(self, name: str) -> NodeClass:
+        if name not in self._seen:
+            self._seen[name] = self._catalogue.node_class(name)
+        return self._seen[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._catalogue
+
+    def __iter__(self) -> Iterator[str]:
+        return self._catalogue.names()
+
+    def __len__(self) -> int:
+        return len(self._catalogue)
+
+
+@cache
+def _live_inputs(release: Release, name: str) -> frozenset[tuple[str, str]]:
+    """(group, input) of those inputs that choose from files."""
+    groups = recorded(release)[name]["input"]
+    return frozenset(
+        (group, field)
+        for group in ("required", "optional")
+        for field, config in (groups.get(group) or {}).items()
+        if file_choices(name, field, config) is not None
     )
 
 
-def _sampler_node() -> NodeClass:
-    seed = {"default": 0, "min": 0, "max": MAX_SEED, "control_after_generate": True}
-    cfg = {"default": 8.0, "min": 0.0, "max": 100.0, "step": 0.1, "round": 0.01}
-    return NodeClass(
-        "KSampler",
-        "KSampler",
-        "model/sampling",
-        with_tips(
-            {
-                "model": ["MODEL"],
-                "seed": ["INT", seed],
-                "steps": _number("INT", 20, 1, 10000),
-                "cfg": ["FLOAT", cfg],
-                "sampler_name": [SAMPLERS],
-                "scheduler": [SCHEDULERS],
-                "positive": ["CONDITIONING"],
-                "negative": ["CONDITIONING"],
-                "latent_image": ["LATENT"],
-                "denoise": _number("FLOAT", 1.0, 0.0, 1.0, 0.01),
-            }
-        ),
-        ("LATENT",),
-    )
+def _with_choices(config: list[Any], names: list[str]) -> list[Any]:
+    if isinstance(config[0], list):
+        return [names, *config[1:]]
+    return [config[0], {**config[1], "options": names}]
 
 
-def _number(
-    kind: str, default: float, low: float, high: float, step: float = 0, **more: Any
-) -> list[Any]:
-    options: dict[str, Any] = {"default": default, "min": low, "max": high}
-    if step:
-        options["step"] = step
-    return [kind, options | more]
-
-
-def _scaling(best: str, step: int) -> Inputs:
-    return {
-        "upscale_method": [["nearest-exact", "bilinear", "area", "bicubic", best]],
-        "width": _number("INT", 512, 0, MAX_SIZE, step),
-        "height": _number("INT", 512, 0, MAX_SIZE, step),
-        "crop": [["disabled", "center"]],
-    }
-
-
-def _file_names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.is_file())
+def _kind(file: str) -> str:
+    return (mimetypes.guess_type(file)[0] or "").split("/")[0]

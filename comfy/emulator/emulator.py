@@ -102,9 +102,29 @@ class Emulator:
     @property
     def output_dir(self) -> Path:
         """Where SaveImage writes. Raises RuntimeError before `start`."""
+        return self._started().output
+
+    @property
+    def input_dir(self) -> Path:
+        """Where uploads go. Raises RuntimeError before `start`."""
+        return self._started().input
+
+    @property
+    def user_dir(self) -> Path:
+        """What /userdata serves: `workflows/…`; maybe not there yet. Raises RuntimeError before
+        `start`."""
+        return self._started().user
+
+    @property
+    def blueprints_dir(self) -> Path:
+        """What /global_subgraphs serves: `NAME.json`; maybe not there yet. Raises RuntimeError
+        before `start`."""
+        return self._started().blueprints
+
+    def _started(self) -> Folders:
         if self._folders is None:
             raise RuntimeError("the emulator was not started")
-        return self._folders.output
+        return self._folders
 
     @property
     def renders(self) -> dict[str, int]:

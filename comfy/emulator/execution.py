@@ -4,14 +4,16 @@ import time
 import traceback
 from typing import Any
 
-from .cache import graph_keys, is_link
+from .cache import graph_keys, is_link, links
+from .catalogue import NodeClass
 from .faults import OUT_OF_MEMORY_TIPS, OUT_OF_MEMORY_TYPE
 from .machine import Machine
-from .nodes import RUNNERS, Result, Run, is_changed
+from .nodes import LAZY, is_changed, run_node
 from .order import Order
 from .pacing import Interrupted, Stopped
 from .progress import Progress
 from .prompt_queue import Item
+from .values import Result, Run
 
 KNOWN_PREVIEWS = {"none": False, "latent2rgb": True, "taesd": True, "auto": True}
 """extra_data.preview_method; any other value means the server's own setting."""
@@ -107,11 +109,31 @@ class Execution:
             self._graph,
             self._outputs,
             cached.__contains__,
-            lambda node_id: self._classes[self._graph[node_id]["class_type"]].output_node,
+            lambda node_id: self._class_of(node_id).output_node,
+            self._is_lazy,
         )
         while (node_id := order.next()) is not None:
-            self._run_node(node_id)
-            order.done(node_id)
+            if not order.ask_for(node_id, self._wanted(node_id)):
+                self._run_node(node_id)
+                order.done(node_id)
+
+    def _class_of(self, node_id: str) -> NodeClass:
+        return self._classes[self._graph[node_id]["class_type"]]
+
+    def _is_lazy(self, node_id: str, name: str) -> bool:
+        config = self._class_of(node_id).inputs.get("required", {}).get(name, [None])
+        return len(config) > 1 and bool(config[1].get("lazy"))
+
+    def _wanted(self, node_id: str) -> list[str]:
+        """The sources of those lazy inputs that a node needs, once all others are there."""
+        if self._graph[node_id]["class_type"] not in LAZY or self._is_known(node_id):
+            return []
+        names = LAZY[self._graph[node_id]["class_type"]](self._inputs(node_id))
+        given = ((name, source) for name, source, _ in links(self._graph, node_id))
+        return [source for name, source in given if name in names]
+
+    def _is_known(self, node_id: str) -> bool:
+        return self._machine.cache.get(self._keys[node_id]) is not None
 
     def _changes(self) -> dict[str, Any]:
         changes: dict[str, Any] = {}
@@ -144,7 +166,7 @@ class Execution:
             self._machine.pacing.check()
             inputs.update(self._inputs(node_id))
             self._fail_if_planned(node_id, class_type, inputs)
-            return RUNNERS[class_type](self._run_context(node_id), inputs)
+            return run_node(self._run_context(node_id), inputs)
         except Interrupted:
             where = self._where(node_id)
             raise NodeEnded("interrupted", "execution_interrupted", where) from None
@@ -168,6 +190,8 @@ class Execution:
             progress=lambda value, top, image, kind: self._progress.step(
                 node_id, value, top, image, kind
             ),
+            node_class=self._class_of(node_id),
+            key=self._keys[node_id],
         )
 
     def _inputs(self, node_id: str) -> dict[str, Any]:

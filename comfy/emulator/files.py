@@ -1,11 +1,14 @@
-"""Files over HTTP: GET /view and POST /upload/image."""
+"""Files over HTTP: GET /view, POST /upload/image and /upload/mask."""
 
 import asyncio
 import hashlib
 import io
+import json
 import mimetypes
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 from PIL import Image
@@ -24,6 +27,9 @@ SCRIPTS = {
 """Never sent with their own content type (a browser would run them)."""
 MORE_SCRIPTS = {"image/svg+xml", "text/xml", "application/xml"}
 """Nor these, from 0.33 on."""
+
+
+Form = Mapping[str, str | bytearray | bytes | web.FileField]
 
 
 class Files:
@@ -83,7 +89,28 @@ class Files:
 
     async def upload(self, request: web.Request) -> web.Response:
         """POST /upload/image: same name and bytes keep the name, other bytes get " (1)"."""
+        return self._stored(await request.post(), lambda content, _: content)
+
+    async def upload_mask(self, request: web.Request) -> web.Response:
+        """POST /upload/mask: the picture `original_ref` with the transparency of what is sent.
+
+        Without that picture there is no file, and the answer says nothing of it.
+        """
         form = await request.post()
+        original = json.loads(str(form["original_ref"]))
+        path = self._original(original)
+        return self._stored(form, lambda content, target: _masked(path, content, target))
+
+    def _original(self, reference: dict[str, Any]) -> Path | None:
+        name = str(reference["filename"])
+        folder = self._folders.of_type(str(reference.get("type", "output")))
+        if folder is None or not name or name[0] == "/" or ".." in name:
+            return None
+        inner = folder / str(reference.get("subfolder", ""))
+        path = inner / Path(name).name
+        return path if inside(folder, inner) and path.is_file() else None
+
+    def _stored(self, form: Form, change: Callable[[bytes, Path], bytes | None]) -> web.Response:
         image = form.get("image")
         if not isinstance(image, web.FileField) or not image.filename:
             return web.Response(status=400)
@@ -99,7 +126,9 @@ class Files:
         overwrite = form.get("overwrite") in ("true", "1")
         target.parent.mkdir(parents=True, exist_ok=True)
         path = target if overwrite else _free_name(target, content)
-        path.write_bytes(content)
+        changed = change(content, path)
+        if changed is not None:
+            path.write_bytes(changed)
         return web.json_response({"name": path.name, "subfolder": subfolder, "type": kind})
 
 
@@ -119,6 +148,17 @@ async def cut_short(
     if request.transport is not None:
         request.transport.close()
     return response
+
+
+def _masked(original: Path | None, content: bytes, target: Path) -> bytes | None:
+    if original is None:
+        return None
+    with Image.open(original) as picture, Image.open(io.BytesIO(content)) as mask:
+        whole = picture.convert("RGBA")
+        whole.putalpha(mask.convert("RGBA").getchannel("A").resize(whole.size))
+    buffer = io.BytesIO()
+    whole.save(buffer, "WEBP" if target.suffix == ".webp" else "PNG")
+    return buffer.getvalue()
 
 
 def _target(folder: Path, subfolder: str, filename: str) -> Path:

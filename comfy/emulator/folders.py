@@ -22,6 +22,16 @@ class Folders:
         input_, temp = (root.with_name(f"{root.name}-{kind}") for kind in ("input", "temp"))
         return cls(root, input_, temp)
 
+    @property
+    def user(self) -> Path:
+        """What its page keeps for the user: `workflows/…`."""
+        return self.output.with_name(f"{self.output.name}-user")
+
+    @property
+    def blueprints(self) -> Path:
+        """Subgraphs for all, one JSON file each."""
+        return self.output.with_name(f"{self.output.name}-blueprints")
+
     def make(self) -> None:
         """Create what lasts. Raises OSError."""
         for folder in (self.output, self.input):

@@ -7,8 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
-from .catalogue import MODEL_FOLDERS
 from .machine import Machine
+from .models import MODEL_FOLDERS
 
 PACKAGES = {
     "comfyui-frontend-package": "1.45.15",
@@ -48,10 +48,7 @@ class Information:
             web.get("/internal/logs/raw", _always({"entries": [], "size": LOG_SIZE})),
         ]
         if self._machine.release.replaces_nodes:
-            routes += [
-                web.get("/node_replacements", _always({})),
-                web.get("/global_subgraphs", _always({})),
-            ]
+            routes.append(web.get("/node_replacements", _always({})))
         return routes
 
     async def get_object_info(self, _: web.Request) -> web.Response:

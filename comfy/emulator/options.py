@@ -1,6 +1,7 @@
 """The options of an emulator."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -30,6 +31,13 @@ class EmulatorOptions:
     checkpoints: tuple[str, ...] = ("emulator-sd15.safetensors", "emulator-sdxl.safetensors")
     loras: tuple[str, ...] = ("emulator-lora.safetensors",)
     embeddings: tuple[str, ...] = ("emulator-negative",)
+    models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """More model files, by folder, such as `{"vae": ("ae.safetensors",)}`."""
+    any_model: bool = False
+    """Whether every model file is there, whatever its name, so that any workflow runs."""
+    templates_dir: Path | None = None
+    """A folder with `index.json` and workflows; None: that of the official package if it is
+    installed, else there are none, as on a server without a page."""
     history_limit: int = 10_000
     """ComfyUI's own cap; the oldest entry falls out."""
     history_delay: float = 0.003
@@ -38,4 +46,5 @@ class EmulatorOptions:
     assets: bool = False
     """As ComfyUI's --enable-assets: each output file has an `id`."""
     comfyui_version: str = "0.33.0"
-    """What is emulated follows it, see `Release`."""
+    """What is emulated follows it, see `Release`; the node classes are those of the newest recorded
+    version that is no newer, see `recorded`."""

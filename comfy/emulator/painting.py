@@ -11,7 +11,7 @@ import random
 from dataclasses import dataclass
 from itertools import pairwise
 
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from .caption import add_caption
 
@@ -34,11 +34,14 @@ class Recipe:
     model: str
     width: int
     height: int
+    salt: str = ""
+    """What else it depends on."""
 
 
 def paint(recipe: Recipe, index: int) -> Image.Image:
     """Returns the picture of a recipe, the `index`-th of its batch; always the same."""
-    layout = _random(recipe.prompt, recipe.negative, recipe.seed, recipe.model, index)
+    whole = (recipe.prompt, recipe.negative, recipe.seed, recipe.model, index)
+    layout = _random(*whole, *filter(None, [recipe.salt]))
     hue, turn = layout.random(), layout.choice((-1, 1)) * layout.uniform(0.06, 0.22)
     saturation = 0.35 + min(recipe.cfg, 20.0) / 50
 
@@ -55,9 +58,29 @@ def paint(recipe: Recipe, index: int) -> Image.Image:
     if recipe.steps < SHARP_STEPS:
         radius = min(canvas.size) * 0.02 * (SHARP_STEPS - recipe.steps) / SHARP_STEPS
         canvas = canvas.filter(ImageFilter.BoxBlur(radius))
-    canvas = Image.blend(canvas, _grain(recipe, index), 0.04)
+    canvas = Image.blend(canvas, _grain(canvas.size, recipe, index), 0.04)
     add_caption(canvas, recipe.prompt)
     return canvas
+
+
+def changed(picture: Image.Image, key: str) -> Image.Image:
+    """Returns the picture as a node changes it that is not really done: its colour and its grain
+    depend on the key. Grey pictures stay grey, transparent ones transparent."""
+    tint = _random(key).randbytes(3)
+    color = Image.new("RGB", picture.size, (tint[0], tint[1], tint[2]))
+    new = Image.blend(picture.convert("RGB"), color, 0.12)
+    new = Image.blend(new, _grain(picture.size, key), 0.04)
+    if picture.mode == "RGBA":
+        new.putalpha(picture.getchannel("A"))
+    return new.convert("L") if picture.mode == "L" else new
+
+
+def frames(picture: Image.Image, count: int) -> list[Image.Image]:
+    """Returns a video in which a picture sways; few of its frames differ, so that it is small."""
+    sway = (0, 1, 2, 3, 4, 3, 2, 1)[:count]
+    step = max(1, picture.width // 64)
+    moved = {by: ImageChops.offset(picture, by * step, 0) for by in set(sway)}
+    return [moved[sway[number % len(sway)]] for number in range(count)]
 
 
 def _gradient(recipe: Recipe, top: Color, bottom: Color) -> Image.Image:
@@ -99,12 +122,12 @@ def _ridge(
     return [(0.0, recipe.height), *line, (recipe.width, recipe.height)]
 
 
-def _grain(recipe: Recipe, index: int) -> Image.Image:
-    """Noise that no other recipe has."""
-    size = (max(1, recipe.width // 2), max(1, recipe.height // 2))
-    noise = _random(recipe, index).randbytes(size[0] * size[1])
+def _grain(whole: tuple[int, int], *inputs: object) -> Image.Image:
+    """Noise of a size that no other inputs have."""
+    size = (max(1, whole[0] // 2), max(1, whole[1] // 2))
+    noise = _random(*inputs).randbytes(size[0] * size[1])
     grain = Image.frombytes("L", size, noise).convert("RGB")
-    return grain.resize((recipe.width, recipe.height), Image.Resampling.NEAREST)
+    return grain.resize(whole, Image.Resampling.NEAREST)
 
 
 def _rgb(hue: float, saturation: float, value: float) -> Color:

@@ -37,6 +37,11 @@ class Release:
         return self.version >= (0, 24)
 
     @property
+    def checks_combos(self) -> bool:
+        """A choice of a class in the newer style must be one that is offered."""
+        return self.version >= (0, 24)
+
+    @property
     def counts_previews(self) -> bool:
         """A job says how many of its outputs can be shown."""
         return self.version >= (0, 33)
@@ -50,16 +55,6 @@ class Release:
     def throttles_progress(self) -> bool:
         """Progress without a picture is sent ten times a second at most."""
         return self.version >= (0, 24)
-
-    @property
-    def says_more_of_nodes(self) -> bool:
-        """/object_info has is_input_list, has_intermediate_output and search_aliases."""
-        return self.version >= (0, 24)
-
-    @property
-    def saving_passes_images_on(self) -> bool:
-        """SaveImage and PreviewImage have their images as an output, too."""
-        return self.version >= (0, 33)
 
     @property
     def guards_views(self) -> bool:

@@ -8,9 +8,10 @@ from aiohttp import web
 
 from .jobs import canonical
 from .machine import Machine
-from .nodes import image_path
+from .nodes import input_path
 from .prompt_queue import without_secrets
-from .validation import problem, validate
+from .refusals import problem
+from .validation import validate
 
 ID_HINT = (
     "prompt_id must be a UUID string in canonical lowercase hyphenated form; "
@@ -58,7 +59,7 @@ class Routes:
         verdict = validate(
             said["prompt"],
             self._machine.catalogue.classes(),
-            lambda name: image_path(self._machine.folders, name).is_file(),
+            lambda name: input_path(self._machine.folders, name).is_file(),
             said.get("partial_execution_targets"),
         )
         extra_data = said.get("extra_data", {})

@@ -14,6 +14,9 @@ from .painting import Recipe, paint
 from .previews import Previews
 from .sockets import JPEG
 
+MOST_PAINTED = 8
+"""Pictures of one batch that are painted onto others."""
+
 
 class SamplerRun(Protocol):
     """The part of a node's surroundings that sampling needs."""
@@ -52,17 +55,20 @@ class Sampling:
         batch_size: int,
         base: Sequence[Image.Image],
         denoise: float,
+        checkpoint: str | None,
     ) -> list[Image.Image]:
         """Paint a batch. The first step's time includes the painting.
 
-        `base` are pictures to start from; `denoise` 1 paints them over, 0 keeps them.
+        `base` are pictures to start from; `denoise` 1 paints them over, 0 keeps them. `checkpoint`
+        is the model, None if it is not known.
         """
-        self.load(recipe.model.split("/")[0])
+        if checkpoint is not None:
+            self.load(checkpoint)
         self._ledger.rendered(run.prompt_id)
         start = time.monotonic()
         epoch = self._faults.epoch  # from here on a release counts, even before the hang
         hang = self._faults.hang_for()
-        pictures = [self._picture(recipe, index, base, denoise) for index in range(batch_size)]
+        pictures = self._pictures(recipe, batch_size, base, denoise)
         previews = Previews(pictures[0], recipe.steps) if self.previews else None
         for step in range(1, recipe.steps + 1):
             frame = previews.at(step) if previews else None
@@ -76,16 +82,25 @@ class Sampling:
         whole = self._options.render_time
         return self._options.step_time if whole is None else whole / steps
 
-    def _picture(
-        self, recipe: Recipe, index: int, base: Sequence[Image.Image], denoise: float
-    ) -> Image.Image:
-        self._pacing.check()
+    def _pictures(
+        self, recipe: Recipe, batch_size: int, base: Sequence[Image.Image], denoise: float
+    ) -> list[Image.Image]:
+        if base and denoise <= 0:
+            return [base[index % len(base)] for index in range(batch_size)]
+        # The frames of a video need not all be painted: they are blended with what was there.
+        differ = min(batch_size, MOST_PAINTED) if base else batch_size
+        painted = []
+        for index in range(differ):
+            self._pacing.check()
+            painted.append(paint(recipe, index))
         if not base:
-            return paint(recipe, index)
-        before = base[index % len(base)]
-        if denoise <= 0:
-            return before
-        return Image.blend(before, paint(recipe, index), denoise)
+            return painted
+        blended: dict[tuple[int, int], Image.Image] = {}
+        pairs = [(index % len(base), index % differ) for index in range(batch_size)]
+        for pair in set(pairs):
+            before = _fitting(base[pair[0]], recipe)
+            blended[pair] = Image.blend(before, painted[pair[1]], denoise)
+        return [blended[pair] for pair in pairs]
 
     def _hang(self, hang: Hang, epoch: int) -> None:
         self._faults.hanging = True
@@ -97,3 +112,9 @@ class Sampling:
             )
         finally:
             self._faults.hanging = False
+
+
+def _fitting(picture: Image.Image, recipe: Recipe) -> Image.Image:
+    size = (recipe.width, recipe.height)
+    rgb = picture.convert("RGB")
+    return rgb if rgb.size == size else rgb.resize(size)

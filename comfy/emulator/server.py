@@ -15,6 +15,7 @@ from .jobs import Jobs
 from .machine import Machine
 from .routes import Routes
 from .worker import Worker
+from .workflows import Workflows
 
 UPLOAD_LIMIT = 100 * 2**20
 GRACE = 0.2
@@ -82,6 +83,8 @@ class Server:
             *Information(machine).table(),
             web.get("/view", files.view),
             web.post("/upload/image", files.upload),
+            web.post("/upload/mask", files.upload_mask),
+            *Workflows(machine.folders, machine.options.templates_dir, machine.release).table(),
             web.get("/ws", machine.sockets.handle),
         ):
             if route.path.startswith("/internal/"):

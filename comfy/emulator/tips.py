@@ -30,6 +30,17 @@ TIPS = {
     "width": "The width in pixels.",
 }
 
+TIPPED = {
+    "CheckpointLoaderSimple",
+    "LoraLoader",
+    "CLIPTextEncode",
+    "SaveImage",
+    "EmptyLatentImage",
+    "KSampler",
+    "VAEDecode",
+}
+"""The classes whose inputs have them here. Others have them in reality, too."""
+
 
 def with_tips(inputs: Inputs) -> Inputs:
     """These inputs, each with its tooltip as the last of its options."""

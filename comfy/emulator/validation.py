@@ -1,24 +1,42 @@
 """Validation of a submitted graph, in ComfyUI's words, those of 0.24 and later, and JSON shapes."""
 
-import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from .catalogue import NodeClass
+from .expansion import Field, fields
+from .models import choices
+from .refusals import (
+    Problem,
+    frames,
+    inconvertible,
+    inner_exception,
+    mismatch,
+    not_in_list,
+    out_of_range,
+    problem,
+)
 
 Graph = dict[str, Any]
-Problem = dict[str, Any]
 Outcome = tuple[bool, list[Problem]]
 
-LONG_LIST = 20
-"""Longer lists of choices are not spelled out in an error."""
+ANY = ("*", "COMFY_MATCHTYPE_V3")
+"""Types that go with every other; what really fits a match type is the page's affair."""
 CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "INT": int,
     "FLOAT": float,
     "STRING": str,
     "BOOLEAN": bool,
 }
+FILES = {
+    "LoadImage": ("image", "image"),
+    "LoadImageMask": ("image", "image"),
+    "LoadImageOutput": ("image", "image"),
+    "LoadAudio": ("audio", "audio"),
+    "LoadVideo": ("file", "video"),
+}
+"""Classes that look for a file already now: the input that names it, and what it is called."""
 
 
 @dataclass
@@ -34,15 +52,10 @@ class Verdict:
     node_errors: dict[str, Any] = field(default_factory=dict)
 
 
-def problem(kind: str, message: str, details: str, **extra_info: Any) -> Problem:
-    """One error as ComfyUI writes it."""
-    return {"type": kind, "message": message, "details": details, "extra_info": extra_info}
-
-
 def validate(
     graph: Graph,
-    classes: dict[str, NodeClass],
-    image_exists: Callable[[str], bool],
+    classes: Mapping[str, NodeClass],
+    file_exists: Callable[[str], bool],
     targets: list[str] | None = None,
 ) -> Verdict:
     """Check a graph, converting values in place ("64" becomes 64, as the real one does).
@@ -60,10 +73,10 @@ def validate(
             outputs.append(node_id)
     if not outputs:
         return Verdict(problem("prompt_no_outputs", "Prompt has no outputs", ""))
-    return _Validator(graph, classes, image_exists).verdict(outputs)
+    return _Validator(graph, classes, file_exists).verdict(outputs)
 
 
-def _missing_class(node_id: str, node: Any, classes: dict[str, NodeClass]) -> Problem | None:
+def _missing_class(node_id: str, node: Any, classes: Mapping[str, NodeClass]) -> Problem | None:
     class_type = node.get("class_type")
     if class_type in classes:
         return None
@@ -89,11 +102,11 @@ class _Validator:
     """One pass over one graph; remembers the nodes it has seen."""
 
     def __init__(
-        self, graph: Graph, classes: dict[str, NodeClass], image_exists: Callable[[str], bool]
+        self, graph: Graph, classes: Mapping[str, NodeClass], file_exists: Callable[[str], bool]
     ) -> None:
         self._graph = graph
         self._classes = classes
-        self._image_exists = image_exists
+        self._file_exists = file_exists
         self._seen: dict[str, Outcome] = {}
         self._path: list[str] = []
 
@@ -141,7 +154,7 @@ class _Validator:
                 "Exception when validating node",
                 str(error),
                 exception_type=type(error).__name__,
-                traceback=_frames(error),
+                traceback=frames(error),
             )
             self._seen[node_id] = (False, [reason])
             return self._seen[node_id]
@@ -151,23 +164,28 @@ class _Validator:
             return self._seen[node_id]
         inputs = self._graph[node_id]["inputs"]
         class_type = self._graph[node_id]["class_type"]
+        node_class = self._classes[class_type]
         valid, reasons = True, list[Problem]()
         self._path.append(node_id)
         try:
-            for name, config in self._classes[class_type].required.items():
-                sound, reason = self._input(inputs, name, config)
+            for declared in fields(node_class.inputs, inputs):
+                sound, reason = self._input(inputs, declared, node_class)
                 valid = valid and sound
                 if reason is not None:
                     reasons.append(reason)
         finally:
             self._path.pop()
-        if class_type == "LoadImage" and isinstance(inputs.get("image"), str):
-            reasons += self._file(inputs["image"])
+        reasons += self._file(class_type, inputs)
         # A cycle has already set the verdict of its nodes.
         return self._seen.setdefault(node_id, (valid and not reasons, reasons))
 
-    def _input(self, inputs: Any, name: str, config: list[Any]) -> tuple[bool, Problem | None]:
+    def _input(
+        self, inputs: Any, declared: Field, node_class: NodeClass
+    ) -> tuple[bool, Problem | None]:
+        name, config = declared.name, declared.config
         if name not in inputs:
+            if not declared.required:
+                return True, None
             missing = problem(
                 "required_input_missing", "Required input is missing", name, input_name=name
             )
@@ -175,7 +193,9 @@ class _Validator:
         value = inputs[name]
         if isinstance(value, list):
             return self._link(value, name, config)
-        reason = self._value(inputs, name, config)
+        if isinstance(value, dict) and "__value__" in value:
+            inputs[name] = value["__value__"]
+        reason = _value_problem(inputs, declared, node_class)
         return reason is None, reason
 
     def _link(self, link: list[Any], name: str, config: list[Any]) -> tuple[bool, Problem | None]:
@@ -191,15 +211,15 @@ class _Validator:
             )
             return False, bad
         received = self._classes[self._graph[link[0]]["class_type"]].output[link[1]]
-        if received != config[0]:
-            return False, _mismatch(name, config, received, link)
+        if not fits(received, config[0]):
+            return False, mismatch(name, config, received, link)
         if link[0] in self._path:
             self._mark_cycle(link[0])
             return False, None
         try:
             return self._node(link[0])[0], None
         except Exception as error:  # noqa: BLE001 - so does ComfyUI, and reports it
-            self._seen[link[0]] = (False, [_inner_exception(error, name, config, link)])
+            self._seen[link[0]] = (False, [inner_exception(error, name, config, link)])
             return False, None
 
     def _mark_cycle(self, start: str) -> None:
@@ -216,95 +236,46 @@ class _Validator:
             )
             self._seen[node_id] = (False, [reason])
 
-    def _value(self, inputs: dict[str, Any], name: str, config: list[Any]) -> Problem | None:
-        kind, options = config[0], config[1] if len(config) > 1 else {}
-        value = inputs[name]
-        choices = options["options"] if kind == "COMBO" else kind  # two ways to write them
-        if isinstance(choices, list):
-            if "image_upload" in options or value in choices:
-                return None
-            return _not_in_list(name, config, choices, value)
-        if kind in CONVERTERS:
-            try:
-                value = inputs[name] = CONVERTERS[kind](value)
-            except Exception as error:  # noqa: BLE001 - so does ComfyUI, and reports it
-                return _inconvertible(name, config, value, error)
-        return _out_of_range(name, config, options, value)
-
-    def _file(self, name: str) -> list[Problem]:
-        if self._image_exists(name):
+    def _file(self, class_type: str, inputs: dict[str, Any]) -> list[Problem]:
+        field_name, kind = FILES.get(class_type, ("", ""))
+        name = inputs.get(field_name)
+        if not isinstance(name, str) or self._file_exists(name):
             return []
-        details = f"image - Invalid image file: {name}"
+        details = f"{field_name} - Invalid {kind} file: {name}"
         message = "Custom validation failed for node"
-        return [problem("custom_validation_failed", message, details, input_name="image")]
+        return [problem("custom_validation_failed", message, details, input_name=field_name)]
 
 
-def _frames(error: Exception) -> list[str]:
-    """Where the node's validation was begun, and where it failed: ComfyUI has no frame between."""
-    frames = traceback.format_tb(error.__traceback__)
-    return frames if len(frames) < 2 else [frames[0], frames[-1]]
+def fits(received: Any, wanted: Any) -> bool:
+    """Whether an output of one type may feed an input of another; types may be "A,B" lists."""
+    if received == wanted or received in ANY or wanted in ANY:
+        return True
+    if not isinstance(received, str) or not isinstance(wanted, str):
+        return False
+    offered, taken = _types(received), _types(wanted)
+    return "*" in offered | taken or bool(offered & taken)
 
 
-def _mismatch(name: str, config: list[Any], received: str, link: list[Any]) -> Problem:
-    return problem(
-        "return_type_mismatch",
-        "Return type mismatch between linked nodes",
-        f"{name}, received_type({received}) mismatch input_type({config[0]})",
-        input_name=name,
-        input_config=config,
-        received_type=received,
-        linked_node=link,
-    )
+def _types(text: str) -> set[str]:
+    return {part.strip() for part in text.split(",")}
 
 
-def _inner_exception(error: Exception, name: str, config: list[Any], link: list[Any]) -> Problem:
-    return problem(
-        "exception_during_inner_validation",
-        "Exception when validating inner node",
-        str(error),
-        input_name=name,
-        input_config=config,
-        exception_message=str(error),
-        exception_type=type(error).__name__,
-        traceback=_frames(error),
-        linked_node=link,
-    )
-
-
-def _not_in_list(name: str, config: list[Any], choices: list[Any], value: Any) -> Problem:
-    long = len(choices) > LONG_LIST
-    shown = f"(list of length {len(choices)})" if long else str(choices)
-    return problem(
-        "value_not_in_list",
-        "Value not in list",
-        f"{name}: '{value}' not in {shown}",
-        input_name=name,
-        input_config=None if long else config,
-        received_value=value,
-    )
-
-
-def _inconvertible(name: str, config: list[Any], value: Any, error: Exception) -> Problem:
-    return problem(
-        "invalid_input_type",
-        f"Failed to convert an input value to a {config[0]} value",
-        f"{name}, {value}, {error}",
-        input_name=name,
-        input_config=config,
-        received_value=value,
-        exception_message=str(error),
-    )
-
-
-def _out_of_range(
-    name: str, config: list[Any], options: dict[str, Any], value: Any
+def _value_problem(
+    inputs: dict[str, Any], declared: Field, node_class: NodeClass
 ) -> Problem | None:
-    low, high = options.get("min"), options.get("max")
-    extra = {"input_name": name, "input_config": config, "received_value": value}
-    if low is not None and value < low:
-        message = f"Value {value} smaller than min of {low}"
-        return problem("value_smaller_than_min", message, name, **extra)
-    if high is not None and value > high:
-        message = f"Value {value} bigger than max of {high}"
-        return problem("value_bigger_than_max", message, name, **extra)
-    return None
+    """What is wrong with a value, which is converted in place."""
+    name, config = declared.name, declared.config
+    value = inputs[name]
+    convert = CONVERTERS.get(config[0]) if isinstance(config[0], str) else None
+    if convert is not None:
+        try:
+            value = inputs[name] = convert(value)
+        except Exception as error:  # noqa: BLE001 - so does ComfyUI, and reports it
+            return inconvertible(name, config, value, error)
+    reason = out_of_range(name, config, declared.options, value)
+    offered = choices(config)
+    if reason is not None or offered is None or node_class.takes_any(name, config):
+        return reason
+    is_list = isinstance(value, list) and bool(declared.options.get("multiselect"))
+    is_wrong = [one for one in (value if is_list else [value]) if one not in offered]
+    return not_in_list(name, config, offered, value) if is_wrong else None

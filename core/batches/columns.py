@@ -68,7 +68,8 @@ class Columns:
         if name.startswith(METADATA_PREFIX):
             key = name.removeprefix(METADATA_PREFIX)
             return str if 0 < len(key) <= METADATA_KEY_MAX and "\x00" not in key else None
-        return self._reader_of_input(name.removeprefix(INPUTS_PREFIX).split("."))
+        one = self.input(name)
+        return None if one is None else _reader_of(one)
 
     def is_path(self, name: str) -> bool:
         """Returns whether the name is that of a value inside of an input: ``loras.0.name``."""
@@ -76,11 +77,13 @@ class Columns:
             return False
         return self.reader(name) is not None
 
-    def _reader_of_input(self, path: list[str]) -> Read | None:
+    def input(self, name: str) -> Input | None:
+        """Returns the input of a column, or what is inside of one; None if there is none."""
+        path = name.removeprefix(INPUTS_PREFIX).split(".")
         one = self.workflow.by_name.get(path[0])
         for part in path[1:]:
             one = _inside(one, part)
-        return None if one is None else _reader_of(one)
+        return one
 
 
 def nested(values: Mapping[str, Any], columns: Columns) -> dict[str, Any]:

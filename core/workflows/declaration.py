@@ -32,7 +32,7 @@ Role = Literal[
 ]  # fmt: skip
 """What an input means, whatever its name: forms, batches, search and figures go by it."""
 ROLES: Final[frozenset[str]] = frozenset(get_args(Role))
-_SHARED_ROLES: Final = frozenset(
+SHARED_ROLES: Final[frozenset[str]] = frozenset(
     {"model", "vae", "text_encoder", "lora", "reference_image", "control_image"}
 )
 """Roles that several inputs of a workflow may have; the first of them counts."""
@@ -244,7 +244,7 @@ def _check_names(inputs: tuple[Input, ...]) -> None:
 def _check_roles(inputs: tuple[Input, ...]) -> None:
     seen: set[str] = set()
     for one in inputs:
-        if one.role is None or one.role in _SHARED_ROLES:
+        if one.role is None or one.role in SHARED_ROLES:
             continue
         if one.role in seen:
             raise invalid("duplicate_role", f"two inputs have the role {one.role}")

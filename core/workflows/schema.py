@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from typing import Annotated, Any, Final
 
 from pydantic import (
@@ -52,35 +53,36 @@ def inputs_schema(workflow: Workflow) -> dict[str, Any]:
 
 
 def _model(title: str, inputs: tuple[Input, ...]) -> type[BaseModel]:
-    fields: dict[str, Any] = {one.name: _field(one) for one in inputs}
+    names = {one.name for one in inputs}
+    fields: dict[str, Any] = {_attribute(one.name, names): _field(one) for one in inputs}
     # Prefixes such as ``model_`` are pydantic's own: here they are names that authors chose.
     config = ConfigDict(**_CONFIG, protected_namespaces=(), title=title)
-    made: type[BaseModel] = create_model(title, __config__=config, **_safe(fields))
+    made: type[BaseModel] = create_model(title, __config__=config, **fields)
     return made
 
 
-def _safe(fields: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
-    """Returns the fields under attribute names that no method of a model has.
+def _attribute(name: str, names: AbstractSet[str]) -> str:
+    """Returns the input's name, or one like it that neither a model's method nor an input has.
 
     An input may be named ``copy`` or ``json``: its alias says so in values, errors and schema.
     """
-    safe: dict[str, Any] = {}
-    for name, (annotation, field) in fields.items():
-        if hasattr(BaseModel, name):
-            field.alias = field.validation_alias = field.serialization_alias = name
-            safe[f"{name}_"] = (annotation, field)
-        else:
-            safe[name] = (annotation, field)
-    return safe
+    if not hasattr(BaseModel, name):
+        return name
+    free = f"{name}_"
+    while free in names or hasattr(BaseModel, free):
+        free += "_"
+    return free
 
 
 def _field(one: Input) -> tuple[Any, Any]:
-    annotation = _annotation(one)
+    annotation = annotation_of(one)
     told: dict[str, Any] = {
         "title": one.label,
         "description": one.help,
         "json_schema_extra": _extra(one),
     }
+    if hasattr(BaseModel, one.name):
+        told["alias"] = one.name
     if one.required:
         return annotation, Field(**told)
     if one.default is None:
@@ -99,7 +101,7 @@ def _extra(one: Input) -> dict[str, JsonValue] | None:
     return extra or None
 
 
-def _annotation(one: Input) -> Any:
+def annotation_of(one: Input) -> Any:
     """Returns the type of an input's value."""
     bounds = {"ge": one.minimum, "le": one.maximum, "multiple_of": one.multiple_of}
     given: dict[str, Any] = {name: _plain(v) for name, v in bounds.items() if v is not None}
@@ -121,7 +123,7 @@ def _annotation(one: Input) -> Any:
         case "list":
             assert one.items is not None
             return Annotated[
-                list[_annotation(one.items)],  # type: ignore[misc]
+                list[annotation_of(one.items)],  # type: ignore[misc]
                 Field(max_length=one.max_length or INPUTS_MAX),
             ]
         case "group":
@@ -179,7 +181,7 @@ def _reference(kind: str) -> Callable[[str], str]:
             raise invalid(
                 "upload_reference",
                 f"must be {what} that was uploaded (POST /api/v1/uploads) as upload:ID, or one "
-                "that Easel made as artefact:ID",
+                "that Easel rendered as artefact:ID",
             )
         return text
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice, takewhile
 from typing import Final
@@ -28,6 +28,7 @@ from core.fields import draw_seed
 from core.invalid import problems_of
 from core.problems import FieldProblem
 from core.requests import ResolvedRequest
+from core.uploads import referred_in
 from core.workflows.declaration import Workflow
 from flows.errors import BatchRefusedError
 from store.database import finished
@@ -96,10 +97,10 @@ class AcceptedBatch:
     skipped: tuple[FieldProblem, ...]
 
 
-async def plan_batch(source: Source) -> Plan:
+async def plan_batch(source: Source, store: Store | None = None) -> Plan:
     """A dry run: everything that acceptance does, but nothing is written.
 
-    Raises BatchRefusedError.
+    Without a store, references to files are not looked up. Raises BatchRefusedError.
     """
     _check_callback(source)
     reading = _Reading(source, source.request.seed)
@@ -108,6 +109,8 @@ async def plan_batch(source: Source) -> Plan:
     async for lot in _lots(reading):
         models.update(item.request.model for item in lot)
         samples.extend(item.request for item in lot[: SAMPLES - len(samples)])
+        if store is not None:
+            await _check_files(store, source, lot)
     reading.check()
     return Plan(
         seed=reading.seed,
@@ -150,6 +153,7 @@ async def accept_batch(
             callback=source.request.wanted_callback,
         )
         async for lot in _lots(reading):
+            await _check_files(store, source, lot)
             if not reading.is_refused:  # else reading goes on only to report more problems
                 await store.batch_transitions.add(batch_id, lot)
         reading.check()
@@ -162,6 +166,22 @@ async def accept_batch(
         await finished(store.batch_transitions.discard(batch_id))
         raise
     return AcceptedBatch(batch, tuple(reading.problems))
+
+
+async def _check_files(store: Store, source: Source, lot: Sequence[NewItem]) -> None:
+    """Raises BatchRefusedError for references to files that are not there: those of a lot.
+
+    They are not skipped as other bad rows are: a file that is missing is missing in many.
+    """
+    inputs = source.workflow.inputs
+    referred = [
+        replace(one, loc=("row", item.row, *one.loc))
+        for item in lot
+        for one in referred_in(inputs, item.request.inputs)
+    ]
+    found = await store.uploads.problems(referred)
+    if found:
+        raise BatchRefusedError(found[:PROBLEMS_KEPT], len(found))
 
 
 @dataclass(eq=False)

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.actions import DeploymentFlowRunCreate
 from prefect.client.schemas.filters import (
     ArtifactFilter,
     ArtifactFilterFlowRunId,
@@ -24,15 +25,20 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType, WorkPool, WorkQueue
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
-from prefect.states import Cancelling, Scheduled
+from prefect.states import Cancelling, Scheduled, to_state_create
 
-from core.requests import ResolvedRequest
+from comfy import BUILT_IN
+from core.requests import DEFAULT_WORKFLOW, ResolvedRequest
 from core.urls import without_userinfo
 from flows.errors import DeploymentMissingError, PrefectUnavailableError
 from flows.prefect.abandoned_runs import FLOW, put_back, settle_run, under_way
 from flows.prefect.credentials import Credentials
 from flows.prefect.pool_owner import claim_pool
-from flows.prefect.stored_deployments import deployment_by_name
+from flows.prefect.stored_deployments import (
+    StoredDeployment,
+    deployment_by_name,
+    deployments_of_flow,
+)
 from store.values import Batch, Membership
 
 DEPLOYMENT: Final = "generate/comfyui"
@@ -57,6 +63,7 @@ OWNED_FOR_S: Final = 10.0
 STORE_LABEL: Final = "easel.store"
 """The label of a run that says which store it was made for."""
 _BATCH: Final = "batch:"
+_WORKFLOW: Final = "workflow:"
 
 
 def idempotency_key(generation_id: UUID, attempt: int) -> str:
@@ -108,13 +115,38 @@ def batch_run_name(name: str) -> str:
     return line if len(line) <= NAME_MAX else f"{line[: NAME_MAX - 1]}…"
 
 
-def run_name(generation_id: UUID, attempt: int, batch: Membership | None = None) -> str:
+def deployment_of(workflow: str) -> str:
+    """Returns the deployment that runs of a workflow are started from, as flow and name."""
+    return DEPLOYMENT if workflow in BUILT_IN else f"{FLOW}/{workflow}"
+
+
+def workflow_tag(workflow: str) -> str:
+    """The tag of an imported workflow's deployment, and so of its runs."""
+    return f"{_WORKFLOW}{workflow}"
+
+
+def workflow_of_tags(tags: Iterable[str]) -> str | None:
+    """Returns the workflow whose deployment has these tags; None if it is of none."""
+    found = (tag.removeprefix(_WORKFLOW) for tag in tags if tag.startswith(_WORKFLOW))
+    return next(found, None)
+
+
+def run_name(
+    generation_id: UUID,
+    attempt: int,
+    batch: Membership | None = None,
+    workflow: str = DEFAULT_WORKFLOW,
+) -> str:
     """Returns the name of an attempt's flow run: its generation's id, never its prompt.
+
+    An imported workflow's name stands before it.
 
     Prefect repeats the name in its events and in the worker's log, which outlive the run: a prompt
     in it could not be deleted any more.
     """
     name = str(generation_id) if attempt == 1 else f"{generation_id} attempt {attempt}"
+    if workflow not in BUILT_IN:
+        name = f"{workflow}: {name}"
     if batch is None:
         return name
     return f"{batch_run_name(batch.name)} {batch.position + 1}/{batch.total}: {name}"
@@ -122,7 +154,7 @@ def run_name(generation_id: UUID, attempt: int, batch: Membership | None = None)
 
 def run_tags(request: ResolvedRequest, batch: Membership | None = None) -> list[str]:
     """What operators filter runs by in the Prefect UI."""
-    tags = [request.workflow, request.model, request.priority]
+    tags = [tag for tag in (request.workflow, request.model, request.priority) if tag]
     return tags if batch is None else [*tags, batch_tag(batch.batch_id)]
 
 
@@ -215,9 +247,11 @@ class FlowRuns:
         if turn is not None:
             turn = min(turn, datetime.now(UTC))
         return await self._create(
-            DEPLOYMENT,
+            deployment_of(request.workflow),
+            # Its form is that of its newest version, and a retry may be of an earlier one.
+            enforced=request.workflow in BUILT_IN,
             parameters={"request": public(request), "generation_id": str(generation_id)},
-            name=run_name(generation_id, attempt, batch),
+            name=run_name(generation_id, attempt, batch, request.workflow),
             tags=run_tags(request, batch),
             idempotency_key=idempotency_key(generation_id, attempt),
             work_queue_name=request.priority,
@@ -238,18 +272,36 @@ class FlowRuns:
             work_queue_name=BATCH_QUEUE,
         )
 
-    async def _create(self, deployment: str, **run: Any) -> FlowRun:
+    async def _create(self, deployment: str, *, enforced: bool = True, **run: Any) -> FlowRun:
+        """Create a run. ``enforced``: Prefect checks its parameters by the deployment's form."""
         await self.confirm_owner()
         labels: dict[str, Any] = {STORE_LABEL: str(self._store)} if self._store else {}
         try:
             deployment_id = await self._deployment(deployment)
-            async with translated():
+            async with translated(), _missing():
+                if not enforced:
+                    return await self._create_unchecked(deployment_id, labels=labels, **run)
                 return await self._client.create_flow_run_from_deployment(
                     deployment_id, labels=labels, **run
                 )
         except ObjectNotFound as error:
             self._deployment_ids.pop(deployment, None)
             raise DeploymentMissingError(deployment) from error
+
+    async def _create_unchecked(
+        self, deployment_id: UUID, state: State[Any], **run: Any
+    ) -> FlowRun:
+        """As the client does, which cannot say that the parameters are not to be checked."""
+        wanted = DeploymentFlowRunCreate(
+            state=to_state_create(state), enforce_parameter_schema=False, **run
+        )
+        answer = await self._client.request(
+            "POST",
+            "/deployments/{id}/create_flow_run",
+            path_params={"id": deployment_id},
+            json=wanted.model_dump(mode="json", exclude_unset=True),
+        )
+        return FlowRun.model_validate(answer.json())
 
     async def cancel(self, flow_run_id: UUID) -> None:
         """Cancel a flow run. Does nothing when it has ended or is gone.
@@ -350,6 +402,16 @@ class FlowRuns:
         self._deployment_ids.pop(name, None)
         return await self._deployment(name)
 
+    async def generate_deployments(self) -> list[StoredDeployment]:
+        """Returns the deployments that Easel registered for generations, one for each workflow."""
+        async with translated():
+            found = await deployments_of_flow(self._client, FLOW)
+        return [
+            one
+            for one in found
+            if f"{FLOW}/{one.name}" == DEPLOYMENT or workflow_of_tags(one.tags) == one.name
+        ]
+
     async def work_pool(self) -> tuple[WorkPool, list[WorkQueue]]:
         """Returns the work pool of generations, and its queues.
 
@@ -424,6 +486,17 @@ async def translated() -> AsyncIterator[None]:
         raise PrefectUnavailableError(f"Prefect isn't answering ({why})") from error
     except ValueError as error:  # no JSON, or none of what was asked for
         raise PrefectUnavailableError("Prefect gave an answer that cannot be read") from error
+
+
+@asynccontextmanager
+async def _missing() -> AsyncIterator[None]:
+    """Raise ObjectNotFound for a 404 where Prefect's client does not."""
+    try:
+        yield
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code == httpx.codes.NOT_FOUND:
+            raise ObjectNotFound(http_exc=error) from error
+        raise
 
 
 __all__ = [

@@ -32,6 +32,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 
+from core.uploads import references_in
 from flows.errors import (
     DeploymentMissingError,
     PrefectUnavailableError,
@@ -39,7 +40,7 @@ from flows.errors import (
     ScheduleRefusedError,
     ScheduleTimingError,
 )
-from flows.prefect.abandoned_runs import BATCH_FLOW
+from flows.prefect.abandoned_runs import BATCH_FLOW, FLOW
 from flows.prefect.private.schedules import cron_times, interval_times
 from flows.prefect.runs import BATCH_DEPLOYMENT, FlowRuns, translated
 from flows.prefect.stored_deployments import (
@@ -133,6 +134,16 @@ class Schedules:
             deployments = await deployments_of_flow(self._runs.client, BATCH_FLOW)
             planned = await self._planned(deployments)
         return _records(deployments, planned)
+
+    async def uploads(self) -> frozenset[str]:
+        """Returns the ids of the uploads that any deployment of Easel's flows refers to."""
+        async with translated():
+            deployments = await deployments_of_flow(self._runs.client, BATCH_FLOW)
+            deployments += await deployments_of_flow(self._runs.client, FLOW)
+        parameters = [one.parameters for one in deployments]
+        parameters += [each.parameters for one in deployments for each in one.schedules]
+        found = references_in(parameters)
+        return frozenset(one.id for one in found if one.source == "upload")
 
     async def get(self, schedule_id: UUID) -> ScheduleRecord:
         """Returns one schedule. Raises ScheduleNotFoundError."""

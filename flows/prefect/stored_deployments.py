@@ -38,6 +38,7 @@ class StoredDeployment(BaseModel):
 
     id: UUID
     name: str
+    version: str | None = None
     flow_id: UUID
     entrypoint: str | None = None
     work_pool_name: str | None = None

@@ -9,8 +9,9 @@ from uuid import UUID
 
 from core.failpoints import reach
 from core.requests import UnreadableRequest
-from flows.errors import FlowsError
+from flows.errors import DeploymentMissingError, FlowsError
 from flows.prefect.runs import FlowRuns
+from flows.reconcile.workflows import DeployedWorkflows
 from store.batches.dispatches import FORGET_BATCH, flow_run_of, run_number_of
 from store.errors import NotFoundError
 from store.generations.dispatches import LANE, attempt_of
@@ -41,11 +42,13 @@ class Dispatcher:
         runs: FlowRuns,
         busy: Callable[[], bool],
         *,
+        workflows: DeployedWorkflows | None = None,
         name: str,
         lease_s: float,
     ) -> None:
         self._store = store
         self._runs = runs
+        self._workflows = workflows or DeployedWorkflows(store, runs)
         actions = {
             f"{LANE}.start": self._start,
             f"{LANE}.cancel": self._cancel,
@@ -96,9 +99,16 @@ class Dispatcher:
         # Its turn is when it was decided: first come, first served, though requests overlap.
         reach("dispatch.before_create")
         batch = await self._store.batches.membership(generation.id) if generation.batch_id else None
-        run = await self._runs.start(
-            generation.id, attempt, generation.request, entry.created_at, batch
+        start = partial(
+            self._runs.start, generation.id, attempt, generation.request, entry.created_at, batch
         )
+        try:
+            run = await start()
+        except DeploymentMissingError:
+            # Not registered yet; or removed, and this is a retry.
+            if not await self._workflows.register(generation.request.workflow):
+                raise
+            run = await start()
         reach("dispatch.after_create")
         await self._store.transitions.record_flow_run(entry, run.id, run.deployment_id)
         return Done(removed=True)

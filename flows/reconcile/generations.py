@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelled, Scheduled
@@ -76,6 +77,9 @@ class Generations(Reconciliation[UnderWay, Verdict]):
                 seen.setdefault(one.generation.id, one)
         return [one for one in seen.values() if one.flow_run_id is not None]
 
+    async def _deployments(self) -> frozenset[UUID]:
+        return frozenset(one.id for one in await self._runs.generate_deployments())
+
     async def _again(self, case: Case) -> Case | None:
         """Read it again: a run that ended a moment ago may have updated its row meanwhile."""
         assert case.seen.flow_run_id is not None
@@ -126,7 +130,7 @@ class Generations(Reconciliation[UnderWay, Verdict]):
         if await foreign(self._store, [run]):
             return False  # the worker of another store may be executing it
         status = await self._status_of(run)
-        if status is None and run.deployment_id != await self._runs.deployment():
+        if status is None and run.deployment_id not in await self._deployments():
             return False  # a run of another Easel that shares this Prefect
         if status is None or status not in FINAL:
             done = await self._runs.put_back(run)

@@ -47,7 +47,7 @@ class Reconciliation(ABC, Generic[Row, Verdict]):
         self._watch = watch
         self._looks = 0
         self._unheld: dict[UUID, tuple[UUID | None, int]] = {}
-        self._deployment_id: UUID | None = None
+        self._deployment_ids: frozenset[UUID] = frozenset()
 
     # --- what differs
 
@@ -61,6 +61,10 @@ class Reconciliation(ABC, Generic[Row, Verdict]):
     @abstractmethod
     async def _seen(self, under_way: Sequence[FlowRun]) -> Sequence[Row]:
         """Returns the rows to judge, including those of the runs under way."""
+
+    async def _deployments(self) -> frozenset[UUID]:
+        """Returns those that Prefect has now, of those that Easel starts such runs from."""
+        return frozenset({await self._runs.deployment(self.deployment)})
 
     async def _again(self, case: Evidence[Row]) -> Evidence[Row] | None:
         """Returns the case as it is now, right before a repair; None if it is over."""
@@ -97,14 +101,15 @@ class Reconciliation(ABC, Generic[Row, Verdict]):
         ids = [row.flow_run_id for row in rows if row.flow_run_id is not None]
         runs.update(await self._runs.states(run_id for run_id in ids if run_id not in runs))
         if any(run_id not in runs for run_id in ids):
-            self._deployment_id = await self._runs.deployment(self.deployment)
+            self._deployment_ids = await self._deployments()
         return [self._evidence(row, runs) for row in rows]
 
     def _evidence(self, row: Row, runs: dict[UUID, FlowRun]) -> Evidence[Row]:
         run = runs.get(row.flow_run_id) if row.flow_run_id is not None else None
         lives = self._watch.lives(row.holder)
         unheld = self._count_unheld(run, lives=lives) if run is not None else 0
-        return Evidence(row, run, lives, unheld, self._deployment_id, datetime.now(UTC))
+        made_from = row.deployment_id if row.deployment_id in self._deployment_ids else None
+        return Evidence(row, run, lives, unheld, made_from, datetime.now(UTC))
 
     def _count_unheld(self, run: FlowRun, *, lives: bool) -> int:
         """Returns in how many consecutive looks no live worker executed the run, or it was over.

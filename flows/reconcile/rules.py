@@ -28,7 +28,7 @@ class Evidence(Generic[Row]):
 
     ``lives``: the row's holder has a lease that has not lapsed. ``unheld_looks``: in how many
     consecutive looks the run had the same state and no live worker ran it, or it was over.
-    ``deployment_id`` is the one that Prefect has now. ``now`` is the time of day.
+    ``deployment_id`` is that of the row, if Prefect has it now. ``now`` is the time of day.
     """
 
     seen: Row

@@ -11,7 +11,7 @@ from typing import Final
 
 from PIL import Image as Pillow
 
-from comfy import FetchedFile, FetchedImage, Graph, Output, OutputFile, Submitted
+from comfy import FetchedFile, FetchedImage, Graph, InputFile, Output, OutputFile, Submitted
 from comfy.errors import NoOutputError
 from comfy.events import Preview, Progress, Started, TrackEvent
 from comfy.outputs import named
@@ -40,6 +40,7 @@ class ScriptedComfyUI:
         self.step_s = 0.02
         self.failure: Callable[[ResolvedRequest], Exception | None] = lambda _request: None
         self.limit: int | None = None
+        self.inputs: dict[InputFile, bytes] = {}
         self._painter = painter or PlainPainter()
         self._requests: dict[str, ResolvedRequest] = {}
         self._files: dict[OutputFile, Callable[[], bytes]] = {}
@@ -119,6 +120,14 @@ class ScriptedComfyUI:
 
     async def free_memory(self) -> None:
         """Nothing to do."""
+
+    async def has_input(self, file: InputFile) -> bool:
+        """Returns whether the file was put here."""
+        return file in self.inputs
+
+    async def put_input(self, file: InputFile, data: AsyncIterator[bytes]) -> None:
+        """Keep the file's bytes."""
+        self.inputs[file] = b"".join([piece async for piece in data])
 
     @asynccontextmanager
     async def open(

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import shutil
 import stat
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 from store.database import finished
 
+TEMPORARY: Final = ".tmp"
+"""How the name of a file ends that is not whole yet."""
 _FILE_BITS: Final = 0o666
 _WRITTEN_TOGETHER: Final = 1_048_576
 """Bytes of a stream that are written at once, and held in memory until then."""
@@ -97,6 +101,33 @@ def _let_read(path: Path, mode: int) -> None:
         return
     with suppress(PermissionError):  # a folder that another account of the same machine made
         path.chmod(mode)
+
+
+def move_to(source: Path, target: Path, mode: int) -> None:
+    """Move a file, flushed, under its name at once; from another disk by a copy."""
+    for tries_left in (2, 1, 0):
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            for folder in (target.parent.parent, target.parent):
+                _let_read(folder, mode)
+            temporary = target.with_name(f"{target.name}.{uuid4().hex}{TEMPORARY}")
+            try:
+                shutil.move(source, temporary)
+                _let_read(temporary, mode & _FILE_BITS)
+                _flush_file(temporary)
+                temporary.replace(target)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+            return
+        except FileNotFoundError:  # the folder went with the file before: see ``open_new``
+            if not tries_left or not source.exists():
+                raise
+
+
+def _flush_file(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def flush_folders(top: Path, folder: Path) -> None:

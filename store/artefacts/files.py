@@ -26,7 +26,14 @@ from obstore.store import LocalStore, ObjectStore, from_url
 from core.artefacts import FileType
 from core.failpoints import reach
 from core.ids import parse_generation_id
-from store.artefacts.durable import StreamedFile, flush_folders, remove_empty, write
+from store.artefacts.durable import (
+    TEMPORARY,
+    StreamedFile,
+    flush_folders,
+    move_to,
+    remove_empty,
+    write,
+)
 from store.artefacts.media import facts_of, thumbnail
 from store.database import finished
 from store.errors import ArtefactStoreError, NoSpaceError, StorageAwayError
@@ -40,7 +47,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _SUFFIXES: Final = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
-_TEMPORARY: Final = ".tmp"
 _POSTER: Final = ".thumbnail.webp"
 _NOWHERE: Final = "easel-looks-here"
 """A prefix that nothing is stored under."""
@@ -99,7 +105,7 @@ class StoredFile:
     @property
     def is_temporary(self) -> bool:
         """Whether its save was not finished: a save ends with a rename."""
-        return self.path.endswith(_TEMPORARY)
+        return self.path.endswith(TEMPORARY)
 
 
 def _object_store(url: str) -> ObjectStore:
@@ -218,7 +224,7 @@ class ArtefactFiles:
     @asynccontextmanager
     async def _streamed(self, stem: str) -> AsyncIterator[StreamedFile]:
         """Yields a temporary file: where it is to stay, or for an object store on this machine."""
-        name = f"{stem}.{uuid4().hex}{_TEMPORARY}"
+        name = f"{stem}.{uuid4().hex}{TEMPORARY}"
         with ExitStack() as stack:
             if self._folder is not None:
                 path, mode = self._folder / name, self._mode
@@ -242,6 +248,29 @@ class ArtefactFiles:
                 await asyncio.to_thread(flush_folders, self._folder, temporary.parent)
         except (BaseError, OSError) as error:
             raise self._kind(error)(f"cannot write {path}: {_first_line(error)}") from error
+
+    async def put_file(self, path: str, file: Path) -> None:
+        """Keep a local file under ``path``, whole or not at all. It is gone from where it was.
+
+        Raises as ``keep`` does. However large it is, memory holds only a part of it.
+        """
+        try:
+            if self._folder is None:
+                await finished(self._call(_send, self._store, path, file))
+                await asyncio.to_thread(file.unlink, missing_ok=True)
+            else:
+                await finished(asyncio.to_thread(move_to, file, self._folder / path, self._mode))
+                await asyncio.to_thread(flush_folders, self._folder, (self._folder / path).parent)
+        except (BaseError, OSError) as error:
+            raise self._kind(error)(f"cannot write {path}: {_first_line(error)}") from error
+
+    async def listed(self, place: str) -> AsyncIterator[ObjectMeta]:
+        """Yields what is stored below a place, in no order. Raises ArtefactStoreError."""
+        try:
+            async for found in self._list(place):
+                yield found
+        except (BaseError, OSError) as error:
+            raise ArtefactStoreError(f"cannot list {place}: {error}") from error
 
     async def read(self, path: str) -> bytes:
         """The bytes of a kept file. Raises ArtefactStoreError."""
@@ -385,7 +414,7 @@ class ArtefactFiles:
         obstore's own local put renames too, but it does not flush to the disk, and it never lists
         what it leaves behind when it is killed.
         """
-        temporary = f"{path}.{uuid4().hex}{_TEMPORARY}"  # two may keep the same picture at once
+        temporary = f"{path}.{uuid4().hex}{TEMPORARY}"  # two may keep the same picture at once
         try:
             # Each is completed even when cancelled: else a file might appear after the clean-up.
             await finished(asyncio.to_thread(write, folder / temporary, data, self._mode))

@@ -34,6 +34,7 @@ from store.generations.acceptance import IdempotencyKey
 from store.generations.inserts import insert_dispatches, insert_generations, stored_callback
 from store.outbox import put
 from store.tables import batch_items, batches, generations
+from store.uploads.references import refer
 from store.values import Batch, NewGeneration, NewItem, Waiting
 
 ACCEPTED_WITHIN: Final = timedelta(minutes=2)
@@ -114,6 +115,7 @@ class BatchTransitions:
             if items:
                 values = [_item_values(batch_id, item) for item in items]
                 await connection.execute(insert(batch_items), values)
+                await refer(connection, [(batch_id, each["request"]) for each in values])
 
     @completes
     async def accept(

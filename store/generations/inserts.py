@@ -18,6 +18,7 @@ from store.generations.dispatches import dispatch
 from store.outbox import put
 from store.search.index import index, indexed_text
 from store.tables import attempts, batches, generations
+from store.uploads.references import refer
 from store.values import Generation, NewGeneration
 
 
@@ -56,6 +57,7 @@ async def insert_generations(
             for row in rows
         ],
     )
+    await refer(connection, [(row["id"], row["request"]) for row in rows])
     batch_name = await _batch_name(connection, batch_id)
     await index(
         connection,

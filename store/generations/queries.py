@@ -241,6 +241,17 @@ class Generations:
             rows = (await connection.execute(statement)).mappings()
             return tuple(Generation.from_row(row) for row in rows)
 
+    async def workflows_under_way(self) -> frozenset[str]:
+        """Returns the names of the workflows that generations which have not ended are of."""
+        statement = (
+            select(generations.c.workflow)
+            .where(generations.c.status.in_(("queued", "running", "cancelling")))
+            .distinct()
+        )
+        async with self._database.read() as connection:
+            found = (await connection.execute(statement)).scalars().all()
+        return frozenset(name for name in found if name is not None)
+
     async def under_way(self, limit: int, after_seq: int) -> tuple[UnderWay, ...]:
         """Those being worked on, and ``limit`` of those waiting, after ``after_seq``.
 
@@ -346,6 +357,8 @@ def _matching(wanted: HistoryFilter, *, is_sqlite: bool) -> Select[Any]:
     statement = select(generations).where(generations.c.deleted_at.is_(None))
     if wanted.status:
         statement = statement.where(generations.c.status.in_(wanted.status))
+    if wanted.workflow is not None:
+        statement = statement.where(generations.c.workflow == wanted.workflow)
     if wanted.model is not None:
         statement = statement.where(generations.c.model == wanted.model)
     if wanted.q and not wanted.q.isspace():

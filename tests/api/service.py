@@ -7,7 +7,7 @@ import io
 import socket
 import sqlite3
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +29,7 @@ from core.settings import (
     PrefectSettings,
     Settings,
     StoreSettings,
+    UploadSettings,
     WebhookSettings,
 )
 from core.status import BatchStatus
@@ -101,6 +102,7 @@ class Service:
         allowed_hosts: tuple[str, ...] = (),
         images_url: str | None = None,
         callbacks_to: tuple[str, ...] = (),
+        uploads: Mapping[str, Any] | None = None,
     ) -> None:
         self._backstage = backstage
         # With its protocol said: asyncio switches Nagle's delay off only then.
@@ -119,6 +121,7 @@ class Service:
             prefect=PrefectSettings(api_url=prefect_url),
             store=StoreSettings(reserve_mb=reserve_mb, images_url=images_url),
             webhooks=WebhookSettings(allow=callbacks_to),
+            uploads=UploadSettings(**(uploads or {})),
         )
         self.app = create_app(self.settings)
         self.client = httpx.Client(

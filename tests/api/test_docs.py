@@ -47,6 +47,9 @@ CONTRACT: Final = {
     ("get", "/api/v1/images/{image_id}"),
     ("get", "/api/v1/images/{image_id}/thumbnail"),
     ("post", "/api/v1/batches"),
+    ("post", "/api/v1/uploads"),
+    ("get", "/api/v1/uploads/{upload_id}"),
+    ("delete", "/api/v1/uploads/{upload_id}"),
     ("get", "/api/v1/batches"),
     ("get", "/api/v1/batches/{batch_id}"),
     ("get", "/api/v1/batches/{batch_id}/items"),
@@ -64,6 +67,13 @@ CONTRACT: Final = {
     ("get", "/api/v1/deliveries"),
     ("get", "/api/v1/deliveries/{delivery_id}"),
     ("post", "/api/v1/deliveries/{delivery_id}/redeliver"),
+    ("get", "/api/v1/workflows"),
+    ("post", "/api/v1/workflows"),
+    ("get", "/api/v1/workflows/{name}"),
+    ("put", "/api/v1/workflows/{name}"),
+    ("delete", "/api/v1/workflows/{name}"),
+    ("get", "/api/v1/workflows/{name}/schema"),
+    ("get", "/api/v1/workflows/{name}/export"),
     ("get", "/api/v1/models"),
     ("get", "/api/v1/options"),
     ("get", "/healthz"),
@@ -71,6 +81,8 @@ CONTRACT: Final = {
 }
 
 
+BINARY: Final = frozenset({"multipart/form-data", "application/octet-stream"})
+"""Bodies of which a text is no example."""
 ROOT: Final = Path(__file__).parent.parent.parent
 
 
@@ -199,6 +211,7 @@ def _examples_of_bodies() -> dict[str, Example]:
         f"{method} {path} {kind} {number}": Example(method, path, {"Content-Type": kind}, example)
         for (method, path), operation in _operations(documented.openapi()).items()
         for kind, content in operation.get("requestBody", {}).get("content", {}).items()
+        if kind not in BINARY
         for number, example in enumerate(_body_examples(content))
     }
 
@@ -246,7 +259,7 @@ EXAMPLES: Final = {
     **_examples_of_parameters(),
     **_examples_of_pages(),
 }
-FRESH: Final = frozenset({200, 404, 503})
+FRESH: Final = frozenset({200, 201, 404, 503})
 """What a home answers whose ComfyUI and Prefect were never reached."""
 
 
@@ -258,6 +271,8 @@ def test_there_are_examples_of_every_kind() -> None:
         f"post {BATCHES} application/x-ndjson 0",
         f"post {SCHEDULES} application/json 0",
         f"patch {SCHEDULES}/{{schedule_id}} application/json 0",
+        "post /api/v1/workflows application/json 0",
+        "put /api/v1/workflows/{name} application/json 0",
     }
     assert _examples_of_parameters()
     assert _examples_of_pages().keys() >= {"README.md 0", "operations.md 0"}
@@ -269,7 +284,7 @@ def test_an_example_is_right_anywhere(service: Service, fresh: Service, example:
     if example.path.startswith(SCHEDULES):
         assert_problem(answered, 503, "not_available")  # valid; but Prefect is away
     else:
-        assert answered.status_code in {200, 202} or "{" in example.path, answered.text
+        assert answered.status_code in {200, 201, 202} or "{" in example.path, answered.text
     assert example.sent_to(fresh).status_code in FRESH
 
 
@@ -295,6 +310,8 @@ def test_answers_are_as_documented(service: Service, openapi: dict[str, Any]) ->
         f"/api/v1/generation/result/{task_id}": "/api/v1/generation/result/{task_id}",
         f"/api/v1/generation/{failed}/attempts": "/api/v1/generation/{task_id}/attempts",
         "/api/v1/generation/history": "/api/v1/generation/history",
+        "/api/v1/workflows": "/api/v1/workflows",
+        "/api/v1/workflows/txt2img": "/api/v1/workflows/{name}",
         "/api/v1/models": "/api/v1/models",
         "/api/v1/options": "/api/v1/options",
         "/healthz": "/healthz",

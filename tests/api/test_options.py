@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from comfy.emulator.catalogue import SAMPLERS, SCHEDULERS
+from comfy.emulator.recorded import recorded
+from comfy.emulator.release import Release
 from core import fields
 from tests.api.conftest import StartService, until_catalogue
 from tests.api.service import CHECKPOINTS, Comfy, Service, assert_problem
@@ -32,8 +33,9 @@ def test_options(service: Service) -> None:
 
     assert document["models"] == service.get("/api/v1/models").json()["checkpoints"]
     assert document["default_model"] == CHECKPOINTS[0]
-    assert sorted(document["samplers"]) == sorted(SAMPLERS)
-    assert sorted(document["schedulers"]) == sorted(SCHEDULERS)
+    sampler = recorded(Release.of("0.33.0"))["KSampler"]["input"]["required"]
+    assert sorted(document["samplers"]) == sorted(sampler["sampler_name"][0])
+    assert sorted(document["schedulers"]) == sorted(sampler["scheduler"][0])
 
 
 def test_the_limits_that_are_shown_are_those_that_hold(service: Service) -> None:

@@ -54,6 +54,9 @@ class ScriptedApi:
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     history: list[dict[str, Any]] = field(default_factory=list)
     deleted: bool = False
+    workflows: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Their documents by name."""
+    uploads: list[bytes] = field(default_factory=list)
     login: str | None = None
     """What a proxy in front of it asks for, as ``user:password``."""
 
@@ -89,6 +92,22 @@ class ScriptedApi:
 
     async def read_history(self, request: web.Request) -> web.Response:
         return web.json_response({"items": self.history[: int(request.query["limit"])]})
+
+    async def workflow(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if name not in self.workflows:
+            problem = {"code": "not_found", "detail": f"there is no workflow {name}"}
+            return web.json_response(problem, status=404)
+        return web.json_response(self.workflows[name])
+
+    async def upload(self, request: web.Request) -> web.Response:
+        data = await request.read()
+        self.uploads.append(data)
+        return web.json_response({"upload_id": hashlib.sha256(data).hexdigest()}, status=201)
+
+    async def uploaded(self, request: web.Request) -> web.Response:
+        known = [hashlib.sha256(data).hexdigest() for data in self.uploads]
+        return web.Response(status=200 if request.match_info["id"] in known else 404)
 
     async def delete(self, _request: web.Request) -> web.Response:
         self.deleted = True
@@ -127,6 +146,9 @@ async def serve(api: ScriptedApi) -> AsyncIterator[ScriptedApi]:
     app.router.add_get(f"{generation}/history", api.read_history)
     app.router.add_delete(f"{generation}/{TASK}", api.delete)
     app.router.add_get("/api/v1/images/{image_id}", api.image)
+    app.router.add_get("/api/v1/workflows/{name}", api.workflow)
+    app.router.add_post("/api/v1/uploads", api.upload)
+    app.router.add_head("/api/v1/uploads/{id}", api.uploaded)
     app.router.add_get("/healthz", api.health)
     app.router.add_get("/readyz", api.readiness)
     runner = web.AppRunner(app, shutdown_timeout=0.1)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from cli.client import ApiClient
 from cli.generate.command import Order, field_lines, problem_text
 from cli.generate.meter import describe, open_meter, percent
 from core.fields import SEED_MAX
@@ -74,11 +75,17 @@ def _order(count: int, **values: Any) -> Order:
     return Order({"prompt": "fox", **values}, count, Path(), "http://127.0.0.1:1", as_json=False)
 
 
-def test_more_than_a_batch_is_several_generations_with_seeds_of_their_own() -> None:
-    requests = _order(35, seed=SEED_MAX).requests()
+async def requests_of(order: Order) -> list[dict[str, Any]]:
+    """What an order asks for; without a workflow or inputs nothing is looked up."""
+    async with ApiClient("http://127.0.0.1:1") as client:
+        return await order.requests(client)
+
+
+async def test_more_than_a_batch_is_several_generations_with_seeds_of_their_own() -> None:
+    requests = await requests_of(_order(35, seed=SEED_MAX))
     assert [request["batch_size"] for request in requests] == [16, 16, 3]
     assert [request["seed"] for request in requests] == [SEED_MAX, 0, 1]
 
 
-def test_without_a_seed_none_is_sent() -> None:
-    assert _order(1).requests() == [{"prompt": "fox", "batch_size": 1}]
+async def test_without_a_seed_none_is_sent() -> None:
+    assert await requests_of(_order(1)) == [{"prompt": "fox", "batch_size": 1}]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from core.requests import ResolvedRequest
+from core.workflows.declaration import Workflow
 
 _DATA = Path(__file__).parents[1] / "data"
 
@@ -42,3 +43,15 @@ def resolved(**changes: Any) -> ResolvedRequest:
         "metadata": {},
     }
     return ResolvedRequest(**{**values, **changes})
+
+
+TWIN: Final = Workflow.model_validate_json(
+    """{"name": "twin", "title": "Twin", "inputs": [
+        {"name": "image", "type": "image", "required": true,
+         "targets": [{"node": "1", "field": "image"}]}],
+    "outputs": [{"node": "2", "kind": "image", "name": "twin", "primary": true}],
+    "graph": {"1": {"class_type": "LoadImage", "inputs": {"image": "example.png"}},
+              "2": {"class_type": "SaveImage",
+                    "inputs": {"images": ["1", 0], "filename_prefix": "x"}}}}"""
+)
+"""It saves the picture that it is given."""

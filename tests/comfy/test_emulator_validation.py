@@ -235,7 +235,8 @@ async def test_statuses_over_http() -> None:
 
 def test_choices_that_are_written_in_the_v3_way() -> None:
     choices = {"name": ["COMBO", {"multiselect": False, "options": ["a"]}]}
-    classes = {"Pick": NodeClass("Pick", "Pick", "", choices, output_node=True)}
+    info = {"input": {"required": choices}, "output": [], "output_node": True}
+    classes = {"Pick": NodeClass("Pick", info)}
 
     def picked(name: str) -> Verdict:
         return validate({"1": node("Pick", name=name)}, classes, lambda _: False, None)

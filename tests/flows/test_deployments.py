@@ -21,6 +21,7 @@ from flows.bulk import bulk
 from flows.generate import generate
 from flows.prefect.cron import plain_cron
 from flows.prefect.deployments import QUEUES, default_pool, read_deployments
+from flows.prefect.forms import form_of
 from flows.prefect.runs import BATCH_DEPLOYMENT, BATCH_QUEUE, DEPLOYMENT
 from flows.worker.worker import ComfyWorker
 from tests.harness.processes import REPOSITORY
@@ -77,11 +78,12 @@ def test_what_schedules_begin_can_be_made_and_nothing_is_switched_on() -> None:
 def test_the_form_in_the_prefect_ui_is_the_schema_of_the_request() -> None:
     parameters = json.loads(json.dumps(generate.parameters.model_dump()))
     assert parameters["required"] == ["request"]
-    shown = parameters["definitions"]["FlowRequest"]
-    assert shown["properties"].keys() == FlowRequest.model_fields.keys()
+    shown = parameters["definitions"]["GenerateRequest"]
+    assert shown["properties"].keys() == FlowRequest.model_fields.keys() | TXT2IMG.by_name.keys()
     assert GenerationRequest.model_fields.keys() - shown["properties"].keys() == {"callback_url"}
     assert shown["required"] == ["prompt"]
-    assert shown["additionalProperties"] is False
+    of_any = form_of(parameters, TXT2IMG)["definitions"]["GenerateRequest"]["properties"]
+    assert {**shown["properties"], "workflow": of_any["workflow"]} == of_any
 
 
 def test_the_form_of_a_batch_in_the_prefect_ui_is_its_schema() -> None:

@@ -24,6 +24,7 @@ from flows.bulk import bulk
 from flows.prefect.deployments import default_pool, prepare_pool, register_deployments
 from flows.prefect.private.schedules import cron_times, interval_times
 from flows.prefect.runs import FlowRuns
+from flows.prefect.schedules import Schedules
 from flows.worker.deployed_flows import DeployedFlows
 from tests.api.conftest import until_catalogue
 from tests.api.service import SCHEDULES, Backstage, Comfy, Service
@@ -492,3 +493,17 @@ async def test_an_odd_schedule_of_a_deployment_stops_nothing_that_uses_it(
             assert await runs.deployment("generate/comfyui") != UUID(batch)
             await runs.client.delete_deployment_schedule(UUID(batch), UUID(odd))
             await register_deployments(runs.client)
+
+
+def test_uploads_that_schedules_refer_to_are_known(service: Service, batch: str) -> None:
+    """Of a schedule that was added here; nothing else says which uploads it needs."""
+    upload_id = "ab" * 32
+    labels = {"image": f"upload:{upload_id}"}
+    wanted = {**NIGHTLY, "batch": {"defaults": {"prompt": "a fox", "metadata": labels}}}
+    made = service.client.post(SCHEDULES, json=wanted)
+    assert made.status_code == 201, made.text
+    runs = service.app.state.context.runs
+
+    assert upload_id in service.in_its_loop(Schedules(runs).uploads())
+    delete(service, made.json()["schedule_id"])
+    assert upload_id not in service.in_its_loop(Schedules(runs).uploads())

@@ -46,6 +46,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         "tests/flows/test_schedules.py",
         "tests/flows/test_server_events.py",
         "tests/flows/test_server_retention.py",
+        "tests/flows/test_workflow_deployments.py",
     ),
 }
 """Each group with where its tests are, the longest first."""

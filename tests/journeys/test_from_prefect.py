@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from prefect.client.schemas.objects import State, StateType
-from prefect.exceptions import PrefectHTTPStatusError
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelling
 
 from tests.harness.generations import SMALL, GenerationHandle
@@ -27,6 +28,33 @@ def start_run(stack: Stack, request: dict[str, Any], name: str | None = None) ->
         deployment.id, parameters={"request": request}, name=name
     )
     return stack.generation(str(run.id))
+
+
+def plain_colour(name: str) -> dict[str, Any]:
+    """Returns the file of a workflow that needs no model."""
+    width = {"name": "width", "type": "integer", "role": "width", "minimum": 16, "default": 64}
+    colour = {"width": 64, "height": 64, "batch_size": 1, "color": 255}
+    return {
+        "easel_workflow": 1,
+        "name": name,
+        "title": "A colour",
+        "inputs": [{**width, "targets": [{"node": "1", "field": "width"}]}],
+        "outputs": [{"node": "2", "kind": "image", "name": "image", "primary": True}],
+        "graph": {
+            "1": {"class_type": "EmptyImage", "inputs": colour},
+            "2": {
+                "class_type": "SaveImage",
+                "inputs": {"images": ["1", 0], "filename_prefix": "a"},
+            },
+        },
+    }
+
+
+def deployed(stack: Stack, name: str) -> DeploymentResponse | None:
+    try:
+        return stack.prefect.read_deployment_by_name(f"generate/{name}")
+    except ObjectNotFound:
+        return None
 
 
 def appear(stack: Stack, generation: GenerationHandle) -> None:
@@ -54,6 +82,34 @@ def test_a_run_started_on_the_command_line(stack: Stack) -> None:
     [item] = wait_until(lambda: stack.history(q="typed", limit=2), "it appears in the history")
     assert item["task_id"] in said
     stack.generation(item["task_id"]).wait_for("succeeded")
+
+
+def test_a_run_of_an_imported_workflow(stack: Stack) -> None:
+    """Its deployment says which workflow it is; what runs under it is a generation like others."""
+    name = f"plain-{uuid4().hex[:8]}"
+    assert stack.api.post("/api/v1/workflows", json=plain_colour(name)).status_code == 201
+    deployment = wait_until(lambda: deployed(stack, name), "its deployment is registered")
+    assert deployment is not None
+    shown = deployment.parameter_openapi_schema or {}
+    assert "width" in shown["definitions"]["GenerateRequest"]["properties"]
+    by_hand = stack.prefect.create_flow_run_from_deployment(
+        deployment.id, parameters={"request": {"width": 96}}
+    )
+    generation = stack.generation(str(by_hand.id))
+    appear(stack, generation)
+    done = generation.wait_for("succeeded")
+    assert done["workflow"]["name"] == name
+    assert done["request"]["width"] == 96
+
+    answer = stack.api.post("/api/v1/generation/create", json={"workflow": name})
+    assert answer.status_code == 202, answer.text
+    created = stack.generation(answer.json()["task_id"])
+    created.wait_for("succeeded")
+    for run_id in (str(by_hand.id), created.flow_run_id()):
+        run = stack.wait_for_flow_run(run_id, "Completed")
+        assert run.deployment_id == deployment.id
+    assert stack.api.delete(f"/api/v1/workflows/{name}").status_code == 204
+    wait_until(lambda: deployed(stack, name) is None, "its deployment is removed")
 
 
 def test_a_run_with_a_bad_request_fails_alone(stack: Stack) -> None:

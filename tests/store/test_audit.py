@@ -58,7 +58,7 @@ def files_in(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-def kinds(findings: list[AuditFinding]) -> set[tuple[str, uuid.UUID, str]]:
+def kinds(findings: list[AuditFinding]) -> set[tuple[str, uuid.UUID | None, str]]:
     return {(found.kind, found.generation_id, found.path) for found in findings}
 
 

@@ -1,0 +1,1 @@
+"""Workflows: listed, described, exported, imported, changed, hidden."""

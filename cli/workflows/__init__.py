@@ -1,0 +1,1 @@
+"""``easel workflows``: what there is, what each takes, and its file."""

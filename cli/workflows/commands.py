@@ -1,0 +1,64 @@
+"""The commands of `easel workflows`. What they do is imported when they run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.entry import check_texts, run_command
+
+workflows = typer.Typer(
+    name="workflows",
+    help="What requests can name in `workflow`: the built-in ones, and your own.",
+    no_args_is_help=True,
+)
+_Api = Annotated[str | None, typer.Option(envvar="EASEL_API_URL", help="Easel's address.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_Name = Annotated[str, typer.Argument(help="As `easel workflows list` has it.")]
+
+
+@workflows.command("list")
+def list_(as_json: _Json = False, api: _Api = None) -> None:
+    """List all workflows."""
+    from cli.up.running import api_url
+    from cli.workflows.listing import list_all as run
+
+    run_command(run(api_url(api), as_json=as_json))
+
+
+@workflows.command()
+def show(name: _Name, as_json: _Json = False, api: _Api = None) -> None:
+    """Show the inputs of a workflow, as `easel generate --set` takes them."""
+    check_texts({"name": name})
+    from cli.up.running import api_url
+    from cli.workflows.listing import show as run
+
+    run_command(run(api_url(api), name, as_json=as_json))
+
+
+@workflows.command()
+def export(
+    name: _Name,
+    out: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="The file; standard output without it.")
+    ] = None,
+    api: _Api = None,
+) -> None:
+    """Write a workflow as a file that another Easel can import."""
+    check_texts({"name": name})
+    from cli.up.running import api_url
+    from cli.workflows.files import export as run
+
+    run_command(run(api_url(api), name, out))
+
+
+@workflows.command()
+def remove(name: _Name, api: _Api = None) -> None:
+    """Remove a workflow: what uses it goes on."""
+    check_texts({"name": name})
+    from cli.up.running import api_url
+    from cli.workflows.files import remove as run
+
+    run_command(run(api_url(api), name))

@@ -1,0 +1,91 @@
+"""``easel workflows list`` and ``show``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from cli.console import OK, console_on
+from cli.workflows.asking import asking
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_CHOICES_SHOWN: Final = 5
+
+
+async def list_all(url: str, *, as_json: bool) -> int:
+    """Print all workflows. Returns the exit code. Raises CommandError."""
+    async with asking(url) as client:
+        found = await client.workflows()
+    out = console_on(sys.stdout)
+    if as_json:
+        out.print(json.dumps(found, indent=2))
+        return OK
+    table = _table("name", "kind", "inputs", "title")
+    for one in found:
+        kind = one.get("kind") or ""
+        table.add_row(one["name"], kind, str(len(one["inputs"])), one["title"])
+    out.print(table)
+    return OK
+
+
+async def show(url: str, name: str, *, as_json: bool) -> int:
+    """Print a workflow's inputs. Returns the exit code. Raises CommandError."""
+    async with asking(url) as client:
+        found = await client.workflow(name)
+    out = console_on(sys.stdout)
+    if as_json:
+        out.print(json.dumps(found, indent=2))
+        return OK
+    own = "built in" if found["built_in"] else f"version {found['version']}"
+    out.print(f"{found['title']} ({own})")
+    if found["description"]:
+        out.print(found["description"])
+    table = _table("input", "type", "default", "")
+    for path, one in _paths(found["inputs"]):
+        default = one.get("default")
+        told = "" if default is None else json.dumps(default, ensure_ascii=False)
+        table.add_row(path, one["type"], told, ", ".join(_notes(one)))
+    out.print(table)
+    return OK
+
+
+def _paths(inputs: list[dict[str, Any]], before: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields each input with the name that ``--set`` takes; the first one stands for a list's."""
+    for one in inputs:
+        path = f"{before}{one['name']}"
+        yield path, one
+        if one.get("fields"):
+            yield from _paths(one["fields"], f"{path}.")
+        if one.get("items"):
+            yield from _paths([{**one["items"], "name": "0"}], f"{path}.")
+
+
+def _notes(one: Mapping[str, Any]) -> Iterator[str]:
+    if one.get("required"):
+        yield "required"
+    least, most = one.get("minimum"), one.get("maximum")
+    if least is not None and most is not None:
+        yield f"{least:g} to {most:g}"
+    elif least is not None or most is not None:
+        yield f"at least {least:g}" if least is not None else f"at most {most:g}"
+    choices = one.get("choices") or []
+    if choices:
+        told = " | ".join(map(str, choices[:_CHOICES_SHOWN]))
+        yield f"{told} | …" if len(choices) > _CHOICES_SHOWN else told
+    if one.get("folder"):
+        yield f"a file of {one['folder']}"
+    if one.get("help"):
+        yield str(one["help"])
+
+
+def _table(*columns: str) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        table.add_column(name)
+    return table

@@ -1,0 +1,86 @@
+"""Load nodes for subgraphs that stand alone: their open inputs become files to upload."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final
+
+from comfy.importing.defaults import default_of, literal
+from comfy.importing.findings import Notice
+from comfy.importing.marks import Place
+from comfy.importing.saving import free_id
+from comfy.nodes import NodeCatalogue, NodeClass, live_inputs
+
+_LOADERS: Final = (("IMAGE", "LoadImage"), ("VIDEO", "LoadVideo"), ("AUDIO", "LoadAudio"))
+
+
+_LOADERS_MAX: Final = 50
+
+
+@dataclass(frozen=True)
+class OpenInput:
+    """An input of a subgraph at the root that nothing feeds, and the places that need it."""
+
+    type: str
+    label: str
+    places: tuple[Place, ...]
+
+
+def with_load_nodes(
+    graph: Mapping[str, Any], catalogue: NodeCatalogue, found: Iterable[OpenInput]
+) -> tuple[Mapping[str, Any], list[Notice]]:
+    """The graph with a load node for each open input that a node of it requires."""
+    notices = []
+    for each in islice(found, _LOADERS_MAX):
+        places = [place for place in each.places if _is_needed(place, graph, catalogue)]
+        loader = _loader(each.type, catalogue)
+        if not places or loader is None:
+            continue
+        node_class, slot = loader
+        node_id = free_id(graph)
+        graph = {
+            **{key: _fed(key, node, places, [node_id, slot]) for key, node in graph.items()},
+            node_id: _node(node_class, each.label),
+        }
+        message = f'nothing feeds "{each.label}": {node_class.name} was added in front of it'
+        notices.append(Notice("load_node_appended", message, node_id))
+    return graph, notices
+
+
+def _is_needed(place: Place, graph: Mapping[str, Any], catalogue: NodeCatalogue) -> bool:
+    node = graph.get(place.node_id)
+    node_class = catalogue.get(node["class_type"]) if node else None
+    if node is None or node_class is None or place.input in node["inputs"]:
+        return False
+    specs = live_inputs(node_class.inputs, node["inputs"])
+    return any(spec.name == place.input and spec.required for spec in specs)
+
+
+def _loader(kind: str, catalogue: NodeCatalogue) -> tuple[NodeClass, int] | None:
+    """The class that loads such a file, and the output that gives it."""
+    parts = kind.split(",")
+    for wanted, class_type in _LOADERS:
+        node_class = catalogue.get(class_type)
+        for slot, output in enumerate(node_class.outputs if node_class else ()):
+            if node_class and output.type in parts and (wanted in parts or output.type != wanted):
+                return node_class, slot
+    return None
+
+
+def _fed(
+    node_id: str, node: Mapping[str, Any], places: list[Place], link: list[Any]
+) -> Mapping[str, Any]:
+    names = [place.input for place in places if place.node_id == node_id]
+    return {**node, "inputs": {**node["inputs"], **dict.fromkeys(names, link)}} if names else node
+
+
+def _node(node_class: NodeClass, label: str) -> dict[str, Any]:
+    """The file is not known yet: its field is empty, and an upload takes its place."""
+    inputs: dict[str, Any] = {}
+    for spec in live_inputs(node_class.inputs, inputs):
+        value = "" if spec.upload else default_of(spec)
+        if spec.required and value is not None:
+            inputs[spec.name] = literal(value)
+    return {"class_type": node_class.name, "inputs": inputs, "_meta": {"title": label}}

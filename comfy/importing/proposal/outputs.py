@@ -1,0 +1,121 @@
+"""Outputs: what the nodes at the end of a graph give, one of them primary."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from comfy.importing.imported import OutputNode
+from comfy.importing.marks import Place
+from comfy.importing.proposal.naming import Names
+from comfy.importing.proposal.wiring import Wiring
+from core.artefacts import ArtefactKind
+from core.workflows.declaration import Output
+
+_KINDS: Final[tuple[tuple[str, ArtefactKind], ...]] = (
+    (r"AnimatedWEBP|AnimatedPNG|SaveGIF|AnimateDiffCombine", "animation"),
+    (r"Video|WEBM|Movie", "video"),
+    (r"Audio|Music|Sound|Speech", "audio"),
+    (r"GLB|3D|Mesh|Splat|PointCloud|Model$", "model3d"),
+    (r"SVG", "image"),
+    (r"Latent", "file"),
+    (r"Text|PreviewAny|String|Json|Display", "text"),
+    (r"Image|Mask|Picture|Compar|Canvas|Krita|ETN_", "image"),
+)
+_TYPES: Final[dict[str, ArtefactKind]] = {
+    "IMAGE": "image",
+    "MASK": "image",
+    "VIDEO": "video",
+    "VHS_FILENAMES": "video",
+    "AUDIO": "audio",
+    "MESH": "model3d",
+    "TRIMESH": "model3d",
+    "SVG": "image",
+    "STRING": "text",
+    "LATENT": "file",
+}
+_NOTHING: Final = re.compile(
+    r"(Checkpoint|CLIP|VAE|Model|LoRA|Lora)Save$|^(Save|LoraSave|Train)(LoRA|TrainingDataset)"
+    r"|^LoraSave$|LossGraph|ModelSave|CheckpointSave|ImageOnlyCheckpointSave|PurgeVRAM|FreeMemory"
+    r"|EmptyCache|PlaySound|Notif|Unload"
+)
+_VIEWS: Final = re.compile(r"preview|show|display|compar|view|^Text ?To ?Console", re.IGNORECASE)
+_MARK: Final = re.compile(r"^\s*\[output\]\s*(.+)$", re.IGNORECASE)
+_ORDER: Final[tuple[ArtefactKind, ...]] = (
+    "video", "model3d", "audio", "animation", "image", "text", "file",
+)  # fmt: skip
+
+
+def outputs(wiring: Wiring) -> tuple[Output, ...]:
+    """What the graph gives. Viewers are optional, unless there is nothing else."""
+    found = [output for node in wiring.imported.outputs if (output := _output(wiring, node))]
+    if found and all(one.optional for one in found):
+        found = [one.model_copy(update={"optional": False}) for one in found]
+    first = _primary(wiring, found)
+    names = Names()
+    ordered = sorted(found, key=lambda one: (one.node != first, one.optional))
+    return tuple(
+        one.model_copy(
+            update={"name": names.take(one.name, one.kind), "primary": one.node == first}
+        )
+        for one in ordered
+    )
+
+
+def _output(wiring: Wiring, node: OutputNode) -> Output | None:
+    class_type = node.class_type
+    if node.node_id not in wiring.nodes or _NOTHING.search(class_type):
+        return None
+    kind = kind_of_node(wiring, node.node_id)
+    views = bool(_VIEWS.search(class_type)) or wiring.value(Place(node.node_id, "save_output")) is (
+        False
+    )
+    if class_type == "PreviewAny" and wiring.takers(node.node_id):
+        return None
+    name = _name(wiring, node.node_id) or kind.replace("model3d", "model")
+    return Output(node=node.node_id, kind=kind, name=name, optional=views)
+
+
+def kind_of_node(wiring: Wiring, node_id: str) -> ArtefactKind:
+    """The kind of artefact that a node saves: by its class, else by what it takes."""
+    class_type = wiring.class_type(node_id)
+    told = str(wiring.value(Place(node_id, "format")) or "")
+    if "VideoCombine" in class_type:
+        return "animation" if told.startswith("image/") else "video"
+    by_class = next((kind for words, kind in _KINDS if re.search(words, class_type)), None)
+    if by_class is not None and by_class != "text":
+        return by_class
+    taken = (wiring.carried(one) for one in wiring.places(node_id) if wiring.link(one))
+    by_type = next((_TYPES[one] for one in taken if one in _TYPES), None)
+    return by_class or by_type or "file"
+
+
+def _name(wiring: Wiring, node_id: str) -> str:
+    title = wiring.title(node_id)
+    marked = _MARK.match(title)
+    named = wiring.value(Place(node_id, "output_id"))
+    if isinstance(named, str) and named.strip():
+        return named
+    if marked:
+        return marked[1]
+    if wiring.class_type(node_id).startswith("CPackOutput"):
+        return title
+    is_plain = re.match(r"\[|(save|preview) ?(image|video|audio)?\b", title.lower())
+    return "" if is_plain else title
+
+
+def _primary(wiring: Wiring, found: Sequence[Output]) -> str:
+    """The node of the primary output: shown in App mode, saved, of the richest kind, deepest."""
+    app = wiring.imported.marks.app
+    shown = app.outputs if app else ()
+    ranked = sorted(
+        found,
+        key=lambda one: (
+            one.node not in shown,
+            one.optional,
+            _ORDER.index(one.kind),
+            -wiring.heights.get(one.node, 0),
+        ),
+    )
+    return ranked[0].node if ranked else ""

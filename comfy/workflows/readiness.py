@@ -1,0 +1,76 @@
+"""Whether a ComfyUI can carry out an imported workflow, and what it lacks for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from comfy.importing import GraphProblem, MissingClass, MissingModel
+from comfy.importing.checking import check_graph
+from comfy.importing.hints import Hints, ModelHint, PackHint
+from comfy.nodes import NodeCatalogue
+from comfy.workflows.imported import filled
+from core.workflows.declaration import Workflow, leaves
+
+State = Literal["ready", "missing_nodes", "missing_models", "needs_attention"]
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """What a ComfyUI lacks for a workflow, or would refuse about it; paid classes aside.
+
+    The state is the gravest: without a node class nothing else can be judged.
+    """
+
+    missing_classes: tuple[MissingClass, ...] = ()
+    missing_models: tuple[MissingModel, ...] = ()
+    problems: tuple[GraphProblem, ...] = ()
+
+    @property
+    def state(self) -> State:
+        """The one word for it."""
+        if self.missing_classes:
+            return "missing_nodes"
+        if self.missing_models:
+            return "missing_models"
+        return "needs_attention" if self.problems else "ready"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the state is about: node classes, model files, or sentences."""
+        match self.state:
+            case "missing_nodes":
+                return tuple(one.class_type for one in self.missing_classes)
+            case "missing_models":
+                return tuple(one.name for one in self.missing_models)
+            case "needs_attention":
+                return tuple(map(str, self.problems))
+            case _:
+                return ()
+
+
+def readiness(workflow: Workflow, catalogue: NodeCatalogue) -> Readiness:
+    """Check a workflow against what a ComfyUI has now, as often as its catalogue changes.
+
+    A built-in workflow is ready: its models are looked up for each request. Values that every
+    request must say are not judged.
+    """
+    if workflow.graph is None:
+        return Readiness()
+    found = check_graph(filled(workflow, {}, "easel", catalogue), catalogue, _hints(workflow))
+    asked = {
+        (target.node, target.field)
+        for _, one in leaves(workflow.inputs)
+        if one.required and one.default is None
+        for target in one.targets
+    }
+    problems = (one for one in found.problems if (one.node_id, one.input) not in asked)
+    return Readiness(found.missing_classes, found.missing_models, tuple(problems))
+
+
+def _hints(workflow: Workflow) -> Hints:
+    requires = workflow.requires
+    return Hints(
+        packs={one.node_class: PackHint(one.pack, one.version or "") for one in requires.packs},
+        models={one.name: ModelHint(one.folder, one.url or "") for one in requires.models},
+    )

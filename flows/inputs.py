@@ -1,0 +1,120 @@
+"""Files as inputs: which ones a graph refers to, and how they come into ComfyUI.
+
+A graph refers to them as ``upload:<id>`` and ``artefact:<id>``. In ComfyUI they have names that
+follow from their bytes, so that the graph that is submitted is the same at every try, and what is
+there already is not sent again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from comfy import Graph, InputFile, WorkflowRejectedError
+from comfy.inputs import texts_of, with_names
+from core.failpoints import reach
+from core.uploads import Reference, comfy_name
+from flows.errors import InputGoneError
+from flows.retries import patiently
+from store.errors import NotFoundError
+from store.store import Store
+
+
+class InputSession(Protocol):
+    """What these steps need of ComfyUI; ``comfy.ComfySession`` has it."""
+
+    async def has_input(self, file: InputFile) -> bool:
+        """Returns whether ComfyUI has the file whole."""
+        ...
+
+    async def put_input(self, file: InputFile, data: AsyncIterator[bytes]) -> None:
+        """Put a file into ComfyUI's input folder."""
+        ...
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file that a graph refers to. ``path`` is where it is stored; None: it is there no more."""
+
+    reference: Reference
+    file: InputFile
+    path: str | None
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The files that a graph refers to, by what it says of them."""
+
+    sources: Mapping[str, Source]
+
+    def named(self, graph: Graph) -> Graph:
+        """Returns the graph with ComfyUI's names in place of the references."""
+        if not self.sources:
+            return graph
+        names = {text: source.file.name for text, source in self.sources.items()}
+        return with_names(graph, names.get)
+
+    def are_named_in(self, error: WorkflowRejectedError) -> bool:
+        """Whether ComfyUI refused the graph because of one of them."""
+        said = str(error)
+        return any(source.file.filename in said for source in self.sources.values())
+
+
+async def find_inputs(store: Store, graph: Graph) -> Inputs:
+    """Returns the files that the graph refers to.
+
+    One that was removed still has its name: ComfyUI may have it. Raises InputGoneError for one
+    whose name is not known any more.
+    """
+    found = (Reference.parse(text) for text in sorted(texts_of(graph)))
+    references = [one for one in found if one is not None]
+    if not references:
+        return Inputs({})
+    ids = [one.id for one in references if one.source == "upload"]
+    uploads = await patiently(store.uploads.of_ids, ids)
+    sources: dict[str, Source] = {}
+    for one in references:
+        if one.source == "artefact":
+            sources[str(one)] = await _artefact(store, one)
+            continue
+        upload = uploads.get(one.id)
+        if upload is None:
+            raise InputGoneError(one)
+        file = InputFile(upload.comfy_name, upload.bytes)
+        sources[str(one)] = Source(one, file, upload.path if upload.removed_at is None else None)
+    return Inputs(sources)
+
+
+async def _artefact(store: Store, reference: Reference) -> Source:
+    try:
+        made = await patiently(store.generations.artefact, reference.artefact_id)
+    except NotFoundError as error:
+        raise InputGoneError(reference) from error
+    name = comfy_name(made.sha256, made.path.rpartition(".")[2])
+    return Source(reference, InputFile(name, made.bytes), made.path)
+
+
+async def put_inputs(store: Store, session: InputSession, inputs: Inputs) -> None:
+    """Make sure that ComfyUI has the files. May be repeated.
+
+    Raises InputGoneError for one that was removed, InputRefusedError for one that ComfyUI does not
+    take, TransientComfyError, ArtefactStoreError.
+    """
+    for source in inputs.sources.values():
+        if await session.has_input(source.file):
+            continue
+        if source.path is None or await store.files.size(source.path) != source.file.size:
+            raise InputGoneError(source.reference)
+        reach("inputs.before_put")
+        data = await store.files.stream(source.path, 0, source.file.size)
+        await session.put_input(source.file, data)
+        reach("inputs.after_put")
+
+
+async def has_lost_one(session: InputSession, inputs: Inputs) -> bool:
+    """Returns whether ComfyUI does not have one of them now. Raises TransientComfyError."""
+    for source in inputs.sources.values():
+        if not await session.has_input(source.file):
+            return True
+    return False

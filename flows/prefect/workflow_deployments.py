@@ -1,0 +1,129 @@
+"""The deployments of imported workflows: each has one of its own, whose form shows its inputs.
+
+They are copies of ``generate/comfyui``: the same flow, pool and queue.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable
+from importlib.metadata import version
+from typing import Any, Final
+
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import StateType
+from prefect.exceptions import ObjectNotFound
+
+from core.workflows.declaration import Workflow
+from flows.errors import DeploymentMissingError
+from flows.prefect.forms import form_of
+from flows.prefect.runs import (
+    DEPLOYMENT,
+    OVER,
+    FlowRuns,
+    translated,
+    workflow_of_tags,
+    workflow_tag,
+)
+from flows.prefect.stored_deployments import StoredDeployment, deployment_by_name
+
+_log = logging.getLogger(__name__)
+_COPIED: Final = {"flow_id", "entrypoint", "work_pool_name", "work_queue_name", "pull_steps"}
+_NOT_OVER: Final = [kind for kind in StateType if kind not in OVER]
+
+
+class WorkflowDeployments:
+    """Keeps them as the store has the workflows. Every method raises PrefectUnavailableError.
+
+    Those that change something also raise DeploymentMissingError while ``generate/comfyui`` is not
+    there, and OtherStoreError.
+    """
+
+    def __init__(self, runs: FlowRuns) -> None:
+        self._runs = runs
+
+    async def register(self, workflow: Workflow) -> None:
+        """Create or update the deployment of a workflow."""
+        await self._runs.confirm_owner()
+        async with translated():
+            try:
+                pattern = await deployment_by_name(self._runs.client, DEPLOYMENT)
+            except ObjectNotFound as error:
+                raise DeploymentMissingError(DEPLOYMENT) from error
+            wanted = _deployment(pattern, workflow)
+            await self._runs.client.request("POST", "/deployments/", json=wanted)
+        _log.info("registered the deployment of the workflow %s", workflow.name)
+
+    async def keep(self, offered: Iterable[Workflow], waiting: Collection[str]) -> None:
+        """Register those that are missing or of another version, and remove those not needed.
+
+        ``waiting`` are the workflows that generations wait for, whether they are offered or not.
+        """
+        here = {
+            one.name: one
+            for one in await self._runs.generate_deployments()
+            if workflow_of_tags(one.tags) is not None
+        }
+        for workflow in offered:
+            known = here.pop(workflow.name, None)
+            if known is None or known.version != _version(workflow):
+                await self.register(workflow)
+        for name, deployment in here.items():
+            if name not in waiting and not await self._is_needed(deployment):
+                await self._remove(deployment)
+
+    async def _is_needed(self, deployment: StoredDeployment) -> bool:
+        """Returns whether runs of it wait, or will be made: deleting it would delete those."""
+        if deployment.schedules:
+            return True
+        async with translated():
+            waiting = await self._runs.client.read_flow_runs(
+                deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id])),
+                flow_run_filter=FlowRunFilter(
+                    state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_NOT_OVER))
+                ),
+                limit=1,
+            )
+        return bool(waiting)
+
+    async def _remove(self, deployment: StoredDeployment) -> None:
+        await self._runs.confirm_owner()
+        try:
+            async with translated():
+                await self._runs.client.delete_deployment(deployment.id)
+        except ObjectNotFound:
+            return
+        _log.info("removed the deployment of the workflow %s", deployment.name)
+
+
+def _deployment(pattern: StoredDeployment, workflow: Workflow) -> dict[str, Any]:
+    copied = pattern.model_dump(mode="json", include=_COPIED)
+    return {
+        **copied,
+        "name": workflow.name,
+        "version": _version(workflow),
+        "description": f"{workflow.title}\n\n{workflow.description}".strip(),
+        "tags": ["easel", workflow_tag(workflow.name)],
+        "parameters": {"request": {"workflow": workflow.name}},
+        "parameter_openapi_schema": _form(pattern, workflow),
+        "enforce_parameter_schema": True,
+    }
+
+
+def _form(pattern: StoredDeployment, workflow: Workflow) -> dict[str, Any]:
+    """Returns the deployment's form: without one of its own if the pattern's is not as it was."""
+    try:
+        return form_of(pattern.parameter_openapi_schema or {}, workflow)
+    except (KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _version(workflow: Workflow) -> str:
+    """Returns the version of the deployment: another Easel may make another form."""
+    return f"{workflow.version} (Easel {version('easel')})"

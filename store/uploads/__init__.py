@@ -1,0 +1,1 @@
+"""Uploads: their files, their rows, what refers to them, and when they expire."""

@@ -1,0 +1,93 @@
+"""An input more is a change in one place: the declaration. Everything else is made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+from pydantic import ValidationError
+
+from api.workflows.documents import schema_of, workflow_document
+from cli.client import ApiClient
+from cli.generate.inputs import Inputs
+from comfy import TXT2IMG
+from core.batches.columns import Columns
+from core.batches.expansion import Item, expand
+from core.batches.lists import Lists
+from core.batches.manifest import Row, read_manifest
+from core.batches.request import FlowBatchRequest
+from core.problems import FieldProblem
+from core.requests import GenerationRequest, read_request_of
+from core.workflows.declaration import Input, Workflow
+from flows.generate import generate
+from flows.prefect.forms import form_of
+
+CLIP_SKIP: Final = Input(
+    name="clip_skip", type="integer", label="CLIP skip", minimum=1, maximum=12, default=1
+)
+GROWN: Final = Workflow.model_validate(
+    TXT2IMG.model_copy(update={"inputs": (*TXT2IMG.inputs, CLIP_SKIP)}).model_dump()
+)
+
+
+def items(
+    batch: dict[str, Any], rows: Iterable[Row | FieldProblem] | None = None
+) -> list[dict[str, Any]]:
+    """Returns the inputs of a batch's items."""
+    request = FlowBatchRequest.model_validate(batch)
+    found = list(expand(request, rows, 7, Lists.of({}), GROWN))
+    assert all(isinstance(one, Item) for one in found), found
+    return [one.request.inputs for one in found if isinstance(one, Item)]
+
+
+def test_the_api_takes_it_and_describes_it() -> None:
+    asked = read_request_of(GenerationRequest, {"prompt": "a fox", "clip_skip": 2}, GROWN)
+    assert asked.inputs == {"prompt": "a fox", "clip_skip": 2}
+    with pytest.raises(ValidationError, match="12"):
+        read_request_of(GenerationRequest, {"prompt": "a fox", "clip_skip": 13}, GROWN)
+    schema = schema_of(GROWN)
+    assert schema["properties"]["clip_skip"]["maximum"] == 12
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"prompt": "a fox", "clip_skip": 13}, schema)
+    document = workflow_document(GROWN, "http://easel.test", None)
+    assert document.inputs[-1] == CLIP_SKIP
+
+
+def test_it_is_a_column(tmp_path: Path) -> None:
+    file = tmp_path / "foxes.csv"
+    file.write_text("prompt,clip_skip\na fox, 2.0\nan owl,\n")
+    found = items({}, read_manifest(file, "csv", Columns(GROWN)))
+    assert [one.get("clip_skip") for one in found] == [2, None]
+
+
+def test_it_is_an_axis_of_grids() -> None:
+    found = items({"defaults": {"prompt": "a fox"}, "grid": {"clip_skip": [1, 2, 3]}})
+    assert [one["clip_skip"] for one in found] == [1, 2, 3]
+
+
+async def test_it_is_an_option_of_the_command() -> None:
+    async with ApiClient("http://127.0.0.1:9") as client:
+        found = await Inputs(GROWN).of_settings(client, ["clip_skip=2"])
+    assert found == [{"clip_skip": 2}]
+
+
+def test_prefects_form_has_it() -> None:
+    form = form_of(generate.parameters.model_dump(), GROWN)
+    assert form["definitions"]["GenerateRequest"]["properties"]["clip_skip"]["title"] == "CLIP skip"
+    assert form["required"] == ["request"]
+
+
+def test_an_input_may_have_any_name() -> None:
+    """Those that pydantic's models have for themselves too."""
+    names = ("copy", "copy_", "json", "schema", "model_config", "model_fields", "dict")
+    odd = Workflow(
+        name="odd", title="Odd", inputs=tuple(Input(name=one, type="integer") for one in names)
+    )
+    values = {name: number for number, name in enumerate(names)}
+    assert read_request_of(GenerationRequest, {"workflow": "odd", **values}, odd).inputs == values
+    assert set(names) <= schema_of(odd)["properties"].keys()
+    with pytest.raises(ValidationError, match="copy"):
+        read_request_of(GenerationRequest, {"workflow": "odd", "copy": "x"}, odd)

@@ -1,0 +1,225 @@
+"""The deployments of imported workflows, on a real Prefect server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+import pytest
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Completed
+
+from comfy import resolve
+from core.requests import FlowRequest, GenerationRequest, read_request_of
+from core.workflows.declaration import Input, Workflow
+from flows.generate import _of_its_deployment
+from flows.prefect.deployments import default_pool, prepare_pool, register_deployments
+from flows.prefect.runs import FlowRuns, workflow_of_tags
+from flows.prefect.stored_deployments import deployment_by_name
+from flows.prefect.workflow_deployments import WorkflowDeployments
+from flows.reconcile.dispatcher import Dispatcher
+from store.store import Store
+from tests.api.conftest import until_catalogue
+from tests.api.service import Backstage, Comfy, Service
+from tests.flows.prefect_server import Server
+from tests.harness.databases import a_store
+from tests.harness.waiting import wait_until as wait
+from tests.store.making import wait_until
+
+pytestmark = pytest.mark.timeout(300)
+
+GRAPH: Final = {
+    "1": {
+        "class_type": "EmptyImage",
+        "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 255},
+    },
+    "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "a"}},
+}
+
+
+def workflow(**more: Any) -> Workflow:
+    """Returns a workflow under a name of its own."""
+    layers = Input(
+        name="layers",
+        type="list",
+        items=Input(
+            name="layer", type="group", fields=(Input(name="opacity", type="number", maximum=1),)
+        ),
+    )
+    told = {
+        "name": f"colour-{uuid4().hex[:8]}",
+        "title": "A colour",
+        "inputs": (Input(name="width", type="integer", minimum=16, default=64), layers),
+        "graph": GRAPH,
+    }
+    return Workflow(**{**told, **more})
+
+
+@pytest.fixture
+async def runs(server: Server) -> AsyncIterator[FlowRuns]:
+    """Of a server where a worker has registered what ``prefect.yaml`` declares."""
+    url = str(server.http.base_url).rstrip("/")
+    with temporary_settings({PREFECT_API_URL: url}):
+        async with FlowRuns(url) as runs:
+            await prepare_pool(runs.client, default_pool(), "comfyui")
+            await register_deployments(runs.client)
+            yield runs
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with Store(a_store(tmp_path / "easel.db"), str(tmp_path / "images")) as store:
+        yield store
+
+
+async def accepted(store: Store, of: Workflow) -> Any:
+    fields = {"workflow": of.name}
+    asked = read_request_of(GenerationRequest, fields, of)
+    return (await store.acceptance.accept(resolve(asked, of, None, None))).generation
+
+
+async def test_the_built_in_deployment_shows_the_inputs_of_its_workflow(runs: FlowRuns) -> None:
+    deployment = await deployment_by_name(runs.client, "generate/comfyui")
+    assert deployment.parameter_openapi_schema is not None
+    shown = deployment.parameter_openapi_schema["definitions"]["GenerateRequest"]
+    assert shown["required"] == ["prompt"]
+    assert {"prompt", "steps", "workflow", "priority"} <= shown["properties"].keys()
+    for wrong in ({"steps": 100_000}, {"callback_url": "https://shop.test/hook"}):
+        with pytest.raises(PrefectHTTPStatusError, match=next(iter(wrong))) as refused:
+            await runs.client.create_flow_run_from_deployment(
+                deployment.id, parameters={"request": {"prompt": "a fox", **wrong}}
+            )
+        assert refused.value.response.status_code == 409
+
+
+async def test_a_workflow_has_a_deployment_with_its_inputs(runs: FlowRuns) -> None:
+    one = workflow()
+    deployments = WorkflowDeployments(runs)
+
+    await deployments.keep([one], ())
+
+    made = await deployment_by_name(runs.client, f"generate/{one.name}")
+    assert set(made.tags) == {"easel", f"workflow:{one.name}"}
+    assert made.parameters == {"request": {"workflow": one.name}}
+    assert (made.work_pool_name, made.entrypoint) == (default_pool(), "flows.generate.generate")
+    assert made.parameter_openapi_schema is not None
+    definitions = made.parameter_openapi_schema["definitions"]
+    shown = definitions["GenerateRequest"]["properties"]
+    assert (shown["width"]["minimum"], shown["width"]["default"]) == (16, 64)
+    assert shown["workflow"]["default"] == one.name
+    assert "prompt" not in shown
+    [reference] = [one["items"]["$ref"] for one in shown["layers"]["anyOf"] if "items" in one]
+    assert reference.removeprefix("#/definitions/") in definitions
+
+    changed = one.model_copy(update={"inputs": one.inputs[:1], "title": "Colours"})
+    changed = Workflow.model_validate(changed.model_dump())
+    await deployments.keep([changed], ())
+    later = await deployment_by_name(runs.client, f"generate/{one.name}")
+    assert later.id == made.id
+    assert later.parameter_openapi_schema is not None
+    assert (
+        "layers"
+        not in later.parameter_openapi_schema["definitions"]["GenerateRequest"]["properties"]
+    )
+
+
+async def test_a_removed_workflows_deployment_stays_until_nothing_waits(runs: FlowRuns) -> None:
+    one, deployments = workflow(), WorkflowDeployments(runs)
+    await deployments.keep([one], ())
+    made = await deployment_by_name(runs.client, f"generate/{one.name}")
+    run = await runs.client.create_flow_run_from_deployment(made.id)
+    assert run.parameters == {"request": {"workflow": one.name}}
+    assert workflow_of_tags(run.tags) == one.name
+
+    async def names() -> set[str]:
+        await deployments.keep([], {"another"})
+        return {each.name for each in await runs.generate_deployments()}
+
+    assert one.name in await names()
+    await runs.client.set_flow_run_state(run.id, Completed(), force=True)
+    await deployments.keep([], {one.name})
+    assert (await deployment_by_name(runs.client, f"generate/{one.name}")).id == made.id
+    assert await names() == {"comfyui"}
+
+
+async def test_a_run_by_hand_is_of_its_deployments_workflow() -> None:
+    tags = ["easel", "workflow:colour"]
+    plain = FlowRequest.model_validate({"width": 64})
+    named = FlowRequest.model_validate({"workflow": "txt2img", "prompt": "a fox"})
+    assert _of_its_deployment(plain, tags).workflow == "colour"
+    assert _of_its_deployment(plain, tags).inputs == {"width": 64}
+    assert _of_its_deployment(named, tags).workflow == "txt2img"
+    assert _of_its_deployment(plain, ["easel"]).workflow == "txt2img"
+
+
+async def test_a_generation_is_started_from_its_workflows_deployment(
+    runs: FlowRuns, store: Store
+) -> None:
+    one = workflow()
+    await store.workflows.add(one)
+    first = await accepted(store, one)
+    async with Dispatcher(store, runs, lambda: False, name="one", lease_s=600) as dispatcher:
+
+        async def run_of(generation_id: Any) -> Any:
+            [attempt] = await store.generations.attempts(generation_id)
+            return attempt.flow_run_id
+
+        async def started(generation_id: Any) -> Any:
+            await wait_until(lambda: run_of(generation_id))
+            run_id = await run_of(generation_id)
+            return (await runs.states([run_id]))[run_id]
+
+        run = await started(first.id)
+        made = await deployment_by_name(runs.client, f"generate/{one.name}")
+        assert run.deployment_id == made.id
+        assert run.name == f"{one.name}: {first.id}"
+        assert {one.name, f"workflow:{one.name}", "interactive"} <= set(run.tags)
+
+        for wrong in ({"width": 8}, {"callback_url": "https://shop.test/hook"}):
+            with pytest.raises(PrefectHTTPStatusError, match=next(iter(wrong))):
+                await runs.client.create_flow_run_from_deployment(
+                    made.id, parameters={"request": wrong}
+                )
+
+        # As after a restore of Prefect's database, or when the workflow was removed meanwhile.
+        second = await accepted(store, one)  # its width is out of the range of the next version
+        narrow = one.inputs[0].model_copy(update={"minimum": 65, "default": 65})
+        later_one = Workflow.model_validate(
+            one.model_copy(update={"inputs": (narrow,)}).model_dump()
+        )
+        await store.workflows.change(later_one, one.version)
+        await store.workflows.hide(one.name)
+        await runs.client.delete_deployment(made.id)
+        dispatcher.wake()
+        again = await started(second.id)
+        later = await deployment_by_name(runs.client, f"generate/{one.name}")
+        assert again.deployment_id == later.id
+
+
+@pytest.fixture(scope="module")
+def service(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    home = tmp_path_factory.mktemp("home")
+    a_store(home / "easel.db")
+    with (
+        Backstage() as backstage,
+        Comfy(backstage) as comfy,
+        Service(backstage, home, comfy.url, str(server.http.base_url).rstrip("/")) as service,
+    ):
+        until_catalogue(service)
+        yield service
+
+
+async def test_what_is_imported_is_registered_and_what_is_removed_goes(
+    runs: FlowRuns, service: Service, server: Server
+) -> None:
+    del runs  # it has registered what the deployment is a copy of
+    one = workflow()
+    told = {**one.model_dump(mode="json", exclude_defaults=True), "easel_workflow": 1}
+    assert service.client.post("/api/v1/workflows", json=told).status_code == 201
+    path = f"/deployments/name/generate/{one.name}"
+    wait(lambda: server.http.get(path).status_code == 200)
+    assert service.client.delete(f"/api/v1/workflows/{one.name}").status_code == 204
+    wait(lambda: server.http.get(path).status_code == 404)
