@@ -133,9 +133,12 @@ class Inputs:
 
 async def _uploaded(uploads: Uploads, name: str, path: Path) -> list[str]:
     """Bring a file, or each file of a folder. Returns the values that refer to them."""
-    is_folder = await asyncio.to_thread(path.is_dir)
-    files = await asyncio.to_thread(files_in, path) if is_folder else [path]
+    files = await asyncio.to_thread(_files, path)
     if len(files) > FILES_MAX:
         said = f"{name}: {path} has {len(files):,} files; {FILES_MAX:,} are taken at most."
         raise CommandError(said, BAD_USAGE)
     return [await uploads.reference(file) for file in files]
+
+
+def _files(path: Path) -> list[Path]:
+    return files_in(path) if path.is_dir() else [path]
