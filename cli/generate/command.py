@@ -212,9 +212,9 @@ async def save_all(
     files: list[Path] = []
     kept = outputs_of(result)
     for number, output in enumerate(kept, start=1):
-        seed = output["seed"] if output["seed"] is not None else result["task_id"][:8]
+        stem = slug(prompt) if output["seed"] is None else f"{slug(prompt)}-{output['seed']}"
         ending = suffix(output["content_type"], output.get("name") or "")
-        candidates = names(f"{slug(prompt)}-{seed}", ending, number if len(kept) > 1 else None)
+        candidates = names(stem, ending, number if len(kept) > 1 else None)
         download = partial(client.download, output)
         files.append(await save(folder, candidates, download, output["sha256"]))
     return files

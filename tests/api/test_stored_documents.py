@@ -130,6 +130,8 @@ def _addresses(rows: Rows) -> set[str]:
             batch_id=rows.batch_id,
             image_id=rows.image_id,
             artefact_id=rows.image_id,
+            upload_id="0" * 64,
+            name="txt2img",
             delivery_id=rows.delivery_id,
         )
         for path, methods in openapi()["paths"].items()
