@@ -29,6 +29,7 @@ from comfy.errors import (
 from comfy.graph import Graph
 from comfy.inputs import InputFile, UploadForm, name_said, size_said
 from comfy.messages import OutputFile
+from comfy.nodes import NodeCatalogue
 from comfy.transport import is_cut_short, translated
 from core.text import readable, readable_json
 
@@ -271,6 +272,14 @@ class ComfyClient:
             _ok(await self._json_reply("GET", "/embeddings")), list, clean=False
         )
         return Catalogue.from_object_info(info, embeddings)
+
+    async def node_catalogue(self) -> NodeCatalogue:
+        """Returns all node classes of this ComfyUI, which keeps its event loop busy for 0.2 s.
+
+        Files as choices are those of now.
+        """
+        info = await self._get_json("/object_info", clean=False)
+        return await asyncio.to_thread(NodeCatalogue.from_object_info, info)
 
     async def system_stats(self) -> SystemStats:
         """Returns version and devices."""

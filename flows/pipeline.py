@@ -49,6 +49,7 @@ from core.workflows.declaration import Workflow
 from flows.errors import CallbackRefusedError, CancelRequested, InputGoneError
 from flows.inputs import InputSession, find_inputs, has_lost_one, put_inputs
 from flows.keeping import Keeping, Log, check_declared, pixels_of, root_of
+from flows.nodes import look_at_nodes
 from flows.problems import problem_of
 from flows.reporter import OnProgress, Reporter
 from flows.retries import patiently
@@ -495,6 +496,7 @@ async def look_again(store: Store, client: ComfyClient, error: Exception) -> Non
         with contextlib.suppress(TransientComfyError, StoreUnavailableError):
             catalogue = await client.catalogue()
             await store.registry.keep_catalogue(client.base_url, catalogue.to_json())
+            await look_at_nodes(store, client)
 
 
 async def leave(

@@ -10,6 +10,7 @@ from pydantic_core import to_json
 
 from api.errors import ProblemError
 from api.headers import is_unchanged
+from api.nodes import NodesCache
 from api.workflows.documents import (
     ImportDocument,
     WorkflowChange,
@@ -35,10 +36,13 @@ class WorkflowFacade:
     ``changed`` is called when what is offered has changed.
     """
 
-    def __init__(self, store: Store, api_url: str, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, store: Store, api_url: str, changed: Callable[[], None], nodes: NodesCache
+    ) -> None:
         self._store = store
         self._base = f"{api_url}/api/v1/workflows"
         self._changed = changed
+        self._nodes = nodes
 
     async def all(self) -> WorkflowsDocument:
         """Returns every workflow that is offered: the built-in ones, then the others by name."""

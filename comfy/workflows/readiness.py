@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from comfy.importing import GraphProblem, MissingClass, MissingModel
 from comfy.importing.checking import check_graph
@@ -12,6 +13,7 @@ from comfy.nodes import NodeCatalogue
 from comfy.workflows.imported import filled
 from core.workflows.declaration import Workflow, leaves
 
+_KEPT: Final = 1000
 State = Literal["ready", "missing_nodes", "missing_models", "needs_attention"]
 
 
@@ -74,3 +76,21 @@ def _hints(workflow: Workflow) -> Hints:
         packs={one.node_class: PackHint(one.pack, one.version or "") for one in requires.packs},
         models={one.name: ModelHint(one.folder, one.url or "") for one in requires.models},
     )
+
+
+class Judge:
+    """What is known of a catalogue's workflows, each looked at once. Lives as long as it does."""
+
+    def __init__(self, catalogue: NodeCatalogue) -> None:
+        self.catalogue = catalogue
+        self._known: OrderedDict[tuple[str, str], Readiness] = OrderedDict()
+
+    def readiness(self, workflow: Workflow) -> Readiness:
+        """Returns whether a workflow can be carried out as it stands."""
+        key = (workflow.name, workflow.version)
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = readiness(workflow, self.catalogue)
+            while len(self._known) > _KEPT:
+                self._known.popitem(last=False)
+        return found

@@ -1,0 +1,78 @@
+"""The node classes that any of the known ComfyUIs has, as the store keeps them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Final
+
+from comfy import ComfyClient, ComfyError
+from comfy.address import Address
+from comfy.nodes import NodeCatalogue, unpacked
+from comfy.workflows import Judge
+from core.loop import Loop
+from flows.nodes import look_at_nodes, looking_at_nodes
+from store.errors import StoreError
+from store.store import Store
+
+TAKE_OVER_S: Final = 5.0
+"""Seconds between two looks into the store: workers keep there what their ComfyUIs have."""
+FRESH_ENOUGH_S: Final = 10.0
+"""A miss asks ComfyUI again, at most this often, so that new model files show at once."""
+
+
+class NodesCache:
+    """Use as an async context manager. ``judge`` is None as long as no ComfyUI was reached."""
+
+    def __init__(self, store: Store, comfy: Address) -> None:
+        self.judge: Judge | None = None
+        self._store = store
+        self._client = ComfyClient(comfy, timeout_s=15)
+        self._known: dict[str, str] = {}
+        self._catalogues: dict[str, NodeCatalogue] = {}
+        self._asked = float("-inf")
+        self._lock = asyncio.Lock()
+        self._asking = looking_at_nodes(store, self._client)
+        self._taking_over = Loop(
+            "looking for newer node classes",
+            self._take_over,
+            every_s=TAKE_OVER_S,
+            expected=(StoreError,),
+        )
+
+    async def __aenter__(self) -> NodesCache:
+        await self._take_over()
+        self._asking.start()
+        self._taking_over.start()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._taking_over.stop()
+        await self._asking.stop()
+        await self._client.aclose()
+
+    async def refreshed(self) -> Judge | None:
+        """Returns what is known now, ComfyUI asked again unless that was done a moment ago."""
+        async with self._lock:
+            now = asyncio.get_running_loop().time()
+            if now - self._asked >= FRESH_ENOUGH_S:
+                self._asked = now
+                with contextlib.suppress(ComfyError, StoreError):
+                    await look_at_nodes(self._store, self._client)
+            with contextlib.suppress(StoreError):
+                await self._take_over()
+        return self.judge
+
+    async def _take_over(self) -> None:
+        digests = await self._store.registry.node_digests()
+        if digests == self._known:
+            return
+        for url, digest in digests.items():
+            if self._known.get(url) != digest:
+                data = await self._store.registry.kept_nodes(url)
+                if data is not None:
+                    self._catalogues[url] = await asyncio.to_thread(unpacked, data)
+        self._known = digests
+        have = [self._catalogues[url] for url in digests if self._catalogues.get(url)]
+        union = await asyncio.to_thread(NodeCatalogue.union, have)
+        self.judge = Judge(union) if union.classes else None
