@@ -184,6 +184,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             disk,
             settings.comfy.default_model,
             settings.webhooks.allowed,
+            nodes,
         )
         received = UploadFacade(store, settings.uploads, settings.incoming, disk)
         await received.tidy()
@@ -208,7 +209,13 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
                 deliveries=DeliveryFacade(store, deliverer),
                 followed=Followed(facade),
                 uploads=received,
-                workflows=WorkflowFacade(store, settings.api_url, deployed.wake, nodes),
+                workflows=WorkflowFacade(
+                    store,
+                    settings.api_url,
+                    deployed.wake,
+                    nodes,
+                    paid_nodes=settings.comfy.paid_nodes,
+                ),
             )
 
 

@@ -27,12 +27,12 @@ class NodesCache:
     def __init__(self, store: Store, comfy: Address) -> None:
         self.judge: Judge | None = None
         self._store = store
-        self._client = ComfyClient(comfy, timeout_s=15)
+        self.client = ComfyClient(comfy, timeout_s=15)
         self._known: dict[str, str] = {}
         self._catalogues: dict[str, NodeCatalogue] = {}
         self._asked = float("-inf")
         self._lock = asyncio.Lock()
-        self._asking = looking_at_nodes(store, self._client)
+        self._asking = looking_at_nodes(store, self.client)
         self._taking_over = Loop(
             "looking for newer node classes",
             self._take_over,
@@ -49,7 +49,7 @@ class NodesCache:
     async def __aexit__(self, *exc_info: object) -> None:
         await self._taking_over.stop()
         await self._asking.stop()
-        await self._client.aclose()
+        await self.client.aclose()
 
     async def refreshed(self) -> Judge | None:
         """Returns what is known now, ComfyUI asked again unless that was done a moment ago."""
@@ -58,7 +58,7 @@ class NodesCache:
             if now - self._asked >= FRESH_ENOUGH_S:
                 self._asked = now
                 with contextlib.suppress(ComfyError, StoreError):
-                    await look_at_nodes(self._store, self._client)
+                    await look_at_nodes(self._store, self.client)
             with contextlib.suppress(StoreError):
                 await self._take_over()
         return self.judge

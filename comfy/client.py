@@ -281,6 +281,23 @@ class ComfyClient:
         info = await self._get_json("/object_info", clean=False)
         return await asyncio.to_thread(NodeCatalogue.from_object_info, info)
 
+    async def document(self, path: str) -> Any:
+        """Returns what a route says that not every ComfyUI has, any JSON; None without it."""
+        body = await self.document_bytes(path)
+        if body is None:
+            return None
+        try:
+            return readable_json(json.loads(body.decode("utf-8", "replace")))
+        except (ValueError, RecursionError):
+            raise ComfyProtocolError(f"ComfyUI's answer to {path} is not JSON") from None
+
+    async def document_bytes(self, path: str) -> bytes | None:
+        """Returns a file that ComfyUI offers, None if it does not have it."""
+        reply = await self._json_reply("GET", path)
+        if reply.status in (*_NO_ROUTE, httpx.codes.BAD_REQUEST):
+            return None
+        return _ok(reply).body
+
     async def system_stats(self) -> SystemStats:
         """Returns version and devices."""
         return _read(answers.system_stats, await self._get_json("/system_stats"))

@@ -6,8 +6,10 @@ import asyncio
 from typing import Final
 
 from comfy import ComfyClient, TransientComfyError
-from comfy.nodes import NodeCatalogue, packed
+from comfy.nodes import NodeCatalogue, packed, unpacked
+from comfy.workflows import Judge
 from core.loop import Loop
+from core.workflows.declaration import Workflow
 from store.errors import StoreError
 from store.store import Store
 
@@ -26,6 +28,15 @@ async def look_at_nodes(store: Store, client: ComfyClient) -> NodeCatalogue:
         data, digest = await asyncio.to_thread(packed, catalogue)
         await store.registry.keep_nodes(client.base_url, data, digest)
     return catalogue
+
+
+async def kept_judge(store: Store, comfy_url: str, workflow: Workflow) -> Judge | None:
+    """Returns what judges requests of an imported workflow by the ComfyUI's kept node classes.
+
+    None for a built-in workflow, and while nothing is kept.
+    """
+    data = None if workflow.graph is None else await store.registry.kept_nodes(comfy_url)
+    return None if data is None else Judge(await asyncio.to_thread(unpacked, data))
 
 
 def looking_at_nodes(store: Store, client: ComfyClient) -> Loop:

@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from comfy.importing import GraphProblem, MissingClass, MissingModel
 from comfy.importing.checking import check_graph
+from comfy.importing.checking.near import base_name
 from comfy.importing.hints import Hints, ModelHint, PackHint
 from comfy.nodes import NodeCatalogue
 from comfy.workflows.imported import filled
@@ -68,6 +69,23 @@ def readiness(workflow: Workflow, catalogue: NodeCatalogue) -> Readiness:
     }
     problems = (one for one in found.problems if (one.node_id, one.input) not in asked)
     return Readiness(found.missing_classes, found.missing_models, tuple(problems))
+
+
+def renamed(found: Readiness) -> dict[str, str]:
+    """Missing models that are there in another folder or under the same name: what to use."""
+    return {
+        one.name: one.near[0]
+        for one in found.missing_models
+        if one.near and base_name(one.near[0]).lower() == base_name(one.name).lower()
+    }
+
+
+def paid_classes(workflow: Workflow, catalogue: NodeCatalogue) -> tuple[str, ...]:
+    """The node classes of a workflow that call paid services, as far as it or ComfyUI says."""
+    graph = workflow.graph or {}
+    named = dict.fromkeys(str(node.get("class_type", "")) for node in graph.values())
+    known = (name for name in named if (found := catalogue.get(name)) and found.is_paid)
+    return tuple(dict.fromkeys((*workflow.requires.paid, *known)))
 
 
 def _hints(workflow: Workflow) -> Hints:
