@@ -16,6 +16,7 @@ from cli.batch_body import BatchBody
 from core.urls import basic_authorization, without_userinfo
 
 _PREFIX: Final = "/api/v1"
+_CHUNK_BYTES: Final = 1_048_576
 _SILENCE_S: Final = 45.0
 """Longest silence of an event stream; the API sends a comment every 15 s."""
 _TRIES: Final = 3
@@ -121,10 +122,21 @@ class ApiClient:
         """Remove a workflow from what is offered."""
         await self._send("DELETE", f"/workflows/{quote(name, safe='')}")
 
-    async def image(self, image_id: str) -> bytes:
-        """Returns a picture's bytes."""
+    async def download(self, output: Mapping[str, Any]) -> AsyncGenerator[bytes, None]:
+        """Yields the bytes of an output, as its document (``outputs_of``) names it."""
         # Not the document's own URL: it may not be reachable from here.
-        return (await self._send("GET", f"/images/{image_id}")).content
+        path = f"{_PREFIX}/artefacts/{output['artefact_id']}"
+        if "kind" not in output:
+            path = f"{_PREFIX}/images/{output['artefact_id']}"
+        try:
+            async with self._http.stream("GET", path) as response:
+                if not response.is_success:
+                    await response.aread()
+                    raise _refused(response, self.url)
+                async for chunk in response.aiter_bytes(_CHUNK_BYTES):
+                    yield chunk
+        except httpx.HTTPError as error:
+            raise _unreachable(self.url, error) from error
 
     async def has_upload(self, upload_id: str) -> bool:
         """Returns whether the API has the file with this SHA-256 already."""
@@ -224,6 +236,13 @@ class ApiClient:
         if not response.is_success:
             raise _refused(response, self.url)
         return response
+
+
+def outputs_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Returns the outputs in a result or an item; from an older API, its images."""
+    if "outputs" in document:
+        return list(document["outputs"])
+    return [{**image, "artefact_id": image["image_id"]} for image in document["images"]]
 
 
 def _may_have_arrived(error: BaseException) -> bool:

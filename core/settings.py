@@ -169,6 +169,11 @@ class StoreSettings(_Group):
     def _is_an_absolute_folder(cls, url: str | None) -> str | None:
         return url if url is None or "://" in url else str(Path(url).absolute())
 
+    file_max_mb: int = Field(
+        default=4000,
+        ge=1,
+        description="Megabytes of the largest file that is fetched from ComfyUI.",
+    )
     reserve_mb: int = Field(
         default=256,
         ge=0,

@@ -232,7 +232,7 @@ async def claim(store: Store, assignment: Assignment, holder: Holder) -> Claim:
 async def build(store: Store, claim: Claim) -> Graph:
     """Returns the ComfyUI graph of the request, of the workflow as it was when it was accepted.
 
-    Raises NotFoundError when that version of the workflow cannot be read any more.
+    Raises UnreadableRequestError when this version of Easel cannot build what was asked for.
     """
     workflow = await patiently(workflow_of, store, claim.request)
     return comfy.build_graph(claim.request, claim.prompt_id, workflow)

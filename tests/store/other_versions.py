@@ -16,21 +16,21 @@ Change = Callable[[Document], Document]
 
 
 def with_another_field(stored: Document) -> Document:
-    return {**stored, "loras": [{"name": "ink.safetensors", "strength": 0.8}]}
+    return {**stored, "callback_url": "https://shop.example/"}
 
 
 def without_a_field(stored: Document) -> Document:
-    return {name: value for name, value in stored.items() if name != "sampler"}
+    return {name: value for name, value in stored.items() if name != "timeout_s"}
 
 
 def with_another_value(stored: Document) -> Document:
-    return {**stored, "workflow": "img2vid"}
+    return {**stored, "metadata": ["order 42"]}
 
 
 OTHERS: Final[dict[Change, str]] = {
-    with_another_field: "loras: there is no such field",
-    without_a_field: "sampler: is missing",
-    with_another_value: "workflow: must be 'txt2img'",
+    with_another_field: "callback_url: must be left out or null",
+    without_a_field: "timeout_s: is missing",
+    with_another_value: "metadata: must be a JSON object",
 }
 """What another version may have stored, and why this one cannot read it."""
 

@@ -146,14 +146,14 @@ async def test_the_version_that_stored_it_makes_it(store: Store) -> None:
     with pytest.raises(UnreadableRequestError):
         await claimed(store, made.id)
 
-    await rewritten(store, made.id, _without_loras)
+    await rewritten(store, made.id, _without_receiver)
     await store.transitions.retry(made.id)
 
     assert (await claimed(store, made.id)).request == made.request
 
 
-def _without_loras(stored: dict[str, object]) -> dict[str, object]:
-    return {name: value for name, value in stored.items() if name != "loras"}
+def _without_receiver(stored: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in stored.items() if name != "callback_url"}
 
 
 async def test_what_waits_is_failed_without_a_worker(store: Store) -> None:
