@@ -125,7 +125,7 @@ class SourceDocument(Document):
     name: str
     title: str
     description: str
-    media: str = Field(description="What it makes, as ComfyUI says; may be empty.")
+    media: str = Field(description="What it gives, as ComfyUI says; may be empty.")
 
 
 class SourcesDocument(Document):
