@@ -1,9 +1,10 @@
-"""The node classes that any of the known ComfyUIs has, as the store keeps them."""
+"""The node classes that any of the ComfyUIs in use has, as the store keeps them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from typing import Final
 
 from comfy import ComfyClient, ComfyError
@@ -65,14 +66,22 @@ class NodesCache:
 
     async def _take_over(self) -> None:
         digests = await self._store.registry.node_digests()
-        if digests == self._known:
-            return
+        workers = await self._store.registry.workers()
+        used = {self.client.base_url, *(worker.comfy_url for worker in workers)}
+        known = {url: digest for url, digest in digests.items() if url in used}
+        if not known:  # of a ComfyUI that is not used any more, but better than nothing
+            known = dict(list(digests.items())[-1:])
+        if known != self._known:
+            await self._read(known)
+            self._known = known
+
+    async def _read(self, digests: Mapping[str, str]) -> None:
+        catalogues: dict[str, NodeCatalogue] = {}
         for url, digest in digests.items():
-            if self._known.get(url) != digest:
-                data = await self._store.registry.kept_nodes(url)
-                if data is not None:
-                    self._catalogues[url] = await asyncio.to_thread(unpacked, data)
-        self._known = digests
-        have = [self._catalogues[url] for url in digests if self._catalogues.get(url)]
-        union = await asyncio.to_thread(NodeCatalogue.union, have)
+            if self._known.get(url) == digest:
+                catalogues[url] = self._catalogues[url]
+            elif (data := await self._store.registry.kept_nodes(url)) is not None:
+                catalogues[url] = await asyncio.to_thread(unpacked, data)
+        union = await asyncio.to_thread(NodeCatalogue.union, catalogues.values())
+        self._catalogues = catalogues
         self.judge = Judge(union) if union.classes else None

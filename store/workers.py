@@ -119,9 +119,9 @@ class Registry:
         return True
 
     async def node_digests(self) -> dict[str, str]:
-        """Returns the digest of each ComfyUI's node classes, by its URL."""
+        """Returns the digest of each ComfyUI's node classes by its URL, the newest last."""
         statement = select(node_catalogues.c.comfy_url, node_catalogues.c.digest).order_by(
-            node_catalogues.c.comfy_url
+            node_catalogues.c.fetched_at, node_catalogues.c.comfy_url
         )
         async with self._database.read() as connection:
             rows = await connection.execute(statement)

@@ -12,8 +12,9 @@ import httpx
 import pytest
 from PIL import Image, PngImagePlugin
 
+from comfy.nodes import NodeCatalogue
 from tests.api.conftest import StartService
-from tests.api.service import CHECKPOINTS, CREATE, Service, assert_problem
+from tests.api.service import CHECKPOINTS, CREATE, Service, assert_problem, closed_port
 from tests.comfy.importing.workflows import node, socket, ui
 from tests.harness.waiting import wait_until
 
@@ -241,3 +242,17 @@ def test_the_node_classes_outlive_comfyui(service: Service, start_service: Start
     again = start_service()
 
     assert declared(added(again, PAGE))["state"] == "ready"
+
+
+def test_a_comfyui_that_is_used_no_more_does_not_count(
+    service: Service, start_service: StartService
+) -> None:
+    one = start_service(service.settings.comfy.url)
+    wait_until(lambda: added(one, PAGE, dry_run=True).status_code == 200)
+    url = declared(added(one, PAGE))["url"].removeprefix(one.url)
+    other = NodeCatalogue.from_object_info({"Other": {"input": {}, "output": []}})
+    one.worker.keep_nodes(closed_port(), other)
+
+    again = start_service(closed_port())
+
+    assert again.get(url).json()["state"] == "missing_nodes"
