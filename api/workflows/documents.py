@@ -117,6 +117,14 @@ class ImportDocument(Document):
     warnings: list[str] = Field(default_factory=list)
 
 
+class ChoicesDocument(Document):
+    """What ComfyUI has now, for the inputs whose choices are looked up."""
+
+    inputs: dict[str, list[str | int | float | bool]] = Field(
+        description="By the path of the input; `*` stands for an entry of a list."
+    )
+
+
 class SourceDocument(Document):
     """A workflow that this ComfyUI offers."""
 

@@ -13,6 +13,7 @@ from api.errors import ProblemError
 from api.headers import is_unchanged
 from api.nodes import NodesCache
 from api.workflows.documents import (
+    ChoicesDocument,
     ImportDocument,
     SourceDocument,
     SourcesDocument,
@@ -29,11 +30,13 @@ from api.workflows.importing import (
     Wish,
     checked,
     free_name,
+    no_nodes_known,
     read_workflow,
     with_changes,
 )
 from comfy import BUILT_IN, TransientComfyError
 from comfy.sources import offered, workflow_file
+from comfy.workflows.live_values import live_choices
 from comfy.workflows.readiness import State
 from core.wording import nearest, written
 from core.workflows.declaration import Workflow
@@ -94,6 +97,15 @@ class WorkflowFacade:
     async def schema(self, name: str) -> dict[str, Any]:
         """Returns the JSON Schema of a request for it."""
         return schema_of(await self.workflow(name))
+
+    async def choices(self, name: str) -> ChoicesDocument:
+        """Returns what its inputs can choose from now. ProblemError 404, 503."""
+        workflow = await self.workflow(name)
+        judge = self._nodes.judge or await self._nodes.refreshed()
+        if judge is None:
+            raise no_nodes_known()
+        found = live_choices(workflow, judge.catalogue)
+        return ChoicesDocument(inputs={path: list(known) for path, known in found.items()})
 
     async def export(self, name: str) -> bytes:
         """Returns the file that another Easel can import."""

@@ -17,6 +17,7 @@ from api.openapi import UNCHANGED, Omittable, problems
 from api.workflows.documents import (
     FORMAT,
     FORMAT_VERSION,
+    ChoicesDocument,
     ImportDocument,
     SourcesDocument,
     WorkflowChange,
@@ -218,6 +219,17 @@ async def schema(request: Request, name: Name) -> Response:
     """The JSON Schema of the body of `POST /api/v1/generation/create` for this workflow."""
     found = await opened(request, WorkflowFacade).schema(name)
     return Response(to_json(found), media_type="application/json")
+
+
+@router.get(
+    "/{name}/choices",
+    summary="What its inputs can choose from",
+    response_model=ChoicesDocument,
+    responses=problems("not_found", "invalid_request", "no_catalogue", "not_available"),
+)
+async def choices(request: Request, name: Name) -> Response:
+    """Model files, samplers and whatever else ComfyUI has now, for inputs with `choices_from`."""
+    return answer(await opened(request, WorkflowFacade).choices(name))
 
 
 @router.get(

@@ -183,6 +183,16 @@ def test_values_are_checked_against_comfyui(service: Service) -> None:
         assert code in (None, answered.json()["errors"][0]["code"])
 
 
+def test_choices_are_those_of_now(service: Service) -> None:
+    one = declared(added(service, PAGE))
+
+    found = service.get(f"{WORKFLOWS}/{one['name']}/choices").json()["inputs"]
+
+    assert found[one["roles"]["model"]] == list(CHECKPOINTS)
+    assert "euler" in found[one["roles"]["sampler"]]
+    assert_problem(service.get(f"{WORKFLOWS}/zx81/choices"), 404, "not_found")
+
+
 def test_a_cycle_says_where(service: Service) -> None:
     graph = {
         "1": {"class_type": "ImageInvert", "inputs": {"image": ["2", 0]}},
@@ -203,6 +213,7 @@ def test_while_no_comfyui_was_reached_nothing_is_imported(start_service: StartSe
     assert_problem(added(service, PAGE), 503, "no_catalogue")
     assert_problem(added(service, b"canary"), 422, "invalid_workflow")
     assert_problem(service.get(f"{WORKFLOWS}/sources"), 503, "not_available")
+    assert_problem(service.get(f"{WORKFLOWS}/txt2img/choices"), 503, "no_catalogue")
 
 
 def test_what_comfyui_offers_can_be_imported(service: Service) -> None:
