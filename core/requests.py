@@ -385,8 +385,8 @@ class ResolvedRequest(_Base, _ByRole):
     inputs: dict[str, Any] = Field(default_factory=dict)
     priority: Priority
     timeout_s: int
-    callback_url: None = None
     metadata: dict[str, MetadataValue]
+    callback_url: None = None
     plan: Plan = Field(default_factory=Plan, exclude=True)
 
     @model_validator(mode="before")

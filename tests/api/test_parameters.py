@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from tests.api.documented import openapi
 from tests.api.service import CREATE, Service, assert_problem, png
+from tests.api.test_workflows import WORKFLOWS, file_of
 
 LIMITS: Final = frozenset(
     {"minimum", "maximum", "exclusiveMinimum", "maxLength", "pattern", "enum"}
@@ -22,6 +24,7 @@ LIMITS: Final = frozenset(
 REFUSED_AS: Final = {"cursor": (400, "invalid_cursor"), "Idempotency-Key": (400, "bad_request")}
 """What is not answered 422: a cursor and a key have codes of their own."""
 NOTHING_THERE: Final = {
+    "workflow": (422, "invalid_request"),
     "cursor": (400, "invalid_cursor"),
     "sheet": (404, "not_found"),
     "callback": (422, "invalid_manifest"),
@@ -64,6 +67,9 @@ class Parameter:
             return service.client.post(CREATE, json={"prompt": "a fox"}, headers=headers)
         headers["Content-Type"] = "text/csv"
         content = b"prompt\na fox\n"
+        if self.path == WORKFLOWS:
+            headers["Content-Type"] = "application/json"
+            content = json.dumps(file_of()).encode()
         return service.client.post(self.path, params=query, headers=headers, content=content)
 
 

@@ -224,5 +224,5 @@ def raw_rows(found: Unreadable) -> list[tuple[str, str]]:
     return [
         (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
         for name, value in found.stored.items()
-        if name not in CALLBACK_FIELDS
+        if name not in CALLBACK_FIELDS and not name.startswith("$")  # its plan
     ]
