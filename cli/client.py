@@ -114,6 +114,32 @@ class ApiClient:
         items: list[dict[str, Any]] = page["items"]
         return items
 
+    async def workflow_sources(self) -> list[dict[str, Any]]:
+        """Returns what ComfyUI offers as workflows."""
+        page = await self._json("GET", "/workflows/sources")
+        items: list[dict[str, Any]] = page["items"]
+        return items
+
+    async def add_workflow(self, file: bytes, query: Mapping[str, Any]) -> dict[str, Any]:
+        """Import a workflow's file. Returns what became of it."""
+        headers = {"Content-Type": "application/octet-stream"}
+        timeout = httpx.Timeout(30, connect=5, read=_ACCEPTANCE_S)
+        return await self._json(
+            "POST", "/workflows", content=file, params=query, headers=headers, timeout=timeout
+        )
+
+    async def workflow_to_change(self, name: str) -> tuple[dict[str, Any], str]:
+        """Returns a workflow's document and its ``ETag``."""
+        response = await self._send("GET", f"/workflows/{quote(name, safe='')}")
+        return self._read(response), response.headers.get("ETag", "")
+
+    async def change_workflow(
+        self, name: str, wanted: Mapping[str, Any], etag: str
+    ) -> dict[str, Any]:
+        """Change a workflow that is still as it was read. Returns its document."""
+        path = f"/workflows/{quote(name, safe='')}"
+        return await self._json("PUT", path, json=wanted, headers={"If-Match": etag})
+
     async def workflow_file(self, name: str) -> bytes:
         """Returns a workflow as the file that can be imported."""
         return (await self._send("GET", f"/workflows/{quote(name, safe='')}/export")).content

@@ -126,6 +126,10 @@ class ComfySettings(_Group):
     default_model: str | None = Field(
         default=None, description="Checkpoint for requests that name none (else the first one)."
     )
+    paid_nodes: bool = Field(
+        default=False,
+        description="Take workflows with nodes that call paid services (ComfyUI's partner nodes).",
+    )
 
 
 class StoreSettings(_Group):

@@ -346,6 +346,18 @@ catalogues = Table(
 )
 """What each ComfyUI offered when last seen, so that creates can be checked while it is down."""
 
+node_catalogues = Table(
+    "node_catalogues",
+    metadata,
+    Column("comfy_url", String(500), primary_key=True),
+    # JSON, compressed (gzip): some hundred classes have megabytes.
+    Column("data", LargeBinary, nullable=False),
+    # Of what it says, whichever way it was compressed.
+    Column("digest", String(64), nullable=False),
+    Column("fetched_at", UtcDateTime, nullable=False),
+)
+"""The node classes of each ComfyUI when they were last seen to change."""
+
 workflows = Table(
     "workflows",
     metadata,

@@ -129,7 +129,7 @@ def annotation_of(one: Input) -> Any:
         case "group":
             return _model(one.name, one.fields or ())
         case _:
-            return _upload(one.type)
+            return _upload(one)
 
 
 def _plain(bound: float) -> int | float:
@@ -165,19 +165,26 @@ def _near(value: Any, choices: tuple[str | int | float | bool, ...]) -> str:
     return nearest(wanted, [str(one) for one in choices], "choices")
 
 
-def _upload(kind: str) -> Any:
+def _upload(one: Input) -> Any:
+    """A reference; or the default, which may be the name of a file that ComfyUI has."""
+    schema: dict[str, Any] = {"type": "string", "pattern": f"^(?:{_REFERENCE.pattern})$"}
+    if one.default is not None and not is_reference(one.default):
+        schema = {"anyOf": [schema, {"const": one.default}]}
     return Annotated[
-        Text,
-        AfterValidator(_reference(kind)),
-        WithJsonSchema({"type": "string", "pattern": f"^(?:{_REFERENCE.pattern})$"}),
+        Text, AfterValidator(_reference(one.type, one.default)), WithJsonSchema(schema)
     ]
 
 
-def _reference(kind: str) -> Callable[[str], str]:
+def is_reference(value: Any) -> bool:
+    """Whether it is the reference to an upload or an artefact."""
+    return isinstance(value, str) and _REFERENCE.fullmatch(value) is not None
+
+
+def _reference(kind: str, default: Any) -> Callable[[str], str]:
     what = {"image": "an image", "mask": "a mask", "audio": "a sound"}.get(kind, f"a {kind}")
 
     def check(text: str) -> str:
-        if _REFERENCE.fullmatch(text) is None:
+        if text != default and not is_reference(text):
             raise invalid(
                 "upload_reference",
                 f"must be {what} that was uploaded (POST /api/v1/uploads) as upload:ID, or one "
