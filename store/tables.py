@@ -216,7 +216,6 @@ artefacts = Table(
         Uuid,
         ForeignKey("generations.id", ondelete="CASCADE"),
         nullable=False,
-        index=True,
     ),
     Column("position", Integer, nullable=False),
     Column("kind", String(16), nullable=False),
@@ -238,6 +237,8 @@ artefacts = Table(
     Column("text", Text),
     Column("seed", BigInteger),
     Column("created_at", UtcDateTime, nullable=False),
+    # The history by kind looks at each generation, and at nothing but this index.
+    Index("ix_artefacts_generation_id", "generation_id", "kind"),
 )
 """What was made: a row for each output of a generation that succeeded."""
 

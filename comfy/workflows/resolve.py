@@ -92,14 +92,13 @@ def _value(one: Input, given: Any) -> Any:
 
 def _built_in_plan(workflow: Workflow, values: Mapping[str, Any]) -> Plan:
     model = values["model"]
-    graph = txt2img.build({**values, "model": model or ""}, "")
     return Plan.of(
         workflow,
         outputs=values["batch_size"],
         cost=cost_of(workflow, values),
         model=model,
         models={"checkpoints": (model,)} if model else {},
-        classes=tuple(sorted({node.class_type for node in graph.nodes.values()})),
+        classes=txt2img.node_classes(),
     )
 
 

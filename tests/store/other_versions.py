@@ -16,7 +16,9 @@ Change = Callable[[Document], Document]
 
 
 def with_another_field(stored: Document) -> Document:
-    return {**stored, "callback_url": "https://shop.example/"}
+    """An input that the plan of its version knows how to take."""
+    plan = {**stored["$plan"], "outputs": "many"}
+    return {**stored, "loras": [{"name": "ink.safetensors", "strength": 0.8}], "$plan": plan}
 
 
 def without_a_field(stored: Document) -> Document:
@@ -28,7 +30,7 @@ def with_another_value(stored: Document) -> Document:
 
 
 OTHERS: Final[dict[Change, str]] = {
-    with_another_field: "callback_url: must be left out or null",
+    with_another_field: "outputs: must be a whole number",
     without_a_field: "timeout_s: is missing",
     with_another_value: "metadata: must be a JSON object",
 }

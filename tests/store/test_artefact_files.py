@@ -16,6 +16,7 @@ from core.artefacts import TEXT, type_of
 from store.artefacts import media
 from store.artefacts.files import ArtefactFiles, NewFile
 from store.artefacts.media import TEXT_SHOWN_MAX
+from store.errors import NoSpaceError
 from store.values import Artefact
 
 GENERATION = uuid.UUID("6f9619ff-8b86-4d01-b42d-00cf4fc964ff")
@@ -62,6 +63,20 @@ def wave(seconds: int = 2) -> bytes:
 @pytest.fixture(params=["folder", "memory"])
 def files(request: pytest.FixtureRequest, tmp_path: Path) -> ArtefactFiles:
     return ArtefactFiles({"folder": str(tmp_path / "kept"), "memory": "memory:///"}[request.param])
+
+
+async def test_what_the_disk_has_no_room_for_is_not_begun(files: ArtefactFiles) -> None:
+    asked = []
+
+    async def watched() -> AsyncIterator[bytes]:
+        asked.append(True)
+        yield b"x"
+
+    new = NewFile(TEXT, watched(), None, length=2**62)
+    with pytest.raises(NoSpaceError, match="No space left"):
+        await files.keep_file(GENERATION, 1, 0, new)
+    assert asked == []
+    assert [found async for found in files.stored()] == []
 
 
 async def test_a_video_is_kept_with_its_poster(files: ArtefactFiles) -> None:

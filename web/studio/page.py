@@ -49,7 +49,7 @@ class Studio:
         with box("studio"):
             adorn(Text("Studio", "sr-only", "h1"))
             with section("form", "Settings of the image"):
-                self._form = Form(errors_as_toasts(self._generate))
+                self._form = Form(web.facade.default_workflow, errors_as_toasts(self._generate))
                 self._frame.on_tab(self._form.belongs_to)
             with section("watch", "Images"):
                 self._stage = Stage(self._actions())
