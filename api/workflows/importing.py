@@ -23,6 +23,7 @@ from comfy.errors import DeclarationError
 from comfy.importing import Notice
 from comfy.importing.files import WorkflowFile, read_file
 from comfy.importing.proposal import propose, with_input
+from comfy.importing.proposal.fitting import fitted
 from comfy.importing.proposal.naming import slug
 from comfy.importing.reading import read_found
 from comfy.nodes import NodeCatalogue
@@ -146,7 +147,9 @@ def _proposed(file: WorkflowFile, data: bytes, wish: Wish, catalogue: NodeCatalo
     graph = read_found(file.found, file.container, wish.file or "workflow", catalogue)
     title = (wish.title or graph.title or wish.file or "workflow")[:_TITLE_MAX]
     name = wish.name or free_name(slug(title, "workflow").replace("_", "-")[:_NAME_MAX], ())
-    workflow = _with_inputs(propose(graph, catalogue, name), wish.inputs, catalogue)
+    proposed = _with_inputs(propose(graph, catalogue, name), wish.inputs, catalogue)
+    workflow, without = fitted(proposed)
+    unfit = (f"the default of {one} does not fit: the graph's own is used" for one in without)
     origin = Origin(
         kind=workflow.origin.kind if workflow.origin else "api",
         file=wish.file[:_TITLE_MAX] or None,
@@ -160,7 +163,7 @@ def _proposed(file: WorkflowFile, data: bytes, wish: Wish, catalogue: NodeCatalo
             DroppedNode(node=one.node_id, node_class=one.class_type, reason=one.reason)
             for one in graph.dropped
         ),
-        warnings=tuple(_warnings(graph.notices)),
+        warnings=(*_warnings(graph.notices), *unfit),
     )
 
 

@@ -32,6 +32,11 @@ def declaration_problems(workflow: Workflow) -> list[FieldProblem]:
     ]
 
 
+def has_wrong_default(one: Input) -> bool:
+    """Whether a request could not say an input's default, or one inside of it."""
+    return next(_wrong_defaults((one,), ()), None) is not None
+
+
 def _count(inputs: tuple[Input, ...]) -> int:
     return sum(1 + _count(_inside(one)) for one in inputs)
 

@@ -24,6 +24,7 @@ from core.wording import nearest
 from core.workflows.declaration import INPUTS_MAX, Input, Workflow
 
 TEXT_MAX: Final = PROMPT_MAX
+_NAME_MAX: Final = 255
 _KEPT: Final = 256
 """Models of so many versions are kept: making one takes milliseconds."""
 _REFERENCE: Final = re.compile(
@@ -118,6 +119,8 @@ def annotation_of(one: Input) -> Any:
             return _seed(one)
         case "choice" if one.choices is not None:
             return _choice(one.choices)
+        case "choice" if isinstance(one.default, int | float):
+            return _ANY_CHOICE
         case "choice" | "model":
             return Name
         case "list":
@@ -158,6 +161,20 @@ def _choice(choices: tuple[str | int | float | bool, ...]) -> Any:
         raise invalid("literal_error", f"is not one of the choices; {_near(value, choices)}")
 
     return Annotated[Any, BeforeValidator(among), WithJsonSchema({"enum": list(choices)})]
+
+
+def _any_choice(value: Any) -> Any:
+    if isinstance(value, int | float) or (isinstance(value, str) and 0 < len(value) <= _NAME_MAX):
+        return value
+    raise invalid("literal_error", "is not one of the choices")
+
+
+_ANY_CHOICE: Final = Annotated[
+    Any,
+    BeforeValidator(_any_choice),
+    WithJsonSchema({"type": ["string", "number", "boolean"]}),
+]
+"""Choices by reference, some of which are no texts."""
 
 
 def _near(value: Any, choices: tuple[str | int | float | bool, ...]) -> str:

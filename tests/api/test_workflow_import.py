@@ -6,6 +6,7 @@ import importlib.util
 import io
 import json
 from typing import Any, Final
+from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
@@ -267,3 +268,30 @@ def test_a_comfyui_that_is_used_no_more_does_not_count(
     again = start_service(closed_port())
 
     assert again.get(url).json()["state"] == "missing_nodes"
+
+
+def test_a_workflow_saved_on_the_page_is_offered(service: Service) -> None:
+    name = f"fox {uuid4().hex[:8]}.json"
+    path = quote(f"workflows/{name}", safe="")
+    saved = httpx.post(f"{service.settings.comfy.url}/userdata/{path}", json=PAGE)
+    assert saved.status_code == 200
+
+    offered = service.get(f"{WORKFLOWS}/sources").json()["items"]
+
+    assert f"saved:{name}" in [each["source"] for each in offered]
+    one = declared(
+        service.client.post(
+            WORKFLOWS, json={"source": f"saved:{name}"}, params={"name": own_name()}
+        )
+    )
+    assert one["origin"]["source"] == f"saved:{name}"
+    assert "prompt" in one["roles"]
+
+
+def test_large_files_are_refused_before_they_are_read(service: Service) -> None:
+    many = {str(number): GRAPH["1"] for number in range(20_001)}
+
+    answered = added(service, many)
+
+    assert_problem(answered, 422, "invalid_workflow")
+    assert answered.json()["errors"][0]["code"] == "too_many_nodes"
