@@ -49,8 +49,9 @@ _FORM_BYTES: Final = 10_000
 _UPLOAD: Final = re.compile(r"/_nicegui/client/[^/]+/upload/")
 _CSP: Final = (
     "default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
-    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self'; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self'; "
+    "font-src 'self'; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
 )
 """Nothing is loaded from, sent to, or shown by another host.
 

@@ -16,6 +16,7 @@ from core.batches.grid import Grid, label
 from core.requests import ResolvedRequest, StoredRequest
 from store.values import Artefact, BatchItem, Generation, main_of
 from web.parts.elements import local
+from web.parts.outputs import badge_of
 from web.parts.wording import STATUS_WORDS, title
 
 _NARROWEST, _WIDEST = 0.5, 2.0
@@ -30,7 +31,8 @@ _WORDS: Final[dict[str, str]] = {
 class Cell:
     """The state of an item. ``status`` is a generation's, "waiting" or "deleted".
 
-    ``values`` are those that the batch's grid gave it: "CFG 4.5, Sampler euler".
+    ``values`` are those that the batch's grid gave it: "CFG 4.5, Sampler euler". ``kept`` says
+    what it made, unless that is an image: "Video 0:05".
     """
 
     id: UUID
@@ -41,6 +43,7 @@ class Cell:
     src: str | None = None
     many: int = 0
     values: str = ""
+    kept: str = ""
 
     @classmethod
     def of(
@@ -64,6 +67,7 @@ class Cell:
             local(src) if src is not None else None,
             len(kept),
             values,
+            (badge_of(main.kind, main.duration_s) or "") if main is not None else "",
         )
 
     @classmethod
@@ -79,18 +83,22 @@ class Cell:
 
     def tile(self) -> dict[str, Any]:
         """Returns the cell as sent to the browser."""
-        said = [self.values, title(self.request.prompt, 120) if self.request else ""]
         running = self.status == "running" and self.percent is not None
+        state = f"{self.percent:.0f}%" if running else _WORDS[self.status]
+        bare = self.status == "succeeded" and self.src is None and self.kept
+        badge = [self.kept] if self.src and self.kept else []
+        badge += [f"×{self.many}"] if self.many > 1 else []
+        said = [self.values, title(self.request.prompt, 120) if self.request else ""]
         return {
             "id": str(self.id),
             "href": f"/g/{self.id}" if self.status not in ("waiting", "deleted") else None,
             "number": f"{self.number:,}" if self.number is not None else "",
             "status": self.status,
-            "said": f"{self.percent:.0f}%" if running else _WORDS[self.status],
+            "said": self.kept if bare else state,
             "title": " · ".join(filter(None, said)),
             "values": self.values,
             "src": self.src,
-            "badge": f"×{self.many}" if self.many > 1 else None,
+            "badge": " ".join(badge) or None,
         }
 
 

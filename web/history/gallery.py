@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from nicegui import events, ui
 
-from api.generations.documents import HistoryItem
+from api.generations.documents import HistoryItem, OutputDocument
 from core.requests import StoredRequest
 from core.status import Status
 from core.wording import ago
 from web.parts.elements import local
+from web.parts.outputs import KIND_WORDS, badge_of
 from web.parts.wording import headline, title
 
 _NARROWEST, _WIDEST = 0.5, 2.4
+_TEXT_SHOWN: Final = 300
 
 
 class Gallery(ui.element, component="../static/gallery.js"):
@@ -65,16 +67,26 @@ def _tile(item: HistoryItem) -> dict[str, Any]:
         "id": str(item.task_id),
         "href": f"/g/{item.task_id}",
         "src": local(main.poster_url) if main is not None and main.poster_url else None,
-        "badge": f"×{count}" if count > 1 else None,
+        "badge": badge_of(main.kind, main.duration_s, count) if main is not None else None,
         "title": title(request.prompt, 120),
         "when": ago(item.created_at),
         "status": item.status,
-        "headline": headline(item),
-        "ratio": round(max(_NARROWEST, min(_WIDEST, _ratio(request))), 3),
+        "headline": _headline(item, main),
+        "text": main.text[:_TEXT_SHOWN] if main is not None and main.text else None,
+        "ratio": round(max(_NARROWEST, min(_WIDEST, _ratio(request, main))), 3),
     }
 
 
-def _ratio(request: StoredRequest) -> float:
-    """Returns width by height; a square when this version cannot read the request."""
+def _headline(item: HistoryItem, main: OutputDocument | None) -> str:
+    """Returns the state; of an output without a picture, what it is."""
+    if main is None or main.poster_url is not None:
+        return headline(item)
+    return badge_of(main.kind, main.duration_s) or KIND_WORDS[main.kind]
+
+
+def _ratio(request: StoredRequest, main: OutputDocument | None) -> float:
+    """Returns width by height; a square when neither request nor output say it."""
     width, height = request.size or (1, 1)
+    if main is not None and main.width and main.height:
+        width, height = main.width, main.height
     return width / height

@@ -99,7 +99,7 @@ class Viewer:
         request = document.request
         if images:
             kept = images[number]
-            kept_output(kept, title(request.prompt, 200), "viewer-image")
+            kept_output(kept, title(request.prompt, 200) or kept.name, "viewer-image")
         elif document.status in ("failed", "cancelled"):
             with box("empty"):
                 Text(document.error.title if document.error else "Cancelled", "empty-title", "h2")

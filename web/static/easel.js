@@ -19,6 +19,7 @@
       if (e.key === "Escape") e.target.blur();
       return;
     }
+    if (e.target.closest?.("video, audio, .text-shown") && /^(Arrow|Home|End|Page| )/.test(e.key)) return;  // its own
     if (e.key === "Escape" && view.reset()) return;
     const key = e.key.length === 1 ? e.key.toLowerCase() : e.key;
     const focus = document.querySelector(`[data-focus="${CSS.escape(key)}"]`);

@@ -13,6 +13,7 @@ export default {
             </span>
           </template>
           <span v-else :class="'tile-bare is-' + tile.status">
+            <span v-if="tile.text" class="tile-said" dir="auto">{{ tile.text }}</span>
             <span class="tile-status">{{ tile.headline }}</span>
             <span class="tile-prompt" dir="auto">{{ tile.title }}</span>
           </span>

@@ -22,7 +22,7 @@ from web.parts.elements import (
     set_meter,
     show_if,
 )
-from web.parts.outputs import kept_output
+from web.parts.outputs import KIND_WORDS, is_picture, kept_output
 from web.parts.wording import advice, headline, progress_line, removed, title
 from web.studio.card import OnId, ratio_style
 
@@ -170,11 +170,16 @@ class Stage:
     ) -> None:
         href = f"/g/{document.task_id}" + (f"?i={number}" if number else "")
         with box("picture-cell"):
-            with box("picture-link", "a", href=href):
-                kept_output(kept, title(document.request.prompt, 200))
+            said = title(document.request.prompt, 200) or kept.name
+            if is_picture(kept):
+                with box("picture-link", "a", href=href):
+                    kept_output(kept, said)
+            else:  # it has buttons of its own, which cannot stand in a link
+                with box(f"picture-link is-{kept.kind}"):
+                    kept_output(kept, said)
             if count > 1:
                 link(
-                    f"Download image {number + 1}",
+                    f"Download {KIND_WORDS[kept.kind].lower()} {number + 1}",
                     local(kept.url),
                     icon_name="save",
                     bare=True,
