@@ -61,9 +61,10 @@ bench-ui: install  ## Measure the page in headless Chromium
 bench-webhooks: install  ## Measure callbacks: pace, memory, a create's price, a dead receiver
 	$(BIN)/python -m bench.webhooks $(ARGS)
 
-bench-workflows: install  ## Measure the import of workflows (ARGS: folders of files)
+bench-workflows: install  ## Measure the import of workflows (ARGS: folders of files), and a large video
 	$(BIN)/python -m bench.templates $(ARGS)
 	$(BIN)/python -m bench.proposals $(ARGS)
+	$(BIN)/python -m bench.videos
 
 screenshots: install  ## Take the README's pictures into docs/images (needs Chromium)
 	$(BIN)/python -m tests.browser.screenshots docs/images

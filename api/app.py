@@ -30,6 +30,7 @@ from api.generations.facade import Busy, Facade
 from api.generations.shared import Followed
 from api.head_requests import HeadRequests
 from api.limits import RequestLimits
+from api.nodes import NodesCache
 from api.nothing_here import NothingHere
 from api.schedules import routes as schedules
 from api.schedules.facade import ScheduleFacade
@@ -171,6 +172,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
         ) as reconciler,
         PauseWatch(runs) as pauses,
         CatalogueCache(store, comfy) as catalogue,
+        NodesCache(store, comfy) as nodes,
     ):
         disk = DiskReserve(settings.local_folders, settings.store.reserve_mb)
         facade = Facade(
@@ -182,6 +184,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             disk,
             settings.comfy.default_model,
             settings.webhooks.allowed,
+            nodes,
         )
         received = UploadFacade(store, settings.uploads, settings.incoming, disk)
         await received.tidy()
@@ -206,7 +209,13 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
                 deliveries=DeliveryFacade(store, deliverer),
                 followed=Followed(facade),
                 uploads=received,
-                workflows=WorkflowFacade(store, settings.api_url, deployed.wake),
+                workflows=WorkflowFacade(
+                    store,
+                    settings.api_url,
+                    deployed.wake,
+                    nodes,
+                    paid_nodes=settings.comfy.paid_nodes,
+                ),
             )
 
 

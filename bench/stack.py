@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,23 +59,24 @@ async def running_stack(
     *,
     count_requests: bool = False,
     settings: Mapping[str, str] | None = None,
+    emulator: Sequence[str] = ("comfy.emulator",),
 ) -> AsyncIterator[Stack]:
     """Start everything, wait until pictures can be made, and stop everything at the end.
 
     ``load_s``: seconds for loading another checkpoint. ``count_requests``: Prefect's server is a
     process besides ``easel up`` then, which logs each request. ``settings`` are Easel's, by the
-    names of their environment variables.
+    names of their environment variables. ``emulator`` is its module, and that one's own arguments.
     """
     api, prefect, comfy = free_port(), free_port(), free_port()
     with tempfile.TemporaryDirectory(prefix="easel-bench-") as folder:
         home = Path(folder)
-        emulator = await _spawn(
+        painter = await _spawn(
             home / "emulator.log",
-            "comfy.emulator",
+            *emulator,
             *("--port", str(comfy), "--output-dir", str(home / "output")),
             *("--render-time", str(render_s), "--load-time", str(load_s)),
         )
-        processes = [emulator]
+        processes = [painter]
         await _listening(comfy)
         environment = {"PREFECT_HOME": str(home / "prefect")} if count_requests else {}
         if count_requests:

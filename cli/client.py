@@ -16,6 +16,7 @@ from cli.batch_body import BatchBody
 from core.urls import basic_authorization, without_userinfo
 
 _PREFIX: Final = "/api/v1"
+_CHUNK_BYTES: Final = 1_048_576
 _SILENCE_S: Final = 45.0
 """Longest silence of an event stream; the API sends a comment every 15 s."""
 _TRIES: Final = 3
@@ -113,6 +114,32 @@ class ApiClient:
         items: list[dict[str, Any]] = page["items"]
         return items
 
+    async def workflow_sources(self) -> list[dict[str, Any]]:
+        """Returns what ComfyUI offers as workflows."""
+        page = await self._json("GET", "/workflows/sources")
+        items: list[dict[str, Any]] = page["items"]
+        return items
+
+    async def add_workflow(self, file: bytes, query: Mapping[str, Any]) -> dict[str, Any]:
+        """Import a workflow's file. Returns what became of it."""
+        headers = {"Content-Type": "application/octet-stream"}
+        timeout = httpx.Timeout(30, connect=5, read=_ACCEPTANCE_S)
+        return await self._json(
+            "POST", "/workflows", content=file, params=query, headers=headers, timeout=timeout
+        )
+
+    async def workflow_to_change(self, name: str) -> tuple[dict[str, Any], str]:
+        """Returns a workflow's document and its ``ETag``."""
+        response = await self._send("GET", f"/workflows/{quote(name, safe='')}")
+        return self._read(response), response.headers.get("ETag", "")
+
+    async def change_workflow(
+        self, name: str, wanted: Mapping[str, Any], etag: str
+    ) -> dict[str, Any]:
+        """Change a workflow that is still as it was read. Returns its document."""
+        path = f"/workflows/{quote(name, safe='')}"
+        return await self._json("PUT", path, json=wanted, headers={"If-Match": etag})
+
     async def workflow_file(self, name: str) -> bytes:
         """Returns a workflow as the file that can be imported."""
         return (await self._send("GET", f"/workflows/{quote(name, safe='')}/export")).content
@@ -121,10 +148,21 @@ class ApiClient:
         """Remove a workflow from what is offered."""
         await self._send("DELETE", f"/workflows/{quote(name, safe='')}")
 
-    async def image(self, image_id: str) -> bytes:
-        """Returns a picture's bytes."""
+    async def download(self, output: Mapping[str, Any]) -> AsyncGenerator[bytes, None]:
+        """Yields the bytes of an output, as its document (``outputs_of``) names it."""
         # Not the document's own URL: it may not be reachable from here.
-        return (await self._send("GET", f"/images/{image_id}")).content
+        path = f"{_PREFIX}/artefacts/{output['artefact_id']}"
+        if "kind" not in output:
+            path = f"{_PREFIX}/images/{output['artefact_id']}"
+        try:
+            async with self._http.stream("GET", path) as response:
+                if not response.is_success:
+                    await response.aread()
+                    raise _refused(response, self.url)
+                async for chunk in response.aiter_bytes(_CHUNK_BYTES):
+                    yield chunk
+        except httpx.HTTPError as error:
+            raise _unreachable(self.url, error) from error
 
     async def has_upload(self, upload_id: str) -> bool:
         """Returns whether the API has the file with this SHA-256 already."""
@@ -224,6 +262,13 @@ class ApiClient:
         if not response.is_success:
             raise _refused(response, self.url)
         return response
+
+
+def outputs_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Returns the outputs in a result or an item; from an older API, its images."""
+    if "outputs" in document:
+        return list(document["outputs"])
+    return [{**image, "artefact_id": image["image_id"]} for image in document["images"]]
 
 
 def _may_have_arrived(error: BaseException) -> bool:

@@ -29,6 +29,7 @@ from comfy.errors import (
 from comfy.graph import Graph
 from comfy.inputs import InputFile, UploadForm, name_said, size_said
 from comfy.messages import OutputFile
+from comfy.nodes import NodeCatalogue
 from comfy.transport import is_cut_short, translated
 from core.text import readable, readable_json
 
@@ -271,6 +272,31 @@ class ComfyClient:
             _ok(await self._json_reply("GET", "/embeddings")), list, clean=False
         )
         return Catalogue.from_object_info(info, embeddings)
+
+    async def node_catalogue(self) -> NodeCatalogue:
+        """Returns all node classes of this ComfyUI, which keeps its event loop busy for 0.2 s.
+
+        Files as choices are those of now.
+        """
+        info = await self._get_json("/object_info", clean=False)
+        return await asyncio.to_thread(NodeCatalogue.from_object_info, info)
+
+    async def document(self, path: str) -> Any:
+        """Returns what a route says that not every ComfyUI has, any JSON; None without it."""
+        body = await self.document_bytes(path)
+        if body is None:
+            return None
+        try:
+            return readable_json(json.loads(body.decode("utf-8", "replace")))
+        except (ValueError, RecursionError):
+            raise ComfyProtocolError(f"ComfyUI's answer to {path} is not JSON") from None
+
+    async def document_bytes(self, path: str) -> bytes | None:
+        """Returns a file that ComfyUI offers, None if it does not have it."""
+        reply = await self._json_reply("GET", path)
+        if reply.status in (*_NO_ROUTE, httpx.codes.BAD_REQUEST):
+            return None
+        return _ok(reply).body
 
     async def system_stats(self) -> SystemStats:
         """Returns version and devices."""

@@ -15,9 +15,11 @@ ComfyError
 ├── NoOutputError                it ended well, but the picture is not there
 ├── UnusableFileError            its file can never be kept: too large, or no picture
 ├── ForeignPromptError           ComfyUI gave the prompt an id of its own
-├── WorkflowFileError            a file holds no workflow that can be read
-├── DeclarationError             an input of a workflow cannot be declared so
 └── ExecutionTimeoutError        it executed longer than allowed: cancel it
+
+NotImportableError               no generation ends with these
+├── WorkflowFileError            a file holds no workflow that can be read
+└── DeclarationError             an input of a workflow cannot be declared so
 """
 
 from __future__ import annotations
@@ -119,7 +121,11 @@ class ForeignPromptError(ComfyError):
     """
 
 
-class WorkflowFileError(ComfyError):
+class NotImportableError(Exception):
+    """Base of what is wrong with a workflow that is being imported or declared."""
+
+
+class WorkflowFileError(NotImportableError):
     """A file cannot be imported: it holds no workflow, a malformed one, or one beyond the bounds.
 
     ``code`` is "no_workflow", "malformed", "too_large", "too_deep", "too_many_nodes", "cycle" or
@@ -137,7 +143,7 @@ class WorkflowFileError(ComfyError):
         return f"{self.place}: {self.message}" if self.place else self.message
 
 
-class DeclarationError(ComfyError):
+class DeclarationError(NotImportableError):
     """An input cannot be declared so.
 
     ``code`` is "unknown_node", "unknown_field", "linked_field", "unknown_input",

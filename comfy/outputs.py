@@ -71,10 +71,11 @@ class FetchedImage:
 
 @dataclass(frozen=True)
 class FetchedFile:
-    """A file that is no picture, to be read in chunks, once."""
+    """A file that is no picture, to be read in chunks, once. ``length`` in bytes, where known."""
 
     type: FileType
     chunks: AsyncIterator[bytes]
+    length: int | None = None
 
 
 async def fetch(client: ComfyClient, image: OutputFile, pixels: int) -> FetchedImage:
@@ -105,7 +106,7 @@ async def opened(
         kind = type_of(download.head, file.filename, file.format, file.key)
         if not kind.is_picture:
             _check_file(download, kind, file)
-            yield FetchedFile(kind, download.chunks())
+            yield FetchedFile(kind, download.chunks(), download.length)
             return
         found = await _read_picture(download, pixels)
     if isinstance(found, _NoPicture) and not found.is_final:

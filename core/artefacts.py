@@ -93,6 +93,11 @@ _SAME: Final = {
 }
 EXTENSIONS: Final[tuple[str, ...]] = tuple(sorted(_BY_EXTENSION))
 """The extensions whose type is known."""
+_BY_CONTENT_TYPE: Final = {
+    one.content_type.partition(";")[0]: one.extension
+    for one in reversed(_BY_EXTENSION.values())
+    if one.content_type != OCTETS
+}
 _PAGE: Final = FileType("file", "text/html", "html")
 _MEDIA: Final = frozenset({"animation", "video", "audio", "model3d"})
 _KIND_SAID: Final[dict[str, ArtefactKind]] = {"video": "video", "audio": "audio", "3d": "model3d"}
@@ -129,6 +134,16 @@ def extension_of(name: str) -> str:
     if not found.isascii() or not found.isalnum() or len(found) > _EXTENSION_MAX:
         return ""
     return _SAME.get(found, found)
+
+
+def extension_for(content_type: str, name: str = "") -> str:
+    """Returns the extension of files of a media type; that of ``name`` for one that says little."""
+    plain = content_type.partition(";")[0].strip().lower()
+    found = _BY_CONTENT_TYPE.get(plain)
+    named = extension_of(name)
+    if found is None or (named and served_type(plain) == OCTETS):
+        return named or "bin"
+    return found
 
 
 def type_of(head: bytes, name: str, said: str | None = None, key: str = "") -> FileType:

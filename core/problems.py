@@ -48,6 +48,8 @@ _KINDS: Final = (
     ProblemKind("invalid_manifest", "The manifest has rows with problems", 422),
     ProblemKind("idempotency_mismatch", "The key was used with another body", 422),
     ProblemKind("invalid_workflow", "The file is no workflow that can be used", 422),
+    ProblemKind("paid_nodes", "The workflow calls paid services", 422),
+    ProblemKind("unknown_source", "ComfyUI does not offer this workflow", 422),
     ProblemKind("precondition_required", "Say which version is to be changed", 428),
     ProblemKind("internal_error", "Something went wrong in Easel", 500),
     ProblemKind("not_available", "The service cannot do this right now", 503),

@@ -385,8 +385,8 @@ class ResolvedRequest(_Base, _ByRole):
     inputs: dict[str, Any] = Field(default_factory=dict)
     priority: Priority
     timeout_s: int
-    callback_url: None = None
     metadata: dict[str, MetadataValue]
+    callback_url: None = None
     plan: Plan = Field(default_factory=Plan, exclude=True)
 
     @model_validator(mode="before")
@@ -418,17 +418,19 @@ class ResolvedRequest(_Base, _ByRole):
 
     def stored(self) -> dict[str, Any]:
         """Returns the request as it is stored: with its plan, under a name that no input has."""
-        return {**self.model_dump(mode="json"), _PLAN: self.plan.model_dump(mode="json")}
+        return {
+            **self.model_dump(mode="json"),
+            _PLAN: self.plan.model_dump(mode="json", exclude_defaults=True),
+        }
 
     def value(self, role: Role) -> Any:
         """Returns the value of the input that has the role, None if there is none."""
-        # A plan of an earlier version names no roles: its inputs were named as their roles.
-        name = self.plan.roles.get(role, None if self.plan.version else role)
+        name = self.plan.input_of(role)
         return None if name is None else self.inputs.get(name)
 
     def without(self, role: Role) -> Self:
         """Returns the request without the input that has the role."""
-        name = self.plan.roles.get(role, None if self.plan.version else role)
+        name = self.plan.input_of(role)
         left = {key: value for key, value in self.inputs.items() if key != name}
         return self.model_copy(update={INPUTS: left})
 

@@ -126,6 +126,10 @@ class ComfySettings(_Group):
     default_model: str | None = Field(
         default=None, description="Checkpoint for requests that name none (else the first one)."
     )
+    paid_nodes: bool = Field(
+        default=False,
+        description="Take workflows with nodes that call paid services (ComfyUI's partner nodes).",
+    )
 
 
 class StoreSettings(_Group):
@@ -165,6 +169,11 @@ class StoreSettings(_Group):
     def _is_an_absolute_folder(cls, url: str | None) -> str | None:
         return url if url is None or "://" in url else str(Path(url).absolute())
 
+    file_max_mb: int = Field(
+        default=4000,
+        ge=1,
+        description="Megabytes of the largest file that is fetched from ComfyUI.",
+    )
     reserve_mb: int = Field(
         default=256,
         ge=0,

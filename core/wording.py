@@ -106,3 +106,10 @@ def _difference(name: str, twin: str) -> str:
 def model_name(name: str) -> str:
     """Returns a checkpoint's file name without folder and extension."""
     return name.rpartition("/")[2].removesuffix(".safetensors").removesuffix(".ckpt")
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Returns the first of the names, and how many there are besides: ``a, b and 3 more``."""
+    shown = ", ".join(written(name) for name in names[:most])
+    more = len(names) - most
+    return f"{shown} and {more} more" if more > 0 else shown

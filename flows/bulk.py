@@ -33,6 +33,7 @@ from flows.batches.artifacts import show_batch, show_end
 from flows.batches.parameters import CATCH_UP_MINUTES, WEEK_MINUTES
 from flows.batches.rules import Finish, Leave, Pause, Wait
 from flows.errors import BatchRefusedError, CancelRequested, TakenOver
+from flows.nodes import kept_judge
 from flows.pipeline import callback_rules
 from flows.prefect.foreign_runs import PAUSE_S, foreign, put_back_for
 from flows.prefect.schedules import later_run_is_due, schedule_name_of
@@ -140,6 +141,7 @@ async def _adopt(runtime: Runtime, run: FlowRun, request: FlowBatchRequest | Non
         ),
         default_model=runtime.default_model,
         rules=await callback_rules(store),
+        judge=await kept_judge(store, runtime.session.client.base_url, workflow),
     )
     name = shown_name(source.request.name) or run.name
     accepted: AcceptedBatch = await patiently(

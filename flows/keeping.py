@@ -94,7 +94,12 @@ class Keeping:
     async def _keep_file(self, fetched: FetchedFile) -> Artefact:
         claim = self.claim
         new = NewFile(
-            fetched.type, fetched.chunks, claim.request.seed, self._name, self.output.node or None
+            type=fetched.type,
+            chunks=fetched.chunks,
+            seed=claim.request.seed,
+            name=self._name,
+            node=self.output.node or None,
+            length=fetched.length,
         )
         return await self.store.files.keep_file(
             claim.generation_id, claim.attempt, self.position, new

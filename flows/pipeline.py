@@ -49,6 +49,7 @@ from core.workflows.declaration import Workflow
 from flows.errors import CallbackRefusedError, CancelRequested, InputGoneError
 from flows.inputs import InputSession, find_inputs, has_lost_one, put_inputs
 from flows.keeping import Keeping, Log, check_declared, pixels_of, root_of
+from flows.nodes import kept_judge, look_at_nodes
 from flows.problems import problem_of
 from flows.reporter import OnProgress, Reporter
 from flows.retries import patiently
@@ -169,7 +170,8 @@ async def adopt(
     known = await store.registry.catalogue(client.base_url)
     catalogue = Catalogue.from_json(known) if known else await client.catalogue()
     asked, workflow = await checked(store, request)
-    resolved = comfy.resolve(asked, workflow, catalogue, default_model)
+    judge = await kept_judge(store, client.base_url, workflow)
+    resolved = comfy.resolve(asked, workflow, catalogue, default_model, judge=judge)
     referred = list(referred_in(workflow.inputs, resolved.inputs))
     missing = await patiently(store.uploads.problems, referred)
     if missing and not await _is_kept(store, flow_run_id):
@@ -230,7 +232,7 @@ async def claim(store: Store, assignment: Assignment, holder: Holder) -> Claim:
 async def build(store: Store, claim: Claim) -> Graph:
     """Returns the ComfyUI graph of the request, of the workflow as it was when it was accepted.
 
-    Raises NotFoundError when that version of the workflow cannot be read any more.
+    Raises UnreadableRequestError when this version of Easel cannot build what was asked for.
     """
     workflow = await patiently(workflow_of, store, claim.request)
     return comfy.build_graph(claim.request, claim.prompt_id, workflow)
@@ -495,6 +497,7 @@ async def look_again(store: Store, client: ComfyClient, error: Exception) -> Non
         with contextlib.suppress(TransientComfyError, StoreUnavailableError):
             catalogue = await client.catalogue()
             await store.registry.keep_catalogue(client.base_url, catalogue.to_json())
+            await look_at_nodes(store, client)
 
 
 async def leave(

@@ -20,7 +20,7 @@ from comfy.errors import (
 from core.problems import MISFIT, Problem, problem
 from core.text import readable
 from flows.errors import InputGoneError
-from store.errors import ArtefactStoreError
+from store.errors import ArtefactStoreError, UnreadableRequestError
 
 _PLAIN: tuple[tuple[type[Exception], str, str], ...] = (
     (
@@ -100,6 +100,8 @@ def problem_of(error: BaseException) -> Problem:
         return _rejected(error)
     if isinstance(error, ExecutionFailedError):
         return _node_failed(error)
+    if isinstance(error, UnreadableRequestError):
+        return problem("unreadable_document", str(error))
     for kind, code, advice in _PLAIN:
         if isinstance(error, kind):
             return problem(code, f"{_sentence(str(error))} {advice}")

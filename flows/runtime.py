@@ -84,6 +84,7 @@ async def open_runtime(
             url,
             previews=settings.comfy.previews,
             ca_file=settings.comfy.ca_file,
+            file_bytes_max=settings.store.file_max_mb * 1_000_000,
             on_reachable=on_reachable,
         ) as session,
     ):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pydantic import ValidationError
+
 from comfy import BUILT_IN
-from core.requests import ResolvedRequest
+from core.problems import unreadable
+from core.requests import ResolvedRequest, checked_inputs
+from core.stored import Unreadable, reason_of
 from core.workflows.declaration import Workflow
-from store.errors import NotFoundError
+from store.errors import NotFoundError, UnreadableRequestError
 from store.store import Store
 
 
@@ -24,12 +28,29 @@ async def workflow_named(store: Store, name: str, *, hidden: bool = False) -> Wo
 
 
 async def workflow_of(store: Store, request: ResolvedRequest) -> Workflow:
-    """Returns the workflow of an accepted request, as it was then. Raises NotFoundError.
+    """Returns the workflow of an accepted request, as it was then.
 
-    A built-in one is that of this version of Easel.
+    A built-in one is that of this version of Easel. Raises UnreadableRequestError for a workflow
+    or values that only another version knows: nothing else than what was asked for is rendered.
     """
     known = BUILT_IN.get(request.workflow)
-    return known or await store.workflows.version(request.workflow, request.plan.version)
+    try:
+        if known is None:
+            return await store.workflows.version(request.workflow, request.plan.version)
+        checked_inputs(known, request.inputs)
+    except NotFoundError as error:
+        raise _unreadable(request, f"workflow: {error}") from error
+    except ValidationError as error:
+        raise _unreadable(request, reason_of(error)) from error
+    missing = [one.name for one in known.inputs if request.inputs.get(one.name) is None]
+    if missing:
+        raise _unreadable(request, f"{missing[0]}: is missing")
+    return known
+
+
+def _unreadable(request: ResolvedRequest, reason: str) -> UnreadableRequestError:
+    found = Unreadable(stored=request.model_dump(mode="json"), reason=reason)
+    return UnreadableRequestError(unreadable("this request", found).detail)
 
 
 async def workflow_names(store: Store) -> list[str]:

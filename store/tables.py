@@ -216,7 +216,6 @@ artefacts = Table(
         Uuid,
         ForeignKey("generations.id", ondelete="CASCADE"),
         nullable=False,
-        index=True,
     ),
     Column("position", Integer, nullable=False),
     Column("kind", String(16), nullable=False),
@@ -238,6 +237,8 @@ artefacts = Table(
     Column("text", Text),
     Column("seed", BigInteger),
     Column("created_at", UtcDateTime, nullable=False),
+    # The history by kind looks at each generation, and at nothing but this index.
+    Index("ix_artefacts_generation_id", "generation_id", "kind"),
 )
 """What was made: a row for each output of a generation that succeeded."""
 
@@ -344,6 +345,18 @@ catalogues = Table(
     Column("fetched_at", UtcDateTime, nullable=False),
 )
 """What each ComfyUI offered when last seen, so that creates can be checked while it is down."""
+
+node_catalogues = Table(
+    "node_catalogues",
+    metadata,
+    Column("comfy_url", String(500), primary_key=True),
+    # JSON, compressed (gzip): some hundred classes have megabytes.
+    Column("data", LargeBinary, nullable=False),
+    # Of what it says, whichever way it was compressed.
+    Column("digest", String(64), nullable=False),
+    Column("fetched_at", UtcDateTime, nullable=False),
+)
+"""The node classes of each ComfyUI when they were last seen to change."""
 
 workflows = Table(
     "workflows",

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.database import Database, completes, insert_into
 from store.leases import LeaseWatch
-from store.tables import attempts, catalogues, strays, workers
+from store.tables import attempts, catalogues, node_catalogues, strays, workers
 from store.values import WorkerRecord
 
 RECENT: Final = timedelta(seconds=15)
@@ -79,7 +79,8 @@ class Registry:
     async def rename_comfy(self, old: str, new: str) -> None:
         """Let what is known of the ComfyUI at ``old`` be known of ``new``: it is the same one."""
         async with self._database.write() as connection:
-            await connection.execute(delete(catalogues).where(catalogues.c.comfy_url == old))
+            for known in (catalogues, node_catalogues):
+                await connection.execute(delete(known).where(known.c.comfy_url == old))
             already = select(strays.c.prompt_id).where(strays.c.comfy_url == new)
             await connection.execute(
                 delete(strays).where(
@@ -99,6 +100,38 @@ class Registry:
         async with self._database.read() as connection:
             row = (await connection.execute(statement)).mappings().first()
         return None if row is None else KeptCatalogue(**row)
+
+    @completes
+    async def keep_nodes(self, comfy_url: str, data: bytes, digest: str) -> bool:
+        """Store the node classes of a ComfyUI, unless those of this digest are there already.
+
+        Returns whether they were stored.
+        """
+        known = select(node_catalogues.c.digest).where(node_catalogues.c.comfy_url == comfy_url)
+        async with self._database.read() as connection:
+            if (await connection.execute(known)).scalar_one_or_none() == digest:
+                return False
+        values = {"data": data, "digest": digest, "fetched_at": datetime.now(UTC)}
+        async with self._database.write() as connection:
+            await _upsert(
+                connection, node_catalogues, "comfy_url", {"comfy_url": comfy_url, **values}
+            )
+        return True
+
+    async def node_digests(self) -> dict[str, str]:
+        """Returns the digest of each ComfyUI's node classes by its URL, the newest last."""
+        statement = select(node_catalogues.c.comfy_url, node_catalogues.c.digest).order_by(
+            node_catalogues.c.fetched_at, node_catalogues.c.comfy_url
+        )
+        async with self._database.read() as connection:
+            rows = await connection.execute(statement)
+            return {row.comfy_url: row.digest for row in rows}
+
+    async def kept_nodes(self, comfy_url: str) -> bytes | None:
+        """Returns a ComfyUI's node classes, as they were stored."""
+        statement = select(node_catalogues.c.data).where(node_catalogues.c.comfy_url == comfy_url)
+        async with self._database.read() as connection:
+            return (await connection.execute(statement)).scalar_one_or_none()
 
 
 async def _upsert(

@@ -212,6 +212,7 @@ class BatchFacade:
             default_model=self._facade.configured_model,
             skip_bad=manifest.skip_bad,
             rules=await self._facade.callback_rules(),
+            judge=await self._facade.nodes.refreshed() if workflow.graph is not None else None,
         )
 
     async def _workflow(self, request: FlowBatchRequest) -> Workflow:

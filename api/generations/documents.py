@@ -132,7 +132,7 @@ class OutputDocument(Document):
     primary: bool = Field(description="Whether it is the main one; one output is.")
     url: str
     poster_url: str | None = Field(
-        description="A small picture of it: null for texts, 3D models and other files, and for "
+        description="A small image of it: null for texts, 3D models and other files, and for "
         "videos and sounds without `easel[video]`."
     )
     content_type: str

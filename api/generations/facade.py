@@ -35,6 +35,7 @@ from api.generations.documents import (
     timings,
 )
 from api.generations.estimates import Estimates
+from api.nodes import NodesCache
 from api.storage import StorageWatch
 from comfy import BUILT_IN, Catalogue, UnresolvableError, resolve
 from core.callbacks.addresses import AllowedAddresses
@@ -103,12 +104,14 @@ class Facade:
         disk: DiskReserve,
         default_model: str | None,
         allowed: AllowedAddresses,
+        nodes: NodesCache,
     ) -> None:
         self.store = store
         self.links = links
         self.disk = disk
         self.storage = StorageWatch(store.files)
         self.catalogue = catalogue
+        self.nodes = nodes
         self.estimates = Estimates(store, dispatcher, pauses)
         self._dispatcher = dispatcher
         self.configured_model = default_model
@@ -213,13 +216,24 @@ class Facade:
         workflow = await self.workflow(request.workflow)
         assert workflow is not None  # the request was checked against it
         try:
-            return resolve(request, workflow, self.catalogue.current, self.configured_model)
+            return self._resolved(request, workflow)
         except UnresolvableError:
             catalogue = await self.catalogue.refreshed()
+            if workflow.graph is not None:
+                await self.nodes.refreshed()
         try:
-            return resolve(request, workflow, catalogue, self.configured_model)
+            return self._resolved(request, workflow)
         except UnresolvableError as error:
-            raise _unresolvable(error, catalogue) from error
+            raise _unresolvable(error, catalogue, workflow) from error
+
+    def _resolved(self, request: GenerationRequest, workflow: Workflow) -> ResolvedRequest:
+        return resolve(
+            request,
+            workflow,
+            self.catalogue.current,
+            self.configured_model,
+            judge=self.nodes.judge,
+        )
 
     def _first_answer(self, generation: Generation, ahead: int) -> dict[str, Any]:
         document = StatusDocument.model_construct(
@@ -440,8 +454,10 @@ def no_model_known() -> ProblemError:
     )
 
 
-def _unresolvable(error: UnresolvableError, catalogue: Catalogue | None) -> ProblemError:
-    if catalogue is None:
+def _unresolvable(
+    error: UnresolvableError, catalogue: Catalogue | None, workflow: Workflow
+) -> ProblemError:
+    if catalogue is None and workflow.graph is None:
         return no_model_known()
     problems = list(error.problems)
     return ProblemError("invalid_request", str(problems[0]), errors=problems)

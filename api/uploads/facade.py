@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -17,13 +18,15 @@ from api.generations.facade import DISK_RETRY_AFTER_S
 from api.uploads.arriving import Arrived, receive
 from api.uploads.documents import UploadDocument, upload_document
 from api.uploads.pictures import normalise
+from core.artefacts import FileType
 from core.settings import UploadSettings
+from store.artefacts.media import facts_of
 from store.errors import NoSpaceError
 from store.store import Store
 from store.uploads.values import Received, Upload
 
 DECODED_AT_ONCE: Final = 2
-"""Pictures that are decoded at the same time: one of 50 megapixels takes 400 MB meanwhile."""
+"""Files that are decoded at the same time: a picture of 50 megapixels takes 400 MB meanwhile."""
 TOUCHED_EVERY: Final = timedelta(hours=1)
 """A use is recorded at most so often: the times of expiry are days."""
 LEFT_AFTER_S: Final = 3600.0
@@ -74,16 +77,7 @@ class UploadFacade:
     async def _normal(self, arrived: Arrived, target: Path) -> Received:
         kind = arrived.type
         if kind.decoder is None:
-            return Received(
-                id=arrived.sha256,
-                kind=kind.kind,
-                content_type=kind.content_type,
-                extension=kind.extension,
-                bytes=arrived.bytes,
-                sha256=arrived.sha256,
-                file=arrived.file,
-                name=arrived.name,
-            )
+            return await self._as_it_came(arrived)
         async with self._decoding:
             picture = await asyncio.to_thread(
                 normalise, arrived.file, target, kind.decoder, self.settings.pixels
@@ -99,6 +93,28 @@ class UploadFacade:
             name=arrived.name,
             width=picture.width,
             height=picture.height,
+        )
+
+    async def _as_it_came(self, arrived: Arrived) -> Received:
+        kind = arrived.type
+        received = Received(
+            id=arrived.sha256,
+            kind=kind.kind,
+            content_type=kind.content_type,
+            extension=kind.extension,
+            bytes=arrived.bytes,
+            sha256=arrived.sha256,
+            file=arrived.file,
+            name=arrived.name,
+        )
+        if kind.kind != "video" and kind.kind != "audio":
+            return received
+        async with self._decoding:
+            facts = await facts_of(
+                arrived.file, FileType(kind.kind, kind.content_type, kind.extension)
+            )
+        return replace(
+            received, width=facts.width, height=facts.height, duration_s=facts.duration_s
         )
 
     async def get(self, upload_id: str) -> Upload:

@@ -16,7 +16,7 @@ from api.openapi import UNCHANGED, Omittable, problems
 from api.uploads.documents import URL, UploadDocument
 from api.uploads.facade import UploadFacade
 from api.uploads.form import FIELD
-from core.uploads import NAME_MAX, parse_upload_id
+from core.uploads import parse_upload_id
 from store.uploads.values import Upload
 
 router = APIRouter(prefix=URL, tags=["uploads"])
@@ -44,8 +44,9 @@ _BODY: Final[dict[str, Any]] = {
             "name": "filename",
             "in": "query",
             "required": False,
-            "description": "The file's own name, for a raw body; a form says it itself.",
-            "schema": {"type": "string", "maxLength": NAME_MAX},
+            "description": "The file's own name, for a raw body; a form says it itself. "
+            "A long one is cut.",
+            "schema": {"type": "string"},
         }
     ],
 }

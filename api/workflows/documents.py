@@ -9,14 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.documents import Document
 from comfy import BUILT_IN
+from comfy.sources import SourceKind
+from comfy.workflows import Judge, Readiness
+from comfy.workflows.readiness import State
 from core.artefacts import ArtefactKind
 from core.requests import GenerationRequest, request_schema
 from core.workflows.declaration import (
     INPUTS_MAX,
     Help,
     Input,
-    ModelFile,
-    NodePack,
     Origin,
     Output,
     Requires,
@@ -28,6 +29,31 @@ from store.workflows import StoredWorkflow
 FORMAT: Final = "easel_workflow"
 """The key by which a file that Easel exported is known; its value is the version of the form."""
 FORMAT_VERSION: Final = 1
+_LACKS_MAX: Final = 100
+
+
+class MissingNode(Document):
+    """A node class that no known ComfyUI has."""
+
+    node_class: str
+    pack: str = Field(description="Where it is from, as the file says; empty if it does not.")
+    version: str
+
+
+class MissingModelFile(Document):
+    """A model file that no known ComfyUI has."""
+
+    name: str
+    folder: str = Field(description="The folder of ComfyUI's `models` that it belongs into.")
+    url: str = Field(description="Where the file says it is offered. Easel never fetches it.")
+    near: list[str] = Field(description="Similar files that are there, best first.")
+
+
+class MissingDocument(Document):
+    """What no ComfyUI that is known has."""
+
+    nodes: list[MissingNode] = Field(default_factory=list)
+    models: list[MissingModelFile] = Field(default_factory=list)
 
 
 class WorkflowDocument(Document):
@@ -58,6 +84,12 @@ class WorkflowDocument(Document):
     schema_: dict[str, Any] = Field(
         alias="schema", description="The JSON Schema of its inputs; `x-role` says what each means."
     )
+    state: State | None = Field(
+        description="Whether a known ComfyUI can carry it out. Null: none was reached yet."
+    )
+    lacks: list[str] = Field(
+        description="The node classes, model files or problems for which it is not `ready`."
+    )
     url: str
 
 
@@ -75,13 +107,6 @@ class DroppedNode(Document):
     reason: str
 
 
-class MissingDocument(Document):
-    """What no ComfyUI that is known has."""
-
-    nodes: list[NodePack] = Field(default_factory=list)
-    models: list[ModelFile] = Field(default_factory=list)
-
-
 class ImportDocument(Document):
     """What became of a file."""
 
@@ -90,6 +115,31 @@ class ImportDocument(Document):
     missing: MissingDocument = MissingDocument()
     mapping: dict[str, str] = Field(default_factory=dict)
     warnings: list[str] = Field(default_factory=list)
+
+
+class ChoicesDocument(Document):
+    """What ComfyUI has now, for the inputs whose choices are looked up."""
+
+    inputs: dict[str, list[str | int | float | bool]] = Field(
+        description="By the path of the input; `*` stands for an entry of a list."
+    )
+
+
+class SourceDocument(Document):
+    """A workflow that this ComfyUI offers."""
+
+    source: str = Field(description="As an import names it, such as `template:flux_dev`.")
+    kind: SourceKind
+    name: str
+    title: str
+    description: str
+    media: str = Field(description="What it gives, as ComfyUI says; may be empty.")
+
+
+class SourcesDocument(Document):
+    """What this ComfyUI offers: its saved workflows, official templates, blueprints."""
+
+    items: list[SourceDocument]
 
 
 class WorkflowChange(BaseModel):
@@ -107,9 +157,10 @@ class WorkflowChange(BaseModel):
 
 
 def workflow_document(
-    workflow: Workflow, url: str, stored: StoredWorkflow | None
+    workflow: Workflow, url: str, stored: StoredWorkflow | None, judge: Judge | None = None
 ) -> WorkflowDocument:
     """Returns the document of a workflow; ``stored`` is None for a built-in one."""
+    found = judge.readiness(workflow) if judge is not None else None
     return WorkflowDocument.model_construct(
         name=workflow.name,
         title=workflow.title,
@@ -126,7 +177,23 @@ def workflow_document(
         created_at=stored.created_at if stored is not None else None,
         updated_at=stored.updated_at if stored is not None else None,
         schema_=inputs_schema(workflow),
+        state=found.state if found is not None else None,
+        lacks=list(found.names[:_LACKS_MAX]) if found is not None else [],
         url=url,
+    )
+
+
+def missing_document(found: Readiness) -> MissingDocument:
+    """Returns what a workflow lacks, with where it is to be had."""
+    return MissingDocument(
+        nodes=[
+            MissingNode(node_class=one.class_type, pack=one.pack, version=one.version)
+            for one in found.missing_classes[:_LACKS_MAX]
+        ],
+        models=[
+            MissingModelFile(name=one.name, folder=one.folder, url=one.url, near=list(one.near))
+            for one in found.missing_models[:_LACKS_MAX]
+        ],
     )
 
 

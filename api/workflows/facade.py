@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, Final, get_args
 
 from pydantic_core import to_json
 
 from api.errors import ProblemError
 from api.headers import is_unchanged
+from api.nodes import NodesCache
 from api.workflows.documents import (
+    ChoicesDocument,
     ImportDocument,
+    SourceDocument,
+    SourcesDocument,
     WorkflowChange,
     WorkflowDocument,
     WorkflowsDocument,
@@ -19,14 +24,30 @@ from api.workflows.documents import (
     schema_of,
     workflow_document,
 )
-from api.workflows.importing import checked, read_workflow
-from comfy import BUILT_IN
-from core.wording import nearest
+from api.workflows.files import SentFile
+from api.workflows.importing import (
+    Imported,
+    Wish,
+    checked,
+    free_name,
+    no_nodes_known,
+    read_workflow,
+    with_changes,
+)
+from comfy import BUILT_IN, TransientComfyError
+from comfy.sources import offered, workflow_file
+from comfy.workflows.live_values import live_choices
+from comfy.workflows.readiness import State
+from core.wording import nearest, written
 from core.workflows.declaration import Workflow
 from flows.workflows import workflow_named, workflow_names
 from store.errors import ConflictError, NotFoundError, VersionConflictError
 from store.store import Store
 from store.workflows import StoredWorkflow
+
+_READ_AT_ONCE: Final = 2
+"""How many files are read at once: a large one takes seconds, and some hundred MB."""
+_TRIES: Final = 5
 
 
 class WorkflowFacade:
@@ -35,10 +56,21 @@ class WorkflowFacade:
     ``changed`` is called when what is offered has changed.
     """
 
-    def __init__(self, store: Store, api_url: str, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        api_url: str,
+        changed: Callable[[], None],
+        nodes: NodesCache,
+        *,
+        paid_nodes: bool,
+    ) -> None:
         self._store = store
         self._base = f"{api_url}/api/v1/workflows"
         self._changed = changed
+        self._nodes = nodes
+        self._paid_nodes = paid_nodes
+        self._reading = asyncio.Semaphore(_READ_AT_ONCE)
 
     async def all(self) -> WorkflowsDocument:
         """Returns every workflow that is offered: the built-in ones, then the others by name."""
@@ -66,26 +98,105 @@ class WorkflowFacade:
         """Returns the JSON Schema of a request for it."""
         return schema_of(await self.workflow(name))
 
+    async def choices(self, name: str) -> ChoicesDocument:
+        """Returns what its inputs can choose from now. ProblemError 404, 503."""
+        workflow = await self.workflow(name)
+        judge = self._nodes.judge or await self._nodes.refreshed()
+        if judge is None:
+            raise no_nodes_known()
+        found = live_choices(workflow, judge.catalogue)
+        return ChoicesDocument(inputs={path: list(known) for path, known in found.items()})
+
     async def export(self, name: str) -> bytes:
         """Returns the file that another Easel can import."""
         workflow = await self.workflow(name)
         return await asyncio.to_thread(lambda: to_json(exported(workflow), indent=2))
 
-    async def add(self, data: bytes, name: str | None, *, dry_run: bool) -> ImportDocument:
-        """Import a file; a dry run keeps nothing. ProblemError 422, or 409 for a name in use."""
-        workflow = await asyncio.to_thread(read_workflow, data, name)
+    async def add(self, sent: SentFile, wish: Wish, *, dry_run: bool) -> ImportDocument:
+        """Import a file; a dry run keeps nothing.
+
+        ProblemError 422, 409 for a name in use, 503 while no ComfyUI was reached.
+        """
+        if sent.source is not None:
+            sent = await self._fetched(sent.source)
+        wish = replace(wish, file=sent.name or wish.file, source=sent.source)
+        found = await self._read(sent.data, wish)
         stored = None
         if dry_run:
-            await self._check_free(workflow.name)
+            found = await self._with_free_name(found)
+            await self._check_free(found.workflow.name)
         else:
-            try:
-                stored = await self._store.workflows.add(workflow)
-            except ConflictError as error:
-                raise _in_use(workflow.name) from error
+            found, stored = await self._stored_as_free(found)
             self._changed()
         return ImportDocument.model_construct(
-            declaration=self._document(workflow, stored), mapping=workflow.mapping
+            declaration=self._document(found.workflow, stored),
+            dropped=list(found.dropped),
+            missing=found.missing,
+            mapping=found.workflow.mapping,
+            warnings=list(found.warnings),
         )
+
+    async def sources(self) -> SourcesDocument:
+        """Returns what ComfyUI offers. ProblemError 503 if it does not answer."""
+        try:
+            found = await offered(self._nodes.client)
+        except TransientComfyError as error:
+            raise ProblemError("not_available", str(error)) from error
+        return SourcesDocument(
+            items=[
+                SourceDocument(
+                    source=one.source,
+                    kind=one.kind,
+                    name=one.name,
+                    title=one.title,
+                    description=one.description,
+                    media=one.media,
+                )
+                for one in found
+            ]
+        )
+
+    async def _fetched(self, source: str) -> SentFile:
+        try:
+            data = await workflow_file(self._nodes.client, source)
+        except TransientComfyError as error:
+            raise ProblemError("not_available", str(error)) from error
+        if data is None:
+            raise ProblemError(
+                "unknown_source",
+                f"ComfyUI offers no {written(source)}; GET {self._base}/sources lists what it has",
+            )
+        name = source.partition(":")[2].rpartition("/")[2].removesuffix(".json")
+        return SentFile(data, name, source)
+
+    async def _read(self, data: bytes, wish: Wish) -> Imported:
+        judge = self._nodes.judge or await self._nodes.refreshed()
+        async with self._reading:
+            return await asyncio.to_thread(
+                read_workflow,
+                data,
+                wish,
+                judge.catalogue if judge is not None else None,
+                paid_nodes=self._paid_nodes,
+            )
+
+    async def _with_free_name(self, found: Imported) -> Imported:
+        if found.is_named:
+            return found
+        taken = await self._store.workflows.names()
+        name = free_name(found.workflow.name, taken)
+        return replace(found, workflow=with_changes(found.workflow, name=name))
+
+    async def _stored_as_free(self, found: Imported) -> tuple[Imported, StoredWorkflow]:
+        """Store it; a name that was made from the file's gives way to others."""
+        for _ in range(_TRIES):
+            found = await self._with_free_name(found)
+            try:
+                return found, await self._store.workflows.add(found.workflow)
+            except ConflictError as error:
+                if found.is_named:
+                    raise _in_use(found.workflow.name) from error
+        raise _in_use(found.workflow.name)
 
     async def change(
         self, name: str, wanted: WorkflowChange, if_match: str | None
@@ -97,7 +208,7 @@ class WorkflowFacade:
             raise ProblemError(
                 "precondition_required", "send If-Match with the ETag of what you have read"
             )
-        if not is_unchanged(etag_of(now.version), if_match):
+        if not any(is_unchanged(etag, if_match) for etag in _etags_of(now.version)):
             raise _changed_since(name)
         workflow = await asyncio.to_thread(_changed_to, now, wanted)
         try:
@@ -123,7 +234,7 @@ class WorkflowFacade:
         return f"{self._base}/{name}"
 
     def _document(self, workflow: Workflow, stored: StoredWorkflow | None) -> WorkflowDocument:
-        return workflow_document(workflow, self.url(workflow.name), stored)
+        return workflow_document(workflow, self.url(workflow.name), stored, self._nodes.judge)
 
     async def _stored(self, name: str) -> StoredWorkflow:
         try:
@@ -140,9 +251,14 @@ class WorkflowFacade:
         return ProblemError("not_found", f"there is no such workflow; {near}")
 
 
-def etag_of(version: str) -> str:
-    """Returns the ``ETag`` of a version."""
-    return f'"{version}"'
+def etag_of(version: str, state: str | None = None) -> str:
+    """Returns the ``ETag`` of a version; with a state that is not ``ready`` it is another one."""
+    return f'"{version}"' if state in (None, "ready") else f'"{version}.{state}"'
+
+
+def _etags_of(version: str) -> Iterator[str]:
+    """Yields the ``ETag``s under which a version may have been read."""
+    return (etag_of(version, state) for state in get_args(State))
 
 
 def _changed_to(now: Workflow, wanted: WorkflowChange) -> Workflow:

@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 
-from api.body import read_body, read_file
+from api.body import read_body
 from api.dependencies import opened
 from api.documents import answer
 from api.headers import IfMatch, IfNoneMatch, is_unchanged
@@ -17,12 +17,16 @@ from api.openapi import UNCHANGED, Omittable, problems
 from api.workflows.documents import (
     FORMAT,
     FORMAT_VERSION,
+    ChoicesDocument,
     ImportDocument,
+    SourcesDocument,
     WorkflowChange,
     WorkflowDocument,
     WorkflowsDocument,
 )
 from api.workflows.facade import WorkflowFacade, etag_of
+from api.workflows.files import sent_file
+from api.workflows.importing import Wish
 from core.settings import Settings
 from core.workflows.declaration import NAME_PATTERN, WorkflowName
 
@@ -63,6 +67,7 @@ _EXPORTED: Final[dict[str, Any]] = {
         },
     },
 }
+_INPUT: Final = r"^[^=]+\..+=[a-z][a-z0-9_]{0,63}$"
 _ANY: Final[dict[str, Any]] = {"type": "array", "items": {"type": "object"}}
 
 
@@ -91,6 +96,22 @@ def _takes(schema: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
+def _takes_file() -> dict[str, Any]:
+    """Returns what an import may be: JSON, whatever else carries a workflow, or a form."""
+    binary = {"type": "string", "format": "binary"}
+    form = {"type": "object", "properties": {"file": binary}, "required": ["file"]}
+    found = _takes({"type": "object", "examples": [_EXPORTED]})
+    found["requestBody"]["content"] |= {
+        "application/octet-stream": {"schema": binary},
+        "multipart/form-data": {"schema": form},
+    }
+    return found
+
+
+def _etag(found: WorkflowDocument) -> str:
+    return etag_of(found.version, found.state)
+
+
 class ImportQuery(BaseModel):
     """What is wanted of a file."""
 
@@ -98,6 +119,17 @@ class ImportQuery(BaseModel):
 
     name: Omittable[WorkflowName] = Field(
         default=None, description="The name to give it, in place of the one in the file."
+    )
+    title: Omittable[Annotated[str, Field(min_length=1, max_length=200)]] = Field(
+        default=None, description="The title to give it."
+    )
+    filename: Omittable[Annotated[str, Field(max_length=1000)]] = Field(
+        default=None, description="The file's name, if the body is the file itself."
+    )
+    input: list[Annotated[str, Field(pattern=_INPUT, max_length=500)]] = Field(
+        default=[],
+        max_length=100,
+        description="Fields to declare as inputs: `6.text=prompt` is the field `text` of node 6.",
     )
     dry_run: bool = Field(default=False, description="Only tell what would be imported.")
 
@@ -121,24 +153,40 @@ async def page(request: Request) -> Response:
         201: {"model": ImportDocument, "description": "It is there."},
         200: {"model": ImportDocument, "description": "What `dry_run` would import."},
         **problems(
-            *("malformed_json", "workflow_exists", "payload_too_large", "unsupported_media_type"),
-            *("invalid_request", "invalid_workflow", "not_available"),
+            *("bad_request", "malformed_json", "workflow_exists", "payload_too_large"),
+            *("unsupported_media_type", "invalid_request", "invalid_workflow", "paid_nodes"),
+            *("unknown_source", "no_catalogue", "not_available"),
         ),
     },
-    openapi_extra=_takes({"type": "object", "examples": [_EXPORTED]}),
+    openapi_extra=_takes_file(),
 )
 async def add(request: Request, query: Annotated[ImportQuery, Query()]) -> Response:
-    """The file is one that `GET /api/v1/workflows/{name}/export` gave. Nothing of it is executed.
+    """The file is any that carries a workflow of ComfyUI, or one that an Easel exported.
 
-    The name of one that was removed is free again.
+    JSON in API or UI form, or a PNG, WebP, JPEG, MP4, WebM, FLAC, Ogg or MP3 that ComfyUI saved;
+    as the body, or as `file` of a form; or `{"source": "template:NAME"}` of what `…/sources`
+    lists. Nothing of it is executed or fetched; the inputs are proposed. The name of one that was
+    removed is free again.
     """
-    data = await read_file(request, opened(request, Settings).api.max_workflow_bytes)
-    facade = opened(request, WorkflowFacade)
-    made = await facade.add(data, query.name, dry_run=query.dry_run)
+    limit = opened(request, Settings).api.max_workflow_bytes
+    sent = await sent_file(request, limit, query.filename)
+    wish = Wish(query.name, query.title, inputs=tuple(query.input))
+    made = await opened(request, WorkflowFacade).add(sent, wish, dry_run=query.dry_run)
     if query.dry_run:
         return answer(made)
-    headers = {"Location": made.declaration.url, "ETag": etag_of(made.declaration.version)}
+    headers = {"Location": made.declaration.url, "ETag": _etag(made.declaration)}
     return answer(made, 201, headers)
+
+
+@router.get(
+    "/sources",
+    summary="What ComfyUI offers",
+    response_model=SourcesDocument,
+    responses=problems("not_available"),
+)
+async def sources(request: Request) -> Response:
+    """The workflows saved on its page, official templates, blueprints; each can be imported."""
+    return answer(await opened(request, WorkflowFacade).sources())
 
 
 @router.get(
@@ -148,9 +196,9 @@ async def add(request: Request, query: Annotated[ImportQuery, Query()]) -> Respo
     responses={304: UNCHANGED, **problems("not_found", "invalid_request", "not_available")},
 )
 async def get(request: Request, name: Name, if_none_match: IfNoneMatch = None) -> Response:
-    """Its inputs, outputs and what it requires. `ETag` is its version."""
+    """Its inputs, outputs, what it requires and whether ComfyUI has that."""
     found = await opened(request, WorkflowFacade).get(name)
-    headers = {"ETag": etag_of(found.version), "Cache-Control": "no-cache"}
+    headers = {"ETag": _etag(found), "Cache-Control": "no-cache"}
     if is_unchanged(headers["ETag"], if_none_match):
         return Response(status_code=304, headers=headers)
     return answer(found, headers=headers)
@@ -171,6 +219,17 @@ async def schema(request: Request, name: Name) -> Response:
     """The JSON Schema of the body of `POST /api/v1/generation/create` for this workflow."""
     found = await opened(request, WorkflowFacade).schema(name)
     return Response(to_json(found), media_type="application/json")
+
+
+@router.get(
+    "/{name}/choices",
+    summary="What its inputs can choose from",
+    response_model=ChoicesDocument,
+    responses=problems("not_found", "invalid_request", "no_catalogue", "not_available"),
+)
+async def choices(request: Request, name: Name) -> Response:
+    """Model files, samplers and whatever else ComfyUI has now, for inputs with `choices_from`."""
+    return answer(await opened(request, WorkflowFacade).choices(name))
 
 
 @router.get(
@@ -210,7 +269,7 @@ async def change(request: Request, name: Name, if_match: IfMatch = None) -> Resp
     limit = opened(request, Settings).api.max_body_bytes
     wanted, _ = await read_body(request, WorkflowChange, limit)
     changed = await opened(request, WorkflowFacade).change(name, wanted, if_match)
-    return answer(changed, headers={"ETag": etag_of(changed.version)})
+    return answer(changed, headers={"ETag": _etag(changed)})
 
 
 @router.delete(

@@ -12,12 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from cli.batch_body import BatchBody
 from cli.bulk.create import NotCreatedError, create, plan
 from cli.bulk.follow import follow_batch, patiently, take_up
+from cli.bulk.local_files import with_uploads
 from cli.bulk.meter import open_batch_meter
 from cli.bulk.order import BatchOrder
 from cli.bulk.pictures import BatchPictures
@@ -71,24 +73,41 @@ async def bulk(wish: Bulk) -> int:
 
     Raises CommandError when nothing could be created.
     """
-    body = await asyncio.to_thread(wish.order.body)
+    _ = wish.order.kind  # refused before anything is asked
     _check_places(wish)
     async with ApiClient(wish.api_url) as client:
-        try:
-            if wish.dry_run:
-                return _print_plan(wish, await plan(client, body))
-            document, replayed = await create(client, body)
-        except NotCreatedError as error:
-            _tell_bad_rows(wish, error.bad_rows)
-            raise
-        except asyncio.CancelledError:
-            _say(f"Interrupted before the answer came. {_as_it_was(wish)}")
-            return INTERRUPTED
-        try:
-            return await _done(client, wish, body, document, replayed=replayed)
-        except asyncio.CancelledError:
-            _say(interrupted_text(wish, document["batch_id"], sys.argv[1:]))
-            return INTERRUPTED
+        with TemporaryDirectory(prefix="easel-bulk-") as folder:
+            return await _bulk(client, wish, Path(folder))
+
+
+async def _bulk(client: ApiClient, wish: Bulk, folder: Path) -> int:
+    try:
+        body = await _body(client, wish.order, folder)
+        if wish.dry_run:
+            return _print_plan(wish, await plan(client, body))
+        document, replayed = await create(client, body)
+    except NotCreatedError as error:
+        _tell_bad_rows(wish, error.bad_rows)
+        raise
+    except asyncio.CancelledError:
+        _say(f"Interrupted before the answer came. {_as_it_was(wish)}")
+        return INTERRUPTED
+    try:
+        return await _done(client, wish, body, document, replayed=replayed)
+    except asyncio.CancelledError:
+        _say(interrupted_text(wish, document["batch_id"], sys.argv[1:]))
+        return INTERRUPTED
+
+
+async def _body(client: ApiClient, order: BatchOrder, folder: Path) -> BatchBody:
+    """Returns the request, whose files are sent before. Raises CommandError."""
+    try:
+        order = await with_uploads(client, order, folder)
+    except OSError as error:
+        raise CommandError(
+            f"{order.file} cannot be read ({error.strerror or error}).", BAD_USAGE
+        ) from error
+    return await asyncio.to_thread(order.body)
 
 
 def page_url(api_url: str, batch_id: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -12,9 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from cli.bulk.follow import patiently
-from cli.client import ApiClient, ApiRefusedError
-from cli.generate.command import DamagedError, whole_picture
-from cli.generate.saving import names, save, suffix
+from cli.client import ApiClient, ApiRefusedError, outputs_of
+from cli.generate.saving import DamagedError, has_bytes, names, save, suffix
 from core.picture_names import picture_stem
 from core.status import FINAL
 
@@ -99,18 +97,20 @@ class BatchPictures:
             raise errors.exceptions[0] from None
 
     async def _save_item(self, item: Mapping[str, Any]) -> None:
-        for number, image in enumerate(item["images"]):
-            if image["image_id"] not in self._settled:
+        for number, output in enumerate(outputs_of(item)):
+            if output["artefact_id"] not in self._settled:
                 async with self._room:
-                    await self._settle(item, number, image)
-                self._settled.add(image["image_id"])
+                    await self._settle(item, number, output)
+                self._settled.add(output["artefact_id"])
 
-    async def _settle(self, item: Mapping[str, Any], number: int, image: Mapping[str, Any]) -> None:
-        if await asyncio.to_thread(is_there, self.folder, picture_names(item, number), image):
+    async def _settle(
+        self, item: Mapping[str, Any], number: int, output: Mapping[str, Any]
+    ) -> None:
+        if await asyncio.to_thread(is_there, self.folder, picture_names(item, number), output):
             self.there += 1
             return
         try:
-            data = await patiently(partial(whole_picture, self._client, image))
+            await patiently(partial(self._save, item, number, output))
         except ApiRefusedError as error:
             if error.status not in _GONE:
                 raise
@@ -118,17 +118,21 @@ class BatchPictures:
         except DamagedError as error:
             self.damaged.append(str(error))
         else:
-            # Once: the same command may run twice at the same time, into the same folder.
-            candidates = picture_names(item, number)
-            await asyncio.to_thread(save, self.folder, candidates, data, once=True)
             self.saved += 1
+
+    async def _save(self, item: Mapping[str, Any], number: int, output: Mapping[str, Any]) -> Path:
+        # Once: the same command may run twice at the same time, into the same folder.
+        download = partial(self._client.download, output)
+        candidates = picture_names(item, number)
+        return await save(self.folder, candidates, download, output["sha256"], once=True)
 
 
 def picture_names(item: Mapping[str, Any], number: int) -> Iterator[str]:
     """Yields the names to try for an item's picture, counted from 0; the first is the ZIP's."""
     prompt = str((item["request"] or {}).get("prompt") or "")
     stem = picture_stem(item["position"], number, prompt)
-    return names(stem, suffix(item["images"][number]["content_type"]))
+    output = outputs_of(item)[number]
+    return names(stem, suffix(output["content_type"], output.get("name") or ""))
 
 
 def is_there(folder: Path, candidates: Iterator[str], image: Mapping[str, Any]) -> bool:
@@ -137,8 +141,7 @@ def is_there(folder: Path, candidates: Iterator[str], image: Mapping[str, Any]) 
         path = folder / name
         if not path.exists():
             return False
-        if path.is_file() and path.stat().st_size == image["bytes"]:
-            with path.open("rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() == image["sha256"]:
-                    return True
+        is_as_long = path.is_file() and path.stat().st_size == image["bytes"]
+        if is_as_long and has_bytes(path, image["sha256"]):
+            return True
     return False

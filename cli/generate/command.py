@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from cli.client import ApiClient, ApiRefusedError, ApiUnreachableError
+from cli.client import ApiClient, ApiRefusedError, ApiUnreachableError, outputs_of
 from cli.console import (
     BAD_USAGE,
     FAILED,
@@ -33,10 +33,6 @@ from core.urls import without_userinfo
 
 _CANCEL_S: Final = 5.0
 _CANCELLED: Final = "the generation was cancelled"
-
-
-class DamagedError(OSError):
-    """A picture arrived different from the stored one, twice."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +198,7 @@ async def _follow_one(
         }
     except OSError as error:
         outcome.problem = {
-            "detail": f"The image is kept, but could not be written to {order.folder} "
+            "detail": f"The result is kept, but could not be written to {order.folder} "
             f"({error.strerror or error}). Get it from {client.url}/api/v1/generation/result/"
             f"{outcome.task_id}, or choose another folder with --out DIR."
         }
@@ -212,25 +208,16 @@ async def _follow_one(
 async def save_all(
     client: ApiClient, result: Mapping[str, Any], folder: Path, prompt: str
 ) -> list[Path]:
-    """Save every picture of a result. Returns the files, in order. Raises OSError."""
+    """Save every output of a result. Returns the files, in order. Raises OSError."""
     files: list[Path] = []
-    several = len(result["images"]) > 1
-    for number, image in enumerate(result["images"], start=1):
-        data = await whole_picture(client, image)
-        stem = slug(prompt) if image["seed"] is None else f"{slug(prompt)}-{image['seed']}"
-        candidates = names(stem, suffix(image["content_type"]), number if several else None)
-        files.append(await asyncio.to_thread(save, folder, candidates, data))
+    kept = outputs_of(result)
+    for number, output in enumerate(kept, start=1):
+        stem = slug(prompt) if output["seed"] is None else f"{slug(prompt)}-{output['seed']}"
+        ending = suffix(output["content_type"], output.get("name") or "")
+        candidates = names(stem, ending, number if len(kept) > 1 else None)
+        download = partial(client.download, output)
+        files.append(await save(folder, candidates, download, output["sha256"]))
     return files
-
-
-async def whole_picture(client: ApiClient, image: Mapping[str, Any]) -> bytes:
-    """Returns the bytes of a picture. DamagedError if they differ from the stored ones."""
-    data = await client.image(image["image_id"])
-    if hashlib.sha256(data).hexdigest() != image["sha256"]:
-        data = await client.image(image["image_id"])
-        if hashlib.sha256(data).hexdigest() != image["sha256"]:
-            raise DamagedError(f"image {image['image_id']} arrived damaged")
-    return data
 
 
 async def _cancel_all(client: ApiClient, documents: list[dict[str, Any]]) -> None:

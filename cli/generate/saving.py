@@ -1,18 +1,25 @@
-"""Pictures as files: named after their prompt and seed, written atomically, never overwritten."""
+"""Artefacts as files: named after their prompt and seed, written atomically, never overwritten."""
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import os
 import re
 import unicodedata
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Final
 
+from core.artefacts import extension_for
+
 SLUG_MAX: Final = 60
-_SUFFIXES: Final = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
+
+
+class DamagedError(OSError):
+    """A file arrived different from the stored one, twice."""
 
 
 def slug(prompt: str) -> str:
@@ -22,9 +29,9 @@ def slug(prompt: str) -> str:
     return text or "picture"
 
 
-def suffix(content_type: str) -> str:
-    """Returns the file extension for a content type."""
-    return _SUFFIXES.get(content_type.partition(";")[0].strip(), ".png")
+def suffix(content_type: str, name: str = "") -> str:
+    """Returns the file extension for a content type; ``name`` is what ComfyUI called the file."""
+    return f".{extension_for(content_type, name)}"
 
 
 def names(stem: str, ending: str, first: int | None = None) -> Iterator[str]:
@@ -35,24 +42,49 @@ def names(stem: str, ending: str, first: int | None = None) -> Iterator[str]:
         yield f"{stem}-{number}{ending}"
 
 
-def save(folder: Path, candidates: Iterator[str], data: bytes, *, once: bool = False) -> Path:
-    """Write the bytes under the first name that is not taken. Raises OSError.
+async def save(
+    folder: Path,
+    candidates: Iterator[str],
+    download: Callable[[], AsyncIterator[bytes]],
+    sha256: str,
+    *,
+    once: bool = False,
+) -> Path:
+    """Write what is downloaded under the first name that is not taken, a chunk at a time.
 
-    With ``once``, an existing file with the same bytes counts as written.
+    With ``once``, an existing file with the same bytes counts as written. A download that arrives
+    different is repeated once. Raises OSError, DamagedError, and what the download raises.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     temporary = folder / f".easel-{uuid.uuid4().hex}.part"
     try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        for path in (folder / each for each in candidates):
-            if _give_name(temporary, path) or (once and _has(path, data)):
-                return path
-        raise FileExistsError(f"every name is taken in {folder}")
+        for _try in range(2):
+            if await _write(temporary, download()) == sha256:
+                return await asyncio.to_thread(_named, temporary, folder, candidates, sha256, once)
+        raise DamagedError(f"{next(candidates, 'a file')} arrived damaged")
     finally:
-        temporary.unlink(missing_ok=True)
+        await asyncio.to_thread(temporary.unlink, missing_ok=True)
+
+
+async def _write(temporary: Path, chunks: AsyncIterator[bytes]) -> str:
+    """Write and flush a file. Returns its SHA-256."""
+    digest = hashlib.sha256()
+    with await asyncio.to_thread(temporary.open, "wb") as file:
+        async for chunk in chunks:
+            digest.update(chunk)
+            await asyncio.to_thread(file.write, chunk)
+        await asyncio.to_thread(file.flush)
+        await asyncio.to_thread(os.fsync, file.fileno())
+    return digest.hexdigest()
+
+
+def _named(
+    temporary: Path, folder: Path, candidates: Iterator[str], sha256: str, once: bool
+) -> Path:
+    for path in (folder / each for each in candidates):
+        if _give_name(temporary, path) or (once and has_bytes(path, sha256)):
+            return path
+    raise FileExistsError(f"every name is taken in {folder}")
 
 
 def _give_name(temporary: Path, path: Path) -> bool:
@@ -70,5 +102,9 @@ def _give_name(temporary: Path, path: Path) -> bool:
     return True
 
 
-def _has(path: Path, data: bytes) -> bool:
-    return path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data
+def has_bytes(path: Path, sha256: str) -> bool:
+    """Returns whether the file is there, with these bytes. Raises OSError."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == sha256

@@ -58,7 +58,9 @@ def prepare(step_time: float | None) -> Setup:
         beside = settings.api.port + 1  # the same at each start: catalogues are kept by address
         port = free_port("127.0.0.1", preferred=0 if beside == settings.prefect.port else beside)
         os.environ["EASEL_COMFY__URL"] = f"http://127.0.0.1:{port}"
-        arguments = ["--port", str(port), "--output-dir", str(settings.home / "emulator")]
+        output = str(settings.home / "emulator")
+        # Whatever workflow is added, the emulator stands in for its models too.
+        arguments = ["--port", str(port), "--output-dir", output, "--any-model"]
         arguments += ["--step-time", str(step_time)] if step_time is not None else []
         settings = Settings()
         emulator: tuple[str, ...] | None = tuple(arguments)

@@ -27,5 +27,5 @@ async def asking(url: str) -> AsyncIterator[ApiClient]:
                 raise CommandError(
                     f"{without_userinfo(url)} answers, but not as Easel does.", UNREACHABLE
                 ) from error
-            code = BAD_USAGE if error.status in {400, 404, 409, 422} else FAILED
+            code = BAD_USAGE if error.status in {400, 404, 409, 412, 413, 415, 422} else FAILED
             raise CommandError(f"{error}.", code) from error

@@ -39,6 +39,62 @@ def show(name: _Name, as_json: _Json = False, api: _Api = None) -> None:
 
 
 @workflows.command()
+def sources(as_json: _Json = False, api: _Api = None) -> None:
+    """List what ComfyUI offers: its saved workflows, official templates, blueprints."""
+    from cli.up.running import api_url
+    from cli.workflows.listing import list_sources as run
+
+    run_command(run(api_url(api), as_json=as_json))
+
+
+@workflows.command()
+def add(
+    file: Annotated[
+        str,
+        typer.Argument(
+            help="A workflow of ComfyUI, or an image or video that carries one; - for standard "
+            "input; template:NAME as `easel workflows sources` has it."
+        ),
+    ],
+    name: Annotated[str | None, typer.Option(help="The name to give it.")] = None,
+    title: Annotated[str | None, typer.Option(help="The title to give it.")] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", help="A field to declare: 6.text=prompt. May be repeated."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option(help="Only tell what would be added.")] = False,
+    as_json: _Json = False,
+    api: _Api = None,
+) -> None:
+    """Add a workflow: its inputs are proposed, and what it lacks is told."""
+    check_texts({"file": file, "--name": name, "--title": title})
+    check_texts({"--input": " ".join(inputs or ())})
+    from cli.up.running import api_url
+    from cli.workflows.adding import Adding
+    from cli.workflows.adding import add as run
+
+    wanted = Adding(file, name, title, tuple(inputs or ()), dry_run)
+    run_command(run(api_url(api), wanted, as_json=as_json))
+
+
+@workflows.command()
+def edit(
+    name: _Name,
+    from_: Annotated[
+        Path | None,
+        typer.Option("--from", dir_okay=False, help="The declaration (JSON), in place of $EDITOR."),
+    ] = None,
+    api: _Api = None,
+) -> None:
+    """Change the title, inputs, outputs or mapping of a workflow: a new version of it."""
+    check_texts({"name": name})
+    from cli.up.running import api_url
+    from cli.workflows.adding import edit as run
+
+    run_command(run(api_url(api), name, from_))
+
+
+@workflows.command()
 def export(
     name: _Name,
     out: Annotated[

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _CHOICES_SHOWN: Final = 5
+_DEFAULT_SHOWN: Final = 60
 
 
 async def list_all(url: str, *, as_json: bool) -> int:
@@ -24,10 +25,10 @@ async def list_all(url: str, *, as_json: bool) -> int:
     if as_json:
         out.print(json.dumps(found, indent=2))
         return OK
-    table = _table("name", "kind", "inputs", "title")
+    table = _table("name", "kind", "inputs", "state", "title")
     for one in found:
-        kind = one.get("kind") or ""
-        table.add_row(one["name"], kind, str(len(one["inputs"])), one["title"])
+        kind, state = one.get("kind") or "", (one.get("state") or "").replace("_", " ")
+        table.add_row(one["name"], kind, str(len(one["inputs"])), state, one["title"])
     out.print(table)
     return OK
 
@@ -44,13 +45,40 @@ async def show(url: str, name: str, *, as_json: bool) -> int:
     out.print(f"{found['title']} ({own})")
     if found["description"]:
         out.print(found["description"])
-    table = _table("input", "type", "default", "")
-    for path, one in _paths(found["inputs"]):
-        default = one.get("default")
-        told = "" if default is None else json.dumps(default, ensure_ascii=False)
-        table.add_row(path, one["type"], told, ", ".join(_notes(one)))
+    out.print(inputs_table(found["inputs"]))
+    if found.get("lacks"):
+        lacks = "; ".join(found["lacks"])
+        out.print(f"{str(found['state']).replace('_', ' ')}: {lacks}")
+    return OK
+
+
+async def list_sources(url: str, *, as_json: bool) -> int:
+    """Print what ComfyUI offers. Returns the exit code. Raises CommandError."""
+    async with asking(url) as client:
+        found = await client.workflow_sources()
+    out = console_on(sys.stdout)
+    if as_json:
+        out.print(json.dumps(found, indent=2))
+        return OK
+    table = _table("source", "media", "title")
+    for one in found:
+        table.add_row(one["source"], one["media"], one["title"])
     out.print(table)
     return OK
+
+
+def inputs_table(inputs: list[dict[str, Any]]) -> Table:
+    """Returns the inputs of a workflow as ``--set`` takes them."""
+    table = _table("input", "type", "default", "")
+    for path, one in _paths(inputs):
+        default = one.get("default")
+        told = "" if default is None else json.dumps(default, ensure_ascii=False)
+        table.add_row(path, one["type"], _cut(told), ", ".join(_notes(one)))
+    return table
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _DEFAULT_SHOWN else f"{text[:_DEFAULT_SHOWN]}…"
 
 
 def _paths(inputs: list[dict[str, Any]], before: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

@@ -133,7 +133,10 @@ class Catalogue:
         found = {group: dict(members) for group, members in groups.items()}
         for group, field in live:
             config = found[group][field]
-            found[group][field] = _with_choices(config, self._files(name, field, config))
+            choosing = _with_choices(config, self._files(name, field, config))
+            if self._options.any_model and folder_of(name, field, config) is not None:
+                choosing = _from_elsewhere(choosing)
+            found[group][field] = choosing
         if name in TIPPED:
             found["required"] = with_tips(found["required"])
         return found
@@ -188,6 +191,12 @@ def _with_choices(config: list[Any], names: list[str]) -> list[Any]:
     if isinstance(config[0], list):
         return [names, *config[1:]]
     return [config[0], {**config[1], "options": names}]
+
+
+def _from_elsewhere(config: list[Any]) -> list[Any]:
+    """The choices are not all there are, as of a field that asks another server for them."""
+    options = config[1] if len(config) > 1 else {}
+    return [config[0], {**options, "remote": {}}]
 
 
 def _kind(file: str) -> str:

@@ -13,6 +13,7 @@ from comfy.nodes.inputs import (
     InputSpec,
 )
 from comfy.nodes.live import live_inputs
+from comfy.nodes.packing import packed, unpacked
 
 __all__ = [
     "AUTOGROW",
@@ -27,4 +28,6 @@ __all__ = [
     "NodeClass",
     "NodeOutput",
     "live_inputs",
+    "packed",
+    "unpacked",
 ]

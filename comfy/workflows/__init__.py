@@ -10,6 +10,7 @@ from comfy.graph import Graph
 from comfy.workflows import txt2img
 from comfy.workflows.families import SD15, SDXL, Family, family_of
 from comfy.workflows.imported import filled
+from comfy.workflows.readiness import Judge, Readiness
 from comfy.workflows.resolve import UnresolvableError, resolve
 from comfy.workflows.txt2img import TXT2IMG
 from core.ids import filename_prefix
@@ -22,6 +23,8 @@ __all__ = [
     "SDXL",
     "TXT2IMG",
     "Family",
+    "Judge",
+    "Readiness",
     "UnresolvableError",
     "build_graph",
     "family_of",

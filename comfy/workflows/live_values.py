@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from comfy.nodes import COMBO, InputSpec, NodeCatalogue
+from comfy.nodes import COMBO, Choice, InputSpec, NodeCatalogue
 from core.problems import FieldProblem
 from core.wording import nearest, written
-from core.workflows.declaration import Input, Workflow
+from core.workflows.declaration import Input, Workflow, leaves
 
 _Loc = tuple[str | int, ...]
 
@@ -29,6 +29,21 @@ def check_values(
         if values.get(one.name) is not None:
             for loc, leaf, value in _leaves(one, values[one.name], (one.name,)):
                 found.extend(_problems(workflow, graph, leaf, value, loc, catalogue))
+    return found
+
+
+def live_choices(workflow: Workflow, catalogue: NodeCatalogue) -> dict[str, tuple[Choice, ...]]:
+    """Returns what the ComfyUI has now for each input whose choices are looked up, by its path.
+
+    An entry of a list has ``*`` in its place. An input whose choices are not known is left out.
+    """
+    found: dict[str, tuple[Choice, ...]] = {}
+    for path, one in leaves(workflow.inputs):
+        if one.choices_from is None or one.is_upload:
+            continue
+        spec = catalogue.input(one.choices_from.node_class, one.choices_from.field)
+        if spec is not None and spec.type == COMBO and spec.choices_known:
+            found[path] = spec.choices
     return found
 
 

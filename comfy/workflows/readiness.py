@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from comfy.importing import GraphProblem, MissingClass, MissingModel
 from comfy.importing.checking import check_graph
+from comfy.importing.checking.near import base_name
 from comfy.importing.hints import Hints, ModelHint, PackHint
 from comfy.nodes import NodeCatalogue
 from comfy.workflows.imported import filled
 from core.workflows.declaration import Workflow, leaves
 
+_KEPT: Final = 1000
 State = Literal["ready", "missing_nodes", "missing_models", "needs_attention"]
 
 
@@ -68,9 +71,44 @@ def readiness(workflow: Workflow, catalogue: NodeCatalogue) -> Readiness:
     return Readiness(found.missing_classes, found.missing_models, tuple(problems))
 
 
+def renamed(found: Readiness) -> dict[str, str]:
+    """Missing models that are there in another folder or under the same name: what to use."""
+    return {
+        one.name: one.near[0]
+        for one in found.missing_models
+        if one.near and base_name(one.near[0]).lower() == base_name(one.name).lower()
+    }
+
+
+def paid_classes(workflow: Workflow, catalogue: NodeCatalogue) -> tuple[str, ...]:
+    """The node classes of a workflow that call paid services, as far as it or ComfyUI says."""
+    graph = workflow.graph or {}
+    named = dict.fromkeys(str(node.get("class_type", "")) for node in graph.values())
+    known = (name for name in named if (found := catalogue.get(name)) and found.is_paid)
+    return tuple(dict.fromkeys((*workflow.requires.paid, *known)))
+
+
 def _hints(workflow: Workflow) -> Hints:
     requires = workflow.requires
     return Hints(
         packs={one.node_class: PackHint(one.pack, one.version or "") for one in requires.packs},
         models={one.name: ModelHint(one.folder, one.url or "") for one in requires.models},
     )
+
+
+class Judge:
+    """What is known of a catalogue's workflows, each looked at once. Lives as long as it does."""
+
+    def __init__(self, catalogue: NodeCatalogue) -> None:
+        self.catalogue = catalogue
+        self._known: OrderedDict[tuple[str, str], Readiness] = OrderedDict()
+
+    def readiness(self, workflow: Workflow) -> Readiness:
+        """Returns whether a workflow can be carried out as it stands."""
+        key = (workflow.name, workflow.version)
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = readiness(workflow, self.catalogue)
+            while len(self._known) > _KEPT:
+                self._known.popitem(last=False)
+        return found

@@ -9,11 +9,13 @@ from typing import Any
 from comfy.catalogue import Catalogue
 from comfy.workflows import txt2img
 from comfy.workflows.costs import cost_of
+from comfy.workflows.live_values import check_values
+from comfy.workflows.readiness import Judge, Readiness
 from core.fields import draw_seed
 from core.problems import FieldProblem
 from core.requests import RequestFields, ResolvedRequest
-from core.wording import nearest
-from core.workflows.declaration import Input, Workflow
+from core.wording import listed, nearest
+from core.workflows.declaration import Input, Workflow, leaves
 from core.workflows.limits import check_pixels
 from core.workflows.plan import Plan
 
@@ -36,15 +38,18 @@ def resolve(
     default_model: str | None,
     *,
     suggest: bool = True,
+    judge: Judge | None = None,
 ) -> ResolvedRequest:
     """Fill in every value the request leaves open and draw its seeds.
 
     Its inputs are checked against the workflow already. Without a catalogue (ComfyUI was never
     reached) names are not checked here; ComfyUI validates them. ``suggest``: an unknown name's
     problem lists near matches, which takes milliseconds where there are hundreds of names.
+    ``judge`` knows the node classes that an imported workflow is checked against.
 
     Raises UnresolvableError with the codes ``no_model``, ``unknown_model``,
-    ``unknown_sampler``, ``unknown_scheduler`` and ``too_many_pixels``.
+    ``unknown_sampler``, ``unknown_scheduler`` and ``too_many_pixels``; for an imported workflow
+    also ``missing_nodes``, ``missing_models``, ``unknown_choice`` and those of ranges.
     """
     if workflow.graph is None:
         values = txt2img.resolved(request.inputs, catalogue, default_model)
@@ -61,6 +66,8 @@ def resolve(
         plan=plan,
     )
     problems = _problems(resolved, workflow, catalogue, suggest)
+    if workflow.graph is not None and judge is not None:
+        problems += _live_problems(workflow, values, judge)
     if problems:
         raise UnresolvableError(tuple(problems))
     return resolved
@@ -85,14 +92,13 @@ def _value(one: Input, given: Any) -> Any:
 
 def _built_in_plan(workflow: Workflow, values: Mapping[str, Any]) -> Plan:
     model = values["model"]
-    graph = txt2img.build({**values, "model": model or ""}, "")
     return Plan.of(
         workflow,
         outputs=values["batch_size"],
         cost=cost_of(workflow, values),
         model=model,
         models={"checkpoints": (model,)} if model else {},
-        classes=tuple(sorted({node.class_type for node in graph.nodes.values()})),
+        classes=txt2img.node_classes(),
     )
 
 
@@ -122,6 +128,37 @@ def _problems(
             return [_no_model(catalogue)]
         problems = [*_unknown_names(request, catalogue, suggest), *problems]
     return problems
+
+
+def _live_problems(
+    workflow: Workflow, values: Mapping[str, Any], judge: Judge
+) -> list[FieldProblem]:
+    """What the ComfyUIs lack for it, or would refuse of its values."""
+    found = judge.readiness(workflow)
+    if found.missing_classes:
+        said = f"ComfyUI lacks {listed(found.names)}: {_install(found)}"
+        return [FieldProblem(("workflow",), "missing_nodes", said)]
+    problems = check_values(workflow, values, judge.catalogue)
+    asked = {
+        (target.node, target.field) for _, one in leaves(workflow.inputs) for target in one.targets
+    }
+    absent = [
+        one
+        for one in found.missing_models
+        if any((place.node_id, place.input) not in asked for place in one.places)
+    ]
+    if absent:
+        names = [f"{one.folder}/{one.name}" if one.folder else one.name for one in absent]
+        said = f"ComfyUI lacks the model files {listed(names)}; put them into its folder models"
+        problems.append(FieldProblem(("workflow",), "missing_models", said))
+    return problems
+
+
+def _install(found: Readiness) -> str:
+    packs = tuple(dict.fromkeys(one.pack for one in found.missing_classes if one.pack))
+    if packs == ("comfy-core",):
+        return "update ComfyUI"
+    return f"install {listed(packs)}" if packs else "install the nodes that bring it"
 
 
 def _no_model(catalogue: Catalogue | None) -> FieldProblem:

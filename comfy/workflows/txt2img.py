@@ -7,6 +7,7 @@ made), the defaults that a model's family gives, and the graph.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final
 
 from comfy.catalogue import Catalogue
@@ -145,6 +146,14 @@ def resolved(
 def _available(preferred: str, names: tuple[str, ...]) -> str:
     """Returns a family's default, or the first name of a ComfyUI that does not have it."""
     return preferred if preferred in names or not names else names[0]
+
+
+@cache
+def node_classes() -> tuple[str, ...]:
+    """Returns the node classes of its graph, whatever the values."""
+    values = resolved({"prompt": "x", "model": "x"}, None, None)
+    graph = build(values, "")
+    return tuple(sorted({node.class_type for node in graph.nodes.values()}))
 
 
 def build(values: Mapping[str, Any], filename_prefix: str) -> Graph:

@@ -11,10 +11,11 @@ from pydantic import TypeAdapter, ValidationError
 from core.invalid import words
 from core.problems import FieldProblem
 from core.workflows.declaration import INPUTS_MAX, Input, Workflow
-from core.workflows.schema import annotation_of
+from core.workflows.schema import annotation_of, is_reference
 
 NODES_MAX: Final = 20_000
 _CLASS_MAX: Final = 200
+_FILE_MAX: Final = 500
 _SHOWN: Final = 100
 _UPWARDS: Final = re.compile(r"(?:^|[\\/])\.\.(?:[\\/]|$)")
 
@@ -31,6 +32,11 @@ def declaration_problems(workflow: Workflow) -> list[FieldProblem]:
     ]
 
 
+def has_wrong_default(one: Input) -> bool:
+    """Whether a request could not say an input's default, or one inside of it."""
+    return next(_wrong_defaults((one,), ()), None) is not None
+
+
 def _count(inputs: tuple[Input, ...]) -> int:
     return sum(1 + _count(_inside(one)) for one in inputs)
 
@@ -44,13 +50,23 @@ def _wrong_defaults(
 ) -> Iterator[FieldProblem]:
     for one in inputs:
         here = (*place, one.name)
-        if one.default is not None:
+        if one.is_upload and isinstance(one.default, str) and not is_reference(one.default):
+            yield from _wrong_file(one.default, (*here, "default"))
+        elif one.default is not None:
             try:
                 TypeAdapter(annotation_of(one)).validate_python(one.default, strict=True)
             except ValidationError as error:
                 found = error.errors(include_url=False)[0]
                 yield FieldProblem((*here, "default"), found["type"], words(found))
         yield from _wrong_defaults(_inside(one), here)
+
+
+def _wrong_file(name: str, place: tuple[str | int, ...]) -> Iterator[FieldProblem]:
+    """Yields why it is not the name of a file in ComfyUI's input folder."""
+    if not 0 < len(name) <= _FILE_MAX or not name.isprintable():
+        yield FieldProblem(place, "file_name", "must be the name of a file that ComfyUI has")
+    elif _UPWARDS.search(name) or name.startswith(("/", "\\")):
+        yield FieldProblem(place, "unsafe_path", "names a file outside of ComfyUI's folders")
 
 
 def _graph_problems(graph: Mapping[str, Any]) -> Iterator[FieldProblem]:

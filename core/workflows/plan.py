@@ -12,7 +12,8 @@ from core.workflows.declaration import Workflow
 class Plan(BaseModel):
     """How a request will be carried out.
 
-    ``roles`` gives the name of the input that has each role. ``outputs`` is how many artefacts are
+    ``roles`` gives the name of the input that has each role; where it is empty, inputs are named
+    as their roles. ``outputs`` is how many artefacts are
     expected; None where only ComfyUI knows: then its success is the end, and one without any
     artefact a failure. ``cost`` is the work in megapixel-steps. ``models`` (by ComfyUI folder) and
     ``classes`` are what a ComfyUI must have; ``model`` is the one that it loads first. ``version``
@@ -32,4 +33,9 @@ class Plan(BaseModel):
     @classmethod
     def of(cls, workflow: Workflow, **known: Any) -> Self:
         """Returns a plan for a workflow."""
-        return cls(version=workflow.version, roles=dict(workflow.roles), **known)
+        roles = {} if all(k == v for k, v in workflow.roles.items()) else dict(workflow.roles)
+        return cls(version=workflow.version, roles=roles, **known)
+
+    def input_of(self, role: str) -> str | None:
+        """Returns the name of the input that has the role, None if none has it."""
+        return self.roles.get(role) if self.roles else role

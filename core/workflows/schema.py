@@ -24,6 +24,7 @@ from core.wording import nearest
 from core.workflows.declaration import INPUTS_MAX, Input, Workflow
 
 TEXT_MAX: Final = PROMPT_MAX
+_NAME_MAX: Final = 255
 _KEPT: Final = 256
 """Models of so many versions are kept: making one takes milliseconds."""
 _REFERENCE: Final = re.compile(
@@ -118,6 +119,8 @@ def annotation_of(one: Input) -> Any:
             return _seed(one)
         case "choice" if one.choices is not None:
             return _choice(one.choices)
+        case "choice" if isinstance(one.default, int | float):
+            return _ANY_CHOICE
         case "choice" | "model":
             return Name
         case "list":
@@ -129,7 +132,7 @@ def annotation_of(one: Input) -> Any:
         case "group":
             return _model(one.name, one.fields or ())
         case _:
-            return _upload(one.type)
+            return _upload(one)
 
 
 def _plain(bound: float) -> int | float:
@@ -160,24 +163,45 @@ def _choice(choices: tuple[str | int | float | bool, ...]) -> Any:
     return Annotated[Any, BeforeValidator(among), WithJsonSchema({"enum": list(choices)})]
 
 
+def _any_choice(value: Any) -> Any:
+    if isinstance(value, int | float) or (isinstance(value, str) and 0 < len(value) <= _NAME_MAX):
+        return value
+    raise invalid("literal_error", "is not one of the choices")
+
+
+_ANY_CHOICE: Final = Annotated[
+    Any,
+    BeforeValidator(_any_choice),
+    WithJsonSchema({"type": ["string", "number", "boolean"]}),
+]
+"""Choices by reference, some of which are no texts."""
+
+
 def _near(value: Any, choices: tuple[str | int | float | bool, ...]) -> str:
     wanted = value if isinstance(value, str) else ""
     return nearest(wanted, [str(one) for one in choices], "choices")
 
 
-def _upload(kind: str) -> Any:
+def _upload(one: Input) -> Any:
+    """A reference; or the default, which may be the name of a file that ComfyUI has."""
+    schema: dict[str, Any] = {"type": "string", "pattern": f"^(?:{_REFERENCE.pattern})$"}
+    if one.default is not None and not is_reference(one.default):
+        schema = {"anyOf": [schema, {"const": one.default}]}
     return Annotated[
-        Text,
-        AfterValidator(_reference(kind)),
-        WithJsonSchema({"type": "string", "pattern": f"^(?:{_REFERENCE.pattern})$"}),
+        Text, AfterValidator(_reference(one.type, one.default)), WithJsonSchema(schema)
     ]
 
 
-def _reference(kind: str) -> Callable[[str], str]:
+def is_reference(value: Any) -> bool:
+    """Whether it is the reference to an upload or an artefact."""
+    return isinstance(value, str) and _REFERENCE.fullmatch(value) is not None
+
+
+def _reference(kind: str, default: Any) -> Callable[[str], str]:
     what = {"image": "an image", "mask": "a mask", "audio": "a sound"}.get(kind, f"a {kind}")
 
     def check(text: str) -> str:
-        if _REFERENCE.fullmatch(text) is None:
+        if text != default and not is_reference(text):
             raise invalid(
                 "upload_reference",
                 f"must be {what} that was uploaded (POST /api/v1/uploads) as upload:ID, or one "

@@ -17,6 +17,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from comfy import TXT2IMG, Catalogue, UnresolvableError, resolve
+from comfy.workflows import Judge
 from core.batches.columns import Columns
 from core.batches.expansion import Item, expand, grouped
 from core.batches.grid import Grid
@@ -75,6 +76,8 @@ class Source:
     workflow: Workflow = TXT2IMG
     skip_bad: bool = False
     rules: CallbackRules = field(default_factory=CallbackRules)
+    judge: Judge | None = None
+    """Knows the node classes that an imported workflow is checked against."""
 
 
 @dataclass(frozen=True)
@@ -241,6 +244,7 @@ class _Reading:
                 self.source.catalogue,
                 self.source.default_model,
                 suggest=self._is_described,
+                judge=self.source.judge,
             )
         except UnresolvableError as error:
             problems += error.problems

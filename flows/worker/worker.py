@@ -32,6 +32,7 @@ from core.loop import Loop
 from core.settings import Settings
 from core.status import FINAL
 from flows.errors import ForeignFlowError, OtherStoreError
+from flows.nodes import looking_at_nodes
 from flows.pipeline import Assignment
 from flows.prefect.abandoned_runs import settle_run
 from flows.prefect.deployments import prepare_pool, register_deployments
@@ -117,6 +118,7 @@ class ComfyWorker(PrefectWorker):
         self._pool_lost = asyncio.Event()
         self._upkeep: Upkeep
         self._foreign: ForeignRuns
+        self._nodes: Loop
 
     @property
     def runtime(self) -> Runtime:
@@ -138,6 +140,7 @@ class ComfyWorker(PrefectWorker):
         self._runtime.on_rendered = self._make_room
         self._foreign = ForeignRuns(self._runtime.store, self._put_foreign_back)
         self._upkeep = Upkeep(self._runtime, self._foreign.by_store)
+        self._nodes = looking_at_nodes(self._runtime.store, self._runtime.session.client)
         ask_once_where_results_go()
         keep_parameters_out_of_logs()
         try:
@@ -189,7 +192,13 @@ class ComfyWorker(PrefectWorker):
     @property
     def _loops(self) -> tuple[Loop, ...]:
         own = self._listening, self._look_again, self._registration
-        return *own, self._upkeep.heartbeat, self._upkeep.strays, self._foreign.putting_back
+        return (
+            *own,
+            self._nodes,
+            self._upkeep.heartbeat,
+            self._upkeep.strays,
+            self._foreign.putting_back,
+        )
 
     async def superseded(self) -> None:
         """Wait until another process has this worker's name and lease, or a store the pool."""
@@ -485,6 +494,8 @@ class ComfyWorker(PrefectWorker):
         self._look_again.wake()
         if self._runtime is not None:  # else the first heartbeat will say it
             self._upkeep.heartbeat.wake()
+            if reachable:
+                self._nodes.wake()
 
     def _new_listening(self) -> Loop:
         return Loop(

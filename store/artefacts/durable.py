@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import shutil
@@ -71,13 +72,16 @@ class StreamedFile:
         """The SHA-256 of what was written."""
         return self._digest.hexdigest()
 
-    async def fill(self, chunks: AsyncIterator[bytes]) -> None:
+    async def fill(self, chunks: AsyncIterator[bytes], length: int | None = None) -> None:
         """Write all of it and flush it. Raises OSError, and what the stream raises.
 
         Each write is completed even when this is cancelled: else it might come after a clean-up.
+        What is longer than the disk has room for is not begun: while it waits, and is tried again
+        and again, it would fill the disk for everybody else.
         """
         file = await finished(asyncio.to_thread(open_new, self.path, self._mode))
         try:
+            await asyncio.to_thread(_check_room, self.path.parent, length or 0)
             pending = bytearray()
             async for chunk in chunks:
                 pending += chunk
@@ -93,6 +97,14 @@ class StreamedFile:
         _write_all(file, data)
         self._digest.update(data)
         self.bytes += len(data)
+
+
+def _check_room(folder: Path, length: int) -> None:
+    """Raise OSError if the disk has less room than that. Some network shares do not tell theirs."""
+    _, used, free = shutil.disk_usage(folder)
+    if free < length and used + free > 0:
+        said = f"{os.strerror(errno.ENOSPC)}: {length} bytes are to be written, {free} are free"
+        raise OSError(errno.ENOSPC, said)
 
 
 def _let_read(path: Path, mode: int) -> None:

@@ -84,13 +84,17 @@ class NewPicture:
 
 @dataclass(frozen=True)
 class NewFile:
-    """A file of any other kind that is to be kept, read in chunks, once."""
+    """A file of any other kind that is to be kept, read in chunks, once.
+
+    ``length`` is how many bytes come, where it is known.
+    """
 
     type: FileType
     chunks: AsyncIterator[bytes]
     seed: int | None
     name: str = ""
     node: str | None = None
+    length: int | None = None
 
 
 @dataclass(frozen=True)
@@ -189,7 +193,7 @@ class ArtefactFiles:
         stem = _stem(generation_id, attempt, position)
         async with self._streamed(stem) as streamed:
             try:
-                await streamed.fill(new.chunks)
+                await streamed.fill(new.chunks, new.length)
             except OSError as error:
                 raise self._kind(error)(f"cannot write {stem}: {_first_line(error)}") from error
             reach("save.after_temporary")

@@ -368,7 +368,7 @@ def _matching(wanted: HistoryFilter, *, is_sqlite: bool) -> Select[Any]:
     if wanted.created_before is not None:
         statement = statement.where(generations.c.created_at < wanted.created_before)
     if wanted.kind:
-        of_kind = select(artefacts.c.id).where(
+        of_kind = select(artefacts.c.generation_id).where(
             artefacts.c.generation_id == generations.c.id, artefacts.c.kind.in_(wanted.kind)
         )
         statement = statement.where(of_kind.exists())

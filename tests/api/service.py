@@ -21,6 +21,7 @@ from PIL import Image as Pillow
 from api.app import create_app
 from api.connections import Connection
 from comfy.emulator import Emulator, EmulatorOptions
+from comfy.nodes import NodeCatalogue, packed
 from core.batches.request import BatchOptions
 from core.problems import Problem
 from core.settings import (
@@ -271,6 +272,10 @@ class Worker:
 
     def close(self) -> None:
         self.run(self.store.__aexit__(None, None, None))
+
+    def keep_nodes(self, comfy_url: str, catalogue: NodeCatalogue) -> None:
+        """Keep the node classes of a ComfyUI, as its worker does."""
+        self.run(self.store.registry.keep_nodes(comfy_url, *packed(catalogue)))
 
     def claim(self, task_id: UUID) -> Claim:
         return self.run(self._worker.claim(task_id))

@@ -235,6 +235,7 @@ def test_a_sheet_that_cannot_be_is_refused(service: Service, query: str) -> None
 def test_every_option_may_be_said_in_the_address(service: Service) -> None:
     said = {
         "name": "all of them",
+        "workflow": "txt2img",
         "count": "2",
         "seed": "5",
         "vary_seed": "true",

@@ -42,6 +42,8 @@ CONTRACT: Final = {
     ("post", "/api/v1/generation/{task_id}/retry"),
     ("get", "/api/v1/generation/{task_id}/attempts"),
     ("get", "/api/v1/generation/{task_id}/events"),
+    ("get", "/api/v1/artefacts/{artefact_id}"),
+    ("get", "/api/v1/artefacts/{artefact_id}/poster"),
     ("get", "/api/v1/images/{image_id}"),
     ("get", "/api/v1/images/{image_id}/thumbnail"),
     ("post", "/api/v1/batches"),

@@ -97,7 +97,7 @@ def test_a_failure_that_was_retried_since_is_told_as_it_was(service: Service, ur
     data = rendered(service, delivery)["data"]
 
     assert (data["status"], data["attempt"]) == ("failed", 1)
-    assert data == {**then, "images": []}
+    assert data == {**then, "outputs": [], "images": []}
 
 
 def test_a_failure_that_succeeded_since_has_no_images(service: Service, url: str) -> None:

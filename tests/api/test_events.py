@@ -208,7 +208,7 @@ def test_a_preview_that_was_told_is_no_error_after_the_end(service: Service) -> 
             service.worker.succeed(claim)
             asked = service.client.get(f"{told.path}?{told.query}", follow_redirects=True)
             assert asked.status_code == 200
-            assert asked.url.path.endswith("/thumbnail")
+            assert asked.url.path.endswith("/poster")
         else:
             service.worker.fail(claim)
             assert service.client.get(f"{told.path}?{told.query}").status_code == 204

@@ -174,7 +174,7 @@ def test_a_get_changes_nothing(start_service: StartService, comfy: Comfy) -> Non
 
 def _tables(service: Service) -> list[list[tuple[object, ...]]]:
     """Everything but how often Prefect, which is away, was asked."""
-    whole = ("generations", "attempts", "batches", "batch_items", "images", "deliveries")
+    whole = ("generations", "attempts", "batches", "batch_items", "artefacts", "deliveries")
     selects = [*(f"SELECT * FROM {name}" for name in whole), "SELECT count(*) FROM outbox"]
     with service.database() as database:
         return [database.execute(select).fetchall() for select in selects]

@@ -75,8 +75,10 @@ def test_items_are_status_documents_with_pictures(service: Service) -> None:
 
     (item,) = service.get(HISTORY, params={"q": tag}).json()["items"]
     (image,) = item.pop("images")
+    result = service.get(item["urls"]["result"]).json()
+    assert item.pop("outputs") == result["outputs"]
     assert item == service.status(UUID(task_id))
-    assert image == service.get(item["urls"]["result"]).json()["images"][0]
+    assert image == result["images"][0]
 
 
 def test_by_status(service: Service) -> None:

@@ -129,6 +129,9 @@ def _addresses(rows: Rows) -> set[str]:
             task_id=task_id,
             batch_id=rows.batch_id,
             image_id=rows.image_id,
+            artefact_id=rows.image_id,
+            upload_id="0" * 64,
+            name="txt2img",
             delivery_id=rows.delivery_id,
         )
         for path, methods in openapi()["paths"].items()

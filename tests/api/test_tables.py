@@ -16,9 +16,8 @@ GRID: Final = Grid(combine="product", axes=(Axis(field="cfg", values=(4.5, 7)),)
 
 
 def an_item(position: int, row: int, combination: int, **request: Any) -> BatchItem:
-    made = ResolvedRequest.model_construct(
-        **{"prompt": "a fox", "width": 512, "height": 512, **request}
-    )
+    given = {"prompt": "a fox", "width": 512, "height": 512, **request}
+    made = ResolvedRequest(**given, priority="bulk", timeout_s=600, metadata={})
     return BatchItem(position, row, combination, uuid4(), made, generation=None, again=False)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import struct
+import wave
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -74,6 +75,25 @@ def test_the_first_time_it_is_new(service: Service) -> None:
     assert (document["width"], document["height"], document["duration_s"]) == (40, 20, None)
     assert document["name"] == again.json()["name"] == "fox.png"
     assert document["expires_at"] > document["created_at"]
+
+
+def a_sound(seconds: int) -> bytes:
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as sound:
+        sound.setparams((1, 2, 8000, 0, "NONE", ""))
+        sound.writeframes(os.urandom(16_000) * seconds)
+    return buffer.getvalue()
+
+
+def test_how_long_a_sound_lasts_is_told(service: Service) -> None:
+    pytest.importorskip("av")
+    document = sent(service, a_sound(3), "rain.wav")
+    assert (document["kind"], document["duration_s"]) == ("audio", 3.0)
+
+
+def test_a_video_that_cannot_be_read_lasts_nobody_knows_how_long(service: Service) -> None:
+    document = sent(service, MP4 + os.urandom(50), "film.mp4")
+    assert (document["kind"], document["duration_s"]) == ("video", None)
 
 
 def test_what_is_kept_is_told(service: Service) -> None:

@@ -246,14 +246,13 @@ def test_a_wrong_file_says_what_and_where(service: Service, wrong: dict[str, Any
 @pytest.mark.parametrize(
     ("body", "code"),
     [
-        (b"", "invalid_request"),
+        (b"", "invalid_workflow"),
         (b"[]", "invalid_workflow"),
-        (b'{"1": {"class_type": "SaveImage"}}', "invalid_workflow"),
         (b'{"easel_workflow": 99}', "invalid_workflow"),
-        (b"[" * 100 + b"]" * 100, "malformed_json"),
-        (json.dumps([{}] * 600_000).encode(), "invalid_request"),
+        (b"[" * 200 + b"]" * 200, "invalid_workflow"),
+        (json.dumps([{}] * 1_000_001).encode(), "invalid_workflow"),
     ],
-    ids=["nothing", "a list", "a graph", "a later form", "nested deeply", "a million values"],
+    ids=["nothing", "a list", "a later form", "nested deeply", "a million values"],
 )
 def test_what_is_no_workflow_is_refused(service: Service, body: bytes, code: str) -> None:
     answered = service.client.post(WORKFLOWS, content=body)

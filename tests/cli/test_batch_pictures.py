@@ -12,7 +12,6 @@ import pytest
 from api.batches.results_zip import _name
 from cli.bulk.pictures import BatchPictures, is_there, picture_names
 from cli.client import ApiClient
-from core.requests import ResolvedRequest
 from store.values import Artefact, BatchItem
 from tests.cli.scripted_batches import (
     BATCH,
@@ -23,6 +22,7 @@ from tests.cli.scripted_batches import (
     item,
     serve_batches,
 )
+from tests.comfy.data import resolved
 
 
 @pytest.fixture
@@ -54,13 +54,12 @@ def _files(folder: Path) -> dict[str, bytes]:
 )
 @pytest.mark.parametrize("number", [0, 1])
 def test_files_are_named_as_in_the_zip(prompt: str, number: int) -> None:
-    request: dict[str, Any] = {"prompt": prompt}
     made = BatchItem(
         position=41,
         row=1,
         combination=None,
         generation_id=uuid4(),
-        request=ResolvedRequest.model_construct(**request),
+        request=resolved(prompt=prompt),
         generation=None,
         again=False,
     )
@@ -190,7 +189,7 @@ async def test_what_arrives_damaged_is_told_and_not_saved(
 ) -> None:
     api.show(item(0, b"whole"), p0_0=b"half")
     await pictures.sweep()
-    assert pictures.damaged == ["image 0-0 arrived damaged"]
+    assert pictures.damaged == ["00001-a-red-fox.png arrived damaged"]
     assert _files(tmp_path) == {}
 
 

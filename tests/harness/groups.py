@@ -24,7 +24,11 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         "tests/journeys/test_schedules.py",
     ),
     # They take the pool of their stack over, or have a stack of their own.
-    "two stores": ("tests/journeys/test_two_stores.py", "tests/journeys/test_password.py"),
+    "two stores": (
+        "tests/journeys/test_two_stores.py",
+        "tests/journeys/test_password.py",
+        "tests/journeys/test_workflows.py",
+    ),
     "journeys": ("tests/journeys/",),
     "chaos": (
         "tests/chaos/test_api.py",

@@ -1,4 +1,4 @@
-"""Which statements a database executes: counted at its engine."""
+"""Which statements a database executes, counted at its engine, and how it would find rows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import SelectBase, event, text
 
 from store.database import Database
 
@@ -24,6 +24,18 @@ def statements_of_requests(database: Database) -> AbstractContextManager[list[st
     The loops, which poll at intervals, have names.
     """
     return _statements(database, lambda name: name.startswith("Task-"))
+
+
+async def plan_of(database: Database, statement: SelectBase) -> str:
+    """How the database would find what a statement selects."""
+    explain = "EXPLAIN QUERY PLAN" if database.is_sqlite else "EXPLAIN"
+    dialect = database.engine.dialect
+    compiled = statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
+    async with database.read() as connection:
+        if not database.is_sqlite:  # of a table with few rows all are read
+            await connection.execute(text("SET enable_seqscan = off"))
+        found = await connection.execute(text(f"{explain} {compiled}".replace(":", "\\:")))
+        return "\n".join(str(row) for row in found)
 
 
 @contextmanager

@@ -90,7 +90,7 @@ def test_its_flow_run_tells_the_operator_all_about_it(stack: Stack) -> None:
     by_type = artifacts()
     assert set(by_type) >= {"progress", "image", "table"}
     assert by_type["progress"].data == 100
-    assert generation.result()["images"][0]["url"] in str(by_type["image"].data)
+    assert generation.result()["outputs"][0]["url"] in str(by_type["image"].data)
     assert generation.id in str(by_type["table"].data)
 
 

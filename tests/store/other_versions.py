@@ -16,21 +16,23 @@ Change = Callable[[Document], Document]
 
 
 def with_another_field(stored: Document) -> Document:
-    return {**stored, "loras": [{"name": "ink.safetensors", "strength": 0.8}]}
+    """An input that the plan of its version knows how to take."""
+    plan = {**stored["$plan"], "outputs": "many"}
+    return {**stored, "loras": [{"name": "ink.safetensors", "strength": 0.8}], "$plan": plan}
 
 
 def without_a_field(stored: Document) -> Document:
-    return {name: value for name, value in stored.items() if name != "sampler"}
+    return {name: value for name, value in stored.items() if name != "timeout_s"}
 
 
 def with_another_value(stored: Document) -> Document:
-    return {**stored, "workflow": "img2vid"}
+    return {**stored, "metadata": ["order 42"]}
 
 
 OTHERS: Final[dict[Change, str]] = {
-    with_another_field: "loras: there is no such field",
-    without_a_field: "sampler: is missing",
-    with_another_value: "workflow: must be 'txt2img'",
+    with_another_field: "outputs: must be a whole number",
+    without_a_field: "timeout_s: is missing",
+    with_another_value: "metadata: must be a JSON object",
 }
 """What another version may have stored, and why this one cannot read it."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,16 @@ from store.store import Store
 from store.tables import attempts, counters, generations, metadata, outbox
 from store.values import ProgressRecord, Waiting
 from tests.store.callback_making import EVERY, URL, asked, batch_running
-from tests.store.making import NEVER, OUT_OF_MEMORY, RUNNER, a_request, accepted, running, taken
+from tests.store.making import (
+    NEVER,
+    OUT_OF_MEMORY,
+    RUNNER,
+    a_request,
+    accepted,
+    an_image,
+    running,
+    taken,
+)
 
 
 def differences(connection: Connection) -> list[Any]:
@@ -310,3 +320,23 @@ def _downgrade(connection: Connection, to: str) -> None:
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
     command.downgrade(config, to)
+
+
+async def test_pictures_become_artefacts_and_pictures_again(empty_url: str, tmp_path: Path) -> None:
+    """Revision 0010: with their ids and files; an older version gets the pictures back."""
+    async with Store(empty_url, str(tmp_path / "images")) as store:
+        made = await accepted(store)
+        claim = await running(store, made.id)
+        picture = an_image(claim)
+        video = replace(an_image(claim, 1), kind="video", width=None, height=None, seed=None)
+        await store.transitions.succeed(claim, [picture, video])
+        async with store.database.write() as connection:
+            await connection.run_sync(_downgrade, "0009")
+            found = await connection.execute(text("SELECT path, width, seed FROM images"))
+            assert found.tuples().all() == [(picture.path, 512, 42)]
+
+    async with Store(empty_url, str(tmp_path / "images")) as store:
+        [again] = await store.generations.artefacts(made.id)
+        assert replace(again, name="") == picture
+        async with store.database.write() as connection:
+            assert await connection.run_sync(differences) == []

@@ -9,7 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import pytest
-from sqlalchemy import SelectBase, delete, func, select, text, update
+from sqlalchemy import delete, func, select, text, update
 
 from store.errors import LeaseLostError
 from store.generations.dispatches import KINDS, LANE
@@ -18,6 +18,7 @@ from store.outbox import _due_lanes, _next, put
 from store.store import Store
 from store.tables import outbox
 from store.values import Entry, NewEntry
+from tests.harness.statements import plan_of
 from tests.store.making import (
     OTHER_RUNNER,
     RUN,
@@ -396,7 +397,7 @@ async def test_what_is_not_due_is_not_read_to_see_what_is(store: Store) -> None:
         await connection.execute(update(outbox).values(**later))
         await connection.execute(text("ANALYZE outbox"))
 
-    found = await plan(store, _due_lanes([DELIVER], datetime.now(UTC)))
+    found = await plan_of(store.database, _due_lanes([DELIVER], datetime.now(UTC)))
 
     assert found.count("ix_outbox_due_at") == 2
     assert found.count("ix_outbox_put_off_at") == 1
@@ -409,21 +410,11 @@ async def test_a_claim_compares_entries_of_one_subject_only(store: Store) -> Non
             await connection.execute(text("ALTER TABLE outbox SET (autovacuum_enabled = off)"))
     await written(store, 1000)
 
-    found = await plan(store, _next("webhook a.test:443", [DELIVER], datetime.now(UTC), 8))
+    found = await plan_of(
+        store.database, _next("webhook a.test:443", [DELIVER], datetime.now(UTC), 8)
+    )
 
     assert "ix_outbox_subject" in found
-
-
-async def plan(store: Store, statement: SelectBase) -> str:
-    """How the database would find it."""
-    explain = "EXPLAIN QUERY PLAN" if store.database.is_sqlite else "EXPLAIN"
-    dialect = store.database.engine.dialect
-    compiled = statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
-    async with store.database.read() as connection:
-        if not store.database.is_sqlite:  # of a table with few rows all are read
-            await connection.execute(text("SET enable_seqscan = off"))
-        found = await connection.execute(text(f"{explain} {compiled}".replace(":", "\\:")))
-        return "\n".join(str(row) for row in found)
 
 
 async def test_lanes_with_nothing_due(store: Store) -> None:

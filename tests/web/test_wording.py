@@ -4,8 +4,9 @@ import pytest
 from pydantic import ValidationError
 
 from api.errors import ProblemError
+from comfy import TXT2IMG
 from core.problems import problem
-from core.requests import GenerationRequest
+from core.requests import GenerationRequest, read_request_of
 from flows.problems import problem_of
 from store.errors import ArtefactStoreError, DeletedError, StoreUnavailableError
 from tests.comfy.failures import ALL, an_example
@@ -38,10 +39,10 @@ def test_errors_are_explained_by_their_own_detail() -> None:
     assert explain(StoreUnavailableError("database is locked")) == "Database is locked."
     assert "Easel's log" in explain(RuntimeError("secret"))
     with pytest.raises(ValidationError) as caught:
-        GenerationRequest(prompt=" ")
+        read_request_of(GenerationRequest, {"prompt": " "}, TXT2IMG)
     assert explain(caught.value) == "Describe the image first."
     with pytest.raises(ValidationError) as caught:
-        GenerationRequest(prompt="a fox", steps=9999)
+        read_request_of(GenerationRequest, {"prompt": "a fox", "steps": 9999}, TXT2IMG)
     assert explain(caught.value) == "Steps must be a whole number from 1 to 150."
 
 

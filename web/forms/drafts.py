@@ -6,7 +6,8 @@ from typing import Final, Literal
 
 from api.options import DefaultsDocument
 from core.fields import later_seed
-from core.requests import GenerationRequest, ResolvedRequest
+from core.requests import GenerationRequest, ResolvedRequest, read_request_of
+from core.workflows.declaration import Workflow
 from web.forms.kept_draft import KeptDraft, storage
 from web.forms.sizes import NATIVE, RATIOS, ratio_of, size_of
 
@@ -58,11 +59,12 @@ class Draft(KeptDraft):
             found = ratio_of(width, height, (native.width, native.height))
         self.change(ratio=found, width=width, height=height)
 
-    def request(self, native: DefaultsDocument | None) -> GenerationRequest:
-        """Returns the request. Raises pydantic's ValidationError."""
+    def request(self, native: DefaultsDocument | None, workflow: Workflow) -> GenerationRequest:
+        """Returns the request for the workflow. Raises pydantic's ValidationError."""
         width, height = self.size(native)
         drawn = self.seed_mode == "random" or self.seed == DRAW_SEED
-        return GenerationRequest.model_validate(
+        return read_request_of(
+            GenerationRequest,
             {
                 "prompt": self.prompt,
                 "negative_prompt": self.negative,
@@ -75,7 +77,8 @@ class Draft(KeptDraft):
                 "scheduler": self.scheduler,
                 "seed": None if drawn else self.seed,
                 "batch_size": self.count,
-            }
+            },
+            workflow,
         )
 
     def after(self, seed: int) -> None:

@@ -11,6 +11,7 @@ from nicegui.elements.mixins.validation_element import ValidationElement
 from api.options import DefaultsDocument, ModelDocument, OptionsDocument
 from core.requests import GenerationRequest, ResolvedRequest
 from core.wording import model_name
+from core.workflows.declaration import Workflow
 from core.workflows.limits import BATCH_SIZE_MAX
 from web.forms import drafts
 from web.forms.drafts import DRAW_SEED, Draft
@@ -34,8 +35,9 @@ _EARLIER: Final = """(e) => {
 class Form:
     """Shows a draft and changes it. Call ``offer`` when the options are known."""
 
-    def __init__(self, on_generate: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, workflow: Workflow, on_generate: Callable[[], Awaitable[None]]) -> None:
         self.draft = Draft.load()
+        self._workflow = workflow
         self.options: OptionsDocument | None = None
         self._on_generate = on_generate
         self._earlier = -1
@@ -295,7 +297,7 @@ class Form:
 
     def request(self) -> GenerationRequest:
         """Returns the request. Raises ValidationError."""
-        return self.draft.request(self.native())
+        return self.draft.request(self.native(), self._workflow)
 
     def accepted(self, request: ResolvedRequest) -> None:
         """Note that a generation was created from the form."""

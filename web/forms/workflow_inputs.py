@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from nicegui import events, ui
@@ -15,40 +15,20 @@ from web.parts.elements import Text, adorn, box
 from web.parts.fields import Fields, choice, line, prompt_box, tick, typed_number
 
 OnValue = Callable[[Any], None]
-Names = Mapping[str, list[str]]
-"""ComfyUI's names, as the catalogue calls their kinds; empty while it is not known."""
-_FOLDERS: Final = {
+Names = Mapping[str, Sequence[Any]]
+"""What inputs can choose from now, by their names; nothing where that is not known."""
+FOLDERS: Final = {
     "checkpoints": "checkpoints",
     "loras": "loras",
     "vae": "vaes",
     "upscale_models": "upscalers",
 }
-_LISTED: Final = {
-    ("CheckpointLoaderSimple", "ckpt_name"): "checkpoints",
-    ("LoraLoader", "lora_name"): "loras",
-    ("LoraLoaderModelOnly", "lora_name"): "loras",
-    ("VAELoader", "vae_name"): "vaes",
-    ("UpscaleModelLoader", "model_name"): "upscalers",
-    ("KSampler", "sampler_name"): "samplers",
-    ("KSamplerSelect", "sampler_name"): "samplers",
-    ("KSampler", "scheduler"): "schedulers",
-    ("BasicScheduler", "scheduler"): "schedulers",
-}
-"""Inputs whose live names the catalogue has, and what it calls them."""
+"""ComfyUI's model folders, and what the catalogue calls the files in them."""
 
 
 def label_of(one: Input) -> str:
     """Returns what an input is called in a form."""
     return one.label or one.name.replace("_", " ").capitalize()
-
-
-def live_names(one: Input, known: Names) -> list[str]:
-    """Returns the names that ComfyUI has for an input; none where that is not known."""
-    kept = None
-    if one.choices_from is not None:
-        kept = _LISTED.get((one.choices_from.node_class, one.choices_from.field))
-    kept = kept or _FOLDERS.get(one.folder or "")
-    return list(known.get(kept, ())) if kept else []
 
 
 def build_input(
@@ -87,8 +67,8 @@ def _field(
         case "choice" if one.choices is not None:
             return choice(label, list(one.choices), shown, on_value, searched=len(one.choices) > 12)
         case "choice" | "model":
-            names = live_names(one, known)
-            if isinstance(shown, str) and shown not in names:
+            names = list(known.get(one.name, ()))
+            if shown is not None and shown not in names:
                 names = [shown, *names]
             return choice(label, names, shown, on_value, more=True)
         case _:

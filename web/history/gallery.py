@@ -62,7 +62,7 @@ class Gallery(ui.element, component="../static/gallery.js"):
 def _tile(item: HistoryItem) -> dict[str, Any]:
     request = item.request
     count = len(item.outputs)
-    main = next((each for each in item.outputs if each.primary), None)
+    main = next((each for each in item.outputs if each.primary), next(iter(item.outputs), None))
     return {
         "id": str(item.task_id),
         "href": f"/g/{item.task_id}",

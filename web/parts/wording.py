@@ -41,6 +41,8 @@ _ADVICE: Final = {
     "node_failed": "Press Retry. If it fails again, try another sampler or model.",
     "comfyui_unreachable": "Start ComfyUI again, then press Retry. Your settings are kept.",
     "timed_out": "Use fewer steps or a smaller size, or press Retry when ComfyUI is less busy.",
+    "input_refused": "Use a smaller file, or let ComfyUI take larger ones, then press Retry.",
+    "upload_expired": "Its file is not there any more: choose it again, then generate.",
     "prompt_lost": "ComfyUI was restarted while it rendered this. Press Retry.",
     "interrupted": "It was stopped in ComfyUI itself. Press Retry to run it again.",
     "no_output": "Press Retry. If it happens again, check ComfyUI's log.",
@@ -224,5 +226,5 @@ def raw_rows(found: Unreadable) -> list[tuple[str, str]]:
     return [
         (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
         for name, value in found.stored.items()
-        if name not in CALLBACK_FIELDS
+        if name not in CALLBACK_FIELDS and not name.startswith("$")  # its plan
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -9,9 +10,10 @@ from pydantic import ValidationError
 
 from api.errors import ProblemError
 from core.requests import DEFAULT_WORKFLOW, GenerationRequest, ResolvedRequest
-from core.workflows.declaration import Role
+from core.workflows.declaration import Role, Workflow
 from web.forms.generation import Form
 from web.forms.workflow_drafts import WorkflowDraft, by_role, carried
+from web.forms.workflow_inputs import FOLDERS, Names
 from web.parts.elements import box, show_if
 from web.parts.fields import choice
 from web.parts.layout import Web, errors_as_toasts
@@ -34,7 +36,7 @@ class Workflows:
         self._other: WorkflowForm | None = None
         self._picker = box("workflow-picker is-away")
         with box("form-part") as self._own:
-            self.form = Form(on_generate)
+            self.form = Form(web.facade.default_workflow, on_generate)
         self._place = box("form-part is-away")
 
     async def start(self) -> None:
@@ -100,12 +102,23 @@ class Workflows:
         self._place.clear()
         self._other = None
         if workflow is not None:
-            catalogue = self._web.facade.catalogue.current
-            names = catalogue.to_json() if catalogue is not None else {}
+            names = await self._names(workflow)
             with self._place:
                 self._other = WorkflowForm(workflow, self._draft, names, self._on_generate)
         show_if(self._own, workflow is None)
         show_if(self._place, workflow is not None)
+
+    async def _names(self, workflow: Workflow) -> Names:
+        """Returns what ComfyUI has now; where that is not known, names are typed in."""
+        catalogue = self._web.facade.catalogue.current
+        kept = catalogue.to_json() if catalogue is not None else {}
+        names: Names = {
+            one.name: kept.get(FOLDERS.get(one.folder or "", ""), []) for one in workflow.inputs
+        }
+        with contextlib.suppress(ProblemError):
+            found = await self._web.find_context().workflows.choices(workflow.name)
+            names = {**names, **found.inputs}
+        return names
 
     async def _carry(self, name: str) -> None:
         """Take along what means the same in the workflow that is chosen now."""

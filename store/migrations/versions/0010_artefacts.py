@@ -35,7 +35,7 @@ def upgrade() -> None:
         sa.Column("seed", sa.BigInteger(), nullable=True),
         *_keys("artefacts"),
     )
-    op.create_index("ix_artefacts_generation_id", "artefacts", ["generation_id"])
+    op.create_index("ix_artefacts_generation_id", "artefacts", ["generation_id", "kind"])
     op.execute(
         sa.text(
             "INSERT INTO artefacts (id, generation_id, position, path, poster_path, content_type, "

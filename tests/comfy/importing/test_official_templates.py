@@ -19,7 +19,7 @@ def test_none_is_refused_even_by_a_comfyui_without_any_class() -> None:
     assert [each for each in outcomes if each.kind in (CRASHED, REFUSED)] == []
 
 
-@pytest.mark.parametrize(("version", "least"), [("0.3.64", 120), ("0.24", 385), ("0.33", 480)])
+@pytest.mark.parametrize(("version", "least"), [("0.3.64", 105), ("0.24", 380), ("0.33", 480)])
 def test_what_a_version_accepts(version: str, least: int) -> None:
     """The package is newer than all of them: many templates need classes that came later."""
     path = CATALOGUES / f"{version}.json.gz"

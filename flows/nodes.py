@@ -1,0 +1,55 @@
+"""The node classes of a ComfyUI, kept in the store: the API knows them also where it cannot ask."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from comfy import ComfyClient, TransientComfyError
+from comfy.nodes import NodeCatalogue, packed, unpacked
+from comfy.workflows import Judge
+from core.loop import Loop
+from core.workflows.declaration import Workflow
+from store.errors import StoreError
+from store.store import Store
+
+LOOK_EVERY_S: Final = 300.0
+"""Seconds between two looks: each keeps ComfyUI's event loop busy for 0.2 s."""
+RETRY_S: Final = 5.0
+
+
+async def look_at_nodes(store: Store, client: ComfyClient) -> NodeCatalogue:
+    """Returns ComfyUI's node classes as they are now, and keeps them if they have changed.
+
+    Raises TransientComfyError, StoreUnavailableError.
+    """
+    catalogue = await client.node_catalogue()
+    if catalogue.classes:
+        data, digest = await asyncio.to_thread(packed, catalogue)
+        await store.registry.keep_nodes(client.base_url, data, digest)
+    return catalogue
+
+
+async def kept_judge(store: Store, comfy_url: str, workflow: Workflow) -> Judge | None:
+    """Returns what judges requests of an imported workflow by the ComfyUI's kept node classes.
+
+    None for a built-in workflow, and while nothing is kept.
+    """
+    data = None if workflow.graph is None else await store.registry.kept_nodes(comfy_url)
+    return None if data is None else Judge(await asyncio.to_thread(unpacked, data))
+
+
+def looking_at_nodes(store: Store, client: ComfyClient) -> Loop:
+    """Returns the loop that keeps them in the store up to date; wake it when ComfyUI is back."""
+
+    async def look() -> None:
+        await look_at_nodes(store, client)
+
+    return Loop(
+        "reading ComfyUI's node classes",
+        look,
+        every_s=LOOK_EVERY_S,
+        first_s=0.0,
+        retry_s=RETRY_S,
+        expected=(TransientComfyError, StoreError),
+    )
