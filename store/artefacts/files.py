@@ -234,7 +234,8 @@ class ArtefactFiles:
                 path, mode = self._folder / name, self._mode
             else:
                 folder = stack.enter_context(TemporaryDirectory(prefix="easel-"))
-                path, mode = Path(folder) / Path(name).name, stat.S_IRWXU
+                # Two folders of its own below it: who may read is set for both above the file.
+                path, mode = Path(folder, "kept", "file", Path(name).name), stat.S_IRWXU
             try:
                 yield StreamedFile(path, mode)
             finally:

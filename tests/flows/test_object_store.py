@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
+from core.artefacts import type_of
 from flows import keeping, pipeline
 from flows.errors import CancelRequested
 from flows.testing import InProcessWorker
-from store.artefacts.files import SLICE_BYTES, ArtefactFiles, NewPicture
+from store.artefacts.files import SLICE_BYTES, ArtefactFiles, NewFile, NewPicture
 from store.audit import Audit
 from store.errors import ArtefactStoreError, StorageAwayError
 from store.store import Store
@@ -80,6 +82,26 @@ async def test_what_is_kept_is_read_listed_and_removed(store: Store, s3: S3Serve
     await store.files.remove_generation(claim.generation_id)
     assert s3.objects == {}
     assert await store.files.size(first.path) is None
+
+
+async def test_a_file_on_its_way_leaves_the_machines_temporary_folder_as_it_is(
+    store: Store, s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is written there first; who may read is set for its own folders only."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    temporary.chmod(0o1777)
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+
+    async def text() -> AsyncIterator[bytes]:
+        yield b"a text"
+
+    new = NewFile(type_of(b"a text", "a.txt"), text(), 1)
+    kept = await store.files.keep_file(UUID(int=7), 1, 0, new)
+
+    assert s3.objects[f"easel/{kept.path}"] == b"a text"
+    assert temporary.stat().st_mode & 0o7777 == 0o1777
+    assert list(temporary.iterdir()) == []
 
 
 async def test_a_file_of_many_slices_arrives_whole(store: Store, s3: S3Server) -> None:
