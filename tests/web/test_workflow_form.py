@@ -137,3 +137,14 @@ def test_only_what_the_other_workflow_takes_goes_along() -> None:
     roles = by_role(FILM, {"words": "a fox", "seed": 7, "width": 512, "shift": 4.5})
     assert roles == {"prompt": "a fox", "seed": 7, "width": 512}
     assert carried(FILM, {"prompt": "x", "width": 4096, "height": 64}) == {"words": "x"}
+
+
+@pytest.mark.usefixtures("film")
+async def test_the_picture_page_tells_the_inputs_by_their_labels(
+    user: User, facade: Facade
+) -> None:
+    fields = {"workflow": "film", "words": "a fox runs", "shade": "blue", "shift": 4.5}
+    made = await facade.create(await facade.read_request(fields))
+    await user.open(f"/g/{made.task_id}")
+    for said in ("a fox runs", "Shade", "blue", "Shift", "4.5"):
+        await user.should_see(said, retries=PATIENT)

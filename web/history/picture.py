@@ -32,6 +32,7 @@ from store.values import Generation, Membership, Neighbours
 from web.forms import drafts
 from web.forms.drafts import Draft
 from web.forms.workflow_drafts import WorkflowDraft
+from web.forms.workflow_inputs import label_of
 from web.history.listing import Listing
 from web.history.viewer import Viewer
 from web.parts.callbacks import LOOK_EVERY_S, Callbacks
@@ -60,6 +61,7 @@ class PicturePage:
         self._created: Text | None = None
         self._callbacks: Callbacks | None = None
         self._images: list[OutputDocument] = []
+        self._labels: dict[str, str] = {}
         self._beside = Neighbours(None, None)
         self._live = Live(web.facade)
         self._loads = 0
@@ -186,9 +188,12 @@ class PicturePage:
         heard_by = _callbacks(document, batch)
         callbacks = Callbacks(self._web.deliveries, heard_by, task_id=document.task_id)
         await callbacks.read()
+        workflow = await self._web.facade.workflow(document.request.workflow)
         if document is not self._document:
             return  # the page shows something newer by now
         self._callbacks = callbacks
+        inputs = workflow.inputs if workflow is not None else ()
+        self._labels = {one.name: label_of(one) for one in inputs}
         self._details.clear()
         with self._details:
             _build_prompt(document.request)
@@ -259,7 +264,7 @@ class PicturePage:
         """Returns the inputs of any workflow; its prompts stand above."""
         texts = {request.prompt, request.negative_prompt}
         shown = [
-            (name.replace("_", " ").capitalize(), value if isinstance(value, str) else _json(value))
+            (self._labels.get(name, name), value if isinstance(value, str) else _json(value))
             for name, value in request.inputs.items()
             if value is not None and not (isinstance(value, str) and value in texts)
         ]
