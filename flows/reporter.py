@@ -109,6 +109,9 @@ class Reporter:
     async def _tell(self) -> None:
         if self._on_progress is not None and self._progress is not None:
             self._on_progress(self._progress.percent)
+        elif self._on_progress is not None and self._started_at is not None:
+            # The websocket may be down for as long as a render takes: it is seen to begin anyway.
+            self._on_progress(0.0)
         try:
             status = await self._write()
         except FencedError as error:

@@ -47,6 +47,17 @@ async def test_progress_that_comes_together_with_the_start_is_not_lost(
     assert (generation.progress.step, generation.progress.node) == (12, "KSampler")
 
 
+async def test_a_render_that_begins_is_shown_before_it_says_how_far_it_is(
+    store: Store, claim: Claim
+) -> None:
+    shown: list[float] = []
+    async with Reporter(store.transitions, claim, shown.append) as reporter:
+        reporter.on_event(Started())
+        await eventually(store, claim, lambda g: g.status == "running")
+    assert shown
+    assert set(shown) == {0.0}
+
+
 async def test_a_flood_of_progress_becomes_few_writes(store: Store, claim: Claim) -> None:
     before = await store.generations.get(claim.generation_id)
     async with Reporter(store.transitions, claim, None) as reporter:
