@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from store.errors import NoSpaceError, StorageAwayError, StoreUnavailableError
 from store.store import Store
 from store.values import Artefact, Claim, Waiting
 
+_PARTS: Final = re.compile("[:.]")
 STORAGE_LOOK_S: Final = 5.0
 """Seconds between two tries to keep an output while the disk is full or the storage away."""
 _NAME_MAX: Final = 255
@@ -122,7 +124,7 @@ class Keeping:
         """The declared name of its node, else the file's in ComfyUI."""
         names = {each.node: each.name for each in self.workflow.outputs}
         node = self.output.node
-        declared = names.get(node) or names.get(root_of(node))
+        declared = next((names[each] for each in owners_of(node) if each in names), None)
         given = "text" if isinstance(self.output, OutputText) else self.output.filename
         return (declared or given)[:_NAME_MAX]
 
@@ -136,17 +138,22 @@ class Keeping:
 
 
 def pixels_of(claim: Claim) -> int:
-    """Returns the size that was asked for, the largest possible one where none was."""
-    width, height = claim.request.size or (SIZE_MAX, SIZE_MAX)
+    """Returns the size that was asked for; the largest possible one where that says nothing.
+
+    What an imported workflow saves may be larger than what it samples: it may scale it up.
+    """
+    size = None if claim.request.plan.outputs is None else claim.request.size
+    width, height = size or (SIZE_MAX, SIZE_MAX)
     return width * height
 
 
-def root_of(node: str) -> str:
-    """Returns the node of the graph that a node belongs to.
+def owners_of(node: str) -> frozenset[str]:
+    """Returns the nodes of the graph that a node may belong to, itself among them.
 
-    What is in a subgraph, or in a node that expands, has an id that begins so: "129:108".
+    What is in a subgraph has an id that begins so ("129:108"), and so has what a node expands into
+    ("129.0.0.3").
     """
-    return node.partition(":")[0]
+    return frozenset({node, node.partition(".")[0], _PARTS.split(node, maxsplit=1)[0]})
 
 
 def check_declared(outputs: Sequence[Output], declared: Sequence[DeclaredOutput]) -> None:
@@ -156,7 +163,7 @@ def check_declared(outputs: Sequence[Output], declared: Sequence[DeclaredOutput]
     """
     wanted = {each.node for each in declared if not each.optional}
     nodes = {each.node for each in outputs}
-    given = nodes | {root_of(node) for node in nodes}
+    given = nodes.union(*map(owners_of, nodes))
     if wanted and "" not in given and not wanted & given:
         raise NoOutputError(f"ComfyUI finished without an output of {', '.join(sorted(wanted))}")
 

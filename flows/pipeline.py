@@ -48,7 +48,7 @@ from core.workflows.declaration import Output as DeclaredOutput
 from core.workflows.declaration import Workflow
 from flows.errors import CallbackRefusedError, CancelRequested, InputGoneError
 from flows.inputs import InputSession, find_inputs, has_lost_one, put_inputs
-from flows.keeping import Keeping, Log, check_declared, pixels_of, root_of
+from flows.keeping import Keeping, Log, check_declared, owners_of, pixels_of
 from flows.nodes import kept_judge, look_at_nodes
 from flows.problems import problem_of
 from flows.reporter import OnProgress, Reporter
@@ -403,7 +403,7 @@ def _with_primary(kept: Sequence[Artefact], declared: Sequence[DeclaredOutput]) 
     if not kept:
         return []
     nodes = {each.node for each in declared if each.primary}
-    first = next((at for at, each in enumerate(kept) if root_of(each.node or "") in nodes), None)
+    first = next((at for at, each in enumerate(kept) if nodes & owners_of(each.node or "")), None)
     main = primary([each.kind for each in kept]) if first is None else first
     return [replace(each, primary=index == main) for index, each in enumerate(kept)]
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from pydantic import ValidationError
 
 from comfy import BUILT_IN
 from core.problems import unreadable
 from core.requests import ResolvedRequest, checked_inputs
 from core.stored import Unreadable, reason_of
-from core.workflows.declaration import Workflow
+from core.workflows.declaration import NAME_PATTERN, Workflow
 from store.errors import NotFoundError, UnreadableRequestError
 from store.store import Store
 
@@ -19,7 +21,7 @@ async def workflow_named(store: Store, name: str, *, hidden: bool = False) -> Wo
     ``hidden``: also one that was removed, for what was set up before.
     """
     known = BUILT_IN.get(name)
-    if known is not None:
+    if known is not None or re.fullmatch(NAME_PATTERN, name) is None:
         return known
     try:
         return (await store.workflows.get(name, hidden=hidden)).workflow

@@ -90,11 +90,16 @@ class Workflows:
                 raise ConflictError(f"there is a workflow called {workflow.name} already")
             await _put_version(connection, workflow, now)
             values = {"version": workflow.version, "updated_at": now, "hidden_at": None}
-            await connection.execute(
+            written = await connection.execute(
                 insert_into(connection, workflows)
                 .values(name=workflow.name, created_at=now, **values)
-                .on_conflict_do_update(index_elements=["name"], set_=values)
+                .on_conflict_do_update(
+                    index_elements=["name"], set_=values, where=workflows.c.hidden_at.is_not(None)
+                )
+                .returning(workflows.c.name)
             )
+            if written.first() is None:  # another process has just added one
+                raise ConflictError(f"there is a workflow called {workflow.name} already")
         return StoredWorkflow(workflow, row["created_at"] if row is not None else now, now)
 
     @completes

@@ -125,11 +125,16 @@ class Facade:
 
     async def read_request(self, fields: Mapping[str, Any]) -> GenerationRequest:
         """Returns what a client asks for, checked against its workflow. Raises ProblemError 422."""
+        return (await self._checked(fields))[0]
+
+    async def _checked(self, fields: Mapping[str, Any]) -> tuple[GenerationRequest, Workflow]:
         name = workflow_of(fields)
         workflow = None if name is None else await self.workflow(name)
         names = [] if workflow is not None else await workflow_names(self.store)
         try:
-            return read_request_of(GenerationRequest, fields, workflow, names)
+            request = read_request_of(GenerationRequest, fields, workflow, names)
+            assert workflow is not None  # a request without one is refused
+            return request, workflow
         except ValidationError as error:
             known = [*ENVELOPE, *(workflow.by_name if workflow is not None else ())]
             found = field_problems(error, fields, known)
@@ -152,11 +157,19 @@ class Facade:
 
     async def create_once(self, request: GenerationRequest, key: str, body: bytes) -> KeptAnswer:
         """Accept a request; if one with this key was accepted before, return its answer."""
-        idempotency = IdempotencyKey(key, hashlib.sha256(body).hexdigest())
+        kept = await self.replayed(key, body)
+        return kept or await self._kept(await self._accept(request, _idempotency(key, body)))
+
+    async def replayed(self, key: str, body: bytes) -> KeptAnswer | None:
+        """Returns the answer to an accepted create with this key, None if there was none.
+
+        Raises IdempotencyMismatchError, DeletedError.
+        """
         # Before every check that may refuse: an accepted create stays accepted.
-        accepted = await self.store.acceptance.replay(idempotency)
-        if accepted is None:
-            accepted = await self._accept(request, idempotency)
+        accepted = await self.store.acceptance.replay(_idempotency(key, body))
+        return None if accepted is None else await self._kept(accepted)
+
+    async def _kept(self, accepted: Accepted) -> KeptAnswer:
         answer = accepted.answer
         if answer is None:  # none that this version can read: how it goes is the next best
             answer = (await self.document(accepted.generation)).model_dump(mode="json")
@@ -168,20 +181,18 @@ class Facade:
         await self.check_room()
         callback = request.wanted_callback
         await self._check_callback(callback)
-        checked = await self.read_request(request.model_dump(exclude_unset=True))
-        resolved = await self.resolve(checked)
-        await self._check_files(resolved)
+        checked, workflow = await self._checked(request.model_dump(exclude_unset=True))
+        resolved = await self._resolve(checked, workflow)
+        await self._check_files(resolved, workflow)
         accepted = await self.store.acceptance.accept(
             resolved, key, self._first_answer, callback=callback
         )
         self._dispatcher.wake()
         return accepted
 
-    async def _check_files(self, request: ResolvedRequest) -> None:
+    async def _check_files(self, request: ResolvedRequest, workflow: Workflow) -> None:
         """Raises ProblemError 422 for a reference to a file that is not there."""
-        workflow = await self.workflow(request.workflow)
-        inputs = () if workflow is None else workflow.inputs
-        found = await self.store.uploads.problems(referred_in(inputs, request.inputs))
+        found = await self.store.uploads.problems(referred_in(workflow.inputs, request.inputs))
         if found:
             raise ProblemError("invalid_request", summary(found, len(found)), errors=found)
 
@@ -211,10 +222,8 @@ class Facade:
         if found is not None:
             raise ProblemError("invalid_request", str(found), errors=[found])
 
-    async def resolve(self, request: GenerationRequest) -> ResolvedRequest:
+    async def _resolve(self, request: GenerationRequest, workflow: Workflow) -> ResolvedRequest:
         """Returns the request with all defaults. Unknown names make it ask ComfyUI once more."""
-        workflow = await self.workflow(request.workflow)
-        assert workflow is not None  # the request was checked against it
         try:
             return self._resolved(request, workflow)
         except UnresolvableError:
@@ -486,3 +495,7 @@ def _failed(generation: Generation) -> ProblemError:
         node_class=error.node_class,
         node_message=error.node_message,
     )
+
+
+def _idempotency(key: str, body: bytes) -> IdempotencyKey:
+    return IdempotencyKey(key, hashlib.sha256(body).hexdigest())

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from core.invalid import words
 from core.problems import FieldProblem
-from core.workflows.declaration import INPUTS_MAX, Input, Workflow
+from core.workflows.declaration import INPUTS_MAX, Input, Workflow, leaves
 from core.workflows.schema import annotation_of, is_reference
 
 NODES_MAX: Final = 20_000
@@ -26,6 +26,9 @@ def declaration_problems(workflow: Workflow) -> list[FieldProblem]:
     if many > INPUTS_MAX:
         said = f"there may be {INPUTS_MAX} inputs at most, those inside of others counted"
         return [FieldProblem(("inputs",), "too_many_inputs", said)]
+    unbuildable = list(_unbuildable(workflow))
+    if unbuildable:  # no default can be looked at
+        return unbuildable
     return [
         *_wrong_defaults(workflow.inputs, ("inputs",)),
         *(_graph_problems(workflow.graph) if workflow.graph is not None else ()),
@@ -35,6 +38,18 @@ def declaration_problems(workflow: Workflow) -> list[FieldProblem]:
 def has_wrong_default(one: Input) -> bool:
     """Whether a request could not say an input's default, or one inside of it."""
     return next(_wrong_defaults((one,), ()), None) is not None
+
+
+def _unbuildable(workflow: Workflow) -> Iterator[FieldProblem]:
+    """Yields the inputs whose bounds no schema can have, such as a fraction for whole numbers."""
+    for path, one in leaves(workflow.inputs):
+        bounds = (one.minimum, one.maximum, one.multiple_of)
+        whole = all(bound is None or float(bound).is_integer() for bound in bounds)
+        if one.type in ("integer", "seed") and not whole:
+            said = "bounds of whole numbers must be whole numbers"
+            yield FieldProblem(("inputs", path), "input_range", said)
+        if one.type == "seed" and one.maximum is not None and one.maximum < 0:
+            yield FieldProblem(("inputs", path), "input_range", "a seed may be 0 at least")
 
 
 def _count(inputs: tuple[Input, ...]) -> int:

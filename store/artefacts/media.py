@@ -90,7 +90,11 @@ async def _probed(path: Path, kind: FileType) -> bytes:
     # Without this process's folders: the working folder may hold anything.
     command = (sys.executable, "-P", str(_PROBE), str(path), kind.kind, str(POSTER_PX))
     pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
+    try:
+        process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
+    except OSError as error:  # the machine has no room for another process
+        _log.warning("No poster of %s: %s", path.name, error)
+        return b""
     try:
         async with asyncio.timeout(PROBE_S):
             answer, said = await process.communicate()
@@ -110,7 +114,7 @@ async def _probed(path: Path, kind: FileType) -> bytes:
 
 def _read(kind: FileType, answer: bytes) -> Facts:
     line, _, poster = answer.partition(b"\n")
-    found = json.loads(line) if line else {}
+    found = _object(line)
     real = found.get("kind")
     if real in ("image", "video", "audio"):
         kind = replace(kind, kind=real)
@@ -123,6 +127,14 @@ def _read(kind: FileType, answer: bytes) -> Facts:
         fps=_real(found.get("fps")),
         frames=_whole(found.get("frames")),
     )
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(line) if line else {}
+    except ValueError:  # a library wrote something else into the answer
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _whole(value: Any) -> int | None:

@@ -188,6 +188,26 @@ def test_a_removed_workflow_is_offered_no_more(service: Service) -> None:
     assert service.client.post(WORKFLOWS, json=file_of(name=one["name"])).status_code == 201
 
 
+def test_an_accepted_create_is_answered_though_its_workflow_has_gone(service: Service) -> None:
+    one = imported(service)
+    ask = {"workflow": one["name"], "shade": 255}
+    key = {"Idempotency-Key": uuid4().hex}
+    first = service.client.post(CREATE, json=ask, headers=key)
+    assert service.client.delete(f"{WORKFLOWS}/{one['name']}").status_code == 204
+
+    again = service.client.post(CREATE, json=ask, headers=key)
+
+    assert again.status_code == 202
+    assert again.json()["task_id"] == first.json()["task_id"]
+    assert_problem(service.client.post(CREATE, json=ask), 422, "invalid_request")
+
+
+def test_a_name_that_no_workflow_can_have_is_unknown(service: Service) -> None:
+    for name in ("a\x00b", "A b", "../x"):
+        refused = service.client.post(CREATE, json={"workflow": name, "prompt": "x"})
+        assert_problem(refused, 422, "invalid_request")
+
+
 def test_an_unknown_workflow_names_those_like_it(service: Service) -> None:
     for path in ("", "/schema", "/export"):
         answered = service.get(f"{WORKFLOWS}/txt2imp{path}")
@@ -219,6 +239,8 @@ WRONG: Final[dict[str, dict[str, Any]]] = {
         "outputs": [{"node": "9", "kind": "image", "name": "image"}]
     },
     "two inputs of one name": {"inputs": [WIDTH, {**WIDTH, "role": None}]},
+    "a fraction as a bound": {"inputs": [{**WIDTH, "default": None, "multiple_of": 0.5}]},
+    "a seed below 0": {"inputs": [{"name": "seed", "type": "seed", "maximum": -1}]},
     "a default of another type": {"inputs": [{**WIDTH, "default": "zx81canary"}]},
     "a default out of its range": {"inputs": [{**WIDTH, "default": 8}]},
     "a default inside of a list": {
@@ -231,16 +253,20 @@ WRONG: Final[dict[str, dict[str, Any]]] = {
 }  # fmt: skip
 
 
+def named(service: Service) -> list[tuple[str, str]]:
+    return [(one["name"], one["version"]) for one in service.get(WORKFLOWS).json()["items"]]
+
+
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
 def test_a_wrong_file_says_what_and_where(service: Service, wrong: dict[str, Any]) -> None:
-    before = service.get(WORKFLOWS).json()
+    before = named(service)
 
     answered = service.client.post(WORKFLOWS, json=file_of(**wrong))
 
     assert_problem(answered, 422, "invalid_workflow")
     assert all(each["message"] for each in answered.json()["errors"])
     assert "zx81canary" not in answered.text
-    assert service.get(WORKFLOWS).json() == before
+    assert named(service) == before
 
 
 @pytest.mark.parametrize(

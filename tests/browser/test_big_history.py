@@ -24,7 +24,7 @@ def _many(api: Api, worker: Worker) -> Iterator[None]:
         copy_rows(database, ROWS)
     yield
     with sqlite3.connect(path, timeout=30) as database:
-        for table in ("images", "attempts", "generations", "search"):
+        for table in ("artefacts", "attempts", "generations", "search"):
             database.execute(f"DELETE FROM {table}")
 
 

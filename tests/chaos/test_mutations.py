@@ -46,8 +46,8 @@ MUTATIONS: Final = {
         "tests/chaos/test_worker.py::test_killed_and_started_again[submit.after_post]",
     ),
     "no atomic rename": Mutation(
-        "store/images.py",
-        '        temporary = f"{path}.{uuid4().hex}{_TEMPORARY}"  # two may',
+        "store/artefacts/files.py",
+        '        temporary = f"{path}.{uuid4().hex}{TEMPORARY}"  # two may',
         "        temporary = path  # two may",
         "tests/chaos/test_worker.py::test_killed_and_started_again[save.after_temporary]",
     ),

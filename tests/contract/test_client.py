@@ -28,7 +28,7 @@ from tests.contract.driving import Driver, release, wait_until
 
 
 def changed(driver: Driver, prompt_id: str, **changes: object) -> Graph:
-    return build_graph(resolved(model=driver.checkpoint).model_copy(update=changes), prompt_id)
+    return build_graph(resolved(model=driver.checkpoint).changed(**changes), prompt_id)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from typing import Final
 
 _ENTRIES_MAX: Final = 2_000
 _DIRECTORIES_MAX: Final = 16
+_LOOKED_AT_MAX: Final = 100 * 1024 * 1024
+"""Bytes of all entries that are read as texts: places may overlap."""
 _ASCII: Final = 2
 _BYTES: Final = (1, 7)
 _POINTERS: Final = (0x8769, 0x8825)
@@ -22,6 +24,8 @@ def texts(data: bytes) -> Iterator[tuple[str, str]]:
     order = {b"II": "<", b"MM": ">"}.get(data[:2])
     if order is None:
         return
+    budget = _LOOKED_AT_MAX
+    looked: set[tuple[int, int]] = set()
     pending: list[int] = list(struct.unpack_from(f"{order}I", data, 4))
     seen: set[int] = set()
     while pending and len(seen) < _DIRECTORIES_MAX:
@@ -36,6 +40,11 @@ def texts(data: bytes) -> Iterator[tuple[str, str]]:
                 pending.append(value)
             elif kind == _ASCII or kind in _BYTES:
                 where = value if size > 4 else at + 2 + index * 12 + 8
+                # Entries may all point at the same place: what was read is not read again.
+                if (where, size) in looked or size > budget:
+                    continue
+                looked.add((where, size))
+                budget -= size
                 yield from _text(tag, data[where : where + size], order)
 
 
