@@ -187,10 +187,12 @@ class PrefectServer:
         return made[0]
 
     async def request(self, _method: str, path: str, **_other: Any) -> httpx.Response:
-        """Answers what asks for a deployment by its name."""
-        assert path.startswith("/deployments/name/"), path
+        """Answers what asks for a deployment by its name, and for all of them."""
         found = {"id": str(self.deployment_id), "name": "comfyui", "flow_id": str(UUID(int=1))}
         await self._answered()
+        if path == "/deployments/filter":
+            return httpx.Response(200, json=[found])
+        assert path.startswith("/deployments/name/"), path
         return httpx.Response(200, json=found)
 
     async def read_flow_runs(
