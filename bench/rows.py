@@ -17,10 +17,10 @@ _WORDS: Final = 5_000
 
 
 def copy_rows(database: sqlite3.Connection, rows: int) -> None:
-    """Make ``rows`` copies of the one finished generation in ``database`` and of its image."""
+    """Make ``rows`` copies of the one finished generation in ``database`` and of its artefact."""
     for table, alive, order in (
         ("generations", "deleted_at IS NULL", "seq"),
-        ("images", "TRUE", "created_at"),
+        ("artefacts", "TRUE", "created_at"),
     ):
         columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
         # The newest row: never a tombstone, which has no request.

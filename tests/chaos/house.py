@@ -144,7 +144,10 @@ class ChaosStack(Stack):
         """Another API on the same store, at a port of its own. Whoever starts it ends it."""
         port = str(free_port())
         command = [port if one == str(self.api.base_url.port) else one for one in self._api.command]
-        return self._part("api-2", *command[1:], EASEL_API__PORT=port)
+        # What both say of where they are is the same, as it is behind one proxy.
+        shown = str(self.api.base_url).rstrip("/")
+        more = {"EASEL_API__PORT": port, "EASEL_API__PUBLIC_URL": shown}
+        return self._part("api-2", *command[1:], **more)
 
     def secret(self) -> str:
         """What signs the deliveries of callbacks."""
