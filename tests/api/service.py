@@ -127,7 +127,7 @@ class Service:
         self.app = create_app(self.settings)
         self.client = httpx.Client(
             base_url=self.url,
-            timeout=20,
+            timeout=60,  # a batch of 20,000 is read while other tests run
             trust_env=False,
             event_hooks={"response": [assert_documented]},
         )
