@@ -6,24 +6,22 @@ response of the API is sandboxed besides (``security_headers.py``).
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 
-from api.errors import ProblemError
 from api.generations.facade import Facade, FacadeOf
 from api.headers import IfNoneMatch, is_unchanged
 from api.ids import ArtefactId, ImageId
 from api.openapi import UNCHANGED, Omittable, problems
+from api.ranges import Asked, file_response
 from core.artefacts import is_shown, served_type
 from store.errors import NotFoundError
 from store.values import Artefact
 
 router = APIRouter(prefix="/api/v1", tags=["artefacts"])
 
-_DIGITS_MAX: Final = 18  # beyond any file; int() of thousands of digits takes long
 _POSTER: Final[dict[str, Any]] = {"content": {"image/webp": {}}}
 _PICTURE: Final[dict[str, Any]] = {"content": {"image/png": {}, "image/webp": {}}}
 _BYTES: Final[dict[str, Any]] = {
@@ -137,25 +135,9 @@ async def _sent(
 ) -> Response:
     shown = "inline" if is_shown(found.content_type) else "attachment"
     headers = _headers(f'"{found.sha256}"', f'{shown}; filename="{file_name(found)}"')
-    headers["Accept-Ranges"] = "bytes"
-    if is_unchanged(headers["ETag"], if_none_match):
-        return Response(status_code=304, headers=headers)
-    part = _part(found.bytes, range_) if if_range in (None, headers["ETag"]) else None
-    if part is None:
-        status, part = 200, range(found.bytes)
-    elif part:
-        status = 206
-        headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{found.bytes}"
-    else:
-        raise ProblemError(
-            "range_not_satisfiable",
-            f"the file has {found.bytes} bytes",
-            headers={"Content-Range": f"bytes */{found.bytes}"},
-        )
-    headers["Content-Length"] = str(len(part))
-    # A stream: memory holds only a slice of the file, however large it is.
-    slices = await facade.store.files.stream(found.path, part.start, part.stop)
-    return StreamingResponse(slices, status, headers, served_type(found.content_type))
+    asked = Asked(range_, if_none_match, if_range)
+    served = served_type(found.content_type)
+    return await file_response(facade.store.files, found.path, found.bytes, served, headers, asked)
 
 
 async def _poster_sent(facade: Facade, found: Artefact, if_none_match: str | None) -> Response:
@@ -186,18 +168,3 @@ def file_name(artefact: Artefact) -> str:
     suffix = artefact.path.rpartition(".")[2]
     of = artefact.seed if artefact.seed is not None else artefact.generation_id.hex[:8]
     return f"easel-{of}-{artefact.position + 1}.{suffix}"
-
-
-def _part(size: int, wanted: str | None) -> range | None:
-    """Returns the part that a ``Range`` asks for, empty when the file has no such part.
-
-    None for anything but one range of bytes: those are answered with the whole file
-    (RFC 9110, 14.2).
-    """
-    found = re.fullmatch(r"bytes=(\d*)-(\d*)", wanted or "")
-    if found is None or found.groups() == ("", ""):
-        return None
-    first, last = (int(digits[:_DIGITS_MAX]) if digits else None for digits in found.groups())
-    if first is None:
-        return range(max(0, size - (last or 0)), size)
-    return range(first, size if last is None else min(last + 1, size))

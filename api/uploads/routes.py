@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Path, Request
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 
 from api.dependencies import opened
 from api.documents import answer
 from api.errors import ProblemError
-from api.headers import IfNoneMatch, is_unchanged
+from api.headers import IfNoneMatch
 from api.openapi import UNCHANGED, Omittable, problems
+from api.ranges import Asked, file_response
 from api.uploads.documents import URL, UploadDocument
 from api.uploads.facade import UploadFacade
 from api.uploads.form import FIELD
@@ -21,7 +21,6 @@ from store.uploads.values import Upload
 
 router = APIRouter(prefix=URL, tags=["uploads"])
 
-_DIGITS_MAX: Final = 18
 _BINARY: Final = {"type": "string", "format": "binary"}
 _CSV: Final = "frame,x,y\n1,12,40\n"
 _FORM: Final[dict[str, Any]] = {
@@ -121,24 +120,10 @@ async def get(
     """As it is kept. HEAD says whether it is there, and puts its expiry off, as GET does."""
     uploads = opened(request, UploadFacade)
     found = await uploads.get(_upload_id(upload_id))
-    headers = _headers(found)
-    if is_unchanged(headers["ETag"], if_none_match):
-        return Response(status_code=304, headers=headers)
-    part = _part(found.bytes, range_) if if_range in (None, headers["ETag"]) else None
-    if part is None:
-        status, part = 200, range(found.bytes)
-    elif part:
-        status = 206
-        headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{found.bytes}"
-    else:
-        raise ProblemError(
-            "range_not_satisfiable",
-            f"the file has {found.bytes} bytes",
-            headers={"Content-Range": f"bytes */{found.bytes}"},
-        )
-    headers["Content-Length"] = str(len(part))
-    slices = await uploads.store.files.stream(found.path, part.start, part.stop)
-    return StreamingResponse(slices, status, headers, found.content_type)
+    asked = Asked(range_, if_none_match, if_range)
+    return await file_response(
+        uploads.store.files, found.path, found.bytes, found.content_type, _headers(found), asked
+    )
 
 
 @router.delete(
@@ -164,19 +149,4 @@ def _headers(upload: Upload) -> dict[str, str]:
         # Without the file's own name, which could break a header.
         "Content-Disposition": f'{shown}; filename="easel-{upload.id[:12]}.{upload.extension}"',
         "X-Content-Type-Options": "nosniff",
-        "Accept-Ranges": "bytes",
     }
-
-
-def _part(size: int, wanted: str | None) -> range | None:
-    """Returns the part that a ``Range`` asks for, empty when the file has no such part.
-
-    None for anything but one range of bytes (RFC 9110, 14.2).
-    """
-    found = re.fullmatch(r"bytes=(\d*)-(\d*)", wanted or "")
-    if found is None or found.groups() == ("", ""):
-        return None
-    first, last = (int(digits[:_DIGITS_MAX]) if digits else None for digits in found.groups())
-    if first is None:
-        return range(max(0, size - (last or 0)), size)
-    return range(first, size if last is None else min(last + 1, size))
