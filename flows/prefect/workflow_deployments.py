@@ -22,6 +22,7 @@ from prefect.exceptions import ObjectNotFound
 
 from core.workflows.declaration import Workflow
 from flows.errors import DeploymentMissingError
+from flows.prefect.abandoned_runs import FLOW
 from flows.prefect.forms import form_of
 from flows.prefect.runs import (
     DEPLOYMENT,
@@ -35,6 +36,7 @@ from flows.prefect.stored_deployments import StoredDeployment, deployment_by_nam
 
 _log = logging.getLogger(__name__)
 _COPIED: Final = {"flow_id", "entrypoint", "work_pool_name", "work_queue_name", "pull_steps"}
+_FIXED: Final = {"name", "flow_id"}
 _NOT_OVER: Final = [kind for kind in StateType if kind not in OVER]
 
 
@@ -56,9 +58,24 @@ class WorkflowDeployments:
                 pattern = await deployment_by_name(self._runs.client, DEPLOYMENT)
             except ObjectNotFound as error:
                 raise DeploymentMissingError(DEPLOYMENT) from error
-            wanted = _deployment(pattern, workflow)
-            await self._runs.client.request("POST", "/deployments/", json=wanted)
+            await self._write(_deployment(pattern, workflow))
         _log.info("registered the deployment of the workflow %s", workflow.name)
+
+    async def _write(self, wanted: dict[str, Any]) -> None:
+        """Create it, or change the one that has its name.
+
+        Prefect's create is an upsert that drops the schedules which operators put on it, and the
+        runs that these are to make.
+        """
+        client = self._runs.client
+        try:
+            known = await deployment_by_name(client, f"{FLOW}/{wanted['name']}")
+        except ObjectNotFound:
+            await client.request("POST", "/deployments/", json=wanted)
+            return
+        changed = {name: value for name, value in wanted.items() if name not in _FIXED}
+        path = {"id": str(known.id)}
+        await client.request("PATCH", "/deployments/{id}", path_params=path, json=changed)
 
     async def keep(self, offered: Iterable[Workflow], waiting: Collection[str]) -> None:
         """Register those that are missing or of another version, and remove those not needed.
