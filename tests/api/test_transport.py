@@ -160,7 +160,8 @@ def test_a_client_that_goes_away_is_no_bug(
             line.sendall(BODY[:5])
         wait_until(lambda: not service.is_busy)
 
-    assert not caplog.records
+    # Prefect is away in these tests, and what others created waits for it.
+    assert [one for one in caplog.records if one.name != "store.outbox_runner"] == []
 
 
 def _until_closed(line: socket.socket, *pieces: bytes) -> bytes:

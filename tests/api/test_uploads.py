@@ -32,7 +32,8 @@ def picture(
 ) -> bytes:
     """Of a shade of its own, so that tests do not see each other's."""
     buffer = io.BytesIO()
-    image = Pillow.new("RGB", size, (uuid4().int % 256, 40, 200)).convert(mode)
+    shade = tuple(uuid4().bytes[:3])
+    image = Pillow.new("RGB", size, shade).convert(mode)
     image.putpixel((0, 0), image.getpixel((size[0] - 1, size[1] - 1)))  # type: ignore[arg-type]
     image.save(buffer, format_, **more)
     return buffer.getvalue()

@@ -18,6 +18,7 @@ _SHARED: Final[pytest.StashKey[Stack]] = pytest.StashKey()
 @contextmanager
 def shared(stack: Stack, config: pytest.Config) -> Iterator[None]:
     """Start a stack, and stop it after the last test; until then ``show_logs`` knows it."""
+    before = config.stash.get(_SHARED, None)  # a module may have one beside its folder's
     config.stash[_SHARED] = stack
     try:
         stack.start()
@@ -25,6 +26,8 @@ def shared(stack: Stack, config: pytest.Config) -> Iterator[None]:
     finally:
         stack.stop()
     del config.stash[_SHARED]
+    if before is not None:
+        config.stash[_SHARED] = before
 
 
 def show_logs(item: pytest.Item, report: pytest.TestReport) -> None:
