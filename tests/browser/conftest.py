@@ -128,7 +128,7 @@ def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def connected(page: Page) -> None:
     """Its connection to the server stands: only then can it be cut."""
-    page.wait_for_function("window.did_handshake", polling=50)
+    page.wait_for_function("window.socket?.connected", polling=50)
 
 
 def arrived(page: Page) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
 
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, WebSocketRoute, expect
 
 from tests.browser.conftest import (
     PATIENCE_S,
@@ -280,28 +280,36 @@ def test_on_a_phone_the_newest_picture_the_prompt_and_generate_are_on_one_screen
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-_GATED: Final = """
-  let done = false;
-  Object.defineProperty(window, 'did_handshake', {
-    get: () => done && window.open_gate === true, set: (value) => { done = value; } });
-"""
-
-
 def test_who_is_faster_than_the_connection_is_understood_in_order(page: Page) -> None:
-    """What is done before it stands is told afterwards: the prompt, then the press."""
-    page.add_init_script(_GATED)
+    """What is done before it stands is told afterwards: the prompt, the press, what came later."""
+    early: list[Callable[[], None]] = []
+
+    def hold(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+        server.on_message(
+            lambda said: early.append(lambda: socket.send(said)) if holding else socket.send(said)
+        )
+
+    holding = True
+    page.route_web_socket(re.compile("socket.io"), hold)
     page.goto("/")
-    page.wait_for_function("window.socket?.connected", polling=50)
     page.clock.install()
     page.clock.pause_at(datetime.now(UTC) + timedelta(hours=1))
     write(page, FOX)
     page.clock.run_for(5)
     page.keyboard.press("Control+Enter")
-    page.clock.run_for(7)
-    page.evaluate("window.open_gate = true")
+    page.clock.run_for(5)
+    write(page, "a later thought")
+    page.clock.run_for(3)
+    holding = False
+    for tell in early:
+        tell()
+    connected(page)
     page.clock.run_for(1_000)
     page.clock.resume()
     finished(page)
+    expect(page.locator(".stage")).to_contain_text(FOX)
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("a later thought")
 
 
 def test_prompts_in_any_script_and_markup_stay_text(page: Page) -> None:

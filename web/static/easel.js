@@ -4,21 +4,15 @@
   const typing = (e) => e.target.closest?.("input:not([type=checkbox]), textarea, select, [contenteditable]");
   const $ = (selector) => document.querySelector(selector);
 
-  // --- a press before the connection stands is made when it does
-  // NiceGUI holds back what happens before, each event by a timer of its own that looks every 10 ms:
-  // a press could so arrive before the text that was typed before it. A timer of 10 ms that is begun
-  // when the connection stands ends after all of those.
-  const connected = (then) => window.did_handshake ? setTimeout(then, 10) : setTimeout(() => connected(then), 10);
-  const waiting = new WeakSet();
-  document.addEventListener("click", (e) => {
-    const button = e.target.closest?.("button");
-    if (!button || window.did_handshake !== false) return;
-    e.preventDefault();
-    e.stopImmediatePropagation();
-    if (waiting.has(button)) return;  // pressed twice
-    waiting.add(button);
-    connected(() => { waiting.delete(button); button.click(); });
-  }, true);
+  // --- what is done before the connection stands arrives in order
+  // NiceGUI holds each event back by a timer of its own, so that a press could arrive before the text
+  // that was typed before it. Socket.IO keeps early events too, in order, until the server has let the
+  // page in. A page that the browser made ahead introduces itself only later: there it stays NiceGUI's.
+  let stands = window.did_handshake ?? false;
+  Object.defineProperty(window, "did_handshake", {
+    get: () => stands || window.socket?.io.opts.query?.implicit_handshake === true,
+    set: (value) => { stands = value; },
+  });
 
   // --- shortcuts: a control says in data-key which key presses it
   // Before the fields see it: a field with a list would keep every Enter to itself.
