@@ -108,7 +108,7 @@ async def _executed(stack: Stack, before: int) -> float:
         await asyncio.sleep(0.5)
         executions = await stack.executions()
         if len(executions) > before and executions[before]["ended"] is not None:
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.5)  # the page has shown it too
             started: float = executions[before]["started"]
             return started
 

@@ -65,7 +65,9 @@ async def pace(stack: Stack, store: Store, receivers: Receivers, count: int) -> 
         copy_rows(database, count)
         database.commit()
     api = _api_of(stack)
-    await asyncio.sleep(2)
+    await asyncio.sleep(
+        2
+    )  # the API's own work on the first event is over: the figures are of the rest
     size, worked = api.memory_info().rss, _cpu_s(api)
     began = await _write_events(store, UUID(document["task_id"]), url, count)
     most = size

@@ -152,37 +152,36 @@ class Facade:
 
     async def create(self, request: GenerationRequest) -> StatusDocument:
         """Accept a request: it is committed when this returns, and starts by itself."""
-        accepted = await self._accept(request)
-        return await self._first_document(accepted)
+        return await self.create_of(request.model_dump(exclude_unset=True))
 
-    async def create_once(self, request: GenerationRequest, key: str, body: bytes) -> KeptAnswer:
-        """Accept a request; if one with this key was accepted before, return its answer."""
-        kept = await self.replayed(key, body)
-        return kept or await self._kept(await self._accept(request, _idempotency(key, body)))
+    async def create_of(self, fields: Mapping[str, Any]) -> StatusDocument:
+        """The same for a client's JSON object. Raises ProblemError 422."""
+        return await self._first_document(await self._accept(fields))
 
-    async def replayed(self, key: str, body: bytes) -> KeptAnswer | None:
-        """Returns the answer to an accepted create with this key, None if there was none.
+    async def create_once(self, fields: Mapping[str, Any], key: str, body: bytes) -> KeptAnswer:
+        """Accept a client's JSON object, once for a key: later ones get the answer of the first.
 
-        Raises IdempotencyMismatchError, DeletedError.
+        Raises ProblemError 422, IdempotencyMismatchError, DeletedError.
         """
-        # Before every check that may refuse: an accepted create stays accepted.
-        accepted = await self.store.acceptance.replay(_idempotency(key, body))
-        return None if accepted is None else await self._kept(accepted)
-
-    async def _kept(self, accepted: Accepted) -> KeptAnswer:
+        idempotency = IdempotencyKey(key, hashlib.sha256(body).hexdigest())
+        # Before every check that may refuse: an accepted create stays accepted, also when its
+        # workflow has changed since.
+        accepted = await self.store.acceptance.replay(idempotency)
+        if accepted is None:
+            accepted = await self._accept(fields, idempotency)
         answer = accepted.answer
         if answer is None:  # none that this version can read: how it goes is the next best
             answer = (await self.document(accepted.generation)).model_dump(mode="json")
         return KeptAnswer(accepted.generation.id, answer, accepted.replayed)
 
     async def _accept(
-        self, request: GenerationRequest, key: IdempotencyKey | None = None
+        self, fields: Mapping[str, Any], key: IdempotencyKey | None = None
     ) -> Accepted:
+        request, workflow = await self._checked(fields)
         await self.check_room()
         callback = request.wanted_callback
         await self._check_callback(callback)
-        checked, workflow = await self._checked(request.model_dump(exclude_unset=True))
-        resolved = await self._resolve(checked, workflow)
+        resolved = await self._resolve(request, workflow)
         await self._check_files(resolved, workflow)
         accepted = await self.store.acceptance.accept(
             resolved, key, self._first_answer, callback=callback
@@ -495,7 +494,3 @@ def _failed(generation: Generation) -> ProblemError:
         node_class=error.node_class,
         node_message=error.node_message,
     )
-
-
-def _idempotency(key: str, body: bytes) -> IdempotencyKey:
-    return IdempotencyKey(key, hashlib.sha256(body).hexdigest())

@@ -73,19 +73,13 @@ async def create(
     limit = opened(request, Settings).api.max_body_bytes
     fields, raw = await read_object(request, limit)
     key = idempotency_key_of(idempotency_key)
-    # Before every check that may refuse: the workflow may have changed since it was accepted.
-    kept = None if key is None else await facade.replayed(key, raw)
-    body = None if kept is not None else await facade.read_request(fields)
     busy.creates += 1  # not before the body is there: a slow client would hold up the dispatcher
     try:
-        created: StatusDocument | KeptAnswer
-        if kept is not None or body is None:
-            assert kept is not None
-            created = kept
-        elif key is not None:
-            created = await facade.create_once(body, key, raw)
-        else:
-            created = await facade.create(body)
+        created: StatusDocument | KeptAnswer = (
+            await facade.create_once(fields, key, raw)
+            if key is not None
+            else await facade.create_of(fields)
+        )
     finally:
         busy.creates -= 1
     headers = {"Location": facade.links.status(created.task_id)}

@@ -31,10 +31,19 @@ ALL = [
 
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
-def test_every_error_is_a_comfy_error_and_drawn_in_the_tree(kind: type[BaseException]) -> None:
+def test_every_error_is_of_a_drawn_tree(kind: type[BaseException]) -> None:
     assert issubclass(kind, ComfyError | errors.NotImportableError)
     assert kind.__name__ in (errors.__doc__ or "")
     assert kind.__name__ == "ComfyError" or kind.__doc__ != ComfyError.__doc__
+
+
+def test_what_cannot_be_imported_ends_no_generation() -> None:
+    apart = {
+        errors.NotImportableError,
+        errors.WorkflowFileError,
+        errors.DeclarationError,
+    }
+    assert {kind for kind in ALL if not issubclass(kind, ComfyError)} == apart
 
 
 def test_only_transient_errors_are_transient() -> None:
