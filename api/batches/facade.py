@@ -48,7 +48,8 @@ from flows.errors import BatchRefusedError, FlowsError
 from flows.prefect.runs import BATCH_QUEUE, BULK_QUEUE, FlowRuns
 from flows.reconcile.reconciler import Reconciler
 from flows.workflows import workflow_names
-from store.batches.queries import BatchFigures, ItemPage
+from store.batches.figures import BatchFigures
+from store.batches.queries import ItemPage
 from store.batches.transitions import PAUSED, PAUSED_IN_PREFECT, SKIPPED_KEPT
 from store.cursors import write_cursor
 from store.errors import ConflictError

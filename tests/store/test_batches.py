@@ -10,7 +10,7 @@ import pytest
 
 from core.ids import item_id
 from core.status import BATCH_ACTIVE, STATUSES, BatchStatus, Status
-from store.batches.queries import RATE_OVER, BatchFigures
+from store.batches.figures import RATE_OVER, BatchFigures
 from store.cursors import write_cursor
 from store.errors import IdempotencyMismatchError, InvalidCursorError, NotFoundError
 from store.generations.acceptance import IdempotencyKey
