@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -80,12 +81,11 @@ def renamed(found: Readiness) -> dict[str, str]:
     }
 
 
-def paid_classes(workflow: Workflow, catalogue: NodeCatalogue) -> tuple[str, ...]:
-    """The node classes of a workflow that call paid services, as far as it or ComfyUI says."""
+def paid_classes(workflow: Workflow, known: Container[str] = ()) -> tuple[str, ...]:
+    """The node classes of a workflow that call paid services: as it says, and those ``known``."""
     graph = workflow.graph or {}
-    named = dict.fromkeys(str(node.get("class_type", "")) for node in graph.values())
-    known = (name for name in named if (found := catalogue.get(name)) and found.is_paid)
-    return tuple(dict.fromkeys((*workflow.requires.paid, *known)))
+    named = (str(node.get("class_type", "")) for node in graph.values())
+    return tuple(dict.fromkeys((*workflow.requires.paid, *(one for one in named if one in known))))
 
 
 def _hints(workflow: Workflow) -> Hints:
