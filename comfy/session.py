@@ -117,6 +117,11 @@ class ComfySession:
         return self._reachability.reachable
 
     @property
+    def allows_paid_nodes(self) -> bool:
+        """Whether graphs may call paid services."""
+        return self._paid is not None
+
+    @property
     def reachable_detail(self) -> str:
         """Why ComfyUI is not reachable, as text."""
         return self._reachability.detail

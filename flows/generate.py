@@ -79,7 +79,12 @@ async def _claim(runtime: Runtime, request: FlowRequest, generation_id: UUID | N
     if generation_id is None:
         request = _of_its_deployment(request, run.tags)
         generation_id = await pipeline.adopt(
-            runtime.store, runtime.session.client, request, runtime.default_model, run.id
+            runtime.store,
+            runtime.session.client,
+            request,
+            runtime.default_model,
+            run.id,
+            paid_nodes=runtime.session.allows_paid_nodes,
         )
         get_run_logger().info("Started from Prefect: kept as generation %s", run.id)
     assignment = Assignment(

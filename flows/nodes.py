@@ -32,13 +32,18 @@ async def look_at_nodes(store: Store, client: ComfyClient) -> NodeCatalogue:
     return catalogue
 
 
-async def kept_judge(store: Store, comfy_url: str, workflow: Workflow) -> Judge | None:
+async def kept_judge(
+    store: Store, comfy_url: str, workflow: Workflow, *, paid_nodes: bool
+) -> Judge | None:
     """Returns what judges requests of an imported workflow by the ComfyUI's kept node classes.
 
-    None for a built-in workflow, and while nothing is kept.
+    ``paid_nodes``: whether it may call paid services. None for a built-in
+    workflow, and while nothing is kept.
     """
     data = None if workflow.graph is None else await store.registry.kept_nodes(comfy_url)
-    return None if data is None else Judge(await asyncio.to_thread(unpacked, data))
+    if data is None:
+        return None
+    return Judge(await asyncio.to_thread(unpacked, data), paid_nodes=paid_nodes)
 
 
 async def paid_classes_of(store: Store, comfy_url: str, workflow: Workflow) -> tuple[str, ...]:

@@ -163,10 +163,13 @@ async def adopt(
     request: FlowRequest,
     default_model: str | None,
     flow_run_id: UUID,
+    *,
+    paid_nodes: bool = False,
 ) -> UUID:
     """Make the row of a run that was started from Prefect. Returns its id, which is the run's.
 
-    Raises CallbackRefusedError, ``comfy.UnresolvableError``: then there is no row.
+    ``paid_nodes``: whether it may call paid services. Raises CallbackRefusedError,
+    ``comfy.UnresolvableError``: then there is no row.
     """
     callback = request.wanted_callback
     if callback is not None:
@@ -176,7 +179,7 @@ async def adopt(
     known = await store.registry.catalogue(client.base_url)
     catalogue = Catalogue.from_json(known) if known else await client.catalogue()
     asked, workflow = await checked(store, request)
-    judge = await kept_judge(store, client.base_url, workflow)
+    judge = await kept_judge(store, client.base_url, workflow, paid_nodes=paid_nodes)
     resolved = comfy.resolve(asked, workflow, catalogue, default_model, judge=judge)
     referred = list(referred_in(workflow.inputs, resolved.inputs))
     missing = await patiently(store.uploads.problems, referred)

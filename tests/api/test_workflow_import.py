@@ -13,12 +13,23 @@ import httpx
 import pytest
 from PIL import Image, PngImagePlugin
 
+from api.workflows.documents import exported
 from comfy.nodes import NodeCatalogue
 from tests.api.conftest import StartService
-from tests.api.service import CHECKPOINTS, CREATE, Service, assert_problem, closed_port
+from tests.api.service import (
+    BATCHES,
+    CHECKPOINTS,
+    CREATE,
+    Comfy,
+    Service,
+    assert_problem,
+    closed_port,
+)
+from tests.comfy.data import PAID, PAID_GRAPH
 from tests.comfy.importing.workflows import node, socket, ui
 from tests.harness.waiting import wait_until
 
+EXPORTED_PAID: Final = exported(PAID)
 WORKFLOWS: Final = "/api/v1/workflows"
 PAGE: Final[dict[str, Any]] = ui(
     [
@@ -244,6 +255,52 @@ def test_paid_nodes_are_refused_by_name(service: Service) -> None:
 
     assert_problem(answered, 422, "paid_nodes")
     assert "WanTextToImageApi" in answered.json()["detail"]
+
+
+@pytest.mark.parametrize("form", ["ComfyUI's", "Easel's"])
+def test_what_was_imported_while_paid_nodes_were_allowed(
+    start_service: StartService, comfy: Comfy, form: str
+) -> None:
+    file = PAID_GRAPH if form == "ComfyUI's" else EXPORTED_PAID
+    before = start_service(comfy.url, paid_nodes=True)
+    wait_until(lambda: added(before, file, dry_run=True).status_code == 200)
+    one = declared(added(before, file))
+    assert one["state"] == "ready"
+    assert before.client.post(CREATE, json={"workflow": one["name"]}).status_code == 202
+
+    now = start_service(comfy.url)
+
+    assert_problem(added(now, file), 422, "paid_nodes")
+    shown = now.get(f"{WORKFLOWS}/{one['name']}").json()
+    assert shown["state"] == "needs_attention"
+    assert "by FluxProUltraImageNode; EASEL_COMFY__PAID_NODES=true" in shown["lacks"][0]
+    refused = now.client.post(CREATE, json={"workflow": one["name"]})
+    assert_problem(refused, 422, "paid_nodes")
+    assert "FluxProUltraImageNode" in refused.json()["detail"]
+    batch = {"defaults": {"workflow": one["name"]}, "items": [{}, {}]}
+    answered = now.client.post(BATCHES, json=batch)
+    assert_problem(answered, 422, "invalid_manifest")
+    assert {each["code"] for each in answered.json()["errors"]} == {"paid_nodes"}
+
+
+def test_classes_that_are_known_as_paid_only_later(
+    start_service: StartService, comfy: Comfy
+) -> None:
+    """It is not said to be paid, and no ComfyUI was reached when it was imported."""
+    untold = {key: value for key, value in EXPORTED_PAID.items() if key != "requires"}
+    name = declared(added(start_service(), untold))["name"]
+
+    service = start_service(comfy.url)
+
+    url = f"{WORKFLOWS}/{name}"
+    wait_until(lambda: service.get(url).json()["state"] == "needs_attention")
+    assert_problem(service.client.post(CREATE, json={"workflow": name}), 422, "paid_nodes")
+
+
+def test_what_says_that_it_is_paid_is_refused_before_comfyui_was_reached(
+    start_service: StartService,
+) -> None:
+    assert_problem(added(start_service(), EXPORTED_PAID), 422, "paid_nodes")
 
 
 def test_the_node_classes_outlive_comfyui(service: Service, start_service: StartService) -> None:
