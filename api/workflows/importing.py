@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -28,6 +28,7 @@ from comfy.importing.proposal.naming import slug
 from comfy.importing.reading import read_found
 from comfy.nodes import NodeCatalogue
 from comfy.workflows.readiness import paid_classes, readiness, renamed
+from comfy.workflows.secrets import without_secrets
 from core.problems import FieldProblem
 from core.workflows.checks import declaration_problems
 from core.workflows.declaration import Origin, Workflow
@@ -70,7 +71,7 @@ def read_workflow(
 
     Takes seconds for a large file: call it in a thread. Raises ProblemError.
     """
-    found = _exported(data, wish) or _of_comfyui(data, wish, catalogue)
+    found = _without_secrets(_exported(data, wish) or _of_comfyui(data, wish, catalogue))
     _check_paid(found.workflow, catalogue, paid_nodes)
     return found if catalogue is None else _judged(found, catalogue)
 
@@ -178,6 +179,11 @@ def _with_inputs(workflow: Workflow, wanted: tuple[str, ...], catalogue: NodeCat
 def _warnings(notices: tuple[Notice, ...]) -> Iterator[str]:
     for one in notices:
         yield f"node {one.node_id}: {one.message}" if one.node_id else one.message
+
+
+def _without_secrets(found: Imported) -> Imported:
+    workflow, told = without_secrets(found.workflow)
+    return replace(found, workflow=workflow, warnings=(*found.warnings, *told)) if told else found
 
 
 def _check_paid(workflow: Workflow, catalogue: NodeCatalogue | None, allowed: bool) -> None:

@@ -15,6 +15,7 @@ from PIL import Image, PngImagePlugin
 
 from api.workflows.documents import exported
 from comfy.nodes import NodeCatalogue
+from core.workflows.declaration import Workflow
 from tests.api.conftest import StartService
 from tests.api.service import (
     BATCHES,
@@ -301,6 +302,67 @@ def test_what_says_that_it_is_paid_is_refused_before_comfyui_was_reached(
     start_service: StartService,
 ) -> None:
     assert_problem(added(start_service(), EXPORTED_PAID), 422, "paid_nodes")
+
+
+KEY: Final = "sk-proj-aB3dE6gH9jK2mN5pQ8sT1vW4"
+PROMPT: Final = "a fox, password protected, token of love"
+KEYED: Final[dict[str, Any]] = {
+    **GRAPH,
+    "1": {"class_type": "EmptyImage", "inputs": {**GRAPH["1"]["inputs"], "api_key": "zx81canary",
+                                                 "headers": f"X-Key: {KEY}", "text": PROMPT}},
+}  # fmt: skip
+"""Its nodes hold keys."""
+EXPORTED_KEYED: Final[dict[str, Any]] = {
+    "easel_workflow": 1,
+    "name": "keyed",
+    "title": "Keyed",
+    "description": f"Use {KEY} for it.",
+    "inputs": [
+        {"name": "key", "type": "text", "default": "zx81canary",
+         "targets": [{"node": "1", "field": "api_key"}]},
+        {"name": "other", "type": "text", "default": KEY},
+        {"name": "prompt", "type": "text", "default": PROMPT,
+         "targets": [{"node": "1", "field": "text"}]},
+    ],
+    "requires": {"models": [{"folder": "loras", "name": "fox.safetensors",
+                             "url": "https://example.org/1?token=zx81canary"}]},
+    "graph": KEYED,
+    "ui": {"nodes": [{"id": 1, "widgets_values": ["zx81canary", f"X-Key: {KEY}", PROMPT]}]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("file", [KEYED, EXPORTED_KEYED], ids=["ComfyUI's", "Easel's"])
+def test_keys_in_a_file_are_left_out_and_told(service: Service, file: dict[str, Any]) -> None:
+    answered = added(service, file)
+
+    one = declared(answered)
+    told = answered.json()["warnings"]
+    for field in ("api_key", "headers"):
+        assert any(f"{field} of EmptyImage held a key or a token" in each for each in told)
+    assert not any("text of EmptyImage held" in each for each in told)
+    exported = service.get(f"{WORKFLOWS}/{one['name']}/export").text
+    for text in (answered.text, exported):
+        assert KEY not in text
+        assert "zx81canary" not in text
+    assert PROMPT in exported
+    assert json.loads(exported)["graph"]["1"]["inputs"]["headers"] == "X-Key: "
+    with service.database() as database:
+        stored = "".join(database.iterdump())
+    assert one["name"] in stored
+    assert KEY not in stored
+    assert "zx81canary" not in stored
+
+
+def test_an_export_has_no_key_that_was_stored() -> None:
+    stored = Workflow.model_validate(
+        {key: value for key, value in EXPORTED_KEYED.items() if key != "easel_workflow"}
+    )
+
+    told = exported(stored)
+
+    assert KEY not in str(told)
+    assert "zx81canary" not in str(told)
+    assert told["graph"]["1"]["inputs"]["text"] == PROMPT
 
 
 def test_the_node_classes_outlive_comfyui(service: Service, start_service: StartService) -> None:
