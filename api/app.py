@@ -172,7 +172,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
         ) as reconciler,
         PauseWatch(runs) as pauses,
         CatalogueCache(store, comfy) as catalogue,
-        NodesCache(store, comfy) as nodes,
+        NodesCache(store, comfy, paid_nodes=settings.comfy.paid_nodes) as nodes,
     ):
         disk = DiskReserve(settings.local_folders, settings.store.reserve_mb)
         facade = Facade(

@@ -23,11 +23,15 @@ FRESH_ENOUGH_S: Final = 10.0
 
 
 class NodesCache:
-    """Use as an async context manager. ``judge`` is None as long as no ComfyUI was reached."""
+    """Use as an async context manager. ``judge`` is None as long as no ComfyUI was reached.
 
-    def __init__(self, store: Store, comfy: Address) -> None:
+    ``paid_nodes``: whether workflows may call paid services.
+    """
+
+    def __init__(self, store: Store, comfy: Address, *, paid_nodes: bool) -> None:
         self.judge: Judge | None = None
         self._store = store
+        self._paid_nodes = paid_nodes
         self.client = ComfyClient(comfy, timeout_s=15)
         self._known: dict[str, str] = {}
         self._catalogues: dict[str, NodeCatalogue] = {}
@@ -84,4 +88,4 @@ class NodesCache:
                 catalogues[url] = await asyncio.to_thread(unpacked, data)
         union = await asyncio.to_thread(NodeCatalogue.union, catalogues.values())
         self._catalogues = catalogues
-        self.judge = Judge(union) if union.classes else None
+        self.judge = Judge(union, paid_nodes=self._paid_nodes) if union.classes else None

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
@@ -30,6 +30,7 @@ from comfy.graph import Graph
 from comfy.inputs import InputFile, UploadForm, name_said, size_said
 from comfy.messages import OutputFile
 from comfy.nodes import NodeCatalogue
+from comfy.paid import Hiding
 from comfy.transport import is_cut_short, translated
 from core.text import readable, readable_json
 
@@ -63,17 +64,24 @@ class ComfyClient:
 
     ``ca_file`` holds certificates (PEM) to trust beside the system's. ``timeout_s`` is how long
     ComfyUI may be silent within one answer, in seconds; a whole answer may take twice as long, a
-    picture what its size takes at ``SLOWEST``. Every method raises TransientComfyError when ComfyUI
+    picture what its size takes at ``SLOWEST``. ``hiding`` takes a key out of every answer but
+    files. Every method raises TransientComfyError when ComfyUI
     cannot be reached or its answer is invalid. Answers are limited in length, and their texts are
     readable (``core.text``).
     """
 
     def __init__(
-        self, url: str | Address, *, timeout_s: float = 15.0, ca_file: Path | None = None
+        self,
+        url: str | Address,
+        *,
+        timeout_s: float = 15.0,
+        ca_file: Path | None = None,
+        hiding: Hiding | None = None,
     ) -> None:
         address = url if isinstance(url, Address) else Address.of(url, ca_file)
         self.base_url = address.url
         self._timeout_s = timeout_s
+        self._hiding = hiding or Hiding()
         # Proxies from the environment are ignored: ComfyUI is one of the operator's own machines.
         # Nothing is to be compressed: a limit on what arrives would not limit what it unpacks to.
         self._http = httpx.AsyncClient(
@@ -313,11 +321,12 @@ class ComfyClient:
     ) -> _Reply:
         within_s = 2 * self._timeout_s if within_s is None else within_s
         try:
-            return await self._send(
+            reply = await self._send(
                 method, path, bytes_max=JSON_BYTES_MAX, within_s=within_s, **more
             )
         except _UnreadableBodyError as exc:
             raise ComfyProtocolError(f"ComfyUI's answer to {path} {exc}") from None
+        return replace(reply, body=self._hiding(reply.body))
 
     async def _send(
         self, method: str, path: str, *, bytes_max: int, within_s: float, **more: Any

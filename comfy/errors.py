@@ -3,10 +3,12 @@
 ComfyError
 ├── TransientComfyError          wait a little, then try the same thing again
 │   ├── ComfyUnreachableError    no connection, or it broke
+│   │   └── NothingSentError     no connection was made
 │   ├── ComfyTimeoutError        connected, but no answer in time
 │   ├── ComfyProtocolError       an invalid answer (malformed, 5xx, truncated)
 │   └── ComfyTooOldError         a version that Easel cannot use; wait for a newer one
 ├── WorkflowRejectedError        never try again: the workflow itself is wrong
+├── PaidNodesError               it calls paid services, and the settings do not allow that
 ├── InputRefusedError            ComfyUI does not take a file that the graph needs
 ├── ExecutionFailedError         a node failed; the same workflow will likely fail again
 │   └── OutOfMemoryComfyError    free ComfyUI's memory, then try once more
@@ -24,7 +26,10 @@ NotImportableError               no generation ends with these
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from core.problems import FieldProblem
+from core.wording import listed
 
 
 class ComfyError(Exception):
@@ -40,6 +45,10 @@ class ComfyUnreachableError(TransientComfyError):
 
     After a POST this is ambiguous: ComfyUI may have accepted the request before the break.
     """
+
+
+class NothingSentError(ComfyUnreachableError):
+    """No connection was made: ComfyUI has certainly not heard the request."""
 
 
 class ComfyTimeoutError(TransientComfyError):
@@ -68,6 +77,22 @@ class WorkflowRejectedError(ComfyError):
 
     def __str__(self) -> str:
         return "; ".join([str(problem) for problem in self.problems] or [self.detail])
+
+
+class PaidNodesError(ComfyError):
+    """The graph calls paid services, by nodes of these ``classes``, which is not allowed here."""
+
+    def __init__(self, classes: tuple[str, ...]) -> None:
+        super().__init__(classes)
+        self.classes = classes
+
+    def __str__(self) -> str:
+        return not_allowed(self.classes)
+
+
+def not_allowed(classes: Sequence[str]) -> str:
+    """Returns why a graph with these paid node classes is refused, and what allows it."""
+    return f"it calls paid services, by {listed(classes)}; EASEL_COMFY__PAID_NODES=true allows that"
 
 
 class InputRefusedError(ComfyError):

@@ -93,12 +93,14 @@ class Graph:
     """A finished graph, as ComfyUI takes it (API format). It never changes.
 
     ``expected_outputs`` is how many files its output nodes save in total, None where that is not
-    known; ``pixels`` is the size of each picture.
+    known; ``pixels`` is the size of each picture. ``paid`` names those of its node classes that
+    call paid services.
     """
 
     nodes: Mapping[str, Node]
     expected_outputs: int | None = 1
     pixels: int = SIZE_MAX * SIZE_MAX
+    paid: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, graph: Mapping[str, Mapping[str, Any]]) -> Graph:

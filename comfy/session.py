@@ -12,13 +12,19 @@ from typing import Any, Final, Self
 from comfy import outputs
 from comfy.address import Address
 from comfy.client import ComfyClient
-from comfy.errors import ComfyProtocolError, ComfyTooOldError, TransientComfyError
+from comfy.errors import (
+    ComfyProtocolError,
+    ComfyTooOldError,
+    PaidNodesError,
+    TransientComfyError,
+)
 from comfy.events import TrackEvent
 from comfy.graph import Graph
 from comfy.inputs import InputFile
 from comfy.mailbox import Mailroom
 from comfy.messages import Output, OutputFile
 from comfy.outputs import FetchedFile, FetchedImage, endings_of
+from comfy.paid import Hiding, PaidServices
 from comfy.reachability import Reachability, ReachableCallback
 from comfy.socket import ComfySocket
 from comfy.submission import Guard, Submitted, Submitter
@@ -48,7 +54,8 @@ class ComfySession:
     line. ``timeout_s`` is how long one HTTP answer may take; ``settle_s`` how long ComfyUI may
     take to queue a prompt after its connection broke. ``ca_file`` holds certificates (PEM) to trust
     beside the system's. ``file_bytes_max`` is the size of the largest file that is fetched.
-    ``on_reachable(reachable, detail)`` is called on each change. A ComfyUI
+    ``paid`` allows graphs that call paid services; their prompts get its key, and nothing that
+    ComfyUI says shows it. ``on_reachable(reachable, detail)`` is called on each change. A ComfyUI
     that is too old counts as not reachable.
     """
 
@@ -61,10 +68,13 @@ class ComfySession:
         settle_s: float = 1.0,
         ca_file: Path | None = None,
         file_bytes_max: int = FILE_BYTES_MAX,
+        paid: PaidServices | None = None,
         on_reachable: ReachableCallback | None = None,
     ) -> None:
         address = Address.of(base_url, ca_file)
-        self.client = ComfyClient(address, timeout_s=timeout_s)
+        self._paid = paid
+        hiding = Hiding(paid.key if paid is not None else None)
+        self.client = ComfyClient(address, timeout_s=timeout_s, hiding=hiding)
         self._file_bytes_max = file_bytes_max
         self._extra_data = {"preview_method": "auto" if previews else "none"}
         self._reachability = Reachability(on_reachable)
@@ -81,6 +91,7 @@ class ComfySession:
             on_message=self._mailroom.sort,
             on_open=self._socket_opened,
             on_down=self._socket_down,
+            hiding=hiding,
         )
         self._submitter = Submitter(self.client, lambda: self._socket.client_id, settle_s=settle_s)
 
@@ -106,6 +117,11 @@ class ComfySession:
         return self._reachability.reachable
 
     @property
+    def allows_paid_nodes(self) -> bool:
+        """Whether graphs may call paid services."""
+        return self._paid is not None
+
+    @property
     def reachable_detail(self) -> str:
         """Why ComfyUI is not reachable, as text."""
         return self._reachability.detail
@@ -122,6 +138,7 @@ class ComfySession:
         extra_data: Mapping[str, Any] | None = None,
         fresh: bool = False,
         before_post: Guard | None = None,
+        not_posted: Guard | None = None,
     ) -> Submitted:
         """Make sure that ComfyUI has the prompt, once.
 
@@ -132,19 +149,33 @@ class ComfySession:
 
         ``fresh`` says that, by the caller's own durable record, this ``prompt_id`` was never
         posted: then the first look is skipped. ``before_post`` is called right before
-        each POST, and what it raises ends the submission.
+        each POST, and what it raises ends the submission; ``not_posted`` is called after one
+        that was not even begun, as ComfyUI took no connection.
 
-        Raises WorkflowRejectedError, or TransientComfyError when ComfyUI does not answer: then
+        Raises PaidNodesError for a graph that calls paid services where that is not allowed;
+        WorkflowRejectedError, or TransientComfyError when ComfyUI does not answer: then
         it may or may not have the prompt, so call again without ``fresh``. ForeignPromptError when
         it ignored the prompt's id.
         """
         if self._too_old is not None:
             raise ComfyTooOldError(self._too_old)
         self._mailroom.prepare(prompt_id, graph)
-        merged = {**self._extra_data, **(extra_data or {})}
         return await self._submitter.submit(
-            graph, prompt_id, merged, fresh=fresh, before_post=before_post or _always
+            graph,
+            prompt_id,
+            {**self._extra_data, **(extra_data or {}), **self._paid_data(graph)},
+            fresh=fresh,
+            before_post=before_post or _always,
+            not_posted=not_posted or _always,
         )
+
+    def _paid_data(self, graph: Graph) -> Mapping[str, Any]:
+        """The key, only for a graph that needs it. Raises PaidNodesError."""
+        if not graph.paid:
+            return {}
+        if self._paid is None:
+            raise PaidNodesError(graph.paid)
+        return self._paid.extra_data
 
     async def track(
         self,
@@ -279,4 +310,4 @@ class ComfySession:
 
 
 async def _always() -> None:
-    """The default guard: no other process submits what this session submits."""
+    """The default guards: no other process submits what this session submits."""

@@ -16,6 +16,7 @@ from websockets.exceptions import WebSocketException
 
 from comfy.address import Address
 from comfy.messages import Message, parse
+from comfy.paid import Hiding
 from core.loop import Loop
 from core.text import readable
 
@@ -35,7 +36,7 @@ class ComfySocket:
 
     ComfyUI has one sender for all its clients: a reader that stalls stalls them all.
     ``on_open`` is awaited on each opening, while messages are read already, ``on_down`` after
-    each failure.
+    each failure. ``hiding`` takes a key out of the texts.
     """
 
     def __init__(
@@ -45,8 +46,10 @@ class ComfySocket:
         on_message: Callable[[Message], None],
         on_open: Callable[[], Awaitable[None]],
         on_down: Callable[[str], Awaitable[None]],
+        hiding: Hiding | None = None,
     ) -> None:
         self._address = address
+        self._hiding = hiding or Hiding()
         self._on_message = on_message
         self._on_open = on_open
         self._on_down = on_down
@@ -139,7 +142,7 @@ class ComfySocket:
         clock = asyncio.get_running_loop()
         async for frame in connection:
             self.last_heard = clock.time()
-            message = parse(frame)
+            message = parse(self._hiding.text(frame) if isinstance(frame, str) else frame)
             if message is None:
                 _log.debug("malformed frame from ComfyUI, %d long", len(frame))
             else:

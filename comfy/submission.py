@@ -12,13 +12,19 @@ from weakref import WeakValueDictionary
 
 from comfy.cancelling import cancel_prompt
 from comfy.client import ComfyClient
-from comfy.errors import ForeignPromptError, TransientComfyError, WorkflowRejectedError
+from comfy.errors import (
+    ForeignPromptError,
+    NothingSentError,
+    TransientComfyError,
+    WorkflowRejectedError,
+)
 from comfy.graph import Graph
 from comfy.outputs import endings_of, find_by_name
 from core.failpoints import reach
 
 Guard = Callable[[], Awaitable[None]]
-"""Called right before each POST; raises when the caller may no longer post."""
+"""Called right before each POST: raises when the caller may no longer post. Also what is called
+after a POST that was not begun, since no connection was made."""
 How = Literal["posted", "already_queued", "already_finished", "found_by_name"]
 
 _POSTS_MAX: Final = 3
@@ -70,6 +76,7 @@ class Submitter:
         *,
         fresh: bool,
         before_post: Guard,
+        not_posted: Guard,
     ) -> Submitted:
         """See ``ComfySession.submit``."""
         turn = self._turn(prompt_id)
@@ -78,7 +85,7 @@ class Submitter:
                 how = await self._look(graph, prompt_id)
                 if how is not None:
                     return Submitted(prompt_id, how)
-            how = await self._post_once(graph, prompt_id, extra_data, before_post)
+            how = await self._post_once(graph, prompt_id, extra_data, before_post, not_posted)
             return Submitted(prompt_id, how)
 
     async def cancel(self, prompt_id: str, *, patience_s: float) -> bool:
@@ -116,12 +123,15 @@ class Submitter:
         prompt_id: str,
         extra_data: Mapping[str, Any],
         before_post: Guard,
+        not_posted: Guard,
     ) -> How:
         for attempt in range(1, _POSTS_MAX + 1):
             await before_post()
             try:
                 await self._post(graph, prompt_id, extra_data)
-            except TransientComfyError:
+            except TransientComfyError as error:
+                if isinstance(error, NothingSentError):
+                    await not_posted()
                 how = await self._look_twice(graph, prompt_id)
                 if how is not None:
                     self._unsure.discard(prompt_id)

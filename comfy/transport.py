@@ -8,6 +8,7 @@ from comfy.errors import (
     ComfyProtocolError,
     ComfyTimeoutError,
     ComfyUnreachableError,
+    NothingSentError,
     TransientComfyError,
 )
 from comfy.reachability import UNREACHABLE
@@ -25,7 +26,9 @@ def translated(exc: httpx.HTTPError) -> TransientComfyError:
     words = readable(without_userinfo(str(exc))) or type(exc).__name__
     if is_cut_short(exc):
         return ComfyProtocolError(f"ComfyUI's answer was cut short: {words}")
-    if isinstance(exc, httpx.TimeoutException) and not isinstance(exc, httpx.ConnectTimeout):
+    if isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout):
+        return NothingSentError(f"{UNREACHABLE}: {words}")
+    if isinstance(exc, httpx.TimeoutException):
         return ComfyTimeoutError(f"ComfyUI did not answer in time: {words}")
     if isinstance(exc, httpx.TransportError):
         return ComfyUnreachableError(f"{UNREACHABLE}: {words}")

@@ -57,6 +57,7 @@ _KINDS: Final = (
     ProblemKind("no_catalogue", "ComfyUI has not been reached yet", 503),
     # Problems a generation can end with. Their HTTP status is that of the result route.
     ProblemKind("workflow_rejected", "ComfyUI rejected the workflow", 409),
+    ProblemKind("paid_unknown", "It may have been charged, and its result is lost", 409),
     ProblemKind("input_refused", "ComfyUI does not take the file", 409),
     ProblemKind("node_failed", "ComfyUI reported an error", 409),
     ProblemKind("out_of_memory", "The GPU ran out of memory", 409),

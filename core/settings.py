@@ -18,11 +18,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SecretStr,
+    ValidationInfo,
     field_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.callbacks.addresses import AllowedAddresses
+from core.keys import checked_key, key_in
 from core.uploads import UploadKind
 from core.urls import HOST_NAME, without_userinfo
 
@@ -130,6 +133,34 @@ class ComfySettings(_Group):
         default=False,
         description="Take workflows with nodes that call paid services (ComfyUI's partner nodes).",
     )
+    paid_key: SecretStr | None = Field(
+        default=None,
+        description="The key for paid services, which ComfyUI gets with prompts that call them.",
+    )
+    paid_key_file: Path | None = Field(
+        default=None, description="A file with that key instead; its mode must be 0600."
+    )
+
+    @field_validator("paid_key")
+    @classmethod
+    def _is_a_key(cls, key: SecretStr | None) -> SecretStr | None:
+        return key and SecretStr(checked_key(key.get_secret_value()))
+
+    @field_validator("paid_key_file")
+    @classmethod
+    def _holds_a_key(cls, file: Path | None, info: ValidationInfo) -> Path | None:
+        if file is None:
+            return None
+        if info.data.get("paid_key") is not None:
+            raise ValueError("is beside EASEL_COMFY__PAID_KEY: give the key in one way only")
+        key_in(file)
+        return file.absolute()
+
+    def key_of_paid_services(self) -> SecretStr | None:
+        """Returns the key, read from its file. ValueError if that has changed for the worse."""
+        return (
+            self.paid_key if self.paid_key_file is None else SecretStr(key_in(self.paid_key_file))
+        )
 
 
 class StoreSettings(_Group):

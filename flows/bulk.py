@@ -141,7 +141,12 @@ async def _adopt(runtime: Runtime, run: FlowRun, request: FlowBatchRequest | Non
         ),
         default_model=runtime.default_model,
         rules=await callback_rules(store),
-        judge=await kept_judge(store, runtime.session.client.base_url, workflow),
+        judge=await kept_judge(
+            store,
+            runtime.session.client.base_url,
+            workflow,
+            paid_nodes=runtime.session.allows_paid_nodes,
+        ),
     )
     name = shown_name(source.request.name) or run.name
     accepted: AcceptedBatch = await patiently(

@@ -21,6 +21,7 @@ from uuid import UUID
 
 from core.problems import FieldProblem
 from core.uploads import Reference
+from core.wording import listed
 
 
 class FlowsError(Exception):
@@ -93,6 +94,23 @@ class InputGoneError(FlowsError):
             f"the {reference.source} {reference.id[:12]}… is not there any more: it was deleted, "
             "or has expired"
         )
+
+
+class PaidUnknownError(FlowsError):
+    """The prompt calls paid services and may have been posted, and ComfyUI does not have it.
+
+    It is never posted again by itself: a person decides.
+    """
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self.classes = tuple(classes)
+        super().__init__(
+            f"it calls paid services, by {listed(self.classes)}, and may have been charged: it was "
+            "submitted, or was about to be, and ComfyUI does not have it"
+        )
+
+    def __reduce__(self) -> tuple[type[PaidUnknownError], tuple[tuple[str, ...]]]:
+        return type(self), (self.classes,)
 
 
 class ForeignFlowError(FlowsError):

@@ -22,7 +22,7 @@ from comfy.errors import ComfyError
 from core.requests import FlowRequest
 from flows import pipeline
 from flows.artifacts import ArtifactUpdates, caption, show_artefacts, show_attempts, show_request
-from flows.errors import CallbackRefusedError, InputGoneError, TakenOver
+from flows.errors import CallbackRefusedError, InputGoneError, PaidUnknownError, TakenOver
 from flows.pipeline import Assignment
 from flows.prefect.foreign_runs import PAUSE_S, put_back_for
 from flows.prefect.forms import GenerateRequest
@@ -79,7 +79,12 @@ async def _claim(runtime: Runtime, request: FlowRequest, generation_id: UUID | N
     if generation_id is None:
         request = _of_its_deployment(request, run.tags)
         generation_id = await pipeline.adopt(
-            runtime.store, runtime.session.client, request, runtime.default_model, run.id
+            runtime.store,
+            runtime.session.client,
+            request,
+            runtime.default_model,
+            run.id,
+            paid_nodes=runtime.session.allows_paid_nodes,
         )
         get_run_logger().info("Started from Prefect: kept as generation %s", run.id)
     assignment = Assignment(
@@ -131,6 +136,7 @@ async def _make_artefacts(
         partial(track, claim, graph, updates),
         get_run_logger(),
         partial(pipeline.has_lost_an_input, runtime.store, runtime.session, graph),
+        once=bool(graph.paid),
     )
     runtime.on_rendered(this_flow_run().id)
     return await save(claim, outputs)
@@ -158,7 +164,7 @@ async def _end(
         raise TakenOver(ended.detail) from error
     if ended.how != "failed":
         return Cancelled(message=ended.detail)
-    if not isinstance(error, ComfyError | InputGoneError):
+    if not isinstance(error, ComfyError | InputGoneError | PaidUnknownError):
         raise error
     await pipeline.look_again(runtime.store, runtime.session.client, error)
     await updates.finish()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 from typing import Final
 
 from comfy import ComfyClient, TransientComfyError
 from comfy.nodes import NodeCatalogue, packed, unpacked
 from comfy.workflows import Judge
+from comfy.workflows.readiness import paid_classes
 from core.loop import Loop
 from core.workflows.declaration import Workflow
 from store.errors import StoreError
@@ -30,13 +32,32 @@ async def look_at_nodes(store: Store, client: ComfyClient) -> NodeCatalogue:
     return catalogue
 
 
-async def kept_judge(store: Store, comfy_url: str, workflow: Workflow) -> Judge | None:
+async def kept_judge(
+    store: Store, comfy_url: str, workflow: Workflow, *, paid_nodes: bool
+) -> Judge | None:
     """Returns what judges requests of an imported workflow by the ComfyUI's kept node classes.
 
-    None for a built-in workflow, and while nothing is kept.
+    ``paid_nodes``: whether it may call paid services. None for a built-in
+    workflow, and while nothing is kept.
     """
     data = None if workflow.graph is None else await store.registry.kept_nodes(comfy_url)
-    return None if data is None else Judge(await asyncio.to_thread(unpacked, data))
+    if data is None:
+        return None
+    return Judge(await asyncio.to_thread(unpacked, data), paid_nodes=paid_nodes)
+
+
+async def paid_classes_of(store: Store, comfy_url: str, workflow: Workflow) -> tuple[str, ...]:
+    """Returns the node classes of a workflow that call paid services, as far as is known now."""
+    if workflow.graph is None:
+        return ()
+    data = await store.registry.kept_nodes(comfy_url)
+    known = frozenset() if data is None else await asyncio.to_thread(_paid_names, data)
+    return paid_classes(workflow, known)
+
+
+@lru_cache(maxsize=8)
+def _paid_names(data: bytes) -> frozenset[str]:
+    return unpacked(data).paid
 
 
 def looking_at_nodes(store: Store, client: ComfyClient) -> Loop:

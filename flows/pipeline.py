@@ -46,10 +46,15 @@ from core.requests import FlowRequest, read_request_of
 from core.uploads import referred_in
 from core.workflows.declaration import Output as DeclaredOutput
 from core.workflows.declaration import Workflow
-from flows.errors import CallbackRefusedError, CancelRequested, InputGoneError
-from flows.inputs import InputSession, find_inputs, has_lost_one, put_inputs
+from flows.errors import (
+    CallbackRefusedError,
+    CancelRequested,
+    InputGoneError,
+    PaidUnknownError,
+)
+from flows.inputs import Inputs, InputSession, find_inputs, has_lost_one, put_inputs
 from flows.keeping import Keeping, Log, check_declared, owners_of, pixels_of
-from flows.nodes import kept_judge, look_at_nodes
+from flows.nodes import kept_judge, look_at_nodes, paid_classes_of
 from flows.problems import problem_of
 from flows.reporter import OnProgress, Reporter
 from flows.retries import patiently
@@ -87,6 +92,7 @@ class Session(InputSession, Protocol):
         *,
         fresh: bool = False,
         before_post: Callable[[], Awaitable[None]] | None = None,
+        not_posted: Callable[[], Awaitable[None]] | None = None,
     ) -> Submitted:
         """Make sure that ComfyUI has the prompt, once."""
         ...
@@ -157,10 +163,13 @@ async def adopt(
     request: FlowRequest,
     default_model: str | None,
     flow_run_id: UUID,
+    *,
+    paid_nodes: bool = False,
 ) -> UUID:
     """Make the row of a run that was started from Prefect. Returns its id, which is the run's.
 
-    Raises CallbackRefusedError, ``comfy.UnresolvableError``: then there is no row.
+    ``paid_nodes``: whether it may call paid services. Raises CallbackRefusedError,
+    ``comfy.UnresolvableError``: then there is no row.
     """
     callback = request.wanted_callback
     if callback is not None:
@@ -170,7 +179,7 @@ async def adopt(
     known = await store.registry.catalogue(client.base_url)
     catalogue = Catalogue.from_json(known) if known else await client.catalogue()
     asked, workflow = await checked(store, request)
-    judge = await kept_judge(store, client.base_url, workflow)
+    judge = await kept_judge(store, client.base_url, workflow, paid_nodes=paid_nodes)
     resolved = comfy.resolve(asked, workflow, catalogue, default_model, judge=judge)
     referred = list(referred_in(workflow.inputs, resolved.inputs))
     missing = await patiently(store.uploads.problems, referred)
@@ -232,10 +241,13 @@ async def claim(store: Store, assignment: Assignment, holder: Holder) -> Claim:
 async def build(store: Store, claim: Claim) -> Graph:
     """Returns the ComfyUI graph of the request, of the workflow as it was when it was accepted.
 
-    Raises UnreadableRequestError when this version of Easel cannot build what was asked for.
+    Which of its nodes are paid is as it is known now. Raises UnreadableRequestError when this
+    version of Easel cannot build what was asked for.
     """
     workflow = await patiently(workflow_of, store, claim.request)
-    return comfy.build_graph(claim.request, claim.prompt_id, workflow)
+    graph = comfy.build_graph(claim.request, claim.prompt_id, workflow)
+    paid = await patiently(paid_classes_of, store, claim.comfy_url, workflow)
+    return replace(graph, paid=paid) if paid else graph
 
 
 async def submit(
@@ -245,11 +257,14 @@ async def submit(
 
     The files that it refers to are put into ComfyUI right before the POST.
     ``fresh`` skips the check before the first POST: only where nothing can have been posted.
-    Raises FencedError, WorkflowRejectedError, InputGoneError, InputRefusedError,
-    TransientComfyError, ArtefactStoreError.
+    What calls paid services is posted at most once in an attempt, whoever repeats this.
+    Raises FencedError, WorkflowRejectedError, PaidNodesError, PaidUnknownError, InputGoneError,
+    InputRefusedError, TransientComfyError, ArtefactStoreError.
     """
     inputs = await find_inputs(store, graph)
     named = inputs.named(graph)
+    if named.paid:
+        return await _submit_paid(store, session, claim, named, inputs, fresh=fresh)
     await patiently(store.transitions.record_submission, claim)
     reach("submit.after_intent")
 
@@ -269,6 +284,26 @@ async def submit(
             if not await has_lost_one(session, inputs):
                 raise
     raise AssertionError("unreachable")
+
+
+async def _submit_paid(
+    store: Store, session: Session, claim: Claim, graph: Graph, inputs: Inputs, *, fresh: bool
+) -> Submitted:
+    """Write the intent right before the POST, which only the first one to write it may do."""
+
+    async def right_before() -> None:
+        await put_inputs(store, session, inputs)
+        if not await patiently(store.transitions.record_submission, claim):
+            raise PaidUnknownError(graph.paid)
+        reach("submit.after_intent")
+
+    return await session.submit(
+        graph,
+        claim.prompt_id,
+        fresh=fresh,
+        before_post=right_before,
+        not_posted=partial(patiently, store.transitions.withdraw_submission, claim),
+    )
 
 
 async def has_lost_an_input(store: Store, session: Session, graph: Graph) -> bool:
@@ -321,11 +356,14 @@ async def render(
     track: Callable[[], Awaitable[tuple[Output, ...]]],
     log: Log = _log,
     has_lost_an_input: Callable[[], Awaitable[bool]] | None = None,
+    *,
+    once: bool = False,
 ) -> tuple[Output, ...]:
     """Submit and track; repeat when ComfyUI lost the prompt, and once when memory ran out.
 
     ``submit`` and ``track`` are the two steps as the caller runs them: in a flow, as its tasks.
     A node that failed because ComfyUI lost a file meanwhile (``has_lost_an_input``) executes again.
+    ``once``: what failed is not executed again, as it may have been paid.
     """
     freed, lost = False, 0
     while True:
@@ -338,7 +376,7 @@ async def render(
                 raise
             log.warning("ComfyUI restarted and lost the prompt; submitting it again")
         except OutOfMemoryComfyError:
-            if freed:
+            if freed or once:
                 raise
             freed = True
             log.warning("The GPU ran out of memory; freeing ComfyUI's memory, trying again")
@@ -346,7 +384,9 @@ async def render(
             await session.forget(claim.prompt_id)
         except ExecutionFailedError:
             lost += 1
-            if lost > RESUBMISSIONS or has_lost_an_input is None or not await has_lost_an_input():
+            if once or lost > RESUBMISSIONS or has_lost_an_input is None:
+                raise
+            if not await has_lost_an_input():
                 raise
             log.warning("ComfyUI lost a file that the graph needs; sending it again")
             await session.forget(claim.prompt_id)

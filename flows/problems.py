@@ -11,6 +11,7 @@ from comfy.errors import (
     InputRefusedError,
     NoOutputError,
     OutOfMemoryComfyError,
+    PaidNodesError,
     PromptInterruptedError,
     PromptLostError,
     TransientComfyError,
@@ -19,7 +20,7 @@ from comfy.errors import (
 )
 from core.problems import MISFIT, Problem, problem
 from core.text import readable
-from flows.errors import InputGoneError
+from flows.errors import InputGoneError, PaidUnknownError
 from store.errors import ArtefactStoreError, UnreadableRequestError
 
 _PLAIN: tuple[tuple[type[Exception], str, str], ...] = (
@@ -53,6 +54,19 @@ _PLAIN: tuple[tuple[type[Exception], str, str], ...] = (
         InputGoneError,
         "upload_expired",
         "Upload the file again, and create the generation again.",
+    ),
+    (
+        PaidUnknownError,
+        "paid_unknown",
+        (
+            "It is not submitted again by itself. Look in your account of the service whether it "
+            "was charged; retry to submit it, and maybe to pay, again."
+        ),
+    ),
+    (
+        PaidNodesError,
+        "paid_nodes",
+        "Set it where the worker runs, start the worker again, then retry.",
     ),
     (
         InputRefusedError,
@@ -89,6 +103,13 @@ _KNOWN: Final = (
     (
         "Could not detect model type",
         "The file is not a checkpoint that ComfyUI knows, or it is incomplete. Choose another.",
+    ),
+    (
+        "Unauthorized: Please login first",
+        (
+            "The paid service wants a key: set EASEL_COMFY__PAID_KEY or EASEL_COMFY__PAID_KEY_FILE "
+            "where the worker runs."
+        ),
     ),
 )
 """Words in a node's message, and what the requester can do."""

@@ -19,6 +19,7 @@ from prefect.context import FlowRunContext
 
 from comfy import ComfySession
 from comfy.address import Address
+from comfy.paid import PaidServices
 from comfy.reachability import ReachableCallback
 from core.settings import DEFAULT_COMFY_URL, Settings
 from flows.early_start import EarlyStarts
@@ -76,6 +77,7 @@ async def open_runtime(
     ``on_reachable`` is called when ComfyUI stops or begins to answer.
     """
     url = settings.comfy.url or DEFAULT_COMFY_URL
+    key = settings.comfy.key_of_paid_services()
     shown = Address.of(url).url
     async with (
         Store(settings.store_url, settings.images_url) as store,
@@ -85,6 +87,7 @@ async def open_runtime(
             previews=settings.comfy.previews,
             ca_file=settings.comfy.ca_file,
             file_bytes_max=settings.store.file_max_mb * 1_000_000,
+            paid=PaidServices(key) if settings.comfy.paid_nodes else None,
             on_reachable=on_reachable,
         ) as session,
     ):

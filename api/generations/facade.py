@@ -468,6 +468,9 @@ def _unresolvable(
     if catalogue is None and workflow.graph is None:
         return no_model_known()
     problems = list(error.problems)
+    for one in problems:
+        if one.code == "paid_nodes":
+            return ProblemError("paid_nodes", one.message, errors=problems)
     return ProblemError("invalid_request", str(problems[0]), errors=problems)
 
 

@@ -58,6 +58,7 @@ _CREATE_BODY: Final[dict[str, Any]] = {
         **problems(
             *("malformed_json", "idempotency_in_flight", "deleted", "payload_too_large"),
             *("unsupported_media_type", "invalid_request", "idempotency_mismatch"),
+            "paid_nodes",
             *("not_available", "disk_full", "no_catalogue"),
         ),
     },

@@ -12,6 +12,7 @@ from comfy import BUILT_IN
 from comfy.sources import SourceKind
 from comfy.workflows import Judge, Readiness
 from comfy.workflows.readiness import State
+from comfy.workflows.secrets import without_secrets
 from core.artefacts import ArtefactKind
 from core.requests import GenerationRequest, request_schema
 from core.workflows.declaration import (
@@ -203,6 +204,7 @@ def schema_of(workflow: Workflow) -> dict[str, Any]:
 
 
 def exported(workflow: Workflow) -> dict[str, Any]:
-    """Returns the file of a workflow: its declaration with its graph."""
-    told = workflow.model_dump(mode="json", exclude_defaults=True)
+    """Returns the file of a workflow: its declaration with its graph, without keys and tokens."""
+    safe, _ = without_secrets(workflow)
+    told = safe.model_dump(mode="json", exclude_defaults=True)
     return {FORMAT: FORMAT_VERSION, **told}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -19,7 +19,7 @@ from api.workflows.documents import (
     missing_document,
 )
 from comfy import BUILT_IN, WorkflowFileError
-from comfy.errors import DeclarationError
+from comfy.errors import DeclarationError, not_allowed
 from comfy.importing import Notice
 from comfy.importing.files import WorkflowFile, read_file
 from comfy.importing.proposal import propose, with_input
@@ -28,8 +28,8 @@ from comfy.importing.proposal.naming import slug
 from comfy.importing.reading import read_found
 from comfy.nodes import NodeCatalogue
 from comfy.workflows.readiness import paid_classes, readiness, renamed
+from comfy.workflows.secrets import without_secrets
 from core.problems import FieldProblem
-from core.wording import listed
 from core.workflows.checks import declaration_problems
 from core.workflows.declaration import Origin, Workflow
 
@@ -71,11 +71,9 @@ def read_workflow(
 
     Takes seconds for a large file: call it in a thread. Raises ProblemError.
     """
-    found = _exported(data, wish) or _of_comfyui(data, wish, catalogue)
-    if catalogue is None:
-        return found
+    found = _without_secrets(_exported(data, wish) or _of_comfyui(data, wish, catalogue))
     _check_paid(found.workflow, catalogue, paid_nodes)
-    return _judged(found, catalogue)
+    return found if catalogue is None else _judged(found, catalogue)
 
 
 def free_name(name: str, taken: Collection[str]) -> str:
@@ -183,13 +181,15 @@ def _warnings(notices: tuple[Notice, ...]) -> Iterator[str]:
         yield f"node {one.node_id}: {one.message}" if one.node_id else one.message
 
 
-def _check_paid(workflow: Workflow, catalogue: NodeCatalogue, allowed: bool) -> None:
-    paid = paid_classes(workflow, catalogue)
+def _without_secrets(found: Imported) -> Imported:
+    workflow, told = without_secrets(found.workflow)
+    return replace(found, workflow=workflow, warnings=(*found.warnings, *told)) if told else found
+
+
+def _check_paid(workflow: Workflow, catalogue: NodeCatalogue | None, allowed: bool) -> None:
+    paid = paid_classes(workflow, catalogue.paid if catalogue is not None else ())
     if paid and not allowed:
-        raise ProblemError(
-            "paid_nodes",
-            f"it calls paid services, by {listed(paid)}; EASEL_COMFY__PAID_NODES=true allows that",
-        )
+        raise ProblemError("paid_nodes", not_allowed(paid))
 
 
 def _judged(found: Imported, catalogue: NodeCatalogue) -> Imported:

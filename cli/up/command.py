@@ -17,7 +17,7 @@ from cli.signals import heed_signals
 from cli.up.board import Board
 from cli.up.checks import Listener, api_listener, check_home, check_ports, comfy_problem, has_gpu
 from cli.up.lock import AlreadyRunningError, Running, hold, own_pid
-from cli.up.part import Part, local_api_url, parts_of
+from cli.up.part import PAID_KEY, Part, local_api_url, parts_of
 from cli.up.ports import free_port
 from cli.up.supervisor import PartFailedError, Supervisor
 from cli.up.welcome import GaveWayError, NoWelcomeError, Welcome, render_welcome
@@ -28,6 +28,8 @@ from flows.prefect.server import retention_environment
 
 READY_WITHIN_S: Final = 180.0
 _TAKE_OVER: Final = "EASEL_PREFECT__TAKE_OVER"
+_OF_ONE: Final = frozenset({_TAKE_OVER, PAID_KEY})
+"""What is not for every part, at every start."""
 _SERVER_AUTH: Final = "PREFECT_SERVER_API_AUTH_STRING"
 _CLIENT_AUTH: Final = "PREFECT_API_AUTH_STRING"
 
@@ -70,7 +72,7 @@ def prepare(step_time: float | None) -> Setup:
         settings=settings,
         environment={
             **retention_environment(settings.retention.runs_days, settings.retention.events_days),
-            **{name: value for name, value in os.environ.items() if name != _TAKE_OVER},
+            **{name: value for name, value in os.environ.items() if name.upper() not in _OF_ONE},
             **_prefect_environment(settings),
             "PYTHONUNBUFFERED": "1",
         },

@@ -13,6 +13,8 @@ from cli.up.logs import PartLog
 from core.settings import Settings
 from core.urls import without_userinfo
 
+PAID_KEY: Final = "EASEL_COMFY__PAID_KEY"
+"""What no other part than the worker is given."""
 Ready = Callable[[httpx.AsyncClient], Awaitable[bool]]
 
 
@@ -27,7 +29,7 @@ class Part:
     arguments: tuple[str, ...]
     is_ready: Ready
     log: PartLog
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     grace_s: float = 6.0
 
     @property
@@ -82,6 +84,7 @@ def _worker(settings: Settings) -> Part:
         address=f"for {without_userinfo(settings.comfy.url or '')}",
         module="cli.main",
         arguments=("worker",),
+        environment={PAID_KEY: key.get_secret_value()} if (key := settings.comfy.paid_key) else {},
         is_ready=is_ready,
         log=_log(settings, "worker"),
         grace_s=settings.worker.drain_s + 6,

@@ -44,6 +44,11 @@ class NodeClass:
         return "api_node" in self.info
 
     @property
+    def is_paid(self) -> bool:
+        """Whether it calls a paid service, which takes a key with the prompt."""
+        return self.info.get("api_node") is True
+
+    @property
     def output(self) -> Sequence[str]:
         """The types of its outputs: a tuple or, in the newer style, a list."""
         types: list[str] = self.info["output"]

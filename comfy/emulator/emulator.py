@@ -137,6 +137,11 @@ class Emulator:
         return self._ledger.posts
 
     @property
+    def keys(self) -> dict[str, dict[str, str]]:
+        """SHA-256 (hex) of the keys of paid services that prompts came with, by prompt_id."""
+        return self._ledger.keys
+
+    @property
     def executions(self) -> list[dict[str, Any]]:
         """prompt_id, started, ended (`time.time()`), outcome, incarnation; oldest first."""
         return self._ledger.executions

@@ -15,6 +15,8 @@ from .progress import Progress
 from .prompt_queue import Item
 from .values import Result, Run
 
+UNAUTHORIZED = "Unauthorized: Please login first to use this node."
+"""What a paid node raises without a key (comfy_api_nodes of 0.3.64 and later)."""
 KNOWN_PREVIEWS = {"none": False, "latent2rgb": True, "taesd": True, "auto": True}
 """extra_data.preview_method; any other value means the server's own setting."""
 
@@ -166,6 +168,7 @@ class Execution:
             self._machine.pacing.check()
             inputs.update(self._inputs(node_id))
             self._fail_if_planned(node_id, class_type, inputs)
+            self._check_key(node_id)
             return run_node(self._run_context(node_id), inputs)
         except Interrupted:
             where = self._where(node_id)
@@ -175,6 +178,12 @@ class Execution:
         except Exception as error:
             data = self._error(node_id, error, inputs)
             raise NodeEnded("error", "execution_error", data) from error
+
+    def _check_key(self, node_id: str) -> None:
+        """Raise what a paid node raises without a key."""
+        keys = self._machine.ledger.keys_of(self._prompt_id)
+        if self._class_of(node_id).is_paid and not keys:
+            raise Exception(UNAUTHORIZED)  # noqa: TRY002 - as it is there
 
     def _run_context(self, node_id: str) -> Run:
         pnginfo = self._extra_data.get("extra_pnginfo")

@@ -1,8 +1,10 @@
 """What the emulator did: counted across emulated restarts, for tests and benchmarks."""
 
+import hashlib
 import threading
 import time
 from collections import OrderedDict, deque
+from collections.abc import Mapping
 from typing import Any
 
 KEPT = 20_000
@@ -16,6 +18,7 @@ class Ledger:
         self._lock = threading.Lock()
         self._renders: OrderedDict[str, int] = OrderedDict()
         self._posts: OrderedDict[str, int] = OrderedDict()
+        self._keys: OrderedDict[str, dict[str, str]] = OrderedDict()
         self._executions: deque[dict[str, Any]] = deque(maxlen=KEPT)
         self.incarnation = 0
         self.loaded: str | None = None
@@ -25,6 +28,14 @@ class Ledger:
     def posted(self, prompt_id: str) -> None:
         """One accepted POST /prompt."""
         self._count(self._posts, prompt_id)
+
+    def paid_with(self, prompt_id: str, keys: Mapping[str, Any]) -> None:
+        """The keys of paid services that a prompt came with. Only their hashes are kept."""
+        hashes = {name: hashlib.sha256(str(key).encode()).hexdigest() for name, key in keys.items()}
+        with self._lock:
+            self._keys[prompt_id] = hashes
+            if len(self._keys) > KEPT:
+                self._keys.popitem(last=False)
 
     def rendered(self, prompt_id: str) -> None:
         """One sampler run begun."""
@@ -76,6 +87,17 @@ class Ledger:
         with self._lock:
             return dict(self._posts)
 
+    def keys_of(self, prompt_id: str) -> dict[str, str]:
+        """The hashes of one prompt's keys."""
+        with self._lock:
+            return dict(self._keys.get(prompt_id, {}))
+
+    @property
+    def keys(self) -> dict[str, dict[str, str]]:
+        """SHA-256 (hex) of each key of a paid service, by prompt_id and name in extra_data."""
+        with self._lock:
+            return {prompt_id: dict(hashes) for prompt_id, hashes in self._keys.items()}
+
     @property
     def executions(self) -> list[dict[str, Any]]:
         """Executions in order of their start; times are `time.time()`."""
@@ -88,6 +110,7 @@ class Ledger:
             "incarnation": self.incarnation,
             "renders": self.renders,
             "posts": self.posts,
+            "keys": self.keys,
             "executions": self.executions,
             "loaded": self.loaded,
             "loads": self.loads,

@@ -169,6 +169,11 @@ class PromptQueue:
             return flags
 
 
+def secrets_of(extra_data: dict[str, Any]) -> dict[str, Any]:
+    """The keys of ComfyUI's paid services in a prompt's extra_data; an empty one is none."""
+    return {key: extra_data[key] for key in SECRET_KEYS if extra_data.get(key)}
+
+
 def without_secrets(extra_data: dict[str, Any]) -> None:
     """Take the keys of ComfyUI's paid services out of a prompt's extra_data."""
     for key in SECRET_KEYS:

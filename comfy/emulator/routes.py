@@ -9,7 +9,7 @@ from aiohttp import web
 from .jobs import canonical
 from .machine import Machine
 from .nodes import input_path
-from .prompt_queue import without_secrets
+from .prompt_queue import secrets_of, without_secrets
 from .refusals import problem
 from .validation import validate
 
@@ -67,6 +67,7 @@ class Routes:
             extra_data["client_id"] = said["client_id"]
         if verdict.error is not None:
             return _refused(verdict.error, verdict.node_errors)
+        self._machine.ledger.paid_with(prompt_id, secrets_of(extra_data))
         if self._release.hides_secrets:
             without_secrets(extra_data)
         if self._release.notes_sources and (source := request.headers.get("Comfy-Usage-Source")):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -47,6 +48,11 @@ class NodeCatalogue:
             for name, found in catalogue.classes.items():
                 merged[name] = _with_choices_of(merged[name], found) if name in merged else found
         return cls(MappingProxyType(merged))
+
+    @cached_property
+    def paid(self) -> frozenset[str]:
+        """The names of the classes that call paid services."""
+        return frozenset(name for name, found in self.classes.items() if found.is_paid)
 
     def get(self, class_type: str) -> NodeClass | None:
         """The class of that name, None if the ComfyUI does not have it."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from comfy.errors import not_allowed
 from comfy.importing import GraphProblem, MissingClass, MissingModel
 from comfy.importing.checking import check_graph
 from comfy.importing.checking.near import base_name
@@ -20,20 +22,24 @@ State = Literal["ready", "missing_nodes", "missing_models", "needs_attention"]
 
 @dataclass(frozen=True)
 class Readiness:
-    """What a ComfyUI lacks for a workflow, or would refuse about it; paid classes aside.
+    """What a ComfyUI lacks for a workflow, or would refuse about it.
 
-    The state is the gravest: without a node class nothing else can be judged.
+    ``refused`` are its node classes that call paid services where that is not allowed. The state
+    is the gravest: without a node class nothing else can be judged.
     """
 
     missing_classes: tuple[MissingClass, ...] = ()
     missing_models: tuple[MissingModel, ...] = ()
     problems: tuple[GraphProblem, ...] = ()
+    refused: tuple[str, ...] = ()
 
     @property
     def state(self) -> State:
         """The one word for it."""
         if self.missing_classes:
             return "missing_nodes"
+        if self.refused:
+            return "needs_attention"
         if self.missing_models:
             return "missing_models"
         return "needs_attention" if self.problems else "ready"
@@ -47,16 +53,19 @@ class Readiness:
             case "missing_models":
                 return tuple(one.name for one in self.missing_models)
             case "needs_attention":
-                return tuple(map(str, self.problems))
+                paid = (not_allowed(self.refused),) if self.refused else ()
+                return (*paid, *map(str, self.problems))
             case _:
                 return ()
 
 
-def readiness(workflow: Workflow, catalogue: NodeCatalogue) -> Readiness:
+def readiness(
+    workflow: Workflow, catalogue: NodeCatalogue, *, paid_nodes: bool = True
+) -> Readiness:
     """Check a workflow against what a ComfyUI has now, as often as its catalogue changes.
 
-    A built-in workflow is ready: its models are looked up for each request. Values that every
-    request must say are not judged.
+    ``paid_nodes``: whether it may call paid services. A built-in workflow is ready: its models are
+    looked up for each request. Values that every request must say are not judged.
     """
     if workflow.graph is None:
         return Readiness()
@@ -68,7 +77,8 @@ def readiness(workflow: Workflow, catalogue: NodeCatalogue) -> Readiness:
         for target in one.targets
     }
     problems = (one for one in found.problems if (one.node_id, one.input) not in asked)
-    return Readiness(found.missing_classes, found.missing_models, tuple(problems))
+    refused = () if paid_nodes else paid_classes(workflow, catalogue.paid)
+    return Readiness(found.missing_classes, found.missing_models, tuple(problems), refused)
 
 
 def renamed(found: Readiness) -> dict[str, str]:
@@ -80,12 +90,11 @@ def renamed(found: Readiness) -> dict[str, str]:
     }
 
 
-def paid_classes(workflow: Workflow, catalogue: NodeCatalogue) -> tuple[str, ...]:
-    """The node classes of a workflow that call paid services, as far as it or ComfyUI says."""
+def paid_classes(workflow: Workflow, known: Container[str] = ()) -> tuple[str, ...]:
+    """The node classes of a workflow that call paid services: as it says, and those ``known``."""
     graph = workflow.graph or {}
-    named = dict.fromkeys(str(node.get("class_type", "")) for node in graph.values())
-    known = (name for name in named if (found := catalogue.get(name)) and found.is_paid)
-    return tuple(dict.fromkeys((*workflow.requires.paid, *known)))
+    named = (str(node.get("class_type", "")) for node in graph.values())
+    return tuple(dict.fromkeys((*workflow.requires.paid, *(one for one in named if one in known))))
 
 
 def _hints(workflow: Workflow) -> Hints:
@@ -97,10 +106,14 @@ def _hints(workflow: Workflow) -> Hints:
 
 
 class Judge:
-    """What is known of a catalogue's workflows, each looked at once. Lives as long as it does."""
+    """What is known of a catalogue's workflows, each looked at once. Lives as long as it does.
 
-    def __init__(self, catalogue: NodeCatalogue) -> None:
+    ``paid_nodes``: whether workflows may call paid services.
+    """
+
+    def __init__(self, catalogue: NodeCatalogue, *, paid_nodes: bool) -> None:
         self.catalogue = catalogue
+        self._paid_nodes = paid_nodes
         self._known: OrderedDict[tuple[str, str], Readiness] = OrderedDict()
 
     def readiness(self, workflow: Workflow) -> Readiness:
@@ -108,7 +121,9 @@ class Judge:
         key = (workflow.name, workflow.version)
         found = self._known.get(key)
         if found is None:
-            found = self._known[key] = readiness(workflow, self.catalogue)
+            found = self._known[key] = readiness(
+                workflow, self.catalogue, paid_nodes=self._paid_nodes
+            )
             while len(self._known) > _KEPT:
                 self._known.popitem(last=False)
         return found

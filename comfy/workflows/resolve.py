@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from comfy.catalogue import Catalogue
+from comfy.errors import not_allowed
 from comfy.workflows import txt2img
 from comfy.workflows.costs import cost_of
 from comfy.workflows.live_values import check_values
@@ -49,7 +50,8 @@ def resolve(
 
     Raises UnresolvableError with the codes ``no_model``, ``unknown_model``,
     ``unknown_sampler``, ``unknown_scheduler`` and ``too_many_pixels``; for an imported workflow
-    also ``missing_nodes``, ``missing_models``, ``unknown_choice`` and those of ranges.
+    also ``missing_nodes``, ``paid_nodes``, ``missing_models``, ``unknown_choice`` and those of
+    ranges.
     """
     if workflow.graph is None:
         values = txt2img.resolved(request.inputs, catalogue, default_model)
@@ -138,6 +140,8 @@ def _live_problems(
     if found.missing_classes:
         said = f"ComfyUI lacks {listed(found.names)}: {_install(found)}"
         return [FieldProblem(("workflow",), "missing_nodes", said)]
+    if found.refused:
+        return [FieldProblem(("workflow",), "paid_nodes", not_allowed(found.refused))]
     problems = check_values(workflow, values, judge.catalogue)
     asked = {
         (target.node, target.field) for _, one in leaves(workflow.inputs) for target in one.targets

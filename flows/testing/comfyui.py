@@ -83,6 +83,7 @@ class ScriptedComfyUI:
         *,
         fresh: bool = False,  # noqa: ARG002 - Session's
         before_post: Callable[[], Awaitable[None]] | None = None,
+        not_posted: Callable[[], Awaitable[None]] | None = None,  # noqa: ARG002 - Session's
     ) -> Submitted:
         """Take the prompt."""
         if before_post is not None:

@@ -97,7 +97,8 @@ async def take(
     if submitted and attempt["comfy_url"] not in (None, holder.comfy_url):
         # It continues on another ComfyUI. The former one drops the prompt when it is back.
         await stray(connection, row["id"], row["attempt"])
-        await set_attempt(connection, row["id"], row["attempt"], submitted_at=None, comfy_url=None)
+        # Its intent stays written: what must not be posted twice is not, wherever it was posted.
+        await set_attempt(connection, row["id"], row["attempt"], comfy_url=holder.comfy_url)
     await connection.execute(
         delete(strays).where(
             strays.c.prompt_id == attempt["prompt_id"], strays.c.comfy_url == holder.comfy_url

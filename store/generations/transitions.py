@@ -127,11 +127,14 @@ class Transitions:
                 await rows.let_go(connection, row)
 
     @completes
-    async def record_submission(self, claim: Claim) -> None:
-        """Write the intent to submit, before the POST. Raises FencedError."""
+    async def record_submission(self, claim: Claim) -> bool:
+        """Write the intent to submit, before the POST. Returns whether it is the attempt's first.
+
+        Raises FencedError.
+        """
         async with self._database.write() as connection:
             await rows.hold(connection, claim)
-            await connection.execute(
+            written = await connection.execute(
                 update(attempts)
                 .where(
                     attempts.c.generation_id == claim.generation_id,
@@ -139,6 +142,16 @@ class Transitions:
                     attempts.c.submitted_at.is_(None),
                 )
                 .values(submitted_at=datetime.now(UTC), comfy_url=claim.comfy_url)
+            )
+            return written.rowcount == 1
+
+    @completes
+    async def withdraw_submission(self, claim: Claim) -> None:
+        """Take the intent back: nothing was posted, certainly. Raises FencedError."""
+        async with self._database.write() as connection:
+            await rows.hold(connection, claim)
+            await rows.set_attempt(
+                connection, claim.generation_id, claim.attempt, submitted_at=None, comfy_url=None
             )
 
     @completes

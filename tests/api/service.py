@@ -97,6 +97,7 @@ class Service:
         prefect_url: str,
         *,
         default_model: str | None = None,
+        paid_nodes: bool = False,
         public_url: str | None = None,
         reserve_mb: int = 0,
         max_manifest_bytes: int = 64_000_000,
@@ -118,7 +119,7 @@ class Service:
             api=ApiSettings(
                 port=self.port, public_url=public_url, max_manifest_bytes=max_manifest_bytes
             ),
-            comfy=ComfySettings(url=comfy_url, default_model=default_model),
+            comfy=ComfySettings(url=comfy_url, default_model=default_model, paid_nodes=paid_nodes),
             prefect=PrefectSettings(api_url=prefect_url),
             store=StoreSettings(reserve_mb=reserve_mb, images_url=images_url),
             webhooks=WebhookSettings(allow=callbacks_to),

@@ -13,12 +13,24 @@ import httpx
 import pytest
 from PIL import Image, PngImagePlugin
 
+from api.workflows.documents import exported
 from comfy.nodes import NodeCatalogue
+from core.workflows.declaration import Workflow
 from tests.api.conftest import StartService
-from tests.api.service import CHECKPOINTS, CREATE, Service, assert_problem, closed_port
+from tests.api.service import (
+    BATCHES,
+    CHECKPOINTS,
+    CREATE,
+    Comfy,
+    Service,
+    assert_problem,
+    closed_port,
+)
+from tests.comfy.data import PAID, PAID_GRAPH
 from tests.comfy.importing.workflows import node, socket, ui
 from tests.harness.waiting import wait_until
 
+EXPORTED_PAID: Final = exported(PAID)
 WORKFLOWS: Final = "/api/v1/workflows"
 PAGE: Final[dict[str, Any]] = ui(
     [
@@ -244,6 +256,113 @@ def test_paid_nodes_are_refused_by_name(service: Service) -> None:
 
     assert_problem(answered, 422, "paid_nodes")
     assert "WanTextToImageApi" in answered.json()["detail"]
+
+
+@pytest.mark.parametrize("form", ["ComfyUI's", "Easel's"])
+def test_what_was_imported_while_paid_nodes_were_allowed(
+    start_service: StartService, comfy: Comfy, form: str
+) -> None:
+    file = PAID_GRAPH if form == "ComfyUI's" else EXPORTED_PAID
+    before = start_service(comfy.url, paid_nodes=True)
+    wait_until(lambda: added(before, file, dry_run=True).status_code == 200)
+    one = declared(added(before, file))
+    assert one["state"] == "ready"
+    assert before.client.post(CREATE, json={"workflow": one["name"]}).status_code == 202
+
+    now = start_service(comfy.url)
+
+    assert_problem(added(now, file), 422, "paid_nodes")
+    shown = now.get(f"{WORKFLOWS}/{one['name']}").json()
+    assert shown["state"] == "needs_attention"
+    assert "by FluxProUltraImageNode; EASEL_COMFY__PAID_NODES=true" in shown["lacks"][0]
+    refused = now.client.post(CREATE, json={"workflow": one["name"]})
+    assert_problem(refused, 422, "paid_nodes")
+    assert "FluxProUltraImageNode" in refused.json()["detail"]
+    batch = {"defaults": {"workflow": one["name"]}, "items": [{}, {}]}
+    answered = now.client.post(BATCHES, json=batch)
+    assert_problem(answered, 422, "invalid_manifest")
+    assert {each["code"] for each in answered.json()["errors"]} == {"paid_nodes"}
+
+
+def test_classes_that_are_known_as_paid_only_later(
+    start_service: StartService, comfy: Comfy
+) -> None:
+    """It is not said to be paid, and no ComfyUI was reached when it was imported."""
+    untold = {key: value for key, value in EXPORTED_PAID.items() if key != "requires"}
+    name = declared(added(start_service(), untold))["name"]
+
+    service = start_service(comfy.url)
+
+    url = f"{WORKFLOWS}/{name}"
+    wait_until(lambda: service.get(url).json()["state"] == "needs_attention")
+    assert_problem(service.client.post(CREATE, json={"workflow": name}), 422, "paid_nodes")
+
+
+def test_what_says_that_it_is_paid_is_refused_before_comfyui_was_reached(
+    start_service: StartService,
+) -> None:
+    assert_problem(added(start_service(), EXPORTED_PAID), 422, "paid_nodes")
+
+
+KEY: Final = "sk-proj-aB3dE6gH9jK2mN5pQ8sT1vW4"
+PROMPT: Final = "a fox, password protected, token of love"
+KEYED: Final[dict[str, Any]] = {
+    **GRAPH,
+    "1": {"class_type": "EmptyImage", "inputs": {**GRAPH["1"]["inputs"], "api_key": "zx81canary",
+                                                 "headers": f"X-Key: {KEY}", "text": PROMPT}},
+}  # fmt: skip
+"""Its nodes hold keys."""
+EXPORTED_KEYED: Final[dict[str, Any]] = {
+    "easel_workflow": 1,
+    "name": "keyed",
+    "title": "Keyed",
+    "description": f"Use {KEY} for it.",
+    "inputs": [
+        {"name": "key", "type": "text", "default": "zx81canary",
+         "targets": [{"node": "1", "field": "api_key"}]},
+        {"name": "other", "type": "text", "default": KEY},
+        {"name": "prompt", "type": "text", "default": PROMPT,
+         "targets": [{"node": "1", "field": "text"}]},
+    ],
+    "requires": {"models": [{"folder": "loras", "name": "fox.safetensors",
+                             "url": "https://example.org/1?token=zx81canary"}]},
+    "graph": KEYED,
+    "ui": {"nodes": [{"id": 1, "widgets_values": ["zx81canary", f"X-Key: {KEY}", PROMPT]}]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("file", [KEYED, EXPORTED_KEYED], ids=["ComfyUI's", "Easel's"])
+def test_keys_in_a_file_are_left_out_and_told(service: Service, file: dict[str, Any]) -> None:
+    answered = added(service, file)
+
+    one = declared(answered)
+    told = answered.json()["warnings"]
+    for field in ("api_key", "headers"):
+        assert any(f"{field} of EmptyImage held a key or a token" in each for each in told)
+    assert not any("text of EmptyImage held" in each for each in told)
+    exported = service.get(f"{WORKFLOWS}/{one['name']}/export").text
+    for text in (answered.text, exported):
+        assert KEY not in text
+        assert "zx81canary" not in text
+    assert PROMPT in exported
+    assert json.loads(exported)["graph"]["1"]["inputs"]["headers"] == "X-Key: "
+    with service.database() as database:
+        stored = "".join(database.iterdump())
+    assert one["name"] in stored
+    assert KEY not in stored
+    assert "zx81canary" not in stored
+
+
+def test_an_export_has_no_key_that_was_stored() -> None:
+    stored = Workflow.model_validate(
+        {key: value for key, value in EXPORTED_KEYED.items() if key != "easel_workflow"}
+    )
+
+    told = exported(stored)
+
+    assert KEY not in str(told)
+    assert "zx81canary" not in str(told)
+    assert told["graph"]["1"]["inputs"]["text"] == PROMPT
 
 
 def test_the_node_classes_outlive_comfyui(service: Service, start_service: StartService) -> None:

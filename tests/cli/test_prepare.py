@@ -143,3 +143,15 @@ def test_a_take_over_is_for_the_first_start(monkeypatch: pytest.MonkeyPatch) -> 
 
     assert setup.at_first == {"EASEL_PREFECT__TAKE_OVER": store}
     assert not setup.at_first.keys() & setup.environment.keys()
+
+
+def test_only_the_worker_gets_the_key_of_paid_services(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = "comfyui-0123456789abcdef"
+    monkeypatch.setenv("easel_comfy__PAID_KEY", key)
+
+    setup = prepare(None)
+
+    having = [part.name for part in setup.parts if key in part.environment.values()]
+    assert having == ["worker"]
+    assert key not in setup.environment.values()
+    assert key not in repr(setup)

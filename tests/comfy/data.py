@@ -55,3 +55,18 @@ TWIN: Final = Workflow.model_validate_json(
                     "inputs": {"images": ["1", 0], "filename_prefix": "x"}}}}"""
 )
 """It saves the picture that it is given."""
+PAID: Final = Workflow.model_validate_json(
+    """{"name": "paid", "title": "Paid", "inputs": [
+        {"name": "prompt", "type": "text", "role": "prompt", "default": "a fox",
+         "targets": [{"node": "1", "field": "prompt"}]}],
+    "outputs": [{"node": "2", "kind": "image", "name": "paid", "primary": true}],
+    "requires": {"classes": ["FluxProUltraImageNode", "SaveImage"],
+                 "paid": ["FluxProUltraImageNode"]},
+    "graph": {"1": {"class_type": "FluxProUltraImageNode",
+                    "inputs": {"prompt": "a fox", "prompt_upsampling": false, "seed": 1,
+                               "aspect_ratio": "16:9", "raw": false}},
+              "2": {"class_type": "SaveImage",
+                    "inputs": {"images": ["1", 0], "filename_prefix": "x"}}}}"""
+)
+"""Its picture is made by a paid service."""
+PAID_GRAPH: Final[dict[str, Any]] = PAID.graph or {}

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from comfy.errors import ComfyError, ExecutionFailedError, WorkflowRejectedError
+from comfy.errors import (
+    ComfyError,
+    ExecutionFailedError,
+    PaidNodesError,
+    WorkflowRejectedError,
+)
 from core.problems import FieldProblem
 
 
@@ -26,4 +31,6 @@ def an_example(kind: type[ComfyError]) -> ComfyError:
             "4", "CheckpointLoaderSimple", "ckpt_name", "value_not_in_list", "gone"
         )
         return kind("rejected", (node,))
+    if issubclass(kind, PaidNodesError):
+        return kind(("PaidImage",))
     return kind("what happened")

@@ -53,6 +53,7 @@ def test_only_transient_errors_are_transient() -> None:
         ComfyTimeoutError,
         ComfyProtocolError,
         errors.ComfyTooOldError,
+        errors.NothingSentError,
     }
     assert {kind for kind in ALL if issubclass(kind, errors.TransientComfyError)} == transient
     assert is_transient(ComfyTimeoutError("late"))

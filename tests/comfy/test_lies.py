@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 from aiohttp import web
 from PIL import Image
+from pydantic import SecretStr
 
 from comfy import (
     ComfyClient,
@@ -25,6 +26,7 @@ from comfy.catalogue import CATALOGUE_CLASSES
 from comfy.client import JSON_BYTES_MAX
 from comfy.messages import PREVIEW_BYTES_MAX, Message, PreviewFrame, Status
 from comfy.outputs import LARGER_BY, fetch, find_by_name, named
+from comfy.paid import Hiding
 from comfy.socket import ComfySocket
 from tests.contract.driving import wait_until
 from tests.harness.liar import Answer, Endless, Liar, redirects, says, sends
@@ -263,6 +265,39 @@ async def test_frames_that_are_no_previews_are_passed_over_and_the_connection_st
         await client.stop()
         assert liar.asked["GET /ws"] == 1
     assert heard == [PreviewFrame("p", "5", jpeg, "image/jpeg"), Status(7)]
+
+
+async def test_no_key_comes_back_by_the_socket() -> None:
+    key = "comfyui-0123456789abcdef"
+
+    async def socket(request: web.Request) -> web.StreamResponse:
+        answer = web.WebSocketResponse()
+        await answer.prepare(request)
+        error = {"prompt_id": "p", "node_id": "1", "exception_message": f"bad key {key}"}
+        await answer.send_str(json.dumps({"type": "execution_error", "data": error}))
+        async for _ in answer:
+            pass
+        return answer
+
+    heard: list[Message] = []
+    async with Liar({"GET /ws": socket}) as liar:
+
+        async def nothing(*_: object) -> None:
+            pass
+
+        client = ComfySocket(
+            Address.of(liar.url),
+            on_message=heard.append,
+            on_open=nothing,
+            on_down=nothing,
+            hiding=Hiding(SecretStr(key)),
+        )
+        await client.start(patience_s=5)
+        await wait_until(lambda: bool(heard))
+        await client.stop()
+    [message] = heard
+    assert "bad key (key)" in repr(message)
+    assert key not in repr(message)
 
 
 async def test_a_session_with_a_socket_but_without_http_is_not_reachable() -> None:

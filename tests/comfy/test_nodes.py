@@ -190,3 +190,15 @@ def test_no_answer_makes_it_raise(answer: object) -> None:
     for node_class in catalogue.classes.values():
         list(live_inputs(node_class.inputs, {"a": "a"}))
     assert NodeCatalogue.from_json(catalogue.to_json()) == catalogue
+
+
+def test_paid_classes_are_known_by_their_flag_or_their_category() -> None:
+    catalogue = NodeCatalogue.from_object_info(
+        {
+            "Flagged": {"input": {}, "output": [], "api_node": True},
+            "Filed": {"input": {}, "output": [], "category": "api node/image/BFL"},
+            "Free": {"input": {}, "output": [], "category": "image"},
+        }
+    )
+
+    assert catalogue.paid == {"Flagged", "Filed"}

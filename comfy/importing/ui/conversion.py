@@ -13,7 +13,7 @@ from comfy.importing.imported import DroppedNode
 from comfy.importing.loading import OpenInput
 from comfy.importing.marks import NodeMarks, Place, SharedValue
 from comfy.importing.saving import OpenOutput
-from comfy.importing.secrets import is_secret
+from comfy.importing.secrets import is_key
 from comfy.importing.ui.broadcasts import Broadcasts
 from comfy.importing.ui.links import Links, Origin
 from comfy.importing.ui.looks import Looks
@@ -147,7 +147,7 @@ class _Converter:
     def _hide(self, scope: Scope, node: UiNode) -> None:
         """Find the secrets of a node that is off: the file is kept, too."""
         for name, value in self._own.of(scope, node).values.items():
-            if is_secret(name, value):
+            if is_key(name, value):
                 self._secrets.add(value)
 
     def _open_inputs(self) -> Iterator[OpenInput]:

@@ -1,0 +1,351 @@
+"""What calls paid services is posted once in an attempt, and its key is kept nowhere."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from pydantic import SecretStr
+
+import comfy
+from comfy import ComfySession
+from comfy.emulator import Emulator
+from comfy.errors import (
+    ExecutionFailedError,
+    NothingSentError,
+    OutOfMemoryComfyError,
+    PaidNodesError,
+    TransientComfyError,
+)
+from comfy.paid import PaidServices
+from core.requests import FlowRequest, read_request_of
+from core.workflows.declaration import Workflow
+from flows import pipeline
+from flows.errors import PaidUnknownError
+from flows.nodes import look_at_nodes
+from flows.pipeline import Assignment, Ended
+from flows.problems import problem_of
+from flows.runtime import Runtime
+from store.errors import ConflictError
+from store.leases import LeaseKeeper
+from store.store import Store
+from store.values import Artefact, Claim, Holder
+from tests.comfy.data import PAID, TWIN, resolved
+from tests.harness.faults import DropReply, Refuse, Rule
+from tests.harness.proxy import FaultProxy
+
+KEY = "comfyui-0123456789abcdef"
+DIGEST = hashlib.sha256(KEY.encode()).hexdigest()
+RUN = UUID(int=1)
+UNTOLD = PAID.model_copy(
+    update={"name": "untold", "requires": PAID.requires.model_copy(update={"paid": ()})}
+)
+"""The same, imported when nothing was known of its node classes."""
+
+
+@pytest.fixture
+async def runtime(store: Store, emulator: Emulator, tmp_path: Path) -> AsyncIterator[Runtime]:
+    """A worker that reaches ComfyUI through ``line``, where there is one."""
+    async with (
+        LeaseKeeper(store.leases, "worker this one", 20) as lease,
+        paying(emulator.url) as session,
+    ):
+        holder = Holder("this one", lease.holder, emulator.url)
+        yield Runtime(store, session, lease, holder, "http://easel.test", None, tmp_path)
+
+
+@pytest.fixture
+async def line(emulator: Emulator) -> AsyncIterator[FaultProxy]:
+    with FaultProxy(emulator.port) as line:
+        yield line
+
+
+def paying(url: str, key: str | None = KEY) -> ComfySession:
+    paid = PaidServices(SecretStr(key) if key is not None else None)
+    return ComfySession(url, timeout_s=10, settle_s=0.1, paid=paid)
+
+
+async def claimed(runtime: Runtime, of: Workflow = PAID) -> Claim:
+    """The first attempt of a new generation."""
+    await runtime.store.workflows.add(of)
+    asked = read_request_of(FlowRequest, {"workflow": of.name}, of)
+    accepted = await runtime.store.acceptance.accept(comfy.resolve(asked, of, None, None))
+    return await again(runtime, accepted.generation.id)
+
+
+async def again(runtime: Runtime, generation_id: UUID, attempt: int = 1) -> Claim:
+    """Claimed for the run's next try, by the same worker or by one that has taken its place."""
+    return await pipeline.claim(
+        runtime.store, Assignment(generation_id, RUN, attempt=attempt), runtime.holder
+    )
+
+
+async def submitted(
+    runtime: Runtime, claim: Claim, session: ComfySession | None = None, *, fresh: bool = False
+) -> str:
+    graph = await pipeline.build(runtime.store, claim)
+    found = await pipeline.submit(
+        runtime.store, session or runtime.session, claim, graph, fresh=fresh
+    )
+    return found.how
+
+
+async def rendered(runtime: Runtime, claim: Claim) -> tuple[Artefact, ...]:
+    store, session = runtime.store, runtime.session
+    graph = await pipeline.build(store, claim)
+    outputs = await pipeline.render(
+        session,
+        claim,
+        partial(pipeline.submit, store, session, claim, graph),
+        partial(pipeline.track, store, session, claim, graph),
+        once=bool(graph.paid),
+    )
+    return await pipeline.save(store, session, claim, outputs)
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+async def test_only_what_needs_the_key_is_sent_with_it(
+    runtime: Runtime, emulator: Emulator
+) -> None:
+    paid = await claimed(runtime)
+    await rendered(runtime, paid)
+    await runtime.store.workflows.add(TWIN)
+    free = await runtime.store.acceptance.accept(resolved())
+    plain = await again(runtime, free.generation.id)
+    await rendered(runtime, plain)
+
+    assert emulator.keys == {
+        paid.prompt_id: {"api_key_comfy_org": DIGEST},
+        plain.prompt_id: {},
+    }
+
+
+async def test_a_class_that_is_known_as_paid_only_later(
+    runtime: Runtime, emulator: Emulator
+) -> None:
+    claim = await claimed(runtime, UNTOLD)
+    assert (await pipeline.build(runtime.store, claim)).paid == ()
+    await look_at_nodes(runtime.store, runtime.session.client)
+
+    await rendered(runtime, claim)
+
+    assert emulator.keys[claim.prompt_id] == {"api_key_comfy_org": DIGEST}
+
+
+async def test_the_key_is_kept_nowhere(
+    runtime: Runtime, emulator: Emulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not even where a node tells it."""
+    caplog.set_level("DEBUG")
+    emulator.faults.fail_node("FluxProUltraImageNode", message=f"bad key {KEY}, sorry")
+    claim = await claimed(runtime)
+
+    with pytest.raises(ExecutionFailedError) as failed:
+        await rendered(runtime, claim)
+    ended = await pipeline.end(runtime.store, runtime.session, claim, failed.value)
+    retried = await runtime.store.transitions.retry(claim.generation_id)
+    await rendered(runtime, await again(runtime, retried.id, attempt=2))
+
+    assert "bad key (key), sorry" in ended.detail
+    assert KEY not in caplog.text
+    assert KEY not in repr(claim) + repr(await pipeline.build(runtime.store, claim))
+    files = await asyncio.to_thread(files_in, tmp_path)
+    assert any(name.endswith(".png") for name in files)
+    assert any(name.startswith("easel.db") for name in files)
+    assert [name for name, data in files.items() if KEY.encode() in data] == []
+
+
+async def test_what_is_not_allowed_here_is_not_posted(runtime: Runtime, emulator: Emulator) -> None:
+    claim = await claimed(runtime)
+    async with ComfySession(emulator.url) as poor:
+        with pytest.raises(
+            PaidNodesError, match="by FluxProUltraImageNode; EASEL_COMFY"
+        ) as refused:
+            await submitted(runtime, claim, poor, fresh=True)
+
+    assert emulator.posts == {}
+    assert problem_of(refused.value).code == "paid_nodes"
+    assert await submitted(runtime, claim) == "posted"  # nothing was written of it
+
+
+async def test_without_a_key_the_node_says_so_and_easel_what_to_do(
+    runtime: Runtime, emulator: Emulator
+) -> None:
+    claim = await claimed(runtime)
+    async with paying(emulator.url, key=None) as keyless:
+        await submitted(runtime, claim, keyless)
+        graph = await pipeline.build(runtime.store, claim)
+        with pytest.raises(ExecutionFailedError) as failed:
+            await pipeline.track(runtime.store, keyless, claim, graph)
+
+    assert "set EASEL_COMFY__PAID_KEY" in problem_of(failed.value).detail
+
+
+# --- once
+
+
+async def test_a_lost_answer_is_found_in_the_queue(runtime: Runtime, emulator: Emulator) -> None:
+    emulator.faults.drop_replies(accepted=True)
+    claim = await claimed(runtime)
+
+    assert len(await rendered(runtime, claim)) == 1
+
+    assert emulator.posts == {claim.prompt_id: 1}
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+async def test_a_post_that_was_cut_off_is_not_repeated(
+    runtime: Runtime, emulator: Emulator, *, fresh: bool
+) -> None:
+    """By the submission itself, its task's retries, a later claim, and Prefect's rerun."""
+    emulator.faults.drop_replies(accepted=False)
+    claim = await claimed(runtime)
+
+    with pytest.raises(PaidUnknownError):
+        await submitted(runtime, claim, fresh=fresh)
+    for _ in range(2):
+        with pytest.raises(PaidUnknownError):
+            await submitted(runtime, claim)
+    claim = await again(runtime, claim.generation_id)
+    with pytest.raises(PaidUnknownError) as unknown:
+        await submitted(runtime, claim, fresh=not claim.submitted_before)
+
+    assert emulator.posts == {}
+    ended = await pipeline.end(runtime.store, runtime.session, claim, unknown.value)
+    assert isinstance(ended, Ended)
+    kept = await runtime.store.generations.get(claim.generation_id)
+    assert kept.status == "failed"
+    assert kept.error is not None
+    assert kept.error.code == "paid_unknown"
+    assert "may have been charged" in kept.error.detail
+    assert "retry to submit it" in kept.error.detail
+    with pytest.raises(ConflictError):  # its run comes back, and nobody asked for that
+        await again(runtime, claim.generation_id)
+
+
+async def test_a_person_may_retry(runtime: Runtime, emulator: Emulator) -> None:
+    emulator.faults.drop_replies(accepted=False)
+    claim = await claimed(runtime)
+    with pytest.raises(PaidUnknownError) as unknown:
+        await submitted(runtime, claim)
+    await pipeline.end(runtime.store, runtime.session, claim, unknown.value)
+
+    await runtime.store.transitions.retry(claim.generation_id)
+    second = await again(runtime, claim.generation_id, attempt=2)
+
+    assert len(await rendered(runtime, second)) == 1
+    assert emulator.posts == {second.prompt_id: 1}
+
+
+async def test_an_error_in_between_is_as_unsure(
+    runtime: Runtime, emulator: Emulator, line: FaultProxy
+) -> None:
+    """ComfyUI got it, and is restarted before it can be asked."""
+    claim = await claimed(runtime)
+    line.add(Rule(DropReply(), "POST", "/prompt"))
+    lost = line.add(Rule(Refuse(), "GET", times=None))
+    async with paying(line.url) as session:
+        with pytest.raises(TransientComfyError):
+            await submitted(runtime, claim, session, fresh=True)
+        assert lost.hits
+        await emulator.restart()
+        line.clear()
+        with pytest.raises(PaidUnknownError):
+            await submitted(runtime, claim, session)
+
+    assert emulator.posts == {claim.prompt_id: 1}
+
+
+async def test_a_crash_between_intent_and_post_is_as_unsure(
+    runtime: Runtime, emulator: Emulator
+) -> None:
+    claim = await claimed(runtime)
+    assert await runtime.store.transitions.record_submission(claim)
+    assert await runtime.store.transitions.let_go(claim.generation_id, RUN, claim.fence)
+
+    later = await again(runtime, claim.generation_id)
+
+    with pytest.raises(PaidUnknownError):
+        await submitted(runtime, later, fresh=not later.submitted_before)
+    assert emulator.posts == {}
+
+
+async def test_a_worker_of_another_comfyui_does_not_post_it_either(
+    runtime: Runtime, emulator: Emulator
+) -> None:
+    """Nor does the next one, after a crash right after the claim."""
+    claim = await claimed(runtime)
+    elsewhere = Holder("another one", uuid4(), "http://elsewhere.test")
+    await runtime.store.transitions.record_submission(claim)
+    for holder in (elsewhere, runtime.holder, elsewhere, runtime.holder):
+        assert await runtime.store.transitions.let_go(claim.generation_id, RUN, claim.fence)
+        claim = await pipeline.claim(
+            runtime.store, Assignment(claim.generation_id, RUN, attempt=1), holder
+        )
+        with pytest.raises(PaidUnknownError):
+            await submitted(runtime, claim, fresh=not claim.submitted_before)
+
+    assert emulator.posts == {}
+
+
+async def test_a_restart_of_comfyui_does_not_post_it_again(
+    runtime: Runtime, emulator: Emulator
+) -> None:
+    emulator.faults.zombie()
+    claim = await claimed(runtime)
+    store, session = runtime.store, runtime.session
+    graph = await pipeline.build(store, claim)
+    tracked = 0
+
+    async def track() -> tuple[comfy.Output, ...]:
+        nonlocal tracked
+        tracked += 1
+        await emulator.restart()
+        return await pipeline.track(store, session, claim, graph)
+
+    with pytest.raises(PaidUnknownError):
+        await pipeline.render(
+            session,
+            claim,
+            partial(pipeline.submit, store, session, claim, graph),
+            track,
+            once=True,
+        )
+
+    assert tracked == 1
+    assert emulator.posts == {claim.prompt_id: 1}
+
+
+async def test_what_failed_is_not_tried_again(runtime: Runtime, emulator: Emulator) -> None:
+    emulator.faults.fail_node(
+        "SaveImage", exception_type="torch.OutOfMemoryError", message="Allocation on device 0"
+    )
+    claim = await claimed(runtime)
+
+    with pytest.raises(OutOfMemoryComfyError):
+        await rendered(runtime, claim)
+
+    assert emulator.posts == {claim.prompt_id: 1}
+
+
+async def test_what_was_certainly_not_sent_is_posted_later(
+    runtime: Runtime, emulator: Emulator, line: FaultProxy
+) -> None:
+    """ComfyUI is away: no connection is made, and nothing can have been charged."""
+    claim = await claimed(runtime)
+    async with paying(line.url) as session:
+        line.block()
+        with pytest.raises(NothingSentError):
+            await submitted(runtime, claim, session, fresh=True)
+        line.unblock()
+        assert await submitted(runtime, claim, session) == "posted"
+
+    assert emulator.posts == {claim.prompt_id: 1}
