@@ -13,8 +13,8 @@ from weakref import WeakValueDictionary
 from comfy.cancelling import cancel_prompt
 from comfy.client import ComfyClient
 from comfy.errors import ForeignPromptError, TransientComfyError, WorkflowRejectedError
+from comfy.finished_files import find_by_name
 from comfy.graph import Graph
-from comfy.outputs import endings_of, find_by_name
 from core.failpoints import reach
 
 Guard = Callable[[], Awaitable[None]]
@@ -105,8 +105,7 @@ class Submitter:
             return "already_queued"
         if await self._client.history(prompt_id):
             return "already_finished"
-        expected, endings = graph.expected_outputs, endings_of(graph)
-        if await find_by_name(self._client, prompt_id, expected, graph.pixels, endings):
+        if await find_by_name(self._client, prompt_id, graph):
             return "found_by_name"
         return None
 
