@@ -9,7 +9,7 @@ Handing ``clip`` where a model is wanted does not pass mypy.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
@@ -106,20 +106,27 @@ class Graph:
     ``expected_outputs`` is how many files its output nodes save in total, None where that is not
     known; ``pixels`` is the size of each picture. ``savers`` are the nodes whose files are wanted,
     where each of them saves under the prompt's prefix; empty where that is not so, or not known.
+    ``files`` are the places (node, input) that take files: references stand there, and only there.
     """
 
     nodes: Mapping[str, Node]
     expected_outputs: int | None = 1
     pixels: int = SIZE_MAX * SIZE_MAX
     savers: tuple[Saver, ...] = ()
+    files: frozenset[tuple[str, str]] = frozenset()
 
     @classmethod
     def from_json(
-        cls, graph: Mapping[str, Mapping[str, Any]], savers: tuple[Saver, ...] = ()
+        cls,
+        graph: Mapping[str, Mapping[str, Any]],
+        savers: tuple[Saver, ...] = (),
+        files: Iterable[tuple[str, str]] = (),
     ) -> Graph:
         """Returns a graph in API format, such as an imported workflow's."""
         nodes = {node_id: Node.from_json(node) for node_id, node in graph.items()}
-        return cls(MappingProxyType(nodes), expected_outputs=None, savers=savers)
+        return cls(
+            MappingProxyType(nodes), expected_outputs=None, savers=savers, files=frozenset(files)
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The graph as the ``prompt`` key of ``POST /prompt`` wants it; a fresh copy each time."""

@@ -40,6 +40,18 @@ def filled(
     return graph
 
 
+def file_places(workflow: Workflow) -> Iterator[tuple[str, str]]:
+    """Yields the places of the graph (node, input) that get the values of inputs for files."""
+    waiting = list(workflow.inputs)
+    while waiting:
+        one = waiting.pop()
+        waiting.extend(one.fields or ())
+        if one.items is not None:
+            waiting.append(one.items)
+        if one.is_upload or (one.items is not None and one.items.is_upload):
+            yield from ((target.node, target.field) for target in one.targets)
+
+
 def savers_of(workflow: Workflow, graph: Mapping[str, Any]) -> tuple[Saver, ...]:
     """Returns the nodes of the filled graph that save what the workflow declares, optional aside.
 

@@ -13,20 +13,21 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Delete, delete, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.uploads import references_in
+from core.requests import files_of
 from store.database import insert_into
 from store.tables import batches, generations, upload_references, uploads
 
 
 async def refer(connection: AsyncConnection, requests: Iterable[tuple[UUID, Any]]) -> None:
-    """Record which uploads the requests of these generations (or batches) refer to.
+    """Record which uploads the stored requests of these generations (or batches) refer to.
 
-    In the caller's transaction; without a reference in them nothing is executed.
+    In the caller's transaction; without a reference in them nothing is executed. A text that only
+    looks like a reference is none.
     """
     found = {
         (reference.id, subject)
         for subject, request in requests
-        for reference in references_in(request)
+        for reference in files_of(request)
         if reference.source == "upload"
     }
     if found:

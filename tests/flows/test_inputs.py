@@ -40,6 +40,15 @@ from store.values import Artefact, Claim
 from tests.comfy.data import TWIN, resolved
 
 RED: Final = (250, 10, 20)
+SAID: Final = Workflow.model_validate_json(
+    """{"name": "said", "title": "Said", "inputs": [
+        {"name": "prompt", "type": "longtext", "required": true,
+         "targets": [{"node": "1", "field": "text"}]}],
+    "outputs": [{"node": "1", "kind": "text", "name": "said", "primary": true}],
+    "graph": {"1": {"class_type": "SaveText",
+                    "inputs": {"text": "", "filename_prefix": "x", "format": "txt"}}}}"""
+)
+"""It says and saves the text that it is given."""
 
 
 @pytest.fixture
@@ -66,9 +75,12 @@ async def twins(store: Store) -> Workflow:
 
 async def claimed(runtime: Runtime, image: object) -> Claim:
     """The attempt of a new generation of ``TWIN``."""
-    fields: dict[str, Any] = {"workflow": TWIN.name, "image": str(image)}
-    asked = read_request_of(FlowRequest, fields, TWIN)
-    accepted = await runtime.store.acceptance.accept(comfy.resolve(asked, TWIN, None, None))
+    return await claimed_of(runtime, {"workflow": TWIN.name, "image": str(image)}, TWIN)
+
+
+async def claimed_of(runtime: Runtime, fields: dict[str, Any], workflow: Workflow) -> Claim:
+    asked = read_request_of(FlowRequest, fields, workflow)
+    accepted = await runtime.store.acceptance.accept(comfy.resolve(asked, workflow, None, None))
     assignment = Assignment(accepted.generation.id, uuid4(), attempt=1)
     return await pipeline.claim(runtime.store, assignment, runtime.holder)
 
@@ -312,6 +324,21 @@ async def test_a_graph_without_files_is_looked_up_nowhere(runtime: Runtime) -> N
 
     assert inputs.sources == {}
     assert inputs.named(graph) is graph
+
+
+@pytest.mark.parametrize("source", ["upload", "artefact"])
+async def test_a_text_that_looks_like_a_reference_stays_a_text(
+    runtime: Runtime, session: Noting, upload: Upload, source: str
+) -> None:
+    await runtime.store.workflows.add(SAID)
+    text = {"upload": str(upload.reference), "artefact": f"artefact:{uuid4()}"}[source]
+    fields: dict[str, Any] = {"workflow": SAID.name, "prompt": text}
+
+    made = await rendered(runtime, await claimed_of(runtime, fields, SAID))
+
+    assert [await runtime.store.files.read(one.path) for one in made] == [text.encode()] * 2
+    assert session.put == []
+    assert await runtime.store.uploads.expire(datetime.now(UTC) + timedelta(days=1)) == 1
 
 
 def twins_of(folder: Path, *images: object) -> Source:

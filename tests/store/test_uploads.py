@@ -13,6 +13,7 @@ from sqlalchemy import func, insert, select, update
 from core.ids import new_generation_id
 from core.uploads import referred_in
 from core.workflows.declaration import Input
+from core.workflows.plan import Plan
 from store.artefacts.files import ArtefactFiles
 from store.audit import Audit
 from store.errors import (
@@ -65,7 +66,7 @@ def files_in(store_folder: Path) -> list[str]:
 
 
 async def refer_to(store: Store, upload: Upload, subject: Any) -> None:
-    request = {"prompt": "a fox", "inputs": {"image": str(upload.reference)}}
+    request = {"prompt": "a fox", "$plan": {"files": [str(upload.reference)]}}
     async with store.database.write() as connection:
         await refer(connection, [(subject, request)])
 
@@ -228,9 +229,11 @@ async def test_it_stays_as_long_as_a_batch_refers_to_it(store: Store, tmp_path: 
 
 
 async def test_an_accepted_request_refers_to_its_uploads(store: Store, tmp_path: Path) -> None:
-    """Whatever writes a generation or an item: the reference is there with it."""
+    """Whatever writes a generation or an item: the reference is there with it, of files only."""
     upload = await kept(store, tmp_path)
-    generation = await accepted(store, metadata={"image": str(upload.reference)})
+    plan = Plan(files=(str(upload.reference),))
+    generation = await accepted(store, plan=plan)
+    await accepted(store, prompt=str(upload.reference))  # a text that looks like one
     async with store.database.read() as connection:
         found = (await connection.execute(select(upload_references.c.subject))).scalars().all()
     assert found == [generation.id]
