@@ -58,6 +58,7 @@ from store.database import finished
 from store.errors import (
     ArtefactStoreError,
     FencedError,
+    FilesGoneError,
     NotFoundError,
     StoreUnavailableError,
 )
@@ -176,7 +177,12 @@ async def adopt(
     missing = await patiently(store.uploads.problems, referred)
     if missing and not await _is_kept(store, flow_run_id):
         raise comfy.UnresolvableError(tuple(missing))
-    await patiently(acceptance.adopt, store.database, flow_run_id, resolved, flow_run_id, callback)
+    adopting = partial(acceptance.adopt, store.database, flow_run_id, resolved)
+    try:
+        await patiently(adopting, flow_run_id, callback)
+    except FilesGoneError as error:  # expired since they were looked at
+        missing = await patiently(store.uploads.problems, referred)
+        raise comfy.UnresolvableError(tuple(missing)) from error
     return flow_run_id
 
 

@@ -9,6 +9,7 @@ import hashlib
 import io
 import shutil
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -34,10 +35,12 @@ from flows.errors import BatchRefusedError, InputGoneError
 from flows.inputs import find_inputs
 from flows.pipeline import Assignment
 from flows.runtime import Runtime
+from store.errors import FilesGoneError
 from store.store import Store
 from store.uploads.values import Received, Upload
 from store.values import Artefact, Claim
 from tests.comfy.data import TWIN, resolved
+from tests.contract.driving import wait_until
 
 RED: Final = (250, 10, 20)
 SAID: Final = Workflow.model_validate_json(
@@ -91,11 +94,23 @@ async def rendered(runtime: Runtime, claim: Claim) -> tuple[Artefact, ...]:
     outputs = await pipeline.render(
         session,
         claim,
-        partial(pipeline.submit, store, session, claim, graph),
+        partial(submitted_at_last, runtime, claim),
         partial(pipeline.track, store, session, claim, graph),
         has_lost_an_input=partial(pipeline.has_lost_an_input, store, session, graph),
     )
     return await pipeline.save(store, session, claim, outputs)
+
+
+async def submitted_at_last(runtime: Runtime, claim: Claim) -> None:
+    """As the flow's task does: tried again while ComfyUI does not answer."""
+
+    async def is_submitted() -> bool:
+        with suppress(TransientComfyError):
+            await submitted(runtime, claim)
+            return True
+        return False
+
+    await wait_until(is_submitted)
 
 
 async def submitted(runtime: Runtime, claim: Claim) -> str:
@@ -200,11 +215,25 @@ async def test_one_that_was_removed_ends_the_attempt(
 @pytest.mark.parametrize(
     "reference", [f"upload:{'0' * 64}", f"artefact:{UUID(int=5)}"], ids=["upload", "artefact"]
 )
-async def test_one_that_never_was(
+async def test_one_that_never_was_is_not_accepted(
     runtime: Runtime, session: Noting, twins: Workflow, reference: str
 ) -> None:
+    with pytest.raises(FilesGoneError, match=reference):
+        await claimed(runtime, reference)
+
+    assert await runtime.store.generations.active() == ()
+
+
+async def test_an_artefact_that_was_deleted_ends_the_attempt(
+    runtime: Runtime, session: Noting, twins: Workflow, upload: Upload
+) -> None:
+    first = await claimed(runtime, upload.reference)
+    [made] = await rendered(runtime, first)
+    claim = await claimed(runtime, f"artefact:{made.id}")
+    await runtime.store.transitions.delete(first.generation_id)
+
     with pytest.raises(InputGoneError):
-        await submitted(runtime, await claimed(runtime, reference))
+        await submitted(runtime, claim)
 
 
 async def test_one_whose_file_vanished(
