@@ -46,7 +46,7 @@ from core.requests import FlowRequest, read_request_of
 from core.uploads import referred_in
 from core.workflows.declaration import Output as DeclaredOutput
 from core.workflows.declaration import Workflow
-from flows.errors import CallbackRefusedError, CancelRequested, InputGoneError
+from flows.errors import CallbackRefusedError, CancelRequested
 from flows.inputs import InputSession, find_inputs, has_lost_one, put_inputs
 from flows.keeping import Keeping, Log, check_declared, owners_of, pixels_of
 from flows.nodes import kept_judge, look_at_nodes
@@ -279,9 +279,12 @@ async def submit(
 
 async def has_lost_an_input(store: Store, session: Session, graph: Graph) -> bool:
     """Returns whether ComfyUI does not have a file any more that the graph refers to."""
+    inputs = await find_inputs(store, graph)
+    if inputs.gone:  # it could not be sent again
+        return False
     try:
-        return await has_lost_one(session, await find_inputs(store, graph))
-    except (InputGoneError, TransientComfyError):
+        return await has_lost_one(session, inputs)
+    except TransientComfyError:
         return False
 
 

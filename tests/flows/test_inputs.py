@@ -257,6 +257,20 @@ async def test_a_prompt_that_comfyui_has_needs_no_file_any_more(
     assert emulator.posts == {claim.prompt_id: 1}
 
 
+async def test_a_prompt_that_comfyui_has_needs_no_artefact_any_more(
+    runtime: Runtime, session: Noting, emulator: Emulator, twins: Workflow, upload: Upload
+) -> None:
+    first = await claimed(runtime, upload.reference)
+    [made] = await rendered(runtime, first)
+    claim = await claimed(runtime, f"artefact:{made.id}")
+    assert await submitted(runtime, claim) == "posted"
+    await runtime.store.transitions.delete(first.generation_id)
+
+    assert await submitted(runtime, claim) in ("already_queued", "already_finished")
+    [_] = await rendered(runtime, claim)
+    assert emulator.posts[claim.prompt_id] == 1
+
+
 async def test_the_input_folder_is_emptied_before_the_validation(
     runtime: Runtime, session: Noting, emulator: Emulator, twins: Workflow, upload: Upload
 ) -> None:
