@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
 
-from comfy.graph import Graph, Node
+from comfy.graph import Graph
 
 _NAME: Final = re.compile(r"([A-Za-z0-9_-]+)/([A-Za-z0-9_-]+\.[A-Za-z0-9]{1,16})")
 _BOUNDARY: Final = "easel-4f1c0c9a7d2e4b6f8a3d"
@@ -114,13 +114,18 @@ def size_said(headers: Mapping[str, str]) -> int | None:
 
 
 def with_names(graph: Graph, name_of: Callable[[str], str | None]) -> Graph:
-    """Returns the graph with the texts of its nodes for which ``name_of`` has another."""
-    nodes = {node_id: _renamed(node, name_of) for node_id, node in graph.nodes.items()}
+    """Returns the graph with the texts at its files' places for which ``name_of`` has another."""
+    nodes = dict(graph.nodes)
+    for node_id, name in graph.files:
+        node = nodes.get(node_id)
+        if node is not None and name in node.inputs:
+            inputs = {**node.inputs, name: _named(node.inputs[name], name_of)}
+            nodes[node_id] = replace(node, inputs=MappingProxyType(inputs))
     return replace(graph, nodes=MappingProxyType(nodes))
 
 
 def texts_of(graph: Graph) -> frozenset[str]:
-    """Returns every text in the inputs of the graph's nodes."""
+    """Returns every text at the places of the graph that take files."""
     found: set[str] = set()
 
     def seen(text: str) -> str | None:
@@ -129,11 +134,6 @@ def texts_of(graph: Graph) -> frozenset[str]:
 
     with_names(graph, seen)
     return frozenset(found)
-
-
-def _renamed(node: Node, name_of: Callable[[str], str | None]) -> Node:
-    inputs = {name: _named(value, name_of) for name, value in node.inputs.items()}
-    return replace(node, inputs=MappingProxyType(inputs))
 
 
 def _named(value: Any, name_of: Callable[[str], str | None]) -> Any:

@@ -1,4 +1,4 @@
-"""Finished outputs: which are kept, fetched, verified, and found by name."""
+"""Finished outputs: which are kept, fetched and verified."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import io
 import struct
 import sys
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -17,10 +17,9 @@ from PIL import Image
 from comfy.client import ComfyClient
 from comfy.download import Download
 from comfy.errors import ComfyProtocolError, NoOutputError, UnusableFileError
-from comfy.graph import Graph
 from comfy.messages import OUTPUTS_MAX, Output, OutputFile, OutputText
-from core.artefacts import EXTENSIONS, FileType, type_of
-from core.ids import OUTPUT_SUBFOLDER, output_filename
+from core.artefacts import FileType, type_of
+from core.ids import OUTPUT_SUBFOLDER
 from core.text import readable
 from core.workflows.limits import SIZE_MAX
 
@@ -34,23 +33,6 @@ _EXTRA_BYTES: Final = 8 * 1024 * 1024
 """For what is in the file beside its pixels: the graph, and what custom nodes add."""
 _MAGIC: Final = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff", "WEBP": b"RIFF"}
 """How a file of each format that is kept begins."""
-PICTURE_ENDINGS: Final = ("_.png",)
-"""What the names end with that SaveImage gives."""
-_ANY_ENDING: Final = tuple(f"{mark}.{extension}" for mark in ("_", "") for extension in EXTENSIONS)
-_ENDINGS: Final[dict[str, tuple[str, ...]]] = {
-    "SaveImage": PICTURE_ENDINGS,
-    "SaveAnimatedPNG": PICTURE_ENDINGS,
-    "SaveAnimatedWEBP": ("_.webp",),
-    "SaveImageAdvanced": ("_.png", "_.webp", "_.jpg", "_.exr"),
-    "SaveVideo": ("_.mp4", "_.webm", "_.mkv", "_.mov"),
-    "SaveWEBM": ("_.webm",),
-    "SaveSVGNode": ("_.svg",),
-    "SaveAudio": (".flac", "_.flac"),
-    "SaveAudioMP3": (".mp3", "_.mp3"),
-    "SaveAudioOpus": (".opus", "_.opus"),
-    "SaveGLB": ("_.glb", ".glb"),
-}
-"""By the class of the node; some versions write an underscore after the number, some do not."""
 _UNDECODABLE: Final = (
     OSError,
     SyntaxError,  # Pillow raises it for a broken PNG
@@ -122,56 +104,6 @@ def _check_file(download: Download, kind: FileType, file: OutputFile) -> None:
         raise UnusableFileError(f"{file.filename} is a page of text, not what its name says")
 
 
-async def find_by_name(
-    client: ComfyClient,
-    prompt_id: str,
-    expected_outputs: int | None,
-    pixels: int,
-    endings: Sequence[str] = PICTURE_ENDINGS,
-) -> tuple[OutputFile, ...] | None:
-    """Returns the prompt's finished files, if all of them exist and are complete.
-
-    This finds files after ComfyUI lost its history. The last file is checked first: while it is
-    missing (the usual case), one small request is enough. ``endings`` are those that the names may
-    have (``endings_of``). Where the number is not known (None), nothing shows that none is missing.
-    """
-    if not expected_outputs:
-        return None
-    found: list[OutputFile] = []
-    for number in range(expected_outputs, 0, -1):
-        file = await _one_of(client, prompt_id, number, pixels, endings)
-        if file is None:
-            return None
-        found.append(file)
-    return tuple(reversed(found))
-
-
-async def _one_of(
-    client: ComfyClient, prompt_id: str, number: int, pixels: int, endings: Sequence[str]
-) -> OutputFile | None:
-    for ending in endings:
-        file = named(prompt_id, number, ending)
-        if await _is_whole(client, file, pixels):
-            return file
-    return None
-
-
-def named(prompt_id: str, number: int, ending: str = PICTURE_ENDINGS[0]) -> OutputFile:
-    """Returns the ``number``-th (from 1) file that a prompt's save nodes write."""
-    return OutputFile(output_filename(prompt_id, number, ending), OUTPUT_SUBFOLDER, "output")
-
-
-def endings_of(graph: Graph) -> tuple[str, ...]:
-    """Returns what the names of a graph's files may end with, the likely ones first.
-
-    Nodes that are not known may write any type, and names of both forms: with an underscore after
-    the number, and without.
-    """
-    classes = [node.class_type for node in graph.nodes.values() if "filename_prefix" in node.inputs]
-    found = dict.fromkeys(ending for name in classes for ending in _ENDINGS.get(name, _ANY_ENDING))
-    return tuple(found) or PICTURE_ENDINGS
-
-
 def kept_of(outputs: Iterable[Output]) -> tuple[Output, ...]:
     """Returns what is kept of everything that a prompt gave, each once.
 
@@ -200,7 +132,7 @@ def ours(prompt_id: str, files: Iterable[OutputFile]) -> tuple[OutputFile, ...]:
     )
 
 
-async def _is_whole(client: ComfyClient, file: OutputFile, pixels: int) -> bool:
+async def is_whole(client: ComfyClient, file: OutputFile, pixels: int) -> bool:
     """Whether the file exists and is complete; raises when ComfyUI does not answer.
 
     A picture is if it decodes; of others the beginning is looked at only.

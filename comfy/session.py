@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -23,7 +24,7 @@ from comfy.graph import Graph
 from comfy.inputs import InputFile
 from comfy.mailbox import Mailroom
 from comfy.messages import Output, OutputFile
-from comfy.outputs import FetchedFile, FetchedImage, endings_of
+from comfy.outputs import FetchedFile, FetchedImage
 from comfy.paid import Hiding, PaidServices
 from comfy.reachability import Reachability, ReachableCallback
 from comfy.socket import ComfySocket
@@ -207,9 +208,7 @@ class ComfySession:
             self._socket,
             box,
             ours=self._mailroom,
-            expected_outputs=expected_outputs,
-            pixels=graph.pixels,
-            endings=endings_of(graph),
+            graph=replace(graph, expected_outputs=expected_outputs),
             timeout_s=timeout_s,
             on_event=on_event,
         )

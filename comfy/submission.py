@@ -18,8 +18,8 @@ from comfy.errors import (
     TransientComfyError,
     WorkflowRejectedError,
 )
+from comfy.finished_files import find_by_name
 from comfy.graph import Graph
-from comfy.outputs import endings_of, find_by_name
 from core.failpoints import reach
 
 Guard = Callable[[], Awaitable[None]]
@@ -112,8 +112,7 @@ class Submitter:
             return "already_queued"
         if await self._client.history(prompt_id):
             return "already_finished"
-        expected, endings = graph.expected_outputs, endings_of(graph)
-        if await find_by_name(self._client, prompt_id, expected, graph.pixels, endings):
+        if await find_by_name(self._client, prompt_id, graph):
             return "found_by_name"
         return None
 

@@ -7,7 +7,7 @@ authoritative. So lost, duplicate, foreign and reordered messages cost time at m
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container
 from typing import Final
 
 from comfy.answers import HistoryEntry, QueueState
@@ -31,9 +31,11 @@ from comfy.events import (
     Started,
     TrackEvent,
 )
+from comfy.finished_files import find_by_name
+from comfy.graph import Graph
 from comfy.mailbox import Mailbox
 from comfy.messages import ExecutionError, Output, OutputFile
-from comfy.outputs import find_by_name, kept_of, ours
+from comfy.outputs import kept_of, ours
 from comfy.socket import ComfySocket
 from comfy.stopwatch import Stopwatch
 
@@ -65,9 +67,7 @@ class Tracker:
         box: Mailbox,
         *,
         ours: Container[str],
-        expected_outputs: int | None,
-        pixels: int,
-        endings: Sequence[str],
+        graph: Graph,
         timeout_s: float,
         on_event: Callable[[TrackEvent], None],
     ) -> None:
@@ -76,9 +76,8 @@ class Tracker:
         self._box = box
         self._ours = ours
         self._prompt_id = box.prompt_id
-        self._expected_outputs = expected_outputs
-        self._pixels = pixels
-        self._endings = endings
+        self._graph = graph
+        self._expected_outputs = graph.expected_outputs
         self._timeout_s = timeout_s
         self._emit = on_event
         self._now = asyncio.get_running_loop().time
@@ -150,10 +149,8 @@ class Tracker:
         Only a second poll decides: a POST whose answer was lost may still be about to be queued.
         """
         self._executing.pause()
-        if images := await find_by_name(
-            self._client, self._prompt_id, self._expected_outputs, self._pixels
-        ):
-            return images
+        if files := await self._by_name():
+            return files
         self._absences += 1
         if self._absences >= 2:
             raise PromptLostError(f"ComfyUI does not know prompt {self._prompt_id} any more")
@@ -178,9 +175,7 @@ class Tracker:
         return found
 
     async def _by_name(self) -> tuple[OutputFile, ...] | None:
-        return await find_by_name(
-            self._client, self._prompt_id, self._expected_outputs, self._pixels, self._endings
-        )
+        return await find_by_name(self._client, self._prompt_id, self._graph)
 
     def _all_of(self, entry: HistoryEntry) -> tuple[Output, ...]:
         """Returns everything that ComfyUI names, where nothing says how much is to come."""

@@ -79,6 +79,7 @@ _BY_EXTENSION: Final[dict[str, FileType]] = {
         FileType("file", "image/x-exr", "exr"),
         FileType("file", "image/tiff", "tiff"),
         FileType("file", "image/avif", "avif"),
+        FileType("file", "image/heic", "heic"),
         FileType("file", "application/zip", "zip"),
     )
 }
@@ -88,6 +89,7 @@ _SAME: Final = {
     "m4v": "mp4",
     "oga": "ogg",
     "tif": "tiff",
+    "heif": "heic",
     "markdown": "md",
     "mjs": "js",
 }
@@ -134,6 +136,15 @@ def extension_of(name: str) -> str:
     if not found.isascii() or not found.isalnum() or len(found) > _EXTENSION_MAX:
         return ""
     return _SAME.get(found, found)
+
+
+def extensions_of(kind: ArtefactKind) -> tuple[str, ...]:
+    """Returns the extensions that files of a kind have, the usual ones first.
+
+    Animations are told from pictures by their bytes, not by their names.
+    """
+    moving = ("webp", "png") if kind == "animation" else ()
+    return (*(name for name, one in _BY_EXTENSION.items() if one.kind == kind), *moving)
 
 
 def extension_for(content_type: str, name: str = "") -> str:
@@ -183,7 +194,7 @@ def _by_magic(head: bytes) -> FileType | None:
     if head[:4] == b"RIFF":
         return _of_riff(head)
     if head[4:8] == b"ftyp":
-        return _of_ftyp(head[8:12])
+        return _of_ftyp(head)
     for magic, found in _MAGIC:
         if head.startswith(magic):
             return found
@@ -230,9 +241,35 @@ def _of_riff(head: bytes) -> FileType | None:
     return {b"WAVE": _WAV, b"AVI ": _AVI}.get(form)
 
 
-def _of_ftyp(brand: bytes) -> FileType:
-    if brand in (b"avif", b"avis"):
+def still_of_ftyp(head: bytes) -> FileType | None:
+    """Returns the type of a picture in the container of MP4 (AVIF, HEIC); None of anything else.
+
+    What names only the container (``mif1``) says by its other brands what is in it.
+    """
+    if head[4:8] != b"ftyp":
+        return None
+    brand = head[8:12]
+    if brand in _AVIF:
         return _BY_EXTENSION["avif"]
+    if brand in _HEIF:
+        end = min(int.from_bytes(head[:4], "big"), HEAD_BYTES)
+        brands = {head[at : at + 4] for at in range(16, end, 4)}
+        return _BY_EXTENSION["avif" if brands & _AVIF else "heic"]
+    return _BY_EXTENSION["heic"] if brand in _HEIC else None
+
+
+_AVIF: Final = frozenset({b"avif", b"avis"})
+_HEIF: Final = frozenset({b"mif1", b"mif2", b"msf1"})
+_HEIC: Final = frozenset(
+    {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"heif"}
+)
+
+
+def _of_ftyp(head: bytes) -> FileType:
+    still = still_of_ftyp(head)
+    if still is not None:
+        return still
+    brand = head[8:12]
     if brand in (b"M4A ", b"M4B "):
         return _M4A
     return _MOV if brand == b"qt  " else _MP4

@@ -35,6 +35,7 @@ from core.callbacks.url import CallbackUrl
 from core.fields import METADATA_KEY_MAX, MetadataValue, Text
 from core.invalid import all_of, invalid_at
 from core.stored import Unreadable, read_stored, reason_of
+from core.uploads import Reference
 from core.wording import nearest
 from core.workflows.declaration import Role, Workflow
 from core.workflows.limits import check_pixels
@@ -437,6 +438,14 @@ class ResolvedRequest(_Base, _ByRole):
     def changed(self, **inputs: Any) -> Self:
         """Returns the request with other values of these inputs."""
         return self.model_copy(update={INPUTS: {**self.inputs, **inputs}})
+
+
+def files_of(stored: Any) -> tuple[Reference, ...]:
+    """Returns the files that a stored request takes. What only looks like one is none: a text."""
+    plan = stored.get(_PLAN) if isinstance(stored, dict) else None
+    files = plan.get("files") if isinstance(plan, dict) else None
+    found = map(Reference.parse, files if isinstance(files, list) else ())
+    return tuple(one for one in found if one is not None)
 
 
 def _plan_without_workflow(inputs: Any) -> Plan:

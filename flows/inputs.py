@@ -19,6 +19,7 @@ from flows.errors import InputGoneError
 from flows.retries import patiently
 from store.errors import NotFoundError
 from store.store import Store
+from store.uploads.values import Upload
 
 
 class InputSession(Protocol):
@@ -44,9 +45,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The files that a graph refers to, by what it says of them."""
+    """The files that a graph refers to, by what it says of them.
+
+    Of those that are ``gone`` not even the name is known any more. Only a POST needs them: a prompt
+    that ComfyUI has already goes on.
+    """
 
     sources: Mapping[str, Source]
+    gone: tuple[Reference, ...] = ()
 
     def named(self, graph: Graph) -> Graph:
         """Returns the graph with ComfyUI's names in place of the references."""
@@ -64,8 +70,7 @@ class Inputs:
 async def find_inputs(store: Store, graph: Graph) -> Inputs:
     """Returns the files that the graph refers to.
 
-    One that was removed still has its name: ComfyUI may have it. Raises InputGoneError for one
-    whose name is not known any more.
+    One that was removed still has its name: ComfyUI may have it.
     """
     found = (Reference.parse(text) for text in sorted(texts_of(graph)))
     references = [one for one in found if one is not None]
@@ -74,23 +79,31 @@ async def find_inputs(store: Store, graph: Graph) -> Inputs:
     ids = [one.id for one in references if one.source == "upload"]
     uploads = await patiently(store.uploads.of_ids, ids)
     sources: dict[str, Source] = {}
+    gone: list[Reference] = []
     for one in references:
         if one.source == "artefact":
-            sources[str(one)] = await _artefact(store, one)
-            continue
-        upload = uploads.get(one.id)
-        if upload is None:
-            raise InputGoneError(one)
-        file = InputFile(upload.comfy_name, upload.bytes)
-        sources[str(one)] = Source(one, file, upload.path if upload.removed_at is None else None)
-    return Inputs(sources)
+            source = await _artefact(store, one)
+        else:
+            source = _upload(one, uploads.get(one.id))
+        if source is None:
+            gone.append(one)
+        else:
+            sources[str(one)] = source
+    return Inputs(sources, tuple(gone))
 
 
-async def _artefact(store: Store, reference: Reference) -> Source:
+def _upload(reference: Reference, upload: Upload | None) -> Source | None:
+    if upload is None:
+        return None
+    file = InputFile(upload.comfy_name, upload.bytes)
+    return Source(reference, file, upload.path if upload.removed_at is None else None)
+
+
+async def _artefact(store: Store, reference: Reference) -> Source | None:
     try:
         made = await patiently(store.generations.artefact, reference.artefact_id)
-    except NotFoundError as error:
-        raise InputGoneError(reference) from error
+    except NotFoundError:
+        return None
     name = comfy_name(made.sha256, made.path.rpartition(".")[2])
     return Source(reference, InputFile(name, made.bytes), made.path)
 
@@ -101,6 +114,8 @@ async def put_inputs(store: Store, session: InputSession, inputs: Inputs) -> Non
     Raises InputGoneError for one that was removed, InputRefusedError for one that ComfyUI does not
     take, TransientComfyError, ArtefactStoreError.
     """
+    if inputs.gone:
+        raise InputGoneError(inputs.gone[0])
     for source in inputs.sources.values():
         if await session.has_input(source.file):
             continue

@@ -46,12 +46,7 @@ from core.requests import FlowRequest, read_request_of
 from core.uploads import referred_in
 from core.workflows.declaration import Output as DeclaredOutput
 from core.workflows.declaration import Workflow
-from flows.errors import (
-    CallbackRefusedError,
-    CancelRequested,
-    InputGoneError,
-    PaidUnknownError,
-)
+from flows.errors import CallbackRefusedError, CancelRequested, PaidUnknownError
 from flows.inputs import Inputs, InputSession, find_inputs, has_lost_one, put_inputs
 from flows.keeping import Keeping, Log, check_declared, owners_of, pixels_of
 from flows.nodes import kept_judge, look_at_nodes, paid_classes_of
@@ -63,6 +58,7 @@ from store.database import finished
 from store.errors import (
     ArtefactStoreError,
     FencedError,
+    FilesGoneError,
     NotFoundError,
     StoreUnavailableError,
 )
@@ -185,7 +181,12 @@ async def adopt(
     missing = await patiently(store.uploads.problems, referred)
     if missing and not await _is_kept(store, flow_run_id):
         raise comfy.UnresolvableError(tuple(missing))
-    await patiently(acceptance.adopt, store.database, flow_run_id, resolved, flow_run_id, callback)
+    adopting = partial(acceptance.adopt, store.database, flow_run_id, resolved)
+    try:
+        await patiently(adopting, flow_run_id, callback)
+    except FilesGoneError as error:  # expired since they were looked at
+        missing = await patiently(store.uploads.problems, referred)
+        raise comfy.UnresolvableError(tuple(missing)) from error
     return flow_run_id
 
 
@@ -308,9 +309,12 @@ async def _submit_paid(
 
 async def has_lost_an_input(store: Store, session: Session, graph: Graph) -> bool:
     """Returns whether ComfyUI does not have a file any more that the graph refers to."""
+    inputs = await find_inputs(store, graph)
+    if inputs.gone:  # it could not be sent again
+        return False
     try:
-        return await has_lost_one(session, await find_inputs(store, graph))
-    except (InputGoneError, TransientComfyError):
+        return await has_lost_one(session, inputs)
+    except TransientComfyError:
         return False
 
 

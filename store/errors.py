@@ -6,6 +6,7 @@ StoreError
   NotFoundError           there is no such row
     DeletedError          there was one: it is deleted for good
     UploadExpiredError    the upload was removed, or its time was over: send it again
+    FilesGoneError        a request takes files that were removed in this moment
   ConflictError           the row is not in a state that allows this
     FencedError           another worker took the attempt over, or it was deleted
     HeldError             another worker holds the attempt: wait until it is released
@@ -19,6 +20,8 @@ StoreError
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class StoreError(Exception):
@@ -53,6 +56,14 @@ class UploadExpiredError(NotFoundError):
 
     def __init__(self, upload_id: str) -> None:
         super().__init__(f"the upload {upload_id[:12]}… was removed, or it has expired")
+
+
+class FilesGoneError(NotFoundError):
+    """A request takes files (``references``) that are not there any more: nothing was accepted."""
+
+    def __init__(self, references: Sequence[str]) -> None:
+        self.references = tuple(references)
+        super().__init__(f"these files are gone: {', '.join(self.references)}")
 
 
 class ConflictError(StoreError):

@@ -23,6 +23,7 @@ from store.errors import ConflictError, NotFoundError
 from store.generations import rows
 from store.generations.transitions import Transitions
 from store.tables import artefacts, generations
+from store.uploads.references import are_wanted
 
 HALF_ACCEPTED: Final = timedelta(hours=1)
 """A batch in acceptance for longer than this belongs to a process that died."""
@@ -87,7 +88,7 @@ class Retention:
         async for generation_id in self._ended_before(older_than):
             try:
                 await self._transitions.delete(generation_id, ended_before=older_than)
-            except ConflictError:  # retried meanwhile
+            except ConflictError:  # retried meanwhile, or its artefacts are inputs of others
                 continue
             await self._files.remove_generation(generation_id)
             count += 1
@@ -126,7 +127,10 @@ class Retention:
 
     @completes
     async def _expire(self, generation_id: UUID, older_than: datetime) -> bool:
-        """Remove its pictures' rows and record when. Returns False if deleted or done meanwhile."""
+        """Remove its pictures' rows and record when.
+
+        Returns False if it was deleted or done meanwhile, or others that are under way take them.
+        """
         async with self._database.write() as connection:
             try:
                 row = await rows.locked(connection, generation_id)
@@ -135,7 +139,7 @@ class Retention:
             finished_at = row["finished_at"]
             if row["status"] != "succeeded" or finished_at is None or finished_at >= older_than:
                 return False
-            if row["expired_at"] is not None:
+            if row["expired_at"] is not None or await are_wanted(connection, generation_id):
                 return False
             await connection.execute(
                 delete(artefacts).where(artefacts.c.generation_id == generation_id)

@@ -483,3 +483,12 @@ upload_references = Table(
     Column("subject", Uuid, primary_key=True),
 )
 """Which requests name which uploads; one whose subject is gone counts no more."""
+
+artefact_references = Table(
+    "artefact_references",
+    metadata,
+    Column("artefact_id", Uuid, primary_key=True),
+    # A generation or a batch.
+    Column("subject", Uuid, primary_key=True),
+)
+"""Which requests name which artefacts; one whose subject has ended counts no more."""

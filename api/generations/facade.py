@@ -56,7 +56,7 @@ from flows.prefect.pauses import PauseWatch
 from flows.reconcile.dispatcher import Dispatcher
 from flows.workflows import workflow_named, workflow_names
 from store.changes import Subscription
-from store.errors import ArtefactStoreError, ConflictError
+from store.errors import ArtefactStoreError, ConflictError, FilesGoneError
 from store.generations.acceptance import Accepted, IdempotencyKey
 from store.generations.queries import HistoryPage, Place
 from store.store import Store
@@ -183,9 +183,13 @@ class Facade:
         await self._check_callback(callback)
         resolved = await self._resolve(request, workflow)
         await self._check_files(resolved, workflow)
-        accepted = await self.store.acceptance.accept(
-            resolved, key, self._first_answer, callback=callback
-        )
+        try:
+            accepted = await self.store.acceptance.accept(
+                resolved, key, self._first_answer, callback=callback
+            )
+        except FilesGoneError:  # expired since they were looked at
+            await self._check_files(resolved, workflow)
+            raise
         self._dispatcher.wake()
         return accepted
 

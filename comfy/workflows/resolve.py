@@ -15,6 +15,7 @@ from comfy.workflows.readiness import Judge, Readiness
 from core.fields import draw_seed
 from core.problems import FieldProblem
 from core.requests import RequestFields, ResolvedRequest
+from core.uploads import referred_in
 from core.wording import listed, nearest
 from core.workflows.declaration import Input, Workflow, leaves
 from core.workflows.limits import check_pixels
@@ -59,6 +60,9 @@ def resolve(
     else:
         values = declared_values(workflow, request.inputs)
         plan = _imported_plan(workflow, values)
+    files = dict.fromkeys(str(one.reference) for one in referred_in(workflow.inputs, values))
+    if files:
+        plan = plan.model_copy(update={"files": tuple(files)})
     resolved = ResolvedRequest(
         workflow=workflow.name,
         inputs=values,

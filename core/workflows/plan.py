@@ -17,7 +17,8 @@ class Plan(BaseModel):
     expected; None where only ComfyUI knows: then its success is the end, and one without any
     artefact a failure. ``cost`` is the work in megapixel-steps. ``models`` (by ComfyUI folder) and
     ``classes`` are what a ComfyUI must have; ``model`` is the one that it loads first. ``version``
-    is that of the workflow; empty for one that an earlier version of Easel accepted.
+    is that of the workflow; empty for one that an earlier version of Easel accepted. ``files`` are
+    the references (``upload:<id>``, ``artefact:<id>``) at inputs that take files, and only there.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -29,6 +30,7 @@ class Plan(BaseModel):
     model: str | None = None
     models: dict[str, tuple[str, ...]] = {}
     classes: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, workflow: Workflow, **known: Any) -> Self:

@@ -33,7 +33,7 @@ from core.uploads import referred_in
 from core.workflows.declaration import Workflow
 from flows.errors import BatchRefusedError
 from store.database import finished
-from store.errors import ConflictError
+from store.errors import ConflictError, FilesGoneError
 from store.generations.acceptance import IdempotencyKey
 from store.generations.inserts import cost
 from store.store import Store
@@ -158,7 +158,7 @@ async def accept_batch(
         async for lot in _lots(reading):
             await _check_files(store, source, lot)
             if not reading.is_refused:  # else reading goes on only to report more problems
-                await store.batch_transitions.add(batch_id, lot)
+                await _add(store, source, batch_id, lot)
         reading.check()
         batch = await store.batch_transitions.accept(
             batch_id, reading.total, reading.cost, reading.problems
@@ -169,6 +169,14 @@ async def accept_batch(
         await finished(store.batch_transitions.discard(batch_id))
         raise
     return AcceptedBatch(batch, tuple(reading.problems))
+
+
+async def _add(store: Store, source: Source, batch_id: UUID, lot: Sequence[NewItem]) -> None:
+    try:
+        await store.batch_transitions.add(batch_id, lot)
+    except FilesGoneError:  # expired since they were looked at
+        await _check_files(store, source, lot)
+        raise
 
 
 async def _check_files(store: Store, source: Source, lot: Sequence[NewItem]) -> None:

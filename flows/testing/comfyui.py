@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 from comfy import FetchedFile, FetchedImage, Graph, InputFile, Output, OutputFile, Submitted
 from comfy.errors import NoOutputError
 from comfy.events import Preview, Progress, Started, TrackEvent
-from comfy.outputs import named
+from comfy.finished_files import named
 from core.artefacts import HEAD_BYTES, type_of
 from core.ids import OUTPUT_SUBFOLDER
 from core.requests import ResolvedRequest

@@ -34,7 +34,7 @@ from store.generations.acceptance import IdempotencyKey
 from store.generations.inserts import insert_dispatches, insert_generations, stored_callback
 from store.outbox import put
 from store.tables import batch_items, batches, generations
-from store.uploads.references import refer
+from store.uploads.references import confirm, refer
 from store.values import Batch, NewGeneration, NewItem, Waiting
 
 ACCEPTED_WITHIN: Final = timedelta(minutes=2)
@@ -108,13 +108,17 @@ class BatchTransitions:
 
     @completes
     async def add(self, batch_id: UUID, items: Sequence[NewItem]) -> None:
-        """Write some of the items. Raises NotFoundError when the batch was discarded."""
+        """Write some of the items.
+
+        Raises NotFoundError when the batch was discarded, FilesGoneError.
+        """
         async with self._database.write() as connection:
             await _accepting(connection, batch_id)
             await _write(connection, batch_id, created_at=datetime.now(UTC))  # still alive
             if items:
                 values = [_item_values(batch_id, item) for item in items]
                 await connection.execute(insert(batch_items), values)
+                await confirm(connection, [each["request"] for each in values])
                 await refer(connection, [(batch_id, each["request"]) for each in values])
 
     @completes

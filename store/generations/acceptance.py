@@ -105,7 +105,7 @@ class Acceptance:
 
         ``render`` makes the answer that is stored with ``key`` and replayed for it.
         Raises IdempotencyMismatchError, DeletedError (what the key made was deleted),
-        StoreUnavailableError (nothing was written then).
+        FilesGoneError, StoreUnavailableError (nothing was written then).
         """
         if self._loop.is_ending:
             raise StoreUnavailableError("the store is closed")
@@ -174,7 +174,7 @@ async def adopt(
 ) -> Generation:
     """Make the row of a run that was started from Prefect; there is nothing to dispatch.
 
-    Returns the existing row when the run was adopted before.
+    Returns the existing row when the run was adopted before. Raises FilesGoneError.
     """
     new = NewGeneration(generation_id, request, callback)
     try:

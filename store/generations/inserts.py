@@ -18,7 +18,7 @@ from store.generations.dispatches import dispatch
 from store.outbox import put
 from store.search.index import index, indexed_text
 from store.tables import attempts, batches, generations
-from store.uploads.references import refer
+from store.uploads.references import confirm, refer
 from store.values import Generation, NewGeneration
 
 
@@ -29,9 +29,15 @@ async def insert_generations(
     flow_run_id: UUID | None = None,
     batch_id: UUID | None = None,
 ) -> list[Generation]:
-    """Insert generations with their first attempts, in this order; nothing is dispatched yet."""
+    """Insert generations with their first attempts, in this order; nothing is dispatched yet.
+
+    A batch's items were accepted with it: without a batch, raises FilesGoneError for a request
+    whose files are gone.
+    """
     if not new:
         return []
+    if batch_id is None:
+        await confirm(connection, [stored_request(one.request) for one in new])
     first = await next_changes(connection, len(new))
     now = datetime.now(UTC)
     rows = [

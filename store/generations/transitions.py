@@ -26,6 +26,7 @@ from store.generations.dispatches import attempt_of, is_pending
 from store.generations.rows import ACTIVE
 from store.outbox import remove
 from store.tables import artefacts, attempts, generations, previews
+from store.uploads.references import are_wanted
 from store.values import (
     Artefact,
     Claim,
@@ -316,7 +317,8 @@ class Transitions:
         """Make it a tombstone: content and artefacts' rows go now, its run is cancelled, forgotten.
 
         Returns the artefacts whose files are to be removed, [] when it was deleted before.
-        Raises NotFoundError; ConflictError when it has not ended before ``ended_before``.
+        Raises NotFoundError; with ``ended_before``, ConflictError when it has not ended before that
+        or something that is under way takes its artefacts.
         """
         async with self._database.write() as connection:
             try:
@@ -325,6 +327,8 @@ class Transitions:
                 return []
             if ended_before is not None and not _ended_before(row, ended_before):
                 raise ConflictError("it has not ended so long ago")
+            if ended_before is not None and await are_wanted(connection, generation_id):
+                raise ConflictError("a generation that has not ended takes its artefacts")
             found = await connection.execute(
                 select(artefacts).where(artefacts.c.generation_id == generation_id)
             )

@@ -1,52 +1,123 @@
-"""What refers to uploads: generations and batches, by their requests.
+"""What refers to files: generations and batches, by their requests.
 
-A reference is written with the row that has it. One whose generation was deleted, or whose batch
-was removed, counts no more; the sweep removes it.
+A reference is written with the row that has it. Uploads are kept as long as a generation or batch
+is there that refers to them, artefacts until it has ended. The sweep removes references of what is
+gone.
+
+Who refers to a file locks it before the reference is written, and who removes it locks it before
+the references are read: so one of them sees what the other did.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Delete, delete, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.uploads import references_in
+from core.requests import files_of
+from core.status import FINAL
+from core.uploads import Reference
 from store.database import insert_into
-from store.tables import batches, generations, upload_references, uploads
+from store.errors import FilesGoneError
+from store.tables import (
+    artefact_references,
+    artefacts,
+    batches,
+    generations,
+    upload_references,
+    uploads,
+)
+
+_TABLES: Final = (upload_references, artefact_references)
+
+
+async def confirm(connection: AsyncConnection, requests: Iterable[Any]) -> None:
+    """Make sure that every file is there which these stored requests take, until the commit.
+
+    Without a reference in them nothing is executed. Raises FilesGoneError.
+    """
+    wanted = {one for request in requests for one in files_of(request)}
+    if not wanted:
+        return
+    named = [one.id for one in wanted if one.source == "upload"]
+    made = [one.artefact_id for one in wanted if one.source == "artefact"]
+    left = select(uploads.c.id).where(uploads.c.id.in_(named), uploads.c.removed_at.is_(None))
+    kept = select(artefacts.c.id).where(artefacts.c.id.in_(made))
+    there: set[Reference] = set()
+    if named:
+        ids = (await connection.execute(left.with_for_update(read=True))).scalars()
+        there.update(Reference("upload", one) for one in ids)
+    if made:
+        found = (await connection.execute(kept.with_for_update(read=True))).scalars()
+        there.update(Reference("artefact", str(one)) for one in found)
+    if wanted - there:
+        raise FilesGoneError(sorted(map(str, wanted - there)))
 
 
 async def refer(connection: AsyncConnection, requests: Iterable[tuple[UUID, Any]]) -> None:
-    """Record which uploads the requests of these generations (or batches) refer to.
+    """Record which files the stored requests of these generations (or batches) refer to.
 
-    In the caller's transaction; without a reference in them nothing is executed.
+    In the caller's transaction; without a reference in them nothing is executed. A text that only
+    looks like a reference is none.
     """
-    found = {
-        (reference.id, subject)
-        for subject, request in requests
-        for reference in references_in(request)
-        if reference.source == "upload"
-    }
-    if found:
-        rows = [{"upload_id": upload_id, "subject": subject} for upload_id, subject in found]
-        statement = insert_into(connection, upload_references).on_conflict_do_nothing()
-        await connection.execute(statement, rows)
+    found = {(one, subject) for subject, request in requests for one in files_of(request)}
+    named = [
+        {"upload_id": one.id, "subject": subject}
+        for one, subject in found
+        if one.source == "upload"
+    ]
+    made = [
+        {"artefact_id": one.artefact_id, "subject": subject}
+        for one, subject in found
+        if one.source == "artefact"
+    ]
+    for table, rows in ((upload_references, named), (artefact_references, made)):
+        if rows:
+            statement = insert_into(connection, table).on_conflict_do_nothing()
+            await connection.execute(statement, rows)
+
+
+async def are_wanted(connection: AsyncConnection, generation_id: UUID) -> bool:
+    """Returns whether what has not ended yet takes one of the generation's artefacts.
+
+    From here on nothing can come to refer to them before the commit.
+    """
+    own = select(artefacts.c.id).where(artefacts.c.generation_id == generation_id)
+    ids = (await connection.execute(own.with_for_update())).scalars().all()
+    if not ids:
+        return False
+    waits = select(artefact_references.c.artefact_id).where(
+        artefact_references.c.artefact_id.in_(ids), _is_under_way()
+    )
+    return (await connection.execute(waits.limit(1))).first() is not None
 
 
 def is_referred() -> ColumnElement[bool]:
     """Whether a generation or a batch refers to the row of ``uploads``."""
     of_this = upload_references.c.upload_id == uploads.c.id
-    return exists(select(1).select_from(upload_references).where(of_this, _stands()))
+    stands = _stands(upload_references.c.subject)
+    return exists(select(1).select_from(upload_references).where(of_this, stands))
 
 
-def stale_references() -> Delete:
-    """Returns the statement that removes references of what is gone."""
-    return delete(upload_references).where(~_stands())
+def stale_references() -> tuple[Delete, ...]:
+    """Returns the statements that remove references of what is gone."""
+    return tuple(delete(table).where(~_stands(table.c.subject)) for table in _TABLES)
 
 
-def _stands() -> ColumnElement[bool]:
-    subject = upload_references.c.subject
+def _stands(subject: ColumnElement[UUID]) -> ColumnElement[bool]:
     generation = select(1).where(generations.c.id == subject, generations.c.deleted_at.is_(None))
     return or_(exists(generation), exists(select(1).where(batches.c.id == subject)))
+
+
+def _is_under_way() -> ColumnElement[bool]:
+    subject = artefact_references.c.subject
+    generation = select(1).where(
+        generations.c.id == subject,
+        generations.c.deleted_at.is_(None),
+        generations.c.status.not_in(FINAL),
+    )
+    batch = select(1).where(batches.c.id == subject, batches.c.status.not_in(FINAL))
+    return or_(exists(generation), exists(batch))

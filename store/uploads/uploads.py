@@ -58,8 +58,9 @@ class Uploads:
         """
         known = (await self.of_ids([received.id])).get(received.id)
         if known is not None and await self._is_whole(known):
-            await self.touch([known.id])
-            return known, False
+            if await self.touch([known.id]):
+                return known, False
+            known = (await self.of_ids([received.id])).get(received.id)  # it has just expired
         # With a random part: a removal that is still going on cannot take this file with it.
         path = f"{FOLDER}/{received.id[:2]}/{received.id}-{uuid4().hex[:8]}.{received.extension}"
         if known is None:
@@ -134,14 +135,19 @@ class Uploads:
             return {str(artefact_id): kind for artefact_id, kind in rows}
 
     @completes
-    async def touch(self, ids: Collection[str]) -> None:
-        """Record that they were used now: from here on their time to expiry counts anew."""
+    async def touch(self, ids: Collection[str]) -> frozenset[str]:
+        """Record that they were used now: from here on their time to expiry counts anew.
+
+        Returns those that were still there.
+        """
         async with self._database.write() as connection:
-            await connection.execute(
+            touched = await connection.execute(
                 update(uploads)
                 .where(uploads.c.id.in_(set(ids)), uploads.c.removed_at.is_(None))
                 .values(last_used_at=datetime.now(UTC))
+                .returning(uploads.c.id)
             )
+            return frozenset(touched.scalars())
 
     async def remove(self, upload_id: str) -> None:
         """Remove it for good, whatever refers to it. Raises NotFoundError, ArtefactStoreError.
@@ -196,6 +202,8 @@ class Uploads:
     async def _expire(self, upload: Upload, since: datetime) -> bool:
         """Bury it unless it was used meanwhile: the row is asked again under its lock."""
         async with self._database.write() as connection:
+            own = select(uploads.c.id).where(uploads.c.id == upload.id)
+            await connection.execute(own.with_for_update())  # see references.py
             done = await connection.execute(
                 update(uploads)
                 .where(uploads.c.id == upload.id, uploads.c.removed_at.is_(None))
@@ -207,7 +215,8 @@ class Uploads:
     @completes
     async def _remove_stale_references(self) -> None:
         async with self._database.write() as connection:
-            await connection.execute(stale_references())
+            for statement in stale_references():
+                await connection.execute(statement)
 
     async def named_paths(self, paths: Collection[str]) -> Mapping[str, Upload]:
         """Returns which of these files are those of uploads, for the audit."""

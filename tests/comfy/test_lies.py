@@ -19,13 +19,15 @@ from comfy import (
     ComfyProtocolError,
     ComfySession,
     ComfyTimeoutError,
+    GraphBuilder,
     UnusableFileError,
 )
 from comfy.address import Address
 from comfy.catalogue import CATALOGUE_CLASSES
 from comfy.client import JSON_BYTES_MAX
+from comfy.finished_files import find_by_name, named
 from comfy.messages import PREVIEW_BYTES_MAX, Message, PreviewFrame, Status
-from comfy.outputs import LARGER_BY, fetch, find_by_name, named
+from comfy.outputs import LARGER_BY, fetch
 from comfy.paid import Hiding
 from comfy.socket import ComfySocket
 from tests.contract.driving import wait_until
@@ -109,7 +111,8 @@ async def test_a_picture_of_the_size_that_was_asked_for_or_somewhat_larger(data:
 async def test_what_is_no_picture_is_not_found_by_name_either(data: bytes) -> None:
     async with Liar({"GET /view": sends(data)}) as liar:
         client = ComfyClient(liar.url)
-        assert await find_by_name(client, PROMPT_ID, 1, PIXELS) is None
+        graph = GraphBuilder().build(pixels=PIXELS)
+        assert await find_by_name(client, PROMPT_ID, graph) is None
         await client.aclose()
 
 

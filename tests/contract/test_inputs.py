@@ -148,7 +148,9 @@ def test_names_take_the_place_of_references() -> None:
                 "class_type": "Many",
                 "inputs": {"x": {"__value__": ["upload:a", "b"]}, "y": ["1", 0]},
             },
-        }
+            "3": {"class_type": "CLIPTextEncode", "inputs": {"text": "upload:a"}},
+        },
+        files=[("1", "image"), ("2", "x"), ("2", "absent"), ("9", "x")],
     )
 
     named = with_names(graph, {"upload:a": "easel/a.png"}.get)
@@ -158,5 +160,6 @@ def test_names_take_the_place_of_references() -> None:
         "x": {"__value__": ["easel/a.png", "b"]},
         "y": ["1", 0],
     }
-    assert texts_of(graph) == {"upload:a", "b", "1"}
+    assert named.to_json()["3"]["inputs"] == {"text": "upload:a"}
+    assert texts_of(graph) == {"upload:a", "b"}
     assert graph.to_json()["1"]["inputs"]["image"] == "upload:a"

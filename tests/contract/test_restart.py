@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
-from comfy import ComfyAway, ComfyBack, ComfySession, PromptLostError
+from comfy import ComfyAway, ComfyBack, ComfySession, PromptLostError, build_graph
 from comfy.emulator import Emulator, EmulatorOptions
-from tests.contract.driving import LONG_STEPS, Driver, wait_until
+from core.requests import ResolvedRequest
+from core.workflows.declaration import Workflow
+from tests.contract.driving import LONG_STEPS, Driver, Run, wait_until
 
 
 async def test_a_running_prompt_is_lost_and_rendered_once_more(
@@ -90,3 +97,78 @@ async def test_a_session_can_begin_before_comfyui() -> None:
             assert len(await run.finish()) == 1
         await wait_until(lambda: not session.reachable)
     assert heard == [True, False]
+
+
+def imported(*nodes: tuple[str, str, dict[str, Any]], kinds: Mapping[str, str]) -> Workflow:
+    """A workflow whose nodes ``kinds`` give what they are declared to give."""
+    graph = {name: {"class_type": kind, "inputs": inputs} for name, kind, inputs in nodes}
+    outputs = [{"node": node, "kind": kind, "name": node} for node, kind in kinds.items()]
+    fields = {"name": "own", "title": "Own", "graph": graph, "outputs": outputs}
+    return Workflow.model_validate_json(json.dumps(fields))
+
+
+def empty_image(many: int = 1) -> tuple[str, str, dict[str, Any]]:
+    size = {"width": 64, "height": 64, "batch_size": many}
+    return "1", "EmptyImage", {**size, "color": uuid.uuid4().int % 2**24}
+
+
+SAVED: Final = ("2", "SaveImage", {"images": ["1", 0], "filename_prefix": "x"})
+TEXT: Final = ("3", "SaveText", {"text": "a fox", "filename_prefix": "x", "format": "txt"})
+
+
+def run_of(session: ComfySession, workflow: Workflow) -> Run:
+    prompt_id = str(uuid.uuid4())
+    request = ResolvedRequest(
+        workflow=workflow.name, inputs={}, priority="bulk", timeout_s=60, metadata={}
+    )
+    return Run(session, prompt_id, build_graph(request, prompt_id, workflow))
+
+
+@pytest.mark.parametrize(
+    ("workflow", "count"),
+    [
+        (imported(empty_image(), SAVED, kinds={"2": "image"}), 1),
+        (imported(empty_image(3), SAVED, kinds={"2": "image"}), 3),
+        (imported(TEXT, kinds={"3": "text"}), 1),
+        (imported(empty_image(2), SAVED, TEXT, kinds={"2": "image", "3": "text"}), 3),
+    ],
+)
+async def test_what_an_imported_workflow_has_saved_is_found_by_its_names(
+    session: ComfySession, emulator: Emulator, workflow: Workflow, count: int
+) -> None:
+    run = run_of(session, workflow)
+    await run.submit()
+    await run.until_over()
+    await emulator.restart()
+    found = await run.track()
+    assert len(found) == count
+    assert await run.submit() == "found_by_name"
+    assert emulator.posts[run.prompt_id] == 1
+
+
+async def test_what_saves_nothing_under_the_prompts_name_is_not_found(
+    session: ComfySession, emulator: Emulator
+) -> None:
+    shown = ("4", "PreviewImage", {"images": ["1", 0]})
+    run = run_of(session, imported(empty_image(), SAVED, shown, kinds={"2": "image", "4": "image"}))
+    await run.submit()
+    await run.until_over()
+    await emulator.restart()
+    assert await run.submit() == "posted"
+
+
+def remove(folder: Path, pattern: str) -> None:
+    (file,) = folder.rglob(pattern)
+    file.unlink()
+
+
+async def test_a_part_of_what_was_to_be_saved_is_not_taken_for_all(
+    session: ComfySession, emulator: Emulator, tmp_path: Path
+) -> None:
+    workflow = imported(empty_image(2), SAVED, TEXT, kinds={"2": "image", "3": "text"})
+    run = run_of(session, workflow)
+    await run.submit()
+    await run.until_over()
+    remove(tmp_path, f"{run.prompt_id}_*.txt")
+    await emulator.restart()
+    assert await run.submit() == "posted"

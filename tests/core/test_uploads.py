@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
+from comfy.importing.containers.kinds import kind_of
 from core.uploads import (
     NAME_MAX,
     Reference,
@@ -43,6 +44,15 @@ def test_a_picture_is_told_by_its_bytes(format_: str, name: str) -> None:
         f"image/{format_.lower()}",
         format_,
     )
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"])
+def test_a_picture_that_nothing_here_reads_is_no_video(brand: bytes) -> None:
+    head = b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1heic" + bytes(64)
+
+    assert upload_type(head, "IMG_1.mp4") is None
+    assert upload_type(head, "IMG_1.txt") is None
+    assert kind_of(head) is None
 
 
 @pytest.mark.parametrize(

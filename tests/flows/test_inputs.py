@@ -9,6 +9,7 @@ import hashlib
 import io
 import shutil
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -34,12 +35,23 @@ from flows.errors import BatchRefusedError, InputGoneError
 from flows.inputs import find_inputs
 from flows.pipeline import Assignment
 from flows.runtime import Runtime
+from store.errors import FilesGoneError
 from store.store import Store
 from store.uploads.values import Received, Upload
 from store.values import Artefact, Claim
 from tests.comfy.data import TWIN, resolved
+from tests.contract.driving import wait_until
 
 RED: Final = (250, 10, 20)
+SAID: Final = Workflow.model_validate_json(
+    """{"name": "said", "title": "Said", "inputs": [
+        {"name": "prompt", "type": "longtext", "required": true,
+         "targets": [{"node": "1", "field": "text"}]}],
+    "outputs": [{"node": "1", "kind": "text", "name": "said", "primary": true}],
+    "graph": {"1": {"class_type": "SaveText",
+                    "inputs": {"text": "", "filename_prefix": "x", "format": "txt"}}}}"""
+)
+"""It says and saves the text that it is given."""
 
 
 @pytest.fixture
@@ -66,9 +78,12 @@ async def twins(store: Store) -> Workflow:
 
 async def claimed(runtime: Runtime, image: object) -> Claim:
     """The attempt of a new generation of ``TWIN``."""
-    fields: dict[str, Any] = {"workflow": TWIN.name, "image": str(image)}
-    asked = read_request_of(FlowRequest, fields, TWIN)
-    accepted = await runtime.store.acceptance.accept(comfy.resolve(asked, TWIN, None, None))
+    return await claimed_of(runtime, {"workflow": TWIN.name, "image": str(image)}, TWIN)
+
+
+async def claimed_of(runtime: Runtime, fields: dict[str, Any], workflow: Workflow) -> Claim:
+    asked = read_request_of(FlowRequest, fields, workflow)
+    accepted = await runtime.store.acceptance.accept(comfy.resolve(asked, workflow, None, None))
     assignment = Assignment(accepted.generation.id, uuid4(), attempt=1)
     return await pipeline.claim(runtime.store, assignment, runtime.holder)
 
@@ -79,11 +94,23 @@ async def rendered(runtime: Runtime, claim: Claim) -> tuple[Artefact, ...]:
     outputs = await pipeline.render(
         session,
         claim,
-        partial(pipeline.submit, store, session, claim, graph),
+        partial(submitted_at_last, runtime, claim),
         partial(pipeline.track, store, session, claim, graph),
         has_lost_an_input=partial(pipeline.has_lost_an_input, store, session, graph),
     )
     return await pipeline.save(store, session, claim, outputs)
+
+
+async def submitted_at_last(runtime: Runtime, claim: Claim) -> None:
+    """As the flow's task does: tried again while ComfyUI does not answer."""
+
+    async def is_submitted() -> bool:
+        with suppress(TransientComfyError):
+            await submitted(runtime, claim)
+            return True
+        return False
+
+    await wait_until(is_submitted)
 
 
 async def submitted(runtime: Runtime, claim: Claim) -> str:
@@ -188,11 +215,25 @@ async def test_one_that_was_removed_ends_the_attempt(
 @pytest.mark.parametrize(
     "reference", [f"upload:{'0' * 64}", f"artefact:{UUID(int=5)}"], ids=["upload", "artefact"]
 )
-async def test_one_that_never_was(
+async def test_one_that_never_was_is_not_accepted(
     runtime: Runtime, session: Noting, twins: Workflow, reference: str
 ) -> None:
+    with pytest.raises(FilesGoneError, match=reference):
+        await claimed(runtime, reference)
+
+    assert await runtime.store.generations.active() == ()
+
+
+async def test_an_artefact_that_was_deleted_ends_the_attempt(
+    runtime: Runtime, session: Noting, twins: Workflow, upload: Upload
+) -> None:
+    first = await claimed(runtime, upload.reference)
+    [made] = await rendered(runtime, first)
+    claim = await claimed(runtime, f"artefact:{made.id}")
+    await runtime.store.transitions.delete(first.generation_id)
+
     with pytest.raises(InputGoneError):
-        await submitted(runtime, await claimed(runtime, reference))
+        await submitted(runtime, claim)
 
 
 async def test_one_whose_file_vanished(
@@ -214,6 +255,20 @@ async def test_a_prompt_that_comfyui_has_needs_no_file_any_more(
     assert await submitted(runtime, claim) in ("already_queued", "already_finished")
     [_] = await rendered(runtime, claim)
     assert emulator.posts == {claim.prompt_id: 1}
+
+
+async def test_a_prompt_that_comfyui_has_needs_no_artefact_any_more(
+    runtime: Runtime, session: Noting, emulator: Emulator, twins: Workflow, upload: Upload
+) -> None:
+    first = await claimed(runtime, upload.reference)
+    [made] = await rendered(runtime, first)
+    claim = await claimed(runtime, f"artefact:{made.id}")
+    assert await submitted(runtime, claim) == "posted"
+    await runtime.store.transitions.delete(first.generation_id)
+
+    assert await submitted(runtime, claim) in ("already_queued", "already_finished")
+    [_] = await rendered(runtime, claim)
+    assert emulator.posts[claim.prompt_id] == 1
 
 
 async def test_the_input_folder_is_emptied_before_the_validation(
@@ -312,6 +367,21 @@ async def test_a_graph_without_files_is_looked_up_nowhere(runtime: Runtime) -> N
 
     assert inputs.sources == {}
     assert inputs.named(graph) is graph
+
+
+@pytest.mark.parametrize("source", ["upload", "artefact"])
+async def test_a_text_that_looks_like_a_reference_stays_a_text(
+    runtime: Runtime, session: Noting, upload: Upload, source: str
+) -> None:
+    await runtime.store.workflows.add(SAID)
+    text = {"upload": str(upload.reference), "artefact": f"artefact:{uuid4()}"}[source]
+    fields: dict[str, Any] = {"workflow": SAID.name, "prompt": text}
+
+    made = await rendered(runtime, await claimed_of(runtime, fields, SAID))
+
+    assert [await runtime.store.files.read(one.path) for one in made] == [text.encode()] * 2
+    assert session.put == []
+    assert await runtime.store.uploads.expire(datetime.now(UTC) + timedelta(days=1)) == 1
 
 
 def twins_of(folder: Path, *images: object) -> Source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -11,17 +12,20 @@ from sqlalchemy import update
 
 from core.batches.request import BatchOptions
 from core.status import Status
+from core.workflows.plan import Plan
 from store.artefacts.files import ArtefactFiles
 from store.audit import Audit
 from store.batches.dispatches import FORGET_BATCH, flow_run_of, run_number_of
-from store.errors import ConflictError, DeletedError, NotFoundError
+from store.errors import ConflictError, DeletedError, FilesGoneError, NotFoundError
 from store.generations.acceptance import IdempotencyKey
 from store.generations.dispatches import LANE
 from store.retention import Retention, Swept
 from store.store import Store
 from store.tables import generations
-from store.values import Artefact, NewItem
+from store.values import Artefact, Generation, NewItem
+from tests.store.batch_making import being_accepted, new_items
 from tests.store.making import (
+    OUT_OF_MEMORY,
     a_picture,
     a_request,
     accepted,
@@ -211,3 +215,57 @@ async def test_what_a_crash_left_half_accepted_is_forgotten(store: Store) -> Non
     await store.retention.sweep(LATER, pictures_days=None, generations_days=None)
 
     await store.batch_transitions.begin(uuid4(), "again", BatchOptions(), 1, key=key)
+
+
+async def sweep_all(store: Store, *, pictures: bool) -> Swept:
+    """As if everything that has ended were old."""
+    later = datetime.now(UTC) + timedelta(days=10)
+    periods = {"pictures_days": 1.0 if pictures else None}
+    periods["generations_days"] = None if pictures else 1.0
+    return await Retention(store.database, store.files).sweep(later, **periods)
+
+
+@pytest.mark.parametrize("pictures", [True, False])
+async def test_what_is_under_way_keeps_the_artefacts_that_it_takes(
+    store: Store, pictures: bool
+) -> None:
+    artefact = await succeeded(store)
+    taking = Plan(files=(f"artefact:{artefact.id}",))
+    claim = await running(store, (await accepted(store, plan=taking)).id)
+
+    swept = await sweep_all(store, pictures=pictures)
+
+    assert (swept.pictures, swept.generations) == (0, 0)
+    assert await store.generations.artefact(artefact.id) == artefact
+    await store.transitions.fail(claim, OUT_OF_MEMORY)
+    swept = await sweep_all(store, pictures=pictures)
+    assert max(swept.pictures, swept.generations) >= 1
+    with pytest.raises(NotFoundError):
+        await store.generations.artefact(artefact.id)
+
+
+async def test_a_batch_keeps_the_artefacts_of_items_that_are_not_released(store: Store) -> None:
+    artefact = await succeeded(store)
+    items = new_items(1, plan=Plan(files=(f"artefact:{artefact.id}",)))
+    batch = await store.batch_transitions.accept(await being_accepted(store, items), 1, 1)
+
+    assert (await sweep_all(store, pictures=True)).pictures == 0
+
+    await store.batch_transitions.remove(batch.id)
+    assert (await sweep_all(store, pictures=True)).pictures == 1
+
+
+async def test_a_request_never_gets_in_without_its_artefact(store: Store) -> None:
+    artefact = await succeeded(store)
+    plan = Plan(files=(f"artefact:{artefact.id}",))
+
+    outcomes = await asyncio.gather(
+        sweep_all(store, pictures=True), accepted(store, plan=plan), return_exceptions=True
+    )
+
+    assert isinstance(outcomes[0], Swept)
+    if isinstance(outcomes[1], Generation):
+        assert await store.generations.artefact(artefact.id) == artefact
+    else:
+        assert isinstance(outcomes[1], FilesGoneError)
+        assert outcomes[0].pictures == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,22 +14,26 @@ from sqlalchemy import func, insert, select, update
 from core.ids import new_generation_id
 from core.uploads import referred_in
 from core.workflows.declaration import Input
+from core.workflows.plan import Plan
 from store.artefacts.files import ArtefactFiles
 from store.audit import Audit
 from store.errors import (
     ArtefactStoreError,
+    FilesGoneError,
     NotFoundError,
     StoreUnavailableError,
     UploadExpiredError,
 )
+from store.generations.acceptance import adopt
 from store.store import Store
 from store.tables import upload_references, uploads
 from store.uploads.references import refer
 from store.uploads.uploads import Uploads
 from store.uploads.values import Received, Upload
+from store.values import Generation
 from tests.harness.s3 import S3Server
-from tests.store.batch_making import accepted_batch
-from tests.store.making import NEVER, accepted, brought_to
+from tests.store.batch_making import accepted_batch, being_accepted, new_items
+from tests.store.making import NEVER, a_request, accepted, brought_to
 
 LATER: Final = timedelta(days=1)
 
@@ -65,7 +70,7 @@ def files_in(store_folder: Path) -> list[str]:
 
 
 async def refer_to(store: Store, upload: Upload, subject: Any) -> None:
-    request = {"prompt": "a fox", "inputs": {"image": str(upload.reference)}}
+    request = {"prompt": "a fox", "$plan": {"files": [str(upload.reference)]}}
     async with store.database.write() as connection:
         await refer(connection, [(subject, request)])
 
@@ -228,9 +233,11 @@ async def test_it_stays_as_long_as_a_batch_refers_to_it(store: Store, tmp_path: 
 
 
 async def test_an_accepted_request_refers_to_its_uploads(store: Store, tmp_path: Path) -> None:
-    """Whatever writes a generation or an item: the reference is there with it."""
+    """Whatever writes a generation or an item: the reference is there with it, of files only."""
     upload = await kept(store, tmp_path)
-    generation = await accepted(store, metadata={"image": str(upload.reference)})
+    plan = Plan(files=(str(upload.reference),))
+    generation = await accepted(store, plan=plan)
+    await accepted(store, prompt=str(upload.reference))  # a text that looks like one
     async with store.database.read() as connection:
         found = (await connection.execute(select(upload_references.c.subject))).scalars().all()
     assert found == [generation.id]
@@ -381,3 +388,58 @@ async def test_a_reference_that_is_in_order_is_a_use(store: Store, tmp_path: Pat
     assert await wrong(store, image=str(upload.reference)) == []
 
     assert (await store.uploads.get(upload.id)).last_used_at > datetime.now(UTC) - LATER / 2
+
+
+async def test_a_request_never_gets_in_without_its_upload(store: Store, tmp_path: Path) -> None:
+    upload = await kept(store, tmp_path)
+    plan = Plan(files=(str(upload.reference),))
+
+    expired, created = await asyncio.gather(
+        expire(store), accepted(store, plan=plan), return_exceptions=True
+    )
+
+    if expired == 0:
+        assert isinstance(created, Generation)
+        assert (await store.uploads.get(upload.id)).removed_at is None
+    else:
+        assert isinstance(created, FilesGoneError)
+
+
+async def test_an_expired_upload_is_refused_when_it_is_written(
+    store: Store, tmp_path: Path
+) -> None:
+    """Whoever looked before: what counts is what is there when the row is."""
+    upload, other = await kept(store, tmp_path), await kept(store, tmp_path, b"a cat")
+    batch = await accepted_batch(store, 1)
+    await store.uploads.remove(upload.id)
+    plan = Plan(files=(str(upload.reference), str(other.reference)))
+
+    with pytest.raises(FilesGoneError) as gone:
+        await accepted(store, plan=plan)
+    with pytest.raises(FilesGoneError):
+        await adopt(store.database, new_generation_id(), a_request(plan=plan), new_generation_id())
+    with pytest.raises(FilesGoneError):
+        await being_accepted(store, new_items(1, plan=plan))
+
+    assert gone.value.references == (str(upload.reference),)
+    assert [one.id for one in await store.batches.active()] == [batch.id]
+
+
+async def test_one_that_expires_while_the_same_bytes_come_is_kept_again(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await kept(store, tmp_path)
+    size = store.files.size
+
+    async def size_then_expires(path: str) -> int | None:
+        found = await size(path)
+        monkeypatch.undo()
+        assert await expire(store) == 1
+        return found
+
+    monkeypatch.setattr(store.files, "size", size_then_expires)
+    again, new = await store.uploads.keep(arrived(tmp_path))
+
+    assert new
+    assert again.removed_at is None
+    assert await store.files.read(again.path) == b"a fox"

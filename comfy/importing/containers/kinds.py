@@ -11,6 +11,7 @@ from typing import Final
 from comfy.importing.bounds import JSON_MAX, TEXTS_MAX
 from comfy.importing.containers import exif, flac, glb, id3, jpeg, matroska, mp4, ogg, png, webp
 from comfy.importing.imported import Container
+from core.artefacts import still_of_ftyp
 
 Text = tuple[str, str]
 """A key, empty where the file gives none, and a text."""
@@ -47,6 +48,8 @@ def kind_of(data: bytes) -> Container | None:
             return kind
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "webp"
+    if still_of_ftyp(data) is not None:
+        return None
     return "mp4" if data[4:8] in (b"ftyp", b"moov", b"wide", b"mdat") else None
 
 
