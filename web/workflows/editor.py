@@ -163,11 +163,15 @@ def show_state(one: WorkflowDocument, missing: MissingDocument) -> None:
         if one.state is not None:
             is_ready = "is-ready" if one.state == "ready" else "is-lacking"
             Text(STATE_WORDS[one.state], f"workflow-state {is_ready}")
+        else:
+            Text("Not checked: ComfyUI has not been reached yet", "muted small")
     show_lacks(missing, one.lacks if one.state == "needs_attention" else ())
 
 
 def _build_dropped(dropped: list[DroppedNode]) -> None:
-    with folded(f"{len(dropped):,} nodes of the file are left out"), box("dropped", "ul"):
+    count = len(dropped)
+    said = f"{count:,} nodes of the file are" if count > 1 else "1 node of the file is"
+    with folded(f"{said} left out"), box("dropped", "ul"):
         for node in dropped[:200]:
             with box("", "li"):
                 Text(node.node_class, tag="code")

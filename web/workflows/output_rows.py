@@ -17,6 +17,7 @@ class OutputRows:
     def __init__(self, kept: Iterable[Output], left: Iterable[Output] = ()) -> None:
         kept = list(kept)
         self._outputs = [*kept, *left]
+        self._had_some = bool(kept)
         self._taken = {one.node for one in kept}
         self._primary = next((one.node for one in kept if one.primary), None)
         self._radios: dict[str, ui.element] = {}
@@ -36,8 +37,8 @@ class OutputRows:
 
     @property
     def is_lacking(self) -> bool:
-        """Whether nothing is kept, though something could be."""
-        return bool(self._outputs) and not self._taken
+        """Whether nothing is kept of what was declared before."""
+        return self._had_some and not self._taken
 
     def refuse(self, text: str) -> None:
         """Show what is wrong with them; an empty text says nothing."""
