@@ -207,7 +207,7 @@ async def test_mistakes_are_told_at_their_fields(user: User, facade: Facade) -> 
     unfold(user, "steps")
     write(user, "Default", 0)
     await press(user, "Add")
-    await user.should_see("greater than or equal to 1", retries=PATIENT)
+    await user.should_see("Must be at least 1.", retries=PATIENT)
     assert await stored(facade, "mine-too") is None
     write(user, "Default", 12)
     await press(user, "Add")
@@ -280,7 +280,7 @@ async def test_an_edit_keeps_what_was_unticked_for_another_one(user: User, facad
     assert "cfg" not in now.by_name
     assert now.description == "In the snow"
     await press(user, "Edit A fox")
-    await until(lambda: labels(user)[-1] == "cfg")
+    await until(lambda: labels(user)[-1:] == ["cfg"])
     set_tick(user, "Take cfg", True)
     await press(user, "Save")
     await until(lambda: not labels(user))
