@@ -54,6 +54,13 @@ class Workflows:
         async with self._database.read() as connection:
             return tuple((await connection.execute(statement.order_by("name"))).scalars())
 
+    async def versions(self) -> dict[str, str]:
+        """Returns the version of each that is not hidden, by its name."""
+        statement = select(workflows.c.name, workflows.c.version)
+        async with self._database.read() as connection:
+            found = await connection.execute(statement.where(workflows.c.hidden_at.is_(None)))
+            return {row.name: row.version for row in found}
+
     async def get(self, name: str, *, hidden: bool = False) -> StoredWorkflow:
         """Returns the newest version. Raises NotFoundError, for a hidden one unless ``hidden``."""
         async with self._database.read() as connection:

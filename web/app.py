@@ -39,6 +39,7 @@ from web.parts.trash import Trash
 from web.parts.unconnected import Unconnected
 from web.schedules.page import SchedulesPage
 from web.studio.page import Studio
+from web.workflows.page import WorkflowsPage
 
 RECONNECT_WITHIN_S: Final = 60.0
 """How long a page keeps its state while its connection is cut."""
@@ -129,8 +130,8 @@ def declare(web: Web) -> None:
     pages.add_static_files(STATIC_URL, STATIC, max_cache_age=31_536_000)
 
     @_page("/", title="Easel")
-    async def studio(g: str | None = None) -> None:
-        await Studio(web, g).start()
+    async def studio(g: str | None = None, workflow: str | None = None) -> None:
+        await Studio(web, g, workflow).start()
 
     @_page("/g/{task_id}", title="Easel")
     async def picture(request: Request, task_id: str, i: int = 0) -> None:
@@ -147,6 +148,10 @@ def declare(web: Web) -> None:
     @_page("/schedules", title="Schedules · Easel")
     async def schedules() -> None:
         await SchedulesPage(web).start()
+
+    @_page("/workflows", title="Workflows · Easel")
+    async def workflows() -> None:
+        await WorkflowsPage(web).start()
 
     @_page("/history", title="History · Easel")
     async def history(request: Request) -> None:

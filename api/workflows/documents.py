@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -155,6 +156,14 @@ class WorkflowChange(BaseModel):
     )
     outputs: list[Output] | None = None
     mapping: dict[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Inputs and outputs that a workflow does not declare, though its graph has them."""
+
+    inputs: tuple[Input, ...] = ()
+    outputs: tuple[Output, ...] = ()
 
 
 def workflow_document(

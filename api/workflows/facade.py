@@ -15,12 +15,15 @@ from api.nodes import NodesCache
 from api.workflows.documents import (
     ChoicesDocument,
     ImportDocument,
+    LeftOut,
+    MissingDocument,
     SourceDocument,
     SourcesDocument,
     WorkflowChange,
     WorkflowDocument,
     WorkflowsDocument,
     exported,
+    missing_document,
     schema_of,
     workflow_document,
 )
@@ -35,7 +38,9 @@ from api.workflows.importing import (
     with_changes,
 )
 from comfy import BUILT_IN, TransientComfyError
+from comfy.importing.proposal import left_out
 from comfy.sources import offered, workflow_file
+from comfy.workflows import Judge
 from comfy.workflows.live_values import live_choices
 from comfy.workflows.readiness import State
 from core.wording import nearest, written
@@ -112,8 +117,31 @@ class WorkflowFacade:
         workflow = await self.workflow(name)
         return await asyncio.to_thread(lambda: to_json(exported(workflow), indent=2))
 
-    async def add(self, sent: SentFile, wish: Wish, *, dry_run: bool) -> ImportDocument:
-        """Import a file; a dry run keeps nothing.
+    async def missing(self, name: str) -> MissingDocument:
+        """Returns what no known ComfyUI has of what it needs. ProblemError 404."""
+        workflow = await self.workflow(name)
+        judge = self._nodes.judge
+        return MissingDocument() if judge is None else missing_document(judge.readiness(workflow))
+
+    async def left_out(self, name: str) -> LeftOut:
+        """Returns what it could declare too; nothing while no ComfyUI was reached.
+
+        ProblemError 404.
+        """
+        workflow = await self.workflow(name)
+        judge = self._nodes.judge or await self._nodes.refreshed()
+        if judge is None:
+            return LeftOut()
+        return LeftOut(*await asyncio.to_thread(left_out, workflow, judge.catalogue))
+
+    async def stamp(self) -> tuple[dict[str, str], Judge | None]:
+        """Returns a value that differs after every change of what is offered, or of its state."""
+        return await self._store.workflows.versions(), self._nodes.judge
+
+    async def add(
+        self, sent: SentFile, wish: Wish, *, dry_run: bool, wanted: WorkflowChange | None = None
+    ) -> ImportDocument:
+        """Import a file, with what is ``wanted`` in place of what it says; a dry run keeps nothing.
 
         ProblemError 422, 409 for a name in use, 503 while no ComfyUI was reached.
         """
@@ -121,6 +149,9 @@ class WorkflowFacade:
             sent = await self._fetched(sent.source)
         wish = replace(wish, file=sent.name or wish.file, source=sent.source)
         found = await self._read(sent.data, wish)
+        if wanted is not None:
+            workflow = await asyncio.to_thread(_changed_to, found.workflow, wanted)
+            found = replace(found, workflow=workflow)
         stored = None
         if dry_run:
             found = await self._with_free_name(found)

@@ -1,5 +1,7 @@
 """A whole Easel but for Prefect and ComfyUI: the real API process with its page, on a real store.
 
+Its API may have a ComfyUI to ask what there is: an emulator, by its URL.
+
 The in-process worker drives that store as the true one would, at a pace that a test decides.
 """
 
@@ -28,6 +30,7 @@ from comfy.catalogue import Catalogue
 from comfy.emulator.painting import Recipe, paint
 from comfy.errors import ComfyError, ExecutionFailedError, OutOfMemoryComfyError
 from core.requests import ResolvedRequest
+from core.workflows.declaration import Workflow
 from flows.testing import InProcessWorker, ScriptedComfyUI
 from store.store import Store
 from store.values import HistoryFilter
@@ -50,6 +53,7 @@ class Api:
     """The API's process; it can be stopped and started again at the same address."""
 
     home: Path
+    comfy_url: str = COMFY_URL
     port: int = field(default_factory=free_port)
     _process: subprocess.Popen[bytes] | None = None
 
@@ -63,7 +67,7 @@ class Api:
             "EASEL_HOME": str(self.home),
             "EASEL_API__PORT": str(self.port),
             "EASEL_ALLOWED_HOSTS": OWN_NAME,
-            "EASEL_COMFY__URL": COMFY_URL,
+            "EASEL_COMFY__URL": self.comfy_url,
             "EASEL_WEBHOOKS__ALLOW": '["127.0.0.0/8"]',
             "EASEL_WEBHOOKS__RETRY_AFTER_S": "[3600]",
             "EASEL_PREFECT__API_URL": "http://127.0.0.1:9/api",
@@ -149,19 +153,20 @@ class Worker:
     ``failing`` is how the next generations end, if ``fails`` says so.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, comfy_url: str = COMFY_URL) -> None:
+        self._comfy_url = comfy_url
         self.failing: ComfyError | None = None
         self.fails: Callable[[ResolvedRequest], bool] = lambda _request: True
         self.comfy = ScriptedComfyUI(_Painter())
         self.comfy.failure = self._failure
         self.store = Store(f"sqlite+aiosqlite:///{home / 'easel.db'}", str(home / "images"))
-        self._worker = InProcessWorker(self.store, self.comfy, name="gpu-1", comfy_url=COMFY_URL)
+        self._worker = InProcessWorker(self.store, self.comfy, name="gpu-1", comfy_url=comfy_url)
         self._stack = ExitStack()
 
     def start(self) -> None:
         self._portal = self._stack.enter_context(start_blocking_portal())
         self._stack.enter_context(self._portal.wrap_async_context_manager(self.store))
-        self._portal.call(self.store.registry.keep_catalogue, COMFY_URL, CATALOGUE.to_json())
+        self._portal.call(self.store.registry.keep_catalogue, self._comfy_url, CATALOGUE.to_json())
         self._stack.enter_context(self._portal.wrap_async_context_manager(self._worker.at_work()))
 
     def stop(self) -> None:
@@ -183,6 +188,22 @@ class Worker:
         """Store a callback, as ``easel webhooks add`` does."""
         self._portal.call(self.store.callbacks.add, name, url)
 
+    def keep_workflow(self, workflow: Workflow) -> None:
+        """Store a workflow, as an import elsewhere does."""
+        self._portal.call(self.store.workflows.add, workflow)
+
+    def change_workflow(self, workflow: Workflow) -> None:
+        """Store another version of one, as an edit elsewhere does."""
+        self._portal.call(self._change_workflow, workflow)
+
+    async def _change_workflow(self, workflow: Workflow) -> None:
+        now = (await self.store.workflows.get(workflow.name)).workflow
+        await self.store.workflows.change(workflow, now.version)
+
+    def workflow(self, name: str) -> Workflow:
+        """A workflow as it is stored now."""
+        return self._portal.call(self.store.workflows.get, name).workflow
+
     def clear(self) -> None:
         """Delete everything."""
         self._portal.call(self._clear)
@@ -195,6 +216,8 @@ class Worker:
                 await self.store.files.remove(await self.store.transitions.delete(generation.id))
         for name in await self.store.callbacks.names():
             await self.store.callbacks.remove(name)
+        for name in await self.store.workflows.names():
+            await self.store.workflows.hide(name)
 
     def _failure(self, request: ResolvedRequest) -> ComfyError | None:
         return self.failing if self.fails(request) else None
@@ -270,10 +293,10 @@ def _encoded(picture: Pillow.Image, kind: str) -> bytes:
 
 
 @contextmanager
-def open_house(home: Path) -> Iterator[tuple[Api, Worker]]:
-    """Both, running."""
+def open_house(home: Path, comfy_url: str = COMFY_URL) -> Iterator[tuple[Api, Worker]]:
+    """Both, running. ``comfy_url`` is that of an emulator, if there is one."""
     home.mkdir(parents=True, exist_ok=True)
-    worker, api = Worker(home), Api(home)
+    worker, api = Worker(home, comfy_url), Api(home, comfy_url)
     worker.start()
     try:
         api.start()

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
+
+from tests.harness.processes import Process, environment, free_port
+from tests.harness.waiting import wait_until
 
 
 class EmulatorControl:
@@ -76,3 +83,21 @@ class EmulatorControl:
             "running": [item[1] for item in said["queue_running"]],
             "pending": [item[1] for item in said["queue_pending"]],
         }
+
+
+@contextmanager
+def open_emulator(folder: Path, *arguments: str) -> Iterator[EmulatorControl]:
+    """A process of its own, answering. ``arguments`` are those of its command line."""
+    port = free_port()
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "comfy.emulator", "--port", str(port)]
+    command += ["--output-dir", str(folder / "output"), *arguments]
+    process = Process("comfyui", command, environment(), folder)
+    control = EmulatorControl(f"http://127.0.0.1:{port}")
+    process.start()
+    try:
+        wait_until(lambda: control.answers, "the emulator", within=60)
+        yield control
+    finally:
+        control.close()
+        process.kill()

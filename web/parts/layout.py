@@ -18,6 +18,7 @@ from api.context import Context
 from api.deliveries.facade import DeliveryFacade
 from api.generations.facade import Facade
 from api.schedules.facade import ScheduleFacade
+from api.workflows.facade import WorkflowFacade
 from core.settings import Settings
 from web.parts.elements import Text, adorn, box, button, icon
 from web.parts.service import Service
@@ -46,6 +47,7 @@ _PAGES: Final = (
     ("History", "/history"),
     ("Bulk", "/bulk"),
     ("Schedules", "/schedules"),
+    ("Workflows", "/workflows"),
 )
 
 
@@ -70,6 +72,11 @@ class Web:
     def schedules(self) -> ScheduleFacade:
         """The functions about schedules."""
         return self.find_context().schedules
+
+    @property
+    def workflows(self) -> WorkflowFacade:
+        """The functions about workflows."""
+        return self.find_context().workflows
 
     @property
     def deliveries(self) -> DeliveryFacade:
@@ -132,7 +139,7 @@ class Frame:
         with self._client:
             if handler is not None and self._client.tab_id is not None:
                 handler(self._client.tab_id)
-            ui.run_javascript("easel.restore()")
+            ui.run_javascript("easel.restore(); easel.toTab()")
 
     def offer(self, text: str, take_back: Callable[[], Awaitable[None]]) -> None:
         """Say what was done, and offer for some seconds to take it back."""

@@ -221,6 +221,9 @@
       setTimeout(() => $(".plan")?.scrollIntoView({ block: "nearest", behavior: "smooth" }), 60);
     },
     toSheet() { $(".contact")?.scrollIntoView({ block: "start" }); },
+    toTab() { $(".nav-link[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" }); },
+    refocus(id) { setTimeout(() => document.getElementById(id)?.focus(), 30); },
+    toTop() { window.scrollTo({ top: 0 }); },
     toStage() {
       if (matchMedia("(max-width: 800px)").matches) window.scrollTo({ top: 0, behavior: "smooth" });
     },

@@ -36,8 +36,9 @@ QUEUE_EVERY_S: Final = 3.0
 class Studio:
     """One open studio page."""
 
-    def __init__(self, web: Web, chosen: str | None) -> None:
+    def __init__(self, web: Web, chosen: str | None, workflow: str | None) -> None:
         self._web = web
+        self._wanted = workflow
         self._chosen = parse_generation_id(chosen or "")
         self._cards: dict[UUID, Card] = {}
         self._staged: UUID | None = None
@@ -70,7 +71,9 @@ class Studio:
     async def start(self) -> None:
         """Load the page, then follow changes."""
         await offer_options(self._web.facade, self._form.offer)
-        await self._workflows.start()
+        await self._workflows.start(self._wanted)
+        if self._wanted is not None:  # a reload shows what was chosen since
+            ui.navigate.history.replace("/")
         await self._reload()
         self._frame.start()
         if (replaced := Draft.take_replaced()) is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -16,7 +16,7 @@ from web.forms.workflow_drafts import WorkflowDraft, by_role, carried
 from web.forms.workflow_inputs import FOLDERS, Names
 from web.parts.elements import box, show_if
 from web.parts.fields import choice
-from web.parts.layout import Web, errors_as_toasts
+from web.parts.layout import Web, errors_as_toasts, toast_error
 from web.parts.wording import field_errors, sentence
 from web.studio.workflow_form import WorkflowForm
 
@@ -39,10 +39,15 @@ class Workflows:
             self.form = Form(web.facade.default_workflow, on_generate)
         self._place = box("form-part is-away")
 
-    async def start(self) -> None:
-        """Offer the workflows that there are, and show the form of the chosen one."""
-        offered = await self._web.find_context().workflows.all()
+    async def start(self, wanted: str | None) -> None:
+        """Offer the workflows that there are, and show the form of the chosen one.
+
+        ``wanted`` is chosen in place of the one that the visitor left.
+        """
+        offered = await self._web.workflows.all()
         titles = {one.name: one.title for one in offered.items}
+        if wanted is not None:
+            self._choose_first(wanted, titles)
         show_if(self._picker, len(titles) > 1)
         await self._show(self._draft.chosen)
         if len(titles) > 1:
@@ -88,6 +93,12 @@ class Workflows:
         if hasattr(self, "_field"):
             self._field.value = self._draft.chosen
 
+    def _choose_first(self, wanted: str, titles: Mapping[str, str]) -> None:
+        if wanted in titles:
+            self._draft.change(chosen=wanted)
+        else:
+            toast_error("There is no such workflow any more.")
+
     async def _choose(self, name: str | None) -> None:
         if name is None or name == self._draft.chosen:
             return
@@ -116,7 +127,7 @@ class Workflows:
             one.name: kept.get(FOLDERS.get(one.folder or "", ""), []) for one in workflow.inputs
         }
         with contextlib.suppress(ProblemError):
-            found = await self._web.find_context().workflows.choices(workflow.name)
+            found = await self._web.workflows.choices(workflow.name)
             names = {**names, **found.inputs}
         return names
 

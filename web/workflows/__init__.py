@@ -1,0 +1,1 @@
+"""The page of workflows: what there is, importing, editing."""
