@@ -11,12 +11,13 @@ from typing import Any, TypedDict, Unpack
 from pydantic import JsonValue
 
 from core.artefacts import ArtefactKind
-from core.workflows.declaration import Role
+from core.workflows.declaration import InputType, Role
 
 
 class Changes(TypedDict, total=False):
     """What is said otherwise than the import proposes; see ``Input``."""
 
+    type: InputType
     label: str
     help: str
     role: Role
@@ -27,6 +28,7 @@ class Changes(TypedDict, total=False):
     minimum: float
     maximum: float
     multiple_of: float
+    choices: tuple[str, ...]
 
 
 @dataclass(frozen=True)
