@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, get_args
 from urllib.parse import quote
 
 from comfy.client import ComfyClient
-from comfy.shipped import SHIPPED, packaged
+from comfy.shipped import SHIPPED, Shipped, packaged
 from core.text import readable
 
 SourceKind = Literal["shipped", "template", "saved", "blueprint"]
@@ -77,7 +77,7 @@ async def workflow_file(client: ComfyClient, source: str) -> SourceFile | None:
     if kind not in _KINDS or not _is_name(name):
         return None
     if kind == "shipped":
-        return await _shipped_file(client, name)
+        return await template_file(client, SHIPPED[name]) if name in SHIPPED else None
     data: bytes | None
     title = ""
     if kind == "template":
@@ -91,14 +91,17 @@ async def workflow_file(client: ComfyClient, source: str) -> SourceFile | None:
     return None if data is None else SourceFile(data, bare, title)
 
 
-async def _shipped_file(client: ComfyClient, name: str) -> SourceFile | None:
-    """The template: of ComfyUI's package where that is installed, else of the ComfyUI."""
-    templates = SHIPPED[name].templates if name in SHIPPED else ()
-    for template in templates:
+async def template_file(client: ComfyClient, entry: Shipped) -> SourceFile | None:
+    """Returns the template of what Easel ships, None if there is none of its names.
+
+    That of ComfyUI's package where it is installed, else the ComfyUI's own. Raises
+    TransientComfyError.
+    """
+    for template in entry.templates:
         data = await asyncio.to_thread(packaged, template)
         if data is not None:
             return SourceFile(data, template)
-    for template in templates:
+    for template in entry.templates:
         data = await client.document_bytes(_template_path(template))
         if data is not None:
             return SourceFile(data, template)

@@ -182,6 +182,7 @@ async def add(request: Request, query: Annotated[ImportQuery, Query()]) -> Respo
     "/sources",
     summary="What can be imported by name",
     response_model=SourcesDocument,
+    responses=problems("not_available"),
 )
 async def sources(request: Request) -> Response:
     """What Easel ships declarations for; then what ComfyUI offers, if it answers: the workflows
