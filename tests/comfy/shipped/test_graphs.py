@@ -77,6 +77,21 @@ def test_nodes_that_are_off_in_the_template_are_on_where_they_are_wanted(
     assert (image.name, image.required) == ("image", True)
 
 
+def test_the_nodes_of_a_template_may_be_numbered_anew(catalogue: NodeCatalogue) -> None:
+    told = template(T2V)
+    for node in told["nodes"]:
+        node["id"] += 1000
+    for link in told["links"]:
+        link[1], link[3] = link[1] + 1000, link[3] + 1000
+
+    anew, before = read(T2V, catalogue, told).workflow, read(T2V, catalogue).workflow
+
+    assert "6" not in (anew.graph or {})
+    assert [one.model_dump(exclude={"targets"}) for one in anew.inputs] == [
+        one.model_dump(exclude={"targets"}) for one in before.inputs
+    ]
+
+
 def test_no_field_has_two_inputs(catalogue: NodeCatalogue) -> None:
     for entry in SHIPPED.values():
         places = [
