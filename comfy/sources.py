@@ -46,7 +46,7 @@ class SourceFile:
     title: str = ""
 
 
-def shipped() -> tuple[WorkflowSource, ...]:
+def shipped_sources() -> tuple[WorkflowSource, ...]:
     """Returns what Easel ships declarations of, whether a ComfyUI answers or not."""
     return tuple(
         WorkflowSource("shipped", one.name, one.title, one.description, one.kind)

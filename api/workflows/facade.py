@@ -36,7 +36,7 @@ from api.workflows.importing import (
 )
 from comfy import BUILT_IN, TransientComfyError
 from comfy.shipped import SHIPPED
-from comfy.sources import offered, shipped, workflow_file
+from comfy.sources import offered, shipped_sources, workflow_file
 from comfy.workflows.live_values import live_choices
 from comfy.workflows.readiness import State
 from core.wording import nearest, written
@@ -141,7 +141,7 @@ class WorkflowFacade:
 
     async def sources(self) -> SourcesDocument:
         """Returns what is offered: what Easel ships, then what ComfyUI has, if it answers."""
-        found = shipped()
+        found = shipped_sources()
         problem = None
         try:
             found += await offered(self._nodes.client)

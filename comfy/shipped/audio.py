@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from comfy.shipped.common import CFG, DURATION, NEGATIVE, PROMPT, SAMPLER, SCHEDULER, SEED, STEPS
+from comfy.shipped.inputs import CFG, DURATION, NEGATIVE, PROMPT, SAMPLER, SCHEDULER, SEED, STEPS
 from comfy.shipped.values import Shipped, shown
 
 AUDIO: Final = (
@@ -24,8 +24,8 @@ AUDIO: Final = (
             ),
             shown("lyrics", help="Without lyrics the music is instrumental.", default=""),
             DURATION,
-            shown("94.bpm", "bpm", label="Beats per minute"),
-            shown("94.keyscale", "key"),
+            shown("94.bpm", "bpm", label="Beats per minute", default=120),
+            shown("94.keyscale", "key", default="C major"),
             shown("94.timesignature", "time_signature", advanced=True),
             shown("94.language", "language", help="Of the lyrics.", advanced=True),
             SEED,

@@ -86,7 +86,7 @@ def _input(proposed: Workflow, catalogue: NodeCatalogue, entry: Shipped, one: Sh
         try:
             found = with_input(proposed, catalogue, one.of, one.name).by_name[one.name]
         except DeclarationError as error:
-            raise _other_template(entry, error.code, f"has no {error.message}") from error
+            raise _other_template(entry, error.code, f"does not fit: {error.message}") from error
     elif one.of in proposed.by_name:
         found = proposed.by_name[one.of]
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from comfy.shipped.common import (
+from comfy.shipped.inputs import (
     BATCH_SIZE,
     CFG,
     HEIGHT,
@@ -12,6 +12,7 @@ from comfy.shipped.common import (
     NEGATIVE,
     PROMPT,
     SAMPLER,
+    SCALE,
     SCHEDULER,
     SEED,
     STEPS,
@@ -70,7 +71,7 @@ IMAGES: Final = (
         templates=("utility_seedvr2_3b_int8_upscale_image",),
         inputs=(
             IMAGE,
-            shown("scale_multiplier", "scale", help="How many times as wide and as high."),
+            SCALE,
             SEED,
             shown("color_correction_method", "color_correction", advanced=True),
         ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from comfy.shipped.common import CFG, IMAGE, SAMPLER, SCHEDULER, SEED, STEPS
+from comfy.shipped.inputs import CFG, IMAGE, SAMPLER, SCHEDULER, SEED, STEPS
 from comfy.shipped.values import Shipped, shown
 
 MODELS3D: Final = (
@@ -19,7 +19,12 @@ MODELS3D: Final = (
             SEED,
             STEPS,
             CFG,
-            shown("lantent_resolution", "resolution", help="Of the latent.", advanced=True),
+            shown(
+                "lantent_resolution",
+                "resolution",
+                help="More: finer shapes, more memory.",
+                advanced=True,
+            ),
             shown("algorithm", label="Surface", advanced=True),
             shown("threshold", advanced=True),
             SAMPLER,

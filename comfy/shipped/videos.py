@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from comfy.shipped.common import (
+from comfy.shipped.inputs import (
     CFG,
     DURATION,
     FPS,
@@ -13,6 +13,7 @@ from comfy.shipped.common import (
     NEGATIVE,
     PROMPT,
     SAMPLER,
+    SCALE,
     SCHEDULER,
     SEED,
     STEPS,
@@ -64,7 +65,7 @@ def _wan(
 _WAN_5B: Final = (
     WIDTH,
     HEIGHT,
-    shown("length", label="Frames", help="4 n + 1"),
+    shown("length", label="Frames", help="4 n + 1, such as 81 or 121."),
     FPS,
     NEGATIVE,
     SEED,
@@ -194,7 +195,7 @@ VIDEOS: Final = (
         templates=("utility_seedvr2_3b_int8_upscale_video",),
         inputs=(
             shown("video"),
-            shown("scale_multiplier", "scale", help="How many times as wide and as high."),
+            SCALE,
             SEED,
             shown("color_correction_method", "color_correction", advanced=True),
             shown("trim_video", "trim", help="Take only the part that start and duration say."),

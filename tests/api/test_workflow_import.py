@@ -231,6 +231,8 @@ def test_what_comfyui_offers_can_be_imported(service: Service) -> None:
     assert answered.json()["declaration"]["title"] == "Z-Image-Turbo: Text to Image"
     assert answered.json()["declaration"]["name"].startswith("image-z-image-turbo")
     assert all(each["url"] for each in answered.json()["missing"]["models"])
+    titled = service.client.post(WORKFLOWS, json=body, params={"dry_run": True, "title": "Mine"})
+    assert titled.json()["declaration"]["title"] == "Mine"
     for absent in ("template:zx81", "zx81", "template:../index", "blueprint:zx81", "saved:zx81"):
         assert_problem(
             service.client.post(WORKFLOWS, json={"source": absent}), 422, "unknown_source"

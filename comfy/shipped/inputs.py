@@ -20,6 +20,9 @@ CFG: Final = shown("cfg", label="CFG", advanced=True)
 SAMPLER: Final = shown("sampler", advanced=True)
 SCHEDULER: Final = shown("scheduler", advanced=True)
 BATCH_SIZE: Final = shown("batch_size", advanced=True)
+SCALE: Final = shown(
+    "scale_multiplier", "scale", help="How many times as wide and as high.", minimum=1
+)
 DURATION: Final = shown("duration_s", label="Duration (s)", minimum=1)
 FPS: Final = shown("fps", label="Frames per second", advanced=True)
 
