@@ -114,11 +114,9 @@ class ApiClient:
         items: list[dict[str, Any]] = page["items"]
         return items
 
-    async def workflow_sources(self) -> list[dict[str, Any]]:
-        """Returns what ComfyUI offers as workflows."""
-        page = await self._json("GET", "/workflows/sources")
-        items: list[dict[str, Any]] = page["items"]
-        return items
+    async def workflow_sources(self) -> dict[str, Any]:
+        """Returns what is offered as workflows, and the problem where ComfyUI is away."""
+        return await self._json("GET", "/workflows/sources")
 
     async def add_workflow(self, file: bytes, query: Mapping[str, Any]) -> dict[str, Any]:
         """Import a workflow's file. Returns what became of it."""

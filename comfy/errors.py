@@ -172,7 +172,7 @@ class DeclarationError(NotImportableError):
     """An input cannot be declared so.
 
     ``code`` is "unknown_node", "unknown_field", "linked_field", "unknown_input",
-    "duplicate_input" or "invalid_name".
+    "unknown_output", "duplicate_input" or "invalid_name".
     """
 
     def __init__(self, code: str, message: str) -> None:

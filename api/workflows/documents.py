@@ -128,20 +128,27 @@ class ChoicesDocument(Document):
 
 
 class SourceDocument(Document):
-    """A workflow that this ComfyUI offers."""
+    """A workflow that Easel ships or this ComfyUI offers."""
 
-    source: str = Field(description="As an import names it, such as `template:flux_dev`.")
+    source: str = Field(
+        description="As an import names it: `shipped:wan22-t2v`, `template:flux_dev`."
+    )
     kind: SourceKind
     name: str
     title: str
     description: str
-    media: str = Field(description="What it gives, as ComfyUI says; may be empty.")
+    media: str = Field(
+        description="What it gives: an artefact's kind, or as ComfyUI says; may be empty."
+    )
 
 
 class SourcesDocument(Document):
-    """What this ComfyUI offers: its saved workflows, official templates, blueprints."""
+    """What Easel ships, then what this ComfyUI offers: saved workflows, templates, blueprints."""
 
     items: list[SourceDocument]
+    problem: str | None = Field(
+        description="Why nothing of ComfyUI's is among them: it does not answer. Null: it did."
+    )
 
 
 class WorkflowChange(BaseModel):

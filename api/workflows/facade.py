@@ -39,7 +39,8 @@ from api.workflows.importing import (
 )
 from comfy import BUILT_IN, TransientComfyError
 from comfy.importing.proposal import left_out
-from comfy.sources import offered, workflow_file
+from comfy.shipped import SHIPPED
+from comfy.sources import offered, shipped_sources, workflow_file
 from comfy.workflows import Judge
 from comfy.workflows.live_values import live_choices
 from comfy.workflows.readiness import State
@@ -147,7 +148,9 @@ class WorkflowFacade:
         """
         if sent.source is not None:
             sent = await self._fetched(sent.source)
-        wish = replace(wish, file=sent.name or wish.file, source=sent.source)
+        wish = replace(
+            wish, file=sent.name or wish.file, source=sent.source, source_title=sent.title
+        )
         found = await self._read(sent.data, wish)
         if wanted is not None:
             workflow = await asyncio.to_thread(_changed_to, found.workflow, wanted)
@@ -168,11 +171,13 @@ class WorkflowFacade:
         )
 
     async def sources(self) -> SourcesDocument:
-        """Returns what ComfyUI offers. ProblemError 503 if it does not answer."""
+        """Returns what is offered: what Easel ships, then what ComfyUI has, if it answers."""
+        found = shipped_sources()
+        problem = None
         try:
-            found = await offered(self._nodes.client)
+            found += await offered(self._nodes.client)
         except TransientComfyError as error:
-            raise ProblemError("not_available", str(error)) from error
+            problem = str(error)
         return SourcesDocument(
             items=[
                 SourceDocument(
@@ -184,21 +189,33 @@ class WorkflowFacade:
                     media=one.media,
                 )
                 for one in found
-            ]
+            ],
+            problem=problem,
         )
 
     async def _fetched(self, source: str) -> SentFile:
         try:
-            data = await workflow_file(self._nodes.client, source)
+            found = await workflow_file(self._nodes.client, source)
         except TransientComfyError as error:
             raise ProblemError("not_available", str(error)) from error
-        if data is None:
-            raise ProblemError(
-                "unknown_source",
-                f"ComfyUI offers no {written(source)}; GET {self._base}/sources lists what it has",
+        if found is None:
+            raise self._unknown_source(source)
+        return SentFile(found.data, found.name, source, found.title)
+
+    def _unknown_source(self, source: str) -> ProblemError:
+        kind, _, name = source.partition(":")
+        lists = f"GET {self._base}/sources lists what there is"
+        if kind != "shipped":
+            told = f"ComfyUI offers no {written(source)}; {lists}"
+        elif name not in SHIPPED:
+            near = nearest(name, list(SHIPPED), "workflows that it ships")
+            told = f"Easel ships no {written(name)}; {near}; {lists}"
+        else:
+            told = (
+                f"neither Easel nor ComfyUI has the template {SHIPPED[name].templates[0]}: install "
+                "the package comfyui-workflow-templates-json beside Easel, or update ComfyUI"
             )
-        name = source.partition(":")[2].rpartition("/")[2].removesuffix(".json")
-        return SentFile(data, name, source)
+        return ProblemError("unknown_source", told)
 
     async def _read(self, data: bytes, wish: Wish) -> Imported:
         judge = self._nodes.judge or await self._nodes.refreshed()

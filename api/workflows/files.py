@@ -22,11 +22,15 @@ _SOURCE_MAX: Final = 1000
 
 @dataclass(frozen=True)
 class SentFile:
-    """A file with its name; or, without data, what a ComfyUI offers."""
+    """A file with its name; or, without data, what is offered as ``source``.
+
+    ``title`` is what the source calls it.
+    """
 
     data: bytes
     name: str = ""
     source: str | None = None
+    title: str = ""
 
 
 async def sent_file(request: Request, limit: int, name: str | None) -> SentFile:

@@ -20,13 +20,14 @@ from api.workflows.documents import (
 )
 from comfy import BUILT_IN, WorkflowFileError
 from comfy.errors import DeclarationError, not_allowed
-from comfy.importing import Notice
+from comfy.importing import ImportedGraph, Notice
 from comfy.importing.files import WorkflowFile, read_file
 from comfy.importing.proposal import propose, with_input
 from comfy.importing.proposal.fitting import fitted
 from comfy.importing.proposal.naming import slug
 from comfy.importing.reading import read_found
 from comfy.nodes import NodeCatalogue
+from comfy.shipped import Shipped, declared, shipped_of, switched
 from comfy.workflows.readiness import paid_classes, readiness, renamed
 from comfy.workflows.secrets import without_secrets
 from core.problems import FieldProblem
@@ -43,12 +44,16 @@ _WARNINGS_MAX: Final = 100
 
 @dataclass(frozen=True)
 class Wish:
-    """What is wanted of a file. ``file`` is its name, ``inputs`` are as ``6.text=prompt``."""
+    """What is wanted of a file. ``file`` is its name, ``inputs`` are as ``6.text=prompt``.
+
+    ``source_title`` is the title that the source has for it.
+    """
 
     name: str | None = None
     title: str | None = None
     file: str = ""
     source: str | None = None
+    source_title: str = ""
     inputs: tuple[str, ...] = ()
 
 
@@ -139,14 +144,17 @@ def _of_comfyui(data: bytes, wish: Wish, catalogue: NodeCatalogue | None) -> Imp
         place = (error.place,) if error.place else ()
         found = [FieldProblem(place, error.code, error.message)]
         raise ProblemError("invalid_workflow", str(error), errors=found) from error
+    except DeclarationError as error:
+        found = [FieldProblem((), error.code, error.message)]
+        raise ProblemError("invalid_workflow", error.message, errors=found) from error
 
 
 def _proposed(file: WorkflowFile, data: bytes, wish: Wish, catalogue: NodeCatalogue) -> Imported:
-    graph = read_found(file.found, file.container, wish.file or "workflow", catalogue)
-    title = (wish.title or graph.title or wish.file or "workflow")[:_TITLE_MAX]
-    name = wish.name or free_name(slug(title, "workflow").replace("_", "-")[:_NAME_MAX], ())
-    proposed = _with_inputs(propose(graph, catalogue, name), wish.inputs, catalogue)
-    workflow, without = fitted(proposed)
+    entry = shipped_of(wish.source)
+    found = switched(file.found, entry) if entry else file.found
+    graph = read_found(found, file.container, wish.file or "workflow", catalogue)
+    proposed, told = _declared(graph, wish, entry, catalogue)
+    workflow, without = fitted(_with_inputs(proposed, wish.inputs, catalogue))
     unfit = (f"the default of {one} does not fit: the graph's own is used" for one in without)
     origin = Origin(
         kind=workflow.origin.kind if workflow.origin else "api",
@@ -155,14 +163,28 @@ def _proposed(file: WorkflowFile, data: bytes, wish: Wish, catalogue: NodeCatalo
         source=wish.source and wish.source[:_TITLE_MAX],
     )
     return Imported(
-        with_changes(workflow, title=title, origin=origin),
+        with_changes(workflow, origin=origin),
         is_named=wish.name is not None,
         dropped=tuple(
             DroppedNode(node=one.node_id, node_class=one.class_type, reason=one.reason)
             for one in graph.dropped
         ),
-        warnings=(*_warnings(graph.notices), *unfit),
+        warnings=(*told, *_warnings(graph.notices), *unfit),
     )
+
+
+def _declared(
+    graph: ImportedGraph, wish: Wish, entry: Shipped | None, catalogue: NodeCatalogue
+) -> tuple[Workflow, tuple[str, ...]]:
+    """Returns what is proposed, or declared by what Easel ships, and what is to be told of it."""
+    title = (wish.title or graph.title or wish.file or "workflow")[:_TITLE_MAX]
+    own = entry.name if entry else slug(title, "workflow").replace("_", "-")[:_NAME_MAX]
+    workflow = propose(graph, catalogue, wish.name or free_name(own, ()))
+    if entry is None:
+        return with_changes(workflow, title=wish.title or wish.source_title or title), ()
+    lacking = bool(graph.findings.missing_classes)
+    workflow, told = declared(workflow, catalogue, entry, lacks_classes=lacking)
+    return with_changes(workflow, title=wish.title or entry.title), told
 
 
 def _with_inputs(workflow: Workflow, wanted: tuple[str, ...], catalogue: NodeCatalogue) -> Workflow:

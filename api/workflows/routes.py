@@ -164,7 +164,7 @@ async def add(request: Request, query: Annotated[ImportQuery, Query()]) -> Respo
     """The file is any that carries a workflow of ComfyUI, or one that an Easel exported.
 
     JSON in API or UI form, or a PNG, WebP, JPEG, MP4, WebM, FLAC, Ogg or MP3 that ComfyUI saved;
-    as the body, or as `file` of a form; or `{"source": "template:NAME"}` of what `…/sources`
+    as the body, or as `file` of a form; or `{"source": "shipped:NAME"}` of what `…/sources`
     lists. Nothing of it is executed or fetched; the inputs are proposed. The name of one that was
     removed is free again.
     """
@@ -180,12 +180,13 @@ async def add(request: Request, query: Annotated[ImportQuery, Query()]) -> Respo
 
 @router.get(
     "/sources",
-    summary="What ComfyUI offers",
+    summary="What can be imported by name",
     response_model=SourcesDocument,
     responses=problems("not_available"),
 )
 async def sources(request: Request) -> Response:
-    """The workflows saved on its page, official templates, blueprints; each can be imported."""
+    """What Easel ships declarations for; then what ComfyUI offers, if it answers: the workflows
+    saved on its page, official templates, blueprints."""
     return answer(await opened(request, WorkflowFacade).sources())
 
 

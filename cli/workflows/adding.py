@@ -6,23 +6,29 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import shlex
 import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from cli.console import BAD_USAGE, FAILED, OK, CommandError, console_on
 from cli.workflows.asking import asking
 from cli.workflows.listing import inputs_table
+from comfy.shipped import SHIPPED
+from comfy.sources import SourceKind
+from core.wording import nearest
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-SOURCES: Final = ("template:", "saved:", "blueprint:")
-"""How what ComfyUI offers itself is named."""
+SOURCES: Final = tuple(f"{kind}:" for kind in get_args(SourceKind))
+"""How what Easel ships, and what ComfyUI offers itself, is named."""
+_PLAIN: Final = r"[A-Za-z0-9_-]*[A-Za-z0-9_]"
+"""A word that is no path: without dots and slashes, and not ``-``."""
 _CHANGED: Final = ("title", "description", "inputs", "outputs", "mapping")
 """The part of a workflow that can be changed."""
 _SHOWN: Final = 20
@@ -44,8 +50,9 @@ async def add(url: str, wanted: Adding, *, as_json: bool) -> int:
     query: dict[str, Any] = {"dry_run": str(wanted.dry_run).lower(), "input": wanted.inputs}
     query |= {"name": wanted.name} if wanted.name else {}
     query |= {"title": wanted.title} if wanted.title else {}
-    if wanted.file.startswith(SOURCES):
-        body = json.dumps({"source": wanted.file}).encode()
+    source = await asyncio.to_thread(_source, wanted.file)
+    if source:
+        body = json.dumps({"source": source}).encode()
     else:
         body = await asyncio.to_thread(_read, wanted.file)
         query |= {"filename": Path(wanted.file).name} if wanted.file != "-" else {}
@@ -76,6 +83,22 @@ async def edit(url: str, name: str, file: Path | None) -> int:
     out.print(f"{name} is of version {changed['version']} now.")
     out.print(inputs_table(changed["inputs"]))
     return OK
+
+
+def _source(word: str) -> str | None:
+    """Returns what a word names that is no file. Raises CommandError for one that names nothing."""
+    if word.startswith(SOURCES):
+        return word
+    if not re.fullmatch(_PLAIN, word) or Path(word).exists():
+        return None
+    if word not in SHIPPED:
+        near = nearest(word, list(SHIPPED), "workflows that Easel ships")
+        raise CommandError(
+            f"there is no file {word}, and Easel ships no workflow of that name; {near}. "
+            "`easel workflows sources` lists what there is.",
+            BAD_USAGE,
+        )
+    return SHIPPED[word].source
 
 
 def _read(file: str) -> bytes:

@@ -40,7 +40,7 @@ def show(name: _Name, as_json: _Json = False, api: _Api = None) -> None:
 
 @workflows.command()
 def sources(as_json: _Json = False, api: _Api = None) -> None:
-    """List what ComfyUI offers: its saved workflows, official templates, blueprints."""
+    """List what Easel ships, and what ComfyUI offers: saved workflows, templates, blueprints."""
     from cli.up.running import api_url
     from cli.workflows.listing import list_sources as run
 
@@ -53,7 +53,7 @@ def add(
         str,
         typer.Argument(
             help="A workflow of ComfyUI, or an image or video that carries one; - for standard "
-            "input; template:NAME as `easel workflows sources` has it."
+            "input; or a name of `easel workflows sources`, such as wan22-t2v or template:NAME."
         ),
     ],
     name: Annotated[str | None, typer.Option(help="The name to give it.")] = None,

@@ -53,18 +53,30 @@ async def show(url: str, name: str, *, as_json: bool) -> int:
 
 
 async def list_sources(url: str, *, as_json: bool) -> int:
-    """Print what ComfyUI offers. Returns the exit code. Raises CommandError."""
+    """Print what is offered. Returns the exit code. Raises CommandError."""
     async with asking(url) as client:
         found = await client.workflow_sources()
     out = console_on(sys.stdout)
+    if found.get("problem"):
+        console_on(sys.stderr).print(f"Nothing of ComfyUI's is listed: {found['problem']}")
     if as_json:
-        out.print(json.dumps(found, indent=2))
+        out.print(json.dumps(found["items"], indent=2))
         return OK
-    table = _table("source", "media", "title")
-    for one in found:
-        table.add_row(one["source"], one["media"], one["title"])
-    out.print(table)
+    own = [one for one in found["items"] if one["kind"] == "shipped"]
+    others = [one for one in found["items"] if one["kind"] != "shipped"]
+    out.print("Easel ships (add one by its name):")
+    out.print(_sources_table("name", own))
+    if others:
+        out.print("\nComfyUI offers:")
+        out.print(_sources_table("source", others))
     return OK
+
+
+def _sources_table(named: str, found: list[dict[str, Any]]) -> Table:
+    table = _table(named, "media", "title")
+    for one in found:
+        table.add_row(one[named], one["media"], one["title"])
+    return table
 
 
 def inputs_table(inputs: list[dict[str, Any]]) -> Table:

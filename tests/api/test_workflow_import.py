@@ -225,7 +225,6 @@ def test_while_no_comfyui_was_reached_nothing_is_imported(start_service: StartSe
 
     assert_problem(added(service, PAGE), 503, "no_catalogue")
     assert_problem(added(service, b"canary"), 422, "invalid_workflow")
-    assert_problem(service.get(f"{WORKFLOWS}/sources"), 503, "not_available")
     assert_problem(service.get(f"{WORKFLOWS}/txt2img/choices"), 503, "no_catalogue")
 
 
@@ -241,7 +240,11 @@ def test_what_comfyui_offers_can_be_imported(service: Service) -> None:
     assert answered.status_code == 200, answered.text
     assert answered.json()["declaration"]["state"] == "missing_models"
     assert answered.json()["declaration"]["origin"]["source"] == source
+    assert answered.json()["declaration"]["title"] == "Z-Image-Turbo: Text to Image"
+    assert answered.json()["declaration"]["name"].startswith("image-z-image-turbo")
     assert all(each["url"] for each in answered.json()["missing"]["models"])
+    titled = service.client.post(WORKFLOWS, json=body, params={"dry_run": True, "title": "Mine"})
+    assert titled.json()["declaration"]["title"] == "Mine"
     for absent in ("template:zx81", "zx81", "template:../index", "blueprint:zx81", "saved:zx81"):
         assert_problem(
             service.client.post(WORKFLOWS, json={"source": absent}), 422, "unknown_source"

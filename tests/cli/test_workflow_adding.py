@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.api.conftest import shared_service
-from tests.api.service import Backstage, Comfy, Service
+from tests.api.service import Backstage, Comfy, Service, closed_port
 from tests.api.test_workflow_import import GRAPH, PAGE
 from tests.cli.running import Ended, easel
+from tests.harness.databases import a_store
 from tests.harness.waiting import wait_until
 
 
@@ -116,3 +117,60 @@ async def test_a_declaration_is_edited(service: Service, tmp_path: Path) -> None
     )
     assert wrong.code == 2
     assert (await _workflows(service, "edit", "edited", EDITOR="")).code == 2
+
+
+async def test_what_easel_ships_is_listed_first_and_added_by_its_name(
+    service: Service, tmp_path: Path
+) -> None:
+    listed = await _workflows(service, "sources")
+    lines = listed.out.splitlines()
+    assert listed.code == 0
+    assert lines[0].startswith("Easel ships")
+    [of_comfyui] = [place for place, line in enumerate(lines) if line == "ComfyUI offers:"]
+    assert [line for line in lines[:of_comfyui] if line.startswith("wan22-t2v ")]
+    assert [line for line in lines[of_comfyui:] if line.startswith("template:")]
+
+    added = await _workflows(service, "add", "hunyuan3d")
+
+    assert added.code == 0, added.err
+    assert "Hunyuan3D 2.1: added as hunyuan3d" in added.out
+    assert service.get("/api/v1/workflows/hunyuan3d").json()["kind"] == "model3d"
+    dry = await _workflows(service, "add", "shipped:hunyuan3d", "--dry-run")
+    assert "would be added as hunyuan3d-2" in dry.out
+
+
+async def test_a_word_that_names_nothing_is_told_what_is_near(service: Service) -> None:
+    unknown = await _workflows(service, "add", "wan22-t2")
+
+    assert unknown.code == 2
+    assert "there is no file wan22-t2" in unknown.err
+    assert "wan22-t2v" in unknown.err
+    as_source = await _workflows(service, "add", "shipped:wan22-t2")
+    assert as_source.code == 2
+    assert "wan22-t2v" in as_source.err
+
+
+async def test_a_file_comes_before_what_easel_ships(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _file(tmp_path, GRAPH, "upscale")
+    monkeypatch.chdir(tmp_path)
+
+    added = await _workflows(service, "add", "upscale", "--name", "of-a-file")
+
+    assert added.code == 0, added.err
+    assert service.get("/api/v1/workflows/of-a-file").json()["origin"]["file"] == "upscale"
+
+
+async def test_while_comfyui_is_away_the_list_says_so(tmp_path: Path) -> None:
+    a_store(tmp_path / "easel.db")
+    with (
+        Backstage() as backstage,
+        Service(backstage, tmp_path, closed_port(), f"{closed_port()}/api") as away,
+    ):
+        listed = await _workflows(away, "sources")
+
+    assert listed.code == 0
+    assert "wan22-t2v" in listed.out
+    assert "ComfyUI offers" not in listed.out
+    assert "cannot be reached" in listed.err

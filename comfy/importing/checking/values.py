@@ -15,7 +15,7 @@ _SHOWN_MAX: Final = 80
 _CHOICES_SHOWN: Final = 8
 _NAME_MAX: Final = 300
 """The most characters of a file's name."""
-_OPEN_CHOICES: Final = frozenset({"CustomCombo"})
+OPEN_CHOICES: Final = frozenset({"CustomCombo"})
 """Classes whose choices each workflow holds itself."""
 
 
@@ -97,7 +97,7 @@ def _converted(value: Any, kind: str) -> Any:
 
 
 def _fault_of_choice(value: Any, spec: InputSpec, class_type: str) -> Fault | AbsentFile | None:
-    if spec.upload or not spec.choices_known or class_type in _OPEN_CHOICES:
+    if spec.upload or not spec.choices_known or class_type in OPEN_CHOICES:
         return None
     if isinstance(value, list):  # several of them
         faults = (_fault_of_choice(each, spec, class_type) for each in value)

@@ -6,6 +6,7 @@ import math
 import re
 from typing import Any, Final
 
+from comfy.importing.checking.values import OPEN_CHOICES
 from comfy.importing.marks import Place
 from comfy.importing.proposal.candidate import Candidate
 from comfy.importing.proposal.marked_nodes import value_field
@@ -88,7 +89,9 @@ def type_of(wiring: Wiring, candidate: Candidate) -> InputType:
         value = wiring.value(candidate.targets[0])
         return "model" if names_models(wiring, choosing, str(value)) else "choice"
     kind = candidate.type or _type_of_field(wiring, candidate.targets[0])
-    has_choices = bool(candidate.choices) or _is_combo(wiring.spec(candidate.targets[0]))
+    first = candidate.targets[0]
+    is_closed = wiring.class_type(first.node_id) not in OPEN_CHOICES
+    has_choices = bool(candidate.choices) or (is_closed and _is_combo(wiring.spec(first)))
     return "text" if kind == "choice" and not has_choices else kind
 
 

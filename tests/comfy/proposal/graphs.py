@@ -53,6 +53,7 @@ OBJECT_INFO: Json = {
     "ConditioningZeroOut": _class({"conditioning": COND}, "CONDITIONING"),
     "EmptyLatentImage": _class({"width": INT, "height": INT, "batch_size": STEPS}, "LATENT"),
     "LatentUpscale": _class({"samples": ["LATENT"], "width": INT, "height": INT}, "LATENT"),
+    "CustomCombo": _class({"choice": ["COMBO", {"options": []}]}, "STRING", "INT"),
     "ResolutionSelector": _class(
         {"aspect_ratio": ["COMBO", {"options": ["1:1", "16:9"]}]}, "INT", "INT"
     ),

@@ -49,6 +49,18 @@ def test_types_ranges_and_choices_come_from_the_catalogue() -> None:
     assert (seed.type, seed.default, seed.maximum) == ("seed", None, 2**53 - 1)
 
 
+def test_choices_that_only_the_page_knows_are_a_text() -> None:
+    found = proposed(
+        txt2img(
+            n6=node("CLIPTextEncode", text=["10", 0], clip=["4", 1]),
+            n10=node("CustomCombo", "Category", choice="Music"),
+        )
+    )
+
+    [one] = [one for one in found.inputs if targets(one) == ["10.choice"]]
+    assert (one.type, one.choices_from, one.default) == ("text", None, "Music")
+
+
 def test_an_encoder_that_feeds_both_signs_is_the_prompt() -> None:
     found = proposed(txt2img(n3=_sampler(positive=["6", 0], negative=["6", 0])))
 
