@@ -40,6 +40,7 @@ from web.parts.clock import ask_zone, created_words
 from web.parts.elements import Text, adorn, box, button, icon, link, local
 from web.parts.layout import Frame, Web, errors_as_toasts, section
 from web.parts.live import Live
+from web.parts.outputs import KIND_WORDS
 from web.parts.wording import (
     STATUS_WORDS,
     advice,
@@ -135,7 +136,7 @@ class PicturePage:
     def _show(self) -> None:
         document = self._document
         assert document is not None  # _load has read it
-        ui.page_title(f"{title(document.request.prompt, 60)} · Easel")
+        ui.page_title(f"{self._kind_words()} · Easel")
         self._viewer.show(
             document,
             self._images,
@@ -143,6 +144,10 @@ class PicturePage:
             before=self._number > 0 or self._beside.before is not None,
             after=self._number + 1 < len(self._images) or self._beside.after is not None,
         )
+
+    def _kind_words(self) -> str:
+        """Returns what the browser's title says: browsers keep titles, so never the prompt."""
+        return KIND_WORDS[self._images[self._number].kind] if self._images else "Generation"
 
     async def _changed(self, generation: Generation) -> None:
         if generation.id != self._id:
