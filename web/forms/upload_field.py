@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from nicegui import ui
@@ -48,8 +48,15 @@ class UploadField:
     """Holds a reference: ``upload:<id>``, ``artefact:<id>``, or none."""
 
     def __init__(
-        self, one: Input, label: str, value: str | None, on_value: Callable[[str | None], None]
+        self,
+        one: Input,
+        label: str,
+        value: str | None,
+        on_value: Callable[[str | None], None],
+        pick: Callable[[Input, Callable[[str], None]], Awaitable[None]] | None = None,
     ) -> None:
+        self._input = one
+        self._pick = pick
         self._label = label
         self._shows_picture = one.type in ("image", "mask")
         self._on_value = on_value
@@ -59,6 +66,9 @@ class UploadField:
             self._zone = SentFile(
                 f"Drop {_article(one.type)} here, or choose one", accept, self._sent, self.refuse
             )
+            with box("upload-more") as self._more:
+                if pick is not None:
+                    button("From history…", self._choose, classes="btn-small")
             self._chosen = box("chosen")
             self._error = adorn(Text("", "field-note is-bad is-away", "p"), role="alert")
         self._show(value)
@@ -71,6 +81,10 @@ class UploadField:
     def _sent(self, upload_id: str) -> None:
         self._change(f"upload:{upload_id}")
 
+    async def _choose(self) -> None:
+        if self._pick is not None:
+            await self._pick(self._input, self._change)
+
     def _change(self, value: str | None) -> None:
         self.refuse("")
         self._on_value(value)
@@ -78,6 +92,7 @@ class UploadField:
 
     def _show(self, value: str | None) -> None:
         show_if(self._zone, not value)
+        show_if(self._more, not value)
         show_if(self._chosen, value)
         self._chosen.clear()
         if not value:

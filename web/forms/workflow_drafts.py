@@ -1,4 +1,4 @@
-"""Which workflow the studio's form is for, and the values of each workflow's inputs."""
+"""Which workflow a form is for, and the values of each workflow's inputs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,9 @@ CARRIED: Final[tuple[Role, ...]] = (
 """What goes along to another workflow. Steps and the like do not: they are its model's own."""
 
 
-class WorkflowDraft(KeptDraft):
-    """The chosen workflow, and what was entered for each: only what differs from its defaults."""
+class InputsDraft(KeptDraft):
+    """What was entered for each workflow: only what differs from its defaults."""
 
-    KEY = "workflow-draft"
-
-    chosen: str = DEFAULT_WORKFLOW
     values: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     def of(self, workflow: str) -> dict[str, Any]:
@@ -41,6 +38,14 @@ class WorkflowDraft(KeptDraft):
         """Keep the value of an input; None leaves it to the workflow."""
         values = {**self.of(workflow), name: value}
         self.put(workflow, {key: one for key, one in values.items() if one is not None})
+
+
+class WorkflowDraft(InputsDraft):
+    """The studio's: the chosen workflow, and what was entered for each."""
+
+    KEY = "workflow-draft"
+
+    chosen: str = DEFAULT_WORKFLOW
 
 
 def by_role(workflow: Workflow, values: Mapping[str, Any]) -> dict[Role, Any]:

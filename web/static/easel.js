@@ -221,6 +221,9 @@
       setTimeout(() => $(".plan")?.scrollIntoView({ block: "nearest", behavior: "smooth" }), 60);
     },
     toSheet() { $(".contact")?.scrollIntoView({ block: "start" }); },
+    toForm() {
+      if (matchMedia("(max-width: 800px)").matches) $(".form")?.scrollIntoView({ behavior: "smooth" });
+    },
     toStage() {
       if (matchMedia("(max-width: 800px)").matches) window.scrollTo({ top: 0, behavior: "smooth" });
     },
