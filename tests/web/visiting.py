@@ -48,8 +48,8 @@ def field(user: User, label: str) -> ValidationElement[Any]:
     raise AssertionError(f"no field is called {label}")
 
 
-def write(user: User, label: str, text: str | float) -> None:
-    """Put a text or a number into the field with that label."""
+def write(user: User, label: str, text: Any) -> None:
+    """Put a value into the field with that label."""
     assert user.client is not None
     with user.client:
         field(user, label).value = text

@@ -30,14 +30,20 @@ class InputsDraft(KeptDraft):
 
     def put(self, workflow: str, values: Mapping[str, Any]) -> None:
         """Keep a workflow's values; those of the ones used longest ago are forgotten."""
-        others = {name: kept for name, kept in self.values.items() if name != workflow}
-        newest = [*others.items(), (workflow, dict(values))][-WORKFLOWS_KEPT:]
-        self.change(values=dict(newest))
+        self.change(values=self._with(workflow, values))
 
     def set(self, workflow: str, name: str, value: Any) -> None:
         """Keep the value of an input; None leaves it to the workflow."""
-        values = {**self.of(workflow), name: value}
-        self.put(workflow, {key: one for key, one in values.items() if one is not None})
+        self.change(values=self.having(workflow, name, value))
+
+    def having(self, workflow: str, name: str, value: Any) -> dict[str, dict[str, Any]]:
+        """Returns all values with this one of an input; None leaves it to the workflow."""
+        own = {**self.of(workflow), name: value}
+        return self._with(workflow, {key: one for key, one in own.items() if one is not None})
+
+    def _with(self, workflow: str, values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        others = {name: kept for name, kept in self.values.items() if name != workflow}
+        return dict([*others.items(), (workflow, dict(values))][-WORKFLOWS_KEPT:])
 
 
 class WorkflowDraft(InputsDraft):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -12,15 +12,13 @@ from nicegui.elements.mixins.validation_element import ValidationElement
 
 from core.workflows.declaration import Input
 from web.forms.rows_field import build_rows, is_flat
-from web.forms.upload_field import UploadField
+from web.forms.upload_field import Pick, UploadField, UploadsField
 from web.parts.elements import Text, adorn, box
 from web.parts.fields import Fields, choice, line, prompt_box, tick, typed_number
 
 OnValue = Callable[[Any], None]
 Names = Mapping[str, Sequence[Any]]
 """What inputs can choose from now, by their paths; nothing where that is not known."""
-Pick = Callable[[Input, Callable[[str], None]], Awaitable[None]]
-"""Lets the visitor choose an earlier artefact; the function gets its reference."""
 FOLDERS: Final = {
     "checkpoints": "checkpoints",
     "loras": "loras",
@@ -49,7 +47,16 @@ class InputFields:
     def __init__(self, fields: Fields, offered: Offered) -> None:
         self.fields = fields
         self._offered = offered
-        self._uploads: dict[str, UploadField] = {}
+        self._uploads: dict[str, UploadField | UploadsField] = {}
+
+    @property
+    def pick(self) -> Pick | None:
+        """Lets the visitor choose an earlier artefact."""
+        return self._offered.pick
+
+    def keep_upload(self, path: str, field: UploadField | UploadsField) -> None:
+        """Tell mistakes about this input at its field."""
+        self._uploads[path] = field
 
     def refuse(self, errors: Mapping[str, str]) -> dict[str, str]:
         """Show what is wrong at the fields. Returns what has no field here."""
@@ -74,8 +81,8 @@ class InputFields:
         shown = one.default if value is None else value
         if one.is_upload:
             reference = value if isinstance(value, str) else None
-            made = UploadField(one, label, reference, on_value, self._offered.pick)
-            self._uploads[path] = made
+            made = UploadField(one, label, reference, on_value, self.pick)
+            self.keep_upload(path, made)
             return
         if one.type == "boolean":
             tick(label, bool(shown), on_value)
