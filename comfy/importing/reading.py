@@ -202,7 +202,8 @@ def _broken_viewers(found: Cut, catalogue: NodeCatalogue) -> set[str]:
     """Viewers that ComfyUI would refuse, as far as the workflow is of use without them.
 
     Beside outputs that save something, that is each viewer whose fault is its own branch's. Where
-    viewers are all there is, it is only those that are at fault themselves.
+    viewers are all there is, or what saves lacks node classes itself, it is only those that are
+    at fault themselves: what they show may be the result that matters.
     """
     viewers = {each.node_id for each in found.outputs if is_viewer(each.class_type)}
     if not viewers:
@@ -210,11 +211,13 @@ def _broken_viewers(found: Cut, catalogue: NodeCatalogue) -> set[str]:
     graph, _ = with_defaults(found.graph, catalogue)
     findings = check_graph(graph, catalogue)
     broken = {problem.node_id for problem in findings.problems}
-    broken |= {node_id for each in findings.missing_classes for node_id in each.node_ids}
+    missing = {node_id for each in findings.missing_classes for node_id in each.node_ids}
+    broken |= missing
     rest = [each.node_id for each in found.outputs if each.node_id not in viewers]
-    if not rest:
+    saved = reached(found.graph, rest)
+    if not rest or missing & saved:
         return viewers & broken
-    return viewers & fed_by(found.graph, broken - reached(found.graph, rest))
+    return viewers & fed_by(found.graph, broken - saved)
 
 
 @dataclass
