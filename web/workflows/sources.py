@@ -70,11 +70,8 @@ class Sources:
             return
         with self._away, box("empty"):
             Text("ComfyUI isn't answering", "empty-title", "h3")
-            Text(
-                f"{sentence(problem)} Start ComfyUI and try again; a file can be dropped meanwhile.",
-                "muted",
-                "p",
-            )
+            what_to_do = "Start ComfyUI and try again; a file can be dropped meanwhile."
+            Text(f"{sentence(problem)} {what_to_do}", "muted", "p")
             again = button("Try again", icon_name="retry", classes="btn-primary")
             again.on("click", errors_as_toasts(self.show), args=[])
 
