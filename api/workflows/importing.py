@@ -43,13 +43,17 @@ _WARNINGS_MAX: Final = 100
 
 @dataclass(frozen=True)
 class Wish:
-    """What is wanted of a file. ``file`` is its name, ``inputs`` are as ``6.text=prompt``."""
+    """What is wanted of a file. ``file`` is its name, ``inputs`` are as ``6.text=prompt``.
+
+    ``any_name``: a name that is in use gives way to a free one, whoever gave it.
+    """
 
     name: str | None = None
     title: str | None = None
     file: str = ""
     source: str | None = None
     inputs: tuple[str, ...] = ()
+    any_name: bool = False
 
 
 @dataclass(frozen=True)

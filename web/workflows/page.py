@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Final
@@ -47,6 +48,7 @@ class WorkflowsPage:
         self._cards: dict[str, WorkflowCard] = {}
         self._stamp: object = None
         self._is_busy = False
+        self._turn = asyncio.Lock()
         self._live = Live(web.facade)
         self._frame = Frame(web, "Workflows", self._load)
         with box("workflows"):
@@ -84,6 +86,10 @@ class WorkflowsPage:
     # --- the list
 
     async def _load(self) -> None:
+        async with self._turn:  # one at a time: an older result is never shown over a newer one
+            await self._read_and_show()
+
+    async def _read_and_show(self) -> None:
         self._stamp = await self._workflows.stamp()  # before the rest: no later change is missed
         documents = (await self._workflows.all()).items
         lacking = [one.name for one in documents if one.state not in (None, "ready")]
@@ -158,7 +164,7 @@ class WorkflowsPage:
         self._said.text = "Reading it…"
         with self._busy():
             try:
-                made = await self._workflows.add(sent, Wish(), dry_run=True)
+                made = await self._workflows.add(sent, Wish(any_name=True), dry_run=True)
             except ProblemError as error:
                 self._refuse_file(error)
                 return
