@@ -166,14 +166,14 @@ class WorkflowsPage:
             try:
                 made = await self._workflows.add(sent, Wish(any_name=True), dry_run=True)
             except ProblemError as error:
-                self._refuse_file(error)
+                self._refuse(error, is_file=sent.source is None)
                 return
             finally:
                 self._said.text = ""
             self._show_editor(lambda: self._build_proposal(sent, made))
 
-    def _refuse_file(self, error: ProblemError) -> None:
-        why, what_to_do = refusal(error)
+    def _refuse(self, error: ProblemError, *, is_file: bool) -> None:
+        why, what_to_do = refusal(error, is_file=is_file)
         self._refused.clear()
         with self._refused:
             Text("This cannot be imported", "refused-title", "h3")
@@ -181,6 +181,7 @@ class WorkflowsPage:
             if what_to_do:
                 Text(what_to_do, "muted", "p")
         show_if(self._refused, True)
+        ui.run_javascript("easel.toTop()")
 
     def _build_proposal(self, sent: SentFile, made: ImportDocument) -> None:
         declared = made.declaration
