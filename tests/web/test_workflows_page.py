@@ -323,6 +323,19 @@ async def test_one_is_removed_and_taken_back(user: User, facade: Facade) -> None
     assert await kept(facade, "mine") == mine
 
 
+async def test_what_was_exported_can_be_added_again_under_another_name(
+    user: User, context: Context, facade: Facade
+) -> None:
+    await facade.store.workflows.add(Workflow(name="mine", title="Mine", graph=FOX))
+    exported = await context.workflows.export("mine")
+    await user.open("/workflows")
+    await drop(user, "mine.json", exported)
+    await until(lambda: bool(texts(user, "workflow-heading")))
+    assert field(user, "Name").value == "mine-2"
+    await press(user, "Add")
+    assert (await kept(facade, "mine-2")).graph == FOX
+
+
 async def test_the_built_in_one_can_only_be_used(user: User) -> None:
     await user.open("/workflows")
     await user.should_see("Built in", retries=PATIENT)

@@ -25,7 +25,7 @@ class Sources:
         self, workflows: WorkflowFacade, pick: Callable[[SourceDocument], Awaitable[None]]
     ) -> None:
         self._workflows = workflows
-        self._pick = errors_as_toasts(pick)
+        self._pick = pick
         self._offered: list[SourceDocument] = []
         self._kind, self._text = _ALL, ""
         self._is_asking = False
@@ -87,6 +87,13 @@ class Sources:
                 options = {_ALL: "All", **{kind: KIND_WORDS[kind] for kind in kinds}}
                 Segments("Kind", options, self._kind, self._filter)
 
+    async def _open(self, one: SourceDocument) -> None:
+        self._said.text = "Reading it…"
+        try:
+            await self._pick(one)
+        finally:
+            self._said.text = ""
+
     def _search(self, text: str) -> None:
         self._text = text
         self._show_list()
@@ -121,7 +128,7 @@ class Sources:
 
     def _build_one(self, one: SourceDocument) -> None:
         with box("", "li"), box("source", "button", type="button") as made:
-            made.on("click", lambda: self._pick(one), args=[])
+            made.on("click", errors_as_toasts(lambda: self._open(one)), args=[])
             adorn(Text(one.title, "source-title"), dir="auto")
             if one.media:
                 Text(one.media, "muted small")
