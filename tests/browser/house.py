@@ -28,6 +28,8 @@ from comfy.catalogue import Catalogue
 from comfy.emulator.painting import Recipe, paint
 from comfy.errors import ComfyError, ExecutionFailedError, OutOfMemoryComfyError
 from core.requests import ResolvedRequest
+from core.workflows.declaration import Workflow
+from flows import pipeline
 from flows.testing import InProcessWorker, ScriptedComfyUI
 from store.store import Store
 from store.values import HistoryFilter
@@ -179,6 +181,19 @@ class Worker:
         """A generation that was finished before anybody looked."""
         return self._portal.call(self._worker.make, request)
 
+    def finish_with(self, task_id: str, file_name: str, data: bytes, node: str) -> None:
+        """Finish a queued generation with a file of any kind, while nothing begins by itself."""
+        self._portal.call(self._finish_with, UUID(task_id), file_name, data, node)
+
+    async def _finish_with(self, task_id: UUID, file_name: str, data: bytes, node: str) -> None:
+        claim = await self._worker.start(task_id)
+        output = self.comfy.give_file(claim.prompt_id, file_name, data, node)
+        await pipeline.save(self.store, self.comfy, claim, (output,))
+
+    def keep_workflow(self, workflow: Workflow) -> None:
+        """Store an imported workflow."""
+        self._portal.call(self.store.workflows.add, workflow)
+
     def keep_callback(self, name: str, url: str) -> None:
         """Store a callback, as ``easel webhooks add`` does."""
         self._portal.call(self.store.callbacks.add, name, url)
@@ -193,6 +208,8 @@ class Worker:
         while page := (await self.store.generations.history(HistoryFilter(), 100, None)).items:
             for generation in page:
                 await self.store.files.remove(await self.store.transitions.delete(generation.id))
+        for name in await self.store.workflows.names():
+            await self.store.workflows.hide(name)
         for name in await self.store.callbacks.names():
             await self.store.callbacks.remove(name)
 
