@@ -146,6 +146,7 @@ def test_a_batch_of_an_imported_workflow(page: Page, api: Api, worker: Worker, c
     page.get_by_role("button", name="Preview").click()
     expect(page.get_by_role("heading", name="4 videos")).to_be_visible()
     expect(page.locator(".sample-row").first).to_contain_text("a fox")
+    expect(page.get_by_text("Something went wrong")).to_have_count(0)
     page.get_by_role("button", name="Start").click()
     expect(page).to_have_url(re.compile("/b/"))
     expect(page.locator(".cell")).to_have_count(4)
