@@ -120,6 +120,7 @@ class BulkForm:
 
     def _build(self) -> None:
         self._fields = Fields()
+        self._is_built = False
         with box("form-fields"):
             Text("New batch", "side-title", "h2")
             self._picker = WorkflowPicker(self._choose_workflow)
@@ -133,6 +134,7 @@ class BulkForm:
             self._fields.add("count", self._count)
             self._build_options()
         self._build_bar()
+        self._is_built = True
         self._show()
 
     def _build_grid(self) -> GridForm | InputsGrid:
@@ -277,7 +279,8 @@ class BulkForm:
         return lambda value: self._set(**{name: value})
 
     def _set(self, **values: Any) -> None:
-        if changed := self.draft.change(**values):
+        changed = self.draft.change(**values)
+        if changed and self._is_built:  # while it is built, the visitor's time zone is put in
             self._show()
             self._on_change(changed)
 

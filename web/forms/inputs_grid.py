@@ -17,6 +17,7 @@ from web.forms.workflow_fields import WorkflowFields
 from web.forms.workflow_inputs import InputFields, Offered, label_of
 from web.parts.elements import Text, box, button, show_if
 from web.parts.fields import Fields, Segments, choice
+from web.parts.outputs import KIND_PLURALS
 
 _CHIPS_MAX: Final = 10
 """How many inputs are offered as buttons; of more, one is chosen from a list."""
@@ -42,7 +43,9 @@ class InputsGrid:
         self.prompt: PromptField | None = None
         if self._prompt_input is not None:
             one = self._prompt_input
-            self.prompt = PromptField(draft, self._fields, on_change, one.name, label_of(one))
+            several = KIND_PLURALS[workflow.kind or "file"]
+            label = label_of(one)
+            self.prompt = PromptField(draft, self._fields, on_change, one.name, label, several)
         self._values = box("way")
         self._axes = box("axes")
         self._more = box("chips", role="group", aria_label="Add a list")

@@ -163,11 +163,11 @@ class Stage:
         with box("caption"):
             with box("caption-row"):
                 _build_batch(document)
+                with box("onward"):
+                    main = next((one for one in images if one.primary), images[0])
+                    build_onward(self._actions.onward, main, document.request.workflow)
                 box("grow")
                 self._build_actions(document, images)
-            with box("onward"):
-                main = next((one for one in images if one.primary), images[0])
-                build_onward(self._actions.onward, main, document.request.workflow)
             _build_made(document, images)
 
     def _build_picture(
