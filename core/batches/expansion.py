@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from core.batches.columns import COUNT, METADATA_PREFIX, CellError, Columns, nested
+from core.batches.columns import COUNT, METADATA_PREFIX, CellError, Columns, with_paths
 from core.batches.drawing import draw
 from core.batches.grid import Grid
 from core.batches.lists import Lists
@@ -178,10 +178,10 @@ class _Maker:
         merged = _merged(fields, _gathered(plain))
         if not paths:
             return merged
-        inputs = {**_mapping(merged.get(INPUTS)), **paths}
+        inputs = _mapping(merged.get(INPUTS))
         with suppress(CellError):  # else the schema refuses the name
-            inputs = nested(inputs, self.columns)
-        return {**merged, INPUTS: inputs}
+            return {**merged, INPUTS: with_paths(inputs, paths)}
+        return {**merged, INPUTS: {**inputs, **paths}}
 
     def _with_seed_of(self, fields: _Fields, number: int) -> _Fields:
         """Returns the fields of the generation ``number`` of those alike but for the seed.

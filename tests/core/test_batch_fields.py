@@ -91,3 +91,50 @@ def test_an_input_may_have_any_name() -> None:
     assert set(names) <= schema_of(odd)["properties"].keys()
     with pytest.raises(ValidationError, match="copy"):
         read_request_of(GenerationRequest, {"workflow": "odd", "copy": "x"}, odd)
+
+
+PRIORITY: Final = Workflow(
+    name="own",
+    title="Own",
+    inputs=(
+        Input(name="prompt", type="text"),
+        Input(name="priority", type="integer"),
+        Input(name="metadata", type="list", items=Input(name="one", type="text")),
+    ),
+)
+"""Its inputs are named as fields of the envelope."""
+
+
+def test_an_input_named_as_a_field_of_the_envelope_is_an_axis_a_column_and_a_setting(
+    tmp_path: Path,
+) -> None:
+    axes = {"inputs.priority": [1, 2], "prompt": ["a", "b"], "inputs.metadata.0": ["x"]}
+    batch = {"defaults": {"workflow": "own", "metadata": {"order": "7"}}, "grid": axes}
+    request = FlowBatchRequest.model_validate(batch)
+    request.check_names(Columns(PRIORITY))
+    file = tmp_path / "rows.csv"
+    file.write_text("prompt,inputs.priority,priority\na,1,interactive\n")
+
+    crossed = list(expand(request, None, 7, Lists.of({}), PRIORITY))
+    rows = read_manifest(file, "csv", Columns(PRIORITY))
+    read = list(
+        expand(FlowBatchRequest(defaults={"workflow": "own"}), rows, 7, Lists.of({}), PRIORITY)
+    )
+
+    made = [one.request for one in crossed if isinstance(one, Item)]
+    assert [one.inputs for one in made] == [
+        {"priority": number, "prompt": text, "metadata": ["x"]}
+        for number in (1, 2)
+        for text in "ab"
+    ]
+    assert {(one.priority, one.metadata["order"]) for one in made} == {("bulk", "7")}
+    assert [one.combination for one in crossed if isinstance(one, Item)] == [0, 1, 2, 3]
+    [only] = [one.request for one in read if isinstance(one, Item)]
+    assert (only.inputs, only.priority) == ({"prompt": "a", "priority": 1}, "interactive")
+
+
+async def test_a_setting_names_an_input_named_as_a_field_of_the_envelope() -> None:
+    async with ApiClient("http://127.0.0.1:9") as client:
+        [found] = await Inputs(PRIORITY).of_settings(client, ["inputs.priority=5", "prompt=a"])
+    asked = read_request_of(GenerationRequest, {"workflow": "own", **found}, PRIORITY)
+    assert (asked.inputs, asked.priority) == ({"prompt": "a", "priority": 5}, "interactive")
