@@ -188,10 +188,12 @@ class _Maker:
 
         A seed of their own is that of the first; the others have the next ones.
         """
-        inputs = _mapping(fields.get(INPUTS))
-        seed = inputs.get(self.seed) if self.seed is not None else None
-        if type(seed) is int and 0 <= seed <= SEED_MAX:
-            return {**fields, INPUTS: {**inputs, self.seed: later_seed(seed, number)}}
+        if self.seed is None:
+            return fields
+        inputs, most = _mapping(fields.get(INPUTS)), self.workflow.by_name[self.seed].seed_max
+        seed = inputs.get(self.seed)
+        if type(seed) is int and 0 <= seed <= most:
+            return {**fields, INPUTS: {**inputs, self.seed: later_seed(seed, number, most)}}
         return fields
 
     def made(
@@ -226,7 +228,7 @@ class _Maker:
         return _one_a_column(problems)
 
     def _drawn(self, one: Input, seed: int) -> int:
-        return seed if one.maximum is None else seed % (int(one.maximum) + 1)
+        return seed % (one.seed_max + 1)
 
     def _draw_texts(
         self, row: int, inputs: _Fields, chance: random.Random, lists: Lists

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from api.workflows.documents import schema_of, workflow_document
 from cli.client import ApiClient
+from cli.generate.command import _repeated
 from cli.generate.inputs import Inputs
 from comfy import TXT2IMG
 from core.batches.columns import Columns
@@ -19,6 +20,7 @@ from core.batches.expansion import Item, expand
 from core.batches.lists import Lists
 from core.batches.manifest import Row, read_manifest
 from core.batches.request import FlowBatchRequest
+from core.fields import SEED_MAX
 from core.problems import FieldProblem
 from core.requests import GenerationRequest, read_request_of
 from core.workflows.declaration import Input, Workflow
@@ -91,6 +93,38 @@ def test_an_input_may_have_any_name() -> None:
     assert set(names) <= schema_of(odd)["properties"].keys()
     with pytest.raises(ValidationError, match="copy"):
         read_request_of(GenerationRequest, {"workflow": "odd", "copy": "x"}, odd)
+
+
+SMALL: Final = Workflow(
+    name="own",
+    title="Own",
+    inputs=(
+        Input(name="noise", type="seed", role="seed", maximum=9),
+        Input(name="other", type="seed", maximum=2**64 - 1),
+    ),
+)
+
+
+def test_a_seed_grows_up_to_the_largest_that_its_input_takes() -> None:
+    batch = FlowBatchRequest(defaults={"workflow": "own", "noise": 8}, count=4)
+
+    found = list(expand(batch, None, 7, Lists.of({}), SMALL))
+
+    made = [one.request.inputs for one in found if isinstance(one, Item)]
+    assert [one["noise"] for one in made] == [8, 9, 0, 1]
+    assert all(0 <= one["other"] <= SEED_MAX for one in made)
+    [problem] = expand(
+        FlowBatchRequest(defaults={"workflow": "own", "noise": 10}), None, 7, Lists.of({}), SMALL
+    )
+    assert isinstance(problem, FieldProblem)
+    assert problem.code == "less_than_equal"
+
+
+def test_the_command_counts_up_to_the_same_seed() -> None:
+    names = Inputs(SMALL).names
+    assert (names.seed, names.seed_max) == ("noise", 9)
+    made = _repeated({"noise": 8}, 4, names)
+    assert [one["noise"] for one in made] == [8, 9, 0, 1]
 
 
 PRIORITY: Final = Workflow(
