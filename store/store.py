@@ -25,6 +25,7 @@ from store.migrate import migrate
 from store.orphan_prompts import Strays
 from store.outbox import Outbox
 from store.retention import Retention
+from store.sources import Sources
 from store.uploads.uploads import Uploads
 from store.workers import Registry
 from store.workflows import Workflows
@@ -60,6 +61,7 @@ class Store:
         self.secrets = Secrets(self.database)
         self.outbox = Outbox(self.database, clock)
         self.registry = Registry(self.database)
+        self.sources = Sources(self.database)
         self.strays = Strays(self.database)
         self.transitions = Transitions(self.database)
         self.workflows = Workflows(self.database)

@@ -492,3 +492,30 @@ artefact_references = Table(
     Column("subject", Uuid, primary_key=True),
 )
 """Which requests name which artefacts; one whose subject has ended counts no more."""
+
+offered_sources = Table(
+    "offered_sources",
+    metadata,
+    Column("comfy_url", String(500), primary_key=True),
+    Column("data", _Json, nullable=False),
+    Column("fetched_at", UtcDateTime, nullable=False),
+)
+"""What each ComfyUI offers as workflows, when that was last seen to change."""
+
+source_requests = Table(
+    "source_requests",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    # Whose worker is to fetch it.
+    Column("comfy_url", String(500), nullable=False),
+    Column("source", String(500), nullable=False),
+    Column("asked_at", UtcDateTime, nullable=False),
+    Column("answered_at", UtcDateTime),
+    # The file; NULL where the ComfyUI does not have it.
+    Column("data", LargeBinary),
+    Column("name", String(500)),
+    Column("title", String(500)),
+    # Why there is no answer.
+    Column("problem", String(1000)),
+)
+"""Files of workflows that an API cannot fetch itself. A row lives as long as somebody waits."""

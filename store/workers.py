@@ -11,7 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.database import Database, completes, insert_into
 from store.leases import LeaseWatch
-from store.tables import attempts, catalogues, node_catalogues, strays, workers
+from store.tables import (
+    attempts,
+    catalogues,
+    node_catalogues,
+    offered_sources,
+    strays,
+    workers,
+)
 from store.values import WorkerRecord
 
 RECENT: Final = timedelta(seconds=15)
@@ -79,7 +86,7 @@ class Registry:
     async def rename_comfy(self, old: str, new: str) -> None:
         """Let what is known of the ComfyUI at ``old`` be known of ``new``: it is the same one."""
         async with self._database.write() as connection:
-            for known in (catalogues, node_catalogues):
+            for known in (catalogues, node_catalogues, offered_sources):
                 await connection.execute(delete(known).where(known.c.comfy_url == old))
             already = select(strays.c.prompt_id).where(strays.c.comfy_url == new)
             await connection.execute(

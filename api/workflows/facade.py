@@ -37,10 +37,10 @@ from api.workflows.importing import (
     read_workflow,
     with_changes,
 )
+from api.workflows.sources import OfferedWorkflows
 from comfy import BUILT_IN, TransientComfyError
 from comfy.importing.proposal import left_out
 from comfy.shipped import SHIPPED
-from comfy.sources import offered, shipped_sources, workflow_file
 from comfy.workflows import Judge
 from comfy.workflows.live_values import live_choices
 from comfy.workflows.readiness import State
@@ -75,6 +75,7 @@ class WorkflowFacade:
         self._base = f"{api_url}/api/v1/workflows"
         self._changed = changed
         self._nodes = nodes
+        self._offered = OfferedWorkflows(store, nodes.client)
         self._paid_nodes = paid_nodes
         self._reading = asyncio.Semaphore(_READ_AT_ONCE)
 
@@ -173,12 +174,7 @@ class WorkflowFacade:
 
     async def sources(self) -> SourcesDocument:
         """Returns what is offered: what Easel ships, then what ComfyUI has, if it answers."""
-        found = shipped_sources()
-        problem = None
-        try:
-            found += await offered(self._nodes.client)
-        except TransientComfyError as error:
-            problem = str(error)
+        found, problem = await self._offered.all()
         return SourcesDocument(
             items=[
                 SourceDocument(
@@ -196,7 +192,7 @@ class WorkflowFacade:
 
     async def _fetched(self, source: str) -> SentFile:
         try:
-            found = await workflow_file(self._nodes.client, source)
+            found = await self._offered.file(source)
         except TransientComfyError as error:
             raise ProblemError("not_available", str(error)) from error
         if found is None:

@@ -52,6 +52,7 @@ from flows.runtime import (
     open_runtime,
     use_runtime,
 )
+from flows.sources import answering_requests, looking_at_sources
 from flows.worker.deployed_flows import BULK, DeployedFlows
 from flows.worker.engine import RunningFlow
 from flows.worker.events import WAKING_EVENTS, is_due, is_of_queue
@@ -140,7 +141,10 @@ class ComfyWorker(PrefectWorker):
         self._runtime.on_rendered = self._make_room
         self._foreign = ForeignRuns(self._runtime.store, self._put_foreign_back)
         self._upkeep = Upkeep(self._runtime, self._foreign.by_store)
-        self._nodes = looking_at_nodes(self._runtime.store, self._runtime.session.client)
+        store, comfy = self._runtime.store, self._runtime.session.client
+        self._nodes = looking_at_nodes(store, comfy)
+        self._offered = looking_at_sources(store, comfy)
+        self._fetching = answering_requests(store, comfy)
         ask_once_where_results_go()
         keep_parameters_out_of_logs()
         try:
@@ -195,6 +199,8 @@ class ComfyWorker(PrefectWorker):
         return (
             *own,
             self._nodes,
+            self._offered,
+            self._fetching,
             self._upkeep.heartbeat,
             self._upkeep.strays,
             self._foreign.putting_back,
@@ -496,6 +502,7 @@ class ComfyWorker(PrefectWorker):
             self._upkeep.heartbeat.wake()
             if reachable:
                 self._nodes.wake()
+                self._offered.wake()
 
     def _new_listening(self) -> Loop:
         return Loop(
