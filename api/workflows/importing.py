@@ -46,8 +46,8 @@ _WARNINGS_MAX: Final = 100
 class Wish:
     """What is wanted of a file. ``file`` is its name, ``inputs`` are as ``6.text=prompt``.
 
-        ``source_title`` is the title that the source has for it. ``any_name``: a name in use gives way
-    to a free one, whoever gave it.
+    ``source_title`` is the title that the source has for it. ``any_name``: a name that is in use
+    gives way to a free one, whoever gave it.
     """
 
     name: str | None = None

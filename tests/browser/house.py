@@ -194,10 +194,6 @@ class Worker:
         output = self.comfy.give_file(claim.prompt_id, file_name, data, node)
         await pipeline.save(self.store, self.comfy, claim, (output,))
 
-    def keep_workflow(self, workflow: Workflow) -> None:
-        """Store an imported workflow."""
-        self._portal.call(self.store.workflows.add, workflow)
-
     def keep_callback(self, name: str, url: str) -> None:
         """Store a callback, as ``easel webhooks add`` does."""
         self._portal.call(self.store.callbacks.add, name, url)
