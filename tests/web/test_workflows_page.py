@@ -387,9 +387,10 @@ async def test_what_comfyui_offers_is_searched_and_opened(
     await press(user, "A quiet fox")
     await until(lambda: bool(labels(user)))
     await press(user, "Add")
-    made = await kept(facade, "a-quiet-fox")
+    made = await kept(facade, "fox-template")
     assert made.origin is not None
     assert made.origin.source == "template:fox_template"
+    assert made.title == "A quiet fox"
 
 
 def offered(user: User) -> list[str]:
