@@ -135,6 +135,20 @@ def test_json_can_be_pasted_and_what_is_no_workflow_is_said(page: Page) -> None:
     expect(page.locator(".refused")).to_be_hidden()
 
 
+def test_a_mistake_far_down_is_brought_into_view(page: Page) -> None:
+    opened(page)
+    drop(page, "fox.json", FOX)
+    row = page.locator(".input-row").last
+    row.locator("summary").click()
+    steps = page.locator(".input-row", has=page.get_by_label("Take steps"))
+    steps.locator("summary").click()
+    steps.get_by_label("Default").fill("0")
+    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(steps.get_by_role("alert")).to_have_text("Must be at least 1.")
+    expect(steps.get_by_role("alert")).to_be_in_viewport()
+
+
 def test_two_editors_of_one_workflow(visitor: OpenContext, worker: Worker) -> None:
     worker.keep_workflow(Workflow(name="mine", title="Mine", graph=FOX))
     pages = [visitor().new_page() for _ in range(2)]
