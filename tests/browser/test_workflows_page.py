@@ -17,6 +17,7 @@ from tests.browser.conftest import PATIENCE_S, OpenContext, connected
 from tests.browser.house import Api, Worker, open_house
 from tests.browser.test_hostile_texts import PAYLOADS
 from tests.browser.test_looks import PHONE
+from tests.browser.test_measures import SIZES, violations
 from tests.harness.emulator import EmulatorControl, open_emulator
 from tests.harness.waiting import wait_until
 from tests.web.workflow_files import FOX, lacking, png
@@ -135,6 +136,20 @@ def test_json_can_be_pasted_and_what_is_no_workflow_is_said(page: Page) -> None:
     expect(page.locator(".refused")).to_be_hidden()
 
 
+def test_a_mistake_far_down_is_brought_into_view(page: Page) -> None:
+    opened(page)
+    drop(page, "fox.json", FOX)
+    row = page.locator(".input-row").last
+    row.locator("summary").click()
+    steps = page.locator(".input-row", has=page.get_by_label("Take steps"))
+    steps.locator("summary").click()
+    steps.get_by_label("Default").fill("0")
+    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(steps.get_by_role("alert")).to_have_text("Must be at least 1.")
+    expect(steps.get_by_role("alert")).to_be_in_viewport()
+
+
 def test_two_editors_of_one_workflow(visitor: OpenContext, worker: Worker) -> None:
     worker.keep_workflow(Workflow(name="mine", title="Mine", graph=FOX))
     pages = [visitor().new_page() for _ in range(2)]
@@ -173,6 +188,26 @@ def test_on_a_phone_all_of_it_can_be_reached(visitor: OpenContext, worker: Worke
     page.get_by_role("button", name="Add", exact=True).tap()
     expect(page.locator(".workflow-title", has_text="fox")).to_be_visible()
     no_sideways(page)
+
+
+@SIZES
+def test_axe_finds_nothing(visitor: OpenContext, worker: Worker, phone: bool) -> None:
+    worker.keep_workflow(Workflow(name="mine", title="Mine", graph=lacking()))
+    page = visitor(**(PHONE if phone else {})).new_page()
+    opened(page)
+    page.get_by_role("button", name="Add from this ComfyUI").click()
+    expect(page.locator(".source, .sources .nothing").first).to_be_visible()
+    drop(page, "wrong.json", {})
+    expect(page.get_by_role("alert").filter(has_text="cannot be imported")).to_be_visible()
+    assert violations(page) == []
+    page.get_by_role("button", name="Edit Mine").click()
+    page.locator(".input-row summary").first.click()
+    expect(page.locator(".input-row-details").get_by_label("Default").first).to_be_visible()
+    page.get_by_label("Take cfg").uncheck()
+    page.get_by_label("Title").fill("")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Enter a title first.")).to_be_visible()
+    assert violations(page) == []
 
 
 def test_no_text_of_a_file_runs(page: Page, worker: Worker) -> None:

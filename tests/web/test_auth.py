@@ -229,6 +229,7 @@ def test_the_walk_comes_everywhere(settings: Settings) -> None:
         Address("GET", "/bulk"),
         Address("GET", f"/b/{ANY_ID}"),
         Address("GET", "/schedules"),
+        Address("GET", "/workflows"),
         Address("GET", "/history"),
     ):
         assert address in found
@@ -312,7 +313,7 @@ class _Sources(HTMLParser):
         self.found += [value for name, value in attrs if name in ("src", "href") and value]
 
 
-@pytest.mark.parametrize("page", ["/", "/bulk", "/schedules", "/history", "/docs"])
+@pytest.mark.parametrize("page", ["/", "/bulk", "/schedules", "/workflows", "/history", "/docs"])
 def test_a_page_and_all_it_loads_need_the_key(client: httpx.Client, page: str) -> None:
     shown = client.get(page, headers=HEADERS)
     assert shown.status_code == 200, shown.text

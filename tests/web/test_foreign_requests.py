@@ -15,7 +15,7 @@ from tests.harness.waiting import wait_until
 
 EVIL: Final = "http://evil.example"
 SOCKET_IO: Final = "/_nicegui_ws/socket.io/?EIO=4"
-PAGES: Final = ("/", "/bulk", "/schedules", "/history", "/docs")
+PAGES: Final = ("/", "/bulk", "/schedules", "/workflows", "/history", "/docs")
 AWAY: Final = "http://127.0.0.1:9"
 
 

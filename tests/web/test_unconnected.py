@@ -42,7 +42,7 @@ async def test_of_pages_that_never_connect_the_newest_stay(
     assert set(before[-2:]) < set(after)
 
 
-@pytest.mark.parametrize("path", ["/", "/history", "/bulk", "/schedules"])
+@pytest.mark.parametrize("path", ["/", "/history", "/bulk", "/schedules", "/workflows"])
 async def test_most_of_a_deleted_page_is_freed_without_the_collector(user: User, path: str) -> None:
     await user.open("/")
     before = set(Client.instances)

@@ -79,6 +79,15 @@ async def test_with_one_workflow_there_is_nothing_to_pick(user: User) -> None:
 
 
 @pytest.mark.usefixtures("film")
+async def test_a_link_chooses_the_workflow(user: User) -> None:
+    await user.open("/?workflow=film")
+    await user.should_see("What happens", retries=PATIENT)
+    await user.open("/?workflow=nonsense")
+    await user.should_see("There is no such workflow any more.", retries=PATIENT)
+    assert field(user, "Workflow").value == "film"
+
+
+@pytest.mark.usefixtures("film")
 async def test_the_form_creates_what_it_says(user: User, facade: Facade) -> None:
     await choose_film(user)
     write(user, "What happens", "a fox runs")

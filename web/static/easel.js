@@ -223,6 +223,7 @@
     toSheet() { $(".contact")?.scrollIntoView({ block: "start" }); },
     toTab() { $(".nav-link[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" }); },
     refocus(id) { setTimeout(() => document.getElementById(id)?.focus(), 30); },
+    reveal(id) { setTimeout(() => document.getElementById(id)?.scrollIntoView({ block: "center" }), 30); },
     toTop() { window.scrollTo({ top: 0 }); },
     toForm() {
       if (matchMedia("(max-width: 800px)").matches) $(".form")?.scrollIntoView({ behavior: "smooth" });

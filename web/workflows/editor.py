@@ -6,6 +6,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from nicegui import ui
 from pydantic import ValidationError
 
 from api.errors import ProblemError
@@ -113,6 +114,8 @@ class Editor:
         rest = [text for place, text in _problems(error) if not self._tell(place, text)]
         self._alert.text = " ".join(dict.fromkeys(rest))
         show_if(self._alert, rest)
+        if rest:
+            ui.run_javascript("easel.toTop()")
 
     def _tell(self, place: tuple[str | int, ...], text: str) -> bool:
         """Show it where it belongs. Returns whether there is such a field."""
@@ -124,6 +127,7 @@ class Editor:
                 if row is None:
                     return False
                 row.refuse(text, opened=bool(inner) and inner[0] in _OPENED)
+                ui.run_javascript(f"easel.reveal('{row.root.html_id}')")
                 return True
             case ("outputs", *_):
                 self._outputs.refuse(text)

@@ -90,7 +90,7 @@ class WorkflowsPage:
             await self._read_and_show()
 
     async def _read_and_show(self) -> None:
-        self._stamp = await self._workflows.stamp()  # before the rest: no later change is missed
+        stamp = await self._workflows.stamp()  # before the rest: no later change is missed
         documents = (await self._workflows.all()).items
         lacking = [one.name for one in documents if one.state not in (None, "ready")]
         missing = {name: await self._missing(name) for name in lacking}
@@ -101,6 +101,7 @@ class WorkflowsPage:
             card.show(one, missing.get(one.name, MissingDocument()))
             if self._list.default_slot.children[place] is not card.root:
                 card.root.move(self._list, place)
+        self._stamp = stamp
 
     async def _missing(self, name: str) -> MissingDocument:
         with contextlib.suppress(ProblemError):  # it was removed a moment ago
