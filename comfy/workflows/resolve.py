@@ -71,7 +71,7 @@ def resolve(
     )
     problems = _problems(resolved, workflow, catalogue, suggest)
     if workflow.graph is not None and judge is not None:
-        problems += _live_problems(workflow, values, judge)
+        problems += _live_problems(workflow, values, judge, suggest)
     if problems:
         raise UnresolvableError(tuple(problems))
     return resolved
@@ -135,14 +135,14 @@ def _problems(
 
 
 def _live_problems(
-    workflow: Workflow, values: Mapping[str, Any], judge: Judge
+    workflow: Workflow, values: Mapping[str, Any], judge: Judge, suggest: bool
 ) -> list[FieldProblem]:
     """What the ComfyUIs lack for it, or would refuse of its values."""
     found = judge.readiness(workflow)
     if found.missing_classes:
         said = f"ComfyUI lacks {listed(found.names)}: {_install(found)}"
         return [FieldProblem(("workflow",), "missing_nodes", said)]
-    problems = check_values(workflow, values, judge.catalogue)
+    problems = check_values(workflow, values, judge.catalogue, suggest=suggest)
     asked = {
         (target.node, target.field) for _, one in leaves(workflow.inputs) for target in one.targets
     }

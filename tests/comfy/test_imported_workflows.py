@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from comfy.nodes import NodeCatalogue
+from comfy.workflows import live_values
 from comfy.workflows.imported import filled
 from comfy.workflows.live_values import check_values
 from comfy.workflows.readiness import readiness
-from core.workflows.declaration import Input, Target, Workflow
+from core.wording import nearest
+from core.workflows.declaration import ChoicesFrom, Input, Target, Workflow
 from tests.comfy.proposal.graphs import CATALOGUE, OBJECT_INFO, node, proposed, txt2img
 
 
@@ -108,6 +111,34 @@ def test_a_choice_that_is_not_there_is_told_with_those_like_it() -> None:
         "near matches: a.safetensors, b.safetensors (of 2 models)",
         "sampler": "eular is not one of the choices; near matches: euler (of 2 choices)",
     }
+
+
+def test_of_thousands_of_wrong_values_the_first_are_told_and_few_are_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared: list[str] = []
+
+    def counted(name: str, known: Sequence[str], what: str) -> str:
+        compared.append(name)
+        return nearest(name, known, what)
+
+    monkeypatch.setattr(live_values, "nearest", counted)
+    source = ChoicesFrom(node_class="KSampler", field="sampler_name")
+    each = Input(name="one", type="choice", choices_from=source)
+    workflow = Workflow(
+        name="one", title="One", inputs=(Input(name="many", type="list", items=each),), graph={}
+    )
+    wrong = ["eular", "eular", *(f"x{number}" for number in range(5_000))]
+
+    told = check_values(workflow, {"many": wrong}, CATALOGUE)
+
+    assert [one.loc for one in told] == [("many", number) for number in range(100)]
+    assert compared == ["eular", "x0", "x1"]
+    assert "euler" in told[1].message
+    assert told[-1].message == "x97 is not one of the choices; there are 2 choices"
+    compared.clear()
+    assert len(check_values(workflow, {"many": wrong}, CATALOGUE, suggest=False)) == 100
+    assert compared == []
 
 
 def test_a_model_that_was_mapped_is_looked_up_under_its_own_name() -> None:

@@ -162,13 +162,13 @@ def test_dotted_names_are_taken_in_json_as_in_columns(kind: str, tmp_path: Path)
     file = tmp_path / "rows.jsonl"
     file.write_text(json.dumps(DOTTED))
     rows = read_manifest(file, "jsonl", Columns(LORAS)) if kind == "jsonl" else None
-    batch: dict[str, Any] = {
+    batches: dict[str, dict[str, Any]] = {
         "jsonl": {},
         "items": {"items": [DOTTED]},
         "defaults": {"defaults": DOTTED},
-    }[kind]
+    }
 
-    assert loras_of(batch, rows) == [([{"name": "a", "strength": 0.5}], {"order": "7"})]
+    assert loras_of(batches[kind], rows) == [([{"name": "a", "strength": 0.5}], {"order": "7"})]
 
 
 def test_an_entry_whose_predecessor_is_missing_is_named() -> None:
