@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final, get_args
 
@@ -75,19 +75,19 @@ class WorkflowFacade:
     async def all(self) -> WorkflowsDocument:
         """Returns every workflow that is offered: the built-in ones, then the others by name."""
         stored = await self._store.workflows.all()
-        return WorkflowsDocument.model_construct(
-            items=[
-                *(self._document(one, None) for one in BUILT_IN.values()),
-                *(self._document(one.workflow, one) for one in stored),
-            ]
-        )
+        every = [
+            *((one, None) for one in BUILT_IN.values()),
+            *((one.workflow, one) for one in stored),
+        ]
+        items = await self._documents(every)
+        return WorkflowsDocument.model_construct(items=items)
 
     async def get(self, name: str) -> WorkflowDocument:
         """Returns one. ProblemError 404 with the names nearest to an unknown one."""
         if name in BUILT_IN:
-            return self._document(BUILT_IN[name], None)
+            return await self._document(BUILT_IN[name], None)
         stored = await self._stored(name)
-        return self._document(stored.workflow, stored)
+        return await self._document(stored.workflow, stored)
 
     async def workflow(self, name: str) -> Workflow:
         """Returns its declaration. ProblemError 404."""
@@ -129,7 +129,7 @@ class WorkflowFacade:
             found, stored = await self._stored_as_free(found)
             self._changed()
         return ImportDocument.model_construct(
-            declaration=self._document(found.workflow, stored),
+            declaration=await self._document(found.workflow, stored),
             dropped=list(found.dropped),
             missing=found.missing,
             mapping=found.workflow.mapping,
@@ -218,7 +218,7 @@ class WorkflowFacade:
         except NotFoundError as error:
             raise await self._unknown(name) from error
         self._changed()
-        return self._document(workflow, stored)
+        return await self._document(workflow, stored)
 
     async def hide(self, name: str) -> None:
         """Offer it no more; what uses it goes on. A repeat changes nothing. ProblemError 404."""
@@ -233,8 +233,27 @@ class WorkflowFacade:
         """Returns the URL of a workflow's document."""
         return f"{self._base}/{name}"
 
-    def _document(self, workflow: Workflow, stored: StoredWorkflow | None) -> WorkflowDocument:
-        return workflow_document(workflow, self.url(workflow.name), stored, self._nodes.judge)
+    async def _document(
+        self, workflow: Workflow, stored: StoredWorkflow | None
+    ) -> WorkflowDocument:
+        [document] = await self._documents([(workflow, stored)])
+        return document
+
+    async def _documents(
+        self, every: Sequence[tuple[Workflow, StoredWorkflow | None]]
+    ) -> list[WorkflowDocument]:
+        """Returns their documents, made in a thread: a graph of thousands of nodes takes seconds.
+
+        Each is judged once for a version and what ComfyUI has.
+        """
+        judge = self._nodes.judge
+
+        def made() -> list[WorkflowDocument]:
+            return [
+                workflow_document(one, self.url(one.name), stored, judge) for one, stored in every
+            ]
+
+        return await asyncio.to_thread(made)
 
     async def _stored(self, name: str) -> StoredWorkflow:
         try:

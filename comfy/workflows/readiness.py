@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from threading import Lock
 from typing import Final, Literal
 
 from comfy.importing import GraphProblem, MissingClass, MissingModel
@@ -97,18 +98,25 @@ def _hints(workflow: Workflow) -> Hints:
 
 
 class Judge:
-    """What is known of a catalogue's workflows, each looked at once. Lives as long as it does."""
+    """What is known of a catalogue's workflows, each looked at once. Lives as long as it does.
+
+    A look at a large graph takes seconds: call it in a thread. Several may.
+    """
 
     def __init__(self, catalogue: NodeCatalogue) -> None:
         self.catalogue = catalogue
         self._known: OrderedDict[tuple[str, str], Readiness] = OrderedDict()
+        self._looking = Lock()
 
     def readiness(self, workflow: Workflow) -> Readiness:
         """Returns whether a workflow can be carried out as it stands."""
         key = (workflow.name, workflow.version)
         found = self._known.get(key)
-        if found is None:
-            found = self._known[key] = readiness(workflow, self.catalogue)
+        if found is not None:
+            return found
+        with self._looking:  # who comes meanwhile waits for the same answer
+            found = self._known.get(key) or readiness(workflow, self.catalogue)
+            self._known[key] = found
             while len(self._known) > _KEPT:
                 self._known.popitem(last=False)
         return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
+from threading import Lock
 from typing import Annotated, Any, Final
 
 from pydantic import (
@@ -35,13 +36,16 @@ _CONFIG: Final = ConfigDict(
     strict=True, extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True
 )
 _models: dict[tuple[str, str], type[BaseModel]] = {}
+_making = Lock()
 
 
 def inputs_model(workflow: Workflow) -> type[BaseModel]:
     """Returns the model whose fields are the workflow's inputs."""
     key = workflow.name, workflow.version
     model = _models.get(key)
-    if model is None:
+    if model is not None:
+        return model
+    with _making:
         while len(_models) >= _KEPT:
             _models.pop(next(iter(_models)), None)
         model = _models[key] = _model(workflow.name, workflow.inputs)
