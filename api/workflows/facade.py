@@ -35,6 +35,7 @@ from api.workflows.importing import (
     with_changes,
 )
 from comfy import BUILT_IN, TransientComfyError
+from comfy.nodes import NodeCatalogue
 from comfy.sources import offered, workflow_file
 from comfy.workflows.live_values import live_choices
 from comfy.workflows.readiness import State
@@ -180,12 +181,17 @@ class WorkflowFacade:
                 paid_nodes=self._paid_nodes,
             )
 
+    @property
+    def _catalogue(self) -> NodeCatalogue | None:
+        judge = self._nodes.judge
+        return None if judge is None else judge.catalogue
+
     async def _with_free_name(self, found: Imported) -> Imported:
         if found.is_named:
             return found
         taken = await self._store.workflows.names()
         name = free_name(found.workflow.name, taken)
-        return replace(found, workflow=with_changes(found.workflow, name=name))
+        return replace(found, workflow=with_changes(found.workflow, self._catalogue, name=name))
 
     async def _stored_as_free(self, found: Imported) -> tuple[Imported, StoredWorkflow]:
         """Store it; a name that was made from the file's gives way to others."""
@@ -210,7 +216,7 @@ class WorkflowFacade:
             )
         if not any(is_unchanged(etag, if_match) for etag in _etags_of(now.version)):
             raise _changed_since(name)
-        workflow = await asyncio.to_thread(_changed_to, now, wanted)
+        workflow = await asyncio.to_thread(_changed_to, now, wanted, self._catalogue)
         try:
             stored = await self._store.workflows.change(workflow, now.version)
         except VersionConflictError as error:
@@ -280,9 +286,9 @@ def _etags_of(version: str) -> Iterator[str]:
     return (etag_of(version, state) for state in get_args(State))
 
 
-def _changed_to(now: Workflow, wanted: WorkflowChange) -> Workflow:
+def _changed_to(now: Workflow, wanted: WorkflowChange, catalogue: NodeCatalogue | None) -> Workflow:
     given = wanted.model_dump(mode="json", exclude_unset=True, exclude_none=True)
-    return checked({**now.model_dump(mode="json"), **given})
+    return checked({**now.model_dump(mode="json"), **given}, catalogue)
 
 
 def _check_not_built_in(name: str) -> None:

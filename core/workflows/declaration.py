@@ -37,6 +37,24 @@ SHARED_ROLES: Final[frozenset[str]] = frozenset(
     {"model", "vae", "text_encoder", "lora", "reference_image", "control_image"}
 )
 """Roles that several inputs of a workflow may have; the first of them counts."""
+ROLE_TYPES: Final[Mapping[Role, tuple[InputType, ...]]] = {
+    "prompt": ("text", "longtext"),
+    "negative_prompt": ("text", "longtext"),
+    "seed": ("seed", "integer"),
+    "width": ("integer",),
+    "height": ("integer",),
+    "steps": ("integer",),
+    "batch_size": ("integer",),
+    "length": ("integer", "choice"),
+    "cfg": ("number", "integer"),
+    "guidance": ("number", "integer"),
+    "denoise": ("number", "integer"),
+    "duration_s": ("number", "integer", "choice"),
+    "fps": ("number", "integer", "choice"),
+    "init_image": ("image",),
+    "mask": ("mask", "image"),
+}
+"""The types of inputs that a role may be of; any type for a role that is not here."""
 INPUTS_MAX: Final = 500
 """The most inputs of a workflow, and the most entries of a list-valued one."""
 NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,63}$"
