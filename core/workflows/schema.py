@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
+from copy import deepcopy
+from functools import lru_cache
 from threading import Lock
 from typing import Annotated, Any, Final
 
@@ -26,7 +28,7 @@ from core.workflows.declaration import INPUTS_MAX, Input, Workflow
 
 TEXT_MAX: Final = PROMPT_MAX
 _NAME_MAX: Final = 255
-_KEPT: Final = 256
+_KEPT: Final = 500
 """Models of so many versions are kept: making one takes milliseconds."""
 _REFERENCE: Final = re.compile(
     r"upload:[0-9a-f]{64}"
@@ -54,7 +56,12 @@ def inputs_model(workflow: Workflow) -> type[BaseModel]:
 
 def inputs_schema(workflow: Workflow) -> dict[str, Any]:
     """Returns the JSON Schema of the workflow's inputs; roles are told as ``x-role``."""
-    return inputs_model(workflow).model_json_schema()
+    return deepcopy(_schema(inputs_model(workflow)))
+
+
+@lru_cache(maxsize=_KEPT)
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema()
 
 
 def _model(title: str, inputs: tuple[Input, ...]) -> type[BaseModel]:
