@@ -53,14 +53,15 @@ def live_choices(workflow: Workflow, catalogue: NodeCatalogue) -> dict[str, tupl
     return found
 
 
-def _leaves(one: Input, value: Any, loc: _Loc) -> Iterator[tuple[_Loc, Input, Any]]:
+def leaf_values(one: Input, value: Any, loc: _Loc = ()) -> Iterator[tuple[_Loc, Input, Any]]:
+    """Yields each value inside of an input's, with its place and the input that it is for."""
     if one.fields is not None and isinstance(value, Mapping):
         for field in one.fields:
             if value.get(field.name) is not None:
-                yield from _leaves(field, value[field.name], (*loc, field.name))
+                yield from leaf_values(field, value[field.name], (*loc, field.name))
     elif one.items is not None and isinstance(value, list):
         for index, entry in enumerate(value):
-            yield from _leaves(one.items, entry, (*loc, index))
+            yield from leaf_values(one.items, entry, (*loc, index))
     else:
         yield loc, one, value
 
@@ -78,7 +79,7 @@ class _Check:
     def problems(self, values: Mapping[str, Any]) -> Iterator[FieldProblem]:
         for one in self.workflow.inputs:
             if values.get(one.name) is not None:
-                for loc, leaf, value in _leaves(one, values[one.name], (one.name,)):
+                for loc, leaf, value in leaf_values(one, values[one.name], (one.name,)):
                     yield from self._of_leaf(leaf, value, loc)
 
     def _of_leaf(self, one: Input, value: Any, loc: _Loc) -> Iterator[FieldProblem]:

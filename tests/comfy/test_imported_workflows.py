@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from comfy.nodes import NodeCatalogue
-from comfy.workflows import live_values
+from comfy.workflows import live_values, resolve
 from comfy.workflows.imported import filled
 from comfy.workflows.live_values import check_values
 from comfy.workflows.readiness import readiness
+from core.requests import GenerationRequest, read_request_of
 from core.wording import nearest
-from core.workflows.declaration import ChoicesFrom, Input, Target, Workflow
+from core.workflows.declaration import ChoicesFrom, Input, ModelFile, Requires, Target, Workflow
 from tests.comfy.proposal.graphs import CATALOGUE, OBJECT_INFO, node, proposed, txt2img
 
 
@@ -190,6 +191,32 @@ def test_a_missing_model_is_told_with_its_folder_and_those_like_it() -> None:
     (missing,) = readiness(proposed(txt2img(n4=loader)), CATALOGUE).missing_models
 
     assert (missing.folder, missing.near) == ("checkpoints", ("a.safetensors",))
+
+
+def test_the_plan_has_the_models_that_are_chosen_and_the_graphs_others() -> None:
+    loader = {"class_type": "Loader", "inputs": {"ckpt": "a", "vae": "v", "also": {"lora": "x"}}}
+    folder = "checkpoints"
+    model = Input(name="model", type="model", role="model", folder=folder, default="a",
+                  choices_from=ChoicesFrom(node_class="Loader", field="ckpt"),
+                  targets=(_to("1", "ckpt"),))  # fmt: skip
+    files = [(folder, "a"), ("vae", "v"), ("loras", "x"), ("other", "unseen")]
+    workflow = Workflow(
+        name="own",
+        title="Own",
+        inputs=(model,),
+        graph={"1": loader},
+        mapping={"b": "folder/b", "v": "folder/v"},
+        requires=Requires(models=tuple(ModelFile(folder=at, name=name) for at, name in files)),
+    )
+
+    def models(**values: str) -> Any:
+        fields = {"workflow": "own", **values}
+        asked = read_request_of(GenerationRequest, fields, workflow)
+        return resolve(asked, workflow, None, None).plan.models
+
+    others = {"vae": ("folder/v",), "loras": ("x",), "other": ("unseen",)}
+    assert models() == {folder: ("a",), **others}
+    assert models(model="b") == {folder: ("folder/b",), **others}
 
 
 def _to(node_id: str, field: str) -> Target:
