@@ -5,7 +5,8 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
+from heapq import nlargest
 from typing import Final
 
 import humanize
@@ -14,6 +15,10 @@ NAME_SHOWN: Final = 100
 """How many characters of a name are echoed."""
 _COMPARED: Final = 300
 """How many characters of a name are compared with others."""
+_SEARCHED_MAX: Final = 5_000
+"""How many names are looked through for near ones."""
+_WEIGHED_MAX: Final = 100
+"""How many of them are compared in full, which is slow: those that have most characters alike."""
 NEAREST: Final = 3
 """How many near matches are named."""
 
@@ -74,21 +79,35 @@ def written(name: str) -> str:
 def nearest(name: str, known: Sequence[str], what: str) -> str:
     """Returns what there is instead of ``name``: up to three of ``what`` like it, and the count.
 
-    A name that only looks the same is told apart.
+    A name that only looks the same is told apart. Of very many names the first are compared.
     """
     name = name[:_COMPARED]
-    folded = _folded(name)
-    twin = next((each for each in known if _folded(each) == folded), None)
+    folded, compared = _folded(name), known[:_SEARCHED_MAX]
+    twin = next((each for each in compared if _folded(each) == folded), None)
     if twin is not None:
         return f"there is {written(twin)}, which differs {_difference(name, twin)}"
     if not known:
         return f"there are no {what}"
-    near = get_close_matches(name, known, n=NEAREST, cutoff=0.5)
+    near = get_close_matches(name, _promising(name, compared), n=NEAREST, cutoff=0.5)
     if near:
         return f"near matches: {', '.join(map(written, near))} (of {len(known)} {what})"
     if len(known) <= NEAREST:
         return f"there are: {', '.join(map(written, known))}"
     return f"there are {len(known)} {what}, such as {written(known[0])}"
+
+
+def _promising(name: str, known: Sequence[str]) -> Sequence[str]:
+    """Returns the names that have most characters in common with it."""
+    if len(known) <= _WEIGHED_MAX:
+        return known
+    matcher = SequenceMatcher(autojunk=False)
+    matcher.set_seq2(name)
+
+    def likeness(each: str) -> float:
+        matcher.set_seq1(each[:_COMPARED])
+        return matcher.quick_ratio()
+
+    return nlargest(_WEIGHED_MAX, known, key=likeness)
 
 
 def _folded(name: str) -> str:

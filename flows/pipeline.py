@@ -176,7 +176,8 @@ async def adopt(
     catalogue = Catalogue.from_json(known) if known else await client.catalogue()
     asked, workflow = await checked(store, request)
     judge = await kept_judge(store, client.base_url, workflow, paid_nodes=paid_nodes)
-    resolved = comfy.resolve(asked, workflow, catalogue, default_model, judge=judge)
+    resolving = partial(comfy.resolve, asked, workflow, catalogue, default_model, judge=judge)
+    resolved = await asyncio.to_thread(resolving)  # a large graph is judged for seconds
     referred = list(referred_in(workflow.inputs, resolved.inputs))
     missing = await patiently(store.uploads.problems, referred)
     if missing and not await _is_kept(store, flow_run_id):

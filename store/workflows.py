@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from pydantic import ValidationError
-from sqlalchemy import RowMapping, Select, select, update
+from sqlalchemy import RowMapping, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.stored import read_stored, reason_of
@@ -19,8 +21,11 @@ from store.errors import ConflictError, NotFoundError, VersionConflictError
 from store.tables import workflow_versions, workflows
 
 _log = logging.getLogger(__name__)
-_KEPT: Final = 64
-"""Versions whose documents are kept in memory: reading one of a large graph takes milliseconds."""
+_KEPT: Final = 500
+"""Versions that are kept in memory: reading and parsing one of a large graph takes milliseconds."""
+_READ_TOGETHER: Final = 50
+_Key = tuple[str, str]
+"""Name and version."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +43,16 @@ class Workflows:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._known: OrderedDict[tuple[str, str], Workflow] = OrderedDict()
+        self._known: OrderedDict[_Key, Workflow] = OrderedDict()
 
     async def all(self) -> tuple[StoredWorkflow, ...]:
         """Returns those that are not hidden, by name. One that cannot be read is left out."""
-        statement = _newest().where(workflows.c.hidden_at.is_(None)).order_by(workflows.c.name)
+        statement = select(workflows).where(workflows.c.hidden_at.is_(None))
         async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).mappings().all()
-        found = (self._read(row) for row in rows)
-        return tuple(one for one in found if one is not None)
+            rows = (await connection.execute(statement.order_by(workflows.c.name))).mappings().all()
+        known = await self._versions([(row["name"], row["version"]) for row in rows])
+        found = ((row, known.get((row["name"], row["version"]))) for row in rows)
+        return tuple(_stored(row, one) for row, one in found if one is not None)
 
     async def names(self) -> tuple[str, ...]:
         """Returns the names of those that are not hidden, in order."""
@@ -63,26 +69,20 @@ class Workflows:
 
     async def get(self, name: str, *, hidden: bool = False) -> StoredWorkflow:
         """Returns the newest version. Raises NotFoundError, for a hidden one unless ``hidden``."""
+        statement = select(workflows).where(workflows.c.name == name)
         async with self._database.read() as connection:
-            row = (await connection.execute(_newest().where(workflows.c.name == name))).mappings()
-            found = row.first()
-        stored = self._read(found) if found is not None else None
-        if stored is None or (stored.hidden_at is not None and not hidden):
+            row = (await connection.execute(statement)).mappings().first()
+        if row is None or (row["hidden_at"] is not None and not hidden):
             raise NotFoundError(f"no workflow called {name}")
-        return stored
+        key = name, row["version"]
+        found = (await self._versions([key])).get(key)
+        if found is None:
+            raise NotFoundError(f"no workflow called {name} can be read")
+        return _stored(row, found)
 
     async def version(self, name: str, version: str) -> Workflow:
         """Returns a version that a generation was accepted with. Raises NotFoundError."""
-        known = self._known.get((name, version))
-        if known is not None:
-            self._known.move_to_end((name, version))
-            return known
-        statement = select(workflow_versions.c.document).where(
-            workflow_versions.c.name == name, workflow_versions.c.version == version
-        )
-        async with self._database.read() as connection:
-            document = (await connection.execute(statement)).scalar_one_or_none()
-        found = self._parsed(name, version, document)
+        found = (await self._versions([(name, version)])).get((name, version))
         if found is None:
             raise NotFoundError(f"version {version} of the workflow {name} cannot be read")
         return found
@@ -147,34 +147,46 @@ class Workflows:
                     .values(hidden_at=datetime.now(UTC))
                 )
 
-    def _read(self, row: RowMapping) -> StoredWorkflow | None:
-        workflow = self._parsed(row["name"], row["version"], row["document"])
-        if workflow is None:
-            return None
-        return StoredWorkflow(workflow, row["created_at"], row["updated_at"], row["hidden_at"])
+    async def _versions(self, keys: Sequence[_Key]) -> dict[_Key, Workflow]:
+        """Returns these versions by name and version, but those that cannot be read.
 
-    def _parsed(self, name: str, version: str, document: Any) -> Workflow | None:
-        known = self._known.get((name, version))
-        if known is not None or document is None:
-            return known
-        try:
-            workflow = read_stored(Workflow, document)
-        except ValidationError as error:
-            _log.warning("The workflow %s cannot be read: %s", name, reason_of(error))
-            return None
-        self._known[name, version] = workflow
+        A version never changes: its document is read and parsed once, in a thread.
+        """
+        found = {key: known for key in keys if (known := self._known.get(key)) is not None}
+        missing = [key for key in keys if key not in found]
+        for start in range(0, len(missing), _READ_TOGETHER):
+            documents = await self._documents(missing[start : start + _READ_TOGETHER])
+            found.update(await asyncio.to_thread(_parsed, documents))
+        for key in keys:
+            if key in found:
+                self._known[key] = found[key]
+                self._known.move_to_end(key)
         while len(self._known) > _KEPT:
             self._known.popitem(last=False)
-        return workflow
+        return found
+
+    async def _documents(self, keys: Sequence[_Key]) -> dict[_Key, Any]:
+        table = workflow_versions.c
+        statement = select(table.name, table.version, table.document).where(
+            tuple_(table.name, table.version).in_(keys)
+        )
+        async with self._database.read() as connection:
+            rows = (await connection.execute(statement)).tuples()
+            return {(name, version): document for name, version, document in rows}
 
 
-def _newest() -> Select[Any]:
-    joined = workflows.join(
-        workflow_versions,
-        (workflow_versions.c.name == workflows.c.name)
-        & (workflow_versions.c.version == workflows.c.version),
-    )
-    return select(workflows, workflow_versions.c.document).select_from(joined)
+def _stored(row: RowMapping, workflow: Workflow) -> StoredWorkflow:
+    return StoredWorkflow(workflow, row["created_at"], row["updated_at"], row["hidden_at"])
+
+
+def _parsed(documents: Mapping[_Key, Any]) -> dict[_Key, Workflow]:
+    found: dict[_Key, Workflow] = {}
+    for key, document in documents.items():
+        try:
+            found[key] = read_stored(Workflow, document)
+        except ValidationError as error:
+            _log.warning("The workflow %s cannot be read: %s", key[0], reason_of(error))
+    return found
 
 
 async def _locked(connection: AsyncConnection, name: str) -> RowMapping | None:

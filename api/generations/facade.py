@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -228,24 +229,27 @@ class Facade:
     async def _resolve(self, request: GenerationRequest, workflow: Workflow) -> ResolvedRequest:
         """Returns the request with all defaults. Unknown names make it ask ComfyUI once more."""
         try:
-            return self._resolved(request, workflow)
+            return await self._resolved(request, workflow)
         except UnresolvableError:
             catalogue = await self.catalogue.refreshed()
             if workflow.graph is not None:
                 await self.nodes.refreshed()
         try:
-            return self._resolved(request, workflow)
+            return await self._resolved(request, workflow)
         except UnresolvableError as error:
             raise _unresolvable(error, catalogue, workflow) from error
 
-    def _resolved(self, request: GenerationRequest, workflow: Workflow) -> ResolvedRequest:
-        return resolve(
+    async def _resolved(self, request: GenerationRequest, workflow: Workflow) -> ResolvedRequest:
+        resolving = partial(
+            resolve,
             request,
             workflow,
             self.catalogue.current,
             self.configured_model,
             judge=self.nodes.judge,
         )
+        # An imported one is judged by what ComfyUI has, which may take seconds.
+        return resolving() if workflow.graph is None else await asyncio.to_thread(resolving)
 
     def _first_answer(self, generation: Generation, ahead: int) -> dict[str, Any]:
         document = StatusDocument.model_construct(

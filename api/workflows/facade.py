@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final, get_args
 
@@ -40,6 +40,7 @@ from api.workflows.importing import (
 from api.workflows.sources import OfferedWorkflows
 from comfy import BUILT_IN, TransientComfyError
 from comfy.importing.proposal import left_out
+from comfy.nodes import NodeCatalogue
 from comfy.shipped import SHIPPED
 from comfy.workflows import Judge
 from comfy.workflows.live_values import live_choices
@@ -82,19 +83,19 @@ class WorkflowFacade:
     async def all(self) -> WorkflowsDocument:
         """Returns every workflow that is offered: the built-in ones, then the others by name."""
         stored = await self._store.workflows.all()
-        return WorkflowsDocument.model_construct(
-            items=[
-                *(self._document(one, None) for one in BUILT_IN.values()),
-                *(self._document(one.workflow, one) for one in stored),
-            ]
-        )
+        every = [
+            *((one, None) for one in BUILT_IN.values()),
+            *((one.workflow, one) for one in stored),
+        ]
+        items = await self._documents(every)
+        return WorkflowsDocument.model_construct(items=items)
 
     async def get(self, name: str) -> WorkflowDocument:
         """Returns one. ProblemError 404 with the names nearest to an unknown one."""
         if name in BUILT_IN:
-            return self._document(BUILT_IN[name], None)
+            return await self._document(BUILT_IN[name], None)
         stored = await self._stored(name)
-        return self._document(stored.workflow, stored)
+        return await self._document(stored.workflow, stored)
 
     async def workflow(self, name: str) -> Workflow:
         """Returns its declaration. ProblemError 404."""
@@ -154,7 +155,7 @@ class WorkflowFacade:
         )
         found = await self._read(sent.data, wish)
         if wanted is not None:
-            workflow = await asyncio.to_thread(_changed_to, found.workflow, wanted)
+            workflow = await asyncio.to_thread(_changed_to, found.workflow, wanted, self._catalogue)
             found = replace(found, workflow=workflow)
         found = replace(found, is_named=found.is_named and not wish.any_name)
         stored = None
@@ -165,7 +166,7 @@ class WorkflowFacade:
             found, stored = await self._stored_as_free(found)
             self._changed()
         return ImportDocument.model_construct(
-            declaration=self._document(found.workflow, stored),
+            declaration=await self._document(found.workflow, stored),
             dropped=list(found.dropped),
             missing=found.missing,
             mapping=found.workflow.mapping,
@@ -225,12 +226,17 @@ class WorkflowFacade:
                 paid_nodes=self._paid_nodes,
             )
 
+    @property
+    def _catalogue(self) -> NodeCatalogue | None:
+        judge = self._nodes.judge
+        return None if judge is None else judge.catalogue
+
     async def _with_free_name(self, found: Imported) -> Imported:
         if found.is_named:
             return found
         taken = await self._store.workflows.names()
         name = free_name(found.workflow.name, taken)
-        return replace(found, workflow=with_changes(found.workflow, name=name))
+        return replace(found, workflow=with_changes(found.workflow, self._catalogue, name=name))
 
     async def _stored_as_free(self, found: Imported) -> tuple[Imported, StoredWorkflow]:
         """Store it; a name that was made from the file's gives way to others."""
@@ -255,7 +261,7 @@ class WorkflowFacade:
             )
         if not any(is_unchanged(etag, if_match) for etag in _etags_of(now.version)):
             raise _changed_since(name)
-        workflow = await asyncio.to_thread(_changed_to, now, wanted)
+        workflow = await asyncio.to_thread(_changed_to, now, wanted, self._catalogue)
         try:
             stored = await self._store.workflows.change(workflow, now.version)
         except VersionConflictError as error:
@@ -263,7 +269,7 @@ class WorkflowFacade:
         except NotFoundError as error:
             raise await self._unknown(name) from error
         self._changed()
-        return self._document(workflow, stored)
+        return await self._document(workflow, stored)
 
     async def hide(self, name: str) -> None:
         """Offer it no more; what uses it goes on. A repeat changes nothing. ProblemError 404."""
@@ -278,8 +284,27 @@ class WorkflowFacade:
         """Returns the URL of a workflow's document."""
         return f"{self._base}/{name}"
 
-    def _document(self, workflow: Workflow, stored: StoredWorkflow | None) -> WorkflowDocument:
-        return workflow_document(workflow, self.url(workflow.name), stored, self._nodes.judge)
+    async def _document(
+        self, workflow: Workflow, stored: StoredWorkflow | None
+    ) -> WorkflowDocument:
+        [document] = await self._documents([(workflow, stored)])
+        return document
+
+    async def _documents(
+        self, every: Sequence[tuple[Workflow, StoredWorkflow | None]]
+    ) -> list[WorkflowDocument]:
+        """Returns their documents, made in a thread: a graph of thousands of nodes takes seconds.
+
+        Each is judged once for a version and what ComfyUI has.
+        """
+        judge = self._nodes.judge
+
+        def made() -> list[WorkflowDocument]:
+            return [
+                workflow_document(one, self.url(one.name), stored, judge) for one, stored in every
+            ]
+
+        return await asyncio.to_thread(made)
 
     async def _stored(self, name: str) -> StoredWorkflow:
         try:
@@ -306,9 +331,9 @@ def _etags_of(version: str) -> Iterator[str]:
     return (etag_of(version, state) for state in get_args(State))
 
 
-def _changed_to(now: Workflow, wanted: WorkflowChange) -> Workflow:
+def _changed_to(now: Workflow, wanted: WorkflowChange, catalogue: NodeCatalogue | None) -> Workflow:
     given = wanted.model_dump(mode="json", exclude_unset=True, exclude_none=True)
-    return checked({**now.model_dump(mode="json"), **given})
+    return checked({**now.model_dump(mode="json"), **given}, catalogue)
 
 
 def _check_not_built_in(name: str) -> None:

@@ -78,7 +78,7 @@ def read_workflow(
 
     Takes seconds for a large file: call it in a thread. Raises ProblemError.
     """
-    found = _without_secrets(_exported(data, wish) or _of_comfyui(data, wish, catalogue))
+    found = _without_secrets(_exported(data, wish, catalogue) or _of_comfyui(data, wish, catalogue))
     _check_paid(found.workflow, catalogue, paid_nodes)
     return found if catalogue is None else _judged(found, catalogue)
 
@@ -91,34 +91,38 @@ def free_name(name: str, taken: Collection[str]) -> str:
     return free
 
 
-def with_changes(workflow: Workflow, **changes: Any) -> Workflow:
+def with_changes(workflow: Workflow, catalogue: NodeCatalogue | None, **changes: Any) -> Workflow:
     """Returns a new value, checked as a whole. Raises ProblemError."""
     told = {name: getattr(workflow, name) for name in Workflow.model_fields}
-    return _checked(Workflow(**{**told, **changes}))
+    return _checked(Workflow(**{**told, **changes}), catalogue)
 
 
-def checked(declared: dict[str, Any]) -> Workflow:
+def checked(declared: dict[str, Any], catalogue: NodeCatalogue | None) -> Workflow:
     """Returns a workflow that can be stored. Raises ProblemError with everything wrong in it."""
     try:
         workflow = Workflow.model_validate(declared)
     except ValidationError as error:
         found = field_problems(error, declared, known=Workflow.model_fields)
         raise _invalid(found, error.error_count()) from error
-    return _checked(workflow)
+    return _checked(workflow, catalogue)
 
 
-def _checked(workflow: Workflow) -> Workflow:
+def _checked(workflow: Workflow, catalogue: NodeCatalogue | None) -> Workflow:
     if workflow.name in RESERVED:
         raise ProblemError("workflow_exists", "Easel has one of this name itself; choose another")
     if workflow.graph is None:
         raise _invalid([FieldProblem(("graph",), "missing", "is missing")], 1)
-    problems = declaration_problems(workflow)
+
+    def has_field(node_class: str, field: str) -> bool:
+        return catalogue is not None and catalogue.input(node_class, field) is not None
+
+    problems = declaration_problems(workflow, has_field)
     if problems:
         raise _invalid(problems[:PROBLEMS_SHOWN], len(problems))
     return workflow
 
 
-def _exported(data: bytes, wish: Wish) -> Imported | None:
+def _exported(data: bytes, wish: Wish, catalogue: NodeCatalogue | None) -> Imported | None:
     """Returns what Easel exported itself; None for any other file."""
     if data.lstrip()[:1] != b"{" or f'"{FORMAT}"'.encode() not in data:
         return None
@@ -132,7 +136,10 @@ def _exported(data: bytes, wish: Wish) -> Imported | None:
     given = {"name": wish.name, "title": wish.title}
     declared = {key: value for key, value in document.items() if key != FORMAT}
     return Imported(
-        checked({**declared, **{key: told for key, told in given.items() if told is not None}})
+        checked(
+            {**declared, **{key: told for key, told in given.items() if told is not None}},
+            catalogue,
+        )
     )
 
 
@@ -165,7 +172,7 @@ def _proposed(file: WorkflowFile, data: bytes, wish: Wish, catalogue: NodeCatalo
         source=wish.source and wish.source[:_TITLE_MAX],
     )
     return Imported(
-        with_changes(workflow, origin=origin),
+        with_changes(workflow, catalogue, origin=origin),
         is_named=wish.name is not None,
         dropped=tuple(
             DroppedNode(node=one.node_id, node_class=one.class_type, reason=one.reason)
@@ -183,10 +190,10 @@ def _declared(
     own = entry.name if entry else slug(title, "workflow").replace("_", "-")[:_NAME_MAX]
     workflow = propose(graph, catalogue, wish.name or free_name(own, ()))
     if entry is None:
-        return with_changes(workflow, title=wish.title or wish.source_title or title), ()
+        return with_changes(workflow, catalogue, title=wish.title or wish.source_title or title), ()
     lacking = bool(graph.findings.missing_classes)
     workflow, told = declared(workflow, catalogue, entry, lacks_classes=lacking)
-    return with_changes(workflow, title=wish.title or entry.title), told
+    return with_changes(workflow, catalogue, title=wish.title or entry.title), told
 
 
 def _with_inputs(workflow: Workflow, wanted: tuple[str, ...], catalogue: NodeCatalogue) -> Workflow:
@@ -222,7 +229,7 @@ def _judged(found: Imported, catalogue: NodeCatalogue) -> Imported:
     now = readiness(workflow, catalogue)
     mapping = renamed(now)
     if mapping:
-        workflow = with_changes(workflow, mapping={**workflow.mapping, **mapping})
+        workflow = with_changes(workflow, catalogue, mapping={**workflow.mapping, **mapping})
         now = readiness(workflow, catalogue)
     return Imported(
         workflow,

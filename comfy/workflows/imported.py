@@ -28,7 +28,7 @@ def filled(
     graph: dict[str, Any] = deepcopy(workflow.graph or {})
     for one in workflow.inputs:
         if values.get(one.name) is not None:
-            for target, value in _placed(one, values[one.name]):
+            for target, value in placed(one, values[one.name]):
                 graph[target.node].setdefault("inputs", {})[target.field] = _literal(value)
     for node in graph.values():
         inputs = node.get("inputs", {})
@@ -85,8 +85,8 @@ def _may_save(node: Mapping[str, Any], catalogue: NodeCatalogue | None) -> bool:
     return known is None or known.output_node
 
 
-def _placed(one: Input, value: Any) -> Iterator[tuple[Target, Any]]:
-    """Yields each declared place with its value.
+def placed(one: Input, value: Any) -> Iterator[tuple[Target, Any]]:
+    """Yields each declared place of an input with its value.
 
     Entries of a list go to the places of its items, the first to each leaf's first and so on;
     a list that has places of its own goes there as a whole.
@@ -95,10 +95,10 @@ def _placed(one: Input, value: Any) -> Iterator[tuple[Target, Any]]:
     if one.fields is not None and isinstance(value, Mapping):
         for field in one.fields:
             if value.get(field.name) is not None:
-                yield from _placed(field, value[field.name])
+                yield from placed(field, value[field.name])
     if one.items is not None and isinstance(value, list):
         for index, entry in enumerate(value):
-            yield from _placed(_entry(one.items, index), entry)
+            yield from placed(_entry(one.items, index), entry)
 
 
 def _entry(items: Input, index: int) -> Input:

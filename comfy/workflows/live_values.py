@@ -3,33 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Final
 
 from comfy.nodes import COMBO, Choice, InputSpec, NodeCatalogue
 from core.problems import FieldProblem
 from core.wording import nearest, written
-from core.workflows.declaration import Input, Workflow, leaves
+from core.workflows.declaration import ChoicesFrom, Input, Workflow, leaves
 
+PROBLEMS_MAX: Final = 100
+"""The most problems that are told of one request."""
+SEARCHES_MAX: Final = 3
+"""So many names of one request are compared with all others: that is slow."""
 _Loc = tuple[str | int, ...]
 
 
 def check_values(
-    workflow: Workflow, values: Mapping[str, Any], catalogue: NodeCatalogue
+    workflow: Workflow,
+    values: Mapping[str, Any],
+    catalogue: NodeCatalogue,
+    *,
+    suggest: bool = True,
 ) -> list[FieldProblem]:
     """Returns what is wrong with values that fit the declaration; nothing is raised.
 
     Choices by reference are compared with those that the ComfyUI has now (``unknown_model``,
     ``unknown_choice``), numbers with the ranges of the fields that they go to. Files are never
     compared: an upload is put there before the submit. Classes that are missing are told by
-    ``readiness``.
+    ``readiness``. Of many problems the first ``PROBLEMS_MAX`` are returned; with ``suggest``, near
+    matches are named for the first ``SEARCHES_MAX`` names that there are not.
     """
-    graph = workflow.graph or {}
-    found: list[FieldProblem] = []
-    for one in workflow.inputs:
-        if values.get(one.name) is not None:
-            for loc, leaf, value in _leaves(one, values[one.name], (one.name,)):
-                found.extend(_problems(workflow, graph, leaf, value, loc, catalogue))
-    return found
+    check = _Check(workflow, catalogue, SEARCHES_MAX if suggest else 0)
+    return list(islice(check.problems(values), PROBLEMS_MAX))
 
 
 def live_choices(workflow: Workflow, catalogue: NodeCatalogue) -> dict[str, tuple[Choice, ...]]:
@@ -47,56 +53,85 @@ def live_choices(workflow: Workflow, catalogue: NodeCatalogue) -> dict[str, tupl
     return found
 
 
-def _leaves(one: Input, value: Any, loc: _Loc) -> Iterator[tuple[_Loc, Input, Any]]:
+def leaf_values(one: Input, value: Any, loc: _Loc = ()) -> Iterator[tuple[_Loc, Input, Any]]:
+    """Yields each value inside of an input's, with its place and the input that it is for."""
     if one.fields is not None and isinstance(value, Mapping):
         for field in one.fields:
             if value.get(field.name) is not None:
-                yield from _leaves(field, value[field.name], (*loc, field.name))
+                yield from leaf_values(field, value[field.name], (*loc, field.name))
     elif one.items is not None and isinstance(value, list):
         for index, entry in enumerate(value):
-            yield from _leaves(one.items, entry, (*loc, index))
+            yield from leaf_values(one.items, entry, (*loc, index))
     else:
         yield loc, one, value
 
 
-def _problems(
-    workflow: Workflow,
-    graph: Mapping[str, Any],
-    one: Input,
-    value: Any,
-    loc: _Loc,
-    catalogue: NodeCatalogue,
-) -> Iterator[FieldProblem]:
-    if one.is_upload:
-        return
-    if one.choices_from is not None:
-        spec = catalogue.input(one.choices_from.node_class, one.choices_from.field)
-        wanted = workflow.mapping.get(value, value) if isinstance(value, str) else value
-        if spec is not None:
-            yield from _of_choice(one, wanted, spec, loc)
-    elif one.type in ("integer", "number", "seed"):
-        for target in one.targets:
-            class_type = graph.get(target.node, {}).get("class_type", "")
-            fault = _out_of_range(value, catalogue.input(class_type, target.field))
-            if fault is not None:
-                yield FieldProblem(loc, *fault)
-                return
+@dataclass
+class _Check:
+    """One look at one request's values. ``searches`` are those for near matches that are left."""
 
+    workflow: Workflow
+    catalogue: NodeCatalogue
+    searches: int
+    _known: dict[tuple[str, str], frozenset[Choice]] = field(default_factory=dict)
+    _near: dict[tuple[str, str, str], str] = field(default_factory=dict)
 
-def _of_choice(one: Input, value: Any, spec: InputSpec, loc: _Loc) -> Iterator[FieldProblem]:
-    is_known = spec.type == COMBO and spec.choices_known and not spec.upload
-    if not is_known or value in spec.choices:
-        return
-    choices = [str(choice) for choice in spec.choices]
-    if one.type == "model":
-        place = f" in its folder {one.folder}" if one.folder else ""
-        what = f"{one.role or 'file'}s".replace("_", " ")
-        said = f"ComfyUI has no {written(str(value))}{place}; {nearest(str(value), choices, what)}"
-        yield FieldProblem(loc, "unknown_model", said)
-    else:
-        said = f"{written(str(value))} is not one of the choices"
-        near = nearest(str(value), choices, "choices")
-        yield FieldProblem(loc, "unknown_choice", f"{said}; {near}")
+    def problems(self, values: Mapping[str, Any]) -> Iterator[FieldProblem]:
+        for one in self.workflow.inputs:
+            if values.get(one.name) is not None:
+                for loc, leaf, value in leaf_values(one, values[one.name], (one.name,)):
+                    yield from self._of_leaf(leaf, value, loc)
+
+    def _of_leaf(self, one: Input, value: Any, loc: _Loc) -> Iterator[FieldProblem]:
+        if one.is_upload:
+            return
+        if one.choices_from is not None:
+            mapping = self.workflow.mapping
+            wanted = mapping.get(value, value) if isinstance(value, str) else value
+            yield from self._of_choice(one, one.choices_from, wanted, loc)
+        elif one.type in ("integer", "number", "seed"):
+            graph = self.workflow.graph or {}
+            for target in one.targets:
+                class_type = graph.get(target.node, {}).get("class_type", "")
+                fault = _out_of_range(value, self.catalogue.input(class_type, target.field))
+                if fault is not None:
+                    yield FieldProblem(loc, *fault)
+                    return
+
+    def _of_choice(
+        self, one: Input, source: ChoicesFrom, value: Any, loc: _Loc
+    ) -> Iterator[FieldProblem]:
+        spec = self.catalogue.input(source.node_class, source.field)
+        if spec is None or spec.type != COMBO or not spec.choices_known or spec.upload:
+            return
+        if value in self._choices(source, spec):
+            return
+        if one.type == "model":
+            place = f" in its folder {one.folder}" if one.folder else ""
+            what = f"{one.role or 'file'}s".replace("_", " ")
+            said = f"ComfyUI has no {written(str(value))}{place}"
+            near = self._nearest(str(value), source, spec, what)
+            yield FieldProblem(loc, "unknown_model", f"{said}; {near}")
+        else:
+            said = f"{written(str(value))} is not one of the choices"
+            near = self._nearest(str(value), source, spec, "choices")
+            yield FieldProblem(loc, "unknown_choice", f"{said}; {near}")
+
+    def _choices(self, source: ChoicesFrom, spec: InputSpec) -> frozenset[Choice]:
+        key = source.node_class, source.field
+        if key not in self._known:
+            self._known[key] = frozenset(spec.choices)
+        return self._known[key]
+
+    def _nearest(self, name: str, source: ChoicesFrom, spec: InputSpec, what: str) -> str:
+        key = name, source.node_class, source.field
+        if key in self._near:
+            return self._near[key]
+        if not self.searches:
+            return f"there are {len(spec.choices)} {what}"
+        self.searches -= 1
+        self._near[key] = nearest(name, [str(choice) for choice in spec.choices], what)
+        return self._near[key]
 
 
 def _out_of_range(value: Any, spec: InputSpec | None) -> tuple[str, str] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Container
 from dataclasses import dataclass
+from threading import Lock
 from typing import Final, Literal
 
 from comfy.errors import not_allowed
@@ -108,6 +109,7 @@ def _hints(workflow: Workflow) -> Hints:
 class Judge:
     """What is known of a catalogue's workflows, each looked at once. Lives as long as it does.
 
+    A look at a large graph takes seconds: call it in a thread. Several may.
     ``paid_nodes``: whether workflows may call paid services.
     """
 
@@ -115,15 +117,19 @@ class Judge:
         self.catalogue = catalogue
         self._paid_nodes = paid_nodes
         self._known: OrderedDict[tuple[str, str], Readiness] = OrderedDict()
+        self._looking = Lock()
 
     def readiness(self, workflow: Workflow) -> Readiness:
         """Returns whether a workflow can be carried out as it stands."""
         key = (workflow.name, workflow.version)
         found = self._known.get(key)
-        if found is None:
-            found = self._known[key] = readiness(
+        if found is not None:
+            return found
+        with self._looking:  # who comes meanwhile waits for the same answer
+            found = self._known.get(key) or readiness(
                 workflow, self.catalogue, paid_nodes=self._paid_nodes
             )
+            self._known[key] = found
             while len(self._known) > _KEPT:
                 self._known.popitem(last=False)
         return found

@@ -10,7 +10,8 @@ from comfy.catalogue import Catalogue
 from comfy.errors import not_allowed
 from comfy.workflows import txt2img
 from comfy.workflows.costs import cost_of
-from comfy.workflows.live_values import check_values
+from comfy.workflows.imported import placed
+from comfy.workflows.live_values import check_values, leaf_values
 from comfy.workflows.readiness import Judge, Readiness
 from core.fields import draw_seed
 from core.problems import FieldProblem
@@ -73,7 +74,7 @@ def resolve(
     )
     problems = _problems(resolved, workflow, catalogue, suggest)
     if workflow.graph is not None and judge is not None:
-        problems += _live_problems(workflow, values, judge)
+        problems += _live_problems(workflow, values, judge, suggest)
     if problems:
         raise UnresolvableError(tuple(problems))
     return resolved
@@ -111,10 +112,7 @@ def _built_in_plan(workflow: Workflow, values: Mapping[str, Any]) -> Plan:
 def _imported_plan(workflow: Workflow, values: Mapping[str, Any]) -> Plan:
     main = workflow.of_role("model")
     named = values.get(main.name) if main is not None else None
-    models: dict[str, tuple[str, ...]] = {}
-    for file in workflow.requires.models:
-        known = workflow.mapping.get(file.name, file.name)
-        models[file.folder] = (*models.get(file.folder, ()), known)
+    models = _models(workflow, values)
     first = next(iter(models.values()), (None,))[0]
     return Plan.of(
         workflow,
@@ -123,6 +121,29 @@ def _imported_plan(workflow: Workflow, values: Mapping[str, Any]) -> Plan:
         models=models,
         classes=workflow.requires.classes,
     )
+
+
+def _models(workflow: Workflow, values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Returns the model files that will be loaded, by folder: those chosen, and the graph's others.
+
+    What the graph names where a value is put is not loaded.
+    """
+    given = [(one, values[one.name]) for one in workflow.inputs if one.name in values]
+    taken = {(each.node, each.field) for one, value in given for each, _ in placed(one, value)}
+    places = workflow.model_places
+    left = (
+        one for one in workflow.requires.models if not places[one.name] or places[one.name] - taken
+    )
+    chosen = (
+        (leaf.folder or "", name)
+        for one, value in given
+        for _, leaf, name in leaf_values(one, value)
+        if leaf.type == "model" and isinstance(name, str) and name
+    )
+    models: dict[str, dict[str, None]] = {}
+    for folder, name in (*chosen, *((one.folder, one.name) for one in left)):
+        models.setdefault(folder, {})[workflow.mapping.get(name, name)] = None
+    return {folder: tuple(names) for folder, names in models.items()}
 
 
 def _problems(
@@ -137,7 +158,7 @@ def _problems(
 
 
 def _live_problems(
-    workflow: Workflow, values: Mapping[str, Any], judge: Judge
+    workflow: Workflow, values: Mapping[str, Any], judge: Judge, suggest: bool
 ) -> list[FieldProblem]:
     """What the ComfyUIs lack for it, or would refuse of its values."""
     found = judge.readiness(workflow)
@@ -146,7 +167,7 @@ def _live_problems(
         return [FieldProblem(("workflow",), "missing_nodes", said)]
     if found.refused:
         return [FieldProblem(("workflow",), "paid_nodes", not_allowed(found.refused))]
-    problems = check_values(workflow, values, judge.catalogue)
+    problems = check_values(workflow, values, judge.catalogue, suggest=suggest)
     asked = {
         (target.node, target.field) for _, one in leaves(workflow.inputs) for target in one.targets
     }

@@ -97,11 +97,16 @@ def nested(values: Mapping[str, Any], columns: Columns) -> dict[str, Any]:
         is_label = name.startswith(METADATA_PREFIX)
         is_input = name.startswith(INPUTS_PREFIX) or columns.is_path(name)
         (paths if is_label or is_input else plain)[name] = value
+    changed = set()
     for name, value in paths.items():
-        whole = name.startswith(METADATA_PREFIX)
-        parts = name.split(".", 1) if whole else name.split(".")
+        is_label = name.startswith(METADATA_PREFIX)
+        parts = name.split(".", 1) if is_label else name.split(".")
         _put(plain, parts, value)
-    return {name: _listed(name, value) for name, value in plain.items()}
+        if not is_label:
+            changed.add(parts[0])
+    return {
+        name: _entries(name, value) if name in changed else value for name, value in plain.items()
+    }
 
 
 def with_paths(inputs: Mapping[str, Any], paths: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,12 +140,8 @@ def _numbered(value: Any) -> dict[str, Any]:
     return {str(number): entry for number, entry in enumerate(entries)}
 
 
-def _listed(name: str, value: Any) -> Any:
-    """Returns an object whose keys are all numbers as a list."""
-    return value if name == METADATA_PREFIX.removesuffix(".") else _entries(name, value)
-
-
 def _entries(name: str, value: Any) -> Any:
+    """Returns an object whose keys are all numbers as a list, and so what is inside of it."""
     if not isinstance(value, dict):
         return value
     inner = {key: _entries(f"{name}.{key}", each) for key, each in value.items()}

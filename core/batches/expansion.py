@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from core.batches.columns import COUNT, METADATA_PREFIX, CellError, Columns, with_paths
+from core.batches.columns import COUNT, METADATA_PREFIX, CellError, Columns, nested, with_paths
 from core.batches.drawing import draw
 from core.batches.grid import Grid
 from core.batches.lists import Lists
@@ -81,9 +81,14 @@ def expand(
         if isinstance(row, FieldProblem):
             yield row
             continue
+        try:
+            own = nested(row.fields, maker.columns)
+        except CellError as error:
+            yield error.of_row(row.number, None)
+            continue
         known: set[FieldProblem] = set()
         first = position
-        for combination, number, fields in maker.generations(request, row, grid):
+        for combination, number, fields in maker.generations(request, own, grid):
             if asked == BATCH_ITEMS_MAX:
                 yield _too_many(row)
                 return
@@ -152,25 +157,30 @@ class _Maker:
         return tuple(one for one in inputs if one.type == "seed" and one.name != self.seed)
 
     def generations(
-        self, request: FlowBatchRequest, row: Row, grid: Grid | None
+        self, request: FlowBatchRequest, row: _Fields, grid: Grid | None
     ) -> Iterator[tuple[int | None, int, _Fields]]:
         """Yields each generation of a row: combination, number among its ``count``, and fields.
 
         A ``count`` that remains in them is invalid.
         """
-        own = _gathered(row.fields)
+        own = _gathered(row)
         times = 1
         with suppress(ValidationError):
             count = own.get("count")
             times = _COUNT.validate_python(request.count if count is None else count, strict=True)
             own.pop("count", None)
         first = {"priority": "bulk", "workflow": self.workflow.name}
-        defaults = _gathered(request.defaults)
+        defaults = _gathered(self._nested(request.defaults))
         for combination, values in _combinations(grid):
             fields = _merged(first, defaults, own)
             fields = self._with_cell(fields, values)
             for number in range(times):
                 yield combination, number, self._with_seed_of(fields, number)
+
+    def _nested(self, defaults: _Fields) -> _Fields:
+        with suppress(CellError):  # said when the batch is checked; else the schema refuses it
+            return nested(defaults, self.columns)
+        return defaults
 
     def _with_cell(self, fields: _Fields, values: _Fields) -> _Fields:
         paths = {name: value for name, value in values.items() if self.columns.is_path(name)}

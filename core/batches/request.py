@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic.config import JsonValue
 
-from core.batches.columns import COUNT, Columns
+from core.batches.columns import COUNT, METADATA_PREFIX, CellError, Columns, nested
 from core.batches.manifest import BATCH_NAME_MAX
 from core.callbacks.callback import (
     BATCH_ENDS,
@@ -294,8 +294,12 @@ class FlowBatchRequest(CallbackOptions):
             invalid_at((place, name), "extra_forbidden", _no_such(name, columns))
             for place, fields in (("defaults", self.defaults), ("grid", self.grid or {}))
             for name in fields
-            if name == COUNT or (name not in columns.fields and not columns.is_path(name))
+            if not _is_field(name, place, columns)
         ]
+        try:
+            nested(self.defaults, columns)
+        except CellError as error:
+            errors.append(invalid_at(("defaults",), error.code, str(error)))
         if errors:
             raise all_of(errors)
 
@@ -337,6 +341,13 @@ class BatchRequest(FlowBatchRequest):
     @property
     def _receiver(self) -> str | None:
         return self.callback_url
+
+
+def _is_field(name: str, place: str, columns: Columns) -> bool:
+    """Whether the defaults or the grid (``place``) may have it, as it stands or by its path."""
+    if name.startswith(METADATA_PREFIX):
+        return place == "defaults" and columns.reader(name) is not None
+    return name != COUNT and (name in columns.fields or columns.is_path(name))
 
 
 def _no_such(name: str, columns: Columns) -> str:

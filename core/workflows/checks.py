@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
 from core.invalid import words
 from core.problems import FieldProblem
-from core.workflows.declaration import INPUTS_MAX, Input, Workflow, leaves
+from core.workflows.declaration import INPUTS_MAX, ROLE_TYPES, SHARED_ROLES, Input, Workflow, leaves
 from core.workflows.schema import annotation_of, is_reference
 
 NODES_MAX: Final = 20_000
@@ -20,8 +20,17 @@ _SHOWN: Final = 100
 _UPWARDS: Final = re.compile(r"(?:^|[\\/])\.\.(?:[\\/]|$)")
 
 
-def declaration_problems(workflow: Workflow) -> list[FieldProblem]:
-    """Returns what is wrong with a workflow's inputs and graph, with the place of each."""
+HasField = Callable[[str, str], bool]
+"""Whether nodes of a class have an input of this name, by what is known of ComfyUI."""
+
+
+def declaration_problems(
+    workflow: Workflow, has_field: HasField | None = None
+) -> list[FieldProblem]:
+    """Returns what is wrong with a workflow's inputs and graph, with the place of each.
+
+    An input may be for a field that its node in the graph leaves out, if ``has_field`` knows it.
+    """
     many = _count(workflow.inputs)
     if many > INPUTS_MAX:
         said = f"there may be {INPUTS_MAX} inputs at most, those inside of others counted"
@@ -29,9 +38,13 @@ def declaration_problems(workflow: Workflow) -> list[FieldProblem]:
     unbuildable = list(_unbuildable(workflow))
     if unbuildable:  # no default can be looked at
         return unbuildable
+    graph = [] if workflow.graph is None else list(_graph_problems(workflow.graph))
     return [
         *_wrong_defaults(workflow.inputs, ("inputs",)),
-        *(_graph_problems(workflow.graph) if workflow.graph is not None else ()),
+        *_wrong_roles(workflow.inputs, ("inputs",)),
+        *_roles_again(workflow.inputs),
+        *_wrong_mapping(workflow.mapping),
+        *(graph or _wrong_targets(workflow, has_field)),
     ]
 
 
@@ -74,6 +87,71 @@ def _wrong_defaults(
                 found = error.errors(include_url=False)[0]
                 yield FieldProblem((*here, "default"), found["type"], words(found))
         yield from _wrong_defaults(_inside(one), here)
+
+
+def _wrong_roles(inputs: tuple[Input, ...], place: tuple[str | int, ...]) -> Iterator[FieldProblem]:
+    """Yields roles that an input of its type cannot have."""
+    for one in inputs:
+        here = (*place, one.name, "role")
+        types = ROLE_TYPES.get(one.role) if one.role is not None else None
+        if one.role is not None and one.type in ("list", "group"):
+            yield FieldProblem(here, "wrong_role", f"a {one.type} has no role; say it inside of it")
+        elif types is not None and one.type not in types:
+            said = f"an input of the type {one.type} cannot be the {one.role}: that is of the type "
+            yield FieldProblem(here, "wrong_role", said + " or ".join(types))
+        yield from _wrong_roles(_inside(one), (*place, one.name))
+
+
+def _roles_again(inputs: tuple[Input, ...]) -> Iterator[FieldProblem]:
+    """Yields inputs inside of others whose role another one has; the form says it of the rest."""
+    seen = {one.role for one in inputs}
+    for path, one in _every(inputs, ""):
+        if "." not in path or one.role is None or one.role in SHARED_ROLES:
+            continue
+        if one.role in seen:
+            said = f"another input has the role {one.role}"
+            yield FieldProblem(("inputs", path, "role"), "duplicate_role", said)
+        seen.add(one.role)
+
+
+def _wrong_mapping(mapping: Mapping[str, str]) -> Iterator[FieldProblem]:
+    """Yields names of model files that lead out of ComfyUI's folders, or are none."""
+    for name, used in mapping.items():
+        place = ("mapping", name[:_SHOWN])
+        if not 0 < len(used) <= _FILE_MAX or not used.isprintable():
+            yield FieldProblem(place, "file_name", "must be the name of a file that ComfyUI has")
+        elif _UPWARDS.search(used) or used.startswith(("/", "\\")):
+            yield FieldProblem(place, "unsafe_path", "names a file outside of ComfyUI's folders")
+
+
+def has_wrong_role(one: Input) -> bool:
+    """Whether an input of its type cannot have its role, or one inside of it."""
+    return next(_wrong_roles((one,), ()), None) is not None
+
+
+def _wrong_targets(workflow: Workflow, has_field: HasField | None) -> Iterator[FieldProblem]:
+    """Yields places that the graph does not have: values would go nowhere."""
+    graph = workflow.graph or {}
+    for path, one in _every(workflow.inputs, ""):
+        for number, target in enumerate(one.targets):
+            place = ("inputs", path, "targets", number)
+            node = graph.get(target.node)
+            if node is None:
+                said = f"there is no node {target.node[:_SHOWN]} in the graph"
+                yield FieldProblem((*place, "node"), "unknown_node", said)
+            elif target.field in node["inputs"]:
+                continue
+            elif has_field is None or not has_field(node["class_type"], target.field):
+                said = f"the node {target.node[:_SHOWN]} ({node['class_type']}) has no input "
+                yield FieldProblem(
+                    (*place, "field"), "unknown_field", f"{said}{target.field[:_SHOWN]}"
+                )
+
+
+def _every(inputs: tuple[Input, ...], before: str) -> Iterator[tuple[str, Input]]:
+    for one in inputs:
+        yield f"{before}{one.name}", one
+        yield from _every(_inside(one), f"{before}{one.name}.")
 
 
 def _wrong_file(name: str, place: tuple[str | int, ...]) -> Iterator[FieldProblem]:

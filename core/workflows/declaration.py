@@ -37,6 +37,24 @@ SHARED_ROLES: Final[frozenset[str]] = frozenset(
     {"model", "vae", "text_encoder", "lora", "reference_image", "control_image"}
 )
 """Roles that several inputs of a workflow may have; the first of them counts."""
+ROLE_TYPES: Final[Mapping[Role, tuple[InputType, ...]]] = {
+    "prompt": ("text", "longtext"),
+    "negative_prompt": ("text", "longtext"),
+    "seed": ("seed", "integer"),
+    "width": ("integer",),
+    "height": ("integer",),
+    "steps": ("integer",),
+    "batch_size": ("integer",),
+    "length": ("integer", "choice"),
+    "cfg": ("number", "integer"),
+    "guidance": ("number", "integer"),
+    "denoise": ("number", "integer"),
+    "duration_s": ("number", "integer", "choice"),
+    "fps": ("number", "integer", "choice"),
+    "init_image": ("image",),
+    "mask": ("mask", "image"),
+}
+"""The types of inputs that a role may be of; any type for a role that is not here."""
 INPUTS_MAX: Final = 500
 """The most inputs of a workflow, and the most entries of a list-valued one."""
 NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,63}$"
@@ -216,6 +234,17 @@ class Workflow(_Value):
         name = self.roles.get(role)
         return None if name is None else self.by_name[name]
 
+    @cached_property
+    def model_places(self) -> Mapping[str, frozenset[tuple[str, str]]]:
+        """Where the graph names each model file that it requires: by name, nodes and fields."""
+        found: dict[str, set[tuple[str, str]]] = {one.name: set() for one in self.requires.models}
+        for node_id, node in (self.graph or {}).items() if found else ():
+            for field, value in node.get("inputs", {}).items():
+                for text in _texts_in(value):
+                    if text in found:
+                        found[text].add((node_id, field))
+        return {name: frozenset(places) for name, places in found.items()}
+
     @property
     def kind(self) -> ArtefactKind | None:
         """The kind of its primary output, None where nothing is declared."""
@@ -237,6 +266,16 @@ def leaves(inputs: tuple[Input, ...], path: str = "") -> Iterator[tuple[str, Inp
             yield from leaves(one.fields, f"{here}.")
         else:
             yield here, one
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    waiting = [value]
+    while waiting:  # not recursive: a graph's values may be nested deeply
+        one = waiting.pop()
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, list | dict):
+            waiting.extend(one.values() if isinstance(one, dict) else one)
 
 
 def _check_names(inputs: tuple[Input, ...]) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
+from copy import deepcopy
+from functools import lru_cache
+from threading import Lock
 from typing import Annotated, Any, Final
 
 from pydantic import (
@@ -25,7 +28,7 @@ from core.workflows.declaration import INPUTS_MAX, Input, Workflow
 
 TEXT_MAX: Final = PROMPT_MAX
 _NAME_MAX: Final = 255
-_KEPT: Final = 256
+_KEPT: Final = 500
 """Models of so many versions are kept: making one takes milliseconds."""
 _REFERENCE: Final = re.compile(
     r"upload:[0-9a-f]{64}"
@@ -35,13 +38,16 @@ _CONFIG: Final = ConfigDict(
     strict=True, extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True
 )
 _models: dict[tuple[str, str], type[BaseModel]] = {}
+_making = Lock()
 
 
 def inputs_model(workflow: Workflow) -> type[BaseModel]:
     """Returns the model whose fields are the workflow's inputs."""
     key = workflow.name, workflow.version
     model = _models.get(key)
-    if model is None:
+    if model is not None:
+        return model
+    with _making:
         while len(_models) >= _KEPT:
             _models.pop(next(iter(_models)), None)
         model = _models[key] = _model(workflow.name, workflow.inputs)
@@ -50,7 +56,12 @@ def inputs_model(workflow: Workflow) -> type[BaseModel]:
 
 def inputs_schema(workflow: Workflow) -> dict[str, Any]:
     """Returns the JSON Schema of the workflow's inputs; roles are told as ``x-role``."""
-    return inputs_model(workflow).model_json_schema()
+    return deepcopy(_schema(inputs_model(workflow)))
+
+
+@lru_cache(maxsize=_KEPT)
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema()
 
 
 def _model(title: str, inputs: tuple[Input, ...]) -> type[BaseModel]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from comfy.nodes import NodeCatalogue
+from comfy.workflows import live_values, resolve
 from comfy.workflows.imported import filled
 from comfy.workflows.live_values import check_values
 from comfy.workflows.readiness import readiness
-from core.workflows.declaration import Input, Target, Workflow
+from core.requests import GenerationRequest, read_request_of
+from core.wording import nearest
+from core.workflows.declaration import ChoicesFrom, Input, ModelFile, Requires, Target, Workflow
 from tests.comfy.proposal.graphs import CATALOGUE, OBJECT_INFO, node, proposed, txt2img
 
 
@@ -110,6 +114,34 @@ def test_a_choice_that_is_not_there_is_told_with_those_like_it() -> None:
     }
 
 
+def test_of_thousands_of_wrong_values_the_first_are_told_and_few_are_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared: list[str] = []
+
+    def counted(name: str, known: Sequence[str], what: str) -> str:
+        compared.append(name)
+        return nearest(name, known, what)
+
+    monkeypatch.setattr(live_values, "nearest", counted)
+    source = ChoicesFrom(node_class="KSampler", field="sampler_name")
+    each = Input(name="one", type="choice", choices_from=source)
+    workflow = Workflow(
+        name="one", title="One", inputs=(Input(name="many", type="list", items=each),), graph={}
+    )
+    wrong = ["eular", "eular", *(f"x{number}" for number in range(5_000))]
+
+    told = check_values(workflow, {"many": wrong}, CATALOGUE)
+
+    assert [one.loc for one in told] == [("many", number) for number in range(100)]
+    assert compared == ["eular", "x0", "x1"]
+    assert "euler" in told[1].message
+    assert told[-1].message == "x97 is not one of the choices; there are 2 choices"
+    compared.clear()
+    assert len(check_values(workflow, {"many": wrong}, CATALOGUE, suggest=False)) == 100
+    assert compared == []
+
+
 def test_a_model_that_was_mapped_is_looked_up_under_its_own_name() -> None:
     mapping = {"gone.safetensors": "b.safetensors"}
     workflow = Workflow(**{**dict(proposed(txt2img())), "mapping": mapping})
@@ -159,6 +191,32 @@ def test_a_missing_model_is_told_with_its_folder_and_those_like_it() -> None:
     (missing,) = readiness(proposed(txt2img(n4=loader)), CATALOGUE).missing_models
 
     assert (missing.folder, missing.near) == ("checkpoints", ("a.safetensors",))
+
+
+def test_the_plan_has_the_models_that_are_chosen_and_the_graphs_others() -> None:
+    loader = {"class_type": "Loader", "inputs": {"ckpt": "a", "vae": "v", "also": {"lora": "x"}}}
+    folder = "checkpoints"
+    model = Input(name="model", type="model", role="model", folder=folder, default="a",
+                  choices_from=ChoicesFrom(node_class="Loader", field="ckpt"),
+                  targets=(_to("1", "ckpt"),))  # fmt: skip
+    files = [(folder, "a"), ("vae", "v"), ("loras", "x"), ("other", "unseen")]
+    workflow = Workflow(
+        name="own",
+        title="Own",
+        inputs=(model,),
+        graph={"1": loader},
+        mapping={"b": "folder/b", "v": "folder/v"},
+        requires=Requires(models=tuple(ModelFile(folder=at, name=name) for at, name in files)),
+    )
+
+    def models(**values: str) -> Any:
+        fields = {"workflow": "own", **values}
+        asked = read_request_of(GenerationRequest, fields, workflow)
+        return resolve(asked, workflow, None, None).plan.models
+
+    others = {"vae": ("folder/v",), "loras": ("x",), "other": ("unseen",)}
+    assert models() == {folder: ("a",), **others}
+    assert models(model="b") == {folder: ("folder/b",), **others}
 
 
 def _to(node_id: str, field: str) -> Target:

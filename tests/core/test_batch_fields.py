@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -125,6 +126,57 @@ def test_the_command_counts_up_to_the_same_seed() -> None:
     assert (names.seed, names.seed_max) == ("noise", 9)
     made = _repeated({"noise": 8}, 4, names)
     assert [one["noise"] for one in made] == [8, 9, 0, 1]
+
+
+LORAS: Final = Workflow(
+    name="own",
+    title="Own",
+    inputs=(
+        Input(name="prompt", type="text"),
+        Input(
+            name="loras",
+            type="list",
+            items=Input(
+                name="lora",
+                type="group",
+                fields=(Input(name="name", type="text"), Input(name="strength", type="number")),
+            ),
+        ),
+    ),
+)
+DOTTED: Final = {"loras.0.name": "a", "loras.0.strength": 0.5, "metadata.order": "7"}
+
+
+def loras_of(batch: dict[str, Any], rows: Iterable[Row | FieldProblem] | None = None) -> list[Any]:
+    request = FlowBatchRequest.model_validate({"workflow": "own", **batch})
+    request.check_names(Columns(LORAS))
+    found = expand(request, rows, 7, Lists.of({}), LORAS)
+    return [
+        (one.request.inputs.get("loras"), one.request.metadata) if isinstance(one, Item) else one
+        for one in found
+    ]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "items", "defaults"])
+def test_dotted_names_are_taken_in_json_as_in_columns(kind: str, tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps(DOTTED))
+    rows = read_manifest(file, "jsonl", Columns(LORAS)) if kind == "jsonl" else None
+    batches: dict[str, dict[str, Any]] = {
+        "jsonl": {},
+        "items": {"items": [DOTTED]},
+        "defaults": {"defaults": DOTTED},
+    }
+
+    assert loras_of(batches[kind], rows) == [([{"name": "a", "strength": 0.5}], {"order": "7"})]
+
+
+def test_an_entry_whose_predecessor_is_missing_is_named() -> None:
+    [problem] = loras_of({"items": [{"loras.1.name": "a"}]})
+    assert (problem.row, problem.code) == (1, "missing")
+    assert "loras.0" in problem.message
+    with pytest.raises(ValidationError, match=r"loras\.0 is missing"):
+        loras_of({"defaults": {"loras.1.name": "a"}})
 
 
 PRIORITY: Final = Workflow(

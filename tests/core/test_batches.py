@@ -112,7 +112,7 @@ def test_the_bounds_themselves_are_fine(field: str, value: object) -> None:
     assert getattr(BatchRequest.model_validate({field: value}), field) == value
 
 
-@pytest.mark.parametrize("name", ["count", "promt", "metadata.order", ""])
+@pytest.mark.parametrize("name", ["count", "promt", "metadata.", "loras.0.name", ""])
 def test_defaults_and_grid_have_fields_of_a_request(name: str) -> None:
     request = BatchRequest.model_validate({"defaults": {name: 1}, "grid": {name: [1]}})
     with pytest.raises(ValidationError) as refusal:
@@ -121,6 +121,14 @@ def test_defaults_and_grid_have_fields_of_a_request(name: str) -> None:
     found = refusal.value.errors()
     assert [error["loc"][:2] for error in found] == [("defaults", name), ("grid", name)]
     assert {error["type"] for error in found} == {"extra_forbidden"}
+
+
+def test_a_label_is_no_axis_of_a_grid() -> None:
+    fields = {"defaults": {"metadata.order": 1}, "grid": {"metadata.order": [1]}}
+    with pytest.raises(ValidationError) as refusal:
+        BatchRequest.model_validate(fields).check_names(Columns(TXT2IMG))
+
+    assert [error["loc"] for error in refusal.value.errors()] == [("grid", "metadata.order")]
 
 
 def test_a_grid_has_lists_with_something_in_them() -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from core.wording import about, ago, brief, duration, place_in_queue
+from core.wording import about, ago, brief, duration, nearest, place_in_queue
 
 NOW = datetime(2026, 6, 3, 12, tzinfo=UTC)
 
@@ -73,3 +73,17 @@ def test_the_place_in_the_queue() -> None:
         "3rd in queue",
         "21st in queue",
     ]
+
+
+def test_of_very_many_names_the_first_are_compared() -> None:
+    known = [f"{number:05}" for number in range(10_000)] + ["a fox"]
+
+    assert nearest("A fox", known, "names") == "there are 10001 names, such as 00000"
+
+
+def test_the_nearest_of_thousands_is_found() -> None:
+    known = [f"folder/some_lora_{number}_v{number % 7}.safetensors" for number in range(4_000)]
+
+    said = nearest("folder/sme_lora_777_v0.safetensor", known, "files")
+
+    assert "folder/some_lora_777_v0.safetensors" in said

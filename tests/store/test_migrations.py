@@ -17,6 +17,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import (
     Connection,
     DateTime,
@@ -328,8 +329,7 @@ async def test_pictures_become_artefacts_and_pictures_again(empty_url: str, tmp_
         made = await accepted(store)
         claim = await running(store, made.id)
         picture = an_image(claim)
-        video = replace(an_image(claim, 1), kind="video", width=None, height=None, seed=None)
-        await store.transitions.succeed(claim, [picture, video])
+        await store.transitions.succeed(claim, [picture])
         async with store.database.write() as connection:
             await connection.run_sync(_downgrade, "0009")
             found = await connection.execute(text("SELECT path, width, seed FROM images"))
@@ -340,3 +340,20 @@ async def test_pictures_become_artefacts_and_pictures_again(empty_url: str, tmp_
         assert replace(again, name="") == picture
         async with store.database.write() as connection:
             assert await connection.run_sync(differences) == []
+
+
+@pytest.mark.parametrize("lost", [{"kind": "video"}, {"width": None}, {"poster_path": None}])
+async def test_artefacts_that_an_older_version_cannot_have_are_not_dropped(
+    empty_url: str, tmp_path: Path, lost: dict[str, Any]
+) -> None:
+    async with Store(empty_url, str(tmp_path / "images")) as store:
+        made = await accepted(store)
+        claim = await running(store, made.id)
+        other = replace(an_image(claim, 1), **lost)
+        await store.transitions.succeed(claim, [an_image(claim), other])
+
+        with pytest.raises(CommandError, match="1 artefacts are videos"):
+            async with store.database.write() as connection:
+                await connection.run_sync(_downgrade, "0009")
+
+        assert len(await store.generations.artefacts(made.id)) == 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any
 
 from comfy.errors import DeclarationError
 from comfy.importing.findings import Findings
@@ -20,6 +20,7 @@ from comfy.nodes import NodeCatalogue
 from core.wording import nearest, written
 from core.workflows.declaration import (
     INPUT_PATTERN,
+    ROLE_TYPES,
     SHARED_ROLES,
     Input,
     Role,
@@ -89,28 +90,9 @@ def _made(wiring: Wiring, workflow: Workflow, place: Place, name: str) -> tuple[
     return made.model_copy(update={"role": role}), len(workflow.inputs)
 
 
-_TYPES: Final[dict[Role, tuple[str, ...]]] = {
-    "prompt": ("text", "longtext"),
-    "negative_prompt": ("text", "longtext"),
-    "seed": ("seed", "integer"),
-    "width": ("integer",),
-    "height": ("integer",),
-    "steps": ("integer",),
-    "batch_size": ("integer",),
-    "length": ("integer",),
-    "cfg": ("number", "integer"),
-    "guidance": ("number", "integer"),
-    "denoise": ("number", "integer"),
-    "duration_s": ("number", "integer"),
-    "fps": ("number", "integer"),
-    "init_image": ("image",),
-    "mask": ("mask", "image"),
-}
-
-
 def _role(one: Input, name: str) -> Role | None:
     role = role_of_name(name)
-    return role if role is not None and one.type in _TYPES.get(role, (one.type,)) else None
+    return role if role is not None and one.type in ROLE_TYPES.get(role, (one.type,)) else None
 
 
 def _unique(inputs: list[Input], made: Input) -> list[Input]:

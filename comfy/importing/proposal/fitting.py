@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from core.workflows.checks import has_wrong_default
+from core.workflows.checks import has_wrong_default, has_wrong_role
 from core.workflows.declaration import Input, Workflow
 from core.workflows.schema import TEXT_MAX
 
@@ -16,11 +16,13 @@ def fitted(workflow: Workflow) -> tuple[Workflow, tuple[str, ...]]:
     """Returns the workflow with defaults that its own inputs take, and the names of the others.
 
     A long text may be as long as it is; any other default that does not fit is left out, so that
-    the graph keeps its value.
+    the graph keeps its value. A role that its type cannot have is left out too.
     """
     inputs, without = [], []
     for one in workflow.inputs:
         fits = _with_room(one)
+        if fits.role is not None and has_wrong_role(fits):
+            fits = fits.model_copy(update={"role": None})
         if has_wrong_default(fits):
             fits = fits.model_copy(update={"default": None})
             without.append(one.name)

@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
+from alembic.util import CommandError
 
 revision = "0010"
 down_revision = "0009"
@@ -49,6 +50,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    _confirm_nothing_is_lost()
     op.create_table(
         "images",
         *_common(),
@@ -59,18 +61,30 @@ def downgrade() -> None:
         *_keys("images"),
     )
     op.create_index("ix_images_generation_id", "images", ["generation_id"])
-    # An older version knows pictures only.
     op.execute(
         sa.text(
             "INSERT INTO images (id, generation_id, position, path, thumbnail_path, content_type, "
             "bytes, sha256, width, height, seed, created_at) "
             "SELECT id, generation_id, position, path, poster_path, content_type, bytes, sha256, "
-            "width, height, COALESCE(seed, 0), created_at FROM artefacts "
-            "WHERE kind = 'image' AND poster_path IS NOT NULL AND width IS NOT NULL "
-            "AND height IS NOT NULL"
+            "width, height, COALESCE(seed, 0), created_at FROM artefacts"
         )
     )
     op.drop_table("artefacts")
+
+
+def _confirm_nothing_is_lost() -> None:
+    """An older version knows pictures with thumbnails only."""
+    lost = sa.text(
+        "SELECT count(*) FROM artefacts WHERE kind != 'image' OR poster_path IS NULL "
+        "OR width IS NULL OR height IS NULL"
+    )
+    count = op.get_bind().execute(lost).scalar_one()
+    if count:
+        raise CommandError(
+            f"nothing was changed: {count} artefacts are videos, sounds, models, texts or files, "
+            "which an older version of Easel cannot have; delete their generations first, or "
+            "restore a backup of the data folder from before the update"
+        )
 
 
 def _common() -> tuple[sa.Column[Any], ...]:

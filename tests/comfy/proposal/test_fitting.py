@@ -59,3 +59,12 @@ def test_a_file_of_comfyui_may_be_the_default_and_no_other_may_be_asked_for() ->
     for wrong in ("../example.png", "/etc/passwd", "a\nb", ""):
         told = _of(Input(name="image", type="image", default=wrong))
         assert declaration_problems(told), wrong
+
+
+def test_a_role_that_its_type_cannot_have_is_left_out() -> None:
+    told = _of(Input(name="many", type="boolean", role="steps", targets=_TARGET))
+
+    workflow, without = fitted(told)
+
+    assert ([one.role for one in workflow.inputs], without) == ([None], ())
+    assert declaration_problems(workflow) == []
