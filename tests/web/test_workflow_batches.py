@@ -157,8 +157,8 @@ async def test_a_mistake_in_a_list_is_told_there(user: User, clip: Context) -> N
 async def test_several_files_are_a_list_of_an_input(user: User) -> None:
     await choose(user, "/bulk", "upscale")
     await user.should_see("Images per combination", retries=PATIENT)
-    await press(user, "Picture")
-    [zone] = [element for element in elements(user) if isinstance(element, SentFile)]
+    await press_add(user, "Picture")
+    zone = [element for element in elements(user) if isinstance(element, SentFile)][-1]
     for digit in "ab":
         UserInteraction(user, {zone}, None).trigger("sent", digit * 64)
     await user.should_see("2 Picture values = 2 images", retries=PATIENT)
