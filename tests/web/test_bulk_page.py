@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from nicegui import app
 from nicegui.elements.upload_files import SmallFileUpload
 from nicegui.testing import User
 
@@ -192,3 +193,15 @@ async def test_wildcard_lists_are_offered(user: User, context: Context) -> None:
     await press(user, "__animal__")
     await press(user, "__sub/time__")
     assert field(user, "Prompt").value == "an old __animal__ __sub/time__"
+
+
+async def test_the_form_opens_when_the_time_zone_is_known_already(user: User) -> None:
+    await user.open("/bulk")
+    assert user.client is not None
+    with user.client:
+        app.storage.user["zone"] = "Europe/Berlin"
+    await user.open("/bulk")
+    await press(user, "Preview")
+    await user.should_see("Describe the image first.", retries=PATIENT)
+    assert field(user, "Time zone").value == "Europe/Berlin"
+    assert user.notify.messages == []

@@ -15,6 +15,7 @@ from api.errors import ProblemError
 from core.batches.request import BatchOptions, FlowBatchRequest
 from core.requests import ResolvedRequest
 from tests.web.batches import begun
+from tests.web.test_bulk_page import upload
 from tests.web.visiting import PATIENT, elements, field, press, tick, until, write
 from tests.web.workflows import CLIP, UPSCALE, a_workflow, an_input
 from web.forms.batch_again import workflow_draft_of
@@ -153,12 +154,27 @@ async def test_a_mistake_in_a_list_is_told_there(user: User, clip: Context) -> N
     assert not (await clip.batches.page(1, None)).items
 
 
+async def test_a_file_has_the_columns_of_the_workflow(user: User, clip: Context) -> None:
+    await choose(user, "/bulk", "clip")
+    await until(lambda: _has(user, "Videos per combination"))
+    await press(user, "From a file")
+    await user.should_see("words,wide,high,count", retries=PATIENT)
+    await upload(user, "clips.csv", b"words,length\na fox,41\nan owl,81\n")
+    await press(user, "Start")
+    await user.should_see("0 of 2", retries=PATIENT)
+    made = await made_by(clip)
+    assert [(one.workflow, one.prompt, one.inputs["length"]) for one in made] == [
+        ("clip", "a fox", 41),
+        ("clip", "an owl", 81),
+    ]
+
+
 @pytest.mark.usefixtures("clip")
 async def test_several_files_are_a_list_of_an_input(user: User) -> None:
     await choose(user, "/bulk", "upscale")
     await user.should_see("Images per combination", retries=PATIENT)
-    await press(user, "Picture")
-    [zone] = [element for element in elements(user) if isinstance(element, SentFile)]
+    await press_add(user, "Picture")
+    zone = [element for element in elements(user) if isinstance(element, SentFile)][-1]
     for digit in "ab":
         UserInteraction(user, {zone}, None).trigger("sent", digit * 64)
     await user.should_see("2 Picture values = 2 images", retries=PATIENT)

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from nicegui.testing import User
-from nicegui.testing.user_interaction import UserInteraction
 
 from api.generations.facade import Facade
 from tests.web.test_workflow_form import created, generate
@@ -14,7 +13,6 @@ from tests.web.visiting import PATIENT, elements, field, press, texts, until, wr
 from tests.web.workflows import CLIP
 from web.forms.sizes import RATIOS, parts_of, sizes_near
 from web.forms.workflow_drafts import WorkflowDraft
-from web.parts.elements import Text
 
 
 @pytest.fixture
@@ -30,20 +28,6 @@ async def form(user: User, facade: Facade) -> User:
 def named(user: User, label: str) -> list[Any]:
     """The values of all fields of that label, as they stand."""
     return [each.value for each in elements(user) if each.props.get("label") == label]  # type: ignore[attr-defined]
-
-
-def press_last(user: User, label: str) -> None:
-    """Press the button of the form that is shown: that of txt2img stands before it."""
-    found = [
-        one
-        for one in elements(user)
-        if one.tag == "button"
-        and (
-            one.props.get("aria-label") == label
-            or any(isinstance(child, Text) and child.text == label for child in one)
-        )
-    ]
-    UserInteraction(user, {found[-1]}, None).click()
 
 
 async def test_rows_are_added_moved_and_removed(form: User, facade: Facade) -> None:
@@ -78,11 +62,11 @@ async def test_a_mistake_in_a_row_is_told_there(form: User) -> None:
 
 async def test_a_ratio_and_its_swap_are_what_is_made(form: User, facade: Facade) -> None:
     assert texts(form, "muted").count("Wide 16:9") >= 1
-    press_last(form, "Tall 9:16")
+    await press(form, "Tall 9:16")
     await until(lambda: (field(form, "Wide").value, field(form, "High").value) == (480, 832))
-    press_last(form, "Swap width and height")
+    await press(form, "Swap width and height")
     await until(lambda: (field(form, "Wide").value, field(form, "High").value) == (832, 480))
-    press_last(form, "Square 1:1")
+    await press(form, "Square 1:1")
     await until(lambda: field(form, "Wide").value == 640)
     generate(form)
     made = await created(facade)
@@ -102,7 +86,7 @@ async def test_a_seed_is_drawn_once_and_kept_or_each_time(form: User, facade: Fa
     with form.client:
         assert "seed" not in WorkflowDraft.load().of("clip")
     write(form, "Noise seed", 7)
-    press_last(form, "Random")
+    await press(form, "Random")
     await until(lambda: field(form, "Noise seed").value is None)
 
 

@@ -32,8 +32,18 @@ async def press(user: User, label: str) -> None:
     UserInteraction(user, {button}, None).click()
 
 
+def _is_shown(element: ui.element) -> bool:
+    slot = element.parent_slot
+    return "is-away" not in element.classes and (slot is None or _is_shown(slot.parent))
+
+
+def _shown_first(user: User) -> list[ui.element]:
+    """All elements, those that are hidden last: pages keep the form that is not chosen."""
+    return sorted(elements(user), key=lambda element: not _is_shown(element))
+
+
 def _button(user: User, label: str) -> ui.element | None:
-    for element in elements(user):
+    for element in _shown_first(user):
         says = any(isinstance(child, Text) and child.text == label for child in element)
         if element.tag == "button" and (says or element.props.get("aria-label") == label):
             return element
@@ -42,7 +52,7 @@ def _button(user: User, label: str) -> ui.element | None:
 
 def field(user: User, label: str) -> ValidationElement[Any]:
     """The field with that label."""
-    for element in elements(user):
+    for element in _shown_first(user):
         if isinstance(element, ValidationElement) and element.props.get("label") == label:
             return element
     raise AssertionError(f"no field is called {label}")

@@ -86,7 +86,8 @@ class BulkForm:
 
     def manifest(self, zone: str | None, seed: int | None = None) -> Manifest:
         """Returns the manifest. Raises ProblemError, ValidationError."""
-        return self.draft.manifest(self._files, zone, seed, self.grid.rows())
+        rows = self.grid.rows() if self.draft.way == "grid" else None
+        return self.draft.manifest(self._files, zone, seed, rows)
 
     @property
     def kind(self) -> ArtefactKind | None:

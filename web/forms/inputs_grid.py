@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from nicegui import ui
+
 from api.options import OptionsDocument
 from core.batches.lists import Lists
 from core.workflows.declaration import Input, Workflow
@@ -39,16 +41,17 @@ class InputsGrid:
         self._on_change = on_change
         self._prompt_input = workflow.of_role("prompt")
         self._fields = Fields(f"grid-{workflow.name}-")
-        self._lists = InputFields(self._fields, offered)
+        self._lists = InputFields(Fields(f"list-{workflow.name}-"), offered)
         self.prompt: PromptField | None = None
         if self._prompt_input is not None:
             one = self._prompt_input
             several = KIND_PLURALS[workflow.kind or "file"]
             label = label_of(one)
             self.prompt = PromptField(draft, self._fields, on_change, one.name, label, several)
-        self._values = box("way")
-        self._axes = box("axes")
-        self._more = box("chips", role="group", aria_label="Add a list")
+        self._values = self._build_values()
+        self._chips: dict[str, ui.element] = {}
+        if isinstance(draft, BulkDraft):
+            self._build_lists()
         with box("field combine is-away") as self._combine:
             if isinstance(draft, BulkDraft):
                 Segments(
@@ -57,7 +60,7 @@ class InputsGrid:
                     draft.combine,
                     lambda way: on_change(combine=way),
                 )
-        self._show()
+        self._show_what_is_listed()
 
     # --- what the form of a batch asks for
 
@@ -71,7 +74,7 @@ class InputsGrid:
 
     def refuse(self, mistakes: Mapping[str, str]) -> dict[str, str]:
         """Show what is wrong at the fields. Returns what has no field here."""
-        return self._lists.refuse(self._inputs.refuse(mistakes))
+        return self._values.refuse(self._lists.refuse(mistakes))
 
     def factors(self) -> dict[str, int]:
         """Returns the length of each list by its input. ProblemError when one cannot be parsed."""
@@ -103,77 +106,75 @@ class InputsGrid:
             return []
         return self._draft.lists.get(self._workflow.name, [])
 
-    def _show(self) -> None:
-        axes = self._axes_now()
-        self._build_values({axis.field for axis in axes})
-        self._axes.clear()
-        with self._axes:
-            for axis in axes:
-                one = self._workflow.by_name.get(axis.field)
-                if one is not None:
-                    self._build_axis(axis, one)
-        self._more.clear()
-        if isinstance(self._draft, BulkDraft):
-            with self._more:
-                self._build_more({axis.field for axis in axes})
-
-    def _build_values(self, listed: set[str]) -> None:
+    def _build_values(self) -> WorkflowFields:
         """Build the fields of what is one value for all. Each item draws a seed of its own."""
         seed = self._workflow.of_role("seed")
-        apart = {one.name for one in (self._prompt_input, seed) if one is not None}
-        self._values.clear()
-        with self._values:
-            self._inputs = WorkflowFields(
-                self._workflow,
-                self._draft.of(self._workflow.name),
-                self._entered,
-                self._offered,
-                self._fields,
-                without=apart | listed,
-            )
+        return WorkflowFields(
+            self._workflow,
+            self._draft.of(self._workflow.name),
+            self._entered,
+            self._offered,
+            self._fields,
+            without={one.name for one in (self._prompt_input, seed) if one is not None},
+        )
 
     def _entered(self, name: str, value: Any) -> None:
         self._on_change(values=self._draft.having(self._workflow.name, name, value))
 
-    def _build_axis(self, axis: Axis, one: Input) -> None:
-        def changed(new: Axis) -> None:
-            axes = [new if each.field == new.field else each for each in self._axes_now()]
-            self._put(axes)
-
-        label = label_of(one)
-        with box("axis", role="group", aria_label=label):
-            with box("axis-field"):
-                build_axis(self._lists, axis, one, changed)
-            button(f"Remove {label}", lambda: self._remove(one), icon_name="close", bare=True)
-
-    def _build_more(self, listed: set[str]) -> None:
-        known = [
-            one
-            for one in self._workflow.inputs
-            if one is not self._prompt_input and one.name not in listed
-        ]
-        if not known:
-            return
+    def _build_lists(self) -> None:
+        self._axes = box("axes")
+        with self._axes:
+            for axis in self._axes_now():
+                self._build_axis(axis)
+        known = [one for one in self._workflow.inputs if one is not self._prompt_input]
         if len(known) > _CHIPS_MAX:
             names = {one.name: label_of(one) for one in known}
             choice("Add a list of values", names, None, self._add, searched=True)
             return
-        Text("Add", "label")
-        for one in known:
-            self._build_chip(one)
+        with box("chips", role="group", aria_label="Add a list"):
+            Text("Add", "label")
+            self._chips = {one.name: self._build_chip(one) for one in known}
 
-    def _build_chip(self, one: Input) -> None:
-        button(label_of(one), lambda: self._add(one.name), icon_name="plus", classes="btn-small")
+    def _build_chip(self, one: Input) -> ui.element:
+        return button(
+            label_of(one), lambda: self._add(one.name), icon_name="plus", classes="btn-small"
+        )
+
+    def _build_axis(self, axis: Axis) -> None:
+        one = self._workflow.by_name.get(axis.field)
+        if one is None:
+            return
+
+        def changed(new: Axis) -> None:
+            self._put([new if each.field == new.field else each for each in self._axes_now()])
+
+        label = label_of(one)
+        with box("axis", role="group", aria_label=label) as row:
+            with box("axis-field"):
+                build_axis(self._lists, axis, one, changed)
+            button(f"Remove {label}", lambda: self._remove(one, row), icon_name="close", bare=True)
 
     def _add(self, name: str | None) -> None:
-        if name is not None:
-            self._put([*self._axes_now(), Axis(field=name)])
-            self._show()
+        """Add a list; nothing else is built anew: a press or a text on its way would be lost."""
+        if name is None or any(axis.field == name for axis in self._axes_now()):
+            return
+        axis = Axis(field=name)
+        self._put([*self._axes_now(), axis])
+        with self._axes:
+            self._build_axis(axis)
+        self._show_what_is_listed()
 
-    def _remove(self, one: Input) -> None:
+    def _remove(self, one: Input, row: ui.element) -> None:
         self._lists.forget(one.name)
         self._put([axis for axis in self._axes_now() if axis.field != one.name])
-        self._show()
+        row.delete()
+        self._show_what_is_listed()
+
+    def _show_what_is_listed(self) -> None:
+        listed = {axis.field for axis in self._axes_now()}
+        self._values.hide(listed)
+        for name, chip in self._chips.items():
+            show_if(chip, name not in listed)
 
     def _put(self, axes: list[Axis]) -> None:
         assert isinstance(self._draft, BulkDraft)  # only a batch has lists

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
+from nicegui import ui
+
 from core.workflows.declaration import Input, Role, Workflow
 from web.forms.seed_field import SeedField
 from web.forms.size_field import SizeField
 from web.forms.workflow_inputs import InputFields, Offered, build_group
-from web.parts.elements import adorn
+from web.parts.elements import adorn, box, show_if
 from web.parts.fields import Fields, Fold, folded
 
 _FIRST: Final[tuple[Role, ...]] = ("prompt", "negative_prompt")
@@ -38,6 +40,7 @@ class WorkflowFields:
         self._shown = [one for one in workflow.inputs if one.name not in without]
         self._advanced: Fold | None = None
         self._seed: SeedField | None = None
+        self._around: dict[str, ui.element] = {}
         self._build()
 
     def refuse(self, errors: Mapping[str, str]) -> dict[str, str]:
@@ -46,6 +49,11 @@ class WorkflowFields:
         if self._advanced is not None and {path.split(".")[0] for path in errors} & advanced:
             adorn(self._advanced.root, open=True)
         return self._inputs.refuse(errors)
+
+    def hide(self, names: Collection[str]) -> None:
+        """Hide the fields of these inputs, and show the others'. Width and height stay."""
+        for name, made in self._around.items():
+            show_if(made, name not in names)
 
     def used_seed(self, seed: int | None) -> None:
         """Note the seed of what was created from the form."""
@@ -96,7 +104,8 @@ class WorkflowFields:
                     self._build_one(one)
 
     def _build_one(self, one: Input) -> None:
-        self._inputs.build(one, self._values.get(one.name), self._setter(one))
+        with box("around") as self._around[one.name]:
+            self._inputs.build(one, self._values.get(one.name), self._setter(one))
 
     def _setter(self, one: Input) -> Callable[[Any], None]:
         return lambda value: self._changed(one.name, value)

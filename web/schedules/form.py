@@ -77,14 +77,14 @@ class ScheduleForm:
                 fields.add("not_after", until)
             self._callback = CallbackField(draft.callback, self._setter("callback"))
             fields.add("callback", self._callback.field)
-        with box("generate-bar bulk-bar"):
+        with box("generate-bar bulk-bar"), box("bulk-buttons"):
+            if self.editing is not None:
+                button("Cancel", self.stop_editing)
             made = box("btn btn-primary", "button", type="button", data_generate="")
             made.on("click", self._on_create, args=[])
             with made:
                 icon("clock")
                 Text("Create schedule" if self.editing is None else "Save changes")
-            if self.editing is not None:
-                button("Cancel", self.stop_editing)
         self._offer_models({})
         self._show()
 
