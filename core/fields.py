@@ -84,9 +84,9 @@ Seed = Annotated[
 """A seed, or None for one that is drawn, as which -1 is read."""
 
 
-def later_seed(seed: int, number: int) -> int:
-    """Returns the seed ``number`` places after ``seed``; after the largest one comes 0."""
-    return (seed + number) % (SEED_MAX + 1)
+def later_seed(seed: int, number: int, most: int = SEED_MAX) -> int:
+    """Returns the seed ``number`` places after ``seed``; after ``most``, the largest, comes 0."""
+    return (seed + number) % (most + 1)
 
 
 def draw_seed() -> int:

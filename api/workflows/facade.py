@@ -156,6 +156,7 @@ class WorkflowFacade:
         if wanted is not None:
             workflow = await asyncio.to_thread(_changed_to, found.workflow, wanted)
             found = replace(found, workflow=workflow)
+        found = replace(found, is_named=found.is_named and not wish.any_name)
         stored = None
         if dry_run:
             found = await self._with_free_name(found)

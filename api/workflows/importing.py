@@ -46,7 +46,8 @@ _WARNINGS_MAX: Final = 100
 class Wish:
     """What is wanted of a file. ``file`` is its name, ``inputs`` are as ``6.text=prompt``.
 
-    ``source_title`` is the title that the source has for it.
+    ``source_title`` is the title that the source has for it. ``any_name``: a name that is in use
+    gives way to a free one, whoever gave it.
     """
 
     name: str | None = None
@@ -55,6 +56,7 @@ class Wish:
     source: str | None = None
     source_title: str = ""
     inputs: tuple[str, ...] = ()
+    any_name: bool = False
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,8 @@ class BatchPictures:
         self.gone = 0
         """Pictures that were deleted, or removed because of their age."""
         self.damaged: list[str] = []
+        self.kinds: set[str] = set()
+        """What they are: images alone are called so."""
         self._client = client
         self._batch_id = batch_id
         self._settled: set[str] = set()
@@ -98,6 +100,7 @@ class BatchPictures:
 
     async def _save_item(self, item: Mapping[str, Any]) -> None:
         for number, output in enumerate(outputs_of(item)):
+            self.kinds.add(str(output.get("kind", "image")))
             if output["artefact_id"] not in self._settled:
                 async with self._room:
                     await self._settle(item, number, output)

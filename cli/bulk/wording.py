@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from cli.bulk.follow import is_past_its_window
 from cli.bulk.pictures import BatchPictures
 from cli.console import console_on
 from core.problems import FieldProblem
+from core.requests import DEFAULT_WORKFLOW, ENVELOPE, INPUTS
 from core.wording import about
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ _ROWS_SHOWN: Final = 5
 _FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r")
 _SAMPLES_SHOWN: Final = 5
 _SAMPLE_WIDTH: Final = 100
+_VALUE_WIDTH: Final = 40
+_UNTOLD: Final = frozenset({"prompt", INPUTS, *ENVELOPE})
+"""Fields of a sample that its line of settings leaves out."""
 
 
 # --- bad rows
@@ -93,10 +98,11 @@ def plan_lines(plan: Mapping[str, Any], file: Path) -> list[str]:
     """Returns what would be made."""
     estimate = plan["estimated_s"]
     takes = "not known yet" if estimate is None else about(estimate)
-    models = [f"{count} × {model}" for model, count in plan["models"].items()]
+    models = [f"{count} × {model}" for model, count in plan["models"].items() if model]
     return [
         f"{file.name}: {_counted(plan['total'], 'generation')}; nothing was created.",
-        *_fields(("models", ", ".join(models)), ("takes", takes)),
+        *(_fields(("models", ", ".join(models))) if models else ()),
+        *_fields(("takes", takes)),
         *_fields(("seed", f"{plan['seed']} (--seed {plan['seed']} generates exactly these)")),
         *_sample_lines(plan["samples"][:_SAMPLES_SHOWN]),
     ]
@@ -105,12 +111,26 @@ def plan_lines(plan: Mapping[str, Any], file: Path) -> list[str]:
 def _sample_lines(samples: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = ["first ones:"] if samples else []
     for sample in samples:
-        size, steps = f"{sample['width']}x{sample['height']}", f"{sample['steps']} steps"
-        how = f"cfg {sample['cfg']:g}, {sample['sampler']}, seed {sample['seed']}"
-        prompt = " ".join(str(sample["prompt"]).split())
+        prompt = " ".join(str(sample.get("prompt") or sample.get("workflow") or "").split())
         shown = prompt if len(prompt) <= _SAMPLE_WIDTH else f"{prompt[: _SAMPLE_WIDTH - 1]}…"
-        lines += [f"  {shown}", f"      {size}, {steps}, {how}"]
+        lines += [f"  {shown}", f"      {_how_made(sample)}"]
     return lines
+
+
+def _how_made(sample: Mapping[str, Any]) -> str:
+    """Returns its settings: those of txt2img in its order, others by their names."""
+    if sample.get("workflow", DEFAULT_WORKFLOW) != DEFAULT_WORKFLOW:
+        given = {**sample, **sample.get("inputs", {})}
+        told = [f"{name} {_brief(value)}" for name, value in given.items() if name not in _UNTOLD]
+        return ", ".join(told)
+    size, steps = f"{sample['width']}x{sample['height']}", f"{sample['steps']} steps"
+    return f"{size}, {steps}, cfg {sample['cfg']:g}, {sample['sampler']}, seed {sample['seed']}"
+
+
+def _brief(value: object) -> str:
+    said = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    line = " ".join(said.split())
+    return line if len(line) <= _VALUE_WIDTH else f"{line[: _VALUE_WIDTH - 1]}…"
 
 
 # --- the end
@@ -147,7 +167,7 @@ def summary_lines(
     fields += [(name, str(counts[name])) for name in ("failed", "cancelled") if counts[name]]
     fields += [("missing", str(left))] if left else []
     fields += [("GPU", f"{document['gpu_seconds']:g} s")]
-    fields += [("images", _pictures_text(pictures))] if pictures is not None else []
+    fields += [(_what(pictures), _pictures_text(pictures))] if pictures is not None else []
     fields += [("page", page), ("API", address)]
     return [f"{document['name']}: {_how(document)}", *_fields(*fields)]
 
@@ -157,6 +177,10 @@ def _how(document: Mapping[str, Any]) -> str:
         return f"{document['waiting']['detail']} The same command resumes it."
     error = document.get("error")
     return f"{document['status']}. {error['detail']}" if error else str(document["status"])
+
+
+def _what(pictures: BatchPictures) -> str:
+    return "images" if pictures.kinds <= {"image"} else "files"
 
 
 def _pictures_text(pictures: BatchPictures) -> str:

@@ -85,7 +85,7 @@ def _repeated(values: Mapping[str, Any], count: int, names: Names) -> list[dict[
         requests = [{**values, names.batch_size: size} for size in sizes]
     if names.seed is not None and values.get(names.seed, -1) != -1:
         for number, request in enumerate(requests):
-            request[names.seed] = later_seed(values[names.seed], number)
+            request[names.seed] = later_seed(values[names.seed], number, names.seed_max)
     return requests
 
 

@@ -14,6 +14,7 @@ from cli.client import ApiClient
 from cli.console import BAD_USAGE, CommandError
 from cli.uploads import Uploads, files_in, local_file
 from core.batches.columns import COUNT, CellError, Columns, nested
+from core.fields import SEED_MAX
 from core.wording import nearest
 from core.workflows.declaration import ROLES, Workflow
 from core.workflows.limits import BATCH_SIZE_MAX
@@ -26,13 +27,14 @@ FILES_MAX: Final = 1000
 class Names:
     """The names of the inputs that the command itself fills in; None where there is none.
 
-    ``at_once`` is how many pictures one generation can have.
+    ``at_once`` is how many pictures one generation can have, ``seed_max`` the largest seed.
     """
 
     prompt: str | None = "prompt"
     seed: str | None = "seed"
     batch_size: str | None = "batch_size"
     at_once: int = BATCH_SIZE_MAX
+    seed_max: int = SEED_MAX
 
 
 class Inputs:
@@ -61,7 +63,10 @@ class Inputs:
         roles = self._workflow.roles
         many = self._workflow.of_role("batch_size")
         most = 1 if many is None else int(many.maximum or BATCH_SIZE_MAX)
-        return Names(roles.get("prompt"), roles.get("seed"), roles.get("batch_size"), most)
+        seed = self._workflow.of_role("seed")
+        seed_max = SEED_MAX if seed is None else seed.seed_max
+        named = (roles.get("prompt"), roles.get("seed"), roles.get("batch_size"))
+        return Names(*named, most, seed_max)
 
     def of_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Returns what the options say, which are named by roles, by the names of the inputs."""

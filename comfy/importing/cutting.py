@@ -29,8 +29,7 @@ def cut(graph: Mapping[str, Any], catalogue: NodeCatalogue, without: Iterable[st
 
     Raises WorkflowFileError for nodes that feed themselves.
     """
-    consumed = {link[0] for node in graph.values() for link in links_of(node)}
-    ends = _ends(graph, catalogue, consumed)
+    ends = _ends(graph, catalogue)
     viewers = set(without)
     kept = [node_id for node_id in ends if node_id not in viewers]
     live = reached(graph, kept)
@@ -54,8 +53,15 @@ def cut(graph: Mapping[str, Any], catalogue: NodeCatalogue, without: Iterable[st
     return Cut(left, outputs, dropped)
 
 
-def _ends(graph: Mapping[str, Any], catalogue: NodeCatalogue, consumed: set[str]) -> list[str]:
+def _ends(graph: Mapping[str, Any], catalogue: NodeCatalogue) -> list[str]:
     """The output nodes. Of a class that is missing, its name and its links tell."""
+    consumed = {link[0] for node in graph.values() for link in links_of(node)}
+    used = {
+        link[0]
+        for node in graph.values()
+        if not is_viewer(node["class_type"])
+        for link in links_of(node)
+    }
     known: list[str] = []
     savers: list[str] = []
     viewers: list[str] = []
@@ -65,10 +71,13 @@ def _ends(graph: Mapping[str, Any], catalogue: NodeCatalogue, consumed: set[str]
         if node_class is not None:
             if node_class.output_node:
                 known.append(node_id)
+            continue
+        name = node["class_type"]
+        if _SAVERS.search(name):
+            if node_id not in used:  # a viewer may show the file that was saved
+                savers.append(node_id)
         elif node_id not in consumed:
-            name = node["class_type"]
-            kind = savers if _SAVERS.search(name) else viewers if is_viewer(name) else others
-            kind.append(node_id)
+            (viewers if is_viewer(name) else others).append(node_id)
     return (known + savers) or viewers or others
 
 

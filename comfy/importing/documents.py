@@ -119,7 +119,18 @@ def _unwrapped(value: dict[str, Any], depth: int) -> Found:
     inner = [lowered[key] for key in keys]
     if not keys and len(value) == 1:  # the answer of GET /history/{id}
         inner = list(value.values())
-    return replace(found.or_else(_first(inner, depth + 1)), title=found.title or _title(value))
+    found = found.or_else(_first(inner, depth + 1))
+    if not found.has_graph:
+        others = [one for key, one in lowered.items() if key not in _WRAPPERS]
+        found = found.or_else(_only(others[:_ITEMS_MAX], depth + 1))
+    return replace(found, title=found.title or _title(value))
+
+
+def _only(values: list[Any], depth: int) -> Found:
+    """The graphs of the one object that has any: of several, nobody knows which is meant."""
+    graphs = [_found(value, depth) for value in values if isinstance(value, dict)]
+    known = [found for found in graphs if found.has_graph]
+    return known[0] if len(known) == 1 else Found()
 
 
 def _first(values: list[Any], depth: int) -> Found:

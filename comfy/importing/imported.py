@@ -32,7 +32,8 @@ class DroppedNode:
     """A node of the file that the graph does not contain.
 
     ``reason`` is "muted", "bypassed", "page_only" (notes, reroutes, primitives), "viewer" (one
-    that ComfyUI would refuse), "unused" (it reaches no output) or "group_node".
+    that ComfyUI would refuse), "unused" (it reaches no output), "constant" (its one value stands
+    where it goes) or "group_node".
     """
 
     node_id: str

@@ -1,12 +1,14 @@
-"""Load nodes for subgraphs that stand alone: their open inputs become files to upload."""
+"""Load nodes for what a request uploads: open inputs, and pictures that stood in the graph."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
+from comfy.importing.cutting import is_link, links_of
 from comfy.importing.defaults import default_of, literal
 from comfy.importing.findings import Notice
 from comfy.importing.marks import Place
@@ -17,6 +19,10 @@ _LOADERS: Final = (("IMAGE", "LoadImage"), ("VIDEO", "LoadVideo"), ("AUDIO", "Lo
 
 
 _LOADERS_MAX: Final = 50
+_EMBEDS: Final = re.compile(r"load ?image.*base64", re.IGNORECASE)
+"""Classes whose picture is a text in the graph itself, which no request can upload."""
+_PICTURE: Final = "LoadImage"
+_PLACEHOLDER_MAX: Final = 200
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,45 @@ def with_load_nodes(
         message = f'nothing feeds "{each.label}": {node_class.name} was added in front of it'
         notices.append(Notice("load_node_appended", message, node_id))
     return graph, notices
+
+
+def without_embedded(
+    graph: Mapping[str, Any], catalogue: NodeCatalogue
+) -> tuple[Mapping[str, Any], list[Notice]]:
+    """The graph with ComfyUI's own load node wherever a picture is a text in the graph.
+
+    Both give a picture and its mask. A picture that another node gives as a text stays.
+    """
+    node_class = catalogue.get(_PICTURE)
+    slots: dict[str, set[int]] = {}
+    for node in graph.values():
+        for origin, slot in links_of(node):
+            slots.setdefault(origin, set()).add(slot)
+    changed: dict[str, Any] = {}
+    notices = []
+    for node_id, node in graph.items():
+        is_text = _EMBEDS.search(node["class_type"]) and not any(
+            is_link(value) for value in node["inputs"].values()
+        )
+        given = len(node_class.outputs) if node_class else 0
+        if node_class is None or not is_text or max(slots.get(node_id, {0})) >= given:
+            continue
+        changed[node_id] = _in_place(node, node_class)
+        message = f"the picture stands in the graph: {_PICTURE} takes the place of its node"
+        notices.append(Notice("load_node_appended", message, node_id))
+    return ({**graph, **changed} if changed else graph), notices
+
+
+def _in_place(node: Mapping[str, Any], node_class: NodeClass) -> dict[str, Any]:
+    """The load node; what a placeholder named keeps its name."""
+    title = node["_meta"]["title"]
+    made = _node(node_class, node_class.label if "base64" in title.lower() else title)
+    held = next((one for one in node["inputs"].values() if isinstance(one, str)), "")
+    if len(held) <= _PLACEHOLDER_MAX and re.search(r"[%{}]|^PARAM_", held):
+        field = next((spec.name for spec in node_class.inputs if spec.upload), None)
+        if field is not None:
+            made["inputs"][field] = held
+    return made
 
 
 def _is_needed(place: Place, graph: Mapping[str, Any], catalogue: NodeCatalogue) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -25,7 +25,7 @@ from comfy.importing.imported import (
     OutputNode,
     Source,
 )
-from comfy.importing.loading import with_load_nodes
+from comfy.importing.loading import with_load_nodes, without_embedded
 from comfy.importing.marks import Marks, NodeMarks, SharedValue
 from comfy.importing.paths import with_own_separators
 from comfy.importing.saving import append_save_node
@@ -33,6 +33,7 @@ from comfy.importing.secrets import is_key, without_values
 from comfy.importing.swarm import filled_placeholders, has_placeholders
 from comfy.importing.ui import Conversion, convert
 from comfy.nodes import NodeCatalogue
+from core.wording import listed
 
 _TITLE_MAX: Final = 200
 _NOTICES_MAX: Final = 200
@@ -54,13 +55,24 @@ def read_found(
     """Read a workflow from the graphs that were found. Raises WorkflowFileError."""
     whole = _whole(found, catalogue)
     _refuse_circles(whole)
-    graph, notices = with_own_separators(whole.graph, catalogue)
+    own, notices = with_own_separators(whole.graph, catalogue)
+    graph, embedded = without_embedded(own, catalogue)
     live = _live(graph, catalogue, whole)
     opened = whole.conversion.open_inputs if whole.form == "ui" and whole.conversion else ()
     loaded, loads = with_load_nodes(live.graph, catalogue, opened)
     filled, told = with_defaults(loaded, catalogue)
     left, secrets = _without_secrets(filled, whole)
-    told = [*whole.notices, *notices, *live.notices, *loads, *told, *secrets.notices]
+    unnamed = tuple(_unnamed(whole, left))
+    told = [
+        *whole.notices,
+        *unnamed,
+        *notices,
+        *live.notices,
+        *embedded,
+        *loads,
+        *told,
+        *secrets.notices,
+    ]
     shared = whole.conversion.shared_values(left) if whole.conversion else ()
     return ImportedGraph(
         graph=left,
@@ -202,7 +214,8 @@ def _broken_viewers(found: Cut, catalogue: NodeCatalogue) -> set[str]:
     """Viewers that ComfyUI would refuse, as far as the workflow is of use without them.
 
     Beside outputs that save something, that is each viewer whose fault is its own branch's. Where
-    viewers are all there is, it is only those that are at fault themselves.
+    viewers are all there is, or what saves lacks node classes itself, it is only those that are
+    at fault themselves: what they show may be the result that matters.
     """
     viewers = {each.node_id for each in found.outputs if is_viewer(each.class_type)}
     if not viewers:
@@ -210,11 +223,28 @@ def _broken_viewers(found: Cut, catalogue: NodeCatalogue) -> set[str]:
     graph, _ = with_defaults(found.graph, catalogue)
     findings = check_graph(graph, catalogue)
     broken = {problem.node_id for problem in findings.problems}
-    broken |= {node_id for each in findings.missing_classes for node_id in each.node_ids}
+    missing = {node_id for each in findings.missing_classes for node_id in each.node_ids}
+    broken |= missing
     rest = [each.node_id for each in found.outputs if each.node_id not in viewers]
-    if not rest:
+    saved = reached(found.graph, rest)
+    if not rest or missing & saved:
         return viewers & broken
-    return viewers & fed_by(found.graph, broken - reached(found.graph, rest))
+    return viewers & fed_by(found.graph, broken - saved)
+
+
+def _unnamed(whole: _Whole, graph: Mapping[str, Any]) -> Iterator[Notice]:
+    """What to do about values that only a ComfyUI with the missing packs can name."""
+    nodes = whole.conversion.unnamed if whole.form == "ui" and whole.conversion else frozenset()
+    kept = [node_id for node_id in nodes if node_id in graph]
+    told = (whole.graph[node_id]["class_type"] for node_id in kept)
+    now = {graph[node_id]["class_type"] for node_id in kept}
+    classes = sorted(now.intersection(told))
+    if classes:
+        message = (
+            f"the file does not name the values of {listed(classes)}: install what is missing "
+            "in ComfyUI, and import the file again"
+        )
+        yield Notice("values_without_names", message)
 
 
 @dataclass

@@ -92,7 +92,7 @@ def _value(one: Input, given: Any) -> Any:
     if given is not None:
         return given
     if one.type == "seed":
-        return draw_seed() % (1 + int(one.maximum)) if one.maximum is not None else draw_seed()
+        return draw_seed() % (1 + one.seed_max)
     return one.default
 
 

@@ -104,6 +104,23 @@ def nested(values: Mapping[str, Any], columns: Columns) -> dict[str, Any]:
     return {name: _listed(name, value) for name, value in plain.items()}
 
 
+def with_paths(inputs: Mapping[str, Any], paths: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the inputs with values in them that have dotted names, such as ``loras.0.name``.
+
+    ``inputs.`` before a name says that it is no field of the envelope. Raises CellError for an
+    entry of a list whose predecessor is missing.
+    """
+    found = dict(inputs)
+    changed = set()
+    for name, value in paths.items():
+        path = name.removeprefix(INPUTS_PREFIX).split(".")
+        _put(found, path, value)
+        changed.add(path[0])
+    return {
+        name: _entries(name, value) if name in changed else value for name, value in found.items()
+    }
+
+
 def _put(into: dict[str, Any], path: list[str], value: Any) -> None:
     for part in path[:-1]:
         inner = into.get(part)
@@ -120,9 +137,13 @@ def _numbered(value: Any) -> dict[str, Any]:
 
 def _listed(name: str, value: Any) -> Any:
     """Returns an object whose keys are all numbers as a list."""
-    if not isinstance(value, dict) or name == METADATA_PREFIX.removesuffix("."):
+    return value if name == METADATA_PREFIX.removesuffix(".") else _entries(name, value)
+
+
+def _entries(name: str, value: Any) -> Any:
+    if not isinstance(value, dict):
         return value
-    inner = {key: _listed(f"{name}.{key}", each) for key, each in value.items()}
+    inner = {key: _entries(f"{name}.{key}", each) for key, each in value.items()}
     if not inner or not all(_INDEX.fullmatch(key) for key in inner):
         return inner
     for number in range(len(inner)):

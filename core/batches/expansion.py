@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from core.batches.columns import COUNT, METADATA_PREFIX, CellError, Columns, nested
+from core.batches.columns import COUNT, METADATA_PREFIX, CellError, Columns, with_paths
 from core.batches.drawing import draw
 from core.batches.grid import Grid
 from core.batches.lists import Lists
@@ -178,20 +178,22 @@ class _Maker:
         merged = _merged(fields, _gathered(plain))
         if not paths:
             return merged
-        inputs = {**_mapping(merged.get(INPUTS)), **paths}
+        inputs = _mapping(merged.get(INPUTS))
         with suppress(CellError):  # else the schema refuses the name
-            inputs = nested(inputs, self.columns)
-        return {**merged, INPUTS: inputs}
+            return {**merged, INPUTS: with_paths(inputs, paths)}
+        return {**merged, INPUTS: {**inputs, **paths}}
 
     def _with_seed_of(self, fields: _Fields, number: int) -> _Fields:
         """Returns the fields of the generation ``number`` of those alike but for the seed.
 
         A seed of their own is that of the first; the others have the next ones.
         """
-        inputs = _mapping(fields.get(INPUTS))
-        seed = inputs.get(self.seed) if self.seed is not None else None
-        if type(seed) is int and 0 <= seed <= SEED_MAX:
-            return {**fields, INPUTS: {**inputs, self.seed: later_seed(seed, number)}}
+        if self.seed is None:
+            return fields
+        inputs, most = _mapping(fields.get(INPUTS)), self.workflow.by_name[self.seed].seed_max
+        seed = inputs.get(self.seed)
+        if type(seed) is int and 0 <= seed <= most:
+            return {**fields, INPUTS: {**inputs, self.seed: later_seed(seed, number, most)}}
         return fields
 
     def made(
@@ -226,7 +228,7 @@ class _Maker:
         return _one_a_column(problems)
 
     def _drawn(self, one: Input, seed: int) -> int:
-        return seed if one.maximum is None else seed % (int(one.maximum) + 1)
+        return seed % (one.seed_max + 1)
 
     def _draw_texts(
         self, row: int, inputs: _Fields, chance: random.Random, lists: Lists

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
+from core.batches.columns import INPUTS_PREFIX
 from core.batches.request import FlowBatchRequest
 from core.stored import read_stored
 from core.wording import model_name
@@ -173,6 +174,7 @@ def label(fields: Mapping[str, Any]) -> str:
 
 
 def _word(field: str) -> str:
+    field = field.removeprefix(INPUTS_PREFIX)
     return _WORDS.get(field, field.replace("_", " ").capitalize())
 
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 from pydantic_core import to_json
 
 from core.artefacts import ArtefactKind
+from core.fields import SEED_MAX
 from core.invalid import invalid
 
 InputType = Literal[
@@ -115,6 +116,11 @@ class Input(_Value):
     def is_upload(self) -> bool:
         """Whether it refers to a file."""
         return self.type in UPLOAD_TYPES
+
+    @property
+    def seed_max(self) -> int:
+        """The largest seed that it takes: a node may take less than others."""
+        return SEED_MAX if self.maximum is None else min(SEED_MAX, int(self.maximum))
 
 
 class Output(_Value):

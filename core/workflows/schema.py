@@ -148,7 +148,7 @@ def _text(one: Input) -> Any:
 
 def _seed(one: Input) -> Any:
     """Seeds are drawn up to ``SEED_MAX``; a node that takes less has its own largest one."""
-    most = SEED_MAX if one.maximum is None else min(SEED_MAX, int(one.maximum))
+    most = one.seed_max
     return Seed if most == SEED_MAX else Annotated[Seed, Field(le=most)]
 
 

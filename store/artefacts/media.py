@@ -2,6 +2,7 @@
 
 Pictures are small enough to be read in this process. Other media are looked into by a process of
 its own (``probe.py``), with a time limit; whatever it cannot read has no poster, which is no error.
+It reads a file as what its first bytes say, and as nothing else.
 Videos and sounds need PyAV, which the extra ``easel[video]`` installs.
 """
 
@@ -18,10 +19,11 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from PIL import Image as Pillow
 
-from core.artefacts import FileType
+from core.artefacts import HEAD_BYTES, FileType, type_of
 from core.text import readable
 from store.errors import ArtefactStoreError
 
@@ -29,9 +31,18 @@ POSTER_PX: Final = 384
 """The longer side of a poster, in pixels."""
 PROBE_S: Final = 60.0
 """How long a file may be looked into, in seconds."""
+PROBED_AT_ONCE: Final = 2
+"""How many files are looked into at the same time: each may take gigabytes, and a core."""
 TEXT_SHOWN_MAX: Final = 20_000
 """The most characters of a text that its row has; the file has all of it."""
 _PROBE: Final = Path(__file__).with_name("probe.py")
+_DEMUXERS: Final = {
+    **dict.fromkeys(("mp4", "mov", "m4a"), "mov"),
+    **dict.fromkeys(("webm", "mkv"), "matroska"),
+    **dict.fromkeys(("ogg", "opus"), "ogg"),
+    **{name: name for name in ("avi", "wav", "flac", "mp3", "aac")},
+}
+"""FFmpeg's name of the format, by the extension of files of a type."""
 _ANSWER_MAX: Final = 4_000_000
 _NUMBER_MAX: Final = 2**31 - 1
 _log = logging.getLogger(__name__)
@@ -69,9 +80,31 @@ async def facts_of(path: Path, kind: FileType) -> Facts:
     """Returns what a local file shows of itself. Never raises for what is in the file."""
     if kind.kind == "text":
         return Facts(kind, text=await asyncio.to_thread(_beginning, path))
-    if kind.kind == "animation" or (kind.kind in ("video", "audio") and has_pyav()):
-        return _read(kind, await _probed(path, kind))
-    return Facts(kind)
+    form = await asyncio.to_thread(_form, path, kind)
+    if form is None:
+        return Facts(kind)
+    async with _turns():
+        return _read(kind, await _probed(path, form))
+
+
+def _form(path: Path, kind: FileType) -> str | None:
+    """Returns what the probe is to read the file as; None for what it is not shown."""
+    if kind.kind == "animation":
+        return "pictures"
+    if kind.kind not in ("video", "audio") or not has_pyav():
+        return None
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    return _DEMUXERS.get(type_of(head, "").extension)
+
+
+_turns_of: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+
+def _turns() -> asyncio.Semaphore:
+    """Returns what bounds the probes of this process: those of each event loop that it has."""
+    loop = asyncio.get_running_loop()
+    return _turns_of.setdefault(loop, asyncio.Semaphore(PROBED_AT_ONCE))
 
 
 @cache
@@ -85,10 +118,10 @@ def _beginning(path: Path) -> str:
         return readable(file.read(TEXT_SHOWN_MAX + 1), TEXT_SHOWN_MAX)
 
 
-async def _probed(path: Path, kind: FileType) -> bytes:
+async def _probed(path: Path, form: str) -> bytes:
     """Returns what the probe prints, b"" when it fails or takes too long."""
     # Without this process's folders: the working folder may hold anything.
-    command = (sys.executable, "-P", str(_PROBE), str(path), kind.kind, str(POSTER_PX))
+    command = (sys.executable, "-P", str(_PROBE), str(path), form, str(POSTER_PX))
     pipe = asyncio.subprocess.PIPE
     try:
         process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)

@@ -1,7 +1,8 @@
 """Looks into one media file, in a process of its own: it may crash, hang or eat memory alone.
 
-Run by ``media.py`` as a script, so it imports nothing of Easel. Arguments: the file, its kind, the
-longer side of the poster in pixels. It prints a line of JSON, then the poster (WebP), if any.
+Run by ``media.py`` as a script, so it imports nothing of Easel. Arguments: the file, its format
+("pictures", or the name of FFmpeg's demuxer), the longer side of the poster in pixels. It prints a
+line of JSON, then the poster (WebP), if any.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ _INK: Final = (161, 161, 170)
 
 def main() -> None:
     """Print what is found."""
-    path, kind, side = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    path, form, side = sys.argv[1], sys.argv[2], int(sys.argv[3])
     _limit_memory()
-    facts, picture = _animation(path) if kind == "animation" else _media(path)
+    facts, picture = _animation(path) if form == "pictures" else _media(path, form)
     poster = _poster(picture, side) if picture is not None else b""
     sys.stdout.buffer.write(json.dumps(facts).encode() + b"\n" + poster)
 
@@ -75,10 +76,12 @@ def _lasts_ms(picture: Image.Image, frames: int) -> float:
     return lasts * frames / seen
 
 
-def _media(path: str) -> tuple[dict[str, Any], Image.Image | None]:
+def _media(path: str, form: str) -> tuple[dict[str, Any], Image.Image | None]:
     import av  # an extra of Easel
 
-    with av.open(path, metadata_errors="replace") as container:
+    # Never as what it looks like: a playlist would have other files, or addresses, read.
+    options = {"protocol_whitelist": "file"}
+    with av.open(path, format=form, options=options, metadata_errors="replace") as container:
         lasts_s = container.duration / av.time_base if container.duration else None
         if container.streams.video:
             return _video(container, lasts_s)

@@ -31,6 +31,7 @@ from comfy.emulator.painting import Recipe, paint
 from comfy.errors import ComfyError, ExecutionFailedError, OutOfMemoryComfyError
 from core.requests import ResolvedRequest
 from core.workflows.declaration import Workflow
+from flows import pipeline
 from flows.testing import InProcessWorker, ScriptedComfyUI
 from store.store import Store
 from store.values import HistoryFilter
@@ -183,6 +184,15 @@ class Worker:
     def seed(self, request: ResolvedRequest) -> UUID:
         """A generation that was finished before anybody looked."""
         return self._portal.call(self._worker.make, request)
+
+    def finish_with(self, task_id: str, file_name: str, data: bytes, node: str) -> None:
+        """Finish a queued generation with a file of any kind, while nothing begins by itself."""
+        self._portal.call(self._finish_with, UUID(task_id), file_name, data, node)
+
+    async def _finish_with(self, task_id: UUID, file_name: str, data: bytes, node: str) -> None:
+        claim = await self._worker.start(task_id)
+        output = self.comfy.give_file(claim.prompt_id, file_name, data, node)
+        await pipeline.save(self.store, self.comfy, claim, (output,))
 
     def keep_callback(self, name: str, url: str) -> None:
         """Store a callback, as ``easel webhooks add`` does."""

@@ -183,6 +183,7 @@ async def serve_batches(api: ScriptedBatches, port: int = 0) -> AsyncIterator[Sc
     app.router.add_get(f"{batches}/{BATCH}/items", api.page)
     app.router.add_post(f"{batches}/{BATCH}/{{change}}", api.change)
     app.router.add_get("/api/v1/images/{image_id}", api.picture)
+    app.router.add_get("/api/v1/artefacts/{image_id}", api.picture)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port, reuse_address=True)

@@ -105,6 +105,18 @@ def test_a_plan_says_what_would_be_made() -> None:
     assert "not known yet" in "\n".join(plan_lines({**plan, "estimated_s": None}, Path("a.csv")))
 
 
+def test_a_plan_of_another_workflow_names_its_values() -> None:
+    sample = {"workflow": "film", "words": "a fox", "shift": 4.5, "priority": "bulk"}
+    plan = {"total": 1, "seed": 42, "models": {"": 1}, "estimated_s": None, "samples": [sample]}
+    assert plan_lines(plan, Path("animals.csv"))[1:] == [
+        "  takes       not known yet",
+        "  seed        42 (--seed 42 generates exactly these)",
+        "first ones:",
+        "  film",
+        "      words a fox, shift 4.5",
+    ]
+
+
 @pytest.mark.parametrize(
     ("document", "lines"),
     [

@@ -27,6 +27,7 @@ from tests.cli.scripted_batches import (
     ScriptedBatches,
     batch,
     failed_item,
+    image,
     item,
     serve_batches,
 )
@@ -194,6 +195,15 @@ async def test_what_is_made_is_said_to_be_and_what_is_missing_is_fetched(
     assert f"images      1 saved in {out}, 1 were already there" in ended.out
     assert (api.downloads, api.changes) == (["1-0"], [])
     assert (out / "00002-a-red-fox.png").read_bytes() == b"1"
+
+
+async def test_what_are_not_only_images_are_called_files(api: ScriptedBatches, file: Path) -> None:
+    api.replayed, api.now = True, batch("succeeded", 1, succeeded=1)
+    film = {**image(b"0"), "artefact_id": "0-0", "kind": "video", "name": "film.mp4"}
+    api.show(item(0, b"0", outputs=[film]), p0_0=b"0")
+    out = file.parent / "out"
+    ended = await _bulk(api, file, "--out", str(out))
+    assert f"files       1 saved in {out}" in ended.out
 
 
 async def test_again_asks_with_another_key(api: ScriptedBatches, file: Path) -> None:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from api.workflows.documents import schema_of, workflow_document
 from cli.client import ApiClient
+from cli.generate.command import _repeated
 from cli.generate.inputs import Inputs
 from comfy import TXT2IMG
 from core.batches.columns import Columns
@@ -19,6 +20,7 @@ from core.batches.expansion import Item, expand
 from core.batches.lists import Lists
 from core.batches.manifest import Row, read_manifest
 from core.batches.request import FlowBatchRequest
+from core.fields import SEED_MAX
 from core.problems import FieldProblem
 from core.requests import GenerationRequest, read_request_of
 from core.workflows.declaration import Input, Workflow
@@ -91,3 +93,82 @@ def test_an_input_may_have_any_name() -> None:
     assert set(names) <= schema_of(odd)["properties"].keys()
     with pytest.raises(ValidationError, match="copy"):
         read_request_of(GenerationRequest, {"workflow": "odd", "copy": "x"}, odd)
+
+
+SMALL: Final = Workflow(
+    name="own",
+    title="Own",
+    inputs=(
+        Input(name="noise", type="seed", role="seed", maximum=9),
+        Input(name="other", type="seed", maximum=2**64 - 1),
+    ),
+)
+
+
+def test_a_seed_grows_up_to_the_largest_that_its_input_takes() -> None:
+    batch = FlowBatchRequest(defaults={"workflow": "own", "noise": 8}, count=4)
+
+    found = list(expand(batch, None, 7, Lists.of({}), SMALL))
+
+    made = [one.request.inputs for one in found if isinstance(one, Item)]
+    assert [one["noise"] for one in made] == [8, 9, 0, 1]
+    assert all(0 <= one["other"] <= SEED_MAX for one in made)
+    [problem] = expand(
+        FlowBatchRequest(defaults={"workflow": "own", "noise": 10}), None, 7, Lists.of({}), SMALL
+    )
+    assert isinstance(problem, FieldProblem)
+    assert problem.code == "less_than_equal"
+
+
+def test_the_command_counts_up_to_the_same_seed() -> None:
+    names = Inputs(SMALL).names
+    assert (names.seed, names.seed_max) == ("noise", 9)
+    made = _repeated({"noise": 8}, 4, names)
+    assert [one["noise"] for one in made] == [8, 9, 0, 1]
+
+
+PRIORITY: Final = Workflow(
+    name="own",
+    title="Own",
+    inputs=(
+        Input(name="prompt", type="text"),
+        Input(name="priority", type="integer"),
+        Input(name="metadata", type="list", items=Input(name="one", type="text")),
+    ),
+)
+"""Its inputs are named as fields of the envelope."""
+
+
+def test_an_input_named_as_a_field_of_the_envelope_is_an_axis_a_column_and_a_setting(
+    tmp_path: Path,
+) -> None:
+    axes = {"inputs.priority": [1, 2], "prompt": ["a", "b"], "inputs.metadata.0": ["x"]}
+    batch = {"defaults": {"workflow": "own", "metadata": {"order": "7"}}, "grid": axes}
+    request = FlowBatchRequest.model_validate(batch)
+    request.check_names(Columns(PRIORITY))
+    file = tmp_path / "rows.csv"
+    file.write_text("prompt,inputs.priority,priority\na,1,interactive\n")
+
+    crossed = list(expand(request, None, 7, Lists.of({}), PRIORITY))
+    rows = read_manifest(file, "csv", Columns(PRIORITY))
+    read = list(
+        expand(FlowBatchRequest(defaults={"workflow": "own"}), rows, 7, Lists.of({}), PRIORITY)
+    )
+
+    made = [one.request for one in crossed if isinstance(one, Item)]
+    assert [one.inputs for one in made] == [
+        {"priority": number, "prompt": text, "metadata": ["x"]}
+        for number in (1, 2)
+        for text in "ab"
+    ]
+    assert {(one.priority, one.metadata["order"]) for one in made} == {("bulk", "7")}
+    assert [one.combination for one in crossed if isinstance(one, Item)] == [0, 1, 2, 3]
+    [only] = [one.request for one in read if isinstance(one, Item)]
+    assert (only.inputs, only.priority) == ({"prompt": "a", "priority": 1}, "interactive")
+
+
+async def test_a_setting_names_an_input_named_as_a_field_of_the_envelope() -> None:
+    async with ApiClient("http://127.0.0.1:9") as client:
+        [found] = await Inputs(PRIORITY).of_settings(client, ["inputs.priority=5", "prompt=a"])
+    asked = read_request_of(GenerationRequest, {"workflow": "own", **found}, PRIORITY)
+    assert (asked.inputs, asked.priority) == ({"prompt": "a", "priority": 5}, "interactive")

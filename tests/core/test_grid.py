@@ -63,6 +63,7 @@ def test_labels_stand_where_the_combinations_do() -> None:
 def test_labels_are_short() -> None:
     assert len(label({"prompt": "x" * 10_000})) < 300
     assert label({"width": 512, "height": 768}) == "512 × 768"
+    assert label({"inputs.priority": 5}) == "Priority 5"
     assert label({"model": "flux/dev.safetensors", "cfg": 7.0}) == "dev, CFG 7"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import uuid
@@ -121,6 +122,60 @@ async def test_what_cannot_be_read_has_no_poster(files: ArtefactFiles, data: byt
     found = await kept(files, data, "a.bin")
     assert found.poster_path is None
     assert await files.read(found.path) == data
+
+
+@pytest.mark.parametrize(
+    "playlist",
+    [
+        b"ffconcat version 1.0\nfile film.mp4\n",
+        b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nfilm.mp4\n#EXT-X-ENDLIST\n",
+    ],
+)
+@pytest.mark.parametrize("head", [b"", b"\0\0\0\x10ftypisom\0\0\0\0"])
+async def test_a_file_that_names_others_is_not_followed(
+    tmp_path: Path, playlist: bytes, head: bytes
+) -> None:
+    (tmp_path / "film.mp4").write_bytes(video())
+    file = tmp_path / "list.mp4"
+    file.write_bytes(head + playlist)
+
+    found = await media.facts_of(file, type_of(b"", "list.mp4"))
+
+    assert (found.poster, found.width, found.duration_s) == (None, None, None)
+
+
+async def test_few_files_are_looked_into_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probe = tmp_path / "probe.py"
+    probe.write_text(COUNTING)
+    monkeypatch.setattr(media, "_PROBE", probe)
+    paths = [tmp_path / f"{number}.gif" for number in range(3 * media.PROBED_AT_ONCE)]
+
+    await asyncio.gather(*(media.facts_of(path, type_of(gif(2), "a.gif")) for path in paths))
+
+    seen = all_seen(tmp_path)
+    assert len(seen) == len(paths)
+    assert max(seen) <= media.PROBED_AT_ONCE
+
+
+def all_seen(folder: Path) -> list[int]:
+    return [int(path.read_text()) for path in folder.glob("*.seen")]
+
+
+COUNTING = """
+import sys, time
+from pathlib import Path
+path = Path(sys.argv[1])
+mine = path.with_suffix(".running")
+mine.touch()
+most = 0
+for _ in range(50):  # as long as it takes, others would come
+    most = max(most, len(list(path.parent.glob("*.running"))))
+    time.sleep(0.01)
+path.with_suffix(".seen").write_text(str(most))
+mine.unlink()
+"""
 
 
 async def test_without_pyav_nothing_fails(

@@ -7,8 +7,8 @@ import pytest
 
 from core.problems import FieldProblem, problem
 from web.batches.wording import (
+    counted,
     factors_line,
-    images,
     made_count,
     makes_line,
     problem_lines,
@@ -17,7 +17,7 @@ from web.batches.wording import (
 
 
 def test_images() -> None:
-    assert [images(number) for number in (1, 2, 20_000)] == [
+    assert [counted(number) for number in (1, 2, 20_000)] == [
         "1 image",
         "2 images",
         "20,000 images",

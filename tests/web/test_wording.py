@@ -7,13 +7,21 @@ from api.errors import ProblemError
 from comfy import TXT2IMG
 from core.problems import problem
 from core.requests import GenerationRequest, read_request_of
+from core.uploads import Reference
+from flows.errors import InputGoneError, PaidUnknownError
 from flows.problems import problem_of
 from store.errors import ArtefactStoreError, DeletedError, StoreUnavailableError
 from tests.comfy.failures import ALL, an_example
 from web.parts.wording import advice, explain, title
 
 UNKNOWN = advice(problem("internal_error", "what no generation ends with"), "")
-FAILURES = [*map(an_example, ALL), ArtefactStoreError("disk full"), RuntimeError("a bug")]
+FAILURES = [
+    *map(an_example, ALL),
+    InputGoneError(Reference("upload", "0" * 64)),
+    PaidUnknownError(["FluxProNode"]),
+    ArtefactStoreError("disk full"),
+    RuntimeError("a bug"),
+]
 
 
 @pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)

@@ -94,7 +94,9 @@ def test_the_check_sees_retired_words() -> None:
         assert not retired_words(text), text
 
 
-@pytest.mark.parametrize("page", ["/", "/history", "/history?q=none", "/bulk", "/schedules"])
+@pytest.mark.parametrize(
+    "page", ["/", "/history", "/history?q=none", "/bulk", "/schedules", "/workflows"]
+)
 async def test_an_empty_page(user: User, page: str) -> None:
     await user.open(page)
     check(user)

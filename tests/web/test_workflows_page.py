@@ -18,6 +18,7 @@ from api.context import Context
 from api.generations.facade import Facade
 from api.workflows.documents import WorkflowChange
 from comfy.emulator import Emulator, EmulatorOptions
+from comfy.shipped import SHIPPED
 from core.settings import Settings
 from core.workflows.declaration import Workflow
 from flows.testing import InProcessWorker
@@ -322,6 +323,19 @@ async def test_one_is_removed_and_taken_back(user: User, facade: Facade) -> None
     assert await kept(facade, "mine") == mine
 
 
+async def test_what_was_exported_can_be_added_again_under_another_name(
+    user: User, context: Context, facade: Facade
+) -> None:
+    await facade.store.workflows.add(Workflow(name="mine", title="Mine", graph=FOX))
+    exported = await context.workflows.export("mine")
+    await user.open("/workflows")
+    await drop(user, "mine.json", exported)
+    await until(lambda: bool(texts(user, "workflow-heading")))
+    assert field(user, "Name").value == "mine-2"
+    await press(user, "Add")
+    assert (await kept(facade, "mine-2")).graph == FOX
+
+
 async def test_the_built_in_one_can_only_be_used(user: User) -> None:
     await user.open("/workflows")
     await user.should_see("Built in", retries=PATIENT)
@@ -362,7 +376,8 @@ async def test_what_comfyui_offers_is_searched_and_opened(
     (folder / "saved owl.json").write_text(json.dumps(FOX))
     await user.open("/workflows")
     await press(user, "Add from this ComfyUI")
-    await until(lambda: offered(user) == ["saved owl", "A quiet fox", "An owl"])
+    await until(lambda: offered(user)[-3:] == ["saved owl", "A quiet fox", "An owl"])
+    assert offered(user)[:-3] == [one.title for one in SHIPPED.values()]
     write(user, "Search", "OWL")
     await until(lambda: offered(user) == ["saved owl", "An owl"])
     await press(user, "Templates")
@@ -372,7 +387,7 @@ async def test_what_comfyui_offers_is_searched_and_opened(
     await press(user, "A quiet fox")
     await until(lambda: bool(labels(user)))
     await press(user, "Add")
-    made = await kept(facade, "fox-template")
+    made = await kept(facade, "a-quiet-fox")
     assert made.origin is not None
     assert made.origin.source == "template:fox_template"
 

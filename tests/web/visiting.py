@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from nicegui import ui
 from nicegui.elements.mixins.validation_element import ValidationElement
+from nicegui.elements.mixins.value_element import ValueElement
 from nicegui.testing import User
 from nicegui.testing.user_interaction import UserInteraction
 
@@ -47,11 +48,22 @@ def field(user: User, label: str) -> ValidationElement[Any]:
     raise AssertionError(f"no field is called {label}")
 
 
-def write(user: User, label: str, text: str | float) -> None:
-    """Put a text or a number into the field with that label."""
+def write(user: User, label: str, text: Any) -> None:
+    """Put a value into the field with that label."""
     assert user.client is not None
     with user.client:
         field(user, label).value = text
+
+
+def write_to(user: User, name: str, value: Any) -> None:
+    """Put a value into the field that is called so, without a label to be seen."""
+    assert user.client is not None
+    for element in elements(user):
+        if isinstance(element, ValueElement) and element.props.get("aria-label") == name:
+            with user.client:
+                element.value = value
+            return
+    raise AssertionError(f"no field is called {name}")
 
 
 def tick(user: User, label: str) -> None:

@@ -48,8 +48,8 @@ class BulkPage:
             adorn(Text("Bulk", "sr-only", "h1"))
             with section("form desk-form", "A new batch"):
                 self._form = BulkForm(
+                    web,
                     self._files,
-                    web.facade.default_workflow,
                     errors_as_toasts(self._dry_run),
                     errors_as_toasts(self._start),
                     self._changed,
@@ -61,6 +61,7 @@ class BulkPage:
 
     async def start(self) -> None:
         """Load the page, then refresh it repeatedly."""
+        await self._form.start()
         await offer_options(self._web.facade, self._form.offer)
         self._form.offer_lists(await self._web.batches.lists())
         self._form.offer_callbacks(await self._web.facade.callback_names())
@@ -119,7 +120,7 @@ class BulkPage:
         if isinstance(error, ProblemError) and of_rows and of_file:
             self._plan.refuse(error.problem, rows=True)
             return
-        mistakes = mistakes_of(error)
+        mistakes = mistakes_of(error, self._form.other_workflow)
         rest = self._form.refuse(mistakes, rows=isinstance(error, ProblemError))
         if isinstance(error, ProblemError) and of_rows and rest:
             self._plan.refuse(error.problem, rows=False)
@@ -130,16 +131,16 @@ class BulkPage:
 
     async def _look_ahead(self, draft: BulkDraft) -> None:
         before = draft.model_copy(deep=True)
-        plan = await self._web.batches.plan(draft.manifest(self._files, known_zone()))
+        plan = await self._web.batches.plan(self._form.manifest(known_zone()))
         if self._form.draft == before:
-            self._plan.show(plan)
+            self._plan.show(plan, self._form.kind, self._form.labels)
         else:
             toast("The form has changed meanwhile: press Preview again.")
 
     async def _begin(self, draft: BulkDraft) -> None:
         """Create the batch that the preview showed: with the same seed."""
         plan = self._plan.plan
-        manifest = draft.manifest(self._files, known_zone(), plan.seed if plan else None)
+        manifest = self._form.manifest(known_zone(), plan.seed if plan else None)
         created = await self._web.batches.create(manifest)
         batch_id = created.document.batch_id
         batch_drafts.remember(str(batch_id), draft)

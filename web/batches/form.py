@@ -1,4 +1,4 @@
-"""The form of a batch: a grid or a file, options, preview and start."""
+"""The form of a batch: its workflow, a grid or a file, options, preview and start."""
 
 from __future__ import annotations
 
@@ -7,25 +7,33 @@ from typing import Any, Final
 
 from nicegui import ui
 
+from api.batches.facade import Manifest
 from api.errors import ProblemError
 from api.options import OptionsDocument
+from api.workflows.documents import WorkflowDocument
+from core.artefacts import ArtefactKind
 from core.batches.lists import Lists
 from core.batches.manifest import BATCH_NAME_MAX
 from core.batches.request import COUNT_MAX, IN_FLIGHT_MAX
 from core.fields import SEED_MAX
+from core.requests import DEFAULT_WORKFLOW
 from core.workflows.declaration import Workflow
-from web.batches.wording import factors_line
+from web.batches.wording import FACTORS, factors_line, plural
 from web.forms.batch_drafts import BulkDraft
 from web.forms.callback import CallbackField
 from web.forms.drafts import DRAW_SEED
 from web.forms.file import FileForm
 from web.forms.grid import GridForm
+from web.forms.inputs_grid import InputsGrid
 from web.forms.manifests import Manifests
+from web.forms.workflow_choice import WorkflowPicker, offered_of
+from web.forms.workflow_inputs import Offered, label_of
 from web.parts.clock import known_zone, zones
 from web.parts.elements import Text, adorn, box, icon, show_if
 from web.parts.fields import Fields, Segments, choice, enter_chooses, folded, line, number, tick
+from web.parts.layout import Web, errors_as_toasts
 
-_COUNT_OF: Final = {"grid": "Images per combination", "file": "Images per row"}
+_COUNT_OF: Final = {"grid": "per combination", "file": "per row"}
 _WAYS: Final = {"grid": "Build a grid", "file": "From a file"}
 _OPTIONS: Final = frozenset(
     {
@@ -47,15 +55,18 @@ class BulkForm:
 
     def __init__(
         self,
+        web: Web,
         files: Manifests,
-        workflow: Workflow,
         on_dry_run: _Press,
         on_start: _Press,
         on_change: Callable[[Collection[str]], None],
     ) -> None:
         self.draft = BulkDraft.load()
         self._files = files
-        self._workflow = workflow
+        self._web = web
+        self._workflow = web.facade.default_workflow
+        self._offered = Offered()
+        self._known: list[WorkflowDocument] = []
         self._on_dry_run = on_dry_run
         self._on_start = on_start
         self._on_change = on_change
@@ -65,20 +76,71 @@ class BulkForm:
         self._root = ui.context.slot.parent
         self._build()
 
+    async def start(self) -> None:
+        """Offer the workflows that there are, and show the form of the chosen one."""
+        self._known = (await self._web.find_context().workflows.all()).items
+        if self.draft.workflow != self._workflow.name:
+            await self._load_workflow()
+        else:
+            self._picker.offer(self._known, self._workflow.name)
+
+    def manifest(self, zone: str | None, seed: int | None = None) -> Manifest:
+        """Returns the manifest. Raises ProblemError, ValidationError."""
+        return self.draft.manifest(self._files, zone, seed, self.grid.rows())
+
+    @property
+    def kind(self) -> ArtefactKind | None:
+        """What the workflow makes."""
+        return self._workflow.kind
+
+    @property
+    def other_workflow(self) -> Workflow | None:
+        """The workflow, if it is another one than txt2img."""
+        return None if self._workflow.name == DEFAULT_WORKFLOW else self._workflow
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What the workflow's inputs are called."""
+        return {one.name: label_of(one) for one in self._workflow.inputs}
+
+    async def _choose_workflow(self, name: str) -> None:
+        self.draft.change(workflow=name)
+        await self._load_workflow()
+        self._on_change({"workflow"})
+
+    async def _load_workflow(self) -> None:
+        """Show the form of the draft's workflow; that of txt2img if it is gone."""
+        workflow = await self._web.facade.workflow(self.draft.workflow)
+        if workflow is None:
+            self.draft.change(workflow=DEFAULT_WORKFLOW)
+            workflow = self._web.facade.default_workflow
+        self._offered = await offered_of(self._web, workflow)
+        self._workflow = workflow
+        self._rebuild()
+
     def _build(self) -> None:
         self._fields = Fields()
+        self._is_built = False
         with box("form-fields"):
             Text("New batch", "side-title", "h2")
+            self._picker = WorkflowPicker(self._choose_workflow)
+            self._picker.offer(self._known, self._workflow.name)
             Segments("How rows are given", _WAYS, self.draft.way, self._choose_way)
             with box("way") as self._grid_way:
-                self.grid = GridForm(self.draft, self._set)
+                self.grid = self._build_grid()
             with box("way") as self._file_way:
                 FileForm(self.draft, self._files, self._workflow, self._set)
             self._count = number("", self.draft.count, self._setter("count"), 1, COUNT_MAX)
             self._fields.add("count", self._count)
             self._build_options()
         self._build_bar()
+        self._is_built = True
         self._show()
+
+    def _build_grid(self) -> GridForm | InputsGrid:
+        if self._workflow.name == DEFAULT_WORKFLOW:
+            return GridForm(self.draft, self._set)
+        return InputsGrid(self.draft, self._workflow, self._offered, self._set)
 
     def offer(self, options: OptionsDocument) -> None:
         """Fill the pickers."""
@@ -88,7 +150,7 @@ class BulkForm:
     def offer_lists(self, lists: Lists) -> None:
         """Show the existing wildcard lists."""
         self._lists = lists
-        self.grid.prompt.offer(lists)
+        self.grid.offer_lists(lists)
 
     def offer_callbacks(self, names: Sequence[str]) -> None:
         """Show the names of the stored callbacks."""
@@ -110,13 +172,20 @@ class BulkForm:
 
     def _put(self, draft: BulkDraft) -> None:
         self.draft = draft
+        if draft.workflow == self._workflow.name:
+            self._rebuild()
+            return
+        with self._root:
+            ui.timer(0, errors_as_toasts(self._load_workflow), once=True)
+
+    def _rebuild(self) -> None:
         self._root.clear()
         with self._root:
             self._build()
         if self._options is not None:
             self.grid.offer(self._options)
         if self._lists is not None:
-            self.grid.prompt.offer(self._lists)
+            self.grid.offer_lists(self._lists)
         self.offer_callbacks(self._names)
 
     def refuse(self, mistakes: Mapping[str, str], *, rows: bool) -> dict[str, str]:
@@ -125,11 +194,12 @@ class BulkForm:
         Returns what has no field.
         """
         if rows:
-            mistakes = self.grid.fields.refuse(mistakes)
+            mistakes = self.grid.refuse(mistakes)
         if mistakes.keys() & _OPTIONS:
             self.draft.change(options_open=True)
             adorn(self._fold_made, open=True)
-        return self._fields.refuse(mistakes)
+        left = self._fields.refuse(mistakes)
+        return left if rows or self.other_workflow is None else self.grid.refuse(left)
 
     def busy(self, label: str | None) -> None:
         """Disable the buttons while the server works, so that nothing is pressed twice."""
@@ -209,7 +279,8 @@ class BulkForm:
         return lambda value: self._set(**{name: value})
 
     def _set(self, **values: Any) -> None:
-        if changed := self.draft.change(**values):
+        changed = self.draft.change(**values)
+        if changed and self._is_built:  # while it is built, the visitor's time zone is put in
             self._show()
             self._on_change(changed)
 
@@ -225,16 +296,19 @@ class BulkForm:
         draft = self.draft
         for way, made in (("grid", self._grid_way), ("file", self._file_way)):
             show_if(made, way == draft.way)
-        adorn(self._count, label=_COUNT_OF[draft.way])
+        many = plural(self.kind)
+        adorn(self._count, label=f"{many[:1].upper()}{many[1:]} {_COUNT_OF[draft.way]}")
         try:
-            factors = draft.factors()
+            factors = self.grid.factors()
         except ProblemError as error:
             self._sum.text = error.problem.detail
             return
         self.grid.show(factors)
         zipped = draft.combine == "zip"
         count = draft.count if isinstance(draft.count, int) else 1
-        self._sum.text = factors_line(factors, count, zipped=zipped) if draft.way == "grid" else ""
+        words = {**FACTORS, **self.grid.words()}
+        said = factors_line(factors, count, zipped=zipped, kind=self.kind, words=words)
+        self._sum.text = said if draft.way == "grid" else ""
 
     def _fold(self, is_open: bool) -> None:
         self._set(options_open=is_open)

@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from api.batches.documents import BatchDocument
+from core.artefacts import ArtefactKind
 from core.stored import Unreadable
 from core.wording import ago, brief
 from web.batches.bar import Bar
-from web.batches.wording import done_line, images, is_active, pace_line, state_words
+from web.batches.wording import counted, done_line, is_active, pace_line, plural, state_words
 from web.parts.elements import Text, adorn, box, button, icon, link, local, show_if
 from web.parts.fields import folded
 from web.parts.wording import raw_rows
@@ -30,6 +31,9 @@ class BatchActions:
 
 class BatchHead:
     """Built once; ``show`` updates it, and only changes are sent to the browser."""
+
+    kind: ArtefactKind | None = "image"
+    """What the batch makes."""
 
     def __init__(self, actions: BatchActions) -> None:
         self._actions = actions
@@ -75,7 +79,7 @@ class BatchHead:
         self._pace.text = pace_line(document)
         self._when.text = _when(document)
         self._bar.show(document)
-        note = _note(document)
+        note = _note(document, self.kind)
         self._note.text = note
         show_if(self._note, note)
 
@@ -120,20 +124,23 @@ def rest_label(document: BatchDocument) -> str:
     return f"Retry {counts.failed:,} failed"
 
 
-def _note(document: BatchDocument) -> str:
+def _note(document: BatchDocument, kind: ArtefactKind | None) -> str:
     """Returns why the batch is in its state, and what to do."""
+    several = plural(kind)
     counts = document.counts
     match document.status:
         case "failed":
             why = document.error.detail if document.error else "The batch is incomplete."
             return f"{why} “{rest_label(document)}” generates only what is missing."
         case "cancelled":
-            return f"Cancelled with {counts.succeeded:,} of {images(document.total)} finished."
+            return (
+                f"Cancelled with {counts.succeeded:,} of {counted(document.total, kind)} finished."
+            )
         case "succeeded":
             gone = f", {counts.deleted:,} were deleted since" if counts.deleted else ""
-            return f"All images are finished{gone}. “Download all” saves them as one ZIP file."
+            return f"All {several} are finished{gone}. “Download all” saves them as one ZIP file."
         case "cancelling":
-            return "Running images are being stopped. Finished images are kept."
+            return f"Running {several} are being stopped. Finished {several} are kept."
         case _:
             return document.waiting.detail.replace("`", "") if document.waiting else ""
 

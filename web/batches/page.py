@@ -12,14 +12,16 @@ from nicegui import ui
 from api.batches.documents import BatchDocument
 from core.batches.request import BatchOptions
 from core.ids import parse_generation_id
+from core.requests import DEFAULT_WORKFLOW
+from core.workflows.declaration import Workflow
 from store.errors import NotFoundError, StoreError
 from store.values import Generation
 from web.batches.contact import Contact, View
 from web.batches.failures import Failures
 from web.batches.head import BatchActions, BatchHead, build_facts
-from web.batches.wording import images, is_active, under_way
+from web.batches.wording import counted, is_active, plural, under_way
 from web.forms import batch_drafts
-from web.forms.batch_again import ITEMS_READ, draft_of
+from web.forms.batch_again import ITEMS_READ, draft_of, workflow_draft_of
 from web.forms.batch_drafts import BulkDraft
 from web.parts.callbacks import LOOK_EVERY_S as LOOK_AT_CALLBACKS_EVERY_S
 from web.parts.callbacks import Callbacks
@@ -45,6 +47,7 @@ class BatchPage:
         self._web = web
         self._id = parse_generation_id(batch_id)
         self._document: BatchDocument | None = None
+        self._workflow: Workflow | None = None
         self._stale = False
         self._looks = 0
         self._rest_until = 0.0
@@ -73,6 +76,8 @@ class BatchPage:
             self._say_gone()
             return
         ui.page_title(f"{document.name} · Easel")
+        self._workflow = await self._web.facade.workflow(_workflow_name(document))
+        self._head.kind = self._workflow.kind if self._workflow is not None else None
         await self._show(document)
         await self._contact.begin(document)
         own = [] if document.callback is None else [document.callback]
@@ -164,9 +169,10 @@ class BatchPage:
     async def _cancel(self) -> None:
         document = self._known()
         stopped = under_way(document.counts) + document.counts.waiting
+        kind = self._head.kind
         self._ask.about(
             "Cancel this batch?",
-            f"{images(stopped)} will not be generated. Finished images are kept.",
+            f"{counted(stopped, kind)} will not be generated. Finished {plural(kind)} are kept.",
             "Cancel the batch",
             errors_as_toasts(self._cancel_now),
             no="Keep running",
@@ -200,8 +206,17 @@ class BatchPage:
             return None
         page = await self._web.batches.item_page(document.batch_id, ITEMS_READ, None)
         requests = [item.request for item in page.items]
-        return draft_of(document.options, requests, document.callback)
+        if _workflow_name(document) == DEFAULT_WORKFLOW:
+            return draft_of(document.options, requests, document.callback)
+        if self._workflow is None:
+            return None
+        return workflow_draft_of(self._workflow, document.options, requests, document.callback)
 
     def _known(self) -> BatchDocument:
         assert self._document is not None  # without it there are no buttons
         return self._document
+
+
+def _workflow_name(document: BatchDocument) -> str:
+    options = document.options
+    return (options.workflow if isinstance(options, BatchOptions) else None) or DEFAULT_WORKFLOW

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Final
+import json
+from collections.abc import Mapping
+from typing import Any, Final
 
 from nicegui import ui
 
 from api.batches.documents import PlanDocument, RowProblemDocument
+from core.artefacts import ArtefactKind
 from core.problems import Problem
-from core.requests import ResolvedRequest
+from core.requests import DEFAULT_WORKFLOW, ResolvedRequest
 from core.wording import model_name
 from web.batches.wording import models_line, plan_line, problem_lines, rows_with_problems
 from web.parts.elements import Text, adorn, box, button
+from web.parts.wording import title
 
 SKIPPED_SHOWN: Final = 20
+VALUES_SHOWN: Final = 12
+"""How many inputs of a sample are shown: a workflow may have hundreds."""
 
 
 class PlanPanel:
@@ -24,16 +30,19 @@ class PlanPanel:
         self._said = adorn(Text("", "sr-only"), role="status")
         self._root = box("plan is-away", "section", aria_label="Preview")
 
-    def show(self, plan: PlanDocument) -> None:
-        """Show what will be generated."""
+    def show(
+        self, plan: PlanDocument, kind: ArtefactKind | None, labels: Mapping[str, str]
+    ) -> None:
+        """Show what will be generated; ``labels`` are what the workflow's inputs are called."""
         self.plan = plan
-        self._said.text = plan_line(plan)
+        self._said.text = plan_line(plan, kind)
         with self._opened():
-            Text(plan_line(plan), "plan-head", "h2")
-            Text(models_line(plan.models), "muted small", "p")
+            Text(plan_line(plan, kind), "plan-head", "h2")
+            if models := models_line(plan.models):
+                Text(models, "muted small", "p")
             with box("samples", "ol"):
                 for sample in plan.samples:
-                    _build_sample(sample)
+                    _build_sample(sample, labels)
             more = plan.total - len(plan.samples)
             Text(_rest(plan.seed, more), "muted small", "p")
             if plan.skipped:
@@ -70,18 +79,43 @@ def _rest(seed: int, more: int) -> str:
     return f"Start generates {said}, with seed {seed}."
 
 
-def _build_sample(sample: ResolvedRequest) -> None:
+def _build_sample(sample: ResolvedRequest, labels: Mapping[str, str]) -> None:
     with box("sample-row", "li"):
-        adorn(Text(sample.prompt, "sample-prompt"), dir="auto")
-        values = (
-            model_name(sample.model),
-            f"{sample.width} × {sample.height}",
-            f"{sample.steps} steps",
-            f"CFG {sample.cfg:g}",
-            f"{sample.sampler} / {sample.scheduler}",
-            f"seed {sample.seed}",
-        )
-        Text(" · ".join(values), "muted small")
+        if sample.prompt:
+            adorn(Text(sample.prompt, "sample-prompt"), dir="auto")
+        own = sample.workflow == DEFAULT_WORKFLOW
+        values = _values(sample) if own else _values_of_inputs(sample, labels)
+        adorn(Text(" · ".join(values), "muted small"), dir="auto")
+
+
+def _values(sample: ResolvedRequest) -> list[str]:
+    return [
+        model_name(sample.model),
+        f"{sample.width} × {sample.height}",
+        f"{sample.steps} steps",
+        f"CFG {sample.cfg:g}",
+        f"{sample.sampler} / {sample.scheduler}",
+        f"seed {sample.seed}",
+    ]
+
+
+def _values_of_inputs(sample: ResolvedRequest, labels: Mapping[str, str]) -> list[str]:
+    """Returns the inputs by their labels; the prompt stands above."""
+    prompt = sample.plan.input_of("prompt")
+    said = [
+        f"{labels.get(name, name)} {_brief(value)}"
+        for name, value in sample.inputs.items()
+        if name != prompt and value not in (None, "")
+    ]
+    return [*said[:VALUES_SHOWN], *(["…"] if len(said) > VALUES_SHOWN else [])]
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, str):
+        if value.startswith(("upload:", "artefact:")):
+            return value[: value.index(":") + 9]
+        return title(value, 40)
+    return title(json.dumps(value, ensure_ascii=False), 60)
 
 
 def _build_skipped(skipped: list[RowProblemDocument]) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Final, TypeGuard
 
 from api.batches.documents import BatchDocument, CountsDocument, PlanDocument
 from api.body import PROBLEMS_SHOWN
+from core.artefacts import ArtefactKind
 from core.problems import Problem
+from core.requests import DEFAULT_WORKFLOW
 from core.status import BATCH_ACTIVE, BatchStatus
 from core.wording import about, brief, model_name
+from web.parts.outputs import KIND_PLURALS
 from web.parts.wording import title
 
 BATCH_WORDS: Final[dict[BatchStatus, str]] = {
@@ -32,7 +36,7 @@ FIELD_WORDS: Final = {
     "scheduler": "scheduler",
     "seed": "seed",
 }
-_FACTORS: Final = {
+FACTORS: Final = {
     "prompt": "prompts",
     "model": "models",
     "size": "sizes",
@@ -58,9 +62,15 @@ def is_active(document: BatchDocument) -> bool:
     return document.status in BATCH_ACTIVE
 
 
-def images(number: int) -> str:
-    """Returns for example "1 image"."""
-    return "1 image" if number == 1 else f"{number:,} images"
+def plural(kind: ArtefactKind | None) -> str:
+    """Returns what several outputs are called: "images"; "files" where the kind is not known."""
+    return KIND_PLURALS[kind or "file"]
+
+
+def counted(number: int, kind: ArtefactKind | None = "image") -> str:
+    """Returns for example "1 image" or "3 videos"."""
+    several = plural(kind)
+    return f"1 {several.removesuffix('s')}" if number == 1 else f"{number:,} {several}"
 
 
 def under_way(counts: CountsDocument) -> int:
@@ -94,19 +104,28 @@ def _rounded(rate: float) -> str:
     return f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
 
 
-def plan_line(plan: PlanDocument) -> str:
+def plan_line(plan: PlanDocument, kind: ArtefactKind | None = "image") -> str:
     """Returns the size of a planned batch."""
+    said = counted(plan.total, kind)
     if plan.estimated_s is None:
-        return f"{images(plan.total)}. How long they take is not known yet."
-    return f"{images(plan.total)}, {about(plan.estimated_s)} of work"
+        return f"{said}. How long they take is not known yet."
+    return f"{said}, {about(plan.estimated_s)} of work"
 
 
 def models_line(models: dict[str, int]) -> str:
     """Returns the number of images of each model."""
-    return ", ".join(f"{model_name(name)} × {number:,}" for name, number in models.items())
+    named = {name: number for name, number in models.items() if name}
+    return ", ".join(f"{model_name(name)} × {number:,}" for name, number in named.items())
 
 
-def factors_line(factors: dict[str, int], count: int, *, zipped: bool) -> str:
+def factors_line(
+    factors: dict[str, int],
+    count: int,
+    *,
+    zipped: bool,
+    kind: ArtefactKind | None = "image",
+    words: Mapping[str, str] = FACTORS,
+) -> str:
     """Returns what a grid multiplies: "2 models × 3 step counts × 2 each = 12 images"."""
     several = {name: number for name, number in factors.items() if number > 1}
     if zipped and len(several) > 1:
@@ -115,11 +134,12 @@ def factors_line(factors: dict[str, int], count: int, *, zipped: bool) -> str:
             return "To pair up, all lists need the same number of values."
         said, total = [f"{lengths.pop():,} paired"], max(several.values())
     else:
-        said = [f"{number:,} {_FACTORS[name]}" for name, number in several.items()]
+        said = [f"{number:,} {words[name]}" for name, number in several.items()]
         total = math.prod(several.values())
     if count > 1 and said:
         said.append(f"{count:,} each")
-    return f"{' × '.join(said)} = {images(total * count)}" if said else images(count)
+    made = counted(total * count, kind)
+    return f"{' × '.join(said)} = {made}" if said else made
 
 
 def problem_lines(problem: Problem, *, rows: bool) -> list[tuple[str, str]]:
@@ -147,9 +167,9 @@ def rows_with_problems(problem: Problem) -> str:
     return "1 row has problems" if len(rows) == 1 else f"{len(rows):,} rows have problems"
 
 
-def makes_line(batch: dict[str, Any]) -> str:
-    """Returns the prompts of a schedule's batch, in one line."""
-    prompts = _prompts(batch)
+def makes_line(batch: dict[str, Any], prompt: str | None = "prompt") -> str:
+    """Returns the prompts of a schedule's batch, in one line; ``prompt`` is their input."""
+    prompts = _prompts(batch, prompt) if prompt is not None else []
     if not prompts:
         return "No prompt"
     more = len(prompts) - 1
@@ -165,13 +185,19 @@ def made_count(batch: dict[str, Any]) -> int | None:
     return each * sum(counts) if all(isinstance(one, int) for one in counts) else None
 
 
-def _prompts(batch: dict[str, Any]) -> list[str]:
-    listed, rows = _dict(batch.get("grid")).get("prompt"), batch.get("items")
+def workflow_of(batch: dict[str, Any]) -> str:
+    """Returns the name of a schedule's workflow."""
+    named = batch.get("workflow") or _dict(batch.get("defaults")).get("workflow")
+    return named if isinstance(named, str) else DEFAULT_WORKFLOW
+
+
+def _prompts(batch: dict[str, Any], prompt: str) -> list[str]:
+    listed, rows = _dict(batch.get("grid")).get(prompt), batch.get("items")
     if _is_list(listed):
         return [str(one) for one in listed]
-    found = [_dict(row).get("prompt") for row in rows] if _is_list(rows) else []
+    found = [_dict(row).get(prompt) for row in rows] if _is_list(rows) else []
     said = [one for one in found if isinstance(one, str)]
-    default = _dict(batch.get("defaults")).get("prompt")
+    default = _dict(batch.get("defaults")).get(prompt)
     return said or ([default] if isinstance(default, str) else [])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -10,7 +11,10 @@ from typing import Any, Final
 from api.generations.documents import CallbackDocument
 from core.batches.request import COUNT_MAX, BatchOptions
 from core.requests import ResolvedRequest, StoredRequest
+from core.workflows.declaration import Workflow
 from web.forms.batch_drafts import AXES, NUMBERS, Axis, BulkDraft
+from web.forms.workflow_batch import axis_of
+from web.forms.workflow_fields import entered
 
 ITEMS_READ: Final = 5_000
 """Number of items that a form is made of: no batch of more is started again from its form."""
@@ -48,6 +52,69 @@ def draft_of(
     if callback is not None and callback.name is not None:
         draft.callback, draft.callback_events = callback.name, list(callback.events)
     return draft
+
+
+def workflow_draft_of(
+    workflow: Workflow,
+    options: BatchOptions,
+    requests: Iterable[StoredRequest | None],
+    callback: CallbackDocument | None,
+) -> BulkDraft | None:
+    """As ``draft_of``, for a batch of another workflow than txt2img."""
+    made = [request for request in requests if isinstance(request, ResolvedRequest)]
+    if not made or any(request.metadata or request.workflow != workflow.name for request in made):
+        return None
+    found = {
+        one.name: _distinct(request.inputs.get(one.name) for request in made)
+        for one in workflow.inputs
+        if one.type != "seed"  # each item has drawn its own
+    }
+    times = Counter(_key([request.inputs.get(name) for name in found]) for request in made)
+    count = next(iter(times.values()))
+    product = math.prod(len(values) for values in found.values())
+    if len(times) != product or set(times.values()) != {count} or count > COUNT_MAX:
+        return None  # rows of a file, or lists that were paired up
+    draft = _with_options(options)
+    draft.workflow, draft.count, draft.wildcards = workflow.name, count, False
+    if not _put_values(draft, workflow, found):
+        return None
+    if callback is not None and callback.name is not None:
+        draft.callback, draft.callback_events = callback.name, list(callback.events)
+    return draft
+
+
+def _put_values(draft: BulkDraft, workflow: Workflow, found: dict[str, list[Any]]) -> bool:
+    """Put the values into the draft. Returns False when the form cannot say them."""
+    prompt = workflow.of_role("prompt")
+    values: dict[str, Any] = {}
+    axes: list[Axis] = []
+    for name, those in found.items():
+        one = workflow.by_name[name]
+        if one is prompt:
+            prompts = [str(each or "") for each in those]
+            lines = len(prompts) == 1 or not any("\n" in text or not text for text in prompts)
+            if not lines or len(prompts) > _PROMPTS_MAX:
+                return False
+            draft.prompt, draft.each_line = "\n".join(prompts), len(prompts) > 1
+        elif len(those) == 1:
+            if (value := entered(one, those[0])) is not None:
+                values[name] = value
+        else:
+            axis = axis_of(one, those) if None not in those else None
+            if axis is None:
+                return False
+            axes.append(axis)
+    draft.values, draft.lists = {workflow.name: values}, {workflow.name: axes}
+    return True
+
+
+def _distinct(values: Iterable[Any]) -> list[Any]:
+    """Returns each value once, in their order: lists and groups among them."""
+    return list({_key(value): value for value in values}.values())
+
+
+def _key(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
 
 
 def _with_options(options: BatchOptions) -> BulkDraft:

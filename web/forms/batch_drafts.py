@@ -10,10 +10,12 @@ from pydantic import BaseModel, Field, ValidationError
 from api.batches.facade import Manifest
 from api.schedules.facade import ScheduleRequest
 from core.batches.request import BatchRequest, FileOptions
+from core.requests import DEFAULT_WORKFLOW
 from web.forms.drafts import DRAW_SEED
-from web.forms.kept_draft import KeptDraft, storage
+from web.forms.kept_draft import storage
 from web.forms.manifests import KeptFile, Manifests
 from web.forms.mistakes import missing
+from web.forms.workflow_drafts import InputsDraft
 
 DRAFTS_KEPT: Final = 20
 """Number of batches started here whose form is kept, to start them again."""
@@ -33,7 +35,7 @@ class Axis(BaseModel):
 
     field: str
     text: str = ""
-    chosen: list[str] = []
+    chosen: list[Any] = []
 
     def values(self) -> list[Any]:
         """Returns the values. ProblemError when the text is not a list of numbers."""
@@ -52,8 +54,10 @@ class Axis(BaseModel):
             ) from error
 
 
-class PromptDraft(KeptDraft):
-    """One prompt, or one per line."""
+class PromptDraft(InputsDraft):
+    """One prompt, or one per line; for other workflows than txt2img, their inputs' values."""
+
+    workflow: str = DEFAULT_WORKFLOW
 
     prompt: str = ""
     each_line: bool = False
@@ -82,6 +86,8 @@ class BulkDraft(PromptDraft):
     models: list[str] = Field(default_factory=list)
     sizes: list[str] = Field(default_factory=list)
     axes: list[Axis] = Field(default_factory=list)
+    lists: dict[str, list[Axis]] = Field(default_factory=dict)
+    """The axes of other workflows than txt2img."""
     combine: Literal["product", "zip"] = "product"
     count: int | float | None = 1
     name: str = ""
@@ -100,16 +106,30 @@ class BulkDraft(PromptDraft):
     @property
     def is_begun(self) -> bool:
         """Returns whether there is something to lose in it."""
-        lists = (self.models, self.sizes, self.axes)
+        lists = (self.models, self.sizes, self.axes, self.values, self.lists)
         return bool(self.prompt.strip() or self.negative.strip() or self.file or any(lists))
 
-    def manifest(self, files: Manifests, zone: str | None, seed: int | None = None) -> Manifest:
-        """Returns the manifest. Raises ProblemError, ValidationError."""
+    def manifest(
+        self,
+        files: Manifests,
+        zone: str | None,
+        seed: int | None = None,
+        rows: dict[str, Any] | None = None,
+    ) -> Manifest:
+        """Returns the manifest. Raises ProblemError, ValidationError.
+
+        ``rows`` are those of another workflow than txt2img (``workflow_batch.rows_of``).
+        """
         options = self._options(zone)
         if seed is not None:
             options["seed"] = seed
+        if self.way == "grid" and rows is not None:
+            request = {**options, **rows, "combine": self.combine}
+            return Manifest(BatchRequest.model_validate(request))
         if self.way == "grid":
             return Manifest(BatchRequest.model_validate({**options, **self._rows()}))
+        if self.workflow != DEFAULT_WORKFLOW:
+            options["workflow"] = self.workflow
         if self.file is None:
             raise missing("file", "Choose a file first.")
         return Manifest.of_file(
@@ -206,25 +226,43 @@ class ScheduleDraft(PromptDraft):
             raise missing("interval_s", "Enter how often it starts.")
         return float(self.every * {"minutes": 60, "hours": 3600}[self.unit])
 
-    def request(self, zone: str | None) -> ScheduleRequest:
-        """Returns the request. Raises ProblemError, ValidationError."""
+    def request(self, zone: str | None, rows: dict[str, Any] | None = None) -> ScheduleRequest:
+        """Returns the request. Raises ProblemError, ValidationError.
+
+        ``rows`` are those of another workflow than txt2img (``workflow_batch.rows_of``).
+        """
         if not self.name.strip():
             raise missing("name", "Enter a name first.")
-        prompts, name = self._said(), self.name.strip()
+        name = self.name.strip()
         where = self.timezone or zone
-        batch: dict[str, Any] = {"name": name, "defaults": {}}
-        if self.model is not None:
-            batch["defaults"]["model"] = self.model
-        if len(prompts) == 1:
-            batch["defaults"]["prompt"] = prompts[0]
-        else:
-            batch["grid"] = {"prompt": prompts}
+        batch: dict[str, Any] = {"name": name, **(self._rows() if rows is None else rows)}
         options = {"count": self.count, **_until(self.not_after, where), **_told(self.callback)}
         batch |= _without_none(options)
         timing = {"cron": self.cron_text(), "interval_s": self.interval_s()}
         return ScheduleRequest.model_validate(
             {"name": name, **_without_none({**timing, "timezone": where}), "batch": batch}
         )
+
+    def _rows(self) -> dict[str, Any]:
+        prompts = self._said()
+        defaults = {} if self.model is None else {"model": self.model}
+        if len(prompts) == 1:
+            return {"defaults": {**defaults, "prompt": prompts[0]}}
+        return {"defaults": defaults, "grid": {"prompt": prompts}}
+
+
+class EditedSchedule(ScheduleDraft):
+    """The form while it changes a schedule that exists: apart from that of a new one."""
+
+    KEY = "schedule-edited"
+
+    vary_seed: bool = False
+
+    def request(self, zone: str | None, rows: dict[str, Any] | None = None) -> ScheduleRequest:
+        """As for a new one, with what its form does not show as it was."""
+        asked = super().request(zone, rows)
+        batch = asked.batch.model_copy(update={"vary_seed": self.vary_seed})
+        return asked.model_copy(update={"batch": batch})
 
 
 def size_of(text: str) -> tuple[int, int]:

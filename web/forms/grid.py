@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from nicegui import ui
 
 from api.options import DefaultsDocument, OptionsDocument
+from core.batches.lists import Lists
 from core.wording import model_name
 from web.forms.batch_drafts import AXES, NUMBERS, Axis, BulkDraft
 from web.forms.prompts import PromptField
@@ -24,7 +25,7 @@ from web.parts.fields import (
     prompt_box,
 )
 
-_COMBINE: Final = {"product": "All combinations", "zip": "Pair up"}
+COMBINE: Final = {"product": "All combinations", "zip": "Pair up"}
 _EXAMPLES: Final = {"steps": "20, 30, 40", "cfg": "4.5, 7", "seed": "1, 2, 3"}
 
 
@@ -48,7 +49,7 @@ class GridForm:
         self._axes = box("axes")
         self._more = box("chips", role="group", aria_label="Add a field")
         with box("field combine") as self._combine:
-            Segments("How lists are combined", _COMBINE, draft.combine, self._setter("combine"))
+            Segments("How lists are combined", COMBINE, draft.combine, self._setter("combine"))
         self._show_options()
         self._show_axes()
 
@@ -57,6 +58,25 @@ class GridForm:
         self._options = options
         self._show_options()
         self._show_axes()
+
+    def offer_lists(self, lists: Lists) -> None:
+        """Show the existing wildcard lists."""
+        self.prompt.offer(lists)
+
+    def refuse(self, mistakes: Mapping[str, str]) -> dict[str, str]:
+        """Show what is wrong at the fields. Returns what has no field here."""
+        return self.fields.refuse(mistakes)
+
+    def factors(self) -> dict[str, int]:
+        """Returns the length of each list. ProblemError when one cannot be parsed."""
+        return self._draft.factors()
+
+    def words(self) -> dict[str, str]:
+        """Returns what the lists are called in a sum: each as it is usual."""
+        return {}
+
+    def rows(self) -> None:
+        """Returns nothing: the draft itself says its rows."""
 
     def show(self, factors: dict[str, int]) -> None:
         """Offer the ways to combine lists only when there are several."""

@@ -11,6 +11,7 @@ from core.batches.manifest import BATCH_NAME_MAX
 from core.batches.request import COUNT_MAX, IN_FLIGHT_MAX
 from core.invalid import problems_of
 from core.problems import FieldProblem
+from core.workflows.declaration import Workflow
 from web.parts.wording import FIELD_RULES, sentence
 
 _RULES: Final = {
@@ -34,8 +35,15 @@ def missing(field: str, text: str) -> ProblemError:
     )
 
 
-def mistakes_of(error: ValidationError | ProblemError) -> dict[str, str]:
-    """Returns what is wrong with each field; ``""`` is the form as a whole."""
+def mistakes_of(
+    error: ValidationError | ProblemError, workflow: Workflow | None = None
+) -> dict[str, str]:
+    """Returns what is wrong with each field; ``""`` is the form as a whole.
+
+    ``workflow``: whose inputs the form has, if it is another one than txt2img.
+    """
+    if workflow is not None:
+        return _mistakes_of_inputs(error, workflow)
     found: dict[str, str] = {}
     if isinstance(error, ProblemError):
         for one in error.problem.errors:
@@ -43,6 +51,29 @@ def mistakes_of(error: ValidationError | ProblemError) -> dict[str, str]:
         return found or {"": sentence(error.problem.detail)}
     for loc, kind, message in problems_of(error):
         _note(found, loc, kind, message)
+    return found
+
+
+def _mistakes_of_inputs(
+    error: ValidationError | ProblemError, workflow: Workflow
+) -> dict[str, str]:
+    """Returns what is wrong with each input as it was found: it may be named as a txt2img's."""
+    own: list[tuple[tuple[str | int, ...], str, str]] = (
+        [(one.loc, one.code, one.message) for one in error.problem.errors]
+        if isinstance(error, ProblemError)
+        else list(problems_of(error))
+    )
+    found: dict[str, str] = {}
+    for loc, kind, message in own:
+        name = _field(loc).removeprefix("inputs.")
+        if name in ("inputs", "grid") and isinstance(loc[-1], str):
+            name = loc[-1].removeprefix("inputs.")
+        if name.partition(".")[0] in workflow.by_name:
+            found.setdefault(name, sentence(message))
+        else:
+            _note(found, loc, kind, message)
+    if not found and isinstance(error, ProblemError):
+        return {"": sentence(error.problem.detail)}
     return found
 
 

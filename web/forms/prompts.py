@@ -23,14 +23,23 @@ _HELP: Final = (
 class PromptField:
     """The text box, a tick to use each line as a prompt, and help with wildcards."""
 
-    def __init__(self, draft: PromptDraft, fields: Fields, on_change: Callable[..., None]) -> None:
+    def __init__(
+        self,
+        draft: PromptDraft,
+        fields: Fields,
+        on_change: Callable[..., None],
+        name: str = "prompt",
+        label: str = "Prompt",
+        several: str = "images",
+    ) -> None:
+        """``name`` and ``label`` are those of the input, ``several`` what the workflow makes."""
         self._draft = draft
         self._on_change = on_change
         placeholder = "e.g. a {red|silver} fox at {dawn|dusk}"
-        self._box = prompt_box("Prompt", draft.prompt, placeholder, self._typed)
-        adorn(fields.add("prompt", self._box), data_focus="/")
+        self._box = prompt_box(label, draft.prompt, placeholder, self._typed)
+        adorn(fields.add(name, self._box), data_focus="/")
         self._each_line = tick("Each line is its own prompt", draft.each_line, self._ticked)
-        with folded("Wildcards: one prompt for many images"):
+        with folded(f"Wildcards: one prompt for many {several}"):
             _build_help()
             self._lists = box("chips is-away", role="group", aria_label="Your lists")
             self._unusable = box("is-away")

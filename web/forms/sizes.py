@@ -20,6 +20,8 @@ RATIOS: Final[dict[str, str]] = {
 }
 """Their names. Those of landscapes come first, then those of portraits, in the same order."""
 _STEP: Final = 16
+_ALIKE: Final = 0.04
+"""How far two ratios may be apart, as a logarithm, to be taken for the same."""
 _TRAINED: Final = {
     (1024, 1024): {
         "4:3": (1152, 896),
@@ -42,6 +44,25 @@ def size_of(ratio: str, width: int, height: int) -> tuple[int, int]:
     return _TRAINED.get((width, height), {}).get(ratio) or _nearest(across / down, width * height)
 
 
+def sizes_near(width: int, height: int, step: int = _STEP) -> dict[str, tuple[int, int]]:
+    """Returns the size of each ratio for a workflow that begins with ``width`` x ``height``.
+
+    About as many pixels, in steps of ``step``. The ratio that its own size is nearest to gives
+    that very size: other ratios' sizes are reckoned, this one was chosen by its author.
+    """
+    found = {}
+    for ratio in RATIOS:
+        across, down = parts_of(ratio)
+        shape = across / down
+        if abs(math.log(width / height / shape)) < _ALIKE:
+            found[ratio] = (width, height)
+        elif abs(math.log(height / width / shape)) < _ALIKE:
+            found[ratio] = (height, width)
+        else:
+            found[ratio] = _nearest(shape, width * height, step)
+    return found
+
+
 def parts_of(ratio: str) -> tuple[int, int]:
     """Returns the two numbers of a ratio."""
     across, down = (int(part) for part in ratio.split(":"))
@@ -54,7 +75,7 @@ def ratio_of(width: int, height: int, native: tuple[int, int]) -> str | None:
 
 
 @functools.cache
-def _nearest(ratio: float, pixels: int) -> tuple[int, int]:
+def _nearest(ratio: float, pixels: int, step: int = _STEP) -> tuple[int, int]:
     """Returns the sides, in steps, that are nearest to a ratio and to a number of pixels.
 
     The ratio counts most: what is seen is a wrong shape, not some pixels more or less.
@@ -64,10 +85,10 @@ def _nearest(ratio: float, pixels: int) -> tuple[int, int]:
         wide, high = size
         return 4 * abs(math.log(wide / high / ratio)) + abs(math.log(wide * high / pixels))
 
-    most = math.ceil(math.sqrt(pixels * ratio) / _STEP) + 2
-    widths = [_STEP * number for number in range(1, most + 1)]
+    most = math.ceil(math.sqrt(pixels * ratio) / step) + 2
+    widths = [step * number for number in range(1, most + 1)]
     sizes = [
-        (wide, max(_STEP, _STEP * rounded(wide / ratio / _STEP)))
+        (wide, max(step, step * rounded(wide / ratio / step)))
         for wide in widths
         for rounded in (math.floor, math.ceil)
     ]

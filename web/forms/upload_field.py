@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final
 
 from nicegui import ui
@@ -21,6 +22,10 @@ _ACCEPT: Final[dict[InputType, str]] = {
     "audio": "audio/*",
     "model3d": ".glb,.gltf,.obj,.stl,.fbx,.ply,.usdz",
 }
+
+
+Pick = Callable[[Input, Callable[[str], None]], Awaitable[None]]
+"""Lets the visitor choose an earlier artefact; the function gets its reference."""
 
 
 class SentFile(ui.element, component="../static/sent_file.js"):
@@ -48,17 +53,29 @@ class UploadField:
     """Holds a reference: ``upload:<id>``, ``artefact:<id>``, or none."""
 
     def __init__(
-        self, one: Input, label: str, value: str | None, on_value: Callable[[str | None], None]
+        self,
+        one: Input,
+        label: str,
+        value: str | None,
+        on_value: Callable[[str | None], None],
+        pick: Pick | None = None,
     ) -> None:
+        self._input = one
+        self._pick = pick
         self._label = label
         self._shows_picture = one.type in ("image", "mask")
         self._on_value = on_value
-        accept = _ACCEPT.get(one.type, ",".join(f".{each}" for each in EXTENSIONS))
         with box("field upload-field", role="group", aria_label=label):
             Text(label, "label")
             self._zone = SentFile(
-                f"Drop {_article(one.type)} here, or choose one", accept, self._sent, self.refuse
+                f"Drop {_article(one.type)} here, or choose one",
+                _accepted(one),
+                self._sent,
+                self.refuse,
             )
+            with box("upload-more") as self._more:
+                if pick is not None:
+                    button("From history…", self._choose, classes="btn-small")
             self._chosen = box("chosen")
             self._error = adorn(Text("", "field-note is-bad is-away", "p"), role="alert")
         self._show(value)
@@ -71,6 +88,10 @@ class UploadField:
     def _sent(self, upload_id: str) -> None:
         self._change(f"upload:{upload_id}")
 
+    async def _choose(self) -> None:
+        if self._pick is not None:
+            await self._pick(self._input, self._change)
+
     def _change(self, value: str | None) -> None:
         self.refuse("")
         self._on_value(value)
@@ -78,16 +99,13 @@ class UploadField:
 
     def _show(self, value: str | None) -> None:
         show_if(self._zone, not value)
+        show_if(self._more, not value)
         show_if(self._chosen, value)
         self._chosen.clear()
         if not value:
             return
         with self._chosen:
-            address = _address(value)
-            if self._shows_picture and address is not None:
-                image(address, self._label).classes("chosen-thumb")
-            else:
-                icon("file")
+            _build_chosen(value, self._label, picture=self._shows_picture)
             Text("Chosen" if value.startswith("upload:") else "From the history", "chosen-name")
             box("grow")
             button(
@@ -96,6 +114,80 @@ class UploadField:
                 icon_name="close",
                 bare=True,
             )
+
+
+class UploadsField:
+    """Holds a list of references: files are added one after another."""
+
+    def __init__(
+        self,
+        one: Input,
+        label: str,
+        values: Sequence[str],
+        on_values: Callable[[list[str]], None],
+        pick: Pick | None = None,
+    ) -> None:
+        self._label = label
+        self._values = list(values)
+        self._on_values = on_values
+        self._shows_picture = one.type in ("image", "mask")
+        with box("field upload-field", role="group", aria_label=label):
+            Text(label, "label")
+            self._chosen = box("chosen-many", "ul")
+            zone = f"Drop {_article(one.type)} here to add it, or choose one"
+            SentFile(zone, _accepted(one), self._sent, self.refuse)
+            if pick is not None:
+                with box("upload-more"):
+                    button("From history…", lambda: pick(one, self._add), classes="btn-small")
+            self._error = adorn(Text("", "field-note is-bad is-away", "p"), role="alert")
+        self._show()
+
+    def refuse(self, text: str) -> None:
+        """Say what is wrong with them; an empty text says nothing."""
+        self._error.text = text
+        show_if(self._error, text)
+
+    def _sent(self, upload_id: str) -> None:
+        self._add(f"upload:{upload_id}")
+
+    def _add(self, value: str) -> None:
+        if value not in self._values:
+            self._put([*self._values, value])
+
+    def _remove(self, place: int) -> None:
+        self._put([value for at, value in enumerate(self._values) if at != place])
+
+    def _put(self, values: list[str]) -> None:
+        self._values = values
+        self.refuse("")
+        self._on_values(list(values))
+        self._show()
+
+    def _show(self) -> None:
+        show_if(self._chosen, self._values)
+        self._chosen.clear()
+        with self._chosen:
+            for place, value in enumerate(self._values):
+                self._build_one(place, value)
+
+    def _build_one(self, place: int, value: str) -> None:
+        named = f"{place + 1} of {self._label}"
+        with box("chosen-one", "li"):
+            _build_chosen(value, named, picture=self._shows_picture)
+            remove = partial(self._remove, place)
+            button(f"Remove {named}", remove, icon_name="close", bare=True)
+
+
+def _build_chosen(value: str, label: str, *, picture: bool) -> None:
+    address = _address(value)
+    if picture and address is not None:
+        image(address, label).classes("chosen-thumb")
+    else:
+        icon("file")
+
+
+def _accepted(one: Input) -> str:
+    return _ACCEPT.get(one.type, ",".join(f".{each}" for each in EXTENSIONS))
 
 
 def _address(value: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Which workflow the studio's form is for, and the values of each workflow's inputs."""
+"""Which workflow a form is for, and the values of each workflow's inputs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,9 @@ CARRIED: Final[tuple[Role, ...]] = (
 """What goes along to another workflow. Steps and the like do not: they are its model's own."""
 
 
-class WorkflowDraft(KeptDraft):
-    """The chosen workflow, and what was entered for each: only what differs from its defaults."""
+class InputsDraft(KeptDraft):
+    """What was entered for each workflow: only what differs from its defaults."""
 
-    KEY = "workflow-draft"
-
-    chosen: str = DEFAULT_WORKFLOW
     values: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     def of(self, workflow: str) -> dict[str, Any]:
@@ -33,14 +30,28 @@ class WorkflowDraft(KeptDraft):
 
     def put(self, workflow: str, values: Mapping[str, Any]) -> None:
         """Keep a workflow's values; those of the ones used longest ago are forgotten."""
-        others = {name: kept for name, kept in self.values.items() if name != workflow}
-        newest = [*others.items(), (workflow, dict(values))][-WORKFLOWS_KEPT:]
-        self.change(values=dict(newest))
+        self.change(values=self._with(workflow, values))
 
     def set(self, workflow: str, name: str, value: Any) -> None:
         """Keep the value of an input; None leaves it to the workflow."""
-        values = {**self.of(workflow), name: value}
-        self.put(workflow, {key: one for key, one in values.items() if one is not None})
+        self.change(values=self.having(workflow, name, value))
+
+    def having(self, workflow: str, name: str, value: Any) -> dict[str, dict[str, Any]]:
+        """Returns all values with this one of an input; None leaves it to the workflow."""
+        own = {**self.of(workflow), name: value}
+        return self._with(workflow, {key: one for key, one in own.items() if one is not None})
+
+    def _with(self, workflow: str, values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        others = {name: kept for name, kept in self.values.items() if name != workflow}
+        return dict([*others.items(), (workflow, dict(values))][-WORKFLOWS_KEPT:])
+
+
+class WorkflowDraft(InputsDraft):
+    """The studio's: the chosen workflow, and what was entered for each."""
+
+    KEY = "workflow-draft"
+
+    chosen: str = DEFAULT_WORKFLOW
 
 
 def by_role(workflow: Workflow, values: Mapping[str, Any]) -> dict[Role, Any]:

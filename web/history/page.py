@@ -14,7 +14,7 @@ from core.wording import model_name
 from store.errors import InvalidCursorError
 from store.values import Generation
 from web.history.gallery import Gallery
-from web.history.view import DAYS, Q_MAX, View
+from web.history.view import DAYS, KINDS, Q_MAX, View
 from web.parts.elements import Text, adorn, box, button, link, show_if
 from web.parts.fields import CHEVRON, CLEAR, Picker
 from web.parts.layout import Frame, Web, errors_as_toasts, toast_error
@@ -63,6 +63,8 @@ class HistoryPage:
             )
             adorn(search, data_focus="/", dir="auto", clear_icon=CLEAR)
             search.classes("search").on_value_change(lambda e: self._change(q=e.value or ""))
+            kinds = {"": "Any kind", **{name: shown for name, (shown, _) in KINDS.items()}}
+            self._select("Kind", kinds, view.kind, "kind")
             self._select("Status", {"": "Any status", **STATUS_WORDS}, view.status, "status")
             model = self._select("Model", {"": "Any model"}, None, "model", searched=True)
             self._models = Picker(model)
@@ -161,7 +163,7 @@ class HistoryPage:
         with box("empty"):
             if self._view.filtered or self._view.cursor:
                 Text("Nothing matches", "empty-title", "h2")
-                Text("Try fewer words, or another status, model or date.", "muted", "p")
+                Text("Try fewer words, or another kind, status, model or date.", "muted", "p")
                 link("Show everything", "/history", classes="btn-primary")
             else:
                 box("empty-mark", aria_hidden="true")

@@ -1,52 +1,37 @@
-"""One generation, linkable: its images, settings, attempts, and actions."""
+"""One generation, linkable: its outputs, settings, attempts, and actions."""
 
 from __future__ import annotations
 
-import json
-import shlex
 from uuid import UUID
 
 from nicegui import ui
 
-from api.generations.documents import (
-    AttemptDocument,
-    CallbackDocument,
-    OutputDocument,
-    StatusDocument,
-    callback_document,
-)
-from api.options import read_options
-from core.callbacks.callback import GENERATION_EVENTS
+from api.generations.documents import OutputDocument, StatusDocument
 from core.ids import parse_generation_id
-from core.requests import (
-    DEFAULT_WORKFLOW,
-    GenerationRequest,
-    ResolvedRequest,
-    StoredRequest,
-    UnreadableRequest,
-)
+from core.requests import DEFAULT_WORKFLOW, GenerationRequest, ResolvedRequest
 from core.status import RETRYABLE, is_final
-from core.wording import brief, model_name
 from store.errors import DeletedError, NotFoundError
-from store.values import Generation, Membership, Neighbours
-from web.forms import drafts
-from web.forms.drafts import Draft
-from web.forms.workflow_drafts import WorkflowDraft
+from store.values import Generation, Neighbours
+from web.forms.onward import Onward, build_onward, take_along
 from web.forms.workflow_inputs import label_of
+from web.history import reuse
+from web.history.details import (
+    build_attempts,
+    build_batch,
+    build_copies,
+    build_prompt,
+    build_settings,
+    created,
+    heard_by,
+)
 from web.history.listing import Listing
 from web.history.viewer import Viewer
 from web.parts.callbacks import LOOK_EVERY_S, Callbacks
-from web.parts.clock import ask_zone, created_words
-from web.parts.elements import Text, adorn, box, button, icon, link, local
+from web.parts.clock import ask_zone
+from web.parts.elements import Text, box, button, link, local
 from web.parts.layout import Frame, Web, errors_as_toasts, section
 from web.parts.live import Live
-from web.parts.wording import (
-    STATUS_WORDS,
-    advice,
-    raw_rows,
-    title,
-    unreadable_note,
-)
+from web.parts.outputs import KIND_WORDS
 
 
 class PicturePage:
@@ -61,9 +46,9 @@ class PicturePage:
         self._created: Text | None = None
         self._callbacks: Callbacks | None = None
         self._images: list[OutputDocument] = []
-        self._labels: dict[str, str] = {}
         self._beside = Neighbours(None, None)
         self._live = Live(web.facade)
+        self._onward = Onward(web, take_along)
         self._loads = 0
         self._frame = Frame(web, "Image", self._load, self._show_again)
         with box("picture"):
@@ -96,7 +81,7 @@ class PicturePage:
         just when a new visitor may press the first one.
         """
         if self._document is not None and self._created is not None:
-            self._created.text = _created(self._document)
+            self._created.text = created(self._document)
         if self._callbacks is not None:
             self._callbacks.show()
 
@@ -135,7 +120,7 @@ class PicturePage:
     def _show(self) -> None:
         document = self._document
         assert document is not None  # _load has read it
-        ui.page_title(f"{title(document.request.prompt, 60)} · Easel")
+        ui.page_title(f"{self._kind_words()} · Easel")
         self._viewer.show(
             document,
             self._images,
@@ -143,6 +128,10 @@ class PicturePage:
             before=self._number > 0 or self._beside.before is not None,
             after=self._number + 1 < len(self._images) or self._beside.after is not None,
         )
+
+    def _kind_words(self) -> str:
+        """Returns what the browser's title says: browsers keep titles, so never the prompt."""
+        return KIND_WORDS[self._images[self._number].kind] if self._images else "Generation"
 
     async def _changed(self, generation: Generation) -> None:
         if generation.id != self._id:
@@ -185,25 +174,26 @@ class PicturePage:
         assert document is not None  # _load has read it
         attempts = (await self._web.facade.attempts(document.task_id)).attempts
         batch = await self._web.batches.membership(document.task_id)
-        heard_by = _callbacks(document, batch)
-        callbacks = Callbacks(self._web.deliveries, heard_by, task_id=document.task_id)
+        own = heard_by(document, batch)
+        callbacks = Callbacks(self._web.deliveries, own, task_id=document.task_id)
         await callbacks.read()
         workflow = await self._web.facade.workflow(document.request.workflow)
+        await self._onward.load()
         if document is not self._document:
             return  # the page shows something newer by now
         self._callbacks = callbacks
         inputs = workflow.inputs if workflow is not None else ()
-        self._labels = {one.name: label_of(one) for one in inputs}
+        labels = {one.name: label_of(one) for one in inputs}
         self._details.clear()
         with self._details:
-            _build_prompt(document.request)
+            build_prompt(document.request)
             if batch is not None:
-                _build_batch(batch)
+                build_batch(batch)
             self._build_actions(document)
-            self._build_settings(document)
-            self._build_copies(document)
+            self._created = build_settings(document, labels, self._seed(document))
+            build_copies(document, self._web.facade.links.status(document.task_id))
             callbacks.build()
-            _build_attempts(attempts, document.request.model)
+            build_attempts(attempts, document.request.model)
 
     def _build_actions(self, document: StatusDocument) -> None:
         with box("actions"):
@@ -221,77 +211,25 @@ class PicturePage:
                 url = local(self._images[self._number].url)
                 link("Download", url, icon_name="save", key="s", download=True)
             button("Delete", errors_as_toasts(self._delete), icon_name="trash", key="Delete")
-        if not readable:
-            return
+        self._build_onward(document)
+        if readable:
+            self._build_reuse()
+
+    def _build_reuse(self) -> None:
+        request = self._request()
         with box("reuse", role="group", aria_label="Reuse in the studio"):
-            for label, use, key in (
-                ("Reuse settings", self._use_all, "a"),
-                ("Prompt only", self._use_prompt, None),
-                ("Seed only", self._use_seed, None),
-            ):
-                button(label, errors_as_toasts(use), classes="btn-small", key=key)
+            button("Reuse settings", errors_as_toasts(self._use_all), classes="btn-small", key="a")
+            if request.plan.input_of("prompt") or request.workflow == DEFAULT_WORKFLOW:
+                button("Prompt only", errors_as_toasts(self._use_prompt), classes="btn-small")
+            if request.seed is not None:
+                button("Seed only", errors_as_toasts(self._use_seed), classes="btn-small")
 
-    def _build_settings(self, document: StatusDocument) -> None:
-        request = document.request
-        rows = self._rows(request)
-        rows.append(("Created", _created(document)))
-        if document.status != "succeeded":
-            rows.insert(0, ("Status", STATUS_WORDS[document.status]))
-        with box("settings", "dl"):
-            for name, value in rows:
-                with box("", "div"):
-                    Text(name, tag="dt")
-                    shown = Text(value, tag="dd")
-                if name == "Created":
-                    self._created = shown
-
-    def _rows(self, request: StoredRequest) -> list[tuple[str, str]]:
-        if isinstance(request, UnreadableRequest):
-            return raw_rows(request)
-        if request.workflow != DEFAULT_WORKFLOW:
-            return self._input_rows(request)
-        return [
-            ("Model", model_name(request.model)),
-            ("Size", f"{request.width} × {request.height}"),
-            ("Steps", str(request.steps)),
-            ("CFG", f"{request.cfg:g}"),
-            ("Sampler", request.sampler),
-            ("Scheduler", request.scheduler),
-            ("Seed", str(self._seed(request))),
-        ]
-
-    def _input_rows(self, request: ResolvedRequest) -> list[tuple[str, str]]:
-        """Returns the inputs of any workflow; its prompts stand above."""
-        texts = {request.prompt, request.negative_prompt}
-        shown = [
-            (self._labels.get(name, name), value if isinstance(value, str) else _json(value))
-            for name, value in request.inputs.items()
-            if value is not None and not (isinstance(value, str) and value in texts)
-        ]
-        return [("Workflow", request.workflow), *((name, title(said, 300)) for name, said in shown)]
-
-    def _seed(self, request: ResolvedRequest) -> int | None:
-        kept = self._images[self._number].seed if self._images else None
-        return request.seed if kept is None else kept
-
-    def _build_copies(self, document: StatusDocument) -> None:
-        url = f"{self._web.facade.links.status(document.task_id)}"
-        origin = url.partition("/api/")[0]
-        with box("copies", role="group", aria_label="Copy"):
-            Text("Copy", "label")
-            copies = [
-                ("Prompt", document.request.prompt),
-                ("Link", f"{origin}/g/{document.task_id}"),
-            ]
-            if isinstance(document.request, ResolvedRequest):
-                copies.append(("curl", _curl(origin, document.request)))
-            for label, content in copies:
-                button(
-                    label,
-                    classes="btn-small",
-                    data_copy=content,
-                    data_copy_origin=None if label == "Prompt" else origin,
-                )
+    def _build_onward(self, document: StatusDocument) -> None:
+        """Offer what is shown as the file of an input, a video's frame too."""
+        if not self._images:
+            return
+        with box("actions onward"):
+            build_onward(self._onward, self._images[self._number], document.request.workflow)
 
     # --- what the visitor does
 
@@ -299,8 +237,8 @@ class PicturePage:
         request = self._request()
         again = request.without("seed")
         values = again.model_dump(exclude={"metadata", "priority"})
-        created = await self._web.facade.create(GenerationRequest(**values))
-        ui.navigate.to(f"/?g={created.task_id}")
+        made = await self._web.facade.create(GenerationRequest(**values))
+        ui.navigate.to(f"/?g={made.task_id}")
 
     async def _retry(self) -> None:
         if self._id is not None:
@@ -327,130 +265,20 @@ class PicturePage:
         await self._go(ids[0], 0)
 
     async def _use_all(self) -> None:
-        request = self._request()
-        if request.workflow != DEFAULT_WORKFLOW:
-            self._use_inputs(request)
-            return
-        draft, native = Draft.load(), None
-        if self._web.facade.catalogue.current is not None:
-            models = (await read_options(self._web.facade)).models
-            native = next((m.defaults for m in models if m.name == request.model), None)
-        drafts.keep_replaced(draft)
-        draft.use(request, native)
-        self._to_studio(draft)
-
-    def _use_inputs(self, request: ResolvedRequest) -> None:
-        chosen = WorkflowDraft.load()
-        chosen.put(request.workflow, request.inputs)
-        chosen.chosen = request.workflow
-        chosen.save()
-        ui.navigate.to("/")
+        await reuse.use_all(self._web, self._request())
 
     async def _use_prompt(self) -> None:
-        draft, request = Draft.load(), self._request()
-        drafts.keep_replaced(draft)
-        draft.prompt, draft.negative = request.prompt, request.negative_prompt
-        self._to_studio(draft)
+        await reuse.use_prompt(self._request())
 
     async def _use_seed(self) -> None:
-        draft, request = Draft.load(), self._request()
-        drafts.keep_replaced(draft)
-        draft.use_seed(request)
-        draft.seed = self._seed(request)
-        self._to_studio(draft)
+        request = self._request()
+        await reuse.use_seed(request, self._seed(self._document))
 
-    def _to_studio(self, draft: Draft) -> None:
-        draft.save()
-        WorkflowDraft.load().change(chosen=DEFAULT_WORKFLOW)
-        ui.navigate.to("/")
+    def _seed(self, document: StatusDocument | None) -> int | None:
+        kept = self._images[self._number].seed if self._images else None
+        return document.request.seed if kept is None and document is not None else kept
 
     def _request(self) -> ResolvedRequest:
         assert self._document is not None  # without it there are no buttons
         assert isinstance(self._document.request, ResolvedRequest)
         return self._document.request
-
-
-def _callbacks(document: StatusDocument, batch: Membership | None) -> list[CallbackDocument]:
-    """Returns the callbacks that hear of it: its own, and its batch's if that asks for items."""
-    found = [document.callback, callback_document(batch.callback if batch is not None else None)]
-    wanted = [
-        one.model_copy(update={"events": [e for e in one.events if e in GENERATION_EVENTS]})
-        for one in found
-        if one is not None
-    ]
-    return [one for one in wanted if one.events]
-
-
-def _build_prompt(request: StoredRequest) -> None:
-    """Show the request; or that this version cannot read all of it."""
-    adorn(Text(request.prompt, "prompt-text", "h1"), dir="auto")
-    if isinstance(request, UnreadableRequest):
-        Text(unreadable_note(request), "note", "p")
-    elif request.negative_prompt:
-        with box("without"):
-            Text("Negative prompt", "label")
-            adorn(Text(request.negative_prompt, "", "p"), dir="auto")
-
-
-def _build_batch(batch: Membership) -> None:
-    """Link its batch."""
-    with box("link of-batch", "a", href=f"/b/{batch.batch_id}"):
-        icon("batch")
-        adorn(
-            Text(f"{batch.position + 1:,} of {batch.total:,} in “{title(batch.name, 60)}”"),
-            dir="auto",
-        )
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _created(document: StatusDocument) -> str:
-    return f"{created_words(document.created_at)}{_taken(document)}"
-
-
-def _taken(document: StatusDocument) -> str:
-    if document.started_at is None or document.finished_at is None:
-        return ""
-    return f" · took {brief((document.finished_at - document.started_at).total_seconds())}"
-
-
-def _curl(origin: str, request: ResolvedRequest) -> str:
-    body = request.model_dump(exclude={"metadata", "callback_url", "priority", "timeout_s"})
-    text = shlex.quote(json.dumps(body, ensure_ascii=False))
-    return (
-        f"curl -X POST {origin}/api/v1/generation/create "
-        f"-H 'Content-Type: application/json' -d {text}"
-    )
-
-
-def _build_attempts(attempts: list[AttemptDocument], model: str) -> None:
-    troubled = len(attempts) > 1 or any(attempt.error for attempt in attempts)
-    with box("fold", "details", open=troubled):
-        with box("fold-head", "summary"):
-            icon("chevron")
-            Text("1 attempt" if len(attempts) == 1 else f"{len(attempts)} attempts")
-        with box("attempts", "ol"):
-            for attempt in reversed(attempts):
-                _build_attempt(attempt, model)
-
-
-def _build_attempt(attempt: AttemptDocument, model: str) -> None:
-    with box("attempt", "li"):
-        with box("attempt-head"):
-            word = STATUS_WORDS[attempt.outcome] if attempt.outcome else "Running"
-            Text(f"{attempt.number}. {word}", "attempt-name")
-            if attempt.started_at and attempt.ended_at:
-                Text(brief((attempt.ended_at - attempt.started_at).total_seconds()), "muted")
-            box("grow")
-            if attempt.flow_run_url:
-                made = box("link", "a", href=attempt.flow_run_url, target="_blank", rel="noopener")
-                with made:
-                    Text("Open in Prefect")
-                    icon("open")
-        if attempt.error is not None:
-            Text(attempt.error.detail, "detail", "p")
-            Text(advice(attempt.error, model), "muted", "p")
-        if attempt.error is not None and attempt.worker:
-            Text(f"Worker: {attempt.worker}", "muted small", "p")

@@ -9,11 +9,20 @@ from urllib.parse import urlencode
 
 from starlette.datastructures import QueryParams
 
+from core.artefacts import ArtefactKind
 from core.status import STATUSES, Status
 from store.values import HistoryFilter
 
 DAYS: Final = {0: "Any time", 1: "Last 24 hours", 7: "Last 7 days", 30: "Last 30 days"}
 Q_MAX: Final = 500
+KINDS: Final[dict[str, tuple[str, tuple[ArtefactKind, ...]]]] = {
+    "images": ("Images", ("image",)),
+    "videos": ("Videos", ("video", "animation")),
+    "sounds": ("Sounds", ("audio",)),
+    "3d": ("3D models", ("model3d",)),
+    "texts": ("Texts", ("text",)),
+}
+"""What the history can be narrowed to: its word in the URL, on the page, and the artefacts."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +33,7 @@ class View:
     status: Status | None = None
     model: str | None = None
     days: int = 0
+    kind: str | None = None
     cursor: str | None = None
 
     @classmethod
@@ -36,6 +46,7 @@ class View:
             status=status,
             model=query.get("model", "").replace("\x00", "") or None,
             days=next((known for known in DAYS if str(known) == days), 0),
+            kind=next((known for known in KINDS if known == query.get("kind")), None),
             cursor=query.get("cursor") or None,
         )
 
@@ -47,6 +58,7 @@ class View:
             "status": self.status,
             "model": self.model,
             "days": self.days or None,
+            "kind": self.kind,
             "cursor": self.cursor,
         }
         return urlencode({name: value for name, value in given.items() if value})
@@ -59,7 +71,7 @@ class View:
     @property
     def filtered(self) -> bool:
         """Returns whether a filter is set."""
-        return bool(self.q or self.status or self.model or self.days)
+        return bool(self.q or self.status or self.model or self.days or self.kind)
 
     def wanted(self, otherwise: tuple[Status, ...] = ()) -> HistoryFilter:
         """Returns the filter as the API's history takes it.
@@ -72,4 +84,5 @@ class View:
             model=self.model,
             q=self.q or None,
             created_after=after,
+            kind=KINDS[self.kind][1] if self.kind else (),
         )

@@ -54,6 +54,11 @@ class Fields:
         """Forget a field that is gone."""
         self._made.pop(name, None)
 
+    def drop_all(self, path: str) -> None:
+        """Forget an input's field and those inside of it: ``loras``, ``loras.0.name``."""
+        for name in [name for name in self._made if f"{name}.".startswith(f"{path}.")]:
+            self.drop(name)
+
     def refuse(self, mistakes: Mapping[str, str]) -> dict[str, str]:
         """Show what is wrong at the fields. Returns what has no field here."""
         shown = {name: text for name, text in mistakes.items() if name in self._made}

@@ -24,6 +24,15 @@ KIND_WORDS: Final[dict[ArtefactKind, str]] = {
     "text": "Text",
     "file": "File",
 }
+KIND_PLURALS: Final[dict[ArtefactKind, str]] = {
+    "image": "images",
+    "animation": "animations",
+    "video": "videos",
+    "audio": "sounds",
+    "model3d": "3D models",
+    "text": "texts",
+    "file": "files",
+}
 PICTURES: Final = frozenset({"image", "animation"})
 """Kinds that browsers show as a picture; what they open can be zoomed into."""
 

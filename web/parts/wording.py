@@ -43,6 +43,11 @@ _ADVICE: Final = {
     "timed_out": "Use fewer steps or a smaller size, or press Retry when ComfyUI is less busy.",
     "input_refused": "Use a smaller file, or let ComfyUI take larger ones, then press Retry.",
     "upload_expired": "Its file is not there any more: choose it again, then generate.",
+    "paid_nodes": "Allow paid services where the worker runs, start it again, then press Retry.",
+    "paid_unknown": (
+        "Look in your account of the service whether it was charged. Retry submits it, and maybe "
+        "charges it, again."
+    ),
     "prompt_lost": "ComfyUI was restarted while it rendered this. Press Retry.",
     "interrupted": "It was stopped in ComfyUI itself. Press Retry to run it again.",
     "no_output": "Press Retry. If it happens again, check ComfyUI's log.",

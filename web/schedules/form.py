@@ -1,4 +1,4 @@
-"""The form of a schedule: when it fires, and which batch it starts."""
+"""The form of a schedule, new or changed: when it fires, and which batch it starts."""
 
 from __future__ import annotations
 
@@ -10,41 +10,43 @@ from nicegui import ui
 
 from api.errors import ProblemError
 from api.options import OptionsDocument
-from api.schedules.facade import Times, times_of
+from api.schedules.documents import ScheduleDocument
+from api.schedules.facade import ScheduleRequest, Times, times_of
+from api.workflows.documents import WorkflowDocument
 from core.batches.lists import Lists
 from core.batches.request import COUNT_MAX
+from core.requests import DEFAULT_WORKFLOW
 from core.wording import model_name
-from web.forms.batch_drafts import ScheduleDraft
+from core.workflows.declaration import Workflow
+from web.batches.wording import plural
+from web.forms.batch_drafts import EditedSchedule, ScheduleDraft
 from web.forms.callback import CallbackField
+from web.forms.inputs_grid import InputsGrid
 from web.forms.mistakes import missing
 from web.forms.prompts import PromptField
+from web.forms.schedule_again import DAYS, EVERY_MAX
+from web.forms.workflow_choice import WorkflowPicker, offered_of
+from web.forms.workflow_inputs import Offered
 from web.parts.clock import cron_words, every_words, known_zone, moments_words, zones
-from web.parts.elements import Text, adorn, box, icon, show_if
+from web.parts.elements import Text, adorn, box, button, icon, show_if
 from web.parts.fields import Fields, Picker, Segments, choice, enter_chooses, line, number
+from web.parts.layout import Web, errors_as_toasts
 
 _WAYS: Final = {"clock": "At a time", "every": "Repeating", "cron": "Cron"}
-_DAYS: Final = {
-    "* * *": "Every day",
-    "* * 1-5": "Monday to Friday",
-    "* * 0,6": "Saturday and Sunday",
-    "* * 1": "Mondays",
-    "* * 2": "Tuesdays",
-    "* * 3": "Wednesdays",
-    "* * 4": "Thursdays",
-    "* * 5": "Fridays",
-    "* * 6": "Saturdays",
-    "* * 0": "Sundays",
-    "1 * *": "First of the month",
-}
 _UNITS: Final = {"minutes": "minutes", "hours": "hours"}
-_EVERY_MAX: Final = 9999
 
 
 class ScheduleForm:
     """Shows the visitor's draft and changes it."""
 
-    def __init__(self, on_create: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, web: Web, on_create: Callable[[], Awaitable[None]]) -> None:
         self.draft = ScheduleDraft.load()
+        self.editing: ScheduleDocument | None = None
+        self._web = web
+        self._workflow = web.facade.default_workflow
+        self._offered = Offered()
+        self._known: list[WorkflowDocument] = []
+        self._inputs: InputsGrid | None = None
         self._on_create = on_create
         self._options: OptionsDocument | None = None
         self._lists: Lists | None = None
@@ -56,16 +58,17 @@ class ScheduleForm:
         draft = self.draft
         self._fields = fields = Fields()
         with box("form-fields"):
-            Text("New schedule", "side-title", "h2")
+            new = "New schedule" if self.editing is None else f"Change “{self.editing.name}”"
+            adorn(Text(new, "side-title", "h2"), dir="auto")
+            self._picker = WorkflowPicker(self._choose_workflow)
+            self._picker.offer(self._known, self._workflow.name)
             self._name = line("Name", draft.name, self._setter("name"), maxlength=100)
-            fields.add("name", self._name)
+            adorn(fields.add("name", self._name), disable=self.editing is not None)
             self._build_when()
-            self._prompt = PromptField(draft, fields, self._set)
-            self._model = choice("Model", {}, None, self._setter("model"), searched=True)
-            self._models = Picker(fields.add("model", self._model))
+            self._build_rows()
             with box("pair"):
                 count = number(
-                    "Images per prompt", draft.count, self._setter("count"), 1, COUNT_MAX
+                    self._count_label(), draft.count, self._setter("count"), 1, COUNT_MAX
                 )
                 fields.add("count", count)
                 until = line(
@@ -79,9 +82,27 @@ class ScheduleForm:
             made.on("click", self._on_create, args=[])
             with made:
                 icon("clock")
-                Text("Create schedule")
+                Text("Create schedule" if self.editing is None else "Save changes")
+            if self.editing is not None:
+                button("Cancel", self.stop_editing)
         self._offer_models({})
         self._show()
+
+    def _build_rows(self) -> None:
+        """Build what the batch has: the prompt and the model of txt2img, or another's inputs."""
+        self._inputs, self._model = None, None
+        if self._workflow.name != DEFAULT_WORKFLOW:
+            self._inputs = InputsGrid(self.draft, self._workflow, self._offered, self._set)
+            self._prompt = self._inputs.prompt
+            return
+        self._prompt = PromptField(self.draft, self._fields, self._set)
+        self._model = choice("Model", {}, None, self._setter("model"), searched=True)
+        self._models = Picker(self._fields.add("model", self._model))
+
+    def _count_label(self) -> str:
+        several = plural(self._workflow.kind)
+        named = f"{several[:1].upper()}{several[1:]}"
+        return f"{named} per prompt" if self._prompt is not None else f"{named} each time"
 
     def _build_when(self) -> None:
         draft, add = self.draft, self._fields.add
@@ -89,10 +110,10 @@ class ScheduleForm:
             Text("When", "label")
             Segments("When", _WAYS, draft.way, self._setter("way"))
         with box("pair") as self._by_clock:
-            choice("Days", _DAYS, draft.days, self._setter("days"))
+            choice("Days", DAYS, draft.days, self._setter("days"))
             add("time", line("Time", draft.time, self._setter("time"), type="time"))
         with box("pair") as self._by_interval:
-            every = number("Every", draft.every, self._setter("every"), 1, _EVERY_MAX)
+            every = number("Every", draft.every, self._setter("every"), 1, EVERY_MAX)
             add("interval_s", every)
             choice("Unit", _UNITS, draft.unit, self._setter("unit"))
         with box("") as self._by_cron:
@@ -105,6 +126,8 @@ class ScheduleForm:
     def offer(self, options: OptionsDocument) -> None:
         """Fill the model picker."""
         self._options = options
+        if self._model is None:
+            return
         names = {model.name: model_name(model.name) for model in options.models}
         self._offer_models(names)
         adorn(self._model, placeholder=model_name(options.default_model or "") or None)
@@ -112,7 +135,8 @@ class ScheduleForm:
     def offer_lists(self, lists: Lists) -> None:
         """Show the existing wildcard lists."""
         self._lists = lists
-        self._prompt.offer(lists)
+        if self._prompt is not None:
+            self._prompt.offer(lists)
 
     def offer_callbacks(self, names: Sequence[str]) -> None:
         """Show the names of the stored callbacks."""
@@ -123,20 +147,81 @@ class ScheduleForm:
         """Show what this tab had in its form; what is shown is this tab's from now on."""
         before = ScheduleDraft.load_of(tab)
         if before is not None and before.model_dump() != self.draft.model_dump():
-            self.draft = before
-            self._root.clear()
-            with self._root:
-                self._build()
-            if self._options is not None:
-                self.offer(self._options)
-            if self._lists is not None:
-                self._prompt.offer(self._lists)
-            self.offer_callbacks(self._names)
+            self._put(before)
         self.draft.belongs_to(tab)
+
+    # --- the workflow, and a schedule that is changed
+
+    async def start(self) -> None:
+        """Offer the workflows that there are, and show the form of the chosen one."""
+        self._known = (await self._web.find_context().workflows.all()).items
+        if self.draft.workflow != self._workflow.name:
+            await self._load_workflow()
+        else:
+            self._picker.offer(self._known, self._workflow.name)
+
+    @property
+    def workflows(self) -> dict[str, WorkflowDocument]:
+        """The workflows that there were when the page was opened."""
+        return {one.name: one for one in self._known}
+
+    @property
+    def other_workflow(self) -> Workflow | None:
+        """The workflow, if it is another one than txt2img."""
+        return None if self._workflow.name == DEFAULT_WORKFLOW else self._workflow
+
+    def request(self, zone: str | None) -> ScheduleRequest:
+        """Returns the request. Raises ProblemError, ValidationError."""
+        has_name = bool(self.draft.name.strip())
+        rows = self._inputs.rows() if self._inputs is not None and has_name else None
+        return self.draft.request(zone, rows)
+
+    async def edit(self, document: ScheduleDocument, draft: EditedSchedule) -> None:
+        """Show a schedule that exists, to change it; the form of a new one stays kept."""
+        self.editing, self.draft = document, draft
+        await self._load_workflow()
+
+    async def stop_editing(self) -> None:
+        """Show the form of a new schedule again."""
+        self.editing, self.draft = None, ScheduleDraft.load()
+        await self._load_workflow()
+
+    async def _choose_workflow(self, name: str) -> None:
+        self.draft.change(workflow=name)
+        await self._load_workflow()
+
+    async def _load_workflow(self) -> None:
+        """Show the form of the draft's workflow; that of txt2img if it is gone."""
+        workflow = await self._web.facade.workflow(self.draft.workflow)
+        if workflow is None:
+            self.draft.change(workflow=DEFAULT_WORKFLOW)
+            workflow = self._web.facade.default_workflow
+        self._offered = await offered_of(self._web, workflow)
+        self._workflow = workflow
+        self._rebuild()
+
+    def _put(self, draft: ScheduleDraft) -> None:
+        self.draft = draft
+        if draft.workflow == self._workflow.name:
+            self._rebuild()
+            return
+        with self._root:
+            ui.timer(0, errors_as_toasts(self._load_workflow), once=True)
+
+    def _rebuild(self) -> None:
+        self._root.clear()
+        with self._root:
+            self._build()
+        if self._options is not None:
+            self.offer(self._options)
+        if self._lists is not None:
+            self.offer_lists(self._lists)
+        self.offer_callbacks(self._names)
 
     def refuse(self, mistakes: Mapping[str, str]) -> dict[str, str]:
         """Show what is wrong at the fields. Returns what has no field."""
-        return self._fields.refuse(mistakes)
+        left = self._fields.refuse(mistakes)
+        return left if self._inputs is None else self._inputs.refuse(left)
 
     def created(self) -> None:
         """Clear the name after a create: the next schedule needs another one."""
@@ -186,6 +271,8 @@ class ScheduleForm:
     # --- pickers
 
     def _offer_models(self, names: dict[str, str]) -> None:
+        if self._model is None:
+            return
         chosen = self.draft.model
         if chosen is not None:
             names = {chosen: model_name(chosen), **names}

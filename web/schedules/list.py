@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from api.schedules.documents import ScheduleDocument
+from api.workflows.documents import WorkflowDocument
+from core.requests import DEFAULT_WORKFLOW
 from core.wording import ago, model_name
 from store.values import Batch
-from web.batches.wording import BATCH_WORDS, images, made_count, makes_line
+from web.batches.wording import BATCH_WORDS, counted, made_count, makes_line, workflow_of
 from web.parts.clock import cron_words, every_words, known_zone, moments_words
 from web.parts.elements import Text, adorn, box, button
 
@@ -19,6 +21,7 @@ class ScheduleActions:
     """The actions on a schedule."""
 
     switch: Callable[[ScheduleDocument, bool], Awaitable[None]]
+    edit: Callable[[ScheduleDocument], Awaitable[None]]
     delete: Callable[[ScheduleDocument], Awaitable[None]]
 
 
@@ -26,8 +29,14 @@ class ScheduleRow:
     """One schedule as an item of a list. ``show`` updates it."""
 
     def __init__(
-        self, document: ScheduleDocument, begun: list[Batch], actions: ScheduleActions
+        self,
+        document: ScheduleDocument,
+        begun: list[Batch],
+        actions: ScheduleActions,
+        workflows: Mapping[str, WorkflowDocument],
     ) -> None:
+        """``workflows`` are those that there are, by their names."""
+        self._workflow = workflows.get(workflow_of(document.batch))
         self._actions = actions
         self.root = box("", "li")
         with self.root:
@@ -39,8 +48,8 @@ class ScheduleRow:
                 self._switch = box("switch", "button", type="button", role="switch")
                 self._switch.on("click", self._switched, args=[])
                 adorn(self._switch, aria_label=f"{document.name} is on")
-            adorn(Text(makes_line(document.batch), "schedule-makes", "p"), dir="auto")
-            Text(_details(document), "muted small", "p")
+            adorn(Text(self._makes(document), "schedule-makes", "p"), dir="auto")
+            Text(_details(document, self._workflow), "muted small", "p")
             with box("schedule-foot"):
                 self._next = Text("", "small")
                 box("grow")
@@ -56,9 +65,23 @@ class ScheduleRow:
         adorn(self._switch, aria_checked=str(document.active).lower())
         self._next.text = _next_words(document)
 
+    def _makes(self, document: ScheduleDocument) -> str:
+        """Returns its prompts, or what it does without any."""
+        if self._workflow is None or self._workflow.built_in:
+            return makes_line(document.batch)
+        prompt = self._workflow.roles.get("prompt")
+        return makes_line(document.batch, prompt) if prompt else self._workflow.title
+
     def _build_end(self, document: ScheduleDocument) -> None:
         if document.in_file:
-            return  # prefect.yaml has it, so it cannot be deleted here
+            return  # prefect.yaml has it, so it cannot be changed here
+        button(
+            f"Edit {document.name}",
+            lambda: self._actions.edit(document),
+            icon_name="edit",
+            bare=True,
+            classes="btn-quiet",
+        )
         button(
             f"Delete {document.name}",
             lambda: self._actions.delete(document),
@@ -105,12 +128,19 @@ def _next_words(document: ScheduleDocument) -> str:
     return ahead if document.note is None else f"{ahead}, but {document.note}"
 
 
-def _details(document: ScheduleDocument) -> str:
+def _details(document: ScheduleDocument, workflow: WorkflowDocument | None) -> str:
+    named = workflow_of(document.batch)
+    gone = workflow is None and named != DEFAULT_WORKFLOW
+    other = workflow is not None and not workflow.built_in
+    kind = workflow.kind if workflow is not None else None if gone else "image"
     batch = document.batch
     number = made_count(batch)
     defaults = batch.get("defaults")
     model = defaults.get("model") if isinstance(defaults, dict) else None
-    said = [images(number) if number is not None else "", model_name(str(model)) if model else ""]
+    said = [counted(number, kind) if number is not None else ""]
+    said += [workflow.title] if workflow is not None and other else []
+    said += [f"the workflow {named} is gone"] if gone else []
+    said += [model_name(str(model))] if model else []
     if batch.get("not_after"):
         said.append(f"stops starting at {batch['not_after']}")
     if batch.get("callback"):

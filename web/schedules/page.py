@@ -11,10 +11,12 @@ from pydantic import ValidationError
 
 from api.errors import ProblemError
 from api.schedules.documents import ScheduleDocument
-from api.schedules.facade import ScheduleChange
+from api.schedules.facade import ScheduleChange, ScheduleRequest
 from store.values import Batch
+from web.batches.wording import workflow_of
 from web.forms.mistakes import mistakes_of
 from web.forms.options import offer_options
+from web.forms.schedule_again import edited_draft_of
 from web.parts.clock import ask_zone, known_zone
 from web.parts.confirm import Ask
 from web.parts.elements import Text, adorn, box, button
@@ -39,7 +41,7 @@ class SchedulesPage:
         with box("desk is-list-first"):
             adorn(Text("Schedules", "sr-only", "h1"))
             with section("form desk-form", "A new schedule"):
-                self._form = ScheduleForm(errors_as_toasts(self._create))
+                self._form = ScheduleForm(web, errors_as_toasts(self._save))
                 self._frame.on_tab(self._form.belongs_to)
             with section("desk-side", "Schedules"):
                 with box("side-head"):
@@ -50,6 +52,7 @@ class SchedulesPage:
 
     async def start(self) -> None:
         """Show the form first; Prefect may answer slowly."""
+        await self._form.start()
         await offer_options(self._web.facade, self._form.offer)
         self._form.offer_lists(await self._web.batches.lists())
         self._form.offer_callbacks(await self._web.facade.callback_names())
@@ -78,10 +81,17 @@ class SchedulesPage:
         self._said.text = ""
         self._list.clear()
         self._rest.clear()
-        actions = ScheduleActions(errors_as_toasts(self._switch), errors_as_toasts(self._delete))
+        actions = ScheduleActions(
+            errors_as_toasts(self._switch),
+            errors_as_toasts(self._edit),
+            errors_as_toasts(self._delete),
+        )
+        known = self._form.workflows
         with self._list:
             self._rows = {
-                document.schedule_id: ScheduleRow(document, begun.get(document.name, []), actions)
+                document.schedule_id: ScheduleRow(
+                    document, begun.get(document.name, []), actions, known
+                )
                 for document in documents
             }
         if not documents:
@@ -113,17 +123,39 @@ class SchedulesPage:
 
     # --- what the visitor does
 
-    async def _create(self) -> None:
+    async def _save(self) -> None:
+        editing = self._form.editing
         try:
             self._form.times()  # its errors about times use the form's words
-            made = await self._web.schedules.create(self._form.draft.request(known_zone()))
+            asked = self._form.request(known_zone())
+            if editing is None:
+                made = await self._web.schedules.create(asked)
+            else:
+                await self._web.schedules.change(editing.schedule_id, _change(editing, asked))
         except (ProblemError, ValidationError) as error:
-            for text in self._form.refuse(mistakes_of(error)).values():
+            mistakes = mistakes_of(error, self._form.other_workflow)
+            for text in self._form.refuse(mistakes).values():
                 toast_error(text)
             return
-        self._form.created()
-        toast(f"“{made.name}” is created and on.")
+        if editing is None:
+            self._form.created()
+            toast(f"“{made.name}” is created and on.")
+        else:
+            await self._form.stop_editing()
+            toast(f"“{editing.name}” is changed.")
         await self._load()
+
+    async def _edit(self, document: ScheduleDocument) -> None:
+        """Put a schedule into the form, if the form can say it."""
+        workflow = await self._web.facade.workflow(workflow_of(document.batch))
+        draft = edited_draft_of(document, workflow) if workflow is not None else None
+        if draft is None:
+            toast_error(
+                "The form cannot show all of this schedule. Change it with the API, or in Prefect."
+            )
+            return
+        await self._form.edit(document, draft)
+        ui.run_javascript("easel.toForm()")
 
     async def _switch(self, document: ScheduleDocument, active: bool) -> None:
         schedule_id = document.schedule_id
@@ -146,6 +178,17 @@ class SchedulesPage:
     async def _delete_now(self, schedule_id: UUID) -> None:
         await self._web.schedules.delete(schedule_id)
         await self._load()
+
+
+def _change(now: ScheduleDocument, asked: ScheduleRequest) -> ScheduleChange:
+    """Returns what differs of its times, and the batch: an interval counts from its change."""
+    same = (asked.cron, asked.interval_s) == (now.cron, now.interval_s)
+    return ScheduleChange(
+        cron=None if same else asked.cron,
+        interval_s=None if same else asked.interval_s,
+        timezone=None if asked.timezone == now.timezone else asked.timezone,
+        batch=asked.batch,
+    )
 
 
 def _build_empty() -> None:

@@ -224,6 +224,9 @@
     toTab() { $(".nav-link[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" }); },
     refocus(id) { setTimeout(() => document.getElementById(id)?.focus(), 30); },
     toTop() { window.scrollTo({ top: 0 }); },
+    toForm() {
+      if (matchMedia("(max-width: 800px)").matches) $(".form")?.scrollIntoView({ behavior: "smooth" });
+    },
     toStage() {
       if (matchMedia("(max-width: 800px)").matches) window.scrollTo({ top: 0, behavior: "smooth" });
     },

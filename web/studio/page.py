@@ -16,9 +16,10 @@ from core.status import is_final
 from store.errors import NotFoundError
 from store.values import Generation, HistoryFilter
 from web.forms.drafts import Draft
+from web.forms.onward import Onward, Place
 from web.forms.options import offer_options
 from web.parts.elements import Text, adorn, box
-from web.parts.layout import Frame, Web, errors_as_toasts, section, toast_error
+from web.parts.layout import Frame, Web, errors_as_toasts, section, toast, toast_error
 from web.parts.live import Live
 from web.parts.wording import percent_of, queue_line, tab_title, title
 from web.studio.card import Card
@@ -46,6 +47,7 @@ class Studio:
         self._watched: set[UUID] = set()
         self._tab_title = "Easel"
         self._live = Live(web.facade)
+        self._onward = Onward(web, self._take_along)
         self._frame = Frame(web, "Studio", self._reload)
         with box("studio"):
             adorn(Text("Studio", "sr-only", "h1"))
@@ -66,6 +68,7 @@ class Studio:
             delete=errors_as_toasts(self._delete),
             example=errors_as_toasts(self._example),
             follow=errors_as_toasts(self._back),
+            onward=self._onward,
         )
 
     async def start(self) -> None:
@@ -74,6 +77,7 @@ class Studio:
         await self._workflows.start(self._wanted)
         if self._wanted is not None:  # a reload shows what was chosen since
             ui.navigate.history.replace("/")
+        await self._onward.load()
         await self._reload()
         self._frame.start()
         if (replaced := Draft.take_replaced()) is not None:
@@ -309,6 +313,11 @@ class Studio:
             self._form.put_back(before)
 
         self._frame.offer("The settings are in the form", put_back)
+
+    async def _take_along(self, place: Place, reference: str) -> None:
+        await self._workflows.take(place.workflow, place.input.name, reference)
+        toast(f"It is in the form: {place.title}.")
+        ui.run_javascript("easel.toForm()")
 
     async def _example(self, prompt: str) -> None:
         self._form.write(prompt)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from api.generations.documents import OutputDocument, StatusDocument
 from core.requests import ResolvedRequest
 from core.wording import brief, model_name
+from web.forms.onward import Onward, build_onward
 from web.parts.elements import (
     Text,
     adorn,
@@ -46,6 +47,7 @@ class StageActions:
     delete: OnId
     example: Callable[[str], Awaitable[None]]
     follow: Callable[[], Awaitable[None]]
+    onward: Onward
 
 
 class Stage:
@@ -161,6 +163,9 @@ class Stage:
         with box("caption"):
             with box("caption-row"):
                 _build_batch(document)
+                with box("onward"):
+                    main = next((one for one in images if one.primary), images[0])
+                    build_onward(self._actions.onward, main, document.request.workflow)
                 box("grow")
                 self._build_actions(document, images)
             _build_made(document, images)

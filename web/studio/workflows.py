@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final
 
 from pydantic import ValidationError
 
 from api.errors import ProblemError
 from core.requests import DEFAULT_WORKFLOW, GenerationRequest, ResolvedRequest
-from core.workflows.declaration import Role, Workflow
+from core.workflows.declaration import Role
 from web.forms.generation import Form
+from web.forms.workflow_choice import WorkflowPicker, offered_of
 from web.forms.workflow_drafts import WorkflowDraft, by_role, carried
-from web.forms.workflow_inputs import FOLDERS, Names
 from web.parts.elements import box, show_if
-from web.parts.fields import choice
-from web.parts.layout import Web, errors_as_toasts, toast_error
+from web.parts.layout import Web, toast_error
 from web.parts.wording import field_errors, sentence
 from web.studio.workflow_form import WorkflowForm
 
@@ -34,7 +32,7 @@ class Workflows:
         self._on_generate = on_generate
         self._draft = WorkflowDraft.load()
         self._other: WorkflowForm | None = None
-        self._picker = box("workflow-picker is-away")
+        self._picker = WorkflowPicker(self._choose)
         with box("form-part") as self._own:
             self.form = Form(web.facade.default_workflow, on_generate)
         self._place = box("form-part is-away")
@@ -45,20 +43,10 @@ class Workflows:
         ``wanted`` is chosen in place of the one that the visitor left.
         """
         offered = await self._web.workflows.all()
-        titles = {one.name: one.title for one in offered.items}
         if wanted is not None:
-            self._choose_first(wanted, titles)
-        show_if(self._picker, len(titles) > 1)
+            self._choose_first(wanted, {one.name for one in offered.items})
         await self._show(self._draft.chosen)
-        if len(titles) > 1:
-            with self._picker:
-                self._field = choice(
-                    "Workflow",
-                    titles,
-                    self._draft.chosen,
-                    errors_as_toasts(self._choose),
-                    searched=len(titles) > 12,
-                )
+        self._picker.offer(offered.items, self._draft.chosen)
 
     def belongs_to(self, tab: str) -> None:
         """What is shown is this tab's from now on."""
@@ -82,7 +70,7 @@ class Workflows:
         if self._other is None:
             self.form.accepted(request)
         else:
-            self._other.accepted()
+            self._other.accepted(request)
 
     async def use(self, request: ResolvedRequest) -> None:
         """Show the form of a generation's workflow."""
@@ -90,18 +78,22 @@ class Workflows:
             self._draft.put(request.workflow, request.inputs)
         self._draft.change(chosen=request.workflow)
         await self._show(request.workflow)
-        if hasattr(self, "_field"):
-            self._field.value = self._draft.chosen
 
-    def _choose_first(self, wanted: str, titles: Mapping[str, str]) -> None:
-        if wanted in titles:
+    def _choose_first(self, wanted: str, offered: Collection[str]) -> None:
+        if wanted in offered:
             self._draft.change(chosen=wanted)
         else:
             toast_error("There is no such workflow any more.")
 
-    async def _choose(self, name: str | None) -> None:
-        if name is None or name == self._draft.chosen:
-            return
+    async def take(self, workflow: str, name: str, reference: str) -> None:
+        """Show a workflow's form with this file for one of its inputs."""
+        if workflow != self._draft.chosen:
+            await self._carry(workflow)
+        self._draft.set(workflow, name, reference)
+        self._draft.change(chosen=workflow)
+        await self._show(workflow)
+
+    async def _choose(self, name: str) -> None:
         await self._carry(name)
         self._draft.change(chosen=name)
         await self._show(name)
@@ -113,23 +105,12 @@ class Workflows:
         self._place.clear()
         self._other = None
         if workflow is not None:
-            names = await self._names(workflow)
+            offered = await offered_of(self._web, workflow)
             with self._place:
-                self._other = WorkflowForm(workflow, self._draft, names, self._on_generate)
+                self._other = WorkflowForm(workflow, self._draft, offered, self._on_generate)
         show_if(self._own, workflow is None)
         show_if(self._place, workflow is not None)
-
-    async def _names(self, workflow: Workflow) -> Names:
-        """Returns what ComfyUI has now; where that is not known, names are typed in."""
-        catalogue = self._web.facade.catalogue.current
-        kept = catalogue.to_json() if catalogue is not None else {}
-        names: Names = {
-            one.name: kept.get(FOLDERS.get(one.folder or "", ""), []) for one in workflow.inputs
-        }
-        with contextlib.suppress(ProblemError):
-            found = await self._web.workflows.choices(workflow.name)
-            names = {**names, **found.inputs}
-        return names
+        self._picker.show(self._draft.chosen)
 
     async def _carry(self, name: str) -> None:
         """Take along what means the same in the workflow that is chosen now."""
@@ -169,6 +150,6 @@ def _by_input(error: ValidationError | ProblemError) -> dict[str, str]:
         return field_errors(error)
     found: dict[str, str] = {}
     for one in error.problem.errors:
-        place = [part for part in one.loc if isinstance(part, str) and part != "inputs"]
-        found.setdefault(place[0] if place else "", sentence(one.message))
+        place = [str(part) for part in one.loc if part != "inputs"]
+        found.setdefault(".".join(place), sentence(one.message))
     return found or {"": error.problem.detail}

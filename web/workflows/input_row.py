@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from core.workflows.declaration import Input, leaves
-from web.forms.workflow_inputs import build_input, label_of
+from web.forms.workflow_inputs import InputFields, Offered, label_of
 from web.parts.elements import Text, adorn, box, button, icon, show_if
 from web.parts.fields import Fields, folded, line, prompt_box, tick
 from web.workflows.wording import TYPE_WORDS, default_words, role_words
@@ -154,7 +154,8 @@ class InputRow:
         adorn(helped.props("dense"), maxlength=2000, aria_label=f"Help of {one.name}")
         if not one.is_upload:
             bare = one.model_copy(update={"label": "Default", "help": None})
-            build_input(bare, None, lambda value: self._change(default=value), Fields(), {})
+            fields = InputFields(Fields(), Offered())
+            fields.build(bare, None, lambda value: self._change(default=value))
         tick("Under Advanced", one.advanced, lambda value: self._change(advanced=value))
         with box("small muted input-row-targets"):
             Text("In requests it is called")

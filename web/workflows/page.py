@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Final
@@ -47,6 +48,7 @@ class WorkflowsPage:
         self._cards: dict[str, WorkflowCard] = {}
         self._stamp: object = None
         self._is_busy = False
+        self._turn = asyncio.Lock()
         self._live = Live(web.facade)
         self._frame = Frame(web, "Workflows", self._load)
         with box("workflows"):
@@ -84,6 +86,10 @@ class WorkflowsPage:
     # --- the list
 
     async def _load(self) -> None:
+        async with self._turn:  # one at a time: an older result is never shown over a newer one
+            await self._read_and_show()
+
+    async def _read_and_show(self) -> None:
         self._stamp = await self._workflows.stamp()  # before the rest: no later change is missed
         documents = (await self._workflows.all()).items
         lacking = [one.name for one in documents if one.state not in (None, "ready")]
@@ -158,16 +164,16 @@ class WorkflowsPage:
         self._said.text = "Reading it…"
         with self._busy():
             try:
-                made = await self._workflows.add(sent, Wish(), dry_run=True)
+                made = await self._workflows.add(sent, Wish(any_name=True), dry_run=True)
             except ProblemError as error:
-                self._refuse_file(error)
+                self._refuse(error, is_file=sent.source is None)
                 return
             finally:
                 self._said.text = ""
             self._show_editor(lambda: self._build_proposal(sent, made))
 
-    def _refuse_file(self, error: ProblemError) -> None:
-        why, what_to_do = refusal(error)
+    def _refuse(self, error: ProblemError, *, is_file: bool) -> None:
+        why, what_to_do = refusal(error, is_file=is_file)
         self._refused.clear()
         with self._refused:
             Text("This cannot be imported", "refused-title", "h3")
@@ -175,6 +181,7 @@ class WorkflowsPage:
             if what_to_do:
                 Text(what_to_do, "muted", "p")
         show_if(self._refused, True)
+        ui.run_javascript("easel.toTop()")
 
     def _build_proposal(self, sent: SentFile, made: ImportDocument) -> None:
         declared = made.declaration

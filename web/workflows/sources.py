@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from api.errors import ProblemError
 from api.workflows.documents import SourceDocument
 from api.workflows.facade import WorkflowFacade
 from web.parts.elements import Text, adorn, box, button, show_if
@@ -26,7 +25,7 @@ class Sources:
         self, workflows: WorkflowFacade, pick: Callable[[SourceDocument], Awaitable[None]]
     ) -> None:
         self._workflows = workflows
-        self._pick = errors_as_toasts(pick)
+        self._pick = pick
         self._offered: list[SourceDocument] = []
         self._kind, self._text = _ALL, ""
         self._is_asking = False
@@ -38,6 +37,7 @@ class Sources:
                 button(
                     "Close the list", self.hide, icon_name="close", bare=True, classes="btn-quiet"
                 )
+            self._away = box("sources-away is-away")
             self._tools = box("sources-tools is-away")
             self._list = box("sources-list")
 
@@ -49,10 +49,9 @@ class Sources:
         self._is_asking = True
         self._said.text = "Asking ComfyUI…"
         try:
-            self._offered = (await self._workflows.sources()).items
-        except ProblemError as error:
-            self._say_away(error.problem.detail)
-        else:
+            found = await self._workflows.sources()
+            self._offered = found.items
+            self._say_away(found.problem)
             self._show_tools()
             self._show_list()
         finally:
@@ -63,16 +62,16 @@ class Sources:
         """Close the list."""
         show_if(self._root, False)
 
-    def _say_away(self, detail: str) -> None:
-        show_if(self._tools, False)
-        self._list.clear()
-        with self._list, box("empty"):
+    def _say_away(self, problem: str | None) -> None:
+        """Say that ComfyUI does not answer, and why; None says nothing."""
+        self._away.clear()
+        show_if(self._away, problem)
+        if problem is None:
+            return
+        with self._away, box("empty"):
             Text("ComfyUI isn't answering", "empty-title", "h3")
-            Text(
-                f"{sentence(detail)} Start ComfyUI and try again; a file can be dropped meanwhile.",
-                "muted",
-                "p",
-            )
+            what_to_do = "Start ComfyUI and try again; a file can be dropped meanwhile."
+            Text(f"{sentence(problem)} {what_to_do}", "muted", "p")
             again = button("Try again", icon_name="retry", classes="btn-primary")
             again.on("click", errors_as_toasts(self.show), args=[])
 
@@ -87,6 +86,13 @@ class Sources:
             if len(kinds) > 1:
                 options = {_ALL: "All", **{kind: KIND_WORDS[kind] for kind in kinds}}
                 Segments("Kind", options, self._kind, self._filter)
+
+    async def _open(self, one: SourceDocument) -> None:
+        self._said.text = "Reading it…"
+        try:
+            await self._pick(one)
+        finally:
+            self._said.text = ""
 
     def _search(self, text: str) -> None:
         self._text = text
@@ -122,7 +128,7 @@ class Sources:
 
     def _build_one(self, one: SourceDocument) -> None:
         with box("", "li"), box("source", "button", type="button") as made:
-            made.on("click", lambda: self._pick(one), args=[])
+            made.on("click", errors_as_toasts(lambda: self._open(one)), args=[])
             adorn(Text(one.title, "source-title"), dir="auto")
             if one.media:
                 Text(one.media, "muted small")

@@ -87,12 +87,12 @@ def default_words(one: Input) -> str:
     return f"{line[: _SHOWN - 1]}…" if len(line) > _SHOWN else line or "empty"
 
 
-def refusal(error: ProblemError) -> tuple[str, str]:
-    """Returns why a file is not imported, and what to do about it."""
+def refusal(error: ProblemError, *, is_file: bool) -> tuple[str, str]:
+    """Returns why a file, or what ComfyUI offers, is not imported, and what to do about it."""
     problem = error.problem
     said = sentence(problem.errors[0].message if problem.errors else problem.detail)
-    if problem.code == "invalid_workflow":
+    if problem.code == "invalid_workflow" and is_file:
         return said, _NO_WORKFLOW
     if problem.code in ("no_catalogue", "not_available"):
-        return said, "Once ComfyUI answers, drop the file again."
+        return said, "Try again once ComfyUI answers."
     return said, ""

@@ -41,6 +41,8 @@ _NOTHING: Final = re.compile(
     r"|EmptyCache|PlaySound|Notif|Unload"
 )
 _VIEWS: Final = re.compile(r"preview|show|display|compar|view|^Text ?To ?Console", re.IGNORECASE)
+_COMPARES: Final = re.compile(r"compar", re.IGNORECASE)
+_SEED: Final = re.compile(r"seed$")
 _MARK: Final = re.compile(r"^\s*\[output\]\s*(.+)$", re.IGNORECASE)
 _ORDER: Final[tuple[ArtefactKind, ...]] = (
     "video", "model3d", "audio", "animation", "image", "text", "file",
@@ -48,10 +50,11 @@ _ORDER: Final[tuple[ArtefactKind, ...]] = (
 
 
 def outputs(wiring: Wiring) -> tuple[Output, ...]:
-    """What the graph gives. Viewers are optional, unless there is nothing else."""
+    """What the graph gives. Viewers are optional, unless nothing is saved."""
     found = [output for node in wiring.imported.outputs if (output := _output(wiring, node))]
     if found and all(one.optional for one in found):
-        found = [one.model_copy(update={"optional": False}) for one in found]
+        sure = _shown(wiring, found)
+        found = [one.model_copy(update={"optional": one.node not in sure}) for one in found]
     first = _primary(wiring, found)
     names = Names()
     ordered = sorted(found, key=lambda one: (one.node != first, one.optional))
@@ -75,6 +78,26 @@ def _output(wiring: Wiring, node: OutputNode) -> Output | None:
         return None
     name = _name(wiring, node.node_id) or kind.replace("model3d", "model")
     return Output(node=node.node_id, kind=kind, name=name, optional=views)
+
+
+def _shown(wiring: Wiring, viewers: Sequence[Output]) -> frozenset[str]:
+    """The viewers that stand for the result where nothing is saved: what has a seed made it.
+
+    A control picture or a mask on its way there is none, nor is a comparison of the result with
+    another picture, unless that is all there is.
+    """
+    nodes = [one.node for one in viewers]
+    made = [node for node in nodes if _is_made(wiring, node)] or nodes
+    alone = [node for node in made if not _COMPARES.search(wiring.class_type(node))]
+    return frozenset(alone or made)
+
+
+def _is_made(wiring: Wiring, node_id: str) -> bool:
+    return any(
+        _SEED.search(place.input.lower())
+        for above in wiring.above(node_id)
+        for place in wiring.places(above)
+    )
 
 
 def kind_of_node(wiring: Wiring, node_id: str) -> ArtefactKind:

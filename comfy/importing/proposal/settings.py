@@ -22,7 +22,7 @@ _NOT_SETTINGS: Final = re.compile(r"seed|control_after|filename|api_key|token|pa
 
 
 def settings(wiring: Wiring) -> Iterator[Candidate]:
-    """Primitives that have a title, and every field of a paid node."""
+    """Primitives that have a title or switch something, and every field of a paid node."""
     for node_id in wiring.nodes:
         class_type, found = wiring.class_type(node_id), wiring.node_class(node_id)
         if _PRIMITIVE.search(class_type):
@@ -34,7 +34,7 @@ def settings(wiring: Wiring) -> Iterator[Candidate]:
 
 
 def _primitive(wiring: Wiring, node_id: str) -> Iterator[Candidate]:
-    title = plain_title(wiring.title(node_id))
+    title = plain_title(wiring.title(node_id)) or _switched(wiring, node_id)
     place = Place(node_id, "choice" if wiring.class_type(node_id) == "CustomCombo" else "value")
     if not title or not wiring.is_literal(place):
         return
@@ -54,6 +54,13 @@ def _primitive(wiring: Wiring, node_id: str) -> Iterator[Candidate]:
         type="choice" if place.input == "choice" and options else None,
         advanced=not is_switch and role is None,
     )
+
+
+def _switched(wiring: Wiring, node_id: str) -> str:
+    """What a primitive without a title chooses between: the title of the switch that it sets."""
+    takers = [one for one in wiring.takers(node_id) if one.input == "switch"]
+    titles = (wiring.title(one.node_id) for one in takers)
+    return next((title for title in titles if title), "switch") if takers else ""
 
 
 def plain_title(title: str) -> str:

@@ -17,6 +17,9 @@ _MAKES_LATENTS: Final = re.compile(r"Latent|ToVideo|Empty\w*Embeds|I2V|T2V|Video
 _CHANGES_LATENTS: Final = re.compile(r"Upscale|Crop|Composite|Rotate|Resize|Scale")
 _FOLLOWS: Final = re.compile(r"^(ModelSamplingFlux|Flux2Scheduler|Ideogram4Scheduler)$")
 """Classes that must be told the same size as the latent."""
+_OF_PICTURES: Final = re.compile(r"size|scale|image|picture|dimension", re.IGNORECASE)
+_PICTURES: Final = ("image", "images", "pixels", "input", "image1")
+_STEPS_MAX: Final = 8
 _SHAPE: Final = re.compile(r"aspect|ratio|resolution|dimension|orientation|^size$|megapixel|preset")
 
 _Pair = tuple[tuple[Place, ...], tuple[Place, ...]]
@@ -51,9 +54,33 @@ def _pairs(wiring: Wiring) -> Iterator[_Pair]:
         for width, height in _FIELDS:
             fields = Place(node_id, width), Place(node_id, height)
             if _is_size(wiring, *fields):
-                yield from _paired(
-                    wiring.sources(fields[0], "INT"), wiring.sources(fields[1], "INT")
-                )
+                widths, heights = (wiring.sources(one, "INT") for one in fields)
+                if not widths and not heights:
+                    widths, heights = _measured(wiring, *fields)
+                yield from _paired(widths, heights)
+
+
+def _measured(wiring: Wiring, width: Place, height: Place) -> _Pair:
+    """The size that a picture is made or brought to, where a latent gets that picture's."""
+    links = wiring.link(width), wiring.link(height)
+    node_id = links[0].node_id if links[0] and links[1] else ""
+    if links[1] and links[1].node_id != node_id:
+        return (), ()
+    for _ in range(_STEPS_MAX):
+        if not _OF_PICTURES.search(wiring.class_type(node_id)):
+            break
+        sides = Place(node_id, "width"), Place(node_id, "height")
+        if all(_is_side(wiring, side) for side in sides):
+            return (sides[0],), (sides[1],)
+        pictures = (Place(node_id, name) for name in _PICTURES)
+        link = next((link for one in pictures if (link := wiring.link(one))), None)
+        node_id = link.node_id if link else ""
+    return (), ()
+
+
+def _is_side(wiring: Wiring, place: Place) -> bool:
+    value = wiring.value(place)
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _paired(widths: tuple[Place, ...], heights: tuple[Place, ...]) -> Iterator[_Pair]:
@@ -74,7 +101,12 @@ def _is_size(wiring: Wiring, width: Place, height: Place) -> bool:
         return False
     if width.input.startswith("empty_latent"):
         return True
-    makes = found is not None and any(output.type == "LATENT" for output in found.outputs)
+    if found is None:
+        makes = not takes_latent and any(
+            taker.input in ("latent_image", "latent") for taker in wiring.takers(width.node_id)
+        )
+    else:
+        makes = any(output.type == "LATENT" for output in found.outputs)
     is_paid = found is not None and found.api_node
     return makes or is_paid or bool(_MAKES_LATENTS.search(class_type))
 

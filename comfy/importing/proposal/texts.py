@@ -16,6 +16,7 @@ from core.workflows.declaration import Role
 Sign = Literal["positive", "negative"]
 
 _DEPTH_MAX: Final = 60
+_WORDS: Final = 4
 _POSITIVE: Final = re.compile(
     r"(^|_)(positive|pos)($|_)|^cond_?[12]$|^text_embeds$|^prompt_embeds$"
 )
@@ -29,7 +30,7 @@ _MAIN_FIELDS: Final = re.compile(r"prompt|^text|tags|caption|^positive|descripti
 _NOT_PROMPTS: Final = re.compile(
     r"delimiter|separator|^find$|regex|pattern|expression|filename|prefix$|^key$|sigmas|path|^url"
     r"|_url$|^model|indices|shader|code|folder|directory|format|^id$|^name$|_name$|title|language"
-    r"|api_key|token|json_string|script|negative_ids|^bboxes|layers$|editor_state|^mask$"
+    r"|api_key|token|json_string|script|negative_ids|^bboxes|layers$|editor_state|^mask$|(^|_)use_"
 )
 _SYSTEM_FIELDS: Final = re.compile(r"system|instruction|template|f_string")
 _SYSTEM_TITLES: Final = re.compile(
@@ -94,9 +95,18 @@ def is_text(wiring: Wiring, place: Place) -> bool:
     spec = wiring.spec(place)
     if spec is None or spec.type in ANY_TYPES:
         is_known = wiring.node_class(place.node_id) is not None
+        if not is_known and _is_prose(value):
+            return True
         return bool(_PROMPT_FIELDS.search(name)) and (is_known or not _is_file(value))
     is_long = spec.multiline or spec.dynamic_prompts or bool(_PROMPT_FIELDS.search(name))
     return spec.type == "STRING" and is_long
+
+
+def _is_prose(value: str) -> bool:
+    """Whether somebody wrote it as a sentence or a list of words, in any script."""
+    text = value.strip()
+    is_written = len(text.split()) > _WORDS or (len(text) > 2 * _WORDS and not text[:20].isascii())
+    return is_written and not re.match(r"[\[{<]", text) and not _is_file(text)
 
 
 def _is_file(value: str) -> bool:
@@ -212,19 +222,21 @@ def _prompts(wiring: Wiring, places: list[Place]) -> Iterator[Candidate]:
         if index == 0 and not _SYSTEM_FIELDS.search(group[0].input.lower()):
             yield replace(found, role="prompt")
         else:
-            is_minor = any(_rank(wiring, group[0])[:3])
+            is_minor = any(_rank(wiring, group[0])[:4])
             yield replace(found, advanced=is_minor)
 
 
-def _rank(wiring: Wiring, place: Place) -> tuple[bool, bool, bool, bool]:
+def _rank(wiring: Wiring, place: Place) -> tuple[bool, bool, bool, bool, bool]:
     is_second = place.input.lower().endswith("lyrics")
     is_empty = not str(wiring.value(place)).strip()
-    return (_is_system(wiring, place), _is_fragment(wiring, place), is_empty, is_second)
+    is_hidden = wiring.is_inside(place.node_id) and place not in wiring.shown
+    is_system, is_fragment = _is_system(wiring, place), _is_fragment(wiring, place)
+    return (is_system, is_hidden, is_fragment, is_empty, is_second)
 
 
 def _negatives(wiring: Wiring, places: list[Place]) -> Iterator[Candidate]:
     groups = _by_value(wiring, places)
-    ranked = sorted(groups, key=lambda group: _rank(wiring, group[0])[:2])
+    ranked = sorted(groups, key=lambda group: _rank(wiring, group[0])[:3])
     for index, group in enumerate(ranked):
         role: Role | None = "negative_prompt" if index == 0 else None
         yield Candidate(

@@ -161,6 +161,27 @@ class Wiring:
             if slot is None or self.link(place) == (node_id, slot)
         )
 
+    def above(self, node_id: str) -> frozenset[str]:
+        """A node, and every node that feeds it."""
+        found = {node_id}
+        pending = [node_id]
+        while pending:
+            links = [self.link(place) for place in self.places(pending.pop())]
+            new = {link.node_id for link in links if link} - found
+            found |= new
+            pending.extend(new)
+        return frozenset(found)
+
+    @cached_property
+    def shown(self) -> frozenset[Place]:
+        """The fields inside of subgraphs that the page shows outside."""
+        return frozenset(
+            place
+            for shared in self.imported.marks.shared
+            if shared.kind == "promoted" and ":" not in shared.node_id
+            for place in shared.targets
+        )
+
     def sources(self, place: Place, kind: str) -> tuple[Place, ...]:
         """The fields whose values arrive at a field: itself, or what passes through to it.
 

@@ -15,6 +15,8 @@ from comfy.importing.marks import NodeMarks, Place, SharedValue
 from comfy.importing.saving import OpenOutput
 from comfy.importing.secrets import is_key
 from comfy.importing.ui.broadcasts import Broadcasts
+from comfy.importing.ui.constants import Constants
+from comfy.importing.ui.group_nodes import unfolded
 from comfy.importing.ui.links import Links, Origin
 from comfy.importing.ui.looks import Looks
 from comfy.importing.ui.nodes import BYPASSED, MUTED, UiNode
@@ -24,6 +26,7 @@ from comfy.importing.ui.scopes import Scope, Scopes
 from comfy.importing.ui.shared import SharedValues
 from comfy.importing.ui.widgets import has_widget, is_unusable
 from comfy.nodes import NodeCatalogue, NodeClass, live_inputs
+from core.wording import listed
 
 _COMPUTED = frozenset({"LOAD_3D", "WEBCAM", "AUDIO_RECORD", "COMPOSITOR", "PAINTER"})
 """Types of inputs whose value ComfyUI's page computes when the prompt is queued."""
@@ -35,7 +38,8 @@ class Conversion:
 
     ``cycles`` are places whose links lead in a circle through page-only nodes, ``secrets`` keys
     and tokens in any node, those that are off included; ``open_inputs`` and ``open_outputs`` are
-    those of the root's subgraphs without a link.
+    those of the root's subgraphs without a link. ``unnamed`` are nodes of missing classes whose
+    values the file does not name, so that the graph lacks them.
     """
 
     graph: dict[str, Any]
@@ -49,6 +53,7 @@ class Conversion:
     open_inputs: tuple[OpenInput, ...]
     open_outputs: tuple[OpenOutput, ...]
     cycles: frozenset[Place]
+    unnamed: frozenset[str]
 
     def shared_values(self, graph: Mapping[str, Any]) -> tuple[SharedValue, ...]:
         """The values that the author named, as far as this part of the graph takes them."""
@@ -63,11 +68,12 @@ def convert(workflow: Mapping[str, Any], catalogue: NodeCatalogue) -> Conversion
 class _Converter:
     def __init__(self, workflow: Mapping[str, Any], catalogue: NodeCatalogue) -> None:
         self._catalogue = catalogue
-        self._scopes = Scopes(workflow)
+        self._scopes = Scopes(unfolded(workflow, catalogue))
         self._broadcasts = Broadcasts(self._scopes)
         self._own = OwnValues(self._scopes, catalogue)
-        self._links = Links(self._scopes, self._broadcasts, self._own)
-        self._shared = SharedValues(self._scopes)
+        self._constants = Constants(self._scopes, catalogue)
+        self._links = Links(self._scopes, self._broadcasts, self._own, self._constants)
+        self._shared = SharedValues(self._scopes, self._constants)
         self._looks = Looks()
         self._graph: dict[str, Any] = {}
         self._dropped: list[DroppedNode] = []
@@ -77,6 +83,7 @@ class _Converter:
         self._secrets: set[str] = set()
         self._open: dict[Origin, list[Place]] = {}
         self._cycles: set[Place] = set()
+        self._unnamed: set[str] = set()
 
     def convert(self) -> Conversion:
         for scope in self._scopes:
@@ -85,6 +92,7 @@ class _Converter:
                 self._node(scope, node, off)
         self._cut_dangling()
         self._tell_broadcasts()
+        self._tell_constants()
         return Conversion(
             graph=self._graph,
             scopes=self._scopes,
@@ -97,6 +105,7 @@ class _Converter:
             open_inputs=tuple(self._open_inputs()),
             open_outputs=tuple(self._open_outputs()),
             cycles=frozenset(self._cycles),
+            unnamed=frozenset(self._unnamed),
         )
 
     def _off(self, scope: Scope) -> str:
@@ -118,6 +127,7 @@ class _Converter:
             or off
             or _reason(node.mode)
             or ("group_node" if is_group_node(node.type) else "")
+            or ("constant" if self._constants.holds(scope, node) else "")
         )
         self._properties.append((node.type, node.properties))
         if reason:
@@ -131,6 +141,8 @@ class _Converter:
         widgets = self._own.of(scope, node)
         values = dict(widgets.values)
         linked = {socket.name for socket in node.inputs if socket.link is not None}
+        if node_class is None and widgets.is_unnamed:
+            self._unnamed.add(node_id)
         if node_class:
             self._fill(node, node_id, node_class, values, linked)
             self._tell_computed(node_id, node, node_class, linked)
@@ -226,7 +238,7 @@ class _Converter:
     def _tell_group_node(self, node_id: str, node: UiNode) -> None:
         name = node.type.partition(">")[2] or node.type.partition("/")[2]
         message = (
-            f'"{name}" is a group node, which newer versions of ComfyUI do not have: '
+            f'"{name}" is a group node that the file does not define: '
             "convert it to a subgraph in ComfyUI, save the workflow, and import it again"
         )
         self._notices.append(Notice("group_node", message, node_id))
@@ -249,6 +261,13 @@ class _Converter:
                     "which: some may be left unconnected"
                 )
                 self._notices.append(Notice("unconnected", message, sender.node_id))
+
+    def _tell_constants(self) -> None:
+        found = [each for each in self._dropped if each.reason == "constant"]
+        if found:
+            names = listed(sorted({each.class_type for each in found}))
+            message = f"of {names} the values stand where they go: no pack is needed for them"
+            self._notices.append(Notice("constant", message))
 
 
 def _reason(mode: int) -> str:

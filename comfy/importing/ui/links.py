@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from comfy.errors import WorkflowFileError
 from comfy.importing.ui.broadcasts import Broadcasts
+from comfy.importing.ui.constants import Constants
 from comfy.importing.ui.nodes import BYPASSED, MUTED, Link, UiNode
 from comfy.importing.ui.own_values import OwnValues
 from comfy.importing.ui.page_nodes import (
@@ -63,10 +64,13 @@ class _At:
 class Links:
     """Resolves the links of one workflow. Its steps are counted over all of them."""
 
-    def __init__(self, scopes: Scopes, broadcasts: Broadcasts, own: OwnValues) -> None:
+    def __init__(
+        self, scopes: Scopes, broadcasts: Broadcasts, own: OwnValues, constants: Constants
+    ) -> None:
         self._scopes = scopes
         self._broadcasts = broadcasts
         self._own = own
+        self._constants = constants
         self._left = _STEPS_MAX
 
     def fed(self, scope: Scope, node: UiNode, slot: int) -> Fed:
@@ -99,6 +103,11 @@ class Links:
     def own(self) -> OwnValues:
         """The values that nodes hold themselves."""
         return self._own
+
+    @property
+    def constants(self) -> Constants:
+        """Nodes that give one value on."""
+        return self._constants
 
 
 class _Way:
@@ -174,6 +183,8 @@ class _Way:
             return self._bypass(at)
         if node.mode == MUTED:
             return self._nothing()
+        if self._links.constants.holds(at.scope, node):
+            return self._primitive(at)
         inner = self._links.scopes.inside(at.scope, node)
         if inner:
             return self._inside(inner, at.slot)

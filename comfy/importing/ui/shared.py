@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from comfy.importing.marks import Place, SharedValue
+from comfy.importing.ui.constants import Constants
 from comfy.importing.ui.links import Origin
 from comfy.importing.ui.nodes import UiNode
 from comfy.importing.ui.page_nodes import PRIMITIVE
@@ -17,8 +18,9 @@ _OF_THE_PAGE = "control_after_generate"
 class SharedValues:
     """Collects which places take their value from where, while the nodes are converted."""
 
-    def __init__(self, scopes: Scopes) -> None:
+    def __init__(self, scopes: Scopes, constants: Constants) -> None:
         self._scopes = scopes
+        self._constants = constants
         self._targets: dict[Origin, list[Place]] = {}
 
     def add(self, origin: Origin, place: Place) -> None:
@@ -31,7 +33,7 @@ class SharedValues:
             if scope.host is not None:
                 yield from self._promoted(scope, scope.host, graph)
             for node in scope.definition.nodes.values():
-                if node.type == PRIMITIVE:
+                if node.type == PRIMITIVE or self._constants.holds(scope, node):
                     yield from self._primitive(scope, node, graph)
 
     def _primitive(

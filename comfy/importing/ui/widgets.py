@@ -67,13 +67,14 @@ class Widgets:
     """The values of one node's widgets. ``controls`` says what happens to them after each run.
 
     ``misfits`` and ``left`` tell how well the list fits the names: values of another type, and
-    values or names that are left over.
+    values or names that are left over. ``is_unnamed``: the file does not say what some are.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
     controls: dict[str, str] = field(default_factory=dict)
     misfits: int = 0
     left: int = 0
+    is_unnamed: bool = False
 
     @property
     def fit(self) -> int:
@@ -87,6 +88,12 @@ def has_widget(spec: InputSpec) -> bool:
         return False
     is_known = spec.type in _PRIMITIVE or spec.type in _OF_THE_PAGE
     return is_known or bool(spec.widget_type) or spec.socketless
+
+
+def widget_names(node_class: NodeClass | None) -> tuple[str, ...]:
+    """The inputs of a class that have widgets, in their order; none of a class that is missing."""
+    specs = node_class.inputs if node_class else ()
+    return tuple(spec.name for spec in specs if has_widget(spec))
 
 
 def read_widgets(node: UiNode, node_class: NodeClass | None) -> Widgets:
@@ -181,7 +188,9 @@ class _Reading:
             self._value(spec, socket.widget)
             if socket.type == "INT" or spec.control:
                 self._control(socket.widget, is_certain=False)
-        self._found.misfits += len(self._list) - self._at  # what has no name here is lost
+        lost = self._list[self._at :]  # what has no name here
+        self._found.misfits += len(lost)
+        self._found.is_unnamed = any(one not in (None, "", *CONTROLS) for one in lost)
         return self._found
 
     def _known(self, node_class: NodeClass | None) -> Iterator[tuple[str, InputSpec]]:

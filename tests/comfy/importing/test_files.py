@@ -37,8 +37,9 @@ def found_in(document: Any) -> Found:
         [API],
         {"f00": {"prompt": [7, "f00", API, {}, ["4"]], "outputs": {}, "status": {}}},
         {**API, "extra": {"version": 1}},
+        {"made_by": "a tool", "ports": {"a": {}}, "some_graph": API},
     ],
-    ids=["bare", "body", "text", "workflow", "output", "input", "list", "history", "more"],
+    ids=["bare", "body", "text", "workflow", "output", "input", "list", "history", "more", "own"],
 )
 def test_the_api_form_is_found_in_any_wrapping(document: Any) -> None:
     api = found_in(document).api
@@ -193,6 +194,7 @@ def test_a_model_of_comfyui() -> None:
         (b"\n\n<!DOCTYPE html><html>", "no_workflow", "web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid", "no_workflow", "Git LFS"),
         (b"[1, 2]", "no_workflow", "class_type"),
+        (json.dumps({"one": API, "two": API}).encode(), "no_workflow", "class_type"),
         (b'"text"', "no_workflow", "class_type"),
         (b"[" * 100_000, "too_deep", "levels"),
         (b'{"a":' * 300 + b"1" + b"}" * 300, "too_deep", "levels"),

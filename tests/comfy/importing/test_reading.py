@@ -79,6 +79,53 @@ def test_viewers_of_missing_packs_are_not_needed() -> None:
     assert "5" not in imported.graph
 
 
+def test_a_preview_of_missing_classes_stays_where_what_is_saved_lacks_classes_too() -> None:
+    graph = {
+        "1": {"class_type": "LoadImage", "inputs": {"image": "a.png"}},
+        "2": {"class_type": "Gone", "inputs": {"image": ["1", 0]}},
+        "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "x"}},
+        "4": {"class_type": "AlsoGone", "inputs": {"image": ["2", 0]}},
+        "5": {"class_type": "PreviewAny", "inputs": {"source": ["4", 0]}},
+        "6": {"class_type": "Comparer|gone", "inputs": {"image_a": ["4", 0]}},
+    }
+
+    imported = read(graph)
+
+    assert set(imported.graph) == {"1", "2", "3", "4", "5"}
+
+
+def test_a_missing_class_that_saves_is_an_output_though_a_viewer_shows_its_file() -> None:
+    graph = {
+        "1": {"class_type": "LoadImage", "inputs": {"image": "a.png"}},
+        "2": {"class_type": "PackExportMesh", "inputs": {"image": ["1", 0]}},
+        "3": {"class_type": "PreviewModel", "inputs": {"model_file": ["2", 0]}},
+    }
+
+    assert [output.node_id for output in read(graph).outputs] == ["3", "2"]
+
+
+def test_a_picture_in_the_graph_becomes_one_to_upload() -> None:
+    graph = {
+        "1": {"class_type": "PACK_LoadImageBase64", "inputs": {"image": "iVBORw0KGgo" * 99}},
+        "2": {"class_type": "PACK_LoadImageBase64", "inputs": {"image": "%user_avatar%"}},
+        "3": {"class_type": "PACK_LoadImageBase64", "inputs": {"image": ["9", 0]}},
+        "4": {"class_type": "Batch", "inputs": {f"images.image{n}": [n, 0] for n in "123"}},
+        "9": {"class_type": "Given", "inputs": {}},
+        "5": {"class_type": "SaveImage", "inputs": {"images": ["4", 0], "filename_prefix": "x"}},
+    }  # fmt: skip
+
+    imported = read(graph)
+
+    assert imported.graph["1"]["class_type"] == "LoadImage"
+    assert inputs_of(imported, "1") == {"image": ""}
+    assert inputs_of(imported, "2") == {"image": "%user_avatar%"}
+    assert imported.graph["3"]["class_type"] == "PACK_LoadImageBase64"
+    assert [each.node_id for each in imported.notices if each.code == "load_node_appended"] == [
+        "1",
+        "2",
+    ]
+
+
 def test_a_preview_that_is_all_there_is_stays_though_classes_are_missing() -> None:
     graph = {
         "1": {"class_type": "LoadImage", "inputs": {"image": "a.png"}},

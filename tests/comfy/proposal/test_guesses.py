@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from core.workflows.declaration import ChoicesFrom
-from tests.comfy.proposal.graphs import Json, node, of_role, proposed, targets, txt2img
+from tests.comfy.proposal.graphs import (
+    Json,
+    node,
+    of_role,
+    promoted,
+    proposed,
+    targets,
+    txt2img,
+)
 
 
 def test_a_usual_graph_has_the_usual_inputs() -> None:
@@ -333,3 +341,102 @@ def _img2img(name: str, slot: int = 0) -> Json:
         n10=node("LoadImage", image=name),
         n11=node("VAEEncode", pixels=["10", slot], vae=["4", 2]),
     )
+
+
+def test_a_written_text_of_a_missing_class_on_the_way_to_a_sampler_is_a_prompt() -> None:
+    found = proposed(
+        txt2img(
+            n6=node("CLIPTextEncode", text=["20", 0], clip=["4", 1]),
+            n20=node("Combine", part1="", part2="a red fox in the snow", mode="join"),
+        )
+    )  # fmt: skip
+
+    assert of_role(found, "prompt") == ["20.part2"]
+
+
+def test_a_flag_about_negatives_is_no_negative_prompt() -> None:
+    graph = txt2img(n20=node("Detector", hint_use_negative="False", image=["8", 0]))
+    graph["9"]["inputs"]["images"] = ["20", 0]
+
+    assert of_role(proposed(graph), "negative_prompt") == ["7.text"]
+
+
+def test_what_a_subgraph_shows_is_the_prompt_before_what_it_hides() -> None:
+    graph = txt2img(
+        n6=node("CLIPTextEncode", text=["30:20", 0], clip=["4", 1]),
+        **{
+            "30:20": node("StringConcatenate", string_a=["30:21", 0], string_b="a fox"),
+            "30:21": node("PrimitiveStringMultiline", value="{oil|ink}"),
+        },
+    )
+
+    found = proposed(graph, "ui", shared=(promoted("string_b", "30:20.string_b"),))
+
+    assert of_role(found, "prompt") == ["30:20.string_b"]
+
+
+@pytest.mark.parametrize("picture", ["PackImageResize", "EmptyImage"])
+def test_a_latent_of_a_pictures_size_has_the_size_that_the_picture_is_given(picture: str) -> None:
+    graph = txt2img(
+        n5=node("EmptyLatentImage", width=["20", 0], height=["20", 1], batch_size=1),
+        n20=node("GetImageSize", image=["21", 0]),
+        n21=node("ImageScaleBy", image=["22", 0], scale_by=0.5),
+        n22=node(picture, width=640, height=480),
+    )
+
+    found = proposed(graph)
+
+    assert of_role(found, "width") == ["22.width"]
+    assert of_role(found, "height") == ["22.height"]
+
+
+def test_a_latent_of_a_loaded_pictures_size_has_none() -> None:
+    graph = txt2img(
+        n5=node("EmptyLatentImage", width=["20", 0], height=["20", 1], batch_size=1),
+        n20=node("GetImageSize", image=["22", 0]),
+        n22=node("LoadImage", image="here.png"),
+    )
+
+    assert proposed(graph).of_role("width") is None
+
+
+def test_a_missing_class_that_gives_a_sampler_its_latent_has_the_size() -> None:
+    graph = txt2img(n5=node("Conditioner", width=640, height=480, shift=1))
+
+    assert of_role(proposed(graph), "width") == ["5.width"]
+
+
+def test_a_switch_without_a_title_is_an_input_too() -> None:
+    graph = txt2img(
+        n20=node("PrimitiveBoolean", value=True),
+        n21=node("ComfySwitchNode", switch=["20", 0], on_false=["4", 0], on_true=["4", 0]),
+    )
+    graph["3"]["inputs"]["model"] = ["21", 0]
+
+    found = proposed(graph).by_name["switch"]
+
+    assert (targets(found), found.type, found.advanced) == (["20.value"], "boolean", False)
+
+
+def test_of_viewers_alone_those_count_that_show_what_was_made() -> None:
+    graph = txt2img(
+        n9=node("PreviewImage", images=["8", 0]),
+        n20=node("LoadImage", image="here.png"),
+        n21=node("PreviewImage", images=["20", 0]),
+        n22=node("ImageCompare", image_a=["8", 0], image_b=["20", 0]),
+    )
+
+    assert {one.node: one.optional for one in proposed(graph).outputs} == {
+        "9": False,
+        "21": True,
+        "22": True,
+    }
+
+
+def test_viewers_of_what_nothing_made_are_the_outputs() -> None:
+    graph = {
+        "20": node("LoadImage", image="here.png"),
+        "21": node("PreviewImage", images=["20", 0]),
+    }
+
+    assert [one.optional for one in proposed(graph).outputs] == [False]

@@ -1,0 +1,212 @@
+"""Group nodes, the folding of nodes before there were subgraphs: rewritten as subgraphs.
+
+A group node's type is ``workflow>NAME``; ``extra.groupNodes`` holds the nodes of each name, the
+links between them by their numbers, and which outputs go outside. Its values are those of the
+nodes inside, one after another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from comfy.importing.documents import check_node_count, mappings
+from comfy.importing.ui.page_nodes import is_group_node
+from comfy.importing.ui.widgets import widget_names
+from comfy.nodes import NodeCatalogue
+
+_BORDER_IN: Final = -10
+_BORDER_OUT: Final = -20
+_Json = dict[str, Any]
+
+
+def unfolded(workflow: Mapping[str, Any], catalogue: NodeCatalogue) -> Mapping[str, Any]:
+    """The workflow with a subgraph for each group node that the file defines.
+
+    Raises WorkflowFileError when they are of too many nodes.
+    """
+    extra = workflow.get("extra")
+    known = extra.get("groupNodes") if isinstance(extra, dict) else None
+    if not isinstance(known, dict) or not isinstance(workflow.get("nodes"), list):
+        return workflow
+    nodes: list[Any] = []
+    made: list[_Json] = []
+    count = 0
+    for node in workflow["nodes"]:
+        group = _group(node, known)
+        if group is None:
+            nodes.append(node)
+            continue
+        count += len(group["nodes"])
+        check_node_count(count, "extra.groupNodes")
+        folded = _Folded(node, group, f"group-node-{len(made)}", catalogue)
+        nodes.append(folded.instance())
+        made.append(folded.definition())
+    if not made:
+        return workflow
+    told = workflow.get("definitions")
+    definitions = told if isinstance(told, dict) else {}
+    others = definitions.get("subgraphs")
+    subgraphs = [*(others if isinstance(others, list) else []), *made]
+    return {**workflow, "nodes": nodes, "definitions": {**definitions, "subgraphs": subgraphs}}
+
+
+def _group(node: Any, known: Mapping[str, Any]) -> _Json | None:
+    kind = node.get("type") if isinstance(node, dict) else None
+    if not isinstance(kind, str) or not is_group_node(kind):
+        return None
+    group = known.get(kind[len("workflow>") :])
+    is_whole = isinstance(group, dict) and isinstance(group.get("nodes"), list)
+    return group if is_whole else None
+
+
+class _Folded:
+    """One group node and what is inside, by numbers."""
+
+    def __init__(
+        self, node: _Json, group: _Json, definition_id: str, catalogue: NodeCatalogue
+    ) -> None:
+        self._node = node
+        self._id = definition_id
+        self._catalogue = catalogue
+        self._inner = list(mappings(group["nodes"]))
+        self._links = list(_links(group.get("links"), len(self._inner)))
+        self._config = group.get("config") if isinstance(group.get("config"), dict) else {}
+        self._external = set(_external(group.get("external"), self._inner))
+        self._values = _values(node.get("widgets_values"), self._inner)
+        self._entries = list(self._entered())
+
+    def instance(self) -> _Json:
+        """The node as the instance of a subgraph; the page showed the values inside on it."""
+        told = self._node.get("properties")
+        shown = [
+            [str(number), name]
+            for number, inner in enumerate(self._inner)
+            for name in widget_names(self._catalogue.get(str(inner.get("type"))))
+            if self._is_visible(number, "input", name)
+        ]
+        return {
+            **self._node,
+            "type": self._id,
+            "widgets_values": None,
+            "properties": {**(told if isinstance(told, dict) else {}), "proxyWidgets": shown},
+        }
+
+    def definition(self) -> _Json:
+        """The subgraph."""
+        links = [
+            _link(index, origin, slot, target, to)
+            for index, (origin, slot, target, to) in enumerate(self._links)
+        ]
+        inputs, outputs = [], []
+        for border, (socket, target, to) in enumerate(self._entries):
+            links.append(_link(len(links), _BORDER_IN, border, target, to))
+            inputs.append({**socket, "linkIds": [len(links) - 1], "widget": None})
+        for border, (socket, origin, slot) in enumerate(self._left()):
+            links.append(_link(len(links), origin, slot, _BORDER_OUT, border))
+            outputs.append({**socket, "linkIds": [len(links) - 1]})
+        nodes = [self._inside(number, inner, links) for number, inner in enumerate(self._inner)]
+        name = str(self._node.get("title") or self._node["type"][len("workflow>") :])
+        return {
+            "id": self._id,
+            "name": name,
+            "nodes": nodes,
+            "links": links,
+            "inputs": inputs,
+            "outputs": outputs,
+        }
+
+    def _inside(self, number: int, inner: _Json, links: Sequence[_Json]) -> _Json:
+        into = {each["target_slot"]: each["id"] for each in links if each["target_id"] == number}
+        sockets = [
+            {**socket, "link": into.get(slot)} for slot, socket in enumerate(_sockets(inner))
+        ]
+        return {**inner, "id": number, "inputs": sockets, "widgets_values": self._values[number]}
+
+    def _entered(self) -> Iterator[tuple[_Json, int, int]]:
+        """Each input of the group node, and the inner one that it stands for."""
+        fed = {(target, to) for _, _, target, to in self._links}
+        free = [
+            (number, slot, socket)
+            for number, inner in enumerate(self._inner)
+            for slot, socket in enumerate(_sockets(inner))
+            if (number, slot) not in fed and self._is_visible(number, "input", socket.get("name"))
+        ]
+        for outer in _sockets(self._node):
+            fitting = [one for one in free if _stands_for(outer, one[2])]
+            named = [one for one in fitting if one[2].get("name") == outer.get("name")]
+            chosen = (named if outer.get("widget") and named else fitting)[:1]
+            for one in chosen:
+                free.remove(one)
+                yield outer, one[0], one[1]
+
+    def _left(self) -> Iterator[tuple[_Json, int, int]]:
+        """Each output of the group node, and the inner one that it stands for."""
+        taken = {(origin, slot) for origin, slot, _, _ in self._links}
+        for number, inner in enumerate(self._inner):
+            for slot, socket in enumerate(mappings(inner.get("outputs"))):
+                is_inside = (number, slot) in taken and (number, slot) not in self._external
+                if not is_inside and self._is_visible(number, "output", str(slot)):
+                    yield socket, number, slot
+
+    def _is_visible(self, number: int, side: str, name: Any) -> bool:
+        told: Any = self._config
+        for key in (str(number), side, name):
+            told = told.get(key) if isinstance(told, dict) else None
+        return not (isinstance(told, dict) and told.get("visible") is False)
+
+
+def _stands_for(outer: _Json, inner: _Json) -> bool:
+    if bool(outer.get("widget")) != bool(inner.get("widget")):
+        return False
+    return outer.get("type") == inner.get("type") or "*" in (outer.get("type"), inner.get("type"))
+
+
+def _links(values: Any, count: int) -> Iterator[tuple[int, int, int, int]]:
+    """The links between nodes inside; those from outside have no origin."""
+    for told in values if isinstance(values, list) else []:
+        match told:
+            case [int() as origin, int() as slot, int() as target, int() as to, *_] if (
+                0 <= origin < count and 0 <= target < count and slot >= 0 and to >= 0
+            ):
+                yield origin, slot, target, to
+
+
+def _external(values: Any, inner: Sequence[_Json]) -> Iterator[tuple[int, int]]:
+    """Outputs that go outside though a node inside takes them, too."""
+    for told in values if isinstance(values, list) else []:
+        match told:
+            case [int() as number, int() as slot, *_]:
+                yield number, slot
+            case [{"type": kind, "index": int() as number}, int() as slot, *_] if (
+                0 <= number < len(inner) and inner[number].get("type") == kind
+            ):
+                yield number, slot
+
+
+def _values(values: Any, inner: Sequence[_Json]) -> list[Any]:
+    """The group node's values, shared out to the nodes inside; theirs, where they do not fit."""
+    own = [node.get("widgets_values") for node in inner]
+    counts = [len(one) if isinstance(one, list) else 0 for one in own]
+    if not isinstance(values, list) or sum(counts) != len(values):
+        return own
+    shared: list[Any] = []
+    at = 0
+    for count in counts:
+        shared.append(values[at : at + count])
+        at += count
+    return shared
+
+
+def _sockets(node: _Json) -> list[_Json]:
+    return list(mappings(node.get("inputs")))
+
+
+def _link(number: int, origin: int, slot: int, target: int, to: int) -> _Json:
+    return {
+        "id": number,
+        "origin_id": origin,
+        "origin_slot": slot,
+        "target_id": target,
+        "target_slot": to,
+    }

@@ -1,0 +1,58 @@
+"""Nodes of missing packs that only hold a value: it stands where it goes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from comfy.importing import Place
+from tests.comfy.importing.workflows import Json, inputs_of, load, node, read, save, scale, ui
+
+
+def _workflow(constant: Json, kind: str = "INT") -> Json:
+    links = [[1, 1, 0, 2, 0, "IMAGE"], [2, 7, 0, 2, 1, kind], [3, 2, 0, 99, 0, "IMAGE"]]
+    return ui([load(), scale(1, width_link=2), constant, save(3)], links)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [("INTConstant", [720]), ("Seed (pack)", [720, "", None, "randomize"]), ("My Int", [720])],
+)
+def test_a_value_of_a_missing_constant_stands_where_it_goes(kind: str, values: Any) -> None:
+    kind = "Int" if kind == "My Int" else kind
+
+    imported = read(_workflow(node(7, kind, values, outputs=["INT"], title="Wide")))
+
+    assert inputs_of(imported, "2")["width"] == 720
+    assert imported.findings.is_ready
+    assert ("7", "constant") in [(each.node_id, each.reason) for each in imported.dropped]
+    assert "constant" in [each.code for each in imported.notices]
+    (shared,) = imported.marks.shared
+    assert (shared.label, shared.value, shared.targets) == ("Wide", 720, (Place("2", "width"),))
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("Random Int", [720]),  # it makes something else of its value
+        ("INTConstant", [720, 5]),  # nobody knows which of them
+        ("INTConstant", ["720"]),  # no number
+        ("INTConstant", [7.5]),
+        ("Unheard Of", [720]),
+    ],
+)
+def test_other_missing_nodes_stay_and_it_is_told_what_to_do(kind: str, values: Any) -> None:
+    imported = read(_workflow(node(7, kind, values, outputs=["INT"])))
+
+    assert inputs_of(imported, "2")["width"] == ["7", 0]
+    assert [each.class_type for each in imported.findings.missing_classes] == [kind]
+    (notice,) = [each for each in imported.notices if each.code == "values_without_names"]
+    assert kind in notice.message
+    assert "import the file again" in notice.message
+
+
+def test_a_constant_that_this_comfyui_knows_stays() -> None:
+    imported = read(_workflow(node(7, "PrimitiveInt", [720, "fixed"], outputs=["INT"])))
+
+    assert inputs_of(imported, "7") == {"value": 720}

@@ -1,0 +1,149 @@
+"""Inputs that are lists or groups: rows that are added, removed and moved, one field per value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from core.workflows.declaration import INPUTS_MAX, Input
+from web.parts.elements import Text, adorn, box, button
+
+if TYPE_CHECKING:
+    from web.forms.workflow_inputs import InputFields
+
+OnValue = Callable[[Any], None]
+
+
+def is_flat(one: Input) -> bool:
+    """Whether it can be shown as rows: a list or group whose values are neither."""
+    inner = one if one.items is None else one.items
+    if inner.fields is not None:
+        return all(_is_leaf(field) for field in inner.fields)
+    return one.items is not None and _is_leaf(inner)
+
+
+def build_rows(
+    inputs: InputFields, one: Input, label: str, shown: Any, on_value: OnValue, path: str
+) -> None:
+    """Build the fields of a list or group that ``is_flat``."""
+    if one.fields is not None:
+        known = shown if isinstance(shown, dict) else {}
+        with box("field input-group", role="group", aria_label=label):
+            Text(label, "label")
+            _build_group(inputs, one, known, on_value, path)
+        return
+    Rows(inputs, one, label, shown, on_value, path)
+
+
+class Rows:
+    """A list's rows. What is entered is passed on whole, None when it is the default again."""
+
+    def __init__(
+        self, inputs: InputFields, one: Input, label: str, shown: Any, on_value: OnValue, path: str
+    ) -> None:
+        assert one.items is not None  # checked by the caller
+        self._inputs = inputs
+        self._items = one.items
+        self._label = label
+        self._path = path
+        self._most = one.max_length or INPUTS_MAX
+        self._on_value = on_value
+        self._values: list[Any] = list(shown) if isinstance(shown, list) else []
+        with box("field input-rows", role="group", aria_label=label):
+            Text(label, "label")
+            if one.help:
+                Text(one.help[:200], "muted small", "p")
+            self._body = box("rows", "ol")
+            self._add = button(f"Add to {label}", self._append, icon_name="plus")
+            self._add.classes("btn-small rows-add")
+        self._build()
+
+    def _build(self) -> None:
+        self._inputs.forget(self._path)
+        self._body.clear()
+        with self._body:
+            for place in range(len(self._values)):
+                self._build_row(place)
+        adorn(self._add, disabled=len(self._values) >= self._most)
+
+    def _build_row(self, place: int) -> None:
+        last = len(self._values) - 1
+        named = f"{place + 1} of {self._label}"
+        path = f"{self._path}.{place}"
+        with box("row-of", "li", role="group", aria_label=named):
+            with box("row-fields"):
+                self._build_value(place, path)
+            with box("row-tools"):
+                _tool("Move up", named, "up", lambda: self._move(place, -1), off=place == 0)
+                _tool("Move down", named, "down", lambda: self._move(place, 1), off=place == last)
+                _tool("Remove", named, "close", lambda: self._remove(place))
+
+    def _build_value(self, place: int, path: str) -> None:
+        def changed(value: Any) -> None:
+            self._values[place] = value
+            self._tell()
+
+        value = self._values[place]
+        if self._items.fields is not None:
+            known = value if isinstance(value, dict) else {}
+            _build_group(self._inputs, self._items, known, changed, path)
+            return
+        one = self._items.model_copy(update={"label": self._items.label or self._label})
+        self._inputs.build(one, value, changed, path)
+
+    def _append(self) -> None:
+        self._values.append(first_value(self._items))
+        self._tell()
+        self._build()
+
+    def _remove(self, place: int) -> None:
+        del self._values[place]
+        self._tell()
+        self._build()
+
+    def _move(self, place: int, by: int) -> None:
+        other = place + by
+        if not 0 <= other < len(self._values):
+            return
+        values = self._values
+        values[place], values[other] = values[other], values[place]
+        self._tell()
+        self._build()
+
+    def _tell(self) -> None:
+        self._on_value(list(self._values))
+
+
+def first_value(one: Input) -> Any:
+    """Returns what an added row begins with."""
+    if one.fields is not None:
+        known = {field.name: field.default for field in one.fields}
+        return {name: value for name, value in known.items() if value is not None}
+    return one.default
+
+
+def _build_group(
+    inputs: InputFields, one: Input, known: dict[str, Any], on_value: OnValue, path: str
+) -> None:
+    values = dict(known)
+
+    def setter(name: str) -> OnValue:
+        def changed(value: Any) -> None:
+            values[name] = value
+            on_value({key: each for key, each in values.items() if each is not None})
+
+        return changed
+
+    for field in one.fields or ():
+        inputs.build(field, values.get(field.name), setter(field.name), f"{path}.{field.name}")
+
+
+def _is_leaf(one: Input) -> bool:
+    return one.items is None and one.fields is None
+
+
+def _tool(
+    verb: str, named: str, icon: str, on_press: Callable[[], None], *, off: bool = False
+) -> None:
+    made = button(f"{verb} {named}", on_press, icon_name=icon, bare=True, classes="btn-quiet")
+    adorn(made, disabled=off)
