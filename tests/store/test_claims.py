@@ -121,7 +121,30 @@ async def test_a_worker_of_another_comfyui_leaves_a_stray_behind(store: Store) -
     assert await store.strays.of("http://gpu-2:8188") != ()
 
 
+async def test_only_the_first_intent_of_an_attempt_may_be_acted_on(store: Store) -> None:
+    """Whoever else repeats it, on whichever ComfyUI, until it is certain that nothing was sent."""
+    made = await accepted(store)
+    claim = await claimed(store, made.id, comfy_url="http://gpu-1:8188")
+    assert await store.transitions.record_submission(claim)
+    for url in ("http://gpu-1:8188", "http://gpu-2:8188", "http://gpu-1:8188"):
+        assert not await store.transitions.record_submission(claim)
+        claim = await taken_over(store, made.id, comfy_url=url)
+        assert claim.submitted_before
+    assert not await store.transitions.record_submission(claim)
+
+    await store.transitions.withdraw_submission(claim)
+
+    again = await taken_over(store, made.id, comfy_url="http://gpu-1:8188")
+    assert not again.submitted_before
+    assert await store.transitions.record_submission(again)
+
+
 # --- the fence
+
+
+async def withdraw_submission(store: Store, claim: Claim) -> object:
+    await store.transitions.withdraw_submission(claim)
+    return None
 
 
 async def record_submission(store: Store, claim: Claim) -> object:
@@ -160,7 +183,14 @@ async def release(store: Store, claim: Claim) -> object:
 
 
 Write = Callable[[Store, Claim], Awaitable[object]]
-LOUD: list[Write] = [record_submission, start, status, record_progress, succeed]
+LOUD: list[Write] = [
+    record_submission,
+    withdraw_submission,
+    start,
+    status,
+    record_progress,
+    succeed,
+]
 QUIET: list[Write] = [fail, cancelled, release]
 
 
