@@ -346,7 +346,8 @@ def test_a_flag_about_negatives_is_no_negative_prompt() -> None:
     graph = txt2img(n20=node("Detector", hint_use_negative="False", image=["8", 0]))
     graph["9"]["inputs"]["images"] = ["20", 0]
 
-    assert of_role(proposed(graph), "negative_prompt") == ["7.text"]
+    texts = [targets(one) for one in proposed(graph).inputs if one.type == "longtext"]
+    assert texts == [["6.text"], ["7.text"]]
 
 
 def test_what_a_subgraph_shows_is_the_prompt_before_what_it_hides() -> None:
