@@ -77,7 +77,7 @@ def without_embedded(
         if node_class is None or not is_text or max(slots.get(node_id, {0})) >= given:
             continue
         changed[node_id] = _in_place(node, node_class)
-        message = f"the picture stands in the graph: {_PICTURE} takes the place of its node"
+        message = f"the image stands in the graph: {_PICTURE} takes the place of its node"
         notices.append(Notice("load_node_appended", message, node_id))
     return ({**graph, **changed} if changed else graph), notices
 
