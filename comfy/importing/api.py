@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from comfy.errors import WorkflowFileError
 from comfy.importing.documents import check_node_count
 from comfy.importing.marks import NodeMarks
 from comfy.nodes import NodeCatalogue, NodeClass
+from core.wording import listed
 
 _NOT_INPUTS: Final = frozenset(
     {
@@ -37,8 +39,12 @@ class ApiGraph:
 
 
 def read_api(told: Mapping[str, Any], catalogue: NodeCatalogue) -> ApiGraph:
-    """Read a graph. What is no node is left out. Raises WorkflowFileError beyond the bounds."""
+    """Read a graph. What is no node is left out.
+
+    Raises WorkflowFileError beyond the bounds, and for nodes in use that do not say their class.
+    """
     check_node_count(len(told), "")
+    _refuse_unnamed(told)
     graph: dict[str, Any] = {}
     marks: dict[str, NodeMarks] = {}
     for node_id, node in told.items():
@@ -55,6 +61,29 @@ def read_api(told: Mapping[str, Any], catalogue: NodeCatalogue) -> ApiGraph:
         }
         marks[node_id] = NodeMarks(title=title, meta=_meta(meta))
     return ApiGraph(graph, marks)
+
+
+def _refuse_unnamed(told: Mapping[str, Any]) -> None:
+    """Some tools write nodes of packs that they do not know without their classes."""
+    nodes = [(key, node) for key, node in told.items() if isinstance(node, dict)]
+    unnamed = {key for key, node in nodes if "inputs" in node and not node.get("class_type")}
+    used = {link for _, node in nodes for link in _origins(node.get("inputs"))} if unnamed else ()
+    missing = sorted(unnamed.intersection(used))
+    if missing:
+        raise WorkflowFileError(
+            "malformed",
+            f'the nodes {listed(missing)} have no "class_type": open the workflow '
+            "in a ComfyUI that has all its packs, and export it again",
+            f"node {missing[0]}",
+        )
+
+
+def _origins(inputs: Any) -> Iterator[str]:
+    """The ids that a node's links name."""
+    for value in inputs.values() if isinstance(inputs, dict) else ():
+        match _link(value) if isinstance(value, list) else value:
+            case [str() as origin, int()]:
+                yield origin
 
 
 def _inputs(told: Any, node_class: NodeClass | None) -> dict[str, Any]:

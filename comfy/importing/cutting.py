@@ -12,6 +12,7 @@ from comfy.importing.imported import DroppedNode, OutputNode
 from comfy.nodes import NodeCatalogue
 
 _SAVERS: Final = re.compile(r"save|combine|export|output|return|websocket|upload", re.IGNORECASE)
+_PREFIX: Final = "filename_prefix"
 _VIEWERS: Final = re.compile(r"preview|show|display|compare|viewer|debug|inspect", re.IGNORECASE)
 
 
@@ -74,7 +75,8 @@ def _ends(graph: Mapping[str, Any], catalogue: NodeCatalogue) -> list[str]:
             continue
         name = node["class_type"]
         if _SAVERS.search(name):
-            if node_id not in used:  # a viewer may show the file that was saved
+            # A viewer may show the file that was saved, and another node send it on.
+            if node_id not in used or _PREFIX in node["inputs"]:
                 savers.append(node_id)
         elif node_id not in consumed:
             (viewers if is_viewer(name) else others).append(node_id)

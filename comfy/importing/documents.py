@@ -43,6 +43,7 @@ _WRAPPERS: Final = (
     "extras",
 )
 """Keys that a graph is found under, the likelier first."""
+_OF_UI_NODES: Final = frozenset({"inputs", "outputs", "widgets_values", "mode", "properties"})
 _NUMBER_MAX: Final = 10**300
 _SWARM: Final = "sui_image_params"
 
@@ -145,8 +146,13 @@ def is_ui(value: Mapping[str, Any]) -> bool:
     nodes = value.get("nodes")
     return isinstance(nodes, list) and (
         isinstance(value.get("links"), list | dict)
-        or any(isinstance(node, dict) and "type" in node for node in nodes[:_ITEMS_MAX])
+        or any(isinstance(node, dict) and _is_ui_node(node) for node in nodes[:_ITEMS_MAX])
     )
+
+
+def _is_ui_node(node: Mapping[str, Any]) -> bool:
+    """Whether ComfyUI's page has saved it: other tools' workflows are lists of nodes, too."""
+    return "type" in node and not _OF_UI_NODES.isdisjoint(node)
 
 
 def is_api(value: Mapping[str, Any]) -> bool:

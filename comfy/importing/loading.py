@@ -19,7 +19,7 @@ _LOADERS: Final = (("IMAGE", "LoadImage"), ("VIDEO", "LoadVideo"), ("AUDIO", "Lo
 
 
 _LOADERS_MAX: Final = 50
-_EMBEDS: Final = re.compile(r"load ?image.*base64", re.IGNORECASE)
+_EMBEDS: Final = re.compile(r"load ?image.*(base64|b64)", re.IGNORECASE)
 """Classes whose picture is a text in the graph itself, which no request can upload."""
 _PICTURE: Final = "LoadImage"
 _PLACEHOLDER_MAX: Final = 200
@@ -77,7 +77,7 @@ def without_embedded(
         if node_class is None or not is_text or max(slots.get(node_id, {0})) >= given:
             continue
         changed[node_id] = _in_place(node, node_class)
-        message = f"the picture stands in the graph: {_PICTURE} takes the place of its node"
+        message = f"the image stands in the graph: {_PICTURE} takes the place of its node"
         notices.append(Notice("load_node_appended", message, node_id))
     return ({**graph, **changed} if changed else graph), notices
 
@@ -85,7 +85,7 @@ def without_embedded(
 def _in_place(node: Mapping[str, Any], node_class: NodeClass) -> dict[str, Any]:
     """The load node; what a placeholder named keeps its name."""
     title = node["_meta"]["title"]
-    made = _node(node_class, node_class.label if "base64" in title.lower() else title)
+    made = _node(node_class, node_class.label if re.search("base64|b64", title.lower()) else title)
     held = next((one for one in node["inputs"].values() if isinstance(one, str)), "")
     if len(held) <= _PLACEHOLDER_MAX and re.search(r"[%{}]|^PARAM_", held):
         field = next((spec.name for spec in node_class.inputs if spec.upload), None)

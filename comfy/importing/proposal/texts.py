@@ -66,8 +66,10 @@ def texts(wiring: Wiring) -> Iterator[Candidate]:
     """The prompt, the negative prompt, and further texts, most important first."""
     reach = _reached(wiring)
     only = [place for place, signs in reach.signs.items() if signs == {"positive"}]
-    # A text that feeds both signs is the prompt where no other is.
-    positive = only or [place for place, signs in reach.signs.items() if "positive" in signs]
+    both = [place for place, signs in reach.signs.items() if len(signs) > 1]
+    has_negative = {"negative"} in reach.signs.values()
+    # A text that feeds both signs takes the part that no text has for itself.
+    positive = [*only, *both] if has_negative or not only else only
     known = frozenset(positive)
     negative = [place for place in reach.signs if place not in known]
     named = [one for one in _named(wiring) if one not in reach.signs]

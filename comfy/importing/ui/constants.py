@@ -23,8 +23,8 @@ _NAMES: Final = re.compile(
 )
 _DOES_MORE: Final = re.compile(
     r"load|file|path|url|read|random|wildcard|generat|translat|enhanc|expan|magic|style|split|pars"
-    r"|select|json|math|encod|batch|line|list|show|display|preview|save|print|console|increment"
-    r"|count|queue|date|time|info|token|tag|api|gpt|llm|input|any\b",
+    r"|select|json|math|encod|batch|(?<!multi)line|list|show|display|preview|save|print|console|increment"
+    r"|count|queue|date|time|info|token|api|gpt|llm|input|any\b",
     re.IGNORECASE,
 )
 """Names of classes that make something else of their value."""

@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 
 from comfy.importing import Place
-from tests.comfy.importing.workflows import Json, inputs_of, load, node, read, save, scale, ui
+from tests.comfy.importing.workflows import (
+    Json,
+    inputs_of,
+    load,
+    node,
+    read,
+    save,
+    scale,
+    socket,
+    ui,
+)
 
 
 def _workflow(constant: Json, kind: str = "INT") -> Json:
@@ -17,11 +27,9 @@ def _workflow(constant: Json, kind: str = "INT") -> Json:
 
 @pytest.mark.parametrize(
     ("kind", "values"),
-    [("INTConstant", [720]), ("Seed (pack)", [720, "", None, "randomize"]), ("My Int", [720])],
+    [("INTConstant", [720]), ("Seed (pack)", [720, "", None, "randomize"]), ("Int", [720])],
 )
 def test_a_value_of_a_missing_constant_stands_where_it_goes(kind: str, values: Any) -> None:
-    kind = "Int" if kind == "My Int" else kind
-
     imported = read(_workflow(node(7, kind, values, outputs=["INT"], title="Wide")))
 
     assert inputs_of(imported, "2")["width"] == 720
@@ -50,6 +58,37 @@ def test_other_missing_nodes_stay_and_it_is_told_what_to_do(kind: str, values: A
     (notice,) = [each for each in imported.notices if each.code == "values_without_names"]
     assert kind in notice.message
     assert "import the file again" in notice.message
+
+
+@pytest.mark.parametrize("kind", ["Text Multiline", "String Literal", "easy positive"])
+def test_a_text_of_a_missing_constant_stands_where_it_goes(kind: str) -> None:
+    encode = node(
+        2,
+        "Encode",
+        ["old"],
+        [socket("clip", "MODEL", 1), socket("text", "STRING", 2, widget=True)],
+        ["CONDITIONING"],
+    )
+    sampler = node(
+        3,
+        "Sampler",
+        [5, "fixed", 20, "euler", 1.0],
+        [socket("model", "MODEL", 3), socket("positive", "CONDITIONING", 4)],
+        ["IMAGE"],
+    )
+    links: list[list[Any]] = [
+        [1, 1, 0, 2, 0, "MODEL"],
+        [2, 7, 0, 2, 1, "STRING"],
+        [3, 1, 0, 3, 0, "MODEL"],
+        [4, 2, 0, 3, 1, "CONDITIONING"],
+        [5, 3, 0, 99, 0, "IMAGE"],
+    ]
+    checkpoint = node(1, "Checkpoint", ["sd15.safetensors"], outputs=["MODEL"])
+    text = node(7, kind, ["a fox"], outputs=["STRING"])
+
+    imported = read(ui([checkpoint, encode, sampler, text, save(5)], links))
+
+    assert inputs_of(imported, "2")["text"] == "a fox"
 
 
 def test_a_constant_that_this_comfyui_knows_stays() -> None:

@@ -194,6 +194,11 @@ def test_a_model_of_comfyui() -> None:
         (b"\n\n<!DOCTYPE html><html>", "no_workflow", "web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid", "no_workflow", "Git LFS"),
         (b"[1, 2]", "no_workflow", "class_type"),
+        (
+            b'{"nodes": [{"id": "1", "type": "timer", "parameters": {}}], "connections": {}}',
+            "no_workflow",
+            "class_type",
+        ),
         (json.dumps({"one": API, "two": API}).encode(), "no_workflow", "class_type"),
         (b'"text"', "no_workflow", "class_type"),
         (b"[" * 100_000, "too_deep", "levels"),

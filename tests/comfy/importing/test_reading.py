@@ -104,10 +104,32 @@ def test_a_missing_class_that_saves_is_an_output_though_a_viewer_shows_its_file(
     assert [output.node_id for output in read(graph).outputs] == ["3", "2"]
 
 
+def test_a_missing_class_that_writes_a_file_is_an_output_though_another_sends_it_on() -> None:
+    graph = {
+        "1": {"class_type": "LoadImage", "inputs": {"image": "a.png"}},
+        "2": {"class_type": "PackCombine", "inputs": {"i": ["1", 0], "filename_prefix": "x"}},
+        "3": {"class_type": "Messenger", "inputs": {"trigger": ["2", 0]}},
+    }
+
+    imported = read(graph)
+
+    assert [output.node_id for output in imported.outputs] == ["2"]
+    assert [(each.node_id, each.reason) for each in imported.dropped] == [("3", "unused")]
+
+
+def test_nodes_in_use_that_do_not_say_their_class_are_refused() -> None:
+    graph = {**changed("4", images=["11", 0]), "11": {"inputs": {"image": ["3", 0]}, "_meta": {}}}
+
+    with pytest.raises(WorkflowFileError, match='11 have no "class_type"') as refused:
+        read(graph)
+
+    assert (refused.value.code, refused.value.place) == ("malformed", "node 11")
+
+
 def test_a_picture_in_the_graph_becomes_one_to_upload() -> None:
     graph = {
         "1": {"class_type": "PACK_LoadImageBase64", "inputs": {"image": "iVBORw0KGgo" * 99}},
-        "2": {"class_type": "PACK_LoadImageBase64", "inputs": {"image": "%user_avatar%"}},
+        "2": {"class_type": "PackLoadImageB64", "inputs": {"image_base64": "%user_avatar%"}},
         "3": {"class_type": "PACK_LoadImageBase64", "inputs": {"image": ["9", 0]}},
         "4": {"class_type": "Batch", "inputs": {f"images.image{n}": [n, 0] for n in "123"}},
         "9": {"class_type": "Given", "inputs": {}},

@@ -358,7 +358,8 @@ def test_a_flag_about_negatives_is_no_negative_prompt() -> None:
     graph = txt2img(n20=node("Detector", hint_use_negative="False", image=["8", 0]))
     graph["9"]["inputs"]["images"] = ["20", 0]
 
-    assert of_role(proposed(graph), "negative_prompt") == ["7.text"]
+    texts = [targets(one) for one in proposed(graph).inputs if one.type == "longtext"]
+    assert texts == [["6.text"], ["7.text"]]
 
 
 def test_what_a_subgraph_shows_is_the_prompt_before_what_it_hides() -> None:
@@ -440,3 +441,20 @@ def test_viewers_of_what_nothing_made_are_the_outputs() -> None:
     }
 
     assert [one.optional for one in proposed(graph).outputs] == [False]
+
+
+def test_a_text_that_feeds_both_signs_is_no_negative_prompt_beside_one_that_is() -> None:
+    graph = txt2img(
+        n20=node("CLIPTextEncode", text="a face", clip=["4", 1]),
+        n21=node("KSampler", seed=5, positive=["20", 0], negative=["20", 0], latent_image=["3", 0]),
+    )
+    graph["8"]["inputs"]["samples"] = ["21", 0]
+
+    found = proposed(graph)
+
+    assert of_role(found, "prompt") == ["6.text"]
+    assert [targets(one) for one in found.inputs if one.type == "longtext"] == [
+        ["6.text"],
+        ["20.text"],
+        ["7.text"],
+    ]
