@@ -169,7 +169,7 @@ def test_on_a_phone_all_of_it_can_be_reached(visitor: OpenContext, worker: Worke
     worker.keep_workflow(Workflow(name="mine", title="M" * 200, graph=lacking("m" * 200)))
     page = visitor(**PHONE).new_page()
     opened(page)
-    page.wait_for_function(_TAB_SEEN)
+    page.wait_for_function(_TAB_SEEN, polling=50)
     no_sideways(page)
     card = page.locator(".workflow-card", has_text="MMM")
     for name in ("Edit", "Remove"):

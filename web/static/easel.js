@@ -221,7 +221,11 @@
       setTimeout(() => $(".plan")?.scrollIntoView({ block: "nearest", behavior: "smooth" }), 60);
     },
     toSheet() { $(".contact")?.scrollIntoView({ block: "start" }); },
-    toTab() { $(".nav-link[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" }); },
+    toTab() {
+      const tab = $(".nav-link[aria-current]");
+      const show = () => tab.scrollIntoView({ block: "nearest", inline: "center" });
+      if (tab) new ResizeObserver(show).observe(tab.parentElement);  // what is beside it comes later
+    },
     refocus(id) { setTimeout(() => document.getElementById(id)?.focus(), 30); },
     reveal(id) { setTimeout(() => document.getElementById(id)?.scrollIntoView({ block: "center" }), 30); },
     toTop() { window.scrollTo({ top: 0 }); },
