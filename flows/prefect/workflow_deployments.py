@@ -6,7 +6,7 @@ They are copies of ``generate/comfyui``: the same flow, pool and queue.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -38,6 +38,12 @@ _log = logging.getLogger(__name__)
 _COPIED: Final = {"flow_id", "entrypoint", "work_pool_name", "work_queue_name", "pull_steps"}
 _FIXED: Final = {"name", "flow_id"}
 _NOT_OVER: Final = [kind for kind in StateType if kind not in OVER]
+
+
+Offered = Callable[[], Awaitable[Iterable[Workflow]]]
+"""Returns the imported workflows that are offered now."""
+Wanted = Callable[[], Awaitable[Collection[str]]]
+"""Returns the names of those whose deployments are wanted now."""
 
 
 class WorkflowDeployments:
@@ -77,22 +83,23 @@ class WorkflowDeployments:
         path = {"id": str(known.id)}
         await client.request("PATCH", "/deployments/{id}", path_params=path, json=changed)
 
-    async def keep(self, offered: Iterable[Workflow], waiting: Collection[str]) -> None:
+    async def keep(self, offered: Offered, wanted: Wanted) -> None:
         """Register those that are missing or of another version, and remove those not needed.
 
-        ``waiting`` are the workflows that generations wait for, whether they are offered or not.
+        ``wanted`` says the names of the workflows that are offered, or that generations wait for.
+        It is asked right before anything is removed: one may have been added since.
         """
         here = {
             one.name: one
             for one in await self._runs.generate_deployments()
             if workflow_of_tags(one.tags) is not None
         }
-        for workflow in offered:
+        for workflow in await offered():
             known = here.pop(workflow.name, None)
             if known is None or known.version != _version(workflow):
                 await self.register(workflow)
         for name, deployment in here.items():
-            if name not in waiting and not await self._is_needed(deployment):
+            if not await self._is_needed(deployment) and name not in await wanted():
                 await self._remove(deployment)
 
     async def _is_needed(self, deployment: StoredDeployment) -> bool:

@@ -6,6 +6,7 @@ import logging
 from typing import Any, Final
 
 from core.loop import Loop
+from core.workflows.declaration import Workflow
 from flows.errors import FlowsError
 from flows.prefect.runs import FlowRuns
 from flows.prefect.workflow_deployments import WorkflowDeployments
@@ -48,9 +49,14 @@ class DeployedWorkflows:
 
     async def look(self) -> None:
         """Register and remove what is due. Raises FlowsError and StoreError."""
-        offered = [one.workflow for one in await self._store.workflows.all()]
+        await self._deployments.keep(self._offered, self._wanted)
+
+    async def _offered(self) -> list[Workflow]:
+        return [one.workflow for one in await self._store.workflows.all()]
+
+    async def _wanted(self) -> set[str]:
         waiting = await self._store.generations.workflows_under_way()
-        await self._deployments.keep(offered, waiting)
+        return {*await self._store.workflows.names(), *waiting}
 
     async def register(self, name: str) -> bool:
         """Register a workflow, removed or not, for a generation of it. Returns False for none."""

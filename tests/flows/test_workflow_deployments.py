@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import uuid4
 
 import pytest
@@ -30,6 +30,7 @@ from tests.harness.databases import a_store
 from tests.harness.waiting import wait_until as wait
 from tests.store.making import wait_until
 
+_Said = TypeVar("_Said")
 pytestmark = pytest.mark.timeout(300)
 
 GRAPH: Final = {
@@ -76,6 +77,13 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
         yield store
 
 
+def saying(value: _Said) -> Callable[[], Awaitable[_Said]]:
+    async def say() -> _Said:
+        return value
+
+    return say
+
+
 async def accepted(store: Store, of: Workflow) -> Any:
     fields = {"workflow": of.name}
     asked = read_request_of(GenerationRequest, fields, of)
@@ -100,7 +108,7 @@ async def test_a_workflow_has_a_deployment_with_its_inputs(runs: FlowRuns) -> No
     one = workflow()
     deployments = WorkflowDeployments(runs)
 
-    await deployments.keep([one], ())
+    await deployments.keep(saying([one]), saying(()))
 
     made = await deployment_by_name(runs.client, f"generate/{one.name}")
     assert set(made.tags) == {"easel", f"workflow:{one.name}"}
@@ -119,7 +127,7 @@ async def test_a_workflow_has_a_deployment_with_its_inputs(runs: FlowRuns) -> No
     scheduled = await runs.client.create_deployment_schedules(made.id, nightly)
     changed = one.model_copy(update={"inputs": one.inputs[:1], "title": "Colours"})
     changed = Workflow.model_validate(changed.model_dump())
-    await deployments.keep([changed], ())
+    await deployments.keep(saying([changed]), saying(()))
     later = await deployment_by_name(runs.client, f"generate/{one.name}")
     assert later.id == made.id
     assert [each.id for each in later.schedules] == [each.id for each in scheduled]
@@ -132,23 +140,40 @@ async def test_a_workflow_has_a_deployment_with_its_inputs(runs: FlowRuns) -> No
 
 async def test_a_removed_workflows_deployment_stays_until_nothing_waits(runs: FlowRuns) -> None:
     one, deployments = workflow(), WorkflowDeployments(runs)
-    await deployments.keep([one], ())
+    await deployments.keep(saying([one]), saying(()))
     made = await deployment_by_name(runs.client, f"generate/{one.name}")
     run = await runs.client.create_flow_run_from_deployment(made.id)
     assert run.parameters == {"request": {"workflow": one.name}}
     assert workflow_of_tags(run.tags) == one.name
 
     async def names() -> set[str]:
-        await deployments.keep([], {"another"})
+        await deployments.keep(saying([]), saying({"another"}))
         return {each.name for each in await runs.generate_deployments()}
 
     assert one.name in await names()
     await runs.client.set_flow_run_state(run.id, Completed(), force=True)
-    await deployments.keep([], {one.name})
+    await deployments.keep(saying([]), saying({one.name}))
     assert (await deployment_by_name(runs.client, f"generate/{one.name}")).id == made.id
     left = await names()  # those of other tests aside: the server is theirs too
     assert one.name not in left
     assert "comfyui" in left
+
+
+async def test_a_workflow_that_is_added_meanwhile_keeps_its_deployment(
+    runs: FlowRuns, store: Store
+) -> None:
+    one, deployments = workflow(), WorkflowDeployments(runs)
+    await deployments.keep(saying([one]), saying(()))
+    made = await deployment_by_name(runs.client, f"generate/{one.name}")
+
+    async def offered_before_it_is_added() -> list[Workflow]:
+        found = [each.workflow for each in await store.workflows.all()]
+        await store.workflows.add(one)
+        return found
+
+    await deployments.keep(offered_before_it_is_added, store.workflows.names)
+
+    assert (await deployment_by_name(runs.client, f"generate/{one.name}")).id == made.id
 
 
 async def test_a_run_by_hand_is_of_its_deployments_workflow() -> None:
