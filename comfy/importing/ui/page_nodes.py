@@ -32,6 +32,7 @@ _HELPERS: Final = frozenset(
         "Mute / Bypass Relay (rgthree)",
         "Mute / Bypass Repeater (rgthree)",
         "Node Collector (rgthree)",
+        "Node Combiner (rgthree)",
         "Random Unmuter (rgthree)",
     }
 )
