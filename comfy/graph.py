@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-from core.artefacts import ArtefactKind
 from core.workflows.limits import SIZE_MAX
 
 STEP_WEIGHT: Final = 4
@@ -91,12 +90,11 @@ class Node:
 
 @dataclass(frozen=True)
 class Saver:
-    """A node that saves files of a kind under the prompt's own prefix, so many at least."""
+    """The only node of a graph that saves: what its files' names end with, and their number."""
 
     node: str
-    class_type: str
-    kind: ArtefactKind
-    least: int = 1
+    endings: tuple[str, ...]
+    count: int
 
 
 @dataclass(frozen=True)
@@ -105,29 +103,28 @@ class Graph:
 
     ``expected_outputs`` is how many files its output nodes save in total, None where that is not
     known; ``pixels`` is the size of each picture. ``paid`` names those of its node classes that
-    call paid services. ``savers`` are the nodes whose files are wanted, where each of them saves
-    under the prompt's prefix; empty where that is not so, or not known. ``files`` are the places
-    (node, input) that take files: references stand there, and only there.
+    call paid services. ``saver`` is the node that saves, where it is certain what it saves.
+    ``files`` are the places (node, input) that take files: references stand there, and only there.
     """
 
     nodes: Mapping[str, Node]
     expected_outputs: int | None = 1
     pixels: int = SIZE_MAX * SIZE_MAX
     paid: tuple[str, ...] = ()
-    savers: tuple[Saver, ...] = ()
+    saver: Saver | None = None
     files: frozenset[tuple[str, str]] = frozenset()
 
     @classmethod
     def from_json(
         cls,
         graph: Mapping[str, Mapping[str, Any]],
-        savers: tuple[Saver, ...] = (),
+        saver: Saver | None = None,
         files: Iterable[tuple[str, str]] = (),
     ) -> Graph:
         """Returns a graph in API format, such as an imported workflow's."""
         nodes = {node_id: Node.from_json(node) for node_id, node in graph.items()}
         return cls(
-            MappingProxyType(nodes), expected_outputs=None, savers=savers, files=frozenset(files)
+            MappingProxyType(nodes), expected_outputs=None, saver=saver, files=frozenset(files)
         )
 
     def to_json(self) -> dict[str, Any]:

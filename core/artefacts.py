@@ -138,15 +138,6 @@ def extension_of(name: str) -> str:
     return _SAME.get(found, found)
 
 
-def extensions_of(kind: ArtefactKind) -> tuple[str, ...]:
-    """Returns the extensions that files of a kind have, the usual ones first.
-
-    Animations are told from pictures by their bytes, not by their names.
-    """
-    moving = ("webp", "png") if kind == "animation" else ()
-    return (*(name for name, one in _BY_EXTENSION.items() if one.kind == kind), *moving)
-
-
 def extension_for(content_type: str, name: str = "") -> str:
     """Returns the extension of files of a media type; that of ``name`` for one that says little."""
     plain = content_type.partition(";")[0].strip().lower()

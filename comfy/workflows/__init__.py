@@ -8,8 +8,9 @@ from typing import Final
 
 from comfy.graph import Graph
 from comfy.workflows import txt2img
+from comfy.workflows.counting import saver_of
 from comfy.workflows.families import SD15, SDXL, Family, family_of
-from comfy.workflows.imported import file_places, filled, savers_of
+from comfy.workflows.imported import file_places, filled
 from comfy.workflows.readiness import Judge, Readiness
 from comfy.workflows.resolve import UnresolvableError, resolve
 from comfy.workflows.txt2img import TXT2IMG
@@ -46,4 +47,4 @@ def build_graph(
     if workflow is None or workflow.graph is None:
         return txt2img.build(request.inputs, prefix)
     graph = filled(workflow, request.inputs, prefix)
-    return Graph.from_json(graph, savers_of(workflow, graph), file_places(workflow))
+    return Graph.from_json(graph, saver_of(graph), file_places(workflow))

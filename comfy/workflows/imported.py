@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from typing import Any, Final
+from typing import Any
 
-from comfy.graph import Saver
 from comfy.nodes import NodeCatalogue
+from comfy.workflows.counting import PREFIX
 from core.workflows.declaration import Input, Target, Workflow
-
-_PREFIX: Final = "filename_prefix"
 
 
 def filled(
@@ -32,8 +30,8 @@ def filled(
                 graph[target.node].setdefault("inputs", {})[target.field] = _literal(value)
     for node in graph.values():
         inputs = node.get("inputs", {})
-        if _PREFIX in inputs and _may_save(node, catalogue):
-            inputs[_PREFIX] = filename_prefix
+        if PREFIX in inputs and _may_save(node, catalogue):
+            inputs[PREFIX] = filename_prefix
         for name, value in inputs.items():
             if isinstance(value, str) and value in workflow.mapping:
                 inputs[name] = workflow.mapping[value]
@@ -50,34 +48,6 @@ def file_places(workflow: Workflow) -> Iterator[tuple[str, str]]:
             waiting.append(one.items)
         if one.is_upload or (one.items is not None and one.items.is_upload):
             yield from ((target.node, target.field) for target in one.targets)
-
-
-def savers_of(workflow: Workflow, graph: Mapping[str, Any]) -> tuple[Saver, ...]:
-    """Returns the nodes of the filled graph that save what the workflow declares, optional aside.
-
-    Empty where one of them saves under no prefix (it gives a text, or temporary files): then the
-    files that are there do not show that nothing is missing. Each saves one file at least, and as
-    many pictures as the largest batch of the graph: half of a batch is no output.
-    """
-    wanted = [one for one in workflow.outputs if not one.optional]
-    if not all(_PREFIX in graph[one.node].get("inputs", {}) for one in wanted):
-        return ()
-    many = _batch(graph)
-    return tuple(
-        Saver(
-            one.node,
-            graph[one.node].get("class_type", ""),
-            one.kind,
-            many if one.kind == "image" else 1,
-        )
-        for one in wanted
-    )
-
-
-def _batch(graph: Mapping[str, Any]) -> int:
-    sizes = (node.get("inputs", {}).get("batch_size") for node in graph.values())
-    known = (one for one in sizes if isinstance(one, int) and not isinstance(one, bool))
-    return max((1, *known))
 
 
 def _may_save(node: Mapping[str, Any], catalogue: NodeCatalogue | None) -> bool:
