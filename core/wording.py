@@ -23,6 +23,11 @@ NEAREST: Final = 3
 """How many near matches are named."""
 
 
+def figure(value: float) -> str:
+    """Returns a number with all its digits: ``9,007,199,254,740,991``, ``0.5``."""
+    return f"{int(value):,}" if float(value).is_integer() else f"{value:,g}"
+
+
 def duration(seconds: float) -> str:
     """Seconds in words: ``40 seconds``, ``12 minutes``, ``3 hours and 30 minutes``."""
     if seconds < 1:

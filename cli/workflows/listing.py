@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cli.console import OK, console_on
 from cli.workflows.asking import asking
+from core.wording import figure
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -109,9 +110,11 @@ def _notes(one: Mapping[str, Any]) -> Iterator[str]:
         yield "required"
     least, most = one.get("minimum"), one.get("maximum")
     if least is not None and most is not None:
-        yield f"{least:g} to {most:g}"
-    elif least is not None or most is not None:
-        yield f"at least {least:g}" if least is not None else f"at most {most:g}"
+        yield f"{figure(least)} to {figure(most)}"
+    elif least is not None:
+        yield f"at least {figure(least)}"
+    elif most is not None:
+        yield f"at most {figure(most)}"
     choices = one.get("choices") or []
     if choices:
         told = " | ".join(map(str, choices[:_CHOICES_SHOWN]))

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from core.wording import about, ago, brief, duration, nearest, place_in_queue
+from core.wording import about, ago, brief, duration, figure, nearest, place_in_queue
 
 NOW = datetime(2026, 6, 3, 12, tzinfo=UTC)
 
@@ -87,3 +87,11 @@ def test_the_nearest_of_thousands_is_found() -> None:
     said = nearest("folder/sme_lora_777_v0.safetensor", known, "files")
 
     assert "folder/some_lora_777_v0.safetensors" in said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(0, "0"), (0.5, "0.5"), (2.0, "2"), (16384, "16,384"), (2**53 - 1, "9,007,199,254,740,991")],
+)
+def test_a_figure_has_all_its_digits(value: float, said: str) -> None:
+    assert figure(value) == said

@@ -10,6 +10,7 @@ from typing import Any, Final
 from nicegui import events, ui
 from nicegui.elements.mixins.validation_element import ValidationElement
 
+from core.wording import figure
 from core.workflows.declaration import Input
 from web.forms.rows_field import build_rows, is_flat
 from web.forms.upload_field import Pick, UploadField, UploadsField
@@ -144,12 +145,10 @@ def _range(one: Input) -> str | None:
     if one.minimum is None and one.maximum is None:
         return None
     if one.maximum is None:
-        return f"from {one.minimum:,g}"
-    return (
-        f"{one.minimum:,g} to {one.maximum:,g}"
-        if one.minimum is not None
-        else f"to {one.maximum:,g}"
-    )
+        return f"from {figure(one.minimum or 0)}"
+    if one.minimum is None:
+        return f"to {figure(one.maximum)}"
+    return f"{figure(one.minimum)} to {figure(one.maximum)}"
 
 
 def _json(label: str, shown: Any, on_value: OnValue) -> ui.textarea:

@@ -76,6 +76,8 @@ def role_words(role: Role) -> str:
 
 def default_words(one: Input) -> str:
     """Returns a default in few words."""
+    if one.required:
+        return "none: it is required"
     if one.is_upload:
         return "no file"
     if one.default is None:
