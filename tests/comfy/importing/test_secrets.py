@@ -105,3 +105,15 @@ def test_a_document_is_cleaned_at_any_depth() -> None:
     cleaned = without_values(document, ["zx81canary"])
 
     assert cleaned == {"a": [{"api_key": ""}, "see "], "b": "", "c": 1}
+
+
+@pytest.mark.parametrize("part", ["-eyJaaaaaaaa", "_eyJaaaaaaaa", "://a:"])
+def test_a_long_text_is_gone_through_once(part: str) -> None:
+    # By the square of its length it would take hours, and no other thread could run meanwhile.
+    text = part * (2_000_000 // len(part))
+
+    assert without_keys(text) == text
+
+
+def test_a_token_that_is_glued_to_a_word_keeps_its_header_only() -> None:
+    assert without_keys(f"key_eyJ{TAIL}.eyJ{TAIL}.{TAIL}") == f"key_eyJ{TAIL}."
