@@ -56,11 +56,7 @@ class Constants:
             return False
         if any(socket.link is not None for socket in node.inputs) or not _is_alone(node.values):
             return False
-        slots = {
-            link.origin_slot
-            for link in scope.definition.links.values()
-            if link.origin_id == node.node_id
-        }
+        slots = scope.definition.taken_slots.get(node.node_id, ())
         kinds = [node.outputs[slot].type for slot in slots if slot < len(node.outputs)]
         return bool(kinds) and all(_gives(node.first_value, kind) for kind in kinds)
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 
 from comfy.importing import Place
+from comfy.importing.ui import convert
+from tests.comfy.importing.steps import grows_linearly
 from tests.comfy.importing.workflows import (
+    CATALOGUE,
     Json,
     inputs_of,
     load,
@@ -95,3 +99,12 @@ def test_a_constant_that_this_comfyui_knows_stays() -> None:
     imported = read(_workflow(node(7, "PrimitiveInt", [720, "fixed"], outputs=["INT"])))
 
     assert inputs_of(imported, "7") == {"value": 720}
+
+
+def test_the_links_are_gone_through_once_for_all_constants() -> None:
+    def conversion(count: int) -> Any:
+        constants = [node(n, "INTConstant", [n], outputs=["INT"]) for n in range(100, 100 + count)]
+        links = [[n, 100 + n % count, 0, 2, 1, "INT"] for n in range(30 * count)]
+        return partial(convert, ui([load(), scale(1), *constants], links), CATALOGUE)
+
+    assert grows_linearly(conversion, 60)
