@@ -24,6 +24,7 @@ _NAMES: Final = re.compile(
 _DOES_MORE: Final = re.compile(
     r"load|file|path|url|read|random|wildcard|generat|translat|enhanc|expan|magic|style|split|pars"
     r"|select|json|math|encod|batch|(?<!multi)line|list|show|display|preview|save|print|console|increment"
+    r"|not|invert|negat|revers|upper|lower|convert|build|refin|replace|hash"
     r"|count|queue|date|time|info|token|api|gpt|llm|input|any\b",
     re.IGNORECASE,
 )

@@ -48,6 +48,8 @@ def test_a_value_of_a_missing_constant_stands_where_it_goes(kind: str, values: A
     ("kind", "values"),
     [
         ("Random Int", [720]),  # it makes something else of its value
+        ("Integer Negate", [720]),
+        ("Primitive Converted", [720]),
         ("INTConstant", [720, 5]),  # nobody knows which of them
         ("INTConstant", ["720"]),  # no number
         ("INTConstant", [7.5]),
@@ -108,3 +110,11 @@ def test_the_links_are_gone_through_once_for_all_constants() -> None:
         return partial(convert, ui([load(), scale(1), *constants], links), CATALOGUE)
 
     assert grows_linearly(conversion, 60)
+
+
+@pytest.mark.parametrize("kind", ["Boolean Invert Primitive", "Boolean Not", "Primitive boolean"])
+def test_a_switch_that_turns_its_value_round_is_no_constant(kind: str) -> None:
+    imported = read(_workflow(node(7, kind, [True], outputs=["BOOLEAN"]), "BOOLEAN"))
+
+    is_constant = "constant" in [each.reason for each in imported.dropped]
+    assert is_constant == (kind == "Primitive boolean")
