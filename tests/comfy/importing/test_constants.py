@@ -9,7 +9,6 @@ import pytest
 
 from comfy.importing import Place
 from comfy.importing.ui import convert
-from tests.comfy.importing.steps import grows_linearly
 from tests.comfy.importing.workflows import (
     CATALOGUE,
     Json,
@@ -22,6 +21,7 @@ from tests.comfy.importing.workflows import (
     socket,
     ui,
 )
+from tests.harness.steps import grows_linearly
 
 
 def _workflow(constant: Json, kind: str = "INT") -> Json:

@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 from comfy.importing.documents import find_graphs
-from tests.comfy.importing.steps import steps
 from tests.comfy.importing.workflows import API
+from tests.harness.steps import steps
 
 
 def _wrapped(value: Any, levels: int) -> Any:
