@@ -26,7 +26,7 @@ KEYS = (
 
 
 def is_secret(name: str, value: str) -> bool:
-    return without_values({name: value}, ()) != {name: value}
+    return bool(without_values({name: value}, ()) != {name: value})
 
 
 @pytest.mark.parametrize("key", KEYS)
