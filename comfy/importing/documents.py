@@ -19,6 +19,8 @@ from comfy.importing.bounds import (
 _WRAPPERS_MAX: Final = 8
 """How many wrappers may be around a graph."""
 _ITEMS_MAX: Final = 20
+_PARSES_MAX: Final = 100
+"""How many texts of one document are read as documents themselves; others hold no graph."""
 _WRAPPERS: Final = (
     "prompt",
     "workflow",
@@ -93,52 +95,66 @@ def read_document(text: bytes | str) -> Any:
 
 def find_graphs(document: Any) -> Found:
     """Returns the graphs of a document, in whatever they are wrapped."""
-    return _found(document, 0)
+    return _Search().found(document, 0)
 
 
-def _found(value: Any, depth: int) -> Found:
-    if depth > _WRAPPERS_MAX:
-        return Found()
-    if isinstance(value, str):
-        return _found(_parsed(value), depth + 1)
-    if isinstance(value, list):
-        return _first(value[:_ITEMS_MAX], depth + 1)
-    if not isinstance(value, dict):
-        return Found()
-    if is_ui(value):
-        return Found(ui=value, title=_title(value))
-    if is_api(value):
-        return Found(api=value)
-    return _unwrapped(value, depth)
+class _Search:
+    """The search through one document. It goes to each part of it once."""
 
+    def __init__(self) -> None:
+        self._parses_left = _PARSES_MAX
 
-def _unwrapped(value: dict[str, Any], depth: int) -> Found:
-    lowered = {key.lower(): inner for key, inner in value.items()}
-    swarm = lowered.get(_SWARM)
-    found = Found(swarm=swarm if isinstance(swarm, dict) else None)
-    keys = [key for key in _WRAPPERS if key in lowered]
-    inner = [lowered[key] for key in keys]
-    if not keys and len(value) == 1:  # the answer of GET /history/{id}
-        inner = list(value.values())
-    found = found.or_else(_first(inner, depth + 1))
-    if not found.has_graph:
-        others = [one for key, one in lowered.items() if key not in _WRAPPERS]
-        found = found.or_else(_only(others[:_ITEMS_MAX], depth + 1))
-    return replace(found, title=found.title or _title(value))
+    def found(self, value: Any, depth: int) -> Found:
+        """The graphs of a part that is so many wrappers deep."""
+        if depth > _WRAPPERS_MAX:
+            return Found()
+        if isinstance(value, str):
+            return self.found(self._parsed(value), depth + 1)
+        if isinstance(value, list):
+            return self._first(value[:_ITEMS_MAX], depth + 1)
+        if not isinstance(value, dict):
+            return Found()
+        if is_ui(value):
+            return Found(ui=value, title=_title(value))
+        if is_api(value):
+            return Found(api=value)
+        return self._unwrapped(value, depth)
 
+    def _unwrapped(self, value: dict[str, Any], depth: int) -> Found:
+        lowered = {key.lower(): inner for key, inner in value.items()}
+        swarm = lowered.get(_SWARM)
+        found = Found(swarm=swarm if isinstance(swarm, dict) else None)
+        keys = [key for key in _WRAPPERS if key in lowered]
+        is_alone = not keys and len(value) == 1  # the answer of GET /history/{id}
+        inner = list(value.values()) if is_alone else [lowered[key] for key in keys]
+        found = found.or_else(self._first(inner, depth + 1))
+        if not found.has_graph and not is_alone:
+            others = [one for key, one in lowered.items() if key not in _WRAPPERS]
+            found = found.or_else(self._only(others[:_ITEMS_MAX], depth + 1))
+        return replace(found, title=found.title or _title(value))
 
-def _only(values: list[Any], depth: int) -> Found:
-    """The graphs of the one object that has any: of several, nobody knows which is meant."""
-    graphs = [_found(value, depth) for value in values if isinstance(value, dict)]
-    known = [found for found in graphs if found.has_graph]
-    return known[0] if len(known) == 1 else Found()
+    def _only(self, values: list[Any], depth: int) -> Found:
+        """The graphs of the one object that has any: of several, nobody knows which is meant."""
+        graphs = [self.found(value, depth) for value in values if isinstance(value, dict)]
+        known = [found for found in graphs if found.has_graph]
+        return known[0] if len(known) == 1 else Found()
 
+    def _first(self, values: list[Any], depth: int) -> Found:
+        found = Found()
+        for value in values:
+            found = found.or_else(self.found(value, depth))
+        return found
 
-def _first(values: list[Any], depth: int) -> Found:
-    found = Found()
-    for value in values:
-        found = found.or_else(_found(value, depth))
-    return found
+    def _parsed(self, text: str) -> Any:
+        if text.lstrip()[:1] not in ("{", "[") or self._parses_left == 0:
+            return None
+        self._parses_left -= 1
+        try:
+            return read_document(text)
+        except WorkflowFileError as error:
+            if error.code == "malformed":
+                return None
+            raise
 
 
 def is_ui(value: Mapping[str, Any]) -> bool:
@@ -168,17 +184,6 @@ def _title(value: Mapping[str, Any]) -> str:
         if isinstance(value.get(key), str) and value[key].strip():
             return str(value[key]).strip()
     return ""
-
-
-def _parsed(text: str) -> Any:
-    if text.lstrip()[:1] not in ("{", "["):
-        return None
-    try:
-        return read_document(text)
-    except WorkflowFileError as error:
-        if error.code == "malformed":
-            return None
-        raise
 
 
 def _decoded(text: bytes) -> str:

@@ -29,7 +29,7 @@ from comfy.importing.loading import with_load_nodes, without_embedded
 from comfy.importing.marks import Marks, NodeMarks, SharedValue
 from comfy.importing.paths import with_own_separators
 from comfy.importing.saving import append_save_node
-from comfy.importing.secrets import is_key, without_values
+from comfy.importing.secrets import keys_of, without_values
 from comfy.importing.swarm import filled_placeholders, has_placeholders
 from comfy.importing.ui import Conversion, convert
 from comfy.nodes import NodeCatalogue
@@ -258,8 +258,7 @@ def _without_secrets(graph: Mapping[str, Any], whole: _Whole) -> tuple[dict[str,
     secrets = _Secrets()
     for node in whole.graph.values():
         for name, value in node["inputs"].items():
-            if is_key(name, value):
-                secrets.values.add(value)
+            secrets.values.update(keys_of(name, value))
     if whole.conversion:
         secrets.values |= whole.conversion.secrets
     left: dict[str, Any] = {}

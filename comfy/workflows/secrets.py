@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from comfy.importing.secrets import is_key, is_secret, without_keys, without_values
+from comfy.importing.secrets import keys_of, without_keys, without_values
 from core.workflows.declaration import Workflow
 
 _PARTS: Final = ("title", "description", "inputs", "outputs", "requires", "mapping", "origin")
@@ -16,7 +16,7 @@ def without_secrets(workflow: Workflow) -> tuple[Workflow, tuple[str, ...]]:
     """Returns the workflow without keys and tokens, and what was left out, as sentences."""
     told = workflow.model_dump(mode="json")
     graph = told["graph"] or {}
-    known = {value for _, name, value in _texts(graph) if is_key(name, value)}
+    known = {key for _, name, value in _values(graph) for key in keys_of(name, value)}
     safe = {**told, "inputs": [_with_safe_default(one) for one in told["inputs"]]}
     clean: dict[str, Any] = {
         **{part: without_values(safe[part], ()) for part in _PARTS},
@@ -30,8 +30,8 @@ def without_secrets(workflow: Workflow) -> tuple[Workflow, tuple[str, ...]]:
 
 
 def _said(told: Mapping[str, Any], clean: Mapping[str, Any]) -> Iterator[str]:
-    for node_id, name, value in _texts(told["graph"] or {}):
-        if is_secret(name, value):
+    for node_id, name, value in _values(told["graph"] or {}):
+        if clean["graph"][node_id]["inputs"][name] != value:
             node_class = told["graph"][node_id]["class_type"]
             yield (f"node {node_id}: {name} of {node_class} held a key or a token: it was left out")
     for part in _PARTS:
@@ -39,13 +39,12 @@ def _said(told: Mapping[str, Any], clean: Mapping[str, Any]) -> Iterator[str]:
             yield f"{part} held a key or a token: it was left out"
 
 
-def _texts(graph: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Yields every text of the nodes' inputs: the node's id, the field, the text."""
+def _values(graph: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """Yields every value of the nodes' inputs: the node's id, the field, the value."""
     for node_id, node in graph.items():
         inputs = node.get("inputs") if isinstance(node, Mapping) else None
         for name, value in (inputs if isinstance(inputs, Mapping) else {}).items():
-            if isinstance(value, str):
-                yield node_id, name, value
+            yield node_id, name, value
 
 
 def _with_safe_default(one: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,7 +52,7 @@ def _with_safe_default(one: Mapping[str, Any]) -> dict[str, Any]:
     safe = dict(one)
     names = (one["name"], *(target["field"] for target in one["targets"]))
     default = one["default"]
-    if any(is_key(name, default) for name in names) or _is_all_key(default):
+    if any(any(keys_of(name, default)) for name in names) or _is_all_key(default):
         safe["default"] = None
     if one["items"] is not None:
         safe["items"] = _with_safe_default(one["items"])

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
+from core.workflows.declaration import Input
 from core.workflows.limits import SIZE_STEP
-from web.forms.sizes import RATIOS, parts_of, ratio_of, size_of
+from tests.harness.steps import steps
+from web.forms.size_field import sizes_of
+from web.forms.sizes import RATIOS, parts_of, ratio_of, size_of, sizes_near
 
 
 @pytest.mark.parametrize("native", [512, 768, 1328])
@@ -37,3 +42,32 @@ def test_a_size_finds_its_button_again(ratio: str, side: int) -> None:
     native = (side, side)
     assert ratio_of(*size_of(ratio, *native), native) == ratio
     assert ratio_of(1000, 8, native) is None
+
+
+def test_a_large_size_takes_no_more_steps_than_a_small_one() -> None:
+    small = steps(partial(sizes_near, 1001, 1003))
+    assert steps(partial(sizes_near, 16_381, 16_301)) < 2 * small
+
+
+def _sides(width: int, height: int, multiple_of: float | None = None) -> tuple[Input, Input]:
+    made = (
+        Input(name=name, type="integer", default=default, multiple_of=multiple_of)
+        for name, default in (("width", width), ("height", height))
+    )
+    wide, high = made
+    return wide, high
+
+
+@pytest.mark.parametrize("sides", [(10**9, 64), (64, 10**400), (16_385, 16_385), (0, 64), (-1, 64)])
+def test_sizes_beyond_all_images_have_no_ratios(sides: tuple[int, int]) -> None:
+    assert sizes_of(*_sides(*sides)) == {}
+    assert sizes_of(*_sides(16_384, 16_384)).keys() == RATIOS.keys()
+
+
+@pytest.mark.parametrize(("multiple_of", "step"), [(0.5, 16), (2.5, 48), (64, 64), (None, 16)])
+def test_ratios_keep_to_steps_of_any_size(multiple_of: float | None, step: int) -> None:
+    sizes = sizes_of(*_sides(1024, 1024, multiple_of))
+
+    assert all(side % step == 0 for ratio, size in sizes.items() if ratio != "1:1" for side in size)
+    assert sizes.keys() == RATIOS.keys()
+    assert sizes_of(*_sides(1024, 1024, 1e300)) == {}

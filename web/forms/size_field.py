@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from core.workflows.declaration import Input
-from web.forms.sizes import RATIOS, parts_of, sizes_near
+from web.forms.sizes import RATIOS, SIDE_MAX, parts_of, sizes_near
 from web.forms.workflow_inputs import build_number, label_of
 from web.parts.elements import Text, adorn, box, button
 from web.parts.fields import Fields
@@ -24,7 +24,7 @@ class SizeField:
     ) -> None:
         self._inputs = (width, height)
         self._on_side = on_side
-        self._sizes = _sizes_of(width, height)
+        self._sizes = sizes_of(width, height)
         with box("field"):
             with box("field-head"):
                 Text("Size", "label")
@@ -60,7 +60,7 @@ class SizeField:
         return made.on("click", lambda: self._put(self._sizes[ratio]), args=[])
 
     def _fits(self, size: tuple[int, int]) -> bool:
-        return all(
+        return max(size) <= SIDE_MAX and all(
             (one.minimum is None or side >= one.minimum)
             and (one.maximum is None or side <= one.maximum)
             for one, side in zip(self._inputs, size, strict=True)
@@ -83,14 +83,17 @@ class SizeField:
             adorn(made, aria_pressed=str(ratio == chosen).lower())
 
 
-def _sizes_of(width: Input, height: Input) -> dict[str, tuple[int, int]]:
-    """Returns the sizes of the buttons; none for a workflow that does not say its own size."""
-    sides = (width.default, height.default)
-    if not all(isinstance(side, int) and side > 0 for side in sides):
-        return {}
-    steps = [int(one.multiple_of or 1) for one in (width, height)]
+def sizes_of(width: Input, height: Input) -> dict[str, tuple[int, int]]:
+    """Returns the size that each ratio's button sets.
+
+    There are none for a workflow that does not say its own size, or says one, or a step, beyond
+    what images have.
+    """
+    wide, high = _side(width.default), _side(height.default)
+    steps = [math.ceil(min(one.multiple_of or 1, SIDE_MAX + 1)) for one in (width, height)]
     step = math.lcm(_STEP, *steps)
-    wide, high = sides
-    assert isinstance(wide, int)
-    assert isinstance(high, int)
-    return sizes_near(wide, high, step)
+    return sizes_near(wide, high, step) if wide and high and step <= SIDE_MAX else {}
+
+
+def _side(default: Any) -> int | None:
+    return default if isinstance(default, int) and 0 < default <= SIDE_MAX else None

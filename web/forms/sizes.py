@@ -20,6 +20,10 @@ RATIOS: Final[dict[str, str]] = {
 }
 """Their names. Those of landscapes come first, then those of portraits, in the same order."""
 _STEP: Final = 16
+_AROUND: Final = 16
+"""How many steps from the ideal width a better shape is looked for: farther off, none is."""
+SIDE_MAX: Final = 16_384
+"""The longest side, in pixels, that a button sets: ComfyUI's own nodes take no longer one."""
 _ALIKE: Final = 0.04
 """How far two ratios may be apart, as a logarithm, to be taken for the same."""
 _TRAINED: Final = {
@@ -74,7 +78,7 @@ def ratio_of(width: int, height: int, native: tuple[int, int]) -> str | None:
     return next((ratio for ratio in RATIOS if size_of(ratio, *native) == (width, height)), None)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1_000)
 def _nearest(ratio: float, pixels: int, step: int = _STEP) -> tuple[int, int]:
     """Returns the sides, in steps, that are nearest to a ratio and to a number of pixels.
 
@@ -85,11 +89,11 @@ def _nearest(ratio: float, pixels: int, step: int = _STEP) -> tuple[int, int]:
         wide, high = size
         return 4 * abs(math.log(wide / high / ratio)) + abs(math.log(wide * high / pixels))
 
-    most = math.ceil(math.sqrt(pixels * ratio) / step) + 2
-    widths = [step * number for number in range(1, most + 1)]
+    ideal = math.sqrt(pixels * ratio) / step
+    numbers = range(max(1, math.floor(ideal) - _AROUND), math.ceil(ideal) + 3)
     sizes = [
-        (wide, max(step, step * rounded(wide / ratio / step)))
-        for wide in widths
+        (step * number, max(step, step * rounded(number / ratio)))
+        for number in numbers
         for rounded in (math.floor, math.ceil)
     ]
     return min(sizes, key=wrong)

@@ -24,6 +24,7 @@ _NAMES: Final = re.compile(
 _DOES_MORE: Final = re.compile(
     r"load|file|path|url|read|random|wildcard|generat|translat|enhanc|expan|magic|style|split|pars"
     r"|select|json|math|encod|batch|(?<!multi)line|list|show|display|preview|save|print|console|increment"
+    r"|not|invert|negat|revers|upper|lower|convert|build|refin|replace|hash"
     r"|count|queue|date|time|info|token|api|gpt|llm|input|any\b",
     re.IGNORECASE,
 )
@@ -56,11 +57,7 @@ class Constants:
             return False
         if any(socket.link is not None for socket in node.inputs) or not _is_alone(node.values):
             return False
-        slots = {
-            link.origin_slot
-            for link in scope.definition.links.values()
-            if link.origin_id == node.node_id
-        }
+        slots = scope.definition.taken_slots.get(node.node_id, ())
         kinds = [node.outputs[slot].type for slot in slots if slot < len(node.outputs)]
         return bool(kinds) and all(_gives(node.first_value, kind) for kind in kinds)
 

@@ -13,7 +13,7 @@ from comfy.importing.imported import DroppedNode
 from comfy.importing.loading import OpenInput
 from comfy.importing.marks import NodeMarks, Place, SharedValue
 from comfy.importing.saving import OpenOutput
-from comfy.importing.secrets import is_key
+from comfy.importing.secrets import keys_of
 from comfy.importing.ui.broadcasts import Broadcasts
 from comfy.importing.ui.constants import Constants
 from comfy.importing.ui.group_nodes import unfolded
@@ -159,8 +159,7 @@ class _Converter:
     def _hide(self, scope: Scope, node: UiNode) -> None:
         """Find the secrets of a node that is off: the file is kept, too."""
         for name, value in self._own.of(scope, node).values.items():
-            if is_key(name, value):
-                self._secrets.add(value)
+            self._secrets.update(keys_of(name, value))
 
     def _open_inputs(self) -> Iterator[OpenInput]:
         for origin, places in self._open.items():

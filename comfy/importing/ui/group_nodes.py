@@ -7,14 +7,18 @@ nodes inside, one after another.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from comfy.errors import WorkflowFileError
+from comfy.importing.bounds import LINKS_MAX
 from comfy.importing.documents import check_node_count, mappings
 from comfy.importing.ui.page_nodes import is_group_node
 from comfy.importing.ui.widgets import widget_names
 from comfy.nodes import NodeCatalogue
 
+_PLACE: Final = "extra.groupNodes"
 _BORDER_IN: Final = -10
 _BORDER_OUT: Final = -20
 _Json = dict[str, Any]
@@ -23,7 +27,7 @@ _Json = dict[str, Any]
 def unfolded(workflow: Mapping[str, Any], catalogue: NodeCatalogue) -> Mapping[str, Any]:
     """The workflow with a subgraph for each group node that the file defines.
 
-    Raises WorkflowFileError when they are of too many nodes.
+    Raises WorkflowFileError when they are of too many nodes, links or sockets.
     """
     extra = workflow.get("extra")
     known = extra.get("groupNodes") if isinstance(extra, dict) else None
@@ -31,14 +35,13 @@ def unfolded(workflow: Mapping[str, Any], catalogue: NodeCatalogue) -> Mapping[s
         return workflow
     nodes: list[Any] = []
     made: list[_Json] = []
-    count = 0
+    bounds = _Bounds()
     for node in workflow["nodes"]:
         group = _group(node, known)
         if group is None:
             nodes.append(node)
             continue
-        count += len(group["nodes"])
-        check_node_count(count, "extra.groupNodes")
+        bounds.add(node, group)
         folded = _Folded(node, group, f"group-node-{len(made)}", catalogue)
         nodes.append(folded.instance())
         made.append(folded.definition())
@@ -58,6 +61,76 @@ def _group(node: Any, known: Mapping[str, Any]) -> _Json | None:
     group = known.get(kind[len("workflow>") :])
     is_whole = isinstance(group, dict) and isinstance(group.get("nodes"), list)
     return group if is_whole else None
+
+
+class _Bounds:
+    """Counts what all group nodes hold before it is copied for each of them."""
+
+    def __init__(self) -> None:
+        self._nodes = 0
+        self._parts = 0
+        self._known: dict[int, int] = {}
+
+    def add(self, node: _Json, group: _Json) -> None:
+        """Count one more. Raises WorkflowFileError beyond the bounds."""
+        self._nodes += len(group["nodes"])
+        check_node_count(self._nodes, _PLACE)
+        if id(group) not in self._known:
+            self._known[id(group)] = _parts_of(group)
+        self._parts += self._known[id(group)] + len(_sockets(node))
+        if self._parts > LINKS_MAX:
+            raise WorkflowFileError(
+                "too_large",
+                f"the group nodes have more than {LINKS_MAX:,} links and sockets",
+                _PLACE,
+            )
+
+
+def _parts_of(group: _Json) -> int:
+    lists = [group.get("links"), group.get("external")]
+    for inner in mappings(group["nodes"]):
+        lists += [inner.get("inputs"), inner.get("outputs"), inner.get("widgets_values")]
+    return sum(len(each) for each in lists if isinstance(each, list))
+
+
+class _Free:
+    """Inputs inside of a group node that nothing inside feeds, in their order."""
+
+    def __init__(self, found: Iterable[tuple[int, int, _Json]]) -> None:
+        self._all = list(found)
+        self._taken: set[int] = set()
+        self._waiting: dict[tuple[str, ...], deque[int]] = {}
+        for index, (_, _, socket) in enumerate(self._all):
+            side, kind, name = _side_of(socket), _kind_of(socket), _name_of(socket)
+            for key in ((side,), (side, kind), (side, "", name), (side, kind, name)):
+                self._waiting.setdefault(key, deque()).append(index)
+
+    def take(self, outer: _Json) -> tuple[int, int] | None:
+        """The node and slot of the first that an input of the group node can stand for.
+
+        That of a widget has its name, if one has it.
+        """
+        index = self._first(outer, _name_of(outer)) if outer.get("widget") else None
+        if index is None:
+            index = self._first(outer)
+        if index is None:
+            return None
+        self._taken.add(index)
+        number, slot, _ = self._all[index]
+        return number, slot
+
+    def _first(self, outer: _Json, *name: str) -> int | None:
+        side, kind = _side_of(outer), _kind_of(outer)
+        if kind == "*":
+            return self._head((side, "", *name) if name else (side,))
+        heads = (self._head((side, each, *name)) for each in (kind, "*"))
+        return min((head for head in heads if head is not None), default=None)
+
+    def _head(self, key: tuple[str, ...]) -> int | None:
+        waiting = self._waiting.get(key, deque())
+        while waiting and waiting[0] in self._taken:
+            waiting.popleft()
+        return waiting[0] if waiting else None
 
 
 class _Folded:
@@ -105,7 +178,8 @@ class _Folded:
         for border, (socket, origin, slot) in enumerate(self._left()):
             links.append(_link(len(links), origin, slot, _BORDER_OUT, border))
             outputs.append({**socket, "linkIds": [len(links) - 1]})
-        nodes = [self._inside(number, inner, links) for number, inner in enumerate(self._inner)]
+        fed = {(each["target_id"], each["target_slot"]): each["id"] for each in links}
+        nodes = [self._inside(number, inner, fed) for number, inner in enumerate(self._inner)]
         name = str(self._node.get("title") or self._node["type"][len("workflow>") :])
         return {
             "id": self._id,
@@ -116,29 +190,26 @@ class _Folded:
             "outputs": outputs,
         }
 
-    def _inside(self, number: int, inner: _Json, links: Sequence[_Json]) -> _Json:
-        into = {each["target_slot"]: each["id"] for each in links if each["target_id"] == number}
+    def _inside(self, number: int, inner: _Json, fed: Mapping[tuple[int, int], int]) -> _Json:
         sockets = [
-            {**socket, "link": into.get(slot)} for slot, socket in enumerate(_sockets(inner))
+            {**socket, "link": fed.get((number, slot))}
+            for slot, socket in enumerate(_sockets(inner))
         ]
         return {**inner, "id": number, "inputs": sockets, "widgets_values": self._values[number]}
 
     def _entered(self) -> Iterator[tuple[_Json, int, int]]:
         """Each input of the group node, and the inner one that it stands for."""
         fed = {(target, to) for _, _, target, to in self._links}
-        free = [
+        free = _Free(
             (number, slot, socket)
             for number, inner in enumerate(self._inner)
             for slot, socket in enumerate(_sockets(inner))
-            if (number, slot) not in fed and self._is_visible(number, "input", socket.get("name"))
-        ]
+            if (number, slot) not in fed and self._is_visible(number, "input", _name_of(socket))
+        )
         for outer in _sockets(self._node):
-            fitting = [one for one in free if _stands_for(outer, one[2])]
-            named = [one for one in fitting if one[2].get("name") == outer.get("name")]
-            chosen = (named if outer.get("widget") and named else fitting)[:1]
-            for one in chosen:
-                free.remove(one)
-                yield outer, one[0], one[1]
+            chosen = free.take(outer)
+            if chosen:
+                yield outer, *chosen
 
     def _left(self) -> Iterator[tuple[_Json, int, int]]:
         """Each output of the group node, and the inner one that it stands for."""
@@ -149,17 +220,28 @@ class _Folded:
                 if not is_inside and self._is_visible(number, "output", str(slot)):
                     yield socket, number, slot
 
-    def _is_visible(self, number: int, side: str, name: Any) -> bool:
+    def _is_visible(self, number: int, side: str, name: str) -> bool:
         told: Any = self._config
         for key in (str(number), side, name):
             told = told.get(key) if isinstance(told, dict) else None
         return not (isinstance(told, dict) and told.get("visible") is False)
 
 
-def _stands_for(outer: _Json, inner: _Json) -> bool:
-    if bool(outer.get("widget")) != bool(inner.get("widget")):
-        return False
-    return outer.get("type") == inner.get("type") or "*" in (outer.get("type"), inner.get("type"))
+def _side_of(socket: _Json) -> str:
+    return "widget" if socket.get("widget") else "slot"
+
+
+def _kind_of(socket: _Json) -> str:
+    """The type of a socket: old files write the choices themselves."""
+    kind = socket.get("type")
+    if isinstance(kind, list):
+        return "COMBO"
+    return kind if isinstance(kind, str) and kind else "*"
+
+
+def _name_of(socket: _Json) -> str:
+    name = socket.get("name")
+    return name if isinstance(name, str) else ""
 
 
 def _links(values: Any, count: int) -> Iterator[tuple[int, int, int, int]]:

@@ -52,6 +52,14 @@ class Definition:
         promoting = (index for index, target in enumerate(self.targets) if target)
         return {index: place for place, index in enumerate(promoting)}
 
+    @cached_property
+    def taken_slots(self) -> Mapping[str, frozenset[int]]:
+        """The outputs that links take, by the ids of their nodes."""
+        found: dict[str, set[int]] = {}
+        for link in self.links.values():
+            found.setdefault(link.origin_id, set()).add(link.origin_slot)
+        return {node_id: frozenset(slots) for node_id, slots in found.items()}
+
     def index_of(self, name: str) -> int | None:
         """The number of the input of that name."""
         return self._numbers.get(name)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 
 from comfy.importing import Place
+from comfy.importing.ui import convert
 from tests.comfy.importing.workflows import (
+    CATALOGUE,
     Json,
     inputs_of,
     load,
@@ -18,6 +21,7 @@ from tests.comfy.importing.workflows import (
     socket,
     ui,
 )
+from tests.harness.steps import grows_linearly
 
 
 def _workflow(constant: Json, kind: str = "INT") -> Json:
@@ -44,6 +48,8 @@ def test_a_value_of_a_missing_constant_stands_where_it_goes(kind: str, values: A
     ("kind", "values"),
     [
         ("Random Int", [720]),  # it makes something else of its value
+        ("Integer Negate", [720]),
+        ("Primitive Converted", [720]),
         ("INTConstant", [720, 5]),  # nobody knows which of them
         ("INTConstant", ["720"]),  # no number
         ("INTConstant", [7.5]),
@@ -95,3 +101,20 @@ def test_a_constant_that_this_comfyui_knows_stays() -> None:
     imported = read(_workflow(node(7, "PrimitiveInt", [720, "fixed"], outputs=["INT"])))
 
     assert inputs_of(imported, "7") == {"value": 720}
+
+
+def test_the_links_are_gone_through_once_for_all_constants() -> None:
+    def conversion(count: int) -> Any:
+        constants = [node(n, "INTConstant", [n], outputs=["INT"]) for n in range(100, 100 + count)]
+        links = [[n, 100 + n % count, 0, 2, 1, "INT"] for n in range(30 * count)]
+        return partial(convert, ui([load(), scale(1), *constants], links), CATALOGUE)
+
+    assert grows_linearly(conversion, 60)
+
+
+@pytest.mark.parametrize("kind", ["Boolean Invert Primitive", "Boolean Not", "Primitive boolean"])
+def test_a_switch_that_turns_its_value_round_is_no_constant(kind: str) -> None:
+    imported = read(_workflow(node(7, kind, [True], outputs=["BOOLEAN"]), "BOOLEAN"))
+
+    is_constant = "constant" in [each.reason for each in imported.dropped]
+    assert is_constant == (kind == "Primitive boolean")

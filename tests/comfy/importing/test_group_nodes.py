@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 
 from comfy.errors import WorkflowFileError
 from comfy.importing import Place
-from comfy.importing.bounds import NODES_MAX
-from tests.comfy.importing.workflows import Json, inputs_of, load, node, read, save, socket, ui
+from comfy.importing.bounds import LINKS_MAX, NODES_MAX
+from comfy.importing.ui.group_nodes import unfolded
+from tests.comfy.importing.workflows import (
+    CATALOGUE,
+    Json,
+    inputs_of,
+    load,
+    node,
+    read,
+    save,
+    socket,
+    ui,
+)
+from tests.harness.steps import grows_linearly
 
 _INNER: list[Json] = [
     node(-1, "Scale", [8, 9], [socket("image", "IMAGE")], ["IMAGE"], index=0),
@@ -73,8 +86,63 @@ def test_group_nodes_of_too_many_nodes_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    "more",
+    [
+        {"links": [[0, 0, 1, 0, 7, "IMAGE"]] * 1001},
+        {"external": [[1, 0, "IMAGE"]] * 1001},
+        {"nodes": [node(-1, "Scale", [8, 9], [socket("image", "IMAGE")] * 1001)]},
+    ],
+)
+def test_group_nodes_with_too_many_links_or_sockets_are_refused(more: Json) -> None:
+    workflow = _workflow({**_GROUP, **more}, [])
+    folded = {**workflow["nodes"][1], "inputs": []}
+    workflow["nodes"] += [{**folded, "id": 1000 + n} for n in range(LINKS_MAX // 1000)]
+
+    with pytest.raises(WorkflowFileError) as refused:
+        unfolded(workflow, CATALOGUE)
+
+    assert refused.value.code == "too_large"
+    assert "links and sockets" in str(refused.value)
+
+
+def test_the_work_for_a_group_node_grows_with_its_size() -> None:
+    def unfolding(count: int) -> Any:
+        inner = [node(-1, "Scale", [8, 9], [socket("image", "IMAGE")], ["IMAGE"])] * count
+        outer = [socket(f"image {n}", "IMAGE", 1) for n in range(count)]
+        folded = node(5, "workflow>Twice", [], outer, ["IMAGE"])
+        group = {"nodes": inner, "links": [[0, 0, n, 1] for n in range(count)], "external": []}
+        workflow = ui([load(), folded, save(2)], [], extra={"groupNodes": {"Twice": group}})
+        return partial(unfolded, workflow, CATALOGUE)
+
+    assert grows_linearly(unfolding, 40)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fed"), [("*", ["5:0", "5:1"]), ("IMAGE", ["5:0", "5:1"]), ("MODEL", ["5:1", None])]
+)
+def test_inputs_stand_for_the_first_inside_whose_type_fits(
+    kind: str, fed: list[str | None]
+) -> None:
+    inner = [
+        node(-1, "Scale", [8, 9], [socket("image", "IMAGE")], ["IMAGE"]),
+        node(-1, "Scale", [8, 9], [socket("image", "*")], ["IMAGE"]),
+    ]
+    outer = [socket("first", kind, 1), socket("second", kind, 3)]
+    folded = node(5, "workflow>Two", [8, 9, 8, 9], outer, ["IMAGE", "IMAGE"])
+    links = [[1, 1, 0, 5, 0, kind], [3, 7, 0, 5, 1, kind]]
+    links += [[2, 5, 0, 99, 0, "IMAGE"], [4, 5, 1, 98, 0, "IMAGE"]]
+    group = {"nodes": inner, "links": [], "external": []}
+    nodes = [load(1), load(7), folded, save(2), save(4, 98)]
+    imported = read(ui(nodes, links, extra={"groupNodes": {"Two": group}}))
+
+    for node_id, origin in zip(fed, ("1", "7"), strict=True):
+        assert node_id is None or inputs_of(imported, node_id)["image"] == [origin, 0]
+
+
+@pytest.mark.parametrize(
     "group",
     [
+        {"nodes": [{**_INNER[0], "inputs": [{"name": ["x"], "type": {}}]}, _INNER[1]]},
         {"nodes": _INNER, "links": [[5, 0, 9, 0], "x", [0, -1, 1, 0]], "external": [[9], None]},
         {"nodes": [None, {"type": 5}, *_INNER], "links": None, "config": [1]},
         {"nodes": _INNER, "links": [[1, 0, 0, 0, 7, "IMAGE"]], "config": {"0": {"input": 3}}},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from comfy.importing.secrets import is_key, is_secret, without_keys, without_values
+from comfy.importing.secrets import is_key, keys_of, without_keys, without_values
 
 TAIL = "aB3dE6gH9jK2mN5pQ8sT1vW4"
 KEYS = (
@@ -23,6 +23,10 @@ KEYS = (
     f"Bearer {TAIL}",
     f"eyJ{TAIL}.eyJ{TAIL}.{TAIL}",
 )
+
+
+def is_secret(name: str, value: str) -> bool:
+    return bool(without_values({name: value}, ()) != {name: value})
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -63,7 +67,8 @@ def test_prompts_are_not_touched(prompt: str) -> None:
     [
         *("api_key", "apiKey", "API key", "openai_api_key", "x-api-key", "token", "hf_token"),
         *("accessToken", "civitai_token", "password", "passphrase", "authorization", "bearer"),
-        *("secret", "client_secret", "secret_key", "credentials"),
+        *("secret", "client_secret", "secret_key", "credentials", "openai_key", "geminiKey"),
+        *("access_token_value", "apiKeyString", "service_key"),
     ],
 )
 def test_a_key_is_known_by_the_name_of_its_field(name: str) -> None:
@@ -81,6 +86,12 @@ def test_a_key_is_known_by_the_name_of_its_field(name: str) -> None:
         ("tokenizer", "t5xxl_fp16"),
         ("token", "a fox in the snow"),
         ("keyframe", "0123456789"),
+        ("key", "0123456789"),
+        ("key", "sampler_of_the_first_pass"),
+        ("key", "internationalizations"),
+        ("hot_key", "ctrl+shift+enter"),
+        ("text_key", "a fox in the snow"),
+        ("trigger_token_value", "ohwx_man"),
         ("secretary", "0123456789"),
     ],
 )
@@ -105,3 +116,46 @@ def test_a_document_is_cleaned_at_any_depth() -> None:
     cleaned = without_values(document, ["zx81canary"])
 
     assert cleaned == {"a": [{"api_key": ""}, "see "], "b": "", "c": 1}
+
+
+@pytest.mark.parametrize("part", ["-eyJaaaaaaaa", "_eyJaaaaaaaa", "://a:"])
+def test_a_long_text_is_gone_through_once(part: str) -> None:
+    # By the square of its length it would take hours, and no other thread could run meanwhile.
+    text = part * (2_000_000 // len(part))
+
+    assert without_keys(text) == text
+
+
+def test_a_token_that_is_glued_to_a_word_keeps_its_header_only() -> None:
+    assert without_keys(f"key_eyJ{TAIL}.eyJ{TAIL}.{TAIL}") == f"key_eyJ{TAIL}."
+
+
+@pytest.mark.parametrize("value", [f"x{TAIL}", "3f2b8c1a-0d4e-4f6a-9b7c-5e8d1a2c3b4f", "0" * 32])
+def test_a_bare_key_is_one_if_it_looks_like_chance(value: str) -> None:
+    assert is_key("key", value)
+    assert not is_key("text", value)
+
+
+def test_keys_in_lists_are_left_out_and_links_stay() -> None:
+    document = {
+        "api_key": {"__value__": ["0123456789", ["abcdef0123"]]},
+        "token": ["12:345678", 0],
+        "password": ["zx81canary", "zx81canary"],
+    }
+
+    assert list(keys_of("api_key", document["api_key"])) == ["0123456789", "abcdef0123"]
+    assert list(keys_of("token", document["token"])) == []
+    assert without_values(document, ()) == {
+        "api_key": {"__value__": ["", [""]]},
+        "token": ["12:345678", 0],
+        "password": ["", ""],
+    }
+
+
+@pytest.mark.parametrize("word", ["default", "None_set", "YOUR-API-KEY"])
+def test_a_word_in_the_field_of_a_key_is_left_out_there_only(word: str) -> None:
+    document = {"api_key": word, "mode": word, "values": [word, "zx81canary"]}
+
+    cleaned = without_values(document, [word, "zx81canary"])
+
+    assert cleaned == {"api_key": "", "mode": word, "values": [word, ""]}
