@@ -45,6 +45,7 @@ from comfy.shipped import SHIPPED
 from comfy.workflows import Judge
 from comfy.workflows.live_values import live_choices
 from comfy.workflows.readiness import State
+from comfy.workflows.secrets import without_secrets
 from core.wording import nearest, written
 from core.workflows.declaration import Workflow
 from flows.workflows import workflow_named, workflow_names
@@ -155,8 +156,10 @@ class WorkflowFacade:
         )
         found = await self._read(sent.data, wish)
         if wanted is not None:
-            workflow = await asyncio.to_thread(_changed_to, found.workflow, wanted, self._catalogue)
-            found = replace(found, workflow=workflow)
+            workflow, told = await asyncio.to_thread(
+                _changed_to, found.workflow, wanted, self._catalogue
+            )
+            found = replace(found, workflow=workflow, warnings=(*found.warnings, *told))
         found = replace(found, is_named=found.is_named and not wish.any_name)
         stored = None
         if dry_run:
@@ -261,7 +264,7 @@ class WorkflowFacade:
             )
         if not any(is_unchanged(etag, if_match) for etag in _etags_of(now.version)):
             raise _changed_since(name)
-        workflow = await asyncio.to_thread(_changed_to, now, wanted, self._catalogue)
+        workflow, _ = await asyncio.to_thread(_changed_to, now, wanted, self._catalogue)
         try:
             stored = await self._store.workflows.change(workflow, now.version)
         except VersionConflictError as error:
@@ -331,9 +334,12 @@ def _etags_of(version: str) -> Iterator[str]:
     return (etag_of(version, state) for state in get_args(State))
 
 
-def _changed_to(now: Workflow, wanted: WorkflowChange, catalogue: NodeCatalogue | None) -> Workflow:
+def _changed_to(
+    now: Workflow, wanted: WorkflowChange, catalogue: NodeCatalogue | None
+) -> tuple[Workflow, tuple[str, ...]]:
+    """Returns the changed workflow without keys and tokens, and which were left out of it."""
     given = wanted.model_dump(mode="json", exclude_unset=True, exclude_none=True)
-    return checked({**now.model_dump(mode="json"), **given}, catalogue)
+    return without_secrets(checked({**now.model_dump(mode="json"), **given}, catalogue))
 
 
 def _check_not_built_in(name: str) -> None:
