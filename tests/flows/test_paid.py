@@ -176,6 +176,21 @@ async def test_what_is_not_allowed_here_is_not_posted(runtime: Runtime, emulator
     assert await submitted(runtime, claim) == "posted"  # nothing was written of it
 
 
+async def test_what_was_posted_goes_on_where_it_is_allowed_no_more(
+    runtime: Runtime, emulator: Emulator
+) -> None:
+    """It is paid: the worker that resumes it, with the setting off, gives nothing up."""
+    claim = await claimed(runtime)
+    assert await submitted(runtime, claim, fresh=True) == "posted"
+
+    claim = await again(runtime, claim.generation_id)
+    async with ComfySession(emulator.url) as poor:
+        assert (await submitted(runtime, claim, poor)).startswith("already_")
+
+    assert len(await rendered(runtime, claim)) == 1
+    assert emulator.posts == {claim.prompt_id: 1}
+
+
 async def test_without_a_key_the_node_says_so_and_easel_what_to_do(
     runtime: Runtime, emulator: Emulator
 ) -> None:
