@@ -37,7 +37,7 @@ from api.workflows.importing import (
     read_workflow,
     with_changes,
 )
-from api.workflows.sources import OfferedWorkflows
+from api.workflows.sources import LiveWorkers, OfferedWorkflows
 from comfy import BUILT_IN, TransientComfyError
 from comfy.importing.proposal import left_out
 from comfy.nodes import NodeCatalogue
@@ -61,7 +61,8 @@ _TRIES: Final = 5
 class WorkflowFacade:
     """The workflows as clients see them. Raises ProblemError and the store's errors.
 
-    ``changed`` is called when what is offered has changed.
+    ``changed`` is called when what is offered has changed. ``live_workers`` returns the workers
+    that live.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class WorkflowFacade:
         api_url: str,
         changed: Callable[[], None],
         nodes: NodesCache,
+        live_workers: LiveWorkers,
         *,
         paid_nodes: bool,
     ) -> None:
@@ -77,7 +79,7 @@ class WorkflowFacade:
         self._base = f"{api_url}/api/v1/workflows"
         self._changed = changed
         self._nodes = nodes
-        self._offered = OfferedWorkflows(store, nodes.client)
+        self._offered = OfferedWorkflows(store, nodes.client, live_workers)
         self._paid_nodes = paid_nodes
         self._reading = asyncio.Semaphore(_READ_AT_ONCE)
 

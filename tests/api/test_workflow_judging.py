@@ -40,7 +40,9 @@ async def test_documents_are_made_in_a_thread_and_judged_once(
     await store.workflows.add(proposed(txt2img()))
     nodes = NodesCache(store, NOBODY, paid_nodes=False)
     nodes.judge = Judge(CATALOGUE, paid_nodes=False)
-    facade = WorkflowFacade(store, "http://easel.test", lambda: None, nodes, paid_nodes=False)
+    facade = WorkflowFacade(
+        store, "http://easel.test", lambda: None, nodes, store.registry.workers, paid_nodes=False
+    )
 
     [_, listed] = (await facade.all()).items
     again = await facade.get(listed.name)
