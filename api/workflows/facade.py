@@ -127,7 +127,9 @@ class WorkflowFacade:
         """Returns what no known ComfyUI has of what it needs. ProblemError 404."""
         workflow = await self.workflow(name)
         judge = self._nodes.judge
-        return MissingDocument() if judge is None else missing_document(judge.readiness(workflow))
+        if judge is None:
+            return MissingDocument()
+        return missing_document(await asyncio.to_thread(judge.readiness, workflow))
 
     async def left_out(self, name: str) -> LeftOut:
         """Returns what it could declare too; nothing while no ComfyUI was reached.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from api.workflows.facade import WorkflowFacade
 from comfy.address import Address
 from comfy.importing.checking import check_graph
 from comfy.workflows import Judge, readiness
+from core.workflows.declaration import Workflow
 from store.store import Store
 from tests.comfy.proposal.graphs import CATALOGUE, proposed, txt2img
 from tests.harness.databases import a_store
@@ -27,27 +29,79 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
         yield store
 
 
-async def test_documents_are_made_in_a_thread_and_judged_once(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    threads: list[int] = []
+@pytest.fixture
+async def facade(store: Store) -> AsyncIterator[WorkflowFacade]:
+    nodes = NodesCache(store, NOBODY, paid_nodes=False)
+    nodes.judge = Judge(CATALOGUE, paid_nodes=False)
+    yield WorkflowFacade(
+        store, "http://easel.test", lambda: None, nodes, store.registry.workers, paid_nodes=False
+    )
+    await nodes.client.aclose()
+
+
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The threads in which a graph was looked at."""
+    found: list[int] = []
 
     def noting(*args: Any) -> Any:
-        threads.append(threading.get_ident())
+        found.append(threading.get_ident())
         return check_graph(*args)
 
     monkeypatch.setattr(readiness, "check_graph", noting)
+    return found
+
+
+async def test_documents_are_made_in_a_thread_and_judged_once(
+    store: Store, facade: WorkflowFacade, threads: list[int]
+) -> None:
     await store.workflows.add(proposed(txt2img()))
-    nodes = NodesCache(store, NOBODY, paid_nodes=False)
-    nodes.judge = Judge(CATALOGUE, paid_nodes=False)
-    facade = WorkflowFacade(
-        store, "http://easel.test", lambda: None, nodes, store.registry.workers, paid_nodes=False
-    )
 
     [_, listed] = (await facade.all()).items
     again = await facade.get(listed.name)
-    await nodes.client.aclose()
 
     assert (listed.state, again.state) == ("ready", "ready")
     assert len(threads) == 1
     assert threads[0] != threading.get_ident()
+
+
+async def test_what_is_missing_is_found_in_a_thread(
+    store: Store, facade: WorkflowFacade, threads: list[int]
+) -> None:
+    workflow = proposed(txt2img())
+    await store.workflows.add(workflow)
+
+    await facade.missing(workflow.name)
+
+    assert len(threads) == 1
+    assert threads[0] != threading.get_ident()
+
+
+def test_a_look_that_takes_long_keeps_no_other_workflow_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slow = proposed(txt2img())
+    other = slow.model_copy(update={"name": "other"})
+    begun, released = threading.Event(), threading.Event()
+    looked: list[str] = []
+
+    def looking(workflow: Workflow, *args: Any, **kwargs: Any) -> readiness.Readiness:
+        looked.append(workflow.name)
+        if workflow is slow:
+            begun.set()
+            assert released.wait(60)
+        return readiness.Readiness()
+
+    monkeypatch.setattr(readiness, "readiness", looking)
+    judge = Judge(CATALOGUE, paid_nodes=False)
+    with ThreadPoolExecutor(3) as pool:
+        try:
+            first = pool.submit(judge.readiness, slow)
+            assert begun.wait(60)
+            same = pool.submit(judge.readiness, slow)
+            assert pool.submit(judge.readiness, other).result(60).state == "ready"
+            assert not first.done()
+        finally:
+            released.set()
+        assert same.result(60) is first.result(60)
+    assert looked == [slow.name, "other"]
