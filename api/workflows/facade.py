@@ -343,7 +343,7 @@ def _changed_to(
 ) -> tuple[Workflow, tuple[str, ...]]:
     """Returns the changed workflow without keys and tokens, and which were left out of it."""
     given = wanted.model_dump(mode="json", exclude_unset=True, exclude_none=True)
-    return without_secrets(checked({**now.model_dump(mode="json"), **given}, catalogue))
+    return without_secrets(checked({**now.model_dump(mode="json"), **given}, catalogue, now))
 
 
 def _check_not_built_in(name: str) -> None:

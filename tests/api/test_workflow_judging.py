@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from api.nodes import NodesCache
-from api.workflows.facade import WorkflowFacade
+from api.workflows.documents import WorkflowChange
+from api.workflows.facade import WorkflowFacade, etag_of
 from comfy.address import Address
 from comfy.importing.checking import check_graph
 from comfy.workflows import Judge, readiness
-from core.workflows.declaration import Workflow
+from core.workflows.declaration import Target, Workflow
 from store.store import Store
 from tests.comfy.proposal.graphs import CATALOGUE, proposed, txt2img
 from tests.harness.databases import a_store
@@ -105,3 +106,25 @@ def test_a_look_that_takes_long_keeps_no_other_workflow_waiting(
             released.set()
         assert same.result(60) is first.result(60)
     assert looked == [slow.name, "other"]
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_change_is_not_refused_for_what_it_does_not_touch(
+    store: Store, facade: WorkflowFacade, known: bool
+) -> None:
+    """The pack of a node has another version meanwhile, or no ComfyUI was reached yet."""
+    workflow = proposed(txt2img())
+    [one, *_] = [each for each in workflow.inputs if each.targets]
+    gone = one.model_copy(update={"targets": (Target(node=one.targets[0].node, field="gone"),)})
+    inputs = tuple(gone if each is one else each for each in workflow.inputs)
+    workflow = workflow.model_copy(update={"inputs": inputs})
+    await store.workflows.add(workflow)
+    if not known:
+        facade._nodes.judge = None
+    told = [each.model_dump(mode="json") for each in inputs]
+
+    wanted = WorkflowChange.model_validate({"title": "Foxes", "inputs": told})
+    etag = etag_of((await store.workflows.get(workflow.name)).workflow.version)
+    changed = await facade.change(workflow.name, wanted, etag)
+
+    assert changed.title == "Foxes"
