@@ -151,7 +151,7 @@ class ComfySession:
         ``fresh`` says that, by the caller's own durable record, this ``prompt_id`` was never
         posted: then the first look is skipped. ``before_post`` is called right before
         each POST, and what it raises ends the submission; ``not_posted`` is called after one
-        that was not even begun, as ComfyUI took no connection.
+        that was not even begun, as ComfyUI took no connection or the caller was cancelled.
 
         Raises PaidNodesError for a graph that calls paid services where that is not allowed, and
         that ComfyUI does not have yet; WorkflowRejectedError, or TransientComfyError when ComfyUI
