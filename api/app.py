@@ -214,6 +214,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
                     settings.api_url,
                     deployed.wake,
                     nodes,
+                    facade.estimates.live_workers,
                     paid_nodes=settings.comfy.paid_nodes,
                 ),
             )

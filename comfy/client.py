@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -122,8 +122,9 @@ class ComfyClient:
         prompt_id: str,
         client_id: str,
         extra_data: Mapping[str, Any] | None = None,
+        sending: Callable[[], None] | None = None,
     ) -> Submission:
-        """Put a graph in the queue.
+        """Put a graph in the queue. ``sending`` is called right before anything of it is sent.
 
         ComfyUI never de-duplicates, so post only what is known not to be there. After a
         TransientComfyError it is unknown whether the prompt was accepted. Never sends ``number``:
@@ -139,7 +140,8 @@ class ComfyClient:
             "client_id": client_id,
             "extra_data": dict(extra_data or {}),
         }
-        reply = await self._json_reply("POST", "/prompt", json=body)
+        extensions = {} if sending is None else {"trace": _when_sent(sending)}
+        reply = await self._json_reply("POST", "/prompt", json=body, extensions=extensions)
         if reply.status == httpx.codes.BAD_REQUEST:
             raise WorkflowRejectedError(*_read(answers.rejection, _json(reply, dict)))
         return _read(answers.submission, _json(_ok(reply), dict))
@@ -362,6 +364,16 @@ class ComfyClient:
             raise ComfyTimeoutError(
                 f"ComfyUI's answer to {path} took longer than {within_s:g} s"
             ) from None
+
+
+def _when_sent(sending: Callable[[], None]) -> Callable[[str, Any], Awaitable[None]]:
+    """Returns what hears from httpx how far a request is: until then a connection is made."""
+
+    async def trace(event: str, _: Any) -> None:
+        if event.endswith("send_request_headers.started"):
+            sending()
+
+    return trace
 
 
 async def _body(response: httpx.Response, bytes_max: int) -> bytes:

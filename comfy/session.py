@@ -151,32 +151,32 @@ class ComfySession:
         ``fresh`` says that, by the caller's own durable record, this ``prompt_id`` was never
         posted: then the first look is skipped. ``before_post`` is called right before
         each POST, and what it raises ends the submission; ``not_posted`` is called after one
-        that was not even begun, as ComfyUI took no connection.
+        that was not even begun, as ComfyUI took no connection or the caller was cancelled.
 
-        Raises PaidNodesError for a graph that calls paid services where that is not allowed;
-        WorkflowRejectedError, or TransientComfyError when ComfyUI does not answer: then
-        it may or may not have the prompt, so call again without ``fresh``. ForeignPromptError when
-        it ignored the prompt's id.
+        Raises PaidNodesError for a graph that calls paid services where that is not allowed, and
+        that ComfyUI does not have yet; WorkflowRejectedError, or TransientComfyError when ComfyUI
+        does not answer: then it may or may not have the prompt, so call again without ``fresh``.
+        ForeignPromptError when it ignored the prompt's id.
         """
         if self._too_old is not None:
             raise ComfyTooOldError(self._too_old)
         self._mailroom.prepare(prompt_id, graph)
+        paid_data = self._paid.extra_data if graph.paid and self._paid is not None else {}
+
+        async def right_before() -> None:
+            # Not before the look: what was posted while it was allowed is paid, and goes on.
+            if graph.paid and self._paid is None:
+                raise PaidNodesError(graph.paid)
+            await (before_post or _always)()
+
         return await self._submitter.submit(
             graph,
             prompt_id,
-            {**self._extra_data, **(extra_data or {}), **self._paid_data(graph)},
+            {**self._extra_data, **(extra_data or {}), **paid_data},
             fresh=fresh,
-            before_post=before_post or _always,
+            before_post=right_before,
             not_posted=not_posted or _always,
         )
-
-    def _paid_data(self, graph: Graph) -> Mapping[str, Any]:
-        """The key, only for a graph that needs it. Raises PaidNodesError."""
-        if not graph.paid:
-            return {}
-        if self._paid is None:
-            raise PaidNodesError(graph.paid)
-        return self._paid.extra_data
 
     async def track(
         self,

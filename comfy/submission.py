@@ -24,7 +24,7 @@ from core.failpoints import reach
 
 Guard = Callable[[], Awaitable[None]]
 """Called right before each POST: raises when the caller may no longer post. Also what is called
-after a POST that was not begun, since no connection was made."""
+after a POST that was not begun, since no connection was made or the caller was cancelled."""
 How = Literal["posted", "already_queued", "already_finished", "found_by_name"]
 
 _POSTS_MAX: Final = 3
@@ -125,9 +125,14 @@ class Submitter:
         not_posted: Guard,
     ) -> How:
         for attempt in range(1, _POSTS_MAX + 1):
-            await before_post()
+            sent = asyncio.Event()
             try:
-                await self._post(graph, prompt_id, extra_data)
+                await before_post()
+                await self._post(graph, prompt_id, extra_data, sent.set)
+            except asyncio.CancelledError:
+                if not sent.is_set():
+                    await _within_reason(not_posted)
+                raise
             except TransientComfyError as error:
                 if isinstance(error, NothingSentError):
                     await not_posted()
@@ -141,11 +146,19 @@ class Submitter:
                 return "posted"
         raise AssertionError("unreachable")
 
-    async def _post(self, graph: Graph, prompt_id: str, extra_data: Mapping[str, Any]) -> None:
+    async def _post(
+        self,
+        graph: Graph,
+        prompt_id: str,
+        extra_data: Mapping[str, Any],
+        sending: Callable[[], None],
+    ) -> None:
         self._remember(prompt_id)
         self._unsure.add(prompt_id)
         try:
-            answer = await self._client.post_prompt(graph, prompt_id, self._client_id(), extra_data)
+            answer = await self._client.post_prompt(
+                graph, prompt_id, self._client_id(), extra_data, sending
+            )
         except WorkflowRejectedError:
             self._unsure.discard(prompt_id)
             raise
@@ -166,3 +179,10 @@ class Submitter:
             await asyncio.sleep(self._settle_s)
             how = await self._look(graph, prompt_id)
         return how
+
+
+async def _within_reason(not_posted: Guard) -> None:
+    """For a caller that is being cancelled: if it fails, it stays unsure whether it was posted."""
+    with suppress(Exception):
+        async with asyncio.timeout(_TAKE_BACK_S):
+            await not_posted()

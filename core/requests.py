@@ -35,7 +35,7 @@ from core.callbacks.url import CallbackUrl
 from core.fields import METADATA_KEY_MAX, MetadataValue, Text
 from core.invalid import all_of, invalid_at
 from core.stored import Unreadable, read_stored, reason_of
-from core.uploads import Reference
+from core.uploads import Reference, references_in
 from core.wording import nearest
 from core.workflows.declaration import Role, Workflow
 from core.workflows.limits import check_pixels
@@ -48,6 +48,7 @@ DEFAULT_WORKFLOW: Final = "txt2img"
 """The workflow of a request that names none."""
 INPUTS: Final = "inputs"
 _PLAN: Final = "$plan"
+_FILES: Final = "files"
 
 Priority = Literal["interactive", "bulk"]
 _WorkflowText = Annotated[str, Field(max_length=64)]
@@ -419,10 +420,8 @@ class ResolvedRequest(_Base, _ByRole):
 
     def stored(self) -> dict[str, Any]:
         """Returns the request as it is stored: with its plan, under a name that no input has."""
-        return {
-            **self.model_dump(mode="json"),
-            _PLAN: self.plan.model_dump(mode="json", exclude_defaults=True),
-        }
+        plan = self.plan.model_dump(mode="json", exclude_defaults=True)
+        return {**self.model_dump(mode="json"), _PLAN: {**plan, _FILES: list(self.plan.files)}}
 
     def value(self, role: Role) -> Any:
         """Returns the value of the input that has the role, None if there is none."""
@@ -443,9 +442,22 @@ class ResolvedRequest(_Base, _ByRole):
 def files_of(stored: Any) -> tuple[Reference, ...]:
     """Returns the files that a stored request takes. What only looks like one is none: a text."""
     plan = stored.get(_PLAN) if isinstance(stored, dict) else None
-    files = plan.get("files") if isinstance(plan, dict) else None
+    if not isinstance(plan, dict):
+        return ()
+    if _FILES not in plan:
+        return _files_without_plan(stored)
+    files = plan[_FILES]
     found = map(Reference.parse, files if isinstance(files, list) else ())
     return tuple(one for one in found if one is not None)
+
+
+def _files_without_plan(stored: Mapping[str, Any]) -> tuple[Reference, ...]:
+    """Returns every reference in the inputs of a request of a version that did not list its files.
+
+    It may be a text that only looks like one: rather a file too many is kept.
+    """
+    inputs = {k: v for k, v in stored.items() if k == INPUTS or k not in (*ENVELOPE, _PLAN)}
+    return tuple(dict.fromkeys(references_in(inputs)))
 
 
 def _plan_without_workflow(inputs: Any) -> Plan:
@@ -491,7 +503,10 @@ def read_request(stored: Any) -> StoredRequest:
     try:
         request = read_stored(ResolvedRequest, stored)
         if plan is not None:
-            request = request.model_copy(update={"plan": read_stored(Plan, plan)})
+            files = tuple(map(str, files_of(stored)))
+            known = read_stored(Plan, plan)
+            plan = known if known.files else known.model_copy(update={_FILES: files})
+            request = request.model_copy(update={"plan": plan})
     except ValidationError as error:
         return UnreadableRequest(stored=stored, reason=reason_of(error))
     return request

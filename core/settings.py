@@ -89,7 +89,8 @@ def _json_list(example: str) -> BeforeValidator:
 
 
 class _Group(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # An error's text is printed and logged, and what is wrong may be a key or a password.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class ApiSettings(_Group):
@@ -363,7 +364,11 @@ class Settings(BaseSettings):
     """All settings: ``EASEL_HOME``, ``EASEL_API__PORT``, ``EASEL_COMFY__URL``, … ."""
 
     model_config = SettingsConfigDict(
-        env_prefix="EASEL_", env_nested_delimiter="__", frozen=True, extra="ignore"
+        env_prefix="EASEL_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
     )
 
     home: Annotated[Path, AfterValidator(Path.absolute)] = Field(

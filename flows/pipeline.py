@@ -14,6 +14,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final, Literal, Protocol
 from uuid import UUID
@@ -293,18 +294,22 @@ async def _submit_paid(
 ) -> Submitted:
     """Write the intent right before the POST, which only the first one to write it may do."""
 
+    at: datetime | None = None
+
     async def right_before() -> None:
+        nonlocal at
         await put_inputs(store, session, inputs)
-        if not await patiently(store.transitions.record_submission, claim):
+        at = datetime.now(UTC)
+        if not await patiently(store.transitions.record_submission, claim, at):
             raise PaidUnknownError(graph.paid)
         reach("submit.after_intent")
 
+    async def not_posted() -> None:
+        if at is not None:
+            await patiently(store.transitions.withdraw_submission, claim, at)
+
     return await session.submit(
-        graph,
-        claim.prompt_id,
-        fresh=fresh,
-        before_post=right_before,
-        not_posted=partial(patiently, store.transitions.withdraw_submission, claim),
+        graph, claim.prompt_id, fresh=fresh, before_post=right_before, not_posted=not_posted
     )
 
 

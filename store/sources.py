@@ -90,11 +90,14 @@ class Sources:
 
     @completes
     async def answer(self, request: UUID, told: SourceAnswer) -> None:
-        """Answer a request. No-op for one that nobody waits for any more."""
+        """Answer a request. No-op for one that has its answer, or nobody waits for any more.
+
+        Several workers may drive one ComfyUI: the first of them is heard.
+        """
         async with self._database.write() as connection:
             await connection.execute(
                 update(source_requests)
-                .where(source_requests.c.id == request)
+                .where(source_requests.c.id == request, source_requests.c.answered_at.is_(None))
                 .values(
                     answered_at=datetime.now(UTC),
                     data=told.data,

@@ -37,7 +37,7 @@ from api.workflows.importing import (
     read_workflow,
     with_changes,
 )
-from api.workflows.sources import OfferedWorkflows
+from api.workflows.sources import LiveWorkers, OfferedWorkflows
 from comfy import BUILT_IN, TransientComfyError
 from comfy.importing.proposal import left_out
 from comfy.nodes import NodeCatalogue
@@ -45,6 +45,7 @@ from comfy.shipped import SHIPPED
 from comfy.workflows import Judge
 from comfy.workflows.live_values import live_choices
 from comfy.workflows.readiness import State
+from comfy.workflows.secrets import without_secrets
 from core.wording import nearest, written
 from core.workflows.declaration import Workflow
 from flows.workflows import workflow_named, workflow_names
@@ -60,7 +61,8 @@ _TRIES: Final = 5
 class WorkflowFacade:
     """The workflows as clients see them. Raises ProblemError and the store's errors.
 
-    ``changed`` is called when what is offered has changed.
+    ``changed`` is called when what is offered has changed. ``live_workers`` returns the workers
+    that live.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class WorkflowFacade:
         api_url: str,
         changed: Callable[[], None],
         nodes: NodesCache,
+        live_workers: LiveWorkers,
         *,
         paid_nodes: bool,
     ) -> None:
@@ -76,7 +79,7 @@ class WorkflowFacade:
         self._base = f"{api_url}/api/v1/workflows"
         self._changed = changed
         self._nodes = nodes
-        self._offered = OfferedWorkflows(store, nodes.client)
+        self._offered = OfferedWorkflows(store, nodes.client, live_workers)
         self._paid_nodes = paid_nodes
         self._reading = asyncio.Semaphore(_READ_AT_ONCE)
 
@@ -124,7 +127,9 @@ class WorkflowFacade:
         """Returns what no known ComfyUI has of what it needs. ProblemError 404."""
         workflow = await self.workflow(name)
         judge = self._nodes.judge
-        return MissingDocument() if judge is None else missing_document(judge.readiness(workflow))
+        if judge is None:
+            return MissingDocument()
+        return missing_document(await asyncio.to_thread(judge.readiness, workflow))
 
     async def left_out(self, name: str) -> LeftOut:
         """Returns what it could declare too; nothing while no ComfyUI was reached.
@@ -155,8 +160,10 @@ class WorkflowFacade:
         )
         found = await self._read(sent.data, wish)
         if wanted is not None:
-            workflow = await asyncio.to_thread(_changed_to, found.workflow, wanted, self._catalogue)
-            found = replace(found, workflow=workflow)
+            workflow, told = await asyncio.to_thread(
+                _changed_to, found.workflow, wanted, self._catalogue
+            )
+            found = replace(found, workflow=workflow, warnings=(*found.warnings, *told))
         found = replace(found, is_named=found.is_named and not wish.any_name)
         stored = None
         if dry_run:
@@ -261,7 +268,7 @@ class WorkflowFacade:
             )
         if not any(is_unchanged(etag, if_match) for etag in _etags_of(now.version)):
             raise _changed_since(name)
-        workflow = await asyncio.to_thread(_changed_to, now, wanted, self._catalogue)
+        workflow, _ = await asyncio.to_thread(_changed_to, now, wanted, self._catalogue)
         try:
             stored = await self._store.workflows.change(workflow, now.version)
         except VersionConflictError as error:
@@ -331,9 +338,12 @@ def _etags_of(version: str) -> Iterator[str]:
     return (etag_of(version, state) for state in get_args(State))
 
 
-def _changed_to(now: Workflow, wanted: WorkflowChange, catalogue: NodeCatalogue | None) -> Workflow:
+def _changed_to(
+    now: Workflow, wanted: WorkflowChange, catalogue: NodeCatalogue | None
+) -> tuple[Workflow, tuple[str, ...]]:
+    """Returns the changed workflow without keys and tokens, and which were left out of it."""
     given = wanted.model_dump(mode="json", exclude_unset=True, exclude_none=True)
-    return checked({**now.model_dump(mode="json"), **given}, catalogue)
+    return without_secrets(checked({**now.model_dump(mode="json"), **given}, catalogue, now))
 
 
 def _check_not_built_in(name: str) -> None:

@@ -31,7 +31,7 @@ from comfy.shipped import Shipped, declared, shipped_of, switched
 from comfy.workflows.readiness import paid_classes, readiness, renamed
 from comfy.workflows.secrets import without_secrets
 from core.problems import FieldProblem
-from core.workflows.checks import declaration_problems
+from core.workflows.checks import declaration_problems, new_problems
 from core.workflows.declaration import Origin, Workflow
 
 RESERVED = frozenset({*BUILT_IN, "sources", "comfyui"})
@@ -97,26 +97,37 @@ def with_changes(workflow: Workflow, catalogue: NodeCatalogue | None, **changes:
     return _checked(Workflow(**{**told, **changes}), catalogue)
 
 
-def checked(declared: dict[str, Any], catalogue: NodeCatalogue | None) -> Workflow:
-    """Returns a workflow that can be stored. Raises ProblemError with everything wrong in it."""
+def checked(
+    declared: dict[str, Any], catalogue: NodeCatalogue | None, before: Workflow | None = None
+) -> Workflow:
+    """Returns a workflow that can be stored. Raises ProblemError with everything wrong in it.
+
+    What was wrong ``before`` already, in the version that it is made of, may stay so.
+    """
     try:
         workflow = Workflow.model_validate(declared)
     except ValidationError as error:
         found = field_problems(error, declared, known=Workflow.model_fields)
         raise _invalid(found, error.error_count()) from error
-    return _checked(workflow, catalogue)
+    return _checked(workflow, catalogue, before)
 
 
-def _checked(workflow: Workflow, catalogue: NodeCatalogue | None) -> Workflow:
+def _checked(
+    workflow: Workflow, catalogue: NodeCatalogue | None, before: Workflow | None = None
+) -> Workflow:
     if workflow.name in RESERVED:
         raise ProblemError("workflow_exists", "Easel has one of this name itself; choose another")
     if workflow.graph is None:
         raise _invalid([FieldProblem(("graph",), "missing", "is missing")], 1)
 
-    def has_field(node_class: str, field: str) -> bool:
-        return catalogue is not None and catalogue.input(node_class, field) is not None
+    def has_field(node_class: str, field: str) -> bool | None:
+        if catalogue is None or node_class not in catalogue.classes:
+            return None
+        return catalogue.input(node_class, field) is not None
 
     problems = declaration_problems(workflow, has_field)
+    if problems and before is not None:
+        problems = new_problems(problems, workflow, before, has_field)
     if problems:
         raise _invalid(problems[:PROBLEMS_SHOWN], len(problems))
     return workflow

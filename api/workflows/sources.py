@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final, get_args
 from uuid import UUID
 
@@ -19,7 +19,9 @@ from comfy.sources import (
 from core.text import readable
 from store.sources import SourceAnswer
 from store.store import Store
+from store.values import WorkerRecord
 
+LiveWorkers = Callable[[], Awaitable[tuple[WorkerRecord, ...]]]
 ANSWER_WITHIN_S: Final = 20.0
 """How long the workers have to fetch a file: they look for requests every second."""
 _LOOK_S: Final = 0.2
@@ -29,11 +31,15 @@ _TEXT_MAX: Final = 500
 
 
 class OfferedWorkflows:
-    """Asks this API's ComfyUI first; where that is out of reach, the workers that reach theirs."""
+    """Asks this API's ComfyUI first; where that is out of reach, the workers that reach theirs.
 
-    def __init__(self, store: Store, client: ComfyClient) -> None:
+    ``live_workers`` returns the workers that live.
+    """
+
+    def __init__(self, store: Store, client: ComfyClient, live_workers: LiveWorkers) -> None:
         self._store = store
         self._client = client
+        self._live_workers = live_workers
 
     async def all(self) -> tuple[tuple[WorkflowSource, ...], str | None]:
         """Returns what is offered, what Easel ships first, and why ComfyUI's is missing, if it is.
@@ -72,8 +78,8 @@ class OfferedWorkflows:
         return SourceFile(answer.data, answer.name, answer.title)
 
     async def _reached(self) -> list[str]:
-        """Returns the ComfyUIs that workers reach, but this API does not."""
-        workers = await self._store.registry.workers()
+        """Returns the ComfyUIs that live workers reach, but this API does not."""
+        workers = await self._live_workers()
         newest = sorted(workers, key=lambda one: one.seen_at, reverse=True)
         return list(dict.fromkeys(one.comfy_url for one in newest if one.comfy_reachable))
 

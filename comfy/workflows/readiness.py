@@ -7,6 +7,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 from threading import Lock
 from typing import Final, Literal
+from weakref import WeakValueDictionary
 
 from comfy.errors import not_allowed
 from comfy.importing import GraphProblem, MissingClass, MissingModel
@@ -18,6 +19,8 @@ from comfy.workflows.imported import filled
 from core.workflows.declaration import Workflow, leaves
 
 _KEPT: Final = 1000
+_Version = tuple[str, str]
+"""A workflow's name and version."""
 State = Literal["ready", "missing_nodes", "missing_models", "needs_attention"]
 
 
@@ -116,20 +119,31 @@ class Judge:
     def __init__(self, catalogue: NodeCatalogue, *, paid_nodes: bool) -> None:
         self.catalogue = catalogue
         self._paid_nodes = paid_nodes
-        self._known: OrderedDict[tuple[str, str], Readiness] = OrderedDict()
-        self._looking = Lock()
+        self._known: OrderedDict[_Version, Readiness] = OrderedDict()
+        self._looks: WeakValueDictionary[_Version, _Look] = WeakValueDictionary()
+        self._keeping = Lock()
 
     def readiness(self, workflow: Workflow) -> Readiness:
         """Returns whether a workflow can be carried out as it stands."""
-        key = (workflow.name, workflow.version)
-        found = self._known.get(key)
+        version = (workflow.name, workflow.version)
+        with self._keeping:
+            found = self._known.get(version)
+            look = self._looks.setdefault(version, _Look())
         if found is not None:
             return found
-        with self._looking:  # who comes meanwhile waits for the same answer
-            found = self._known.get(key) or readiness(
+        with look.turn:  # who comes meanwhile for the same version waits for the same answer
+            found = self._known.get(version) or readiness(
                 workflow, self.catalogue, paid_nodes=self._paid_nodes
             )
-            self._known[key] = found
-            while len(self._known) > _KEPT:
-                self._known.popitem(last=False)
+            with self._keeping:
+                self._known[version] = found
+                while len(self._known) > _KEPT:
+                    self._known.popitem(last=False)
         return found
+
+
+class _Look:
+    """A look at one version: there as long as somebody waits for it."""
+
+    def __init__(self) -> None:
+        self.turn = Lock()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
@@ -17,11 +17,12 @@ NODES_MAX: Final = 20_000
 _CLASS_MAX: Final = 200
 _FILE_MAX: Final = 500
 _SHOWN: Final = 100
+_UNSHOWN: Final = {"label": None, "help": None, "group": None, "advanced": False}
 _UPWARDS: Final = re.compile(r"(?:^|[\\/])\.\.(?:[\\/]|$)")
 
 
-HasField = Callable[[str, str], bool]
-"""Whether nodes of a class have an input of this name, by what is known of ComfyUI."""
+HasField = Callable[[str, str], bool | None]
+"""Whether nodes of a class have an input of this name; None where nothing is known of the class."""
 
 
 def declaration_problems(
@@ -29,7 +30,8 @@ def declaration_problems(
 ) -> list[FieldProblem]:
     """Returns what is wrong with a workflow's inputs and graph, with the place of each.
 
-    An input may be for a field that its node in the graph leaves out, if ``has_field`` knows it.
+    An input may be for a field that its node in the graph leaves out, unless ``has_field`` knows
+    that there is none. Without ``has_field`` nothing is known of any class.
     """
     many = _count(workflow.inputs)
     if many > INPUTS_MAX:
@@ -46,6 +48,31 @@ def declaration_problems(
         *_wrong_mapping(workflow.mapping),
         *(graph or _wrong_targets(workflow, has_field)),
     ]
+
+
+def new_problems(
+    problems: Sequence[FieldProblem],
+    workflow: Workflow,
+    before: Workflow,
+    has_field: HasField | None = None,
+) -> list[FieldProblem]:
+    """Returns those of a workflow's problems that it did not have ``before``.
+
+    Another value that is wrong in the same way is a new one.
+    """
+    known = set(declaration_problems(before, has_field))
+    return [
+        one for one in problems if one not in known or _part(workflow, one) != _part(before, one)
+    ]
+
+
+def _part(workflow: Workflow, one: FieldProblem) -> Any:
+    """What the problem is about, without what only says how it is shown."""
+    if one.loc[0] == "inputs" and len(one.loc) > 1:
+        name = str(one.loc[1]).partition(".")[0]
+        found = next((each for each in workflow.inputs if each.name == name), None)
+        return found and found.model_copy(update=_UNSHOWN)
+    return getattr(workflow, str(one.loc[0]), None)
 
 
 def has_wrong_default(one: Input) -> bool:
@@ -141,7 +168,7 @@ def _wrong_targets(workflow: Workflow, has_field: HasField | None) -> Iterator[F
                 yield FieldProblem((*place, "node"), "unknown_node", said)
             elif target.field in node["inputs"]:
                 continue
-            elif has_field is None or not has_field(node["class_type"], target.field):
+            elif has_field is not None and has_field(node["class_type"], target.field) is False:
                 said = f"the node {target.node[:_SHOWN]} ({node['class_type']}) has no input "
                 yield FieldProblem(
                     (*place, "field"), "unknown_field", f"{said}{target.field[:_SHOWN]}"

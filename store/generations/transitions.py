@@ -128,31 +128,43 @@ class Transitions:
                 await rows.let_go(connection, row)
 
     @completes
-    async def record_submission(self, claim: Claim) -> bool:
+    async def record_submission(self, claim: Claim, at: datetime | None = None) -> bool:
         """Write the intent to submit, before the POST. Returns whether it is the attempt's first.
+
+        ``at`` is its time, by which it is known: who repeats the call with it, as the answer was
+        lost, gets the same answer. Raises FencedError.
+        """
+        at = at or datetime.now(UTC)
+        of_attempt = (
+            attempts.c.generation_id == claim.generation_id,
+            attempts.c.number == claim.attempt,
+        )
+        async with self._database.write() as connection:
+            await rows.hold(connection, claim)
+            await connection.execute(
+                update(attempts)
+                .where(*of_attempt, attempts.c.submitted_at.is_(None))
+                .values(submitted_at=at, comfy_url=claim.comfy_url)
+            )
+            written = await connection.execute(select(attempts.c.submitted_at).where(*of_attempt))
+            return bool(written.scalar_one() == at)
+
+    @completes
+    async def withdraw_submission(self, claim: Claim, at: datetime) -> None:
+        """Take back the intent of that time: nothing was posted, certainly. No-op for another one.
 
         Raises FencedError.
         """
         async with self._database.write() as connection:
             await rows.hold(connection, claim)
-            written = await connection.execute(
+            await connection.execute(
                 update(attempts)
                 .where(
                     attempts.c.generation_id == claim.generation_id,
                     attempts.c.number == claim.attempt,
-                    attempts.c.submitted_at.is_(None),
+                    attempts.c.submitted_at == at,
                 )
-                .values(submitted_at=datetime.now(UTC), comfy_url=claim.comfy_url)
-            )
-            return written.rowcount == 1
-
-    @completes
-    async def withdraw_submission(self, claim: Claim) -> None:
-        """Take the intent back: nothing was posted, certainly. Raises FencedError."""
-        async with self._database.write() as connection:
-            await rows.hold(connection, claim)
-            await rows.set_attempt(
-                connection, claim.generation_id, claim.attempt, submitted_at=None, comfy_url=None
+                .values(submitted_at=None, comfy_url=None)
             )
 
     @completes

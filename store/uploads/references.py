@@ -5,7 +5,8 @@ is there that refers to them, artefacts until it has ended. The sweep removes re
 gone.
 
 Who refers to a file locks it before the reference is written, and who removes it locks it before
-the references are read: so one of them sees what the other did.
+the references are read: so one of them sees what the other did. Several files are locked in the
+order of their ids, so that no two wait for each other.
 """
 
 from __future__ import annotations
@@ -48,10 +49,12 @@ async def confirm(connection: AsyncConnection, requests: Iterable[Any]) -> None:
     kept = select(artefacts.c.id).where(artefacts.c.id.in_(made))
     there: set[Reference] = set()
     if named:
-        ids = (await connection.execute(left.with_for_update(read=True))).scalars()
+        left = left.order_by(uploads.c.id).with_for_update(read=True)
+        ids = (await connection.execute(left)).scalars()
         there.update(Reference("upload", one) for one in ids)
     if made:
-        found = (await connection.execute(kept.with_for_update(read=True))).scalars()
+        kept = kept.order_by(artefacts.c.id).with_for_update(read=True)
+        found = (await connection.execute(kept)).scalars()
         there.update(Reference("artefact", str(one)) for one in found)
     if wanted - there:
         raise FilesGoneError(sorted(map(str, wanted - there)))
@@ -86,7 +89,8 @@ async def are_wanted(connection: AsyncConnection, generation_id: UUID) -> bool:
     From here on nothing can come to refer to them before the commit.
     """
     own = select(artefacts.c.id).where(artefacts.c.generation_id == generation_id)
-    ids = (await connection.execute(own.with_for_update())).scalars().all()
+    own = own.order_by(artefacts.c.id).with_for_update()
+    ids = (await connection.execute(own)).scalars().all()
     if not ids:
         return False
     waits = select(artefact_references.c.artefact_id).where(

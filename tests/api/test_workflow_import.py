@@ -356,6 +356,33 @@ def test_keys_in_a_file_are_left_out_and_told(service: Service, file: dict[str, 
     assert "zx81canary" not in stored
 
 
+def test_keys_in_a_change_are_left_out(service: Service) -> None:
+    one = declared(added(service, GRAPH))
+    path = f"{WORKFLOWS}/{one['name']}"
+
+    answered = service.client.put(
+        path,
+        json={
+            "title": f"Fox {KEY}",
+            "description": f"Use {KEY} for it.",
+            "inputs": [
+                {"name": "api_key", "type": "text", "default": "zx81canary"},
+                {"name": "prompt", "type": "text", "default": PROMPT},
+            ],
+        },
+        headers={"If-Match": f'"{one["version"]}"'},
+    )
+
+    assert answered.status_code == 200, answered.text
+    assert answered.headers["etag"] == f'"{answered.json()["version"]}"'
+    assert [each["default"] for each in answered.json()["inputs"]] == [None, PROMPT]
+    with service.database() as database:
+        stored = "".join(database.iterdump())
+    for text in (answered.text, service.get(path).text, stored):
+        assert KEY not in text
+        assert "zx81canary" not in text
+
+
 def test_an_export_has_no_key_that_was_stored() -> None:
     stored = Workflow.model_validate(
         {key: value for key, value in EXPORTED_KEYED.items() if key != "easel_workflow"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import quote
 from uuid import uuid4
@@ -19,6 +19,7 @@ from store.values import WorkerRecord
 from tests.api.conftest import StartService
 from tests.api.service import Comfy, Service, assert_problem
 from tests.api.test_workflow_import import GRAPH, WORKFLOWS
+from tests.harness.waiting import wait_until
 
 NAME: Final = "fox of the worker.json"
 
@@ -29,10 +30,15 @@ def far(start_service: StartService, comfy: Comfy) -> Service:
     path = quote(f"workflows/{NAME}", safe="")
     assert httpx.post(f"{comfy.url}/userdata/{path}", json=GRAPH).status_code == 200
     service = start_service()
-    now = datetime.now(UTC)
-    record = WorkerRecord("gpu", comfy.url, True, None, now, now)
-    service.worker.run(service.worker.store.registry.record_worker(record))
+    seen(service, comfy)
     return service
+
+
+def seen(service: Service, comfy: Comfy, ago: timedelta = timedelta()) -> None:
+    """Record the worker, as it does itself while it lives."""
+    at = datetime.now(UTC) - ago
+    record = WorkerRecord("gpu", comfy.url, True, None, at, at)
+    service.worker.run(service.worker.store.registry.record_worker(record))
 
 
 @contextmanager
@@ -51,6 +57,7 @@ def at_work(service: Service, comfy: Comfy) -> Iterator[None]:
         await client.aclose()
 
     service.worker.run(begin())
+    seen(service, comfy)
     try:
         yield
     finally:
@@ -95,6 +102,19 @@ def test_a_worker_that_does_not_answer_is_not_waited_for_long(
     assert_problem(answered, 503, "not_available")
     assert "no worker fetched it within 0.3 s" in answered.json()["detail"]
     assert far.count("source_requests") == 0
+
+
+def test_a_worker_that_died_is_not_asked(far: Service, comfy: Comfy) -> None:
+    """It left its record, and what its ComfyUI offered."""
+    with at_work(far, comfy):
+        pass
+    seen(far, comfy, ago=timedelta(hours=1))
+
+    wait_until(lambda: listed(far)["problem"] is not None)
+    answered = imported(far, f"saved:{NAME}")
+
+    assert_problem(answered, 503, "not_available")
+    assert answered.json()["detail"] == listed(far)["problem"]
 
 
 def test_a_list_of_another_version_is_read_as_far_as_it_goes(far: Service, comfy: Comfy) -> None:

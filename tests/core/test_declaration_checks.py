@@ -6,18 +6,19 @@ from typing import Any, Final
 
 import pytest
 
-from core.workflows.checks import declaration_problems
+from core.workflows.checks import declaration_problems, new_problems
 from core.workflows.declaration import Workflow
 
 GRAPH: Final = {"1": {"class_type": "Sampler", "inputs": {"steps": 20, "text": "a fox"}}}
 
 
+def has_field(node_class: str, field: str) -> bool | None:
+    return field == "optional" if node_class == "Sampler" else None
+
+
 def problems_of(*inputs: dict[str, Any], **more: Any) -> list[tuple[str, str]]:
     told = {"name": "own", "title": "Own", "graph": GRAPH, "inputs": list(inputs), **more}
     workflow = Workflow.model_validate(told)
-
-    def has_field(node_class: str, field: str) -> bool:
-        return (node_class, field) == ("Sampler", "optional")
 
     found = declaration_problems(workflow, has_field)
     return [(".".join(map(str, one.loc)), one.code) for one in found]
@@ -32,6 +33,36 @@ def test_a_place_is_one_of_the_graph_or_of_its_class() -> None:
     assert problems_of(an_input()) == []
     assert problems_of(an_input(field="optional")) == []
     assert problems_of(an_input(field="sleps")) == [("inputs.one.targets.0.field", "unknown_field")]
+
+
+def test_what_is_known_of_no_class_is_not_wrong() -> None:
+    told = {"name": "own", "title": "Own", "graph": GRAPH, "inputs": [an_input(field="sleps")]}
+    workflow = Workflow.model_validate(told)
+
+    assert declaration_problems(workflow) == []
+    assert declaration_problems(workflow, lambda *_: None) == []
+    assert len(declaration_problems(workflow, lambda *_: False)) == 1
+
+
+def test_what_was_wrong_before_is_no_new_problem() -> None:
+    def workflow(*inputs: dict[str, Any]) -> Workflow:
+        told = {"name": "own", "title": "Own", "graph": GRAPH, "inputs": list(inputs)}
+        return Workflow.model_validate(told)
+
+    def new(after: Workflow) -> list[tuple[str | int, ...]]:
+        found = declaration_problems(after, has_field)
+        return [one.loc for one in new_problems(found, after, before, has_field)]
+
+    other = {"name": "other", "type": "integer", "targets": [{"node": "1", "field": "gone"}]}
+    before = workflow(an_input(field="sleps", maximum=9, default=10))
+
+    assert new(workflow(an_input(field="sleps", maximum=9, default=10, label="One"))) == []
+    assert new(workflow(an_input(field="sleps", maximum=9, default=10), other)) == [
+        ("inputs", "other", "targets", 0, "field")
+    ]
+    assert ("inputs", "one", "default") in new(
+        workflow(an_input(field="sleps", maximum=9, default=11))
+    )
 
 
 @pytest.mark.parametrize("kind", ["list", "group"])

@@ -90,6 +90,17 @@ def test_a_file_without_a_key_is_refused(file: Path, tmp_path: Path) -> None:
             key_in(path)
 
 
+@pytest.mark.parametrize("name", ["EASEL_COMFY__PAID_KEY", "EASEL_COMFY__URL", "EASEL_API__PORT"])
+def test_what_is_refused_is_not_printed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody may paste a key, or a URL with a password, into any variable."""
+    monkeypatch.setenv(name, "http://zx81 canary@[/@")
+
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+
+    assert "canary" not in str(caught.value)
+
+
 def test_a_key_is_given_in_one_way(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EASEL_COMFY__PAID_KEY", KEY)
     monkeypatch.setenv("EASEL_COMFY__PAID_KEY_FILE", str(file))

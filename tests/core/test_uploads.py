@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from comfy.importing.containers.kinds import kind_of
+from core.requests import ResolvedRequest, files_of, read_request
 from core.uploads import (
     NAME_MAX,
     Reference,
@@ -22,6 +23,7 @@ from core.uploads import (
     takes,
     upload_type,
 )
+from core.workflows.plan import Plan
 
 UPLOAD: Final = "ab" * 32
 ARTEFACT: Final = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"
@@ -235,3 +237,28 @@ def test_a_shown_name_has_one_short_line(name: str) -> None:
     assert len(shown) <= NAME_MAX
     assert not set(shown) & set('\r\n\t"/\\')
     shown.encode()
+
+
+def test_a_request_that_does_not_list_its_files_takes_what_its_inputs_name() -> None:
+    """Another version stored it; a request that lists none takes none, whatever its texts say."""
+    artefact = f"artefact:{ARTEFACT}"
+    told = ResolvedRequest.model_validate(
+        {
+            "workflow": "own",
+            "inputs": {"image": artefact, "more": [{"again": artefact}]},
+            "priority": "bulk",
+            "timeout_s": 600,
+            "metadata": {"note": f"upload:{UPLOAD}"},
+            "plan": Plan(version="1"),
+        }
+    )
+    stored = told.stored()
+    assert files_of(stored) == ()
+    del stored["$plan"]["files"]
+
+    again = read_request(stored)
+
+    assert [str(one) for one in files_of(stored)] == [artefact]
+    assert isinstance(again, ResolvedRequest)
+    assert again.plan.files == (artefact,)
+    assert again.stored()["$plan"]["files"] == [artefact]

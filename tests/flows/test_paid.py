@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -31,12 +32,13 @@ from flows.nodes import look_at_nodes
 from flows.pipeline import Assignment, Ended
 from flows.problems import problem_of
 from flows.runtime import Runtime
-from store.errors import ConflictError
+from store.errors import ConflictError, StoreUnavailableError
 from store.leases import LeaseKeeper
 from store.store import Store
 from store.values import Artefact, Claim, Holder
 from tests.comfy.data import PAID, TWIN, resolved
-from tests.harness.faults import DropReply, Refuse, Rule
+from tests.contract.driving import wait_until
+from tests.harness.faults import BlackHole, DropReply, Refuse, Rule
 from tests.harness.proxy import FaultProxy
 
 KEY = "comfyui-0123456789abcdef"
@@ -174,6 +176,21 @@ async def test_what_is_not_allowed_here_is_not_posted(runtime: Runtime, emulator
     assert emulator.posts == {}
     assert problem_of(refused.value).code == "paid_nodes"
     assert await submitted(runtime, claim) == "posted"  # nothing was written of it
+
+
+async def test_what_was_posted_goes_on_where_it_is_allowed_no_more(
+    runtime: Runtime, emulator: Emulator
+) -> None:
+    """It is paid: the worker that resumes it, with the setting off, gives nothing up."""
+    claim = await claimed(runtime)
+    assert await submitted(runtime, claim, fresh=True) == "posted"
+
+    claim = await again(runtime, claim.generation_id)
+    async with ComfySession(emulator.url) as poor:
+        assert (await submitted(runtime, claim, poor)).startswith("already_")
+
+    assert len(await rendered(runtime, claim)) == 1
+    assert emulator.posts == {claim.prompt_id: 1}
 
 
 async def test_without_a_key_the_node_says_so_and_easel_what_to_do(
@@ -349,3 +366,74 @@ async def test_what_was_certainly_not_sent_is_posted_later(
         assert await submitted(runtime, claim, session) == "posted"
 
     assert emulator.posts == {claim.prompt_id: 1}
+
+
+async def test_an_intent_whose_answer_was_lost_is_acted_on(
+    runtime: Runtime, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store has it, and went away before it said so: the call is repeated."""
+    claim = await claimed(runtime)
+    transitions, record = runtime.store.transitions, runtime.store.transitions.record_submission
+    calls = 0
+
+    async def lost(*args: Any) -> bool:
+        nonlocal calls
+        calls += 1
+        first = await record(*args)
+        if calls == 1:
+            raise StoreUnavailableError("the connection broke after the commit")
+        return first
+
+    monkeypatch.setattr(transitions, "record_submission", lost)
+
+    assert await submitted(runtime, claim, fresh=True) == "posted"
+    assert calls == 2
+    assert emulator.posts == {claim.prompt_id: 1}
+
+
+@pytest.mark.parametrize("then", ["at once", "while it connects"])
+async def test_a_start_that_was_cancelled_before_its_post_is_done_later(
+    runtime: Runtime, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, then: str
+) -> None:
+    claim = await claimed(runtime)
+    transitions, record = runtime.store.transitions, runtime.store.transitions.record_submission
+
+    async def cancelled(*args: Any) -> bool:
+        first = await record(*args)
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        if then == "at once":
+            await asyncio.sleep(0)
+        return first
+
+    with monkeypatch.context() as patch:
+        patch.setattr(transitions, "record_submission", cancelled)
+        starting = asyncio.create_task(submitted(runtime, claim, fresh=True))
+        await asyncio.wait([starting])
+    assert starting.cancelled()
+    assert emulator.posts == {}
+
+    claim = await again(runtime, claim.generation_id)
+
+    assert not claim.submitted_before
+    assert await submitted(runtime, claim) == "posted"
+    assert emulator.posts == {claim.prompt_id: 1}
+
+
+async def test_a_start_that_was_cancelled_in_its_post_is_as_unsure(
+    runtime: Runtime, emulator: Emulator, line: FaultProxy
+) -> None:
+    claim = await claimed(runtime)
+    stuck = line.add(Rule(BlackHole(), "POST", "/prompt"))
+    async with paying(line.url) as session:
+        starting = asyncio.create_task(submitted(runtime, claim, session, fresh=True))
+        await wait_until(lambda: bool(stuck.hits))
+        starting.cancel()
+        await asyncio.wait([starting])
+
+    claim = await again(runtime, claim.generation_id)
+
+    with pytest.raises(PaidUnknownError):
+        await submitted(runtime, claim)
+    assert emulator.posts == {}

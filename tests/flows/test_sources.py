@@ -5,11 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 
+import pytest
+
+from comfy import ComfyClient
 from comfy.emulator import Emulator
 from flows.runtime import Runtime
 from flows.sources import answer_requests, look_at_sources
 from store.sources import SourceAnswer
 from store.store import Store
+from tests.contract.driving import wait_until
+from tests.harness.faults import BlackHole, Rule
+from tests.harness.proxy import FaultProxy
 
 
 async def saved(emulator: Emulator, name: str, data: bytes) -> None:
@@ -59,3 +65,33 @@ async def test_a_comfyui_that_is_away_is_said_to_be(
     [answer] = await store.sources.answers([request])
     assert answer.data is None
     assert answer.problem
+
+
+async def test_a_file_that_takes_long_keeps_none_waiting(
+    store: Store, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await saved(emulator, "fox.json", b"{}")
+    with FaultProxy(emulator.port) as line:
+        stuck = line.add(Rule(BlackHole(), "GET", "/userdata/workflows%2Fowl"))
+        client = ComfyClient(line.url)
+        [owl] = await store.sources.ask([line.url], "saved:owl.json")
+        [fox] = await store.sources.ask([line.url], "saved:fox.json")
+        answering = asyncio.create_task(answer_requests(store, client))
+
+        async def has_fox() -> bool:
+            return bool(await store.sources.answers([fox]))
+
+        await wait_until(has_fox)
+        assert await store.sources.answers([fox]) == [SourceAnswer(b"{}", "fox")]
+        assert await store.sources.answers([owl]) == []
+        answering.cancel()
+        await asyncio.wait([answering])
+        assert stuck.hits
+
+        line.add(Rule(BlackHole(), "GET", "/userdata/workflows%2Fowl"))
+        monkeypatch.setattr("flows.sources.ANSWER_WITHIN_S", 0.3)
+        await answer_requests(store, client)
+
+        [answer] = await store.sources.answers([owl])
+        assert answer.problem == "ComfyUI did not answer within 0.3 s"
+        await client.aclose()

@@ -125,25 +125,39 @@ async def test_only_the_first_intent_of_an_attempt_may_be_acted_on(store: Store)
     """Whoever else repeats it, on whichever ComfyUI, until it is certain that nothing was sent."""
     made = await accepted(store)
     claim = await claimed(store, made.id, comfy_url="http://gpu-1:8188")
-    assert await store.transitions.record_submission(claim)
+    at = datetime.now(UTC)
+    assert await store.transitions.record_submission(claim, at)
     for url in ("http://gpu-1:8188", "http://gpu-2:8188", "http://gpu-1:8188"):
         assert not await store.transitions.record_submission(claim)
         claim = await taken_over(store, made.id, comfy_url=url)
         assert claim.submitted_before
     assert not await store.transitions.record_submission(claim)
 
-    await store.transitions.withdraw_submission(claim)
+    await store.transitions.withdraw_submission(claim, at + timedelta(microseconds=1))
+    assert not await store.transitions.record_submission(claim)
+    await store.transitions.withdraw_submission(claim, at)
 
     again = await taken_over(store, made.id, comfy_url="http://gpu-1:8188")
     assert not again.submitted_before
     assert await store.transitions.record_submission(again)
 
 
+async def test_an_intent_whose_answer_was_lost_is_written_again_as_the_same(store: Store) -> None:
+    made = await accepted(store)
+    claim = await claimed(store, made.id)
+    at = datetime.now(UTC)
+
+    assert await store.transitions.record_submission(claim, at)
+
+    assert await store.transitions.record_submission(claim, at)
+    assert not await store.transitions.record_submission(claim, at + timedelta(microseconds=1))
+
+
 # --- the fence
 
 
 async def withdraw_submission(store: Store, claim: Claim) -> object:
-    await store.transitions.withdraw_submission(claim)
+    await store.transitions.withdraw_submission(claim, datetime.now(UTC))
     return None
 
 

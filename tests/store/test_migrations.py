@@ -33,16 +33,27 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import IntegrityError, StatementError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.batches.request import BatchOptions
+from core.workflows.plan import Plan
 from store.callbacks.values import DeliveryFilter
 from store.database import BUSY_TIMEOUT_MS, Database
 from store.generations.dispatches import attempt_of
 from store.migrate import ADVISORY_LOCK, MIGRATIONS, NEWEST, migrate, revision, upgrade
 from store.search.index import SEARCH
 from store.store import Store
-from store.tables import attempts, counters, generations, metadata, outbox
+from store.tables import (
+    artefact_references,
+    attempts,
+    batch_items,
+    counters,
+    generations,
+    metadata,
+    outbox,
+)
 from store.values import ProgressRecord, Waiting
+from tests.store.batch_making import being_accepted, new_items
 from tests.store.callback_making import EVERY, URL, asked, batch_running
 from tests.store.making import (
     NEVER,
@@ -357,3 +368,35 @@ async def test_artefacts_that_an_older_version_cannot_have_are_not_dropped(
                 await connection.run_sync(_downgrade, "0009")
 
         assert len(await store.generations.artefacts(made.id)) == 2
+
+
+async def test_what_is_under_way_refers_to_the_artefacts_that_it_took_before(
+    empty_url: str, tmp_path: Path
+) -> None:
+    """Revision 0013: versions before kept no references, and did not say which values are files."""
+    async with Store(empty_url, str(tmp_path / "images")) as store:
+        claim = await running(store, (await accepted(store)).id)
+        await store.transitions.succeed(claim, [an_image(claim)])
+        [artefact] = await store.generations.artefacts(claim.generation_id)
+        taking: dict[str, Any] = {"image": f"artefact:{artefact.id}", "plan": Plan(version="1")}
+        waits = await accepted(store, **taking)
+        ended = await running(store, (await accepted(store, **taking)).id)
+        await store.transitions.fail(ended, OUT_OF_MEMORY)
+        batch_id = await being_accepted(store, new_items(1, **taking))
+        await store.batch_transitions.accept(batch_id, 1, 1)
+        async with store.database.write() as connection:
+            await connection.run_sync(_downgrade, "0012")
+            await _forget_files(connection)
+
+    async with Store(empty_url, str(tmp_path / "images")) as store:
+        async with store.database.read() as connection:
+            found = (await connection.execute(select(artefact_references))).tuples().all()
+        assert set(found) == {(artefact.id, waits.id), (artefact.id, batch_id)}
+
+
+async def _forget_files(connection: AsyncConnection) -> None:
+    """Leave every request as versions stored it that did not list its files."""
+    for rows, key in ((generations, generations.c.id), (batch_items, batch_items.c.generation_id)):
+        for one, request in await connection.execute(select(key, rows.c.request)):
+            del request["$plan"]["files"]
+            await connection.execute(update(rows).where(key == one).values(request=request))

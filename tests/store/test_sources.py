@@ -44,6 +44,16 @@ async def test_a_request_is_answered_by_its_comfyuis_worker(store: Store) -> Non
     assert await store.sources.answers([one]) == []
 
 
+async def test_the_first_answer_stands(store: Store) -> None:
+    """Two workers of one ComfyUI answer, and one of them loses its connection."""
+    [request] = await store.sources.ask(["http://one"], "saved:fox.json")
+    await store.sources.answer(request, SourceAnswer(b"{}", "fox", "The fox"))
+
+    await store.sources.answer(request, SourceAnswer(problem="away"))
+
+    assert await store.sources.answers([request]) == [SourceAnswer(b"{}", "fox", "The fox")]
+
+
 async def test_what_was_left_behind_goes(store: Store) -> None:
     [left] = await store.sources.ask(["http://one"], "saved:fox.json")
     long_ago = datetime.now(UTC) - LEFT_BEHIND - timedelta(minutes=1)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Table, func, insert, select, text, update
 
 from core.ids import new_generation_id
 from core.uploads import referred_in
@@ -26,14 +26,22 @@ from store.errors import (
 )
 from store.generations.acceptance import adopt
 from store.store import Store
-from store.tables import upload_references, uploads
-from store.uploads.references import refer
+from store.tables import artefacts, upload_references, uploads
+from store.uploads.references import are_wanted, confirm, refer
 from store.uploads.uploads import Uploads
 from store.uploads.values import Received, Upload
 from store.values import Generation
 from tests.harness.s3 import S3Server
 from tests.store.batch_making import accepted_batch, being_accepted, new_items
-from tests.store.making import NEVER, a_request, accepted, brought_to
+from tests.store.making import (
+    NEVER,
+    a_request,
+    accepted,
+    an_image,
+    brought_to,
+    running,
+    wait_until,
+)
 
 LATER: Final = timedelta(days=1)
 
@@ -350,6 +358,54 @@ NESTED: Final = (
     Input(name="film", type="group", fields=(Input(name="clip", type="video"),)),
     Input(name="prompt", type="text"),
 )
+
+
+@pytest.mark.parametrize("source", ["upload", "artefact", "own"])
+async def test_files_are_locked_in_the_order_of_their_ids(
+    store: Store, second: Store, kind: str, tmp_path: Path, source: str
+) -> None:
+    """Else two that lock the same ones wait for each other. SQLite locks all of it at once."""
+    if kind == "sqlite":
+        pytest.skip("SQLite has no locks of rows")
+    claim = await running(store, (await accepted(store)).id)
+    await store.transitions.succeed(claim, [an_image(claim), an_image(claim, 1)])
+    table: Table = artefacts
+    if source == "upload":
+        table = uploads
+        for data in (b"a fox", b"an owl"):
+            await kept(store, tmp_path, data)
+    async with store.database.write() as connection:
+        ids = select(table.c.id).order_by(table.c.id)
+        first, last = (await connection.execute(ids)).scalars().all()
+        # Written again, it stands behind the other one, and would be met after it.
+        await connection.execute(update(table).where(table.c.id == first).values(bytes=1))
+
+    async def locking() -> None:
+        async with store.database.write() as connection:
+            if source == "own":
+                await are_wanted(connection, claim.generation_id)
+            else:
+                files = [f"{source}:{one}" for one in (last, first)]
+                await confirm(connection, [{"$plan": {"files": files}}])
+
+    async with second.database.write() as holding:
+        await holding.execute(select(table.c.id).where(table.c.id == first).with_for_update())
+        task = asyncio.create_task(locking())
+        await wait_until(lambda: _is_waiting(second))
+        last_one = select(table.c.id).where(table.c.id == last)
+        free = await holding.execute(last_one.with_for_update(skip_locked=True))
+        assert free.scalars().all() == [last]
+    await task
+
+
+async def _is_waiting(store: Store) -> bool:
+    """Whether a transaction of this database waits for another one's lock."""
+    statement = text(
+        "SELECT 1 FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    async with store.database.read() as connection:
+        return (await connection.execute(statement)).first() is not None
 
 
 async def wrong(store: Store, **values: Any) -> list[tuple[tuple[str | int, ...], str]]:

@@ -17,6 +17,8 @@ from nicegui.testing.user_interaction import UserInteraction
 from api.context import Context
 from api.generations.facade import Facade
 from api.workflows.documents import WorkflowChange
+from api.workflows.files import SentFile
+from api.workflows.importing import Wish
 from comfy.emulator import Emulator, EmulatorOptions
 from comfy.shipped import SHIPPED
 from core.settings import Settings
@@ -403,3 +405,15 @@ async def test_while_comfyui_is_away_it_says_what_to_do(user: User, emulator: Em
     await press(user, "Add from this ComfyUI")
     await user.should_see("ComfyUI isn't answering", retries=PATIENT)
     await user.should_see("Start ComfyUI and try again")
+
+
+async def test_a_key_that_was_typed_is_left_out_and_told(context: Context) -> None:
+    key = "sk-proj-aB3dE6gH9jK2mN5pQ8sT1vW4"
+    sent = SentFile(json.dumps(FOX).encode(), "fox.json")
+    wanted = WorkflowChange(description=f"Use {key} for it.")
+
+    made = await context.workflows.add(sent, Wish(name="keyed"), dry_run=False, wanted=wanted)
+
+    assert "description held a key or a token: it was left out" in made.warnings
+    stored = await context.facade.store.workflows.get("keyed")
+    assert stored.workflow.description == "Use  for it."
