@@ -302,8 +302,8 @@ class Studio:
         await self._web.facade.retry(task_id)
 
     async def _use(self, request: ResolvedRequest) -> None:
-        await self._workflows.use(request)
-        if request.workflow == DEFAULT_WORKFLOW:
+        is_shown = await self._workflows.use(request)
+        if is_shown and request.workflow == DEFAULT_WORKFLOW:
             self._offer_back(self._form.use(request))
 
     def _offer_back(self, before: Draft) -> None:
@@ -315,9 +315,9 @@ class Studio:
         self._frame.offer("The settings are in the form", put_back)
 
     async def _take_along(self, place: Place, reference: str) -> None:
-        await self._workflows.take(place.workflow, place.input.name, reference)
-        toast(f"It is in the form: {place.title}.")
-        ui.run_javascript("easel.toForm()")
+        if await self._workflows.take(place.workflow, place.input.name, reference):
+            toast(f"It is in the form: {place.title}.")
+            ui.run_javascript("easel.toForm()")
 
     async def _example(self, prompt: str) -> None:
         self._form.write(prompt)
