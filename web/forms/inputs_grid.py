@@ -90,6 +90,7 @@ class InputsGrid:
 
     def rows(self) -> dict[str, Any]:
         """Returns the rows of the batch. ProblemError when the form cannot be read."""
+        self._values.check(without={axis.field for axis in self._axes_now()})
         values = self._draft.of(self._workflow.name)
         return rows_of(self._draft, self._workflow, values, self._axes_now())
 
