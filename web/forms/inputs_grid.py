@@ -130,7 +130,8 @@ class InputsGrid:
         known = [one for one in self._workflow.inputs if one is not self._prompt_input]
         if len(known) > _CHIPS_MAX:
             names = {one.name: label_of(one) for one in known}
-            choice("Add a list of values", names, None, self._add, searched=True)
+            picker = choice("Add a list of values", names, None, self._add, searched=True)
+            picker.on_value_change(lambda: picker.set_value(None))  # it can be added once more
             return
         with box("chips", role="group", aria_label="Add a list"):
             Text("Add", "label")
