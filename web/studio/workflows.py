@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final
 
+from nicegui import ui
 from pydantic import ValidationError
 
 from api.errors import ProblemError
@@ -15,7 +16,7 @@ from web.forms.workflow_choice import WorkflowPicker
 from web.forms.workflow_drafts import WorkflowDraft, by_role, carried
 from web.forms.workflow_switch import Loaded, WorkflowLoader
 from web.parts.elements import box, show_if
-from web.parts.layout import Web, toast_error
+from web.parts.layout import Web, errors_as_toasts, toast_error
 from web.parts.wording import field_errors, sentence
 from web.studio.workflow_form import WorkflowForm
 
@@ -33,6 +34,8 @@ class Workflows:
         self._on_generate = on_generate
         self._draft = WorkflowDraft.load()
         self._loader = WorkflowLoader(web)
+        self._coming: WorkflowDraft | None = None
+        self._wanted: str | None = None
         self._other: WorkflowForm | None = None
         self._picker = WorkflowPicker(self._choose)
         with box("form-part") as self._own:
@@ -47,13 +50,20 @@ class Workflows:
         offered = await self._web.workflows.all()
         if wanted is not None:
             self._choose_first(wanted, {one.name for one in offered.items})
-        await self._show(self._draft.chosen)
+        await self._show((self._coming or self._draft).chosen)
         self._picker.offer(offered.items, self._draft.chosen)
 
     def belongs_to(self, tab: str) -> None:
-        """What is shown is this tab's from now on."""
+        """Show what this tab had in its forms; what is shown is this tab's from now on."""
         self.form.belongs_to(tab)
-        self._draft.belongs_to(tab)
+        before = WorkflowDraft.load_of(tab)
+        if before is not None and self._wanted is not None:
+            before.chosen = self._wanted
+        if before is None or before.model_dump() == self._draft.model_dump():
+            self._draft.belongs_to(tab)
+            return
+        self._coming = before
+        ui.timer(0, errors_as_toasts(self._show_coming), once=True)
 
     async def request(self) -> GenerationRequest:
         """Returns the request of the shown form. Raises ValidationError, ProblemError."""
@@ -86,9 +96,14 @@ class Workflows:
 
         return await self._show(request.workflow, take_over)
 
+    async def _show_coming(self) -> None:
+        if self._coming is not None:
+            await self._show(self._coming.chosen)
+
     def _choose_first(self, wanted: str, offered: Collection[str]) -> None:
         if wanted in offered:
-            self._draft.change(chosen=wanted)
+            self._wanted = wanted
+            (self._coming or self._draft).change(chosen=wanted)
         else:
             toast_error("There is no such workflow any more.")
 
@@ -118,6 +133,8 @@ class Workflows:
         if loaded is None:
             return False
         workflow = loaded.workflow
+        if self._coming is not None:
+            self._draft, self._coming = self._coming, None
         if take_over is not None:
             take_over(workflow)
         self._draft.change(chosen=workflow.name)
