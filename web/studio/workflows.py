@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from api.errors import ProblemError
 from core.requests import DEFAULT_WORKFLOW, GenerationRequest, ResolvedRequest
 from core.workflows.declaration import Role, Workflow
+from web.forms import drafts
 from web.forms.generation import Form
 from web.forms.workflow_choice import WorkflowPicker
 from web.forms.workflow_drafts import WorkflowDraft, by_role, carried
@@ -84,17 +85,30 @@ class Workflows:
         else:
             self._other.accepted(request)
 
-    async def use(self, request: ResolvedRequest) -> bool:
+    async def use(self, request: ResolvedRequest) -> tuple[bool, WorkflowDraft | None]:
         """Show the form of a generation's workflow.
 
-        Returns False if another workflow was chosen meanwhile.
+        Returns False if another workflow was chosen meanwhile, and what its inputs' values
+        replaced in the form of another workflow than txt2img.
         """
+        replaced: list[WorkflowDraft | None] = []
 
         def take_over(loaded: Workflow) -> None:
-            if loaded.name != DEFAULT_WORKFLOW:
-                self._draft.put(loaded.name, request.inputs)
+            if loaded.name == DEFAULT_WORKFLOW:
+                return
+            before = self._draft.before(loaded.name, request.inputs)
+            if before is not None:
+                drafts.remember(_prompt_of(loaded, before))
+            replaced.append(before)
+            self._draft.put(loaded.name, request.inputs)
 
-        return await self._show(request.workflow, take_over)
+        is_shown = await self._show(request.workflow, take_over)
+        return is_shown, next(iter(replaced), None)
+
+    async def put_back(self, before: WorkflowDraft) -> None:
+        """Show the form of a workflow with its earlier values again."""
+        name = before.chosen
+        await self._show(name, lambda _loaded: self._draft.put(name, before.of(name)))
 
     async def _show_coming(self) -> None:
         if self._coming is not None:
@@ -182,6 +196,11 @@ class Workflows:
             values |= {"ratio": None, "width": roles["width"], "height": roles["height"]}
         draft.change(**values)
         self.form.refresh()
+
+
+def _prompt_of(workflow: Workflow, draft: WorkflowDraft) -> str:
+    one = workflow.of_role("prompt")
+    return "" if one is None else str(draft.of(workflow.name).get(one.name) or "")
 
 
 def _by_input(error: ValidationError | ProblemError) -> dict[str, str]:
