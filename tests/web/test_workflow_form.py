@@ -157,3 +157,70 @@ async def test_the_picture_page_tells_the_inputs_by_their_labels(
     await user.open(f"/g/{made.task_id}")
     for said in ("a fox runs", "Shade", "blue", "Shift", "4.5"):
         await user.should_see(said, retries=PATIENT)
+
+
+@pytest.mark.usefixtures("film")
+async def test_each_tab_has_its_own_workflow_after_a_reload(user: User) -> None:
+    await choose_film(user)
+    write(user, "What happens", "of the first")
+    first, user.tab_id = user.tab_id, "another tab"
+    await user.open("/")
+    await until(lambda: _value(user, "What happens") == "of the first")
+    write(user, "What happens", "of the other")
+    user.tab_id = first
+    await user.open("/")
+    await until(lambda: _value(user, "What happens") == "of the first")
+    user.tab_id = "another tab"
+    await user.open("/")
+    await until(lambda: _value(user, "What happens") == "of the other")
+    write(user, "Workflow", "txt2img")
+    await until(lambda: _value(user, "What happens") is None)
+    user.tab_id = first
+    await user.open("/")
+    await until(lambda: _value(user, "What happens") == "of the first")
+    assert field(user, "Workflow").value == "film"
+
+
+@pytest.mark.usefixtures("film")
+async def test_a_link_chooses_the_workflow_in_a_tab_that_had_another_one(user: User) -> None:
+    await choose_film(user)
+    write(user, "Workflow", "txt2img")
+    await until(lambda: _value(user, "What happens") is None)
+    user.tab_id = "another tab"
+    await user.open("/")
+    write(user, "Prompt", "of the newest")
+    await user.open("/?workflow=film")
+    await user.should_see("What happens", retries=PATIENT)
+    await until(lambda: field(user, "Workflow").value == "film")
+
+
+@pytest.mark.usefixtures("film")
+async def test_inputs_taken_over_can_be_undone(user: User, facade: Facade) -> None:
+    fields = {"workflow": "film", "words": "a red fox", "shift": 4.5}
+    made = await facade.create(await facade.read_request(fields))
+    await choose_film(user)
+    for button in ("Reuse settings", "Seed only", "Prompt only"):
+        write(user, "What happens", f"half written before {button}")
+        write(user, "Shift", 1.5)
+        await user.open(f"/g/{made.task_id}")
+        await press(user, button)  # leads to the studio
+        await user.should_see("The settings are in the form", retries=PATIENT)
+        await press(user, "Undo")
+        await until(lambda: str(_value(user, "What happens")).startswith("half written"))
+        assert _value(user, "What happens") == f"half written before {button}"
+        assert _value(user, "Shift") == 1.5
+
+
+@pytest.mark.usefixtures("film")
+async def test_inputs_taken_over_in_the_studio_can_be_undone(user: User, facade: Facade) -> None:
+    fields = {"workflow": "film", "words": "a red fox", "shift": 4.5}
+    made = await facade.create(await facade.read_request(fields))
+    await facade.cancel(made.task_id)
+    await choose_film(user)
+    write(user, "What happens", "half written")
+    await user.open(f"/?g={made.task_id}")
+    await press(user, "Reuse settings")
+    await until(lambda: _value(user, "What happens") == "a red fox")
+    await user.should_see("The settings are in the form", retries=PATIENT)
+    await press(user, "Undo")
+    await until(lambda: _value(user, "What happens") == "half written")

@@ -184,6 +184,35 @@ async def test_an_image_carries_a_workflow_and_its_outputs_are_chosen(
     assert [(one.node, one.primary) for one in made.outputs] == [("8", True)]
 
 
+async def test_which_output_is_the_main_one_is_always_marked(user: User, facade: Facade) -> None:
+    await propose(user, png(FOX), "A fox.png")
+    rows = [one for one in elements(user) if "output-row" in one.classes]
+
+    def part(place: int, kind: str) -> ui.element:
+        return next(one for one in rows[place].descendants() if one.props.get("type") == kind)
+
+    def marked() -> list[bool]:
+        return [bool(part(place, "radio").props.get("checked")) for place in (0, 1)]
+
+    def ticked() -> list[bool]:
+        return [bool(part(place, "checkbox").props.get("checked")) for place in (0, 1)]
+
+    async def change(place: int, kind: str, *value: bool) -> None:
+        UserInteraction(user, {part(place, kind)}, None).trigger("change", *value)
+        await asyncio.sleep(0)
+
+    await change(1, "checkbox", True)
+    assert (marked(), ticked()) == ([True, False], [True, True])
+    await change(0, "checkbox", False)
+    assert (marked(), ticked()) == ([False, True], [False, True])
+    await change(0, "radio")
+    assert (marked(), ticked()) == ([True, False], [True, True])
+    await change(1, "checkbox", False)
+    await press(user, "Add")
+    made = await kept(facade, "a-fox")
+    assert [(one.node, one.primary) for one in made.outputs] == [("7", True)]
+
+
 async def test_without_any_output_nothing_is_added(user: User, facade: Facade) -> None:
     await propose(user)
     for row in [one for one in elements(user) if "output-row" in one.classes]:

@@ -10,13 +10,11 @@ from nicegui import ui
 from api.batches.facade import Manifest
 from api.errors import ProblemError
 from api.options import OptionsDocument
-from api.workflows.documents import WorkflowDocument
 from core.artefacts import ArtefactKind
 from core.batches.lists import Lists
 from core.batches.manifest import BATCH_NAME_MAX
 from core.batches.request import COUNT_MAX, IN_FLIGHT_MAX
 from core.fields import SEED_MAX
-from core.requests import DEFAULT_WORKFLOW
 from core.workflows.declaration import Workflow
 from web.batches.wording import FACTORS, factors_line, plural
 from web.forms.batch_drafts import BulkDraft
@@ -26,12 +24,13 @@ from web.forms.file import FileForm
 from web.forms.grid import GridForm
 from web.forms.inputs_grid import InputsGrid
 from web.forms.manifests import Manifests
-from web.forms.workflow_choice import WorkflowPicker, offered_of
-from web.forms.workflow_inputs import Offered, label_of
+from web.forms.workflow_choice import WorkflowPicker
+from web.forms.workflow_inputs import label_of
+from web.forms.workflow_switch import WorkflowSwitch
 from web.parts.clock import known_zone, zones
 from web.parts.elements import Text, adorn, box, icon, show_if
 from web.parts.fields import Fields, Segments, choice, enter_chooses, folded, line, number, tick
-from web.parts.layout import Web, errors_as_toasts
+from web.parts.layout import Web
 
 _COUNT_OF: Final = {"grid": "per combination", "file": "per row"}
 _WAYS: Final = {"grid": "Build a grid", "file": "From a file"}
@@ -61,12 +60,8 @@ class BulkForm:
         on_start: _Press,
         on_change: Callable[[Collection[str]], None],
     ) -> None:
-        self.draft = BulkDraft.load()
+        self._of = WorkflowSwitch(web, BulkDraft.load(), self._rebuild)
         self._files = files
-        self._web = web
-        self._workflow = web.facade.default_workflow
-        self._offered = Offered()
-        self._known: list[WorkflowDocument] = []
         self._on_dry_run = on_dry_run
         self._on_start = on_start
         self._on_change = on_change
@@ -78,11 +73,13 @@ class BulkForm:
 
     async def start(self) -> None:
         """Offer the workflows that there are, and show the form of the chosen one."""
-        self._known = (await self._web.find_context().workflows.all()).items
-        if self.draft.workflow != self._workflow.name:
-            await self._load_workflow()
-        else:
-            self._picker.offer(self._known, self._workflow.name)
+        await self._of.start()
+        self._picker.offer(self._of.known, self._of.workflow.name)
+
+    @property
+    def draft(self) -> BulkDraft:
+        """What is shown."""
+        return self._of.draft
 
     def manifest(self, zone: str | None, seed: int | None = None) -> Manifest:
         """Returns the manifest. Raises ProblemError, ValidationError."""
@@ -92,32 +89,21 @@ class BulkForm:
     @property
     def kind(self) -> ArtefactKind | None:
         """What the workflow makes."""
-        return self._workflow.kind
+        return self._of.workflow.kind
 
     @property
     def other_workflow(self) -> Workflow | None:
         """The workflow, if it is another one than txt2img."""
-        return None if self._workflow.name == DEFAULT_WORKFLOW else self._workflow
+        return self._of.other
 
     @property
     def labels(self) -> dict[str, str]:
         """What the workflow's inputs are called."""
-        return {one.name: label_of(one) for one in self._workflow.inputs}
+        return {one.name: label_of(one) for one in self._of.workflow.inputs}
 
     async def _choose_workflow(self, name: str) -> None:
-        self.draft.change(workflow=name)
-        await self._load_workflow()
-        self._on_change({"workflow"})
-
-    async def _load_workflow(self) -> None:
-        """Show the form of the draft's workflow; that of txt2img if it is gone."""
-        workflow = await self._web.facade.workflow(self.draft.workflow)
-        if workflow is None:
-            self.draft.change(workflow=DEFAULT_WORKFLOW)
-            workflow = self._web.facade.default_workflow
-        self._offered = await offered_of(self._web, workflow)
-        self._workflow = workflow
-        self._rebuild()
+        if await self._of.choose(name):
+            self._on_change({"workflow"})
 
     def _build(self) -> None:
         self._fields = Fields()
@@ -125,12 +111,10 @@ class BulkForm:
         with box("form-fields"):
             Text("New batch", "side-title", "h2")
             self._picker = WorkflowPicker(self._choose_workflow)
-            self._picker.offer(self._known, self._workflow.name)
+            self._picker.offer(self._of.known, self._of.workflow.name)
             Segments("How rows are given", _WAYS, self.draft.way, self._choose_way)
-            with box("way") as self._grid_way:
-                self.grid = self._build_grid()
-            with box("way") as self._file_way:
-                FileForm(self.draft, self._files, self._workflow, self._set)
+            self._grid_way, self._file_way = box("way"), box("way")
+            self._build_ways()
             self._count = number("", self.draft.count, self._setter("count"), 1, COUNT_MAX)
             self._fields.add("count", self._count)
             self._build_options()
@@ -138,10 +122,19 @@ class BulkForm:
         self._is_built = True
         self._show()
 
+    def _build_ways(self) -> None:
+        """Build what depends on the workflow."""
+        for way in (self._grid_way, self._file_way):
+            way.clear()
+        with self._grid_way:
+            self.grid = self._build_grid()
+        with self._file_way:
+            FileForm(self.draft, self._files, self._of.workflow, self._set)
+
     def _build_grid(self) -> GridForm | InputsGrid:
-        if self._workflow.name == DEFAULT_WORKFLOW:
+        if self.other_workflow is None:
             return GridForm(self.draft, self._set)
-        return InputsGrid(self.draft, self._workflow, self._offered, self._set)
+        return InputsGrid(self.draft, self.other_workflow, self._of.offered, self._set)
 
     def offer(self, options: OptionsDocument) -> None:
         """Fill the pickers."""
@@ -160,34 +153,30 @@ class BulkForm:
 
     def belongs_to(self, tab: str) -> None:
         """Show what this tab had in its form; what is shown is this tab's from now on."""
-        before = BulkDraft.load_of(tab)
-        if before is not None and before.model_dump() != self.draft.model_dump():
-            self._put(before)
-        self.draft.belongs_to(tab)
+        self._of.belongs_to(tab)
 
     def put_back(self, draft: BulkDraft) -> None:
         """Show an earlier form again."""
         draft.belongs_to_this_tab()
         draft.save()
-        self._put(draft)
+        self._of.put(draft)
 
-    def _put(self, draft: BulkDraft) -> None:
-        self.draft = draft
-        if draft.workflow == self._workflow.name:
-            self._rebuild()
-            return
-        with self._root:
-            ui.timer(0, errors_as_toasts(self._load_workflow), once=True)
-
-    def _rebuild(self) -> None:
-        self._root.clear()
-        with self._root:
-            self._build()
+    def _rebuild(self, whole: bool) -> None:
+        if whole:
+            self._root.clear()
+            with self._root:
+                self._build()
+            self.offer_callbacks(self._names)
+        else:
+            self._is_built = False
+            self._build_ways()
+            self._is_built = True
+            self._picker.show(self._of.workflow.name)
+            self._show()
         if self._options is not None:
             self.grid.offer(self._options)
         if self._lists is not None:
             self.grid.offer_lists(self._lists)
-        self.offer_callbacks(self._names)
 
     def refuse(self, mistakes: Mapping[str, str], *, rows: bool) -> dict[str, str]:
         """Show what is wrong at the fields; ``rows``: it is about rows, so about the grid first.

@@ -90,6 +90,7 @@ class InputsGrid:
 
     def rows(self) -> dict[str, Any]:
         """Returns the rows of the batch. ProblemError when the form cannot be read."""
+        self._values.check(without={axis.field for axis in self._axes_now()})
         values = self._draft.of(self._workflow.name)
         return rows_of(self._draft, self._workflow, values, self._axes_now())
 
@@ -129,7 +130,8 @@ class InputsGrid:
         known = [one for one in self._workflow.inputs if one is not self._prompt_input]
         if len(known) > _CHIPS_MAX:
             names = {one.name: label_of(one) for one in known}
-            choice("Add a list of values", names, None, self._add, searched=True)
+            picker = choice("Add a list of values", names, None, self._add, searched=True)
+            picker.on_value_change(lambda: picker.set_value(None))  # it can be added once more
             return
         with box("chips", role="group", aria_label="Add a list"):
             Text("Add", "label")

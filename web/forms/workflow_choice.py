@@ -19,7 +19,10 @@ _SEARCHED_FROM: Final = 12
 
 
 class WorkflowPicker:
-    """Hidden while there is only one workflow. ``on_choose`` gets the name of another one."""
+    """Hidden while there is only one workflow. ``on_choose`` gets the name of another one.
+
+    When that fails, the one before is shown as chosen again.
+    """
 
     def __init__(self, on_choose: Callable[[str], Awaitable[None]]) -> None:
         self._on_choose = on_choose
@@ -46,9 +49,15 @@ class WorkflowPicker:
             self._field.value = chosen
 
     async def _choose(self, name: str | None) -> None:
-        if name is not None and name != self._chosen:
-            self._chosen = name
+        if name is None or name == self._chosen:
+            return
+        before, self._chosen = self._chosen, name
+        try:
             await self._on_choose(name)
+        except BaseException:
+            if before is not None and self._chosen == name:
+                self.show(before)
+            raise
 
 
 async def offered_of(web: Web, workflow: Workflow) -> Offered:

@@ -53,6 +53,13 @@ class WorkflowDraft(InputsDraft):
 
     chosen: str = DEFAULT_WORKFLOW
 
+    def before(self, workflow: str, values: Mapping[str, Any]) -> WorkflowDraft | None:
+        """Returns what these values of a workflow replace; None where nothing else is kept."""
+        own = self.of(workflow)
+        if not own or own == dict(values):
+            return None
+        return WorkflowDraft(chosen=workflow, values={workflow: own})
+
 
 def by_role(workflow: Workflow, values: Mapping[str, Any]) -> dict[Role, Any]:
     """Returns the values that go along to another workflow, by what they mean."""

@@ -50,6 +50,10 @@ class WorkflowFields:
             adorn(self._advanced.root, open=True)
         return self._inputs.refuse(errors)
 
+    def check(self, without: Collection[str] = ()) -> None:
+        """Raises ProblemError when what is in a field cannot be read; not of inputs ``without``."""
+        self._inputs.check(without)
+
     def hide(self, names: Collection[str]) -> None:
         """Hide the fields of these inputs, and show the others'. Width and height stay."""
         for name, made in self._around.items():

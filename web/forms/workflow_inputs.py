@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from nicegui import events, ui
 from nicegui.elements.mixins.validation_element import ValidationElement
 
+from api.errors import ProblemError
+from core.problems import FieldProblem
 from core.wording import figure
 from core.workflows.declaration import Input
 from web.forms.rows_field import build_rows, is_flat
@@ -27,6 +29,8 @@ FOLDERS: Final = {
     "upscale_models": "upscalers",
 }
 """ComfyUI's model folders, and what the catalogue calls the files in them."""
+
+_NO_JSON: Final = "This is not JSON yet."
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,17 @@ class InputFields:
         for path in [path for path in left if path in self._uploads]:
             self._uploads[path].refuse(left.pop(path))
         return left
+
+    def check(self, without: Collection[str] = ()) -> None:
+        """Raises ProblemError when what is in a field cannot be read; not of inputs ``without``."""
+        unread = self.fields.unread.items()
+        found = [
+            FieldProblem((path,), "invalid_form", text)
+            for path, text in unread
+            if path.partition(".")[0] not in without
+        ]
+        if found:
+            raise ProblemError("invalid_request", found[0].message, errors=found)
 
     def forget(self, path: str) -> None:
         """Forget the fields of an input that are built anew."""
@@ -117,7 +132,9 @@ class InputFields:
                     names = [shown, *names]
                 return choice(label, names, shown, on_value, more=True)
             case _:
-                return _json(label, shown, on_value)
+                return _json(
+                    label, shown, on_value, lambda text: self.fields.cannot_read(path, text)
+                )
 
     def names_of(self, path: str) -> list[Any]:
         """Returns what an input can choose from now; entries of a list are all alike."""
@@ -151,7 +168,9 @@ def _range(one: Input) -> str | None:
     return f"{figure(one.minimum)} to {figure(one.maximum)}"
 
 
-def _json(label: str, shown: Any, on_value: OnValue) -> ui.textarea:
+def _json(
+    label: str, shown: Any, on_value: OnValue, cannot_read: Callable[[str], None]
+) -> ui.textarea:
     """What has lists or groups inside of its entries, written as JSON."""
     text = "" if shown is None else json.dumps(shown, ensure_ascii=False, indent=1)
     field = ui.textarea(label=f"{label} (JSON)", value=text)
@@ -162,9 +181,11 @@ def _json(label: str, shown: Any, on_value: OnValue) -> ui.textarea:
         try:
             value = json.loads(typed) if typed else None
         except (ValueError, RecursionError):
-            field.error = "This is not JSON yet."
+            field.error = _NO_JSON
+            cannot_read("This is not JSON: correct it first.")
             return
         field.error = None
+        cannot_read("")
         on_value(value)
 
     return field.on_value_change(changed)

@@ -60,6 +60,10 @@ def _use_roles(request: ResolvedRequest, roles: dict[Role, Any]) -> None:
 
 def _use_inputs(request: ResolvedRequest, values: dict[str, Any]) -> None:
     chosen = WorkflowDraft.load()
+    if (before := chosen.before(request.workflow, values)) is not None:
+        prompt = request.plan.input_of("prompt")
+        drafts.remember(str(before.of(request.workflow).get(prompt or "") or ""))
+        before.keep_replaced()
     chosen.put(request.workflow, values)
     chosen.chosen = request.workflow
     chosen.save()

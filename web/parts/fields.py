@@ -36,6 +36,18 @@ class Fields:
         self._kept_as = kept_as
         self._made: dict[str, ValidationElement[Any]] = {}
         self._told: dict[str, str] = {}
+        self._unread: dict[str, str] = {}
+
+    @property
+    def unread(self) -> dict[str, str]:
+        """Why what is in a field cannot be read, by the field: its value is an earlier one."""
+        return dict(self._unread)
+
+    def cannot_read(self, name: str, text: str) -> None:
+        """Note that what is in a field cannot be read; an empty text: that it can."""
+        self._unread.pop(name, None)
+        if text:
+            self._unread[name] = text
 
     def add(self, name: str, field: _ValidatedT) -> _ValidatedT:
         """Add a field. A change of it takes its mistake away; typed text survives an outage."""
@@ -53,6 +65,7 @@ class Fields:
     def drop(self, name: str) -> None:
         """Forget a field that is gone."""
         self._made.pop(name, None)
+        self._unread.pop(name, None)
 
     def drop_all(self, path: str) -> None:
         """Forget an input's field and those inside of it: ``loras``, ``loras.0.name``."""

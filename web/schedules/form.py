@@ -15,7 +15,6 @@ from api.schedules.facade import ScheduleRequest, Times, times_of
 from api.workflows.documents import WorkflowDocument
 from core.batches.lists import Lists
 from core.batches.request import COUNT_MAX
-from core.requests import DEFAULT_WORKFLOW
 from core.wording import model_name
 from core.workflows.declaration import Workflow
 from web.batches.wording import plural
@@ -25,8 +24,8 @@ from web.forms.inputs_grid import InputsGrid
 from web.forms.mistakes import missing
 from web.forms.prompts import PromptField
 from web.forms.schedule_again import DAYS, EVERY_MAX
-from web.forms.workflow_choice import WorkflowPicker, offered_of
-from web.forms.workflow_inputs import Offered
+from web.forms.workflow_choice import WorkflowPicker
+from web.forms.workflow_switch import WorkflowSwitch
 from web.parts.clock import cron_words, every_words, known_zone, moments_words, zones
 from web.parts.elements import Text, adorn, box, button, icon, show_if
 from web.parts.fields import Fields, Picker, Segments, choice, enter_chooses, line, number
@@ -40,12 +39,8 @@ class ScheduleForm:
     """Shows the visitor's draft and changes it."""
 
     def __init__(self, web: Web, on_create: Callable[[], Awaitable[None]]) -> None:
-        self.draft = ScheduleDraft.load()
+        self._of = WorkflowSwitch(web, ScheduleDraft.load(), self._rebuild)
         self.editing: ScheduleDocument | None = None
-        self._web = web
-        self._workflow = web.facade.default_workflow
-        self._offered = Offered()
-        self._known: list[WorkflowDocument] = []
         self._inputs: InputsGrid | None = None
         self._on_create = on_create
         self._options: OptionsDocument | None = None
@@ -54,6 +49,11 @@ class ScheduleForm:
         self._root = ui.context.slot.parent
         self._build()
 
+    @property
+    def draft(self) -> ScheduleDraft:
+        """What is shown."""
+        return self._of.draft
+
     def _build(self) -> None:
         draft = self.draft
         self._fields = fields = Fields()
@@ -61,46 +61,54 @@ class ScheduleForm:
             new = "New schedule" if self.editing is None else f"Change “{self.editing.name}”"
             adorn(Text(new, "side-title", "h2"), dir="auto")
             self._picker = WorkflowPicker(self._choose_workflow)
-            self._picker.offer(self._known, self._workflow.name)
+            self._picker.offer(self._of.known, self._of.workflow.name)
             self._name = line("Name", draft.name, self._setter("name"), maxlength=100)
             adorn(fields.add("name", self._name), disable=self.editing is not None)
             self._build_when()
-            self._build_rows()
+            self._rows = box("way")
             with box("pair"):
-                count = number(
-                    self._count_label(), draft.count, self._setter("count"), 1, COUNT_MAX
-                )
-                fields.add("count", count)
+                self._count = number("", draft.count, self._setter("count"), 1, COUNT_MAX)
+                fields.add("count", self._count)
                 until = line(
                     "Stop starting at", draft.not_after, self._setter("not_after"), type="time"
                 )
                 fields.add("not_after", until)
             self._callback = CallbackField(draft.callback, self._setter("callback"))
             fields.add("callback", self._callback.field)
+        self._build_rows()
         with box("generate-bar bulk-bar"), box("bulk-buttons"):
             if self.editing is not None:
-                button("Cancel", self.stop_editing)
+                button("Cancel", errors_as_toasts(self.stop_editing))
             made = box("btn btn-primary", "button", type="button", data_generate="")
             made.on("click", self._on_create, args=[])
             with made:
                 icon("clock")
                 Text("Create schedule" if self.editing is None else "Save changes")
-        self._offer_models({})
+        self._save = made
         self._show()
 
     def _build_rows(self) -> None:
+        """Build what depends on the workflow."""
+        self._rows.clear()
+        with self._rows:
+            self._build_inputs()
+        adorn(self._count, label=self._count_label())
+        self._offer_models({})
+
+    def _build_inputs(self) -> None:
         """Build what the batch has: the prompt and the model of txt2img, or another's inputs."""
-        self._inputs, self._model = None, None
-        if self._workflow.name != DEFAULT_WORKFLOW:
-            self._inputs = InputsGrid(self.draft, self._workflow, self._offered, self._set)
+        self._inputs, self._model, self._row_fields = None, None, Fields()
+        if self.other_workflow is not None:
+            offered = self._of.offered
+            self._inputs = InputsGrid(self.draft, self.other_workflow, offered, self._set)
             self._prompt = self._inputs.prompt
             return
-        self._prompt = PromptField(self.draft, self._fields, self._set)
+        self._prompt = PromptField(self.draft, self._row_fields, self._set)
         self._model = choice("Model", {}, None, self._setter("model"), searched=True)
-        self._models = Picker(self._fields.add("model", self._model))
+        self._models = Picker(self._row_fields.add("model", self._model))
 
     def _count_label(self) -> str:
-        several = plural(self._workflow.kind)
+        several = plural(self._of.workflow.kind)
         named = f"{several[:1].upper()}{several[1:]}"
         return f"{named} per prompt" if self._prompt is not None else f"{named} each time"
 
@@ -145,30 +153,24 @@ class ScheduleForm:
 
     def belongs_to(self, tab: str) -> None:
         """Show what this tab had in its form; what is shown is this tab's from now on."""
-        before = ScheduleDraft.load_of(tab)
-        if before is not None and before.model_dump() != self.draft.model_dump():
-            self._put(before)
-        self.draft.belongs_to(tab)
+        self._of.belongs_to(tab)
 
     # --- the workflow, and a schedule that is changed
 
     async def start(self) -> None:
         """Offer the workflows that there are, and show the form of the chosen one."""
-        self._known = (await self._web.find_context().workflows.all()).items
-        if self.draft.workflow != self._workflow.name:
-            await self._load_workflow()
-        else:
-            self._picker.offer(self._known, self._workflow.name)
+        await self._of.start()
+        self._picker.offer(self._of.known, self._of.workflow.name)
 
     @property
     def workflows(self) -> dict[str, WorkflowDocument]:
         """The workflows that there were when the page was opened."""
-        return {one.name: one for one in self._known}
+        return {one.name: one for one in self._of.known}
 
     @property
     def other_workflow(self) -> Workflow | None:
         """The workflow, if it is another one than txt2img."""
-        return None if self._workflow.name == DEFAULT_WORKFLOW else self._workflow
+        return self._of.other
 
     def request(self, zone: str | None) -> ScheduleRequest:
         """Returns the request. Raises ProblemError, ValidationError."""
@@ -178,49 +180,42 @@ class ScheduleForm:
 
     async def edit(self, document: ScheduleDocument, draft: EditedSchedule) -> None:
         """Show a schedule that exists, to change it; the form of a new one stays kept."""
-        self.editing, self.draft = document, draft
-        await self._load_workflow()
+        await self._switch(draft, document)
 
     async def stop_editing(self) -> None:
         """Show the form of a new schedule again."""
-        self.editing, self.draft = None, ScheduleDraft.load()
-        await self._load_workflow()
+        await self._switch(ScheduleDraft.load(), None)
+
+    async def _switch(self, draft: ScheduleDraft, editing: ScheduleDocument | None) -> None:
+        """Until the form of another one is shown, what is entered and saved is of this one."""
+        if await self._of.switch(draft):
+            self.editing = editing
+            self._rebuild(True)
 
     async def _choose_workflow(self, name: str) -> None:
-        self.draft.change(workflow=name)
-        await self._load_workflow()
+        await self._of.choose(name)
 
-    async def _load_workflow(self) -> None:
-        """Show the form of the draft's workflow; that of txt2img if it is gone."""
-        workflow = await self._web.facade.workflow(self.draft.workflow)
-        if workflow is None:
-            self.draft.change(workflow=DEFAULT_WORKFLOW)
-            workflow = self._web.facade.default_workflow
-        self._offered = await offered_of(self._web, workflow)
-        self._workflow = workflow
-        self._rebuild()
-
-    def _put(self, draft: ScheduleDraft) -> None:
-        self.draft = draft
-        if draft.workflow == self._workflow.name:
-            self._rebuild()
-            return
-        with self._root:
-            ui.timer(0, errors_as_toasts(self._load_workflow), once=True)
-
-    def _rebuild(self) -> None:
-        self._root.clear()
-        with self._root:
-            self._build()
+    def _rebuild(self, whole: bool) -> None:
+        if whole:
+            self._root.clear()
+            with self._root:
+                self._build()
+            self.offer_callbacks(self._names)
+        else:
+            self._build_rows()
+            self._picker.show(self._of.workflow.name)
         if self._options is not None:
             self.offer(self._options)
         if self._lists is not None:
             self.offer_lists(self._lists)
-        self.offer_callbacks(self._names)
+
+    def busy(self, is_busy: bool) -> None:
+        """Disable the button while the server works, so that nothing is pressed twice."""
+        adorn(self._save, disabled=is_busy)
 
     def refuse(self, mistakes: Mapping[str, str]) -> dict[str, str]:
         """Show what is wrong at the fields. Returns what has no field."""
-        left = self._fields.refuse(mistakes)
+        left = self._row_fields.refuse(self._fields.refuse(mistakes))
         return left if self._inputs is None else self._inputs.refuse(left)
 
     def created(self) -> None:

@@ -38,6 +38,7 @@ class SchedulesPage:
         self._ask = Ask()
         self._rows: dict[UUID, ScheduleRow] = {}
         self._turn = asyncio.Lock()
+        self._busy = False
         with box("desk is-list-first"):
             adorn(Text("Schedules", "sr-only", "h1"))
             with section("form desk-form", "A new schedule"):
@@ -124,6 +125,17 @@ class SchedulesPage:
     # --- what the visitor does
 
     async def _save(self) -> None:
+        if self._busy:
+            return
+        self._busy = True
+        self._form.busy(True)
+        try:
+            await self._save_now()
+        finally:
+            self._busy = False
+            self._form.busy(False)
+
+    async def _save_now(self) -> None:
         editing = self._form.editing
         try:
             self._form.times()  # its errors about times use the form's words
@@ -138,10 +150,12 @@ class SchedulesPage:
                 toast_error(text)
             return
         if editing is None:
-            self._form.created()
+            if self._form.editing is None:
+                self._form.created()
             toast(f"“{made.name}” is created and on.")
         else:
-            await self._form.stop_editing()
+            if self._form.editing is editing:
+                await self._form.stop_editing()
             toast(f"“{editing.name}” is changed.")
         await self._load()
 

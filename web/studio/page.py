@@ -18,6 +18,7 @@ from store.values import Generation, HistoryFilter
 from web.forms.drafts import Draft
 from web.forms.onward import Onward, Place
 from web.forms.options import offer_options
+from web.forms.workflow_drafts import WorkflowDraft
 from web.parts.elements import Text, adorn, box
 from web.parts.layout import Frame, Web, errors_as_toasts, section, toast, toast_error
 from web.parts.live import Live
@@ -82,6 +83,8 @@ class Studio:
         self._frame.start()
         if (replaced := Draft.take_replaced()) is not None:
             self._offer_back(replaced)
+        if (inputs := WorkflowDraft.take_replaced()) is not None:
+            self._offer_inputs_back(inputs)
         self._live.start(self._changed)
         ui.timer(QUEUE_EVERY_S, errors_as_toasts(self._queue_moved), immediate=False)
 
@@ -302,9 +305,11 @@ class Studio:
         await self._web.facade.retry(task_id)
 
     async def _use(self, request: ResolvedRequest) -> None:
-        await self._workflows.use(request)
-        if request.workflow == DEFAULT_WORKFLOW:
+        is_shown, before = await self._workflows.use(request)
+        if is_shown and request.workflow == DEFAULT_WORKFLOW:
             self._offer_back(self._form.use(request))
+        elif before is not None:
+            self._offer_inputs_back(before)
 
     def _offer_back(self, before: Draft) -> None:
         """Say that the form has other settings now, and offer those it had."""
@@ -314,10 +319,18 @@ class Studio:
 
         self._frame.offer("The settings are in the form", put_back)
 
+    def _offer_inputs_back(self, before: WorkflowDraft) -> None:
+        """The same for the inputs of another workflow than txt2img."""
+
+        async def put_back() -> None:
+            await self._workflows.put_back(before)
+
+        self._frame.offer("The settings are in the form", put_back)
+
     async def _take_along(self, place: Place, reference: str) -> None:
-        await self._workflows.take(place.workflow, place.input.name, reference)
-        toast(f"It is in the form: {place.title}.")
-        ui.run_javascript("easel.toForm()")
+        if await self._workflows.take(place.workflow, place.input.name, reference):
+            toast(f"It is in the form: {place.title}.")
+            ui.run_javascript("easel.toForm()")
 
     async def _example(self, prompt: str) -> None:
         self._form.write(prompt)

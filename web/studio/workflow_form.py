@@ -46,7 +46,11 @@ class WorkflowForm:
                 Text("Ctrl ⏎", "hint", "kbd")
 
     def request_fields(self) -> dict[str, Any]:
-        """Returns the request as a client would send it."""
+        """Returns the request as a client would send it.
+
+        Raises ProblemError when what is in a field cannot be read.
+        """
+        self._fields.check()
         values = self._draft.of(self.workflow.name)
         known = {name: one for name, one in values.items() if name in self.workflow.by_name}
         return flat({"workflow": self.workflow.name, "inputs": known})

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final
 
+from nicegui import ui
 from pydantic import ValidationError
 
 from api.errors import ProblemError
 from core.requests import DEFAULT_WORKFLOW, GenerationRequest, ResolvedRequest
-from core.workflows.declaration import Role
+from core.workflows.declaration import Role, Workflow
+from web.forms import drafts
 from web.forms.generation import Form
-from web.forms.workflow_choice import WorkflowPicker, offered_of
+from web.forms.workflow_choice import WorkflowPicker
 from web.forms.workflow_drafts import WorkflowDraft, by_role, carried
+from web.forms.workflow_switch import Loaded, WorkflowLoader
 from web.parts.elements import box, show_if
-from web.parts.layout import Web, toast_error
+from web.parts.layout import Web, errors_as_toasts, toast_error
 from web.parts.wording import field_errors, sentence
 from web.studio.workflow_form import WorkflowForm
 
@@ -31,6 +34,9 @@ class Workflows:
         self._web = web
         self._on_generate = on_generate
         self._draft = WorkflowDraft.load()
+        self._loader = WorkflowLoader(web)
+        self._coming: WorkflowDraft | None = None
+        self._wanted: str | None = None
         self._other: WorkflowForm | None = None
         self._picker = WorkflowPicker(self._choose)
         with box("form-part") as self._own:
@@ -45,13 +51,20 @@ class Workflows:
         offered = await self._web.workflows.all()
         if wanted is not None:
             self._choose_first(wanted, {one.name for one in offered.items})
-        await self._show(self._draft.chosen)
+        await self._show((self._coming or self._draft).chosen)
         self._picker.offer(offered.items, self._draft.chosen)
 
     def belongs_to(self, tab: str) -> None:
-        """What is shown is this tab's from now on."""
+        """Show what this tab had in its forms; what is shown is this tab's from now on."""
         self.form.belongs_to(tab)
-        self._draft.belongs_to(tab)
+        before = WorkflowDraft.load_of(tab)
+        if before is not None and self._wanted is not None:
+            before.chosen = self._wanted
+        if before is None or before.model_dump() == self._draft.model_dump():
+            self._draft.belongs_to(tab)
+            return
+        self._coming = before
+        ui.timer(0, errors_as_toasts(self._show_coming), once=True)
 
     async def request(self) -> GenerationRequest:
         """Returns the request of the shown form. Raises ValidationError, ProblemError."""
@@ -72,54 +85,95 @@ class Workflows:
         else:
             self._other.accepted(request)
 
-    async def use(self, request: ResolvedRequest) -> None:
-        """Show the form of a generation's workflow."""
-        if request.workflow != DEFAULT_WORKFLOW:
-            self._draft.put(request.workflow, request.inputs)
-        self._draft.change(chosen=request.workflow)
-        await self._show(request.workflow)
+    async def use(self, request: ResolvedRequest) -> tuple[bool, WorkflowDraft | None]:
+        """Show the form of a generation's workflow.
+
+        Returns False if another workflow was chosen meanwhile, and what its inputs' values
+        replaced in the form of another workflow than txt2img.
+        """
+        replaced: list[WorkflowDraft | None] = []
+
+        def take_over(loaded: Workflow) -> None:
+            if loaded.name == DEFAULT_WORKFLOW:
+                return
+            before = self._draft.before(loaded.name, request.inputs)
+            if before is not None:
+                drafts.remember(_prompt_of(loaded, before))
+            replaced.append(before)
+            self._draft.put(loaded.name, request.inputs)
+
+        is_shown = await self._show(request.workflow, take_over)
+        return is_shown, next(iter(replaced), None)
+
+    async def put_back(self, before: WorkflowDraft) -> None:
+        """Show the form of a workflow with its earlier values again."""
+        name = before.chosen
+        await self._show(name, lambda _loaded: self._draft.put(name, before.of(name)))
+
+    async def _show_coming(self) -> None:
+        if self._coming is not None:
+            await self._show(self._coming.chosen)
 
     def _choose_first(self, wanted: str, offered: Collection[str]) -> None:
         if wanted in offered:
-            self._draft.change(chosen=wanted)
+            self._wanted = wanted
+            (self._coming or self._draft).change(chosen=wanted)
         else:
             toast_error("There is no such workflow any more.")
 
-    async def take(self, workflow: str, name: str, reference: str) -> None:
-        """Show a workflow's form with this file for one of its inputs."""
-        if workflow != self._draft.chosen:
-            await self._carry(workflow)
-        self._draft.set(workflow, name, reference)
-        self._draft.change(chosen=workflow)
-        await self._show(workflow)
+    async def take(self, workflow: str, name: str, reference: str) -> bool:
+        """Show a workflow's form with this file for one of its inputs.
+
+        Returns False if another workflow was chosen meanwhile.
+        """
+
+        def take_over(loaded: Workflow) -> None:
+            if loaded.name != self._draft.chosen:
+                self._carry(loaded)
+            self._draft.set(workflow, name, reference)
+
+        return await self._show(workflow, take_over)
 
     async def _choose(self, name: str) -> None:
-        await self._carry(name)
-        self._draft.change(chosen=name)
-        await self._show(name)
+        await self._show(name, self._carry)
 
-    async def _show(self, name: str) -> None:
-        workflow = None if name == DEFAULT_WORKFLOW else await self._web.facade.workflow(name)
-        if workflow is None:
-            self._draft.change(chosen=DEFAULT_WORKFLOW)
+    async def _show(self, name: str, take_over: Callable[[Workflow], None] | None = None) -> bool:
+        """Show a workflow's form, that of txt2img if it is gone.
+
+        What is shown stays until all of the other is known; ``take_over`` changes the drafts then.
+        Returns False if another workflow was chosen meanwhile.
+        """
+        loaded = await self._loader.load(name)
+        if loaded is None:
+            return False
+        workflow = loaded.workflow
+        if self._coming is not None:
+            self._draft, self._coming = self._coming, None
+        if take_over is not None:
+            take_over(workflow)
+        self._draft.change(chosen=workflow.name)
+        self._build(loaded)
+        self._picker.show(workflow.name)
+        return True
+
+    def _build(self, loaded: Loaded) -> None:
+        is_own = loaded.workflow.name == DEFAULT_WORKFLOW
         self._place.clear()
         self._other = None
-        if workflow is not None:
-            offered = await offered_of(self._web, workflow)
+        if not is_own:
             with self._place:
-                self._other = WorkflowForm(workflow, self._draft, offered, self._on_generate)
-        show_if(self._own, workflow is None)
-        show_if(self._place, workflow is not None)
-        self._picker.show(self._draft.chosen)
+                self._other = WorkflowForm(
+                    loaded.workflow, self._draft, loaded.offered, self._on_generate
+                )
+        show_if(self._own, is_own)
+        show_if(self._place, not is_own)
 
-    async def _carry(self, name: str) -> None:
+    def _carry(self, workflow: Workflow) -> None:
         """Take along what means the same in the workflow that is chosen now."""
-        roles = self._roles()
+        name, roles = workflow.name, self._roles()
         if name == DEFAULT_WORKFLOW:
             self._carry_home(roles)
-            return
-        workflow = await self._web.facade.workflow(name)
-        if workflow is not None:
+        else:
             self._draft.put(name, {**self._draft.of(name), **carried(workflow, roles)})
 
     def _roles(self) -> dict[Role, Any]:
@@ -142,6 +196,11 @@ class Workflows:
             values |= {"ratio": None, "width": roles["width"], "height": roles["height"]}
         draft.change(**values)
         self.form.refresh()
+
+
+def _prompt_of(workflow: Workflow, draft: WorkflowDraft) -> str:
+    one = workflow.of_role("prompt")
+    return "" if one is None else str(draft.of(workflow.name).get(one.name) or "")
 
 
 def _by_input(error: ValidationError | ProblemError) -> dict[str, str]:

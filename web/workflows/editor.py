@@ -102,12 +102,22 @@ class Editor:
         if self._outputs.is_lacking:
             raise _mistaken({"outputs": "Keep one output at least."})
         self._sent = self._inputs.taken
+        self._check_defaults()
         return WorkflowChange(
             title=self._title.strip(),
             description=self._description,
             inputs=[row.one for row in self._sent],
             outputs=self._outputs.chosen,
         )
+
+    def _check_defaults(self) -> None:
+        found = [
+            FieldProblem(("inputs", place, "default"), "invalid_form", row.unread)
+            for place, row in enumerate(self._sent)
+            if row.unread is not None
+        ]
+        if found:
+            raise ProblemError("invalid_request", found[0].message, errors=found)
 
     def refuse(self, error: ValidationError | ProblemError) -> None:
         """Show what is wrong at its fields, and above all of them what has no field."""

@@ -28,8 +28,12 @@ class RowActions:
 class InputRow:
     """``one`` is the input as it stands in the editor, ``taken`` whether it is to be declared."""
 
-    def __init__(self, one: Input, taken: bool, actions: RowActions) -> None:
+    def __init__(
+        self, one: Input, taken: bool, actions: RowActions, kept_as: str = "default-"
+    ) -> None:
         self.one = one
+        self._fields: InputFields | None = None
+        self._kept_as = kept_as
         self.taken = taken
         self._actions = actions
         self._is_built = False
@@ -67,6 +71,12 @@ class InputRow:
     def said(self) -> str:
         """What it is called."""
         return label_of(self.one)
+
+    @property
+    def unread(self) -> str | None:
+        """Why what is in the field of its default cannot be read, None if it can."""
+        unread = {} if self._fields is None else self._fields.fields.unread
+        return next(iter(unread.values()), None)
 
     def refuse(self, text: str, *, opened: bool = False) -> None:
         """Show what is wrong with it; an empty text says nothing."""
@@ -154,7 +164,7 @@ class InputRow:
         adorn(helped.props("dense"), maxlength=2000, aria_label=f"Help of {one.name}")
         if not one.is_upload:
             bare = one.model_copy(update={"label": "Default", "help": None})
-            fields = InputFields(Fields(), Offered())
+            self._fields = fields = InputFields(Fields(f"{self._kept_as}{one.name}-"), Offered())
             fields.build(bare, None, lambda value: self._change(default=value))
         tick("Under Advanced", one.advanced, lambda value: self._change(advanced=value))
         with box("small muted input-row-targets"):

@@ -20,7 +20,10 @@ class OutputRows:
         self._had_some = bool(kept)
         self._taken = {one.node for one in kept}
         self._primary = next((one.node for one in kept if one.primary), None)
+        if self._primary is None and kept:
+            self._primary = kept[0].node
         self._radios: dict[str, ui.element] = {}
+        self._ticks: dict[str, ui.element] = {}
         with box("output-rows", "ul", aria_label="Outputs") as self._root:
             for one in self._outputs:
                 self._build(one)
@@ -30,9 +33,7 @@ class OutputRows:
     def chosen(self) -> list[Output]:
         """Returns the outputs that are kept; one of them is primary."""
         kept = [one for one in self._outputs if one.node in self._taken]
-        primary = self._primary if self._primary in self._taken else None
-        first = primary or next((one.node for one in kept), None)
-        told = [one.model_copy(update={"primary": one.node == first}) for one in kept]
+        told = [one.model_copy(update={"primary": one.node == self._primary}) for one in kept]
         return sorted(told, key=lambda one: not one.primary)
 
     @property
@@ -69,15 +70,23 @@ class OutputRows:
                 radio.on("change", lambda: self._prefer(one), args=[])
                 Text("Main output")
                 adorn(Text(called, "sr-only"), dir="auto")
-        self._radios[one.node] = radio
+        self._radios[one.node], self._ticks[one.node] = radio, ticked
 
     def _keep(self, one: Output, kept: bool) -> None:
         self.refuse("")
         (self._taken.add if kept else self._taken.discard)(one.node)
-        if kept and self._primary not in self._taken:
-            self._prefer(one)
+        adorn(self._ticks[one.node], checked=kept)
+        if self._primary not in self._taken:
+            self._mark(
+                next((each.node for each in self._outputs if each.node in self._taken), None)
+            )
 
     def _prefer(self, one: Output) -> None:
-        self._primary = one.node
+        """Mark it as the main one, which is kept."""
+        self._mark(one.node)
+        self._keep(one, True)
+
+    def _mark(self, primary: str | None) -> None:
+        self._primary = primary
         for node, radio in self._radios.items():
-            adorn(radio, checked=node == one.node)
+            adorn(radio, checked=node == primary)
