@@ -75,7 +75,8 @@ class Notice:
     """Something to tell the user that stops nothing. ``node_id`` is empty for the whole file.
 
     ``code`` is, for example, "converted", "filled_from_default", "unconnected", "group_node",
-    "secret_left_out", "save_node_appended", "values_without_names" or "computed_on_page".
+    "group_node_values", "constant", "secret_left_out", "save_node_appended",
+    "values_without_names" or "computed_on_page".
     """
 
     code: str

@@ -77,7 +77,9 @@ def without_embedded(
         if node_class is None or not is_text or max(slots.get(node_id, {0})) >= given:
             continue
         changed[node_id] = _in_place(node, node_class)
-        message = f"the image stands in the graph: {_PICTURE} takes the place of its node"
+        message = f"{_PICTURE} takes the place of a node that holds its image as a text" + (
+            "" if _placeholder(node) else ": the image itself is not kept, and is to be uploaded"
+        )
         notices.append(Notice("load_node_appended", message, node_id))
     return ({**graph, **changed} if changed else graph), notices
 
@@ -86,12 +88,19 @@ def _in_place(node: Mapping[str, Any], node_class: NodeClass) -> dict[str, Any]:
     """The load node; what a placeholder named keeps its name."""
     title = node["_meta"]["title"]
     made = _node(node_class, node_class.label if re.search("base64|b64", title.lower()) else title)
-    held = next((one for one in node["inputs"].values() if isinstance(one, str)), "")
-    if len(held) <= _PLACEHOLDER_MAX and re.search(r"[%{}]|^PARAM_", held):
+    held = _placeholder(node)
+    if held:
         field = next((spec.name for spec in node_class.inputs if spec.upload), None)
         if field is not None:
             made["inputs"][field] = held
     return made
+
+
+def _placeholder(node: Mapping[str, Any]) -> str:
+    """What another program would have put its picture in place of; empty if it is a picture."""
+    held = next((one for one in node["inputs"].values() if isinstance(one, str)), "")
+    is_short = len(held) <= _PLACEHOLDER_MAX
+    return held if is_short and re.search(r"[%{}]|^PARAM_", held) else ""
 
 
 def _is_needed(place: Place, graph: Mapping[str, Any], catalogue: NodeCatalogue) -> bool:

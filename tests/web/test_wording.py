@@ -13,6 +13,7 @@ from flows.problems import problem_of
 from store.errors import ArtefactStoreError, DeletedError, StoreUnavailableError
 from tests.comfy.failures import ALL, an_example
 from web.parts.wording import advice, explain, title
+from web.workflows.wording import REASON_WORDS
 
 UNKNOWN = advice(problem("internal_error", "what no generation ends with"), "")
 FAILURES = [
@@ -57,3 +58,10 @@ def test_errors_are_explained_by_their_own_detail() -> None:
 def test_titles_are_one_short_line() -> None:
     assert title("a\n b") == "a b"
     assert len(title("x" * 500)) == 80
+
+
+@pytest.mark.parametrize(
+    "reason", ["muted", "bypassed", "page_only", "viewer", "unused", "constant", "group_node"]
+)
+def test_there_are_words_for_why_a_node_is_left_out(reason: str) -> None:
+    assert REASON_WORDS[reason]

@@ -53,6 +53,7 @@ REASON_WORDS: Final = {
     "page_only": "belongs to ComfyUI's page",
     "viewer": "ComfyUI would refuse it",
     "unused": "reaches no output",
+    "constant": "its value stands where it goes",
     "group_node": "is a group",
 }
 KIND_WORDS: Final = {

@@ -16,7 +16,7 @@ from comfy.importing.saving import OpenOutput
 from comfy.importing.secrets import keys_of
 from comfy.importing.ui.broadcasts import Broadcasts
 from comfy.importing.ui.constants import Constants
-from comfy.importing.ui.group_nodes import unfolded
+from comfy.importing.ui.group_nodes import is_defined, unfolded
 from comfy.importing.ui.links import Links, Origin
 from comfy.importing.ui.looks import Looks
 from comfy.importing.ui.nodes import BYPASSED, MUTED, UiNode
@@ -68,7 +68,9 @@ def convert(workflow: Mapping[str, Any], catalogue: NodeCatalogue) -> Conversion
 class _Converter:
     def __init__(self, workflow: Mapping[str, Any], catalogue: NodeCatalogue) -> None:
         self._catalogue = catalogue
-        self._scopes = Scopes(unfolded(workflow, catalogue))
+        opened = unfolded(workflow, catalogue)
+        self._workflow = workflow
+        self._scopes = Scopes(opened.workflow)
         self._broadcasts = Broadcasts(self._scopes)
         self._own = OwnValues(self._scopes, catalogue)
         self._constants = Constants(self._scopes, catalogue)
@@ -77,7 +79,7 @@ class _Converter:
         self._looks = Looks()
         self._graph: dict[str, Any] = {}
         self._dropped: list[DroppedNode] = []
-        self._notices: list[Notice] = []
+        self._notices: list[Notice] = list(opened.notices)
         self._marks: dict[str, NodeMarks] = {}
         self._properties: list[tuple[str, Mapping[str, Any]]] = []
         self._secrets: set[str] = set()
@@ -236,8 +238,14 @@ class _Converter:
 
     def _tell_group_node(self, node_id: str, node: UiNode) -> None:
         name = node.type.partition(">")[2] or node.type.partition("/")[2]
+        is_inside = is_defined(self._workflow, node.type)
+        why = (
+            "inside a subgraph or another group node"
+            if is_inside
+            else "that the file does not define"
+        )
         message = (
-            f'"{name}" is a group node that the file does not define: '
+            f'"{name}" is a group node {why}: '
             "convert it to a subgraph in ComfyUI, save the workflow, and import it again"
         )
         self._notices.append(Notice("group_node", message, node_id))

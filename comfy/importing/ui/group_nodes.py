@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from comfy.errors import WorkflowFileError
 from comfy.importing.bounds import LINKS_MAX
 from comfy.importing.documents import check_node_count, mappings
+from comfy.importing.findings import Notice
+from comfy.importing.ui.group_values import HeldValues, places, shared_out
 from comfy.importing.ui.page_nodes import is_group_node
 from comfy.importing.ui.widgets import widget_names
 from comfy.nodes import NodeCatalogue
@@ -24,15 +27,23 @@ _BORDER_OUT: Final = -20
 _Json = dict[str, Any]
 
 
-def unfolded(workflow: Mapping[str, Any], catalogue: NodeCatalogue) -> Mapping[str, Any]:
+@dataclass(frozen=True)
+class Unfolded:
+    """A workflow without group nodes, as far as the file defines those at its root."""
+
+    workflow: Mapping[str, Any]
+    notices: tuple[Notice, ...] = ()
+
+
+def unfolded(workflow: Mapping[str, Any], catalogue: NodeCatalogue) -> Unfolded:
     """The workflow with a subgraph for each group node that the file defines.
 
     Raises WorkflowFileError when they are of too many nodes, links or sockets.
     """
-    extra = workflow.get("extra")
-    known = extra.get("groupNodes") if isinstance(extra, dict) else None
-    if not isinstance(known, dict) or not isinstance(workflow.get("nodes"), list):
-        return workflow
+    known = _known(workflow)
+    if not known or not isinstance(workflow.get("nodes"), list):
+        return Unfolded(workflow)
+    notices: list[Notice] = []
     nodes: list[Any] = []
     made: list[_Json] = []
     bounds = _Bounds()
@@ -45,13 +56,40 @@ def unfolded(workflow: Mapping[str, Any], catalogue: NodeCatalogue) -> Mapping[s
         folded = _Folded(node, group, f"group-node-{len(made)}", catalogue)
         nodes.append(folded.instance())
         made.append(folded.definition())
+        if not folded.fits:
+            notices.append(_misfit(node))
     if not made:
-        return workflow
+        return Unfolded(workflow)
     told = workflow.get("definitions")
     definitions = told if isinstance(told, dict) else {}
     others = definitions.get("subgraphs")
     subgraphs = [*(others if isinstance(others, list) else []), *made]
-    return {**workflow, "nodes": nodes, "definitions": {**definitions, "subgraphs": subgraphs}}
+    definitions = {**definitions, "subgraphs": subgraphs}
+    return Unfolded({**workflow, "nodes": nodes, "definitions": definitions}, tuple(notices))
+
+
+def is_defined(workflow: Mapping[str, Any], class_type: str) -> bool:
+    """Whether the file defines the group node of that type."""
+    return _group({"type": class_type}, _known(workflow)) is not None
+
+
+def _known(workflow: Mapping[str, Any]) -> Mapping[str, Any]:
+    extra = workflow.get("extra")
+    known = extra.get("groupNodes") if isinstance(extra, dict) else None
+    return known if isinstance(known, dict) else {}
+
+
+def _misfit(node: _Json) -> Notice:
+    message = (
+        f'the values of the group node "{_label(node)}" do not fit the nodes in it, which keep '
+        "their own: compare them, or convert it to a subgraph in ComfyUI, save the workflow, and "
+        "import it again"
+    )
+    return Notice("group_node_values", message)
+
+
+def _label(node: _Json) -> str:
+    return str(node.get("title") or node["type"][len("workflow>") :])
 
 
 def _group(node: Any, known: Mapping[str, Any]) -> _Json | None:
@@ -146,8 +184,24 @@ class _Folded:
         self._links = list(_links(group.get("links"), len(self._inner)))
         self._config = group.get("config") if isinstance(group.get("config"), dict) else {}
         self._external = set(_external(group.get("external"), self._inner))
-        self._values = _values(node.get("widgets_values"), self._inner)
+        shared = shared_out(node.get("widgets_values"), list(self._held()))
+        self.fits = shared is not None
+        self._values = shared or [inner.get("widgets_values") for inner in self._inner]
         self._entries = list(self._entered())
+
+    def _held(self) -> Iterator[HeldValues]:
+        fed = {(target, to) for _, _, target, to in self._links}
+        for number, inner in enumerate(self._inner):
+            sockets = list(enumerate(_sockets(inner)))
+            widgets = [(slot, _widget_of(socket)) for slot, socket in sockets]
+            names = places(inner, self._catalogue.get(str(inner.get("type"))))
+            yield HeldValues(
+                told=inner.get("widgets_values"),
+                names=names,
+                hidden=frozenset(n for n in names if not self._is_visible(number, "input", n)),
+                fed=frozenset(name for slot, name in widgets if (number, slot) in fed),
+                converted=frozenset(name for _, name in widgets),
+            )
 
     def instance(self) -> _Json:
         """The node as the instance of a subgraph; the page showed the values inside on it."""
@@ -180,10 +234,9 @@ class _Folded:
             outputs.append({**socket, "linkIds": [len(links) - 1]})
         fed = {(each["target_id"], each["target_slot"]): each["id"] for each in links}
         nodes = [self._inside(number, inner, fed) for number, inner in enumerate(self._inner)]
-        name = str(self._node.get("title") or self._node["type"][len("workflow>") :])
         return {
             "id": self._id,
-            "name": name,
+            "name": _label(self._node),
             "nodes": nodes,
             "links": links,
             "inputs": inputs,
@@ -239,6 +292,11 @@ def _kind_of(socket: _Json) -> str:
     return kind if isinstance(kind, str) and kind else "*"
 
 
+def _widget_of(socket: _Json) -> str:
+    widget = socket.get("widget")
+    return _name_of(widget) if isinstance(widget, dict) else ""
+
+
 def _name_of(socket: _Json) -> str:
     name = socket.get("name")
     return name if isinstance(name, str) else ""
@@ -264,20 +322,6 @@ def _external(values: Any, inner: Sequence[_Json]) -> Iterator[tuple[int, int]]:
                 0 <= number < len(inner) and inner[number].get("type") == kind
             ):
                 yield number, slot
-
-
-def _values(values: Any, inner: Sequence[_Json]) -> list[Any]:
-    """The group node's values, shared out to the nodes inside; theirs, where they do not fit."""
-    own = [node.get("widgets_values") for node in inner]
-    counts = [len(one) if isinstance(one, list) else 0 for one in own]
-    if not isinstance(values, list) or sum(counts) != len(values):
-        return own
-    shared: list[Any] = []
-    at = 0
-    for count in counts:
-        shared.append(values[at : at + count])
-        at += count
-    return shared
 
 
 def _sockets(node: _Json) -> list[_Json]:

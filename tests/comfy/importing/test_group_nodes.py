@@ -11,6 +11,7 @@ from comfy.errors import WorkflowFileError
 from comfy.importing import Place
 from comfy.importing.bounds import LINKS_MAX, NODES_MAX
 from comfy.importing.ui.group_nodes import unfolded
+from comfy.importing.ui.group_values import HeldValues, shared_out
 from tests.comfy.importing.workflows import (
     CATALOGUE,
     Json,
@@ -55,6 +56,72 @@ def test_values_that_do_not_fit_leave_those_of_the_nodes_inside() -> None:
     imported = read(_workflow(_GROUP, [80]))
 
     assert inputs_of(imported, "5:0")["width"] == 8
+
+
+_SHOWN: list[Json] = [socket(name, "INT", widget=True) for name in ("width", "height")]
+
+
+@pytest.mark.parametrize(
+    ("sockets", "more", "values", "held"),
+    [
+        ([], {"config": {"1": {"input": {"width": {"visible": False}}}}}, [80, 90, 110], 10),
+        (_SHOWN[:1], {}, [80, 90, 110], 10),
+        (_SHOWN, {"links": [[0, 0, 1, 0], [0, 0, 1, 1]]}, [80, 90, 110], ["5:0", 0]),
+    ],
+)
+def test_widgets_that_a_group_node_does_not_show_keep_their_values(
+    sockets: list[Json], more: Json, values: list[int], held: Any
+) -> None:
+    second = {**_INNER[1], "inputs": [*_INNER[1]["inputs"], *sockets]}
+
+    imported = read(_workflow({**_GROUP, "nodes": [_INNER[0], second], **more}, values))
+
+    assert inputs_of(imported, "5:0") == {"image": ["1", 0], "width": 80, "height": 90}
+    assert inputs_of(imported, "5:1") == {"image": ["5:0", 0], "width": held, "height": 110}
+    assert [each.code for each in imported.notices] == ["converted"]
+
+
+def test_of_two_ways_that_fit_the_one_counts_that_keeps_texts_texts() -> None:
+    one = HeldValues(
+        ["euler", 8],
+        ("sampler", "steps"),
+        frozenset({"sampler"}),
+        frozenset({"steps"}),
+        frozenset(),
+    )
+
+    assert shared_out([9], [one]) == [["euler", 9]]
+    assert shared_out(["heun"], [one]) == [["heun", 8]]
+
+
+@pytest.mark.parametrize("values", [[80], [80, 90, 100, 110, 120], {"width": 80}])
+def test_values_that_do_not_fit_are_told(values: Any) -> None:
+    imported = read(_workflow(_GROUP, values))
+
+    (notice,) = [each for each in imported.notices if each.code == "group_node_values"]
+    assert "Two scales" in notice.message
+    assert inputs_of(imported, "5:0")["width"] == 8
+
+
+def test_a_group_node_inside_another_is_told_as_what_it_is() -> None:
+    inside = node(-1, "workflow>Other", None, None, ["IMAGE"])
+    workflow = _workflow({**_GROUP, "nodes": [_INNER[0], inside]}, [80, 90])
+    workflow["nodes"].append(node(6, "workflow>Unheard", None, None, ["IMAGE"]))
+    workflow["extra"]["groupNodes"]["Other"] = _GROUP
+
+    imported = read(
+        {
+            **workflow,
+            "nodes": [*workflow["nodes"], load(7), save(9, 98)],
+            "links": [*workflow["links"], [9, 7, 0, 98, 0, "IMAGE"]],
+        }
+    )
+
+    told = [each.message for each in imported.notices if each.code == "group_node"]
+    assert [each.partition(":")[0] for each in told] == [
+        '"Unheard" is a group node that the file does not define',
+        '"Other" is a group node inside a subgraph or another group node',
+    ]
 
 
 def test_what_a_group_node_shows_is_marked_and_what_it_hides_is_not() -> None:

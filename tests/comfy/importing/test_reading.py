@@ -142,9 +142,10 @@ def test_a_picture_in_the_graph_becomes_one_to_upload() -> None:
     assert inputs_of(imported, "1") == {"image": ""}
     assert inputs_of(imported, "2") == {"image": "%user_avatar%"}
     assert imported.graph["3"]["class_type"] == "PACK_LoadImageBase64"
-    assert [each.node_id for each in imported.notices if each.code == "load_node_appended"] == [
-        "1",
-        "2",
+    told = [each for each in imported.notices if each.code == "load_node_appended"]
+    assert [(each.node_id, "is not kept" in each.message) for each in told] == [
+        ("1", True),
+        ("2", False),
     ]
 
 
