@@ -125,9 +125,13 @@ class Submitter:
         not_posted: Guard,
     ) -> How:
         for attempt in range(1, _POSTS_MAX + 1):
-            sent = asyncio.Event()
             try:
                 await before_post()
+            except asyncio.CancelledError:
+                await _within_reason(not_posted)
+                raise
+            sent = asyncio.Event()
+            try:
                 await self._post(graph, prompt_id, extra_data, sent.set)
             except asyncio.CancelledError:
                 if not sent.is_set():

@@ -13,7 +13,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from comfy import Submitted
-from flows import pipeline
+from flows import pipeline, submitting
 from flows.pipeline import Assignment, Session
 from store.errors import HeldError, StoreUnavailableError
 from store.store import Store
@@ -70,7 +70,7 @@ class EarlyStarts:
             await asyncio.wait([before], timeout=IN_TURN_S)
         workflow = await pipeline.build(self._store, claim)
         fresh = not claim.submitted_before
-        return await pipeline.submit(self._store, self._session, claim, workflow, fresh=fresh)
+        return await submitting.submit(self._store, self._session, claim, workflow, fresh=fresh)
 
     async def take_over(self, flow_run_id: UUID) -> Claim | None:
         """Returns the run's claim; from here on the flow is responsible for its end.

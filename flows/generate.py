@@ -20,7 +20,7 @@ from prefect.states import Cancelled, Completed, Failed
 
 from comfy.errors import ComfyError
 from core.requests import FlowRequest
-from flows import pipeline
+from flows import pipeline, submitting
 from flows.artifacts import ArtifactUpdates, caption, show_artefacts, show_attempts, show_request
 from flows.errors import CallbackRefusedError, InputGoneError, PaidUnknownError, TakenOver
 from flows.pipeline import Assignment
@@ -135,7 +135,7 @@ async def _make_artefacts(
         partial(submit, claim, graph),
         partial(track, claim, graph, updates),
         get_run_logger(),
-        partial(pipeline.has_lost_an_input, runtime.store, runtime.session, graph),
+        partial(submitting.has_lost_an_input, runtime.store, runtime.session, graph),
         once=bool(graph.paid),
     )
     runtime.on_rendered(this_flow_run().id)

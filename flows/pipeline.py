@@ -1,5 +1,6 @@
-"""The pipeline of a generation as plain functions: claim, build, submit, track, save.
+"""The pipeline of a generation as plain functions: claim, build, track, save.
 
+Between the second and the third the prompt is submitted: ``submitting.py``.
 Each step takes what it needs as values and returns a value. The flow's tasks (``flows/tasks.py``)
 and the worker's early start (``flows/early_start.py``) call the same functions. They know nothing
 of Prefect: what a caller wants to show there it passes as a logger or a callback. An attempt that
@@ -14,7 +15,6 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import Final, Literal, Protocol
 from uuid import UUID
@@ -32,7 +32,6 @@ from comfy import (
     Output,
     OutputFile,
     PromptLostError,
-    Submitted,
     TransientComfyError,
     WorkflowRejectedError,
 )
@@ -47,13 +46,13 @@ from core.requests import FlowRequest, read_request_of
 from core.uploads import referred_in
 from core.workflows.declaration import Output as DeclaredOutput
 from core.workflows.declaration import Workflow
-from flows.errors import CallbackRefusedError, CancelRequested, PaidUnknownError
-from flows.inputs import Inputs, InputSession, find_inputs, has_lost_one, put_inputs
+from flows.errors import CallbackRefusedError, CancelRequested
 from flows.keeping import Keeping, Log, check_declared, owners_of, pixels_of
 from flows.nodes import kept_judge, look_at_nodes, paid_classes_of
 from flows.problems import problem_of
 from flows.reporter import OnProgress, Reporter
 from flows.retries import patiently
+from flows.submitting import RESUBMISSIONS, SubmitSession, check_hold
 from flows.workflows import workflow_named, workflow_names, workflow_of
 from store.database import finished
 from store.errors import (
@@ -67,8 +66,6 @@ from store.generations import acceptance
 from store.store import Store
 from store.values import Artefact, Claim, Holder, Standing
 
-RESUBMISSIONS: Final = 3
-"""Maximum resubmissions of a prompt that ComfyUI lost in a restart."""
 RELEASE_S: Final = 2.0
 """Maximum seconds to remove an unwanted prompt when its attempt is released."""
 DISCARD_S: Final = 2.0
@@ -79,20 +76,8 @@ gigabytes, eight of 1024 × 1024 are sooner kept together."""
 _log = logging.getLogger(__name__)
 
 
-class Session(InputSession, Protocol):
+class Session(SubmitSession, Protocol):
     """What the steps need of ComfyUI; implemented and documented by ``comfy.ComfySession``."""
-
-    async def submit(
-        self,
-        graph: Graph,
-        prompt_id: str,
-        *,
-        fresh: bool = False,
-        before_post: Callable[[], Awaitable[None]] | None = None,
-        not_posted: Callable[[], Awaitable[None]] | None = None,
-    ) -> Submitted:
-        """Make sure that ComfyUI has the prompt, once."""
-        ...
 
     async def track(
         self,
@@ -251,77 +236,6 @@ async def build(store: Store, claim: Claim) -> Graph:
     graph = comfy.build_graph(claim.request, claim.prompt_id, workflow)
     paid = await patiently(paid_classes_of, store, claim.comfy_url, workflow)
     return replace(graph, paid=paid) if paid else graph
-
-
-async def submit(
-    store: Store, session: Session, claim: Claim, graph: Graph, *, fresh: bool = False
-) -> Submitted:
-    """Write the intent, then make sure that ComfyUI has the prompt, once. May be repeated.
-
-    The files that it refers to are put into ComfyUI right before the POST.
-    ``fresh`` skips the check before the first POST: only where nothing can have been posted.
-    What calls paid services is posted at most once in an attempt, whoever repeats this.
-    Raises FencedError, WorkflowRejectedError, PaidNodesError, PaidUnknownError, InputGoneError,
-    InputRefusedError, TransientComfyError, ArtefactStoreError.
-    """
-    inputs = await find_inputs(store, graph)
-    named = inputs.named(graph)
-    if named.paid:
-        return await _submit_paid(store, session, claim, named, inputs, fresh=fresh)
-    await patiently(store.transitions.record_submission, claim)
-    reach("submit.after_intent")
-
-    async def right_before() -> None:
-        await put_inputs(store, session, inputs)
-        await check_hold(store, claim)
-
-    for tries_left in range(RESUBMISSIONS, -1, -1):
-        try:
-            return await session.submit(
-                named, claim.prompt_id, fresh=fresh, before_post=right_before
-            )
-        except WorkflowRejectedError as error:
-            # Its input folder may have been emptied between the look and the POST.
-            if not tries_left or not inputs.are_named_in(error):
-                raise
-            if not await has_lost_one(session, inputs):
-                raise
-    raise AssertionError("unreachable")
-
-
-async def _submit_paid(
-    store: Store, session: Session, claim: Claim, graph: Graph, inputs: Inputs, *, fresh: bool
-) -> Submitted:
-    """Write the intent right before the POST, which only the first one to write it may do."""
-
-    at: datetime | None = None
-
-    async def right_before() -> None:
-        nonlocal at
-        await put_inputs(store, session, inputs)
-        at = datetime.now(UTC)
-        if not await patiently(store.transitions.record_submission, claim, at):
-            raise PaidUnknownError(graph.paid)
-        reach("submit.after_intent")
-
-    async def not_posted() -> None:
-        if at is not None:
-            await patiently(store.transitions.withdraw_submission, claim, at)
-
-    return await session.submit(
-        graph, claim.prompt_id, fresh=fresh, before_post=right_before, not_posted=not_posted
-    )
-
-
-async def has_lost_an_input(store: Store, session: Session, graph: Graph) -> bool:
-    """Returns whether ComfyUI does not have a file any more that the graph refers to."""
-    inputs = await find_inputs(store, graph)
-    if inputs.gone:  # it could not be sent again
-        return False
-    try:
-        return await has_lost_one(session, inputs)
-    except TransientComfyError:
-        return False
 
 
 async def track(
@@ -486,14 +400,6 @@ async def end(
         case _:
             problem = await fail(store, session, claim, error, log)
             return Ended("failed", problem.detail)
-
-
-async def check_hold(store: Store, claim: Claim) -> None:
-    """Raise FencedError if the attempt was released since: this worker slept, or was paused.
-
-    Only the row shows this. A lease that was just renewed does not: it may have lapsed before.
-    """
-    await patiently(store.transitions.status, claim)
 
 
 async def cancel(store: Store, session: Session, claim: Claim, log: Log = _log) -> None:

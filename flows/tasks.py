@@ -16,7 +16,7 @@ from prefect.logging import get_run_logger
 from prefect.tasks import Task, exponential_backoff
 
 from comfy import Graph, Output, Submitted, is_transient
-from flows import pipeline
+from flows import pipeline, submitting
 from flows.artifacts import ArtifactUpdates, ProgressArtifact, caption
 from flows.runtime import current_runtime
 from store.errors import ArtefactStoreError, StoreUnavailableError
@@ -61,7 +61,7 @@ async def submit(claim: Claim, graph: Graph) -> Submitted:
     await runtime.session.wait_until_reachable()
     submitted = await runtime.early_starts.join(claim)
     if submitted is None:
-        submitted = await pipeline.submit(runtime.store, runtime.session, claim, graph)
+        submitted = await submitting.submit(runtime.store, runtime.session, claim, graph)
     get_run_logger().info(_HOW[submitted.how], claim.prompt_id)
     return submitted
 

@@ -17,7 +17,7 @@ from core.loop import Loop
 from core.problems import Problem
 from core.requests import ResolvedRequest
 from core.status import BatchStatus, Status
-from flows import pipeline
+from flows import pipeline, submitting
 from flows.batches import steps
 from flows.pipeline import Assignment
 from flows.testing.comfyui import NODES_BEFORE, SAMPLER, ScriptedComfyUI
@@ -82,7 +82,7 @@ class InProcessWorker:
         """Claim and submit; ComfyUI begins to execute the prompt."""
         claim = await self.claim(generation_id)
         graph = await pipeline.build(self.store, claim)
-        await pipeline.submit(self.store, self.comfy, claim, graph)
+        await submitting.submit(self.store, self.comfy, claim, graph)
         await self.store.transitions.start(claim, datetime.now(UTC))
         return claim
 
@@ -121,12 +121,12 @@ class InProcessWorker:
 
         Raises FencedError when the attempt is not this worker's any more.
         """
-        await pipeline.check_hold(self.store, claim)
+        await submitting.check_hold(self.store, claim)
         return await pipeline.fail(self.store, self.comfy, claim, error)
 
     async def cancel(self, claim: Claim) -> None:
         """End it as cancelled; a client has asked for it. Raises FencedError as ``fail`` does."""
-        await pipeline.check_hold(self.store, claim)
+        await submitting.check_hold(self.store, claim)
         await pipeline.cancel(self.store, self.comfy, claim)
 
     async def lose(self, claim: Claim) -> None:
@@ -140,7 +140,7 @@ class InProcessWorker:
     async def is_fenced_out(self, claim: Claim) -> bool:
         """Returns whether the attempt is not this worker's any more."""
         try:
-            await pipeline.check_hold(self.store, claim)
+            await submitting.check_hold(self.store, claim)
         except FencedError:
             return True
         return False
@@ -261,7 +261,7 @@ class InProcessWorker:
             outputs = await pipeline.render(
                 comfy,
                 claim,
-                partial(pipeline.submit, store, comfy, claim, workflow),
+                partial(submitting.submit, store, comfy, claim, workflow),
                 partial(pipeline.track, store, comfy, claim, workflow),
             )
             await pipeline.save(store, comfy, claim, outputs)

@@ -1,7 +1,7 @@
 """A flow run in a worker, step by step: what may come between any two of them, may.
 
 It makes the calls to the store that ``flows/worker/worker.py`` and ``flows/pipeline.py`` make, in
-their order. What it may do is decided by the real store and by ``pipeline.check_hold``.
+their order. What it may do is decided by the real store and by ``submitting.check_hold``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.states import AwaitingRetry, Cancelled, Completed, Failed, Pending, Running
 
 from core.problems import problem
-from flows import pipeline
+from flows import submitting
 from flows.errors import CancelRequested
 from flows.prefect.runs import parse_idempotency_key
 from flows.runtime import Runtime
@@ -155,7 +155,7 @@ class Execution:
 
     async def _cancelled(self, claim: Claim) -> None:
         with contextlib.suppress(FencedError):
-            await pipeline.check_hold(self._world.store, claim)
+            await submitting.check_hold(self._world.store, claim)
             gone = self._world.comfy.take_out(claim.prompt_id)
             await self._world.store.transitions.cancelled(claim, stray=not gone)
 
@@ -189,7 +189,7 @@ class Execution:
                 async for _ in self._next():
                     yield
             fresh = False
-            await pipeline.check_hold(self._world.store, claim)
+            await submitting.check_hold(self._world.store, claim)
             if comfy.post(claim.prompt_id):
                 return
 

@@ -9,7 +9,7 @@ import pytest
 
 from comfy import Submitted
 from comfy.emulator import Emulator
-from flows import pipeline
+from flows import pipeline, submitting
 from flows.early_start import EarlyStart
 from flows.pipeline import Assignment
 from flows.runtime import Runtime
@@ -44,7 +44,7 @@ async def taken_over(runtime: Runtime) -> Claim:
 async def submitted(runtime: Runtime, claim: Claim) -> Submitted:
     """As the flow's submit task does."""
     joined = await runtime.early_starts.join(claim)
-    return joined or await pipeline.submit(
+    return joined or await submitting.submit(
         runtime.store, runtime.session, claim, await pipeline.build(runtime.store, claim)
     )
 

@@ -29,7 +29,7 @@ from core.batches.manifest import read_manifest
 from core.batches.request import BatchRequest
 from core.requests import FlowRequest, read_request_of
 from core.workflows.declaration import Workflow
-from flows import pipeline
+from flows import pipeline, submitting
 from flows.batches.acceptance import Source, accept_batch, plan_batch
 from flows.errors import BatchRefusedError, InputGoneError
 from flows.inputs import find_inputs
@@ -96,7 +96,7 @@ async def rendered(runtime: Runtime, claim: Claim) -> tuple[Artefact, ...]:
         claim,
         partial(submitted_at_last, runtime, claim),
         partial(pipeline.track, store, session, claim, graph),
-        has_lost_an_input=partial(pipeline.has_lost_an_input, store, session, graph),
+        has_lost_an_input=partial(submitting.has_lost_an_input, store, session, graph),
     )
     return await pipeline.save(store, session, claim, outputs)
 
@@ -115,7 +115,7 @@ async def submitted_at_last(runtime: Runtime, claim: Claim) -> None:
 
 async def submitted(runtime: Runtime, claim: Claim) -> str:
     graph = await pipeline.build(runtime.store, claim)
-    return (await pipeline.submit(runtime.store, runtime.session, claim, graph)).how
+    return (await submitting.submit(runtime.store, runtime.session, claim, graph)).how
 
 
 async def colour(store: Store, image: Artefact) -> Any:

@@ -26,7 +26,7 @@ from comfy.errors import (
 from comfy.paid import PaidServices
 from core.requests import FlowRequest, read_request_of
 from core.workflows.declaration import Workflow
-from flows import pipeline
+from flows import pipeline, submitting
 from flows.errors import PaidUnknownError
 from flows.nodes import look_at_nodes
 from flows.pipeline import Assignment, Ended
@@ -91,7 +91,7 @@ async def submitted(
     runtime: Runtime, claim: Claim, session: ComfySession | None = None, *, fresh: bool = False
 ) -> str:
     graph = await pipeline.build(runtime.store, claim)
-    found = await pipeline.submit(
+    found = await submitting.submit(
         runtime.store, session or runtime.session, claim, graph, fresh=fresh
     )
     return found.how
@@ -103,7 +103,7 @@ async def rendered(runtime: Runtime, claim: Claim) -> tuple[Artefact, ...]:
     outputs = await pipeline.render(
         session,
         claim,
-        partial(pipeline.submit, store, session, claim, graph),
+        partial(submitting.submit, store, session, claim, graph),
         partial(pipeline.track, store, session, claim, graph),
         once=bool(graph.paid),
     )
@@ -332,7 +332,7 @@ async def test_a_restart_of_comfyui_does_not_post_it_again(
         await pipeline.render(
             session,
             claim,
-            partial(pipeline.submit, store, session, claim, graph),
+            partial(submitting.submit, store, session, claim, graph),
             track,
             once=True,
         )

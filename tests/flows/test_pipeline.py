@@ -29,7 +29,7 @@ from comfy.emulator import Emulator
 from comfy.errors import ExecutionTimeoutError
 from core.callbacks.callback import Callback
 from core.requests import FlowRequest
-from flows import pipeline
+from flows import pipeline, submitting
 from flows.errors import CallbackRefusedError, CancelRequested
 from flows.pipeline import Assignment, Ended
 from flows.reporter import OnProgress
@@ -68,7 +68,7 @@ async def carried_out(
     outputs = await pipeline.render(
         session,
         claim,
-        partial(pipeline.submit, store, session, claim, workflow),
+        partial(submitting.submit, store, session, claim, workflow),
         partial(pipeline.track, store, session, claim, workflow, on_progress),
     )
     return await pipeline.save(store, session, claim, outputs)
@@ -96,7 +96,7 @@ async def test_a_release_does_not_wait_for_a_comfyui_that_stands_still(
     monkeypatch.setattr(pipeline, "RELEASE_S", 0.2)
     emulator.faults.zombie()
     store, session = runtime.store, runtime.session
-    await pipeline.submit(store, session, held, await pipeline.build(store, held))
+    await submitting.submit(store, session, held, await pipeline.build(store, held))
     async with asyncio.timeout(20):
         while not (await session.client.queue()).is_running(held.prompt_id):  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.005)
@@ -264,7 +264,7 @@ async def test_a_cancel_leaves_the_prompt_of_another_worker_alone(
     runtime: Runtime, emulator: Emulator, held: Claim
 ) -> None:
     emulator.faults.hang()
-    await pipeline.submit(
+    await submitting.submit(
         runtime.store, runtime.session, held, await pipeline.build(runtime.store, held)
     )
     await taken_over(runtime, held)
@@ -278,7 +278,7 @@ async def test_nothing_is_posted_once_another_worker_has_the_attempt(
 ) -> None:
     await taken_over(runtime, held)
     with pytest.raises(FencedError) as raised:
-        await pipeline.submit(
+        await submitting.submit(
             runtime.store, runtime.session, held, await pipeline.build(runtime.store, held)
         )
     standing = await pipeline.leave(runtime.store, runtime.session, held, RUN)
@@ -296,7 +296,7 @@ async def test_a_save_that_is_fenced_out_keeps_the_files_that_are_wanted(
         runtime.session,
         await pipeline.build(runtime.store, held),
     )
-    await pipeline.submit(store, session, held, workflow)
+    await submitting.submit(store, session, held, workflow)
     outputs = await pipeline.track(store, session, held, workflow)
     await taken_over(runtime, held)
     with pytest.raises(FencedError):
@@ -312,7 +312,7 @@ async def test_a_save_of_what_is_not_wanted_any_more_leaves_no_files(
         runtime.session,
         await pipeline.build(runtime.store, held),
     )
-    await pipeline.submit(store, session, held, workflow)
+    await submitting.submit(store, session, held, workflow)
     outputs = await pipeline.track(store, session, held, workflow)
     await store.transitions.request_cancel(held.generation_id)
     await store.transitions.cancelled(held)
@@ -332,7 +332,7 @@ async def test_a_prompt_that_took_too_long_is_stopped(
     runtime: Runtime, emulator: Emulator, held: Claim
 ) -> None:
     emulator.faults.hang()
-    await pipeline.submit(
+    await submitting.submit(
         runtime.store, runtime.session, held, await pipeline.build(runtime.store, held)
     )
     problem = await pipeline.fail(
@@ -392,7 +392,7 @@ async def test_a_picture_larger_than_asked_for_fails_at_once(
         runtime.session,
         await pipeline.build(runtime.store, held),
     )
-    await pipeline.submit(store, session, held, workflow)
+    await submitting.submit(store, session, held, workflow)
     outputs = await pipeline.track(store, session, held, workflow)
     output = outputs[1]
     assert isinstance(output, OutputFile)
@@ -416,7 +416,7 @@ async def test_a_name_that_comfyui_refuses_makes_its_catalogue_read_again(
     await store.registry.keep_catalogue(url, {"checkpoints": ["removed.safetensors"]})
     claim = replace(held, request=held.request.changed(**model))
     with pytest.raises(WorkflowRejectedError) as raised:
-        await pipeline.submit(store, session, claim, await pipeline.build(store, claim))
+        await submitting.submit(store, session, claim, await pipeline.build(store, claim))
     await pipeline.look_again(store, session.client, raised.value)
     known = await store.registry.catalogue(url)
     assert known is not None
