@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from functools import lru_cache
+from collections import OrderedDict
 from typing import Final
 
 from comfy import ComfyClient, TransientComfyError
@@ -18,6 +18,9 @@ from store.store import Store
 LOOK_EVERY_S: Final = 300.0
 """Seconds between two looks: each keeps ComfyUI's event loop busy for 0.2 s."""
 RETRY_S: Final = 5.0
+_READ_KEPT: Final = 4
+_read: OrderedDict[tuple[str, str], NodeCatalogue] = OrderedDict()
+"""Those that were read, by their ComfyUI's URL and their digest."""
 
 
 async def look_at_nodes(store: Store, client: ComfyClient) -> NodeCatalogue:
@@ -40,24 +43,40 @@ async def kept_judge(
     ``paid_nodes``: whether it may call paid services. None for a built-in
     workflow, and while nothing is kept.
     """
-    data = None if workflow.graph is None else await store.registry.kept_nodes(comfy_url)
-    if data is None:
-        return None
-    return Judge(await asyncio.to_thread(unpacked, data), paid_nodes=paid_nodes)
+    catalogue = None if workflow.graph is None else await kept_catalogue(store, comfy_url)
+    return None if catalogue is None else Judge(catalogue, paid_nodes=paid_nodes)
 
 
 async def paid_classes_of(store: Store, comfy_url: str, workflow: Workflow) -> tuple[str, ...]:
     """Returns the node classes of a workflow that call paid services, as far as is known now."""
     if workflow.graph is None:
         return ()
-    data = await store.registry.kept_nodes(comfy_url)
-    known = frozenset() if data is None else await asyncio.to_thread(_paid_names, data)
-    return paid_classes(workflow, known)
+    catalogue = await kept_catalogue(store, comfy_url)
+    return paid_classes(workflow, frozenset() if catalogue is None else catalogue.paid)
 
 
-@lru_cache(maxsize=8)
-def _paid_names(data: bytes) -> frozenset[str]:
-    return unpacked(data).paid
+async def kept_catalogue(store: Store, comfy_url: str) -> NodeCatalogue | None:
+    """Returns a ComfyUI's kept node classes, None while there are none.
+
+    They are megabytes: read again only when others are kept. Raises StoreUnavailableError.
+    """
+    digest = await store.registry.node_digest(comfy_url)
+    if digest is None:
+        return None
+    known = _read.get((comfy_url, digest))
+    if known is None:
+        data = await store.registry.kept_nodes(comfy_url)
+        if data is None:
+            return None
+        known = await asyncio.to_thread(unpacked, data)
+        _keep((comfy_url, digest), known)
+    return known
+
+
+def _keep(read: tuple[str, str], catalogue: NodeCatalogue) -> None:
+    _read[read] = catalogue
+    while len(_read) > _READ_KEPT:
+        _read.popitem(last=False)
 
 
 def looking_at_nodes(store: Store, client: ComfyClient) -> Loop:

@@ -114,10 +114,8 @@ class Registry:
 
         Returns whether they were stored.
         """
-        known = select(node_catalogues.c.digest).where(node_catalogues.c.comfy_url == comfy_url)
-        async with self._database.read() as connection:
-            if (await connection.execute(known)).scalar_one_or_none() == digest:
-                return False
+        if await self.node_digest(comfy_url) == digest:
+            return False
         values = {"data": data, "digest": digest, "fetched_at": datetime.now(UTC)}
         async with self._database.write() as connection:
             await _upsert(
@@ -133,6 +131,12 @@ class Registry:
         async with self._database.read() as connection:
             rows = await connection.execute(statement)
             return {row.comfy_url: row.digest for row in rows}
+
+    async def node_digest(self, comfy_url: str) -> str | None:
+        """Returns the digest of a ComfyUI's node classes, None while there are none."""
+        statement = select(node_catalogues.c.digest).where(node_catalogues.c.comfy_url == comfy_url)
+        async with self._database.read() as connection:
+            return (await connection.execute(statement)).scalar_one_or_none()
 
     async def kept_nodes(self, comfy_url: str) -> bytes | None:
         """Returns a ComfyUI's node classes, as they were stored."""

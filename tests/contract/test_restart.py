@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -107,13 +108,16 @@ def imported(*nodes: tuple[str, str, dict[str, Any]], kinds: Mapping[str, str]) 
     return Workflow.model_validate_json(json.dumps(fields))
 
 
-def empty_image(many: int = 1) -> tuple[str, str, dict[str, Any]]:
+def empty_image(many: Any = 1) -> tuple[str, str, dict[str, Any]]:
     size = {"width": 64, "height": 64, "batch_size": many}
     return "1", "EmptyImage", {**size, "color": uuid.uuid4().int % 2**24}
 
 
 SAVED: Final = ("2", "SaveImage", {"images": ["1", 0], "filename_prefix": "x"})
 TEXT: Final = ("3", "SaveText", {"text": "a fox", "filename_prefix": "x", "format": "txt"})
+SHOWN: Final = ("4", "PreviewImage", {"images": ["1", 0]})
+REPEATED: Final = ("5", "RepeatImageBatch", {"image": ["1", 0], "amount": 2})
+MANY: Final = ("6", "PrimitiveInt", {"value": 2})
 
 
 def run_of(session: ComfySession, workflow: Workflow) -> Run:
@@ -124,51 +128,91 @@ def run_of(session: ComfySession, workflow: Workflow) -> Run:
     return Run(session, prompt_id, build_graph(request, prompt_id, workflow))
 
 
+async def over(session: ComfySession, workflow: Workflow) -> Run:
+    """A prompt that has been executed."""
+    run = run_of(session, workflow)
+    await run.submit()
+    await run.until_over()
+    return run
+
+
 @pytest.mark.parametrize(
     ("workflow", "count"),
     [
         (imported(empty_image(), SAVED, kinds={"2": "image"}), 1),
         (imported(empty_image(3), SAVED, kinds={"2": "image"}), 3),
         (imported(TEXT, kinds={"3": "text"}), 1),
-        (imported(empty_image(2), SAVED, TEXT, kinds={"2": "image", "3": "text"}), 3),
     ],
+    ids=["an image", "three images", "a text"],
 )
 async def test_what_an_imported_workflow_has_saved_is_found_by_its_names(
     session: ComfySession, emulator: Emulator, workflow: Workflow, count: int
 ) -> None:
-    run = run_of(session, workflow)
-    await run.submit()
-    await run.until_over()
+    run = await over(session, workflow)
+
     await emulator.restart()
-    found = await run.track()
-    assert len(found) == count
+
     assert await run.submit() == "found_by_name"
+    found = await run.track()
+    assert len({one.filename for one in found}) == count
+    assert {one.node for one in found} == {output.node for output in workflow.outputs}
     assert emulator.posts[run.prompt_id] == 1
 
 
-async def test_what_saves_nothing_under_the_prompts_name_is_not_found(
-    session: ComfySession, emulator: Emulator
+@pytest.mark.parametrize(
+    "workflow",
+    [
+        imported(empty_image(2), SAVED, TEXT, kinds={"2": "image", "3": "text"}),
+        imported(empty_image(), SAVED, SHOWN, kinds={"2": "image", "4": "image"}),
+        imported(
+            empty_image(),
+            REPEATED,
+            ("2", "SaveImage", {"images": ["5", 0], "filename_prefix": "x"}),
+            kinds={"2": "image"},
+        ),
+        imported(empty_image(["6", 0]), MANY, SAVED, kinds={"2": "image"}),
+    ],
+    ids=["two savers", "a preview", "a class that may multiply", "a linked number"],
+)
+async def test_what_is_not_certain_is_not_found(
+    session: ComfySession, emulator: Emulator, workflow: Workflow, tmp_path: Path
 ) -> None:
-    shown = ("4", "PreviewImage", {"images": ["1", 0]})
-    run = run_of(session, imported(empty_image(), SAVED, shown, kinds={"2": "image", "4": "image"}))
-    await run.submit()
-    await run.until_over()
+    run = await over(session, workflow)
+    assert files_of(tmp_path, run)
+
     await emulator.restart()
+
     assert await run.submit() == "posted"
 
 
-def remove(folder: Path, pattern: str) -> None:
+def files_of(folder: Path, run: Run) -> list[Path]:
+    return list(folder.rglob(f"{run.prompt_id}_*"))
+
+
+def the_file(folder: Path, pattern: str) -> Path:
     (file,) = folder.rglob(pattern)
-    file.unlink()
+    return file
 
 
 async def test_a_part_of_what_was_to_be_saved_is_not_taken_for_all(
     session: ComfySession, emulator: Emulator, tmp_path: Path
 ) -> None:
-    workflow = imported(empty_image(2), SAVED, TEXT, kinds={"2": "image", "3": "text"})
-    run = run_of(session, workflow)
-    await run.submit()
-    await run.until_over()
-    remove(tmp_path, f"{run.prompt_id}_*.txt")
+    run = await over(session, imported(empty_image(3), SAVED, kinds={"2": "image"}))
+    the_file(tmp_path, f"{run.prompt_id}_*3_.png").unlink()
+
     await emulator.restart()
+
+    assert await run.submit() == "posted"
+
+
+async def test_what_was_executed_twice_is_not_found(
+    session: ComfySession, emulator: Emulator, tmp_path: Path
+) -> None:
+    """One file more than it saves: the first may be of the execution that was broken off."""
+    run = await over(session, imported(empty_image(2), SAVED, kinds={"2": "image"}))
+    file = the_file(tmp_path, f"{run.prompt_id}_*2_.png")
+    shutil.copy(file, file.with_name(file.name.replace("2_.png", "3_.png")))
+
+    await emulator.restart()
+
     assert await run.submit() == "posted"
