@@ -39,6 +39,7 @@ from web.parts.trash import Trash
 from web.parts.unconnected import Unconnected
 from web.schedules.page import SchedulesPage
 from web.studio.page import Studio
+from web.workflows.covers import Covers
 from web.workflows.page import WorkflowsPage
 
 RECONNECT_WITHIN_S: Final = 60.0
@@ -149,9 +150,11 @@ def declare(web: Web) -> None:
     async def schedules() -> None:
         await SchedulesPage(web).start()
 
+    covers = Covers(web)
+
     @_page("/workflows", title="Workflows · Easel")
     async def workflows() -> None:
-        await WorkflowsPage(web).start()
+        await WorkflowsPage(web, covers).start()
 
     @_page("/history", title="History · Easel")
     async def history(request: Request) -> None:

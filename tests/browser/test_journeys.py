@@ -253,7 +253,7 @@ def test_a_deleted_picture_is_gone_for_good_after_a_while(
     (made,) = seed_seen(page, worker, resolved(FOX))
     page.goto(f"/g/{made}")
     page.get_by_role("button", name="Delete").click()
-    expect(page.get_by_text("This image was deleted")).to_be_visible()
+    expect(page.get_by_text("This generation was deleted")).to_be_visible()
 
     def is_gone() -> bool:
         return page.request.get(f"/api/v1/generation/status/{made}").status == 410

@@ -156,9 +156,11 @@ def test_two_editors_of_one_workflow(visitor: OpenContext, worker: Worker) -> No
     for page in pages:
         opened(page)
         page.get_by_role("button", name="Edit Mine").click()
+        expect(page.locator(".workflow-heading")).to_be_focused()
         page.get_by_label("Title").fill(f"By {pages.index(page)}")
     pages[0].get_by_role("button", name="Save").click()
     expect(pages[0].locator(".workflow-title", has_text="By 0")).to_be_visible()
+    expect(pages[0].get_by_role("button", name="Edit By 0")).to_be_focused()
     pages[1].get_by_role("button", name="Save").click()
     expect(pages[1].get_by_role("alert").filter(has_text="someone else")).to_be_visible()
     assert worker.workflow("mine").title == "By 0"

@@ -65,6 +65,7 @@ def page(browser: Browser, stack: Stack) -> Iterator[Page]:
     context.set_default_timeout(PATIENCE_MS)
     expect.set_options(timeout=PATIENCE_MS)
     yield context.new_page()
+    expect.set_options(timeout=None)
     context.close()
 
 

@@ -98,9 +98,9 @@ async def test_the_visitors_zone_changes_the_time_in_place(user: User, facade: F
 
 async def test_what_is_not_there_is_said(user: User) -> None:
     await user.open(f"/g/{uuid4()}")
-    await user.should_see("There is no such image")
+    await user.should_see("There is no such generation")
     await user.open("/g/nonsense")
-    await user.should_see("There is no such image")
+    await user.should_see("There is no such generation")
 
 
 async def test_mistakes_are_told_at_their_fields_and_nothing_is_created(

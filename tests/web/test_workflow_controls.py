@@ -40,6 +40,9 @@ async def test_rows_are_added_moved_and_removed(form: User, facade: Facade) -> N
         second.value = "two"  # type: ignore[attr-defined]
     await press(form, "Move up 2 of LoRAs")
     await until(lambda: named(form, "File") == ["two", "one"])
+    [first] = [one for one in elements(form) if one.props.get("aria-label") == "Move up 1 of LoRAs"]
+    assert first.props.get("aria-disabled") == "true"
+    assert "disabled" not in first.props  # it keeps the focus
     await press(form, "Add to LoRAs")
     await until(lambda: len(named(form, "File")) == 3)
     [add] = [one for one in elements(form) if "rows-add" in one.classes]

@@ -16,7 +16,8 @@ from nicegui.testing.user_interaction import UserInteraction
 
 from api.context import Context
 from api.generations.facade import Facade
-from api.workflows.documents import WorkflowChange
+from api.workflows.documents import ImportDocument, WorkflowChange
+from api.workflows.facade import WorkflowFacade
 from api.workflows.files import SentFile
 from api.workflows.importing import Wish
 from comfy.emulator import Emulator, EmulatorOptions
@@ -30,6 +31,11 @@ from tests.retired_words import retired_words
 from tests.web.test_words import said
 from tests.web.visiting import PATIENT, elements, field, press, texts, until, write
 from tests.web.workflow_files import FOX, lacking, png
+from web.parts.elements import local
+from web.parts.layout import Web
+from web.parts.trash import Trash
+from web.workflows import covers as covers_of_pages
+from web.workflows.covers import Covers
 from web.workflows.file import WorkflowFile
 
 _TEMPLATES: Final = [
@@ -153,15 +159,72 @@ async def test_the_words_of_all_of_it(user: User) -> None:
     assert found == {}
 
 
-async def test_the_first_press_counts(user: User, facade: Facade) -> None:
+async def test_the_first_press_counts(
+    user: User, facade: Facade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adds = 0
+    add_one = WorkflowFacade.add
+
+    async def counted(self: WorkflowFacade, *args: Any, **kwargs: Any) -> ImportDocument:
+        nonlocal adds
+        adds += not kwargs["dry_run"]
+        return await add_one(self, *args, **kwargs)
+
+    monkeypatch.setattr(WorkflowFacade, "add", counted)
     await propose(user)
     [add] = [one for one in elements(user) if one.tag == "button" and says(one, "Add")]
     for _ in range(3):
         UserInteraction(user, {add}, None).click()
-    await kept(facade, "a-fox")
-    await until(lambda: "A fox" in texts(user, "workflow-title"))
+    await until(lambda: not labels(user) and "A fox" in texts(user, "workflow-title"))
+    assert adds == 1
     assert list(await facade.store.workflows.names()) == ["a-fox"]
-    assert not any("exists" in text for text in user.notify.messages)
+
+
+async def test_a_proposal_leaves_what_is_being_read_alone(
+    user: User, facade: Facade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await facade.store.workflows.add(Workflow(name="mine", title="Mine", graph=FOX))
+    read = asyncio.Event()
+    add_one = WorkflowFacade.add
+
+    async def slow(self: WorkflowFacade, *args: Any, **kwargs: Any) -> ImportDocument:
+        await read.wait()
+        return await add_one(self, *args, **kwargs)
+
+    monkeypatch.setattr(WorkflowFacade, "add", slow)
+    await user.open("/workflows")
+    first = asyncio.create_task(drop(user, "A fox.json", FOX))
+    await user.should_see("Reading it…", retries=PATIENT)
+    await drop(user, "B fox.json", FOX)
+    await until(lambda: any("One is being read" in text for text in user.notify.messages))
+    await press(user, "Edit Mine")
+    for _ in range(50):  # all that the press does is done
+        await asyncio.sleep(0)
+    read.set()
+    await first
+    await until(lambda: bool(labels(user)))
+    assert texts(user, "workflow-heading") == ["Add a workflow"]
+    assert field(user, "Name").value == "a-fox"
+
+
+async def test_the_fields_of_editors_are_told_apart(user: User, facade: Facade) -> None:
+    graph = {**FOX, "5": {**FOX["5"], "inputs": {**FOX["5"]["inputs"]}}}
+    target = {"node": "5", "field": "steps"}
+    for name in ("mine", "other"):
+        inputs = [{"name": "title", "type": "integer", "default": 1, "targets": [target]}]
+        told = {"name": name, "title": name, "graph": graph, "inputs": inputs}
+        await facade.store.workflows.add(Workflow.model_validate(told))
+    found = []
+    for name in ("mine", "other"):
+        await user.open("/workflows")
+        await press(user, f"Edit {name}")
+        await until(lambda: bool(labels(user)))
+        unfold(user, "title")
+        assert called(user, "Details of title")
+        assert called(user, "Default of title")
+        found += [one.props["data-kept"] for one in elements(user) if "data-kept" in one.props]
+    assert len(found) == 6  # of each: title, description, and the default
+    assert len(set(found)) == len(found)
 
 
 def says(element: ui.element, label: str) -> bool:
@@ -301,7 +364,7 @@ async def test_only_web_addresses_are_links(user: User, facade: Facade) -> None:
 async def test_an_edit_keeps_what_was_unticked_for_another_one(user: User, facade: Facade) -> None:
     await propose(user)
     await press(user, "Add")
-    await kept(facade, "a-fox")
+    await until(lambda: not labels(user) and "A fox" in texts(user, "workflow-title"))
     await press(user, "Edit A fox")
     await until(lambda: "cfg" in labels(user))
     set_tick(user, "Take cfg", False)
@@ -385,18 +448,43 @@ async def test_what_others_do_is_shown(user: User, context: Context, facade: Fac
 
 async def test_the_cover_is_the_newest_image(user: User, facade: Facade) -> None:
     await user.open("/workflows")
-    worker = InProcessWorker(facade.store)
-    made = await facade.create(await facade.read_request({"prompt": "a fox"}))
     assert not covers(user)
-    await worker.finish(made.task_id)
-    await until(lambda: bool(covers(user)))
+    for prompt in ("a fox", "an owl"):
+        made = await facade.create(await facade.read_request({"prompt": prompt}))
+        await InProcessWorker(facade.store).finish(made.task_id)
+        [kept] = await facade.outputs(made.task_id)
+        assert kept.poster_url is not None
+        newest = local(kept.poster_url)
+        await until(lambda: covers(user) == [newest])  # noqa: B023
     await user.open("/workflows")
-    await until(lambda: bool(covers(user)))
+    await until(lambda: covers(user) == [newest])
 
 
-def covers(user: User) -> list[ui.element]:
+async def test_pages_share_a_look_at_a_cover(
+    facade: Facade, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+    history = Facade.history
+
+    async def counted(self: Facade, *args: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        return await history(self, *args)
+
+    monkeypatch.setattr(Facade, "history", counted)
+    web = Web(lambda: context, Trash(lambda: facade))
+    shared = Covers(web)
+    found = await asyncio.gather(*(shared.of("txt2img") for _ in range(5)))
+    assert {url for url, _ in found} == {None}
+    assert looks == 1
+    monkeypatch.setattr(covers_of_pages, "LOOK_EVERY_S", 0.0)
+    await shared.of("txt2img")
+    assert looks == 2
+
+
+def covers(user: User) -> list[str]:
     places = [one for one in elements(user) if "workflow-cover" in one.classes]
-    return [image for place in places for image in place if image.tag == "img"]
+    return [str(image.props["src"]) for place in places for image in place if image.tag == "img"]
 
 
 async def test_what_comfyui_offers_is_searched_and_opened(

@@ -16,7 +16,7 @@ from core.workflows.declaration import Input, Role
 from web.forms.history_picker import TAKEN
 from web.forms.workflow_drafts import WorkflowDraft
 from web.forms.workflow_inputs import label_of
-from web.parts.elements import Text, adorn, box, button
+from web.parts.elements import Text, adorn, box, button, local
 from web.parts.layout import Web, errors_as_toasts, toast_error
 from web.parts.sheets import Sheet
 
@@ -106,11 +106,12 @@ class Onward:
 
 
 class FrameButton(ui.element, component="../static/frame_button.js"):
-    """Sends the frame that the page's player shows as an upload."""
+    """Sends the frame that a player shows as an upload; ``src`` is the URL that it plays."""
 
-    def __init__(self, label: str, on_sent: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(self, label: str, src: str, on_sent: Callable[[str], Awaitable[None]]) -> None:
         super().__init__()
         self.props["label"] = label
+        self.props["src"] = src
 
         async def sent(upload_id: str) -> None:
             await on_sent(upload_id)
@@ -126,7 +127,8 @@ def build_onward(onward: Onward, kept: OutputDocument, workflow: str) -> None:
         use = partial(onward.offer, kept.kind, reference, workflow)
         button("Use as input", errors_as_toasts(use), icon_name="onward", classes="btn-small")
     if kept.kind == "video" and is_shown(kept.content_type) and onward.starts():
-        FrameButton("Use frame as start image", partial(_start, onward, workflow))
+        start = partial(_start, onward, workflow)
+        FrameButton("Use frame as start image", local(kept.url), start)
 
 
 async def _start(onward: Onward, workflow: str, upload_id: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from nicegui import ui
+
 from core.workflows.declaration import INPUTS_MAX, Input
 from web.parts.elements import Text, adorn, box, button
 
@@ -61,6 +63,7 @@ class Rows:
     def _build(self) -> None:
         self._inputs.forget(self._path)
         self._body.clear()
+        self._movers: list[tuple[ui.element, ui.element]] = []
         with self._body:
             for place in range(len(self._values)):
                 self._build_row(place)
@@ -74,8 +77,11 @@ class Rows:
             with box("row-fields"):
                 self._build_value(place, path)
             with box("row-tools"):
-                _tool("Move up", named, "up", lambda: self._move(place, -1), off=place == 0)
-                _tool("Move down", named, "down", lambda: self._move(place, 1), off=place == last)
+                up = _tool("Move up", named, "up", lambda: self._move(place, -1), off=place == 0)
+                down = _tool(
+                    "Move down", named, "down", lambda: self._move(place, 1), off=place == last
+                )
+                self._movers.append((up, down))
                 _tool("Remove", named, "close", lambda: self._remove(place))
 
     def _build_value(self, place: int, path: str) -> None:
@@ -109,6 +115,8 @@ class Rows:
         values[place], values[other] = values[other], values[place]
         self._tell()
         self._build()
+        up, down = self._movers[other]
+        ui.run_javascript(f"easel.refocus('{(up if by < 0 else down).html_id}')")
 
     def _tell(self) -> None:
         self._on_value(list(self._values))
@@ -144,6 +152,7 @@ def _is_leaf(one: Input) -> bool:
 
 def _tool(
     verb: str, named: str, icon: str, on_press: Callable[[], None], *, off: bool = False
-) -> None:
+) -> ui.element:
+    """Build a tool of a row. It may keep the focus where it cannot do anything."""
     made = button(f"{verb} {named}", on_press, icon_name=icon, bare=True, classes="btn-quiet")
-    adorn(made, disabled=off)
+    return adorn(made, aria_disabled="true" if off else None)

@@ -28,7 +28,7 @@ from web.history.listing import Listing
 from web.history.viewer import Viewer
 from web.parts.callbacks import LOOK_EVERY_S, Callbacks
 from web.parts.clock import ask_zone
-from web.parts.elements import Text, box, button, link, local
+from web.parts.elements import Text, adorn, box, button, link, local
 from web.parts.layout import Frame, Web, errors_as_toasts, section
 from web.parts.live import Live
 from web.parts.outputs import KIND_WORDS
@@ -52,7 +52,7 @@ class PicturePage:
         self._loads = 0
         self._frame = Frame(web, "Image", self._load, self._show_again)
         with box("picture"):
-            with section("viewer-area", "Image"):
+            with section("viewer-area", "Generation") as self._area:
                 self._viewer = Viewer(
                     listing,
                     errors_as_toasts(self._to_before),
@@ -112,8 +112,8 @@ class PicturePage:
     def _say_gone(self, *, deleted: bool) -> None:
         ui.page_title("Not found · Easel")
         self._viewer.say(
-            "This image was deleted" if deleted else "There is no such image",
-            "Deleted images cannot be restored." if deleted else "The link may be incomplete.",
+            "This generation was deleted" if deleted else "There is no such generation",
+            "What was deleted cannot be restored." if deleted else "The link may be incomplete.",
         )
         self._details.clear()
 
@@ -121,6 +121,7 @@ class PicturePage:
         document = self._document
         assert document is not None  # _load has read it
         ui.page_title(f"{self._kind_words()} · Easel")
+        adorn(self._area, aria_label=self._kind_words())
         self._viewer.show(
             document,
             self._images,

@@ -62,6 +62,10 @@ class Fields:
             field if isinstance(field, ui.select) else adorn(field, data_kept=self._kept_as + name)
         )
 
+    def made(self, name: str) -> ValidationElement[Any] | None:
+        """Returns a field; None if there is none of that name."""
+        return self._made.get(name)
+
     def drop(self, name: str) -> None:
         """Forget a field that is gone."""
         self._made.pop(name, None)
@@ -92,9 +96,13 @@ class Fold:
             lambda event: on_fold(event.args == "open"),
             js_handler="(e) => emit(e.newState)",
         )
-        with self.root, box("fold-head", "summary"):
+        with self.root, box("fold-head", "summary") as self._head:
             icon("chevron")
             Text(label)
+
+    def name(self, name: str) -> None:
+        """Call it so where it is read out: others have the same label."""
+        adorn(self._head, aria_label=name)
 
     def __enter__(self) -> ui.element:
         self._body = box("fold-body")

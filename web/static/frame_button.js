@@ -1,15 +1,16 @@
-// Draws the frame that a player shows, sends it to Easel's uploads, and tells the page its id.
+// Draws the frame that the player of a file shows, sends it to Easel's uploads, and tells the page its id.
 export default {
   template: `
     <button type="button" class="btn btn-small" :disabled="busy" @click="take">
       <span class="icon icon-frame" aria-hidden="true"></span>
       <span>{{ busy ? "Sending…" : label }}</span>
     </button>`,
-  props: { label: String },
+  props: { label: String, src: String },
   data: () => ({ busy: false }),
   methods: {
     async take() {
-      const video = document.querySelector("video.player");
+      const players = [...document.querySelectorAll("video.player")];
+      const video = players.find((each) => each.getAttribute("src") === this.src);
       if (!video || !video.videoWidth) {
         this.$emit("fail", "The video has not loaded yet. Try again in a moment.");
         return;

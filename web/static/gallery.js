@@ -1,7 +1,7 @@
 // The history's grid: one element for a whole page of tiles, so that turning a page is quick.
 export default {
   template: `
-    <ul class="grid" aria-label="Images">
+    <ul class="grid" aria-label="Generations">
       <li v-for="tile in tiles" :key="tile.id" class="tile" :style="{ '--ratio': tile.ratio }">
         <a class="tile-open" :href="tile.href + within">
           <template v-if="tile.src">

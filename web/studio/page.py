@@ -52,11 +52,11 @@ class Studio:
         self._frame = Frame(web, "Studio", self._reload)
         with box("studio"):
             adorn(Text("Studio", "sr-only", "h1"))
-            with section("form", "Settings of the image"):
+            with section("form", "Settings"):
                 self._workflows = Workflows(web, errors_as_toasts(self._generate))
                 self._form = self._workflows.form
                 self._frame.on_tab(self._workflows.belongs_to)
-            with section("watch", "Images"):
+            with section("watch", "Generations"):
                 self._stage = Stage(self._actions())
                 self._strip = box("strip", role="list", aria_label="Latest generations")
 

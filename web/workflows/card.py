@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from nicegui import ui
+
 from api.workflows.documents import MissingDocument, WorkflowDocument
 from core.artefacts import ArtefactKind
 from web.parts.elements import Text, adorn, box, button, icon, image, link, local
@@ -38,6 +40,7 @@ class WorkflowCard:
         self._shown: tuple[object, ...] | None = None
         self._kind: ArtefactKind | None = None
         self._cover_url: str | None = None
+        self.edit: ui.element | None = None
         self.root = box("workflow-card", "li")
         with self.root:
             self._cover = box("workflow-cover", aria_hidden="true")
@@ -54,6 +57,7 @@ class WorkflowCard:
             self._kind = one.kind
             self._draw_cover()
         self._body.clear()
+        self.edit = None
         with self._body:
             adorn(Text(one.title, "workflow-title", "h3"), dir="auto")
             Text(one.name, "code muted")
@@ -82,8 +86,8 @@ class WorkflowCard:
             adorn(use, aria_label=f"Use {one.title} in the Studio")
             if one.built_in:
                 return
-            edit = button("Edit", lambda: self._actions.edit(one.name), classes="btn-small")
-            adorn(edit, aria_label=f"Edit {one.title}")
+            self.edit = button("Edit", lambda: self._actions.edit(one.name), classes="btn-small")
+            adorn(self.edit, aria_label=f"Edit {one.title}")
             link(
                 f"Export {one.title}",
                 local(f"{one.url}/export"),

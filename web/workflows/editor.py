@@ -44,8 +44,8 @@ class Editor:
     def __init__(self, heading: str, one: WorkflowDocument, left: LeftOut, *, is_new: bool) -> None:
         self._title, self._name, self._description = one.title, one.name, one.description
         self._sent: list[InputRow] = []
-        self._fields = Fields()
-        adorn(Text(heading, "workflow-heading", "h2"), dir="auto")
+        self._fields = Fields(f"editor-{one.name}-")
+        self.heading = adorn(Text(heading, "workflow-heading", "h2"), dir="auto", tabindex=-1)
         self._alert = adorn(Text("", "note is-bad is-away", "p"), role="alert")
         self.place = box("editor-notice")
         with box("pair editor-names"):
@@ -61,7 +61,7 @@ class Editor:
                 "muted small",
                 "p",
             )
-            self._inputs = InputRows(one.inputs, left.inputs)
+            self._inputs = InputRows(one.name, one.inputs, left.inputs)
             if not (one.inputs or left.inputs):
                 Text("Nothing in it can be set.", "muted", "p")
         with box("editor-part", "section", aria_label="Outputs of the workflow"):

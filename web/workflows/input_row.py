@@ -26,11 +26,12 @@ class RowActions:
 
 
 class InputRow:
-    """``one`` is the input as it stands in the editor, ``taken`` whether it is to be declared."""
+    """``one`` is the input as it stands in the editor, ``taken`` whether it is to be declared.
 
-    def __init__(
-        self, one: Input, taken: bool, actions: RowActions, kept_as: str = "default-"
-    ) -> None:
+    ``kept_as`` distinguishes the field of its default from those of other workflows and inputs.
+    """
+
+    def __init__(self, one: Input, taken: bool, actions: RowActions, kept_as: str) -> None:
         self.one = one
         self._fields: InputFields | None = None
         self._kept_as = kept_as
@@ -62,6 +63,7 @@ class InputRow:
                     Text(default_words(one), "small input-row-default"), dir="auto"
                 )
             self._details = folded("Details", on_fold=self._unfolded)
+            self._details.name(f"Details of {one.name}")
             with self._details:
                 self._place = box("input-row-details")
             self._error = adorn(Text("", "field-note is-bad is-away", "p"), role="alert")
@@ -163,9 +165,14 @@ class InputRow:
         )
         adorn(helped.props("dense"), maxlength=2000, aria_label=f"Help of {one.name}")
         if not one.is_upload:
-            bare = one.model_copy(update={"label": "Default", "help": None})
-            self._fields = fields = InputFields(Fields(f"{self._kept_as}{one.name}-"), Offered())
+            is_field = one.type not in (*_INSIDE, "boolean")
+            label = "Default" if is_field else f"Default of {one.name}"
+            bare = one.model_copy(update={"label": label, "help": None})
+            self._fields = fields = InputFields(Fields(self._kept_as), Offered())
             fields.build(bare, None, lambda value: self._change(default=value))
+            made = fields.fields.made(one.name)
+            if made is not None:
+                adorn(made, aria_label=f"Default of {one.name}")
         tick("Under Advanced", one.advanced, lambda value: self._change(advanced=value))
         with box("small muted input-row-targets"):
             Text("In requests it is called")

@@ -14,14 +14,15 @@ from web.workflows.input_row import InputRow, RowActions
 class InputRows:
     """A list of rows that can be moved."""
 
-    def __init__(self, taken: Iterable[Input], left: Iterable[Input] = ()) -> None:
+    def __init__(self, workflow: str, taken: Iterable[Input], left: Iterable[Input] = ()) -> None:
+        kept_as = f"editor-{workflow}-default-"
         actions = RowActions(self._move, self._drop)
         self._said = adorn(Text("", "sr-only"), role="status")
         self._root = box("input-rows", "ol", aria_label="Inputs")
         with self._root:
             self.rows = [
-                *(InputRow(one, True, actions) for one in taken),
-                *(InputRow(one, False, actions) for one in left),
+                *(InputRow(one, True, actions, kept_as) for one in taken),
+                *(InputRow(one, False, actions, kept_as) for one in left),
             ]
         self._show_places()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Final
 
@@ -29,7 +30,7 @@ from web.parts.elements import Text, adorn, box, button, show_if
 from web.parts.layout import Frame, Web, errors_as_toasts, section, toast, toast_error
 from web.parts.live import Live
 from web.workflows.card import CardActions, WorkflowCard, studio_url
-from web.workflows.covers import cover_of
+from web.workflows.covers import Covers
 from web.workflows.editor import Editor, build_bar
 from web.workflows.file import WorkflowFile
 from web.workflows.sources import Sources
@@ -42,12 +43,15 @@ LOOK_EVERY_S: Final = 2.0
 class WorkflowsPage:
     """One open page of workflows: their list, or in its place the editor of one."""
 
-    def __init__(self, web: Web) -> None:
+    def __init__(self, web: Web, covers: Covers) -> None:
         self._web = web
         self._workflows = web.workflows
         self._cards: dict[str, WorkflowCard] = {}
+        self._covers = covers
+        self._stale: dict[str, float] = {}
         self._stamp: object = None
         self._is_busy = False
+        self._edited: str | None = None
         self._turn = asyncio.Lock()
         self._live = Live(web.facade)
         self._frame = Frame(web, "Workflows", self._load)
@@ -109,7 +113,7 @@ class WorkflowsPage:
         return MissingDocument()
 
     def _add_card(self, name: str) -> WorkflowCard:
-        actions = CardActions(errors_as_toasts(self._edit), errors_as_toasts(self._remove))
+        actions = CardActions(self._edit, errors_as_toasts(self._remove))
         with self._list:
             card = self._cards[name] = WorkflowCard(actions)
         return card
@@ -118,6 +122,7 @@ class WorkflowsPage:
         with contextlib.suppress(StoreError):
             if self._stamp != await self._workflows.stamp():
                 await self._load_changed()
+            await self._load_covers(self._stale.keys() & self._cards.keys())
 
     async def _load_changed(self) -> None:
         before = set(self._cards)
@@ -127,13 +132,17 @@ class WorkflowsPage:
     async def _generated(self, generation: Generation) -> None:
         request = generation.request
         if generation.status == "succeeded" and request is not None:
-            await self._load_covers({request.workflow} & self._cards.keys())
+            self._stale[request.workflow] = time.monotonic()
 
     async def _load_covers(self, names: Iterable[str] | None = None) -> None:
-        for name in list(self._cards if names is None else names):
-            url = await cover_of(self._web.facade, self._web.trash, name)
-            if name in self._cards:
-                self._cards[name].cover(url)
+        await asyncio.gather(*map(self._load_cover, list(self._cards if names is None else names)))
+
+    async def _load_cover(self, name: str) -> None:
+        url, looked_at = await self._covers.of(name)
+        if looked_at >= self._stale.get(name, looked_at):
+            self._stale.pop(name, None)
+        if name in self._cards:
+            self._cards[name].cover(url)
 
     async def _remove(self, one: WorkflowDocument) -> None:
         kept = await self._workflows.export(one.name)
@@ -160,6 +169,7 @@ class WorkflowsPage:
     async def _propose(self, sent: SentFile) -> None:
         """Show what would be imported; nothing is kept yet."""
         if self._is_busy:
+            toast("One is being read. Wait for it, then try again.")
             return
         show_if(self._refused, False)
         self._said.text = "Reading it…"
@@ -184,7 +194,7 @@ class WorkflowsPage:
         show_if(self._refused, True)
         ui.run_javascript("easel.toTop()")
 
-    def _build_proposal(self, sent: SentFile, made: ImportDocument) -> None:
+    def _build_proposal(self, sent: SentFile, made: ImportDocument) -> Editor:
         declared = made.declaration
         editor = Editor("Add a workflow", declared, LeftOut(), is_new=True)
         editor.tell_state(declared, made.missing)
@@ -203,6 +213,7 @@ class WorkflowsPage:
 
         build_bar([("Cancel", self._close, False), ("Add and try", self._once(add_and_try), False),
                    ("Add", self._once(add), True)])  # fmt: skip
+        return editor
 
     async def _add(self, sent: SentFile, editor: Editor) -> WorkflowDocument | None:
         """Import it as the editor says. Returns None if something is wrong, which is shown."""
@@ -218,13 +229,15 @@ class WorkflowsPage:
     # --- editing
 
     async def _edit(self, name: str) -> None:
-        with self._busy():
+        async def edit() -> None:
             one = await self._workflows.get(name)
             left = await self._workflows.left_out(name)
             missing = await self._missing(name)
-            self._show_editor(lambda: self._build_edit(one, left, missing))
+            self._show_editor(lambda: self._build_edit(one, left, missing), name)
 
-    def _build_edit(self, one: WorkflowDocument, left: LeftOut, missing: MissingDocument) -> None:
+        await self._once(edit)()
+
+    def _build_edit(self, one: WorkflowDocument, left: LeftOut, missing: MissingDocument) -> Editor:
         editor = Editor(one.title, one, left, is_new=False)
         editor.tell_state(one, missing)
 
@@ -242,6 +255,7 @@ class WorkflowsPage:
             await self._close()
 
         build_bar([("Cancel", self._close, False), ("Save", self._once(save), True)])
+        return editor
 
     def _tell_conflict(self, editor: Editor, name: str) -> None:
         editor.place.clear()
@@ -251,24 +265,32 @@ class WorkflowsPage:
                 "entered is still here: note what you need, then load the newest version.",
                 tag="p",
             )
-            button("Load the newest version", errors_as_toasts(lambda: self._edit(name)))
+            button("Load the newest version", lambda: self._edit(name))
         ui.run_javascript("easel.toTop()")
 
     # --- which of both is shown
 
-    def _show_editor(self, build: Callable[[], None]) -> None:
+    def _show_editor(self, build: Callable[[], Editor], name: str | None = None) -> None:
+        """Show the editor; ``name`` is that of a workflow which there is."""
+        self._edited = name
         self._place.clear()
         with self._place:
-            build()
+            editor = build()
         show_if(self._whole, False)
         show_if(self._place, True)
-        ui.run_javascript("easel.toTop()")
+        ui.run_javascript(f"easel.toTop(); easel.refocus('{editor.heading.html_id}')")
 
     async def _close(self) -> None:
         self._place.clear()
         show_if(self._place, False)
         show_if(self._whole, True)
-        await self._load_changed()
+        before = set(self._cards)
+        await self._load()
+        for name in self._cards.keys() - before:
+            self._stale[name] = time.monotonic()  # without an await: a press on a card counts
+        card = self._cards.get(self._edited or "")
+        if card is not None and card.edit is not None:
+            ui.run_javascript(f"easel.refocus('{card.edit.html_id}')")
 
     @contextlib.contextmanager
     def _busy(self) -> Iterator[None]:

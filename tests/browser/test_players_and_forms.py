@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -16,6 +17,12 @@ from tests.web.workflows import CLIP, UPSCALE
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 _STANDS_AT = "(video) => video.currentTime"
 _HAS_FRAME = "() => document.querySelector('video')?.readyState >= 2"
+_ANOTHER_PLAYER: Final = """() => {
+  const other = document.createElement("video");
+  other.className = "player";
+  document.querySelector(".stage").prepend(other);
+}"""
+"""Another video before the one that is shown."""
 
 
 @pytest.fixture
@@ -94,6 +101,7 @@ def test_a_frame_becomes_the_start_image_of_a_workflow(page: Page, clip: str) ->
 def test_the_stage_gives_its_frame_to_the_form_beside_it(page: Page, clip: str) -> None:
     page.goto(f"/?g={clip}")
     at(page, 1.0)
+    page.evaluate(_ANOTHER_PLAYER)
     page.get_by_role("button", name="Use frame as start image").click()
     expect(page.get_by_label("What happens")).to_be_visible()
     assert "/uploads/" in uploaded(page)
@@ -168,6 +176,7 @@ def test_rows_are_moved_on_a_phone(visitor: OpenContext, clip: str) -> None:
     page.get_by_role("button", name="Move up 2 of LoRAs").click()
     expect(files.nth(0)).to_have_value("two")
     expect(files.nth(1)).to_have_value("one")
+    expect(page.get_by_role("button", name="Move up 1 of LoRAs")).to_be_focused()
     page.reload()
     expect(files.nth(0)).to_have_value("two")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
