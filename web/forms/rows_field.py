@@ -116,7 +116,9 @@ class Rows:
         self._tell()
         self._build()
         up, down = self._movers[other]
-        ui.run_javascript(f"easel.refocus('{(up if by < 0 else down).html_id}')")
+        moved = up if by < 0 else down
+        # By the page: the button that was pressed is gone.
+        moved.client.run_javascript(f"easel.refocus('{moved.html_id}')")
 
     def _tell(self) -> None:
         self._on_value(list(self._values))
