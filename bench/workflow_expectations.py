@@ -89,7 +89,8 @@ class Expectation:
     """What a user would expect of one file.
 
     ``prompts`` to ``others`` must be inputs; ``outputs`` are exactly the nodes that give
-    artefacts, or ``*`` where a file has only viewers. ``missing`` and ``paid`` are node classes;
+    artefacts, or ``*`` where a file has only viewers; ``primary`` is the one of them that a
+    generation is shown by, empty where any will do. ``missing`` and ``paid`` are node classes;
     ``refused`` is the reason for which the file cannot be imported as it is.
     """
 
@@ -102,6 +103,7 @@ class Expectation:
     others: tuple[Place, ...] = ()
     uploads: tuple[FilePlace, ...] = ()
     outputs: tuple[FilePlace, ...] = ()
+    primary: str = ""
     may: Allowed = field(default_factory=Allowed)
     missing: frozenset[str] = frozenset()
     paid: frozenset[str] = frozenset()
@@ -120,6 +122,7 @@ class Expectation:
             others=_places(told, "others"),
             uploads=_files(told, "uploads"),
             outputs=_files(told, "outputs"),
+            primary=told.get("primary", ""),
             may=Allowed.from_json(told.get("may", {})),
             missing=frozenset(told.get("missing", ())),
             paid=frozenset(told.get("paid", ())),
@@ -163,6 +166,7 @@ def differences(expected: Expectation, imported: Imported) -> list[str]:
         *(f"no input for {one}" for one in _uncovered(expected.others, _inputs(found))),
         *_of_uploads(found, expected),
         *_of_outputs(found, expected.outputs),
+        *_of_primary(found, expected.primary),
         *_of_names("missing class", expected.missing, imported.missing),
         *_of_names("paid class", expected.paid, imported.paid),
         *(f"ComfyUI refuses {problem}" for problem in imported.problems),
@@ -253,6 +257,12 @@ def _of_outputs(found: Workflow, expected: tuple[FilePlace, ...]) -> Iterator[st
             yield f"the output {output.place.node} is of kind {giving[0].kind}"
     known = {one.place.node for one in expected}
     yield from (f"the output {_told(one)} is too many" for one in sure if one.node not in known)
+
+
+def _of_primary(found: Workflow, expected: str) -> Iterator[str]:
+    told = [one.node for one in found.outputs if one.primary]
+    if expected and expected not in told:
+        yield f"the primary output is {', '.join(told) or 'none'}, not {expected}"
 
 
 def _of_names(what: str, expected: Collection[str], told: Collection[str]) -> Iterator[str]:
