@@ -2,9 +2,10 @@
 
 ``python -m bench.proposals FOLDER...``: a folder holds workflow files, and ``expected.json`` if it
 is known what is expected of some (`bench/workflow_expectations.py` says how). Nothing is executed
-and nothing fetched. Without a folder it is the official templates package that is installed; the
-catalogue is a recorded one, or what ``GET /object_info`` of a ComfyUI says, as JSON or gzipped.
-How many files a ComfyUI accepts, `bench.templates` says.
+and nothing fetched. Without a folder it is the official templates package that is installed;
+``bench/expected`` says what is expected of its most-used ones, for the ComfyUI that is recorded
+last. The catalogue is a recorded one, or what ``GET /object_info`` of a ComfyUI says, as JSON or
+gzipped. How many files a ComfyUI accepts, `bench.templates` says.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.templates import CATALOGUES, PACKAGE, load_catalogue
-from bench.workflow_expectations import Expectation, Imported, differences, table
+from bench.workflow_expectations import Expectation, Imported, Problem, differences, table
 from comfy.errors import WorkflowFileError
 from comfy.importing import ImportedGraph, read_workflow
 from comfy.importing.checking import check_graph
@@ -29,6 +30,7 @@ from comfy.nodes import NodeCatalogue
 from core.workflows.declaration import Workflow, leaves
 
 _EXPECTED: Final = "expected.json"
+_OF_TEMPLATES: Final = Path(__file__).parent / "expected" / "templates.json"
 _INDEXES: Final = ("index", "fuse_options", _EXPECTED, "sources.json")
 _ENDINGS: Final = frozenset(
     {".json", ".png", ".webp", ".jpg", ".mp4", ".webm", ".flac", ".ogg", ".mp3"}
@@ -60,7 +62,10 @@ def main(arguments: list[str] | None = None) -> int:
     for folder in told.folders:
         found = [read(path, folder, catalogue) for path in files(folder) if told.only in path.name]
         crashed |= any(one.crash for one in found)
-        print(f"{folder}\n{report(found, expectations(folder))}")
+        expected = {
+            name: one for name, one in expectations(folder).items() if told.only in Path(name).name
+        }
+        print(f"{folder}\n{report(found, expected)}")
     return int(crashed)
 
 
@@ -89,6 +94,9 @@ def expectations(folder: Path) -> dict[str, Expectation]:
                 for name, one in told.items()
                 if name.startswith(above)
             }
+    if folder.resolve() in [place.resolve() for place in _installed()]:
+        told = json.loads(_OF_TEMPLATES.read_bytes())
+        return {name: Expectation.from_json(one) for name, one in told.items()}
     return {}
 
 
@@ -112,12 +120,16 @@ def report(found: list[Read], expected: dict[str, Expectation]) -> str:
         for one in found
         if (known := expected.get(one.name)) is not None
     ]
+    gone = [
+        f"no such file: {name}" for name in sorted(expected.keys() - {one.name for one in found})
+    ]
     crashes = [f"{one.name}: {one.crash}" for one in found if one.crash]
-    return "\n".join([*crashes, *([table(compared)] if compared else []), _seeds(found)])
+    return "\n".join([*crashes, *gone, *([table(compared)] if compared else []), _seeds(found)])
 
 
 def _imported(graph: ImportedGraph, catalogue: NodeCatalogue) -> Imported:
     workflow = propose(graph, catalogue, "measured")
+    asked = _asked(workflow)
     checked = check_graph(workflow.graph or {}, catalogue, graph.hints)
     return Imported(
         workflow,
@@ -125,7 +137,9 @@ def _imported(graph: ImportedGraph, catalogue: NodeCatalogue) -> Imported:
         paid=frozenset(one.class_type for one in checked.paid_classes),
         told=frozenset(one.code for one in graph.notices),
         problems=tuple(
-            str(one) for one in checked.problems if (one.node_id, one.input) not in _asked(workflow)
+            Problem(one.node_id, one.input, str(one))
+            for one in checked.problems
+            if (one.node_id, one.input) not in asked
         ),
     )
 

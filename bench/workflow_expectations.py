@@ -34,7 +34,11 @@ class Place:
 
     def holds(self, target: Target) -> bool:
         """Whether a target is here."""
-        return self.node in (_ANY, target.node) and bool({_ANY, target.field} & set(self.fields))
+        return self.has(target.node, target.field)
+
+    def has(self, node: str, field_name: str) -> bool:
+        """Whether a field of a node is here."""
+        return self.node in (_ANY, node) and bool({_ANY, field_name} & set(self.fields))
 
     def __str__(self) -> str:
         return f"{self.node}.{'|'.join(self.fields)}"
@@ -61,8 +65,20 @@ class FilePlace:
 
 
 @dataclass(frozen=True)
+class Problem:
+    """What ComfyUI would refuse about a field of a node."""
+
+    node: str
+    field: str
+    told: str
+
+
+@dataclass(frozen=True)
 class Allowed:
-    """Places that may be inputs of these roles, but need not be."""
+    """Places that may be inputs of these roles, but need not be.
+
+    ``refused`` are fields whose values a ComfyUI older than the file does not know.
+    """
 
     prompts: tuple[Place, ...] = ()
     negatives: tuple[Place, ...] = ()
@@ -70,6 +86,7 @@ class Allowed:
     widths: tuple[Place, ...] = ()
     heights: tuple[Place, ...] = ()
     uploads: tuple[FilePlace, ...] = ()
+    refused: tuple[Place, ...] = ()
 
     @classmethod
     def from_json(cls, told: Mapping[str, Any]) -> Self:
@@ -81,6 +98,7 @@ class Allowed:
             widths=_places(told, "widths"),
             heights=_places(told, "heights"),
             uploads=_files(told, "uploads"),
+            refused=_places(told, "refused"),
         )
 
 
@@ -89,7 +107,8 @@ class Expectation:
     """What a user would expect of one file.
 
     ``prompts`` to ``others`` must be inputs; ``outputs`` are exactly the nodes that give
-    artefacts, or ``*`` where a file has only viewers. ``missing`` and ``paid`` are node classes;
+    artefacts, or ``*`` where a file has only viewers; ``primary`` is the one of them that a
+    generation is shown by, empty where any will do. ``missing`` and ``paid`` are node classes;
     ``refused`` is the reason for which the file cannot be imported as it is.
     """
 
@@ -102,6 +121,7 @@ class Expectation:
     others: tuple[Place, ...] = ()
     uploads: tuple[FilePlace, ...] = ()
     outputs: tuple[FilePlace, ...] = ()
+    primary: str = ""
     may: Allowed = field(default_factory=Allowed)
     missing: frozenset[str] = frozenset()
     paid: frozenset[str] = frozenset()
@@ -120,6 +140,7 @@ class Expectation:
             others=_places(told, "others"),
             uploads=_files(told, "uploads"),
             outputs=_files(told, "outputs"),
+            primary=told.get("primary", ""),
             may=Allowed.from_json(told.get("may", {})),
             missing=frozenset(told.get("missing", ())),
             paid=frozenset(told.get("paid", ())),
@@ -139,7 +160,7 @@ class Imported:
     missing: frozenset[str] = frozenset()
     paid: frozenset[str] = frozenset()
     told: frozenset[str] = frozenset()
-    problems: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
     error: str = ""
 
 
@@ -163,9 +184,10 @@ def differences(expected: Expectation, imported: Imported) -> list[str]:
         *(f"no input for {one}" for one in _uncovered(expected.others, _inputs(found))),
         *_of_uploads(found, expected),
         *_of_outputs(found, expected.outputs),
+        *_of_primary(found, expected.primary),
         *_of_names("missing class", expected.missing, imported.missing),
         *_of_names("paid class", expected.paid, imported.paid),
-        *(f"ComfyUI refuses {problem}" for problem in imported.problems),
+        *_of_problems(imported.problems, expected.may.refused),
     ]
 
 
@@ -255,9 +277,21 @@ def _of_outputs(found: Workflow, expected: tuple[FilePlace, ...]) -> Iterator[st
     yield from (f"the output {_told(one)} is too many" for one in sure if one.node not in known)
 
 
+def _of_primary(found: Workflow, expected: str) -> Iterator[str]:
+    told = [one.node for one in found.outputs if one.primary]
+    if expected and expected not in told:
+        yield f"the primary output is {', '.join(told) or 'none'}, not {expected}"
+
+
 def _of_names(what: str, expected: Collection[str], told: Collection[str]) -> Iterator[str]:
     yield from (f"{what} not told: {name}" for name in sorted(set(expected) - set(told)))
     yield from (f"{what} told wrongly: {name}" for name in sorted(set(told) - set(expected)))
+
+
+def _of_problems(problems: Iterable[Problem], known: tuple[Place, ...]) -> Iterator[str]:
+    for one in problems:
+        if not any(place.has(one.node, one.field) for place in known):
+            yield f"ComfyUI refuses {one.told}"
 
 
 def _strays(one: Input, what: str, known: tuple[Place, ...]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.workflow_expectations import Expectation, Imported, differences, table
+from bench.workflow_expectations import Expectation, Imported, Problem, differences, table
 from core.workflows.declaration import Input, Output, Target, Workflow
 
 GRAPH: dict[str, Any] = {
@@ -109,9 +109,19 @@ def test_missing_classes_are_told_exactly() -> None:
 
 
 def test_what_comfyui_would_refuse_is_told() -> None:
-    found = replace(imported(*INPUTS), problems=("KSampler (node 3): no model",))
+    found = replace(imported(*INPUTS), problems=(Problem("3", "model", "node 3: no model"),))
 
-    assert told(found) == ["ComfyUI refuses KSampler (node 3): no model"]
+    assert told(found) == ["ComfyUI refuses node 3: no model"]
+    assert told(found, may={"refused": [place("3", "model")]}) == []
+
+
+def test_another_primary_output_than_the_expected_one_is_told() -> None:
+    second = Output(node="10", kind="image", name="other")
+    found = imported(*INPUTS, outputs=(SAVED, second))
+    both = [*EXPECTED["outputs"], place("10", "*") | {"kinds": ["image"]}]
+
+    assert told(found, outputs=both, primary="9") == []
+    assert told(found, outputs=both, primary="10") == ["the primary output is 9, not 10"]
 
 
 def test_a_file_to_be_refused_is_right_when_it_is_or_when_the_reason_is_told() -> None:

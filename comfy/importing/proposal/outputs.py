@@ -42,6 +42,7 @@ _NOTHING: Final = re.compile(
 )
 _VIEWS: Final = re.compile(r"preview|show|display|compar|view|^Text ?To ?Console", re.IGNORECASE)
 _COMPARES: Final = re.compile(r"compar", re.IGNORECASE)
+_STITCHES: Final = re.compile(r"stitch", re.IGNORECASE)
 _SEED: Final = re.compile(r"seed$")
 _MARK: Final = re.compile(r"^\s*\[output\]\s*(.+)$", re.IGNORECASE)
 _ORDER: Final[tuple[ArtefactKind, ...]] = (
@@ -52,6 +53,7 @@ _ORDER: Final[tuple[ArtefactKind, ...]] = (
 def outputs(wiring: Wiring) -> tuple[Output, ...]:
     """What the graph gives. Viewers are optional, unless nothing is saved."""
     found = [output for node in wiring.imported.outputs if (output := _output(wiring, node))]
+    found = [one for one in found if _takes(wiring, one)] or found
     if found and all(one.optional for one in found):
         sure = _shown(wiring, found)
         found = [one.model_copy(update={"optional": one.node not in sure}) for one in found]
@@ -78,6 +80,12 @@ def _output(wiring: Wiring, node: OutputNode) -> Output | None:
         return None
     name = _name(wiring, node.node_id) or kind.replace("model3d", "model")
     return Output(node=node.node_id, kind=kind, name=name, optional=views)
+
+
+def _takes(wiring: Wiring, output: Output) -> bool:
+    """Whether there is something to save: a node of no known kind that takes nothing only makes."""
+    is_linked = any(wiring.link(place) for place in wiring.places(output.node))
+    return is_linked or output.kind != "file"
 
 
 def _shown(wiring: Wiring, viewers: Sequence[Output]) -> frozenset[str]:
@@ -129,7 +137,10 @@ def _name(wiring: Wiring, node_id: str) -> str:
 
 
 def _primary(wiring: Wiring, found: Sequence[Output]) -> str:
-    """The node of the primary output: shown in App mode, saved, of the richest kind, deepest."""
+    """The node of the primary output: shown in App mode, saved, of the richest kind, deepest.
+
+    A result that is stitched beside what it was made from comes after the result itself.
+    """
     app = wiring.imported.marks.app
     shown = app.outputs if app else ()
     ranked = sorted(
@@ -138,7 +149,44 @@ def _primary(wiring: Wiring, found: Sequence[Output]) -> str:
             one.node not in shown,
             one.optional,
             _ORDER.index(one.kind),
+            _is_stitched(wiring, one.node),
             -wiring.heights.get(one.node, 0),
         ),
     )
     return ranked[0].node if ranked else ""
+
+
+def _is_stitched(wiring: Wiring, node_id: str) -> bool:
+    """Whether a picture that the graph makes is put beside a given one on the way to a node."""
+    for stitching in wiring.above(node_id):
+        if _STITCHES.search(wiring.class_type(stitching)):
+            made = {_is_painted(wiring, one) for one in _pictures(wiring, stitching)}
+            if made == {True, False}:
+                return True
+    return False
+
+
+def _is_painted(wiring: Wiring, node_id: str) -> bool:
+    """Whether a latent or a seed is among what a picture is made of, not only of its size."""
+    seen: dict[str, None] = {node_id: None}
+    waiting = [node_id]
+    while waiting:
+        node = waiting.pop()
+        for place in wiring.places(node):
+            if _SEED.search(place.input.lower()) or wiring.carried(place) == "LATENT":
+                return True
+        above = [one for one in _pictures(wiring, node) if one not in seen]
+        seen.update(dict.fromkeys(above))
+        waiting.extend(above)
+    return False
+
+
+def _pictures(wiring: Wiring, node_id: str) -> list[str]:
+    """The nodes whose pictures a node takes."""
+    links = (wiring.link(one) for one in wiring.places(node_id) if _is_picture(wiring, one))
+    return [link.node_id for link in links if link]
+
+
+def _is_picture(wiring: Wiring, place: Place) -> bool:
+    """Whether a picture comes in at a field, or what may be one: a missing class does not say."""
+    return wiring.carried(place) in ("IMAGE", "VIDEO", "")

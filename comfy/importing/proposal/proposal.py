@@ -117,20 +117,33 @@ def _authored(
 
 
 def _with_named_size(wiring: Wiring, chosen: list[Candidate]) -> list[Candidate]:
-    """The first two inputs that the author calls width and height are the size, if none is."""
+    """The first two inputs that the author calls width and height are the size, if none is.
+
+    Two of the same node come before two of different ones: a width alone may be a border's.
+    """
     if any(one.role in _SIZE for one in chosen):
         return chosen
-    found: dict[Role, int] = {}
-    for index, one in enumerate(chosen):
-        is_whole = all(isinstance(wiring.value(place), int) for place in one.targets)
-        words = slug(one.label or one.name).split("_")
-        for role in _SIZE:
-            if words[-1] == role and is_whole and one.role is None:
-                found.setdefault(role, index)
-    if len(found) < len(_SIZE):
-        return chosen
-    roles = {index: role for role, index in found.items()}
+    widths, heights = (_called(wiring, chosen, role) for role in _SIZE)
+    pairs = [(width, height) for width in widths for height in heights]
+    together = (pair for pair in pairs if _shares_node(chosen[pair[0]], chosen[pair[1]]))
+    size = next(together, pairs[0] if pairs else ())
+    roles = dict(zip(size, _SIZE, strict=False))
     return [replace(one, role=roles.get(at, one.role)) for at, one in enumerate(chosen)]
+
+
+def _called(wiring: Wiring, chosen: list[Candidate], side: str) -> list[int]:
+    """Which inputs without a role hold a size and are called by a side of it."""
+    return [
+        index
+        for index, one in enumerate(chosen)
+        if one.role is None
+        and slug(one.label or one.name).split("_")[-1] == side
+        and all(isinstance(wiring.value(place), int) for place in one.targets)
+    ]
+
+
+def _shares_node(one: Candidate, other: Candidate) -> bool:
+    return bool({each.node_id for each in one.targets} & {each.node_id for each in other.targets})
 
 
 def _with_roles_once(candidates: list[Candidate]) -> list[Candidate]:

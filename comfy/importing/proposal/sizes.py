@@ -62,20 +62,26 @@ def _pairs(wiring: Wiring) -> Iterator[_Pair]:
 
 def _measured(wiring: Wiring, width: Place, height: Place) -> _Pair:
     """The size that a picture is made or brought to, where a latent gets that picture's."""
-    links = wiring.link(width), wiring.link(height)
-    node_id = links[0].node_id if links[0] and links[1] else ""
-    if links[1] and links[1].node_id != node_id:
-        return (), ()
-    for _ in range(_STEPS_MAX):
-        if not _OF_PICTURES.search(wiring.class_type(node_id)):
-            break
+    for node_id in _pictured(wiring, width, height):
         sides = Place(node_id, "width"), Place(node_id, "height")
         if all(_is_side(wiring, side) for side in sides):
             return (sides[0],), (sides[1],)
+    return (), ()
+
+
+def _pictured(wiring: Wiring, width: Place, height: Place) -> Iterator[str]:
+    """The nodes that measure a picture, and make or change it, where a latent gets its size."""
+    links = wiring.link(width), wiring.link(height)
+    node_id = links[0].node_id if links[0] and links[1] else ""
+    if links[1] and links[1].node_id != node_id:
+        return
+    for _ in range(_STEPS_MAX):
+        if not _OF_PICTURES.search(wiring.class_type(node_id)):
+            return
+        yield node_id
         pictures = (Place(node_id, name) for name in _PICTURES)
         link = next((link for one in pictures if (link := wiring.link(one))), None)
         node_id = link.node_id if link else ""
-    return (), ()
 
 
 def _is_side(wiring: Wiring, place: Place) -> bool:
@@ -162,6 +168,24 @@ def _shapes(wiring: Wiring, has_size: bool) -> Iterator[Candidate]:
             name = place.input.rpartition(".")[2].lower()
             if wiring.is_literal(place) and _SHAPE.search(name):
                 yield Candidate((place,), name=name, advanced=has_size)
+    for place in _scaled(wiring):
+        yield Candidate((place,), name="megapixels", advanced=has_size)
+
+
+def _scaled(wiring: Wiring) -> Mapping[Place, None]:
+    """The pixels that a picture is scaled to, where a latent gets that picture's size."""
+    pairs = (
+        (Place(node_id, width), Place(node_id, height))
+        for node_id in wiring.nodes
+        for width, height in _FIELDS
+    )
+    nodes = (one for pair in pairs if _is_size(wiring, *pair) for one in _pictured(wiring, *pair))
+    return {
+        place: None
+        for node_id in nodes
+        for place in wiring.places(node_id)
+        if place.input.rpartition(".")[2] == "megapixels" and wiring.is_literal(place)
+    }
 
 
 def _shaping(wiring: Wiring) -> Mapping[str, None]:

@@ -103,6 +103,7 @@ OBJECT_INFO: Json = {
     "EmptyImage": _class({"width": INT, "height": INT}, "IMAGE"),
     "SaveImage": _class({"images": ["IMAGE"], "filename_prefix": LINE}, output_node=True),
     "SaveVideo": _class({"video": ["VIDEO"], "filename_prefix": LINE}, output_node=True),
+    "DrawBoxes": _class({"width": INT, "height": INT}, "BOXES", output_node=True),
     "CheckpointSave": _class({"model": ["MODEL"], "filename_prefix": LINE}, output_node=True),
     "ETN_Parameter": _class(
         {"name": LINE, "type": LINE, "default": ["*"], "min": ["FLOAT"], "max": ["FLOAT"]}, "*"

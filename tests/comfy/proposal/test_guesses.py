@@ -318,6 +318,35 @@ def test_of_several_outputs_the_video_is_primary_and_names_are_their_own() -> No
     assert found.kind == "video"
 
 
+def test_a_result_is_primary_before_it_beside_what_it_was_made_from() -> None:
+    given = node("LoadImage", image="here.png")
+    beside = node("ImageStitch", image1=["20", 0], image2=["8", 0])
+    saved = node("SaveImage", images=["21", 0], filename_prefix="both")
+    graph = txt2img(n20=given, n21=beside, n22=saved)
+    of_results = graph | {"21": node("ImageStitch", image1=["8", 0], image2=["8", 0])}
+    of_a_size = graph | {
+        "20": node("ImageScaleBy", image=["24", 0], scale_by=["25", 0]),
+        "24": given,
+        "25": node("GetImageSize", image=["8", 0]),
+    }
+
+    through_missing = graph | {
+        "21": node("ImageStitch", image1=["20", 0], image2=["23", 0]),
+        "23": node("Missing", any=["8", 0]),
+    }
+    graphs = (graph, of_results, of_a_size, through_missing)
+
+    primary = [proposed(one).outputs[0].node for one in graphs]
+
+    assert primary == ["9", "22", "9", "9"]
+
+
+def test_what_is_run_for_itself_and_takes_nothing_gives_nothing() -> None:
+    graph = txt2img(n20=node("DrawBoxes", width=512, height=512))
+
+    assert [one.node for one in proposed(graph).outputs] == ["9"]
+
+
 def test_requirements_name_classes_and_models() -> None:
     found = proposed(txt2img()).requires
 
@@ -399,6 +428,23 @@ def test_a_latent_of_a_loaded_pictures_size_has_none() -> None:
     )
 
     assert proposed(graph).of_role("width") is None
+
+
+@pytest.mark.parametrize("field", ["megapixels", "resize_type.megapixels"])
+def test_a_latent_of_a_scaled_pictures_size_has_the_pixels_of_the_scaling(field: str) -> None:
+    graph = txt2img(
+        n5=node("EmptyLatentImage", width=["20", 0], height=["20", 1], batch_size=1),
+        n20=node("GetImageSize", image=["21", 0]),
+        n21=node("ImageScaleToTotalPixels", image=["22", 0], **{field: 0.5}),
+        n22=node("LoadImage", image="here.png"),
+        n23=node("ImageScaleToTotalPixels", image=["22", 0], **{field: 2.0}),
+    )
+
+    found = proposed(graph)
+
+    one = found.by_name["megapixels"]
+    assert (targets(one), one.default, one.advanced) == ([f"21.{field}"], 0.5, False)
+    assert "megapixels_2" not in found.by_name
 
 
 def test_a_missing_class_that_gives_a_sampler_its_latent_has_the_size() -> None:

@@ -87,6 +87,23 @@ def test_two_inputs_that_an_author_calls_width_and_height_are_the_size() -> None
     assert (of_role(found, "width"), of_role(found, "height")) == (["1.value"], ["2.value"])
 
 
+def test_a_width_without_a_height_beside_it_is_no_side_of_the_size() -> None:
+    graph = {
+        "1": node("Border", border_width=4),
+        "2": node("ResizeClip", width=640, height=480),
+        "9": node("SaveImage", images=["8", 0], filename_prefix="x"),
+    }
+    shared = (
+        promoted("border_width", "1.border_width"),
+        promoted("width", "2.width"),
+        promoted("height", "2.height"),
+    )
+    found = proposed(graph, "ui", shared=shared)
+
+    assert (of_role(found, "width"), of_role(found, "height")) == (["2.width"], ["2.height"])
+    assert found.by_name["border_width"].role is None
+
+
 def test_comfy_deploys_nodes_name_order_and_group_inputs() -> None:
     graph = txt2img(
         n6=node("CLIPTextEncode", text=["20", 0], clip=["4", 1]),
