@@ -31,12 +31,12 @@ from tests.retired_words import retired_words
 from tests.web.test_words import said
 from tests.web.visiting import PATIENT, elements, field, press, texts, until, write
 from tests.web.workflow_files import FOX, lacking, png
+from web.parts.drop import Drop
 from web.parts.elements import local
 from web.parts.layout import Web
 from web.parts.trash import Trash
 from web.workflows import covers as covers_of_pages
 from web.workflows.covers import Covers
-from web.workflows.file import WorkflowFile
 
 _TEMPLATES: Final = [
     {
@@ -71,7 +71,7 @@ async def drop(user: User, name: str, file: Any) -> None:
     """Drop a file on the page."""
     assert user.client is not None
     data = file if isinstance(file, bytes) else json.dumps(file).encode()
-    [zone] = [one for one in elements(user) if isinstance(one, WorkflowFile)]
+    [zone] = [one for one in elements(user) if isinstance(one, Drop)]
     with user.client:
         await zone.handle_uploads([SmallFileUpload(name, "", data)])
 

@@ -32,7 +32,7 @@ from web.parts.live import Live
 from web.workflows.card import CardActions, WorkflowCard, studio_url
 from web.workflows.covers import Covers
 from web.workflows.editor import Editor, build_bar
-from web.workflows.file import WorkflowFile
+from web.workflows.file import build_workflow_file
 from web.workflows.sources import Sources
 from web.workflows.wording import refusal
 
@@ -76,7 +76,7 @@ class WorkflowsPage:
         with section("adding", "Add a workflow"):
             Text("Add a workflow", "side-title", "h2")
             most = self._web.settings.api.max_workflow_bytes
-            WorkflowFile(most, errors_as_toasts(self._came), toast_error)
+            build_workflow_file(most, errors_as_toasts(self._came), toast_error)
             self._refused = box("note refused is-away", role="alert")
             with box("chips"):
                 button(
