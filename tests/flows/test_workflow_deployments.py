@@ -192,42 +192,40 @@ async def test_a_generation_is_started_from_its_workflows_deployment(
     one = workflow()
     await store.workflows.add(one)
     first = await accepted(store, one)
-    async with Dispatcher(store, runs, lambda: False, name="one", lease_s=600) as dispatcher:
 
-        async def run_of(generation_id: Any) -> Any:
-            [attempt] = await store.generations.attempts(generation_id)
-            return attempt.flow_run_id
+    async def run_of(generation_id: Any) -> Any:
+        [attempt] = await store.generations.attempts(generation_id)
+        return attempt.flow_run_id
 
-        async def started(generation_id: Any) -> Any:
+    async def started(generation_id: Any) -> Any:
+        async with Dispatcher(store, runs, lambda: False, name="one", lease_s=600):
             await wait_until(lambda: run_of(generation_id))
-            run_id = await run_of(generation_id)
-            return (await runs.states([run_id]))[run_id]
+        run_id = await run_of(generation_id)
+        return (await runs.states([run_id]))[run_id]
 
-        run = await started(first.id)
-        made = await deployment_by_name(runs.client, f"generate/{one.name}")
-        assert run.deployment_id == made.id
-        assert run.name == f"{one.name}: {first.id}"
-        assert {one.name, f"workflow:{one.name}", "interactive"} <= set(run.tags)
+    run = await started(first.id)
+    made = await deployment_by_name(runs.client, f"generate/{one.name}")
+    assert run.deployment_id == made.id
+    assert run.name == f"{one.name}: {first.id}"
+    assert {one.name, f"workflow:{one.name}", "interactive"} <= set(run.tags)
 
-        for wrong in ({"width": 8}, {"callback_url": "https://shop.test/hook"}):
-            with pytest.raises(PrefectHTTPStatusError, match=next(iter(wrong))):
-                await runs.client.create_flow_run_from_deployment(
-                    made.id, parameters={"request": wrong}
-                )
+    for wrong in ({"width": 8}, {"callback_url": "https://shop.test/hook"}):
+        with pytest.raises(PrefectHTTPStatusError, match=next(iter(wrong))):
+            await runs.client.create_flow_run_from_deployment(
+                made.id, parameters={"request": wrong}
+            )
 
-        # As after a restore of Prefect's database, or when the workflow was removed meanwhile.
-        second = await accepted(store, one)  # its width is out of the range of the next version
-        narrow = one.inputs[0].model_copy(update={"minimum": 65, "default": 65})
-        later_one = Workflow.model_validate(
-            one.model_copy(update={"inputs": (narrow,)}).model_dump()
-        )
-        await store.workflows.change(later_one, one.version)
-        await store.workflows.hide(one.name)
-        await runs.client.delete_deployment(made.id)
-        dispatcher.wake()
-        again = await started(second.id)
-        later = await deployment_by_name(runs.client, f"generate/{one.name}")
-        assert again.deployment_id == later.id
+    # As after a restore of Prefect's database, or when the workflow was removed meanwhile. Nobody
+    # dispatches until then: deleting a deployment deletes its scheduled runs.
+    second = await accepted(store, one)  # its width is out of the range of the next version
+    narrow = one.inputs[0].model_copy(update={"minimum": 65, "default": 65})
+    later_one = Workflow.model_validate(one.model_copy(update={"inputs": (narrow,)}).model_dump())
+    await store.workflows.change(later_one, one.version)
+    await store.workflows.hide(one.name)
+    await runs.client.delete_deployment(made.id)
+    again = await started(second.id)
+    later = await deployment_by_name(runs.client, f"generate/{one.name}")
+    assert again.deployment_id == later.id
 
 
 @pytest.fixture(scope="module")

@@ -110,6 +110,7 @@ def test_from_two_files_to_a_video_an_image_a_batch_and_a_schedule(
     connected(page)
     page.get_by_role("combobox", name="Workflow").click()
     page.get_by_role("option", name=re.compile("Wan|wan")).click()
+    expect(page.get_by_label(re.compile("^Videos per"))).to_be_visible()
     rows = "".join(f'"{prompt}",64,64,5\n' for prompt in PROMPTS)
     choose(page, "five.csv", f"prompt,width,height,length\n{rows}".encode())
     page.get_by_role("button", name="Preview").click()

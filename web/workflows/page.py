@@ -203,8 +203,8 @@ class WorkflowsPage:
         async def add() -> None:
             added = await self._add(sent, editor)
             if added is not None:
-                toast(f"“{added.title}” is added.")
                 await self._close()
+                toast(f"“{added.title}” is added.")  # from here on a press counts
 
         async def add_and_try() -> None:
             added = await self._add(sent, editor)
@@ -251,8 +251,8 @@ class WorkflowsPage:
                 else:
                     editor.refuse(error)
                 return
-            toast(f"“{wanted.title}” is saved.")
             await self._close()
+            toast(f"“{wanted.title}” is saved.")  # from here on a press counts
 
         build_bar([("Cancel", self._close, False), ("Save", self._once(save), True)])
         return editor
@@ -283,9 +283,9 @@ class WorkflowsPage:
     async def _close(self) -> None:
         self._place.clear()
         show_if(self._place, False)
-        show_if(self._whole, True)
         before = set(self._cards)
         await self._load()
+        show_if(self._whole, True)
         for name in self._cards.keys() - before:
             self._stale[name] = time.monotonic()  # without an await: a press on a card counts
         card = self._cards.get(self._edited or "")
