@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 from nicegui.testing import User
@@ -56,6 +57,20 @@ async def test_the_only_place_is_taken_at_once(
     await press(user, "Use as input")
     await until(lambda: draft(user).chosen == "upscale")
     assert draft(user).of("upscale") == {"picture": f"artefact:{made[1]}"}
+
+
+async def test_a_change_that_is_shown_already_builds_no_button_anew(
+    user: User, context: Context, made: tuple[str, str]
+) -> None:
+    """A press on a button that is built anew meanwhile would be lost."""
+    await context.facade.store.workflows.add(UPSCALE)
+    await user.open(f"/g/{made[0]}")
+    await until(lambda: bool(buttons(user, "Use as input")))
+    before = buttons(user, "Use as input")
+    [heard] = context.facade.store.changes._subscriptions
+    heard.offer(await context.facade.generation(UUID(made[0])))
+    await until(lambda: not heard._something.is_set())  # the page has dealt with it
+    assert buttons(user, "Use as input") == before
 
 
 async def test_of_several_places_one_is_chosen(

@@ -140,6 +140,8 @@ class PicturePage:
         if self._document is None:  # being loaded: perhaps read just before this change
             await self._load()
             return
+        if generation.sequence <= self._document.sequence:
+            return  # read already: the feed may bring what was committed just before the page
         before = self._document.status
         if before != generation.status or is_final(generation.status):
             await self._load()
