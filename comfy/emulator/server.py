@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import socket
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
@@ -32,15 +33,18 @@ class Server:
         self._worker = Worker(machine)
         self._runner = web.AppRunner(self._app(restart), access_log=None, shutdown_timeout=GRACE)
         self._publisher: asyncio.Task[None] | None = None
+        self._listening: socket.socket | None = None
 
     async def start(self, host: str, port: int) -> int:
         """Listen and work; returns the port. Raises OSError if it is taken."""
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, host, port).start()
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            self._listening = socket.create_server((host, port), family=family)
         except OSError:
             await self._runner.cleanup()
             raise
+        await web.SockSite(self._runner, self._listening).start()
         machine = self._machine
         machine.faults.bind(
             Hooks(
@@ -58,8 +62,7 @@ class Server:
     async def kill(self) -> None:
         """Stop at once, as after SIGKILL: connections are cut, nothing is drained."""
         self._worker.stop()
-        for site in list(self._runner.sites):
-            await site.stop()
+        await self._refuse_connections()
         if self._runner.server is not None:
             for connection in self._runner.server.connections:
                 if connection.transport is not None:
@@ -68,6 +71,15 @@ class Server:
             self._publisher.cancel()
         await self._runner.cleanup()
         await asyncio.to_thread(self._worker.join, 5.0)
+
+    async def _refuse_connections(self) -> None:
+        """Listen no more. Those that are on their way in come in first: Python 3.11 loses them."""
+        if self._listening is not None:
+            asyncio.get_running_loop().remove_reader(self._listening)
+            for _ in range(3):
+                await asyncio.sleep(0)
+        for site in list(self._runner.sites):
+            await site.stop()
 
     def _app(self, restart: Callable[[float], None]) -> web.Application:
         app = web.Application(

@@ -280,7 +280,7 @@ async def test_stopping_does_not_wait_for_a_running_prompt() -> None:
 
 async def test_a_taken_port_is_an_oserror() -> None:
     async with Emulator(FAST) as emulator:
-        with pytest.raises(OSError, match="address already in use"):
+        with pytest.raises(OSError, match="ddress already in use"):
             await Emulator(EmulatorOptions(port=emulator.port)).start()
 
 

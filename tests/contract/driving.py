@@ -23,6 +23,7 @@ from comfy import (
 from comfy.emulator import Emulator
 from core.ids import filename_prefix
 from tests.comfy.data import resolved
+from tests.harness.listener import Listener, bound
 
 LONG_STEPS = 150
 _Event = TypeVar("_Event")
@@ -62,23 +63,23 @@ class SlowLine:
         self.has_post = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        self._lines: set[asyncio.Task[None]] = set()
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._listener = Listener(bound(), self._relay)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        await asyncio.gather(*self._lines)
+        self._listener.close()
+        await asyncio.gather(*self._listener.tasks)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-
-    def _accept(self, reader: StreamReader, writer: StreamWriter) -> None:
-        self._lines.add(asyncio.create_task(self._relay(reader, writer)))
+        return f"http://127.0.0.1:{self._listener.port}"
 
     async def _relay(self, reader: StreamReader, writer: StreamWriter) -> None:
-        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        try:
+            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        except BaseException:
+            writer.transport.abort()
+            raise
         down = asyncio.create_task(self._down(up_reader, writer))
         with suppress(ConnectionError):
             await self._up(reader, up_writer)

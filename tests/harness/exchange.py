@@ -74,6 +74,9 @@ class Exchange:
         finally:
             for writer in self._writers:
                 writer.close()
+        for writer in self._writers:  # until then it can be reset
+            with suppress(OSError):
+                await writer.wait_closed()
 
     async def _play(self, head: h11.Request, rule: Rule) -> None:
         if isinstance(rule.fault, Refuse):

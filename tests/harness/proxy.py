@@ -7,7 +7,6 @@ with the answer (``Connection: close``). Answers, streams and WebSockets pass by
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Coroutine
@@ -15,6 +14,7 @@ from typing import Any, Self
 
 from tests.harness.exchange import Exchange
 from tests.harness.faults import Rule
+from tests.harness.listener import Listener, bound
 
 
 class FaultProxy:
@@ -27,8 +27,8 @@ class FaultProxy:
         self._upstream_port = upstream_port
         self._rules: list[Rule] = []
         self._exchanges: dict[Exchange, asyncio.Task[None]] = {}
-        self._server: asyncio.Server | None = None
-        self._seat = _bound(0)  # never listens: it keeps the port while nobody does
+        self._listener: Listener | None = None
+        self._seat = bound()  # never listens: it keeps the port while nobody does
         self.port: int = self._seat.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._loop = asyncio.new_event_loop()
@@ -75,14 +75,17 @@ class FaultProxy:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
     async def _listen(self) -> None:
-        if self._server is None:
-            self._server = await asyncio.start_server(self._accept, sock=_bound(self.port))
+        if self._listener is None:
+            self._listener = Listener(bound(self.port), self._serve)
 
     async def _block(self) -> None:
-        if self._server is not None:
-            self._server.close()
-        self._server = None
-        await self._cut()
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.close()
+            await self._cut()
+            for task in listener.tasks:  # on their way in
+                task.cancel()
+            await asyncio.gather(*listener.tasks, return_exceptions=True)
 
     async def _cut(self, *, only_held: bool = False) -> None:
         chosen = [it for it in self._exchanges.items() if it[0].is_held or not only_held]
@@ -91,17 +94,12 @@ class FaultProxy:
             task.cancel()
         await asyncio.gather(*(task for _, task in chosen), return_exceptions=True)
 
-    def _accept(self, reader: StreamReader, writer: StreamWriter) -> None:
+    async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
         exchange = Exchange(reader, writer, self._upstream_port, self._rules)
-        if self._server is None:  # it was on the way in when the door was shut
-            exchange.reset()
-            return
-        task = self._exchanges[exchange] = asyncio.create_task(exchange.run())
-        task.add_done_callback(lambda _: self._exchanges.pop(exchange))
-
-
-def _bound(port: int) -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    sock.bind(("127.0.0.1", port))
-    return sock
+        task = asyncio.current_task()
+        assert task is not None  # the listener makes one for each connection
+        self._exchanges[exchange] = task
+        try:
+            await exchange.run()
+        finally:
+            del self._exchanges[exchange]
