@@ -93,7 +93,8 @@ class Input(_Value):
 
     ``default`` is used when it is left out; null where another rule gives one (a model's family;
     for a seed, chance). ``minimum``, ``maximum`` and ``multiple_of`` bound numbers, ``max_length``
-    texts and lists. ``choices`` are frozen, ``choices_from`` are looked up. ``targets`` are the
+    texts and lists. ``choices`` are frozen, ``choices_from`` are looked up: in all of several places
+    together. ``targets`` are the
     places of the graph that get the value; a built-in workflow's builder needs none.
     """
 
@@ -111,7 +112,7 @@ class Input(_Value):
     multiple_of: Annotated[float, Field(gt=0)] | None = None
     max_length: Annotated[int, Field(ge=1)] | None = None
     choices: tuple[str | int | float | bool, ...] | None = None
-    choices_from: ChoicesFrom | None = None
+    choices_from: ChoicesFrom | tuple[ChoicesFrom, ...] | None = None
     folder: Label | None = None
     items: Input | None = None
     fields: tuple[Input, ...] | None = None
@@ -129,6 +130,12 @@ class Input(_Value):
             raise invalid("input_range", "`minimum` must not be more than `maximum`")
         _check_names(self.fields or ())
         return self
+
+    @property
+    def sources(self) -> tuple[ChoicesFrom, ...]:
+        """Where its choices are looked up, none where they are not."""
+        found = self.choices_from
+        return (found,) if isinstance(found, ChoicesFrom) else found or ()
 
     @property
     def is_upload(self) -> bool:
