@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
@@ -17,6 +17,7 @@ PROBLEMS_MAX: Final = 100
 SEARCHES_MAX: Final = 3
 """So many names of one request are compared with all others: that is slow."""
 _Loc = tuple[str | int, ...]
+_Sources = tuple[ChoicesFrom, ...]
 
 
 def check_values(
@@ -45,12 +46,23 @@ def live_choices(workflow: Workflow, catalogue: NodeCatalogue) -> dict[str, tupl
     """
     found: dict[str, tuple[Choice, ...]] = {}
     for path, one in leaves(workflow.inputs):
-        if one.choices_from is None or one.is_upload:
+        if not one.sources or one.is_upload:
             continue
-        spec = catalogue.input(one.choices_from.node_class, one.choices_from.field)
-        if spec is not None and spec.type == COMBO and spec.choices_known:
-            found[path] = spec.choices
+        offered = known_choices(one.sources, catalogue)
+        if offered is not None:
+            found[path] = offered
     return found
+
+
+def known_choices(
+    sources: Iterable[ChoicesFrom], catalogue: NodeCatalogue
+) -> tuple[Choice, ...] | None:
+    """Returns what all of these places offer together; None where no place is known."""
+    specs = [catalogue.input(one.node_class, one.field) for one in sources]
+    known = [one for one in specs if one is not None and one.type == COMBO and one.choices_known]
+    if not known:
+        return None
+    return tuple(dict.fromkeys(choice for one in known for choice in one.choices))
 
 
 def leaf_values(one: Input, value: Any, loc: _Loc = ()) -> Iterator[tuple[_Loc, Input, Any]]:
@@ -73,8 +85,8 @@ class _Check:
     workflow: Workflow
     catalogue: NodeCatalogue
     searches: int
-    _known: dict[tuple[str, str], frozenset[Choice]] = field(default_factory=dict)
-    _near: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    _known: dict[_Sources, frozenset[Choice] | None] = field(default_factory=dict)
+    _near: dict[tuple[str, _Sources], str] = field(default_factory=dict)
 
     def problems(self, values: Mapping[str, Any]) -> Iterator[FieldProblem]:
         for one in self.workflow.inputs:
@@ -85,10 +97,10 @@ class _Check:
     def _of_leaf(self, one: Input, value: Any, loc: _Loc) -> Iterator[FieldProblem]:
         if one.is_upload:
             return
-        if one.choices_from is not None:
+        if one.sources:
             mapping = self.workflow.mapping
             wanted = mapping.get(value, value) if isinstance(value, str) else value
-            yield from self._of_choice(one, one.choices_from, wanted, loc)
+            yield from self._of_choice(one, wanted, loc)
         elif one.type in ("integer", "number", "seed"):
             graph = self.workflow.graph or {}
             for target in one.targets:
@@ -98,40 +110,38 @@ class _Check:
                     yield FieldProblem(loc, *fault)
                     return
 
-    def _of_choice(
-        self, one: Input, source: ChoicesFrom, value: Any, loc: _Loc
-    ) -> Iterator[FieldProblem]:
-        spec = self.catalogue.input(source.node_class, source.field)
-        if spec is None or spec.type != COMBO or not spec.choices_known or spec.upload:
-            return
-        if value in self._choices(source, spec):
+    def _of_choice(self, one: Input, value: Any, loc: _Loc) -> Iterator[FieldProblem]:
+        choices = self._choices(one.sources)
+        if choices is None or value in choices:
             return
         if one.type == "model":
             place = f" in its folder {one.folder}" if one.folder else ""
             what = f"{one.role or 'file'}s".replace("_", " ")
             said = f"ComfyUI has no {written(str(value))}{place}"
-            near = self._nearest(str(value), source, spec, what)
-            yield FieldProblem(loc, "unknown_model", f"{said}; {near}")
+            yield FieldProblem(loc, "unknown_model", f"{said}; {self._nearest(value, one, what)}")
         else:
             said = f"{written(str(value))} is not one of the choices"
-            near = self._nearest(str(value), source, spec, "choices")
+            near = self._nearest(value, one, "choices")
             yield FieldProblem(loc, "unknown_choice", f"{said}; {near}")
 
-    def _choices(self, source: ChoicesFrom, spec: InputSpec) -> frozenset[Choice]:
-        key = source.node_class, source.field
-        if key not in self._known:
-            self._known[key] = frozenset(spec.choices)
-        return self._known[key]
+    def _choices(self, sources: _Sources) -> frozenset[Choice] | None:
+        """Returns what is offered; None where that is not known, or files can be brought."""
+        if sources not in self._known:
+            specs = (self.catalogue.input(one.node_class, one.field) for one in sources)
+            takes_files = any(spec.upload for spec in specs if spec is not None)
+            offered = None if takes_files else known_choices(sources, self.catalogue)
+            self._known[sources] = None if offered is None else frozenset(offered)
+        return self._known[sources]
 
-    def _nearest(self, name: str, source: ChoicesFrom, spec: InputSpec, what: str) -> str:
-        key = name, source.node_class, source.field
-        if key in self._near:
-            return self._near[key]
+    def _nearest(self, value: Any, one: Input, what: str) -> str:
+        name, offered = str(value), known_choices(one.sources, self.catalogue) or ()
+        if (name, one.sources) in self._near:
+            return self._near[name, one.sources]
         if not self.searches:
-            return f"there are {len(spec.choices)} {what}"
+            return f"there are {len(offered)} {what}"
         self.searches -= 1
-        self._near[key] = nearest(name, [str(choice) for choice in spec.choices], what)
-        return self._near[key]
+        self._near[name, one.sources] = nearest(name, [str(choice) for choice in offered], what)
+        return self._near[name, one.sources]
 
 
 def _out_of_range(value: Any, spec: InputSpec | None) -> tuple[str, str] | None:

@@ -93,9 +93,9 @@ class Input(_Value):
 
     ``default`` is used when it is left out; null where another rule gives one (a model's family;
     for a seed, chance). ``minimum``, ``maximum`` and ``multiple_of`` bound numbers, ``max_length``
-    texts and lists. ``choices`` are frozen, ``choices_from`` are looked up: in all of several places
-    together. ``targets`` are the
-    places of the graph that get the value; a built-in workflow's builder needs none.
+    texts and lists. ``choices`` are frozen, ``choices_from`` are looked up, those of several places
+    together. ``targets`` are the places of the graph that get the value; a built-in workflow's
+    builder needs none.
     """
 
     name: InputName

@@ -108,8 +108,8 @@ def _extra(one: Input) -> dict[str, JsonValue] | None:
         extra["x-role"] = one.role
     if one.is_upload:
         extra["x-upload"] = one.type
-    if one.choices_from is not None:
-        extra["x-choices-from"] = f"{one.choices_from.node_class}.{one.choices_from.field}"
+    if one.sources:
+        extra["x-choices-from"] = ",".join(f"{it.node_class}.{it.field}" for it in one.sources)
     return extra or None
 
 

@@ -270,21 +270,8 @@ LORAS: Final = Input(
                 choices_from=ChoicesFrom(node_class="LoraLoader", field="lora_name"),
                 required=True,
             ),
-            Input(
-                name="strength",
-                type="number",
-                label="Strength",
-                minimum=-20,
-                maximum=20,
-                default=1.0,
-            ),  # fmt: skip
-            Input(
-                name="strength_clip",
-                type="number",
-                label="Of the text encoder",
-                minimum=-20,
-                maximum=20,
-            ),  # fmt: skip
+            Input(name="strength", label="Strength", default=1.0, **_STRENGTH),
+            Input(name="strength_clip", label="Of the text encoder", **_STRENGTH),
         ),
     ),
 )

@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict
 from comfy.families.models import Trait
 from comfy.workflows.layout import Box, Size
 
-
 ControlKind = Literal["net", "union", "patch"]
 """How a control's file is applied: a ControlNet, one for several kinds, a model patch."""
 
