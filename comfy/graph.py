@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from core.workflows.limits import SIZE_MAX
 
@@ -50,6 +50,13 @@ class LatentHandle(Handle):
 
 class ImageHandle(Handle):
     """A batch of pictures (``IMAGE``)."""
+
+
+class MaskHandle(Handle):
+    """A mask (``MASK``); white, 1, is what is to be changed."""
+
+
+_H = TypeVar("_H", bound=Handle)
 
 
 Input = str | int | float | bool | Handle
@@ -161,6 +168,10 @@ class GraphBuilder:
         node_id = str(len(self._nodes) + 1)
         self._nodes[node_id] = Node(class_type, MappingProxyType(dict(inputs)))
         return tuple(Handle(node_id, slot) for slot in range(outputs))
+
+    def one(self, kind: type[_H], class_type: str, **inputs: Input) -> _H:
+        """Add a node and get the handle of its first output."""
+        return kind(self._add(class_type, 1, **inputs), 0)
 
     def build(
         self, *, expected_outputs: int | None = 1, pixels: int = SIZE_MAX * SIZE_MAX

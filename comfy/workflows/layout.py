@@ -29,3 +29,8 @@ class Box(NamedTuple):
     def size(self) -> Size:
         """Width and height."""
         return Size(self.width, self.height)
+
+    @classmethod
+    def of(cls, size: Size) -> Box:
+        """Returns the box of a whole picture."""
+        return cls(0, 0, size.width, size.height)
