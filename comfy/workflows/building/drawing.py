@@ -1,4 +1,4 @@
-"""The graph of every operation that draws: text to image, from an image, inpaint, outpaint, edit."""
+"""The graph of every operation that draws: from a text, from an image, within a mask, as edit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from comfy.graph import (
 from comfy.workflows.building.controls import with_controls
 from comfy.workflows.building.enlarging import enlarged
 from comfy.workflows.building.loading import Loaded, load
-from comfy.workflows.building.pictures import Start, pasted, scaled, start_of
+from comfy.workflows.building.pictures import Start, pasted, start_of
 from comfy.workflows.building.sampling import (
     Refining,
     Run,
@@ -58,15 +58,14 @@ class _Drawing:
         texts = encode(self.graph, self.values, loaded, self.family, self.recipe)
         if self.recipe.layout is not None:
             self.start = start_of(self.graph, self.values, self.recipe.layout)
-        before = loaded
-        loaded, given = self._controlled(loaded, texts)
-        texts, latent = self._latent(loaded, given)
+        loaded, texts = self._controlled(loaded, texts)
+        wanted, latent = self._latent(loaded, texts)
         if self.start is not None and self.start.mask is not None:
             loaded = replace(loaded, model=patched_for_mask(self.graph, loaded))
-        run = Run(latent, self.size, self.values["steps"], self.values.get("denoise") or 1.0)
-        made = self._sampled(loaded, texts, run)
+        run = Run(latent, self.size, self.values["steps"], self.values.get("denoise", 1.0))
+        made = self._sampled(loaded, wanted, run)
         if self.recipe.hires is not None:
-            made = self._again(before, made, encode_again=texts)
+            made = self._again(loaded, texts, made)
         image = self.graph.vae_decode(made, loaded.vae)
         self.graph.save_image(self._finished(image), filename_prefix)
         return self.graph.build(expected_outputs=self.many, pixels=self._pixels())
@@ -147,7 +146,7 @@ class _Drawing:
         refining = Refining(model, own, refiner["switch_at"])
         return refined(self.graph, self.values, loaded.model, texts, refining, run)
 
-    def _again(self, loaded: Loaded, made: LatentHandle, encode_again: Texts) -> LatentHandle:
+    def _again(self, loaded: Loaded, texts: Texts, made: LatentHandle) -> LatentHandle:
         """Add the second pass: enlarged, and drawn once more."""
         hires, size = self.values["hires"], self.recipe.hires
         assert size is not None  # the caller has seen it
@@ -167,7 +166,7 @@ class _Drawing:
             latent = self.graph.one(LatentHandle, "VAEEncode", pixels=larger, vae=loaded.vae)
         self.size = size
         run = Run(latent, size, hires["steps"], hires["denoise"])
-        return sampled(self.graph, self.values, loaded.model, encode_again, self.family, run)
+        return sampled(self.graph, self.values, loaded.model, texts, self.family, run)
 
     def _finished(self, image: ImageHandle) -> ImageHandle:
         layout = self.recipe.layout
@@ -178,6 +177,3 @@ class _Drawing:
     def _pixels(self) -> int:
         layout = self.recipe.layout
         return layout.padded.pixels if layout is not None and layout.pastes else self.size.pixels
-
-
-__all__ = ["draw", "scaled"]
