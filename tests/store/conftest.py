@@ -82,6 +82,17 @@ async def store(url: str, tmp_path: Path) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
+async def fresh_store(empty_url: str, tmp_path: Path) -> AsyncIterator[Store]:
+    """A store in a database of its own, for plans of statements.
+
+    That of the other tests may have statistics of what they wrote, or of nothing.
+    """
+    await migrated(empty_url)
+    async with Store(empty_url, str(tmp_path / "images")) as store:
+        yield store
+
+
+@pytest.fixture
 async def second(store: Store, url: str, tmp_path: Path) -> AsyncIterator[Store]:
     """The same store, as another process has it open."""
     async with Store(url, str(tmp_path / "images")) as second:

@@ -44,14 +44,15 @@ async def test_those_with_any_of_the_kinds_are_found_once(store: Store) -> None:
 
 
 @pytest.mark.parametrize("count", [1, len(get_args(ArtefactKind))])
-async def test_an_index_answers(store: Store, count: int) -> None:
+async def test_an_index_answers(fresh_store: Store, count: int) -> None:
+    database = fresh_store.database
     kinds = get_args(ArtefactKind)[:count]
-    wanted = _matching(HistoryFilter(kind=kinds), is_sqlite=store.database.is_sqlite)
+    wanted = _matching(HistoryFilter(kind=kinds), is_sqlite=database.is_sqlite)
     page = wanted.order_by(generations.c.seq.desc()).limit(51)
 
-    plan = await plan_of(store.database, page)
+    plan = await plan_of(database, page)
 
     assert "ix_artefacts_generation_id" in plan
     assert "SCAN artefacts" not in plan
-    if store.database.is_sqlite:
+    if database.is_sqlite:
         assert "COVERING INDEX ix_artefacts_generation_id" in plan

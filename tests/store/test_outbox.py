@@ -403,16 +403,15 @@ async def test_what_is_not_due_is_not_read_to_see_what_is(store: Store) -> None:
     assert found.count("ix_outbox_put_off_at") == 1
 
 
-async def test_a_claim_compares_entries_of_one_subject_only(store: Store) -> None:
+async def test_a_claim_compares_entries_of_one_subject_only(fresh_store: Store) -> None:
     """Without statistics of a lane that has just been filled, too."""
-    if not store.database.is_sqlite:  # it may look at the table just now, while it is empty
-        async with store.database.write() as connection:
+    database = fresh_store.database
+    if not database.is_sqlite:  # it may look at the table just now, while it is empty
+        async with database.write() as connection:
             await connection.execute(text("ALTER TABLE outbox SET (autovacuum_enabled = off)"))
-    await written(store, 1000)
+    await written(fresh_store, 1000)
 
-    found = await plan_of(
-        store.database, _next("webhook a.test:443", [DELIVER], datetime.now(UTC), 8)
-    )
+    found = await plan_of(database, _next("webhook a.test:443", [DELIVER], datetime.now(UTC), 8))
 
     assert "ix_outbox_subject" in found
 
