@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from types import MappingProxyType
 from typing import Any, Final, Self
 
 from core.text import is_readable, readable
@@ -21,14 +22,36 @@ CATALOGUE_CLASSES: Final = (
     "VAELoader",
     "UpscaleModelLoader",
     "KSampler",
+    "UNETLoader",
+    "UnetLoaderGGUF",
+    "CLIPLoader",
+    "CLIPLoaderGGUF",
+    "ControlNetLoader",
+    "ModelPatchLoader",
 )
 """The node classes whose inputs' choices make up a catalogue."""
+
+FOLDERS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "checkpoints": "checkpoints",
+        "diffusion_models": "diffusion_models",
+        "text_encoders": "text_encoders",
+        "vae": "vaes",
+        "loras": "loras",
+        "controlnet": "controlnets",
+        "model_patches": "model_patches",
+        "upscale_models": "upscalers",
+        "embeddings": "embeddings",
+    }
+)
+"""What a catalogue calls the files of ComfyUI's model folders."""
 
 
 @dataclass(frozen=True)
 class Catalogue:
     """The names that ComfyUI accepts, in its own order. Files in subfolders are ``folder/name``.
 
+    ``diffusion_models`` and ``text_encoders`` have GGUF files too, where the ComfyUI can load them.
     ``left_out`` are some of the names that no request can say, as they can be shown: mostly of
     files whose names are not UTF-8.
     """
@@ -40,6 +63,10 @@ class Catalogue:
     embeddings: _Names = ()
     samplers: _Names = ()
     schedulers: _Names = ()
+    diffusion_models: _Names = ()
+    text_encoders: _Names = ()
+    controlnets: _Names = ()
+    model_patches: _Names = ()
     left_out: _Names = ()
 
     @classmethod
@@ -54,6 +81,16 @@ class Catalogue:
             embeddings=_texts(embeddings),
             samplers=_choices(info, "KSampler", "sampler_name"),
             schedulers=_choices(info, "KSampler", "scheduler"),
+            diffusion_models=(
+                *_choices(info, "UNETLoader", "unet_name"),
+                *_choices(info, "UnetLoaderGGUF", "unet_name"),
+            ),
+            text_encoders=_once(
+                *_choices(info, "CLIPLoader", "clip_name"),
+                *_choices(info, "CLIPLoaderGGUF", "clip_name"),
+            ),
+            controlnets=_choices(info, "ControlNetLoader", "control_net_name"),
+            model_patches=_choices(info, "ModelPatchLoader", "name"),
         )
         known = {field.name: getattr(found, field.name) for field in fields(found)}
         left_out = {
@@ -62,6 +99,11 @@ class Catalogue:
         usable = {kind: tuple(filter(_is_usable, names)) for kind, names in known.items()}
         shown = tuple(readable(name, NAME_MAX) for name in left_out)
         return replace(found, **{**usable, "left_out": shown[:_LEFT_OUT_MAX]})
+
+    def in_folder(self, folder: str) -> _Names:
+        """Returns the files of one of ComfyUI's model folders, as far as they are read here."""
+        found = FOLDERS.get(folder)
+        return getattr(self, found) if found is not None else ()
 
     @property
     def why_left_out(self) -> str:
@@ -95,6 +137,10 @@ def _choices(info: Mapping[str, Any], class_type: str, name: str) -> _Names:
         return _texts(spec[1]["options"] if kind == "COMBO" else kind)
     except (KeyError, IndexError, TypeError):
         return ()
+
+
+def _once(*names: str) -> _Names:
+    return tuple(dict.fromkeys(names))
 
 
 def _is_usable(name: str) -> bool:

@@ -11,7 +11,10 @@ from core.problems import FieldProblem
 _NEEDS: Final[Mapping[str, tuple[str, str]]] = {
     "mask": ("init_image", "a mask needs the image that it is for"),
     "outpaint": ("init_image", "there is no image to extend"),
-    "denoise": ("init_image", "there is no image to start from; `hires` has a `denoise` of its own"),
+    "denoise": (
+        "init_image",
+        "there is no image to start from; `hires` has a `denoise` of its own",
+    ),
 }
 """Inputs that mean nothing without another one, and what to say then."""
 _NEVER_BOTH: Final[tuple[tuple[str, str, str], ...]] = (
@@ -48,7 +51,9 @@ def unable(given: Mapping[str, Any], family: Family, model: str) -> Iterator[Fie
     """
     references = given.get("reference_images") or ()
     if references and family.edit is None:
-        said = f"{model} is {family.title}, which takes no reference images: choose a model that edits"
+        said = (
+            f"{model} is {family.title}, which takes no reference images: choose a model that edits"
+        )
         yield FieldProblem(("reference_images",), "cannot_edit", said)
     elif len(references) > max(1, family.references_max):
         said = f"{family.title} takes {family.references_max} reference images at most"
