@@ -26,7 +26,11 @@ TextEncodeQwenImageEditPlus with up to three; the same with ``index_timestep_zer
 
 @dataclass(frozen=True)
 class Parts:
-    """The files beside a diffusion model. ``clip_type``: CLIPLoader's ``type``, None for four."""
+    """The files beside a diffusion model.
+
+    ``clip_type`` is the ``type`` of CLIPLoader and DualCLIPLoader; None for three and four
+    encoders, whose loaders have none.
+    """
 
     encoders: tuple[Encoder, ...]
     vae: Vae
@@ -37,7 +41,8 @@ class Parts:
 class Defaults:
     """The values that suit a family, where a request leaves them open. Sizes in pixels.
 
-    ``guidance`` is FluxGuidance's, None where the family takes none.
+    ``scheduler`` is KSampler's; the other chains have sigmas of their own. ``guidance`` is
+    FluxGuidance's, None where the family takes none.
     """
 
     width: int
@@ -71,7 +76,8 @@ class Family:
     ``needs_reference``: it makes nothing without one. ``inpaints_by_conditioning``: an inpaint
     model, which takes the mask through InpaintModelConditioning, and makes nothing without one.
     ``preamble`` stands before every prompt. ``oldest``: the first version of ComfyUI that can
-    sample it; a catalogue cannot tell, older ones may accept the graph.
+    sample it, empty for any; a catalogue cannot tell, older ones may accept the graph.
+    ``looks_like`` is the family from which a file's header cannot tell it, empty where it can.
     """
 
     name: str
@@ -94,6 +100,7 @@ class Family:
     inpaints_by_conditioning: bool = False
     preamble: str = ""
     oldest: tuple[int, ...] = ()
+    looks_like: str = ""
 
     @property
     def pixels(self) -> int:
