@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, TypeGuard, get_args
 
 Reason = Literal["setting", "header", "metadata", "name", "unknown"]
 """How a family is known, the surest first: the owner's word, the file's tensors, what its maker
 wrote into it, its name."""
-Trait = Literal["inpaint", "v_prediction", "zero_terminal_snr", "union", "few_steps", "refiner"]
-"""What a file is besides its family."""
+Trait = Literal[
+    "inpaint", "v_prediction", "zero_terminal_snr", "union", "few_steps", "refiner",
+    "without_encoder", "without_vae",
+]  # fmt: skip
+"""What a file is besides its family; the last two: a checkpoint that has only a model inside."""
 DIFFUSION_FOLDERS: Final = ("checkpoints", "diffusion_models")
 """The folders of what ``model`` takes, in the order in which a name is looked up."""
 
@@ -37,12 +40,49 @@ class ModelFile:
 
     def to_json(self) -> dict[str, Any]:
         """Returns a plain object, for a database column."""
-        raise NotImplementedError
+        found = asdict(self)
+        return {
+            **found,
+            "traits": sorted(self.traits),
+            "trigger_words": list(self.trigger_words),
+            "text_encoders": None if self.text_encoders is None else list(self.text_encoders),
+        }
 
     @classmethod
     def from_json(cls, data: object) -> Self | None:
-        """The reverse of ``to_json``; None for what cannot be read."""
-        raise NotImplementedError
+        """The reverse of ``to_json``; None for what cannot be read.
+
+        What a newer or older Easel wrote is read as far as it is understood.
+        """
+        if not isinstance(data, Mapping):
+            return None
+        folder, name = data.get("folder"), data.get("name")
+        if not isinstance(folder, str) or not isinstance(name, str):
+            return None
+        encoders = data.get("text_encoders")
+        return cls(
+            folder=folder,
+            name=name,
+            family=_text(data.get("family")),
+            reason=_reason(data.get("reason")),
+            detail=_text(data.get("detail")) or "",
+            traits=frozenset(one for one in _texts(data.get("traits")) if _is_trait(one)),
+            trigger_words=_texts(data.get("trigger_words")),
+            text_encoders=_texts(encoders) if isinstance(encoders, list | tuple) else None,
+            vae=_text(data.get("vae")),
+        )
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the owner says of a file; it counts before all that the file says itself.
+
+    ``family``: a row's name, or a base. ``text_encoders`` and ``vae``: the files to load beside it.
+    """
+
+    family: str | None = None
+    text_encoders: tuple[str, ...] | None = None
+    vae: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,3 +98,32 @@ class Models:
         for one in files:
             found.setdefault((one.folder, one.name), one)
         return cls(MappingProxyType(found))
+
+    def find(self, name: str, folders: Iterable[str] = DIFFUSION_FOLDERS) -> ModelFile | None:
+        """Returns the file of that name in the first of the folders that has it."""
+        found = (self.files.get((folder, name)) for folder in folders)
+        return next((one for one in found if one is not None), None)
+
+    def in_folder(self, folder: str) -> tuple[ModelFile, ...]:
+        """Returns the files of a folder, by name."""
+        found = (one for one in self.files.values() if one.folder == folder)
+        return tuple(sorted(found, key=lambda one: one.name))
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple):
+        return ()
+    return tuple(one for one in value if isinstance(one, str))
+
+
+def _reason(value: object) -> Reason:
+    reasons: tuple[Reason, ...] = get_args(Reason)
+    return next((one for one in reasons if one == value), "unknown")
+
+
+def _is_trait(value: str) -> TypeGuard[Trait]:
+    return value in get_args(Trait)

@@ -14,12 +14,15 @@ from typing import Final
 
 from comfy.families.family import Encoder, Vae
 
-_ENCODER_FILES: Final = (".safetensors", ".sft", ".gguf")
+_GGUF: Final = ".gguf"
+"""Files that need the node pack ComfyUI-GGUF."""
+_ENCODER_FILES: Final = (".safetensors", ".sft", _GGUF)
 _VAE_FILES: Final = (".safetensors", ".sft", ".ckpt", ".pt", ".pth")
-_NEVER_ENCODERS: Final = re.compile("mmproj|prompt-?enhancer|embedding|reranker")
-"""The vision part of a GGUF, which its loader finds by itself; what rewrites prompts or ranks."""
+_NEVER_ENCODERS: Final = re.compile("mmproj|prompt-?enhancer|embedding|reranker|unchained")
+"""The vision part of a GGUF, which its loader finds by itself; what rewrites prompts or ranks; a T5
+with words that ComfyUI does not have."""
 _NOT_HIDREAM: Final = "(?!-hi-?dream)"
-_NOT_OLD: Final = "(?<!old-)"
+_NOT_OLD: Final = "(?<!old-)(?<!flan-)"
 _SUFFIX: Final = "(-(bf16|fp16|fp32))?"
 
 _ENCODERS: Final[Mapping[Encoder, tuple[str, ...]]] = MappingProxyType(
@@ -109,7 +112,8 @@ def find_encoder(kind: Encoder, names: Iterable[str]) -> str | None:
     """Returns which of ``names`` is that text encoder, None if none is.
 
     ``names`` are those that ComfyUI lists for its text encoder loaders, GGUF's too. Of several
-    the most usual one counts, and of those with the same words the shortest.
+    the most usual one counts; of those with the same words what ComfyUI itself can load, then the
+    shortest.
     """
     fitting = (name for name in names if not _NEVER_ENCODERS.search(_words(name)))
     return _best(_ENCODERS[kind], _ENCODER_FILES, fitting)
@@ -133,12 +137,12 @@ def missing_part(kind: Encoder | Vae) -> str:
 
 def _best(patterns: tuple[str, ...], endings: tuple[str, ...], names: Iterable[str]) -> str | None:
     found = [
-        (rank, len(name), name)
+        (rank, name.lower().endswith(_GGUF), len(name), name)
         for name in names
         if name.lower().endswith(endings)
         if (rank := _rank(patterns, _words(name))) is not None
     ]
-    return min(found)[2] if found else None
+    return min(found)[3] if found else None
 
 
 def _rank(patterns: tuple[str, ...], words: str) -> int | None:

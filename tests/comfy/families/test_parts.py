@@ -61,6 +61,8 @@ NO_ENCODERS: Final = (
     "t5-base.safetensors",
     "t5gemma_b_b_ul2.safetensors",
     "pile_t5xl_auraflow.safetensors",
+    "flan_t5_xxl_fp16.safetensors",
+    "t5xxl-unchained-f16.safetensors",
     "qwen_0.6b_ace15.safetensors",
     "qwen_1.7b_ace15.safetensors",
     "qwen_4b_ace15.safetensors",
@@ -147,6 +149,8 @@ def test_the_most_usual_counts_and_then_the_shortest() -> None:
     assert find_encoder("t5xxl", t5[1:]) == "flux/t5xxl_fp8_e4m3fn.safetensors"
     qwen = ("qwen_2.5_vl_7b_fp8_scaled.safetensors", "qwen_2.5_vl_7b.safetensors")
     assert find_encoder("qwen_2.5_vl_7b", qwen) == "qwen_2.5_vl_7b.safetensors"
+    both = ("qwen_3_4b.gguf", "qwen_3_4b_fp8_mixed.safetensors")
+    assert find_encoder("qwen_3_4b", both) == "qwen_3_4b_fp8_mixed.safetensors"
     alike = ("b/clip_l.safetensors", "a/clip_l.safetensors")
     assert find_encoder("clip_l", alike) == "a/clip_l.safetensors"
 
