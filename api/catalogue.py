@@ -78,7 +78,8 @@ class CatalogueCache:
         kept = await self._store.registry.kept_catalogue(self._url)
         if kept is not None and kept.fetched_at != self._taken_over:
             self._taken_over = kept.fetched_at
-            self._catalogue = Catalogue.from_json(kept.data)
+            # One that cannot be read says nothing: what is known is kept.
+            self._catalogue = Catalogue.from_json(kept.data) or self._catalogue
 
     async def _ask(self) -> None:
         catalogue = await self._client.catalogue()

@@ -119,10 +119,15 @@ class Catalogue:
         return {name: list(names) for name, names in asdict(self).items()}
 
     @classmethod
-    def from_json(cls, data: object) -> Self:
-        """The reverse of ``to_json``; unknown keys are ignored, missing ones are empty."""
-        known = data if isinstance(data, Mapping) else {}  # another version may have stored it
-        return cls(**{field.name: _texts(known.get(field.name, ())) for field in fields(cls)})
+    def from_json(cls, data: object) -> Self | None:
+        """The reverse of ``to_json``; unknown keys are ignored, missing ones are empty.
+
+        Returns None when nothing is left: another version stored it, for every ComfyUI has samplers
+        at least.
+        """
+        known = data if isinstance(data, Mapping) else {}
+        found = cls(**{field.name: _texts(known.get(field.name, ())) for field in fields(cls)})
+        return None if found == cls() else found
 
 
 def _choices(info: Mapping[str, Any], class_type: str, name: str) -> _Names:

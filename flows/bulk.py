@@ -136,9 +136,7 @@ async def _adopt(runtime: Runtime, run: FlowRun, request: FlowBatchRequest | Non
         workflow=workflow,
         rows=None,
         lists=await asyncio.to_thread(read_lists, runtime.wildcards),
-        catalogue=(
-            Catalogue.from_json(known) if known else await runtime.session.client.catalogue()
-        ),
+        catalogue=Catalogue.from_json(known) or await runtime.session.client.catalogue(),
         default_model=runtime.default_model,
         rules=await callback_rules(store),
         judge=await kept_judge(

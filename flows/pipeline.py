@@ -159,7 +159,7 @@ async def adopt(
         if refused is not None and not await _is_kept(store, flow_run_id):
             raise CallbackRefusedError(refused)
     known = await store.registry.catalogue(client.base_url)
-    catalogue = Catalogue.from_json(known) if known else await client.catalogue()
+    catalogue = Catalogue.from_json(known) or await client.catalogue()
     asked, workflow = await checked(store, request)
     judge = await kept_judge(store, client.base_url, workflow, paid_nodes=paid_nodes)
     resolving = partial(comfy.resolve, asked, workflow, catalogue, default_model, judge=judge)

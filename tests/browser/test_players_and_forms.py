@@ -17,6 +17,7 @@ from tests.web.workflows import CLIP, UPSCALE
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 _STANDS_AT = "(video) => video.currentTime"
 _HAS_FRAME = "() => document.querySelector('video')?.readyState >= 2"
+_IS_THERE: Final = "() => document.querySelector('.chosen-thumb')?.naturalWidth > 0"
 _ANOTHER_PLAYER: Final = """() => {
   const other = document.createElement("video");
   other.className = "player";
@@ -61,9 +62,10 @@ def at(page: Page, seconds: float) -> None:
 
 
 def uploaded(page: Page) -> str:
-    """The address of the image that the form has."""
+    """The address of the image that the form has, once it is shown."""
     chosen = page.locator(".chosen-thumb")
     expect(chosen).to_be_visible()
+    page.wait_for_function(_IS_THERE, polling=50)
     return str(chosen.get_attribute("src"))
 
 

@@ -46,7 +46,8 @@ def test_survives_a_round_trip_and_keys_of_another_version() -> None:
     assert catalogue.checkpoints
     assert Catalogue.from_json(catalogue.to_json()) == catalogue
     assert Catalogue.from_json({**catalogue.to_json(), "new": [1]}) == catalogue
-    assert Catalogue.from_json({}) == Catalogue()
+    assert Catalogue.from_json({}) is None
+    assert Catalogue.from_json([1]) is None
 
 
 def test_a_vae_that_is_no_file_is_left_out() -> None:
