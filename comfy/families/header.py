@@ -8,8 +8,9 @@ from types import MappingProxyType
 from typing import Final
 
 Shape = tuple[int, ...]
-HEADER_MAX: Final = 64 * 1024 * 1024
-"""The largest header that is read, in bytes. Those of models have some megabytes at most."""
+HEADER_MAX: Final = 16 * 1024 * 1024
+"""The largest header that is read, in bytes. Those of models have less than a megabyte, those of
+LoRAs a few at most."""
 DIMENSIONS_MAX: Final = 8
 SIZE_MAX: Final = 2**48
 """The most elements along one dimension that is taken for a shape."""

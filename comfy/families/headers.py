@@ -24,7 +24,7 @@ def read_header(file: Path) -> Header:
     """Returns the header of a safetensors or GGUF file; reads no more of it.
 
     Raises HeaderError for what cannot be read: another format, a cut-off or malformed header, or
-    one of more than 64 MiB.
+    one of more than ``HEADER_MAX`` bytes.
     """
     try:
         about = file.stat()

@@ -298,7 +298,7 @@ def test_a_hostile_header_is_refused(path: Path, what: str) -> None:
     ("content", "why"),
     [
         (_with(b'{"a":{"shape":[1],"b":[' + b"1," * 2_000_001 + b"1]}}"), "too many values"),
-        (_with(b'{"a":{"shape":[1],"b":"' + b"1" * HEADER_MAX + b'"}}'), "more than 67108864"),
+        (_with(b'{"a":{"shape":[1],"b":"' + b"1" * HEADER_MAX + b'"}}'), f"more than {HEADER_MAX}"),
         (
             b"GGUF\x03\0\0\0" + bytes(8) + b"\1" + bytes(7 + 8) + b"\x09\0\0\0\x08\0\0\0"
             + (1_000_001).to_bytes(8, "little") + bytes(8 * 1_000_001),
