@@ -29,6 +29,7 @@ def options(arguments: list[str]) -> EmulatorOptions:
     add("--checkpoint", action="append", help="may be repeated")
     add("--lora", action="append", help="may be repeated")
     add("--model", action="append", type=_model, metavar="FOLDER/NAME", help="may be repeated")
+    add("--models-dir", type=Path, help="real model files, in place of the names above")
     add("--any-model", action="store_true", help="every model file is there")
     add("--templates-dir", type=Path, help="default: the official package's, if it is installed")
     add("--history-limit", type=int, default=default.history_limit)
@@ -50,6 +51,7 @@ def options(arguments: list[str]) -> EmulatorOptions:
         checkpoints=tuple(given.checkpoint or default.checkpoints),
         loras=tuple(given.lora or default.loras),
         models=_by_folder(given.model or ()),
+        models_dir=given.models_dir,
         any_model=given.any_model,
         templates_dir=given.templates_dir,
         history_limit=given.history_limit,

@@ -7,7 +7,8 @@ from functools import cache
 from typing import Any
 
 from .folders import Folders
-from .models import MODEL_FOLDERS, choices, file_choices, folder_of, takes_upload
+from .model_files import ModelFiles
+from .models import choices, file_choices, folder_of, takes_upload
 from .options import EmulatorOptions
 from .recorded import recorded
 from .release import Release
@@ -80,6 +81,7 @@ class Catalogue:
     def __init__(self, options: EmulatorOptions, folders: Folders) -> None:
         self._options = options
         self._folders = folders
+        self.model_files = ModelFiles(options, folders)
         self._release = Release.of(options.comfyui_version)
         self._recorded = recorded(self._release)
 
@@ -116,14 +118,7 @@ class Catalogue:
 
     def models(self, folder: str) -> list[str] | None:
         """The files of a model folder, None if there is no such folder."""
-        if folder not in MODEL_FOLDERS:
-            return None
-        known = {
-            "checkpoints": self._options.checkpoints,
-            "loras": self._options.loras,
-            "embeddings": tuple(f"{name}.safetensors" for name in self._options.embeddings),
-        }
-        return sorted({*known.get(folder, ()), *self._options.models.get(folder, ())})
+        return self.model_files.names(folder)
 
     def _said(self, node: NodeClass) -> dict[str, Any]:
         """A class as /object_info tells of it: with what was not recorded left empty."""

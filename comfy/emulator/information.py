@@ -1,5 +1,6 @@
 """ComfyUI's routes that only tell: nodes, models, features, and what its own page asks for."""
 
+import os
 import platform
 import sys
 from collections.abc import Awaitable, Callable
@@ -71,7 +72,8 @@ class Information:
 
     async def get_embeddings(self, _: web.Request) -> web.Response:
         """GET /embeddings: names without extension."""
-        return web.json_response(list(self._machine.options.embeddings))
+        names = self._machine.catalogue.models("embeddings") or ()
+        return web.json_response([os.path.splitext(name)[0] for name in names])  # noqa: PTH122
 
     async def get_features(self, _: web.Request) -> web.Response:
         """GET /features: the same as in the socket's negotiation."""
@@ -79,25 +81,30 @@ class Information:
 
     async def get_folders(self, _: web.Request) -> web.Response:
         """GET /experiment/models: the folders, with their places."""
-        root = self._machine.folders.output.with_name("models")
-        names = [name for name in MODEL_FOLDERS if name not in NO_FILES]
-        return web.json_response([{"name": name, "folders": [str(root / name)]} for name in names])
+        places = self._machine.catalogue.model_files.places
+        return web.json_response(
+            [
+                {"name": name, "folders": list(map(str, places(name)))}
+                for name in MODEL_FOLDERS
+                if name not in NO_FILES
+            ]
+        )
 
     async def get_files_of(self, request: web.Request) -> web.Response:
         """GET /experiment/models/{folder}: its files, or 404."""
-        names = self._machine.catalogue.models(request.match_info["folder"])
-        if names is None:
-            return web.Response(status=404)
-        file = {"pathIndex": 0, "modified": 0.0, "created": 0.0, "size": 0}
-        return web.json_response([{"name": name, **file} for name in names])
+        files = self._machine.catalogue.model_files.listed(request.match_info["folder"])
+        return web.Response(status=404) if files is None else web.json_response(files)
 
     async def get_metadata(self, request: web.Request) -> web.Response:
         """GET /view_metadata/{folder}?filename=: what a safetensors file says of itself, or 404."""
-        names = self._machine.catalogue.models(request.match_info["folder"]) or []
         name = request.rel_url.query.get("filename", "")
-        if name not in names or not name.endswith(".safetensors"):
+        try:
+            header = self._machine.catalogue.model_files.header(request.match_info["folder"], name)
+        except ValueError:
+            return web.Response(status=500)
+        if header is None or "__metadata__" not in header:
             return web.Response(status=404)
-        return web.json_response({"format": "pt"})
+        return web.json_response(header["__metadata__"])
 
     async def get_system_stats(self, _: web.Request) -> web.Response:
         """GET /system_stats; `easel_emulator` says that no model is used."""

@@ -33,6 +33,9 @@ class EmulatorOptions:
     embeddings: tuple[str, ...] = ("emulator-negative",)
     models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """More model files, by folder, such as `{"vae": ("ae.safetensors",)}`."""
+    models_dir: Path | None = None
+    """A folder with real files, in one folder for each kind as below ComfyUI's `models`. They are
+    all that there is then: no other option names a file."""
     any_model: bool = False
     """Whether every model file is there, whatever its name, so that any workflow runs."""
     templates_dir: Path | None = None
