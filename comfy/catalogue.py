@@ -93,10 +93,8 @@ class Catalogue:
             model_patches=_choices(info, "ModelPatchLoader", "name"),
         )
         known = {field.name: getattr(found, field.name) for field in fields(found)}
-        left_out = {
-            name: None for names in known.values() for name in names if not _is_usable(name)
-        }
-        usable = {kind: tuple(filter(_is_usable, names)) for kind, names in known.items()}
+        left_out = {name: None for names in known.values() for name in names if not is_usable(name)}
+        usable = {kind: tuple(filter(is_usable, names)) for kind, names in known.items()}
         shown = tuple(readable(name, NAME_MAX) for name in left_out)
         return replace(found, **{**usable, "left_out": shown[:_LEFT_OUT_MAX]})
 
@@ -148,7 +146,8 @@ def _once(*names: str) -> _Names:
     return tuple(dict.fromkeys(names))
 
 
-def _is_usable(name: str) -> bool:
+def is_usable(name: str) -> bool:
+    """Whether a request can say the name of a file as it is."""
     return bool(name) and "\n" not in name and is_readable(name, NAME_MAX)
 
 
