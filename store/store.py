@@ -22,6 +22,7 @@ from store.generations.transitions import Transitions
 from store.identity import identity_of
 from store.leases import Leases
 from store.migrate import migrate
+from store.models import ModelRegistry
 from store.orphan_prompts import Strays
 from store.outbox import Outbox
 from store.retention import Retention
@@ -59,6 +60,7 @@ class Store:
         self.callbacks = Callbacks(self.database)
         self.deliveries = Deliveries(self.database)
         self.secrets = Secrets(self.database)
+        self.models = ModelRegistry(self.database)
         self.outbox = Outbox(self.database, clock)
         self.registry = Registry(self.database)
         self.sources = Sources(self.database)

@@ -519,3 +519,39 @@ source_requests = Table(
     Column("problem", String(1000)),
 )
 """Files of workflows that an API cannot fetch itself. A row lives as long as somebody waits."""
+
+model_files = Table(
+    "model_files",
+    metadata,
+    Column("comfy_url", String(500), primary_key=True),
+    Column("folder", String(255), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    # In bytes, and seconds since 1970; NULL where ComfyUI lists the name only.
+    Column("size", BigInteger),
+    Column("modified", Float),
+    # Which version read it, and whether beside ComfyUI: another may know more of the same file.
+    Column("read_by", String(100), nullable=False),
+    Column("data", _Json, nullable=False),
+)
+"""What is known of each file in the folders of each ComfyUI. See ``store/models.py``."""
+
+model_settings = Table(
+    "model_settings",
+    metadata,
+    Column("folder", String(255), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("family", String(64)),
+    Column("text_encoders", _Json),
+    Column("vae", String(255)),
+    Column("set_at", UtcDateTime, nullable=False),
+)
+"""What the owner says of files, whichever ComfyUI has them."""
+
+model_digests = Table(
+    "model_digests",
+    metadata,
+    # A ComfyUI's URL, or "settings".
+    Column("subject", String(500), primary_key=True),
+    Column("digest", String(32), nullable=False),
+)
+"""Another one after each change, so that readers know when to read again."""

@@ -14,6 +14,8 @@ from store.leases import LeaseWatch
 from store.tables import (
     attempts,
     catalogues,
+    model_digests,
+    model_files,
     node_catalogues,
     offered_sources,
     strays,
@@ -86,8 +88,9 @@ class Registry:
     async def rename_comfy(self, old: str, new: str) -> None:
         """Let what is known of the ComfyUI at ``old`` be known of ``new``: it is the same one."""
         async with self._database.write() as connection:
-            for known in (catalogues, node_catalogues, offered_sources):
+            for known in (catalogues, node_catalogues, offered_sources, model_files):
                 await connection.execute(delete(known).where(known.c.comfy_url == old))
+            await connection.execute(delete(model_digests).where(model_digests.c.subject == old))
             already = select(strays.c.prompt_id).where(strays.c.comfy_url == new)
             await connection.execute(
                 delete(strays).where(
