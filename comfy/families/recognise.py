@@ -54,7 +54,7 @@ def recognise(
     """
     written = (header.metadata if header is not None else metadata) or {}
     if folder not in _EXPECTED:
-        return _with_setting(ModelFile(folder, name), setting)
+        return with_setting(ModelFile(folder, name), setting)
     told = told_by(written)
     known = (
         _by_header(folder, name, header, told)
@@ -70,7 +70,7 @@ def recognise(
         known.traits,
         trigger_words(written) if folder == LORA_FOLDER else (),
     )
-    return _with_setting(found, setting)
+    return with_setting(found, setting)
 
 
 def _by_header(folder: str, name: str, header: Header | None, told: Told) -> _Known | None:
@@ -146,7 +146,8 @@ def _by_name(folder: str, name: str, told: Told, *, has_header: bool) -> _Known:
     return _Known(found.family, reason, found.detail, found.traits | told.traits)
 
 
-def _with_setting(found: ModelFile, setting: Setting | None) -> ModelFile:
+def with_setting(found: ModelFile, setting: Setting | None) -> ModelFile:
+    """Returns what is known of a file, with what the owner says of it first."""
     if setting is None:
         return found
     found = replace(found, text_encoders=setting.text_encoders, vae=setting.vae)

@@ -32,6 +32,7 @@ from core.loop import Loop
 from core.settings import Settings
 from core.status import FINAL
 from flows.errors import ForeignFlowError, OtherStoreError
+from flows.models import looking_at_models
 from flows.nodes import looking_at_nodes
 from flows.pipeline import Assignment
 from flows.prefect.abandoned_runs import settle_run
@@ -143,6 +144,7 @@ class ComfyWorker(PrefectWorker):
         self._upkeep = Upkeep(self._runtime, self._foreign.by_store)
         store, comfy = self._runtime.store, self._runtime.session.client
         self._nodes = looking_at_nodes(store, comfy)
+        self._models = looking_at_models(store, comfy)
         self._offered = looking_at_sources(store, comfy)
         self._fetching = answering_requests(store, comfy)
         ask_once_where_results_go()
@@ -199,6 +201,7 @@ class ComfyWorker(PrefectWorker):
         return (
             *own,
             self._nodes,
+            self._models,
             self._offered,
             self._fetching,
             self._upkeep.heartbeat,
@@ -502,6 +505,7 @@ class ComfyWorker(PrefectWorker):
             self._upkeep.heartbeat.wake()
             if reachable:
                 self._nodes.wake()
+                self._models.wake()
                 self._offered.wake()
 
     def _new_listening(self) -> Loop:
