@@ -30,6 +30,9 @@ from api.generations.facade import Busy, Facade
 from api.generations.shared import Followed
 from api.head_requests import HeadRequests
 from api.limits import RequestLimits
+from api.models import routes as models
+from api.models.cache import ModelsCache
+from api.models.facade import ModelFacade
 from api.nodes import NodesCache
 from api.nothing_here import NothingHere
 from api.schedules import routes as schedules
@@ -119,7 +122,7 @@ def create_app(settings: Settings | None = None, policy: Policy | None = None) -
     app.add_middleware(RefusedStarts)
     rooms = (
         *(generations, events, artefacts, uploads, batches, schedules, deliveries, workflows),
-        *(options, health, metrics),
+        *(models, options, health, metrics),
     )
     for room in rooms:
         # Not include_router: FastAPI 0.150 matches included routers through more calls, 15 to 45 us
@@ -173,6 +176,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
         PauseWatch(runs) as pauses,
         CatalogueCache(store, comfy) as catalogue,
         NodesCache(store, comfy, paid_nodes=settings.comfy.paid_nodes) as nodes,
+        ModelsCache(store, comfy.url) as models,
     ):
         disk = DiskReserve(settings.local_folders, settings.store.reserve_mb)
         facade = Facade(
@@ -185,6 +189,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             settings.comfy.default_model,
             settings.webhooks.allowed,
             nodes,
+            models,
         )
         received = UploadFacade(store, settings.uploads, settings.incoming, disk)
         await received.tidy()
@@ -209,6 +214,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
                 deliveries=DeliveryFacade(store, deliverer),
                 followed=Followed(facade),
                 uploads=received,
+                models=ModelFacade(facade),
                 workflows=WorkflowFacade(
                     store,
                     settings.api_url,

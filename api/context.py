@@ -10,6 +10,7 @@ from api.deliveries.facade import DeliveryFacade
 from api.figures import Figures
 from api.generations.facade import Busy, Facade
 from api.generations.shared import Followed
+from api.models.facade import ModelFacade
 from api.schedules.facade import ScheduleFacade
 from api.uploads.facade import UploadFacade
 from api.workflows.facade import WorkflowFacade
@@ -32,6 +33,7 @@ class Context:
     followed: Followed
     uploads: UploadFacade
     workflows: WorkflowFacade
+    models: ModelFacade
 
     def by_type(self) -> dict[type[Any], Any]:
         """Returns the objects by their types, as ``api.dependencies`` looks them up."""

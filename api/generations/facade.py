@@ -36,6 +36,7 @@ from api.generations.documents import (
     timings,
 )
 from api.generations.estimates import Estimates
+from api.models.cache import ModelsCache
 from api.nodes import NodesCache
 from api.storage import StorageWatch
 from comfy import BUILT_IN, Catalogue, UnresolvableError, resolve
@@ -106,6 +107,7 @@ class Facade:
         default_model: str | None,
         allowed: AllowedAddresses,
         nodes: NodesCache,
+        models: ModelsCache,
     ) -> None:
         self.store = store
         self.links = links
@@ -113,6 +115,7 @@ class Facade:
         self.storage = StorageWatch(store.files)
         self.catalogue = catalogue
         self.nodes = nodes
+        self.models = models
         self.estimates = Estimates(store, dispatcher, pauses)
         self._dispatcher = dispatcher
         self.configured_model = default_model

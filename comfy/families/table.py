@@ -494,6 +494,8 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType({row.name: row for row 
 """The rows by name, related ones beside each other."""
 BASES: Final = frozenset(row.base for row in _ROWS)
 """What LoRAs and ControlNets are known by."""
+_BASE_TITLES: Final = {"flux1": "Flux.1", "hidream": "HiDream-I1", "sd3": "SD3"}
+"""What people call the bases that no row is named after."""
 
 
 def base_of(name: str) -> str | None:
@@ -510,3 +512,9 @@ def refined(family: str, by: str | None) -> str:
     """
     finer = FAMILIES.get(by or "")
     return finer.name if finer is not None and finer.looks_like == family else family
+
+
+def title_of(name: str) -> str | None:
+    """Returns what people call a family, or a base; None for neither."""
+    family = FAMILIES.get(name)
+    return family.title if family is not None else _BASE_TITLES.get(name)

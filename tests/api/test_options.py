@@ -15,7 +15,7 @@ def test_models(service: Service) -> None:
 
     checkpoints = document["checkpoints"]
     assert [model["name"] for model in checkpoints] == list(CHECKPOINTS)
-    assert [model["family"] for model in checkpoints] == ["SD1.5", "SDXL"]
+    assert [model["family"] for model in checkpoints] == ["sd15", "sdxl"]
     assert document["loras"] == ["emulator-lora.safetensors"]
     assert document["embeddings"] == ["emulator-negative"]
     assert document["vaes"] == document["upscalers"] == []

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from api.options import DefaultsDocument
+from api.models.documents import DefaultsDocument
 from comfy import TXT2IMG
 from core.fields import SEED_MAX
 from core.requests import ResolvedRequest

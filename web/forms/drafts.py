@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from api.options import DefaultsDocument
+from api.models.documents import DefaultsDocument
 from core.fields import later_seed
 from core.requests import GenerationRequest, ResolvedRequest, read_request_of
 from core.workflows.declaration import Workflow

@@ -8,7 +8,8 @@ from typing import Any, Final
 from nicegui import events, ui
 from nicegui.elements.mixins.validation_element import ValidationElement
 
-from api.options import DefaultsDocument, ModelDocument, OptionsDocument
+from api.models.documents import DefaultsDocument, ModelDocument
+from api.options import OptionsDocument
 from core.requests import GenerationRequest, ResolvedRequest
 from core.wording import model_name
 from core.workflows.declaration import Workflow

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from nicegui import ui
 
-from api.options import DefaultsDocument, OptionsDocument
+from api.models.documents import DefaultsDocument
+from api.options import OptionsDocument
 from core.batches.lists import Lists
 from core.wording import model_name
 from web.forms.batch_drafts import AXES, NUMBERS, Axis, BulkDraft

@@ -1,0 +1,1 @@
+"""Model files: what is known of each, and what the owner says of it."""
