@@ -50,7 +50,7 @@ class OptionsDocument(Document):
     responses=problems("no_catalogue", "not_available"),
 )
 async def options(facade: FacadeOf) -> Response:
-    """Checkpoints and diffusion models with their families and defaults, samplers, schedulers, limits."""
+    """Models with their families and defaults, samplers, schedulers, limits."""
     return answer(await read_options(facade))
 
 

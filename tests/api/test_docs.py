@@ -75,6 +75,7 @@ CONTRACT: Final = {
     ("get", "/api/v1/workflows/{name}/schema"),
     ("get", "/api/v1/workflows/{name}/export"),
     ("get", "/api/v1/models"),
+    ("put", "/api/v1/models/{folder}/{name}"),
     ("get", "/api/v1/options"),
     ("get", "/healthz"),
     ("get", "/readyz"),
