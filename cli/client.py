@@ -146,6 +146,17 @@ class ApiClient:
         """Remove a workflow from what is offered."""
         await self._send("DELETE", f"/workflows/{quote(name, safe='')}")
 
+    async def models(self, folder: str | None = None) -> list[dict[str, Any]]:
+        """Returns the model files of all folders, or of one, with what is known of each."""
+        query = {} if folder is None else {"folder": folder}
+        found: list[dict[str, Any]] = (await self._json("GET", "/models", params=query))["models"]
+        return found
+
+    async def set_model(self, folder: str, name: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """Say what a model file is. Returns what is known of it then."""
+        path = f"/models/{quote(folder, safe='')}/{quote(name)}"
+        return await self._json("PUT", path, json=wanted)
+
     async def download(self, output: Mapping[str, Any]) -> AsyncGenerator[bytes, None]:
         """Yields the bytes of an output, as its document (``outputs_of``) names it."""
         # Not the document's own URL: it may not be reachable from here.

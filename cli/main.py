@@ -21,6 +21,7 @@ from cli.entry import (
     override,
     run_command,
 )
+from cli.models.commands import models
 from cli.webhooks.commands import webhooks
 from cli.workflows.commands import workflows
 
@@ -39,6 +40,7 @@ app = typer.Typer(
 
 app.add_typer(webhooks)
 app.add_typer(workflows)
+app.add_typer(models)
 
 _Port = Annotated[int | None, typer.Option(min=1, max=65_535, help="Port of the API [8700].")]
 _Host = Annotated[

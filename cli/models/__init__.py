@@ -1,0 +1,1 @@
+"""``easel models``: the model files that there are, and what each is."""
