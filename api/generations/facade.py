@@ -122,8 +122,9 @@ class Facade:
         self._allowed = allowed
 
     def default_model(self, catalogue: Catalogue) -> str | None:
-        """Returns the checkpoint of requests that name none."""
-        return self.configured_model or next(iter(catalogue.checkpoints), None)
+        """Returns the model of requests that name none."""
+        models = (*catalogue.checkpoints, *catalogue.diffusion_models)
+        return self.configured_model or next(iter(models), None)
 
     # --- create
 

@@ -22,8 +22,9 @@ from comfy.families.header import (
 
 _METADATA: Final = "__metadata__"
 _MARKS: Final = (b"[", b"{", b",")
-_MARKS_MAX: Final = 2_000_000
-"""The most brackets and commas: a parsed value has many times its text's size in memory."""
+_MARKS_MAX: Final = 600_000
+"""The most brackets and commas: a parsed value has many times its text's size in memory. A tensor
+has some ten of them, a model up to ten thousand tensors; tags of a LoRA's pictures have many."""
 
 
 def read_safetensors(file: BinaryIO, size: int) -> Header:

@@ -263,7 +263,7 @@ BAD: Final[dict[str, bytes]] = {
     "a list": _with([]),
     "no object": _with(b'"text"'),
     "deep": _with(b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
-    "many": _with(b'{"a":[' + b"1," * 2_000_001 + b"1]}"),
+    "many": _with(b'{"a":[' + b"1," * 600_001 + b"1]}"),
     "an endless number": _with(b'{"a":{"shape":[' + b"9" * 9000 + b"]}}"),
     "no shape": _with({"a": {"dtype": "F32"}}),
     "a tensor that is none": _with({"a": 5}),
@@ -297,7 +297,7 @@ def test_a_hostile_header_is_refused(path: Path, what: str) -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (_with(b'{"a":{"shape":[1],"b":[' + b"1," * 2_000_001 + b"1]}}"), "too many values"),
+        (_with(b'{"a":{"shape":[1],"b":[' + b"1," * 600_001 + b"1]}}"), "too many values"),
         (_with(b'{"a":{"shape":[1],"b":"' + b"1" * HEADER_MAX + b'"}}'), f"more than {HEADER_MAX}"),
         (
             b"GGUF\x03\0\0\0" + bytes(8) + b"\1" + bytes(7 + 8) + b"\x09\0\0\0\x08\0\0\0"
