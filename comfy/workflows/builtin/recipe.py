@@ -42,7 +42,8 @@ class Recipe(BaseModel):
 
     ``family`` is a row's name; ``folder`` is the model's, of ComfyUI's model folders; ``traits``
     are the file's. ``controls`` are those of the request, by their place. ``references`` are the
-    sizes to which the reference images are scaled, one for each of them. ``hires`` is the size of the second pass.
+    sizes to which the reference images are scaled, one for each of them. ``hires`` is the size of
+    the second pass.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
