@@ -158,15 +158,18 @@ def pad_for_outpaint(_: Run, inputs: Inputs) -> Result:
 
 
 def _fade(kept: Picture, reach: int, added: tuple[int, int, int, int]) -> None:
-    """Masks what is near to the sides where something is added: by the square of the nearness."""
+    """Masks what is near to the sides where something is added: by the square of the nearness.
+
+    The first pixel is 0 from the left and upper side, the last one 1 from the others.
+    """
     width, height = kept.size
     for far in reversed(range(reach)):
         value = int(255 * ((reach - far) / reach) ** 2)
         lines = (
             (far, 0, far + 1, height),
             (0, far, width, far + 1),
-            (width - 1 - far, 0, width - far, height),
-            (0, height - 1 - far, width, height - far),
+            (width - far, 0, width - far + 1, height),
+            (0, height - far, width, height - far + 1),
         )
         for line, more in zip(lines, added, strict=True):
             if more:

@@ -68,7 +68,7 @@ def sampled(job: Job, model: ModelHandle, texts: Texts, run: Run) -> LatentHandl
             scheduler=values["scheduler"],
             denoise=run.denoise,
         )
-    guider = job.graph.one(
+    guider = job.graph.shared(
         GuiderHandle,
         "CFGGuider",
         model=model,
