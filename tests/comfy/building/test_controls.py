@@ -12,7 +12,17 @@ from comfy.workflows.builtin.declarations import CONTROL_TYPES
 from comfy.workflows.builtin.declarations import PREPROCESSORS as DECLARED
 from comfy.workflows.builtin.recipe import ControlKind
 from comfy.workflows.layout import Size
-from tests.comfy.building.cases import IMAGE, OTHER, Case, checkpoint, control, masked, text, whole
+from tests.comfy.building.cases import (
+    IMAGE,
+    OTHER,
+    Case,
+    checkpoint,
+    control,
+    masked,
+    text,
+    twice_latent,
+    whole,
+)
 from tests.comfy.building.test_loading import classes, of, source
 
 SD15: Final = FAMILIES["sd15"]
@@ -63,6 +73,13 @@ def test_the_packs_nodes_get_all_their_inputs(
     assert inputs == {**NODES[class_type], "resolution": resolution}
     assert source(graph, "ControlNetApplyAdvanced", "image") == "ImageScale"
     assert source(graph, "ImageScale", "image") == class_type
+
+
+def test_a_picture_is_looked_at_once_in_the_size_of_the_last_pass() -> None:
+    graph = with_control(twice_latent(SD15), "net", preprocess="depth").graph()
+
+    assert of(graph, "DepthAnythingV2Preprocessor")["resolution"] == 768
+    assert classes(graph).count("ControlNetApplyAdvanced") == 2
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,20 @@ async def test_all_of_what_is_masked_is_new(comfy: Comfy) -> None:
     assert differs(found, expected, hole()) == 0
 
 
+@pytest.mark.parametrize("hires", [None, "latent", "model"])
+async def test_only_what_is_masked_is_sampled(comfy: Comfy, hires: str | None) -> None:
+    case = SD15.changed(init_image=IMAGE, mask=MASK, mask_feather=8, denoise=1.0)
+    case = case.with_recipe(layout=AREAS["whole"])
+    if hires is not None:
+        again = {"method": hires, "model": None, "scale": 1, "steps": 2, "denoise": 0.5}
+        case = case.changed(hires=again).with_recipe(hires=SOURCE)
+
+    [drawn] = await comfy.beside(case, "VAEDecode")
+
+    assert differs(drawn, start(), turned(grown(hole(), 16))) == 0
+    assert differs(drawn, start(), hole()) > 0
+
+
 async def test_a_soft_edge_lies_between_old_and_new(comfy: Comfy) -> None:
     values = {"init_image": "black.png", "mask": MASK, "denoise": 1.0, "vae": "v.safetensors"}
     Image.new("RGB", SOURCE).save(comfy.folder / "black.png")
