@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import count
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
@@ -158,20 +159,32 @@ class Graph:
 
 
 class GraphBuilder:
-    """A graph being built. Node ids are "1", "2", … in the order of adding."""
+    """A graph being built. Node ids are "1", "2", … in the order of adding.
 
-    def __init__(self) -> None:
+    ``saver``: the id of the node that ``save_image`` adds; no other node gets it. None: the next.
+    """
+
+    def __init__(self, saver: str | None = None) -> None:
         self._nodes: dict[str, Node] = {}
+        self._saver = saver
+        self._ids = (str(number) for number in count(1) if str(number) != saver)
+        self._shared: dict[tuple[str, tuple[tuple[str, Input], ...]], str] = {}
 
     def add(self, class_type: str, *, outputs: int = 1, **inputs: Input) -> tuple[Handle, ...]:
         """Add a node and get a handle for each of its outputs."""
-        node_id = str(len(self._nodes) + 1)
-        self._nodes[node_id] = Node(class_type, MappingProxyType(dict(inputs)))
+        node_id = self._add(class_type, **inputs)
         return tuple(Handle(node_id, slot) for slot in range(outputs))
 
     def one(self, kind: type[_H], class_type: str, **inputs: Input) -> _H:
         """Add a node and get the handle of its first output."""
-        return kind(self._add(class_type, 1, **inputs), 0)
+        return kind(self._add(class_type, **inputs), 0)
+
+    def shared(self, kind: type[_H], class_type: str, **inputs: Input) -> _H:
+        """As ``one``; where that was asked for before with the same inputs, it is the same node."""
+        key = (class_type, tuple(sorted(inputs.items())))
+        if key not in self._shared:
+            self._shared[key] = self._add(class_type, **inputs)
+        return kind(self._shared[key], 0)
 
     def build(
         self, *, expected_outputs: int | None = 1, pixels: int = SIZE_MAX * SIZE_MAX
@@ -181,18 +194,16 @@ class GraphBuilder:
 
     def checkpoint_loader(self, name: str) -> tuple[ModelHandle, ClipHandle, VaeHandle]:
         """``CheckpointLoaderSimple``: a checkpoint file's model, text encoder and VAE."""
-        node_id = self._add("CheckpointLoaderSimple", 3, ckpt_name=name)
+        node_id = self._add("CheckpointLoaderSimple", ckpt_name=name)
         return ModelHandle(node_id, 0), ClipHandle(node_id, 1), VaeHandle(node_id, 2)
 
     def clip_text_encode(self, clip: ClipHandle, text: str) -> ConditioningHandle:
         """``CLIPTextEncode``: a text encoded for the model."""
-        return ConditioningHandle(self._add("CLIPTextEncode", 1, text=text, clip=clip), 0)
+        return ConditioningHandle(self._add("CLIPTextEncode", text=text, clip=clip), 0)
 
     def empty_latent(self, width: int, height: int, batch_size: int = 1) -> LatentHandle:
         """``EmptyLatentImage``: an empty latent, sized in pixels of the picture."""
-        node_id = self._add(
-            "EmptyLatentImage", 1, width=width, height=height, batch_size=batch_size
-        )
+        node_id = self._add("EmptyLatentImage", width=width, height=height, batch_size=batch_size)
         return LatentHandle(node_id, 0)
 
     def empty_image(
@@ -200,7 +211,7 @@ class GraphBuilder:
     ) -> ImageHandle:
         """``EmptyImage``: pictures of one colour (0xRRGGBB); needs no model."""
         node_id = self._add(
-            "EmptyImage", 1, width=width, height=height, batch_size=batch_size, color=color
+            "EmptyImage", width=width, height=height, batch_size=batch_size, color=color
         )
         return ImageHandle(node_id, 0)
 
@@ -221,7 +232,6 @@ class GraphBuilder:
         """``KSampler``: the sampling itself, step by step."""
         node_id = self._add(
             "KSampler",
-            1,
             model=model,
             positive=positive,
             negative=negative,
@@ -237,12 +247,18 @@ class GraphBuilder:
 
     def vae_decode(self, latent: LatentHandle, vae: VaeHandle) -> ImageHandle:
         """``VAEDecode``: from latent space to pixels."""
-        return ImageHandle(self._add("VAEDecode", 1, samples=latent, vae=vae), 0)
+        return ImageHandle(self._add("VAEDecode", samples=latent, vae=vae), 0)
 
     def save_image(self, images: ImageHandle, filename_prefix: str) -> None:
         """``SaveImage``: write the pictures as ``{filename_prefix}_00001_.png`` and so on."""
-        self._add("SaveImage", 0, images=images, filename_prefix=filename_prefix)
+        node = Node("SaveImage", _frozen({"images": images, "filename_prefix": filename_prefix}))
+        self._nodes[self._saver or next(self._ids)] = node
 
-    def _add(self, class_type: str, outputs: int, **inputs: Input) -> str:
-        self.add(class_type, outputs=outputs, **inputs)
-        return str(len(self._nodes))
+    def _add(self, class_type: str, **inputs: Input) -> str:
+        node_id = next(self._ids)
+        self._nodes[node_id] = Node(class_type, _frozen(inputs))
+        return node_id
+
+
+def _frozen(inputs: Mapping[str, Input]) -> Mapping[str, Input]:
+    return MappingProxyType(dict(inputs))

@@ -4,8 +4,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from PIL import Image, ImageChops, ImageColor, ImageFilter, ImageOps
+from PIL import Image, ImageChops, ImageColor, ImageOps
 
+from .blurring import blurred
 from .painting import changed
 from .values import Inputs, Picture, Pictures, Result, Run, check_memory, each
 
@@ -147,15 +148,32 @@ def pad_for_outpaint(_: Run, inputs: Inputs) -> Result:
         return canvas
 
     pictures = each(inputs["image"], padded)
-    inner = inputs["image"][0].size
-    kept = Image.new("L", inner, 0)
+    kept = Image.new("L", inputs["image"][0].size, 0)
+    reach = inputs["feathering"]
+    if 0 < 2 * reach < min(kept.size):
+        _fade(kept, reach, (left, top, right, bottom))
     mask = Image.new("L", pictures[0].size, 255)
     mask.paste(kept, (left, top))
-    feathering = min(inputs["feathering"], min(inner) // 2)
-    if feathering:
-        soft = ImageChops.lighter(mask, mask.filter(ImageFilter.BoxBlur(feathering)))
-        mask = soft
     return Result((pictures, [mask]))
+
+
+def _fade(kept: Picture, reach: int, added: tuple[int, int, int, int]) -> None:
+    """Masks what is near to the sides where something is added: by the square of the nearness.
+
+    The first pixel is 0 from the left and upper side, the last one 1 from the others.
+    """
+    width, height = kept.size
+    for far in reversed(range(reach)):
+        value = int(255 * ((reach - far) / reach) ** 2)
+        lines = (
+            (far, 0, far + 1, height),
+            (0, far, width, far + 1),
+            (width - far, 0, width - far + 1, height),
+            (0, height - far, width, height - far + 1),
+        )
+        for line, more in zip(lines, added, strict=True):
+            if more:
+                kept.paste(value, line)
 
 
 def _pad(picture: Picture, inputs: Inputs) -> Picture:
@@ -221,7 +239,7 @@ def _rotate(picture: Picture, inputs: Inputs) -> Picture:
 
 
 def _blur(picture: Picture, inputs: Inputs) -> Picture:
-    return picture.filter(ImageFilter.GaussianBlur(inputs["blur_radius"]))
+    return blurred(picture, inputs["blur_radius"], inputs["sigma"])
 
 
 def blend(_: Run, inputs: Inputs) -> Result:

@@ -24,6 +24,8 @@ from .values import (
 
 Runner = Callable[[Run, Inputs], Result]
 GREY = (127, 127, 127)
+CELL = 8
+"""Pixels of a side that one value of a latent stands for."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def sampled(run: Run, plan: Plan) -> Latent:
     )
     if latent.mask is not None and latent.pictures:
         pictures = _inside(latent.mask, latent.pictures, pictures)
-    return replace(latent, pictures=tuple(pictures), model=checkpoint or "", mask=None)
+    return replace(latent, pictures=tuple(pictures), model=checkpoint or "")
 
 
 def _inside(mask: Picture, before: tuple[Picture, ...], after: Pictures) -> Pictures:
@@ -142,8 +144,11 @@ def decode(run: Run, inputs: Inputs) -> Result:
 
 
 def encoded(run: Run, inputs: Inputs, *, key: str = "") -> Latent:
-    """The latent of `pixels`, and of `mask` if there is one."""
-    pictures: Pictures = inputs["pixels"]
+    """The latent of `pixels`, and of `mask` if there is one.
+
+    Sides are cut to a multiple of 8, in the middle, as a VAE needs them.
+    """
+    pictures = each(inputs["pixels"], _in_cells)
     width, height = pictures[0].size
     mask: Pictures | None = inputs.get("mask")
     is_plain = isinstance(inputs.get("vae"), Model) and not inputs["vae"].marks
@@ -155,6 +160,14 @@ def encoded(run: Run, inputs: Inputs, *, key: str = "") -> Latent:
         mask=mask[0] if mask else None,
         key=key if is_plain else run.key,
     )
+
+
+def _in_cells(picture: Picture) -> Picture:
+    width, height = (max(CELL, side // CELL * CELL) for side in picture.size)
+    left, top = (picture.width - width) // 2, (picture.height - height) // 2
+    if (left, top) == (0, 0) and picture.size == (width, height):
+        return picture
+    return picture.crop((left, top, left + width, top + height))
 
 
 def encode(run: Run, inputs: Inputs) -> Result:

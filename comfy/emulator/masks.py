@@ -65,7 +65,8 @@ def _feather(mask: Picture, inputs: Inputs) -> Picture:
 
 
 def _grow(mask: Picture, inputs: Inputs) -> Picture:
-    return grown(mask, inputs["expand"])
+    by = inputs["expand"]
+    return tapered(mask, by) if inputs["tapered_corners"] else grown(mask, by)
 
 
 def grown(mask: Picture, by: int) -> Picture:
@@ -75,6 +76,18 @@ def grown(mask: Picture, by: int) -> Picture:
         mask = mask.filter(ImageFilter.MaxFilter(size) if by > 0 else ImageFilter.MinFilter(size))
         if done > max(mask.size):
             break
+    return mask
+
+
+def tapered(mask: Picture, by: int) -> Picture:
+    """The same along rows and columns alone, so that a point becomes a diamond."""
+    chosen = ImageChops.lighter if by > 0 else ImageChops.darker
+    for _ in range(min(abs(by), sum(mask.size))):
+        before = mask
+        for x, y in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+            beside = before.copy()
+            beside.paste(before, (x, y))
+            mask = chosen(mask, beside)
     return mask
 
 

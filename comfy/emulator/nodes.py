@@ -33,9 +33,22 @@ def load_checkpoint(run: Run, inputs: Inputs) -> Result:
 
 
 def load_lora(_: Run, inputs: Inputs) -> Result:
-    """LoraLoader."""
-    mark = f"{inputs['lora_name']}:{inputs['strength_model']}:{inputs['strength_clip']}"
-    return Result((inputs["model"].marked(mark), inputs["clip"]))
+    """LoraLoader and LoraLoaderModelOnly; at strength 0 nothing is changed."""
+    model = _patched(inputs["model"], inputs["lora_name"], inputs["strength_model"])
+    if "clip" not in inputs:
+        return Result((model,))
+    return Result((model, _patched(inputs["clip"], inputs["lora_name"], inputs["strength_clip"])))
+
+
+def _patched(model: Model, lora: str, strength: float) -> Model:
+    return model.marked(f"{lora}:{strength}") if strength else model
+
+
+def apply_control(run: Run, inputs: Inputs) -> Result:
+    """ControlNetApplyAdvanced and its kind; at strength 0 nothing is changed."""
+    if not inputs["strength"]:
+        return Result((inputs["positive"], inputs["negative"]))
+    return anything(run, inputs)
 
 
 def encode_text(run: Run, inputs: Inputs) -> Result:
@@ -81,6 +94,9 @@ def load_video(run: Run, inputs: Inputs) -> Result:
 RUNNERS: dict[str, Callable[[Run, Inputs], Result]] = {
     "CheckpointLoaderSimple": load_checkpoint,
     "LoraLoader": load_lora,
+    "LoraLoaderModelOnly": load_lora,
+    "ControlNetApplyAdvanced": apply_control,
+    "ControlNetInpaintingAliMamaApply": apply_control,
     "CLIPTextEncode": encode_text,
     "LoadImage": load_image,
     "LoadImageOutput": load_image,

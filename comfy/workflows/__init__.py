@@ -7,7 +7,10 @@ from types import MappingProxyType
 from typing import Final
 
 from comfy.graph import Graph
-from comfy.workflows import txt2img
+from comfy.nodes import NodeCatalogue
+from comfy.workflows.building import built
+from comfy.workflows.building.fitting import fitted
+from comfy.workflows.builtin.recipe import Recipe
 from comfy.workflows.counting import saver_of
 from comfy.workflows.families import SD15, SDXL, Family, family_of
 from comfy.workflows.imported import file_places, filled
@@ -37,14 +40,20 @@ BUILT_IN: Final[Mapping[str, Workflow]] = MappingProxyType({TXT2IMG.name: TXT2IM
 
 
 def build_graph(
-    request: ResolvedRequest, prompt_id: str, workflow: Workflow | None = None
+    request: ResolvedRequest,
+    prompt_id: str,
+    workflow: Workflow | None = None,
+    nodes: NodeCatalogue | None = None,
 ) -> Graph:
     """Returns the graph of a request, saving under the prompt's own unique file names.
 
     ``workflow`` is the imported one that the request names; a built-in one is known by its name.
+    Its graph is fitted to ``nodes``, the classes of the ComfyUI that gets it, None where they are
+    not known. A request of an earlier version of Easel has no recipe: it is built as it was then.
     """
     prefix = filename_prefix(prompt_id)
     if workflow is None or workflow.graph is None:
-        return txt2img.build(request.inputs, prefix)
+        recipe = Recipe.read(request.plan.recipe)
+        return fitted(built(request.workflow, request.inputs, recipe, prefix), nodes)
     graph = filled(workflow, request.inputs, prefix)
     return Graph.from_json(graph, saver_of(graph), file_places(workflow))

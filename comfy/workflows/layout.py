@@ -74,6 +74,26 @@ def for_whole(size: Size, pixels: int, multiple: int) -> Size:
     return rounded(size.width, size.height, multiple)
 
 
+def within(size: Size, multiple: int) -> Size:
+    """Returns the size at which a picture is drawn once more: its own, of a side that is allowed.
+
+    The shape stays: where a side is too long, both are shortened.
+    """
+    factor = min(1.0, SIZE_MAX / max(size))
+    return rounded(size.width * factor, size.height * factor, multiple)
+
+
+def growth(feather: int, cell: int, crop: Size, work: Size) -> int:
+    """Returns by how many of its own pixels a mask grows before its edge is made soft.
+
+    Inside the mask all is to be changed, so it grows by the soft edge at least; and by one cell of
+    ``cell`` pixels of what is sampled, or a thin mask vanishes where it is scaled to these.
+    ``crop`` is the mask's size, ``work`` that of the sampling.
+    """
+    scale = max(1.0, crop.width / work.width, crop.height / work.height)
+    return max(feather, math.ceil(cell * scale))
+
+
 def around(box: Box, padding: int, smallest: int, within: Size) -> Box:
     """Returns the part of a picture that is seen around a box.
 

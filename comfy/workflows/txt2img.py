@@ -11,7 +11,8 @@ from functools import cache
 from typing import Any, Final
 
 from comfy.catalogue import Catalogue
-from comfy.graph import Graph, GraphBuilder
+from comfy.workflows.building.drawing import draw
+from comfy.workflows.builtin.recipe import Recipe
 from comfy.workflows.families import family_of
 from core.fields import PROMPT_MAX, draw_seed
 from core.workflows.declaration import ChoicesFrom, Input, Origin, Output, Workflow
@@ -152,29 +153,5 @@ def _available(preferred: str, names: tuple[str, ...]) -> str:
 def node_classes() -> tuple[str, ...]:
     """Returns the node classes of its graph, whatever the values."""
     values = resolved({"prompt": "x", "model": "x"}, None, None)
-    graph = build(values, "")
+    graph = draw(values, Recipe(), "")
     return tuple(sorted({node.class_type for node in graph.nodes.values()}))
-
-
-def build(values: Mapping[str, Any], filename_prefix: str) -> Graph:
-    """Returns the graph of a request. Pure: the same values give the same graph."""
-    graph = GraphBuilder()
-    model, clip, vae = graph.checkpoint_loader(values["model"])
-    positive = graph.clip_text_encode(clip, values["prompt"])
-    negative = graph.clip_text_encode(clip, values["negative_prompt"])
-    empty = graph.empty_latent(values["width"], values["height"], values["batch_size"])
-    drawn = graph.ksampler(
-        model,
-        positive,
-        negative,
-        empty,
-        seed=values["seed"],
-        steps=values["steps"],
-        cfg=values["cfg"],
-        sampler=values["sampler"],
-        scheduler=values["scheduler"],
-    )
-    graph.save_image(graph.vae_decode(drawn, vae), filename_prefix)
-    return graph.build(
-        expected_outputs=values["batch_size"], pixels=values["width"] * values["height"]
-    )

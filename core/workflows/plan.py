@@ -19,6 +19,8 @@ class Plan(BaseModel):
     ``classes`` are what a ComfyUI must have; ``model`` is the one that it loads first. ``version``
     is that of the workflow; empty for one that an earlier version of Easel accepted. ``files`` are
     the references (``upload:<id>``, ``artefact:<id>``) at inputs that take files, and only there.
+    ``recipe`` is what the graph of a built-in workflow is made from besides the values; empty for
+    an imported one, and for one that an earlier version accepted.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -31,6 +33,7 @@ class Plan(BaseModel):
     models: dict[str, tuple[str, ...]] = {}
     classes: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    recipe: dict[str, Any] = {}
 
     @classmethod
     def of(cls, workflow: Workflow, **known: Any) -> Self:

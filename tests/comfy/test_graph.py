@@ -9,6 +9,10 @@ from syrupy.assertion import SnapshotAssertion
 
 from comfy import BUILT_IN, GraphBuilder, build_graph
 from comfy.graph import STEP_WEIGHT, Graph, Handle
+from comfy.workflows.builtin.recipe import Layout, Recipe
+from comfy.workflows.layout import Box, Size
+from core.requests import ResolvedRequest, read_request
+from core.workflows.plan import Plan
 from tests.comfy.data import resolved
 
 PROMPT_ID = "5639d90e-28a5-4d05-a345-87b00e8a3451"
@@ -52,6 +56,74 @@ def test_any_node_class_can_be_added() -> None:
         "class_type": "PreviewImage",
         "inputs": {"images": ["1", 0]},
     }
+
+
+def test_a_graph_may_say_which_node_saves() -> None:
+    graph = GraphBuilder(saver="2")
+    for _ in range(2):
+        image = graph.empty_image(16, 16)
+    graph.save_image(image, "prefix")
+    graph.add("PreviewImage", outputs=0, images=image)
+
+    found = {name: node["class_type"] for name, node in graph.build().to_json().items()}
+
+    assert found == {"1": "EmptyImage", "3": "EmptyImage", "2": "SaveImage", "4": "PreviewImage"}
+
+
+def test_what_is_shared_is_one_node() -> None:
+    graph = GraphBuilder()
+    same = [graph.shared(Handle, "LoadImage", image="a.png") for _ in range(2)]
+    other = graph.shared(Handle, "LoadImage", image="b.png")
+    own = graph.one(Handle, "LoadImage", image="a.png")
+
+    assert same == [Handle("1", 0)] * 2
+    assert (other, own) == (Handle("2", 0), Handle("3", 0))
+    assert graph.shared(Handle, "ImageScale", image=same[0], width=8) != graph.shared(
+        Handle, "ImageScale", image=other, width=8
+    )
+
+
+def test_a_request_of_an_earlier_version_is_built_as_it_was_then() -> None:
+    """It has no recipe: whatever its model, it is drawn as a checkpoint of Stable Diffusion."""
+    for model in ("flux1-dev.safetensors", "sd_xl_turbo.safetensors", "qwen.safetensors"):
+        before = build_graph(resolved(), PROMPT_ID).to_json()
+        before["1"]["inputs"]["ckpt_name"] = model
+        assert build_graph(resolved(model=model), PROMPT_ID).to_json() == before
+
+
+def test_a_request_is_built_by_its_recipe() -> None:
+    request = resolved(model="schnell.safetensors", cfg=1.0)
+    recipe = Recipe(family="flux1-schnell").model_dump(mode="json", exclude_defaults=True)
+    planned = request.model_copy(update={"plan": Plan(recipe=recipe)})
+
+    graph = build_graph(planned, PROMPT_ID)
+
+    used = {node.class_type for node in graph.nodes.values()}
+    assert {"EmptySD3LatentImage", "ConditioningZeroOut"} <= used
+    assert graph.class_of("7") == "SaveImage"
+
+
+def test_a_recipe_outlives_the_database() -> None:
+    layout = Layout(
+        source=Size(64, 48), padded=Size(64, 48), crop=Box(8, 8, 32, 32), work=Size(64, 64)
+    )
+    recipe = Recipe(
+        family="qwen-image",
+        folder="diffusion_models",
+        traits=frozenset({"inpaint", "v_prediction"}),
+        layout=layout,
+        controls=("net", "inpaint_patch"),
+        references=(Size(8, 16),),
+        hires=Size(128, 96),
+    )
+    request = resolved()
+    plan = Plan(recipe=recipe.model_dump(mode="json", exclude_defaults=True))
+    stored = json.loads(json.dumps(request.model_copy(update={"plan": plan}).stored()))
+
+    read = read_request(stored)
+
+    assert isinstance(read, ResolvedRequest)
+    assert Recipe.read(read.plan.recipe) == recipe
 
 
 def test_a_wiring_mistake_is_a_type_error() -> None:

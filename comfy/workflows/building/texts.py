@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
-from comfy.families.family import Family
-from comfy.graph import ConditioningHandle, GraphBuilder, ImageHandle, LatentHandle
+from comfy.graph import ClipHandle, ConditioningHandle, GraphBuilder, ImageHandle, LatentHandle
+from comfy.workflows.building.job import Job
 from comfy.workflows.building.loading import Loaded
 from comfy.workflows.building.pictures import load_image, scaled
-from comfy.workflows.builtin.recipe import Recipe
-from comfy.workflows.layout import Size
+from comfy.workflows.building.starting import Start
 
-_PLUS: Final = "TextEncodeQwenImageEditPlus"
-_NO_TEXT: Final = ""
+_QWEN: Final = ("qwen", "qwen_plus", "qwen_indexed")
 
 
 @dataclass(frozen=True)
@@ -25,36 +23,32 @@ class Texts:
     negative: ConditioningHandle
 
 
-def encode(
-    graph: GraphBuilder, values: Mapping[str, Any], loaded: Loaded, family: Family, recipe: Recipe
-) -> Texts:
-    """Add the encoded prompts, with the reference images and the guidance of the request."""
-    images = _references(graph, values, family, recipe)
-    if images and family.edit in ("qwen", "qwen_plus", "qwen_indexed"):
-        texts = _qwen(graph, values, loaded, family, images)
+def encode(job: Job, loaded: Loaded, start: Start | None) -> Texts:
+    """Add the encoded prompts, with the images that the model is to look at, and the guidance."""
+    images = _references(job, start)
+    if images and job.family.edit in _QWEN:
+        texts = _with_pictures(job, loaded, images)
     else:
-        texts = _plain(graph, values, loaded, family)
-        if images:
-            texts = _referring(graph, texts, loaded, family, images)
-    guidance = values.get("guidance")
-    if guidance is None:
+        texts = _referring(job, plain(job, loaded.clip), loaded, images)
+    guidance = job.values.get("guidance")
+    if guidance is None or job.family.defaults.guidance is None:
         return texts
-    guided = graph.one(
+    guided = job.graph.one(
         ConditioningHandle, "FluxGuidance", conditioning=texts.positive, guidance=guidance
     )
     return replace(texts, positive=guided)
 
 
-def _plain(graph: GraphBuilder, values: Mapping[str, Any], loaded: Loaded, family: Family) -> Texts:
-    positive = graph.clip_text_encode(loaded.clip, f"{family.preamble}{values['prompt']}")
-    if not hears_negative(values):
-        return Texts(positive, _nothing(graph, positive))
-    return Texts(positive, graph.clip_text_encode(loaded.clip, values["negative_prompt"]))
+def plain(job: Job, clip: ClipHandle) -> Texts:
+    """Add the prompts, encoded by themselves."""
+    positive = job.graph.clip_text_encode(clip, f"{job.family.preamble}{job.values['prompt']}")
+    if not job.hears_negative:
+        return Texts(positive, _nothing(job.graph, positive))
+    return Texts(positive, job.graph.clip_text_encode(clip, _negative(job)))
 
 
-def hears_negative(values: Mapping[str, Any]) -> bool:
-    """Returns whether the negative prompt has an effect: without CFG it is not computed."""
-    return bool(values["cfg"] != 1)
+def _negative(job: Job) -> str:
+    return job.values.get("negative_prompt") or ""
 
 
 def _nothing(graph: GraphBuilder, positive: ConditioningHandle) -> ConditioningHandle:
@@ -62,28 +56,39 @@ def _nothing(graph: GraphBuilder, positive: ConditioningHandle) -> ConditioningH
     return graph.one(ConditioningHandle, "ConditioningZeroOut", conditioning=positive)
 
 
-def _references(
-    graph: GraphBuilder, values: Mapping[str, Any], family: Family, recipe: Recipe
-) -> list[ImageHandle]:
-    """Returns the reference images, scaled as the family wants them."""
-    given = [load_image(graph, one) for one in values.get("reference_images") or ()]
+# --- reference images
+
+
+def _references(job: Job, start: Start | None) -> tuple[ImageHandle, ...]:
+    """Returns the images that the model looks at, scaled as its family wants them.
+
+    A start image comes first where the model changes it within a mask, or makes nothing without an
+    image.
+    """
+    family = job.family
+    if family.edit is None:
+        return ()
+    given = tuple(load_image(job.graph, one) for one in job.values.get("reference_images") or ())
+    is_looked_at = job.is_masked or (family.needs_reference and not given)
+    own = (start.image,) if start is not None and is_looked_at else ()
     if family.edit == "kontext":
-        return [_for_kontext(graph, given)] if given else []
-    if family.edit != "reference":
-        return given  # the encoder scales them itself
-    sizes: Sequence[Size | None] = recipe.references or [None] * len(given)
-    return [
-        one if size is None else _to_size(graph, one, size)
-        for one, size in zip(given, sizes, strict=True)
-    ]
+        return (*own, *_for_kontext(job.graph, given))
+    if family.edit == "reference":
+        return (*own, *_sized(job, given))
+    return (*own, *given)  # the encoder scales them itself
 
 
-def _to_size(graph: GraphBuilder, image: ImageHandle, size: Size) -> ImageHandle:
-    return scaled(graph, image, Size(0, 0), size)
+def _sized(job: Job, images: Sequence[ImageHandle]) -> tuple[ImageHandle, ...]:
+    sizes = job.recipe.references
+    if len(sizes) != len(images):  # of images that could not be looked at
+        return tuple(images)
+    return tuple(scaled(job.graph, one, size) for one, size in zip(images, sizes, strict=True))
 
 
-def _for_kontext(graph: GraphBuilder, images: Sequence[ImageHandle]) -> ImageHandle:
+def _for_kontext(graph: GraphBuilder, images: Sequence[ImageHandle]) -> tuple[ImageHandle, ...]:
     """Returns one image of all: the model was trained with one. Side by side, as its template."""
+    if not images:
+        return ()
     whole = images[0]
     for one in images[1:]:
         whole = graph.one(
@@ -96,23 +101,17 @@ def _for_kontext(graph: GraphBuilder, images: Sequence[ImageHandle]) -> ImageHan
             spacing_width=0,
             spacing_color="white",
         )
-    return graph.one(ImageHandle, "FluxKontextImageScale", image=whole)
+    return (graph.one(ImageHandle, "FluxKontextImageScale", image=whole),)
 
 
-def _referring(
-    graph: GraphBuilder,
-    texts: Texts,
-    loaded: Loaded,
-    family: Family,
-    images: Sequence[ImageHandle],
-) -> Texts:
-    positive, negative = texts.positive, texts.negative
+def _referring(job: Job, texts: Texts, loaded: Loaded, images: Sequence[ImageHandle]) -> Texts:
+    """Add the images to the texts. Kontext's negative has none, as in its template."""
     for image in images:
-        latent = graph.one(LatentHandle, "VAEEncode", pixels=image, vae=loaded.vae)
-        positive = _with_latent(graph, positive, latent)
-        if family.edit == "reference":
-            negative = _with_latent(graph, negative, latent)
-    return Texts(positive, negative)
+        latent = job.graph.shared(LatentHandle, "VAEEncode", pixels=image, vae=loaded.vae)
+        texts = replace(texts, positive=_with_latent(job.graph, texts.positive, latent))
+        if job.family.edit == "reference":
+            texts = replace(texts, negative=_with_latent(job.graph, texts.negative, latent))
+    return texts
 
 
 def _with_latent(
@@ -123,21 +122,17 @@ def _with_latent(
     )
 
 
-def _qwen(
-    graph: GraphBuilder,
-    values: Mapping[str, Any],
-    loaded: Loaded,
-    family: Family,
-    images: Sequence[ImageHandle],
-) -> Texts:
-    if family.edit == "qwen":
+def _with_pictures(job: Job, loaded: Loaded, images: Sequence[ImageHandle]) -> Texts:
+    """Add the prompts, encoded with the images by an encoder that sees."""
+    if job.family.edit == "qwen":
         class_type, pictures = "TextEncodeQwenImageEdit", {"image": images[0]}
     else:
         numbered = enumerate(images, start=1)
-        class_type, pictures = _PLUS, {f"image{number}": one for number, one in numbered}
+        class_type = "TextEncodeQwenImageEditPlus"
+        pictures = {f"image{number}": one for number, one in numbered}
 
     def encoded(text: str) -> ConditioningHandle:
-        made = graph.one(
+        made = job.graph.one(
             ConditioningHandle,
             class_type,
             clip=loaded.clip,
@@ -145,12 +140,12 @@ def _qwen(
             vae=loaded.vae,
             **pictures,
         )
-        return _indexed(graph, made) if family.edit == "qwen_indexed" else made
+        return _indexed(job.graph, made) if job.family.edit == "qwen_indexed" else made
 
-    positive = encoded(values["prompt"])
-    if not hears_negative(values):
-        return Texts(positive, _nothing(graph, positive))
-    return Texts(positive, encoded(values.get("negative_prompt") or _NO_TEXT))
+    positive = encoded(job.values["prompt"])
+    if not job.hears_negative:
+        return Texts(positive, _nothing(job.graph, positive))
+    return Texts(positive, encoded(_negative(job)))
 
 
 def _indexed(graph: GraphBuilder, conditioning: ConditioningHandle) -> ConditioningHandle:

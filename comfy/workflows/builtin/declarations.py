@@ -372,7 +372,10 @@ WILDCARDS: Final = Input(
     advanced=True,
 )
 
-_OUTPUTS: Final = (Output(node="save", kind="image", name="image", primary=True),)
+SAVER: Final = "7"
+"""The node that saves, in the graph of each of them. ``txt2img`` has had it since the first
+version: stored generations and prompts under way name it."""
+_OUTPUTS: Final = (Output(node=SAVER, kind="image", name="image", primary=True),)
 _COMMON: Final = (LORAS, CONTROLS, HIRES, CLIP_SKIP, VAE, TEXT_ENCODERS, REFINER, WILDCARDS)
 _SAMPLING: Final = (STEPS, CFG, GUIDANCE, SAMPLER, SCHEDULER, SEED, BATCH_SIZE)
 _MASKING: Final = (MASK_AREA, MASK_INVERT, MASK_PADDING, MASK_FEATHER)

@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict
 from comfy.families.models import Trait
 from comfy.workflows.layout import Box, Size
 
-ControlKind = Literal["net", "union", "patch"]
-"""How a control's file is applied: a ControlNet, one for several kinds, a model patch."""
+ControlKind = Literal["net", "union", "inpaint", "patch", "inpaint_patch"]
+"""How a control's file is applied: a ControlNet, one for several kinds, one that takes a mask, a
+model patch, a model patch that takes a mask."""
 
 
 class Layout(BaseModel):
@@ -41,7 +42,8 @@ class Recipe(BaseModel):
 
     ``family`` is a row's name; ``folder`` is the model's, of ComfyUI's model folders; ``traits``
     are the file's. ``controls`` are those of the request, by their place. ``references`` are the
-    sizes to which the reference images are scaled. ``hires`` is the size of the second pass.
+    sizes to which the reference images are scaled, one for each of them. ``hires`` is the size of
+    the second pass.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
