@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from pydantic import ValidationError
+
+from comfy.errors import WorkflowRejectedError
+from comfy.families.table import FAMILIES
 from comfy.graph import Graph
 from comfy.nodes import NodeCatalogue
 from comfy.workflows.building import built
@@ -19,6 +23,7 @@ from comfy.workflows.resolve import UnresolvableError, resolve
 from comfy.workflows.txt2img import TXT2IMG
 from core.ids import filename_prefix
 from core.requests import ResolvedRequest
+from core.stored import reason_of
 from core.workflows.declaration import Workflow
 
 __all__ = [
@@ -50,10 +55,25 @@ def build_graph(
     ``workflow`` is the imported one that the request names; a built-in one is known by its name.
     Its graph is fitted to ``nodes``, the classes of the ComfyUI that gets it, None where they are
     not known. A request of an earlier version of Easel has no recipe: it is built as it was then.
+    Raises WorkflowRejectedError for a recipe that only another version understands.
     """
     prefix = filename_prefix(prompt_id)
     if workflow is None or workflow.graph is None:
-        recipe = Recipe.read(request.plan.recipe)
+        recipe = _recipe(request)
         return fitted(built(request.workflow, request.inputs, recipe, prefix), nodes)
     graph = filled(workflow, request.inputs, prefix)
     return Graph.from_json(graph, saver_of(graph), file_places(workflow))
+
+
+def _recipe(request: ResolvedRequest) -> Recipe:
+    """Returns how a request was planned."""
+    try:
+        recipe = Recipe.read(request.plan.recipe)
+    except ValidationError as error:
+        raise WorkflowRejectedError(f"{_ANOTHER}: {reason_of(error)}") from error
+    if recipe.family not in FAMILIES:
+        raise WorkflowRejectedError(f"{_ANOTHER}: it does not know the family {recipe.family}")
+    return recipe
+
+
+_ANOTHER: Final = "another version of Easel planned the request, which this one cannot build"

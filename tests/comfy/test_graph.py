@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from comfy import BUILT_IN, GraphBuilder, build_graph
+from comfy import BUILT_IN, GraphBuilder, WorkflowRejectedError, build_graph
 from comfy.graph import STEP_WEIGHT, Graph, Handle
 from comfy.workflows.builtin.recipe import Layout, Recipe
 from comfy.workflows.layout import Box, Size
@@ -124,6 +125,23 @@ def test_a_recipe_outlives_the_database() -> None:
 
     assert isinstance(read, ResolvedRequest)
     assert Recipe.read(read.plan.recipe) == recipe
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        ({"family": "zx81"}, "it does not know the family zx81"),
+        ({"layout": {"source": [1, 2]}}, "layout"),
+        ({"controls": ["hologram"]}, "controls"),
+    ],
+)
+def test_a_recipe_of_another_version_is_told(recipe: dict[str, Any], said: str) -> None:
+    request = resolved().model_copy(update={"plan": Plan(recipe=recipe)})
+
+    with pytest.raises(WorkflowRejectedError, match="another version of Easel planned") as caught:
+        build_graph(request, PROMPT_ID)
+
+    assert said in str(caught.value)
 
 
 def test_a_wiring_mistake_is_a_type_error() -> None:

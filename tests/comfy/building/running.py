@@ -7,21 +7,26 @@ import random
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from PIL import Image, ImageChops, ImageFilter
 
+from comfy.families.table import FAMILIES
 from comfy.graph import Graph
 from comfy.nodes import NodeCatalogue
 from comfy.workflows.building.fitting import fitted
 from comfy.workflows.layout import Box, Size
-from tests.comfy.building.cases import IMAGE, MASK, OTHER, Case
+from tests.comfy.building.cases import IMAGE, MASK, OTHER, Case, checkpoint
 from tests.comfy.test_emulator import Caller
 
-SOURCE = Size(160, 120)
-HOLE = Box(60, 40, 24, 20)
+SOURCE: Final = Size(160, 120)
+HOLE: Final = Box(60, 40, 24, 20)
 """What is white in the mask."""
-PROBE = "probe"
+SMALL: Final = Size(128, 96)
+QUICK: Final[dict[str, Any]] = {"width": SMALL.width, "height": SMALL.height, "steps": 3}
+SD15: Final = checkpoint(FAMILIES["sd15"]).changed(**QUICK)
+SDXL: Final = checkpoint(FAMILIES["sdxl"]).changed(**QUICK)
+PROBE: Final = "probe"
 
 
 @dataclass(frozen=True)
