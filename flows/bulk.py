@@ -23,9 +23,11 @@ from prefect.states import Cancelled, Completed, Failed
 from pydantic import Field
 
 from comfy import Catalogue
+from comfy.workflows.known import Known
 from core.batches.lists import read_lists
 from core.batches.manifest import shown_name
 from core.batches.request import FlowBatchRequest
+from core.workflows.declaration import Workflow
 from flows.artifacts import ArtifactUpdates, ProgressArtifact
 from flows.batches import steps
 from flows.batches.acceptance import AcceptedBatch, Source, accept_batch, source_problems
@@ -120,7 +122,6 @@ async def _adopt(runtime: Runtime, run: FlowRun, request: FlowBatchRequest | Non
     if await patiently(store.batches.of_run, run.id) is not None:
         return run.id
     await patiently(store.batch_transitions.discard, run.id)  # a partial batch from before a crash
-    known = await store.registry.catalogue(runtime.session.client.base_url)
     asked = (request or FlowBatchRequest()).as_stored_before
     workflow = await patiently(
         # A schedule goes on with a workflow that was removed.
@@ -136,15 +137,8 @@ async def _adopt(runtime: Runtime, run: FlowRun, request: FlowBatchRequest | Non
         workflow=workflow,
         rows=None,
         lists=await asyncio.to_thread(read_lists, runtime.wildcards),
-        catalogue=Catalogue.from_json(known) or await runtime.session.client.catalogue(),
-        default_model=runtime.default_model,
+        known=await _known(runtime, workflow),
         rules=await callback_rules(store),
-        judge=await kept_judge(
-            store,
-            runtime.session.client.base_url,
-            workflow,
-            paid_nodes=runtime.session.allows_paid_nodes,
-        ),
     )
     name = shown_name(source.request.name) or run.name
     accepted: AcceptedBatch = await patiently(
@@ -158,6 +152,17 @@ async def _adopt(runtime: Runtime, run: FlowRun, request: FlowBatchRequest | Non
     )
     get_run_logger().info("Kept as batch %s: %d generations", run.id, accepted.batch.total)
     return run.id
+
+
+async def _known(runtime: Runtime, workflow: Workflow) -> Known:
+    store, client = runtime.store, runtime.session.client
+    kept = await store.registry.catalogue(client.base_url)
+    paid = runtime.session.allows_paid_nodes
+    return Known(
+        Catalogue.from_json(kept) or await client.catalogue(),
+        await kept_judge(store, client.base_url, workflow, paid_nodes=paid),
+        default_model=runtime.default_model,
+    )
 
 
 async def _start(runtime: Runtime, run: FlowRun, batch_id: UUID) -> Batch:

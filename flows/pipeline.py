@@ -37,6 +37,7 @@ from comfy import (
 )
 from comfy.errors import ComfyError, ExecutionFailedError, ExecutionTimeoutError
 from comfy.events import TrackEvent
+from comfy.workflows.known import Known
 from core.artefacts import primary
 from core.callbacks.rules import CallbackRules
 from core.failpoints import reach
@@ -162,7 +163,9 @@ async def adopt(
     catalogue = Catalogue.from_json(known) or await client.catalogue()
     asked, workflow = await checked(store, request)
     judge = await kept_judge(store, client.base_url, workflow, paid_nodes=paid_nodes)
-    resolving = partial(comfy.resolve, asked, workflow, catalogue, default_model, judge=judge)
+    resolving = partial(
+        comfy.resolve, asked, workflow, Known(catalogue, judge, default_model=default_model)
+    )
     resolved = await asyncio.to_thread(resolving)  # a large graph is judged for seconds
     referred = list(referred_in(workflow.inputs, resolved.inputs))
     missing = await patiently(store.uploads.problems, referred)

@@ -32,6 +32,7 @@ from api.errors import ProblemError
 from api.generations.documents import WaitingDocument, callback_document, kept_fields
 from api.generations.facade import Facade, no_model_known
 from comfy import Catalogue
+from comfy.workflows.known import Known
 from core.batches.columns import Columns
 from core.batches.grid import Grid
 from core.batches.lists import Lists, read_lists
@@ -154,7 +155,7 @@ class BatchFacade:
             try:
                 plan = await plan_batch(source, self._store)
             except BatchRefusedError as error:
-                raise _refused(error, source.catalogue) from error
+                raise _refused(error, source.known.catalogue) from error
         return PlanDocument(
             total=plan.total,
             seed=plan.seed,
@@ -188,7 +189,7 @@ class BatchFacade:
         try:
             return await accept_batch(self._store, source, uuid4(), name, key=key)
         except BatchRefusedError as error:
-            raise _refused(error, source.catalogue) from error
+            raise _refused(error, source.known.catalogue) from error
         except ConflictError as error:
             raise ProblemError(
                 "idempotency_in_flight", str(error), headers={"Retry-After": "2"}
@@ -209,11 +210,13 @@ class BatchFacade:
             workflow=workflow,
             rows=rows,
             lists=await self.lists(),
-            catalogue=await self._facade.catalogue.refreshed(),
-            default_model=self._facade.configured_model,
+            known=Known(
+                await self._facade.catalogue.refreshed(),
+                await self._facade.nodes.refreshed() if workflow.graph is not None else None,
+                default_model=self._facade.configured_model,
+            ),
             skip_bad=manifest.skip_bad,
             rules=await self._facade.callback_rules(),
-            judge=await self._facade.nodes.refreshed() if workflow.graph is not None else None,
         )
 
     async def _workflow(self, request: FlowBatchRequest) -> Workflow:

@@ -40,6 +40,7 @@ from api.models.cache import ModelsCache
 from api.nodes import NodesCache
 from api.storage import StorageWatch
 from comfy import BUILT_IN, Catalogue, UnresolvableError, resolve
+from comfy.workflows.known import Known
 from core.callbacks.addresses import AllowedAddresses
 from core.callbacks.callback import Callback
 from core.callbacks.rules import CallbackRules
@@ -248,9 +249,11 @@ class Facade:
             resolve,
             request,
             workflow,
-            self.catalogue.current,
-            self.configured_model,
-            judge=self.nodes.judge,
+            Known(
+                self.catalogue.current,
+                self.nodes.judge,
+                default_model=self.configured_model,
+            ),
         )
         # An imported one is judged by what ComfyUI has, which may take seconds.
         return resolving() if workflow.graph is None else await asyncio.to_thread(resolving)

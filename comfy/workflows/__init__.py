@@ -18,6 +18,7 @@ from comfy.workflows.builtin.recipe import Recipe
 from comfy.workflows.counting import saver_of
 from comfy.workflows.families import SD15, SDXL, Family, family_of
 from comfy.workflows.imported import file_places, filled
+from comfy.workflows.known import Known
 from comfy.workflows.readiness import Judge, Readiness
 from comfy.workflows.resolve import UnresolvableError, resolve
 from comfy.workflows.txt2img import TXT2IMG
@@ -33,6 +34,7 @@ __all__ = [
     "TXT2IMG",
     "Family",
     "Judge",
+    "Known",
     "Readiness",
     "UnresolvableError",
     "build_graph",

@@ -11,6 +11,7 @@ from comfy.errors import not_allowed
 from comfy.workflows import txt2img
 from comfy.workflows.costs import cost_of
 from comfy.workflows.imported import placed
+from comfy.workflows.known import Known
 from comfy.workflows.live_values import check_values, leaf_values
 from comfy.workflows.readiness import Judge, Readiness
 from core.fields import draw_seed
@@ -37,18 +38,15 @@ class UnresolvableError(ValueError):
 def resolve(
     request: RequestFields,
     workflow: Workflow,
-    catalogue: Catalogue | None,
-    default_model: str | None,
+    known: Known,
     *,
     suggest: bool = True,
-    judge: Judge | None = None,
 ) -> ResolvedRequest:
     """Fill in every value the request leaves open and draw its seeds.
 
     Its inputs are checked against the workflow already. Without a catalogue (ComfyUI was never
     reached) names are not checked here; ComfyUI validates them. ``suggest``: an unknown name's
     problem lists near matches, which takes milliseconds where there are hundreds of names.
-    ``judge`` knows the node classes that an imported workflow is checked against.
 
     Raises UnresolvableError with the codes ``no_model``, ``unknown_model``,
     ``unknown_sampler``, ``unknown_scheduler`` and ``too_many_pixels``; for an imported workflow
@@ -56,7 +54,7 @@ def resolve(
     ranges.
     """
     if workflow.graph is None:
-        values = txt2img.resolved(request.inputs, catalogue, default_model)
+        values = txt2img.resolved(request.inputs, known.catalogue, known.default_model)
         plan = _built_in_plan(workflow, values)
     else:
         values = declared_values(workflow, request.inputs)
@@ -72,9 +70,9 @@ def resolve(
         metadata=request.metadata,
         plan=plan,
     )
-    problems = _problems(resolved, workflow, catalogue, suggest)
-    if workflow.graph is not None and judge is not None:
-        problems += _live_problems(workflow, values, judge, suggest)
+    problems = _problems(resolved, workflow, known.catalogue, suggest)
+    if workflow.graph is not None and known.judge is not None:
+        problems += _live_problems(workflow, values, known.judge, suggest)
     if problems:
         raise UnresolvableError(tuple(problems))
     return resolved

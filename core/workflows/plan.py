@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
+from core.notices import Notice
 from core.workflows.declaration import Workflow
 
 
@@ -20,7 +21,8 @@ class Plan(BaseModel):
     is that of the workflow; empty for one that an earlier version of Easel accepted. ``files`` are
     the references (``upload:<id>``, ``artefact:<id>``) at inputs that take files, and only there.
     ``recipe`` is what the graph of a built-in workflow is made from besides the values; empty for
-    an imported one, and for one that an earlier version accepted.
+    an imported one, and for one that an earlier version accepted. ``notices`` are what it gets in
+    another way than it asked for.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -34,6 +36,7 @@ class Plan(BaseModel):
     classes: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     recipe: dict[str, Any] = {}
+    notices: tuple[Notice, ...] = ()
 
     @classmethod
     def of(cls, workflow: Workflow, **known: Any) -> Self:

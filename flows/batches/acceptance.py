@@ -16,8 +16,8 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from comfy import TXT2IMG, Catalogue, UnresolvableError, resolve
-from comfy.workflows import Judge
+from comfy import TXT2IMG, UnresolvableError, resolve
+from comfy.workflows import Known
 from core.batches.columns import Columns
 from core.batches.expansion import Item, expand, grouped
 from core.batches.grid import Grid
@@ -64,20 +64,17 @@ _TOGETHER: Final = 100
 
 @dataclass(frozen=True)
 class Source:
-    """What a batch is made from: the request, rows from a file, wildcard lists, the model
-    catalogue (None when ComfyUI was never reached), its workflow, and what callbacks must fulfil.
+    """What a batch is made from: the request, rows from a file, wildcard lists, what is
+    known of the ComfyUIs, its workflow, and what callbacks must fulfil.
     """
 
     request: FlowBatchRequest
     rows: Iterable[Row | FieldProblem] | None
     lists: Lists
-    catalogue: Catalogue | None
-    default_model: str | None
+    known: Known
     workflow: Workflow = TXT2IMG
     skip_bad: bool = False
     rules: CallbackRules = field(default_factory=CallbackRules)
-    judge: Judge | None = None
-    """Knows the node classes that an imported workflow is checked against."""
 
 
 @dataclass(frozen=True)
@@ -249,10 +246,8 @@ class _Reading:
             request = resolve(
                 item.request,
                 self.source.workflow,
-                self.source.catalogue,
-                self.source.default_model,
+                self.source.known,
                 suggest=self._is_described,
-                judge=self.source.judge,
             )
         except UnresolvableError as error:
             problems += error.problems

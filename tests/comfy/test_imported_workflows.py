@@ -10,6 +10,7 @@ import pytest
 from comfy.nodes import NodeCatalogue
 from comfy.workflows import live_values, resolve
 from comfy.workflows.imported import filled
+from comfy.workflows.known import Known
 from comfy.workflows.live_values import check_values
 from comfy.workflows.readiness import readiness
 from core.requests import GenerationRequest, read_request_of
@@ -212,7 +213,7 @@ def test_the_plan_has_the_models_that_are_chosen_and_the_graphs_others() -> None
     def models(**values: str) -> Any:
         fields = {"workflow": "own", **values}
         asked = read_request_of(GenerationRequest, fields, workflow)
-        return resolve(asked, workflow, None, None).plan.models
+        return resolve(asked, workflow, Known()).plan.models
 
     others = {"vae": ("folder/v",), "loras": ("x",), "other": ("unseen",)}
     assert models() == {folder: ("a",), **others}

@@ -8,6 +8,7 @@ import pytest
 
 from comfy import TXT2IMG, Catalogue, UnresolvableError, resolve
 from comfy.workflows import SD15, SDXL, family_of
+from comfy.workflows.known import Known
 from core.fields import SEED_MAX
 from core.requests import GenerationRequest
 from core.workflows.limits import BATCH_SIZE_MAX, SIZE_MAX
@@ -27,12 +28,12 @@ def problems(
     request: GenerationRequest, catalogue: Catalogue | None = CATALOGUE
 ) -> dict[tuple[str | int, ...], tuple[str, str]]:
     with pytest.raises(UnresolvableError) as caught:
-        resolve(request, TXT2IMG, catalogue, None)
+        resolve(request, TXT2IMG, Known(catalogue))
     return {problem.loc: (problem.code, problem.message) for problem in caught.value.problems}
 
 
 def test_what_is_left_open_gets_the_family_s_defaults() -> None:
-    resolved = resolve(ask(), TXT2IMG, CATALOGUE, None)
+    resolved = resolve(ask(), TXT2IMG, Known(CATALOGUE))
     assert resolved.model == "dreamshaper_8.safetensors"
     assert (resolved.width, resolved.height) == (SD15.width, SD15.height)
     assert (resolved.steps, resolved.cfg) == (SD15.steps, SD15.cfg)
@@ -41,7 +42,7 @@ def test_what_is_left_open_gets_the_family_s_defaults() -> None:
 
 
 def test_a_default_model_comes_before_the_first_one() -> None:
-    resolved = resolve(ask(), TXT2IMG, CATALOGUE, "sd_xl_base_1.0.safetensors")
+    resolved = resolve(ask(), TXT2IMG, Known(CATALOGUE, default_model="sd_xl_base_1.0.safetensors"))
     assert resolved.model == "sd_xl_base_1.0.safetensors"
     assert (resolved.width, resolved.height) == (SDXL.width, SDXL.height)
 
@@ -49,14 +50,14 @@ def test_a_default_model_comes_before_the_first_one() -> None:
 def test_what_is_given_stays_even_where_it_is_zero() -> None:
     given = {"width": 128, "height": 256, "steps": 3, "cfg": 0.0, "seed": 0, "batch_size": 2}
     resolved = resolve(
-        ask(**given, sampler="dpmpp_2m", scheduler="karras"), TXT2IMG, CATALOGUE, None
+        ask(**given, sampler="dpmpp_2m", scheduler="karras"), TXT2IMG, Known(CATALOGUE)
     )
     assert {name: getattr(resolved, name) for name in given} == given
     assert (resolved.sampler, resolved.scheduler) == ("dpmpp_2m", "karras")
 
 
 def test_seeds_are_drawn_anew() -> None:
-    assert len({resolve(ask(), TXT2IMG, CATALOGUE, None).seed for _ in range(5)}) == 5
+    assert len({resolve(ask(), TXT2IMG, Known(CATALOGUE)).seed for _ in range(5)}) == 5
 
 
 def test_an_unknown_model_is_refused_with_near_matches() -> None:
@@ -115,13 +116,13 @@ def test_without_a_checkpoint_it_says_where_to_put_one() -> None:
 
 
 def test_without_a_catalogue_names_are_taken_as_they_are() -> None:
-    resolved = resolve(ask(model="some.safetensors", sampler="some"), TXT2IMG, None, None)
+    resolved = resolve(ask(model="some.safetensors", sampler="some"), TXT2IMG, Known())
     assert (resolved.model, resolved.sampler) == ("some.safetensors", "some")
 
 
 def test_a_comfyui_without_the_family_s_sampler_uses_its_first() -> None:
     odd = Catalogue(checkpoints=("sd15.safetensors",), samplers=("lcm",), schedulers=("simple",))
-    resolved = resolve(ask(), TXT2IMG, odd, None)
+    resolved = resolve(ask(), TXT2IMG, Known(odd))
     assert (resolved.sampler, resolved.scheduler) == ("lcm", "simple")
 
 

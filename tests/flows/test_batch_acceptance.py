@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import func, select
 
 from comfy import TXT2IMG, Catalogue
+from comfy.workflows.known import Known
 from comfy.workflows.resolve import _near
 from core.batches.columns import Columns
 from core.batches.lists import Lists
@@ -62,8 +63,7 @@ def _source(request: BatchRequest, rows: Any = None, *, skip_bad: bool = False) 
         request=request,
         rows=rows,
         lists=Lists.of({"animal": ("fox", "owl", "hen")}),
-        catalogue=CATALOGUE,
-        default_model=None,
+        known=Known(CATALOGUE),
         skip_bad=skip_bad,
     )
 
@@ -296,9 +296,9 @@ async def test_more_items_than_a_batch_may_have_are_refused(store: Store) -> Non
 async def test_without_a_model_a_row_says_so(store: Store) -> None:
     source = of(items=[{"prompt": "fox"}, {"prompt": "fox", "model": SDXL}])
 
-    assert await refused(store, replace(source, catalogue=None)) == [(1, "model", "no_model")]
-    assert await refused(store, replace(source, catalogue=Catalogue()))
-    named = replace(source, catalogue=None, default_model=SD15)
+    assert await refused(store, replace(source, known=Known())) == [(1, "model", "no_model")]
+    assert await refused(store, replace(source, known=Known(Catalogue())))
+    named = replace(source, known=Known(default_model=SD15))
     assert (await accepted(store, named)).batch.total == 2
 
 

@@ -23,6 +23,7 @@ import comfy
 from comfy import ComfySession, InputFile, InputRefusedError, TransientComfyError
 from comfy.emulator import Emulator
 from comfy.errors import ExecutionFailedError
+from comfy.workflows.known import Known
 from core.batches.columns import Columns
 from core.batches.lists import Lists
 from core.batches.manifest import read_manifest
@@ -83,7 +84,7 @@ async def claimed(runtime: Runtime, image: object) -> Claim:
 
 async def claimed_of(runtime: Runtime, fields: dict[str, Any], workflow: Workflow) -> Claim:
     asked = read_request_of(FlowRequest, fields, workflow)
-    accepted = await runtime.store.acceptance.accept(comfy.resolve(asked, workflow, None, None))
+    accepted = await runtime.store.acceptance.accept(comfy.resolve(asked, workflow, Known()))
     assignment = Assignment(accepted.generation.id, uuid4(), attempt=1)
     return await pipeline.claim(runtime.store, assignment, runtime.holder)
 
@@ -389,7 +390,7 @@ def twins_of(folder: Path, *images: object) -> Source:
     path.write_text("\n".join(["image", *map(str, images)]) + "\n", encoding="utf-8")
     request = BatchRequest.model_validate({"defaults": {"workflow": TWIN.name}})
     rows = read_manifest(path, "csv", Columns(TWIN))
-    return Source(request, rows, Lists.of({}), None, None, TWIN)
+    return Source(request, rows, Lists.of({}), Known(), TWIN)
 
 
 async def test_a_batch_names_files_that_are_there(

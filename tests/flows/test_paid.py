@@ -24,6 +24,7 @@ from comfy.errors import (
     TransientComfyError,
 )
 from comfy.paid import PaidServices
+from comfy.workflows.known import Known
 from core.requests import FlowRequest, read_request_of
 from core.workflows.declaration import Workflow
 from flows import pipeline, submitting
@@ -76,7 +77,7 @@ async def claimed(runtime: Runtime, of: Workflow = PAID) -> Claim:
     """The first attempt of a new generation."""
     await runtime.store.workflows.add(of)
     asked = read_request_of(FlowRequest, {"workflow": of.name}, of)
-    accepted = await runtime.store.acceptance.accept(comfy.resolve(asked, of, None, None))
+    accepted = await runtime.store.acceptance.accept(comfy.resolve(asked, of, Known()))
     return await again(runtime, accepted.generation.id)
 
 

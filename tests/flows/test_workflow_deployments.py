@@ -14,6 +14,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed
 
 from comfy import resolve
+from comfy.workflows.known import Known
 from core.requests import FlowRequest, GenerationRequest, read_request_of
 from core.workflows.declaration import Input, Workflow
 from flows.generate import _of_its_deployment
@@ -87,7 +88,7 @@ def saying(value: _Said) -> Callable[[], Awaitable[_Said]]:
 async def accepted(store: Store, of: Workflow) -> Any:
     fields = {"workflow": of.name}
     asked = read_request_of(GenerationRequest, fields, of)
-    return (await store.acceptance.accept(resolve(asked, of, None, None))).generation
+    return (await store.acceptance.accept(resolve(asked, of, Known()))).generation
 
 
 async def test_the_built_in_deployment_shows_the_inputs_of_its_workflow(runs: FlowRuns) -> None:

@@ -11,6 +11,7 @@ import pytest
 from nicegui.testing import User
 
 from api.context import Context
+from comfy.workflows.known import Known
 from core.batches.lists import Lists
 from core.batches.request import BatchRequest
 from flows.batches.acceptance import Source, accept_batch
@@ -142,8 +143,7 @@ async def test_what_it_has_begun_is_linked(
         request=BatchRequest(defaults={"prompt": "x"}),
         rows=None,
         lists=Lists.of({}),
-        catalogue=context.facade.catalogue.current,
-        default_model=None,
+        known=Known(context.facade.catalogue.current),
     )
     batch_id = uuid4()
     await accept_batch(context.facade.store, source, batch_id, "a run", schedule="nightly")

@@ -45,7 +45,7 @@ def layout_of(values: Mapping[str, Any], family: Family, pictures: Pictures) -> 
 
 
 def _asked(source: Size, width: int | None, height: int | None, multiple: int) -> Size:
-    """Returns the size that is asked for; a side that is left out follows from the image's shape."""
+    """Returns the size that is asked for; a missing side follows from the image's shape."""
     if width is None:
         assert height is not None  # one of them is given
         width = round(height * source.width / source.height)

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from comfy.families.recognise import recognise
-
 from comfy.catalogue import Catalogue
 from comfy.families.family import Family
 from comfy.families.models import DIFFUSION_FOLDERS, ModelFile
 from comfy.families.parts import find_encoder, find_vae, missing_part
+from comfy.families.recognise import recognise
 from comfy.families.table import FAMILIES
 from comfy.workflows.known import Known
 from core.problems import FieldProblem
