@@ -27,6 +27,7 @@ from cli.generate.follow import follow
 from cli.generate.inputs import Inputs, Names
 from cli.generate.meter import Meter, open_meter
 from cli.generate.saving import names, save, slug, suffix
+from cli.warned import tell_warnings
 from core.fields import later_seed
 from core.requests import DEFAULT_WORKFLOW
 from core.urls import without_userinfo
@@ -114,6 +115,7 @@ async def generate(order: Order) -> int:
     """Create, follow and save. Returns the exit code. CommandError if nothing was created."""
     async with ApiClient(order.api_url) as client:
         documents = await _create_all(client, order)
+        tell_warnings(warning for each in documents for warning in each.get("warnings", ()))
         try:
             outcomes = await _follow_all(client, order, documents)
         except asyncio.CancelledError:
