@@ -7,6 +7,7 @@ import re
 from pydantic import ValidationError
 
 from comfy import BUILT_IN
+from comfy.workflows import missing_value
 from core.problems import unreadable
 from core.requests import ResolvedRequest, checked_inputs
 from core.stored import Unreadable, reason_of
@@ -44,9 +45,9 @@ async def workflow_of(store: Store, request: ResolvedRequest) -> Workflow:
         raise _unreadable(request, f"workflow: {error}") from error
     except ValidationError as error:
         raise _unreadable(request, reason_of(error)) from error
-    missing = [one.name for one in known.inputs if request.inputs.get(one.name) is None]
-    if missing:
-        raise _unreadable(request, f"{missing[0]}: is missing")
+    missing = missing_value(known, request.inputs)
+    if missing is not None:
+        raise _unreadable(request, f"{missing}: is missing")
     return known
 
 
