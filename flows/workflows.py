@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Final
 
 from pydantic import ValidationError
 
 from comfy import BUILT_IN
+from comfy.workflows import missing_value
 from core.problems import unreadable
 from core.requests import DEFAULT_WORKFLOW, ResolvedRequest, checked_inputs
 from core.stored import Unreadable, reason_of
@@ -50,23 +50,10 @@ async def workflow_of(store: Store, request: ResolvedRequest) -> Workflow:
         checked_inputs(known, request.inputs)
     except ValidationError as error:
         raise _unreadable(request, reason_of(error)) from error
-    missing = [name for name in _needed(known, request) if request.inputs.get(name) is None]
-    if missing:
-        raise _unreadable(request, f"{missing[0]}: is missing")
+    missing = missing_value(known, request.inputs)
+    if missing is not None:
+        raise _unreadable(request, f"{missing}: is missing")
     return known
-
-
-def _needed(workflow: Workflow, request: ResolvedRequest) -> Iterable[str]:
-    """Returns the inputs that are there whichever version accepted it; newer ones may be absent."""
-    required = [one.name for one in workflow.inputs if one.required]
-    return required if request.plan.recipe else dict.fromkeys([*required, *_OF_THE_FIRST])
-
-
-_OF_THE_FIRST: Final = (
-    "negative_prompt", "model", "width", "height", "steps", "cfg", "sampler", "scheduler", "seed",
-    "batch_size",
-)  # fmt: skip
-"""What the built-in workflow of the first versions had besides its prompt."""
 
 
 def _may_be_stored(request: ResolvedRequest) -> bool:
