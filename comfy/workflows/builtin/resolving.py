@@ -144,7 +144,7 @@ def _resolved(
     family, laid = chosen.family, pictures.laid
     size = _size(told, family, pictures)
     values = _values(workflow, told, chosen, known.catalogue or Catalogue())
-    values |= _sized(laid, size)
+    values |= _sized(told, laid, size)
     if controls:
         values["controls"] = [dict(one.values) for one in controls]
     reduced, reductions = few_steps(values, family)
@@ -267,11 +267,16 @@ def _size(told: Mapping[str, Any], family: Family, pictures: _Pictures) -> Size:
     return rounded(width or own.width, height or own.height, multiple)
 
 
-def _sized(laid: Laid | None, size: Size) -> dict[str, Any]:
-    """Returns width and height; with a mask they are not the result's, and not told."""
+def _sized(told: Mapping[str, Any], laid: Laid | None, size: Size) -> dict[str, Any]:
+    """Returns width and height; with a mask they are not the result's, and not told.
+
+    A mask that was made anew is not inverted any more; a dry run makes none.
+    """
     if laid is None or not laid.layout.pastes:
         return size._asdict()
-    return {} if laid.mask is None else {"mask": laid.mask, "mask_invert": False}
+    return (
+        {} if laid.mask in (None, told.get("mask")) else {"mask": laid.mask, "mask_invert": False}
+    )
 
 
 def _reference_sizes(pictures: _Pictures, family: Family) -> tuple[Size, ...]:
