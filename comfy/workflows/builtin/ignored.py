@@ -11,8 +11,8 @@ from comfy.workflows.builtin.control_kinds import Control
 from comfy.workflows.builtin.models import find
 from comfy.workflows.builtin.prompt_syntax import embeddings_in, weighs_words
 from comfy.workflows.builtin.prompts import TEXTS
+from comfy.workflows.builtin.recipe import Layout
 from comfy.workflows.known import Known
-from comfy.workflows.layout import Size
 from core.notices import Notice
 
 TURBO_STEPS: Final = 10
@@ -87,17 +87,19 @@ def resized(given: Mapping[str, Any], size: Mapping[str, int], family: Family) -
         yield Notice(code="size_rounded", loc=(first,), message=said)
 
 
-def shrunk(source: Size, work: Size, family: Family) -> Iterator[Notice]:
+def shrunk(layout: Layout, family: Family) -> Iterator[Notice]:
     """Yields ``scaled_down`` where a start image is too large to be drawn in its own size."""
-    if work.pixels < source.pixels and (
-        source.width - work.width >= family.size_multiple
-        or source.height - work.height >= family.size_multiple
-    ):
-        said = (
-            f"the start image has {source.width} × {source.height} pixels, more than "
-            f"{family.title} draws at once: it is drawn at {work.width} × {work.height}"
-        )
-        yield Notice(code="scaled_down", loc=("init_image",), message=said)
+    part, work = layout.crop.size, layout.work
+    least = family.size_multiple
+    if part.width - work.width < least and part.height - work.height < least:
+        return
+    said = (
+        f"{part.width} × {part.height} pixels are more than {family.title} draws at once: "
+        f"it is drawn at {work.width} × {work.height}"
+    )
+    if layout.pastes:
+        said = f"{said}, and what is new is enlarged"
+    yield Notice(code="scaled_down", loc=("init_image",), message=said)
 
 
 def few_steps(values: Mapping[str, Any], family: Family) -> tuple[dict[str, Any], list[Notice]]:

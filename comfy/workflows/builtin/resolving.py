@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from comfy.catalogue import Catalogue
 from comfy.families.family import Family
+from comfy.families.table import FAMILIES
 from comfy.workflows.builtin.control_kinds import Control, controls_of, unable_controls
 from comfy.workflows.builtin.files import files_of
 from comfy.workflows.builtin.ignored import (
@@ -112,12 +113,19 @@ def _unable(
     yield from unable_controls(controls, family)
     if hears_embeddings(family):
         yield from unknown_embeddings(told, known.catalogue, suggest=suggest)
-    refiner = told.get("refiner")
-    if refiner is not None and family.base == "sdxl":
-        found = find(refiner["model"], known, ("checkpoints",))
-        if found.family is not None and not found.family.startswith("sdxl"):
-            said = f"{found.name} is no SDXL model, which a refiner must be"
-            yield FieldProblem(("refiner", "model"), "excluded", said)
+    yield from _unfitting_refiner(told.get("refiner"), family, known)
+
+
+def _unfitting_refiner(
+    refiner: Mapping[str, Any] | None, family: Family, known: Known
+) -> Iterator[FieldProblem]:
+    if refiner is None or family.base != "sdxl":
+        return  # of another family it is refused already
+    found = find(refiner["model"], known, ("checkpoints",))
+    own = FAMILIES.get(found.family or "")
+    if own is not None and own.base != "sdxl" and found.reason != "name":
+        said = f"{found.name} is {own.title}, and a refiner must be an SDXL model"
+        yield FieldProblem(("refiner", "model"), "excluded", said)
 
 
 def _look_at(told: Mapping[str, Any], family: Family, known: Known) -> _Pictures:
@@ -160,8 +168,8 @@ def _resolved(
         notices += foreign(values.get("loras") or (), controls, family, known)
     if "width" in ordered:
         notices += resized(told, size._asdict(), family)
-    if laid is not None and not laid.layout.pastes and "width" not in told and "height" not in told:
-        notices += shrunk(laid.layout.source, laid.layout.work, family)
+    if laid is not None and "width" not in told and "height" not in told:
+        notices += shrunk(laid.layout, family)
     recipe = Recipe(
         family=family.name,
         folder=chosen.file.folder,
