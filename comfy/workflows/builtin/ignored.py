@@ -33,7 +33,7 @@ def ignored(given: Mapping[str, Any], cfg: float, family: Family) -> Iterator[No
         if not family.hears_weights and weighs_words(text):
             said = f"{family.title} reads weights such as (fox:1.2) as words"
             yield Notice(code="weights_ignored", loc=(name,), message=said)
-        if not hears_embeddings(family) and embeddings_in(text):
+        if embeddings_in(text) and not hears_embeddings(family):
             said = f"{family.title} has no text encoder that takes embeddings: they are left out"
             yield Notice(code="embeddings_ignored", loc=(name,), message=said)
     if (given.get("clip_skip") or 1) > 1 and not family.has_clip_skip:

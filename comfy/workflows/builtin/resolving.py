@@ -10,6 +10,7 @@ from comfy.catalogue import Catalogue
 from comfy.families.family import Family
 from comfy.families.table import FAMILIES
 from comfy.workflows.builtin.control_kinds import Control, controls_of, unable_controls
+from comfy.workflows.builtin.declarations import BUILT_IN
 from comfy.workflows.builtin.files import files_of
 from comfy.workflows.builtin.ignored import (
     few_steps,
@@ -46,6 +47,16 @@ SWITCH_AT: Final = 0.8
 _MEGAPIXEL: Final = 1024 * 1024
 """The area of reference images, as models that edit were trained."""
 _OF_MASKS: Final = ("mask_area", "mask_padding", "mask_invert", "mask_feather")
+
+_DECLARED: Final[Mapping[str, Mapping[str, Any]]] = {
+    name: {
+        one.name: one.default
+        for one in workflow.inputs
+        if one.default is not None and one.name != "wildcards"
+    }
+    for name, workflow in BUILT_IN.items()
+}
+"""The declared values of each workflow's inputs; ``wildcards`` is told where it is asked for."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +122,9 @@ def _unable(
     family = chosen.family
     yield from unable(told, chosen)
     yield from unable_controls(controls, family)
-    if hears_embeddings(family):
-        yield from unknown_embeddings(told, known.catalogue, suggest=suggest)
+    unknown = unknown_embeddings(told, known.catalogue, suggest=suggest)
+    if unknown and hears_embeddings(family):
+        yield from unknown
     yield from _unfitting_refiner(told.get("refiner"), family, known)
 
 
@@ -193,7 +205,7 @@ def _values(
 ) -> dict[str, Any]:
     """Returns the values: those given, else the family's, else the declared ones."""
     family = chosen.family
-    values = {**_declared(workflow), **defaults(family, catalogue), **told}
+    values = {**_DECLARED[workflow.name], **defaults(family, catalogue), **told}
     values["model"] = chosen.file.name
     values["cfg"] = float(values["cfg"])
     if chosen.text_encoders is not None:
@@ -212,14 +224,6 @@ def _values(
     if "hires" in values:
         values["hires"] = whole_hires(values["hires"], values["steps"], catalogue)
     return values
-
-
-def _declared(workflow: Workflow) -> dict[str, Any]:
-    return {
-        one.name: one.default
-        for one in workflow.inputs
-        if one.default is not None and one.name != "wildcards"
-    }
 
 
 def _leave_out(values: dict[str, Any], family: Family) -> None:
