@@ -22,12 +22,9 @@ from prefect.logging import get_run_logger
 from prefect.states import Cancelled, Completed, Failed
 from pydantic import Field
 
-from comfy import Catalogue
-from comfy.workflows.known import Known
 from core.batches.lists import read_lists
 from core.batches.manifest import shown_name
 from core.batches.request import FlowBatchRequest
-from core.workflows.declaration import Workflow
 from flows.artifacts import ArtifactUpdates, ProgressArtifact
 from flows.batches import steps
 from flows.batches.acceptance import AcceptedBatch, Source, accept_batch, source_problems
@@ -35,8 +32,7 @@ from flows.batches.artifacts import show_batch, show_end
 from flows.batches.parameters import CATCH_UP_MINUTES, WEEK_MINUTES
 from flows.batches.rules import Finish, Leave, Pause, Wait
 from flows.errors import BatchRefusedError, CancelRequested, TakenOver
-from flows.nodes import kept_judge
-from flows.pipeline import callback_rules
+from flows.pipeline import callback_rules, what_is_known
 from flows.prefect.foreign_runs import PAUSE_S, foreign, put_back_for
 from flows.prefect.schedules import later_run_is_due, schedule_name_of
 from flows.retries import patiently
@@ -137,7 +133,12 @@ async def _adopt(runtime: Runtime, run: FlowRun, request: FlowBatchRequest | Non
         workflow=workflow,
         rows=None,
         lists=await asyncio.to_thread(read_lists, runtime.wildcards),
-        known=await _known(runtime, workflow),
+        known=await what_is_known(
+            store,
+            runtime.session.client,
+            runtime.default_model,
+            paid_nodes=runtime.session.allows_paid_nodes,
+        ),
         rules=await callback_rules(store),
     )
     name = shown_name(source.request.name) or run.name
@@ -152,17 +153,6 @@ async def _adopt(runtime: Runtime, run: FlowRun, request: FlowBatchRequest | Non
     )
     get_run_logger().info("Kept as batch %s: %d generations", run.id, accepted.batch.total)
     return run.id
-
-
-async def _known(runtime: Runtime, workflow: Workflow) -> Known:
-    store, client = runtime.store, runtime.session.client
-    kept = await store.registry.catalogue(client.base_url)
-    paid = runtime.session.allows_paid_nodes
-    return Known(
-        Catalogue.from_json(kept) or await client.catalogue(),
-        await kept_judge(store, client.base_url, workflow, paid_nodes=paid),
-        default_model=runtime.default_model,
-    )
 
 
 async def _start(runtime: Runtime, run: FlowRun, batch_id: UUID) -> Batch:

@@ -7,6 +7,8 @@ there already is not sent again.
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,10 +18,20 @@ from comfy.inputs import texts_of, with_names
 from core.failpoints import reach
 from core.uploads import Reference, comfy_name
 from flows.errors import InputGoneError
+from flows.pictures import BYTES_MAX
+from flows.plain_pictures import (
+    HEAD_BYTES,
+    UnusablePictureError,
+    is_read_alike,
+    opened,
+    plain,
+    png_of,
+)
 from flows.retries import patiently
-from store.errors import NotFoundError
+from store.errors import ArtefactStoreError, NotFoundError
 from store.store import Store
 from store.uploads.values import Upload
+from store.values import Artefact
 
 
 class InputSession(Protocol):
@@ -36,11 +48,15 @@ class InputSession(Protocol):
 
 @dataclass(frozen=True)
 class Source:
-    """A file that a graph refers to. ``path`` is where it is stored; None: it is there no more."""
+    """A file that a graph refers to. ``path`` is where it is stored; None: it is there no more.
+
+    ``data`` is what goes to ComfyUI in place of the file as it is stored; None: the file itself.
+    """
 
     reference: Reference
     file: InputFile
     path: str | None
+    data: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -104,8 +120,33 @@ async def _artefact(store: Store, reference: Reference) -> Source | None:
         made = await patiently(store.generations.artefact, reference.artefact_id)
     except NotFoundError:
         return None
+    data = await _plain_data(store, made) if made.kind == "image" else None
+    if data is not None:
+        name = comfy_name(hashlib.sha256(data).hexdigest(), "png")
+        return Source(reference, InputFile(name, len(data)), made.path, data)
     name = comfy_name(made.sha256, made.path.rpartition(".")[2])
     return Source(reference, InputFile(name, made.bytes), made.path)
+
+
+async def _plain_data(store: Store, made: Artefact) -> bytes | None:
+    """Returns a picture that ComfyUI's versions read differently as all read it; else None.
+
+    The same picture gives the same bytes at every try. One that cannot be read goes as it is.
+    """
+    if made.content_type != "image/png" or made.bytes > BYTES_MAX:
+        return None
+    try:
+        head = await _bytes_of(store, made.path, min(HEAD_BYTES, made.bytes))
+        if is_read_alike(head):
+            return None
+        data = await _bytes_of(store, made.path, made.bytes)
+        return await asyncio.to_thread(lambda: png_of(plain(opened(data))))
+    except (ArtefactStoreError, UnusablePictureError):
+        return None
+
+
+async def _bytes_of(store: Store, path: str, size: int) -> bytes:
+    return b"".join([piece async for piece in await store.files.stream(path, 0, size)])
 
 
 async def put_inputs(store: Store, session: InputSession, inputs: Inputs) -> None:
@@ -119,12 +160,28 @@ async def put_inputs(store: Store, session: InputSession, inputs: Inputs) -> Non
     for source in inputs.sources.values():
         if await session.has_input(source.file):
             continue
-        if source.path is None or await store.files.size(source.path) != source.file.size:
+        if not await _is_there(store, source):
             raise InputGoneError(source.reference)
         reach("inputs.before_put")
-        data = await store.files.stream(source.path, 0, source.file.size)
-        await session.put_input(source.file, data)
+        await session.put_input(source.file, await _data_of(store, source))
         reach("inputs.after_put")
+
+
+async def _is_there(store: Store, source: Source) -> bool:
+    if source.path is None:
+        return False
+    return source.data is not None or await store.files.size(source.path) == source.file.size
+
+
+async def _data_of(store: Store, source: Source) -> AsyncIterator[bytes]:
+    if source.data is not None:
+        return _once(source.data)
+    assert source.path is not None  # others are gone
+    return await store.files.stream(source.path, 0, source.file.size)
+
+
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    yield data
 
 
 async def has_lost_one(session: InputSession, inputs: Inputs) -> bool:

@@ -35,24 +35,20 @@ async def look_at_nodes(store: Store, client: ComfyClient) -> NodeCatalogue:
     return catalogue
 
 
-async def kept_judge(
-    store: Store, comfy_url: str, workflow: Workflow, *, paid_nodes: bool
-) -> Judge | None:
-    """Returns what judges requests of an imported workflow by the ComfyUI's kept node classes.
+async def kept_judge(store: Store, comfy_url: str, *, paid_nodes: bool) -> Judge | None:
+    """Returns what judges requests by the ComfyUI's kept node classes, None while there are none.
 
-    ``paid_nodes``: whether it may call paid services. None for a built-in
-    workflow, and while nothing is kept.
+    ``paid_nodes``: whether they may call paid services. Raises StoreUnavailableError.
     """
-    catalogue = None if workflow.graph is None else await kept_catalogue(store, comfy_url)
+    catalogue = await kept_catalogue(store, comfy_url)
     return None if catalogue is None else Judge(catalogue, paid_nodes=paid_nodes)
 
 
-async def paid_classes_of(store: Store, comfy_url: str, workflow: Workflow) -> tuple[str, ...]:
-    """Returns the node classes of a workflow that call paid services, as far as is known now."""
+def paid_classes_of(workflow: Workflow, known: NodeCatalogue | None) -> tuple[str, ...]:
+    """Returns the node classes of a workflow that call paid services, as far as is ``known``."""
     if workflow.graph is None:
         return ()
-    catalogue = await kept_catalogue(store, comfy_url)
-    return paid_classes(workflow, frozenset() if catalogue is None else catalogue.paid)
+    return paid_classes(workflow, frozenset() if known is None else known.paid)
 
 
 async def kept_catalogue(store: Store, comfy_url: str) -> NodeCatalogue | None:

@@ -49,7 +49,9 @@ from core.workflows.declaration import Output as DeclaredOutput
 from core.workflows.declaration import Workflow
 from flows.errors import CallbackRefusedError, CancelRequested
 from flows.keeping import Keeping, Log, check_declared, owners_of, pixels_of
-from flows.nodes import kept_judge, look_at_nodes, paid_classes_of
+from flows.models import kept_models
+from flows.nodes import kept_catalogue, kept_judge, look_at_nodes, paid_classes_of
+from flows.pictures import resolved_with_files
 from flows.problems import problem_of
 from flows.reporter import OnProgress, Reporter
 from flows.retries import patiently
@@ -159,14 +161,14 @@ async def adopt(
         refused = (await callback_rules(store)).problem(callback)
         if refused is not None and not await _is_kept(store, flow_run_id):
             raise CallbackRefusedError(refused)
-    known = await store.registry.catalogue(client.base_url)
-    catalogue = Catalogue.from_json(known) or await client.catalogue()
     asked, workflow = await checked(store, request)
-    judge = await kept_judge(store, client.base_url, workflow, paid_nodes=paid_nodes)
-    resolving = partial(
-        comfy.resolve, asked, workflow, Known(catalogue, judge, default_model=default_model)
-    )
-    resolved = await asyncio.to_thread(resolving)  # a large graph is judged for seconds
+    known = await what_is_known(store, client, default_model, paid_nodes=paid_nodes)
+    try:
+        resolved = await resolved_with_files(store, asked, workflow, known, patient=True)
+    except comfy.UnresolvableError:
+        if await _is_kept(store, flow_run_id):
+            return flow_run_id
+        raise
     referred = list(referred_in(workflow.inputs, resolved.inputs))
     missing = await patiently(store.uploads.problems, referred)
     if missing and not await _is_kept(store, flow_run_id):
@@ -178,6 +180,22 @@ async def adopt(
         missing = await patiently(store.uploads.problems, referred)
         raise comfy.UnresolvableError(tuple(missing)) from error
     return flow_run_id
+
+
+async def what_is_known(
+    store: Store, client: ComfyClient, default_model: str | None, *, paid_nodes: bool
+) -> Known:
+    """Returns what requests are resolved by, of one ComfyUI: as kept, else as it says.
+
+    Raises TransientComfyError, StoreUnavailableError.
+    """
+    kept = await store.registry.catalogue(client.base_url)
+    return Known(
+        catalogue=Catalogue.from_json(kept) or await client.catalogue(),
+        judge=await kept_judge(store, client.base_url, paid_nodes=paid_nodes),
+        models=await kept_models(store, client.base_url),
+        default_model=default_model,
+    )
 
 
 async def checked(store: Store, request: FlowRequest) -> tuple[FlowRequest, Workflow]:
@@ -232,12 +250,14 @@ async def claim(store: Store, assignment: Assignment, holder: Holder) -> Claim:
 async def build(store: Store, claim: Claim) -> Graph:
     """Returns the ComfyUI graph of the request, of the workflow as it was when it was accepted.
 
-    Which of its nodes are paid is as it is known now. Raises UnreadableRequestError when this
+    It is fitted to the node classes that its ComfyUI is known to have, and which of its nodes are
+    paid is as it is known now. Raises UnreadableRequestError when this
     version of Easel cannot build what was asked for.
     """
     workflow = await patiently(workflow_of, store, claim.request)
-    graph = comfy.build_graph(claim.request, claim.prompt_id, workflow)
-    paid = await patiently(paid_classes_of, store, claim.comfy_url, workflow)
+    nodes = await patiently(kept_catalogue, store, claim.comfy_url)
+    graph = comfy.build_graph(claim.request, claim.prompt_id, workflow, nodes)
+    paid = paid_classes_of(workflow, nodes)
     return replace(graph, paid=paid) if paid else graph
 
 

@@ -32,6 +32,7 @@ from web.history.listing import read_listing
 from web.history.page import HistoryPage
 from web.history.picture import PicturePage
 from web.history.view import View
+from web.models.page import ModelsPage
 from web.parts.layout import STATIC, STATIC_URL, Web
 from web.parts.released import release
 from web.parts.socket_events import guard
@@ -155,6 +156,10 @@ def declare(web: Web) -> None:
     @_page("/workflows", title="Workflows · Easel")
     async def workflows() -> None:
         await WorkflowsPage(web, covers).start()
+
+    @_page("/models", title="Models · Easel")
+    async def models() -> None:
+        await ModelsPage(web).start()
 
     @_page("/history", title="History · Easel")
     async def history(request: Request) -> None:

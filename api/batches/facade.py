@@ -32,7 +32,6 @@ from api.errors import ProblemError
 from api.generations.documents import WaitingDocument, callback_document, kept_fields
 from api.generations.facade import Facade, no_model_known
 from comfy import Catalogue
-from comfy.workflows.known import Known
 from core.batches.columns import Columns
 from core.batches.grid import Grid
 from core.batches.lists import Lists, read_lists
@@ -205,16 +204,15 @@ class BatchFacade:
         workflow = await self._workflow(request)
         if manifest.file is not None and manifest.request is not None:
             rows = read_manifest(manifest.file, manifest.kind, Columns(workflow))
+        await self._facade.catalogue.refreshed()
+        if workflow.graph is not None:
+            await self._facade.nodes.refreshed()
         return Source(
             request=request,
             workflow=workflow,
             rows=rows,
             lists=await self.lists(),
-            known=Known(
-                await self._facade.catalogue.refreshed(),
-                await self._facade.nodes.refreshed() if workflow.graph is not None else None,
-                default_model=self._facade.configured_model,
-            ),
+            known=self._facade.known,
             skip_bad=manifest.skip_bad,
             rules=await self._facade.callback_rules(),
         )

@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -39,7 +38,7 @@ from api.generations.estimates import Estimates
 from api.models.cache import ModelsCache
 from api.nodes import NodesCache
 from api.storage import StorageWatch
-from comfy import BUILT_IN, Catalogue, UnresolvableError, resolve
+from comfy import BUILT_IN, Catalogue, UnresolvableError
 from comfy.workflows.known import Known
 from core.callbacks.addresses import AllowedAddresses
 from core.callbacks.callback import Callback
@@ -55,6 +54,7 @@ from core.requests import (
 from core.status import is_final
 from core.uploads import referred_in
 from core.workflows.declaration import Workflow
+from flows.pictures import resolved_with_files
 from flows.prefect.pauses import PauseWatch
 from flows.reconcile.dispatcher import Dispatcher
 from flows.workflows import workflow_named, workflow_names
@@ -187,21 +187,22 @@ class Facade:
         await self.check_room()
         callback = request.wanted_callback
         await self._check_callback(callback)
+        await self._check_files(request.inputs, workflow)
         resolved = await self._resolve(request, workflow)
-        await self._check_files(resolved, workflow)
+        await self._check_files(resolved.inputs, workflow)
         try:
             accepted = await self.store.acceptance.accept(
                 resolved, key, self._first_answer, callback=callback
             )
         except FilesGoneError:  # expired since they were looked at
-            await self._check_files(resolved, workflow)
+            await self._check_files(resolved.inputs, workflow)
             raise
         self._dispatcher.wake()
         return accepted
 
-    async def _check_files(self, request: ResolvedRequest, workflow: Workflow) -> None:
+    async def _check_files(self, inputs: Mapping[str, Any], workflow: Workflow) -> None:
         """Raises ProblemError 422 for a reference to a file that is not there."""
-        found = await self.store.uploads.problems(referred_in(workflow.inputs, request.inputs))
+        found = await self.store.uploads.problems(referred_in(workflow.inputs, inputs))
         if found:
             raise ProblemError("invalid_request", summary(found, len(found)), errors=found)
 
@@ -245,18 +246,17 @@ class Facade:
             raise _unresolvable(error, catalogue, workflow) from error
 
     async def _resolved(self, request: GenerationRequest, workflow: Workflow) -> ResolvedRequest:
-        resolving = partial(
-            resolve,
-            request,
-            workflow,
-            Known(
-                self.catalogue.current,
-                self.nodes.judge,
-                default_model=self.configured_model,
-            ),
+        return await resolved_with_files(self.store, request, workflow, self.known)
+
+    @property
+    def known(self) -> Known:
+        """What requests are resolved by now: what all ComfyUIs in use have."""
+        return Known(
+            catalogue=self.catalogue.current,
+            judge=self.nodes.judge,
+            models=self.models.current,
+            default_model=self.configured_model,
         )
-        # An imported one is judged by what ComfyUI has, which may take seconds.
-        return resolving() if workflow.graph is None else await asyncio.to_thread(resolving)
 
     def _first_answer(self, generation: Generation, ahead: int) -> dict[str, Any]:
         document = StatusDocument.model_construct(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 
 from api.body import summary
 from api.errors import ProblemError
 from api.generations.facade import Facade
+from api.models.beside import Beside, all_beside
 from api.models.documents import (
     ModelFileDocument,
     ModelsDocument,
@@ -21,6 +23,7 @@ from comfy.catalogue import FOLDERS
 from comfy.families.models import DIFFUSION_FOLDERS, ModelFile
 from comfy.families.names import CONTROL_FOLDERS, LORA_FOLDER
 from comfy.families.table import BASES, FAMILIES, base_of
+from comfy.workflows.known import Known
 from core.problems import FieldProblem
 from core.wording import nearest
 from store.models import FileKey, KeptSetting
@@ -49,6 +52,32 @@ class ModelFacade:
             default=self._generations.default_model(catalogue),
             models=await self._files(catalogue, FOLDERS if folder is None else (folder,)),
         )
+
+    async def stamp(self) -> object:
+        """Returns a value that is another one whenever ``all`` would say something else."""
+        models = self._generations.models
+        workers = await self._generations.estimates.live_workers()
+        names = tuple(sorted(worker.name for worker in workers))
+        catalogue = self._generations.catalogue.current
+        return catalogue, models.current, models.listed, models.settings, names
+
+    async def beside(self) -> Mapping[FileKey, Beside]:
+        """Returns what goes with the models, where there is anything to be said of that.
+
+        Raises ProblemError when ComfyUI was never reached.
+        """
+        catalogue = await catalogue_of(self._generations)
+        models = self._generations.models.current
+        files = [
+            known(models, folder, name)
+            for folder in DIFFUSION_FOLDERS
+            for name in self._names(catalogue, folder)
+        ]
+        return await asyncio.to_thread(all_beside, files, Known(catalogue, models=models))
+
+    async def look_again(self) -> None:
+        """Ask ComfyUI anew which files it has."""
+        await self._generations.catalogue.refreshed()
 
     async def set(self, folder: str, name: str, wanted: ModelSetting) -> ModelFileDocument:
         """Keep what the owner says of a file. Returns what is known of it then.

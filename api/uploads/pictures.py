@@ -1,8 +1,8 @@
 """Pictures that clients bring: decoded whole, turned upright, written again as PNG.
 
-What leaves here has the size that its header says and nothing but pixels: no metadata, no colour
-profile (ComfyUI ignores it), nothing after its end. An alpha channel stays, for masks; of an
-animation the first picture stays; 16 bits of grey stay.
+What leaves here has the size that its header says and nothing but pixels, 8 bits of red, green and
+blue: no metadata, no colour profile (ComfyUI ignores it), nothing after its end. An alpha channel
+stays, for masks; of an animation the first picture stays.
 """
 
 from __future__ import annotations
@@ -18,13 +18,9 @@ from PIL import ImageOps
 
 from api.errors import ProblemError
 from core.uploads import SIDE_MAX
+from flows.plain_pictures import COMPRESSION, plain
 
-_COMPRESSION: Final = 3
-"""Level 6 takes three times as long, and saves a twentieth."""
 _READ_TOGETHER: Final = 1_048_576
-_KEPT_MODES: Final = frozenset({"L", "LA", "RGB", "RGBA", "I;16"})
-_SIXTEEN_BITS: Final = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
-_WITH_ALPHA: Final = frozenset({"PA", "La", "RGBa"})
 
 
 @dataclass(frozen=True)
@@ -43,7 +39,7 @@ def normalise(source: Path, target: Path, decoder: str, pixels_max: int) -> Norm
     Runs long: call it in a thread. ``decoder`` is the one of Pillow's that may read it.
     """
     picture = _decoded(source, decoder, pixels_max)
-    _plain(picture).save(target, "PNG", compress_level=_COMPRESSION)
+    plain(picture).save(target, "PNG", compress_level=COMPRESSION)
     return NormalPicture(*picture.size, target.stat().st_size, _sha256(target))
 
 
@@ -66,22 +62,6 @@ def _decoded(source: Path, decoder: str, pixels_max: int) -> Pillow.Image:
             raise
         except Exception as error:
             raise _broken() from error
-
-
-def _plain(picture: Pillow.Image) -> Pillow.Image:
-    """Returns the pixels alone, in a mode that PNG and ComfyUI have."""
-    mode = picture.mode
-    if mode in _SIXTEEN_BITS:
-        plain = picture if mode == "I;16" else picture.convert("I").convert("I;16")
-    elif mode in _WITH_ALPHA or "transparency" in picture.info:
-        plain = picture.convert("RGBA")
-    elif mode == "1":
-        plain = picture.convert("L")
-    else:
-        plain = picture if mode in _KEPT_MODES else picture.convert("RGB")
-    plain = plain.copy()
-    plain.info = {}
-    return plain
 
 
 def _sha256(file: Path) -> str:

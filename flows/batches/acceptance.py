@@ -11,13 +11,13 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice, takewhile
-from typing import Final
+from typing import Final, Self
 from uuid import UUID
 
 from pydantic import ValidationError
 
-from comfy import TXT2IMG, UnresolvableError, resolve
-from comfy.workflows import Known
+from comfy import TXT2IMG, UnresolvableError
+from comfy.workflows.known import Known, Pictures
 from core.batches.columns import Columns
 from core.batches.expansion import Item, expand, grouped
 from core.batches.grid import Grid
@@ -32,6 +32,7 @@ from core.requests import ResolvedRequest
 from core.uploads import referred_in
 from core.workflows.declaration import Workflow
 from flows.errors import BatchRefusedError
+from flows.pictures import StorePictures, resolved_in_thread
 from store.database import finished
 from store.errors import ConflictError, FilesGoneError
 from store.generations.acceptance import IdempotencyKey
@@ -76,6 +77,10 @@ class Source:
     skip_bad: bool = False
     rules: CallbackRules = field(default_factory=CallbackRules)
 
+    def looking_at(self, pictures: Pictures) -> Self:
+        """Returns the same with another one that looks at its files."""
+        return replace(self, known=replace(self.known, pictures=pictures))
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -103,6 +108,8 @@ async def plan_batch(source: Source, store: Store | None = None) -> Plan:
     Without a store, references to files are not looked up. Raises BatchRefusedError.
     """
     _check_callback(source)
+    if store is not None:
+        source = source.looking_at(StorePictures(store, asyncio.get_running_loop(), keeps=False))
     reading = _Reading(source, source.request.seed)
     samples: list[ResolvedRequest] = []
     models: Counter[str] = Counter()
@@ -138,6 +145,7 @@ async def accept_batch(
     StoreUnavailableError: then nothing of it is there.
     """
     _check_callback(source)
+    source = source.looking_at(StorePictures(store, asyncio.get_running_loop()))
     reading = _Reading(source, source.request.seed)
     grid = Grid.of(source.request)
     try:
@@ -243,7 +251,7 @@ class _Reading:
         problems: list[FieldProblem] = []
         request = None
         try:
-            request = resolve(
+            request = resolved_in_thread(
                 item.request,
                 self.source.workflow,
                 self.source.known,

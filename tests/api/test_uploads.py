@@ -150,15 +150,27 @@ def test_every_format_becomes_png(service: Service, format_: str) -> None:
     [
         ("RGB", "RGB"),
         ("RGBA", "RGBA"),
-        ("L", "L"),
-        ("LA", "LA"),
-        ("1", "L"),
+        ("L", "RGB"),
+        ("LA", "RGBA"),
+        ("1", "RGB"),
         ("P", "RGB"),
-        ("I;16", "I;16"),
+        ("I;16", "RGB"),
     ],
 )
 def test_modes(service: Service, mode: str, becomes: str) -> None:
     assert kept(service, sent(service, picture(mode=mode))).mode == becomes
+
+
+def test_sixteen_bits_of_grey_are_scaled(service: Service) -> None:
+    image = Pillow.new("I;16", (3, 1))
+    for at, value in enumerate((0, 32_896, 65_535)):
+        image.putpixel((at, 0), value)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+
+    found = kept(service, sent(service, buffer.getvalue()))
+
+    assert [found.getpixel((at, 0)) for at in range(3)] == [(0,) * 3, (128,) * 3, (255,) * 3]
 
 
 def test_alpha_stays_for_masks(service: Service) -> None:

@@ -26,12 +26,14 @@ from uuid import UUID
 from anyio.from_thread import start_blocking_portal
 from PIL import Image as Pillow
 
+from comfy import ComfyClient
 from comfy.catalogue import Catalogue
 from comfy.emulator.painting import Recipe, paint
 from comfy.errors import ComfyError, ExecutionFailedError, OutOfMemoryComfyError
 from core.requests import ResolvedRequest
 from core.workflows.declaration import Workflow
 from flows import pipeline
+from flows.models import look_at_models
 from flows.testing import InProcessWorker, ScriptedComfyUI
 from store.store import Store
 from store.values import HistoryFilter
@@ -193,6 +195,15 @@ class Worker:
         claim = await self._worker.start(task_id)
         output = self.comfy.give_file(claim.prompt_id, file_name, data, node)
         await pipeline.save(self.store, self.comfy, claim, (output,))
+
+    def look_at_models(self) -> None:
+        """Find out what the files of the emulator are, as a worker does every two minutes."""
+        self._portal.call(self._look_at_models)
+
+    async def _look_at_models(self) -> None:
+        client = ComfyClient(self._comfy_url)
+        await look_at_models(self.store, client)
+        await client.aclose()
 
     def keep_callback(self, name: str, url: str) -> None:
         """Store a callback, as ``easel webhooks add`` does."""

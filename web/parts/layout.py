@@ -17,6 +17,7 @@ from api.batches.facade import BatchFacade
 from api.context import Context
 from api.deliveries.facade import DeliveryFacade
 from api.generations.facade import Facade
+from api.models.facade import ModelFacade
 from api.schedules.facade import ScheduleFacade
 from api.workflows.facade import WorkflowFacade
 from core.settings import Settings
@@ -48,6 +49,7 @@ _PAGES: Final = (
     ("Bulk", "/bulk"),
     ("Schedules", "/schedules"),
     ("Workflows", "/workflows"),
+    ("Models", "/models"),
 )
 
 
@@ -77,6 +79,11 @@ class Web:
     def workflows(self) -> WorkflowFacade:
         """The functions about workflows."""
         return self.find_context().workflows
+
+    @property
+    def models(self) -> ModelFacade:
+        """The functions about model files."""
+        return self.find_context().models
 
     @property
     def deliveries(self) -> DeliveryFacade:
