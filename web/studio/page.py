@@ -74,7 +74,7 @@ class Studio:
 
     async def start(self) -> None:
         """Load the page, then follow changes."""
-        await offer_options(self._web.facade, self._form.offer)
+        await offer_options(self._web.facade, self._workflows.offer)
         await self._workflows.start(self._wanted)
         if self._wanted is not None:  # a reload shows what was chosen since
             ui.navigate.history.replace("/")
