@@ -17,6 +17,7 @@ from store.errors import NotFoundError
 from store.values import Generation, HistoryFilter
 from web.forms.drafts import Draft
 from web.forms.onward import Onward, Place
+from web.forms.operations import Filled
 from web.forms.options import offer_options
 from web.forms.workflow_drafts import WorkflowDraft
 from web.parts.elements import Text, adorn, box
@@ -48,7 +49,7 @@ class Studio:
         self._watched: set[UUID] = set()
         self._tab_title = "Easel"
         self._live = Live(web.facade)
-        self._onward = Onward(web, self._take_along)
+        self._onward = Onward(web, self._take_along, self._go_with)
         self._frame = Frame(web, "Studio", self._reload)
         with box("studio"):
             adorn(Text("Studio", "sr-only", "h1"))
@@ -331,6 +332,16 @@ class Studio:
         if await self._workflows.take(place.workflow, place.input.name, reference):
             toast(f"It is in the form: {place.title}.")
             ui.run_javascript("easel.toForm()")
+
+    async def _go_with(self, found: Filled) -> None:
+        is_shown, before = await self._workflows.fill(found.workflow, found.values)
+        if not is_shown:
+            return
+        if before is not None:
+            self._offer_inputs_back(before)
+        else:
+            toast(f"It is in the form: {found.title}.")
+        ui.run_javascript("easel.toForm()")
 
     async def _example(self, prompt: str) -> None:
         self._form.write(prompt)

@@ -165,7 +165,7 @@ class Stage:
                 _build_batch(document)
                 with box("onward"):
                     main = next((one for one in images if one.primary), images[0])
-                    build_onward(self._actions.onward, main, document.request.workflow)
+                    build_onward(self._actions.onward, main, document.request)
                 box("grow")
                 self._build_actions(document, images)
             _build_made(document, images)
