@@ -31,6 +31,7 @@ from web.parts.clock import ask_zone
 from web.parts.elements import Text, adorn, box, button, link, local
 from web.parts.layout import Frame, Web, errors_as_toasts, section
 from web.parts.live import Live
+from web.parts.notices import build_notices
 from web.parts.outputs import KIND_WORDS
 
 
@@ -190,6 +191,7 @@ class PicturePage:
         self._details.clear()
         with self._details:
             build_prompt(document.request)
+            build_notices(document, folded=False)
             if batch is not None:
                 build_batch(batch)
             self._build_actions(document)

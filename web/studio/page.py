@@ -23,6 +23,7 @@ from web.forms.workflow_drafts import WorkflowDraft
 from web.parts.elements import Text, adorn, box
 from web.parts.layout import Frame, Web, errors_as_toasts, section, toast, toast_error
 from web.parts.live import Live
+from web.parts.notices import in_passing, notices_of
 from web.parts.wording import percent_of, queue_line, tab_title, title
 from web.studio.card import Card
 from web.studio.stage import Stage, StageActions
@@ -290,6 +291,8 @@ class Studio:
         ui.run_javascript("easel.toStage()")
         resolved = created.request
         assert isinstance(resolved, ResolvedRequest)  # this version has just created it
+        if self._staged != created.task_id and (said := notices_of(resolved)):
+            toast(in_passing(said))  # the stage shows another one, and so not these
         return resolved
 
     async def _cancel(self, task_id: UUID) -> None:
