@@ -101,11 +101,11 @@ class UploadField:
         show_if(self._zone, not value)
         show_if(self._more, not value)
         show_if(self._chosen, value)
-        self._chosen.clear()
+        self._clear()
         if not value:
             return
         with self._chosen:
-            _build_chosen(value, self._label, picture=self._shows_picture)
+            self._build_picture(address_of(value) if self._shows_picture else None)
             Text("Chosen" if value.startswith("upload:") else "From the history", "chosen-name")
             box("grow")
             button(
@@ -114,6 +114,12 @@ class UploadField:
                 icon_name="close",
                 bare=True,
             )
+
+    def _build_picture(self, address: str | None) -> None:
+        _build_picture(address, self._label)
+
+    def _clear(self) -> None:
+        self._chosen.clear()
 
 
 class UploadsField:
@@ -173,14 +179,13 @@ class UploadsField:
     def _build_one(self, place: int, value: str) -> None:
         named = f"{place + 1} of {self._label}"
         with box("chosen-one", "li"):
-            _build_chosen(value, named, picture=self._shows_picture)
+            _build_picture(address_of(value) if self._shows_picture else None, named)
             remove = partial(self._remove, place)
             button(f"Remove {named}", remove, icon_name="close", bare=True)
 
 
-def _build_chosen(value: str, label: str, *, picture: bool) -> None:
-    address = _address(value)
-    if picture and address is not None:
+def _build_picture(address: str | None, label: str) -> None:
+    if address is not None:
         image(address, label).classes("chosen-thumb")
     else:
         icon("file")
@@ -190,7 +195,7 @@ def _accepted(one: Input) -> str:
     return _ACCEPT.get(one.type, ",".join(f".{each}" for each in EXTENSIONS))
 
 
-def _address(value: str) -> str | None:
+def address_of(value: str) -> str | None:
     """Returns the URL of the file that a reference means."""
     kind, _, found = value.partition(":")
     if kind == "upload" and parse_upload_id(found) is not None:
