@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import Any, Final
 
 from comfy.catalogue import Catalogue
@@ -61,12 +62,13 @@ def choose(
 ) -> Chosen:
     """Returns the model that the request names (at the input ``at``), else the default one.
 
+    Where that cannot do what is asked for, it is the first of the ComfyUI's that can.
     The file's family is as it is known; a checkpoint of which nothing but its name is known is
     taken as SDXL or SD 1.5 by that, with the notice ``family_guessed``. Raises UnusableModelError
     with the codes ``no_model``, ``unknown_model``, ``unknown_family``, ``comfyui_too_old``,
     ``missing_models`` and ``excluded``.
     """
-    name = given.get(at) or known.default_model or _first(known.catalogue)
+    name = given.get(at) or _default(given, known)
     if name is None:
         raise UnusableModelError(_no_model(known.catalogue, at))
     named_beside = tuple(given.get("text_encoders") or ()), given.get("vae")
@@ -141,10 +143,42 @@ def _recognised(folder: str, name: str, folders: tuple[str, ...]) -> ModelFile:
     return next(known, told[0])
 
 
-def _first(catalogue: Catalogue | None) -> str | None:
-    if catalogue is None:
+def _default(given: Mapping[str, Any], known: Known) -> str | None:
+    """Returns the model of a request that names none, None where there is none."""
+    chosen = (known.default_model,) if known.default_model else ()
+    names = chain(chosen, _names(known.catalogue))
+    first = None
+    for name in names:
+        first = first or name
+        family = _known_family(name, known)
+        if family is None and name == known.default_model:
+            break  # it was chosen: why it cannot be used is told
+        if family is not None and _can(family, given):
+            return name
+    return first
+
+
+def _names(catalogue: Catalogue | None) -> Iterator[str]:
+    if catalogue is not None:
+        yield from catalogue.checkpoints
+        yield from catalogue.diffusion_models
+
+
+def _known_family(name: str, known: Known) -> Family | None:
+    try:
+        family, _ = _family(find(name, known, DIFFUSION_FOLDERS), "model")
+    except UnusableModelError:
         return None
-    return next(iter((*catalogue.checkpoints, *catalogue.diffusion_models)), None)
+    return family
+
+
+def _can(family: Family, given: Mapping[str, Any]) -> bool:
+    masked = bool(given.get("mask") or given.get("outpaint"))
+    if given.get("reference_images"):
+        return family.edit is not None
+    if family.needs_reference and not given.get("init_image"):
+        return False
+    return masked or not family.inpaints_by_conditioning
 
 
 def _no_model(catalogue: Catalogue | None, at: str) -> FieldProblem:
