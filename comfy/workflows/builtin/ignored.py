@@ -23,7 +23,7 @@ def ignored(given: Mapping[str, Any], cfg: float, family: Family) -> Iterator[No
     """Yields what the family does not heed.
 
     Codes: ``negative_prompt_ignored``, ``weights_ignored``, ``embeddings_ignored``,
-    ``clip_skip_ignored``, ``guidance_ignored``.
+    ``clip_skip_ignored``, ``guidance_ignored``, ``scheduler_ignored``.
     """
     if given.get("negative_prompt") and cfg == 1:
         said = "at cfg 1 the negative prompt is not heard: give a higher `cfg` to use it"
@@ -42,6 +42,34 @@ def ignored(given: Mapping[str, Any], cfg: float, family: Family) -> Iterator[No
     if given.get("guidance") is not None and family.defaults.guidance is None:
         said = f"{family.title} takes no guidance, but `cfg`"
         yield Notice(code="guidance_ignored", loc=("guidance",), message=said)
+    scheduler = given.get("scheduler")
+    if family.chain != "ksampler" and scheduler not in (None, family.defaults.scheduler):
+        said = f"{family.title} has a schedule of its own"
+        yield Notice(code="scheduler_ignored", loc=("scheduler",), message=said)
+
+
+def half_heeded(
+    loras: Sequence[Mapping[str, Any]], controls: Sequence[Control], family: Family
+) -> Iterator[Notice]:
+    """Yields what LoRAs and controls of this family have no use for.
+
+    Codes: ``strength_clip_ignored``, ``control_span_ignored``.
+    """
+    for at, lora in enumerate(loras):
+        if "strength_clip" in lora and not family.lora_reaches_encoder:
+            said = f"LoRAs of {family.title} do not reach its text encoder"
+            loc = ("loras", at, "strength_clip")
+            yield Notice(code="strength_clip_ignored", loc=loc, message=said)
+    for at, control in enumerate(controls):
+        is_partly = control.values["start"] > 0 or control.values["end"] < 1
+        if is_partly and control.kind in ("patch", "inpaint_patch") and not _has_span(family):
+            name = "start" if control.values["start"] > 0 else "end"
+            said = f"a control of {family.title} holds from the first step to the last"
+            yield Notice(code="control_span_ignored", loc=("controls", at, name), message=said)
+
+
+def _has_span(family: Family) -> bool:
+    return family.control_patch == "AnimaLLLiteApply"
 
 
 def hears_embeddings(family: Family) -> bool:

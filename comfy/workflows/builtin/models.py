@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +23,9 @@ from core.notices import Notice
 from core.problems import FieldProblem
 
 _KEPT: Final = 1_000
+_LIKE_SDXL: Final = re.compile("xl|pony|illustrious|noobai|animagine", re.IGNORECASE)
+"""In names of checkpoints of which nothing else is known; all others are drawn as SD 1.5, whose
+smaller size costs least when that is wrong."""
 
 
 @dataclass(frozen=True)
@@ -109,18 +113,24 @@ def _chosen(given: Mapping[str, Any], name: str, known: Known, at: str, *, sugge
 def _family(file: ModelFile, at: str) -> tuple[Family, tuple[Notice, ...]]:
     family = FAMILIES.get(file.family or "")
     is_by_name = file.folder == "checkpoints" and file.reason in ("name", "unknown")
-    if family is not None and not (is_by_name and named(file.folder, file.name).is_guess):
+    if family is not None and not (is_by_name and _is_guess(file.folder, file.name)):
         return family, ()
     if family is None:
         # What has a header that fits nothing would be drawn as noise, or not at all.
         if not is_by_name or file.reason == "unknown":
             raise UnusableModelError(_unknown_family(file, at))
-        family = FAMILIES["sdxl" if "xl" in file.name.lower() else "sd15"]
+        family = FAMILIES["sdxl" if _LIKE_SDXL.search(file.name) else "sd15"]
     said = (
         f"it is not known what kind of model {file.name} is: it is taken for {family.title}. "
         f"If it is another one, say so: PUT /api/v1/models/{file.folder}/{file.name}"
     )
     return family, (Notice(code="family_guessed", loc=(at,), message=said),)
+
+
+@lru_cache(maxsize=1_000)
+def _is_guess(folder: str, name: str) -> bool:
+    """Whether a name tells nothing of a file's family."""
+    return named(folder, name).is_guess
 
 
 def find(name: str, known: Known, folders: Sequence[str]) -> ModelFile:
@@ -139,7 +149,7 @@ def _recognised(folder: str, name: str, folders: tuple[str, ...]) -> ModelFile:
     if folder:
         return recognise(folder, name)
     told = [recognise(each, name) for each in folders]
-    known = (each for each in told if each.family and not named(each.folder, name).is_guess)
+    known = (each for each in told if each.family and not _is_guess(each.folder, name))
     return next(known, told[0])
 
 

@@ -41,6 +41,24 @@ Z_IMAGE: Final[dict[str, Any]] = {"model": model("z-image-turbo")}
         ({"prompt": "embedding:x", **Z_IMAGE}, "embeddings_ignored", ("prompt",)),
         ({"clip_skip": 2, **FLUX}, "clip_skip_ignored", ("clip_skip",)),
         ({"guidance": 3, **XL}, "guidance_ignored", ("guidance",)),
+        (
+            {"scheduler": "karras", "model": model("flux2-dev")},
+            "scheduler_ignored",
+            ("scheduler",),
+        ),
+        (
+            {"loras": [{"name": "lora-flux1.safetensors", "strength_clip": 0.5}], **FLUX},
+            "strength_clip_ignored",
+            ("loras", 0, "strength_clip"),
+        ),
+        (
+            {
+                "controls": [{"image": OTHER, "model": "patch-z-image.safetensors", "end": 0.5}],
+                **Z_IMAGE,
+            },
+            "control_span_ignored",
+            ("controls", 0, "end"),
+        ),
         ({"steps": 11, "model": model("sdxl-turbo")}, "steps_reduced", ("steps",)),
         (
             {"hires": {"steps": 20}, "model": model("sdxl-turbo")},
@@ -78,6 +96,11 @@ def test_what_is_not_heeded_is_told(
         {"steps": 10, "model": model("sdxl-turbo")},
         {"loras": [{"name": "lora-sdxl.safetensors"}], "model": model("sdxl-pony")},
         {"width": 520, **XL},
+        {"scheduler": "simple", "model": model("flux2-dev")},
+        {
+            "controls": [{"image": OTHER, "model": "patch-anima.safetensors", "start": 0.5}],
+            "model": model("anima"),
+        },
     ],
 )
 def test_what_is_heeded_needs_no_word(inputs: dict[str, Any]) -> None:
