@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
 from cli.client import ApiClient, ApiRefusedError
 from cli.console import BAD_USAGE, CommandError
-from core.uploads import Reference
+from core.artefacts import HEAD_BYTES
+from core.uploads import Reference, takes, upload_type
+from core.workflows.declaration import Input
 
 MARK: Final = "@"
 """Begins a value that names a local file: ``--set image=@fox.png``."""
 _READ_TOGETHER: Final = 1_048_576
+_NUMBERS: Final = re.compile(r"([0-9]{1,18})")
 
 
 def local_file(value: str) -> Path | None:
@@ -26,17 +30,50 @@ def local_file(value: str) -> Path | None:
 def files_in(folder: Path) -> list[Path]:
     """Returns the files of a folder by name, without hidden ones and those in folders below.
 
-    Raises CommandError when there are none.
+    Numbers in names are in their own order: 2 comes before 10. Raises CommandError when there are
+    none.
     """
     try:
-        found = sorted(
-            path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")
-        )
+        found = sorted((path for path in folder.iterdir() if _is_shown(path)), key=_natural)
     except OSError as error:
         raise _unreadable(folder, error) from error
     if not found:
         raise CommandError(f"there are no files in the folder {folder}", BAD_USAGE)
     return found
+
+
+def files_for(one: Input, folder: Path) -> tuple[list[Path], list[Path]]:
+    """Returns the files of a folder that an input may take, and those that it does not.
+
+    Raises CommandError when it takes none of them.
+    """
+    taken: list[Path] = []
+    left: list[Path] = []
+    for path in files_in(folder):
+        try:
+            (taken if _is_for(one, path) else left).append(path)
+        except OSError as error:
+            raise _unreadable(path, error) from error
+    if not taken:
+        kind = "image" if one.type == "mask" else one.type
+        raise CommandError(f"none of the files in {folder} is of the kind {kind}", BAD_USAGE)
+    return taken, left
+
+
+def _is_for(one: Input, path: Path) -> bool:
+    with path.open("rb") as file:
+        found = upload_type(file.read(HEAD_BYTES), path.name)
+    return found is not None and takes(one.type, found.kind)
+
+
+def _is_shown(path: Path) -> bool:
+    return path.is_file() and not path.name.startswith(".")
+
+
+def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
+    """Returns what sorts a name as people do: its numbers by their values."""
+    parts = _NUMBERS.split(path.name.casefold())
+    return [(int(part), "") if at % 2 else (0, part) for at, part in enumerate(parts)], path.name
 
 
 class Uploads:
@@ -97,4 +134,4 @@ def _unreadable(path: Path, error: OSError) -> CommandError:
     return CommandError(f"{path} cannot be read: {error.strerror or error}", BAD_USAGE)
 
 
-__all__ = ["MARK", "Uploads", "files_in", "local_file"]
+__all__ = ["MARK", "Uploads", "files_for", "files_in", "local_file"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any, Final, Self
 
@@ -14,6 +14,7 @@ _Names = tuple[str, ...]
 NAME_MAX: Final = 255
 """The most characters of a name, as requests take it."""
 _LEFT_OUT_MAX: Final = 20
+_VERSION_MAX: Final = 40
 _NO_FILES: Final = ("pixel_space",)
 """VAEs of ComfyUI's that are no file."""
 CATALOGUE_CLASSES: Final = (
@@ -53,7 +54,8 @@ class Catalogue:
 
     ``diffusion_models`` and ``text_encoders`` have GGUF files too, where the ComfyUI can load them.
     ``left_out`` are some of the names that no request can say, as they can be shown: mostly of
-    files whose names are not UTF-8.
+    files whose names are not UTF-8. ``version`` is ComfyUI's own, as it writes it; empty where it
+    is not known.
     """
 
     checkpoints: _Names = ()
@@ -68,9 +70,12 @@ class Catalogue:
     controlnets: _Names = ()
     model_patches: _Names = ()
     left_out: _Names = ()
+    version: str = ""
 
     @classmethod
-    def from_object_info(cls, info: Mapping[str, Any], embeddings: object = ()) -> Self:
+    def from_object_info(
+        cls, info: Mapping[str, Any], embeddings: object = (), version: str = ""
+    ) -> Self:
         """Read ``GET /object_info`` and ``GET /embeddings``; what is not there is empty."""
         vaes = _choices(info, "VAELoader", "vae_name")
         found = cls(
@@ -92,11 +97,12 @@ class Catalogue:
             controlnets=_choices(info, "ControlNetLoader", "control_net_name"),
             model_patches=_choices(info, "ModelPatchLoader", "name"),
         )
-        known = {field.name: getattr(found, field.name) for field in fields(found)}
+        known = {name: getattr(found, name) for name in _lists()}
         left_out = {name: None for names in known.values() for name in names if not is_usable(name)}
         usable = {kind: tuple(filter(is_usable, names)) for kind, names in known.items()}
         shown = tuple(readable(name, NAME_MAX) for name in left_out)
-        return replace(found, **{**usable, "left_out": shown[:_LEFT_OUT_MAX]})
+        usable["left_out"] = shown[:_LEFT_OUT_MAX]
+        return cls(version=version[:_VERSION_MAX], **usable)
 
     def in_folder(self, folder: str) -> _Names:
         """Returns the files of one of ComfyUI's model folders, as far as they are read here."""
@@ -112,9 +118,9 @@ class Catalogue:
         shown = f"{names} and {more} more" if more > 0 else names
         return f"Left out, because no request can name them as they are: {shown}."
 
-    def to_json(self) -> dict[str, list[str]]:
+    def to_json(self) -> dict[str, list[str] | str]:
         """Returns a plain object, for a database column."""
-        return {name: list(names) for name, names in asdict(self).items()}
+        return {**{name: list(getattr(self, name)) for name in _lists()}, "version": self.version}
 
     @classmethod
     def from_json(cls, data: object) -> Self | None:
@@ -124,8 +130,17 @@ class Catalogue:
         at least.
         """
         known = data if isinstance(data, Mapping) else {}
-        found = cls(**{field.name: _texts(known.get(field.name, ())) for field in fields(cls)})
-        return None if found == cls() else found
+        version = known.get("version")
+        found = cls(
+            **{name: _texts(known.get(name, ())) for name in _lists()},
+            version=version[:_VERSION_MAX] if isinstance(version, str) else "",
+        )
+        return None if found == cls(version=found.version) else found
+
+
+def _lists() -> tuple[str, ...]:
+    """The fields of a catalogue that are lists of names."""
+    return tuple(field.name for field in fields(Catalogue) if field.name != "version")
 
 
 def _choices(info: Mapping[str, Any], class_type: str, name: str) -> _Names:

@@ -269,7 +269,7 @@ class ComfyClient:
         await self._post("/free", {"unload_models": True, "free_memory": True})
 
     async def catalogue(self) -> Catalogue:
-        """Returns the models, embeddings, samplers and schedulers this ComfyUI has now.
+        """Returns this ComfyUI's version, and the models, embeddings, samplers, schedulers of now.
 
         Requests the few node classes that list them, not all: the whole ``/object_info``
         keeps ComfyUI's one event loop busy for 0.2 s.
@@ -281,7 +281,14 @@ class ComfyClient:
         embeddings: list[Any] = _json(
             _ok(await self._json_reply("GET", "/embeddings")), list, clean=False
         )
-        return Catalogue.from_object_info(info, embeddings)
+        return Catalogue.from_object_info(info, embeddings, await self._version())
+
+    async def _version(self) -> str:
+        """Returns ComfyUI's version, empty where it does not say it."""
+        try:
+            return (await self.system_stats()).version
+        except ComfyProtocolError:
+            return ""
 
     async def node_catalogue(self) -> NodeCatalogue:
         """Returns all node classes of this ComfyUI, which keeps its event loop busy for 0.2 s.

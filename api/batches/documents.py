@@ -17,6 +17,7 @@ from api.generations.documents import (
     RequestDocument,
     StatusDocument,
     WaitingDocument,
+    WarningDocument,
 )
 from core.batches.grid import Grid
 from core.batches.request import BatchOptions
@@ -119,6 +120,13 @@ class AcceptedBatchDocument(BatchDocument):
     skipped: list[RowProblemDocument | SkipJsonSchema[dict[str, Any]]] = Field(default=[])
 
 
+class RowWarningDocument(WarningDocument):
+    """What generations of a batch get in another way than they asked for."""
+
+    row: int = Field(description="The first row that it is about.")
+    count: int = Field(description="How many generations it is about.")
+
+
 class PlanDocument(Document):
     """What a batch would make; nothing was created."""
 
@@ -130,6 +138,10 @@ class PlanDocument(Document):
         description="The first ones, with all defaults filled in."
     )
     skipped: list[RowProblemDocument]
+    warnings: list[RowWarningDocument] = Field(
+        description="What is made in another way than it was asked for, each once; a hundred of "
+        "them at most."
+    )
 
 
 class BatchItemDocument(Document):

@@ -23,13 +23,19 @@ from api.batches.documents import (
     CountsDocument,
     PlanDocument,
     RowProblemDocument,
+    RowWarningDocument,
 )
 from api.batches.grid_sheet import GridSheet
 from api.batches.results_zip import results_zip
 from api.batches.tables import CELLS_MAX, Table, tables
 from api.body import PROBLEMS_SHOWN, parse, summary, validate
 from api.errors import ProblemError
-from api.generations.documents import WaitingDocument, callback_document, kept_fields
+from api.generations.documents import (
+    WaitingDocument,
+    callback_document,
+    kept_fields,
+    warning_document,
+)
 from api.generations.facade import Facade, no_model_known
 from comfy import Catalogue
 from core.batches.columns import Columns
@@ -43,6 +49,7 @@ from core.requests import unknown_workflow
 from core.status import BATCH_ACTIVE, Status
 from core.workflows.declaration import Workflow
 from flows.batches.acceptance import AcceptedBatch, Source, accept_batch, plan_batch
+from flows.batches.notices import RowNotice
 from flows.batches.rules import window_end
 from flows.errors import BatchRefusedError, FlowsError
 from flows.prefect.runs import BATCH_QUEUE, BULK_QUEUE, FlowRuns
@@ -162,6 +169,7 @@ class BatchFacade:
             estimated_s=await self._facade.estimates.seconds(plan.cost),
             samples=list(plan.samples),
             skipped=_skipped(plan.skipped),
+            warnings=[_row_warning(one) for one in plan.notices],
         )
 
     async def create(
@@ -530,6 +538,11 @@ def _refused(error: BatchRefusedError, catalogue: Catalogue | None = None) -> Pr
         f"{detail}. Nothing was created.",
         errors=list(shown),
     )
+
+
+def _row_warning(of: RowNotice) -> RowWarningDocument:
+    told = warning_document(of.notice)
+    return RowWarningDocument(**dict(told), row=of.row, count=of.count)
 
 
 def _skipped(found: Sequence[FieldProblem]) -> list[RowProblemDocument]:

@@ -13,6 +13,7 @@ from pydantic.json_schema import SkipJsonSchema
 from api.documents import Document, NextCursor, PreviousCursor
 from core.artefacts import ArtefactKind
 from core.callbacks.callback import Callback, EventType
+from core.notices import Notice
 from core.problems import Problem
 from core.requests import ResolvedRequest, StoredRequest, UnreadableRequest
 from core.status import Status, is_final
@@ -76,6 +77,17 @@ class WorkflowOf(Document):
     )
 
 
+class WarningDocument(Document):
+    """What it gets in another way than it asked for; it was accepted all the same."""
+
+    code: str = Field(
+        description="Stable, such as `negative_prompt_ignored`, `weights_ignored`, `size_rounded` "
+        "or `loras_from_prompt`."
+    )
+    loc: list[str | int] = Field(description="The place in the request, as in a problem's errors.")
+    message: str
+
+
 class StatusDocument(Document):
     """A generation as it is now."""
 
@@ -93,6 +105,9 @@ class StatusDocument(Document):
     request: RequestDocument = Field(
         description="Every value as it is used. One that another version of Easel stored and this "
         "one cannot read is given as it was stored."
+    )
+    warnings: list[WarningDocument] = Field(
+        description="What it gets in another way than it asked for; empty without."
     )
     error: Problem | None
     created_at: datetime
@@ -287,6 +302,7 @@ def status_fields(
         "waiting": WaitingDocument(code=waiting.code, detail=waiting.detail) if waiting else None,
         "workflow": workflow_document(generation.request),
         "request": generation.request,
+        "warnings": warning_documents(generation.request),
         "error": generation.error,
         "created_at": generation.created_at,
         "started_at": generation.started_at,
@@ -303,6 +319,17 @@ def workflow_document(request: StoredRequest | None) -> WorkflowOf:
     if not isinstance(request, ResolvedRequest):
         return WorkflowOf(name=request.workflow if request is not None else "", version=None)
     return WorkflowOf(name=request.workflow, version=request.plan.version or None)
+
+
+def warning_documents(request: StoredRequest | None) -> list[WarningDocument]:
+    """Returns what a request gets in another way than it asked for."""
+    notices = request.plan.notices if isinstance(request, ResolvedRequest) else ()
+    return [warning_document(one) for one in notices]
+
+
+def warning_document(notice: Notice) -> WarningDocument:
+    """Returns a notice as clients read it."""
+    return WarningDocument(code=notice.code, loc=list(notice.loc), message=notice.message)
 
 
 def callback_document(callback: Callback | None) -> CallbackDocument | None:

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.documents import Document
-from comfy import BUILT_IN
 from comfy.sources import SourceKind
 from comfy.workflows import Judge, Readiness
 from comfy.workflows.readiness import State
@@ -183,7 +182,7 @@ def workflow_document(
         title=workflow.title,
         description=workflow.description,
         version=workflow.version,
-        built_in=workflow.name in BUILT_IN,
+        built_in=workflow.graph is None,
         kind=workflow.kind,
         inputs=list(workflow.inputs),
         roles=dict(workflow.roles),

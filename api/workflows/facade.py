@@ -48,7 +48,7 @@ from comfy.workflows.readiness import State
 from comfy.workflows.secrets import without_secrets
 from core.wording import nearest, written
 from core.workflows.declaration import Workflow
-from flows.workflows import workflow_named, workflow_names
+from flows.workflows import built_in_but, workflow_named, workflow_names
 from store.errors import ConflictError, NotFoundError, VersionConflictError
 from store.store import Store
 from store.workflows import StoredWorkflow
@@ -87,7 +87,7 @@ class WorkflowFacade:
         """Returns every workflow that is offered: the built-in ones, then the others by name."""
         stored = await self._store.workflows.all()
         every = [
-            *((one, None) for one in BUILT_IN.values()),
+            *((one, None) for one in built_in_but(one.workflow.name for one in stored)),
             *((one.workflow, one) for one in stored),
         ]
         items = await self._documents(every)
@@ -95,9 +95,12 @@ class WorkflowFacade:
 
     async def get(self, name: str) -> WorkflowDocument:
         """Returns one. ProblemError 404 with the names nearest to an unknown one."""
-        if name in BUILT_IN:
+        try:
+            stored = await self._stored(name)
+        except ProblemError:
+            if name not in BUILT_IN:
+                raise
             return await self._document(BUILT_IN[name], None)
-        stored = await self._stored(name)
         return await self._document(stored.workflow, stored)
 
     async def workflow(self, name: str) -> Workflow:
@@ -260,7 +263,7 @@ class WorkflowFacade:
         self, name: str, wanted: WorkflowChange, if_match: str | None
     ) -> WorkflowDocument:
         """Change the given parts: a new version. ProblemError 404, 409, 412, 422, 428."""
-        _check_not_built_in(name)
+        await self._check_not_built_in(name)
         now = (await self._stored(name)).workflow
         if if_match is None:
             raise ProblemError(
@@ -280,7 +283,7 @@ class WorkflowFacade:
 
     async def hide(self, name: str) -> None:
         """Offer it no more; what uses it goes on. A repeat changes nothing. ProblemError 404."""
-        _check_not_built_in(name)
+        await self._check_not_built_in(name)
         try:
             await self._store.workflows.hide(name)
         except NotFoundError as error:
@@ -323,6 +326,15 @@ class WorkflowFacade:
         if name in await self._store.workflows.names():
             raise _in_use(name)
 
+    async def _check_not_built_in(self, name: str) -> None:
+        """Raises ProblemError 409, but for a user's own that has the name of a built-in one."""
+        if name not in BUILT_IN or name in await self._store.workflows.names():
+            return
+        raise ProblemError(
+            "workflow_built_in",
+            "it is part of Easel, and cannot be changed or removed; import one of your own",
+        )
+
     async def _unknown(self, name: str) -> ProblemError:
         near = nearest(name, await workflow_names(self._store), "workflows")
         return ProblemError("not_found", f"there is no such workflow; {near}")
@@ -344,14 +356,6 @@ def _changed_to(
     """Returns the changed workflow without keys and tokens, and which were left out of it."""
     given = wanted.model_dump(mode="json", exclude_unset=True, exclude_none=True)
     return without_secrets(checked({**now.model_dump(mode="json"), **given}, catalogue, now))
-
-
-def _check_not_built_in(name: str) -> None:
-    if name in BUILT_IN:
-        raise ProblemError(
-            "workflow_built_in",
-            "it is part of Easel, and cannot be changed or removed; import one of your own",
-        )
 
 
 def _in_use(name: str) -> ProblemError:

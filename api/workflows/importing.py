@@ -115,7 +115,8 @@ def checked(
 def _checked(
     workflow: Workflow, catalogue: NodeCatalogue | None, before: Workflow | None = None
 ) -> Workflow:
-    if workflow.name in RESERVED:
+    # A user's own that had its name before Easel brought one can be changed.
+    if workflow.name in RESERVED and (before is None or before.name != workflow.name):
         raise ProblemError("workflow_exists", "Easel has one of this name itself; choose another")
     if workflow.graph is None:
         raise _invalid([FieldProblem(("graph",), "missing", "is missing")], 1)

@@ -24,10 +24,18 @@ _GONE: Final = frozenset({404, 410})
 
 
 class BatchPictures:
-    """Saves each picture once. Its counts are of this run of the command."""
+    """Saves each picture once. Its counts are of this run of the command.
 
-    def __init__(self, client: ApiClient, batch_id: str, folder: Path) -> None:
+    ``titles`` are what the pictures of items are named after, by their positions; their prompts
+    without.
+    """
+
+    def __init__(
+        self, client: ApiClient, batch_id: str, folder: Path, titles: Sequence[str] = ()
+    ) -> None:
         self.folder = folder
+        self.files: dict[str, Path] = {}
+        """Where they are now, by the artefacts' ids."""
         self.saved = 0
         self.there = 0
         """Pictures that were in the folder already."""
@@ -36,6 +44,7 @@ class BatchPictures:
         self.damaged: list[str] = []
         self.kinds: set[str] = set()
         """What they are: images alone are called so."""
+        self._titles = titles
         self._client = client
         self._batch_id = batch_id
         self._settled: set[str] = set()
@@ -109,11 +118,13 @@ class BatchPictures:
     async def _settle(
         self, item: Mapping[str, Any], number: int, output: Mapping[str, Any]
     ) -> None:
-        if await asyncio.to_thread(is_there, self.folder, picture_names(item, number), output):
+        there = await asyncio.to_thread(found_in, self.folder, self._names(item, number), output)
+        if there is not None:
             self.there += 1
+            self.files[output["artefact_id"]] = there
             return
         try:
-            await patiently(partial(self._save, item, number, output))
+            saved = await patiently(partial(self._save, item, number, output))
         except ApiRefusedError as error:
             if error.status not in _GONE:
                 raise
@@ -122,29 +133,38 @@ class BatchPictures:
             self.damaged.append(str(error))
         else:
             self.saved += 1
+            self.files[output["artefact_id"]] = saved
 
     async def _save(self, item: Mapping[str, Any], number: int, output: Mapping[str, Any]) -> Path:
         # Once: the same command may run twice at the same time, into the same folder.
         download = partial(self._client.download, output)
-        candidates = picture_names(item, number)
+        candidates = self._names(item, number)
         return await save(self.folder, candidates, download, output["sha256"], once=True)
 
+    def _names(self, item: Mapping[str, Any], number: int) -> Iterator[str]:
+        position = item["position"]
+        title = self._titles[position] if position < len(self._titles) else None
+        return picture_names(item, number, title)
 
-def picture_names(item: Mapping[str, Any], number: int) -> Iterator[str]:
-    """Yields the names to try for an item's picture, counted from 0; the first is the ZIP's."""
-    prompt = str((item["request"] or {}).get("prompt") or "")
+
+def picture_names(item: Mapping[str, Any], number: int, title: str | None = None) -> Iterator[str]:
+    """Yields the names to try for an item's picture, counted from 0; the first is the ZIP's.
+
+    ``title`` is in the place of its prompt.
+    """
+    prompt = title or str((item["request"] or {}).get("prompt") or "")
     stem = picture_stem(item["position"], number, prompt)
     output = outputs_of(item)[number]
     return names(stem, suffix(output["content_type"], output.get("name") or ""))
 
 
-def is_there(folder: Path, candidates: Iterator[str], image: Mapping[str, Any]) -> bool:
-    """Returns whether the folder has the picture, under one of its names. Raises OSError."""
+def found_in(folder: Path, candidates: Iterator[str], image: Mapping[str, Any]) -> Path | None:
+    """Returns the file that has the picture, under one of its names. Raises OSError."""
     for name in candidates:
         path = folder / name
         if not path.exists():
-            return False
+            return None
         is_as_long = path.is_file() and path.stat().st_size == image["bytes"]
         if is_as_long and has_bytes(path, image["sha256"]):
-            return True
-    return False
+            return path
+    return None

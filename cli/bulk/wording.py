@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cli.bulk.follow import is_past_its_window
 from cli.bulk.pictures import BatchPictures
 from cli.console import console_on
+from cli.warned import warning_line
 from core.problems import FieldProblem
 from core.requests import DEFAULT_WORKFLOW, ENVELOPE, INPUTS
 from core.wording import about
@@ -105,7 +106,13 @@ def plan_lines(plan: Mapping[str, Any], file: Path) -> list[str]:
         *_fields(("takes", takes)),
         *_fields(("seed", f"{plan['seed']} (--seed {plan['seed']} generates exactly these)")),
         *_sample_lines(plan["samples"][:_SAMPLES_SHOWN]),
+        *map(_warning_line, plan.get("warnings", ())),
     ]
+
+
+def _warning_line(warning: Mapping[str, Any]) -> str:
+    many = _counted(warning["count"], "generation")
+    return f"warning: {warning_line(warning)} (row {warning['row']}, {many})"
 
 
 def _sample_lines(samples: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -27,6 +27,7 @@ from cli.generate.follow import follow
 from cli.generate.inputs import Inputs, Names
 from cli.generate.meter import Meter, open_meter
 from cli.generate.saving import names, save, slug, suffix
+from cli.warned import tell_warnings
 from core.fields import later_seed
 from core.requests import DEFAULT_WORKFLOW
 from core.urls import without_userinfo
@@ -56,23 +57,32 @@ class Order:
         """What its files are named after."""
         return str(self.values.get("prompt") or self.workflow or DEFAULT_WORKFLOW)
 
-    async def requests(self, client: ApiClient) -> list[dict[str, Any]]:
+    async def asked(self, client: ApiClient) -> Asked:
         """Returns the generations that together have ``count`` pictures, each with its own seed.
 
-        The workflow is looked up only if one is named, or inputs by their names.
+        The workflow is looked up only if one is named, or inputs by their names. A folder of files
+        is one batch, with ``count`` pictures of each.
         """
         if self.workflow is None and not self.settings:
-            return _repeated(self.values, self.count, Names())
+            return Asked(_repeated(self.values, self.count, Names()))
         inputs = await Inputs.of(client, self.workflow or DEFAULT_WORKFLOW)
         given = inputs.of_options(self.values)
         if self.workflow is not None:
             given["workflow"] = self.workflow
         made = await inputs.of_settings(client, self.settings)
-        return [
-            request
-            for values in made
-            for request in _repeated({**given, **values}, self.count, inputs.names)
-        ]
+        rows = [{**given, **values} for values in made.rows]
+        if made.files:
+            return Asked(rows, made.files)
+        [values] = rows
+        return Asked(_repeated(values, self.count, inputs.names))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The requests, each a generation; with ``files``, rows of a batch, one for each file."""
+
+    requests: list[dict[str, Any]]
+    files: tuple[Path, ...] = ()
 
 
 def _repeated(values: Mapping[str, Any], count: int, names: Names) -> list[dict[str, Any]]:
@@ -113,20 +123,31 @@ class Outcome:
 async def generate(order: Order) -> int:
     """Create, follow and save. Returns the exit code. CommandError if nothing was created."""
     async with ApiClient(order.api_url) as client:
-        documents = await _create_all(client, order)
+        try:
+            asked = await order.asked(client)
+        except (ApiUnreachableError, ApiRefusedError) as error:
+            raise _not_created(error, order) from error
+        if asked.files:
+            from cli.generate.folder import generate_folder
+
+            return await generate_folder(client, order, asked)
+        documents = await _create_all(client, order, asked.requests)
+        tell_warnings(warning for each in documents for warning in each.get("warnings", ()))
         try:
             outcomes = await _follow_all(client, order, documents)
         except asyncio.CancelledError:
             console_on(sys.stderr).print("Interrupted: cancelling …")
             await _cancel_all(client, documents)
             return INTERRUPTED
-    return _report(order, outcomes)
+    return report(order, outcomes)
 
 
-async def _create_all(client: ApiClient, order: Order) -> list[dict[str, Any]]:
+async def _create_all(
+    client: ApiClient, order: Order, requests: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
     documents: list[dict[str, Any]] = []
     try:
-        for request in await order.requests(client):
+        for request in requests:
             documents.append(await client.create(request))  # noqa: PERF401 - kept when one fails
     except (ApiUnreachableError, ApiRefusedError) as error:
         await _cancel_all(client, documents)
@@ -227,7 +248,8 @@ async def _cancel_all(client: ApiClient, documents: list[dict[str, Any]]) -> Non
                 await client.cancel(document["task_id"])
 
 
-def _report(order: Order, outcomes: list[Outcome]) -> int:
+def report(order: Order, outcomes: list[Outcome]) -> int:
+    """Print the files, and on stderr what is wrong. Returns the exit code."""
     out = console_on(sys.stdout)
     if order.as_json:
         out.print(json.dumps([outcome.to_json() for outcome in outcomes], indent=2))

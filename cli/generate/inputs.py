@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +12,17 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from cli.client import ApiClient
-from cli.console import BAD_USAGE, CommandError
-from cli.uploads import Uploads, files_in, local_file
-from core.batches.columns import COUNT, CellError, Columns, nested
+from cli.console import BAD_USAGE, CommandError, console_on
+from cli.uploads import Uploads, files_for, local_file
+from core.batches.columns import COUNT, CellError, Columns, nested, read_number
 from core.fields import SEED_MAX
 from core.wording import nearest
-from core.workflows.declaration import ROLES, Workflow
+from core.workflows.declaration import ROLES, Input, Workflow
 from core.workflows.limits import BATCH_SIZE_MAX
 
-FILES_MAX: Final = 1000
+FILES_MAX: Final = 10_000
 """The most files of a folder that is given for an input."""
+_LEFT_SHOWN: Final = 5
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,14 @@ class Names:
     batch_size: str | None = "batch_size"
     at_once: int = BATCH_SIZE_MAX
     seed_max: int = SEED_MAX
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What ``--set`` says: one row of values, or one for each of the ``files`` of a folder."""
+
+    rows: tuple[dict[str, Any], ...] = ({},)
+    files: tuple[Path, ...] = ()
 
 
 class Inputs:
@@ -85,24 +95,39 @@ class Inputs:
             named[name] = value
         return named
 
-    async def of_settings(self, client: ApiClient, settings: Sequence[str]) -> list[dict[str, Any]]:
-        """Returns the values of ``name=value``; once for each file where a folder is given."""
+    async def of_settings(self, client: ApiClient, settings: Sequence[str]) -> Settings:
+        """Returns the values of ``name=value``; of a folder each of its files is a row."""
         uploads = Uploads(client)
-        made: list[dict[str, Any]] = [{}]
+        rows: list[dict[str, Any]] = [{}]
+        files: list[Path] = []
         for name, text in self._pairs(settings).items():
-            one = self._columns.input(name)
-            file = local_file(text) if one is not None and one.is_upload else None
-            if file is not None:
-                found = await _uploaded(uploads, name, file)
-            else:
-                found = [self._value(name, text)]
-            if len(found) > 1 and len(made) > 1:
+            found, named = await self._values(uploads, name, text)
+            if named and files:
                 raise CommandError("only one input can be given a folder of files.", BAD_USAGE)
-            made = [{**values, name: value} for values in made for value in found]
+            files = files or named
+            rows = [{**row, name: value} for row in rows for value in found]
         try:
-            return [nested(values, self._columns) for values in made]
+            return Settings(tuple(nested(row, self._columns) for row in rows), tuple(files))
         except CellError as error:
             raise CommandError(f"{error}.", BAD_USAGE) from error
+
+    async def _values(
+        self, uploads: Uploads, name: str, text: str
+    ) -> tuple[Sequence[Any], list[Path]]:
+        """Returns the value of an input, or one for each file of a folder, and these files."""
+        one = self._columns.input(name)
+        if one is None:  # a field of the envelope
+            return [self._value(name, text)], []
+        path = local_file(text)
+        if path is not None and one.is_upload:
+            if not path.is_dir():
+                return [await uploads.reference(path)], []
+            files = await asyncio.to_thread(_files_of, one, name, path)
+            return [await uploads.reference(file) for file in files], files
+        if path is not None and one.items is not None and one.items.is_upload:
+            return [[await uploads.reference(path)]], []
+        value = loras_of(text) if _takes_loras(one) else None
+        return [await _brought(uploads, one, value or self._value(name, text))], []
 
     def _pairs(self, settings: Sequence[str]) -> dict[str, str]:
         pairs: dict[str, str] = {}
@@ -136,14 +161,50 @@ class Inputs:
         return f"the workflow {self._workflow.name} has no such input; {near}"
 
 
-async def _uploaded(uploads: Uploads, name: str, path: Path) -> list[str]:
-    """Bring a file, or each file of a folder. Returns the values that refer to them."""
-    files = await asyncio.to_thread(_files, path)
+def _files_of(one: Input, name: str, folder: Path) -> list[Path]:
+    """Returns the files of a folder that an input takes; the others are named on stderr."""
+    files, left = files_for(one, folder)
+    if left:
+        shown = ", ".join(path.name for path in left[:_LEFT_SHOWN])
+        more = f" and {len(left) - _LEFT_SHOWN} more" if len(left) > _LEFT_SHOWN else ""
+        console_on(sys.stderr).print(f"Skipped, as {name} does not take it: {shown}{more}")
     if len(files) > FILES_MAX:
-        said = f"{name}: {path} has {len(files):,} files; {FILES_MAX:,} are taken at most."
+        said = f"{name}: {folder} has {len(files):,} files; {FILES_MAX:,} are taken at most."
         raise CommandError(said, BAD_USAGE)
-    return [await uploads.reference(file) for file in files]
+    return files
 
 
-def _files(path: Path) -> list[Path]:
-    return files_in(path) if path.is_dir() else [path]
+async def _brought(uploads: Uploads, one: Input, value: Any) -> Any:
+    """Returns an input's value with references in place of the local files that it names."""
+    if one.items is not None and isinstance(value, list):
+        return [await _brought(uploads, one.items, each) for each in value]
+    if one.fields is not None and isinstance(value, dict):
+        known = {each.name: each for each in one.fields}
+        return {
+            name: await _brought(uploads, known[name], each) if name in known else each
+            for name, each in value.items()
+        }
+    file = local_file(value) if one.is_upload and isinstance(value, str) else None
+    return value if file is None else await uploads.reference(file)
+
+
+def _takes_loras(one: Input) -> bool:
+    """Returns whether it is a list of LoRA files with their strengths."""
+    fields = {} if one.items is None else {each.name: each for each in one.items.fields or ()}
+    name, strength = fields.get("name"), fields.get("strength")
+    return name is not None and name.folder == "loras" and strength is not None
+
+
+def loras_of(text: str) -> list[dict[str, Any]] | None:
+    """Returns what ``film.safetensors:0.8, grain.safetensors`` says; None for JSON."""
+    if text.lstrip().startswith(("[", "{")):
+        return None
+    loras: list[dict[str, Any]] = []
+    for part in filter(None, map(str.strip, text.split(","))):
+        name, colon, strength = part.rpartition(":")
+        try:
+            value = read_number(strength) if colon else None
+        except CellError:  # a colon of the name
+            value = None
+        loras.append({"name": part} if value is None else {"name": name, "strength": value})
+    return loras

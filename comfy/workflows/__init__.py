@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
 from pydantic import ValidationError
@@ -14,14 +12,13 @@ from comfy.graph import Graph
 from comfy.nodes import NodeCatalogue
 from comfy.workflows.building import built
 from comfy.workflows.building.fitting import fitted
+from comfy.workflows.builtin.declarations import BUILT_IN, TXT2IMG, missing_value
 from comfy.workflows.builtin.recipe import Recipe
 from comfy.workflows.counting import saver_of
-from comfy.workflows.families import SD15, SDXL, Family, family_of
 from comfy.workflows.imported import file_places, filled
 from comfy.workflows.known import Known
 from comfy.workflows.readiness import Judge, Readiness
 from comfy.workflows.resolve import UnresolvableError, resolve
-from comfy.workflows.txt2img import TXT2IMG
 from core.ids import filename_prefix
 from core.requests import ResolvedRequest
 from core.stored import reason_of
@@ -29,21 +26,15 @@ from core.workflows.declaration import Workflow
 
 __all__ = [
     "BUILT_IN",
-    "SD15",
-    "SDXL",
     "TXT2IMG",
-    "Family",
     "Judge",
     "Known",
     "Readiness",
     "UnresolvableError",
     "build_graph",
-    "family_of",
+    "missing_value",
     "resolve",
 ]
-
-BUILT_IN: Final[Mapping[str, Workflow]] = MappingProxyType({TXT2IMG.name: TXT2IMG})
-"""The workflows that Easel brings, by name. No imported one takes such a name."""
 
 
 def build_graph(

@@ -9,6 +9,7 @@ from comfy.catalogue import Catalogue
 from comfy.families.models import Models
 from comfy.workflows.layout import Box, Size
 from comfy.workflows.readiness import Judge
+from core.batches.lists import Lists
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ class Known:
 
     ``catalogue`` is None while no ComfyUI was reached: names are not checked then, ComfyUI
     validates them. ``judge`` knows the node classes. ``default_model``: that of requests which
-    name none, None for the first that the ComfyUI has.
+    name none, None for the first that the ComfyUI has. ``lists`` are those that prompts are drawn
+    from; they remember what was read, so one thread at a time has them.
     """
 
     catalogue: Catalogue | None = None
@@ -65,3 +67,4 @@ class Known:
     models: Models = field(default_factory=Models)
     pictures: Pictures = field(default_factory=NoPictures)
     default_model: str | None = None
+    lists: Lists = field(default_factory=lambda: Lists.of({}))

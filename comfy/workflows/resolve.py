@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
-from comfy.catalogue import Catalogue
 from comfy.errors import not_allowed
-from comfy.workflows import txt2img
-from comfy.workflows.costs import cost_of
+from comfy.workflows.builtin.classes import classes_of, pack_of
+from comfy.workflows.builtin.declarations import UPSCALE
+from comfy.workflows.builtin.enlarging import resolved_upscale
+from comfy.workflows.builtin.resolving import resolved_drawing
+from comfy.workflows.costs import cost_of, drawing_cost, upscale_cost
 from comfy.workflows.imported import placed
 from comfy.workflows.known import Known
 from comfy.workflows.live_values import check_values, leaf_values
@@ -18,7 +19,7 @@ from core.fields import draw_seed
 from core.problems import FieldProblem
 from core.requests import RequestFields, ResolvedRequest
 from core.uploads import referred_in
-from core.wording import listed, nearest
+from core.wording import listed
 from core.workflows.declaration import Input, Workflow, leaves
 from core.workflows.limits import check_pixels
 from core.workflows.plan import Plan
@@ -48,14 +49,16 @@ def resolve(
     reached) names are not checked here; ComfyUI validates them. ``suggest``: an unknown name's
     problem lists near matches, which takes milliseconds where there are hundreds of names.
 
-    Raises UnresolvableError with the codes ``no_model``, ``unknown_model``,
-    ``unknown_sampler``, ``unknown_scheduler`` and ``too_many_pixels``; for an imported workflow
-    also ``missing_nodes``, ``paid_nodes``, ``missing_models``, ``unknown_choice`` and those of
-    ranges.
+    What a built-in workflow's request gets in another way than it asks for are the plan's notices.
+    The same values asked for again give the same values, recipe and graph.
+
+    Raises UnresolvableError with the codes ``no_model``, ``unknown_model``, ``unknown_sampler``,
+    ``unknown_scheduler``, ``too_many_pixels``, ``missing_nodes`` and ``missing_models``; for a
+    built-in workflow also those of ``builtin.resolving`` and ``builtin.enlarging``; for an imported
+    one ``paid_nodes``, ``unknown_choice`` and those of ranges.
     """
     if workflow.graph is None:
-        values = txt2img.resolved(request.inputs, known.catalogue, known.default_model)
-        plan = _built_in_plan(workflow, values)
+        values, plan = _built_in(request, workflow, known, suggest=suggest)
     else:
         values = declared_values(workflow, request.inputs)
         plan = _imported_plan(workflow, values)
@@ -70,12 +73,47 @@ def resolve(
         metadata=request.metadata,
         plan=plan,
     )
-    problems = _problems(resolved, workflow, known.catalogue, suggest)
+    problems = _too_many_pixels(resolved, workflow)
     if workflow.graph is not None and known.judge is not None:
         problems += _live_problems(workflow, values, known.judge, suggest)
     if problems:
         raise UnresolvableError(tuple(problems))
     return resolved
+
+
+def _built_in(
+    request: RequestFields, workflow: Workflow, known: Known, *, suggest: bool
+) -> tuple[dict[str, Any], Plan]:
+    """Returns the values and the plan of a built-in workflow. Raises UnresolvableError."""
+    is_upscale = workflow.name == UPSCALE.name
+    found = (resolved_upscale if is_upscale else resolved_drawing)(
+        workflow, request.inputs, known, suggest=suggest
+    )
+    if found.problems:
+        raise UnresolvableError(found.problems)
+    values, recipe = dict(found.values), found.recipe
+    classes = classes_of(workflow.name, values, recipe)
+    if known.judge is not None:
+        missing = [one for one in classes if known.judge.catalogue.get(one) is None]
+        if missing:
+            raise UnresolvableError((_missing_classes(missing),))
+    return values, Plan.of(
+        workflow,
+        outputs=1 if is_upscale else values["batch_size"],
+        cost=(upscale_cost if is_upscale else drawing_cost)(values, recipe),
+        model=found.model,
+        models=dict(found.models),
+        classes=classes,
+        recipe=recipe.stored(),
+        notices=found.notices,
+    )
+
+
+def _missing_classes(missing: Sequence[str]) -> FieldProblem:
+    packs = [f"the node pack {pack}" for pack in dict.fromkeys(map(pack_of, missing)) if pack]
+    todo = f"install {listed(packs)}" if packs else "update ComfyUI"
+    said = f"ComfyUI lacks {listed(missing)}: {todo}"
+    return FieldProblem(("workflow",), "missing_nodes", said)
 
 
 def declared_values(workflow: Workflow, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,18 +131,6 @@ def _value(one: Input, given: Any) -> Any:
     if one.type == "seed":
         return draw_seed() % (1 + one.seed_max)
     return one.default
-
-
-def _built_in_plan(workflow: Workflow, values: Mapping[str, Any]) -> Plan:
-    model = values["model"]
-    return Plan.of(
-        workflow,
-        outputs=values["batch_size"],
-        cost=cost_of(workflow, values),
-        model=model,
-        models={"checkpoints": (model,)} if model else {},
-        classes=txt2img.node_classes(),
-    )
 
 
 def _imported_plan(workflow: Workflow, values: Mapping[str, Any]) -> Plan:
@@ -144,17 +170,6 @@ def _models(workflow: Workflow, values: Mapping[str, Any]) -> dict[str, tuple[st
     return {folder: tuple(names) for folder, names in models.items()}
 
 
-def _problems(
-    request: ResolvedRequest, workflow: Workflow, catalogue: Catalogue | None, suggest: bool
-) -> list[FieldProblem]:
-    problems = [*_too_many_pixels(request, workflow)]
-    if workflow.graph is None:
-        if not request.model:
-            return [_no_model(catalogue)]
-        problems = [*_unknown_names(request, catalogue, suggest), *problems]
-    return problems
-
-
 def _live_problems(
     workflow: Workflow, values: Mapping[str, Any], judge: Judge, suggest: bool
 ) -> list[FieldProblem]:
@@ -186,44 +201,6 @@ def _install(found: Readiness) -> str:
     if packs == ("comfy-core",):
         return "update ComfyUI"
     return f"install {listed(packs)}" if packs else "install the nodes that bring it"
-
-
-def _no_model(catalogue: Catalogue | None) -> FieldProblem:
-    said = (
-        "name a model: ComfyUI has not been reached yet"
-        if catalogue is None
-        else "ComfyUI has no checkpoint: put one (.safetensors) into its folder models/checkpoints"
-    )
-    return FieldProblem(("model",), "no_model", said)
-
-
-def _unknown_names(
-    request: ResolvedRequest, catalogue: Catalogue | None, suggest: bool
-) -> list[FieldProblem]:
-    if catalogue is None:
-        return []
-    checks = (
-        ("model", request.model, catalogue.checkpoints),
-        ("sampler", request.sampler, catalogue.samplers),
-        ("scheduler", request.scheduler, catalogue.schedulers),
-    )
-    return [
-        FieldProblem((field,), f"unknown_{field}", _unknown(field, name, names, suggest))
-        for field, name, names in checks
-        if name not in names
-    ]
-
-
-def _unknown(field: str, name: str, names: Sequence[str], suggest: bool) -> str:
-    if not suggest:
-        return f"ComfyUI has no such {field}"
-    return f"ComfyUI has no such {field}; {_near(name, tuple(names), f'{field}s')}"
-
-
-@lru_cache(maxsize=128)
-def _near(name: str, names: tuple[str, ...], what: str) -> str:
-    """Returns the names nearest to it. Kept: a misspelt one is likely to be in every row."""
-    return nearest(name, names, what)
 
 
 def _too_many_pixels(request: ResolvedRequest, workflow: Workflow) -> list[FieldProblem]:

@@ -31,6 +31,7 @@ from core.problems import FieldProblem
 from core.requests import ResolvedRequest
 from core.uploads import referred_in
 from core.workflows.declaration import Workflow
+from flows.batches.notices import RowNotice, RowNotices
 from flows.errors import BatchRefusedError
 from flows.pictures import StorePictures, resolved_in_thread
 from store.database import finished
@@ -84,7 +85,9 @@ class Source:
 
 @dataclass(frozen=True)
 class Plan:
-    """What would be made: how many, how much work (``cost``), the first ones as they would be."""
+    """What would be made: how many, how much work (``cost``), the first ones as they would be, and
+    what is made in another way than it was asked for.
+    """
 
     seed: int
     total: int
@@ -92,6 +95,7 @@ class Plan:
     models: Mapping[str, int]
     samples: tuple[ResolvedRequest, ...]
     skipped: tuple[FieldProblem, ...]
+    notices: tuple[RowNotice, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,10 @@ async def plan_batch(source: Source, store: Store | None = None) -> Plan:
     reading = _Reading(source, source.request.seed)
     samples: list[ResolvedRequest] = []
     models: Counter[str] = Counter()
+    notices = RowNotices()
     async for lot in _lots(reading):
+        for item in lot:
+            notices.add(item.row, item.request.plan.notices)
         models.update(item.request.model for item in lot)
         samples.extend(item.request for item in lot[: SAMPLES - len(samples)])
         if store is not None:
@@ -126,6 +133,7 @@ async def plan_batch(source: Source, store: Store | None = None) -> Plan:
         models=dict(models),
         samples=tuple(samples),
         skipped=tuple(reading.problems),
+        notices=notices.all,
     )
 
 

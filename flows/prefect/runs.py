@@ -27,7 +27,6 @@ from prefect.client.schemas.objects import FlowRun, State, StateType, WorkPool, 
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelling, Scheduled, to_state_create
 
-from comfy import BUILT_IN
 from core.requests import DEFAULT_WORKFLOW, ResolvedRequest
 from core.urls import without_userinfo
 from flows.errors import DeploymentMissingError, PrefectUnavailableError
@@ -117,11 +116,11 @@ def batch_run_name(name: str) -> str:
 
 def deployment_of(workflow: str) -> str:
     """Returns the deployment that runs of a workflow are started from, as flow and name."""
-    return DEPLOYMENT if workflow in BUILT_IN else f"{FLOW}/{workflow}"
+    return DEPLOYMENT if workflow == DEFAULT_WORKFLOW else f"{FLOW}/{workflow}"
 
 
 def workflow_tag(workflow: str) -> str:
-    """The tag of an imported workflow's deployment, and so of its runs."""
+    """The tag of the deployment of a workflow that has one of its own, and so of its runs."""
     return f"{_WORKFLOW}{workflow}"
 
 
@@ -139,13 +138,13 @@ def run_name(
 ) -> str:
     """Returns the name of an attempt's flow run: its generation's id, never its prompt.
 
-    An imported workflow's name stands before it.
+    The name of a workflow that has a deployment of its own stands before it.
 
     Prefect repeats the name in its events and in the worker's log, which outlive the run: a prompt
     in it could not be deleted any more.
     """
     name = str(generation_id) if attempt == 1 else f"{generation_id} attempt {attempt}"
-    if workflow not in BUILT_IN:
+    if workflow != DEFAULT_WORKFLOW:
         name = f"{workflow}: {name}"
     if batch is None:
         return name
@@ -249,7 +248,7 @@ class FlowRuns:
         return await self._create(
             deployment_of(request.workflow),
             # Its form is that of its newest version, and a retry may be of an earlier one.
-            enforced=request.workflow in BUILT_IN,
+            enforced=request.workflow == DEFAULT_WORKFLOW,
             parameters={"request": public(request), "generation_id": str(generation_id)},
             name=run_name(generation_id, attempt, batch, request.workflow),
             tags=run_tags(request, batch),

@@ -1,6 +1,6 @@
-"""The deployments of imported workflows: each has one of its own, whose form shows its inputs.
+"""The deployments of workflows: each has one of its own, whose form shows its inputs.
 
-They are copies of ``generate/comfyui``: the same flow, pool and queue.
+They are copies of ``generate/comfyui``, that of txt2img: the same flow, pool and queue.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _NOT_OVER: Final = [kind for kind in StateType if kind not in OVER]
 
 
 Offered = Callable[[], Awaitable[Iterable[Workflow]]]
-"""Returns the imported workflows that are offered now."""
+"""Returns the workflows that are offered now, txt2img aside."""
 Wanted = Callable[[], Awaitable[Collection[str]]]
 """Returns the names of those whose deployments are wanted now."""
 

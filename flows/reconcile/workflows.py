@@ -6,11 +6,12 @@ import logging
 from typing import Any, Final
 
 from core.loop import Loop
+from core.requests import DEFAULT_WORKFLOW
 from core.workflows.declaration import Workflow
 from flows.errors import FlowsError
 from flows.prefect.runs import FlowRuns
 from flows.prefect.workflow_deployments import WorkflowDeployments
-from flows.workflows import workflow_named
+from flows.workflows import offered_workflows, workflow_named, workflow_names
 from store.errors import StoreError
 from store.store import Store
 
@@ -52,16 +53,17 @@ class DeployedWorkflows:
         await self._deployments.keep(self._offered, self._wanted)
 
     async def _offered(self) -> list[Workflow]:
-        return [one.workflow for one in await self._store.workflows.all()]
+        every = await offered_workflows(self._store)
+        return [one for one in every if one.name != DEFAULT_WORKFLOW]
 
     async def _wanted(self) -> set[str]:
         waiting = await self._store.generations.workflows_under_way()
-        return {*await self._store.workflows.names(), *waiting}
+        return {*await workflow_names(self._store), *waiting}
 
     async def register(self, name: str) -> bool:
         """Register a workflow, removed or not, for a generation of it. Returns False for none."""
         workflow = await workflow_named(self._store, name, hidden=True)
-        if workflow is None or workflow.graph is None:
+        if workflow is None or name == DEFAULT_WORKFLOW:
             return False
         await self._deployments.register(workflow)
         return True

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from api.batches.results_zip import _name
-from cli.bulk.pictures import BatchPictures, is_there, picture_names
+from cli.bulk.pictures import BatchPictures, found_in, picture_names
 from cli.client import ApiClient
 from store.values import Artefact, BatchItem
 from tests.cli.scripted_batches import (
@@ -87,11 +87,11 @@ def test_a_deleted_generations_picture_has_a_name_too() -> None:
 
 def test_there_is_what_has_the_size_and_the_sha(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"right")
-    assert is_there(tmp_path, iter(["a.png"]), image(b"right"))
-    assert not is_there(tmp_path, iter(["a.png", "b.png"]), image(b"wrong"))
-    assert not is_there(tmp_path, iter(["a.png", "b.png"]), image(b"longer"))
+    assert found_in(tmp_path, iter(["a.png"]), image(b"right")) == tmp_path / "a.png"
+    assert not found_in(tmp_path, iter(["a.png", "b.png"]), image(b"wrong"))
+    assert not found_in(tmp_path, iter(["a.png", "b.png"]), image(b"longer"))
     (tmp_path / "b.png").write_bytes(b"wrong")
-    assert is_there(tmp_path, iter(["a.png", "b.png"]), image(b"wrong"))
+    assert found_in(tmp_path, iter(["a.png", "b.png"]), image(b"wrong")) == tmp_path / "b.png"
 
 
 async def test_every_page_is_saved_and_nothing_twice(

@@ -78,7 +78,7 @@ def _order(count: int, **values: Any) -> Order:
 async def requests_of(order: Order) -> list[dict[str, Any]]:
     """What an order asks for; without a workflow or inputs nothing is looked up."""
     async with ApiClient("http://127.0.0.1:1") as client:
-        return await order.requests(client)
+        return (await order.asked(client)).requests
 
 
 async def test_more_than_a_batch_is_several_generations_with_seeds_of_their_own() -> None:

@@ -128,7 +128,12 @@ def test_the_files_of_a_folder(tmp_path: Path, fox: Path) -> None:
     (tmp_path / "below" / "x.png").write_bytes(b"x")
     hen = a_picture(tmp_path / "hen.png", "blue")
 
-    assert files_in(tmp_path) == [fox, hen]
+    tenth, second = (
+        a_picture(tmp_path / "Fox 10.png", "red"),
+        a_picture(tmp_path / "fox 2.png", "red"),
+    )
+
+    assert files_in(tmp_path) == [second, tenth, fox, hen]
     (tmp_path / "empty").mkdir()
     for path in (tmp_path / "empty", tmp_path / "none", fox):
         with pytest.raises(CommandError):

@@ -28,6 +28,19 @@ FILM: Final = Workflow(
         Input(name="strength", type="number"),
         Input(name="loop", type="boolean"),
         Input(name="start", type="image", role="init_image"),
+        Input(name="references", type="list", items=Input(name="reference", type="image")),
+        Input(
+            name="controls",
+            type="list",
+            items=Input(
+                name="control",
+                type="group",
+                fields=(
+                    Input(name="image", type="image"),
+                    Input(name="model", type="model", folder="controlnet"),
+                ),
+            ),
+        ),
         Input(
             name="loras",
             type="list",
@@ -113,14 +126,44 @@ async def test_a_file_is_brought_once(api: ScriptedApi, tmp_path: Path) -> None:
     assert [each["start"] for each in api.requests] == [wanted, wanted]
 
 
-async def test_a_folder_is_one_generation_for_each_file(api: ScriptedApi, tmp_path: Path) -> None:
-    folder = tmp_path / "frames"
-    folder.mkdir()
-    for name in ("a.png", "b.png", ".hidden"):
-        (folder / name).write_bytes(name.encode())
-    await _asked(api, tmp_path, "a fox", "--workflow", "film", "--set", f"start=@{folder}")
-    assert api.uploads == [b"a.png", b"b.png"]
-    assert len({each["start"] for each in api.requests}) == 2
+@pytest.mark.parametrize(
+    ("text", "loras"),
+    [
+        ("film:0.8", [{"name": "film", "strength": 0.8}]),
+        ("a/film.safetensors", [{"name": "a/film.safetensors"}]),
+        (
+            "film:0.8, grain:-1",
+            [{"name": "film", "strength": 0.8}, {"name": "grain", "strength": -1}],
+        ),
+        ("film:v2", [{"name": "film:v2"}]),
+        ("film:v2:1e-1", [{"name": "film:v2", "strength": 0.1}]),
+        ('[{"name": "film", "strength": 2}]', [{"name": "film", "strength": 2}]),
+    ],
+)
+async def test_loras_are_named_with_their_strengths(
+    api: ScriptedApi, tmp_path: Path, text: str, loras: list[dict[str, Any]]
+) -> None:
+    [asked] = await _asked(api, tmp_path, "a fox", "--workflow", "film", "--set", f"loras={text}")
+    assert asked["loras"] == loras
+
+
+async def test_files_inside_of_lists_are_sent(api: ScriptedApi, tmp_path: Path) -> None:
+    file = tmp_path / "pose.png"
+    file.write_bytes(b"a picture")
+    reference = f"upload:{hashlib.sha256(b'a picture').hexdigest()}"
+    controls = json.dumps([{"image": f"@{file}", "model": "canny"}, {"image": reference}])
+
+    for settings, wanted in (
+        (f"controls={controls}", [{"image": reference, "model": "canny"}, {"image": reference}]),
+        (f"controls.0.image=@{file}", [{"image": reference}]),
+    ):
+        asked = await _asked(api, tmp_path, "a fox", "--workflow", "film", "--set", settings)
+        assert asked[-1]["controls"] == wanted
+    asked = await _asked(
+        api, tmp_path, "a fox", "--workflow", "film", "--set", f"references=@{file}"
+    )
+    assert asked[-1]["references"] == [reference]
+    assert api.uploads == [b"a picture"]
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from comfy import TXT2IMG, Catalogue, UnresolvableError, resolve
-from comfy.workflows import SD15, SDXL, family_of
+from comfy.families.table import FAMILIES
 from comfy.workflows.known import Known
 from core.fields import SEED_MAX
 from core.requests import GenerationRequest
 from core.workflows.limits import BATCH_SIZE_MAX, SIZE_MAX
 
+SD15, SDXL = FAMILIES["sd15"].defaults, FAMILIES["sdxl"].defaults
 CATALOGUE = Catalogue(
     checkpoints=("dreamshaper_8.safetensors", "sd_xl_base_1.0.safetensors"),
     samplers=("euler", "dpmpp_2m"),
@@ -129,12 +130,15 @@ def test_a_comfyui_without_the_family_s_sampler_uses_its_first() -> None:
 @pytest.mark.parametrize(
     ("name", "family"),
     [
-        ("sd_xl_base_1.0.safetensors", SDXL),
-        ("folder/juggernautXL_v9.safetensors", SDXL),
-        ("ponyDiffusionV6.safetensors", SDXL),
-        ("v1-5-pruned-emaonly.safetensors", SD15),
-        ("dreamshaper_8.safetensors", SD15),
+        ("sd_xl_base_1.0.safetensors", "sdxl"),
+        ("folder/juggernautXL_v9.safetensors", "sdxl"),
+        ("ponyDiffusionV6.safetensors", "sdxl-pony"),
+        ("v1-5-pruned-emaonly.safetensors", "sd15"),
+        ("dreamshaper_8.safetensors", "sd15"),
     ],
 )
-def test_families_by_file_name(name: str, family: object) -> None:
-    assert family_of(name) is family
+def test_families_by_file_name(name: str, family: str) -> None:
+    resolved = resolve(ask(model=name), TXT2IMG, Known(Catalogue(checkpoints=(name,))))
+    own = FAMILIES[family].defaults
+    assert resolved.plan.recipe["family"] == family
+    assert resolved.size == (own.width, own.height)

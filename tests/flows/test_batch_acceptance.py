@@ -15,8 +15,8 @@ import pytest
 from sqlalchemy import func, select
 
 from comfy import TXT2IMG, Catalogue
+from comfy.workflows.builtin.naming import near
 from comfy.workflows.known import Known
-from comfy.workflows.resolve import _near
 from core.batches.columns import Columns
 from core.batches.lists import Lists
 from core.batches.manifest import LINES_MAX, Row, read_manifest
@@ -516,7 +516,7 @@ async def test_of_very_many_bad_rows_the_first_are_told_and_all_counted(
 
 
 async def test_near_matches_of_a_name_are_looked_for_once() -> None:
-    before = _near.cache_info().misses
+    before = near.cache_info().misses
     items = [{"prompt": "fox", "model": f"sd1{n % 2}.safetensors"} for n in range(50)]
 
     plan = await plan_batch(replace(of(items=[*items, {"prompt": "owl"}]), skip_bad=True))
@@ -524,7 +524,7 @@ async def test_near_matches_of_a_name_are_looked_for_once() -> None:
     assert {problem.message for problem in plan.skipped} == {
         f"ComfyUI has no such model; near matches: {SD15}, {SDXL} (of 2 models)"
     }
-    assert _near.cache_info().misses == before + 2
+    assert near.cache_info().misses == before + 2
 
 
 async def test_the_event_loop_goes_on_while_a_manifest_is_read() -> None:

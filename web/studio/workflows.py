@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Final
 
 from nicegui import ui
@@ -106,18 +106,24 @@ class Workflows:
         Returns False if another workflow was chosen meanwhile, and what its inputs' values
         replaced in the form of another workflow than txt2img.
         """
+        return await self.fill(request.workflow, request.inputs)
+
+    async def fill(
+        self, workflow: str, values: Mapping[str, Any]
+    ) -> tuple[bool, WorkflowDraft | None]:
+        """Show the form of a workflow with these values. Returns the same as ``use``."""
         replaced: list[WorkflowDraft | None] = []
 
         def take_over(loaded: Workflow) -> None:
             if loaded.name == DEFAULT_WORKFLOW:
                 return
-            before = self._draft.before(loaded.name, request.inputs)
+            before = self._draft.before(loaded.name, values)
             if before is not None:
                 drafts.remember(_prompt_of(loaded, before))
             replaced.append(before)
-            self._draft.put(loaded.name, request.inputs)
+            self._draft.put(loaded.name, values)
 
-        is_shown = await self._show(request.workflow, take_over)
+        is_shown = await self._show(workflow, take_over)
         return is_shown, next(iter(replaced), None)
 
     async def put_back(self, before: WorkflowDraft) -> None:

@@ -30,7 +30,7 @@ UNION_TYPES: Final[Mapping[str, str]] = {
     "inpaint": "repaint",
 }
 """What SetUnionControlNetType calls them (ComfyUI's comfy/cldm/control_types.py); else "auto"."""
-_PIXEL_BASES: Final[Mapping[str, bool]] = {"sd15": False, "sdxl": True}
+PIXEL_BASES: Final[Mapping[str, bool]] = {"sd15": False, "sdxl": True}
 """Whose ControlNets for inpainting see the mask in the picture, and whether as black."""
 
 
@@ -127,8 +127,8 @@ def _applied(job: Job, loaded: Loaded, texts: Texts, control: _Control) -> Texts
     image, class_type = control.image, "ControlNetApplyAdvanced"
     if control.mask is not None and control.kind == "inpaint":
         class_type, masked = "ControlNetInpaintingAliMamaApply", {"mask": control.mask}
-    elif control.mask is not None and job.family.base in _PIXEL_BASES:
-        is_black = _PIXEL_BASES[job.family.base]
+    elif control.mask is not None and job.family.base in PIXEL_BASES:
+        is_black = PIXEL_BASES[job.family.base]
         image = with_hole(job.graph, image, control.mask, is_black=is_black)
     made = job.graph.add(
         class_type,

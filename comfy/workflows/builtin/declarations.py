@@ -49,7 +49,13 @@ _SIZE: Final[dict[str, Any]] = {
     "group": "Size",
 }
 _SHARE: Final[dict[str, Any]] = {"type": "number", "minimum": 0, "maximum": 1}
-_STRENGTH: Final[dict[str, Any]] = {"type": "number", "minimum": -20, "maximum": 20}
+STRENGTH_MAX: Final = 20
+"""Of a LoRA, forwards and backwards."""
+_STRENGTH: Final[dict[str, Any]] = {
+    "type": "number",
+    "minimum": -STRENGTH_MAX,
+    "maximum": STRENGTH_MAX,
+}
 _SIDE: Final[dict[str, Any]] = {
     "type": "integer",
     "minimum": 0,
@@ -462,11 +468,32 @@ UPSCALE: Final = _workflow(
         choices_from=_MODELS,
         advanced=True,
     ),
-    STEPS,
+    *(one.model_copy(update={"advanced": True}) for one in (STEPS, CFG, GUIDANCE, SAMPLER)),
+    SCHEDULER,
     SEED,
+    VAE,
+    TEXT_ENCODERS,
 )
 
 BUILT_IN: Final[Mapping[str, Workflow]] = MappingProxyType(
     {one.name: one for one in (TXT2IMG, IMG2IMG, INPAINT, OUTPAINT_WORKFLOW, EDIT, UPSCALE)}
 )
 """The workflows that Easel brings, by name."""
+
+
+def missing_value(workflow: Workflow, values: Mapping[str, Any]) -> str | None:
+    """Returns an input without which no graph can be built and that the values lack, None if none.
+
+    Resolving gives every request all of them; an earlier version of Easel may have known fewer.
+    """
+    return next((name for name in _needed(workflow, values) if values.get(name) is None), None)
+
+
+def _needed(workflow: Workflow, values: Mapping[str, Any]) -> tuple[str, ...]:
+    required = tuple(one.name for one in workflow.inputs if one.required)
+    if workflow.name == UPSCALE.name:
+        return (*required, "scale", "detail")
+    pastes = values.get("mask") is not None or values.get("outpaint") is not None
+    size = () if pastes else ("width", "height")
+    drawn = ("model", *size, "steps", "cfg", "sampler", "scheduler", "seed", "batch_size")
+    return (*required, *drawn)

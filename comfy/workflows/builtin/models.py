@@ -1,19 +1,26 @@
-"""The files that a request loads: its model, and what goes with that."""
+"""The model of a request: which file, which family, and what is loaded beside it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 from comfy.catalogue import Catalogue
 from comfy.families.family import Family
-from comfy.families.models import DIFFUSION_FOLDERS, ModelFile
-from comfy.families.parts import find_encoder, find_vae, missing_part
+from comfy.families.models import DIFFUSION_FOLDERS, ModelFile, Models
+from comfy.families.names import named
 from comfy.families.recognise import recognise
 from comfy.families.table import FAMILIES
+from comfy.versions import is_before, words
+from comfy.workflows.builtin.beside import beside
+from comfy.workflows.builtin.naming import unknown
 from comfy.workflows.known import Known
+from core.notices import Notice
 from core.problems import FieldProblem
+
+_KEPT: Final = 1_000
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,7 @@ class Chosen:
     family: Family
     text_encoders: tuple[str, ...] | None = None
     vae: str | None = None
+    notices: tuple[Notice, ...] = ()
 
 
 class UnusableModelError(ValueError):
@@ -34,25 +42,83 @@ class UnusableModelError(ValueError):
         self.problems = problems
 
 
-def choose(given: Mapping[str, Any], known: Known, at: str = "model") -> Chosen:
+@dataclass(frozen=True)
+class _Kept:
+    """What was chosen, and from what: the same objects give the same."""
+
+    catalogue: Catalogue | None
+    models: Models
+    chosen: Chosen
+
+
+_Key = tuple[int, int, str, str, tuple[str, ...], str | None]
+_kept: dict[_Key, _Kept] = {}
+"""Of the last models, by what they were chosen from: a batch has thousands of rows with one."""
+
+
+def choose(
+    given: Mapping[str, Any], known: Known, at: str = "model", *, suggest: bool = True
+) -> Chosen:
     """Returns the model that the request names (at the input ``at``), else the default one.
 
-    Raises UnusableModelError with the codes ``no_model``, ``unknown_model``, ``unknown_family``
-    and ``missing_models``.
+    The file's family is as it is known; a checkpoint of which nothing but its name is known is
+    taken as SDXL or SD 1.5 by that, with the notice ``family_guessed``. Raises UnusableModelError
+    with the codes ``no_model``, ``unknown_model``, ``unknown_family``, ``comfyui_too_old``,
+    ``missing_models`` and ``excluded``.
     """
     name = given.get(at) or known.default_model or _first(known.catalogue)
     if name is None:
         raise UnusableModelError(_no_model(known.catalogue, at))
+    named_beside = tuple(given.get("text_encoders") or ()), given.get("vae")
+    key = (id(known.catalogue), id(known.models), name, at, *named_beside)
+    kept = _kept.get(key)
+    if kept is not None and kept.catalogue is known.catalogue and kept.models is known.models:
+        return kept.chosen
+    chosen = _chosen(given, name, known, at, suggest=suggest)
+    if len(_kept) >= _KEPT:
+        _kept.clear()
+    _kept[key] = _Kept(known.catalogue, known.models, chosen)
+    return chosen
+
+
+def _chosen(given: Mapping[str, Any], name: str, known: Known, at: str, *, suggest: bool) -> Chosen:
+    catalogue = known.catalogue
+    if catalogue is not None:
+        names = (*catalogue.checkpoints, *catalogue.diffusion_models)
+        if name not in names:
+            raise UnusableModelError(unknown((at,), "model", name, names, suggest=suggest))
     file = find(name, known, DIFFUSION_FOLDERS)
-    family = FAMILIES.get(file.family or "")
-    if family is None:
-        raise UnusableModelError(_unknown_family(file, at))
-    if file.folder == "checkpoints":
-        encoders = given.get("text_encoders") or file.text_encoders
-        return Chosen(
-            file, family, tuple(encoders) if encoders else None, given.get("vae") or file.vae
+    family, notices = _family(file, at)
+    if catalogue is not None and is_before(catalogue.version, family.oldest):
+        said = (
+            f"{file.name} is {family.title}, which needs ComfyUI {words(family.oldest)} or later; "
+            f"this one is {catalogue.version}: update it"
         )
-    return _with_parts(given, file, family, known.catalogue or Catalogue(), at)
+        raise UnusableModelError(FieldProblem((at,), "comfyui_too_old", said))
+    if family.parts is None and file.folder != "checkpoints":
+        said = f"{family.title} comes as a checkpoint: put {file.name} into models/checkpoints"
+        raise UnusableModelError(FieldProblem((at,), "unknown_family", said))
+    found = beside(given, file, family, catalogue)
+    if found.problems:
+        raise UnusableModelError(*found.problems)
+    return Chosen(file, family, found.text_encoders, found.vae, notices)
+
+
+def _family(file: ModelFile, at: str) -> tuple[Family, tuple[Notice, ...]]:
+    family = FAMILIES.get(file.family or "")
+    is_by_name = file.folder == "checkpoints" and file.reason in ("name", "unknown")
+    if family is not None and not (is_by_name and named(file.folder, file.name).is_guess):
+        return family, ()
+    if family is None:
+        # What has a header that fits nothing would be drawn as noise, or not at all.
+        if not is_by_name or file.reason == "unknown":
+            raise UnusableModelError(_unknown_family(file, at))
+        family = FAMILIES["sdxl" if "xl" in file.name.lower() else "sd15"]
+    said = (
+        f"it is not known what kind of model {file.name} is: it is taken for {family.title}. "
+        f"If it is another one, say so: PUT /api/v1/models/{file.folder}/{file.name}"
+    )
+    return family, (Notice(code="family_guessed", loc=(at,), message=said),)
 
 
 def find(name: str, known: Known, folders: Sequence[str]) -> ModelFile:
@@ -61,40 +127,24 @@ def find(name: str, known: Known, folders: Sequence[str]) -> ModelFile:
     if found is not None:
         return found
     catalogue = known.catalogue or Catalogue()
-    folder = next((it for it in folders if name in catalogue.in_folder(it)), folders[0])
-    return recognise(folder, name)
+    folder = next((it for it in folders if name in catalogue.in_folder(it)), "")
+    return _recognised(folder, name, tuple(folders))
+
+
+@lru_cache(maxsize=1_000)
+def _recognised(folder: str, name: str, folders: tuple[str, ...]) -> ModelFile:
+    """Returns what a name tells; without a folder, in the first one where it tells anything."""
+    if folder:
+        return recognise(folder, name)
+    told = [recognise(each, name) for each in folders]
+    known = (each for each in told if each.family and not named(each.folder, name).is_guess)
+    return next(known, told[0])
 
 
 def _first(catalogue: Catalogue | None) -> str | None:
     if catalogue is None:
         return None
     return next(iter((*catalogue.checkpoints, *catalogue.diffusion_models)), None)
-
-
-def _with_parts(
-    given: Mapping[str, Any], file: ModelFile, family: Family, catalogue: Catalogue, at: str
-) -> Chosen:
-    parts = family.parts
-    if parts is None:
-        said = f"{family.title} comes as a checkpoint: put {file.name} into models/checkpoints"
-        raise UnusableModelError(FieldProblem((at,), "unknown_family", said))
-    problems: list[FieldProblem] = []
-    wanted = given.get("text_encoders") or file.text_encoders
-    encoders: list[str] = list(wanted or ())
-    for kind in parts.encoders if not wanted else ():
-        found = find_encoder(kind, catalogue.text_encoders)
-        if found is None:
-            said = f"{family.title} needs a text encoder: {missing_part(kind)}"
-            problems.append(FieldProblem(("text_encoders",), "missing_models", said))
-        else:
-            encoders.append(found)
-    vae = given.get("vae") or file.vae or find_vae(parts.vae, catalogue.vaes)
-    if vae is None:
-        said = f"{family.title} needs a VAE: {missing_part(parts.vae)}"
-        problems.append(FieldProblem(("vae",), "missing_models", said))
-    if problems:
-        raise UnusableModelError(*problems)
-    return Chosen(file, family, tuple(encoders), vae)
 
 
 def _no_model(catalogue: Catalogue | None, at: str) -> FieldProblem:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from comfy.families.family import Family
+from comfy.workflows.builtin.models import Chosen
 from core.problems import FieldProblem
 
 _NEEDS: Final[Mapping[str, tuple[str, str]]] = {
@@ -44,20 +45,20 @@ def unfitting(given: Mapping[str, Any]) -> Iterator[FieldProblem]:
         yield FieldProblem(("outpaint",), "nothing_added", said)
 
 
-def unable(given: Mapping[str, Any], family: Family, model: str) -> Iterator[FieldProblem]:
-    """Yields what a family cannot do of what is asked for.
+def unable(given: Mapping[str, Any], chosen: Chosen) -> Iterator[FieldProblem]:
+    """Yields what a model cannot do of what is asked for.
 
     Codes: ``cannot_edit``, ``too_many_references``, ``needs_input``, ``excluded``.
     """
+    family, model = chosen.family, chosen.file.name
     references = given.get("reference_images") or ()
     if references and family.edit is None:
         said = (
             f"{model} is {family.title}, which takes no reference images: choose a model that edits"
         )
         yield FieldProblem(("reference_images",), "cannot_edit", said)
-    elif len(references) > max(1, family.references_max):
-        said = f"{family.title} takes {family.references_max} reference images at most"
-        yield FieldProblem(("reference_images",), "too_many_references", said)
+    elif references:
+        yield from _too_many(given, family)
     if family.needs_reference and not references and not _is_there(given, "init_image"):
         said = f"{model} is {family.title}, which changes images: give `reference_images`"
         yield FieldProblem(("reference_images",), "needs_input", said)
@@ -68,6 +69,19 @@ def unable(given: Mapping[str, Any], family: Family, model: str) -> Iterator[Fie
     if given.get("refiner") and family.base != "sdxl":
         said = f"{family.title} has no refiner"
         yield FieldProblem(("refiner",), "excluded", said)
+
+
+def _too_many(given: Mapping[str, Any], family: Family) -> Iterator[FieldProblem]:
+    """A start image of which a part is drawn anew is one of the images that the model looks at."""
+    references = given["reference_images"]
+    own = _is_there(given, "mask") or _is_there(given, "outpaint")
+    # Kontext sees those of the request stitched into one.
+    most = max(1, family.references_max) - own
+    if len(references) > most:
+        said = f"{family.title} takes {family.references_max} images at most"
+        if own:
+            said = f"{said}, and the start image is one of them"
+        yield FieldProblem(("reference_images",), "too_many_references", said)
 
 
 def _is_there(given: Mapping[str, Any], name: str) -> bool:

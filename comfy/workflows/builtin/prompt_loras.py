@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from comfy.catalogue import Catalogue
-from comfy.workflows.builtin.prompt_syntax import LoraTag, LoraTagError, file_named, without_tags
+from comfy.workflows.builtin.declarations import LORAS_MAX, STRENGTH_MAX
+from comfy.workflows.builtin.naming import near
+from comfy.workflows.builtin.prompt_syntax import (
+    EXTENSIONS,
+    LoraTag,
+    LoraTagError,
+    file_named,
+    without_tags,
+)
 from core.notices import Notice
 from core.problems import FieldProblem
-from core.wording import nearest
+from core.wording import written
+
+_TAG: Final = "<lora:"
 
 
 @dataclass(frozen=True)
@@ -22,41 +32,71 @@ class LorasRead:
     problems: tuple[FieldProblem, ...] = ()
 
 
-def read_loras(given: Mapping[str, Any], catalogue: Catalogue) -> LorasRead:
+def read_loras(
+    given: Mapping[str, Any], catalogue: Catalogue | None, *, suggest: bool = True
+) -> LorasRead:
     """Returns the LoRAs of a request, every one with its strength, those of the prompt last.
 
-    Problems have the codes ``lora_tag`` and ``unknown_model``.
+    Problems have the codes ``lora_tag``, ``unknown_model`` and ``too_many_loras``; the notice of
+    what was taken out of the prompt is ``loras_from_prompt``. Without a catalogue a tag names the
+    file as it stands.
     """
-    listed = [_whole(one) for one in given.get("loras") or ()]
+    loras = [whole(one) for one in given.get("loras") or ()]
+    prompt = given.get("prompt") or ""
+    if _TAG not in prompt.lower():
+        return LorasRead({"loras": loras} if loras else {})
     try:
-        tagged = without_tags(given.get("prompt") or "")
+        tagged = without_tags(prompt)
     except LoraTagError as error:
         return LorasRead(problems=(FieldProblem(("prompt",), "lora_tag", str(error)),))
+    if not tagged.loras:
+        return LorasRead({"loras": loras} if loras else {})
     problems: list[FieldProblem] = []
     for tag in tagged.loras:
-        file = file_named(tag.name, catalogue.loras)
-        if file is None:
-            near = nearest(tag.name, catalogue.loras, "LoRAs")
-            said = f"ComfyUI has no LoRA {tag.name}; {near}"
-            problems.append(FieldProblem(("prompt",), "unknown_model", said))
+        found = _of_tag(tag, catalogue, suggest=suggest)
+        if isinstance(found, FieldProblem):
+            problems.append(found)
         else:
-            listed.append(_of_tag(tag, file))
+            loras.append(found)
+    if len(loras) > LORAS_MAX:
+        said = f"with those of the prompt there are {len(loras)} LoRAs, {LORAS_MAX} at most"
+        problems.append(FieldProblem(("loras",), "too_many_loras", said))
     if problems:
         return LorasRead(problems=tuple(problems))
-    values: dict[str, Any] = {"loras": listed} if listed else {}
-    if not tagged.loras:
-        return LorasRead(values)
-    names = ", ".join(one["name"] for one in listed[-len(tagged.loras) :])
+    names = ", ".join(one["name"] for one in loras[-len(tagged.loras) :])
     said = f"the prompt names LoRAs; they were taken out of it and are used: {names}"
     notice = Notice(code="loras_from_prompt", loc=("prompt",), message=said)
-    return LorasRead({**values, "prompt": tagged.text}, (notice,))
+    return LorasRead({"loras": loras, "prompt": tagged.text}, (notice,))
 
 
-def _whole(lora: Mapping[str, Any]) -> dict[str, Any]:
+def whole(lora: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a LoRA with its strength; that of the text encoder only where it is another one."""
     strength = lora.get("strength")
-    return {**lora, "strength": 1.0 if strength is None else strength}
+    made = {"name": lora["name"], "strength": 1.0 if strength is None else strength}
+    of_clip = lora.get("strength_clip")
+    return made if of_clip is None else {**made, "strength_clip": of_clip}
 
 
-def _of_tag(tag: LoraTag, file: str) -> dict[str, Any]:
-    made = {"name": file, "strength": tag.strength}
-    return made if tag.strength_clip is None else {**made, "strength_clip": tag.strength_clip}
+def _of_tag(
+    tag: LoraTag, catalogue: Catalogue | None, *, suggest: bool
+) -> dict[str, Any] | FieldProblem:
+    strengths = (tag.strength, tag.strength_clip or 0.0)
+    if any(abs(one) > STRENGTH_MAX for one in strengths):
+        said = (
+            f"the strength of <lora:{written(tag.name)}:…> must be -{STRENGTH_MAX} … {STRENGTH_MAX}"
+        )
+        return FieldProblem(("prompt",), "lora_tag", said)
+    file = _file(tag.name, catalogue)
+    if file is not None:
+        return whole({"name": file, "strength": tag.strength, "strength_clip": tag.strength_clip})
+    assert catalogue is not None  # without one, any name is a file's
+    said = f"ComfyUI has no LoRA {written(tag.name)}"
+    if suggest:
+        said = f"{said}; {near(tag.name, catalogue.loras, 'LoRAs')}"
+    return FieldProblem(("prompt",), "unknown_model", said)
+
+
+def _file(name: str, catalogue: Catalogue | None) -> str | None:
+    if catalogue is not None:
+        return file_named(name, catalogue.loras)
+    return name if name.lower().endswith(EXTENSIONS) else f"{name}{EXTENSIONS[0]}"

@@ -8,14 +8,15 @@ own.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 _LORA: Final = re.compile(r"\s*<lora:([^:<>\r\n]{1,255})((?::[^:<>\r\n]{0,40})*)>", re.IGNORECASE)
 _NUMBER: Final = re.compile(r"[+-]?(?:\d{1,6}(?:\.\d{0,12})?|\.\d{1,12})")
-_EMBEDDING: Final = re.compile(r"(?<![\w-])embedding:([^\s,;:()\[\]<>|]{1,255})", re.IGNORECASE)
-_EXTENSIONS: Final = (".safetensors", ".pt", ".bin", ".ckpt", ".pth", ".sft")
+_EMBEDDING: Final = re.compile(r"(?<![\w-])embedding:([^\s,;:()\[\]<>|]{1,255})")
+_WEIGHT: Final = re.compile(r"\([^()\\:]{1,200}:\s*[+-]?(?:\d{1,4}(?:\.\d{0,9})?|\.\d{1,9})\s*\)")
+EXTENSIONS: Final = (".safetensors", ".pt", ".bin", ".ckpt", ".pth", ".sft")
 
 
 @dataclass(frozen=True)
@@ -59,35 +60,68 @@ def _tag(match: re.Match[str]) -> LoraTag:
 
 def embeddings_in(text: str) -> tuple[str, ...]:
     """Returns the embeddings that a prompt names, each once."""
+    if "embedding:" not in text:
+        return ()
     return tuple(dict.fromkeys(match[1] for match in _EMBEDDING.finditer(text)))
 
 
 def file_named(name: str, files: Sequence[str]) -> str | None:
     """Returns the file that a name stands for: itself, without its extension, or in a subfolder.
 
-    The first that fits in this order; None for none.
+    The first that fits in this order; None for none. Upper and lower case are alike, as are the
+    two slashes.
     """
-    wanted = _bare(name)
-    for key in (_same, _bare, _last):
+    wanted = _plain(name)
+    if not wanted:
+        return None
+    for key, sought in _WAYS:
         for file in files:
-            if key(file) == (name if key is _same else wanted):
+            if key(file) == sought(wanted):
                 return file
     return None
+
+
+def _plain(name: str) -> str:
+    return name.replace("\\", "/").casefold()
+
+
+def _bare(name: str) -> str:
+    plain = _plain(name)
+    return next((plain.removesuffix(it) for it in EXTENSIONS if plain.endswith(it)), plain)
+
+
+def _last(name: str) -> str:
+    return _plain(name).rpartition("/")[2]
+
+
+def _last_bare(name: str) -> str:
+    return _bare(name).rpartition("/")[2]
 
 
 def _same(name: str) -> str:
     return name
 
 
-def _bare(name: str) -> str:
-    plain = name.replace("\\", "/").casefold()
-    return next((plain.removesuffix(it) for it in _EXTENSIONS if plain.endswith(it)), plain)
+_WAYS: Final[tuple[tuple[Callable[[str], str], Callable[[str], str]], ...]] = (
+    (_plain, _same),
+    (_bare, _bare),
+    (_last, _same),
+    (_last_bare, _bare),
+)
+"""How files and names are compared, the closest way first."""
 
 
-def _last(name: str) -> str:
-    return _bare(name).rpartition("/")[2]
+def has_embedding(name: str, embeddings: Sequence[str]) -> bool:
+    """Whether ComfyUI finds an embedding by this name.
+
+    It lists them without their extensions, takes one with or without, looks into subfolders, and
+    tells upper from lower case (comfy/sd1_clip.py, load_embed).
+    """
+    plain = next((name.removesuffix(it) for it in EXTENSIONS if name.endswith(it)), name)
+    wanted = {name, plain}
+    return any(each in wanted or each.rpartition("/")[2] in wanted for each in embeddings)
 
 
-def unknown_of(names: Iterable[str], files: Sequence[str]) -> tuple[str, ...]:
-    """Returns the names that stand for no file."""
-    return tuple(name for name in names if file_named(name, files) is None)
+def weighs_words(text: str) -> bool:
+    """Whether a prompt gives words a weight: ``(fox:1.2)``."""
+    return _WEIGHT.search(text) is not None

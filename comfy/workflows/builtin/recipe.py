@@ -56,6 +56,13 @@ class Recipe(BaseModel):
     references: tuple[Size, ...] = ()
     hires: Size | None = None
 
+    def stored(self) -> dict[str, Any]:
+        """Returns what a plan keeps of it: what is not as usual, in an order that is always one."""
+        told = self.model_dump(mode="json", exclude_defaults=True)
+        return {"family": self.family, **told} | (
+            {"traits": sorted(self.traits)} if self.traits else {}
+        )
+
     @classmethod
     def read(cls, data: Mapping[str, Any] | None) -> Self:
         """Returns a stored recipe; that of a plain SD1.5 checkpoint for none."""

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from comfy.catalogue import Catalogue
 from comfy.families.family import Family
-from comfy.workflows.builtin.laying_out import UnusablePictureError, layout_of
+from comfy.families.table import FAMILIES
+from comfy.workflows.builtin.control_kinds import Control, controls_of, unable_controls
+from comfy.workflows.builtin.files import files_of
+from comfy.workflows.builtin.ignored import (
+    few_steps,
+    foreign,
+    hears_embeddings,
+    ignored,
+    resized,
+    shrunk,
+)
+from comfy.workflows.builtin.laying_out import (
+    SIDES,
+    Laid,
+    UnusablePictureError,
+    layout_of,
+    size_of,
+)
 from comfy.workflows.builtin.models import Chosen, UnusableModelError, choose, find
+from comfy.workflows.builtin.naming import unknown_names
 from comfy.workflows.builtin.operations import unable, unfitting
-from comfy.workflows.builtin.prompt_loras import LorasRead, read_loras
-from comfy.workflows.builtin.recipe import ControlKind, Layout, Recipe
+from comfy.workflows.builtin.prompts import Words, read_words, unknown_embeddings
+from comfy.workflows.builtin.recipe import Recipe
+from comfy.workflows.builtin.second_pass import hires_size, too_large, whole_hires
 from comfy.workflows.known import Known
 from comfy.workflows.layout import Size, of_area, rounded
 from core.fields import draw_seed
@@ -23,155 +42,255 @@ from core.workflows.declaration import Workflow
 DENOISE: Final = 0.6
 """Of a start image without a mask: halfway between the same and another one."""
 MASKED_DENOISE: Final = 1.0
-HIRES_DENOISE: Final[Mapping[str, float]] = {"latent": 0.55, "model": 0.4}
-"""A latent that was enlarged is blurred: it needs more."""
+SWITCH_AT: Final = 0.8
+_MEGAPIXEL: Final = 1024 * 1024
+"""The area of reference images, as models that edit were trained."""
+_OF_MASKS: Final = ("mask_area", "mask_padding", "mask_invert", "mask_feather")
 
 
 @dataclass(frozen=True)
 class Resolved:
     """Every value as it will be used, and the recipe of the graph.
 
-    ``models`` are the files that will be loaded, by folder. With ``problems`` the rest is not to be
-    used.
+    ``models`` are the files that will be loaded, by folder, and ``model`` the one that is first.
+    With ``problems`` the rest is not to be used.
     """
 
     values: Mapping[str, Any]
     recipe: Recipe = field(default_factory=Recipe)
+    model: str | None = None
     models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notices: tuple[Notice, ...] = ()
     problems: tuple[FieldProblem, ...] = ()
 
 
-def resolved_drawing(workflow: Workflow, given: Mapping[str, Any], known: Known) -> Resolved:
-    """Returns the values of a request of ``txt2img`` or one of its kind."""
-    problems = list(unfitting(given))
+@dataclass(frozen=True)
+class _Pictures:
+    """What is known of a request's pictures; ``references`` are the sizes of reference images."""
+
+    laid: Laid | None = None
+    references: tuple[Size, ...] = ()
+
+
+def resolved_drawing(
+    workflow: Workflow, given: Mapping[str, Any], known: Known, *, suggest: bool = True
+) -> Resolved:
+    """Returns the values of a request of ``txt2img`` or one of its kind.
+
+    Notices and problems are told where they are found: ``operations``, ``models``, ``naming``,
+    ``prompts``, ``laying_out``, ``control_kinds``, ``second_pass``, ``ignored``.
+    """
+    problems = [*unfitting(given), *unknown_names(given, known.catalogue, suggest=suggest)]
+    seed = draw_seed() if given.get("seed") is None else given["seed"]
+    words = read_words(given, seed, known, suggest=suggest)
+    problems += words.problems
     try:
-        chosen = choose(given, known)
+        chosen = choose(given, known, suggest=suggest)
     except UnusableModelError as error:
         return Resolved(given, problems=(*problems, *error.problems))
-    family = chosen.family
-    problems += unable(given, family, chosen.file.name)
-    try:
-        layout = None if problems else layout_of(given, family, known.pictures)
-    except UnusablePictureError as error:
-        problems.append(error.problem)
-        layout = None
-    loras = read_loras(given, known.catalogue or Catalogue())
-    problems += loras.problems
-    values = _values(workflow, given, chosen, loras, layout, known.catalogue or Catalogue())
+    told = {**given, **words.values, "seed": seed}
+    controls = controls_of(told, chosen.family, known)
+    problems += _unable(told, chosen, controls, known, suggest=suggest)
     if problems:
-        return Resolved(values, problems=tuple(problems))
+        return Resolved(given, problems=tuple(problems))
+    try:
+        pictures = _look_at(told, chosen.family, known)
+    except UnusablePictureError as error:
+        return Resolved(given, problems=(error.problem,))
+    return _resolved(workflow, told, words, chosen, controls, pictures, known)
+
+
+def _unable(
+    told: Mapping[str, Any],
+    chosen: Chosen,
+    controls: Sequence[Control],
+    known: Known,
+    *,
+    suggest: bool,
+) -> Iterator[FieldProblem]:
+    family = chosen.family
+    yield from unable(told, chosen)
+    yield from unable_controls(controls, family)
+    if hears_embeddings(family):
+        yield from unknown_embeddings(told, known.catalogue, suggest=suggest)
+    yield from _unfitting_refiner(told.get("refiner"), family, known)
+
+
+def _unfitting_refiner(
+    refiner: Mapping[str, Any] | None, family: Family, known: Known
+) -> Iterator[FieldProblem]:
+    if refiner is None or family.base != "sdxl":
+        return  # of another family it is refused already
+    found = find(refiner["model"], known, ("checkpoints",))
+    own = FAMILIES.get(found.family or "")
+    if own is not None and own.base != "sdxl" and found.reason != "name":
+        said = f"{found.name} is {own.title}, and a refiner must be an SDXL model"
+        yield FieldProblem(("refiner", "model"), "excluded", said)
+
+
+def _look_at(told: Mapping[str, Any], family: Family, known: Known) -> _Pictures:
+    """Looks at the files. Raises UnusablePictureError."""
+    look = known.pictures
+    sizes = tuple(size_of(one, family, look) for one in told.get("reference_images") or ())
+    for control in told.get("controls") or ():
+        size_of(control["image"], family, look)  # a file that is no picture is refused now
+    return _Pictures(layout_of(told, family, look), sizes)
+
+
+# --- the values
+
+
+def _resolved(
+    workflow: Workflow,
+    told: Mapping[str, Any],
+    words: Words,
+    chosen: Chosen,
+    controls: Sequence[Control],
+    pictures: _Pictures,
+    known: Known,
+) -> Resolved:
+    family, laid = chosen.family, pictures.laid
+    size = _size(told, family, pictures)
+    values = _values(workflow, told, chosen, known.catalogue or Catalogue())
+    values |= _sized(laid, size)
+    if controls:
+        values["controls"] = [dict(one.values) for one in controls]
+    reduced, reductions = few_steps(values, family)
+    values |= reduced
+    hires = values.get("hires")
+    if hires is not None:
+        problems = tuple(too_large(hires["scale"], size, values["batch_size"]))
+        if problems:
+            return Resolved(told, problems=problems)
+    ordered = {name: values[name] for name in workflow.by_name if name in values}
+    notices = [*chosen.notices, *words.notices, *ignored(told, ordered["cfg"], family)]
+    if controls or "loras" in values:
+        notices += foreign(values.get("loras") or (), controls, family, known)
+    if "width" in ordered:
+        notices += resized(told, size._asdict(), family)
+    if laid is not None and "width" not in told and "height" not in told:
+        notices += shrunk(laid.layout, family)
     recipe = Recipe(
         family=family.name,
         folder=chosen.file.folder,
         traits=chosen.file.traits,
-        layout=layout,
-        controls=tuple(_control_kind(one, known) for one in values.get("controls") or ()),
-        references=_reference_sizes(values, family, known),
-        hires=_hires_size(values, layout, family),
+        layout=laid.layout if laid is not None else None,
+        controls=tuple(one.kind for one in controls),
+        references=_reference_sizes(pictures, family),
+        hires=None if hires is None else hires_size(hires["scale"], size, family.size_multiple),
     )
-    return Resolved(values, recipe, notices=loras.notices)
+    return Resolved(
+        ordered,
+        recipe,
+        chosen.file.name,
+        files_of(ordered, (chosen.file.folder, chosen.file.name), _files(controls)),
+        (*notices, *reductions),
+    )
 
 
 def _values(
-    workflow: Workflow,
-    given: Mapping[str, Any],
-    chosen: Chosen,
-    loras: LorasRead,
-    layout: Layout | None,
-    catalogue: Catalogue,
+    workflow: Workflow, told: Mapping[str, Any], chosen: Chosen, catalogue: Catalogue
 ) -> dict[str, Any]:
-    """Returns every value: those given, else the family's, else the declared ones."""
+    """Returns the values: those given, else the family's, else the declared ones."""
     family = chosen.family
-    declared = {one.name: one.default for one in workflow.inputs if one.default is not None}
-    values = {**declared, **_defaults(family, catalogue), **given, **loras.values}
+    values = {**_declared(workflow), **defaults(family, catalogue), **told}
     values["model"] = chosen.file.name
+    values["cfg"] = float(values["cfg"])
     if chosen.text_encoders is not None:
         values["text_encoders"] = list(chosen.text_encoders)
     if chosen.vae is not None:
         values["vae"] = chosen.vae
-    if values.get("seed") is None:
-        values["seed"] = draw_seed()
-    values |= _sizes(values, family, layout)
-    if "init_image" in values:
-        masked = "mask" in values or "outpaint" in values
-        values.setdefault("denoise", MASKED_DENOISE if masked else DENOISE)
-    if values.get("hires") is not None:
-        values["hires"] = _hires(values["hires"], values, catalogue)
-    unused = _unused(workflow)
-    return {name: value for name, value in values.items() if name not in unused}
+    _leave_out(values, family)
+    if "init_image" in values and "denoise" not in values:
+        wholly = "mask" in values or "outpaint" in values or family.needs_reference
+        values["denoise"] = MASKED_DENOISE if wholly else DENOISE
+    if "outpaint" in values:
+        values["outpaint"] = {side: values["outpaint"].get(side) or 0 for side in SIDES}
+    if "refiner" in values:
+        values["refiner"] = {"switch_at": SWITCH_AT, **_without_nulls(values["refiner"])}
+        values["refiner"] = {name: values["refiner"][name] for name in ("model", "switch_at")}
+    if "hires" in values:
+        values["hires"] = whole_hires(values["hires"], values["steps"], catalogue)
+    return values
 
 
-def _defaults(family: Family, catalogue: Catalogue) -> dict[str, Any]:
+def _declared(workflow: Workflow) -> dict[str, Any]:
+    return {
+        one.name: one.default
+        for one in workflow.inputs
+        if one.default is not None and one.name != "wildcards"
+    }
+
+
+def _leave_out(values: dict[str, Any], family: Family) -> None:
+    """Takes out what has no meaning in this request: the result says what is used."""
+    unused: set[str] = set()
+    if "mask" not in values:
+        unused.update(_OF_MASKS)
+    if "outpaint" in values:
+        unused.discard("mask_feather")
+    if family.defaults.guidance is None:
+        unused.add("guidance")
+    if not family.has_clip_skip:
+        unused.add("clip_skip")
+    unused.update(
+        name for name in ("loras", "controls", "reference_images") if not values.get(name)
+    )
+    for name in unused:
+        values.pop(name, None)
+
+
+def _without_nulls(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def defaults(family: Family, catalogue: Catalogue) -> dict[str, Any]:
+    """Returns how a family is sampled, where a request leaves it open."""
     own = family.defaults
     found: dict[str, Any] = {
         "steps": own.steps,
         "cfg": own.cfg,
-        "sampler": _available(own.sampler, catalogue.samplers),
-        "scheduler": _available(own.scheduler, catalogue.schedulers),
+        "sampler": available(own.sampler, catalogue.samplers),
+        "scheduler": available(own.scheduler, catalogue.schedulers),
     }
     return found if own.guidance is None else {**found, "guidance": own.guidance}
 
 
-def _available(preferred: str, names: Sequence[str]) -> str:
+def available(preferred: str, names: Sequence[str]) -> str:
     """Returns a family's default, or the first name of a ComfyUI that does not have it."""
     return preferred if preferred in names or not names else names[0]
 
 
-def _sizes(values: Mapping[str, Any], family: Family, layout: Layout | None) -> dict[str, int]:
-    """Returns the size of what is sampled: with a mask it is not the result's, and not told."""
-    if layout is not None:
-        return {} if layout.pastes else layout.work._asdict()
-    own = family.defaults
-    width, height = values.get("width") or own.width, values.get("height") or own.height
-    return rounded(width, height, family.size_multiple)._asdict()
+# --- sizes
 
 
-def _unused(workflow: Workflow) -> frozenset[str]:
-    return frozenset({"mask_area", "mask_padding"}) if workflow.name == "outpaint" else frozenset()
+def _size(told: Mapping[str, Any], family: Family, pictures: _Pictures) -> Size:
+    """Returns the size of what is sampled at first."""
+    if pictures.laid is not None:
+        return pictures.laid.layout.work
+    own, multiple = family.defaults, family.size_multiple
+    width, height = told.get("width"), told.get("height")
+    if width is None and height is None and pictures.references:
+        return of_area(pictures.references[0], family.pixels, multiple)
+    return rounded(width or own.width, height or own.height, multiple)
 
 
-def _hires(
-    hires: Mapping[str, Any], values: Mapping[str, Any], catalogue: Catalogue
-) -> dict[str, Any]:
-    """Returns the second pass with all that it leaves open."""
-    model = hires.get("model")
-    method = hires.get("method") or ("model" if model or catalogue.upscalers else "latent")
-    if method == "model" and model is None:
-        model = next(iter(catalogue.upscalers), None)
-    denoise = hires.get("denoise")
-    return {
-        "scale": hires.get("scale") or 1.5,
-        "method": method,
-        "model": model if method == "model" else None,
-        "steps": hires.get("steps") or values["steps"],
-        "denoise": HIRES_DENOISE[method] if denoise is None else denoise,
-    }
+def _sized(laid: Laid | None, size: Size) -> dict[str, Any]:
+    """Returns width and height; with a mask they are not the result's, and not told."""
+    if laid is None or not laid.layout.pastes:
+        return size._asdict()
+    return {} if laid.mask is None else {"mask": laid.mask, "mask_invert": False}
 
 
-def _hires_size(values: Mapping[str, Any], layout: Layout | None, family: Family) -> Size | None:
-    hires = values.get("hires")
-    if hires is None:
-        return None
-    size = layout.work if layout is not None else Size(values["width"], values["height"])
-    scale = hires["scale"]
-    return rounded(size.width * scale, size.height * scale, family.size_multiple)
-
-
-def _control_kind(control: Mapping[str, Any], known: Known) -> ControlKind:
-    file = find(control["model"], known, ("controlnet", "model_patches"))
-    if file.folder == "model_patches":
-        return "patch"
-    return "union" if "union" in file.traits else "net"
-
-
-def _reference_sizes(values: Mapping[str, Any], family: Family, known: Known) -> tuple[Size, ...]:
-    """Returns the sizes to which reference images are scaled: about a megapixel, as trained."""
-    references: Iterable[str] = values.get("reference_images") or ()
+def _reference_sizes(pictures: _Pictures, family: Family) -> tuple[Size, ...]:
     if family.edit != "reference":
         return ()
-    found = [known.pictures.size(one) for one in references]
-    return tuple(of_area(one, _MEGAPIXEL, family.size_multiple) for one in found if one is not None)
+    multiple = family.size_multiple
+    return tuple(of_area(one, _MEGAPIXEL, multiple) for one in pictures.references)
 
 
-_MEGAPIXEL: Final = 1024 * 1024
+def _files(controls: Sequence[Control]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for one in controls:
+        found[one.file.folder] = (*found.get(one.file.folder, ()), one.file.name)
+    return found

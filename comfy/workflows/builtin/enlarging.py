@@ -1,0 +1,150 @@
+"""The values of ``upscale``: by an upscale model alone, or drawn once more for details."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from comfy.catalogue import Catalogue
+from comfy.families.table import FAMILIES
+from comfy.workflows.builtin.files import files_of
+from comfy.workflows.builtin.ignored import few_steps, hears_embeddings, ignored
+from comfy.workflows.builtin.laying_out import LARGEST_SIDE, UnusablePictureError, size_of
+from comfy.workflows.builtin.models import Chosen, UnusableModelError, choose
+from comfy.workflows.builtin.naming import unknown_names, unknown_upscaler
+from comfy.workflows.builtin.prompts import unknown_embeddings
+from comfy.workflows.builtin.recipe import Layout, Recipe
+from comfy.workflows.builtin.resolving import Resolved, defaults
+from comfy.workflows.known import Known
+from comfy.workflows.layout import Box, Size
+from core.fields import draw_seed
+from core.notices import Notice
+from core.problems import FieldProblem
+from core.workflows.declaration import Workflow
+from core.workflows.limits import PIXELS_MAX
+
+SCALE: Final = 2.0
+_OF_DETAIL: Final = frozenset({
+    "prompt", "detail_model", "steps", "cfg", "guidance", "sampler", "scheduler", "seed", "vae",
+    "text_encoders",
+})  # fmt: skip
+"""What means nothing where nothing is drawn."""
+_NO_UPSCALER: Final = (
+    "ComfyUI has no upscale model, so the image is only scaled: put one into its folder "
+    "models/upscale_models"
+)
+
+
+def resolved_upscale(
+    workflow: Workflow, given: Mapping[str, Any], known: Known, *, suggest: bool = True
+) -> Resolved:
+    """Returns the values of a request of ``upscale``.
+
+    Notices are ``no_upscale_model``, and of what draws the details those of ``ignored`` and
+    ``models``. Problems have the codes of those, and ``too_many_pixels``.
+    """
+    problems = unknown_upscaler(given.get("model"), known.catalogue, suggest=suggest)
+    values = {"scale": SCALE, "detail": 0.0, **given}
+    model, notices = _upscaler(given, known.catalogue)
+    if model is not None:
+        values["model"] = model
+    chosen = None
+    if values["detail"] > 0:
+        problems += unknown_names(given, known.catalogue, suggest=suggest)
+        try:
+            chosen = choose(given, known, "detail_model", suggest=suggest)
+        except UnusableModelError as error:
+            return Resolved(given, problems=(*problems, *error.problems))
+        problems += _unable(chosen)
+        if hears_embeddings(chosen.family):
+            problems += unknown_embeddings(given, known.catalogue, suggest=suggest)
+    try:
+        layout = _layout(values, known)
+    except UnusablePictureError as error:
+        problems.append(error.problem)
+    if problems:
+        return Resolved(given, problems=tuple(problems))
+    if chosen is None:
+        values = {name: value for name, value in values.items() if name not in _OF_DETAIL}
+        loaded = {"upscale_models": (model,)} if model is not None else {}
+        return Resolved(
+            _ordered(workflow, values), Recipe(layout=layout), model, loaded, tuple(notices)
+        )
+    values |= _of_detail(values, chosen, known.catalogue or Catalogue())
+    reduced, reductions = few_steps(values, chosen.family)
+    notices += [*chosen.notices, *reductions, *ignored(given, values["cfg"], chosen.family)]
+    return _detailed(workflow, {**values, **reduced}, chosen, layout, notices)
+
+
+def _upscaler(
+    given: Mapping[str, Any], catalogue: Catalogue | None
+) -> tuple[str | None, list[Notice]]:
+    """Returns the upscale model: the one named, else the first that the ComfyUI has."""
+    if given.get("model") is not None or catalogue is None:
+        return given.get("model"), []
+    if catalogue.upscalers:
+        return catalogue.upscalers[0], []
+    return None, [Notice(code="no_upscale_model", loc=("model",), message=_NO_UPSCALER)]
+
+
+def _layout(values: Mapping[str, Any], known: Known) -> Layout:
+    source = size_of(values["init_image"], FAMILIES["sdxl"], known.pictures)
+    scale = values["scale"]
+    work = Size(round(source.width * scale), round(source.height * scale))
+    if max(work) > LARGEST_SIDE or work.pixels > PIXELS_MAX:
+        said = (
+            f"the image would have {work.width} × {work.height} pixels; at most {PIXELS_MAX} "
+            f"pixels, and {LARGEST_SIDE} at a side, are possible: ask for a smaller scale"
+        )
+        raise UnusablePictureError(("scale",), "too_many_pixels", said)
+    return Layout(source=source, padded=source, crop=Box.of(source), work=work)
+
+
+def _unable(chosen: Chosen) -> list[FieldProblem]:
+    if not chosen.family.inpaints_by_conditioning:
+        return []
+    said = f"{chosen.file.name} is {chosen.family.title}, which fills in masks: take another model"
+    return [FieldProblem(("detail_model",), "excluded", said)]
+
+
+def _of_detail(values: Mapping[str, Any], chosen: Chosen, catalogue: Catalogue) -> dict[str, Any]:
+    """Returns every value of what draws the details."""
+    told = {name: values[name] for name in _OF_DETAIL if values.get(name) is not None}
+    found = {"prompt": "", **defaults(chosen.family, catalogue), **told}
+    found["detail_model"] = chosen.file.name
+    found["cfg"] = float(found["cfg"])
+    if found.get("seed") is None:
+        found["seed"] = draw_seed()
+    if chosen.text_encoders is not None:
+        found["text_encoders"] = list(chosen.text_encoders)
+    if chosen.vae is not None:
+        found["vae"] = chosen.vae
+    return found
+
+
+def _detailed(
+    workflow: Workflow,
+    values: dict[str, Any],
+    chosen: Chosen,
+    layout: Layout,
+    notices: list[Notice],
+) -> Resolved:
+    if chosen.family.defaults.guidance is None:
+        values.pop("guidance", None)
+    file = chosen.file
+    upscaler = values.get("model")
+    loaded = files_of(
+        {name: value for name, value in values.items() if name != "model"},
+        (file.folder, file.name),
+        {},
+    )
+    if upscaler is not None:
+        loaded = {**loaded, "upscale_models": (upscaler,)}
+    recipe = Recipe(
+        family=chosen.family.name, folder=file.folder, traits=file.traits, layout=layout
+    )
+    return Resolved(_ordered(workflow, values), recipe, file.name, loaded, tuple(notices))
+
+
+def _ordered(workflow: Workflow, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: values[name] for name in workflow.by_name if name in values}

@@ -1,0 +1,304 @@
+"""Which model a request gets, as which family, and what is loaded beside it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+import pytest
+
+from comfy import Catalogue, UnresolvableError
+from comfy.families.family import Family
+from comfy.families.models import ModelFile, Models, Trait
+from comfy.families.table import FAMILIES
+from comfy.workflows.known import Known
+from tests.comfy.builtin.asking import (
+    CATALOGUE,
+    ENCODERS,
+    KNOWN,
+    VAES,
+    folder,
+    known,
+    model,
+    notices,
+    problems,
+    resolved,
+    said,
+)
+
+FLUX: Final = model("flux1-dev")
+DRAWING: Final = [
+    name
+    for name, family in FAMILIES.items()
+    if not family.needs_reference and not family.inpaints_by_conditioning
+]
+
+
+@pytest.mark.parametrize("name", DRAWING)
+def test_each_family_s_own_values_are_used(name: str) -> None:
+    family = FAMILIES[name]
+
+    request = resolved(model=model(name))
+
+    own = family.defaults
+    assert (request.width, request.height) == (own.width, own.height)
+    assert (request.steps, request.cfg) == (own.steps, own.cfg)
+    assert request.inputs.get("guidance") == own.guidance
+    assert request.plan.recipe["family"] == name
+    assert request.plan.models[folder(name)] == (model(name),)
+    assert not {"family_guessed", "size_rounded"} & set(notices(request))
+
+
+def test_what_a_diffusion_model_needs_is_found_by_its_name() -> None:
+    request = resolved(model=FLUX)
+
+    assert request.inputs["text_encoders"] == [
+        "clip_l.safetensors",
+        "t5xxl_fp8_e4m3fn_scaled.safetensors",
+    ]
+    assert request.inputs["vae"] == "ae.safetensors"
+
+
+def test_a_family_that_works_on_pixels_needs_no_file() -> None:
+    request = resolved(model=model("chroma-radiance"))
+
+    assert request.inputs["vae"] == "pixel_space"
+    assert "vae" not in request.plan.models
+
+
+def test_a_checkpoint_has_its_own() -> None:
+    request = resolved(model="whole-sdxl.safetensors")
+
+    assert not {"text_encoders", "vae"} & set(request.inputs)
+
+
+def test_the_request_s_word_counts_before_the_owner_s_and_that_before_the_rules() -> None:
+    own = ModelFile(
+        "diffusion_models", "mine.sft", "z-image", "setting", text_encoders=("own.sft",), vae="own"
+    )
+    beside = replace(
+        known(own), catalogue=replace(
+            CATALOGUE,
+            diffusion_models=("mine.sft",),
+            text_encoders=(*ENCODERS, "own.sft", "asked.sft"),
+            vaes=(*VAES, "own", "asked"),
+        )
+    )  # fmt: skip
+
+    by_owner = resolved(known=beside, model="mine.sft")
+    by_request = resolved(known=beside, model="mine.sft", text_encoders=["asked.sft"], vae="asked")
+
+    assert (by_owner.inputs["text_encoders"], by_owner.inputs["vae"]) == (["own.sft"], "own")
+    assert by_request.inputs["text_encoders"] == ["asked.sft"]
+    assert by_request.inputs["vae"] == "asked"
+
+
+@pytest.mark.parametrize(
+    ("trait", "gets", "loader"),
+    [("without_encoder", "text_encoders", "DualCLIPLoader"), ("without_vae", "vae", "VAELoader")],
+)
+def test_a_checkpoint_with_only_a_model_inside_gets_the_rest(
+    trait: Trait, gets: str, loader: str
+) -> None:
+    bare = ModelFile("checkpoints", "bare.sft", "flux1-dev", "header", traits=frozenset({trait}))
+
+    request = resolved(known=known(bare), model="bare.sft")
+
+    assert {"text_encoders", "vae"} & set(request.inputs) == {gets}
+    assert loader in request.plan.classes
+
+
+def test_a_checkpoint_with_only_a_model_inside_of_a_family_without_parts() -> None:
+    traits: frozenset[Trait] = frozenset({"without_encoder", "without_vae"})
+    bare = ModelFile("checkpoints", "bare.sft", "auraflow", "header", traits=traits)
+
+    found = problems(known=known(bare), model="bare.sft")
+
+    assert {loc: code for loc, (code, _) in found.items()} == {
+        ("text_encoders",): "missing_models",
+        ("vae",): "missing_models",
+    }
+
+
+# --- what is missing
+
+
+def test_missing_files_are_named_with_their_folders() -> None:
+    empty = replace(KNOWN, catalogue=replace(CATALOGUE, text_encoders=(), vaes=()))
+
+    found = problems(known=empty, model=FLUX)
+
+    codes = {loc: code for loc, (code, _) in found.items()}
+    assert codes == {("text_encoders",): "missing_models", ("vae",): "missing_models"}
+    assert "models/vae/ae.safetensors" in found[("vae",)][1]
+    assert "models/text_encoders/" in found[("text_encoders",)][1]
+
+
+def test_each_missing_text_encoder_is_named() -> None:
+    empty = replace(KNOWN, catalogue=replace(CATALOGUE, text_encoders=()))
+    with pytest.raises(UnresolvableError) as caught:
+        resolved(known=empty, model=model("hidream-full"))
+
+    messages = [one.message for one in caught.value.problems]
+    assert len(messages) == len(_parts(FAMILIES["hidream-full"]))
+    assert "llama_3.1_8b_instruct_fp8_scaled.safetensors" in messages[-1]
+
+
+def _parts(family: Family) -> tuple[str, ...]:
+    assert family.parts is not None
+    return family.parts.encoders
+
+
+def test_before_comfyui_was_reached_a_diffusion_model_s_files_must_be_named() -> None:
+    away = replace(KNOWN, catalogue=None)
+
+    found = problems(known=away, model=FLUX)
+    request = resolved(
+        known=away, model=FLUX, text_encoders=["any.sft", "other.sft"], vae="some.sft"
+    )
+
+    assert found[("vae",)][0] == "missing_models"
+    assert "has not been reached yet" in found[("vae",)][1]
+    assert request.inputs["text_encoders"] == ["any.sft", "other.sft"]
+
+
+def test_a_comfyui_that_is_too_old_for_the_family() -> None:
+    old = replace(KNOWN, catalogue=replace(CATALOGUE, version="0.3.64"))
+    unknown = replace(KNOWN, catalogue=replace(CATALOGUE, version=""))
+
+    code, message = problems(known=old, model=model("z-image"))[("model",)]
+
+    assert code == "comfyui_too_old"
+    assert "0.3.74" in message
+    assert "0.3.64" in message
+    assert resolved(known=old, model=FLUX).model == FLUX
+    assert resolved(known=unknown, model=model("z-image")).model == model("z-image")
+
+
+# --- models of which little is known
+
+
+def test_a_checkpoint_without_a_telling_name_is_taken_as_always() -> None:
+    only = Known(Catalogue(checkpoints=("dreamshaper_8.safetensors",)))
+
+    request = resolved(known=only)
+
+    assert request.plan.recipe["family"] == "sd15"
+    assert notices(request) == {"family_guessed": ("model",)}
+    assert "PUT /api/v1/models/checkpoints/dreamshaper_8.safetensors" in said(
+        request, "family_guessed"
+    )
+
+
+def test_a_checkpoint_whose_name_means_another_kind_is_taken_as_always() -> None:
+    only = Known(Catalogue(checkpoints=("svd_xt.safetensors",)))
+
+    assert notices(resolved(known=only)) == {"family_guessed": ("model",)}
+
+
+def test_a_name_that_says_the_family_is_no_guess() -> None:
+    only = Known(Catalogue(checkpoints=("sd_xl_base_1.0.safetensors",)))
+
+    assert notices(resolved(known=only)) == {}
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        ModelFile("checkpoints", "a.sft", None, "header", "Wan, by x in the file's header"),
+        ModelFile("checkpoints", "a.sft", None, "unknown", "its header fits no known family"),
+        ModelFile("checkpoints", "a.sft", None, "metadata", "Mochi in its metadata"),
+        ModelFile("diffusion_models", "a.sft"),
+        ModelFile("diffusion_models", "a.sft", None, "name", "Wan, by wan in its name"),
+    ],
+)
+def test_what_is_known_as_none_of_the_families_is_refused(file: ModelFile) -> None:
+    code, message = problems(known=known(file), model="a.sft")[("model",)]
+
+    assert code == "unknown_family"
+    assert file.detail in message
+    assert f"PUT /api/v1/models/{file.folder}/a.sft" in message
+
+
+def test_a_family_that_comes_as_checkpoints_only() -> None:
+    file = ModelFile("diffusion_models", "a.sft", "auraflow", "header")
+
+    code, message = problems(known=known(file), model="a.sft")[("model",)]
+
+    assert code == "unknown_family"
+    assert "models/checkpoints" in message
+
+
+def test_a_diffusion_model_may_be_the_default() -> None:
+    only = replace(
+        KNOWN,
+        catalogue=replace(CATALOGUE, checkpoints=(), diffusion_models=(model("z-image"),)),
+    )
+
+    assert resolved(known=only).model == model("z-image")
+
+
+def test_of_two_folders_with_one_name_the_checkpoint_counts() -> None:
+    twin = ModelFile("checkpoints", FLUX, "sd15", "header")
+
+    assert resolved(known=known(twin), model=FLUX).plan.recipe["family"] == "sd15"
+
+
+def test_what_is_known_anew_counts_at_once() -> None:
+    """Answers are kept for what they were found from, and for nothing else."""
+    before = known(ModelFile("checkpoints", "a.sft", "sd15", "name"))
+    after = replace(before, models=Models.of([ModelFile("checkpoints", "a.sft", "sdxl", "header")]))
+
+    families = [
+        resolved(known=one, model="a.sft").plan.recipe["family"] for one in (before, after, before)
+    ]
+
+    assert families == ["sd15", "sdxl", "sd15"]
+
+
+# --- files that do not go with the family
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "loc"),
+    [
+        ("chroma-radiance", {"vae": "ae.safetensors"}, ("vae",)),
+        ("sdxl", {"vae": "ae.safetensors"}, ("vae",)),
+        ("flux1-dev", {"vae": "sdxl_vae.safetensors"}, ("vae",)),
+        ("sd2", {"text_encoders": ["clip_l.safetensors"]}, ("text_encoders",)),
+        ("flux1-dev", {"text_encoders": ["clip_l.safetensors"]}, ("text_encoders",)),
+        ("z-image", {"text_encoders": ["qwen_3_4b.safetensors"] * 2}, ("text_encoders",)),
+    ],
+)
+def test_files_of_other_families_are_refused(
+    name: str, inputs: dict[str, Any], loc: tuple[str, ...]
+) -> None:
+    assert problems(model=model(name), **inputs)[loc][0] == "excluded"
+
+
+@pytest.mark.parametrize(
+    ("name", "vae"),
+    [
+        ("qwen-image", "wan_2.1_vae.safetensors"),
+        ("cosmos-predict2", "qwen_image_vae.safetensors"),
+        ("sdxl", "sdxl_vae.safetensors"),
+    ],
+)
+def test_a_vae_that_fits_is_taken(name: str, vae: str) -> None:
+    assert resolved(model=model(name), vae=vae).inputs["vae"] == vae
+
+
+def test_sd3_goes_without_its_largest_text_encoder() -> None:
+    request = resolved(
+        model=model("sd35-large"), text_encoders=["clip_g.safetensors", "clip_l.safetensors"]
+    )
+
+    assert "DualCLIPLoader" in request.plan.classes
+
+
+def test_gguf_is_loaded_by_the_pack_s_own_nodes() -> None:
+    file = ModelFile("diffusion_models", "flux1-dev-Q4.gguf", "flux1-dev", "header")
+    used = resolved(known=known(file), model="flux1-dev-Q4.gguf").plan.classes
+
+    assert "UnetLoaderGGUF" in used
+    assert "UNETLoader" not in used
