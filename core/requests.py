@@ -359,7 +359,8 @@ class _ByRole(BaseModel):
     @property
     def size(self) -> tuple[int, int] | None:
         """Width and height in pixels; None where only ComfyUI knows them."""
-        return (self.width, self.height) if self.width and self.height else None
+        width, height = self.width, self.height
+        return (width, height) if width and height else None
 
     @property
     def steps(self) -> int | None:

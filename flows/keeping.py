@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 
 from comfy import FetchedFile, FetchedImage, Output, OutputFile, OutputText
 from comfy.errors import NoOutputError
+from comfy.workflows import pixels_of as planned_pixels
 from core.artefacts import TEXT
 from core.failpoints import reach
 from core.infotext import KEYWORD, infotext
@@ -138,13 +139,11 @@ class Keeping:
 
 
 def pixels_of(claim: Claim) -> int:
-    """Returns the size that was asked for; the largest possible one where that says nothing.
+    """Returns the pixels that a picture should have; the most possible where nothing says that.
 
     What an imported workflow saves may be larger than what it samples: it may scale it up.
     """
-    size = None if claim.request.plan.outputs is None else claim.request.size
-    width, height = size or (SIZE_MAX, SIZE_MAX)
-    return width * height
+    return planned_pixels(claim.request) or SIZE_MAX * SIZE_MAX
 
 
 def owners_of(node: str) -> frozenset[str]:

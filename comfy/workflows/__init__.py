@@ -33,6 +33,7 @@ __all__ = [
     "UnresolvableError",
     "build_graph",
     "missing_value",
+    "pixels_of",
     "resolve",
 ]
 
@@ -56,6 +57,26 @@ def build_graph(
         return fitted(built(request.workflow, request.inputs, recipe, prefix), nodes)
     graph = filled(workflow, request.inputs, prefix)
     return Graph.from_json(graph, saver_of(graph), file_places(workflow))
+
+
+def pixels_of(request: ResolvedRequest) -> int | None:
+    """Returns how many pixels each picture of a request has, None where only ComfyUI knows it.
+
+    It is known of built-in workflows, as they were planned; the size of their values may be that of
+    what is sampled.
+    """
+    if request.workflow not in BUILT_IN or request.plan.outputs is None:
+        return None
+    try:
+        recipe = Recipe.read(request.plan.recipe)
+    except ValidationError:
+        return None
+    size = request.size
+    if recipe.layout is not None and (recipe.layout.pastes or size is None):
+        return (recipe.layout.padded if recipe.layout.pastes else recipe.layout.work).pixels
+    if recipe.hires is not None:
+        return recipe.hires.pixels
+    return None if size is None else size[0] * size[1]
 
 
 def _recipe(request: ResolvedRequest) -> Recipe:

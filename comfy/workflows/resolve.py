@@ -204,10 +204,11 @@ def _install(found: Readiness) -> str:
 
 
 def _too_many_pixels(request: ResolvedRequest, workflow: Workflow) -> list[FieldProblem]:
-    if request.size is None:
+    size = request.size
+    if size is None:
         return []
     try:
-        check_pixels(*request.size, request.batch_size)
+        check_pixels(*size, request.batch_size)
     except ValueError as exc:
         return [FieldProblem((workflow.roles["width"],), "too_many_pixels", str(exc))]
     return []

@@ -46,10 +46,18 @@ def test_survives_a_round_trip_and_keys_of_another_version() -> None:
     assert catalogue.checkpoints
     assert Catalogue.from_json(catalogue.to_json()) == catalogue
     assert Catalogue.from_json({**catalogue.to_json(), "new": [1]}) == catalogue
+    assert Catalogue.from_json({**catalogue.to_json(), "version": 5}) == catalogue
     assert Catalogue.from_json({}) is None
+    assert Catalogue.from_json({"version": "0.33.0"}) is None
     assert Catalogue.from_json([1]) is None
 
 
 def test_a_vae_that_is_no_file_is_left_out() -> None:
     node = {"input": {"required": {"vae_name": [["a.safetensors", "pixel_space"]]}}}
     assert Catalogue.from_object_info({"VAELoader": node}).vaes == ("a.safetensors",)
+
+
+def test_the_version_is_kept_with_it() -> None:
+    catalogue = Catalogue.from_object_info(recorded_json("object_info_0.24"), (), "0.24.1")
+    assert catalogue.version == "0.24.1"
+    assert Catalogue.from_json(catalogue.to_json()) == catalogue

@@ -10,19 +10,28 @@ from nicegui.elements.mixins.validation_element import ValidationElement
 
 from api.models.documents import DefaultsDocument, ModelDocument
 from api.options import OptionsDocument
+from comfy.families.models import DIFFUSION_FOLDERS
 from core.requests import GenerationRequest, ResolvedRequest
 from core.wording import model_name
 from core.workflows.declaration import Workflow
 from core.workflows.limits import BATCH_SIZE_MAX
 from web.forms import drafts
 from web.forms.drafts import DRAW_SEED, Draft
+from web.forms.known_models import KnownModels
 from web.forms.literals import literal_note
+from web.forms.model_field import FamilyNote
+from web.forms.model_select import ModelSelect
+from web.forms.more_fields import MoreFields
 from web.forms.sizes import RATIOS, parts_of
+from web.forms.workflow_fields import with_word
+from web.forms.workflow_inputs import Offered
 from web.parts.elements import Text, adorn, box, button, icon, meter, set_meter, show_if
-from web.parts.fields import CHEVRON, Picker, enter_chooses, folded, typed_number
+from web.parts.fields import CHEVRON, enter_chooses, folded, typed_number
 
 _SEED_MODES: Final = (("random", "Random"), ("keep", "Keep"), ("next", "+1"))
 _ADVANCED: Final = frozenset({"steps", "cfg", "sampler", "scheduler", "seed"})
+_UNHEARD: Final = ("negative_prompt", "scheduler")
+"""Fields that some models do not hear."""
 _EARLIER: Final = """(e) => {
   const field = e.target, up = e.key === 'ArrowUp';
   if (e.shiftKey || e.altKey || e.ctrlKey || e.metaKey) return;
@@ -43,13 +52,18 @@ class Form:
         self._on_generate = on_generate
         self._earlier = -1
         self._typed = ""
+        self._known: KnownModels | None = None
         self._fields: dict[str, ValidationElement[Any]] = {}
         with box("form-fields"):
             self._build_prompt()
             self._build_negative()
             self._build_model()
             self._build_size()
+            self._more_place = box("form-part")
             self._build_advanced()
+        self._more = MoreFields(
+            workflow, self._more_place, self._more_advanced, self._set_more, self._say
+        )
         self._build_generate()
         self.refresh()
 
@@ -81,9 +95,9 @@ class Form:
         self._negative = self._fields["negative_prompt"] = field
 
     def _build_model(self) -> None:
-        self._model = self._choice("Model")
+        self._model = ModelSelect("Model")
         self._model.on_value_change(self._choose_model)
-        self._models = Picker(self._model)
+        self._family_note = FamilyNote(self._model)
         self._fields["model"] = self._model
 
     def _build_size(self) -> None:
@@ -135,6 +149,7 @@ class Form:
                     self._seed_modes = {
                         mode: self._build_seed_mode(mode, label) for mode, label in _SEED_MODES
                     }
+            self._more_advanced = box("form-part")
 
     def _build_seed_mode(self, mode: str, label: str) -> ui.element:
         made = box("segment", "button", type="button")
@@ -161,6 +176,7 @@ class Form:
         def changed(event: events.ValueChangeEventArguments[Any]) -> None:
             field.error = None
             self.draft.change(**{name: typed_number(event.value)})
+            self._follow()
             if name == "seed" and event.value is not None:
                 self._seed_typed(event.value)
 
@@ -190,6 +206,7 @@ class Form:
             field.error = None
             default = getattr(self.native(), name, None)
             self.draft.change(**{name: None if event.value == default else event.value})
+            self._follow()
 
         field.on_value_change(chosen)
         self._fields[name] = field
@@ -225,6 +242,16 @@ class Form:
         self._show_options()
         self._show_size()
         self._show_literal()
+        self._more.show(draft.own(self.native()), draft.more)
+        self._show_unheard()
+
+    def offer_more(self, offered: Offered) -> None:
+        """Fill the pickers of what the declaration has besides the form's own fields."""
+        self._known = offered.models
+        self._more.offer(offered)
+        self._show_options()
+        self._more.show(self.draft.own(self.native()), self.draft.more)
+        self._show_unheard()
 
     def offer(self, options: OptionsDocument) -> None:
         """Fill the pickers."""
@@ -239,9 +266,7 @@ class Form:
             self._model.update()
             return
         self._model.props.pop("hint", None)
-        names = {model.name: model_name(model.name) for model in options.models}
-        chosen = draft.model if draft.model in names else options.default_model
-        self._models.offer(names, chosen)
+        self._offer_models(options)
         native = self.native()
         _fill(self._sampler, options.samplers, draft.sampler, native.sampler if native else None)
         _fill(
@@ -256,6 +281,35 @@ class Form:
         ):
             adorn(field, placeholder=value)
 
+    def _offer_models(self, options: OptionsDocument) -> None:
+        names = {model.name: model_name(model.name) for model in options.models}
+        wanted = self.draft.model
+        chosen = wanted if wanted in names else options.default_model
+        known = self._known.within(DIFFUSION_FOLDERS) if self._known is not None else []
+        listed = [file for file in known if file.name in names]
+        self._model.offer(listed, chosen if chosen in names else None, names)
+        self._family_note.show(self._known, chosen, DIFFUSION_FOLDERS)
+
+    def _show_unheard(self) -> None:
+        """Say which of the form's own fields change nothing with this model, and why."""
+        for name in _UNHEARD:
+            why = self._more.unheard(name)
+            field = self._fields[name]
+            field.classes(add="is-unheard" if why else "", remove="" if why else "is-unheard")
+            adorn(field, hint=why or None)
+
+    def _follow(self) -> None:
+        self._more.follow(self.draft.own(self.native()))
+        self._show_unheard()
+
+    def _set_more(self, name: str, value: Any) -> None:
+        kept = {**self.draft.more, name: value}
+        self.draft.change(more={key: one for key, one in kept.items() if one is not None})
+        self._show_literal()
+
+    def _say(self, word: str) -> None:
+        self._show_prompt(with_word(self.draft.prompt, word))
+
     def _show_size(self) -> None:
         draft = self.draft
         self._width.value, self._height.value = draft.size(self.native())
@@ -266,21 +320,24 @@ class Form:
             adorn(made, aria_pressed=str(ratio == draft.ratio).lower())
 
     def _show_literal(self) -> None:
-        note = literal_note(self.draft.prompt)
+        note = literal_note(self.draft.prompt, self._workflow, self.draft.more)
         self._literal.text = note
         show_if(self._literal, note)
 
     def refuse(self, errors: dict[str, str]) -> bool:
         """Show what is wrong at the fields. Returns whether all of it could be shown there."""
         shown = {name: text for name, text in errors.items() if name in self._fields}
+        others = {name: text for name, text in errors.items() if name not in shown}
+        left = self._more.refuse(others)
         for name, text in shown.items():
             self._fields[name].error = text
-        if shown.keys() & _ADVANCED:
+        inside = {name for name in others if name not in left and self._more.is_advanced(name)}
+        if inside or shown.keys() & _ADVANCED:
             self.draft.change(advanced_open=True)
             adorn(self._advanced_fold, open=True)
         if shown:
             self._fields[next(iter(shown))].run_method("focus")
-        return len(shown) == len(errors)
+        return not left
 
     def native(self) -> DefaultsDocument | None:
         """Returns the defaults of the chosen model."""
@@ -297,7 +354,8 @@ class Form:
         return found.get(wanted or "") or found.get(default or "")
 
     def request(self) -> GenerationRequest:
-        """Returns the request. Raises ValidationError."""
+        """Returns the request. Raises ValidationError, ProblemError."""
+        self._more.check()
         return self.draft.request(self.native(), self._workflow)
 
     def accepted(self, request: ResolvedRequest) -> None:
@@ -365,6 +423,7 @@ class Form:
             self.draft.change(model=event.value)
             self._show_options()
             self._show_size()
+            self._follow()
 
     def _choose_ratio(self, ratio: str) -> None:
         self._width.error = self._height.error = None

@@ -1,19 +1,23 @@
-"""Where an output can go on to: the inputs of workflows that take a file of its kind."""
+"""Where an output can go on to: what is often done next, and any input that takes a file."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from nicegui import ui
 
 from api.generations.documents import OutputDocument
+from api.workflows.documents import WorkflowDocument
 from core.artefacts import ArtefactKind, is_shown
+from core.requests import StoredRequest
 from core.uploads import parse_upload_id
-from core.workflows.declaration import Input, Role
+from core.workflows.declaration import INPUTS_MAX, Input, Role
+from web.forms.drafts import remember
 from web.forms.history_picker import TAKEN
+from web.forms.operations import IN_SIGHT, Filled, Operation, filled, possible
 from web.forms.workflow_drafts import WorkflowDraft
 from web.forms.workflow_inputs import label_of
 from web.parts.elements import Text, adorn, box, button, local
@@ -32,77 +36,155 @@ class Place:
     input: Input
 
 
+@dataclass(frozen=True)
+class _Choice:
+    """A line of the sheet: what is done, and how."""
+
+    title: str
+    about: str
+    take: Callable[[], Awaitable[None]]
+
+
 OnPlace = Callable[[Place, str], Awaitable[None]]
 """Puts a reference into the form of the place's workflow."""
+OnFilled = Callable[[Filled], Awaitable[None]]
+"""Shows the form of a workflow with these values."""
 
 
 class Onward:
-    """``load`` reads which workflows there are; ``offer`` lets the visitor choose a place."""
+    """``load`` reads which workflows there are; ``offer`` lets the visitor choose."""
 
-    def __init__(self, web: Web, on_place: OnPlace) -> None:
+    def __init__(self, web: Web, on_place: OnPlace, on_filled: OnFilled) -> None:
         self._web = web
         self._on_place = on_place
-        self._places: list[Place] | None = None
+        self._on_filled = on_filled
+        self._known: list[WorkflowDocument] | None = None
+        self._places: list[Place] = []
+        self._operations: list[Operation] = []
 
     async def load(self) -> None:
         """Read where files can go, once for a page."""
-        if self._places is not None:
+        if self._known is not None:
             return
-        known = (await self._web.find_context().workflows.all()).items
+        self._known = known = (await self._web.find_context().workflows.all()).items
+        self._operations = possible(known)
         self._places = [
             Place(one.name, one.title, each)
             for one in known
+            if not one.built_in
             for each in one.inputs
             if each.is_upload
         ]
 
+    def operations(self, kind: ArtefactKind) -> list[Operation]:
+        """Returns what is often done next with an artefact of the kind."""
+        return list(self._operations) if kind == "image" else []
+
     def places(self, kind: ArtefactKind) -> list[Place]:
-        """Returns the inputs that take an artefact of the kind."""
-        return [place for place in self._places or () if kind in TAKEN[place.input.type]]
+        """Returns the inputs of added workflows that take an artefact of the kind."""
+        return [place for place in self._places if kind in TAKEN[place.input.type]]
 
-    async def offer(self, kind: ArtefactKind, reference: str, workflow: str) -> None:
-        """Take the reference to its place; the visitor chooses if there are several.
+    def has_use(self, kept: OutputDocument) -> bool:
+        """Returns whether anything takes it."""
+        return bool(self.operations(kept.kind) or self.places(kept.kind))
 
-        Those of ``workflow`` come first: what was made with it is often changed with it.
+    def has_use_with_others(self, kept: OutputDocument) -> bool:
+        """Returns whether anything takes it together with others."""
+        return bool(self._several(kept.kind))
+
+    def _several(self, kind: ArtefactKind) -> list[Operation]:
+        return [one for one in self.operations(kind) if self._most(one) > 1]
+
+    def _most(self, operation: Operation) -> int:
+        [taken] = [one for one in self._of(operation).inputs if one.name == operation.input]
+        return (taken.max_length or INPUTS_MAX) if taken.type == "list" else 1
+
+    def _of(self, operation: Operation) -> WorkflowDocument:
+        return next(one for one in self._known or () if one.name == operation.workflow)
+
+    async def do(
+        self, operation: Operation, references: Sequence[str], request: StoredRequest | None
+    ) -> None:
+        """Take images to the form of an operation, with what they were made with."""
+        workflow, most = self._of(operation), self._most(operation)
+        if len(references) > most:
+            toast_error(f"{workflow.title} takes {most:,} images at most.")
+            return
+        draft = WorkflowDraft.load().of(operation.workflow)
+        await self._on_filled(filled(operation, workflow, references, request, draft))
+
+    async def offer(self, kind: ArtefactKind, reference: str, request: StoredRequest) -> None:
+        """Let the visitor choose what is done with it; the only possibility is taken at once.
+
+        Inputs of the workflow that made it come first: what was made with it is often changed with
+        it.
         """
-        places = sorted(self.places(kind), key=lambda place: place.workflow != workflow)
-        if len(places) == 1:
-            await self._on_place(places[0], reference)
-        elif places:
-            self._ask(places, reference)
+        places = sorted(self.places(kind), key=lambda place: place.workflow != request.workflow)
+        await self._choose(
+            "Use this image" if kind == "image" else "Use as input",
+            [
+                *(self._choice(each, [reference], request) for each in self.operations(kind)),
+                *(self._into(place, reference) for place in places),
+            ],
+        )
+
+    async def offer_all(self, references: Sequence[str], request: StoredRequest) -> None:
+        """Let the visitor choose what is done with several images together."""
+        choices = [self._choice(each, references, request) for each in self._several("image")]
+        await self._choose("Use these images", choices)
 
     async def offer_start(self, upload_id: str, workflow: str) -> None:
         """Take a frame that was sent to its place: to start images, if any workflow has one."""
         if parse_upload_id(upload_id) is None:
             return
-        places = self.starts()
-        first = sorted(places, key=lambda place: place.workflow != workflow)
-        if len(first) == 1:
-            await self._on_place(first[0], f"upload:{upload_id}")
-        elif first:
-            self._ask(first, f"upload:{upload_id}")
+        reference = f"upload:{upload_id}"
+        first = sorted(self.starts(), key=lambda place: place.workflow != workflow)
+        await self._choose(
+            "Use this frame",
+            [
+                *(self._choice(each, [reference], None) for each in self.operations("image")),
+                *(self._into(place, reference) for place in first),
+            ],
+        )
 
     def starts(self) -> list[Place]:
         """Returns the inputs that take a start image, else all that take an image."""
         places = [place for place in self.places("image") if place.input.type == "image"]
         return [place for place in places if place.input.role == _START] or places
 
-    def _ask(self, places: list[Place], reference: str) -> None:
-        sheet = Sheet("Use as input", "place-sheet")
+    def _choice(
+        self, operation: Operation, references: Sequence[str], request: StoredRequest | None
+    ) -> _Choice:
+        take = partial(self.do, operation, references, request)
+        return _Choice(operation.label, operation.about, take)
 
-        async def chosen(place: Place) -> None:
-            sheet.close()
-            await self._on_place(place, reference)
+    def _into(self, place: Place, reference: str) -> _Choice:
+        take = partial(self._on_place, place, reference)
+        return _Choice(place.title, label_of(place.input), take)
 
-        with sheet.body, box("places", "ul"):
-            for place in places:
-                with box("", "li"):
-                    made = box("place", "button", type="button")
-                    made.on("click", errors_as_toasts(partial(chosen, place)), args=[])
-                    with made:
-                        adorn(Text(place.title, "place-workflow"), dir="auto")
-                        adorn(Text(label_of(place.input), "muted small"), dir="auto")
-        sheet.open()
+    async def _choose(self, title: str, choices: list[_Choice]) -> None:
+        if len(choices) == 1:
+            await choices[0].take()
+        elif choices:
+            _ask(title, choices)
+
+
+def _ask(title: str, choices: list[_Choice]) -> None:
+    sheet = Sheet(title, "place-sheet")
+
+    async def chosen(one: _Choice) -> None:
+        sheet.close()
+        await one.take()
+
+    with sheet.body, box("places", "ul"):
+        for one in choices:
+            with box("", "li"):
+                made = box("place", "button", type="button")
+                made.on("click", errors_as_toasts(partial(chosen, one)), args=[])
+                with made:
+                    adorn(Text(one.title, "place-workflow"), dir="auto")
+                    adorn(Text(one.about, "muted small"), dir="auto")
+    sheet.open()
 
 
 class FrameButton(ui.element, component="../static/frame_button.js"):
@@ -120,15 +202,24 @@ class FrameButton(ui.element, component="../static/frame_button.js"):
         self.on("fail", lambda event: toast_error(str(event.args)[:300]))
 
 
-def build_onward(onward: Onward, kept: OutputDocument, workflow: str) -> None:
-    """Build the buttons that take an output on; none where no workflow takes it."""
-    if onward.places(kept.kind):
-        reference = f"artefact:{kept.artefact_id}"
-        use = partial(onward.offer, kept.kind, reference, workflow)
-        button("Use as input", errors_as_toasts(use), icon_name="onward", classes="btn-small")
-    if kept.kind == "video" and is_shown(kept.content_type) and onward.starts():
-        start = partial(_start, onward, workflow)
+def build_onward(onward: Onward, kept: OutputDocument, request: StoredRequest) -> None:
+    """Build the buttons that take an output on; none where nothing takes it."""
+    reference = f"artefact:{kept.artefact_id}"
+    operations = onward.operations(kept.kind)
+    for one in operations[:IN_SIGHT]:
+        do = errors_as_toasts(partial(onward.do, one, [reference], request))
+        button(one.label, do, icon_name=one.icon, classes="btn-small")
+    if operations[IN_SIGHT:] or onward.places(kept.kind):
+        offer = errors_as_toasts(partial(onward.offer, kept.kind, reference, request))
+        label = "Use as…" if operations else "Use as input"
+        button(label, offer, icon_name="onward", classes="btn-small")
+    if kept.kind == "video" and is_shown(kept.content_type) and _takes_frames(onward):
+        start = partial(_start, onward, request.workflow)
         FrameButton("Use frame as start image", local(kept.url), start)
+
+
+def _takes_frames(onward: Onward) -> bool:
+    return bool(onward.operations("image") or onward.starts())
 
 
 async def _start(onward: Onward, workflow: str, upload_id: str) -> None:
@@ -140,4 +231,25 @@ async def take_along(place: Place, reference: str) -> None:
     draft = WorkflowDraft.load()
     draft.set(place.workflow, place.input.name, reference)
     draft.change(chosen=place.workflow)
+    ui.navigate.to("/")
+
+
+async def go_with(found: Filled) -> None:
+    """Put these values into the studio's form, and go there; what they replace is offered back."""
+    put_into_form(found.workflow, found.values, "prompt")
+
+
+def put_into_form(workflow: str, values: Mapping[str, Any], prompt: str | None) -> None:
+    """Put values of a workflow into the studio's form, and go there.
+
+    What they replace is offered back there; what its input ``prompt`` had is among the earlier
+    prompts.
+    """
+    draft = WorkflowDraft.load()
+    if (before := draft.before(workflow, values)) is not None:
+        remember(str(before.of(workflow).get(prompt or "") or ""))
+        before.keep_replaced()
+    draft.put(workflow, values)
+    draft.chosen = workflow
+    draft.save()
     ui.navigate.to("/")

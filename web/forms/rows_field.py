@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from nicegui import ui
 
 from core.workflows.declaration import INPUTS_MAX, Input
-from web.parts.elements import Text, adorn, box, button
+from web.forms.situation import Situation
+from web.parts.elements import Text, adorn, box, button, show_if
+from web.parts.fields import tick
 
 if TYPE_CHECKING:
     from web.forms.workflow_inputs import InputFields
@@ -16,25 +18,107 @@ if TYPE_CHECKING:
 OnValue = Callable[[Any], None]
 
 
-def is_flat(one: Input) -> bool:
-    """Whether it can be shown as rows: a list or group whose values are neither."""
-    inner = one if one.items is None else one.items
-    if inner.fields is not None:
-        return all(_is_leaf(field) for field in inner.fields)
-    return one.items is not None and _is_leaf(inner)
+_DEPTH_MAX = 4
+"""How deep lists and groups are shown as fields; what is deeper is written as JSON."""
+
+
+def has_fields(one: Input, depth: int = _DEPTH_MAX) -> bool:
+    """Whether it is shown as rows and fields: a list or group; not a list of lists."""
+    if one.fields is not None:
+        return all(
+            _is_leaf(each) or (depth > 1 and has_fields(each, depth - 1)) for each in one.fields
+        )
+    if one.items is None or one.items.items is not None:
+        return False
+    return _is_leaf(one.items) or (depth > 1 and has_fields(one.items, depth - 1))
 
 
 def build_rows(
     inputs: InputFields, one: Input, label: str, shown: Any, on_value: OnValue, path: str
 ) -> None:
-    """Build the fields of a list or group that ``is_flat``."""
-    if one.fields is not None:
-        known = shown if isinstance(shown, dict) else {}
-        with box("field input-group", role="group", aria_label=label):
-            Text(label, "label")
-            _build_group(inputs, one, known, on_value, path)
-        return
+    """Build the fields of a list that ``has_fields``."""
     Rows(inputs, one, label, shown, on_value, path)
+
+
+def build_group(
+    inputs: InputFields, one: Input, label: str, shown: Any, on_value: OnValue, path: str
+) -> None:
+    """Build the fields of a group that ``has_fields``."""
+    Group(inputs, one, label, shown, on_value, path)
+
+
+class Group:
+    """A group's fields. One that may be left out is ticked first; its fields show then.
+
+    What is entered is passed on whole, None while it is not ticked.
+    """
+
+    def __init__(
+        self, inputs: InputFields, one: Input, label: str, shown: Any, on_value: OnValue, path: str
+    ) -> None:
+        self._inputs = inputs
+        self._one = one
+        self._path = path
+        self._on_value = on_value
+        self._values: dict[str, Any] = dict(shown) if isinstance(shown, dict) else {}
+        is_optional = not one.required and one.default is None
+        is_on = not is_optional or isinstance(shown, dict)
+        with box("field input-group", role="group", aria_label=label) as self._root:
+            if is_optional:
+                tick(label, is_on, self._turn)
+            else:
+                Text(label, "label")
+            if said := inputs.help_of(one, path):
+                Text(said, "muted small", "p")
+            self._why = Text("", "why is-away", "p")
+            self._body = box("group-fields")
+            self._error = ErrorNote()
+        inputs.tell_at(path, self._error.say)
+        inputs.when_suited(path, self._explain)
+        if is_on:
+            self._build()
+
+    def _turn(self, is_on: bool) -> None:
+        self._error.say("")
+        if is_on:
+            self._values = self._values or first_value(self._one)
+            self._build()
+            self._on_value(dict(self._values))
+            return
+        self._inputs.forget_inside(self._path)
+        self._body.clear()
+        self._on_value(None)
+
+    def _build(self) -> None:
+        with self._body:
+            _build_fields(self._inputs, self._one, self._values, self._changed, self._path)
+
+    def _changed(self, values: dict[str, Any]) -> None:
+        self._values = values
+        self._error.say("")
+        self._on_value(dict(values))
+
+    def _explain(self, form: Situation) -> None:
+        explain(self._root, self._why, form.unheard(self._path))
+
+
+def explain(root: ui.element, said: Text, why: str) -> None:
+    """Grey out what changes nothing as the form stands, and say why."""
+    root.classes(add="is-unheard" if why else "", remove="" if why else "is-unheard")
+    said.text = why
+    show_if(said, why)
+
+
+class ErrorNote:
+    """What is wrong with an input as a whole, beneath its fields."""
+
+    def __init__(self) -> None:
+        self._text = adorn(Text("", "field-note is-bad is-away", "p"), role="alert")
+
+    def say(self, text: str) -> None:
+        """Say it; an empty text says nothing."""
+        self._text.text = text
+        show_if(self._text, text)
 
 
 class Rows:
@@ -51,17 +135,25 @@ class Rows:
         self._most = one.max_length or INPUTS_MAX
         self._on_value = on_value
         self._values: list[Any] = list(shown) if isinstance(shown, list) else []
-        with box("field input-rows", role="group", aria_label=label):
+        with box("field input-rows", role="group", aria_label=label) as self._root:
             Text(label, "label")
-            if one.help:
-                Text(one.help[:200], "muted small", "p")
+            if said := inputs.help_of(one, path):
+                Text(said, "muted small", "p")
+            self._why = Text("", "why is-away", "p")
             self._body = box("rows", "ol")
             self._add = button(f"Add to {label}", self._append, icon_name="plus")
             self._add.classes("btn-small rows-add")
+            self._error = ErrorNote()
+        inputs.tell_at(path, self._error.say)
+        inputs.when_suited(path, self._explain)
         self._build()
 
+    def _explain(self, form: Situation) -> None:
+        explain(self._root, self._why, form.unheard(self._path))
+
     def _build(self) -> None:
-        self._inputs.forget(self._path)
+        self._inputs.forget_inside(self._path)
+        self._error.say("")
         self._body.clear()
         self._movers: list[tuple[ui.element, ui.element]] = []
         with self._body:
@@ -74,7 +166,7 @@ class Rows:
         named = f"{place + 1} of {self._label}"
         path = f"{self._path}.{place}"
         with box("row-of", "li", role="group", aria_label=named):
-            with box("row-fields"):
+            with box("row-fields group-fields"):
                 self._build_value(place, path)
             with box("row-tools"):
                 up = _tool("Move up", named, "up", lambda: self._move(place, -1), off=place == 0)
@@ -92,7 +184,7 @@ class Rows:
         value = self._values[place]
         if self._items.fields is not None:
             known = value if isinstance(value, dict) else {}
-            _build_group(self._inputs, self._items, known, changed, path)
+            _build_fields(self._inputs, self._items, known, changed, path)
             return
         one = self._items.model_copy(update={"label": self._items.label or self._label})
         self._inputs.build(one, value, changed, path)
@@ -132,7 +224,7 @@ def first_value(one: Input) -> Any:
     return one.default
 
 
-def _build_group(
+def _build_fields(
     inputs: InputFields, one: Input, known: dict[str, Any], on_value: OnValue, path: str
 ) -> None:
     values = dict(known)

@@ -76,6 +76,8 @@ class UploadField:
             with box("upload-more") as self._more:
                 if pick is not None:
                     button("From history…", self._choose, classes="btn-small")
+                if one.help:
+                    Text(one.help[:200], "muted small")
             self._chosen = box("chosen")
             self._error = adorn(Text("", "field-note is-bad is-away", "p"), role="alert")
         self._show(value)
@@ -101,11 +103,11 @@ class UploadField:
         show_if(self._zone, not value)
         show_if(self._more, not value)
         show_if(self._chosen, value)
-        self._chosen.clear()
+        self._clear()
         if not value:
             return
         with self._chosen:
-            _build_chosen(value, self._label, picture=self._shows_picture)
+            self._build_picture(address_of(value) if self._shows_picture else None)
             Text("Chosen" if value.startswith("upload:") else "From the history", "chosen-name")
             box("grow")
             button(
@@ -114,6 +116,12 @@ class UploadField:
                 icon_name="close",
                 bare=True,
             )
+
+    def _build_picture(self, address: str | None) -> None:
+        _build_picture(address, self._label)
+
+    def _clear(self) -> None:
+        self._chosen.clear()
 
 
 class UploadsField:
@@ -126,21 +134,33 @@ class UploadsField:
         values: Sequence[str],
         on_values: Callable[[list[str]], None],
         pick: Pick | None = None,
+        most: int | None = None,
+        said: str | None = None,
     ) -> None:
+        self._most = most
         self._label = label
         self._values = list(values)
         self._on_values = on_values
         self._shows_picture = one.type in ("image", "mask")
         with box("field upload-field", role="group", aria_label=label):
             Text(label, "label")
-            self._chosen = box("chosen-many", "ul")
+            self._chosen = box("chosen-many", "ol")
             zone = f"Drop {_article(one.type)} here to add it, or choose one"
-            SentFile(zone, _accepted(one), self._sent, self.refuse)
-            if pick is not None:
+            with box("upload-zone") as self._zone:
+                SentFile(zone, _accepted(one), self._sent, self.refuse)
                 with box("upload-more"):
-                    button("From history…", lambda: pick(one, self._add), classes="btn-small")
+                    if pick is not None:
+                        button("From history…", lambda: pick(one, self._add), classes="btn-small")
+                    if said:
+                        Text(said[:200], "muted small")
+            self._why = Text("", "why is-away", "p")
             self._error = adorn(Text("", "field-note is-bad is-away", "p"), role="alert")
         self._show()
+
+    def explain(self, why: str) -> None:
+        """Say why they change nothing; an empty text says nothing."""
+        self._why.text = why
+        show_if(self._why, why)
 
     def refuse(self, text: str) -> None:
         """Say what is wrong with them; an empty text says nothing."""
@@ -154,6 +174,11 @@ class UploadsField:
         if value not in self._values:
             self._put([*self._values, value])
 
+    def _move_up(self, place: int) -> None:
+        values = list(self._values)
+        values[place - 1], values[place] = values[place], values[place - 1]
+        self._put(values)
+
     def _remove(self, place: int) -> None:
         self._put([value for at, value in enumerate(self._values) if at != place])
 
@@ -165,6 +190,7 @@ class UploadsField:
 
     def _show(self) -> None:
         show_if(self._chosen, self._values)
+        show_if(self._zone, self._most is None or len(self._values) < self._most)
         self._chosen.clear()
         with self._chosen:
             for place, value in enumerate(self._values):
@@ -173,14 +199,18 @@ class UploadsField:
     def _build_one(self, place: int, value: str) -> None:
         named = f"{place + 1} of {self._label}"
         with box("chosen-one", "li"):
-            _build_chosen(value, named, picture=self._shows_picture)
+            Text(f"{place + 1}", "muted small chosen-number")
+            _build_picture(address_of(value) if self._shows_picture else None, named)
+            box("grow")
+            if place:
+                up = partial(self._move_up, place)
+                button(f"Move up {named}", up, icon_name="up", bare=True, classes="btn-quiet")
             remove = partial(self._remove, place)
             button(f"Remove {named}", remove, icon_name="close", bare=True)
 
 
-def _build_chosen(value: str, label: str, *, picture: bool) -> None:
-    address = _address(value)
-    if picture and address is not None:
+def _build_picture(address: str | None, label: str) -> None:
+    if address is not None:
         image(address, label).classes("chosen-thumb")
     else:
         icon("file")
@@ -190,7 +220,7 @@ def _accepted(one: Input) -> str:
     return _ACCEPT.get(one.type, ",".join(f".{each}" for each in EXTENSIONS))
 
 
-def _address(value: str) -> str | None:
+def address_of(value: str) -> str | None:
     """Returns the URL of the file that a reference means."""
     kind, _, found = value.partition(":")
     if kind == "upload" and parse_upload_id(found) is not None:

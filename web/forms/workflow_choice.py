@@ -8,8 +8,9 @@ from typing import Final
 
 from api.errors import ProblemError
 from api.workflows.documents import WorkflowDocument
-from core.workflows.declaration import Workflow
+from core.workflows.declaration import Workflow, leaves
 from web.forms.history_picker import HistoryPicker
+from web.forms.known_models import KnownModels
 from web.forms.workflow_inputs import FOLDERS, Names, Offered
 from web.parts.elements import box, show_if
 from web.parts.fields import choice
@@ -65,9 +66,18 @@ async def offered_of(web: Web, workflow: Workflow) -> Offered:
     catalogue = web.facade.catalogue.current
     kept = catalogue.to_json() if catalogue is not None else {}
     names: Names = {
-        one.name: kept.get(FOLDERS.get(one.folder or "", ""), []) for one in workflow.inputs
+        path: kept.get(FOLDERS.get(one.folder or "", ""), [])
+        for path, one in leaves(workflow.inputs)
     }
     with contextlib.suppress(ProblemError):
         found = await web.find_context().workflows.choices(workflow.name)
         names = {**names, **found.inputs}
-    return Offered(names, HistoryPicker(web).pick)
+    return Offered(names, HistoryPicker(web).pick, await _models_of(web, workflow))
+
+
+async def _models_of(web: Web, workflow: Workflow) -> KnownModels | None:
+    """Returns what is known of model files, for a workflow that is built for a model's family."""
+    if workflow.graph is not None or web.facade.catalogue.current is None:
+        return None
+    found = await web.find_context().models.all()
+    return KnownModels.of(found.models, found.default)

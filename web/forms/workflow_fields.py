@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from itertools import groupby
 from typing import Any, Final
 
 from nicegui import ui
 
 from core.workflows.declaration import Input, Role, Workflow
 from web.forms.seed_field import SeedField
+from web.forms.situation import Situation
 from web.forms.size_field import SizeField
-from web.forms.workflow_inputs import InputFields, Offered, build_group
+from web.forms.workflow_inputs import InputFields, Offered, build_heading
 from web.parts.elements import adorn, box, show_if
 from web.parts.fields import Fields, Fold, folded
 
 _FIRST: Final[tuple[Role, ...]] = ("prompt", "negative_prompt")
+PARTS: Final[tuple[Role, ...]] = ("vae", "text_encoder")
+"""What is loaded beside a model, and belongs to its family."""
 
 
 class WorkflowFields:
@@ -22,7 +26,8 @@ class WorkflowFields:
 
     ``values`` are those that differ from the defaults; ``on_value`` gets an input's name and what
     is kept of its value, None for what the workflow has by itself. ``without`` are inputs that
-    the form shows in another way.
+    the form shows in another way; ``say`` puts a word into the prompt if that is one of them.
+    ``advanced_in``: where advanced ones go instead of a fold of their own.
     """
 
     def __init__(
@@ -33,12 +38,17 @@ class WorkflowFields:
         offered: Offered,
         fields: Fields,
         without: Collection[str] = (),
+        say: Callable[[str], None] | None = None,
+        advanced_in: ui.element | None = None,
     ) -> None:
+        self._workflow = workflow
         self._values = dict(values)
         self._on_value = on_value
-        self._inputs = InputFields(fields, offered)
+        self._models = offered.models
+        self._inputs = InputFields(fields, offered, self._situation(), say or self._sayer(without))
         self._shown = [one for one in workflow.inputs if one.name not in without]
         self._advanced: Fold | None = None
+        self._advanced_in = advanced_in
         self._seed: SeedField | None = None
         self._around: dict[str, ui.element] = {}
         self._build()
@@ -59,10 +69,35 @@ class WorkflowFields:
         for name, made in self._around.items():
             show_if(made, name not in names)
 
+    def follow(self, values: Mapping[str, Any]) -> None:
+        """Let the fields follow the values of inputs that the form shows in another way."""
+        self._values |= values
+        self._suit()
+
+    def unheard(self, name: str) -> str:
+        """Returns why an input changes nothing as the form stands; an empty text if it does."""
+        return self._inputs.situation.unheard(name)
+
     def used_seed(self, seed: int | None) -> None:
         """Note the seed of what was created from the form."""
         if self._seed is not None:
             self._seed.used(seed)
+
+    def _situation(self) -> Situation:
+        return Situation(self._workflow, dict(self._values), self._models)
+
+    def _sayer(self, without: Collection[str]) -> Callable[[str], None] | None:
+        """Returns what puts a word into the prompt, if that is a field here."""
+        one = self._workflow.of_role("prompt")
+        if one is None or one.name in without:
+            return None
+
+        def say(word: str) -> None:
+            made = self._inputs.fields.made(one.name)
+            if made is not None:
+                made.value = with_word(str(made.value or ""), word)
+
+        return say
 
     def _of_role(self, role: Role) -> Input | None:
         return next((one for one in self._shown if one.role == role), None)
@@ -70,14 +105,22 @@ class WorkflowFields:
     def _build(self) -> None:
         first = [one for role in _FIRST if (one := self._of_role(role)) is not None]
         files = [one for one in self._shown if one.is_upload and not one.advanced]
+        if self._workflow.graph is None:  # its author is Easel: the order is as it is meant
+            first = [one for one in first if not one.advanced]
         for one in (*first, *files):
             self._build_one(one)
-        told = {one.name for one in (*first, *files)} | self._build_size() | self._build_seed()
+        told = {one.name for one in (*first, *files)}
+        if self._workflow.graph is not None:
+            told |= self._build_size() | self._build_seed()
         rest = [one for one in self._shown if one.name not in told]
         self._build_groups([one for one in rest if not one.advanced])
-        if advanced := [one for one in rest if one.advanced]:
+        advanced = [one for one in rest if one.advanced]
+        if advanced and self._advanced_in is None:
             self._advanced = folded("Advanced")
             with self._advanced:
+                self._build_groups(advanced)
+        elif advanced and self._advanced_in is not None:
+            with self._advanced_in:
                 self._build_groups(advanced)
 
     def _build_size(self) -> set[str]:
@@ -85,7 +128,8 @@ class WorkflowFields:
         width, height = self._of_role("width"), self._of_role("height")
         if width is None or height is None:
             return set()
-        SizeField(width, height, self._values, self._changed, self._inputs.fields)
+        made = SizeField(width, height, self._values, self._changed, self._inputs.fields)
+        self._inputs.when_suited(width.name, made.suit)
         return {width.name, height.name}
 
     def _build_seed(self) -> set[str]:
@@ -97,29 +141,81 @@ class WorkflowFields:
         return {one.name}
 
     def _build_groups(self, inputs: list[Input]) -> None:
-        for group in dict.fromkeys(one.group for one in inputs):
-            members = [one for one in inputs if one.group == group]
-            if group is None:
-                for one in members:
-                    self._build_one(one)
+        for group, members in self._grouped(inputs):
+            if group is None or (self._workflow.graph is None and len(members) == 1):
+                self._build_each(members)
+            elif {"width", "height"} <= {one.role for one in members}:
+                self._build_each(members)  # one field, with a heading of its own
+            else:
+                with build_heading(group):
+                    self._build_each(members)
+
+    def _grouped(self, inputs: list[Input]) -> list[tuple[str | None, list[Input]]]:
+        """Returns what belongs together. Easel's own workflows keep their order."""
+        if self._workflow.graph is None:
+            return [(group, list(run)) for group, run in groupby(inputs, key=lambda one: one.group)]
+        groups = dict.fromkeys(one.group for one in inputs)
+        return [(group, [one for one in inputs if one.group == group]) for group in groups]
+
+    def _build_each(self, inputs: list[Input]) -> None:
+        told: set[str] = set()
+        for one in inputs:
+            if one.name in told:
                 continue
-            with build_group(group):
-                for one in members:
-                    self._build_one(one)
+            if one.role == "width":
+                told |= self._build_size()
+            elif one.role == "seed":
+                told |= self._build_seed()
+            if one.name not in told:
+                self._build_one(one)
 
     def _build_one(self, one: Input) -> None:
-        with box("around") as self._around[one.name]:
+        self._around[one.name] = box("around")
+        self._fill(one)
+
+    def _fill(self, one: Input) -> None:
+        self._inputs.forget(one.name)
+        self._around[one.name].clear()
+        with self._around[one.name]:
             self._inputs.build(one, self._values.get(one.name), self._setter(one))
 
     def _setter(self, one: Input) -> Callable[[Any], None]:
         return lambda value: self._changed(one.name, value)
 
     def _changed(self, name: str, value: Any) -> None:
-        one = next(each for each in self._shown if each.name == name)
-        self._on_value(name, entered(one, value))
+        one = self._workflow.by_name[name]
+        kept = entered(one, value)
+        self._values[name] = kept
+        self._on_value(name, kept)
+        if one.type not in ("text", "longtext"):
+            self._suit()
+
+    def _suit(self) -> None:
+        """Let the fields follow the form; what belongs to a family before is taken away."""
+        before = self._inputs.situation.family
+        self._inputs.suit(self._situation())
+        family = self._inputs.situation.family
+        if family is not None and before is not None and family != before:
+            self._drop_parts()
+
+    def _drop_parts(self) -> None:
+        """Take away the files that go with a model of another family only."""
+        for one in self._shown:
+            if one.role in PARTS and self._values.get(one.name) is not None:
+                self._changed(one.name, None)
+                self._fill(one)
+
+
+def with_word(prompt: str, word: str) -> str:
+    """Returns a prompt with a word that it does not have yet at its end."""
+    parts = [part.strip().casefold() for part in prompt.split(",")]
+    if word.strip().casefold() in parts:
+        return prompt
+    before = prompt.rstrip(" ,\n")
+    return f"{before}, {word}" if before else word
 
 
 def entered(one: Input, value: Any) -> Any:
     """Returns what is kept of a value: None for what the workflow has by itself."""
     is_same = type(value) is type(one.default) and value == one.default
-    return None if is_same or (value == "" and not one.default) else value
+    return None if is_same or (value in ("", []) and not one.default) else value

@@ -21,10 +21,19 @@ _TEXT_SHOWN: Final = 300
 
 
 class Gallery(ui.element, component="../static/gallery.js"):
-    """Tiles with a tick box each. ``on_pick`` is called with every tick."""
+    """Tiles with a tick box each. ``on_pick`` is called with every tick.
 
-    def __init__(self, on_pick: Callable[[UUID, bool], None]) -> None:
+    What ``is_usable`` has a button too, with which ``on_use`` is called.
+    """
+
+    def __init__(
+        self,
+        on_pick: Callable[[UUID, bool], None],
+        is_usable: Callable[[OutputDocument], bool],
+        on_use: Callable[[UUID], Any],
+    ) -> None:
         super().__init__()
+        self._is_usable = is_usable
         self._tiles: dict[UUID, dict[str, Any]] = {}
         self.props.update({"tiles": [], "picked": [], "within": ""})
 
@@ -32,6 +41,7 @@ class Gallery(ui.element, component="../static/gallery.js"):
             on_pick(UUID(event.args["id"]), bool(event.args["picked"]))
 
         self.on("pick", picked)
+        self.on("use", lambda event: on_use(UUID(str(event.args))))
 
     def status(self, generation_id: UUID) -> Status | None:
         """Returns the status a tile shows; None when it is not on the page."""
@@ -41,12 +51,12 @@ class Gallery(ui.element, component="../static/gallery.js"):
     def show(self, items: Iterable[HistoryItem], within: str) -> None:
         """Replace all tiles; ``within`` is the list they are in, as part of their URLs."""
         self.props["within"] = f"?{within}" if within else ""
-        self._tiles = {item.task_id: _tile(item) for item in items}
+        self._tiles = {item.task_id: self._tile(item) for item in items}
         self._send()
 
     def replace(self, item: HistoryItem) -> None:
         """Update one tile."""
-        self._tiles[item.task_id] = _tile(item)
+        self._tiles[item.task_id] = self._tile(item)
         self._send()
 
     def tick(self, picked: Iterable[UUID]) -> None:
@@ -58,11 +68,19 @@ class Gallery(ui.element, component="../static/gallery.js"):
         self.props["tiles"] = list(self._tiles.values())
         self.update()
 
+    def _tile(self, item: HistoryItem) -> dict[str, Any]:
+        main = main_of(item)
+        return {**_tile(item, main), "usable": main is not None and self._is_usable(main)}
 
-def _tile(item: HistoryItem) -> dict[str, Any]:
+
+def main_of(item: HistoryItem) -> OutputDocument | None:
+    """Returns the output that stands for all of it; None if it has none."""
+    return next((each for each in item.outputs if each.primary), next(iter(item.outputs), None))
+
+
+def _tile(item: HistoryItem, main: OutputDocument | None) -> dict[str, Any]:
     request = item.request
     count = len(item.outputs)
-    main = next((each for each in item.outputs if each.primary), next(iter(item.outputs), None))
     return {
         "id": str(item.task_id),
         "href": f"/g/{item.task_id}",

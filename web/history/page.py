@@ -13,7 +13,8 @@ from api.options import read_options
 from core.wording import model_name
 from store.errors import InvalidCursorError
 from store.values import Generation
-from web.history.gallery import Gallery
+from web.forms.onward import Onward, go_with, take_along
+from web.history.gallery import Gallery, main_of
 from web.history.view import DAYS, KINDS, Q_MAX, View
 from web.parts.elements import Text, adorn, box, button, link, show_if
 from web.parts.fields import CHEVRON, CLEAR, Picker
@@ -32,6 +33,8 @@ class HistoryPage:
         self._web = web
         self._view = view
         self._picked: set[UUID] = set()
+        self._items: dict[UUID, HistoryItem] = {}
+        self._onward = Onward(web, take_along, go_with)
         self._next: str | None = None
         self._previous: str | None = None
         self._loads = 0
@@ -40,13 +43,14 @@ class HistoryPage:
         with box("history"):
             adorn(Text("History", "sr-only", "h1"))
             self._build_toolbar()
-            self._gallery = Gallery(self._pick)
+            self._gallery = Gallery(self._pick, self._onward.has_use, errors_as_toasts(self._use))
             self._rest = box("grid-rest")
             self._build_pager()
 
     async def start(self) -> None:
         """Load the page, then follow its running generations."""
         await self._offer_models()
+        await self._onward.load()
         await self._load()
         self._frame.start()
         self._live.start(self._changed)
@@ -74,6 +78,9 @@ class HistoryPage:
             with self._selection:
                 self._selected = adorn(Text("", "muted"), role="status")
                 button("Clear", self._clear_picked, classes="btn-quiet")
+                use = button("Use as…", icon_name="onward", classes="is-away")
+                use.on("click", errors_as_toasts(self._use_picked), args=[])
+                self._use_button = use
                 button("Delete", errors_as_toasts(self._delete), icon_name="trash", key="Delete")
 
     def _select(
@@ -153,6 +160,7 @@ class HistoryPage:
         adorn(self._older, disabled=self._next is None)
 
     def _fill(self, items: list[HistoryItem]) -> None:
+        self._items = {item.task_id: item for item in items}
         self._gallery.show(items, self._view.query)
         self._rest.clear()
         if not items:
@@ -176,9 +184,10 @@ class HistoryPage:
             return
         document = await self._web.facade.document(generation)
         outputs = await self._web.facade.outputs(generation.id)
-        self._gallery.replace(
-            HistoryItem.model_construct(**dict(document), outputs=outputs, images=[])
-        )
+        item = HistoryItem.model_construct(**dict(document), outputs=outputs, images=[])
+        self._items[item.task_id] = item
+        self._gallery.replace(item)
+        self._show_picked()
 
     # --- paging
 
@@ -211,6 +220,31 @@ class HistoryPage:
         self._gallery.tick(self._picked)
         self._selected.text = f"{len(self._picked)} selected"
         show_if(self._selection, self._picked)
+        show_if(self._use_button, self._usable())
+
+    # --- using what is shown
+
+    async def _use(self, task_id: UUID) -> None:
+        item = self._items.get(task_id)
+        main = main_of(item) if item is not None else None
+        if item is not None and main is not None:
+            await self._onward.offer(main.kind, f"artefact:{main.artefact_id}", item.request)
+
+    async def _use_picked(self) -> None:
+        found = self._usable()
+        if len(found) == 1:
+            await self._use(found[0].task_id)
+        elif found:
+            mains = [main for item in found if (main := main_of(item)) is not None]
+            references = [f"artefact:{main.artefact_id}" for main in mains]
+            await self._onward.offer_all(references, found[0].request)
+
+    def _usable(self) -> list[HistoryItem]:
+        """Returns what is picked, in the order of the page, if all of it can be used."""
+        picked = [item for key, item in self._items.items() if key in self._picked]
+        mains = [main_of(item) for item in picked]
+        can = self._onward.has_use if len(picked) == 1 else self._onward.has_use_with_others
+        return picked if all(main is not None and can(main) for main in mains) else []
 
     async def _delete(self) -> None:
         gone, self._picked = tuple(self._picked), set()

@@ -12,8 +12,7 @@ from core.requests import DEFAULT_WORKFLOW, GenerationRequest, ResolvedRequest
 from core.status import RETRYABLE, is_final
 from store.errors import DeletedError, NotFoundError
 from store.values import Generation, Neighbours
-from web.forms.onward import Onward, build_onward, take_along
-from web.forms.workflow_inputs import label_of
+from web.forms.onward import Onward, build_onward, go_with, take_along
 from web.history import reuse
 from web.history.details import (
     build_attempts,
@@ -31,6 +30,7 @@ from web.parts.clock import ask_zone
 from web.parts.elements import Text, adorn, box, button, link, local
 from web.parts.layout import Frame, Web, errors_as_toasts, section
 from web.parts.live import Live
+from web.parts.notices import build_notices
 from web.parts.outputs import KIND_WORDS
 
 
@@ -48,7 +48,7 @@ class PicturePage:
         self._images: list[OutputDocument] = []
         self._beside = Neighbours(None, None)
         self._live = Live(web.facade)
-        self._onward = Onward(web, take_along)
+        self._onward = Onward(web, take_along, go_with)
         self._loads = 0
         self._frame = Frame(web, "Image", self._load, self._show_again)
         with box("picture"):
@@ -185,15 +185,14 @@ class PicturePage:
         if document is not self._document:
             return  # the page shows something newer by now
         self._callbacks = callbacks
-        inputs = workflow.inputs if workflow is not None else ()
-        labels = {one.name: label_of(one) for one in inputs}
         self._details.clear()
         with self._details:
             build_prompt(document.request)
+            build_notices(document, folded=False)
             if batch is not None:
                 build_batch(batch)
             self._build_actions(document)
-            self._created = build_settings(document, labels, self._seed(document))
+            self._created = build_settings(document, workflow, self._seed(document))
             build_copies(document, self._web.facade.links.status(document.task_id))
             callbacks.build()
             build_attempts(attempts, document.request.model)
@@ -232,7 +231,7 @@ class PicturePage:
         if not self._images:
             return
         with box("actions onward"):
-            build_onward(self._onward, self._images[self._number], document.request.workflow)
+            build_onward(self._onward, self._images[self._number], document.request)
 
     # --- what the visitor does
 

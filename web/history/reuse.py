@@ -11,6 +11,7 @@ from core.requests import DEFAULT_WORKFLOW, ResolvedRequest
 from core.workflows.declaration import Role
 from web.forms import drafts
 from web.forms.drafts import Draft
+from web.forms.onward import put_into_form
 from web.forms.workflow_drafts import WorkflowDraft
 from web.parts.layout import Web
 
@@ -59,15 +60,7 @@ def _use_roles(request: ResolvedRequest, roles: dict[Role, Any]) -> None:
 
 
 def _use_inputs(request: ResolvedRequest, values: dict[str, Any]) -> None:
-    chosen = WorkflowDraft.load()
-    if (before := chosen.before(request.workflow, values)) is not None:
-        prompt = request.plan.input_of("prompt")
-        drafts.remember(str(before.of(request.workflow).get(prompt or "") or ""))
-        before.keep_replaced()
-    chosen.put(request.workflow, values)
-    chosen.chosen = request.workflow
-    chosen.save()
-    ui.navigate.to("/")
+    put_into_form(request.workflow, values, request.plan.input_of("prompt"))
 
 
 def _to_studio(draft: Draft) -> None:

@@ -21,6 +21,9 @@ export default {
         <input type="checkbox" class="tile-check" :aria-label="'Select: ' + tile.title"
           :checked="picked.includes(tile.id)"
           @change="$emit('pick', { id: tile.id, picked: $event.target.checked })">
+        <button v-if="tile.usable" type="button" class="tile-use" title="Use as…"
+          :aria-label="'Use as…: ' + tile.title" @click="$emit('use', tile.id)">
+          <span class="icon icon-onward" aria-hidden="true"></span></button>
       </li>
     </ul>`,
   props: { tiles: Array, picked: Array, within: String },

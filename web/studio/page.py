@@ -17,11 +17,13 @@ from store.errors import NotFoundError
 from store.values import Generation, HistoryFilter
 from web.forms.drafts import Draft
 from web.forms.onward import Onward, Place
+from web.forms.operations import Filled
 from web.forms.options import offer_options
 from web.forms.workflow_drafts import WorkflowDraft
 from web.parts.elements import Text, adorn, box
 from web.parts.layout import Frame, Web, errors_as_toasts, section, toast, toast_error
 from web.parts.live import Live
+from web.parts.notices import in_passing, notices_of
 from web.parts.wording import percent_of, queue_line, tab_title, title
 from web.studio.card import Card
 from web.studio.stage import Stage, StageActions
@@ -48,7 +50,7 @@ class Studio:
         self._watched: set[UUID] = set()
         self._tab_title = "Easel"
         self._live = Live(web.facade)
-        self._onward = Onward(web, self._take_along)
+        self._onward = Onward(web, self._take_along, self._go_with)
         self._frame = Frame(web, "Studio", self._reload)
         with box("studio"):
             adorn(Text("Studio", "sr-only", "h1"))
@@ -74,7 +76,7 @@ class Studio:
 
     async def start(self) -> None:
         """Load the page, then follow changes."""
-        await offer_options(self._web.facade, self._form.offer)
+        await offer_options(self._web.facade, self._workflows.offer)
         await self._workflows.start(self._wanted)
         if self._wanted is not None:  # a reload shows what was chosen since
             ui.navigate.history.replace("/")
@@ -289,6 +291,8 @@ class Studio:
         ui.run_javascript("easel.toStage()")
         resolved = created.request
         assert isinstance(resolved, ResolvedRequest)  # this version has just created it
+        if self._staged != created.task_id and (said := notices_of(resolved)):
+            toast(in_passing(said))  # the stage shows another one, and so not these
         return resolved
 
     async def _cancel(self, task_id: UUID) -> None:
@@ -331,6 +335,16 @@ class Studio:
         if await self._workflows.take(place.workflow, place.input.name, reference):
             toast(f"It is in the form: {place.title}.")
             ui.run_javascript("easel.toForm()")
+
+    async def _go_with(self, found: Filled) -> None:
+        is_shown, before = await self._workflows.fill(found.workflow, found.values)
+        if not is_shown:
+            return
+        if before is not None:
+            self._offer_inputs_back(before)
+        else:
+            toast(f"It is in the form: {found.title}.")
+        ui.run_javascript("easel.toForm()")
 
     async def _example(self, prompt: str) -> None:
         self._form.write(prompt)

@@ -23,6 +23,7 @@ from web.parts.elements import (
     set_meter,
     show_if,
 )
+from web.parts.notices import build_notices
 from web.parts.outputs import KIND_WORDS, is_picture, kept_output
 from web.parts.wording import advice, headline, progress_line, removed, title
 from web.studio.card import OnId, ratio_style
@@ -124,6 +125,7 @@ class Stage:
                 _build_batch(document, "is-extra")
             self._meter = meter("Progress")
             _build_made(document, [])
+            build_notices(document, folded=True)
 
     def _tick(self, document: StatusDocument) -> None:
         percent = document.progress.percent if document.progress else None
@@ -165,10 +167,11 @@ class Stage:
                 _build_batch(document)
                 with box("onward"):
                     main = next((one for one in images if one.primary), images[0])
-                    build_onward(self._actions.onward, main, document.request.workflow)
+                    build_onward(self._actions.onward, main, document.request)
                 box("grow")
                 self._build_actions(document, images)
             _build_made(document, images)
+            build_notices(document, folded=True)
 
     def _build_picture(
         self, document: StatusDocument, kept: OutputDocument, number: int, count: int
@@ -246,6 +249,7 @@ class Stage:
             if error is not None:
                 Text(error.detail, "detail", "p")
                 Text(advice(error, request.model), "muted", "p")
+            build_notices(document, folded=True)
             with box("row"):
                 if isinstance(request, ResolvedRequest):
                     button(

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Final
 
 from nicegui import ui
 from pydantic import ValidationError
 
 from api.errors import ProblemError
+from api.options import OptionsDocument
+from core.invalid import problems_of
 from core.requests import DEFAULT_WORKFLOW, GenerationRequest, ResolvedRequest
 from core.workflows.declaration import Role, Workflow
 from web.forms import drafts
 from web.forms.generation import Form
-from web.forms.workflow_choice import WorkflowPicker
+from web.forms.wording import mistake_at
+from web.forms.workflow_choice import WorkflowPicker, offered_of
 from web.forms.workflow_drafts import WorkflowDraft, by_role, carried
 from web.forms.workflow_switch import Loaded, WorkflowLoader
 from web.parts.elements import box, show_if
 from web.parts.layout import Web, errors_as_toasts, toast_error
-from web.parts.wording import field_errors, sentence
+from web.parts.wording import field_errors
 from web.studio.workflow_form import WorkflowForm
 
 _CARRIED_FIELDS: Final[tuple[tuple[Role, str], ...]] = (
@@ -41,13 +44,25 @@ class Workflows:
         self._picker = WorkflowPicker(self._choose)
         with box("form-part") as self._own:
             self.form = Form(web.facade.default_workflow, on_generate)
+        self._is_started = False
         self._place = box("form-part is-away")
+
+    def offer(self, options: OptionsDocument) -> None:
+        """Fill the pickers. What comes later than the page is followed by what depends on it."""
+        self.form.offer(options)
+        if self._is_started:
+            ui.timer(0, errors_as_toasts(self._offer_more), once=True)
+
+    async def _offer_more(self) -> None:
+        self.form.offer_more(await offered_of(self._web, self._web.facade.default_workflow))
 
     async def start(self, wanted: str | None) -> None:
         """Offer the workflows that there are, and show the form of the chosen one.
 
         ``wanted`` is chosen in place of the one that the visitor left.
         """
+        self._is_started = True
+        ui.timer(0, errors_as_toasts(self._offer_more), once=True)
         offered = await self._web.workflows.all()
         if wanted is not None:
             self._choose_first(wanted, {one.name for one in offered.items})
@@ -75,8 +90,8 @@ class Workflows:
     def refuse(self, error: ValidationError | ProblemError) -> bool:
         """Show what is wrong at the fields. Returns whether all of it could be shown there."""
         if self._other is None:
-            return self.form.refuse(field_errors(error))
-        return not self._other.refuse(_by_input(error))
+            return self.form.refuse(_by_input(error, self._web.facade.default_workflow))
+        return not self._other.refuse(_by_input(error, self._other.workflow))
 
     def accepted(self, request: ResolvedRequest) -> None:
         """Note that a generation was created from the form."""
@@ -91,18 +106,24 @@ class Workflows:
         Returns False if another workflow was chosen meanwhile, and what its inputs' values
         replaced in the form of another workflow than txt2img.
         """
+        return await self.fill(request.workflow, request.inputs)
+
+    async def fill(
+        self, workflow: str, values: Mapping[str, Any]
+    ) -> tuple[bool, WorkflowDraft | None]:
+        """Show the form of a workflow with these values. Returns the same as ``use``."""
         replaced: list[WorkflowDraft | None] = []
 
         def take_over(loaded: Workflow) -> None:
             if loaded.name == DEFAULT_WORKFLOW:
                 return
-            before = self._draft.before(loaded.name, request.inputs)
+            before = self._draft.before(loaded.name, values)
             if before is not None:
                 drafts.remember(_prompt_of(loaded, before))
             replaced.append(before)
-            self._draft.put(loaded.name, request.inputs)
+            self._draft.put(loaded.name, values)
 
-        is_shown = await self._show(request.workflow, take_over)
+        is_shown = await self._show(workflow, take_over)
         return is_shown, next(iter(replaced), None)
 
     async def put_back(self, before: WorkflowDraft) -> None:
@@ -203,12 +224,17 @@ def _prompt_of(workflow: Workflow, draft: WorkflowDraft) -> str:
     return "" if one is None else str(draft.of(workflow.name).get(one.name) or "")
 
 
-def _by_input(error: ValidationError | ProblemError) -> dict[str, str]:
+def _by_input(error: ValidationError | ProblemError, workflow: Workflow) -> dict[str, str]:
     """Returns what is wrong with each input; ``""`` is the request as a whole."""
     if isinstance(error, ValidationError):
-        return field_errors(error)
+        own = field_errors(error)
+        told = [(loc, kind, message) for loc, kind, message in problems_of(error)]
+    else:
+        own = {}
+        told = [(one.loc, one.code, one.message) for one in error.problem.errors]
     found: dict[str, str] = {}
-    for one in error.problem.errors:
-        place = [str(part) for part in one.loc if part != "inputs"]
-        found.setdefault(".".join(place), sentence(one.message))
-    return found or {"": error.problem.detail}
+    for loc, kind, message in told:
+        path = ".".join(str(part) for part in loc if part != "inputs")
+        found.setdefault(path, own.get(path) or mistake_at(workflow, path, kind, message))
+    detail = error.problem.detail if isinstance(error, ProblemError) else ""
+    return found or {"": detail}

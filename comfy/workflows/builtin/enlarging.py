@@ -8,10 +8,11 @@ from typing import Any, Final
 from comfy.catalogue import Catalogue
 from comfy.families.table import FAMILIES
 from comfy.workflows.builtin.files import files_of
-from comfy.workflows.builtin.ignored import few_steps, ignored
+from comfy.workflows.builtin.ignored import few_steps, hears_embeddings, ignored
 from comfy.workflows.builtin.laying_out import LARGEST_SIDE, UnusablePictureError, size_of
 from comfy.workflows.builtin.models import Chosen, UnusableModelError, choose
 from comfy.workflows.builtin.naming import unknown_names, unknown_upscaler
+from comfy.workflows.builtin.prompts import unknown_embeddings
 from comfy.workflows.builtin.recipe import Layout, Recipe
 from comfy.workflows.builtin.resolving import Resolved, defaults
 from comfy.workflows.known import Known
@@ -55,6 +56,8 @@ def resolved_upscale(
         except UnusableModelError as error:
             return Resolved(given, problems=(*problems, *error.problems))
         problems += _unable(chosen)
+        if hears_embeddings(chosen.family):
+            problems += unknown_embeddings(given, known.catalogue, suggest=suggest)
     try:
         layout = _layout(values, known)
     except UnusablePictureError as error:

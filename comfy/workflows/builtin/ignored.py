@@ -11,8 +11,8 @@ from comfy.workflows.builtin.control_kinds import Control
 from comfy.workflows.builtin.models import find
 from comfy.workflows.builtin.prompt_syntax import embeddings_in, weighs_words
 from comfy.workflows.builtin.prompts import TEXTS
+from comfy.workflows.builtin.recipe import Layout
 from comfy.workflows.known import Known
-from comfy.workflows.layout import Size
 from core.notices import Notice
 
 TURBO_STEPS: Final = 10
@@ -23,7 +23,7 @@ def ignored(given: Mapping[str, Any], cfg: float, family: Family) -> Iterator[No
     """Yields what the family does not heed.
 
     Codes: ``negative_prompt_ignored``, ``weights_ignored``, ``embeddings_ignored``,
-    ``clip_skip_ignored``, ``guidance_ignored``.
+    ``clip_skip_ignored``, ``guidance_ignored``, ``scheduler_ignored``.
     """
     if given.get("negative_prompt") and cfg == 1:
         said = "at cfg 1 the negative prompt is not heard: give a higher `cfg` to use it"
@@ -33,7 +33,7 @@ def ignored(given: Mapping[str, Any], cfg: float, family: Family) -> Iterator[No
         if not family.hears_weights and weighs_words(text):
             said = f"{family.title} reads weights such as (fox:1.2) as words"
             yield Notice(code="weights_ignored", loc=(name,), message=said)
-        if not hears_embeddings(family) and embeddings_in(text):
+        if embeddings_in(text) and not hears_embeddings(family):
             said = f"{family.title} has no text encoder that takes embeddings: they are left out"
             yield Notice(code="embeddings_ignored", loc=(name,), message=said)
     if (given.get("clip_skip") or 1) > 1 and not family.has_clip_skip:
@@ -42,6 +42,34 @@ def ignored(given: Mapping[str, Any], cfg: float, family: Family) -> Iterator[No
     if given.get("guidance") is not None and family.defaults.guidance is None:
         said = f"{family.title} takes no guidance, but `cfg`"
         yield Notice(code="guidance_ignored", loc=("guidance",), message=said)
+    scheduler = given.get("scheduler")
+    if family.chain != "ksampler" and scheduler not in (None, family.defaults.scheduler):
+        said = f"{family.title} has a schedule of its own"
+        yield Notice(code="scheduler_ignored", loc=("scheduler",), message=said)
+
+
+def half_heeded(
+    loras: Sequence[Mapping[str, Any]], controls: Sequence[Control], family: Family
+) -> Iterator[Notice]:
+    """Yields what LoRAs and controls of this family have no use for.
+
+    Codes: ``strength_clip_ignored``, ``control_span_ignored``.
+    """
+    for at, lora in enumerate(loras):
+        if "strength_clip" in lora and not family.lora_reaches_encoder:
+            said = f"LoRAs of {family.title} do not reach its text encoder"
+            loc = ("loras", at, "strength_clip")
+            yield Notice(code="strength_clip_ignored", loc=loc, message=said)
+    for at, control in enumerate(controls):
+        is_partly = control.values["start"] > 0 or control.values["end"] < 1
+        if is_partly and control.kind in ("patch", "inpaint_patch") and not _has_span(family):
+            name = "start" if control.values["start"] > 0 else "end"
+            said = f"a control of {family.title} holds from the first step to the last"
+            yield Notice(code="control_span_ignored", loc=("controls", at, name), message=said)
+
+
+def _has_span(family: Family) -> bool:
+    return family.control_patch == "AnimaLLLiteApply"
 
 
 def hears_embeddings(family: Family) -> bool:
@@ -87,17 +115,19 @@ def resized(given: Mapping[str, Any], size: Mapping[str, int], family: Family) -
         yield Notice(code="size_rounded", loc=(first,), message=said)
 
 
-def shrunk(source: Size, work: Size, family: Family) -> Iterator[Notice]:
+def shrunk(layout: Layout, family: Family) -> Iterator[Notice]:
     """Yields ``scaled_down`` where a start image is too large to be drawn in its own size."""
-    if work.pixels < source.pixels and (
-        source.width - work.width >= family.size_multiple
-        or source.height - work.height >= family.size_multiple
-    ):
-        said = (
-            f"the start image has {source.width} × {source.height} pixels, more than "
-            f"{family.title} draws at once: it is drawn at {work.width} × {work.height}"
-        )
-        yield Notice(code="scaled_down", loc=("init_image",), message=said)
+    part, work = layout.crop.size, layout.work
+    least = family.size_multiple
+    if part.width - work.width < least and part.height - work.height < least:
+        return
+    said = (
+        f"{part.width} × {part.height} pixels are more than {family.title} draws at once: "
+        f"it is drawn at {work.width} × {work.height}"
+    )
+    if layout.pastes:
+        said = f"{said}, and what is new is enlarged"
+    yield Notice(code="scaled_down", loc=("init_image",), message=said)
 
 
 def few_steps(values: Mapping[str, Any], family: Family) -> tuple[dict[str, Any], list[Notice]]:

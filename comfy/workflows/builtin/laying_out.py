@@ -55,7 +55,8 @@ def layout_of(values: Mapping[str, Any], family: Family, pictures: Pictures) -> 
     else:
         laid = Laid(_whole(source, values.get("width"), values.get("height"), family))
     if laid.layout.pastes:
-        _check_size(laid.layout.padded, "outpaint" if values.get("outpaint") else "init_image")
+        at = "outpaint" if values.get("outpaint") else "init_image"
+        _check_size(laid.layout.padded, values.get("batch_size") or 1, at)
     return laid
 
 
@@ -65,11 +66,11 @@ def size_of(reference: str, family: Family, pictures: Pictures) -> Size:
     return pictures.size(reference) or Size(own.width, own.height)
 
 
-def _check_size(size: Size, at: str) -> None:
-    if max(size) > LARGEST_SIDE or size.pixels > PIXELS_MAX:
+def _check_size(size: Size, many: int, at: str) -> None:
+    if max(size) > LARGEST_SIDE or size.pixels * many > PIXELS_MAX:
         said = (
-            f"the result would have {size.width} × {size.height} pixels; at most "
-            f"{PIXELS_MAX} pixels, and {LARGEST_SIDE} at a side, are possible"
+            f"each result would have {size.width} × {size.height} pixels; at most {LARGEST_SIDE} "
+            f"at a side are possible, and {PIXELS_MAX} of all images together"
         )
         raise UnusablePictureError((at,), "too_many_pixels", said)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import Any, Final
 
 from comfy.catalogue import Catalogue
@@ -21,6 +23,9 @@ from core.notices import Notice
 from core.problems import FieldProblem
 
 _KEPT: Final = 1_000
+_LIKE_SDXL: Final = re.compile("xl|pony|illustrious|noobai|animagine", re.IGNORECASE)
+"""In names of checkpoints of which nothing else is known; all others are drawn as SD 1.5, whose
+smaller size costs least when that is wrong."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +66,13 @@ def choose(
 ) -> Chosen:
     """Returns the model that the request names (at the input ``at``), else the default one.
 
+    Where that cannot do what is asked for, it is the first of the ComfyUI's that can.
     The file's family is as it is known; a checkpoint of which nothing but its name is known is
     taken as SDXL or SD 1.5 by that, with the notice ``family_guessed``. Raises UnusableModelError
     with the codes ``no_model``, ``unknown_model``, ``unknown_family``, ``comfyui_too_old``,
     ``missing_models`` and ``excluded``.
     """
-    name = given.get(at) or known.default_model or _first(known.catalogue)
+    name = given.get(at) or _default(given, known)
     if name is None:
         raise UnusableModelError(_no_model(known.catalogue, at))
     named_beside = tuple(given.get("text_encoders") or ()), given.get("vae")
@@ -107,18 +113,24 @@ def _chosen(given: Mapping[str, Any], name: str, known: Known, at: str, *, sugge
 def _family(file: ModelFile, at: str) -> tuple[Family, tuple[Notice, ...]]:
     family = FAMILIES.get(file.family or "")
     is_by_name = file.folder == "checkpoints" and file.reason in ("name", "unknown")
-    if family is not None and not (is_by_name and named(file.folder, file.name).is_guess):
+    if family is not None and not (is_by_name and _is_guess(file.folder, file.name)):
         return family, ()
     if family is None:
         # What has a header that fits nothing would be drawn as noise, or not at all.
         if not is_by_name or file.reason == "unknown":
             raise UnusableModelError(_unknown_family(file, at))
-        family = FAMILIES["sdxl" if "xl" in file.name.lower() else "sd15"]
+        family = FAMILIES["sdxl" if _LIKE_SDXL.search(file.name) else "sd15"]
     said = (
         f"it is not known what kind of model {file.name} is: it is taken for {family.title}. "
         f"If it is another one, say so: PUT /api/v1/models/{file.folder}/{file.name}"
     )
     return family, (Notice(code="family_guessed", loc=(at,), message=said),)
+
+
+@lru_cache(maxsize=1_000)
+def _is_guess(folder: str, name: str) -> bool:
+    """Whether a name tells nothing of a file's family."""
+    return named(folder, name).is_guess
 
 
 def find(name: str, known: Known, folders: Sequence[str]) -> ModelFile:
@@ -137,14 +149,46 @@ def _recognised(folder: str, name: str, folders: tuple[str, ...]) -> ModelFile:
     if folder:
         return recognise(folder, name)
     told = [recognise(each, name) for each in folders]
-    known = (each for each in told if each.family and not named(each.folder, name).is_guess)
+    known = (each for each in told if each.family and not _is_guess(each.folder, name))
     return next(known, told[0])
 
 
-def _first(catalogue: Catalogue | None) -> str | None:
-    if catalogue is None:
+def _default(given: Mapping[str, Any], known: Known) -> str | None:
+    """Returns the model of a request that names none, None where there is none."""
+    chosen = (known.default_model,) if known.default_model else ()
+    names = chain(chosen, _names(known.catalogue))
+    first = None
+    for name in names:
+        first = first or name
+        family = _known_family(name, known)
+        if family is None and name == known.default_model:
+            break  # it was chosen: why it cannot be used is told
+        if family is not None and _can(family, given):
+            return name
+    return first
+
+
+def _names(catalogue: Catalogue | None) -> Iterator[str]:
+    if catalogue is not None:
+        yield from catalogue.checkpoints
+        yield from catalogue.diffusion_models
+
+
+def _known_family(name: str, known: Known) -> Family | None:
+    try:
+        family, _ = _family(find(name, known, DIFFUSION_FOLDERS), "model")
+    except UnusableModelError:
         return None
-    return next(iter((*catalogue.checkpoints, *catalogue.diffusion_models)), None)
+    return family
+
+
+def _can(family: Family, given: Mapping[str, Any]) -> bool:
+    masked = bool(given.get("mask") or given.get("outpaint"))
+    if given.get("reference_images"):
+        return family.edit is not None
+    if family.needs_reference and not given.get("init_image"):
+        return False
+    return masked or not family.inpaints_by_conditioning
 
 
 def _no_model(catalogue: Catalogue | None, at: str) -> FieldProblem:

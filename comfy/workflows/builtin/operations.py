@@ -27,12 +27,17 @@ _NEVER_BOTH: Final[tuple[tuple[str, str, str], ...]] = (
     ("height", "outpaint", "the size follows from what is added: leave width and height out"),
 )
 
+_CONCERNED: Final = frozenset(_NEEDS)
+"""A request without any of these has nothing that could be unfitting."""
+
 
 def unfitting(given: Mapping[str, Any]) -> Iterator[FieldProblem]:
     """Yields what is wrong with the inputs of a request together, whatever its model.
 
     Codes: ``needs_input``, ``excluded``, ``nothing_added``.
     """
+    if _CONCERNED.isdisjoint(given):
+        return
     for name, (needed, said) in _NEEDS.items():
         if _is_there(given, name) and not _is_there(given, needed):
             yield FieldProblem((name,), "needs_input", f"{said}: give `{needed}`")

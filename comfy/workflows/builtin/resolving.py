@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 from comfy.catalogue import Catalogue
 from comfy.families.family import Family
+from comfy.families.table import FAMILIES
 from comfy.workflows.builtin.control_kinds import Control, controls_of, unable_controls
+from comfy.workflows.builtin.declarations import BUILT_IN
 from comfy.workflows.builtin.files import files_of
 from comfy.workflows.builtin.ignored import (
     few_steps,
     foreign,
+    half_heeded,
     hears_embeddings,
     ignored,
     resized,
@@ -46,6 +50,16 @@ _MEGAPIXEL: Final = 1024 * 1024
 """The area of reference images, as models that edit were trained."""
 _OF_MASKS: Final = ("mask_area", "mask_padding", "mask_invert", "mask_feather")
 
+_DECLARED: Final[Mapping[str, Mapping[str, Any]]] = {
+    name: {
+        one.name: one.default
+        for one in workflow.inputs
+        if one.default is not None and one.name != "wildcards"
+    }
+    for name, workflow in BUILT_IN.items()
+}
+"""The declared values of each workflow's inputs; ``wildcards`` is told where it is asked for."""
+
 
 @dataclass(frozen=True)
 class Resolved:
@@ -69,6 +83,24 @@ class _Pictures:
 
     laid: Laid | None = None
     references: tuple[Size, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A request with what was found of it: ``told`` are its inputs, words and seed as used."""
+
+    workflow: Workflow
+    told: Mapping[str, Any]
+    words: Words
+    chosen: Chosen
+    controls: Sequence[Control]
+    pictures: _Pictures
+    known: Known
+
+    @cached_property
+    def size(self) -> Size:
+        """What is sampled at first, in pixels."""
+        return _size(self.told, self.chosen.family, self.pictures)
 
 
 def resolved_drawing(
@@ -96,7 +128,7 @@ def resolved_drawing(
         pictures = _look_at(told, chosen.family, known)
     except UnusablePictureError as error:
         return Resolved(given, problems=(error.problem,))
-    return _resolved(workflow, told, words, chosen, controls, pictures, known)
+    return _resolved(_Asked(workflow, told, words, chosen, controls, pictures, known))
 
 
 def _unable(
@@ -110,14 +142,22 @@ def _unable(
     family = chosen.family
     yield from unable(told, chosen)
     yield from unable_controls(controls, family)
-    if hears_embeddings(family):
-        yield from unknown_embeddings(told, known.catalogue, suggest=suggest)
-    refiner = told.get("refiner")
-    if refiner is not None and family.base == "sdxl":
-        found = find(refiner["model"], known, ("checkpoints",))
-        if found.family is not None and not found.family.startswith("sdxl"):
-            said = f"{found.name} is no SDXL model, which a refiner must be"
-            yield FieldProblem(("refiner", "model"), "excluded", said)
+    unknown = unknown_embeddings(told, known.catalogue, suggest=suggest)
+    if unknown and hears_embeddings(family):
+        yield from unknown
+    yield from _unfitting_refiner(told.get("refiner"), family, known)
+
+
+def _unfitting_refiner(
+    refiner: Mapping[str, Any] | None, family: Family, known: Known
+) -> Iterator[FieldProblem]:
+    if refiner is None or family.base != "sdxl":
+        return  # of another family it is refused already
+    found = find(refiner["model"], known, ("checkpoints",))
+    own = FAMILIES.get(found.family or "")
+    if own is not None and own.base != "sdxl" and found.reason != "name":
+        said = f"{found.name} is {own.title}, and a refiner must be an SDXL model"
+        yield FieldProblem(("refiner", "model"), "excluded", said)
 
 
 def _look_at(told: Mapping[str, Any], family: Family, known: Known) -> _Pictures:
@@ -132,60 +172,62 @@ def _look_at(told: Mapping[str, Any], family: Family, known: Known) -> _Pictures
 # --- the values
 
 
-def _resolved(
-    workflow: Workflow,
-    told: Mapping[str, Any],
-    words: Words,
-    chosen: Chosen,
-    controls: Sequence[Control],
-    pictures: _Pictures,
-    known: Known,
-) -> Resolved:
-    family, laid = chosen.family, pictures.laid
-    size = _size(told, family, pictures)
-    values = _values(workflow, told, chosen, known.catalogue or Catalogue())
-    values |= _sized(told, laid, size)
-    if controls:
-        values["controls"] = [dict(one.values) for one in controls]
+def _resolved(asked: _Asked) -> Resolved:
+    family = asked.chosen.family
+    values = _values(asked)
     reduced, reductions = few_steps(values, family)
     values |= reduced
     hires = values.get("hires")
     if hires is not None:
-        problems = tuple(too_large(hires["scale"], size, values["batch_size"]))
+        problems = tuple(too_large(hires["scale"], asked.size, values["batch_size"]))
         if problems:
-            return Resolved(told, problems=problems)
-    ordered = {name: values[name] for name in workflow.by_name if name in values}
-    notices = [*chosen.notices, *words.notices, *ignored(told, ordered["cfg"], family)]
-    if controls or "loras" in values:
-        notices += foreign(values.get("loras") or (), controls, family, known)
-    if "width" in ordered:
-        notices += resized(told, size._asdict(), family)
-    if laid is not None and not laid.layout.pastes and "width" not in told and "height" not in told:
-        notices += shrunk(laid.layout.source, laid.layout.work, family)
-    recipe = Recipe(
-        family=family.name,
-        folder=chosen.file.folder,
-        traits=chosen.file.traits,
-        layout=laid.layout if laid is not None else None,
-        controls=tuple(one.kind for one in controls),
-        references=_reference_sizes(pictures, family),
-        hires=None if hires is None else hires_size(hires["scale"], size, family.size_multiple),
-    )
+            return Resolved(asked.told, problems=problems)
+    file = asked.chosen.file
+    ordered = {name: values[name] for name in asked.workflow.by_name if name in values}
     return Resolved(
         ordered,
-        recipe,
-        chosen.file.name,
-        files_of(ordered, (chosen.file.folder, chosen.file.name), _files(controls)),
-        (*notices, *reductions),
+        _recipe(asked, hires),
+        file.name,
+        files_of(ordered, (file.folder, file.name), _files(asked.controls)),
+        (*_notices(asked, ordered["cfg"]), *reductions),
     )
 
 
-def _values(
-    workflow: Workflow, told: Mapping[str, Any], chosen: Chosen, catalogue: Catalogue
-) -> dict[str, Any]:
+def _notices(asked: _Asked, cfg: float) -> Iterator[Notice]:
+    told, family = asked.told, asked.chosen.family
+    yield from asked.chosen.notices
+    yield from asked.words.notices
+    yield from ignored(told, cfg, family)
+    loras = told.get("loras")
+    if loras or asked.controls:
+        yield from foreign(loras or (), asked.controls, family, asked.known)
+        yield from half_heeded(loras or (), asked.controls, family)
+    laid, has_size = asked.pictures.laid, "width" in told or "height" in told
+    if has_size:
+        yield from resized(told, asked.size._asdict(), family)
+    elif laid is not None:
+        yield from shrunk(laid.layout, family)
+
+
+def _recipe(asked: _Asked, hires: Mapping[str, Any] | None) -> Recipe:
+    family, laid = asked.chosen.family, asked.pictures.laid
+    multiple = family.size_multiple
+    return Recipe(
+        family=family.name,
+        folder=asked.chosen.file.folder,
+        traits=asked.chosen.file.traits,
+        layout=laid.layout if laid is not None else None,
+        controls=tuple(one.kind for one in asked.controls),
+        references=_reference_sizes(asked.pictures, family),
+        hires=None if hires is None else hires_size(hires["scale"], asked.size, multiple),
+    )
+
+
+def _values(asked: _Asked) -> dict[str, Any]:
     """Returns the values: those given, else the family's, else the declared ones."""
-    family = chosen.family
-    values = {**_declared(workflow), **defaults(family, catalogue), **told}
+    told, chosen, family = asked.told, asked.chosen, asked.chosen.family
+    catalogue = asked.known.catalogue or Catalogue()
+    values = {**_DECLARED[asked.workflow.name], **defaults(family, catalogue), **told}
     values["model"] = chosen.file.name
     values["cfg"] = float(values["cfg"])
     if chosen.text_encoders is not None:
@@ -193,25 +235,31 @@ def _values(
     if chosen.vae is not None:
         values["vae"] = chosen.vae
     _leave_out(values, family)
+    values |= _sized(asked.told, asked.pictures.laid, asked.size)
     if "init_image" in values and "denoise" not in values:
         wholly = "mask" in values or "outpaint" in values or family.needs_reference
         values["denoise"] = MASKED_DENOISE if wholly else DENOISE
+    return values | _groups(asked, values, catalogue)
+
+
+def _groups(asked: _Asked, values: Mapping[str, Any], catalogue: Catalogue) -> dict[str, Any]:
+    """Returns the values that are groups or lists of them, with all that they leave open."""
+    whole: dict[str, Any] = {}
+    if asked.controls:
+        whole["controls"] = [dict(one.values) for one in asked.controls]
+    if "loras" in values and not asked.chosen.family.lora_reaches_encoder:
+        whole["loras"] = [
+            {name: one[name] for name in ("name", "strength")} for one in values["loras"]
+        ]
     if "outpaint" in values:
-        values["outpaint"] = {side: values["outpaint"].get(side) or 0 for side in SIDES}
+        whole["outpaint"] = {side: values["outpaint"].get(side) or 0 for side in SIDES}
     if "refiner" in values:
-        values["refiner"] = {"switch_at": SWITCH_AT, **_without_nulls(values["refiner"])}
-        values["refiner"] = {name: values["refiner"][name] for name in ("model", "switch_at")}
+        switch_at = values["refiner"].get("switch_at")
+        switch_at = SWITCH_AT if switch_at is None else switch_at
+        whole["refiner"] = {"model": values["refiner"]["model"], "switch_at": switch_at}
     if "hires" in values:
-        values["hires"] = whole_hires(values["hires"], values["steps"], catalogue)
-    return values
-
-
-def _declared(workflow: Workflow) -> dict[str, Any]:
-    return {
-        one.name: one.default
-        for one in workflow.inputs
-        if one.default is not None and one.name != "wildcards"
-    }
+        whole["hires"] = whole_hires(values["hires"], values["steps"], catalogue)
+    return whole
 
 
 def _leave_out(values: dict[str, Any], family: Family) -> None:
@@ -230,10 +278,6 @@ def _leave_out(values: dict[str, Any], family: Family) -> None:
     )
     for name in unused:
         values.pop(name, None)
-
-
-def _without_nulls(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def defaults(family: Family, catalogue: Catalogue) -> dict[str, Any]:

@@ -15,7 +15,10 @@ from comfy.workflows.known import Known
 from tests.comfy.builtin.asking import (
     CATALOGUE,
     ENCODERS,
+    IMAGE,
     KNOWN,
+    MASK,
+    OTHER,
     VAES,
     folder,
     known,
@@ -236,6 +239,43 @@ def test_a_diffusion_model_may_be_the_default() -> None:
     )
 
     assert resolved(known=only).model == model("z-image")
+
+
+@pytest.mark.parametrize(
+    ("workflow", "inputs", "chosen"),
+    [
+        ("txt2img", {}, "z-image"),
+        ("edit", {"reference_images": [OTHER]}, "qwen-image-edit"),
+        ("inpaint", {"init_image": IMAGE, "mask": MASK}, "flux1-fill"),
+        ("img2img", {"init_image": IMAGE}, "qwen-image-edit"),
+    ],
+)
+def test_the_default_is_the_first_that_can_do_what_is_asked_for(
+    workflow: str, inputs: dict[str, Any], chosen: str
+) -> None:
+    names = ("flux1-fill", "qwen-image-edit", "z-image", "flux2-dev")
+    only = replace(CATALOGUE, checkpoints=(), diffusion_models=tuple(map(model, names)))
+
+    request = resolved(workflow, known=replace(KNOWN, catalogue=only), **inputs)
+
+    assert request.model == model(chosen)
+
+
+def test_a_default_that_was_set_counts_where_it_can_do_what_is_asked_for() -> None:
+    chosen = replace(KNOWN, default_model=model("z-image"))
+
+    assert resolved(known=chosen).model == model("z-image")
+    edited = resolved("edit", known=chosen, reference_images=[OTHER])
+    assert FAMILIES[edited.model.removesuffix(".safetensors")].edit is not None
+
+
+def test_why_a_default_that_was_set_cannot_be_used_is_told() -> None:
+    strange = known(ModelFile("checkpoints", "a.sft", None, "header", "Wan"))
+
+    assert problems(known=replace(strange, default_model="a.sft"))[("model",)][0] == (
+        "unknown_family"
+    )
+    assert problems(known=replace(strange, default_model="b.sft"))[("model",)][0] == "unknown_model"
 
 
 def test_of_two_folders_with_one_name_the_checkpoint_counts() -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from comfy.workflows import BUILT_IN, missing_value
+from comfy.workflows import BUILT_IN, missing_value, pixels_of
 from core.requests import ResolvedRequest, read_request
 from tests.comfy.builtin.asking import CATALOGUE, again, graph, resolved
 from tests.comfy.builtin.operations import OPERATIONS, asked_of
@@ -63,6 +63,7 @@ def test_the_plan_says_what_the_graph_needs(operation: str) -> None:
         for folder, names in request.plan.models.items():
             assert set(names) <= set(CATALOGUE.in_folder(folder)), family
         assert request.plan.outputs == graph(request).expected_outputs, family
+        assert pixels_of(request) == graph(request).pixels, family
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)

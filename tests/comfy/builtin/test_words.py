@@ -26,10 +26,10 @@ from tests.comfy.builtin.asking import CATALOGUE, KNOWN, again, notices, problem
 LORA: Final = "lora-sdxl.safetensors"
 XL: Final[dict[str, Any]] = {"model": "whole-sdxl.safetensors"}
 _NAMES: Final = st.text(
-    st.characters(exclude_characters=":<>\r\n", exclude_categories=("Cs",)), min_size=1, max_size=40
+    st.characters(exclude_characters=":<>\r\n", exclude_categories=["Cs"]), min_size=1, max_size=40
 ).filter(lambda name: bool(name.strip()))
 _STRENGTHS: Final = st.floats(-20, 20).map(lambda value: round(value, 4))
-_WORDS: Final = st.text(st.characters(exclude_characters="<", exclude_categories=("Cs",)))
+_WORDS: Final = st.text(st.characters(exclude_characters="<", exclude_categories=["Cs"]))
 
 
 def written(tag: LoraTag) -> str:

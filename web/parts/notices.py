@@ -1,0 +1,46 @@
+"""What a generation gets in another way than it was asked for: quietly, beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from api.generations.documents import StatusDocument
+from core.requests import StoredRequest, UnreadableRequest
+from web.parts.elements import Text, adorn, box, icon
+from web.parts.wording import sentence
+
+TOLD: Final = 2
+"""So many are said in passing; the generation has them all."""
+
+
+def notices_of(request: StoredRequest) -> list[str]:
+    """Returns them as sentences, each once."""
+    if isinstance(request, UnreadableRequest):
+        return []
+    return list(dict.fromkeys(sentence(one.message) for one in request.plan.notices))
+
+
+def build_notices(document: StatusDocument, *, folded: bool) -> None:
+    """Show them, none if there are none. ``folded``: of several only their number at first."""
+    said = notices_of(document.request)
+    if len(said) > 1 and folded:
+        with box("fold notices", "details"):
+            with box("fold-head", "summary"):
+                icon("chevron")
+                Text(f"{len(said)} notes")
+            _build_list(said)
+    elif said:
+        _build_list(said)
+
+
+def in_passing(said: Sequence[str]) -> str:
+    """Returns what is told of them where they are not shown themselves."""
+    more = len(said) - TOLD
+    return " ".join((*said[:TOLD], *((f"And {more} more notes.",) if more > 0 else ())))
+
+
+def _build_list(said: Sequence[str]) -> None:
+    with box("notice-list", "ul", aria_label="Notes"):
+        for text in said:
+            adorn(Text(text, "field-note", "li"), dir="auto")
