@@ -190,6 +190,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             settings.webhooks.allowed,
             nodes,
             models,
+            settings.wildcards,
         )
         received = UploadFacade(store, settings.uploads, settings.incoming, disk)
         await received.tidy()

@@ -85,6 +85,7 @@ async def _claim(runtime: Runtime, request: FlowRequest, generation_id: UUID | N
             runtime.default_model,
             run.id,
             paid_nodes=runtime.session.allows_paid_nodes,
+            wildcards=runtime.wildcards,
         )
         get_run_logger().info("Started from Prefect: kept as generation %s", run.id)
     assignment = Assignment(

@@ -20,6 +20,7 @@ from typing import Any, Final, TypeVar
 import comfy
 from comfy.workflows.known import Known, Mask
 from comfy.workflows.layout import Size
+from core.batches.lists import read_lists
 from core.problems import FieldProblem
 from core.requests import RequestFields, ResolvedRequest
 from core.uploads import Reference, referred_in
@@ -213,19 +214,30 @@ def _said_of(reference: str) -> Iterator[None]:
 
 
 async def resolved_with_files(
-    store: Store, request: RequestFields, workflow: Workflow, known: Known, *, patient: bool = False
+    store: Store,
+    request: RequestFields,
+    workflow: Workflow,
+    known: Known,
+    wildcards: Path | None = None,
+    *,
+    patient: bool = False,
 ) -> ResolvedRequest:
     """Returns the request with all defaults, and its masks as graphs take them.
 
-    A built-in workflow's request without files never leaves the event loop. ``patient``: wait while
-    the store does not answer. Raises ``comfy.UnresolvableError``, StoreUnavailableError,
+    A built-in workflow's request that needs no file never leaves the event loop. ``wildcards`` is
+    the folder of lists, read if the request has its wildcards drawn. ``patient``: wait while the
+    store does not answer. Raises ``comfy.UnresolvableError``, StoreUnavailableError,
     ArtefactStoreError.
     """
     if workflow.graph is None:
-        if not any(referred_in(workflow.inputs, request.inputs)):
+        has_files = any(referred_in(workflow.inputs, request.inputs))
+        draws = bool(request.inputs.get("wildcards"))
+        if not has_files and not draws:
             return comfy.resolve(request, workflow, known)
         loop = asyncio.get_running_loop()
         known = replace(known, pictures=StorePictures(store, loop, patient=patient))
+        if draws and wildcards is not None:
+            known = replace(known, lists=await asyncio.to_thread(read_lists, wildcards))
     # An imported one is judged by what ComfyUI has, which may take seconds.
     return await asyncio.to_thread(resolved_in_thread, request, workflow, known)
 

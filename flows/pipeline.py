@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Final, Literal, Protocol
 from uuid import UUID
 
@@ -150,11 +151,12 @@ async def adopt(
     flow_run_id: UUID,
     *,
     paid_nodes: bool = False,
+    wildcards: Path | None = None,
 ) -> UUID:
     """Make the row of a run that was started from Prefect. Returns its id, which is the run's.
 
-    ``paid_nodes``: whether it may call paid services. Raises CallbackRefusedError,
-    ``comfy.UnresolvableError``: then there is no row.
+    ``paid_nodes``: whether it may call paid services; ``wildcards``: the folder of lists. Raises
+    CallbackRefusedError, ``comfy.UnresolvableError``: then there is no row.
     """
     callback = request.wanted_callback
     if callback is not None:
@@ -164,7 +166,7 @@ async def adopt(
     asked, workflow = await checked(store, request)
     known = await what_is_known(store, client, default_model, paid_nodes=paid_nodes)
     try:
-        resolved = await resolved_with_files(store, asked, workflow, known, patient=True)
+        resolved = await resolved_with_files(store, asked, workflow, known, wildcards, patient=True)
     except comfy.UnresolvableError:
         if await _is_kept(store, flow_run_id):
             return flow_run_id

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -109,6 +110,7 @@ class Facade:
         allowed: AllowedAddresses,
         nodes: NodesCache,
         models: ModelsCache,
+        wildcards: Path,
     ) -> None:
         self.store = store
         self.links = links
@@ -121,6 +123,7 @@ class Facade:
         self._dispatcher = dispatcher
         self.configured_model = default_model
         self._allowed = allowed
+        self._wildcards = wildcards
 
     def default_model(self, catalogue: Catalogue) -> str | None:
         """Returns the model of requests that name none."""
@@ -236,17 +239,20 @@ class Facade:
         """Returns the request with all defaults. Unknown names make it ask ComfyUI once more."""
         try:
             return await self._resolved(request, workflow)
-        except UnresolvableError:
+        except UnresolvableError as error:
             catalogue = await self.catalogue.refreshed()
-            if workflow.graph is not None:
+            await self.models.take_over()
+            if workflow.graph is not None or "missing_nodes" in {
+                one.code for one in error.problems
+            }:
                 await self.nodes.refreshed()
         try:
             return await self._resolved(request, workflow)
         except UnresolvableError as error:
-            raise _unresolvable(error, catalogue, workflow) from error
+            raise _unresolvable(error, catalogue) from error
 
     async def _resolved(self, request: GenerationRequest, workflow: Workflow) -> ResolvedRequest:
-        return await resolved_with_files(self.store, request, workflow, self.known)
+        return await resolved_with_files(self.store, request, workflow, self.known, self._wildcards)
 
     @property
     def known(self) -> Known:
@@ -477,13 +483,11 @@ def no_model_known() -> ProblemError:
     )
 
 
-def _unresolvable(
-    error: UnresolvableError, catalogue: Catalogue | None, workflow: Workflow
-) -> ProblemError:
-    if catalogue is None and workflow.graph is None:
-        return no_model_known()
+def _unresolvable(error: UnresolvableError, catalogue: Catalogue | None) -> ProblemError:
     problems = list(error.problems)
     for one in problems:
+        if one.code == "no_model" and catalogue is None:
+            return no_model_known()
         if one.code == "paid_nodes":
             return ProblemError("paid_nodes", one.message, errors=problems)
     return ProblemError("invalid_request", str(problems[0]), errors=problems)

@@ -79,8 +79,8 @@ class Source:
     rules: CallbackRules = field(default_factory=CallbackRules)
 
     def looking_at(self, pictures: Pictures) -> Self:
-        """Returns the same with another one that looks at its files."""
-        return replace(self, known=replace(self.known, pictures=pictures))
+        """Returns the same with what looks at its files, and the lists for its generations."""
+        return replace(self, known=replace(self.known, pictures=pictures, lists=self.lists))
 
 
 @dataclass(frozen=True)

@@ -339,9 +339,11 @@ class Worker:
 class Comfy:
     """The emulator on a backstage: what is offered, and whether it is there, can change."""
 
-    def __init__(self, backstage: Backstage) -> None:
+    def __init__(
+        self, backstage: Backstage, models: Mapping[str, tuple[str, ...]] | None = None
+    ) -> None:
         self._run = backstage.run
-        self._emulator = Emulator(EmulatorOptions(checkpoints=CHECKPOINTS))
+        self._emulator = Emulator(EmulatorOptions(checkpoints=CHECKPOINTS, models=models or {}))
 
     def __enter__(self) -> Self:
         self._run(self._emulator.start())

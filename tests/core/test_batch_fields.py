@@ -28,11 +28,11 @@ from core.workflows.declaration import Input, Workflow
 from flows.generate import generate
 from flows.prefect.forms import form_of
 
-CLIP_SKIP: Final = Input(
-    name="clip_skip", type="integer", label="CLIP skip", minimum=1, maximum=12, default=1
+SHARPNESS: Final = Input(
+    name="sharpness", type="integer", label="Sharpness", minimum=1, maximum=12, default=1
 )
 GROWN: Final = Workflow.model_validate(
-    TXT2IMG.model_copy(update={"inputs": (*TXT2IMG.inputs, CLIP_SKIP)}).model_dump()
+    TXT2IMG.model_copy(update={"inputs": (*TXT2IMG.inputs, SHARPNESS)}).model_dump()
 )
 
 
@@ -47,39 +47,39 @@ def items(
 
 
 def test_the_api_takes_it_and_describes_it() -> None:
-    asked = read_request_of(GenerationRequest, {"prompt": "a fox", "clip_skip": 2}, GROWN)
-    assert asked.inputs == {"prompt": "a fox", "clip_skip": 2}
+    asked = read_request_of(GenerationRequest, {"prompt": "a fox", "sharpness": 2}, GROWN)
+    assert asked.inputs == {"prompt": "a fox", "sharpness": 2}
     with pytest.raises(ValidationError, match="12"):
-        read_request_of(GenerationRequest, {"prompt": "a fox", "clip_skip": 13}, GROWN)
+        read_request_of(GenerationRequest, {"prompt": "a fox", "sharpness": 13}, GROWN)
     schema = schema_of(GROWN)
-    assert schema["properties"]["clip_skip"]["maximum"] == 12
+    assert schema["properties"]["sharpness"]["maximum"] == 12
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({"prompt": "a fox", "clip_skip": 13}, schema)
+        jsonschema.validate({"prompt": "a fox", "sharpness": 13}, schema)
     document = workflow_document(GROWN, "http://easel.test", None)
-    assert document.inputs[-1] == CLIP_SKIP
+    assert document.inputs[-1] == SHARPNESS
 
 
 def test_it_is_a_column(tmp_path: Path) -> None:
     file = tmp_path / "foxes.csv"
-    file.write_text("prompt,clip_skip\na fox, 2.0\nan owl,\n")
+    file.write_text("prompt,sharpness\na fox, 2.0\nan owl,\n")
     found = items({}, read_manifest(file, "csv", Columns(GROWN)))
-    assert [one.get("clip_skip") for one in found] == [2, None]
+    assert [one.get("sharpness") for one in found] == [2, None]
 
 
 def test_it_is_an_axis_of_grids() -> None:
-    found = items({"defaults": {"prompt": "a fox"}, "grid": {"clip_skip": [1, 2, 3]}})
-    assert [one["clip_skip"] for one in found] == [1, 2, 3]
+    found = items({"defaults": {"prompt": "a fox"}, "grid": {"sharpness": [1, 2, 3]}})
+    assert [one["sharpness"] for one in found] == [1, 2, 3]
 
 
 async def test_it_is_an_option_of_the_command() -> None:
     async with ApiClient("http://127.0.0.1:9") as client:
-        found = await Inputs(GROWN).of_settings(client, ["clip_skip=2"])
-    assert found == [{"clip_skip": 2}]
+        found = await Inputs(GROWN).of_settings(client, ["sharpness=2"])
+    assert found.rows == ({"sharpness": 2},)
 
 
 def test_prefects_form_has_it() -> None:
     form = form_of(generate.parameters.model_dump(), GROWN)
-    assert form["definitions"]["GenerateRequest"]["properties"]["clip_skip"]["title"] == "CLIP skip"
+    assert form["definitions"]["GenerateRequest"]["properties"]["sharpness"]["title"] == "Sharpness"
     assert form["required"] == ["request"]
 
 
@@ -221,6 +221,7 @@ def test_an_input_named_as_a_field_of_the_envelope_is_an_axis_a_column_and_a_set
 
 async def test_a_setting_names_an_input_named_as_a_field_of_the_envelope() -> None:
     async with ApiClient("http://127.0.0.1:9") as client:
-        [found] = await Inputs(PRIORITY).of_settings(client, ["inputs.priority=5", "prompt=a"])
+        given = await Inputs(PRIORITY).of_settings(client, ["inputs.priority=5", "prompt=a"])
+    [found] = given.rows
     asked = read_request_of(GenerationRequest, {"workflow": "own", **found}, PRIORITY)
     assert (asked.inputs, asked.priority) == ({"prompt": "a", "priority": 5}, "interactive")

@@ -96,9 +96,7 @@ def _uploaded(stack: RealFilesStack, content: bytes) -> str:
         "/api/v1/uploads", content=content, headers={"Content-Type": "image/png"}
     )
     assert answer.status_code in {200, 201}, answer.text
-    reference = answer.json()["reference"]
-    assert isinstance(reference, str)
-    return reference
+    return f"upload:{answer.json()['upload_id']}"
 
 
 def _requests(start: str, mask: str) -> dict[str, dict[str, Any]]:
@@ -176,7 +174,7 @@ def _cell(value: Any) -> str:
 
 def _easel(stack: RealFilesStack, *arguments: str) -> list[dict[str, Any]]:
     done = subprocess.run(
-        [*EASEL, *arguments, "--json", "--api-url", str(stack.api.base_url)],
+        [*EASEL, *arguments, "--json", "--api", str(stack.api.base_url)],
         env=environment(stack.home),
         stdin=subprocess.DEVNULL,
         capture_output=True,

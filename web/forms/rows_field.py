@@ -68,9 +68,9 @@ class Group:
                 tick(label, is_on, self._turn)
             else:
                 Text(label, "label")
-            if one.help:
-                Text(one.help[:200], "muted small", "p")
-            self._why = adorn(Text("", "field-note is-away", "p"), role="status")
+            if said := inputs.help_of(one, path):
+                Text(said, "muted small", "p")
+            self._why = Text("", "why is-away", "p")
             self._body = box("group-fields")
             self._error = ErrorNote()
         inputs.tell_at(path, self._error.say)
@@ -99,9 +99,14 @@ class Group:
         self._on_value(dict(values))
 
     def _explain(self, form: Situation) -> None:
-        why = form.unheard(self._path)
-        self._why.text = why
-        show_if(self._why, why)
+        explain(self._root, self._why, form.unheard(self._path))
+
+
+def explain(root: ui.element, said: Text, why: str) -> None:
+    """Grey out what changes nothing as the form stands, and say why."""
+    root.classes(add="is-unheard" if why else "", remove="" if why else "is-unheard")
+    said.text = why
+    show_if(said, why)
 
 
 class ErrorNote:
@@ -130,11 +135,11 @@ class Rows:
         self._most = one.max_length or INPUTS_MAX
         self._on_value = on_value
         self._values: list[Any] = list(shown) if isinstance(shown, list) else []
-        with box("field input-rows", role="group", aria_label=label):
+        with box("field input-rows", role="group", aria_label=label) as self._root:
             Text(label, "label")
-            if one.help:
-                Text(one.help[:200], "muted small", "p")
-            self._why = adorn(Text("", "field-note is-away", "p"), role="status")
+            if said := inputs.help_of(one, path):
+                Text(said, "muted small", "p")
+            self._why = Text("", "why is-away", "p")
             self._body = box("rows", "ol")
             self._add = button(f"Add to {label}", self._append, icon_name="plus")
             self._add.classes("btn-small rows-add")
@@ -144,9 +149,7 @@ class Rows:
         self._build()
 
     def _explain(self, form: Situation) -> None:
-        why = form.unheard(self._path)
-        self._why.text = why
-        show_if(self._why, why)
+        explain(self._root, self._why, form.unheard(self._path))
 
     def _build(self) -> None:
         self._inputs.forget_inside(self._path)

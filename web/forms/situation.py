@@ -11,6 +11,7 @@ from comfy.families.family import Family
 from core.wording import figure
 from core.workflows.declaration import Input, Workflow
 from web.forms.known_models import KnownModels, draws
+from web.forms.wording import LEFT_OPEN
 
 DENOISE_OF_IMAGES: Final = "0.6"
 DENOISE_OF_MASKS: Final = "1"
@@ -48,7 +49,26 @@ class Situation:
         """Returns what a request gets that leaves this input open, None where it is not known."""
         family = self.family
         rule = _DEFAULTS.get(path)
+        if path in ("width", "height") and self._takes_a_size:
+            return _AS_PICTURE
         return None if family is None or rule is None else rule(self, family)
+
+    def left_open(self, path: str) -> str | None:
+        """Returns in words what is used where this input is left open, None where not known."""
+        own = self.default_of(path)
+        if own is not None or self.models is None:
+            return figure(own) if isinstance(own, int | float) else own
+        return LEFT_OPEN.get(f"{self.workflow.name}.{path}") or LEFT_OPEN.get(_anywhere(path))
+
+    @property
+    def _takes_a_size(self) -> bool:
+        """Whether the size is that of an image that it starts from."""
+        if self.models is None:
+            return False
+        named = {"init_image", "reference_images"} & self.workflow.by_name.keys()
+        if self.workflow.name == "txt2img":
+            return self.values.get("init_image") is not None
+        return bool(named)
 
     def unheard(self, path: str) -> str:
         """Returns why an input changes nothing as the form stands; an empty text if it does."""
@@ -77,12 +97,7 @@ def _anywhere(path: str) -> str:
     return ".".join("*" if part.isdigit() else part for part in path.split("."))
 
 
-def _size(side: Callable[[Family], int]) -> Callable[[Situation, Family], int | None]:
-    def rule(form: Situation, family: Family) -> int | None:
-        takes_pictures = {"init_image", "reference_images"} & form.workflow.by_name.keys()
-        return None if takes_pictures and form.workflow.name != "txt2img" else side(family)
-
-    return rule
+_AS_PICTURE: Final = "as the image"
 
 
 def _denoise(form: Situation, _family: Family) -> str:
@@ -97,8 +112,8 @@ def _hires_denoise(form: Situation, _family: Family) -> str | None:
 _DEFAULTS: Final[Mapping[str, Callable[[Situation, Family], str | int | float | None]]] = (
     MappingProxyType(
         {
-            "width": _size(lambda family: family.defaults.width),
-            "height": _size(lambda family: family.defaults.height),
+            "width": lambda _form, family: family.defaults.width,
+            "height": lambda _form, family: family.defaults.height,
             "steps": lambda _form, family: family.defaults.steps,
             "cfg": lambda _form, family: family.defaults.cfg,
             "guidance": lambda _form, family: family.defaults.guidance,
@@ -165,7 +180,7 @@ _UNHEARD: Final[Mapping[str, Callable[[Situation], str]]] = MappingProxyType(
         ),
         "loras.*.strength_clip": _by_family(
             lambda family: family.lora_reaches_encoder,
-            "LoRAs do not reach the text encoder of {} models.",
+            "{} models take it for the model alone.",
         ),
         "reference_images": _by_family(
             lambda family: family.edit is not None,
@@ -177,8 +192,3 @@ _UNHEARD: Final[Mapping[str, Callable[[Situation], str]]] = MappingProxyType(
     }
 )
 """When an input changes nothing, by its path, and why."""
-
-
-def shown_number(value: str | int | float | None) -> str | None:
-    """Returns a default as a field's placeholder says it."""
-    return figure(value) if isinstance(value, int | float) else value

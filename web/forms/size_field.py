@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from core.workflows.declaration import Input
+from web.forms.situation import Situation
 from web.forms.sizes import RATIOS, SIDE_MAX, parts_of, sizes_near
 from web.forms.workflow_inputs import build_number, label_of
 from web.parts.elements import Text, adorn, box, button
@@ -38,6 +39,12 @@ class SizeField:
                 button("Swap width and height", self._swap, icon_name="swap", bare=True)
                 self._height = self._build_side(height, values, fields)
         self._show()
+
+    def suit(self, form: Situation) -> None:
+        """Show which size is used where none is entered."""
+        for one, made in zip(self._inputs, (self._width, self._height), strict=True):
+            if (own := form.left_open(one.name)) is not None:
+                adorn(made, placeholder=own)
 
     def _build_side(self, one: Input, values: dict[str, Any], fields: Fields) -> Any:
         def changed(value: Any) -> None:
@@ -78,7 +85,8 @@ class SizeField:
             return  # still being built
         size = (self._width.value, self._height.value)
         chosen = next((ratio for ratio, known in self._sizes.items() if known == size), None)
-        self._name.text = f"{RATIOS[chosen]} {chosen}" if chosen else "Own size"
+        own = "" if size == (None, None) else "Own size"
+        self._name.text = f"{RATIOS[chosen]} {chosen}" if chosen else own
         for ratio, made in self._ratios.items():
             adorn(made, aria_pressed=str(ratio == chosen).lower())
 

@@ -76,6 +76,8 @@ class UploadField:
             with box("upload-more") as self._more:
                 if pick is not None:
                     button("From history…", self._choose, classes="btn-small")
+                if one.help:
+                    Text(one.help[:200], "muted small")
             self._chosen = box("chosen")
             self._error = adorn(Text("", "field-note is-bad is-away", "p"), role="alert")
         self._show(value)
@@ -132,21 +134,33 @@ class UploadsField:
         values: Sequence[str],
         on_values: Callable[[list[str]], None],
         pick: Pick | None = None,
+        most: int | None = None,
+        said: str | None = None,
     ) -> None:
+        self._most = most
         self._label = label
         self._values = list(values)
         self._on_values = on_values
         self._shows_picture = one.type in ("image", "mask")
         with box("field upload-field", role="group", aria_label=label):
             Text(label, "label")
-            self._chosen = box("chosen-many", "ul")
+            self._chosen = box("chosen-many", "ol")
             zone = f"Drop {_article(one.type)} here to add it, or choose one"
-            SentFile(zone, _accepted(one), self._sent, self.refuse)
-            if pick is not None:
+            with box("upload-zone") as self._zone:
+                SentFile(zone, _accepted(one), self._sent, self.refuse)
                 with box("upload-more"):
-                    button("From history…", lambda: pick(one, self._add), classes="btn-small")
+                    if pick is not None:
+                        button("From history…", lambda: pick(one, self._add), classes="btn-small")
+                    if said:
+                        Text(said[:200], "muted small")
+            self._why = Text("", "why is-away", "p")
             self._error = adorn(Text("", "field-note is-bad is-away", "p"), role="alert")
         self._show()
+
+    def explain(self, why: str) -> None:
+        """Say why they change nothing; an empty text says nothing."""
+        self._why.text = why
+        show_if(self._why, why)
 
     def refuse(self, text: str) -> None:
         """Say what is wrong with them; an empty text says nothing."""
@@ -160,6 +174,11 @@ class UploadsField:
         if value not in self._values:
             self._put([*self._values, value])
 
+    def _move_up(self, place: int) -> None:
+        values = list(self._values)
+        values[place - 1], values[place] = values[place], values[place - 1]
+        self._put(values)
+
     def _remove(self, place: int) -> None:
         self._put([value for at, value in enumerate(self._values) if at != place])
 
@@ -171,6 +190,7 @@ class UploadsField:
 
     def _show(self) -> None:
         show_if(self._chosen, self._values)
+        show_if(self._zone, self._most is None or len(self._values) < self._most)
         self._chosen.clear()
         with self._chosen:
             for place, value in enumerate(self._values):
@@ -179,7 +199,12 @@ class UploadsField:
     def _build_one(self, place: int, value: str) -> None:
         named = f"{place + 1} of {self._label}"
         with box("chosen-one", "li"):
+            Text(f"{place + 1}", "muted small chosen-number")
             _build_picture(address_of(value) if self._shows_picture else None, named)
+            box("grow")
+            if place:
+                up = partial(self._move_up, place)
+                button(f"Move up {named}", up, icon_name="up", bare=True, classes="btn-quiet")
             remove = partial(self._remove, place)
             button(f"Remove {named}", remove, icon_name="close", bare=True)
 

@@ -6,6 +6,8 @@ from typing import Final
 
 from api.models.documents import ModelFileDocument
 from comfy.families.models import Reason
+from core.workflows.declaration import Input, Workflow
+from web.parts.wording import sentence
 
 _REASONS: Final[dict[Reason, str]] = {
     "setting": "as you said",
@@ -34,7 +36,7 @@ CHOICES: Final[dict[str, dict[str, str]]] = {
         "inpaint": "Inpaint",
     },
     "controls.*.preprocess": {
-        "none": "Nothing, it is one",
+        "none": "Nothing: it is one",
         "canny": "Edges (Canny)",
         "depth": "Depth",
         "pose": "Pose",
@@ -47,6 +49,64 @@ CHOICES: Final[dict[str, dict[str, str]]] = {
 }
 """What the choices of Easel's own workflows are called in a form."""
 
+HELP: Final[dict[str, str]] = {
+    "cfg": "How strongly the image follows the prompt.",
+    "denoise": "0 keeps the image, 1 forgets it.",
+    "mask_area": "",
+    "batch_size": "",
+    "model": "",
+    "guidance": "What Flux models have in place of CFG.",
+    "hires.method": "",
+    "controls.*.preprocess": "",
+    "clip_skip": "The text encoder's layer, counted from the last.",
+}
+"""What is said beneath their fields, where the form is clear with less than the declaration."""
+
+LEFT_OPEN: Final[dict[str, str]] = {
+    "vae": "the model's own",
+    "hires.method": "as fits",
+    "hires.model": "the first one",
+    "loras.*.strength_clip": "the same",
+    "upscale.model": "the first one",
+}
+"""What is used where nothing is entered and no number says it, by the inputs' paths."""
+_MISSING: Final[dict[str, str]] = {
+    "image": "Choose an image first.",
+    "mask": "Choose a mask first.",
+    "model": "Choose a file first.",
+}
+
+
+def mistake_at(workflow: Workflow, path: str, kind: str, message: str) -> str:
+    """Returns what is wrong with an input, or with something inside of it, in words for people."""
+    if kind not in _NOT_THERE:
+        return sentence(message.replace("`", ""))
+    one = input_at(workflow, path)
+    if one is None:
+        return sentence(message)
+    if one.role == "prompt":
+        return "Describe the image first." if workflow.kind == "image" else "Describe it first."
+    inner = one.items if one.items is not None else one
+    return _MISSING.get(inner.type, "Fill this in first.")
+
+
+_NOT_THERE: Final = frozenset({"missing", "too_short", "string_too_short"})
+
+
+def input_at(workflow: Workflow, path: str) -> Input | None:
+    """Returns the input that a path means: ``loras.0.name``; None where there is none."""
+    inputs: tuple[Input, ...] = workflow.inputs
+    found: Input | None = None
+    for part in path.split("."):
+        if part.isdigit() or part == "*":
+            found = found.items if found is not None else None
+        else:
+            found = next((one for one in inputs if one.name == part), None)
+        if found is None:
+            return None
+        inputs = found.fields or ()
+    return found
+
 
 def known_by(file: ModelFileDocument) -> str:
     """Returns what a file is, and how that is known: "SDXL · by its header"."""
@@ -58,7 +118,7 @@ def known_by(file: ModelFileDocument) -> str:
 
 def of_another_family(file: ModelFileDocument, model: str) -> str:
     """Returns the warning about a LoRA or ControlNet that was not made for the model's family."""
-    return f"It is for {file.family_title}, the model is {model}: expect nothing good of it."
+    return f"Made for {file.family_title}, not for {model}: it will do nothing, or harm."
 
 
 def shows_all(count: int, model: str) -> str:

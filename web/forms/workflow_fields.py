@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from itertools import groupby
 from typing import Any, Final
 
 from nicegui import ui
@@ -104,9 +105,13 @@ class WorkflowFields:
     def _build(self) -> None:
         first = [one for role in _FIRST if (one := self._of_role(role)) is not None]
         files = [one for one in self._shown if one.is_upload and not one.advanced]
+        if self._workflow.graph is None:  # its author is Easel: the order is as it is meant
+            first = [one for one in first if not one.advanced]
         for one in (*first, *files):
             self._build_one(one)
-        told = {one.name for one in (*first, *files)} | self._build_size() | self._build_seed()
+        told = {one.name for one in (*first, *files)}
+        if self._workflow.graph is not None:
+            told |= self._build_size() | self._build_seed()
         rest = [one for one in self._shown if one.name not in told]
         self._build_groups([one for one in rest if not one.advanced])
         advanced = [one for one in rest if one.advanced]
@@ -123,7 +128,8 @@ class WorkflowFields:
         width, height = self._of_role("width"), self._of_role("height")
         if width is None or height is None:
             return set()
-        SizeField(width, height, self._values, self._changed, self._inputs.fields)
+        made = SizeField(width, height, self._values, self._changed, self._inputs.fields)
+        self._inputs.when_suited(width.name, made.suit)
         return {width.name, height.name}
 
     def _build_seed(self) -> set[str]:
@@ -135,15 +141,33 @@ class WorkflowFields:
         return {one.name}
 
     def _build_groups(self, inputs: list[Input]) -> None:
-        for group in dict.fromkeys(one.group for one in inputs):
-            members = [one for one in inputs if one.group == group]
-            if group is None:
-                for one in members:
-                    self._build_one(one)
+        for group, members in self._grouped(inputs):
+            if group is None or (self._workflow.graph is None and len(members) == 1):
+                self._build_each(members)
+            elif {"width", "height"} <= {one.role for one in members}:
+                self._build_each(members)  # one field, with a heading of its own
+            else:
+                with build_heading(group):
+                    self._build_each(members)
+
+    def _grouped(self, inputs: list[Input]) -> list[tuple[str | None, list[Input]]]:
+        """Returns what belongs together. Easel's own workflows keep their order."""
+        if self._workflow.graph is None:
+            return [(group, list(run)) for group, run in groupby(inputs, key=lambda one: one.group)]
+        groups = dict.fromkeys(one.group for one in inputs)
+        return [(group, [one for one in inputs if one.group == group]) for group in groups]
+
+    def _build_each(self, inputs: list[Input]) -> None:
+        told: set[str] = set()
+        for one in inputs:
+            if one.name in told:
                 continue
-            with build_heading(group):
-                for one in members:
-                    self._build_one(one)
+            if one.role == "width":
+                told |= self._build_size()
+            elif one.role == "seed":
+                told |= self._build_seed()
+            if one.name not in told:
+                self._build_one(one)
 
     def _build_one(self, one: Input) -> None:
         self._around[one.name] = box("around")

@@ -19,9 +19,9 @@ from web.forms.known_models import KnownModels, draws, folders_of, goes_with_a_m
 from web.forms.mask_field import MaskField
 from web.forms.model_field import build_model
 from web.forms.rows_field import build_group, build_rows, has_fields
-from web.forms.situation import Situation, shown_number
+from web.forms.situation import Situation
 from web.forms.upload_field import Pick, UploadField, UploadsField
-from web.forms.wording import CHOICES
+from web.forms.wording import CHOICES, HELP
 from web.parts.elements import Text, adorn, box
 from web.parts.fields import Fields, choice, line, prompt_box, tick, typed_number
 
@@ -36,6 +36,8 @@ FOLDERS: Final = {
 }
 """ComfyUI's model folders, and what the catalogue calls the files in them."""
 
+_SHORT: Final = 12
+"""Choices that are no longer than this are read in half of a form's width."""
 _NO_JSON: Final = "This is not JSON yet."
 
 
@@ -148,7 +150,14 @@ class InputFields:
         if one.is_upload:
             self._build_upload(one, label, value, on_value, path)
         elif one.type == "boolean":
-            self._build_tick(one, label, bool(shown), on_value)
+            self._build_tick(one, label, bool(shown), on_value, path)
+        elif one.items is not None and one.items.is_upload:
+            every = shown if isinstance(shown, list) else []
+            known = [each for each in every if isinstance(each, str)]
+            most = one.max_length
+            many = UploadsField(one.items, label, known, on_value, self.pick, most, one.help)
+            self.keep_upload(path, many)
+            self.when_suited(path, lambda form: many.explain(form.unheard(path)))
         elif one.fields is not None and has_fields(one):
             build_group(self, one, label, shown, on_value, path)
         elif has_fields(one):
@@ -168,12 +177,20 @@ class InputFields:
         if isinstance(made, MaskField):
             self.when_suited(path, made.suit)
 
-    def _build_tick(self, one: Input, label: str, shown: bool, on_value: OnValue) -> None:
-        made = tick(label, shown, on_value)
-        if one.help:
-            with box("tick-help"):
-                made.move(ui.context.slot.parent)
-                Text(one.help[:200], "muted small")
+    def _build_tick(
+        self, one: Input, label: str, shown: bool, on_value: OnValue, path: str
+    ) -> None:
+        with box("tick-help"):
+            tick(label, shown, on_value)
+            if said := self.help_of(one, path):
+                Text(said, "muted small")
+
+    def help_of(self, one: Input, path: str) -> str:
+        """Returns what is said beneath an input's field."""
+        said = one.help or ""
+        if self.situation.models is not None:
+            said = HELP.get(_anywhere(path), said)
+        return said.replace("`", "")[:200]
 
     def _explain(
         self, field: ValidationElement[Any], one: Input, path: str, form: Situation
@@ -181,18 +198,24 @@ class InputFields:
         """Say what is used if nothing is entered, and why what is entered is not."""
         why = form.unheard(path)
         field.classes(add="is-unheard" if why else "", remove="" if why else "is-unheard")
+        said = "" if one.type == "longtext" else self.help_of(one, path)
         if not draws(one) or why:
-            adorn(field, hint=why or (one.help or "")[:200] or None)
+            adorn(field, hint=why or said or None)
         if one.type in ("integer", "number", "seed"):
-            own = shown_number(form.default_of(path))
+            own = form.left_open(path)
             adorn(field, placeholder=own or _placeholder(one), title=_range(one))
+        elif isinstance(field, ui.select) and not draws(one):
+            adorn(field, placeholder=form.left_open(path))
 
     def _field(
         self, one: Input, label: str, shown: Any, on_value: OnValue, path: str
     ) -> ValidationElement[Any]:
         match one.type:
             case "longtext":
-                return prompt_box(label, str(shown or ""), one.help or "", on_value)
+                made_text = prompt_box(label, str(shown or ""), one.help or "", on_value)
+                if one.role == "negative_prompt":
+                    made_text.props('dense rows="1"').classes("negative-field")
+                return made_text
             case "text":
                 if one.role in ("prompt", "negative_prompt"):
                     return prompt_box(label, str(shown or ""), "", on_value)
@@ -204,7 +227,8 @@ class InputFields:
                 named = {each: said.get(str(each), str(each)) for each in known}
                 offered = named if said else list(known)
                 made = choice(label, offered, shown, on_value, searched=len(known) > 12)
-                return made.classes("is-half")
+                is_short = all(len(str(each)) <= _SHORT for each in named.values())
+                return made.classes("is-half") if is_short else made
             case "model" if self._knows(one):
                 if draws(one):
                     return build_model(self, one, label, shown, on_value)

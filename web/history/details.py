@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from typing import Final
 
 from api.generations.documents import (
     AttemptDocument,
@@ -20,7 +20,9 @@ from core.requests import (
     UnreadableRequest,
 )
 from core.wording import brief, model_name
+from core.workflows.declaration import Workflow
 from store.values import Membership
+from web.history.values import Row, build_rows, input_rows, row
 from web.parts.clock import created_words
 from web.parts.elements import Text, adorn, box, button, icon
 from web.parts.wording import (
@@ -31,48 +33,44 @@ from web.parts.wording import (
     unreadable_note,
 )
 
+_OF_DEFAULT: Final = (
+    *("prompt", "negative_prompt", "model", "width", "height", "steps", "cfg"),
+    *("sampler", "scheduler", "seed", "batch_size"),
+)
+"""The inputs of txt2img that have their usual rows."""
 
-def build_settings(document: StatusDocument, labels: Mapping[str, str], seed: int | None) -> Text:
-    """Show every value, inputs by their ``labels``. Returns the text that says when."""
-    rows = _rows(document.request, labels, seed)
-    rows.append(("Created", created(document)))
+
+def build_settings(document: StatusDocument, workflow: Workflow | None, seed: int | None) -> Text:
+    """Show every value, as the workflow calls it: None if there is none. Returns the text that says
+    when it was created."""
+    rows = _rows(document.request, workflow, seed)
     if document.status != "succeeded":
-        rows.insert(0, ("Status", STATUS_WORDS[document.status]))
+        rows.insert(0, row("Status", STATUS_WORDS[document.status]))
     with box("settings", "dl"):
-        for name, value in rows:
-            with box("", "div"):
-                Text(name, tag="dt")
-                shown = Text(value, tag="dd")
-    return shown
+        build_rows(rows)
+        with box("", "div"):
+            Text("Created", tag="dt")
+            return Text(created(document), tag="dd")
 
 
-def _rows(
-    request: StoredRequest, labels: Mapping[str, str], seed: int | None
-) -> list[tuple[str, str]]:
+def _rows(request: StoredRequest, workflow: Workflow | None, seed: int | None) -> list[Row]:
+    inputs = workflow.inputs if workflow is not None else ()
     if isinstance(request, UnreadableRequest):
-        return raw_rows(request)
+        return [row(name, value) for name, value in raw_rows(request)]
     if request.workflow != DEFAULT_WORKFLOW:
-        return _input_rows(request, labels)
+        name = workflow.title if workflow is not None else request.workflow
+        return [row("Workflow", name), *input_rows(request, inputs)]
+    size = [row("Size", f"{w} × {h}") for w, h in [request.size or (0, 0)] if w]
     return [
-        ("Model", model_name(request.model)),
-        ("Size", f"{request.width} × {request.height}"),
-        ("Steps", str(request.steps)),
-        ("CFG", f"{request.cfg:g}"),
-        ("Sampler", request.sampler),
-        ("Scheduler", request.scheduler),
-        ("Seed", str(seed)),
+        row("Model", model_name(request.model)),
+        *size,
+        row("Steps", str(request.steps)),
+        row("CFG", f"{request.cfg:g}"),
+        row("Sampler", request.sampler),
+        row("Scheduler", request.scheduler),
+        row("Seed", str(seed)),
+        *input_rows(request, inputs, _OF_DEFAULT),
     ]
-
-
-def _input_rows(request: ResolvedRequest, labels: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Returns the inputs of any workflow; its prompts stand above."""
-    texts = {request.prompt, request.negative_prompt}
-    shown = [
-        (labels.get(name, name), value if isinstance(value, str) else _json(value))
-        for name, value in request.inputs.items()
-        if value is not None and not (isinstance(value, str) and value in texts)
-    ]
-    return [("Workflow", request.workflow), *((name, title(said, 300)) for name, said in shown)]
 
 
 def build_copies(document: StatusDocument, url: str) -> None:
@@ -125,10 +123,6 @@ def build_batch(batch: Membership) -> None:
             Text(f"{batch.position + 1:,} of {batch.total:,} in “{title(batch.name, 60)}”"),
             dir="auto",
         )
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
 
 
 def created(document: StatusDocument) -> str:

@@ -13,7 +13,6 @@ from core.status import RETRYABLE, is_final
 from store.errors import DeletedError, NotFoundError
 from store.values import Generation, Neighbours
 from web.forms.onward import Onward, build_onward, go_with, take_along
-from web.forms.workflow_inputs import label_of
 from web.history import reuse
 from web.history.details import (
     build_attempts,
@@ -186,8 +185,6 @@ class PicturePage:
         if document is not self._document:
             return  # the page shows something newer by now
         self._callbacks = callbacks
-        inputs = workflow.inputs if workflow is not None else ()
-        labels = {one.name: label_of(one) for one in inputs}
         self._details.clear()
         with self._details:
             build_prompt(document.request)
@@ -195,7 +192,7 @@ class PicturePage:
             if batch is not None:
                 build_batch(batch)
             self._build_actions(document)
-            self._created = build_settings(document, labels, self._seed(document))
+            self._created = build_settings(document, workflow, self._seed(document))
             build_copies(document, self._web.facade.links.status(document.task_id))
             callbacks.build()
             build_attempts(attempts, document.request.model)

@@ -195,7 +195,7 @@ def field_error(name: str, kind: str, message: str) -> str:
             if kind in _EMPTY
             else f"The prompt may have {PROMPT_MAX:,} characters at most."
         )
-    where = f"{name}: {message}" if name else f"{message[:1].upper()}{message[1:]}"
+    where = f"{name}: {message}" if name and "." not in name else sentence(message)
     return FIELD_RULES.get(name) or where
 
 

@@ -53,6 +53,9 @@ class WorkflowForm:
         self._fields.check()
         values = self._draft.of(self.workflow.name)
         known = {name: one for name, one in values.items() if name in self.workflow.by_name}
+        for one in self.workflow.inputs:
+            if one.required and one.fields is not None:
+                known.setdefault(one.name, {})  # what is wrong is told of its fields
         return flat({"workflow": self.workflow.name, "inputs": known})
 
     def refuse(self, errors: dict[str, str]) -> dict[str, str]:

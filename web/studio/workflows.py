@@ -10,16 +10,18 @@ from pydantic import ValidationError
 
 from api.errors import ProblemError
 from api.options import OptionsDocument
+from core.invalid import problems_of
 from core.requests import DEFAULT_WORKFLOW, GenerationRequest, ResolvedRequest
 from core.workflows.declaration import Role, Workflow
 from web.forms import drafts
 from web.forms.generation import Form
+from web.forms.wording import mistake_at
 from web.forms.workflow_choice import WorkflowPicker, offered_of
 from web.forms.workflow_drafts import WorkflowDraft, by_role, carried
 from web.forms.workflow_switch import Loaded, WorkflowLoader
 from web.parts.elements import box, show_if
 from web.parts.layout import Web, errors_as_toasts, toast_error
-from web.parts.wording import field_errors, sentence
+from web.parts.wording import field_errors
 from web.studio.workflow_form import WorkflowForm
 
 _CARRIED_FIELDS: Final[tuple[tuple[Role, str], ...]] = (
@@ -88,8 +90,8 @@ class Workflows:
     def refuse(self, error: ValidationError | ProblemError) -> bool:
         """Show what is wrong at the fields. Returns whether all of it could be shown there."""
         if self._other is None:
-            return self.form.refuse(_by_input(error))
-        return not self._other.refuse(_by_input(error))
+            return self.form.refuse(_by_input(error, self._web.facade.default_workflow))
+        return not self._other.refuse(_by_input(error, self._other.workflow))
 
     def accepted(self, request: ResolvedRequest) -> None:
         """Note that a generation was created from the form."""
@@ -222,12 +224,17 @@ def _prompt_of(workflow: Workflow, draft: WorkflowDraft) -> str:
     return "" if one is None else str(draft.of(workflow.name).get(one.name) or "")
 
 
-def _by_input(error: ValidationError | ProblemError) -> dict[str, str]:
+def _by_input(error: ValidationError | ProblemError, workflow: Workflow) -> dict[str, str]:
     """Returns what is wrong with each input; ``""`` is the request as a whole."""
     if isinstance(error, ValidationError):
-        return field_errors(error)
+        own = field_errors(error)
+        told = [(loc, kind, message) for loc, kind, message in problems_of(error)]
+    else:
+        own = {}
+        told = [(one.loc, one.code, one.message) for one in error.problem.errors]
     found: dict[str, str] = {}
-    for one in error.problem.errors:
-        place = [str(part) for part in one.loc if part != "inputs"]
-        found.setdefault(".".join(place), sentence(one.message))
-    return found or {"": error.problem.detail}
+    for loc, kind, message in told:
+        path = ".".join(str(part) for part in loc if part != "inputs")
+        found.setdefault(path, own.get(path) or mistake_at(workflow, path, kind, message))
+    detail = error.problem.detail if isinstance(error, ProblemError) else ""
+    return found or {"": detail}

@@ -235,7 +235,7 @@ def _values(asked: _Asked) -> dict[str, Any]:
     if chosen.vae is not None:
         values["vae"] = chosen.vae
     _leave_out(values, family)
-    values |= _sized(asked.pictures.laid, asked.size)
+    values |= _sized(asked.told, asked.pictures.laid, asked.size)
     if "init_image" in values and "denoise" not in values:
         wholly = "mask" in values or "outpaint" in values or family.needs_reference
         values["denoise"] = MASKED_DENOISE if wholly else DENOISE
@@ -311,11 +311,16 @@ def _size(told: Mapping[str, Any], family: Family, pictures: _Pictures) -> Size:
     return rounded(width or own.width, height or own.height, multiple)
 
 
-def _sized(laid: Laid | None, size: Size) -> dict[str, Any]:
-    """Returns width and height; with a mask they are not the result's, and not told."""
+def _sized(told: Mapping[str, Any], laid: Laid | None, size: Size) -> dict[str, Any]:
+    """Returns width and height; with a mask they are not the result's, and not told.
+
+    A mask that was made anew is not inverted any more; a dry run makes none.
+    """
     if laid is None or not laid.layout.pastes:
         return size._asdict()
-    return {} if laid.mask is None else {"mask": laid.mask, "mask_invert": False}
+    return (
+        {} if laid.mask in (None, told.get("mask")) else {"mask": laid.mask, "mask_invert": False}
+    )
 
 
 def _reference_sizes(pictures: _Pictures, family: Family) -> tuple[Size, ...]:
