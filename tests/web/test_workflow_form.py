@@ -78,7 +78,7 @@ async def test_easels_own_workflows_are_offered_first(user: User, facade: Facade
     await user.open("/")
     picker = field(user, "Workflow")
     assert isinstance(picker, ui.select)
-    assert list(picker.options.values()) == [
+    assert list(dict(picker.options).values()) == [
         *("Text to image", "Image to image", "Inpaint", "Outpaint", "Edit", "Upscale"),
         "A film",
     ]

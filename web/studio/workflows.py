@@ -233,7 +233,7 @@ def _prompt_of(workflow: Workflow, draft: WorkflowDraft) -> str:
 def _by_input(error: ValidationError | ProblemError, workflow: Workflow) -> dict[str, str]:
     """Returns what is wrong with each input; ``""`` is the request as a whole."""
     if isinstance(error, ValidationError):
-        own = field_errors(error)
+        own = {name: text for name, text in field_errors(error).items() if "." not in name}
         told = [(loc, kind, message) for loc, kind, message in problems_of(error)]
     else:
         own = {}
