@@ -159,7 +159,7 @@ class StorePictures:
             raise UnusableFileError(reference, "file_too_large", said)
         if await self._store.files.size(file.path) != file.bytes:
             raise UnusableFileError(
-                reference, "file_gone", "its file is there no more: send it anew"
+                reference, "file_gone", "its file is there no more: send it again"
             )
         pieces = await self._store.files.stream(file.path, 0, file.bytes)
         return b"".join([piece async for piece in pieces])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from comfy.catalogue import Catalogue
-from comfy.workflows.builtin.declarations import LORAS_MAX, STRENGTH_MAX
+from comfy.workflows.builtin.inputs import LORAS_MAX, STRENGTH_MAX
 from comfy.workflows.builtin.naming import near
 from comfy.workflows.builtin.prompt_syntax import (
     EXTENSIONS,

@@ -8,8 +8,8 @@ import pytest
 
 from comfy.families.table import FAMILIES
 from comfy.workflows.building.preprocessing import PREPROCESSORS
-from comfy.workflows.builtin.declarations import CONTROL_TYPES
-from comfy.workflows.builtin.declarations import PREPROCESSORS as DECLARED
+from comfy.workflows.builtin.inputs import CONTROL_TYPES
+from comfy.workflows.builtin.inputs import PREPROCESSORS as DECLARED
 from comfy.workflows.builtin.recipe import ControlKind
 from comfy.workflows.layout import Size
 from tests.comfy.building.cases import (

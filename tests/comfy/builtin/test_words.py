@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfy.workflows.builtin.declarations import LORAS_MAX
+from comfy.workflows.builtin.inputs import LORAS_MAX
 from comfy.workflows.builtin.prompt_syntax import (
     LoraTag,
     LoraTagError,
