@@ -13,7 +13,7 @@ from api.context import Context
 from core.requests import GenerationRequest
 from flows.testing import InProcessWorker
 from tests.web.visiting import PATIENT, elements, press, until, write
-from tests.web.workflows import CLIP, UPSCALE
+from tests.web.workflows import CLIP, ENLARGE
 from web.forms.workflow_drafts import WorkflowDraft
 
 
@@ -52,18 +52,18 @@ async def test_with_no_workflow_that_takes_it_nothing_is_offered(
 async def test_the_only_place_is_taken_at_once(
     user: User, context: Context, made: tuple[str, str]
 ) -> None:
-    await context.facade.store.workflows.add(UPSCALE)
+    await context.facade.store.workflows.add(ENLARGE)
     await user.open(f"/g/{made[0]}")
     await press(user, "Use as input")
-    await until(lambda: draft(user).chosen == "upscale")
-    assert draft(user).of("upscale") == {"picture": f"artefact:{made[1]}"}
+    await until(lambda: draft(user).chosen == "enlarge")
+    assert draft(user).of("enlarge") == {"picture": f"artefact:{made[1]}"}
 
 
 async def test_a_change_that_is_shown_already_builds_no_button_anew(
     user: User, context: Context, made: tuple[str, str]
 ) -> None:
     """A press on a button that is built anew meanwhile would be lost."""
-    await context.facade.store.workflows.add(UPSCALE)
+    await context.facade.store.workflows.add(ENLARGE)
     await user.open(f"/g/{made[0]}")
     await until(lambda: bool(buttons(user, "Use as input")))
     before = buttons(user, "Use as input")
@@ -76,7 +76,7 @@ async def test_a_change_that_is_shown_already_builds_no_button_anew(
 async def test_of_several_places_one_is_chosen(
     user: User, context: Context, made: tuple[str, str]
 ) -> None:
-    for workflow in (CLIP, UPSCALE):
+    for workflow in (CLIP, ENLARGE):
         await context.facade.store.workflows.add(workflow)
     await user.open(f"/?g={made[0]}")
     write(user, "Prompt", "it runs away")
@@ -92,11 +92,11 @@ async def test_of_several_places_one_is_chosen(
 async def test_an_upload_field_takes_an_earlier_image(
     user: User, context: Context, made: tuple[str, str]
 ) -> None:
-    await context.facade.store.workflows.add(UPSCALE)
+    await context.facade.store.workflows.add(ENLARGE)
     await user.open("/")
-    write(user, "Workflow", "upscale")
+    write(user, "Workflow", "enlarge")
     await press(user, "From history…")
     await until(lambda: any("pick" in one.classes for one in elements(user)))
     [pick] = [one for one in elements(user) if "pick" in one.classes]
     UserInteraction(user, {pick}, None).click()
-    await until(lambda: draft(user).of("upscale") == {"picture": f"artefact:{made[1]}"})
+    await until(lambda: draft(user).of("enlarge") == {"picture": f"artefact:{made[1]}"})
