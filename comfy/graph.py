@@ -169,6 +169,7 @@ class GraphBuilder:
         self._saver = saver
         self._ids = (str(number) for number in count(1) if str(number) != saver)
         self._shared: dict[tuple[str, tuple[tuple[str, Input], ...]], str] = {}
+        self._files: set[tuple[str, str]] = set()
 
     def add(self, class_type: str, *, outputs: int = 1, **inputs: Input) -> tuple[Handle, ...]:
         """Add a node and get a handle for each of its outputs."""
@@ -190,7 +191,26 @@ class GraphBuilder:
         self, *, expected_outputs: int | None = 1, pixels: int = SIZE_MAX * SIZE_MAX
     ) -> Graph:
         """The finished graph."""
-        return Graph(MappingProxyType(dict(self._nodes)), expected_outputs, pixels)
+        return Graph(
+            MappingProxyType(dict(self._nodes)),
+            expected_outputs,
+            pixels,
+            files=frozenset(self._files),
+        )
+
+    def load_image(self, reference: str) -> ImageHandle:
+        """``LoadImage``: the picture of a file that the request refers to."""
+        return self._of_file(self.shared(ImageHandle, "LoadImage", image=reference))
+
+    def load_mask(self, reference: str) -> MaskHandle:
+        """``LoadImageMask``: such a file as a mask; white is 1."""
+        return self._of_file(
+            self.shared(MaskHandle, "LoadImageMask", image=reference, channel="red")
+        )
+
+    def _of_file(self, handle: _H) -> _H:
+        self._files.add((handle.node_id, "image"))
+        return handle
 
     def checkpoint_loader(self, name: str) -> tuple[ModelHandle, ClipHandle, VaeHandle]:
         """``CheckpointLoaderSimple``: a checkpoint file's model, text encoder and VAE."""

@@ -49,7 +49,8 @@ def drawing_cost(values: Mapping[str, Any], recipe: Recipe) -> float:
         work += _drawn(hires["steps"], hires["denoise"], recipe.hires, recipe)
         if hires.get("model") is not None:
             work += ENLARGING * size.pixels
-    return float(work * values["batch_size"]) / 1e6
+    # Where nothing is drawn, a picture is still read and written.
+    return float(max(work, size.pixels) * values["batch_size"]) / 1e6
 
 
 def upscale_cost(values: Mapping[str, Any], recipe: Recipe) -> float:

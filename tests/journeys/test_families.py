@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from tests.cli.running import EASEL, environment
-from tests.comfy.families.files import ROWS, Shapes, prefixed, safetensors
+from tests.comfy.families.files import ROWS, Shapes, safetensors, whole
 from tests.comfy.families.test_loras import generic, kohya
 from tests.harness.batches import BATCHES
 from tests.harness.generations import BASE
@@ -33,8 +33,8 @@ UPSCALER: Final = "4x-something.pth"
 LORAS_OF: Final = {FLUX: "d.safetensors", EDITING: "e.safetensors", SDXL: "f.safetensors"}
 """The LoRA of each model; nothing is known by a name."""
 FILES: Final[Mapping[tuple[str, str], Shapes]] = {
-    ("checkpoints", "emulator-sd15.safetensors"): prefixed("model.diffusion_model.", ROWS["sd15"]),
-    ("checkpoints", SDXL): prefixed("model.diffusion_model.", ROWS["sdxl"]),
+    ("checkpoints", "emulator-sd15.safetensors"): whole(ROWS["sd15"]),
+    ("checkpoints", SDXL): whole(ROWS["sdxl"]),
     ("diffusion_models", FLUX): ROWS["flux1-dev"],
     ("diffusion_models", EDITING): ROWS["qwen-image-edit-2511"],
     ("loras", LORAS_OF[FLUX]): generic("double_blocks.0.img_mlp.0", 3072, 12288),

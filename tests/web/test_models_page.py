@@ -74,7 +74,7 @@ async def test_what_is_missing_for_a_family_is_said_with_its_folder(
 ) -> None:
     await opened(user, context)
     [lack] = rows(user)[FLUX]["lacks"]
-    assert "Flux.1 dev needs a VAE" in lack
+    assert "which needs a VAE such as" in lack
     assert "models/vae/ae.safetensors" in lack
     offer(context, replace(FULL, vaes=("ae.safetensors",)))
     await until(lambda: not rows(user)[FLUX]["lacks"])

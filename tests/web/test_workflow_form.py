@@ -6,6 +6,7 @@ import asyncio
 from typing import Any, Final
 
 import pytest
+from nicegui import ui
 from nicegui.testing import User
 from nicegui.testing.user_interaction import UserInteraction
 
@@ -72,10 +73,15 @@ async def created(facade: Facade) -> ResolvedRequest:
     return request
 
 
-async def test_with_one_workflow_there_is_nothing_to_pick(user: User) -> None:
+async def test_easels_own_workflows_are_offered_first(user: User, facade: Facade) -> None:
+    await facade.store.workflows.add(FILM)
     await user.open("/")
-    with pytest.raises(AssertionError):
-        field(user, "Workflow")
+    picker = field(user, "Workflow")
+    assert isinstance(picker, ui.select)
+    assert list(dict(picker.options).values()) == [
+        *("Text to image", "Image to image", "Inpaint", "Outpaint", "Edit", "Upscale"),
+        "A film",
+    ]
 
 
 @pytest.mark.usefixtures("film")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from nicegui import events, ui
 
 from api.models.documents import ModelFileDocument
-from comfy.families.family import Family
+from api.models.families import Family
 from core.workflows.declaration import Input
 from web.forms.known_models import KnownModels, fits, folders_of
 from web.forms.model_select import ModelSelect

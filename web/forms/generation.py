@@ -9,8 +9,8 @@ from nicegui import events, ui
 from nicegui.elements.mixins.validation_element import ValidationElement
 
 from api.models.documents import DefaultsDocument, ModelDocument
+from api.models.families import DRAWING_FOLDERS
 from api.options import OptionsDocument
-from comfy.families.models import DIFFUSION_FOLDERS
 from core.requests import GenerationRequest, ResolvedRequest
 from core.wording import model_name
 from core.workflows.declaration import Workflow
@@ -285,10 +285,10 @@ class Form:
         names = {model.name: model_name(model.name) for model in options.models}
         wanted = self.draft.model
         chosen = wanted if wanted in names else options.default_model
-        known = self._known.within(DIFFUSION_FOLDERS) if self._known is not None else []
+        known = self._known.within(DRAWING_FOLDERS) if self._known is not None else []
         listed = [file for file in known if file.name in names]
         self._model.offer(listed, chosen if chosen in names else None, names)
-        self._family_note.show(self._known, chosen, DIFFUSION_FOLDERS)
+        self._family_note.show(self._known, chosen, DRAWING_FOLDERS)
 
     def _show_unheard(self) -> None:
         """Say which of the form's own fields change nothing with this model, and why."""

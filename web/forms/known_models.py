@@ -8,10 +8,15 @@ from types import MappingProxyType
 from typing import Final, Self
 
 from api.models.documents import ModelFileDocument
-from comfy.families.family import Family
-from comfy.families.models import DIFFUSION_FOLDERS
-from comfy.families.names import CONTROL_FOLDERS
-from comfy.families.table import FAMILIES, base_of
+from api.models.families import (
+    CONTROL_FOLDERS,
+    DRAWING_FOLDERS,
+    LORA_FOLDER,
+    Family,
+    base_of,
+    family_named,
+    place_of,
+)
 from core.workflows.declaration import Input
 
 FOLDERS_OF: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
@@ -24,8 +29,6 @@ FOLDERS_OF: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     }
 )
 """The folders whose files these node classes load."""
-_ORDER: Final = MappingProxyType({name: place for place, name in enumerate(FAMILIES)})
-_LAST: Final = len(FAMILIES)
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,12 @@ class KnownModels:
         """Returns the files of these folders, those of one family beside each other."""
         wanted = frozenset(folders)
         found = (one for one in self.files if one.folder in wanted)
-        return sorted(found, key=lambda one: (_ORDER.get(one.family or "", _LAST), one.name))
+        return sorted(found, key=lambda one: (place_of(one.family), one.name))
 
     def family_of(self, name: str | None) -> Family | None:
         """Returns the family of a checkpoint or diffusion model, None where it is not known."""
-        file = self.find(name, DIFFUSION_FOLDERS) if name is not None else None
-        return FAMILIES.get(file.family or "") if file is not None else None
+        file = self.find(name, DRAWING_FOLDERS) if name is not None else None
+        return family_named(file.family) if file is not None else None
 
 
 def fits(file: ModelFileDocument, family: Family | None) -> bool | None:
@@ -74,9 +77,9 @@ def folders_of(one: Input) -> tuple[str, ...]:
 
 def draws(one: Input) -> bool:
     """Whether an input takes the model that draws: it has a family, and decides what suits."""
-    return one.type == "model" and bool(set(folders_of(one)) & set(DIFFUSION_FOLDERS))
+    return one.type == "model" and bool(set(folders_of(one)) & set(DRAWING_FOLDERS))
 
 
 def goes_with_a_model(one: Input) -> bool:
     """Whether an input takes what was made for models of one base: LoRAs and ControlNets."""
-    return one.type == "model" and bool(set(folders_of(one)) & {"loras", *CONTROL_FOLDERS})
+    return one.type == "model" and bool(set(folders_of(one)) & {LORA_FOLDER, *CONTROL_FOLDERS})

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
-from comfy.families.family import Family
+from api.models.families import Family
 from core.wording import figure
 from core.workflows.declaration import Input, Workflow
 from web.forms.known_models import KnownModels, draws

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from api.models.documents import ModelFileDocument
-from comfy.families.models import Reason
+from api.models.families import Reason
 from core.workflows.declaration import Input, Workflow
 from web.parts.wording import sentence
 

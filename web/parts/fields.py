@@ -257,13 +257,14 @@ class Picker:
 
     def _show(self, text: str, value: Any) -> None:
         chosen = value if isinstance(value, list) else [value]
-        found = {name: self._names[name] for name in chosen if name in self._names}
-        needle = text.casefold()
+        needle, left = text.casefold(), OFFERED
+        found: dict[str, str] = {}
         for name, label in self._names.items():
-            if len(found) >= OFFERED + len(chosen):
-                break
-            if needle in label.casefold():
+            if name in chosen:
                 found[name] = label
+            elif left and needle in label.casefold():
+                found[name] = label
+                left -= 1
         self.field.set_options(found, value=value)
 
 

@@ -88,6 +88,7 @@ class Studio:
         if (inputs := WorkflowDraft.take_replaced()) is not None:
             self._offer_inputs_back(inputs)
         self._live.start(self._changed)
+        self._workflows.follow()
         ui.timer(QUEUE_EVERY_S, errors_as_toasts(self._queue_moved), immediate=False)
 
     # --- the strip

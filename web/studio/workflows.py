@@ -53,6 +53,11 @@ class Workflows:
         if self._is_started:
             ui.timer(0, errors_as_toasts(self._offer_more), once=True)
 
+    def follow(self) -> None:
+        """Fill what is filled when ComfyUI answers: the page does not wait for it."""
+        if self._web.facade.nodes.judge is None:
+            ui.timer(0, errors_as_toasts(self._offer_more), once=True)
+
     async def _offer_more(self) -> None:
         self.form.offer_more(await offered_of(self._web, self._web.facade.default_workflow))
 
@@ -62,7 +67,8 @@ class Workflows:
         ``wanted`` is chosen in place of the one that the visitor left.
         """
         self._is_started = True
-        ui.timer(0, errors_as_toasts(self._offer_more), once=True)
+        if self._web.facade.nodes.judge is not None:
+            await self._offer_more()
         offered = await self._web.workflows.all()
         if wanted is not None:
             self._choose_first(wanted, {one.name for one in offered.items})
@@ -227,7 +233,7 @@ def _prompt_of(workflow: Workflow, draft: WorkflowDraft) -> str:
 def _by_input(error: ValidationError | ProblemError, workflow: Workflow) -> dict[str, str]:
     """Returns what is wrong with each input; ``""`` is the request as a whole."""
     if isinstance(error, ValidationError):
-        own = field_errors(error)
+        own = {name: text for name, text in field_errors(error).items() if "." not in name}
         told = [(loc, kind, message) for loc, kind, message in problems_of(error)]
     else:
         own = {}

@@ -9,7 +9,7 @@ from typing import Any, Final
 from comfy.graph import ConditioningHandle, Handle, ImageHandle, MaskHandle, ModelHandle
 from comfy.workflows.building.job import Job
 from comfy.workflows.building.loading import Loaded
-from comfy.workflows.building.pictures import cut, load_image, scaled
+from comfy.workflows.building.pictures import cut, scaled
 from comfy.workflows.building.preprocessing import preprocessed, with_hole
 from comfy.workflows.building.starting import Start
 from comfy.workflows.building.texts import Texts
@@ -75,7 +75,7 @@ def _control(
         image = scaled(job.graph, start.image, size, known=start.layout.work, crop="disabled")
         return _Control(given, kind, image, start.mask)
     largest = job.recipe.hires or job.size
-    picture = load_image(job.graph, given["image"])
+    picture = job.graph.load_image(given["image"])
     image = preprocessed(job.graph, picture, given["preprocess"], largest)
     return _Control(given, kind, _fitting(job, image, start, size))
 

@@ -12,11 +12,6 @@ Shape = Literal["center", "disabled"]
 """Where the shapes differ: the middle is taken, or the picture is stretched."""
 
 
-def load_image(graph: GraphBuilder, reference: str) -> ImageHandle:
-    """``LoadImage`` of a file that the request refers to."""
-    return graph.shared(ImageHandle, "LoadImage", image=reference)
-
-
 def scaled(
     graph: GraphBuilder,
     image: ImageHandle,

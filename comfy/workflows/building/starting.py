@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from comfy.graph import GraphBuilder, ImageHandle, MaskHandle
 from comfy.workflows.building.job import Job
-from comfy.workflows.building.pictures import Shape, cut, load_image, repeated, scaled
+from comfy.workflows.building.pictures import Shape, cut, repeated, scaled
 from comfy.workflows.builtin.recipe import Layout
 from comfy.workflows.layout import Box, Size, growth
 
@@ -49,12 +49,12 @@ def start_of(job: Job) -> Start | None:
 
 
 def _given(job: Job) -> tuple[ImageHandle, MaskHandle | None]:
-    image = load_image(job.graph, job.values["init_image"])
+    image = job.graph.load_image(job.values["init_image"])
     if job.values.get("outpaint"):
         return _extended(job.graph, image, job.values["outpaint"])
     if job.values.get("mask"):
         mask = job.values["mask"]
-        return image, job.graph.one(MaskHandle, "LoadImageMask", image=mask, channel="red")
+        return image, job.graph.load_mask(mask)
     return image, None
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from comfy.graph import ClipHandle, ConditioningHandle, GraphBuilder, ImageHandle, LatentHandle
 from comfy.workflows.building.job import Job
 from comfy.workflows.building.loading import Loaded
-from comfy.workflows.building.pictures import load_image, scaled
+from comfy.workflows.building.pictures import scaled
 from comfy.workflows.building.starting import Start
 
 _QWEN: Final = ("qwen", "qwen_plus", "qwen_indexed")
@@ -68,7 +68,7 @@ def _references(job: Job, start: Start | None) -> tuple[ImageHandle, ...]:
     family = job.family
     if family.edit is None:
         return ()
-    given = tuple(load_image(job.graph, one) for one in job.values.get("reference_images") or ())
+    given = tuple(job.graph.load_image(one) for one in job.values.get("reference_images") or ())
     is_looked_at = job.is_masked or (family.needs_reference and not given)
     own = (start.image,) if start is not None and is_looked_at else ()
     if family.edit == "kontext":

@@ -10,7 +10,7 @@ from comfy.graph import Graph, ImageHandle, LatentHandle
 from comfy.workflows.building.enlarging import enlarged
 from comfy.workflows.building.job import Job
 from comfy.workflows.building.loading import load
-from comfy.workflows.building.pictures import load_image, scaled
+from comfy.workflows.building.pictures import scaled
 from comfy.workflows.building.sampling import Run, sampled
 from comfy.workflows.building.starting import Start
 from comfy.workflows.building.texts import encode
@@ -23,7 +23,7 @@ def upscale(values: Mapping[str, Any], recipe: Recipe, filename_prefix: str) -> 
     assert recipe.layout is not None  # there is a start image
     size = recipe.layout.work
     job = Job(_of_detail(values, recipe), recipe)
-    image = load_image(job.graph, values["init_image"])
+    image = job.graph.load_image(values["init_image"])
     if values["detail"] > 0:
         at = within(size, job.family.size_multiple)
         larger = enlarged(job.graph, image, values.get("model"), at)

@@ -108,8 +108,9 @@ def resolved_drawing(
 ) -> Resolved:
     """Returns the values of a request of ``txt2img`` or one of its kind.
 
-    Notices and problems are told where they are found: ``operations``, ``models``, ``naming``,
-    ``prompts``, ``laying_out``, ``control_kinds``, ``second_pass``, ``ignored``.
+    Notices and problems are told where they are found: in ``operations``, ``models``, ``beside``,
+    ``naming``, ``prompts``, ``prompt_loras``, ``laying_out``, ``control_kinds``, ``second_pass``
+    and ``ignored``.
     """
     problems = [*unfitting(given), *unknown_names(given, known.catalogue, suggest=suggest)]
     seed = draw_seed() if given.get("seed") is None else given["seed"]

@@ -44,3 +44,20 @@ def test_graphs_of_every_family(operation: str, snapshot: SnapshotAssertion) -> 
 
     assert json.loads(text).keys() == graphs.keys()
     assert text == snapshot(extension_class=Compact)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_the_files_of_a_request_are_known_as_such(operation: str) -> None:
+    """Where they stand, ComfyUI's own names for them are put in before a graph is submitted."""
+    for family, case in cases(operation):
+        graph = case.graph()
+        places = {
+            (node_id, name)
+            for node_id, node in graph.nodes.items()
+            for name, value in node.inputs.items()
+            if node.class_type.startswith("LoadImage")
+            if isinstance(value, str) and value.endswith(".png")
+        }
+        assert graph.files == places, family
+        with_files = {"init_image", "mask", "reference_images", "controls"} & case.values.keys()
+        assert bool(places) == bool(with_files), family

@@ -180,6 +180,15 @@ def prefixed(prefix: str, shapes: Shapes) -> Shapes:
     return {f"{prefix}{name}": shape for name, shape in shapes.items()}
 
 
+def whole(model: Shapes) -> Shapes:
+    """A checkpoint of Stable Diffusion: the model with a text encoder and a VAE beside it."""
+    return {
+        **prefixed("model.diffusion_model.", model),
+        **prefixed("conditioner.embedders.0.transformer.", PARTS["clip"]),
+        **prefixed("first_stage_model.", PARTS["vae"]),
+    }
+
+
 def safetensors(shapes: Shapes, metadata: Mapping[str, str] | None = None) -> bytes:
     """A safetensors file of a header only."""
     header: dict[str, object] = {
