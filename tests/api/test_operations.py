@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from comfy import BUILT_IN
 from tests.api.operations import (
     FLUX,
     FLUX_LORA,
@@ -28,6 +29,7 @@ from tests.api.operations import (
 )
 from tests.api.service import BATCHES, CREATE, SCHEDULES, Service, assert_problem
 
+WORKFLOWS: Final = "/api/v1/workflows"
 SAME: Final = {"model": SD15, "seed": 7}
 
 
@@ -52,6 +54,22 @@ def uploads(service: Service) -> int:
 
 
 # --- what is accepted
+
+
+@pytest.mark.parametrize("name", list(BUILT_IN))
+def test_a_built_in_workflow_is_described(service: Service, name: str) -> None:
+    choices = service.get(f"{WORKFLOWS}/{name}/choices").json()["inputs"]
+    document = service.get(f"{WORKFLOWS}/{name}").json()
+    assert (document["built_in"], document["kind"], document["state"]) == (True, "image", "ready")
+    schema = service.get(f"{WORKFLOWS}/{name}/schema").json()
+    required = {one.name for one in BUILT_IN[name].inputs if one.required}
+    assert set(schema.get("required", ())) == required
+    assert set(BUILT_IN[name].by_name) <= set(schema["properties"])
+    if "loras" in BUILT_IN[name].by_name:
+        assert "film.safetensors" in choices["loras.*.name"]
+        assert {SD15, FLUX} <= set(choices["model"])
+    else:
+        assert choices["model"] == [UPSCALER]
 
 
 def test_each_workflow_takes_its_inputs(service: Service, start: str, mask: str) -> None:
