@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -48,7 +48,7 @@ def infotext(values: Mapping[str, Any]) -> str | None:
     prompt, negative = values.get("prompt"), values.get("negative_prompt")
     if not isinstance(prompt, str) or not prompt:
         return None
-    lines = [prompt]
+    lines = [" ".join([prompt, *_loras(values.get("loras"))])]
     if isinstance(negative, str) and negative:
         lines.append(f"Negative prompt: {negative}")
     settings = ", ".join(f"{name}: {_quoted(text)}" for name, text in _settings(values).items())
@@ -69,8 +69,37 @@ def _settings(values: Mapping[str, Any]) -> dict[str, str]:
         "Seed": _number(values.get("seed")),
         "Size": f"{width}x{height}" if _number(width) and _number(height) else None,
         "Model": _stem(model) if isinstance(model, str) else None,
+        "Denoising strength": _number(values.get("denoise")),
+        "Clip skip": _number(values.get("clip_skip")),
+        "Distilled CFG Scale": _number(values.get("guidance")),
+        **_hires(values.get("hires")),
     }
     return {name: text for name, text in found.items() if text}
+
+
+def _hires(hires: Any) -> dict[str, str | None]:
+    """Returns what is told of a second pass, whose denoise is the only one where it is given."""
+    if not isinstance(hires, Mapping):
+        return {}
+    model = hires.get("model")
+    found = {
+        "Denoising strength": _number(hires.get("denoise")),
+        "Hires upscale": _number(hires.get("scale")),
+        "Hires steps": _number(hires.get("steps")),
+        "Hires upscaler": _stem(model) if isinstance(model, str) else "Latent",
+    }
+    return {name: text for name, text in found.items() if text}
+
+
+def _loras(loras: Any) -> Iterator[str]:
+    """Yields each LoRA as it is written into prompts; a text encoder's strength comes first."""
+    for one in loras if isinstance(loras, list) else ():
+        name = one.get("name") if isinstance(one, Mapping) else None
+        if not isinstance(name, str):
+            continue
+        strengths = (_number(one.get("strength_clip")), _number(one.get("strength")))
+        told = [text for text in strengths if text]
+        yield f"<lora:{':'.join([_stem(name), *told])}>"
 
 
 def _number(value: Any) -> str | None:

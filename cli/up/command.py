@@ -19,6 +19,7 @@ from cli.up.checks import Listener, api_listener, check_home, check_ports, comfy
 from cli.up.lock import AlreadyRunningError, Running, hold, own_pid
 from cli.up.part import PAID_KEY, Part, local_api_url, parts_of
 from cli.up.ports import free_port
+from cli.up.stand_ins import STAND_INS
 from cli.up.supervisor import PartFailedError, Supervisor
 from cli.up.welcome import GaveWayError, NoWelcomeError, Welcome, render_welcome
 from comfy.address import Address
@@ -63,6 +64,7 @@ def prepare(step_time: float | None) -> Setup:
         output = str(settings.home / "emulator")
         # Whatever workflow is added, the emulator stands in for its models too.
         arguments = ["--port", str(port), "--output-dir", output, "--any-model"]
+        arguments += [part for one in STAND_INS for part in ("--model", one)]
         arguments += ["--step-time", str(step_time)] if step_time is not None else []
         settings = Settings()
         emulator: tuple[str, ...] | None = tuple(arguments)

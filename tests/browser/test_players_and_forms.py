@@ -12,7 +12,7 @@ from tests.browser.conftest import PATIENCE_S, OpenContext, connected
 from tests.browser.house import Api, Worker, resolved
 from tests.harness.films import film
 from tests.harness.waiting import wait_until
-from tests.web.workflows import CLIP, UPSCALE
+from tests.web.workflows import CLIP, ENLARGE
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 _STANDS_AT = "(video) => video.currentTime"
@@ -29,7 +29,7 @@ _ANOTHER_PLAYER: Final = """() => {
 @pytest.fixture
 def clip(api: Api, worker: Worker) -> str:
     """A video of an imported workflow; its generation's id."""
-    for workflow in (CLIP, UPSCALE):
+    for workflow in (CLIP, ENLARGE):
         worker.keep_workflow(workflow)
     worker.hold()
     task_id = api.create(workflow="clip", words="a bar that moves", length=41)
@@ -116,7 +116,7 @@ def test_an_image_goes_on_to_a_chosen_workflow(page: Page, worker: Worker, clip:
     page.get_by_role("button", name="Use as input").click()
     sheet = page.get_by_role("dialog", name="Use as input")
     expect(sheet.get_by_role("button")).to_have_count(3)  # two places, and the one that closes it
-    sheet.get_by_role("button", name="Upscale").click()
+    sheet.get_by_role("button", name="Enlarge").click()
     expect(page.get_by_role("group", name="Picture")).to_be_visible()
     assert "/artefacts/" in uploaded(page)
     page.get_by_role("button", name="Remove: Picture").click()

@@ -30,6 +30,7 @@ from tests.contract.studio import (
     SOURCE,
     START,
     UPSCALER,
+    WITHIN_S,
     Studio,
     from_image,
     hole,
@@ -37,6 +38,7 @@ from tests.contract.studio import (
     within_mask,
 )
 
+pytestmark = pytest.mark.timeout(2 * WITHIN_S)
 DETAIL: Final = "tiny-sd15.safetensors"
 
 

@@ -75,3 +75,20 @@ def test_the_settings_as_many_programs_read_them() -> None:
     )
     assert infotext({"prompt": "a fox", "seed": None}) == "a fox"
     assert infotext({"seed": 1}) is None
+
+
+def test_loras_a_start_image_and_a_second_pass_are_in_the_settings() -> None:
+    loras = [
+        {"name": "styles/ink.safetensors", "strength": 0.8},
+        {"name": "b.safetensors", "strength": 1.0, "strength_clip": 0.5},
+    ]
+    drawn = {"prompt": "a fox", "loras": loras, "denoise": 0.6, "clip_skip": 2, "guidance": 3.5}
+    assert infotext(drawn) == (
+        "a fox <lora:ink:0.8> <lora:b:0.5:1>\n"
+        "Denoising strength: 0.6, Clip skip: 2, Distilled CFG Scale: 3.5"
+    )
+    hires = {"scale": 1.5, "method": "model", "model": "4x.pth", "steps": 9, "denoise": 0.4}
+    assert infotext({"prompt": "a fox", "hires": hires}) == (
+        "a fox\nDenoising strength: 0.4, Hires upscale: 1.5, Hires steps: 9, Hires upscaler: 4x"
+    )
+    assert infotext({"prompt": "a fox", "loras": "x", "hires": 3}) == "a fox"

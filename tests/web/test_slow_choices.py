@@ -16,7 +16,7 @@ from api.workflows.documents import ChoicesDocument
 from api.workflows.facade import WorkflowFacade
 from tests.web.kept_schedules import NIGHTLY, KeptSchedules, visitor_of
 from tests.web.visiting import PATIENT, elements, field, press, texts, until, write
-from tests.web.workflows import CLIP, UPSCALE
+from tests.web.workflows import CLIP, ENLARGE
 
 
 class Slowness:
@@ -54,7 +54,7 @@ def kept() -> KeptSchedules:
 
 @pytest.fixture
 async def user(context: Context, kept: KeptSchedules, slow: Slowness) -> AsyncIterator[User]:
-    for workflow in (CLIP, UPSCALE):
+    for workflow in (CLIP, ENLARGE):
         await context.facade.store.workflows.add(workflow)
     async with visitor_of(context, kept) as user:
         yield user
@@ -76,8 +76,8 @@ async def overtake(user: User, slow: Slowness, path: str) -> None:
     slow.held["clip"] = asyncio.Event()
     write(user, "Workflow", "clip")
     await until(lambda: "clip" in slow.asked)
-    write(user, "Workflow", "upscale")
-    await until(lambda: "upscale" in slow.told)
+    write(user, "Workflow", "enlarge")
+    await until(lambda: "enlarge" in slow.told)
     await until(lambda: offers(user, "Picture") > 0)
     slow.held["clip"].set()
     await until(lambda: "clip" in slow.told)
@@ -88,12 +88,12 @@ async def overtake(user: User, slow: Slowness, path: str) -> None:
 @pytest.mark.parametrize("path", ["/", "/bulk", "/schedules"])
 async def test_the_one_that_is_chosen_last_is_shown(user: User, slow: Slowness, path: str) -> None:
     await overtake(user, slow, path)
-    assert field(user, "Workflow").value == "upscale"
+    assert field(user, "Workflow").value == "enlarge"
     assert offers(user, "Picture") > 0
     assert not has(user, "What happens")
     await user.open(path)
     await until(lambda: offers(user, "Picture") > 0)
-    assert field(user, "Workflow").value == "upscale"
+    assert field(user, "Workflow").value == "enlarge"
 
 
 async def test_until_it_is_shown_the_form_is_that_of_the_one_before(
@@ -139,7 +139,7 @@ async def test_a_second_press_on_save_creates_nothing(
     await user.open("/schedules")
     write(user, "Name", "half written")
     write(user, "Prompt", "a kept one")
-    write(user, "Workflow", "upscale")
+    write(user, "Workflow", "enlarge")
     await until(lambda: offers(user, "Picture") > 0)
     write(user, "Workflow", "clip")
     await until(lambda: has(user, "What happens"))

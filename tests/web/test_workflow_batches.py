@@ -17,7 +17,7 @@ from core.requests import ResolvedRequest
 from tests.web.batches import begun
 from tests.web.test_bulk_page import upload
 from tests.web.visiting import PATIENT, elements, field, press, tick, until, write
-from tests.web.workflows import CLIP, UPSCALE, a_workflow, an_input
+from tests.web.workflows import CLIP, ENLARGE, a_workflow, an_input
 from web.forms.batch_again import workflow_draft_of
 from web.forms.batch_drafts import Axis, BulkDraft
 from web.forms.file import sample_of
@@ -36,7 +36,7 @@ def rows(axes: list[Axis], **draft: Any) -> dict[str, Any]:
 
 @pytest.fixture
 async def clip(context: Context) -> Context:
-    for workflow in (CLIP, UPSCALE):
+    for workflow in (CLIP, ENLARGE):
         await context.facade.store.workflows.add(workflow)
     return context
 
@@ -118,7 +118,7 @@ def test_a_text_that_no_line_can_say_has_no_list() -> None:
 
 def test_a_sample_has_the_columns_that_matter() -> None:
     assert sample_of(CLIP) == "words,wide,high,count\na red fox at dawn,832,480,1\n"
-    assert sample_of(UPSCALE) == "picture,count\nupload:…,1\n"
+    assert sample_of(ENLARGE) == "picture,count\nupload:…,1\n"
 
 
 async def test_a_batch_of_an_imported_workflow(user: User, clip: Context) -> None:
@@ -171,7 +171,7 @@ async def test_a_file_has_the_columns_of_the_workflow(user: User, clip: Context)
 
 @pytest.mark.usefixtures("clip")
 async def test_several_files_are_a_list_of_an_input(user: User) -> None:
-    await choose(user, "/bulk", "upscale")
+    await choose(user, "/bulk", "enlarge")
     await user.should_see("Images per combination", retries=PATIENT)
     await press_add(user, "Picture")
     zone = [element for element in elements(user) if isinstance(element, SentFile)][-1]

@@ -14,7 +14,7 @@ from api.context import Context
 from flows.prefect.schedules import Timing
 from tests.web.kept_schedules import NIGHTLY, KeptSchedules, visitor_of
 from tests.web.visiting import PATIENT, elements, field, press, texts, tick, until, write
-from tests.web.workflows import CLIP, UPSCALE
+from tests.web.workflows import CLIP, ENLARGE
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def kept() -> KeptSchedules:
 
 @pytest.fixture
 async def user(context: Context, kept: KeptSchedules) -> AsyncIterator[User]:
-    for workflow in (CLIP, UPSCALE):
+    for workflow in (CLIP, ENLARGE):
         await context.facade.store.workflows.add(workflow)
     async with visitor_of(context, kept) as user:
         yield user
@@ -132,11 +132,11 @@ async def test_a_change_is_left_with_the_form_of_a_new_one_as_it_was(
 
 
 async def test_a_workflow_without_a_prompt_is_named(user: User, kept: KeptSchedules) -> None:
-    batch = {"workflow": "upscale", "defaults": {"picture": f"upload:{'a' * 64}"}, "count": 2}
+    batch = {"workflow": "enlarge", "defaults": {"picture": f"upload:{'a' * 64}"}, "count": 2}
     put(kept, "larger", batch)
     put_gone = {"workflow": "gone", "defaults": {"prompt": "x"}}
     kept.put(replace(NIGHTLY, id=UUID(int=8), name="of a gone one", parameters={"batch": put_gone}))
     await user.open("/schedules")
-    await user.should_see("2 images · Upscale", retries=PATIENT)
-    assert "Upscale" in texts(user, "schedule-makes")
+    await user.should_see("2 images · Enlarge", retries=PATIENT)
+    assert "Enlarge" in texts(user, "schedule-makes")
     await user.should_see("1 file · the workflow gone is gone")

@@ -64,7 +64,7 @@ CLIP: Final = a_workflow(
     an_input("shift", type="number", default=3.0, minimum=0, maximum=10, advanced=True),
 )
 """A video from a prompt and perhaps a picture, with most kinds of inputs."""
-UPSCALE: Final = a_workflow(
-    "upscale", "Upscale", "image", an_input("picture", type="image", required=True)
+ENLARGE: Final = a_workflow(
+    "enlarge", "Enlarge", "image", an_input("picture", type="image", required=True)
 )
 """An image from an image: it has no prompt."""

@@ -123,7 +123,9 @@ def _unfitting_vae(name: str | None, family: Family) -> Iterator[FieldProblem]:
         return
     kinds = vae_kinds(name)
     if kinds and own not in kinds and not (own in _ALIKE and kinds & _ALIKE):
-        said = f"by its name it is not the VAE of {family.title}: leave it out, or take another one"
+        said = (
+            f"by its name it is not the VAE of {family.title}: leave `vae` out, or name another one"
+        )
         yield FieldProblem(("vae",), "excluded", said)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from comfy.catalogue import Catalogue
@@ -12,6 +13,7 @@ from comfy.workflows.builtin.ignored import few_steps, hears_embeddings, ignored
 from comfy.workflows.builtin.laying_out import LARGEST_SIDE, UnusablePictureError, size_of
 from comfy.workflows.builtin.models import Chosen, UnusableModelError, choose
 from comfy.workflows.builtin.naming import unknown_names, unknown_upscaler
+from comfy.workflows.builtin.prompt_loras import names_loras
 from comfy.workflows.builtin.prompts import unknown_embeddings
 from comfy.workflows.builtin.recipe import Layout, Recipe
 from comfy.workflows.builtin.resolving import Resolved, defaults
@@ -44,36 +46,56 @@ def resolved_upscale(
     ``models``. Problems have the codes of those, and ``too_many_pixels``.
     """
     problems = unknown_upscaler(given.get("model"), known.catalogue, suggest=suggest)
-    values = {"scale": SCALE, "detail": 0.0, **given}
     model, notices = _upscaler(given, known.catalogue)
-    if model is not None:
-        values["model"] = model
-    chosen = None
-    if values["detail"] > 0:
-        problems += unknown_names(given, known.catalogue, suggest=suggest)
-        try:
-            chosen = choose(given, known, "detail_model", suggest=suggest)
-        except UnusableModelError as error:
-            return Resolved(given, problems=(*problems, *error.problems))
-        problems += _unable(chosen)
-        if hears_embeddings(chosen.family):
-            problems += unknown_embeddings(given, known.catalogue, suggest=suggest)
+    upscaler = {} if model is None else {"model": model}
+    values = {"scale": SCALE, "detail": 0.0, **given, **upscaler}
     try:
         layout = _layout(values, known)
     except UnusablePictureError as error:
-        problems.append(error.problem)
-    if problems:
-        return Resolved(given, problems=tuple(problems))
-    if chosen is None:
-        values = {name: value for name, value in values.items() if name not in _OF_DETAIL}
-        loaded = {"upscale_models": (model,)} if model is not None else {}
-        return Resolved(
-            _ordered(workflow, values), Recipe(layout=layout), model, loaded, tuple(notices)
-        )
-    values |= _of_detail(values, chosen, known.catalogue or Catalogue())
-    reduced, reductions = few_steps(values, chosen.family)
-    notices += [*chosen.notices, *reductions, *ignored(given, values["cfg"], chosen.family)]
-    return _detailed(workflow, {**values, **reduced}, chosen, layout, notices)
+        return Resolved(given, problems=(*problems, error.problem))
+    is_drawn = values["detail"] > 0
+    found = _drawn(values, layout, known, suggest=suggest) if is_drawn else _scaled(values, layout)
+    if model is not None:
+        found = replace(found, models={**found.models, "upscale_models": (model,)})
+    return replace(
+        found,
+        values={name: found.values[name] for name in workflow.by_name if name in found.values},
+        notices=(*notices, *found.notices),
+        problems=(*problems, *found.problems),
+    )
+
+
+def _scaled(values: Mapping[str, Any], layout: Layout) -> Resolved:
+    """Returns what is used where nothing is drawn."""
+    used = {name: value for name, value in values.items() if name not in _OF_DETAIL}
+    return Resolved(used, Recipe(layout=layout), values.get("model"))
+
+
+def _drawn(values: Mapping[str, Any], layout: Layout, known: Known, *, suggest: bool) -> Resolved:
+    """Returns what is used where details are drawn."""
+    problems = unknown_names(values, known.catalogue, suggest=suggest)
+    try:
+        chosen = choose(values, known, "detail_model", suggest=suggest)
+    except UnusableModelError as error:
+        return Resolved(values, problems=(*problems, *error.problems))
+    family, file = chosen.family, chosen.file
+    problems += _unable(chosen, values)
+    if hears_embeddings(family):
+        problems += unknown_embeddings(values, known.catalogue, suggest=suggest)
+    used = {**values, **_of_detail(values, chosen, known.catalogue or Catalogue())}
+    if family.defaults.guidance is None:
+        used.pop("guidance", None)
+    reduced, reductions = few_steps(used, family)
+    told = (*chosen.notices, *ignored(values, used["cfg"], family), *reductions)
+    parts = {name: value for name, value in used.items() if name != "model"}
+    return Resolved(
+        used | reduced,
+        Recipe(family=family.name, folder=file.folder, traits=file.traits, layout=layout),
+        file.name,
+        files_of(parts, (file.folder, file.name), {}),
+        told,
+        tuple(problems),
+    )
 
 
 def _upscaler(
@@ -100,11 +122,13 @@ def _layout(values: Mapping[str, Any], known: Known) -> Layout:
     return Layout(source=source, padded=source, crop=Box.of(source), work=work)
 
 
-def _unable(chosen: Chosen) -> list[FieldProblem]:
-    if not chosen.family.inpaints_by_conditioning:
-        return []
-    said = f"{chosen.file.name} is {chosen.family.title}, which fills in masks: take another model"
-    return [FieldProblem(("detail_model",), "excluded", said)]
+def _unable(chosen: Chosen, values: Mapping[str, Any]) -> Iterator[FieldProblem]:
+    if chosen.family.inpaints_by_conditioning:
+        said = f"{chosen.file.name} is {chosen.family.title}, which fills in masks: name another"
+        yield FieldProblem(("detail_model",), "excluded", said)
+    if names_loras(values):
+        said = "upscaling takes no LoRAs: leave <lora:…> out of the prompt"
+        yield FieldProblem(("prompt",), "lora_tag", said)
 
 
 def _of_detail(values: Mapping[str, Any], chosen: Chosen, catalogue: Catalogue) -> dict[str, Any]:
@@ -120,31 +144,3 @@ def _of_detail(values: Mapping[str, Any], chosen: Chosen, catalogue: Catalogue) 
     if chosen.vae is not None:
         found["vae"] = chosen.vae
     return found
-
-
-def _detailed(
-    workflow: Workflow,
-    values: dict[str, Any],
-    chosen: Chosen,
-    layout: Layout,
-    notices: list[Notice],
-) -> Resolved:
-    if chosen.family.defaults.guidance is None:
-        values.pop("guidance", None)
-    file = chosen.file
-    upscaler = values.get("model")
-    loaded = files_of(
-        {name: value for name, value in values.items() if name != "model"},
-        (file.folder, file.name),
-        {},
-    )
-    if upscaler is not None:
-        loaded = {**loaded, "upscale_models": (upscaler,)}
-    recipe = Recipe(
-        family=chosen.family.name, folder=file.folder, traits=file.traits, layout=layout
-    )
-    return Resolved(_ordered(workflow, values), recipe, file.name, loaded, tuple(notices))
-
-
-def _ordered(workflow: Workflow, values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: values[name] for name in workflow.by_name if name in values}

@@ -298,7 +298,7 @@ CONTROLS: Final = Input(
             Input(
                 name="preprocess",
                 type="choice",
-                label="Made by",
+                label="Preprocessor",
                 help="How the image becomes a control image; `none`: it is one.",
                 choices=PREPROCESSORS,
                 default="none",

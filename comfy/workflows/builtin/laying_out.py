@@ -120,7 +120,7 @@ def _checked(mask: Mask, source: Size) -> Box:
     if mask.size != source:
         said = (
             f"the mask has {mask.size.width} × {mask.size.height} pixels, the image "
-            f"{source.width} × {source.height}: make them alike"
+            f"{source.width} × {source.height}: they must have one size"
         )
         raise UnusablePictureError(("mask",), "mask_size", said)
     if mask.box is None:

@@ -108,8 +108,9 @@ def resolved_drawing(
 ) -> Resolved:
     """Returns the values of a request of ``txt2img`` or one of its kind.
 
-    Notices and problems are told where they are found: ``operations``, ``models``, ``naming``,
-    ``prompts``, ``laying_out``, ``control_kinds``, ``second_pass``, ``ignored``.
+    Notices and problems are told where they are found: in ``operations``, ``models``, ``beside``,
+    ``naming``, ``prompts``, ``prompt_loras``, ``laying_out``, ``control_kinds``, ``second_pass``
+    and ``ignored``.
     """
     problems = [*unfitting(given), *unknown_names(given, known.catalogue, suggest=suggest)]
     seed = draw_seed() if given.get("seed") is None else given["seed"]
@@ -145,13 +146,14 @@ def _unable(
     unknown = unknown_embeddings(told, known.catalogue, suggest=suggest)
     if unknown and hears_embeddings(family):
         yield from unknown
-    yield from _unfitting_refiner(told.get("refiner"), family, known)
+    if "refiner" in told:
+        yield from _unfitting_refiner(told["refiner"], family, known)
 
 
 def _unfitting_refiner(
-    refiner: Mapping[str, Any] | None, family: Family, known: Known
+    refiner: Mapping[str, Any], family: Family, known: Known
 ) -> Iterator[FieldProblem]:
-    if refiner is None or family.base != "sdxl":
+    if family.base != "sdxl":
         return  # of another family it is refused already
     found = find(refiner["model"], known, ("checkpoints",))
     own = FAMILIES.get(found.family or "")
