@@ -89,9 +89,14 @@ def body_schema(model: type[BaseModel]) -> dict[str, Any]:
 
     Only for models that are not recursive.
     """
-    schema = model.model_json_schema()
-    definitions: dict[str, Any] = schema.pop("$defs", {})
-    inlined: dict[str, Any] = _inlined(schema, definitions)
+    return in_one_piece(model.model_json_schema())
+
+
+def in_one_piece(schema: dict[str, Any]) -> dict[str, Any]:
+    """Returns a schema without ``$defs``: what they have stands where it is referred to."""
+    definitions: dict[str, Any] = schema.get("$defs", {})
+    rest = {name: value for name, value in schema.items() if name != "$defs"}
+    inlined: dict[str, Any] = _inlined(rest, definitions)
     return inlined
 
 

@@ -128,7 +128,7 @@ class StorePictures:
         except RuntimeError:
             return asyncio.run_coroutine_threadsafe(work, self._loop).result()
         work.close()
-        raise RuntimeError("pictures are looked at in a thread: this would wait for itself")
+        raise RuntimeError("files are looked at in a thread: this would wait for itself")
 
     async def _found(self, reference: str) -> _File | None:
         asked = Reference.parse(reference)

@@ -49,7 +49,7 @@ def opened(data: bytes) -> Pillow.Image:
         except Pillow.DecompressionBombError as error:
             raise _too_large() from error
         except Exception as error:  # Pillow's own errors have no common base
-            raise UnusablePictureError("it is no picture that can be decoded") from error
+            raise UnusablePictureError("it is no image that can be decoded") from error
     return picture
 
 
@@ -60,7 +60,7 @@ def _check_size(width: int, height: int) -> None:
 
 def _too_large() -> UnusablePictureError:
     return UnusablePictureError(
-        f"a picture that is an input may have {PIXELS_MAX} pixels, and {SIDE_MAX} at each side"
+        f"an image that is an input may have {PIXELS_MAX} pixels, and {SIDE_MAX} at each side"
     )
 
 

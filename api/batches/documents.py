@@ -139,8 +139,7 @@ class PlanDocument(Document):
     )
     skipped: list[RowProblemDocument]
     warnings: list[RowWarningDocument] = Field(
-        description="What is made in another way than it was asked for, each once; a hundred of "
-        "them at most."
+        description="What differs from what was asked for, each once; a hundred at most."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from api.openapi import in_one_piece
 from comfy import TXT2IMG
 from core.requests import EXAMPLES, GenerationRequest, request_schema
 
@@ -13,5 +14,5 @@ def create_schema() -> dict[str, Any]:
 
     Another workflow's inputs are told by ``GET /api/v1/workflows/{name}/schema``.
     """
-    schema = request_schema(GenerationRequest, TXT2IMG)
+    schema = in_one_piece(request_schema(GenerationRequest, TXT2IMG))
     return {**schema, "required": [], "additionalProperties": True, "examples": EXAMPLES}

@@ -26,7 +26,7 @@ from tests.api.operations import (
     refused,
     sent,
 )
-from tests.api.service import BATCHES, CREATE, Service, assert_problem
+from tests.api.service import BATCHES, CREATE, SCHEDULES, Service, assert_problem
 
 SAME: Final = {"model": SD15, "seed": 7}
 
@@ -234,6 +234,24 @@ def test_what_is_wrong_with_a_row_is_told_with_its_row(service: Service, start: 
     skipping = service.client.post(BATCHES, params={"skip_bad": "true"}, json=body)
     assert skipping.status_code == 202
     assert [one["row"] for one in skipping.json()["skipped"]] == [2]
+
+
+def test_a_schedule_is_checked_with_its_files_and_writes_none(service: Service, start: str) -> None:
+    small = sent(service, a_mask(size=(64, 64), box=(0, 0, 8, 8)))
+    hole = sent(service, a_hole(box=(3, 3, 40, 40)))
+    before = uploads(service)
+
+    def asked(mask: str) -> Any:
+        items = [{"prompt": "an owl", "init_image": start, "mask": mask, **SAME}]
+        body = {"name": "nightly", "cron": "0 2 * * *", "batch": {"items": items}}
+        return service.client.post(SCHEDULES, json=body)
+
+    told = assert_problem(asked(small), 422, "invalid_manifest")
+    assert [(one["loc"], one["code"]) for one in told["errors"]] == [
+        (["row", 1, "mask"], "mask_size")
+    ]
+    assert asked(hole).status_code == 503  # nothing but Prefect is missing
+    assert uploads(service) == before
 
 
 # --- what is not accepted

@@ -58,7 +58,7 @@ async def test_documents_are_made_in_a_thread_and_judged_once(
 ) -> None:
     await store.workflows.add(proposed(txt2img()))
 
-    [_, listed] = (await facade.all()).items
+    [*_, listed] = (await facade.all()).items
     again = await facade.get(listed.name)
 
     assert (listed.state, again.state) == ("ready", "ready")

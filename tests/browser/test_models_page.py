@@ -131,7 +131,7 @@ def test_of_a_lora_only_its_base_can_be_said(page: Page, worker: Worker) -> None
     opened(page)
     page.get_by_label("Search").fill(INK)
     row(page, "ink-wash").get_by_role("button", name="Change").click()
-    expect(page.get_by_label("Made for", exact=True)).to_have_value("As Easel finds out")
+    expect(page.get_by_label("Fits", exact=True)).to_have_value("As Easel finds out")
     expect(page.get_by_label("VAE", exact=True)).to_have_count(0)
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_label("Search")).to_have_value(INK)

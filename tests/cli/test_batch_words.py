@@ -103,6 +103,10 @@ def test_a_plan_says_what_would_be_made() -> None:
         "      512x768, 12 steps, cfg 7, euler, seed 3",
     ]
     assert "not known yet" in "\n".join(plan_lines({**plan, "estimated_s": None}, Path("a.csv")))
+    told = {"code": "size_rounded", "loc": ["width"], "message": "to 64", "row": 3, "count": 2}
+    assert plan_lines({**plan, "warnings": [told]}, Path("a.csv"))[-1] == (
+        "warning: width: to 64 (row 3, 2 generations)"
+    )
 
 
 def test_a_plan_of_another_workflow_names_its_values() -> None:

@@ -18,7 +18,7 @@ from tests.api.service import Backstage, Comfy, Service
 from tests.cli.running import Ended, easel
 
 EDIT: Final = Workflow(
-    name="edit",
+    name="redraw",
     title="An edit",
     inputs=(
         Input(name="text", type="longtext", role="prompt", default=""),
@@ -102,7 +102,7 @@ async def test_cells_name_files_beside_the_file(
         encoding="utf-8",
         newline="",
     )
-    items = await _made(service, rows, "--workflow", "edit")
+    items = await _made(service, rows, "--workflow", "redraw")
 
     fox, hen, owl = files.values()
     assert [item["row"] for item in items] == [2, 4, 6, 7]
@@ -125,7 +125,7 @@ async def test_lines_of_json_name_files_too(
     )
     rows.write_text("\n".join(map(json.dumps, lines)))
     fox, hen, _ = files.values()
-    first, second, third = _inputs(await _made(service, rows, "--workflow", "edit"))
+    first, second, third = _inputs(await _made(service, rows, "--workflow", "redraw"))
     assert first["start"] == third["start"] == fox
     assert first["masks"] == [{"file": hen, "strength": 1}]
     assert second["more"] == [hen]
@@ -135,7 +135,7 @@ async def test_a_request_names_files_in_defaults_items_and_grid(
     service: Service, files: dict[str, str], tmp_path: Path
 ) -> None:
     request = {
-        "workflow": "edit",
+        "workflow": "redraw",
         "defaults": {"masks": [{"file": "in/owl, old.png"}]},
         "items": [{"text": "a"}, {"text": "b", "more": ["fox.png"]}],
         "grid": {"start": ["fox.png", "in/hen.png"]},
@@ -154,7 +154,7 @@ async def test_the_same_files_are_the_same_batch(
 ) -> None:
     rows = tmp_path / "rows.csv"
     rows.write_text("text,start\na fox,fox.png\n")
-    asked = ("--workflow", "edit", "--no-wait")
+    asked = ("--workflow", "redraw", "--no-wait")
     first = await _bulk(service, rows, *asked)
     again = await _bulk(service, rows, *asked)
     (tmp_path / "fox.png").write_bytes((tmp_path / "in/hen.png").read_bytes())
@@ -173,20 +173,20 @@ async def test_files_that_are_not_taken_are_named_with_their_rows(
     rows = tmp_path / "rows.csv"
     rows.write_text("text,start\na,fox.png\nb,none.png\n\nc,page.html\n")
     report = tmp_path / "report.csv"
-    ended = await _bulk(service, rows, "--workflow", "edit", "--report", str(report))
+    ended = await _bulk(service, rows, "--workflow", "redraw", "--report", str(report))
     assert ended.code == 2
     assert "none.png cannot be read" in report.read_text()
     told = [line.split(",")[:3] for line in report.read_text().splitlines()[1:]]
     assert told == [["3", "start", "file"], ["5", "start", "file"]]
 
-    made = await _made(service, rows, "--workflow", "edit", "--skip-bad")
+    made = await _made(service, rows, "--workflow", "redraw", "--skip-bad")
     assert [item["row"] for item in made] == [2]
 
 
 async def test_what_cannot_be_read_is_told_by_the_api(service: Service, tmp_path: Path) -> None:
     rows = tmp_path / "rows.csv"
     rows.write_text('text,start\na,"fox.png\n')
-    ended = await _bulk(service, rows, "--workflow", "edit")
+    ended = await _bulk(service, rows, "--workflow", "redraw")
     assert ended.code == 2
     assert "quotes" in ended.err
     unknown = await _bulk(service, rows, "--workflow", "edit-2")

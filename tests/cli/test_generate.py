@@ -52,6 +52,24 @@ async def test_the_picture_is_saved_and_its_path_is_all_of_stdout(
     ]
 
 
+async def test_what_is_made_in_another_way_is_told_once(api: ScriptedApi, tmp_path: Path) -> None:
+    api.streams = [_to_the_end, _to_the_end]
+    told = [
+        {
+            "code": "lora_of_another_family",
+            "loc": ["loras", 0, "name"],
+            "message": "it is for Flux",
+        },
+        {"code": "size_rounded", "loc": [], "message": "multiples of 16"},
+    ]
+    api.now = document("queued", warnings=told)
+    ended = await _generate(api, tmp_path, "--count", "17", "--json")
+    assert ended.code == 0
+    assert ended.err.count("Warning: loras.0.name: it is for Flux\n") == 1
+    assert ended.err.count("Warning: multiples of 16\n") == 1
+    assert len(json.loads(ended.out)) == 2
+
+
 async def test_a_callback_is_part_of_each_request(api: ScriptedApi, tmp_path: Path) -> None:
     api.streams = [_to_the_end, _to_the_end]
     events = ("--callback-event", "generation.running", "--callback-event", "generation.failed")

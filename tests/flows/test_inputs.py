@@ -28,7 +28,7 @@ from core.batches.columns import Columns
 from core.batches.lists import Lists
 from core.batches.manifest import read_manifest
 from core.batches.request import BatchRequest
-from core.requests import FlowRequest, read_request_of
+from core.requests import FlowRequest, ResolvedRequest, read_request_of
 from core.workflows.declaration import Workflow
 from flows import pipeline, submitting
 from flows.batches.acceptance import Source, accept_batch, plan_batch
@@ -36,6 +36,7 @@ from flows.errors import BatchRefusedError, InputGoneError
 from flows.inputs import find_inputs
 from flows.pipeline import Assignment
 from flows.runtime import Runtime
+from store.artefacts.files import NewPicture
 from store.errors import FilesGoneError
 from store.store import Store
 from store.uploads.values import Received, Upload
@@ -60,14 +61,15 @@ async def upload(store: Store, tmp_path: Path) -> Upload:
     return await kept(store, tmp_path)
 
 
-async def kept(store: Store, folder: Path) -> Upload:
+async def kept(store: Store, folder: Path, picture: Pillow.Image | None = None) -> Upload:
     file = folder / f"{uuid4()}.tmp"
     buffer = io.BytesIO()
-    Pillow.new("RGB", (64, 64), RED).save(buffer, "PNG")
+    picture = picture or Pillow.new("RGB", (64, 64), RED)
+    picture.save(buffer, "PNG")
     file.write_bytes(buffer.getvalue())
     digest = hashlib.sha256(buffer.getvalue()).hexdigest()
     size = len(buffer.getvalue())
-    received = Received(digest, "image", "image/png", "png", size, digest, file)
+    received = Received(digest, "image", "image/png", "png", size, digest, file, "", *picture.size)
     return (await store.uploads.keep(received))[0]
 
 
@@ -182,6 +184,37 @@ async def test_what_easel_made_is_an_input_too(
 
     assert await colour(runtime.store, second) == RED
     assert session.put[1] == f"easel/{first.sha256}.png"
+
+
+@pytest.mark.parametrize(("mode", "white"), [("L", 255), ("LA", (255, 255)), ("I;16", 65_535)])
+async def test_a_grey_one_that_easel_made_is_sent_in_colour(
+    runtime: Runtime,
+    session: Noting,
+    emulator: Emulator,
+    claim: Claim,
+    twins: Workflow,
+    mode: str,
+    white: Any,
+) -> None:
+    """ComfyUI's versions read grey and 16 bits differently."""
+    store, buffer = runtime.store, io.BytesIO()
+    Pillow.new(mode, (64, 64), white).save(buffer, "PNG")
+    new = NewPicture(buffer.getvalue(), 64, 64, "image/png", seed=1)
+    grey = await store.files.keep(claim.generation_id, claim.attempt, 0, new)
+    await store.transitions.succeed(claim, [grey], nodes=1)
+
+    for _ in range(2):
+        [image] = await rendered(runtime, await claimed(runtime, f"artefact:{grey.id}"))
+
+    assert await colour(store, image) == (255, 255, 255)
+    [name] = session.put  # once: its bytes are the same at every try
+    with Pillow.open(input_folder(emulator) / name) as sent:
+        assert sent.mode == ("RGBA" if mode == "LA" else "RGB")
+    await store.files.remove([grey])
+    empty(emulator)
+    held = await claimed(runtime, f"artefact:{grey.id}")
+    with pytest.raises(InputGoneError):
+        await submitted(runtime, held)
 
 
 async def test_one_that_comfyui_has_in_part_is_put_again(
@@ -426,3 +459,37 @@ async def test_a_run_from_prefect_names_a_file_that_is_there(
     assert await adopted(UUID(int=9), upload.reference) == UUID(int=9)
     await store.uploads.remove(upload.id)  # it was there when the run was adopted
     assert await adopted(UUID(int=9), upload.reference) == UUID(int=9)
+
+
+async def test_a_run_from_prefect_has_its_mask_made_normal(
+    runtime: Runtime, upload: Upload, tmp_path: Path
+) -> None:
+    store, client = runtime.store, runtime.session.client
+    hole = Pillow.new("RGBA", (64, 64), "red")
+    hole.paste((0, 0, 0, 0), (8, 8, 24, 24))
+    mask, small = (
+        await kept(store, tmp_path, hole),
+        await kept(store, tmp_path, hole.resize((8, 8))),
+    )
+
+    async def adopted(run: UUID, of: Upload) -> UUID:
+        fields = {
+            "workflow": "inpaint",
+            "prompt": "an owl",
+            "init_image": str(upload.reference),
+            "mask": str(of.reference),
+        }
+        return await pipeline.adopt(store, client, FlowRequest.model_validate(fields), None, run)
+
+    with pytest.raises(comfy.UnresolvableError) as error:
+        await adopted(UUID(int=8), small)
+    assert [(one.loc, one.code) for one in error.value.problems] == [(("mask",), "mask_size")]
+    assert await adopted(UUID(int=9), mask) == UUID(int=9)
+    request = (await store.generations.get(UUID(int=9))).request
+    assert isinstance(request, ResolvedRequest)
+    made = request.inputs["mask"]
+    assert made != str(mask.reference)
+    assert set(request.plan.files) == {str(upload.reference), made}
+    for one in (upload, mask):
+        await store.uploads.remove(one.id)
+    assert await adopted(UUID(int=9), mask) == UUID(int=9)

@@ -13,7 +13,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed
 
-from comfy import resolve
+from comfy import BUILT_IN, resolve
 from comfy.workflows.known import Known
 from core.requests import FlowRequest, GenerationRequest, read_request_of
 from core.workflows.declaration import Input, Workflow
@@ -23,6 +23,7 @@ from flows.prefect.runs import FlowRuns, workflow_of_tags
 from flows.prefect.stored_deployments import deployment_by_name
 from flows.prefect.workflow_deployments import WorkflowDeployments
 from flows.reconcile.dispatcher import Dispatcher
+from flows.reconcile.workflows import DeployedWorkflows
 from store.store import Store
 from tests.api.conftest import until_catalogue
 from tests.api.service import Backstage, Comfy, Service
@@ -175,6 +176,67 @@ async def test_a_workflow_that_is_added_meanwhile_keeps_its_deployment(
     await deployments.keep(offered_before_it_is_added, store.workflows.names)
 
     assert (await deployment_by_name(runs.client, f"generate/{one.name}")).id == made.id
+
+
+async def title_of(runs: FlowRuns, name: str) -> str:
+    """The first line of what is said of a workflow's deployment."""
+    path = {"flow_name": "generate", "deployment_name": name}
+    answered = await runs.client.request(
+        "GET", "/deployments/name/{flow_name}/{deployment_name}", path_params=path
+    )
+    return str(answered.json()["description"]).partition("\n")[0]
+
+
+async def test_each_built_in_workflow_has_a_deployment(runs: FlowRuns, store: Store) -> None:
+    own = workflow(name="upscale", title="My own")
+    await store.workflows.add(own)
+    keeping = DeployedWorkflows(store, runs)
+
+    await keeping.look()
+
+    titles = {name: one.title for name, one in BUILT_IN.items()} | {"upscale": "My own"}
+    for name, title in titles.items():
+        if name == "txt2img":  # generate/comfyui is that of txt2img
+            continue
+        made = await deployment_by_name(runs.client, f"generate/{name}")
+        assert await title_of(runs, name) == title
+        assert made.parameters == {"request": {"workflow": name}}
+    masks = await deployment_by_name(runs.client, "generate/inpaint")
+    assert masks.parameter_openapi_schema is not None
+    shown = masks.parameter_openapi_schema["definitions"]["GenerateRequest"]
+    assert {"prompt", "init_image", "mask"} <= set(shown["required"])
+
+    await store.workflows.hide("upscale")
+    await keeping.look()
+
+    assert await title_of(runs, "upscale") == BUILT_IN["upscale"].title
+
+
+async def test_a_built_in_generation_is_started_from_its_own_deployment(
+    runs: FlowRuns, store: Store
+) -> None:
+    fields = {
+        "workflow": "img2img", "prompt": "a fox", "model": "sd15.safetensors",
+        "init_image": f"artefact:{uuid4()}", "loras": [{"name": "film.safetensors"}],
+        "hires": {"scale": 1.5},
+    }  # fmt: skip
+    asked = read_request_of(GenerationRequest, fields, BUILT_IN["img2img"])
+    resolved = resolve(asked, BUILT_IN["img2img"], Known())
+    resolved = resolved.model_copy(update={"plan": resolved.plan.model_copy(update={"files": ()})})
+    made = (await store.acceptance.accept(resolved)).generation
+
+    async def run_of() -> Any:
+        [attempt] = await store.generations.attempts(made.id)
+        return attempt.flow_run_id
+
+    async with Dispatcher(store, runs, lambda: False, name="two", lease_s=600):
+        await wait_until(run_of)
+
+    run_id = await run_of()
+    run = (await runs.states([run_id]))[run_id]
+    deployment = await deployment_by_name(runs.client, "generate/img2img")
+    assert run.deployment_id == deployment.id
+    assert run.name == f"img2img: {made.id}"
 
 
 async def test_a_run_by_hand_is_of_its_deployments_workflow() -> None:

@@ -147,9 +147,9 @@ async def test_loras_that_fit_are_offered_and_the_others_on_demand(studio: User)
     await press(studio, "Show all (1 not for SDXL)")
     await until(lambda: list(select(studio, "LoRA").options) == [OLD, INK])
     write(studio, "LoRA", OLD)
-    await until(lambda: any("Made for SD 1.5" in said for said in texts(studio, "field-note")))
+    await until(lambda: any("For SD 1.5" in said for said in texts(studio, "field-note")))
     write(studio, "Model", SD)
-    await until(lambda: not any("Made for" in said for said in texts(studio, "field-note")))
+    await until(lambda: not any("For SD 1.5" in said for said in texts(studio, "field-note")))
     assert select(studio, "LoRA").value == OLD
 
 

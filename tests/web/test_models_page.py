@@ -66,7 +66,7 @@ async def test_an_empty_comfyui_says_what_to_do_and_shows_what_comes(
     await user.should_see("models/checkpoints")
     offer(context, replace(Catalogue(), loras=("ink_sdxl.safetensors",)))
     await until(lambda: "ink_sdxl.safetensors" in rows(user))  # by itself
-    await user.should_see("no model among these files that makes images", retries=PATIENT)
+    await user.should_see("None of these files is a model for images", retries=PATIENT)
 
 
 async def test_what_is_missing_for_a_family_is_said_with_its_folder(
@@ -140,8 +140,8 @@ async def test_a_file_that_is_gone_is_told_at_its_field(user: User, context: Con
 async def test_a_lora_has_a_base_only(user: User, context: Context) -> None:
     await opened(user, context)
     edit(user, "loras", "styles/ink_sdxl.safetensors")
-    await user.should_see("Made for", retries=PATIENT)
-    write(user, "Made for", "flux1")
+    await user.should_see("Fits", retries=PATIENT)
+    write(user, "Fits", "flux1")
     await press(user, "Save")
     await until(lambda: rows(user)["styles/ink_sdxl.safetensors"]["family"] == "Flux.1")
 

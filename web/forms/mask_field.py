@@ -51,11 +51,11 @@ class MaskField(UploadField):
         chosen = self._form.values.get(one.name) if one is not None else None
         picture = address_of(chosen) if isinstance(chosen, str) else None
         inverted = bool(self._form.values.get("mask_invert"))
-        if (self._layer.props.get("picture"), self._layer.props.get("invert")) != (
+        if (self._layer.props.get("start"), self._layer.props.get("invert")) != (
             picture,
             inverted,
         ):
-            self._layer.props["picture"] = picture
+            self._layer.props["start"] = picture
             self._layer.props["invert"] = inverted
             self._layer.update()
 

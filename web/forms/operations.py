@@ -53,7 +53,7 @@ _DETAIL_MODEL: Final = "detail_model"
 
 UPSCALE: Final = Operation(
     label="Upscale",
-    about="Makes it larger, with more detail if you like.",
+    about="Enlarges it, with more detail if you like.",
     workflow=_UPSCALE,
     input="init_image",
     taken=("prompt", _DETAIL_MODEL),
@@ -70,7 +70,7 @@ EDIT: Final = Operation(
 )
 START: Final = Operation(
     label="Use as start image",
-    about="Makes another image from this one and a prompt.",
+    about="Another image from this one and a prompt.",
     workflow="img2img",
     input="init_image",
     taken=_DRAWN,

@@ -118,7 +118,7 @@ def known_by(file: ModelFileDocument) -> str:
 
 def of_another_family(file: ModelFileDocument, model: str) -> str:
     """Returns the warning about a LoRA or ControlNet that was not made for the model's family."""
-    return f"Made for {file.family_title}, not for {model}: it will do nothing, or harm."
+    return f"For {file.family_title}, not for {model}: it will do nothing, or harm."
 
 
 def shows_all(count: int, model: str) -> str:

@@ -62,12 +62,14 @@ class ModelEditor:
 
     def _build_family(self, one: ModelFileDocument) -> None:
         is_base = one.folder in BASE_FOLDERS
-        label = "Made for" if is_base else "Family"
+        label = "Fits" if is_base else "Family"
         options = {_FOUND: "As Easel finds out", **families_for(one.folder)}
         field = choice(label, options, self._family, self._set_family, searched=True)
         self._fields.add("family", enter_chooses(field))
         self._say(
-            "Which models it fits." if is_base else "How the model is loaded, sampled and prompted."
+            "The models that it was trained for."
+            if is_base
+            else "How the model is loaded, sampled and prompted."
         )
 
     def _build_parts(self, encoders: Sequence[str], vaes: Sequence[str]) -> None:

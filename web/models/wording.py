@@ -39,7 +39,7 @@ NO_MODELS: Final = (
     "folder; LoRAs belong into models/loras. It shows here a minute later, or after “Look again”."
 )
 NOTHING_DRAWS: Final = (
-    "There is no model among these files that makes images. Put one (.safetensors) into "
+    "None of these files is a model for images. Put one (.safetensors) into "
     "models/checkpoints or models/diffusion_models in ComfyUI's folder."
 )
 NOT_REACHED: Final = (

@@ -35,7 +35,7 @@ const sizeOf = (image) => `${image.naturalWidth} × ${image.naturalHeight}`;
 
 export default {
   template: `<canvas role="img" :aria-label="label"></canvas>`,
-  props: { label: String, mask: String, picture: String, invert: Boolean },
+  props: { label: String, mask: String, start: String, invert: Boolean },
   emits: ["sizes"],
   data: () => ({ drawn: 0 }),
   mounted() {
@@ -43,7 +43,7 @@ export default {
   },
   watch: {
     mask() { this.draw(); },
-    picture() { this.draw(); },
+    start() { this.draw(); },
     invert() { this.draw(); },
   },
   methods: {
@@ -52,21 +52,21 @@ export default {
       const prefix = window.path_prefix ?? "";
       try {
         const mask = await load(prefix + this.mask);
-        const picture = this.picture ? await load(prefix + this.picture) : null;
+        const start = this.start ? await load(prefix + this.start) : null;
         if (turn !== this.drawn) return; // another one was chosen meanwhile
-        const first = picture ?? mask;
+        const first = start ?? mask;
         const scale = Math.min(1, SHOWN / Math.max(first.naturalWidth, first.naturalHeight));
         const canvas = this.$el;
         canvas.width = Math.max(1, Math.round(first.naturalWidth * scale));
         canvas.height = Math.max(1, Math.round(first.naturalHeight * scale));
         const context = canvas.getContext("2d");
-        if (picture) context.drawImage(picture, 0, 0, canvas.width, canvas.height);
+        if (start) context.drawImage(start, 0, 0, canvas.width, canvas.height);
         const layer = new OffscreenCanvas(canvas.width, canvas.height);
         const pixels = pixelsOf(mask, canvas.width, canvas.height);
         layer.getContext("2d").putImageData(tint(pixels, this.invert, [235, 64, 52]), 0, 0);
         context.drawImage(layer, 0, 0);
-        canvas.dataset.shown = `${this.mask} ${this.picture ?? ""} ${this.invert}`;
-        if (picture) this.$emit("sizes", sizeOf(mask), sizeOf(picture));
+        canvas.dataset.shown = `${this.mask} ${this.start ?? ""} ${this.invert}`;
+        if (start) this.$emit("sizes", sizeOf(mask), sizeOf(start));
       } catch (error) {
         // a file that is gone is told when it is used
       }
