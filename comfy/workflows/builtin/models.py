@@ -72,7 +72,7 @@ def choose(
     with the codes ``no_model``, ``unknown_model``, ``unknown_family``, ``comfyui_too_old``,
     ``missing_models`` and ``excluded``.
     """
-    name = given.get(at) or _default(given, known)
+    name = given.get(at) or default_model(given, known)
     if name is None:
         raise UnusableModelError(_no_model(known.catalogue, at))
     named_beside = tuple(given.get("text_encoders") or ()), given.get("vae")
@@ -153,17 +153,22 @@ def _recognised(folder: str, name: str, folders: tuple[str, ...]) -> ModelFile:
     return next(known, told[0])
 
 
-def _default(given: Mapping[str, Any], known: Known) -> str | None:
-    """Returns the model of a request that names none, None where there is none."""
+def default_model(given: Mapping[str, Any], known: Known) -> str | None:
+    """Returns the model of a request that names none, None where there is none.
+
+    It is the one that was set, else the first, unless it cannot do what is asked for.
+    """
     chosen = (known.default_model,) if known.default_model else ()
     names = chain(chosen, _names(known.catalogue))
     first = None
     for name in names:
         first = first or name
-        family = _known_family(name, known)
-        if family is None and name == known.default_model:
+        file = find(name, known, DIFFUSION_FOLDERS)
+        family = _known_family(file)
+        was_set = name == known.default_model
+        if family is None and was_set:
             break  # it was chosen: why it cannot be used is told
-        if family is not None and _can(family, given):
+        if family is not None and _can(family, given) and (was_set or _is_usual(file, given)):
             return name
     return first
 
@@ -174,21 +179,29 @@ def _names(catalogue: Catalogue | None) -> Iterator[str]:
         yield from catalogue.diffusion_models
 
 
-def _known_family(name: str, known: Known) -> Family | None:
+def _known_family(file: ModelFile) -> Family | None:
     try:
-        family, _ = _family(find(name, known, DIFFUSION_FOLDERS), "model")
+        family, _ = _family(file, "model")
     except UnusableModelError:
         return None
     return family
 
 
 def _can(family: Family, given: Mapping[str, Any]) -> bool:
-    masked = bool(given.get("mask") or given.get("outpaint"))
     if given.get("reference_images"):
         return family.edit is not None
     if family.needs_reference and not given.get("init_image"):
         return False
-    return masked or not family.inpaints_by_conditioning
+    return _has_mask(given) or not family.inpaints_by_conditioning
+
+
+def _is_usual(file: ModelFile, given: Mapping[str, Any]) -> bool:
+    """Whether a file draws all of it: a refiner draws the last steps, an inpaint model masks."""
+    return "refiner" not in file.traits and ("inpaint" not in file.traits or _has_mask(given))
+
+
+def _has_mask(given: Mapping[str, Any]) -> bool:
+    return bool(given.get("mask") or given.get("outpaint"))
 
 
 def _no_model(catalogue: Catalogue | None, at: str) -> FieldProblem:
