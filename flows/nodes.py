@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from typing import Final
+from weakref import WeakKeyDictionary
 
 from comfy import ComfyClient, TransientComfyError
 from comfy.nodes import NodeCatalogue, packed, unpacked
@@ -18,9 +20,13 @@ from store.store import Store
 LOOK_EVERY_S: Final = 300.0
 """Seconds between two looks: each keeps ComfyUI's event loop busy for 0.2 s."""
 RETRY_S: Final = 5.0
+RECENT_S: Final = 5.0
+"""How old what is known may be where a graph is fitted to it."""
 _READ_KEPT: Final = 4
 _read: OrderedDict[tuple[str, str], NodeCatalogue] = OrderedDict()
 """Those that were read, by their ComfyUI's URL and their digest."""
+_recent: WeakKeyDictionary[Store, dict[str, tuple[float, NodeCatalogue]]] = WeakKeyDictionary()
+"""Those that were asked for last, by store and URL, with the time."""
 
 
 async def look_at_nodes(store: Store, client: ComfyClient) -> NodeCatalogue:
@@ -67,6 +73,23 @@ async def kept_catalogue(store: Store, comfy_url: str) -> NodeCatalogue | None:
         known = await asyncio.to_thread(unpacked, data)
         _keep((comfy_url, digest), known)
     return known
+
+
+async def recent_catalogue(store: Store, comfy_url: str) -> NodeCatalogue | None:
+    """Returns the same as ``kept_catalogue``, as it was ``RECENT_S`` ago at most.
+
+    Every generation is built by it, and even to ask whether it has changed costs milliseconds: it
+    is a large row.
+    """
+    of_store = _recent.setdefault(store, {})
+    known = of_store.get(comfy_url)
+    now = time.monotonic()
+    if known is not None and now - known[0] < RECENT_S:
+        return known[1]
+    catalogue = await kept_catalogue(store, comfy_url)
+    if catalogue is not None:
+        of_store[comfy_url] = now, catalogue
+    return catalogue
 
 
 def _keep(read: tuple[str, str], catalogue: NodeCatalogue) -> None:

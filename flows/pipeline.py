@@ -51,7 +51,13 @@ from core.workflows.declaration import Workflow
 from flows.errors import CallbackRefusedError, CancelRequested
 from flows.keeping import Keeping, Log, check_declared, owners_of, pixels_of
 from flows.models import kept_models
-from flows.nodes import kept_catalogue, kept_judge, look_at_nodes, paid_classes_of
+from flows.nodes import (
+    kept_catalogue,
+    kept_judge,
+    look_at_nodes,
+    paid_classes_of,
+    recent_catalogue,
+)
 from flows.pictures import resolved_with_files
 from flows.problems import problem_of
 from flows.reporter import OnProgress, Reporter
@@ -257,7 +263,9 @@ async def build(store: Store, claim: Claim) -> Graph:
     version of Easel cannot build what was asked for.
     """
     workflow = await patiently(workflow_of, store, claim.request)
-    nodes = await patiently(kept_catalogue, store, claim.comfy_url)
+    # What of an imported one may be paid is as it is known this very moment.
+    known = recent_catalogue if workflow.graph is None else kept_catalogue
+    nodes = await patiently(known, store, claim.comfy_url)
     graph = comfy.build_graph(claim.request, claim.prompt_id, workflow, nodes)
     paid = paid_classes_of(workflow, nodes)
     return replace(graph, paid=paid) if paid else graph

@@ -97,8 +97,9 @@ def _built_in(
         missing = [one for one in classes if known.judge.catalogue.get(one) is None]
         if missing:
             raise UnresolvableError((_missing_classes(missing),))
-    return values, Plan.of(
-        workflow,
+    # Its inputs are named as their roles, but for lists, which are nowhere asked for by role.
+    return values, Plan(
+        version=workflow.version,
         outputs=1 if is_upscale else values["batch_size"],
         cost=(upscale_cost if is_upscale else drawing_cost)(values, recipe),
         model=found.model,

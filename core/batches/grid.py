@@ -181,8 +181,21 @@ def _word(field: str) -> str:
 def _text(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    text = value if isinstance(value, str) else to_json(value).decode()
+    if isinstance(value, list | tuple):
+        text = ", ".join(map(_entry, value)) or "none"
+    else:
+        text = value if isinstance(value, str) else to_json(value).decode()
     return f"{text[:LABEL_MAX]}…" if len(text) > LABEL_MAX else text
+
+
+def _entry(value: Any) -> str:
+    """Returns an entry of a list; of one that has a name and a strength, as LoRAs do, these."""
+    if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
+        return value if isinstance(value, str) else to_json(value).decode()
+    strength = value.get("strength")
+    name = model_name(value["name"])
+    is_number = isinstance(strength, int | float) and not isinstance(strength, bool)
+    return f"{name} {strength:g}" if is_number else name
 
 
 def _lots(axes: _Side, combine: Literal["product", "zip"]) -> Iterator[dict[str, Any]]:

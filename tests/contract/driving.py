@@ -55,7 +55,10 @@ def release(emulator: Emulator, task: asyncio.Task[Any]) -> bool:
 
 
 class SlowLine:
-    """A relay that holds each POST /prompt back, and delivers it even if the sender has gone."""
+    """A relay that holds each POST /prompt back, and delivers it even if the sender has gone.
+
+    Raises at its end what went wrong in it, so that no test passes by a broken line.
+    """
 
     def __init__(self, port: int, *, delay_s: float) -> None:
         self._port = port
@@ -66,9 +69,11 @@ class SlowLine:
         self._listener = Listener(bound(), self._relay)
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._listener.close()
-        await asyncio.gather(*self._listener.tasks)
+        await asyncio.gather(*self._listener.tasks, return_exceptions=True)
+        if kind is None and self._listener.failures:
+            raise self._listener.failures[0]
 
     @property
     def url(self) -> str:
@@ -77,6 +82,9 @@ class SlowLine:
     async def _relay(self, reader: StreamReader, writer: StreamWriter) -> None:
         try:
             up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        except OSError:  # nobody is there: the client is told as it would be
+            writer.transport.abort()
+            return
         except BaseException:
             writer.transport.abort()
             raise

@@ -112,7 +112,7 @@ def test_the_bounds_themselves_are_fine(field: str, value: object) -> None:
     assert getattr(BatchRequest.model_validate({field: value}), field) == value
 
 
-@pytest.mark.parametrize("name", ["count", "promt", "metadata.", "loras.0.name", ""])
+@pytest.mark.parametrize("name", ["count", "promt", "metadata.", "loras.0.nam", ""])
 def test_defaults_and_grid_have_fields_of_a_request(name: str) -> None:
     request = BatchRequest.model_validate({"defaults": {name: 1}, "grid": {name: [1]}})
     with pytest.raises(ValidationError) as refusal:

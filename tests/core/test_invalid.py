@@ -125,7 +125,7 @@ def test_an_unknown_field_is_told_the_nearest_ones() -> None:
     [found] = refusal.value.errors()
 
     assert words(found, [*ENVELOPE, *TXT2IMG.by_name]) == (
-        "there is no such field; near matches: steps, sampler (of 18 fields)"
+        "there is no such field; near matches: steps, sampler (of 36 fields)"
     )
 
 

@@ -191,16 +191,16 @@ def test_an_unknown_column_is_named_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "said"),
     [
-        ("prompt,stpes", "there is no such column; near matches: steps, sampler (of 19 columns)"),
+        ("prompt,stpes", "there is no such column; near matches: steps, sampler (of 37 columns)"),
         (
             "cfgg",
-            "there is no such column; near matches: cfg (of 19 columns)",
+            "there is no such column; near matches: cfg (of 37 columns)",
         ),
         (
             "prompt,Steps",
             "there is no such column; there is steps, which differs in upper and lower case",
         ),
-        ("prompt,zzzz", "there is no such column; there are 19 columns, such as prompt"),
+        ("prompt,zzzz", "there is no such column; there are 37 columns, such as prompt"),
         ("prompt;steps", "this looks like a file separated by semicolons; save it with commas"),
         (
             "prompt;cfg;metadata.a,b",

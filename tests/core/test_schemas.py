@@ -105,7 +105,7 @@ def test_cfg_is_a_finite_number(value: float) -> None:
         ("timeout_s", 0),
         ("timeout_s", 86_401),
         ("priority", "urgent"),
-        ("workflow", "img2img"),
+        ("workflow", "img3img"),
         ("model", ""),
         ("model", "m" * 256),
         ("sampler", ""),

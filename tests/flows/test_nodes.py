@@ -6,8 +6,10 @@ import asyncio
 from uuid import uuid4
 
 from comfy.nodes import NodeCatalogue, packed
-from flows.nodes import kept_catalogue, kept_judge, paid_classes_of
+from flows import pipeline
+from flows.nodes import kept_catalogue, kept_judge, paid_classes_of, recent_catalogue
 from store.store import Store
+from store.values import Claim
 from tests.comfy.data import PAID, TWIN
 from tests.harness.statements import statements_of
 
@@ -39,3 +41,25 @@ async def test_the_node_classes_are_read_when_they_change(store: Store) -> None:
 
     await keep(store, url, paid=True)
     assert paid_classes_of(own, await kept_catalogue(store, url)) == ("EmptyImage",)
+
+
+async def test_a_built_in_graph_is_fitted_without_asking_each_time(
+    store: Store, claim: Claim
+) -> None:
+    await keep(store, claim.comfy_url, paid=False)
+
+    with statements_of(store.database) as seen:
+        for _ in range(10):
+            await pipeline.build(store, claim)
+
+    assert len([one for one in seen if "node_catalogues" in one]) == 2  # its digest, and its data
+
+
+async def test_what_is_not_known_yet_is_asked_for_again(store: Store, claim: Claim) -> None:
+    assert await recent_catalogue(store, claim.comfy_url) is None
+
+    await keep(store, claim.comfy_url, paid=False)
+
+    found = await recent_catalogue(store, claim.comfy_url)
+    assert found is not None
+    assert set(found.classes) == {"EmptyImage"}

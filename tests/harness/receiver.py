@@ -20,6 +20,7 @@ from typing import Any, Final, Self
 
 from standardwebhooks.webhooks import Webhook
 
+from tests.harness.listener import Listener, bound
 from tests.harness.waiting import PATIENCE_S, wait_until
 
 DATA: Final = Path(__file__).parents[1] / "data"
@@ -33,7 +34,6 @@ OTHER_HOST: Final = DATA / "tls_other_host.pem"
 SECOND_CA: Final = DATA / "tls_second_ca.pem"
 SECRET: Final = "whsec_" + base64.b64encode(b"a secret for tests only").decode()
 _CHUNK: Final = bytes(64 * 1024)
-_HEAD_MAX: Final = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -176,37 +176,6 @@ def bombs(lines: int = 100_000) -> Behaviour:
     return behave
 
 
-class _Connection:
-    """A connection that was accepted, with the streams made of it."""
-
-    def __init__(self, its_socket: socket.socket) -> None:
-        self._socket = its_socket
-        self._transport: asyncio.WriteTransport | None = None
-
-    async def streams(self, tls: ssl.SSLContext | None) -> tuple[StreamReader, StreamWriter]:
-        """Returns what is read and written on it, after the handshake of TLS. Raises OSError."""
-        loop = asyncio.get_running_loop()
-        reader = StreamReader(limit=_HEAD_MAX)
-        protocol = asyncio.StreamReaderProtocol(reader)
-        transport, _ = await loop.connect_accepted_socket(lambda: protocol, self._socket, ssl=tls)
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
-        return reader, StreamWriter(transport, protocol, reader, loop)
-
-    def reset(self) -> None:
-        """Let its end be a reset."""
-        with suppress(OSError):  # it is closed already
-            linger = struct.pack("ii", 1, 0)
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        if self._transport is not None:
-            self._transport.abort()
-
-    def close(self) -> None:
-        """Close what no transport has closed: it was cancelled before it had one."""
-        if self._transport is None:
-            self._socket.close()
-
-
 class CallbackReceiver:
     """Use as a context manager: it listens from its beginning to its end, on one free port.
 
@@ -229,14 +198,13 @@ class CallbackReceiver:
         """How many connections were made, with a request or without."""
         self._received: list[Received] = []
         self._tls = _tls(certificate)
-        self._seat = _bound(host, 0)  # never listens: it keeps the port while the receiver is down
+        self._seat = bound(host=host)  # never listens: it keeps the port while the receiver is down
         self.host = host
         self.port: int = self._seat.getsockname()[1]
         scheme = "http" if certificate is None else "https"
         written = f"[{host}]" if ":" in host else host
         self.url = f"{scheme}://{written}:{self.port}{path}"
-        self._listening: socket.socket | None = None
-        self._open: dict[asyncio.Task[None], _Connection] = {}
+        self._listener: Listener | None = None
         self._loop = asyncio.new_event_loop()
         self._may_answer = asyncio.Event()
         self._thread = threading.Thread(
@@ -270,7 +238,7 @@ class CallbackReceiver:
     @property
     def open_connections(self) -> int:
         """How many connections are open now."""
-        return len(self._open)
+        return 0 if self._listener is None else len(self._listener.tasks)
 
     def wait_for(self, count: int, *, within: float = PATIENCE_S) -> tuple[Received, ...]:
         """Wait until at least so many requests came, and return all. Blocks: not for a loop."""
@@ -311,41 +279,17 @@ class CallbackReceiver:
             self._may_answer.clear()
 
     async def _listen(self) -> None:
-        if self._listening is None:
-            self._listening = _bound(self.host, self.port)
-            self._listening.listen(512)
-            self._listening.setblocking(False)
-            self._loop.add_reader(self._listening, self._accept, self._listening)
+        if self._listener is None:
+            self._listener = Listener(bound(self.port, self.host), self._serve, self._tls)
 
     async def _close(self) -> None:
-        # Not asyncio's server: what it is about to accept while it is closed is never closed.
-        if self._listening is not None:
-            self._loop.remove_reader(self._listening)
-            self._listening.close()
-        self._listening = None
-        for task, connection in list(self._open.items()):
-            connection.reset()
-            task.cancel()
-        await asyncio.gather(*self._open, return_exceptions=True)
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            await listener.abort()
 
-    def _accept(self, listening: socket.socket) -> None:
-        try:
-            its_socket, _ = listening.accept()
-        except OSError:  # the client has gone already
-            return
-        its_socket.setblocking(False)
-        connection = _Connection(its_socket)
-        task = self._loop.create_task(self._serve(connection))
-        self._open[task] = connection
-        task.add_done_callback(self._closed)
-
-    def _closed(self, task: asyncio.Task[None]) -> None:
-        self._open.pop(task).close()
-
-    async def _serve(self, connection: _Connection) -> None:
+    async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
+        self.connections += 1
         with suppress(OSError, asyncio.IncompleteReadError):  # the client has gone
-            reader, writer = await connection.streams(self._tls)
-            self.connections += 1
             try:
                 request = await _read(reader, len(self._received))
                 self._received.append(request)
@@ -393,11 +337,3 @@ def _tls(certificate: Path | None) -> ssl.SSLContext | None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     return context
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    sock.bind((host, port))
-    return sock

@@ -6,6 +6,8 @@ import asyncio
 import socket
 from asyncio import StreamReader, StreamWriter
 
+import pytest
+
 from tests.harness.listener import Listener, bound
 
 
@@ -48,4 +50,37 @@ async def test_what_is_cancelled_before_it_began_is_closed() -> None:
     for client in clients:
         assert await _heard(client) == b""
         client.close()
+    assert not listener.tasks
+
+
+async def test_what_a_connection_raises_is_known_at_its_end() -> None:
+    async def fail(_reader: StreamReader, writer: StreamWriter) -> None:
+        writer.close()
+        raise ValueError("it is broken")
+
+    listener = Listener(bound(), fail)
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    assert await reader.read() == b""
+    writer.close()
+    listener.close()
+    await asyncio.gather(*listener.tasks, return_exceptions=True)
+
+    assert [str(one) for one in listener.failures] == ["it is broken"]
+
+
+async def test_an_abort_resets_what_is_open() -> None:
+    async def hold(reader: StreamReader, writer: StreamWriter) -> None:
+        writer.write(await reader.read(100))
+        await reader.read()
+
+    listener = Listener(bound(), hold)
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    writer.write(b"hello")
+    assert await reader.readexactly(5) == b"hello"
+
+    await listener.abort()
+
+    with pytest.raises(ConnectionResetError):
+        await reader.read()
+    writer.close()
     assert not listener.tasks

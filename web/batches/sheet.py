@@ -17,6 +17,7 @@ from core.requests import ResolvedRequest, StoredRequest
 from store.values import Artefact, BatchItem, Generation, main_of
 from web.parts.elements import local
 from web.parts.outputs import badge_of
+from web.parts.references import pictured
 from web.parts.wording import STATUS_WORDS, title
 
 _NARROWEST, _WIDEST = 0.5, 2.0
@@ -105,7 +106,7 @@ class Cell:
 def _values(grid: Grid | None, combination: int | None) -> str:
     if grid is None or combination is None or combination >= grid.size:
         return ""
-    return label(grid.combination(combination))
+    return pictured(label(grid.combination(combination)))[0]
 
 
 class Sheet(ui.element, component="../static/sheet.js"):
@@ -155,16 +156,18 @@ def as_sent(tables: Sequence[Table], sheets: Mapping[int, str]) -> list[dict[str
     sent = []
     last: int | None = None
     for number, table in enumerate(tables, 1):
+        caption = _header(table.caption)
         sent.append(
             {
-                "name": table.caption or f"Table {number}",
-                "caption": table.caption,
+                "name": caption["label"] or f"Table {number}",
+                "caption": caption["label"],
+                "pictures": caption["pictures"],
                 "sheet": sheets.get(table.row) if table.row != last else None,
-                "columns": table.columns,
+                "columns": [_header(column) for column in table.columns],
                 "named": any(line.label for line in table.lines),
                 "lines": [
                     {
-                        "label": line.label,
+                        **_header(line.label),
                         "ids": [
                             str(one.generation_id) if one is not None else None
                             for one in line.items
@@ -176,6 +179,12 @@ def as_sent(tables: Sequence[Table], sheets: Mapping[int, str]) -> list[dict[str
         )
         last = table.row
     return sent
+
+
+def _header(label_: str) -> dict[str, Any]:
+    """Returns what a table, a row or a column is called, with the pictures that belong to it."""
+    text, pictures = pictured(label_)
+    return {"label": text, "pictures": pictures}
 
 
 def _ratio(cells: Iterable[Cell]) -> float:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from core.workflows.declaration import Input
 from web.forms.batch_drafts import Axis
+from web.forms.sets_field import build_sets, has_sets
 from web.forms.upload_field import UploadsField
 from web.forms.workflow_inputs import InputFields, label_of
 from web.parts.elements import adorn
@@ -39,6 +40,8 @@ def build_axis(inputs: InputFields, axis: Axis, one: Input, on_axis: OnAxis) -> 
             inputs.fields.add(one.name, picker)
         case "choice" | "model":
             _build_choice(inputs, axis, one, chosen)
+        case _ if has_sets(one):
+            build_sets(inputs, axis, one, chosen)
         case _:
             said = "one JSON value per line" if one.type in ("list", "group") else "one per line"
             inputs.fields.add(one.name, prompt_box(label, axis.text, said, typed))

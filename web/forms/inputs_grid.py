@@ -14,15 +14,17 @@ from web.forms.axis_field import build_axis
 from web.forms.batch_drafts import Axis, BulkDraft, PromptDraft
 from web.forms.grid import COMBINE
 from web.forms.prompts import PromptField
+from web.forms.sets_field import within_sets
 from web.forms.workflow_batch import lists_of, rows_of
 from web.forms.workflow_fields import WorkflowFields
 from web.forms.workflow_inputs import InputFields, Offered, label_of
 from web.parts.elements import Text, box, button, show_if
-from web.parts.fields import Fields, Segments, choice
+from web.parts.fields import Fields, Segments, choice, enter_chooses
 from web.parts.outputs import KIND_PLURALS
 
 _CHIPS_MAX: Final = 10
-"""How many inputs are offered as buttons; of more, one is chosen from a list."""
+"""How many inputs are offered as buttons; of more, the usual ones are, and the rest in a list."""
+_USUAL: Final = ("model", "lora", "cfg", "steps", "denoise")
 
 
 class InputsGrid:
@@ -41,7 +43,8 @@ class InputsGrid:
         self._on_change = on_change
         self._prompt_input = workflow.of_role("prompt")
         self._fields = Fields(f"grid-{workflow.name}-")
-        self._lists = InputFields(Fields(f"list-{workflow.name}-"), offered)
+        in_sets = within_sets(offered, workflow.inputs)
+        self._lists = InputFields(Fields(f"list-{workflow.name}-"), in_sets)
         self.prompt: PromptField | None = None
         if self._prompt_input is not None:
             one = self._prompt_input
@@ -128,14 +131,22 @@ class InputsGrid:
             for axis in self._axes_now():
                 self._build_axis(axis)
         known = [one for one in self._workflow.inputs if one is not self._prompt_input]
-        if len(known) > _CHIPS_MAX:
-            names = {one.name: label_of(one) for one in known}
-            picker = choice("Add a list of values", names, None, self._add, searched=True)
-            picker.on_value_change(lambda: picker.set_value(None))  # it can be added once more
-            return
+        many = len(known) > _CHIPS_MAX
         with box("chips", role="group", aria_label="Add a list"):
             Text("Add", "label")
-            self._chips = {one.name: self._build_chip(one) for one in known}
+            usual = [one for one in known if _is_usual(one)] if many else known
+            self._chips = {one.name: self._build_chip(one) for one in usual}
+        if many:
+            self._build_picker({one.name: label_of(one) for one in known if one not in usual})
+
+    def _build_picker(self, names: dict[str, str]) -> None:
+        def chosen(name: str | None) -> None:
+            if name is not None:
+                self._add(name)
+                picker.set_value(None)  # it can be added once more
+                picker.run_method("updateInputValue", "", True)
+
+        picker = enter_chooses(choice("Add another list", names, None, chosen, searched=True))
 
     def _build_chip(self, one: Input) -> ui.element:
         return button(
@@ -181,3 +192,8 @@ class InputsGrid:
     def _put(self, axes: list[Axis]) -> None:
         assert isinstance(self._draft, BulkDraft)  # only a batch has lists
         self._on_change(lists={**self._draft.lists, self._workflow.name: axes})
+
+
+def _is_usual(one: Input) -> bool:
+    """Returns whether many batches have several of it: files above all, models, LoRAs."""
+    return (one.is_upload and one.required) or one.role in _USUAL

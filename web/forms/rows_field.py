@@ -165,8 +165,8 @@ class Rows:
         last = len(self._values) - 1
         named = f"{place + 1} of {self._label}"
         path = f"{self._path}.{place}"
-        with box("row-of", "li", role="group", aria_label=named):
-            with box("row-fields group-fields"):
+        with box("row-of", "li"):
+            with box("row-fields group-fields", role="group", aria_label=named):
                 self._build_value(place, path)
             with box("row-tools"):
                 up = _tool("Move up", named, "up", lambda: self._move(place, -1), off=place == 0)
@@ -190,9 +190,13 @@ class Rows:
         self._inputs.build(one, value, changed, path)
 
     def _append(self) -> None:
-        self._values.append(first_value(self._items))
-        self._tell()
-        self._build()
+        """Add a row. A second click adds no other one while the last still lacks what it needs."""
+        new = first_value(self._items)
+        if not (self._values and self._values[-1] == new and _lacks(self._items)):
+            self._values.append(new)
+            self._tell()
+            self._build()
+        self._inputs.focus(f"{self._path}.{len(self._values) - 1}")
 
     def _remove(self, place: int) -> None:
         del self._values[place]
@@ -222,6 +226,11 @@ def first_value(one: Input) -> Any:
         known = {field.name: field.default for field in one.fields}
         return {name: value for name, value in known.items() if value is not None}
     return one.default
+
+
+def _lacks(one: Input) -> bool:
+    """Whether a row that was just added lacks what it must have."""
+    return any(each.required and each.default is None for each in one.fields or (one,))
 
 
 def _build_fields(

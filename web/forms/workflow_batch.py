@@ -64,7 +64,7 @@ def _said(workflow: Workflow, lists: dict[str, list[Any]]) -> dict[str, list[Any
 
 
 def _values(axis: Axis, one: Input) -> list[Any]:
-    if one.type in CHOSEN:
+    if one.type in CHOSEN or (one.type in ("list", "group") and axis.chosen):
         return list(axis.chosen)
     read = _READERS.get(one.type)
     if read is not None:
@@ -98,7 +98,7 @@ def axis_of(one: Input, values: Sequence[Any]) -> Axis | None:
     if one.type in _READERS:
         return Axis(field=one.name, text=", ".join(f"{value}" for value in values))
     if one.type in ("list", "group"):
-        return Axis(field=one.name, text="\n".join(json.dumps(value) for value in values))
+        return Axis(field=one.name, chosen=list(values))
     lines = [str(value) for value in values]
     if any(not line.strip() or line != line.strip() or "\n" in line for line in lines):
         return None

@@ -126,6 +126,12 @@ class InputFields:
         if found:
             raise ProblemError("invalid_request", found[0].message, errors=found)
 
+    def focus(self, path: str) -> None:
+        """Put the caret into the first field of an input, if that is none for a file."""
+        made = self.fields.first(path)
+        if made is not None:
+            made.run_method("focus")
+
     def forget(self, path: str) -> None:
         """Forget the fields of an input that are built anew."""
         self.forget_inside(path)

@@ -66,6 +66,11 @@ class Fields:
         """Returns a field; None if there is none of that name."""
         return self._made.get(name)
 
+    def first(self, path: str) -> ValidationElement[Any] | None:
+        """Returns the first field of an input, or inside of it; None if there is none."""
+        inside = f"{path}."
+        return next((it for name, it in self._made.items() if f"{name}.".startswith(inside)), None)
+
     def drop(self, name: str) -> None:
         """Forget a field that is gone."""
         self._made.pop(name, None)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
 
 from api.uploads.documents import URL
 from core.uploads import Reference
@@ -21,3 +22,15 @@ def thumb_url(reference: Any) -> str | None:
     url, found = file_url(reference), Reference.parse(reference)
     is_made = found is not None and found.source == "artefact"
     return f"{url}/poster" if is_made else url
+
+
+_REFERENCE: Final = re.compile(r"upload:[0-9a-f]{64}|artefact:[0-9a-f-]{36}")
+
+
+def pictured(label: str) -> tuple[str, list[str]]:
+    """Returns a label without the references in it, and small pictures of what these mean."""
+    found = [url for one in _REFERENCE.findall(label) if (url := thumb_url(one)) is not None]
+    if not found:
+        return label, []
+    parts = (part.strip() for part in _REFERENCE.sub("", label).split(","))
+    return ", ".join(filter(None, parts)), found

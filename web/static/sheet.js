@@ -18,29 +18,39 @@ const Cell = {
   props: { cell: Object, within: String },
 };
 
+// What a table, a row or a column is called: pictures that an input had in it come first.
+const Header = {
+  template: `
+    <span v-if="of.pictures.length" class="header-pictures">
+      <img v-for="src in of.pictures" :src="src" :alt="of.label || 'Input image'" loading="lazy" decoding="async">
+    </span>
+    <span v-if="of.label">{{ of.label }}</span>`,
+  props: { of: Object },
+};
+
 export default {
-  components: { Cell },
+  components: { Cell, Header },
   template: `
     <div v-if="tables.length" class="tables" :style="{ '--ratio': ratio }">
       <section v-for="table in tables" class="table-part">
         <div class="table-head">
-          <h2 v-if="table.caption" class="table-caption" :title="table.caption">
-            {{ table.caption }}</h2>
+          <h2 v-if="table.caption || table.pictures.length" class="table-caption" :title="table.caption">
+            <Header :of="{ label: table.caption, pictures: table.pictures }" /></h2>
           <a v-if="table.sheet" class="link" :href="table.sheet" download>Save sheet</a>
         </div>
         <div class="table-scroll" tabindex="0" role="region" :aria-label="table.name">
           <table :style="{ '--columns': table.columns.length }">
-            <thead v-if="table.columns.some(Boolean)">
+            <thead v-if="table.columns.some((one) => one.label || one.pictures.length)">
               <tr>
                 <td v-if="table.named"></td>
-                <th v-for="label in table.columns" scope="col" :title="label">
-                  <span>{{ label }}</span></th>
+                <th v-for="column in table.columns" scope="col" :title="column.label">
+                  <Header :of="column" /></th>
               </tr>
             </thead>
             <tbody>
               <tr v-for="line in table.lines">
                 <th v-if="table.named" scope="row" :title="line.label">
-                  <span>{{ line.label }}</span></th>
+                  <Header :of="line" /></th>
                 <td v-for="id in line.ids" :class="'cell is-' + (id ? known[id].status : 'none')">
                   <Cell v-if="id" :cell="known[id]" :within="within" />
                 </td>

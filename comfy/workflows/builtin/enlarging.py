@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from comfy.workflows.builtin.ignored import few_steps, hears_embeddings, ignored
 from comfy.workflows.builtin.laying_out import LARGEST_SIDE, UnusablePictureError, size_of
 from comfy.workflows.builtin.models import Chosen, UnusableModelError, choose
 from comfy.workflows.builtin.naming import unknown_names, unknown_upscaler
+from comfy.workflows.builtin.prompt_loras import names_loras
 from comfy.workflows.builtin.prompts import unknown_embeddings
 from comfy.workflows.builtin.recipe import Layout, Recipe
 from comfy.workflows.builtin.resolving import Resolved, defaults
@@ -78,7 +79,7 @@ def _drawn(values: Mapping[str, Any], layout: Layout, known: Known, *, suggest: 
     except UnusableModelError as error:
         return Resolved(values, problems=(*problems, *error.problems))
     family, file = chosen.family, chosen.file
-    problems += _unable(chosen)
+    problems += _unable(chosen, values)
     if hears_embeddings(family):
         problems += unknown_embeddings(values, known.catalogue, suggest=suggest)
     used = {**values, **_of_detail(values, chosen, known.catalogue or Catalogue())}
@@ -121,11 +122,13 @@ def _layout(values: Mapping[str, Any], known: Known) -> Layout:
     return Layout(source=source, padded=source, crop=Box.of(source), work=work)
 
 
-def _unable(chosen: Chosen) -> list[FieldProblem]:
-    if not chosen.family.inpaints_by_conditioning:
-        return []
-    said = f"{chosen.file.name} is {chosen.family.title}, which fills in masks: take another model"
-    return [FieldProblem(("detail_model",), "excluded", said)]
+def _unable(chosen: Chosen, values: Mapping[str, Any]) -> Iterator[FieldProblem]:
+    if chosen.family.inpaints_by_conditioning:
+        said = f"{chosen.file.name} is {chosen.family.title}, which fills in masks: name another"
+        yield FieldProblem(("detail_model",), "excluded", said)
+    if names_loras(values):
+        said = "upscaling takes no LoRAs: leave <lora:…> out of the prompt"
+        yield FieldProblem(("prompt",), "lora_tag", said)
 
 
 def _of_detail(values: Mapping[str, Any], chosen: Chosen, catalogue: Catalogue) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from comfy.catalogue import Catalogue
 from comfy.families.family import Family
@@ -39,6 +39,35 @@ class Chosen:
     notices: tuple[Notice, ...] = ()
 
 
+class Wanted(NamedTuple):
+    """What a model must be able to do: edit images, start from one, fill in a mask."""
+
+    edits: bool
+    has_image: bool
+    is_masked: bool
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Wanted:
+        """Returns what a request wants."""
+        return cls(
+            bool(given.get("reference_images")),
+            bool(given.get("init_image")),
+            bool(given.get("mask") or given.get("outpaint")),
+        )
+
+    def can_be_had_of(self, family: Family) -> bool:
+        """Whether a family's models can do it."""
+        if self.edits:
+            return family.edit is not None
+        if family.needs_reference and not self.has_image:
+            return False
+        return self.is_masked or not family.inpaints_by_conditioning
+
+    def is_usual_for(self, file: ModelFile) -> bool:
+        """Whether a file draws all of it: refiners draw the last steps, inpaint models masks."""
+        return "refiner" not in file.traits and (self.is_masked or "inpaint" not in file.traits)
+
+
 class UnusableModelError(ValueError):
     """No model, or one that cannot be used; ``problems`` say why, and what to do."""
 
@@ -56,7 +85,7 @@ class _Kept:
     chosen: Chosen
 
 
-_Key = tuple[int, int, str, str, tuple[str, ...], str | None]
+_Key = tuple[int, int, str | None, str | Wanted, str, tuple[str, ...], str | None]
 _kept: dict[_Key, _Kept] = {}
 """Of the last models, by what they were chosen from: a batch has thousands of rows with one."""
 
@@ -72,14 +101,15 @@ def choose(
     with the codes ``no_model``, ``unknown_model``, ``unknown_family``, ``comfyui_too_old``,
     ``missing_models`` and ``excluded``.
     """
-    name = given.get(at) or default_model(given, known)
-    if name is None:
-        raise UnusableModelError(_no_model(known.catalogue, at))
     named_beside = tuple(given.get("text_encoders") or ()), given.get("vae")
-    key = (id(known.catalogue), id(known.models), name, at, *named_beside)
+    wanted = given.get(at) or Wanted.of(given)
+    key = (id(known.catalogue), id(known.models), known.default_model, wanted, at, *named_beside)
     kept = _kept.get(key)
     if kept is not None and kept.catalogue is known.catalogue and kept.models is known.models:
         return kept.chosen
+    name = default_model(wanted, known) if isinstance(wanted, Wanted) else wanted
+    if name is None:
+        raise UnusableModelError(_no_model(known.catalogue, at))
     chosen = _chosen(given, name, known, at, suggest=suggest)
     if len(_kept) >= _KEPT:
         _kept.clear()
@@ -153,22 +183,23 @@ def _recognised(folder: str, name: str, folders: tuple[str, ...]) -> ModelFile:
     return next(known, told[0])
 
 
-def default_model(given: Mapping[str, Any], known: Known) -> str | None:
+def default_model(wanted: Wanted, known: Known) -> str | None:
     """Returns the model of a request that names none, None where there is none.
 
-    It is the one that was set, else the first, unless it cannot do what is asked for.
+    It is the one that was set, else the first, unless it cannot do what is wanted.
     """
     chosen = (known.default_model,) if known.default_model else ()
-    names = chain(chosen, _names(known.catalogue))
     first = None
-    for name in names:
+    for name in chain(chosen, _names(known.catalogue)):
         first = first or name
         file = find(name, known, DIFFUSION_FOLDERS)
         family = _known_family(file)
         was_set = name == known.default_model
         if family is None and was_set:
             break  # it was chosen: why it cannot be used is told
-        if family is not None and _can(family, given) and (was_set or _is_usual(file, given)):
+        if family is None or not wanted.can_be_had_of(family):
+            continue
+        if was_set or wanted.is_usual_for(file):
             return name
     return first
 
@@ -185,23 +216,6 @@ def _known_family(file: ModelFile) -> Family | None:
     except UnusableModelError:
         return None
     return family
-
-
-def _can(family: Family, given: Mapping[str, Any]) -> bool:
-    if given.get("reference_images"):
-        return family.edit is not None
-    if family.needs_reference and not given.get("init_image"):
-        return False
-    return _has_mask(given) or not family.inpaints_by_conditioning
-
-
-def _is_usual(file: ModelFile, given: Mapping[str, Any]) -> bool:
-    """Whether a file draws all of it: a refiner draws the last steps, an inpaint model masks."""
-    return "refiner" not in file.traits and ("inpaint" not in file.traits or _has_mask(given))
-
-
-def _has_mask(given: Mapping[str, Any]) -> bool:
-    return bool(given.get("mask") or given.get("outpaint"))
 
 
 def _no_model(catalogue: Catalogue | None, at: str) -> FieldProblem:

@@ -32,6 +32,11 @@ class LorasRead:
     problems: tuple[FieldProblem, ...] = ()
 
 
+def names_loras(given: Mapping[str, Any]) -> bool:
+    """Whether a request lists LoRAs, or its prompt may name some."""
+    return bool(given.get("loras")) or _TAG in (given.get("prompt") or "").lower()
+
+
 def read_loras(
     given: Mapping[str, Any], catalogue: Catalogue | None, *, suggest: bool = True
 ) -> LorasRead:
@@ -42,11 +47,8 @@ def read_loras(
     file as it stands.
     """
     loras = [whole(one) for one in given.get("loras") or ()]
-    prompt = given.get("prompt") or ""
-    if _TAG not in prompt.lower():
-        return LorasRead({"loras": loras} if loras else {})
     try:
-        tagged = without_tags(prompt)
+        tagged = without_tags(given.get("prompt") or "")
     except LoraTagError as error:
         return LorasRead(problems=(FieldProblem(("prompt",), "lora_tag", str(error)),))
     if not tagged.loras:

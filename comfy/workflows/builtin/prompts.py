@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from comfy.catalogue import Catalogue
 from comfy.workflows.builtin.naming import near
-from comfy.workflows.builtin.prompt_loras import read_loras
+from comfy.workflows.builtin.prompt_loras import names_loras, read_loras
 from comfy.workflows.builtin.prompt_syntax import embeddings_in, has_embedding
 from comfy.workflows.known import Known
 from core.batches.drawing import draw
@@ -31,6 +31,9 @@ class Words:
     problems: tuple[FieldProblem, ...] = ()
 
 
+_AS_GIVEN: Final = Words()
+
+
 def read_words(given: Mapping[str, Any], seed: int, known: Known, *, suggest: bool = True) -> Words:
     """Returns the texts of a request and its LoRAs.
 
@@ -38,10 +41,12 @@ def read_words(given: Mapping[str, Any], seed: int, known: Known, *, suggest: bo
     wildcards that cannot be drawn, those of ``read_loras``, ``blank_prompt`` where nothing else is
     in the prompt, ``string_too_long``.
     """
-    drawn = _drawn(given, seed, known) if given.get("wildcards") else Words()
+    drawn = _drawn(given, seed, known) if given.get("wildcards") else _AS_GIVEN
     if drawn.problems:
         return drawn
     told = {**given, **drawn.values}
+    if drawn is _AS_GIVEN and not names_loras(told):
+        return _AS_GIVEN
     loras = read_loras(told, known.catalogue, suggest=suggest)
     values = {**drawn.values, **loras.values}
     problems = [*loras.problems, *_unusable(values)]

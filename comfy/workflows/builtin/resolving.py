@@ -146,13 +146,14 @@ def _unable(
     unknown = unknown_embeddings(told, known.catalogue, suggest=suggest)
     if unknown and hears_embeddings(family):
         yield from unknown
-    yield from _unfitting_refiner(told.get("refiner"), family, known)
+    if "refiner" in told:
+        yield from _unfitting_refiner(told["refiner"], family, known)
 
 
 def _unfitting_refiner(
-    refiner: Mapping[str, Any] | None, family: Family, known: Known
+    refiner: Mapping[str, Any], family: Family, known: Known
 ) -> Iterator[FieldProblem]:
-    if refiner is None or family.base != "sdxl":
+    if family.base != "sdxl":
         return  # of another family it is refused already
     found = find(refiner["model"], known, ("checkpoints",))
     own = FAMILIES.get(found.family or "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Final
 
@@ -11,13 +12,15 @@ import pytest
 import pytest_asyncio
 from PIL import Image
 
+from comfy import UnresolvableError
 from comfy.families.models import ModelFile
 from comfy.families.table import FAMILIES
 from comfy.nodes import NodeCatalogue
+from comfy.versions import is_before
 from comfy.workflows import Judge, build_graph
 from comfy.workflows.known import Known
 from core.requests import ResolvedRequest
-from tests.comfy.building.test_catalogues import Comfy
+from tests.comfy.building.test_catalogues import LACKS, Comfy
 from tests.comfy.builtin.asking import (
     IMAGE,
     KNOWN,
@@ -33,23 +36,35 @@ from tests.comfy.builtin.asking import (
 from tests.comfy.builtin.operations import OPERATIONS, asked_of
 from tests.comfy.test_emulator import SLOW, calling
 
+CONTROLS: Final = {"ZImageFunControlnet", "AnimaLLLiteApply"}
+"""What is for controls alone, which are not asked for here."""
 FILES: Final = {IMAGE: "a.png", MASK: "b.png", OTHER: "c.png", NORMALISED: "d.png"}
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def comfy() -> AsyncIterator[Comfy]:
-    """A ComfyUI of the newest recorded version that takes prompts and never ends one."""
-    options = replace(SLOW, any_model=True, comfyui_version="0.33")
+@asynccontextmanager
+async def running(version: str) -> AsyncIterator[Comfy]:
+    """A ComfyUI that takes prompts and never ends one."""
+    options = replace(SLOW, any_model=True, comfyui_version=version)
     async with calling(options) as (emulator, caller):
         for name in FILES.values():
             Image.new("RGB", (64, 64)).save(emulator.input_dir / name)
         _, told = await caller.get("/object_info")
-        yield Comfy("0.33", caller, NodeCatalogue.from_object_info(told))
+        yield Comfy(version, caller, NodeCatalogue.from_object_info(told))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def comfy() -> AsyncIterator[Comfy]:
+    """One of the newest recorded version."""
+    async with running("0.33") as newest:
+        yield newest
 
 
 def judged(comfy: Comfy, known: Known = KNOWN) -> Known:
-    return replace(known, judge=Judge(comfy.catalogue, paid_nodes=True))
+    assert known.catalogue is not None
+    catalogue = replace(known.catalogue, version=comfy.version)
+    judge = Judge(comfy.catalogue, paid_nodes=True)
+    return replace(known, catalogue=catalogue, judge=judge)
 
 
 async def refusal(comfy: Comfy, request: ResolvedRequest) -> Any:
@@ -70,6 +85,24 @@ async def test_comfyui_takes_what_was_resolved(comfy: Comfy, operation: str) -> 
         assert await refusal(comfy, request) is None, family
         seen += 1
     assert seen
+
+
+@pytest.mark.parametrize("version", ["0.3.64", "0.24"])
+async def test_an_older_one_takes_it_or_is_told_to_be_too_old(version: str) -> None:
+    async with running(version) as old:
+        told: dict[str, set[str]] = {}
+        for operation in ("text", "mask", "edit"):
+            for family, workflow, inputs in asked_of(operation):
+                try:
+                    request = resolved(workflow, known=judged(old), **inputs)
+                except UnresolvableError as error:
+                    told.setdefault(family, set()).update(one.code for one in error.problems)
+                else:
+                    assert await refusal(old, request) is None, family
+    expected = {name for name, one in FAMILIES.items() if is_before(version, one.oldest)}
+    assert told == {name: {"comfyui_too_old"} for name in expected}
+    lacking = {name for name, lacks in LACKS[version].items() if not lacks <= CONTROLS}
+    assert expected >= lacking
 
 
 async def test_controls(comfy: Comfy) -> None:

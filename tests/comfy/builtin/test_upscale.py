@@ -121,6 +121,7 @@ def test_what_the_detail_s_model_does_not_heed_is_told() -> None:
         ({"detail": 0.3, "sampler": "unheard"}, ("sampler",), "unknown_sampler"),
         ({"detail": 0.3, "prompt": "embedding:nothing"}, ("prompt",), "unknown_embedding"),
         ({"detail": 0.3, "vae": "ae.safetensors"}, ("vae",), "excluded"),
+        ({"detail": 0.3, "prompt": "fox <lora:lora-sdxl>"}, ("prompt",), "lora_tag"),
         ({"scale": 8, "init_image": IMAGE}, ("scale",), "too_many_pixels"),
     ],
 )
