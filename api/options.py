@@ -59,7 +59,7 @@ async def read_options(facade: Facade) -> OptionsDocument:
     catalogue = await catalogue_of(facade)
     return OptionsDocument(
         models=offered(catalogue, facade.models.current),
-        default_model=facade.default_model(catalogue),
+        default_model=facade.default_model,
         samplers=list(catalogue.samplers),
         schedulers=list(catalogue.schedulers),
         limits=LimitsDocument(),

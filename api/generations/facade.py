@@ -40,6 +40,7 @@ from api.models.cache import ModelsCache
 from api.nodes import NodesCache
 from api.storage import StorageWatch
 from comfy import BUILT_IN, Catalogue, UnresolvableError
+from comfy.workflows.builtin.models import Wanted, default_model
 from comfy.workflows.known import Known
 from core.callbacks.addresses import AllowedAddresses
 from core.callbacks.callback import Callback
@@ -125,10 +126,10 @@ class Facade:
         self._allowed = allowed
         self._wildcards = wildcards
 
-    def default_model(self, catalogue: Catalogue) -> str | None:
-        """Returns the model of requests that name none."""
-        models = (*catalogue.checkpoints, *catalogue.diffusion_models)
-        return self.configured_model or next(iter(models), None)
+    @property
+    def default_model(self) -> str | None:
+        """The model of requests from a text that name none."""
+        return default_model(Wanted.of({}), self.known)
 
     # --- create
 

@@ -49,7 +49,7 @@ class ModelFacade:
             vaes=list(catalogue.vaes),
             upscalers=list(catalogue.upscalers),
             embeddings=list(catalogue.embeddings),
-            default=self._generations.default_model(catalogue),
+            default=self._generations.default_model,
             models=await self._files(catalogue, FOLDERS if folder is None else (folder,)),
         )
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from comfy.families.family import Family
-from comfy.families.models import ModelFile
+from comfy.families.models import ModelFile, Reason
+from comfy.families.table import title_of
 from comfy.workflows.building.controls import PIXEL_BASES
 from comfy.workflows.builtin.models import find
 from comfy.workflows.builtin.recipe import ControlKind
@@ -21,6 +22,10 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "start": 0.0,
     "end": 1.0,
 }
+
+
+_SURE: Final[frozenset[Reason]] = frozenset({"setting", "header"})
+"""What is no guess: the owner's word, and what the file's tensors say."""
 
 
 @dataclass(frozen=True)
@@ -60,17 +65,37 @@ def _folders(family: Family) -> Sequence[str]:
     return folders if family.has_controls else folders[::-1]
 
 
+def for_another(name: str, what: str, base: str | None, family: Family) -> str:
+    """Returns that a file was made for models of another base, for people."""
+    return f"{name} is a {what} for {title_of(base or '') or base}, and the model is {family.title}"
+
+
 def unable_controls(controls: Sequence[Control], family: Family) -> Iterator[FieldProblem]:
-    """Yields the problems of controls that the family has no way for: ``excluded``."""
+    """Yields the problems of controls that the family has no way for.
+
+    Codes: ``excluded``, and ``control_of_another_family`` for a file of which it is sure: ComfyUI
+    fails with it, since its layers do not fit the model's.
+    """
     for at, control in enumerate(controls):
         loc = ("controls", at, "model")
-        if control.file.folder == "model_patches":
-            if family.control_patch is None:
-                said = f"it is a model patch, and {family.title} takes none"
-                yield FieldProblem(loc, "excluded", f"{said}: leave the control out")
-        elif not family.has_controls:
-            said = f"{family.title} takes no ControlNets"
-            yield FieldProblem(loc, "excluded", f"{said}: leave the control out")
+        lacking = _lacking(control, family)
+        if lacking is not None:
+            yield FieldProblem(loc, "excluded", f"{lacking}: leave the control out")
+        elif _is_surely_of_another(control.file, family):
+            said = for_another(control.file.name, "ControlNet", control.file.family, family)
+            said = f"{said}: choose one for {family.title}"
+            yield FieldProblem(loc, "control_of_another_family", said)
         if control.values["start"] > control.values["end"]:
             said = "`start` must not be after `end`"
             yield FieldProblem(("controls", at, "start"), "excluded", said)
+
+
+def _lacking(control: Control, family: Family) -> str | None:
+    if control.file.folder == "model_patches":
+        takes_none = f"it is a model patch, and {family.title} takes none"
+        return takes_none if family.control_patch is None else None
+    return None if family.has_controls else f"{family.title} takes no ControlNets"
+
+
+def _is_surely_of_another(file: ModelFile, family: Family) -> bool:
+    return file.family not in (None, family.base) and file.reason in _SURE

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from comfy.families.family import Family
-from comfy.families.table import title_of
-from comfy.workflows.builtin.control_kinds import Control
+from comfy.workflows.builtin.control_kinds import Control, for_another
 from comfy.workflows.builtin.models import find
 from comfy.workflows.builtin.prompt_syntax import embeddings_in, weighs_words
 from comfy.workflows.builtin.prompts import TEXTS
@@ -84,23 +83,20 @@ def foreign(
 ) -> Iterator[Notice]:
     """Yields the files that were made for other models; of one that nothing is known of, nothing.
 
-    Codes: ``lora_of_another_family``, ``control_of_another_family``.
+    Codes: ``lora_of_another_family``, of which no layer is used, and ``control_of_another_family``:
+    one of which that is sure is refused.
     """
     for at, lora in enumerate(loras):
         base = find(lora["name"], known, ("loras",)).family
         if base is not None and base != family.base:
-            said = _another(lora["name"], "LoRA", base, family)
+            said = for_another(lora["name"], "LoRA", base, family)
             yield Notice(code="lora_of_another_family", loc=("loras", at, "name"), message=said)
     for at, control in enumerate(controls):
         base = control.file.family
         if base is not None and base != family.base:
-            said = _another(control.file.name, "ControlNet", base, family)
+            said = for_another(control.file.name, "ControlNet", base, family)
             loc = ("controls", at, "model")
             yield Notice(code="control_of_another_family", loc=loc, message=said)
-
-
-def _another(name: str, what: str, base: str, family: Family) -> str:
-    return f"{name} is a {what} for {title_of(base) or base}, and the model is {family.title}"
 
 
 def resized(given: Mapping[str, Any], size: Mapping[str, int], family: Family) -> Iterator[Notice]:

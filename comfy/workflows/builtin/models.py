@@ -63,6 +63,10 @@ class Wanted(NamedTuple):
             return False
         return self.is_masked or not family.inpaints_by_conditioning
 
+    def is_usual_for(self, file: ModelFile) -> bool:
+        """Whether a file draws all of it: refiners draw the last steps, inpaint models masks."""
+        return "refiner" not in file.traits and (self.is_masked or "inpaint" not in file.traits)
+
 
 class UnusableModelError(ValueError):
     """No model, or one that cannot be used; ``problems`` say why, and what to do."""
@@ -103,7 +107,7 @@ def choose(
     kept = _kept.get(key)
     if kept is not None and kept.catalogue is known.catalogue and kept.models is known.models:
         return kept.chosen
-    name = _default(wanted, known) if isinstance(wanted, Wanted) else wanted
+    name = default_model(wanted, known) if isinstance(wanted, Wanted) else wanted
     if name is None:
         raise UnusableModelError(_no_model(known.catalogue, at))
     chosen = _chosen(given, name, known, at, suggest=suggest)
@@ -179,16 +183,23 @@ def _recognised(folder: str, name: str, folders: tuple[str, ...]) -> ModelFile:
     return next(known, told[0])
 
 
-def _default(wanted: Wanted, known: Known) -> str | None:
-    """Returns the model of a request that names none, None where there is none."""
+def default_model(wanted: Wanted, known: Known) -> str | None:
+    """Returns the model of a request that names none, None where there is none.
+
+    It is the one that was set, else the first, unless it cannot do what is wanted.
+    """
     chosen = (known.default_model,) if known.default_model else ()
     first = None
     for name in chain(chosen, _names(known.catalogue)):
         first = first or name
-        family = _known_family(name, known)
-        if family is None and name == known.default_model:
+        file = find(name, known, DIFFUSION_FOLDERS)
+        family = _known_family(file)
+        was_set = name == known.default_model
+        if family is None and was_set:
             break  # it was chosen: why it cannot be used is told
-        if family is not None and wanted.can_be_had_of(family):
+        if family is None or not wanted.can_be_had_of(family):
+            continue
+        if was_set or wanted.is_usual_for(file):
             return name
     return first
 
@@ -199,9 +210,9 @@ def _names(catalogue: Catalogue | None) -> Iterator[str]:
         yield from catalogue.diffusion_models
 
 
-def _known_family(name: str, known: Known) -> Family | None:
+def _known_family(file: ModelFile) -> Family | None:
     try:
-        family, _ = _family(find(name, known, DIFFUSION_FOLDERS), "model")
+        family, _ = _family(file, "model")
     except UnusableModelError:
         return None
     return family

@@ -261,6 +261,36 @@ def test_the_default_is_the_first_that_can_do_what_is_asked_for(
     assert request.model == model(chosen)
 
 
+@pytest.mark.parametrize(
+    ("workflow", "inputs", "chosen"),
+    [
+        ("txt2img", {}, "c.sft"),
+        ("img2img", {"init_image": IMAGE}, "c.sft"),
+        ("inpaint", {"init_image": IMAGE, "mask": MASK}, "b.sft"),
+    ],
+)
+def test_the_default_draws_all_by_itself(
+    workflow: str, inputs: dict[str, Any], chosen: str
+) -> None:
+    files = (
+        ModelFile("checkpoints", "a.sft", "sdxl", "header", traits=frozenset({"refiner"})),
+        ModelFile("checkpoints", "b.sft", "sdxl", "header", traits=frozenset({"inpaint"})),
+        ModelFile("checkpoints", "c.sft", "sd15", "header"),
+    )
+    names = tuple(one.name for one in files)
+    only = replace(
+        KNOWN,
+        catalogue=replace(CATALOGUE, checkpoints=names, diffusion_models=()),
+        models=Models.of(files),
+    )
+
+    assert resolved(workflow, known=only, **inputs).model == chosen
+    alone = replace(CATALOGUE, checkpoints=("a.sft",), diffusion_models=())
+    refiner = replace(only, catalogue=alone)
+    assert resolved(workflow, known=replace(only, default_model="a.sft"), **inputs).model == "a.sft"
+    assert resolved(workflow, known=refiner, **inputs).model == "a.sft"
+
+
 def test_a_default_that_was_set_counts_where_it_can_do_what_is_asked_for() -> None:
     chosen = replace(KNOWN, default_model=model("z-image"))
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from comfy import UnresolvableError, resolve
-from comfy.families.models import ModelFile
+from comfy.families.models import ModelFile, Reason
 from comfy.workflows import BUILT_IN
 from core.wording import nearest
 from tests.comfy.builtin.asking import (
@@ -73,11 +73,6 @@ Z_IMAGE: Final[dict[str, Any]] = {"model": model("z-image-turbo")}
             "lora_of_another_family",
             ("loras", 1, "name"),
         ),
-        (
-            {"controls": [{"image": OTHER, "model": "net-flux1.safetensors"}], **XL},
-            "control_of_another_family",
-            ("controls", 0, "model"),
-        ),
     ],
 )
 def test_what_is_not_heeded_is_told(
@@ -111,6 +106,23 @@ def test_a_lora_of_which_nothing_is_known_needs_no_word() -> None:
     mystery = known(ModelFile("loras", "mystery.sft"))
 
     assert notices(resolved(known=mystery, loras=[{"name": "mystery.sft"}], **XL)) == {}
+
+
+@pytest.mark.parametrize("reason", ["header", "setting", "metadata", "name"])
+def test_a_control_that_is_surely_of_another_family_is_refused(reason: Reason) -> None:
+    there = known(ModelFile("controlnet", "cn.sft", "sdxl", reason))
+    inputs: dict[str, Any] = {"controls": [{"image": OTHER, "model": "cn.sft"}]}
+
+    assert notices(resolved(known=there, **inputs, **XL)) == {}
+    if reason in ("metadata", "name"):
+        found = notices(resolved(known=there, model=model("sd15"), **inputs))
+        assert found == {"control_of_another_family": ("controls", 0, "model")}
+        return
+    refused = problems(known=there, model=model("sd15"), **inputs)
+    assert refused[("controls", 0, "model")] == (
+        "control_of_another_family",
+        "cn.sft is a ControlNet for SDXL, and the model is SD 1.5: choose one for SD 1.5",
+    )
 
 
 def test_a_lora_of_another_family_is_named_with_both() -> None:
