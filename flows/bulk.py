@@ -25,6 +25,7 @@ from pydantic import Field
 from core.batches.lists import read_lists
 from core.batches.manifest import shown_name
 from core.batches.request import FlowBatchRequest
+from flows.adoption import callback_rules, what_is_known
 from flows.artifacts import ArtifactUpdates, ProgressArtifact
 from flows.batches import steps
 from flows.batches.acceptance import AcceptedBatch, Source, accept_batch, source_problems
@@ -32,7 +33,6 @@ from flows.batches.artifacts import show_batch, show_end
 from flows.batches.parameters import CATCH_UP_MINUTES, WEEK_MINUTES
 from flows.batches.rules import Finish, Leave, Pause, Wait
 from flows.errors import BatchRefusedError, CancelRequested, TakenOver
-from flows.pipeline import callback_rules, what_is_known
 from flows.prefect.foreign_runs import PAUSE_S, foreign, put_back_for
 from flows.prefect.schedules import later_run_is_due, schedule_name_of
 from flows.retries import patiently

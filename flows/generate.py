@@ -21,6 +21,7 @@ from prefect.states import Cancelled, Completed, Failed
 from comfy.errors import ComfyError
 from core.requests import FlowRequest
 from flows import pipeline, submitting
+from flows.adoption import adopt
 from flows.artifacts import ArtifactUpdates, caption, show_artefacts, show_attempts, show_request
 from flows.errors import CallbackRefusedError, InputGoneError, PaidUnknownError, TakenOver
 from flows.pipeline import Assignment
@@ -78,7 +79,7 @@ async def _claim(runtime: Runtime, request: FlowRequest, generation_id: UUID | N
     made_for = parse_idempotency_key(run.idempotency_key)
     if generation_id is None:
         request = _of_its_deployment(request, run.tags)
-        generation_id = await pipeline.adopt(
+        generation_id = await adopt(
             runtime.store,
             runtime.session.client,
             request,

@@ -1,5 +1,7 @@
 """The pipeline of a generation as plain functions: claim, build, track, save.
 
+A run that was started from Prefect has its row made before: ``adoption.py``.
+
 Between the second and the third the prompt is submitted: ``submitting.py``.
 Each step takes what it needs as values and returns a value. The flow's tasks (``flows/tasks.py``)
 and the worker's early start (``flows/early_start.py``) call the same functions. They know nothing
@@ -15,16 +17,11 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
 from typing import Final, Literal, Protocol
 from uuid import UUID
 
-from pydantic import ValidationError
-
 import comfy
 from comfy import (
-    Catalogue,
     ComfyClient,
     FetchedFile,
     FetchedImage,
@@ -38,41 +35,29 @@ from comfy import (
 )
 from comfy.errors import ComfyError, ExecutionFailedError, ExecutionTimeoutError
 from comfy.events import TrackEvent
-from comfy.workflows.known import Known
 from core.artefacts import primary
-from core.callbacks.rules import CallbackRules
 from core.failpoints import reach
-from core.invalid import problems_of
-from core.problems import FieldProblem, Problem
-from core.requests import FlowRequest, read_request_of
-from core.uploads import referred_in
+from core.problems import Problem
 from core.workflows.declaration import Output as DeclaredOutput
-from core.workflows.declaration import Workflow
-from flows.errors import CallbackRefusedError, CancelRequested
+from flows.errors import CancelRequested
 from flows.keeping import Keeping, Log, check_declared, owners_of, pixels_of
-from flows.models import kept_models
 from flows.nodes import (
     kept_catalogue,
-    kept_judge,
     look_at_nodes,
     paid_classes_of,
     recent_catalogue,
 )
-from flows.pictures import resolved_with_files
 from flows.problems import problem_of
 from flows.reporter import OnProgress, Reporter
 from flows.retries import patiently
 from flows.submitting import RESUBMISSIONS, SubmitSession, check_hold
-from flows.workflows import workflow_named, workflow_names, workflow_of
+from flows.workflows import workflow_of
 from store.database import finished
 from store.errors import (
     ArtefactStoreError,
     FencedError,
-    FilesGoneError,
-    NotFoundError,
     StoreUnavailableError,
 )
-from store.generations import acceptance
 from store.store import Store
 from store.values import Artefact, Claim, Holder, Standing
 
@@ -147,96 +132,6 @@ class Ended:
 
 
 # --- the steps, in their order
-
-
-async def adopt(
-    store: Store,
-    client: ComfyClient,
-    request: FlowRequest,
-    default_model: str | None,
-    flow_run_id: UUID,
-    *,
-    paid_nodes: bool = False,
-    wildcards: Path | None = None,
-) -> UUID:
-    """Make the row of a run that was started from Prefect. Returns its id, which is the run's.
-
-    ``paid_nodes``: whether it may call paid services; ``wildcards``: the folder of lists. Raises
-    CallbackRefusedError, ``comfy.UnresolvableError``: then there is no row.
-    """
-    callback = request.wanted_callback
-    if callback is not None:
-        refused = (await callback_rules(store)).problem(callback)
-        if refused is not None and not await _is_kept(store, flow_run_id):
-            raise CallbackRefusedError(refused)
-    asked, workflow = await checked(store, request)
-    known = await what_is_known(store, client, default_model, paid_nodes=paid_nodes)
-    try:
-        resolved = await resolved_with_files(store, asked, workflow, known, wildcards, patient=True)
-    except comfy.UnresolvableError:
-        if await _is_kept(store, flow_run_id):
-            return flow_run_id
-        raise
-    referred = list(referred_in(workflow.inputs, resolved.inputs))
-    missing = await patiently(store.uploads.problems, referred)
-    if missing and not await _is_kept(store, flow_run_id):
-        raise comfy.UnresolvableError(tuple(missing))
-    adopting = partial(acceptance.adopt, store.database, flow_run_id, resolved)
-    try:
-        await patiently(adopting, flow_run_id, callback)
-    except FilesGoneError as error:  # expired since they were looked at
-        missing = await patiently(store.uploads.problems, referred)
-        raise comfy.UnresolvableError(tuple(missing)) from error
-    return flow_run_id
-
-
-async def what_is_known(
-    store: Store, client: ComfyClient, default_model: str | None, *, paid_nodes: bool
-) -> Known:
-    """Returns what requests are resolved by, of one ComfyUI: as kept, else as it says.
-
-    Raises TransientComfyError, StoreUnavailableError.
-    """
-    kept = await store.registry.catalogue(client.base_url)
-    return Known(
-        catalogue=Catalogue.from_json(kept) or await client.catalogue(),
-        judge=await kept_judge(store, client.base_url, paid_nodes=paid_nodes),
-        models=await kept_models(store, client.base_url),
-        default_model=default_model,
-    )
-
-
-async def checked(store: Store, request: FlowRequest) -> tuple[FlowRequest, Workflow]:
-    """Returns the request with its inputs checked, and its workflow.
-
-    Raises ``comfy.UnresolvableError``.
-    """
-    workflow = await patiently(partial(workflow_named, hidden=True), store, request.workflow)
-    names = [] if workflow is not None else await patiently(workflow_names, store)
-    try:
-        asked = read_request_of(FlowRequest, request.model_dump(), workflow, names)
-    except ValidationError as error:
-        found = tuple(FieldProblem(*problem) for problem in problems_of(error))
-        raise comfy.UnresolvableError(found) from error
-    assert workflow is not None  # an unknown one is refused
-    return asked, workflow
-
-
-async def callback_rules(store: Store) -> CallbackRules:
-    """Returns what the callbacks of a run that was started from Prefect must fulfil.
-
-    They can only be named; where a stored one leads is looked at when it is sent.
-    """
-    return CallbackRules(names=await patiently(store.callbacks.names))
-
-
-async def _is_kept(store: Store, generation_id: UUID) -> bool:
-    """Returns whether the row is there: a run may be taken again, long after it was adopted."""
-    try:
-        await patiently(store.generations.get, generation_id)
-    except NotFoundError:
-        return False
-    return True
 
 
 async def claim(store: Store, assignment: Assignment, holder: Holder) -> Claim:

@@ -92,3 +92,8 @@ def refused(service: Service, code: str, *loc: str | int, **fields: Any) -> str:
     assert (loc, code) in found, found
     assert service.count() == before
     return str(found[(loc, code)])
+
+
+def uploads(service: Service) -> int:
+    """How many uploads were ever kept."""
+    return service.count("uploads")

@@ -1,16 +1,14 @@
-"""Every operation by HTTP: what is accepted and what it becomes, and what is not."""
+"""Every operation by HTTP: what is accepted, and what it becomes."""
 
 from __future__ import annotations
 
-import json
-import struct
-import zlib
 from collections.abc import Iterator
 from typing import Any, Final
 from uuid import UUID, uuid4
 
 import pytest
 
+from comfy import BUILT_IN
 from tests.api.operations import (
     FLUX,
     FLUX_LORA,
@@ -25,9 +23,11 @@ from tests.api.operations import (
     picture_of,
     refused,
     sent,
+    uploads,
 )
 from tests.api.service import BATCHES, CREATE, SCHEDULES, Service, assert_problem
 
+WORKFLOWS: Final = "/api/v1/workflows"
 SAME: Final = {"model": SD15, "seed": 7}
 
 
@@ -47,11 +47,23 @@ def mask(service: Service) -> str:
     return sent(service, a_mask(), "mask.png")
 
 
-def uploads(service: Service) -> int:
-    return service.count("uploads")
-
-
 # --- what is accepted
+
+
+@pytest.mark.parametrize("name", list(BUILT_IN))
+def test_a_built_in_workflow_is_described(service: Service, name: str) -> None:
+    choices = service.get(f"{WORKFLOWS}/{name}/choices").json()["inputs"]
+    document = service.get(f"{WORKFLOWS}/{name}").json()
+    assert (document["built_in"], document["kind"], document["state"]) == (True, "image", "ready")
+    schema = service.get(f"{WORKFLOWS}/{name}/schema").json()
+    required = {one.name for one in BUILT_IN[name].inputs if one.required}
+    assert set(schema.get("required", ())) == required
+    assert set(BUILT_IN[name].by_name) <= set(schema["properties"])
+    if "loras" in BUILT_IN[name].by_name:
+        assert "film.safetensors" in choices["loras.*.name"]
+        assert {SD15, FLUX} <= set(choices["model"])
+    else:
+        assert choices["model"] == [UPSCALER]
 
 
 def test_each_workflow_takes_its_inputs(service: Service, start: str, mask: str) -> None:
@@ -185,6 +197,34 @@ def test_a_dry_run_tells_each_warning_once_and_writes_nothing(service: Service, 
     }
 
 
+# --- wildcards
+
+
+def test_wildcards_are_drawn_by_the_seed_where_that_is_asked_for(service: Service) -> None:
+    folder = service.settings.wildcards
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "animals.txt").write_text("fox\nowl\nhen\n", encoding="utf-8")
+    asked: dict[str, Any] = {
+        "prompt": "a __animals__ {at dawn|at night}",
+        "wildcards": True,
+        **SAME,
+    }
+
+    first, again = service.create(**asked), service.create(**asked)
+    literal = service.create(**{**asked, "wildcards": False})
+
+    assert first["request"]["prompt"] == again["request"]["prompt"]
+    assert first["request"]["prompt"].split()[1] in ("fox", "owl", "hen")
+    [warning] = first["warnings"]
+    assert (warning["code"], warning["loc"]) == ("wildcards_drawn", ["prompt"])
+    assert first["request"]["prompt"] in warning["message"]
+    assert (literal["request"]["prompt"], literal["warnings"]) == (asked["prompt"], [])
+    batch = service.created_batch(items=[asked], wildcards=False)
+    [item] = service.items(batch)
+    assert item["request"]["prompt"] == first["request"]["prompt"]
+    refused(service, "wildcard", "prompt", prompt="a __planets__", wildcards=True, **SAME)
+
+
 # --- batches
 
 
@@ -252,134 +292,3 @@ def test_a_schedule_is_checked_with_its_files_and_writes_none(service: Service, 
     ]
     assert asked(hole).status_code == 503  # nothing but Prefect is missing
     assert uploads(service) == before
-
-
-# --- what is not accepted
-
-
-def test_a_file_that_is_no_picture(service: Service, mask: str) -> None:
-    text = sent(service, b"hello", "notes.txt")
-    said = refused(service, "wrong_kind", "init_image", prompt="an owl", init_image=text, **SAME)
-    assert "image" in said
-    answered = service.client.post(UPLOADS, files={"file": ("fox.png", b"hello")})
-    assert_problem(answered, 415, "unsupported_media_type")
-    broken = a_picture()[:200]
-    assert_problem(
-        service.client.post(UPLOADS, files={"file": ("fox.png", broken)}), 422, "invalid_request"
-    )
-
-
-def a_bomb(width: int, height: int) -> bytes:
-    """A file of some kilobytes that says it has so many pixels."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        )
-
-    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    pixels = zlib.compress(bytes(1_000_000))
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
-    )
-
-
-@pytest.mark.parametrize("size", [(18_000, 18_000), (1, 100_000), (100_000, 1)])
-def test_a_bomb(service: Service, size: tuple[int, int]) -> None:
-    before = uploads(service)
-    answered = service.client.post(UPLOADS, files={"file": ("fox.png", a_bomb(*size))})
-    told = assert_problem(answered, 413, "payload_too_large")
-    assert "EASEL_UPLOADS__PIXELS" in told["detail"]
-    assert uploads(service) == before
-
-
-def test_a_mask_of_another_size(service: Service, start: str) -> None:
-    other = sent(service, a_mask(size=(256, 256)))
-    said = refused(
-        service, "mask_size", "mask", prompt="an owl", init_image=start, mask=other, **SAME
-    )
-    assert "256 × 256" in said
-    assert "512 × 384" in said
-
-
-def test_an_empty_mask(service: Service, start: str) -> None:
-    black = sent(service, a_picture("L", colour="black"))
-    said = refused(
-        service, "empty_mask", "mask", prompt="an owl", init_image=start, mask=black, **SAME
-    )
-    assert "mask_invert" in said
-
-
-def test_a_strength_out_of_range(service: Service) -> None:
-    loras = [{"name": "film.safetensors"}, {"name": FLUX_LORA, "strength": 21}]
-    told = service.client.post(CREATE, json={"prompt": "a fox", "loras": loras}).json()
-    [error] = told["errors"]
-    assert error["loc"] == ["loras", 1, "strength"]
-    assert "20" in error["message"]
-
-
-def test_files_that_are_gone(service: Service, start: str) -> None:
-    gone = sent(service, a_picture(colour="gold"))
-    service.client.delete(f"{UPLOADS}/{gone.removeprefix('upload:')}")
-    for code, reference in (
-        ("upload_expired", gone),
-        ("unknown_upload", f"upload:{'0' * 64}"),
-        ("unknown_artefact", f"artefact:{uuid4()}"),
-    ):
-        refused(service, code, "init_image", prompt="an owl", init_image=reference, **SAME)
-        refused(service, code, "mask", prompt="an owl", init_image=start, mask=reference, **SAME)
-
-
-def test_an_artefact_of_a_deleted_generation(service: Service) -> None:
-    task_id = service.created()
-    [artefact] = service.worker.finish(task_id, a_picture())
-    assert service.client.delete(f"/api/v1/generation/{task_id}").status_code == 204
-    reference = f"artefact:{artefact.id}"
-    refused(service, "unknown_artefact", "init_image", prompt="an owl", init_image=reference)
-
-
-def test_a_mask_whose_file_is_lost(service: Service, start: str) -> None:
-    reference = sent(service, a_mask(box=(1, 1, 30, 30)))
-    store = service.worker.store
-    upload = service.worker.run(store.uploads.get(reference.removeprefix("upload:")))
-    service.worker.run(store.files.remove_file(upload.path))
-    said = refused(
-        service, "file_gone", "mask", prompt="an owl", init_image=start, mask=reference, **SAME
-    )
-    assert "send it again" in said
-
-
-def test_a_vae_of_another_family(service: Service) -> None:
-    said = refused(
-        service, "excluded", "vae", prompt="a fox", model=FLUX, vae="qwen_image_vae.safetensors"
-    )
-    assert "Flux" in said
-
-
-@pytest.mark.parametrize(
-    ("loc", "code", "given"),
-    [
-        ("mask", "excluded", {"mask": "$mask", "outpaint": {"left": 64}}),
-        ("width", "excluded", {"mask": "$mask", "width": 512}),
-        ("height", "excluded", {"outpaint": {"left": 64}, "height": 512}),
-        ("outpaint", "nothing_added", {"outpaint": {}}),
-    ],
-)
-def test_operations_that_exclude_each_other(
-    service: Service, start: str, mask: str, loc: str, code: str, given: dict[str, Any]
-) -> None:
-    told = json.loads(json.dumps(given).replace("$mask", mask))
-    refused(service, code, loc, prompt="an owl", init_image=start, **SAME, **told)
-
-
-def test_what_needs_a_start_image(service: Service, mask: str) -> None:
-    refused(service, "needs_input", "mask", prompt="an owl", mask=mask, **SAME)
-    refused(service, "needs_input", "denoise", prompt="an owl", denoise=0.5, **SAME)
-    refused(service, "missing", "init_image", prompt="an owl", workflow="img2img", **SAME)
-
-
-def test_reference_images_for_a_model_that_does_not_edit(service: Service, start: str) -> None:
-    refused(
-        service, "cannot_edit", "reference_images",
-        prompt="an owl", workflow="edit", reference_images=[start], **SAME,
-    )  # fmt: skip

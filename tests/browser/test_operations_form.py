@@ -136,6 +136,7 @@ def test_an_image_is_drawn_anew_within_its_mask(page: Page, worker: Worker) -> N
     expect(page.get_by_text("Choose an image first.")).to_be_visible()
     expect(page.get_by_text("Choose a mask first.")).to_be_visible()
     page.locator("textarea[aria-label='Prompt']:visible").fill("a red balloon")
+    chosen(page, "Model", "z_image_turbo")
     sent(page, "Start image", picture())
     sent(page, "Mask", mask())
     expect(page.get_by_text("Choose an image first.")).to_have_count(0)
@@ -151,7 +152,12 @@ def test_what_is_added_around_an_image_is_a_field_for_each_side(page: Page, work
     generate(page)
     sides = page.get_by_role("group", name="Extend", exact=True)
     expect(sides.get_by_role("alert")).to_contain_text("at any side")
+    expect(sides.get_by_role("alert")).to_be_in_viewport()
     sides.get_by_label("Right").fill("128")
+    generate(page)
+    expect(page.get_by_role("combobox", name="VAE")).to_be_in_viewport()  # it was folded away
+    expect(page.get_by_text("put it there, or name another file")).to_be_visible()
+    chosen(page, "Model", "z_image_turbo")
     generate(page)
     expect(page.locator(".card.is-succeeded")).to_have_count(1)
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 from aiohttp import web
 
-from comfy import TXT2IMG
+from comfy import BUILT_IN, TXT2IMG
 from core.workflows.declaration import Input, Workflow
 from tests.api.conftest import shared_service
 from tests.api.service import Backstage, Comfy, Service
@@ -242,6 +242,14 @@ async def test_workflows_are_listed_and_shown(service: Service) -> None:
     assert "a file of loras" in shown.out
     as_json = await _workflows(service, "show", "film-1", "--json")
     assert json.loads(as_json.out)["name"] == "film-1"
+
+
+@pytest.mark.parametrize("name", list(BUILT_IN))
+async def test_a_built_in_one_is_shown_with_all_of_its_inputs(service: Service, name: str) -> None:
+    shown = await _workflows(service, "show", name)
+    assert shown.code == 0, shown.err
+    for one in BUILT_IN[name].inputs:
+        assert one.name in shown.out
 
 
 async def test_a_workflow_is_exported_and_removed(service: Service, tmp_path: Path) -> None:

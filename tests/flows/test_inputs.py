@@ -31,6 +31,7 @@ from core.batches.request import BatchRequest
 from core.requests import FlowRequest, ResolvedRequest, read_request_of
 from core.workflows.declaration import Workflow
 from flows import pipeline, submitting
+from flows.adoption import adopt
 from flows.batches.acceptance import Source, accept_batch, plan_batch
 from flows.errors import BatchRefusedError, InputGoneError
 from flows.inputs import find_inputs
@@ -452,7 +453,7 @@ async def test_a_run_from_prefect_names_a_file_that_is_there(
     async def adopted(run: UUID, image: object) -> UUID:
         fields = {"workflow": TWIN.name, "image": str(image)}
         request = FlowRequest.model_validate(fields)
-        return await pipeline.adopt(store, client, request, None, run)
+        return await adopt(store, client, request, None, run)
 
     with pytest.raises(comfy.UnresolvableError, match="no such upload"):
         await adopted(UUID(int=8), f"upload:{'0' * 64}")
@@ -479,7 +480,7 @@ async def test_a_run_from_prefect_has_its_mask_made_normal(
             "init_image": str(upload.reference),
             "mask": str(of.reference),
         }
-        return await pipeline.adopt(store, client, FlowRequest.model_validate(fields), None, run)
+        return await adopt(store, client, FlowRequest.model_validate(fields), None, run)
 
     with pytest.raises(comfy.UnresolvableError) as error:
         await adopted(UUID(int=8), small)

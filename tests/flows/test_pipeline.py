@@ -30,6 +30,7 @@ from comfy.errors import ExecutionTimeoutError
 from core.callbacks.callback import Callback
 from core.requests import FlowRequest
 from flows import pipeline, submitting
+from flows.adoption import adopt
 from flows.errors import CallbackRefusedError, CancelRequested
 from flows.pipeline import Assignment, Ended
 from flows.reporter import OnProgress
@@ -119,7 +120,7 @@ def test_it_knows_nothing_of_prefect() -> None:
 
 async def adopted(runtime: Runtime, run: UUID, **fields: Any) -> UUID:
     request = FlowRequest.model_validate({"prompt": "a fox", **fields})
-    return await pipeline.adopt(runtime.store, runtime.session.client, request, None, run)
+    return await adopt(runtime.store, runtime.session.client, request, None, run)
 
 
 async def test_a_run_from_prefect_keeps_the_callback_that_it_names(runtime: Runtime) -> None:

@@ -212,16 +212,32 @@ async def test_each_built_in_workflow_has_a_deployment(runs: FlowRuns, store: St
     assert await title_of(runs, "upscale") == BUILT_IN["upscale"].title
 
 
-async def test_a_built_in_generation_is_started_from_its_own_deployment(
-    runs: FlowRuns, store: Store
+EVERYTHING: Final[dict[str, Any]] = {
+    "prompt": "a fox",
+    "model": "sd15.safetensors",
+    "init_image": f"artefact:{uuid4()}",
+    "loras": [{"name": "film.safetensors"}, {"name": "grain.safetensors", "strength_clip": 0.5}],
+    "controls": [
+        {"image": f"artefact:{uuid4()}", "model": "canny.safetensors", "preprocess": "canny"}
+    ],
+    "hires": {"scale": 1.5},
+    "clip_skip": 2,
+    "vae": "vae.safetensors",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "deployment"), [("txt2img", "generate/comfyui"), ("img2img", "generate/img2img")]
+)
+async def test_a_built_in_generation_is_started_from_its_deployment(
+    runs: FlowRuns, store: Store, name: str, deployment: str
 ) -> None:
-    fields = {
-        "workflow": "img2img", "prompt": "a fox", "model": "sd15.safetensors",
-        "init_image": f"artefact:{uuid4()}", "loras": [{"name": "film.safetensors"}],
-        "hires": {"scale": 1.5},
-    }  # fmt: skip
-    asked = read_request_of(GenerationRequest, fields, BUILT_IN["img2img"])
-    resolved = resolve(asked, BUILT_IN["img2img"], Known())
+    """Prefect checks the parameters of a run by the form: every value as it was resolved."""
+    fields = {"workflow": name, **EVERYTHING}
+    resolved = resolve(
+        read_request_of(GenerationRequest, fields, BUILT_IN[name]), BUILT_IN[name], Known()
+    )
+    # The files are not there, and nothing carries it out.
     resolved = resolved.model_copy(update={"plan": resolved.plan.model_copy(update={"files": ()})})
     made = (await store.acceptance.accept(resolved)).generation
 
@@ -229,14 +245,13 @@ async def test_a_built_in_generation_is_started_from_its_own_deployment(
         [attempt] = await store.generations.attempts(made.id)
         return attempt.flow_run_id
 
-    async with Dispatcher(store, runs, lambda: False, name="two", lease_s=600):
+    async with Dispatcher(store, runs, lambda: False, name=f"of {name}", lease_s=600):
         await wait_until(run_of)
 
     run_id = await run_of()
     run = (await runs.states([run_id]))[run_id]
-    deployment = await deployment_by_name(runs.client, "generate/img2img")
-    assert run.deployment_id == deployment.id
-    assert run.name == f"img2img: {made.id}"
+    assert run.deployment_id == (await deployment_by_name(runs.client, deployment)).id
+    assert run.name == (str(made.id) if name == "txt2img" else f"{name}: {made.id}")
 
 
 async def test_a_run_by_hand_is_of_its_deployments_workflow() -> None:

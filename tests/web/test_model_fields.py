@@ -11,6 +11,7 @@ from nicegui import ui
 from nicegui.testing import User
 from nicegui.testing.user_interaction import UserInteraction
 
+import web.studio.workflows
 from api.context import Context
 from comfy.families.models import ModelFile, Models
 from core.requests import ResolvedRequest
@@ -230,3 +231,16 @@ async def test_the_parts_of_another_family_go_with_its_model(studio: User) -> No
     write(studio, "Model", FLUX)
     await until(lambda: "vae" not in draft(studio).more)
     assert field(studio, "VAE").value is None
+
+
+async def test_what_is_found_out_later_is_shown_without_a_reload(
+    user: User, models: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web.studio.workflows, "LOOK_EVERY_S", 0.05)
+    models.facade.models.current = Models()
+    await user.open("/")
+    await until(lambda: "by its name only" in str(field(user, "Model").props.get("hint")))
+    write(user, "Prompt", "half written")
+    models.facade.models.current = Models.of(_FILES)
+    await until(lambda: "by its header" in str(field(user, "Model").props.get("hint")))
+    assert field(user, "Prompt").value == "half written"

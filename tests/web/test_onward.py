@@ -14,6 +14,7 @@ from core.requests import GenerationRequest
 from flows.testing import InProcessWorker
 from tests.web.visiting import PATIENT, elements, press, texts, until, write
 from tests.web.workflows import CLIP, ENLARGE
+from web.forms.batch_drafts import Axis, BulkDraft
 from web.forms.workflow_drafts import WorkflowDraft
 from web.history.gallery import Gallery
 
@@ -147,8 +148,33 @@ async def test_in_the_history_an_image_is_used_and_several_together(
     await user.should_see("2 selected", retries=PATIENT)
     await press(user, "Use as…")
     await press(user, "Edit")
+    assert "Upscale each" in texts(user, "place-workflow")
     both = [f"artefact:{owl.artefact_id}", f"artefact:{made[1]}"]  # in the order of the page
     await until(lambda: draft(user).of("edit") == {"reference_images": both})
+
+
+async def test_several_images_are_the_rows_of_a_batch(
+    user: User, context: Context, made: tuple[str, str]
+) -> None:
+    other = await context.facade.create(GenerationRequest(prompt="an owl"))
+    await InProcessWorker(context.facade.store).finish(other.task_id)
+    [owl] = await context.facade.outputs(other.task_id)
+    await user.open("/history")
+    await until(lambda: len(gallery(user).props["tiles"]) == 2)
+    for task_id in (made[0], str(other.task_id)):
+        picked = {"id": task_id, "picked": True}
+        UserInteraction(user, {gallery(user)}, None).trigger("pick", picked)
+    await user.should_see("2 selected", retries=PATIENT)
+    await press(user, "Use as…")
+    await press(user, "Upscale each")
+    await user.should_see("New batch", retries=PATIENT)
+    await until(lambda: "2 images" in " ".join(texts(user, "bulk-sum")))
+    assert user.client is not None
+    with user.client:
+        begun = BulkDraft.load()
+    both = [f"artefact:{owl.artefact_id}", f"artefact:{made[1]}"]
+    assert begun.workflow == "upscale"
+    assert begun.lists == {"upscale": [Axis(field="init_image", chosen=both)]}
 
 
 async def test_an_upload_field_takes_an_earlier_image(

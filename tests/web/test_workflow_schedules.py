@@ -82,17 +82,24 @@ async def test_one_is_created_shown_and_changed(user: User, kept: KeptSchedules)
 async def test_one_of_txt2img_is_changed_and_what_the_form_does_not_show_stays(
     user: User, kept: KeptSchedules
 ) -> None:
-    batch = {"defaults": {"prompt": "a fox"}, "count": 3, "vary_seed": True}
+    batch = {
+        "defaults": {"prompt": "a fox", "steps": 9, "clip_skip": 2},
+        "count": 3,
+        "vary_seed": True,
+    }
     put(kept, "foxes", batch, Timing(None, 7200.0, "UTC"))
     await user.open("/schedules")
     await press(user, "Edit foxes")
     await user.should_see("Change “foxes”", retries=PATIENT)
     assert (field(user, "Every").value, field(user, "Images per prompt").value) == (2, 3)
+    assert (field(user, "Steps").value, field(user, "Clip skip").value) == (9, 2)
     write(user, "Prompt", "an owl")
+    write(user, "Steps", 12)
     await press(user, "Save changes")
     await user.should_see("“foxes” is changed.", retries=PATIENT)
     made = await kept.get(UUID(int=7))
-    assert made.parameters["batch"]["defaults"] == {"prompt": "an owl"}
+    defaults = {"prompt": "an owl", "steps": 12, "clip_skip": 2}
+    assert made.parameters["batch"]["defaults"] == defaults
     assert made.parameters["batch"]["vary_seed"] is True
     assert made.parameters["catch_up_minutes"] == 5
     assert made.timing.interval_s == 7200
@@ -102,7 +109,7 @@ async def test_one_of_txt2img_is_changed_and_what_the_form_does_not_show_stays(
     "batch",
     [
         {"items": [{"prompt": "a fox"}]},
-        {"defaults": {"prompt": "a fox", "steps": 9}},
+        {"defaults": {"prompt": "a fox", "init_image": f"upload:{'a' * 64}"}},
         {"defaults": {"prompt": "a fox"}, "grid": {"steps": [1, 2]}},
         {"workflow": "gone", "defaults": {}},
         {"defaults": {"prompt": "a fox"}, "seed": 7},

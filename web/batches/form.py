@@ -74,6 +74,7 @@ class BulkForm:
     async def start(self) -> None:
         """Offer the workflows that there are, and show the form of the chosen one."""
         await self._of.start()
+        self._offer_more()
         self._picker.offer(self._of.known, self._of.workflow.name)
 
     @property
@@ -133,8 +134,12 @@ class BulkForm:
 
     def _build_grid(self) -> GridForm | InputsGrid:
         if self.other_workflow is None:
-            return GridForm(self.draft, self._set)
+            return GridForm(self.draft, self._of.workflow, self._set)
         return InputsGrid(self.draft, self.other_workflow, self._of.offered, self._set)
+
+    def _offer_more(self) -> None:
+        if isinstance(self.grid, GridForm):
+            self.grid.offer_more(self._of.own_offered)
 
     def offer(self, options: OptionsDocument) -> None:
         """Fill the pickers."""
@@ -173,6 +178,7 @@ class BulkForm:
             self._is_built = True
             self._picker.show(self._of.workflow.name)
             self._show()
+        self._offer_more()
         if self._options is not None:
             self.grid.offer(self._options)
         if self._lists is not None:

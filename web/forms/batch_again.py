@@ -10,15 +10,18 @@ from typing import Any, Final
 
 from api.generations.documents import CallbackDocument
 from core.batches.request import COUNT_MAX, BatchOptions
-from core.requests import ResolvedRequest, StoredRequest
+from core.requests import DEFAULT_WORKFLOW, ResolvedRequest, StoredRequest
 from core.workflows.declaration import Workflow
 from web.forms.batch_drafts import AXES, NUMBERS, Axis, BulkDraft
+from web.forms.drafts import OWN
+from web.forms.more_values import OF_PICTURES
 from web.forms.workflow_batch import axis_of
 from web.forms.workflow_fields import entered
 
 ITEMS_READ: Final = 5_000
 """Number of items that a form is made of: no batch of more is started again from its form."""
 _PROMPTS_MAX: Final = 500
+_OF_MODEL: Final = ("vae", "text_encoders", "guidance")
 
 
 def draft_of(
@@ -41,7 +44,14 @@ def draft_of(
     count = next(iter(times.values()), 0)
     if len(times) != product or set(times.values()) != {count} or count > COUNT_MAX:
         return None  # rows of a file, or lists that were paired up
-    if not lines or len(negatives) > 1 or len(prompts) > _PROMPTS_MAX or not _is_plain(made):
+    more = _more(made)
+    if (
+        more is None
+        or not lines
+        or len(negatives) > 1
+        or len(prompts) > _PROMPTS_MAX
+        or not _is_plain(made)
+    ):
         return None
     draft = _with_options(options)
     draft.prompt, draft.each_line = "\n".join(prompts), len(prompts) > 1
@@ -49,6 +59,7 @@ def draft_of(
     draft.sizes = [f"{width} × {height}" for width, height in found["size"]]
     draft.axes = [_axis(name, found[name]) for name in AXES if name in found]
     draft.count, draft.wildcards = count, False
+    draft.values = {DEFAULT_WORKFLOW: more} if more else {}
     if callback is not None and callback.name is not None:
         draft.callback, draft.callback_events = callback.name, list(callback.events)
     return draft
@@ -143,6 +154,25 @@ def _combination(request: ResolvedRequest) -> tuple[Any, ...]:
 def _is_plain(made: Sequence[ResolvedRequest]) -> bool:
     """Returns whether the requests have nothing that the form has no field for."""
     return all(request.batch_size == 1 and not request.metadata for request in made)
+
+
+def _more(made: Sequence[ResolvedRequest]) -> dict[str, Any] | None:
+    """Returns what all of them have besides the form's own fields; None where they differ.
+
+    What was found for the model, and differs with it, is found again.
+    """
+    each = [
+        {name: value for name, value in one.inputs.items() if name not in OWN and value is not None}
+        for one in made
+    ]
+    found: dict[str, Any] = {}
+    for name in dict.fromkeys(name for one in each for name in one):
+        values = [one.get(name) for one in each]
+        if all(value == values[0] for value in values):
+            found[name] = values[0]
+        elif name not in _OF_MODEL:
+            return None
+    return None if found.keys() & OF_PICTURES else found
 
 
 def _lists(made: Sequence[ResolvedRequest]) -> dict[str, list[Any]]:

@@ -157,7 +157,8 @@ class BulkDraft(PromptDraft):
                 raise missing(axis.field, f"{AXES[axis.field]}: add a value, or remove the field.")
         defaults = {name: values[0] for name, values in lists.items() if len(values) == 1}
         grid = {name: values for name, values in lists.items() if len(values) > 1}
-        rows: dict[str, Any] = {"defaults": _sized(defaults), "combine": self.combine}
+        defaults = {**self.of(DEFAULT_WORKFLOW), **_sized(defaults)}
+        rows: dict[str, Any] = {"defaults": defaults, "combine": self.combine}
         if self.negative.strip():
             rows["defaults"]["negative_prompt"] = self.negative
         if self.combine == "product" and "size" in grid:
@@ -245,7 +246,9 @@ class ScheduleDraft(PromptDraft):
 
     def _rows(self) -> dict[str, Any]:
         prompts = self._said()
-        defaults = {} if self.model is None else {"model": self.model}
+        defaults = dict(self.of(DEFAULT_WORKFLOW))
+        if self.model is not None:
+            defaults["model"] = self.model
         if len(prompts) == 1:
             return {"defaults": {**defaults, "prompt": prompts[0]}}
         return {"defaults": defaults, "grid": {"prompt": prompts}}

@@ -253,6 +253,13 @@ class Form:
         self._more.show(self.draft.own(self.native()), self.draft.more)
         self._show_unheard()
 
+    def offer_known(self, options: OptionsDocument, known: KnownModels | None) -> None:
+        """Show what is known of model files by now, without building anything anew."""
+        self._known = known
+        self._more.know(known)
+        self.offer(options)
+        self._follow()
+
     def offer(self, options: OptionsDocument) -> None:
         """Fill the pickers."""
         self.options = options

@@ -11,9 +11,13 @@ from api.models.documents import DefaultsDocument
 from api.options import OptionsDocument
 from core.batches.lists import Lists
 from core.wording import model_name
+from core.workflows.declaration import Workflow
 from web.forms.batch_drafts import AXES, NUMBERS, Axis, BulkDraft
+from web.forms.drafts import OWN
+from web.forms.more_values import MoreValues
 from web.forms.prompts import PromptField
 from web.forms.sizes import RATIOS, size_of
+from web.forms.workflow_inputs import Offered
 from web.parts.elements import Text, adorn, box, button, show_if
 from web.parts.fields import (
     Fields,
@@ -33,7 +37,9 @@ _EXAMPLES: Final = {"steps": "20, 30, 40", "cfg": "4.5, 7", "seed": "1, 2, 3"}
 class GridForm:
     """Shows the grid of a draft and changes it through ``on_change``."""
 
-    def __init__(self, draft: BulkDraft, on_change: Callable[..., None]) -> None:
+    def __init__(
+        self, draft: BulkDraft, workflow: Workflow, on_change: Callable[..., None]
+    ) -> None:
         self._draft = draft
         self._on_change = on_change
         self._options: OptionsDocument | None = None
@@ -49,6 +55,7 @@ class GridForm:
         self.fields.add("size", self._sizes)
         self._axes = box("axes")
         self._more = box("chips", role="group", aria_label="Add a field")
+        self._more_values = MoreValues(draft, workflow, OWN, on_change)
         with box("field combine") as self._combine:
             Segments("How lists are combined", COMBINE, draft.combine, self._setter("combine"))
         self._show_options()
@@ -60,13 +67,17 @@ class GridForm:
         self._show_options()
         self._show_axes()
 
+    def offer_more(self, offered: Offered) -> None:
+        """Build the fields of what else text to image takes."""
+        self._more_values.offer(offered)
+
     def offer_lists(self, lists: Lists) -> None:
         """Show the existing wildcard lists."""
         self.prompt.offer(lists)
 
     def refuse(self, mistakes: Mapping[str, str]) -> dict[str, str]:
         """Show what is wrong at the fields. Returns what has no field here."""
-        return self.fields.refuse(mistakes)
+        return self._more_values.refuse(self.fields.refuse(mistakes))
 
     def factors(self) -> dict[str, int]:
         """Returns the length of each list. ProblemError when one cannot be parsed."""
@@ -77,7 +88,8 @@ class GridForm:
         return {}
 
     def rows(self) -> None:
-        """Returns nothing: the draft itself says its rows."""
+        """Returns nothing: the draft itself says its rows. ProblemError for what cannot be read."""
+        self._more_values.check()
 
     def show(self, factors: dict[str, int]) -> None:
         """Offer the ways to combine lists only when there are several."""

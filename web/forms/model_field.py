@@ -10,6 +10,7 @@ from nicegui import events, ui
 from core.workflows.declaration import Input
 from web.forms.known_models import KnownModels, folders_of
 from web.forms.model_select import ModelSelect
+from web.forms.situation import Situation
 from web.forms.wording import SAY_FAMILY, UNKNOWN_FAMILY, known_by
 from web.parts.elements import Text, adorn, box, show_if
 
@@ -39,20 +40,34 @@ class FamilyNote:
 
 
 def build_model(
-    inputs: InputFields, one: Input, label: str, value: Any, on_value: Callable[[Any], None]
+    inputs: InputFields,
+    one: Input,
+    label: str,
+    value: Any,
+    on_value: Callable[[Any], None],
+    path: str,
 ) -> ui.select:
     """Build a picker of models; the one that a request gets which names none counts as none."""
-    models = inputs.situation.models
-    assert models is not None  # checked by the caller
     folders = folders_of(one)
-    default = models.default if one.role == "model" and not one.required else None
     field = ModelSelect(label)
-    field.offer(models.within(folders), str(value) if value else default)
     note = FamilyNote(field)
-    note.show(models, field.value, folders)
+    shown = KnownModels()
+
+    def default() -> str | None:
+        return shown.default if one.role == "model" and not one.required else None
 
     def chosen(event: events.ValueChangeEventArguments[Any]) -> None:
-        note.show(models, event.value, folders)
-        on_value(None if event.value == default else event.value)
+        note.show(shown, event.value, folders)
+        on_value(None if event.value == default() else event.value)
 
+    def follow(form: Situation) -> None:
+        """Offer the files again when more is known of them; what was chosen stays."""
+        nonlocal shown
+        if form.models is None or form.models is shown:
+            return
+        shown = form.models
+        field.offer(shown.within(folders), field.value or (str(value) if value else default()))
+        note.show(shown, field.value, folders)
+
+    inputs.when_suited(path, follow)
     return field.on_value_change(chosen)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from nicegui import ui
 
 from core.workflows.declaration import Workflow
 from web.forms.drafts import OWN
+from web.forms.known_models import KnownModels
 from web.forms.workflow_fields import WorkflowFields
 from web.forms.workflow_inputs import Offered
 from web.parts.fields import Fields
@@ -71,6 +73,12 @@ class MoreFields:
                 say=self._say,
                 advanced_in=self._advanced,
             )
+
+    def know(self, models: KnownModels | None) -> None:
+        """Let the fields follow what is known of model files by now."""
+        self._offered = replace(self._offered, models=models)
+        if self._fields is not None:
+            self._fields.know(models)
 
     def follow(self, own: Mapping[str, Any]) -> None:
         """Let the fields follow what the form itself shows."""

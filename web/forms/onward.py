@@ -15,6 +15,7 @@ from core.artefacts import ArtefactKind, is_shown
 from core.requests import StoredRequest
 from core.uploads import parse_upload_id
 from core.workflows.declaration import INPUTS_MAX, Input, Role
+from web.forms.batch_drafts import Axis, BulkDraft
 from web.forms.drafts import remember
 from web.forms.history_picker import TAKEN
 from web.forms.operations import IN_SIGHT, Filled, Operation, filled, possible
@@ -25,6 +26,7 @@ from web.parts.layout import Web, errors_as_toasts, toast_error
 from web.parts.sheets import Sheet
 
 _START: Final[Role] = "init_image"
+_EACH: Final = "A batch: one row for each of them."
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,8 @@ class Onward:
         return bool(self.operations(kept.kind) or self.places(kept.kind))
 
     def has_use_with_others(self, kept: OutputDocument) -> bool:
-        """Returns whether anything takes it together with others."""
-        return bool(self._several(kept.kind))
+        """Returns whether anything takes it together with others, or one after the other."""
+        return bool(self.operations(kept.kind))
 
     def _several(self, kind: ArtefactKind) -> list[Operation]:
         return [one for one in self.operations(kind) if self._most(one) > 1]
@@ -129,9 +131,14 @@ class Onward:
         )
 
     async def offer_all(self, references: Sequence[str], request: StoredRequest) -> None:
-        """Let the visitor choose what is done with several images together."""
-        choices = [self._choice(each, references, request) for each in self._several("image")]
-        await self._choose("Use these images", choices)
+        """Let the visitor choose what is done with several images, together or one by one."""
+        together = [self._choice(each, references, request) for each in self._several("image")]
+        one_by_one = [
+            _Choice(one.each, _EACH, partial(go_to_batch, one, references))
+            for one in self.operations("image")
+            if one.each is not None
+        ]
+        await self._choose("Use these images", [*one_by_one, *together])
 
     async def offer_start(self, upload_id: str, workflow: str) -> None:
         """Take a frame that was sent to its place: to start images, if any workflow has one."""
@@ -253,3 +260,22 @@ def put_into_form(workflow: str, values: Mapping[str, Any], prompt: str | None) 
     draft.chosen = workflow
     draft.save()
     ui.navigate.to("/")
+
+
+async def go_to_batch(operation: Operation, references: Sequence[str]) -> None:
+    """Put images into the form of a batch, a row each, and go there."""
+    before = BulkDraft.load()
+    if before.is_begun:
+        before.keep_replaced()  # the form's page offers it back
+    workflow = operation.workflow
+    begun = [Axis(field=operation.input, chosen=list(references))]
+    draft = BulkDraft(
+        workflow=workflow,
+        lists={workflow: begun},
+        timezone=before.timezone,
+        callback=before.callback,
+        callback_events=before.callback_events,
+    )
+    draft.belongs_to_this_tab()
+    draft.save()
+    ui.navigate.to("/bulk")

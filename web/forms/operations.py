@@ -15,7 +15,8 @@ from core.workflows.declaration import Input
 class Operation:
     """``input`` takes the image, of the built-in ``workflow``. ``taken`` are the inputs that get
     the values which the image was made with. ``forgets`` are inputs that meant another image;
-    ``adds``: the image comes to those that are in the form."""
+    ``adds``: the image comes to those that are in the form. ``each`` is what it is called for
+    several images, one after the other; None where that makes no sense."""
 
     label: str
     about: str
@@ -25,6 +26,7 @@ class Operation:
     forgets: tuple[str, ...] = ()
     adds: bool = False
     icon: str | None = None
+    each: str | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ UPSCALE: Final = Operation(
     input="init_image",
     taken=("prompt", _DETAIL_MODEL),
     icon="expand",
+    each="Upscale each",
 )
 EDIT: Final = Operation(
     label="Edit",
@@ -71,6 +74,7 @@ START: Final = Operation(
     workflow="img2img",
     input="init_image",
     taken=_DRAWN,
+    each="Use each as start image",
 )
 INPAINT: Final = Operation(
     label="Inpaint",
@@ -86,6 +90,7 @@ EXTEND: Final = Operation(
     workflow="outpaint",
     input="init_image",
     taken=_DRAWN,
+    each="Extend each",
 )
 REFERENCE: Final = Operation(
     label="Use as reference",

@@ -10,6 +10,7 @@ from core.requests import DEFAULT_WORKFLOW
 from core.stored import read_stored
 from core.workflows.declaration import Workflow
 from web.forms.batch_drafts import EditedSchedule
+from web.forms.more_values import OF_PICTURES
 
 DAYS: Final = {
     "* * *": "Every day",
@@ -28,8 +29,8 @@ DAYS: Final = {
 _MINUTE_S, _HOUR_S = 60, 3600
 EVERY_MAX: Final = 9999
 _CRON_FIELDS: Final = 5
-_OWN: Final = frozenset({"prompt", "model"})
-"""What the form of a schedule of txt2img has."""
+_NEVER: Final = OF_PICTURES | {"seed", "batch_size", "wildcards"}
+"""What the form of a schedule of txt2img does not show."""
 _SHOWN: Final = frozenset(
     {
         *("name", "workflow", "count", "not_after", "timezone", "callback"),
@@ -57,7 +58,7 @@ def edited_draft_of(document: ScheduleDocument, workflow: Workflow) -> EditedSch
         prompts = [defaults[prompt]] if isinstance(defaults.get(prompt), str) else []
     values = {name: value for name, value in defaults.items() if name != prompt}
     values |= values.pop("inputs", {})
-    known = _OWN if own else workflow.by_name.keys()
+    known = workflow.by_name.keys() - (_NEVER if own else set())
     if grid or values.keys() - known or not _are_lines(prompts or []):
         return None
     timing = _timing(document)
@@ -70,13 +71,18 @@ def edited_draft_of(document: ScheduleDocument, workflow: Workflow) -> EditedSch
         prompt="\n".join(prompts or []),
         each_line=len(prompts or []) > 1,
         model=values.get("model") if own else None,
-        values={} if own else {workflow.name: values},
+        values={workflow.name: _more(values) if own else values},
         count=batch.count,
         not_after=batch.not_after or "",
         timezone=document.timezone,
         callback=batch.callback,
         vary_seed=batch.as_stored_before.vary_seed,
     )
+
+
+def _more(values: dict[str, Any]) -> dict[str, Any]:
+    """Returns the values that are not the form's own fields."""
+    return {name: value for name, value in values.items() if name != "model"}
 
 
 def _are_lines(prompts: list[Any]) -> bool:

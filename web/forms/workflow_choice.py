@@ -72,10 +72,10 @@ async def offered_of(web: Web, workflow: Workflow) -> Offered:
     with contextlib.suppress(ProblemError):
         found = await web.find_context().workflows.choices(workflow.name)
         names = {**names, **found.inputs}
-    return Offered(names, HistoryPicker(web).pick, await _models_of(web, workflow))
+    return Offered(names, HistoryPicker(web).pick, await models_of(web, workflow))
 
 
-async def _models_of(web: Web, workflow: Workflow) -> KnownModels | None:
+async def models_of(web: Web, workflow: Workflow) -> KnownModels | None:
     """Returns what is known of model files, for a workflow that is built for a model's family."""
     if workflow.graph is not None or web.facade.catalogue.current is None:
         return None

@@ -9,6 +9,7 @@ from typing import Any, Final
 from nicegui import ui
 
 from core.workflows.declaration import Input, Role, Workflow
+from web.forms.known_models import KnownModels
 from web.forms.seed_field import SeedField
 from web.forms.situation import Situation
 from web.forms.size_field import SizeField
@@ -72,6 +73,11 @@ class WorkflowFields:
     def follow(self, values: Mapping[str, Any]) -> None:
         """Let the fields follow the values of inputs that the form shows in another way."""
         self._values |= values
+        self._suit()
+
+    def know(self, models: KnownModels | None) -> None:
+        """Let the fields follow what is known of model files by now."""
+        self._models = models
         self._suit()
 
     def unheard(self, name: str) -> str:

@@ -237,7 +237,7 @@ class InputFields:
                 return made.classes("is-half") if is_short else made
             case "model" if self._knows(one):
                 if draws(one):
-                    return build_model(self, one, label, shown, on_value)
+                    return build_model(self, one, label, shown, on_value, path)
                 return build_fitting(self, one, label, shown, on_value, path)
             case "choice" | "model":
                 return self._build_names(label, shown, on_value, path)

@@ -53,7 +53,8 @@ class WorkflowLoader:
 class WorkflowSwitch(Generic[DraftT]):
     """The draft of a batch's or schedule's form, and the workflow that it is for.
 
-    Both stay what is shown while others are loaded. ``show`` builds the form of them; with False
+    ``own_offered`` is what the fields of txt2img can offer. Draft and workflow stay what is shown
+    while others are loaded. ``show`` builds the form of them; with False
     the draft is the same as before, and only what depends on the workflow is to be built.
     """
 
@@ -61,6 +62,7 @@ class WorkflowSwitch(Generic[DraftT]):
         self.draft = draft
         self.workflow = web.facade.default_workflow
         self.offered = Offered()
+        self.own_offered = Offered()
         self.known: list[WorkflowDocument] = []
         self._web = web
         self._loader = WorkflowLoader(web)
@@ -75,6 +77,7 @@ class WorkflowSwitch(Generic[DraftT]):
     async def start(self) -> None:
         """Read which workflows there are, and show that of the draft."""
         self.known = (await self._web.workflows.all()).items
+        self.own_offered = await offered_of(self._web, self._web.facade.default_workflow)
         if self.draft.workflow != self.workflow.name and await self.switch(self.draft):
             self._show(True)
 

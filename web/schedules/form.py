@@ -22,6 +22,7 @@ from web.forms.batch_drafts import EditedSchedule, ScheduleDraft
 from web.forms.callback import CallbackField
 from web.forms.inputs_grid import InputsGrid
 from web.forms.mistakes import missing
+from web.forms.more_values import MoreValues
 from web.forms.prompts import PromptField
 from web.forms.schedule_again import DAYS, EVERY_MAX
 from web.forms.workflow_choice import WorkflowPicker
@@ -98,6 +99,7 @@ class ScheduleForm:
     def _build_inputs(self) -> None:
         """Build what the batch has: the prompt and the model of txt2img, or another's inputs."""
         self._inputs, self._model, self._row_fields = None, None, Fields()
+        self._more: MoreValues | None = None
         if self.other_workflow is not None:
             offered = self._of.offered
             self._inputs = InputsGrid(self.draft, self.other_workflow, offered, self._set)
@@ -106,6 +108,9 @@ class ScheduleForm:
         self._prompt = PromptField(self.draft, self._row_fields, self._set)
         self._model = choice("Model", {}, None, self._setter("model"), searched=True)
         self._models = Picker(self._row_fields.add("model", self._model))
+        own = ("prompt", "model")
+        self._more = MoreValues(self.draft, self._of.workflow, own, self._set)
+        self._more.offer(self._of.own_offered)
 
     def _count_label(self) -> str:
         several = plural(self._of.workflow.kind)
@@ -160,6 +165,8 @@ class ScheduleForm:
     async def start(self) -> None:
         """Offer the workflows that there are, and show the form of the chosen one."""
         await self._of.start()
+        if self._more is not None:
+            self._more.offer(self._of.own_offered)
         self._picker.offer(self._of.known, self._of.workflow.name)
 
     @property
@@ -176,6 +183,8 @@ class ScheduleForm:
         """Returns the request. Raises ProblemError, ValidationError."""
         has_name = bool(self.draft.name.strip())
         rows = self._inputs.rows() if self._inputs is not None and has_name else None
+        if self._more is not None:
+            self._more.check()
         return self.draft.request(zone, rows)
 
     async def edit(self, document: ScheduleDocument, draft: EditedSchedule) -> None:
@@ -216,6 +225,8 @@ class ScheduleForm:
     def refuse(self, mistakes: Mapping[str, str]) -> dict[str, str]:
         """Show what is wrong at the fields. Returns what has no field."""
         left = self._row_fields.refuse(self._fields.refuse(mistakes))
+        if self._more is not None:
+            return self._more.refuse(left)
         return left if self._inputs is None else self._inputs.refuse(left)
 
     def created(self) -> None:

@@ -228,6 +228,15 @@
     },
     refocus(id) { setTimeout(() => document.getElementById(id)?.focus(), 30); },
     reveal(id) { setTimeout(() => document.getElementById(id)?.scrollIntoView({ block: "center" }), 30); },
+    // The first field with a mistake, also one in a part that has just been unfolded.
+    toMistake() {
+      setTimeout(() => {
+        const wrong = [...document.querySelectorAll('.form .q-field--error, .form [role=alert]:not(:empty)')]
+          .find((each) => each.checkVisibility());
+        wrong?.scrollIntoView({ block: "center" });
+        wrong?.querySelector("input, textarea")?.focus({ preventScroll: true });
+      }, 60);
+    },
     toTop() { window.scrollTo({ top: 0 }); },
     toForm() {
       if (matchMedia("(max-width: 800px)").matches) $(".form")?.scrollIntoView({ behavior: "smooth" });

@@ -275,7 +275,9 @@ class Studio:
         try:
             resolved = await self._create(await self._workflows.request())
         except (ValidationError, ProblemError) as error:
-            if not self._workflows.refuse(error):
+            is_told = self._workflows.refuse(error)
+            ui.run_javascript("easel.toMistake()")
+            if not is_told:
                 raise
             return
         self._workflows.accepted(resolved)

@@ -8,6 +8,7 @@ from typing import Any
 from core.requests import ResolvedRequest, flat
 from core.workflows.declaration import Workflow
 from web.forms import drafts
+from web.forms.known_models import KnownModels
 from web.forms.workflow_drafts import WorkflowDraft
 from web.forms.workflow_fields import WorkflowFields
 from web.forms.workflow_inputs import Offered
@@ -61,6 +62,10 @@ class WorkflowForm:
     def refuse(self, errors: dict[str, str]) -> dict[str, str]:
         """Show what is wrong at the fields. Returns what has no field here."""
         return self._fields.refuse(errors)
+
+    def know(self, models: KnownModels | None) -> None:
+        """Show what is known of model files by now."""
+        self._fields.know(models)
 
     def accepted(self, request: ResolvedRequest) -> None:
         """Note that a generation was created from the form."""

@@ -9,14 +9,14 @@ from nicegui import ui
 from pydantic import ValidationError
 
 from api.errors import ProblemError
-from api.options import OptionsDocument
+from api.options import OptionsDocument, read_options
 from core.invalid import problems_of
 from core.requests import DEFAULT_WORKFLOW, GenerationRequest, ResolvedRequest
 from core.workflows.declaration import Role, Workflow
 from web.forms import drafts
 from web.forms.generation import Form
 from web.forms.wording import mistake_at
-from web.forms.workflow_choice import WorkflowPicker, offered_of
+from web.forms.workflow_choice import WorkflowPicker, models_of, offered_of
 from web.forms.workflow_drafts import WorkflowDraft, by_role, carried
 from web.forms.workflow_switch import Loaded, WorkflowLoader
 from web.parts.elements import box, show_if
@@ -28,6 +28,8 @@ _CARRIED_FIELDS: Final[tuple[tuple[Role, str], ...]] = (
     ("prompt", "prompt"),
     ("negative_prompt", "negative"),
 )
+LOOK_EVERY_S: Final = 3.0
+"""How often it is looked whether more is known of the model files."""
 
 
 class Workflows:
@@ -45,6 +47,7 @@ class Workflows:
         with box("form-part") as self._own:
             self.form = Form(web.facade.default_workflow, on_generate)
         self._is_started = False
+        self._seen = web.facade.models.current
         self._place = box("form-part is-away")
 
     def offer(self, options: OptionsDocument) -> None:
@@ -57,6 +60,18 @@ class Workflows:
         """Fill what is filled when ComfyUI answers: the page does not wait for it."""
         if self._web.facade.nodes.judge is None:
             ui.timer(0, errors_as_toasts(self._offer_more), once=True)
+        ui.timer(LOOK_EVERY_S, errors_as_toasts(self._look), immediate=False)
+
+    async def _look(self) -> None:
+        """Show what workers have found out of model files since the page was built."""
+        if self._web.facade.models.current is self._seen or self.form.options is None:
+            return
+        self._seen = self._web.facade.models.current
+        own = self._web.facade.default_workflow
+        known = await models_of(self._web, own)
+        self.form.offer_known(await read_options(self._web.facade), known)
+        if self._other is not None and self._other.workflow.graph is None:
+            self._other.know(known)
 
     async def _offer_more(self) -> None:
         self.form.offer_more(await offered_of(self._web, self._web.facade.default_workflow))

@@ -8,11 +8,15 @@ own.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
-_LORA: Final = re.compile(r"\s*<lora:([^:<>\r\n]{1,255})((?::[^:<>\r\n]{0,40})*)>", re.IGNORECASE)
+# It begins where blanks begin: else each of a thousand blanks would be a beginning.
+_LORA: Final = re.compile(
+    r"(?<!\s)\s*<lora:([^:<>\r\n]{1,255})((?::[^:<>\r\n]{0,40})*)>", re.IGNORECASE
+)
 _NUMBER: Final = re.compile(r"[+-]?(?:\d{1,6}(?:\.\d{0,12})?|\.\d{1,12})")
 _EMBEDDING: Final = re.compile(r"(?<![\w-])embedding:([^\s,;:()\[\]<>|]{1,255})")
 _WEIGHT: Final = re.compile(r"\([^()\\:]{1,200}:\s*[+-]?(?:\d{1,4}(?:\.\d{0,9})?|\.\d{1,9})\s*\)")
@@ -65,7 +69,8 @@ def embeddings_in(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(match[1] for match in _EMBEDDING.finditer(text)))
 
 
-def file_named(name: str, files: Sequence[str]) -> str | None:
+@lru_cache(maxsize=1_000)
+def file_named(name: str, files: tuple[str, ...]) -> str | None:
     """Returns the file that a name stands for: itself, without its extension, or in a subfolder.
 
     The first that fits in this order; None for none. Upper and lower case are alike, as are the
@@ -111,7 +116,8 @@ _WAYS: Final[tuple[tuple[Callable[[str], str], Callable[[str], str]], ...]] = (
 """How files and names are compared, the closest way first."""
 
 
-def has_embedding(name: str, embeddings: Sequence[str]) -> bool:
+@lru_cache(maxsize=1_000)
+def has_embedding(name: str, embeddings: tuple[str, ...]) -> bool:
     """Whether ComfyUI finds an embedding by this name.
 
     It lists them without their extensions, takes one with or without, looks into subfolders, and

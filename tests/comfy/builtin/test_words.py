@@ -89,6 +89,21 @@ def test_a_tag_becomes_an_entry(tag: str, lora: dict[str, float]) -> None:
     assert LORA in said(request, "loras_from_prompt")
 
 
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        (" " * 9_000 + "fox  <lora:lora-sdxl>  <lora:lora-sdxl> x", "fox x"),
+        ("<lora:lora-sdxl>" + ":" * 9_000, ":" * 9_000),
+        ("fox\t\n<lora:lora-sdxl>\n", "fox"),
+    ],
+)
+def test_blanks_before_a_tag_go_with_it(text: str, left: str) -> None:
+    tagged = without_tags(text)
+
+    assert tagged.text.split() == left.split()
+    assert {tag.name for tag in tagged.loras} == {"lora-sdxl"}
+
+
 def test_those_of_the_prompt_come_last() -> None:
     request = resolved(
         prompt="a fox <lora:lora-sdxl:0.1>",
