@@ -97,7 +97,11 @@ async def test_an_image_is_scaled_and_drawn_anew_as_far_as_asked(
 
 @pytest.mark.parametrize("many", [1, 2])
 @pytest.mark.parametrize("area", AREAS)
-@pytest.mark.parametrize("case", [SD15, SDXL, INPAINT_MODEL], ids=["sd15", "sdxl", "inpaint_model"])
+@pytest.mark.parametrize(
+    "case",
+    [SD15, SDXL, INPAINT_MODEL, ANIMA],
+    ids=["sd15", "sdxl", "inpaint_model", "anima"],
+)
 async def test_what_is_not_masked_stays_as_it_is(
     studio: Studio, case: Case, area: str, many: int
 ) -> None:
