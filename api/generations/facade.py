@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -40,6 +40,7 @@ from api.models.cache import ModelsCache
 from api.nodes import NodesCache
 from api.storage import StorageWatch
 from comfy import BUILT_IN, Catalogue, UnresolvableError
+from comfy.workflows.builtin.models import default_model
 from comfy.workflows.known import Known
 from core.callbacks.addresses import AllowedAddresses
 from core.callbacks.callback import Callback
@@ -127,8 +128,7 @@ class Facade:
 
     def default_model(self, catalogue: Catalogue) -> str | None:
         """Returns the model of requests that name none."""
-        models = (*catalogue.checkpoints, *catalogue.diffusion_models)
-        return self.configured_model or next(iter(models), None)
+        return default_model(replace(self.known, catalogue=catalogue))
 
     # --- create
 

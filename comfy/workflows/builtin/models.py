@@ -103,7 +103,7 @@ def choose(
     kept = _kept.get(key)
     if kept is not None and kept.catalogue is known.catalogue and kept.models is known.models:
         return kept.chosen
-    name = _default(wanted, known) if isinstance(wanted, Wanted) else wanted
+    name = default_model(known, wanted) if isinstance(wanted, Wanted) else wanted
     if name is None:
         raise UnusableModelError(_no_model(known.catalogue, at))
     chosen = _chosen(given, name, known, at, suggest=suggest)
@@ -179,14 +179,20 @@ def _recognised(folder: str, name: str, folders: tuple[str, ...]) -> ModelFile:
     return next(known, told[0])
 
 
-def _default(wanted: Wanted, known: Known) -> str | None:
-    """Returns the model of a request that names none, None where there is none."""
+def default_model(known: Known, wanted: Wanted | None = None) -> str | None:
+    """Returns the model of a request that names none, None where there is none.
+
+    It is the chosen one, else the first that can do what is ``wanted``. A file whose name means
+    another kind of model is none that is taken unasked, unless there is no other.
+    """
+    wanted = wanted or Wanted.of({})
     chosen = (known.default_model,) if known.default_model else ()
     first = None
     for name in chain(chosen, _names(known.catalogue)):
         first = first or name
-        family = _known_family(name, known)
-        if family is None and name == known.default_model:
+        is_chosen = name == known.default_model
+        family = _known_family(name, known, is_chosen=is_chosen)
+        if family is None and is_chosen:
             break  # it was chosen: why it cannot be used is told
         if family is not None and wanted.can_be_had_of(family):
             return name
@@ -199,9 +205,12 @@ def _names(catalogue: Catalogue | None) -> Iterator[str]:
         yield from catalogue.diffusion_models
 
 
-def _known_family(name: str, known: Known) -> Family | None:
+def _known_family(name: str, known: Known, *, is_chosen: bool) -> Family | None:
+    file = find(name, known, DIFFUSION_FOLDERS)
+    if file.family is None and not is_chosen:
+        return None
     try:
-        family, _ = _family(find(name, known, DIFFUSION_FOLDERS), "model")
+        family, _ = _family(file, "model")
     except UnusableModelError:
         return None
     return family
