@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 
 import pytest
 from hypothesis import given
@@ -157,7 +158,7 @@ def test_other_formats(format_: str) -> None:
     ],
 )
 def test_what_is_no_picture(data: bytes) -> None:
-    with pytest.raises(UnusablePictureError, match="no picture"):
+    with pytest.raises(UnusablePictureError, match="no image"):
         normal_mask(data, invert=False)
 
 
@@ -165,10 +166,11 @@ def a_bomb(width: int, height: int) -> bytes:
     """A small file that says that it has this size."""
     data = bytearray(file_of(Pillow.new("L", (1, 1))))
     data[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
     return bytes(data)
 
 
 @pytest.mark.parametrize("size", [(1, 100_000), (100_000, 1), (16_000, 16_000), (10**9, 10**9)])
 def test_one_that_is_too_large_is_not_decoded(size: tuple[int, int]) -> None:
-    with pytest.raises(UnusablePictureError, match=f"{PIXELS_MAX} pixels|no picture"):
+    with pytest.raises(UnusablePictureError, match=f"{PIXELS_MAX} pixels"):
         normal_mask(a_bomb(*size), invert=False)
