@@ -82,6 +82,9 @@ def test_a_frame_becomes_the_start_image_of_a_workflow(page: Page, clip: str) ->
     page.goto(f"/g/{clip}")
     at(page, 2.0)
     page.get_by_role("button", name="Use frame as start image").click()
+    places = page.get_by_role("dialog", name="Use this frame").locator(".place-workflow")
+    expect(places).to_have_text(["A clip", "Use as start image"])  # what made it comes first
+    places.first.click()
     expect(page.get_by_label("What happens")).to_be_visible()
     src = uploaded(page)
     assert re.fullmatch("/api/v1/uploads/[0-9a-f]{64}", src)
@@ -105,6 +108,9 @@ def test_the_stage_gives_its_frame_to_the_form_beside_it(page: Page, clip: str) 
     at(page, 1.0)
     page.evaluate(_ANOTHER_PLAYER)
     page.get_by_role("button", name="Use frame as start image").click()
+    places = page.get_by_role("dialog", name="Use this frame").locator(".place-workflow")
+    expect(places).to_have_text(["A clip", "Use as start image"])  # what made it comes first
+    places.first.click()
     expect(page.get_by_label("What happens")).to_be_visible()
     assert "/uploads/" in uploaded(page)
 
@@ -113,10 +119,10 @@ def test_an_image_goes_on_to_a_chosen_workflow(page: Page, worker: Worker, clip:
     assert clip
     made = worker.seed(resolved("a red fox"))
     page.goto(f"/g/{made}")
-    page.get_by_role("button", name="Use as input").click()
-    sheet = page.get_by_role("dialog", name="Use as input")
-    expect(sheet.get_by_role("button")).to_have_count(3)  # two places, and the one that closes it
-    sheet.get_by_role("button", name="Enlarge").click()
+    page.get_by_role("button", name="Use as…").click()
+    sheet = page.get_by_role("dialog", name="Use this image")
+    expect(sheet.locator(".place")).to_have_count(8)  # six operations, and two added workflows
+    sheet.get_by_role("button", name="Enlarge Picture").click()
     expect(page.get_by_role("group", name="Picture")).to_be_visible()
     assert "/artefacts/" in uploaded(page)
     page.get_by_role("button", name="Remove: Picture").click()

@@ -18,7 +18,7 @@ from core.workflows.declaration import INPUTS_MAX, Input, Role
 from web.forms.batch_drafts import Axis, BulkDraft
 from web.forms.drafts import remember
 from web.forms.history_picker import TAKEN
-from web.forms.operations import IN_SIGHT, Filled, Operation, filled, possible
+from web.forms.operations import IN_SIGHT, START, Filled, Operation, filled, possible
 from web.forms.workflow_drafts import WorkflowDraft
 from web.forms.workflow_inputs import label_of
 from web.parts.elements import Text, adorn, box, button, local
@@ -141,16 +141,22 @@ class Onward:
         await self._choose("Use these images", [*one_by_one, *together])
 
     async def offer_start(self, upload_id: str, workflow: str) -> None:
-        """Take a frame that was sent to its place: to start images, if any workflow has one."""
+        """Take a frame that was sent to its place: to start images, if any workflow has one.
+
+        Those of the workflow that made the video come first: clips are often gone on with.
+        """
         if parse_upload_id(upload_id) is None:
             return
         reference = f"upload:{upload_id}"
-        first = sorted(self.starts(), key=lambda place: place.workflow != workflow)
+        own = [place for place in self.starts() if place.workflow == workflow]
+        others = [place for place in self.starts() if place.workflow != workflow]
+        start = [one for one in self.operations("image") if one == START]
         await self._choose(
             "Use this frame",
             [
-                *(self._choice(each, [reference], None) for each in self.operations("image")),
-                *(self._into(place, reference) for place in first),
+                *(self._into(place, reference) for place in own),
+                *(self._choice(each, [reference], None) for each in start),
+                *(self._into(place, reference) for place in others),
             ],
         )
 
@@ -226,7 +232,7 @@ def build_onward(onward: Onward, kept: OutputDocument, request: StoredRequest) -
 
 
 def _takes_frames(onward: Onward) -> bool:
-    return bool(onward.operations("image") or onward.starts())
+    return START in onward.operations("image") or bool(onward.starts())
 
 
 async def _start(onward: Onward, workflow: str, upload_id: str) -> None:
