@@ -12,7 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-_LORA: Final = re.compile(r"\s*<lora:([^:<>\r\n]{1,255})((?::[^:<>\r\n]{0,40})*)>", re.IGNORECASE)
+_LORA: Final = re.compile(
+    r"(?<!\s)\s*<lora:([^:<>\r\n]{1,255})((?::[^:<>\r\n]{0,40})*)>", re.IGNORECASE
+)
+"""A tag with the blanks before it, which are looked at from their first one only: a long row of
+them would be read over and over."""
 _NUMBER: Final = re.compile(r"[+-]?(?:\d{1,6}(?:\.\d{0,12})?|\.\d{1,12})")
 _EMBEDDING: Final = re.compile(r"(?<![\w-])embedding:([^\s,;:()\[\]<>|]{1,255})")
 _WEIGHT: Final = re.compile(r"\([^()\\:]{1,200}:\s*[+-]?(?:\d{1,4}(?:\.\d{0,9})?|\.\d{1,9})\s*\)")
