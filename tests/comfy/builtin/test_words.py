@@ -70,6 +70,15 @@ def test_any_text_is_read(text: str) -> None:
         assert bool(tagged.loras) or tagged.text == text
 
 
+@pytest.mark.timeout(60)
+def test_a_long_row_of_blanks_is_read_once() -> None:
+    """Read anew from each of them, these would take hours."""
+    blanks = " " * 1_000_000
+
+    assert without_tags(f"a fox <lora:{blanks}").loras == ()
+    assert without_tags(f"a{blanks}<lora:b:2>c").text == "ac"
+
+
 @pytest.mark.parametrize(
     ("tag", "lora"),
     [
