@@ -237,8 +237,8 @@ def generate(
             "--set",
             metavar="NAME=VALUE",
             help="An input of the workflow (`easel workflows show NAME`), such as "
-            "loras=film:0.8, hires.scale=2 or init_image=@file.png; of a folder, @folder/, each "
-            "image is made. Repeat it for more.",
+            "loras=film:0.8, hires.scale=2 or init_image=@file.png; @folder/ is a batch, a row "
+            "for each image. Repeat it for more.",
         ),
     ] = None,
     negative: Annotated[str | None, typer.Option(help="What to keep out of the image.")] = None,

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -36,9 +38,13 @@ BYTES_MAX: Final = 256_000_000
 """The largest file that is read into memory to look at it."""
 DECODED_AT_ONCE: Final = 2
 """Files that are decoded at the same time in this process, each up to ``PIXELS_MAX``."""
+LOOKING_AT_ONCE: Final = 8
+"""Requests, and lots of batches, whose files are looked at at the same time in this process."""
+_LOOP_LOOKED_AT_S: Final = 5.0
 _KEPT: Final = 10_000
 _PICTURES: Final = frozenset({"image", "animation"})
 _decoding = BoundedSemaphore(DECODED_AT_ONCE)
+_looking = ThreadPoolExecutor(LOOKING_AT_ONCE, thread_name_prefix="looking-at-files")
 _K = TypeVar("_K")
 _T = TypeVar("_T")
 
@@ -126,9 +132,19 @@ class StorePictures:
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+            return self._answered(work)
         work.close()
         raise RuntimeError("files are looked at in a thread: this would wait for itself")
+
+    def _answered(self, work: Coroutine[Any, Any, _T]) -> _T:
+        answer = asyncio.run_coroutine_threadsafe(work, self._loop)
+        while True:
+            try:
+                return answer.result(_LOOP_LOOKED_AT_S)
+            except TimeoutError:
+                # A loop that ended says nothing any more, and the process waits for this thread.
+                if answer.done() or self._loop.is_closed():
+                    raise
 
     async def _found(self, reference: str) -> _File | None:
         asked = Reference.parse(reference)
@@ -213,6 +229,16 @@ def _said_of(reference: str) -> Iterator[None]:
         raise UnusableFileError(reference, "unusable_picture", str(error)) from error
 
 
+async def in_looking_thread(work: Callable[[], _T]) -> _T:
+    """Returns what ``work`` returns, in one of the threads that may wait for the event loop.
+
+    The loop's own threads are not for that: what it does for a file needs one of these, and never
+    gets it where all of them wait for the loop.
+    """
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_looking, copy_context().run, work)
+
+
 async def resolved_with_files(
     store: Store,
     request: RequestFields,
@@ -239,7 +265,7 @@ async def resolved_with_files(
         if draws and wildcards is not None:
             known = replace(known, lists=await asyncio.to_thread(read_lists, wildcards))
     # An imported one is judged by what ComfyUI has, which may take seconds.
-    return await asyncio.to_thread(resolved_in_thread, request, workflow, known)
+    return await in_looking_thread(partial(resolved_in_thread, request, workflow, known))
 
 
 def resolved_in_thread(

@@ -40,7 +40,7 @@ from api.models.cache import ModelsCache
 from api.nodes import NodesCache
 from api.storage import StorageWatch
 from comfy import BUILT_IN, Catalogue, UnresolvableError
-from comfy.workflows.builtin.models import Wanted, default_model
+from comfy.workflows.builtin.models import default_model
 from comfy.workflows.known import Known
 from core.callbacks.addresses import AllowedAddresses
 from core.callbacks.callback import Callback
@@ -129,7 +129,7 @@ class Facade:
     @property
     def default_model(self) -> str | None:
         """The model of requests from a text that name none."""
-        return default_model(Wanted.of({}), self.known)
+        return default_model(self.known)
 
     # --- create
 

@@ -34,6 +34,8 @@ class Named:
 _Rules = tuple[tuple[str, str], ...]
 
 _FOREIGN: Final[_Rules] = (
+    ("svdq", "a Nunchaku model, which has a loader of its own"),
+    ("bnb-?nf4", "an NF4 model, which has a loader of its own"),
     ("wan-?(2-?[0-9]|video|animate|vace|alpha|fun|s2v|t2v|i2v|ti2v)|wan-[a-z0-9-]*(t2v|i2v)",
      "Wan"),
     ("ltx-?v?(-?video|-?[0-9])?|ltxv", "LTX-Video"),

@@ -10,6 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice, takewhile
 from typing import Final, Self
 from uuid import UUID
@@ -33,7 +34,7 @@ from core.uploads import referred_in
 from core.workflows.declaration import Workflow
 from flows.batches.notices import RowNotice, RowNotices
 from flows.errors import BatchRefusedError
-from flows.pictures import StorePictures, resolved_in_thread
+from flows.pictures import StorePictures, in_looking_thread, resolved_in_thread
 from store.database import finished
 from store.errors import ConflictError, FilesGoneError
 from store.generations.acceptance import IdempotencyKey
@@ -354,7 +355,7 @@ async def _lots(reading: _Reading) -> AsyncIterator[list[NewItem]]:
     """
     items = reading.items()
     try:
-        while lot := await asyncio.to_thread(_next_lot, items):
+        while lot := await in_looking_thread(partial(_next_lot, items)):
             yield lot
     finally:
         reading.is_stopped = True  # a thread cannot be cancelled

@@ -203,10 +203,10 @@ def test_a_lora_is_found_by_typing_and_its_words_go_into_the_prompt(page: Page) 
     page.get_by_role("button", name="水墨画").dblclick()
     expect(page.get_by_label("Prompt", exact=True)).to_have_value("a fox, 水墨画")
     chosen(page, "Model", "flux1-dev")
-    expect(page.get_by_text("Made for SDXL, not for Flux.1 dev")).to_be_visible()
+    expect(page.get_by_text("For SDXL, not for Flux.1 dev")).to_be_visible()
     page.reload()
     expect(picker).to_have_value("ink-wash")
-    expect(page.get_by_text("Made for SDXL, not for Flux.1 dev")).to_be_visible()
+    expect(page.get_by_text("For SDXL, not for Flux.1 dev")).to_be_visible()
 
 
 def test_a_model_of_unknown_family_says_so_and_leads_to_its_page(page: Page) -> None:

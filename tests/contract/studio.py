@@ -17,7 +17,7 @@ from comfy.workflows.building.fitting import fitted
 from comfy.workflows.builtin.recipe import Layout
 from comfy.workflows.layout import Box, Size
 from core.ids import filename_prefix
-from tests.comfy.building.cases import Case, checkpoint, whole
+from tests.comfy.building.cases import Case, checkpoint, text, whole
 from tests.comfy.building.running import noise
 from tests.contract.driving import Run
 
@@ -44,6 +44,13 @@ def tiny(family: str, model: str | None = None) -> Case:
 
 SD15: Final = tiny("sd15")
 SDXL: Final = tiny("sdxl")
+ANIMA: Final = text(FAMILIES["anima"]).changed(
+    **QUICK,
+    model="tiny-anima.safetensors",
+    text_encoders=["tiny-qwen_3_06b.safetensors"],
+    vae="tiny-qwen_image_vae.safetensors",
+)
+"""In parts, and with latents that have a time."""
 INPAINT_MODEL: Final = tiny("sd15", "sd15-inpaint").with_recipe(traits=frozenset({"inpaint"}))
 
 

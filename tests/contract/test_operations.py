@@ -14,12 +14,14 @@ from PIL import Image
 
 from comfy import ComfySession
 from comfy.emulator import Emulator, EmulatorOptions
+from comfy.families.table import FAMILIES
 from comfy.workflows.builtin.recipe import Layout
 from comfy.workflows.layout import Box, Size, growth
 from tests.comfy.building.cases import Case, control, whole
 from tests.comfy.building.running import differs, grown, turned
 from tests.contract.conftest import REAL_URL, Target
 from tests.contract.studio import (
+    ANIMA,
     AREAS,
     INPAINT_MODEL,
     OTHER,
@@ -65,7 +67,7 @@ async def studio(session: ComfySession, target: Target) -> Studio:
 # --- from a text, from an image
 
 
-@pytest.mark.parametrize("case", [SD15, SDXL], ids=["sd15", "sdxl"])
+@pytest.mark.parametrize("case", [SD15, SDXL, ANIMA], ids=["sd15", "sdxl", "anima"])
 async def test_text_and_seed_make_the_picture(studio: Studio, case: Case) -> None:
     two = await studio.made(case.changed(batch_size=2))
     other_seed = await studio.picture(case.changed(seed=8))
@@ -75,12 +77,15 @@ async def test_text_and_seed_make_the_picture(studio: Studio, case: Case) -> Non
     assert len({one.tobytes() for one in (*two, other_seed, other_text)}) == 4
 
 
-async def test_an_image_is_scaled_and_drawn_anew_as_far_as_asked(studio: Studio) -> None:
+@pytest.mark.parametrize("case", [SD15, ANIMA], ids=["sd15", "anima"])
+async def test_an_image_is_scaled_and_drawn_anew_as_far_as_asked(
+    studio: Studio, case: Case
+) -> None:
     work = Size(64, 80)
     little, much = [
-        await studio.picture(from_image(SD15, work, denoise=share)) for share in (0.4, 1.0)
+        await studio.picture(from_image(case, work, denoise=share)) for share in (0.4, 1.0)
     ]
-    two = await studio.made(from_image(SD15, work, batch_size=2))
+    two = await studio.made(from_image(case, work, batch_size=2))
 
     assert little.size == much.size == work
     assert [one.size for one in two] == [work, work]
@@ -92,12 +97,17 @@ async def test_an_image_is_scaled_and_drawn_anew_as_far_as_asked(studio: Studio)
 
 @pytest.mark.parametrize("many", [1, 2])
 @pytest.mark.parametrize("area", AREAS)
-@pytest.mark.parametrize("case", [SD15, SDXL, INPAINT_MODEL], ids=["sd15", "sdxl", "inpaint_model"])
+@pytest.mark.parametrize(
+    "case",
+    [SD15, SDXL, INPAINT_MODEL, ANIMA],
+    ids=["sd15", "sdxl", "inpaint_model", "anima"],
+)
 async def test_what_is_not_masked_stays_as_it_is(
     studio: Studio, case: Case, area: str, many: int
 ) -> None:
     layout = AREAS[area]
-    reach = growth(8, 8, layout.crop.size, layout.work) + 8
+    cell = FAMILIES[case.recipe.family].size_multiple
+    reach = growth(8, cell, layout.crop.size, layout.work) + 8
 
     found = await studio.made(within_mask(case, layout, batch_size=many))
 
@@ -195,30 +205,31 @@ async def test_a_refiner_draws_the_last_steps(studio: Studio) -> None:
 
 
 @pytest.mark.parametrize("method", ["latent", "model"])
-@pytest.mark.parametrize("case", [SD15, SDXL], ids=["sd15", "sdxl"])
+@pytest.mark.parametrize("case", [SD15, SDXL, ANIMA], ids=["sd15", "sdxl", "anima"])
 async def test_the_second_pass_gives_its_own_size(studio: Studio, case: Case, method: str) -> None:
     model = UPSCALER if method == "model" else None
     hires = {"method": method, "model": model, "scale": 1.5, "steps": 2, "denoise": 0.5}
-    drawn_twice = case.changed(hires=hires).with_recipe(hires=Size(120, 96))
+    drawn_twice = case.changed(hires=hires).with_recipe(hires=Size(112, 96))
 
     found = await studio.picture(drawn_twice)
     less = await studio.picture(drawn_twice.changed(hires={**hires, "denoise": 0.9}))
 
-    assert found.size == less.size == (120, 96)
+    assert found.size == less.size == (112, 96)
     assert found.tobytes() != less.tobytes()
 
 
 async def test_a_second_pass_within_a_mask_gives_the_size_of_the_image(studio: Studio) -> None:
-    for base in (SD15, INPAINT_MODEL):
+    for base in (SD15, INPAINT_MODEL, ANIMA):
         for method in ("latent", "model"):
             model = UPSCALER if method == "model" else None
             hires = {"method": method, "model": model, "scale": 1.5, "steps": 2, "denoise": 0.5}
             case = within_mask(base, AREAS["masked"], hires=hires)
 
-            found = await studio.picture(case.with_recipe(hires=Size(120, 120)))
+            found = await studio.picture(case.with_recipe(hires=Size(112, 112)))
 
             assert found.size == SOURCE
-            assert differs(found, start(), turned(grown(hole(), 16))) == 0
+            cell = FAMILIES[base.recipe.family].size_multiple
+            assert differs(found, start(), turned(grown(hole(), max(8, cell) + 8))) == 0
             assert differs(found, start(), hole()) > 0
 
 

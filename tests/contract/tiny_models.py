@@ -1,13 +1,14 @@
 """Makes small models of random weights for a real ComfyUI; what they draw is noise.
 
 ComfyUI recognises, loads and samples them as any others: Stable Diffusion 1.5, its inpaint
-model, SDXL and its refiner, a LoRA and a ControlNet of the first and the third, and an upscale
-model. They are made from ComfyUI's own classes, by its own Python, into its folder of models:
+model, SDXL and its refiner, a LoRA and a ControlNet of the first and the third, an upscale model;
+and Anima in parts, whose latents have a time as those of Qwen-Image, Krea 2 and Cosmos do. They
+are made from ComfyUI's own classes, by its own Python, into its folder of models:
 
     PYTHONPATH=/opt/ComfyUI /opt/ComfyUI/venv/bin/python tests/contract/tiny_models.py \
         /opt/ComfyUI/models
 
-They take 5 GB: the text encoders of SDXL have one size only. ``test_operations.py`` uses them.
+They take 7 GB: the text encoders of SDXL have one size only. ``test_operations.py`` uses them.
 """
 
 from __future__ import annotations
@@ -107,6 +108,9 @@ def main(folder: Path) -> None:
         _save(folder / "loras" / f"tiny-{name}-lora.safetensors", _lora(net, encoder))
         _save(folder / "controlnet" / f"tiny-{name}-control.safetensors", _controlnet(net))
     _save(folder / "upscale_models" / "tiny-4x.safetensors", _upscaler())
+    _save(folder / "diffusion_models" / "tiny-anima.safetensors", _anima())
+    _save(folder / "text_encoders" / "tiny-qwen_3_06b.safetensors", _qwen_encoder())
+    _save(folder / "vae" / "tiny-qwen_image_vae.safetensors", _qwen_vae())
 
 
 def _save(path: Path, tensors: Tensors) -> None:
@@ -157,6 +161,36 @@ def _controlnet(net: Net) -> Tensors:
     made = import_module("comfy.cldm.cldm").ControlNet(
         **net.arguments, hint_channels=3, operations=_operations()
     )
+    return _random(made)
+
+
+# --- a model in parts
+
+
+def _anima() -> Tensors:
+    """Anima with one block, called as in its file."""
+    made = import_module("comfy.ldm.anima.model").Anima(
+        max_img_h=240, max_img_w=240, max_frames=128, in_channels=16, out_channels=16,
+        patch_spatial=2, patch_temporal=1, model_channels=2048, num_blocks=1, num_heads=16,
+        concat_padding_mask=True, crossattn_emb_channels=1024, pos_emb_cls="rope3d",
+        use_adaln_lora=True, adaln_lora_dim=256, operations=_operations(),
+    )  # fmt: skip
+    return _prefixed("net.", _random(made))
+
+
+def _qwen_encoder() -> Tensors:
+    made = import_module("comfy.text_encoders.llama").Qwen3_06B(
+        {}, dtype=torch.float16, device="cpu", operations=_operations()
+    )
+    return _random(made)
+
+
+def _qwen_vae() -> Tensors:
+    """The VAE of Qwen-Image and Wan 2.1, narrower than theirs."""
+    made = import_module("comfy.ldm.wan.vae").WanVAE(
+        dim=_WIDTH, z_dim=16, dim_mult=[1, 2, 4, 4], num_res_blocks=2, attn_scales=[],
+        temperal_downsample=[False, True, True], dropout=0.0,
+    )  # fmt: skip
     return _random(made)
 
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from PIL import Image as Pillow
 
+from comfy import TXT2IMG
+from comfy.catalogue import Catalogue
+from comfy.workflows.known import Known
 from comfy.workflows.layout import Box, Size
-from flows.pictures import StorePictures, UnusableFileError
+from core.requests import FlowRequest
+from flows.pictures import StorePictures, UnusableFileError, resolved_with_files
 from store.artefacts.files import NewPicture
 from store.store import Store
 from store.uploads.values import Received, Upload
@@ -206,3 +211,27 @@ async def test_one_whose_file_is_gone(store: Store, tmp_path: Path) -> None:
 async def test_it_does_not_wait_for_itself(store: Store) -> None:
     with pytest.raises(RuntimeError, match="in a thread"):
         looking(store).size(f"upload:{'0' * 64}")
+
+
+async def test_many_requests_with_masks_at_once(store: Store, tmp_path: Path) -> None:
+    """Each waits for the loop, which needs threads of its own to write the masks."""
+    image = await sent(store, tmp_path, png(Pillow.new("RGB", (40, 20), "red")))
+    grey = [a_mask().point(lambda value, most=most: min(value, most)) for most in range(100, 140)]
+    masks = [await sent(store, tmp_path, png(one)) for one in grey]
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    known = Known(Catalogue(checkpoints=("sd15.safetensors",)))
+
+    async def resolved(mask: Upload) -> object:
+        inputs = {
+            "prompt": "a fox",
+            "init_image": str(image.reference),
+            "mask": str(mask.reference),
+        }
+        asked = FlowRequest(workflow=TXT2IMG.name, inputs=inputs)
+        return (await resolved_with_files(store, asked, TXT2IMG, known)).inputs["mask"]
+
+    async with asyncio.timeout(60):
+        made = await asyncio.gather(*map(resolved, masks))
+
+    assert len(set(made)) == len(masks)

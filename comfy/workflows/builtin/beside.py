@@ -40,8 +40,12 @@ def beside(
     """
     encoders = given.get("text_encoders") or file.text_encoders or None
     vae = given.get("vae") or file.vae or None
-    problems = [*_unfitting_encoders(given.get("text_encoders") or (), family)]
-    problems += _unfitting_vae(given.get("vae"), family)
+    problems: list[FieldProblem] = []
+    # The owner knows better; and a result tells these files, so that it can be asked for again.
+    if tuple(encoders or ()) != (file.text_encoders or ()):
+        problems += _unfitting_encoders(given.get("text_encoders") or (), family)
+    if vae != file.vae:
+        problems += _unfitting_vae(given.get("vae"), family)
     if problems:
         return Beside(problems=tuple(problems))
     bare = file.folder != "checkpoints"

@@ -107,7 +107,7 @@ def choose(
     kept = _kept.get(key)
     if kept is not None and kept.catalogue is known.catalogue and kept.models is known.models:
         return kept.chosen
-    name = default_model(wanted, known) if isinstance(wanted, Wanted) else wanted
+    name = default_model(known, wanted) if isinstance(wanted, Wanted) else wanted
     if name is None:
         raise UnusableModelError(_no_model(known.catalogue, at))
     chosen = _chosen(given, name, known, at, suggest=suggest)
@@ -183,18 +183,20 @@ def _recognised(folder: str, name: str, folders: tuple[str, ...]) -> ModelFile:
     return next(known, told[0])
 
 
-def default_model(wanted: Wanted, known: Known) -> str | None:
+def default_model(known: Known, wanted: Wanted | None = None) -> str | None:
     """Returns the model of a request that names none, None where there is none.
 
-    It is the one that was set, else the first, unless it cannot do what is wanted.
+    It is the chosen one, else the first that can do what is ``wanted``. A file whose name means
+    another kind of model is none that is taken unasked, unless there is no other.
     """
+    wanted = wanted or Wanted.of({})
     chosen = (known.default_model,) if known.default_model else ()
     first = None
     for name in chain(chosen, _names(known.catalogue)):
         first = first or name
         file = find(name, known, DIFFUSION_FOLDERS)
-        family = _known_family(file)
         was_set = name == known.default_model
+        family = _known_family(file) if was_set or file.family is not None else None
         if family is None and was_set:
             break  # it was chosen: why it cannot be used is told
         if family is None or not wanted.can_be_had_of(family):

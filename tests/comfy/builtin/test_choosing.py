@@ -11,6 +11,7 @@ from comfy import Catalogue, UnresolvableError
 from comfy.families.family import Family
 from comfy.families.models import ModelFile, Models, Trait
 from comfy.families.table import FAMILIES
+from comfy.workflows.builtin.models import default_model
 from comfy.workflows.known import Known
 from tests.comfy.builtin.asking import (
     CATALOGUE,
@@ -20,6 +21,7 @@ from tests.comfy.builtin.asking import (
     MASK,
     OTHER,
     VAES,
+    again,
     folder,
     known,
     model,
@@ -94,6 +96,26 @@ def test_the_request_s_word_counts_before_the_owner_s_and_that_before_the_rules(
     assert (by_owner.inputs["text_encoders"], by_owner.inputs["vae"]) == (["own.sft"], "own")
     assert by_request.inputs["text_encoders"] == ["asked.sft"]
     assert by_request.inputs["vae"] == "asked"
+
+
+def test_what_the_owner_set_can_be_asked_for_again() -> None:
+    """A result says the files that were used, also those that are unlike the family's."""
+    own = ModelFile(
+        "checkpoints", "mine.sft", "sd15", "setting", text_encoders=("clip_g.safetensors",) * 2,
+        vae="ae.safetensors",
+    )  # fmt: skip
+    beside = known(own)
+    by_owner = resolved(known=beside, model="mine.sft")
+
+    assert by_owner.inputs["vae"] == "ae.safetensors"
+    assert again(by_owner, beside).inputs == by_owner.inputs
+    others = {"vae": "sd3_vae.safetensors", "text_encoders": ["clip_l.safetensors"] * 2}
+    assert {
+        loc: code for loc, (code, _) in problems(known=beside, **by_owner.inputs | others).items()
+    } == {
+        ("vae",): "excluded",
+        ("text_encoders",): "excluded",
+    }
 
 
 @pytest.mark.parametrize(
@@ -197,6 +219,14 @@ def test_a_checkpoint_whose_name_means_another_kind_is_taken_as_always() -> None
     only = Known(Catalogue(checkpoints=("svd_xt.safetensors",)))
 
     assert notices(resolved(known=only)) == {"family_guessed": ("model",)}
+
+
+def test_one_whose_name_means_another_kind_is_not_the_default_beside_others() -> None:
+    both = Known(Catalogue(checkpoints=("ltx-video-2b.safetensors", "zavychroma.safetensors")))
+    chosen = replace(both, default_model="ltx-video-2b.safetensors")
+
+    assert resolved(known=both).model == default_model(both) == "zavychroma.safetensors"
+    assert resolved(known=chosen).model == default_model(chosen) == "ltx-video-2b.safetensors"
 
 
 def test_a_name_that_says_the_family_is_no_guess() -> None:

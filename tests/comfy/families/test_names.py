@@ -99,7 +99,8 @@ FOREIGN: Final = (
     "flux3-image-klein-base-int8-convrot", "flux1-canny-dev", "flux1-depth-dev", "zeta-chroma",
     "z_image_omni", "minimax_h3_fl2va_pruned_int8_convrot", "kandinsky5lite_t2i", "seedvr2_7b",
     "stable_cascade_stage_c", "x4-upscaler-ema", "lotus-depth-d-v1-1", "ideogram4_fp8_scaled",
-    "Kolors-xl",
+    "Kolors-xl", "svdq-int4_r32-flux.1-dev", "svdq-fp4_r128-qwen-image-edit-2509-4steps",
+    "flux1-dev-bnb-nf4-v2",
 )  # fmt: skip
 
 
