@@ -105,6 +105,18 @@ def tint(page: Page, shown: str, x: float) -> bool:
     return bool(red > blue)
 
 
+@pytest.mark.parametrize("data", [b"notes about a fox", b"\x00\x01\x02\x03"], ids=["text", "none"])
+def test_a_file_that_is_no_image_is_refused_where_it_was_given(page: Page, data: bytes) -> None:
+    opened(page, "Inpaint")
+    field = page.get_by_role("group", name="Mask", exact=True)
+    file = {"name": "a.txt", "mimeType": "text/plain", "buffer": data}
+    field.locator("input[type=file]").set_input_files(file)  # type: ignore[arg-type]
+    expect(field.get_by_role("alert")).to_have_text(re.compile("^This is not an image. Choose"))
+    expect(field.get_by_role("button", name="Remove: Mask")).to_have_count(0)
+    mark = field.get_by_role("alert").evaluate("(e) => getComputedStyle(e, '::before').content")
+    assert mark == "none"  # it is a mistake, not a note
+
+
 def test_a_mask_is_shown_over_the_image_that_it_is_for(page: Page) -> None:
     opened(page, "Inpaint")
     sent(page, "Start image", picture())

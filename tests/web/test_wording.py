@@ -11,8 +11,9 @@ from core.uploads import Reference
 from flows.errors import InputGoneError, PaidUnknownError
 from flows.problems import problem_of
 from store.errors import ArtefactStoreError, DeletedError, StoreUnavailableError
+from tests.browser.house import resolved
 from tests.comfy.failures import ALL, an_example
-from web.parts.wording import advice, explain, title
+from web.parts.wording import advice, explain, operation, subject, title
 from web.workflows.wording import REASON_WORDS
 
 UNKNOWN = advice(problem("internal_error", "what no generation ends with"), "")
@@ -65,3 +66,14 @@ def test_titles_are_one_short_line() -> None:
 )
 def test_there_are_words_for_why_a_node_is_left_out(reason: str) -> None:
     assert REASON_WORDS[reason]
+
+
+def test_what_has_no_prompt_is_called_by_what_was_done() -> None:
+    upscaled = resolved("").model_copy(update={"workflow": "upscale"})
+    assert (subject(upscaled), operation(upscaled)) == ("Upscale", "")
+    inpainted = resolved("a fox").model_copy(update={"workflow": "inpaint"})
+    assert (subject(inpainted), operation(inpainted)) == ("a fox", "Inpaint")
+    added = resolved("a fox").model_copy(update={"workflow": "portrait"})
+    assert operation(added) == "portrait"
+    drawn = resolved("a fox")
+    assert (subject(drawn), operation(drawn)) == ("a fox", "")

@@ -9,7 +9,7 @@ from api.batches.documents import BatchItemDocument
 from web.batches.contact import View
 from web.parts.elements import Text, adorn, box, button, icon, show_if
 from web.parts.layout import Web, errors_as_toasts
-from web.parts.wording import advice, title
+from web.parts.wording import advice, subject
 
 SHOWN: Final = 5
 """Number of failures shown at first, and added with each press."""
@@ -57,7 +57,7 @@ class Failures:
         with box("failure", "li"):
             with box("failure-open", "a", href=f"/g/{item.task_id}?{self._within}"):
                 Text(f"{item.position + 1:,}", "failure-number")
-                prompt = title(item.request.prompt, 120) if item.request else "Deleted"
+                prompt = subject(item.request, 120) if item.request else "Deleted"
                 adorn(Text(prompt, "failure-prompt"), dir="auto")
             error = item.generation.error if item.generation is not None else None
             if error is None:

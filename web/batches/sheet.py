@@ -18,7 +18,7 @@ from store.values import Artefact, BatchItem, Generation, main_of
 from web.parts.elements import local
 from web.parts.outputs import badge_of
 from web.parts.references import pictured
-from web.parts.wording import STATUS_WORDS, title
+from web.parts.wording import STATUS_WORDS, subject
 
 _NARROWEST, _WIDEST = 0.5, 2.0
 _WORDS: Final[dict[str, str]] = {
@@ -89,7 +89,7 @@ class Cell:
         bare = self.status == "succeeded" and self.src is None and self.kept
         badge = [self.kept] if self.src and self.kept else []
         badge += [f"×{self.many}"] if self.many > 1 else []
-        said = [self.values, title(self.request.prompt, 120) if self.request else ""]
+        said = [self.values, subject(self.request, 120) if self.request else ""]
         return {
             "id": str(self.id),
             "href": f"/g/{self.id}" if self.status not in ("waiting", "deleted") else None,

@@ -14,7 +14,7 @@ from web.parts.elements import Text, adorn, box, button, icon, image
 from web.parts.layout import Web, errors_as_toasts
 from web.parts.outputs import KIND_WORDS, badge_of
 from web.parts.sheets import Sheet
-from web.parts.wording import title
+from web.parts.wording import subject
 
 PAGE: Final = 24
 TAKEN: Final[dict[InputType, tuple[ArtefactKind, ...]]] = {
@@ -79,7 +79,7 @@ class _Page:
     def _build_item(self, item: HistoryItem) -> None:
         for kept in item.outputs:
             if kept.kind in self._kinds:
-                self._build_one(kept, title(item.request.prompt, 120) or kept.name)
+                self._build_one(kept, subject(item.request, 120) or kept.name)
 
     def _build_one(self, kept: OutputDocument, said: str) -> None:
         with box("", "li"):

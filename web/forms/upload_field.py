@@ -11,9 +11,10 @@ from nicegui import ui
 from api.uploads.documents import URL
 from core.artefacts import EXTENSIONS
 from core.ids import parse_generation_id
-from core.uploads import parse_upload_id
+from core.uploads import UPLOAD_KINDS, parse_upload_id, takes
 from core.workflows.declaration import Input, InputType
 from web.parts.elements import Text, adorn, box, button, icon, image, show_if
+from web.parts.wording import sentence
 
 _ACCEPT: Final[dict[InputType, str]] = {
     "image": "image/*",
@@ -22,31 +23,48 @@ _ACCEPT: Final[dict[InputType, str]] = {
     "audio": "audio/*",
     "model3d": ".glb,.gltf,.obj,.stl,.fbx,.ply,.usdz",
 }
-
+_ANY: Final = ",".join(f".{each}" for each in EXTENSIONS)
+_NO_IMAGE: Final = "This is not an image. Choose a PNG, JPEG, WebP, GIF, BMP or AVIF file."
+_MISFITS: Final[dict[InputType, str]] = {
+    "image": _NO_IMAGE,
+    "mask": _NO_IMAGE,
+    "video": "This is not a video. Choose an MP4, MOV, WebM, MKV or AVI file.",
+    "audio": "This is not a sound. Choose a WAV, FLAC, MP3, OGG, M4A or AAC file.",
+    "model3d": "This is not a 3D model. Choose a GLB, GLTF, OBJ, STL, FBX, PLY or USDZ file.",
+}
+_OTHER: Final = "Easel takes no file of this kind: choose an image, video, sound, 3D model or text."
 
 Pick = Callable[[Input, Callable[[str], None]], Awaitable[None]]
 """Lets the visitor choose an earlier artefact; the function gets its reference."""
 
 
 class SentFile(ui.element, component="../static/sent_file.js"):
-    """A zone that uploads one file; ``on_sent`` gets the upload's id, ``on_fail`` what is wrong."""
+    """A zone that uploads one file that the input takes.
+
+    ``on_sent`` gets the upload's id, ``on_fail`` what is wrong.
+    """
 
     def __init__(
         self,
         label: str,
-        accept: str,
+        one: Input,
         on_sent: Callable[[str], None],
         on_fail: Callable[[str], None],
     ) -> None:
         super().__init__()
-        self.props.update({"label": label, "accept": accept})
+        self.props.update(
+            label=label,
+            accept=_ACCEPT.get(one.type, _ANY),
+            kinds=[kind for kind in UPLOAD_KINDS if takes(one.type, kind)],
+            misfit=_MISFITS.get(one.type, _OTHER),
+        )
 
         def sent(upload_id: str) -> None:
             if parse_upload_id(upload_id) is not None:
                 on_sent(upload_id)
 
         self.on("sent", lambda event: sent(str(event.args)))
-        self.on("fail", lambda event: on_fail(str(event.args)[:300]))
+        self.on("fail", lambda event: on_fail(sentence(str(event.args)[:300])))
 
 
 class UploadField:
@@ -69,7 +87,7 @@ class UploadField:
             Text(label, "label")
             self._zone = SentFile(
                 f"Drop {_article(one.type)} here, or choose one",
-                _accepted(one),
+                one,
                 self._sent,
                 self.refuse,
             )
@@ -147,7 +165,7 @@ class UploadsField:
             self._chosen = box("chosen-many", "ol")
             zone = f"Drop {_article(one.type)} here to add it, or choose one"
             with box("upload-zone") as self._zone:
-                SentFile(zone, _accepted(one), self._sent, self.refuse)
+                SentFile(zone, one, self._sent, self.refuse)
                 with box("upload-more"):
                     if pick is not None:
                         button("From history…", lambda: pick(one, self._add), classes="btn-small")
@@ -214,10 +232,6 @@ def _build_picture(address: str | None, label: str) -> None:
         image(address, label).classes("chosen-thumb")
     else:
         icon("file")
-
-
-def _accepted(one: Input) -> str:
-    return _ACCEPT.get(one.type, ",".join(f".{each}" for each in EXTENSIONS))
 
 
 def address_of(value: str) -> str | None:

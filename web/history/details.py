@@ -29,6 +29,7 @@ from web.parts.wording import (
     STATUS_WORDS,
     advice,
     raw_rows,
+    subject,
     title,
     unreadable_note,
 )
@@ -78,10 +79,9 @@ def build_copies(document: StatusDocument, url: str) -> None:
     origin = url.partition("/api/")[0]
     with box("copies", role="group", aria_label="Copy"):
         Text("Copy", "label")
-        copies = [
-            ("Prompt", document.request.prompt),
-            ("Link", f"{origin}/g/{document.task_id}"),
-        ]
+        prompt = document.request.prompt
+        copies = [("Prompt", prompt)] if prompt else []
+        copies.append(("Link", f"{origin}/g/{document.task_id}"))
         if isinstance(document.request, ResolvedRequest):
             copies.append(("curl", _curl(origin, document.request)))
         for label, content in copies:
@@ -106,7 +106,7 @@ def heard_by(document: StatusDocument, batch: Membership | None) -> list[Callbac
 
 def build_prompt(request: StoredRequest) -> None:
     """Show the request; or that this version cannot read all of it."""
-    adorn(Text(request.prompt, "prompt-text", "h1"), dir="auto")
+    adorn(Text(request.prompt.strip() or subject(request), "prompt-text", "h1"), dir="auto")
     if isinstance(request, UnreadableRequest):
         Text(unreadable_note(request), "note", "p")
     elif request.negative_prompt:

@@ -14,7 +14,7 @@ from core.status import Status
 from core.wording import ago
 from web.parts.elements import local
 from web.parts.outputs import KIND_WORDS, badge_of
-from web.parts.wording import headline, title
+from web.parts.wording import headline, operation, subject
 
 _NARROWEST, _WIDEST = 0.5, 2.4
 _TEXT_SHOWN: Final = 300
@@ -86,8 +86,8 @@ def _tile(item: HistoryItem, main: OutputDocument | None) -> dict[str, Any]:
         "href": f"/g/{item.task_id}",
         "src": local(main.poster_url) if main is not None and main.poster_url else None,
         "badge": badge_of(main.kind, main.duration_s, count) if main is not None else None,
-        "title": title(request.prompt, 120),
-        "when": ago(item.created_at),
+        "title": subject(request, 120),
+        "when": " · ".join(filter(None, (operation(request), ago(item.created_at)))),
         "status": item.status,
         "headline": _headline(item, main),
         "text": main.text[:_TEXT_SHOWN] if main is not None and main.text else None,

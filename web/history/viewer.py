@@ -9,7 +9,7 @@ from core.requests import ResolvedRequest
 from web.history.listing import Listing
 from web.parts.elements import Text, adorn, box, button, image, link, local, meter, set_meter
 from web.parts.outputs import kept_output
-from web.parts.wording import advice, headline, progress_line, removed, title
+from web.parts.wording import advice, headline, progress_line, removed, subject
 
 Handler = Callable[[], Awaitable[None]]
 
@@ -99,7 +99,7 @@ class Viewer:
         request = document.request
         if images:
             kept = images[number]
-            kept_output(kept, title(request.prompt, 200) or kept.name, "viewer-image")
+            kept_output(kept, subject(request, 200) or kept.name, "viewer-image")
         elif document.status in ("failed", "cancelled"):
             with box("empty"):
                 Text(document.error.title if document.error else "Cancelled", "empty-title", "h2")
@@ -137,7 +137,7 @@ class Viewer:
             return
         if self._preview is None:
             with self._canvas:
-                self._image = image(url, f"Preview: {title(document.request.prompt)}")
+                self._image = image(url, f"Preview: {subject(document.request)}")
         else:
             adorn(self._image, src=local(url))
         self._preview = url

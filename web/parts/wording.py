@@ -9,10 +9,12 @@ from pydantic import ValidationError
 
 from api.errors import ProblemError
 from api.generations.documents import StatusDocument
+from api.workflows.titles import title_of
 from core.callbacks.callback import CALLBACK_FIELDS
 from core.fields import PROMPT_MAX, SEED_MAX
 from core.invalid import problems_of
 from core.problems import MISFIT, Problem
+from core.requests import DEFAULT_WORKFLOW, StoredRequest
 from core.status import Status
 from core.stored import Unreadable
 from core.wording import brief, place_in_queue
@@ -211,6 +213,17 @@ def title(prompt: str, most: int = 80) -> str:
     """Returns the beginning of a prompt, on one line."""
     line = " ".join(prompt.split())
     return line if len(line) <= most else f"{line[: most - 1].rstrip()}…"
+
+
+def subject(request: StoredRequest, most: int = 80) -> str:
+    """Returns what a generation is called: its prompt's beginning; without one, what was done."""
+    return title(request.prompt, most) or title_of(request.workflow)
+
+
+def operation(request: StoredRequest) -> str:
+    """Returns what was done besides drawing a text; empty where the subject says it already."""
+    is_said = request.workflow == DEFAULT_WORKFLOW or not title(request.prompt)
+    return "" if is_said else title_of(request.workflow)
 
 
 def unreadable_note(found: Unreadable) -> str:

@@ -8,7 +8,7 @@ export default {
       <span class="icon icon-upload" aria-hidden="true"></span>
       <span class="drop-label" aria-hidden="true">{{ busy ? "Sending…" : label }}</span>
     </label>`,
-  props: { label: String, accept: String },
+  props: { label: String, accept: String, kinds: Array, misfit: String },
   data: () => ({ over: false, busy: false }),
   methods: {
     dropped(event) {
@@ -27,7 +27,9 @@ export default {
         body.append("file", file, file.name);
         const answer = await fetch((window.path_prefix ?? "") + "/api/v1/uploads", { method: "POST", body });
         const said = await answer.json();
-        if (answer.ok) this.$emit("sent", said.upload_id);
+        const other = answer.ok ? !this.kinds.includes(said.kind) : answer.status === 415;
+        if (other) this.$emit("fail", this.misfit);
+        else if (answer.ok) this.$emit("sent", said.upload_id);
         else this.$emit("fail", said.detail ?? "The upload failed. Try again.");
       } catch (error) {
         this.$emit("fail", "The upload failed. Try again.");

@@ -10,7 +10,7 @@ from nicegui import ui
 from api.generations.documents import OutputDocument, StatusDocument
 from core.wording import model_name
 from web.parts.elements import Text, adorn, box, button, image, meter, set_meter
-from web.parts.wording import headline, progress_line, title
+from web.parts.wording import headline, progress_line, subject
 
 OnId = Callable[[UUID], Awaitable[None]]
 
@@ -58,14 +58,14 @@ class Card:
             said = f"{percent:.0f}%"
         self._headline.text = said
         model = model_name(document.request.model)
-        self._prompt.text = title(document.request.prompt)
+        self._prompt.text = subject(document.request)
         self._line.text = progress_line(document) or model
         adorn(
             self._open,
-            aria_label=f"{said}: {title(document.request.prompt)}",
-            title=f"{title(document.request.prompt, 300)}\n{model}",
+            aria_label=f"{said}: {subject(document.request)}",
+            title=f"{subject(document.request, 300)}\n{model}",
         )
-        adorn(self._cancel, aria_label=f"Cancel: {title(document.request.prompt, 40)}")
+        adorn(self._cancel, aria_label=f"Cancel: {subject(document.request, 40)}")
         set_meter(self._meter, percent)
         self._show_picture()
 

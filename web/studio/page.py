@@ -24,7 +24,7 @@ from web.parts.elements import Text, adorn, box
 from web.parts.layout import Frame, Web, errors_as_toasts, section, toast, toast_error
 from web.parts.live import Live
 from web.parts.notices import in_passing, notices_of
-from web.parts.wording import percent_of, queue_line, tab_title, title
+from web.parts.wording import percent_of, queue_line, subject, tab_title
 from web.studio.card import Card
 from web.studio.stage import Stage, StageActions
 from web.studio.workflows import Workflows
@@ -145,7 +145,7 @@ class Studio:
         document = card.document if card else None
         if document is not None and generation.id in self._mine and generation.id != self._staged:
             said = document.error.title if document.error else "Failed"
-            toast_error(f"{said}: “{title(document.request.prompt)}”")
+            toast_error(f"{said}: “{subject(document.request)}”")
 
     async def _show(self, card: Card, generation: Generation) -> None:
         document = await self._web.facade.document(generation)

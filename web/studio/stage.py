@@ -25,7 +25,7 @@ from web.parts.elements import (
 )
 from web.parts.notices import build_notices
 from web.parts.outputs import KIND_WORDS, is_picture, kept_output
-from web.parts.wording import advice, headline, progress_line, removed, title
+from web.parts.wording import advice, headline, operation, progress_line, removed, subject
 from web.studio.card import OnId, ratio_style
 
 EXAMPLES = (
@@ -136,7 +136,7 @@ class Stage:
         waiting = document.waiting
         self._line.text = waiting.detail if waiting else progress_line(document)
         set_meter(self._meter, percent)
-        self._swap(document.urls.preview, title(document.request.prompt))
+        self._swap(document.urls.preview, subject(document.request))
 
     def _swap(self, url: str | None, alt: str) -> None:
         if url is None or url == self._preview:
@@ -178,7 +178,7 @@ class Stage:
     ) -> None:
         href = f"/g/{document.task_id}" + (f"?i={number}" if number else "")
         with box("picture-cell"):
-            said = title(document.request.prompt, 200) or kept.name
+            said = subject(document.request, 200) or kept.name
             if is_picture(kept):
                 with box("picture-link", "a", href=href):
                     kept_output(kept, said)
@@ -234,7 +234,7 @@ class Stage:
     def _build_removed(self, document: StatusDocument) -> None:
         with box("empty"):
             Text(removed(document), "empty-title", "h2")
-            Text(title(document.request.prompt, 200), "muted", "p")
+            Text(subject(document.request, 200), "muted", "p")
             with box("row"):
                 if isinstance(document.request, ResolvedRequest):
                     use = button("Reuse settings", icon_name="reuse", classes="btn-primary")
@@ -245,7 +245,7 @@ class Stage:
         error, request = document.error, document.request
         with box("empty"):
             Text(error.title if error else "Cancelled", "empty-title", "h2")
-            adorn(Text(title(request.prompt, 200), "ended-prompt", "p"), dir="auto")
+            adorn(Text(subject(request, 200), "ended-prompt", "p"), dir="auto")
             if error is not None:
                 Text(error.detail, "detail", "p")
                 Text(advice(error, request.model), "muted", "p")
@@ -281,16 +281,24 @@ def columns_for(count: int, ratio: float, space: float) -> int:
 def _build_made(document: StatusDocument, images: list[OutputDocument]) -> None:
     """Show what the generation is made from, as a link to all of it."""
     request = document.request
-    facts = [model_name(request.model)] if request.model else []
+    facts = [said] if (said := operation(request)) else []
+    facts += [model_name(request.model)] if request.model else []
     if isinstance(request, ResolvedRequest):
-        facts += [f"{w} × {h}" for w, h in [request.size or (0, 0)] if w]
+        facts += [f"{w} × {h}" for w, h in [_size(request, images)] if w]
         facts += [] if request.seed is None else [f"seed {request.seed}"]
     if images and document.finished_at and document.started_at:
         facts.append(brief((document.finished_at - document.started_at).total_seconds()))
-    prompt = title(request.prompt, 300)
+    prompt = subject(request, 300)
     with box("made", "a", href=f"/g/{document.task_id}", title=prompt):
         adorn(Text(prompt, "made-prompt"), dir="auto")
         Text(" · ".join(facts), "muted made-facts")
+
+
+def _size(request: ResolvedRequest, images: list[OutputDocument]) -> tuple[int, int]:
+    """Returns the size asked for, or that came out where it follows from an image; 0 × 0: none."""
+    found = images[0] if images else None
+    made = (found.width or 0, found.height or 0) if found is not None else (0, 0)
+    return request.size or made
 
 
 def _build_batch(document: StatusDocument, classes: str = "") -> None:
