@@ -18,7 +18,7 @@ from core.wording import model_name
 
 _TEXTS: Final = ("prompt", "negative_prompt")
 """Fields whose values are long: they name rows of a table rather than columns."""
-_WORDS: Final = {"cfg": "CFG"}
+_WORDS: Final = {"cfg": "CFG", "init_image": "Start image", "loras": "LoRAs", "vae": "VAE"}
 LABEL_MAX: Final = 200
 """Characters of a value in a label: an item's request has the rest."""
 

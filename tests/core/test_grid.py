@@ -66,8 +66,8 @@ def test_labels_are_short() -> None:
     assert label({"inputs.priority": 5}) == "Priority 5"
     assert label({"model": "flux/dev.safetensors", "cfg": 7.0}) == "dev, CFG 7"
     loras = [{"name": "styles/ink.safetensors", "strength": 0.8}, {"name": "grain.safetensors"}]
-    assert label({"loras": loras}) == "Loras ink 0.8, grain"
-    assert label({"loras": [], "cfg": 7.0}) == "Loras none, CFG 7"
+    assert label({"loras": loras}) == "LoRAs ink 0.8, grain"
+    assert label({"loras": [], "cfg": 7.0}) == "LoRAs none, CFG 7"
     assert label({"sides": [1, {"a": True}]}) == 'Sides 1, {"a":true}'
 
 
