@@ -44,7 +44,10 @@ def test_loras_are_a_line_each() -> None:
 def test_a_group_is_said_in_words() -> None:
     hires = {"scale": 1.5, "method": "latent", "model": None, "steps": 12, "denoise": 0.45}
     assert rows(hires=hires) == [
-        Row("Second pass", (Line("Scale 1.5 · Enlarged latent · Steps 12 · Denoise 0.45"),))
+        Row(
+            "Second pass",
+            (Line("Scale 1.5 · Enlarged Before decoding (latent) · Steps 12 · Denoise 0.45"),),
+        )
     ]
 
 
@@ -54,7 +57,7 @@ def test_files_are_pictures() -> None:
     assert found == [
         Row("Start image", (Line(pictures=(PICTURE,)),)),
         Row("Reference images", (Line(pictures=(PICTURE, UPLOAD)),)),
-        Row("Controls", (Line("canny · Shows canny · Strength 1", (UPLOAD,)),)),
+        Row("Controls", (Line("canny · Shows Edges (Canny) · Strength 1", (UPLOAD,)),)),
     ]
 
 
@@ -89,3 +92,8 @@ async def test_the_page_shows_pictures_lines_and_the_workflows_title(
     await user.should_see("A clip")
     shown = f"/api/v1/artefacts/{kept.artefact_id}/poster"
     assert any(one.props.get("src") == shown for one in elements(user))
+
+
+def test_a_choice_is_called_as_in_the_form() -> None:
+    assert rows(mask_area="masked") == [Row("Area", (Line("The masked part, in full detail"),))]
+    assert rows(sampler="euler") == [Row("Sampler", (Line("euler"),))]

@@ -10,6 +10,7 @@ from typing import Any, Final
 from core.requests import ResolvedRequest
 from core.wording import model_name
 from core.workflows.declaration import Input
+from web.forms.wording import CHOICES
 from web.forms.workflow_inputs import label_of
 from web.parts.elements import Text, adorn, box, image
 from web.parts.references import file_url, thumb_url
@@ -56,7 +57,7 @@ def input_rows(
         is_off = value is False and one is not None and one.default is False
         if value is None or is_off or (isinstance(value, str) and value in texts):
             continue
-        yield Row(label_of(one) if one is not None else name, _lines(one, value))
+        yield Row(label_of(one) if one is not None else name, _lines(one, name, value))
 
 
 def build_rows(rows: Iterable[Row]) -> None:
@@ -87,36 +88,38 @@ def _build_picture(name: str, reference: str) -> None:
             image(thumb, name, loading="lazy")
 
 
-def _lines(one: Input | None, value: Any) -> tuple[Line, ...]:
+def _lines(one: Input | None, path: str, value: Any) -> tuple[Line, ...]:
     if one is not None and one.items is not None and isinstance(value, list):
         inner = one.items
-        found = [_line(inner, each) for each in value[:_LINES_MAX]]
+        found = [_line(inner, f"{path}.*", each) for each in value[:_LINES_MAX]]
         if _is_picture(inner):  # side by side
             return (Line(pictures=tuple(p for line in found for p in line.pictures)),)
         return tuple(found) or (Line("none"),)
-    return (_line(one, value),)
+    return (_line(one, path, value),)
 
 
-def _line(one: Input | None, value: Any) -> Line:
+def _line(one: Input | None, path: str, value: Any) -> Line:
     if one is None:
         return Line(_words(value))
     if one.fields is not None and isinstance(value, Mapping):
-        return _group(one.fields, value)
+        return _group(one.fields, path, value)
     if _is_picture(one) and file_url(value) is not None:
         return Line(pictures=(value,))
     if one.type == "model" and isinstance(value, str):
         return Line(model_name(value))
+    if one.type == "choice" and isinstance(value, str):
+        return Line(CHOICES.get(path, {}).get(value) or _words(value))
     return Line(_words(value))
 
 
-def _group(fields: Sequence[Input], value: Mapping[str, Any]) -> Line:
+def _group(fields: Sequence[Input], path: str, value: Mapping[str, Any]) -> Line:
     """Returns a group's values on one line: a name as it is, the rest with what it is called."""
     said: list[str] = []
     pictures: list[str] = []
     for field in fields:
         if value.get(field.name) is None:
             continue
-        inner = _line(field, value[field.name])
+        inner = _line(field, f"{path}.{field.name}", value[field.name])
         pictures += inner.pictures
         if inner.text:
             is_name = field.required and field.type in ("model", "text", "choice")
