@@ -40,7 +40,7 @@ from api.models.cache import ModelsCache
 from api.nodes import NodesCache
 from api.storage import StorageWatch
 from comfy import BUILT_IN, Catalogue, UnresolvableError
-from comfy.workflows.builtin.models import default_model
+from comfy.workflows.builtin.models import Wanted, default_model
 from comfy.workflows.known import Known
 from core.callbacks.addresses import AllowedAddresses
 from core.callbacks.callback import Callback
@@ -130,6 +130,11 @@ class Facade:
     def default_model(self) -> str | None:
         """The model of requests from a text that name none."""
         return default_model(self.known)
+
+    def default_model_of(self, workflow: Workflow) -> str | None:
+        """The model of such a request: the first that can do what the workflow is for."""
+        asked = {one.name: True for one in workflow.inputs if one.required}
+        return default_model(self.known, Wanted.of(asked))
 
     # --- create
 

@@ -25,6 +25,7 @@ from web.parts.elements import Text
 SD: Final = "dreamshaper_8.safetensors"
 XL: Final = "sd_xl_base_1.0.safetensors"
 FLUX: Final = "flux1-dev.safetensors"
+KONTEXT: Final = "flux1-kontext.safetensors"
 ODD: Final = "homemade.safetensors"
 INK: Final = "styles/ink-wash.safetensors"
 OLD: Final = "old-photo.safetensors"
@@ -111,6 +112,22 @@ async def test_another_family_changes_what_was_left_alone(studio: User) -> None:
     assert field(studio, "CFG").value == 5.5
     assert placeholder(studio, "Guidance") == "3.5"
     assert draft(studio).scheduler is None
+
+
+async def test_the_model_shown_for_an_edit_is_one_that_edits(user: User, models: Context) -> None:
+    catalogue = models.facade.catalogue.current
+    assert catalogue is not None
+    models.facade.catalogue._catalogue = replace(catalogue, diffusion_models=(FLUX, KONTEXT))
+    edits = ModelFile("diffusion_models", KONTEXT, "flux1-kontext", "header")
+    models.facade.models.current = Models.of((*_FILES, edits))
+    await user.open("/")
+    await until(lambda: "by its header" in str(field(user, "Model").props.get("hint")))
+    assert select(user, "Model").value == XL
+    write(user, "Workflow", "edit")
+    await until(lambda: select(user, "Model").value == KONTEXT)
+    assert "Flux.1 Kontext" in select(user, "Model").props["hint"]
+    write(user, "Workflow", "img2img")
+    await until(lambda: select(user, "Model").value == XL)
 
 
 async def test_what_a_family_does_not_hear_is_grey_and_says_why(studio: User) -> None:

@@ -33,7 +33,7 @@ FOLDERS_OF: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class KnownModels:
-    """The files of every folder. ``default`` is the model of requests that name none."""
+    """The files of every folder. ``default`` is the model of the form's requests that name none."""
 
     files: tuple[ModelFileDocument, ...] = ()
     default: str | None = None

@@ -131,7 +131,7 @@ _OF_DETAIL: Final = frozenset({"prompt", "detail_model", "steps", "seed"})
 
 def _negative(form: Situation) -> str:
     is_one = form.value("cfg") == 1
-    return "At CFG 1 the model does not hear it." if is_one else ""
+    return "It has no effect at CFG 1." if is_one else ""
 
 
 def _by_family(hears: Callable[[Family], bool], said: str) -> Callable[[Situation], str]:

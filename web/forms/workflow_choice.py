@@ -80,4 +80,4 @@ async def models_of(web: Web, workflow: Workflow) -> KnownModels | None:
     if workflow.graph is not None or web.facade.catalogue.current is None:
         return None
     found = await web.find_context().models.all()
-    return KnownModels.of(found.models, found.default)
+    return KnownModels.of(found.models, web.facade.default_model_of(workflow))
