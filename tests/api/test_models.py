@@ -79,8 +79,9 @@ def shared(
 
 
 @pytest.fixture
-def service(shared: Service) -> Iterator[Service]:
-    """The shared one; what a test says of files is taken back."""
+def service(shared: Service, comfy_url: str) -> Iterator[Service]:
+    """The shared one with a worker that lives; what a test says of files is taken back."""
+    until_live(shared, **{"gpu-1": comfy_url})
     yield shared
     for each in listed(shared):
         if each["setting"] is not None:
@@ -91,6 +92,18 @@ def seen_by(service: Service, name: str, comfy_url: str) -> None:
     appear(service, name, comfy_url)
     look(service, comfy_url)
     wait_until(lambda: name in one(service, "checkpoints", "plain.safetensors")["workers"])
+
+
+def until_live(service: Service, **workers: str) -> None:
+    """These workers, by name, have a ComfyUI each; a record of one counts for some seconds only."""
+
+    def are_live() -> bool:
+        for name, url in workers.items():
+            appear(service, name, url)
+        found = one(service, "checkpoints", "plain.safetensors")["workers"]
+        return set(found) >= workers.keys()
+
+    wait_until(are_live)
 
 
 def appear(service: Service, name: str, comfy_url: str) -> None:
@@ -313,6 +326,7 @@ def test_each_worker_has_the_files_of_its_own_comfyui(
     seen_by(service, "gpu-1", comfy_url)
     with comfyui(backstage, tmp_path / "other") as other_url:
         seen_by(service, "gpu-2", other_url)
+        until_live(service, **{"gpu-1": comfy_url, "gpu-2": other_url})
 
     found = {each["name"]: each["workers"] for each in listed(service, folder="checkpoints")}
     assert found == {
