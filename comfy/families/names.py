@@ -257,6 +257,12 @@ def _model(folder: str, name: str, words: str) -> Named:
     return _checkpoint(name, traits) if folder == _CHECKPOINTS else Named()
 
 
+_OTHERS: Final = re.compile(
+    "flux|qwen|z[-_ ]?image|hidream|lumina|auraflow|hunyuan|kolors|pixart", re.IGNORECASE
+)
+"""What is in the names of merges of other models than Stable Diffusion: these are not guessed."""
+
+
 def _checkpoint(name: str, traits: frozenset[Trait]) -> Named:
     """As Easel always took them: what is no SDXL model by its name is an SD 1.5 model."""
     lines = [row for pattern, row in _LOOSELY if re.search(pattern, name.lower())]
@@ -264,6 +270,8 @@ def _checkpoint(name: str, traits: frozenset[Trait]) -> Named:
         parent = FAMILIES[lines[0]].looks_like or lines[0]
         row, _ = finer(parent, name)
         return Named(lines[0] if row == parent else row, "its name", traits)
+    if (other := _OTHERS.search(name)) is not None:
+        return Named(None, f"{other[0]} in its name, which does not tell what kind of it")
     row, _ = finer(_GUESS, name)
     return Named(row, "a guess: neither its header nor its name is known", traits, is_guess=True)
 

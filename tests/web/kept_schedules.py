@@ -16,6 +16,7 @@ from nicegui.testing.user_simulation import user_simulation
 
 from api.context import Context
 from api.schedules.facade import ScheduleFacade
+from core.uploads import references_in
 from flows.errors import PrefectUnavailableError, ScheduleNotFoundError
 from flows.prefect.schedules import SCHEDULED_AHEAD, ScheduleRecord, Schedules, Timing
 from web.app import declare
@@ -73,6 +74,10 @@ class KeptSchedules(Schedules):
         if held is not None:
             await held.wait()
         return records
+
+    async def uploads(self) -> frozenset[str]:
+        found = references_in([one.parameters for one in await self.all()])
+        return frozenset(one.id for one in found if one.source == "upload")
 
     async def get(self, schedule_id: UUID) -> ScheduleRecord:
         for record in await self.all():
