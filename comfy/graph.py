@@ -19,6 +19,8 @@ from core.workflows.limits import SIZE_MAX
 
 STEP_WEIGHT: Final = 4
 """Weight of one sampler step in a graph's progress; any other node weighs 1."""
+_MAYBE_ANIMATED: Final = "artefact:"
+"""How references to what Easel made begin; what is uploaded is one picture always."""
 
 
 @dataclass(frozen=True)
@@ -199,8 +201,14 @@ class GraphBuilder:
         )
 
     def load_image(self, reference: str) -> ImageHandle:
-        """``LoadImage``: the picture of a file that the request refers to."""
-        return self._of_file(self.shared(ImageHandle, "LoadImage", image=reference))
+        """``LoadImage``: the picture of a file that the request refers to.
+
+        Of an animation it is the first one, as of one that is uploaded: ``LoadImage`` gives all.
+        """
+        image = self._of_file(self.shared(ImageHandle, "LoadImage", image=reference))
+        if not reference.startswith(_MAYBE_ANIMATED):
+            return image
+        return self.shared(ImageHandle, "ImageFromBatch", image=image, batch_index=0, length=1)
 
     def load_mask(self, reference: str) -> MaskHandle:
         """``LoadImageMask``: such a file as a mask; white is 1."""

@@ -134,10 +134,10 @@ async def test_a_size_of_ones_own_and_a_seed_of_minus_one(user: User, facade: Fa
 
 async def test_what_the_model_gets_as_plain_text_is_told(user: User) -> None:
     await user.open("/")
-    write(user, "Prompt", "a {red|blue} fox, <lora:ink:0.8>")
+    write(user, "Prompt", "a {red|blue} fox, <hypernet:ink:0.8>")
     await user.should_see("“{red|blue}” goes to the model as it is written")
-    await user.should_see("“<lora:ink:0.8>” goes to the model as plain text")
-    write(user, "Prompt", "a red fox (sharp:1.2)")
+    await user.should_see("“<hypernet:ink:0.8>” goes to the model as plain text")
+    write(user, "Prompt", "a red fox (sharp:1.2) <lora:ink:0.8>")
     await user.should_not_see("goes to the model")
 
 

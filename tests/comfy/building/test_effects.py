@@ -57,6 +57,18 @@ async def test_an_image_is_scaled_to_what_is_sampled(comfy: Comfy) -> None:
     assert found[0].tobytes() != found[1].tobytes()
 
 
+async def test_of_an_animation_that_easel_made_the_first_image_is_taken(comfy: Comfy) -> None:
+    """``LoadImage`` gives every frame: each would be sampled, and saved."""
+    moving = "artefact:moving.webp"
+    frames = [noise(SOURCE, seed) for seed in (1, 5, 6)]
+    file = comfy.folder / moving
+    frames[0].save(file, "WEBP", lossless=True, save_all=True, append_images=frames[1:])
+
+    found = await comfy.picture(from_image(SD15, init_image=moving))
+
+    assert found.tobytes() == (await comfy.picture(from_image(SD15))).tobytes()
+
+
 @pytest.mark.parametrize("method", ["latent", "model"])
 @pytest.mark.parametrize("family", ["sd15", "flux2-dev", "chroma-radiance", "hunyuan-image"])
 async def test_the_second_pass_gives_its_own_size(comfy: Comfy, family: str, method: str) -> None:
