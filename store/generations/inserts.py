@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -80,7 +80,18 @@ def searched(request: StoredRequest, batch_name: str | None) -> list[str | None]
     if isinstance(request, UnreadableRequest):
         return [request.prompt, request.model, batch_name]
     seed = None if request.seed is None else str(request.seed)
-    return [request.prompt, request.negative_prompt, request.model, seed, batch_name]
+    said = [request.prompt, request.negative_prompt, request.model, seed, batch_name]
+    loras = _files_of(request.inputs, "loras", "name")
+    return [*said, *loras, *_files_of(request.inputs, "controls", "model")]
+
+
+def _files_of(inputs: Mapping[str, Any], name: str, field: str) -> Iterator[str]:
+    """Yields the model files that the entries of a list name; nothing of a list of another kind."""
+    found = inputs.get(name)
+    for one in found if isinstance(found, list) else ():
+        file = one.get(field) if isinstance(one, Mapping) else None
+        if isinstance(file, str):
+            yield file
 
 
 async def _batch_name(connection: AsyncConnection, batch_id: UUID | None) -> str | None:

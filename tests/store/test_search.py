@@ -117,6 +117,15 @@ async def test_a_word_may_be_in_any_field(store: Store) -> None:
     assert await found(store, '"fox watermark"') == []  # not across fields
 
 
+async def test_loras_and_controlnets_are_found_by_their_names(store: Store) -> None:
+    loras = [{"name": "styles/ink-wash.safetensors", "strength": 0.8}]
+    controls = [{"model": "canny_sd15.safetensors", "strength": 1.0}]
+    kept = await accepted(store, prompt="a fox", loras=loras, controls=controls)
+    await accepted(store, prompt="a fox", loras="ink", controls=[None, {"model": 3}])
+    for query in ("ink-wash", "styles", "canny fox"):
+        assert await found(store, query) == [kept.id], query
+
+
 async def test_a_batchs_generations_are_found_by_its_name(store: Store) -> None:
     await accepted(store, prompt="a cat")
     await running_batch(store, 3, released=2)

@@ -12,12 +12,13 @@ from api.batches.documents import PlanDocument, RowProblemDocument
 from core.artefacts import ArtefactKind
 from core.problems import Problem
 from core.requests import DEFAULT_WORKFLOW, ResolvedRequest
-from core.wording import model_name
+from core.wording import figure, model_name
 from web.batches.wording import models_line, plan_line, problem_lines, rows_with_problems
 from web.parts.elements import Text, adorn, box, button
 from web.parts.wording import title
 
 SKIPPED_SHOWN: Final = 20
+_FILES: Final = {"upload": "{} (a file sent)", "artefact": "{} (from the history)"}
 VALUES_SHOWN: Final = 12
 """How many inputs of a sample are shown: a workflow may have hundreds."""
 
@@ -84,7 +85,7 @@ def _build_sample(sample: ResolvedRequest, labels: Mapping[str, str]) -> None:
         if sample.prompt:
             adorn(Text(sample.prompt, "sample-prompt"), dir="auto")
         own = sample.workflow == DEFAULT_WORKFLOW
-        values = _values(sample) if own else _values_of_inputs(sample, labels)
+        values = _values(sample) if own else values_of_inputs(sample, labels)
         adorn(Text(" · ".join(values), "muted small"), dir="auto")
 
 
@@ -99,7 +100,7 @@ def _values(sample: ResolvedRequest) -> list[str]:
     ]
 
 
-def _values_of_inputs(sample: ResolvedRequest, labels: Mapping[str, str]) -> list[str]:
+def values_of_inputs(sample: ResolvedRequest, labels: Mapping[str, str]) -> list[str]:
     """Returns the inputs by their labels; the prompt stands above."""
     prompt = sample.plan.input_of("prompt")
     said = [
@@ -113,8 +114,10 @@ def _values_of_inputs(sample: ResolvedRequest, labels: Mapping[str, str]) -> lis
 def _brief(value: Any) -> str:
     if isinstance(value, str):
         if value.startswith(("upload:", "artefact:")):
-            return value[: value.index(":") + 9]
+            return _FILES[value.partition(":")[0]].format(value.partition(":")[2][:8])
         return title(value, 40)
+    if isinstance(value, float):
+        return figure(value)
     return title(json.dumps(value, ensure_ascii=False), 60)
 
 

@@ -336,7 +336,7 @@ class Studio:
 
     async def _take_along(self, place: Place, reference: str) -> None:
         if await self._workflows.take(place.workflow, place.input.name, reference):
-            toast(f"It is in the form: {place.title}.")
+            toast(f"It is in the form of {place.title} now.")
             ui.run_javascript("easel.toForm()")
 
     async def _go_with(self, found: Filled) -> None:
@@ -346,7 +346,7 @@ class Studio:
         if before is not None:
             self._offer_inputs_back(before)
         else:
-            toast(f"It is in the form: {found.title}.")
+            toast(f"The image is in the form of {found.title} now.")
         ui.run_javascript("easel.toForm()")
 
     async def _example(self, prompt: str) -> None:
