@@ -289,9 +289,7 @@ def test_words_in_any_order_tell_one_family_or_none(words: list[str], between: s
     assert found.family is None or found.family in FAMILIES
 
 
-@pytest.mark.parametrize(
-    "name", ["juggernautFlux_v1.safetensors", "Qwen-Rapid-AIO-v5.safetensors", "moodyZ-Image.ckpt"]
-)
+@pytest.mark.parametrize("name", ["juggernautFlux_v1.safetensors", "Qwen-Rapid-AIO-v5.safetensors"])
 def test_merges_of_other_models_are_no_guess_at_stable_diffusion(name: str) -> None:
     found = named("checkpoints", name)
     assert (found.family, found.is_guess) == (None, False)
