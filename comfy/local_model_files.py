@@ -1,14 +1,15 @@
 """Model files of a ComfyUI whose folders are on this machine: their headers, read in place.
 
 ComfyUI says where its folders are. That it says so is no proof: a path may mean another folder on
-this machine, a name may lead out of it.
+this machine, a name may lead out of it. Links are followed: they are this machine's own, and many
+people keep their models elsewhere.
 """
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Sequence
-from os import stat_result
 from pathlib import Path
 
 from comfy.families.header import Header, HeaderError
@@ -38,8 +39,8 @@ def measured(listed: ListedFile, places: Sequence[str]) -> ListedFile:
 def header_here(listed: ListedFile, places: Sequence[str]) -> Header | None:
     """Returns the header of a file, None unless it can be read on this machine.
 
-    Only a regular file, inside one of its folder's places once links are followed, and of the size
-    that ComfyUI says. Reads from the disk.
+    Only a regular file, or a link to one, whose name does not lead out of its folder's places, and
+    of the size that ComfyUI says. Reads from the disk.
     """
     found = _found(listed, places)
     if found is None:
@@ -51,16 +52,16 @@ def header_here(listed: ListedFile, places: Sequence[str]) -> Header | None:
         return None
 
 
-def _found(listed: ListedFile, places: Sequence[str]) -> tuple[int, Path, stat_result] | None:
-    """Returns the index of the file's place, its real path, and what the system says of it."""
+def _found(listed: ListedFile, places: Sequence[str]) -> tuple[int, Path, os.stat_result] | None:
+    """Returns the index of the file's place, its path, and what the system says of it."""
     for index, place in enumerate(places):
         folder = _folder(place)
         if folder is None or listed.place not in (None, index):
             continue
         try:
-            path = (folder / listed.name).resolve(strict=True)
+            path = Path(os.path.normpath(folder / listed.name))
             about = path.stat()
-        except (OSError, ValueError, RuntimeError):  # RuntimeError: links in a circle
+        except (OSError, ValueError):
             continue
         if not path.is_relative_to(folder) or not stat.S_ISREG(about.st_mode):
             continue

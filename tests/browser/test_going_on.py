@@ -57,7 +57,7 @@ def test_with_the_keyboard_alone(page: Page, worker: Worker) -> None:
     expect(page.get_by_role("dialog")).to_have_count(0)
     expect(opener).to_be_focused()
     page.keyboard.press("Enter")
-    page.get_by_role("button", name="Extend").focus()
+    page.get_by_role("button", name="Outpaint").focus()
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(r"/$"))
     expect(page.get_by_label("Workflow", exact=True)).to_have_value("Outpaint")

@@ -72,7 +72,7 @@ async def test_the_rest_is_in_a_sheet_added_workflows_last(
         "Edit",
         "Use as start image",
         "Inpaint",
-        "Extend",
+        "Outpaint",
         "Use as reference",
         "Enlarge",
     ]

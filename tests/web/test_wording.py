@@ -13,7 +13,7 @@ from flows.problems import problem_of
 from store.errors import ArtefactStoreError, DeletedError, StoreUnavailableError
 from tests.browser.house import resolved
 from tests.comfy.failures import ALL, an_example
-from web.parts.wording import advice, explain, operation, subject, title
+from web.parts.wording import advice, explain, operation, sentence, subject, title
 from web.workflows.wording import REASON_WORDS
 
 UNKNOWN = advice(problem("internal_error", "what no generation ends with"), "")
@@ -77,3 +77,9 @@ def test_what_has_no_prompt_is_called_by_what_was_done() -> None:
     assert operation(added) == "portrait"
     drawn = resolved("a fox")
     assert (subject(drawn), operation(drawn)) == ("a fox", "")
+
+
+def test_a_sentence_that_begins_with_a_file_leaves_its_name_alone() -> None:
+    assert sentence("ink.safetensors is a LoRA for SDXL") == "ink.safetensors is a LoRA for SDXL."
+    assert sentence("my_model is unknown") == "my_model is unknown."
+    assert sentence("must be at most 20") == "Must be at most 20."

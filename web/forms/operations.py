@@ -85,12 +85,12 @@ INPAINT: Final = Operation(
     forgets=("mask",),
 )
 EXTEND: Final = Operation(
-    label="Extend",
+    label="Outpaint",
     about="Goes on beyond its sides.",
     workflow="outpaint",
     input="init_image",
     taken=_DRAWN,
-    each="Extend each",
+    each="Outpaint each",
 )
 REFERENCE: Final = Operation(
     label="Use as reference",

@@ -158,9 +158,14 @@ def explain(error: Exception) -> str:
 
 
 def sentence(text: str) -> str:
-    """Returns a problem's detail as a sentence: with a capital letter and a stop."""
+    """Returns a problem's detail as a sentence: with a capital letter and a stop.
+
+    A name of a file at its beginning stays as it is.
+    """
     ended = text if text.endswith((".", "!", "?", "”")) else f"{text}."
-    return f"{ended[:1].upper()}{ended[1:]}"
+    first = text.partition(" ")[0].rstrip(".,:;")
+    is_name = any(sign in first for sign in "._/\\")
+    return ended if is_name else f"{ended[:1].upper()}{ended[1:]}"
 
 
 FIELD_RULES: Final = {

@@ -37,7 +37,7 @@ _AS_GIVEN: Final = Words()
 def read_words(given: Mapping[str, Any], seed: int, known: Known, *, suggest: bool = True) -> Words:
     """Returns the texts of a request and its LoRAs.
 
-    Notices: ``wildcards_drawn``, ``loras_from_prompt``. Problems: ``wildcard`` for
+    Notices: ``wildcards_drawn``, ``loras_from_prompt``, ``loras_ignored``. Problems: ``wildcard`` for
     wildcards that cannot be drawn, those of ``read_loras``, ``blank_prompt`` where nothing else is
     in the prompt, ``string_too_long``.
     """
@@ -45,12 +45,20 @@ def read_words(given: Mapping[str, Any], seed: int, known: Known, *, suggest: bo
     if drawn.problems:
         return drawn
     told = {**given, **drawn.values}
+    unheard = tuple(_unheard(told))
     if drawn is _AS_GIVEN and not names_loras(told):
-        return _AS_GIVEN
+        return Words(notices=unheard) if unheard else _AS_GIVEN
     loras = read_loras(told, known.catalogue, suggest=suggest)
     values = {**drawn.values, **loras.values}
     problems = [*loras.problems, *_unusable(values)]
-    return Words(values, (*drawn.notices, *loras.notices), tuple(problems))
+    return Words(values, (*drawn.notices, *loras.notices, *unheard), tuple(problems))
+
+
+def _unheard(told: Mapping[str, Any]) -> Iterator[Notice]:
+    """Yields that LoRAs are not read from a negative prompt, if it has one."""
+    if names_loras({"prompt": told.get("negative_prompt")}):
+        said = "LoRAs are read from the prompt only: here they are words like any others"
+        yield Notice(code="loras_ignored", loc=("negative_prompt",), message=said)
 
 
 def _drawn(given: Mapping[str, Any], seed: int, known: Known) -> Words:

@@ -98,6 +98,15 @@ def test_a_tag_becomes_an_entry(tag: str, lora: dict[str, float]) -> None:
     assert LORA in said(request, "loras_from_prompt")
 
 
+def test_a_tag_in_a_negative_prompt_is_read_as_words_and_that_is_told() -> None:
+    text = "blurry <lora:lora-sdxl>"
+    request = resolved(prompt="a fox", negative_prompt=text, **XL)
+
+    assert request.inputs["negative_prompt"] == text
+    assert "loras" not in request.inputs
+    assert notices(request) == {"loras_ignored": ("negative_prompt",)}
+
+
 @pytest.mark.parametrize(
     ("text", "left"),
     [
