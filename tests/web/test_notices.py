@@ -60,3 +60,10 @@ def test_in_passing_not_all_are_said() -> None:
 
 def test_settings_that_cannot_be_read_have_none() -> None:
     assert notices_of(UnreadableRequest(stored={}, reason="steps")) == []
+
+
+def test_a_guess_at_the_model_is_said_by_the_form_and_on_the_page_of_the_image() -> None:
+    guessed = Notice(code="family_guessed", message="it is taken for SD 1.5")
+    request = resolved("a red fox").model_copy(update={"plan": Plan(notices=(guessed,))})
+    assert notices_of(request) == []
+    assert notices_of(request, but=()) == ["It is taken for SD 1.5."]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Final
 
 from api.generations.documents import StatusDocument
@@ -14,16 +14,24 @@ TOLD: Final = 2
 """So many are said in passing; the generation has them all."""
 
 
-def notices_of(request: StoredRequest) -> list[str]:
-    """Returns them as sentences, each once."""
+_IN_FORMS: Final = frozenset({"family_guessed"})
+"""What the form says of a model all the time."""
+
+
+def notices_of(request: StoredRequest, *, but: Container[str] = _IN_FORMS) -> list[str]:
+    """Returns them as sentences, each once, without those of the codes ``but``."""
     if isinstance(request, UnreadableRequest):
         return []
-    return list(dict.fromkeys(sentence(one.message) for one in request.plan.notices))
+    told = (one for one in request.plan.notices if one.code not in but)
+    return list(dict.fromkeys(sentence(one.message) for one in told))
 
 
 def build_notices(document: StatusDocument, *, folded: bool) -> None:
-    """Show them, none if there are none. ``folded``: of several only their number at first."""
-    said = notices_of(document.request)
+    """Show them, none if there are none.
+
+    ``folded``: beside a form, and of several only their number at first.
+    """
+    said = notices_of(document.request, but=_IN_FORMS if folded else ())
     if len(said) > 1 and folded:
         with box("fold notices", "details"):
             with box("fold-head", "summary"):

@@ -152,7 +152,8 @@ def _family(file: ModelFile, at: str) -> tuple[Family, tuple[Notice, ...]]:
         family = FAMILIES["sdxl" if _LIKE_SDXL.search(file.name) else "sd15"]
     said = (
         f"it is not known what kind of model {file.name} is: it is taken for {family.title}. "
-        f"If it is another one, say so: PUT /api/v1/models/{file.folder}/{file.name}"
+        f"If it is another one, say so on the page Models, or with PUT "
+        f"/api/v1/models/{file.folder}/{file.name}"
     )
     return family, (Notice(code="family_guessed", loc=(at,), message=said),)
 

@@ -37,9 +37,9 @@ _AS_GIVEN: Final = Words()
 def read_words(given: Mapping[str, Any], seed: int, known: Known, *, suggest: bool = True) -> Words:
     """Returns the texts of a request and its LoRAs.
 
-    Notices: ``wildcards_drawn``, ``loras_from_prompt``, ``loras_ignored``. Problems: ``wildcard`` for
-    wildcards that cannot be drawn, those of ``read_loras``, ``blank_prompt`` where nothing else is
-    in the prompt, ``string_too_long``.
+    Notices: ``wildcards_drawn``, ``loras_from_prompt``, ``loras_ignored``. Problems: ``wildcard``
+    for wildcards that cannot be drawn, those of ``read_loras``, ``blank_prompt`` where nothing else
+    is in the prompt, ``string_too_long``.
     """
     drawn = _drawn(given, seed, known) if given.get("wildcards") else _AS_GIVEN
     if drawn.problems:
