@@ -277,7 +277,6 @@ def _running(browser: Browser, api: Api, worker: Worker, out: Path, theme: str) 
     page = context.new_page()
     page.goto("/")
     page.get_by_label("Prompt", exact=True).fill("a red fox by a frozen lake, northern lights")
-    page.locator("summary", has_text="Advanced").click()
     page.get_by_role("button", name="Landscape 3:2").click()
     before = page.locator(".card").count()
     for more in range(1, 4):
