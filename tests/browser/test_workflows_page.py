@@ -11,6 +11,7 @@ from typing import Any, Final
 import pytest
 from playwright.sync_api import Page, expect
 
+from comfy import BUILT_IN
 from core.workflows.declaration import Workflow
 from tests.api.test_workflow_import import PAGE
 from tests.browser.conftest import PATIENCE_S, OpenContext, connected
@@ -88,7 +89,7 @@ def test_a_dropped_file_is_proposed_and_added(
     page.get_by_role("button", name="Add", exact=True).dblclick()
     expect(page.locator(".workflow-card", has_text="dropped")).to_be_visible()
     assert worker.workflow("dropped").of_role("prompt") is not None
-    assert page.locator(".workflow-card").count() == 2
+    assert page.locator(".workflow-card").count() == len(BUILT_IN) + 1
 
 
 def test_what_is_ticked_and_moved_is_the_form_in_the_studio(page: Page, worker: Worker) -> None:

@@ -52,7 +52,9 @@ async def test_a_built_in_graph_is_fitted_without_asking_each_time(
         for _ in range(10):
             await pipeline.build(store, claim)
 
-    assert len([one for one in seen if "node_catalogues" in one]) == 2  # its digest, and its data
+    assert len([one for one in seen if "node_catalogues.digest" in one]) == 1
+    # Its data at most once: another store of this process may have had the same.
+    assert len([one for one in seen if "node_catalogues" in one]) <= 2
 
 
 async def test_what_is_not_known_yet_is_asked_for_again(store: Store, claim: Claim) -> None:

@@ -78,7 +78,7 @@ async def test_no_batch_is_started_while_a_field_cannot_be_read(
 async def test_a_list_that_was_removed_can_be_added_again(user: User) -> None:
     await open_form(user, "/bulk")
     for _ in range(2):
-        write(user, "Add a list of values", "part_3")
+        write(user, "Add another list", "part_3")
         await until(lambda: "Remove Part 3" in names(user))
         await press(user, "Remove Part 3")
         await until(lambda: "Remove Part 3" not in names(user))
