@@ -48,9 +48,15 @@ def service(backstage: Backstage, tmp_path_factory: pytest.TempPathFactory) -> I
         until_catalogue(service)
         appear(service, "gpu-1", emulator.url)
         look(service, emulator.url)
-        wait_until(lambda: "header" in service.get("/api/v1/models").text)
+        wait_until(lambda: _is_looked_at(service))
         yield service
     backstage.run(emulator.stop())
+
+
+def _is_looked_at(service: Service) -> bool:
+    """Whether the API has taken over what the worker read; details speak of headers before."""
+    files = service.get("/api/v1/models").json()["models"]
+    return any(one["reason"] == "header" for one in files)
 
 
 async def models(service: Service, *arguments: str) -> Ended:
