@@ -18,11 +18,11 @@ from urllib.parse import urlsplit
 
 from cli.batch_body import BatchBody
 from cli.bulk.create import NotCreatedError, create, plan
-from cli.bulk.follow import follow_batch, patiently, take_up
+from cli.bulk.follow import patiently, take_up
 from cli.bulk.local_files import with_uploads
-from cli.bulk.meter import open_batch_meter
 from cli.bulk.order import BatchOrder
 from cli.bulk.pictures import BatchPictures
+from cli.bulk.watch import watch_batch
 from cli.bulk.wording import (
     failure_lines,
     plan_lines,
@@ -198,7 +198,7 @@ async def _done(
             console_on(sys.stdout).print(page_url(client.url, batch_id))
             return OK
         pictures = BatchPictures(client, batch_id, wish.folder) if wish.folder else None
-        final = await _follow(client, document, pictures)
+        final = await watch_batch(client, document, pictures)
         return await _report(client, final, pictures)
     except ApiRefusedError as error:
         report_failure(str(error))
@@ -236,27 +236,6 @@ async def _tell_left_out(
     elif wish.order.skip_bad and wish.report is not None:
         planned = await patiently(partial(client.plan_batch, body))
         _tell_skipped(wish, planned["skipped"])
-
-
-async def _follow(
-    client: ApiClient, document: dict[str, Any], pictures: BatchPictures | None
-) -> dict[str, Any]:
-    with open_batch_meter() as show:
-        if pictures is None:
-            return await follow_batch(client, document, show)
-
-        def show_and_tell(now: Mapping[str, Any]) -> None:
-            show(now)
-            pictures.tell(now)
-
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(pictures.keep_up())
-                final = await follow_batch(client, document, show_and_tell)
-                pictures.tell_end()
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        return final
 
 
 async def _report(client: ApiClient, final: dict[str, Any], pictures: BatchPictures | None) -> int:

@@ -15,9 +15,9 @@ from typing import Any, Final
 
 from cli.batch_body import BatchBody
 from cli.bulk.create import NotCreatedError, create
-from cli.bulk.follow import follow_batch, patiently
-from cli.bulk.meter import open_batch_meter
+from cli.bulk.follow import patiently
 from cli.bulk.pictures import BatchPictures
+from cli.bulk.watch import watch_batch
 from cli.bulk.wording import print_bad_rows
 from cli.client import ApiClient, ApiRefusedError, ApiUnreachableError, outputs_of
 from cli.console import FAILED, INTERRUPTED, UNREACHABLE, CommandError, console_on
@@ -44,7 +44,7 @@ async def generate_folder(client: ApiClient, order: Order, asked: Asked) -> int:
     titles = [file.stem for file in asked.files for _ in range(order.count)]
     pictures = BatchPictures(client, batch["batch_id"], order.folder, titles)
     try:
-        await _follow(client, batch, pictures)
+        await watch_batch(client, batch, pictures)
         outcomes = await _outcomes(client, order, batch["batch_id"], pictures)
     except asyncio.CancelledError:
         console_on(sys.stderr).print("Interrupted: cancelling …")
@@ -78,22 +78,6 @@ def _body(order: Order, asked: Asked) -> BatchBody:
         key=f"generate-{uuid.uuid4().hex}",
         data=data,
     )
-
-
-async def _follow(client: ApiClient, batch: dict[str, Any], pictures: BatchPictures) -> None:
-    with open_batch_meter() as show:
-
-        def show_and_tell(now: Mapping[str, Any]) -> None:
-            show(now)
-            pictures.tell(now)
-
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(pictures.keep_up())
-                await follow_batch(client, batch, show_and_tell)
-                pictures.tell_end()
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
 
 
 async def _outcomes(

@@ -32,13 +32,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
-async def target(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Target]:
+def emulator_options(tmp_path: Path) -> EmulatorOptions:
+    """How the emulator is started, where it is the target."""
+    return EmulatorOptions(step_time=0.005, output_dir=tmp_path / "output")
+
+
+@pytest.fixture
+async def target(
+    request: pytest.FixtureRequest, emulator_options: EmulatorOptions
+) -> AsyncIterator[Target]:
     if request.param == "real":
         assert REAL_URL is not None
         yield Target(REAL_URL, None)
         return
-    options = EmulatorOptions(step_time=0.005, output_dir=tmp_path / "output")
-    async with Emulator(options) as emulator:
+    async with Emulator(emulator_options) as emulator:
         yield Target(emulator.url, emulator)
 
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,13 +12,13 @@ import pytest
 from PIL import Image
 
 from comfy import ComfySession
-from comfy.emulator import Emulator, EmulatorOptions
+from comfy.emulator import EmulatorOptions
 from comfy.families.table import FAMILIES
 from comfy.workflows.builtin.recipe import Layout
 from comfy.workflows.layout import Box, Size, growth
 from tests.comfy.building.cases import Case, control, whole
 from tests.comfy.building.running import differs, grown, turned
-from tests.contract.conftest import REAL_URL, Target
+from tests.contract.conftest import Target
 from tests.contract.studio import (
     ANIMA,
     AREAS,
@@ -45,15 +44,9 @@ DETAIL: Final = "tiny-sd15.safetensors"
 
 
 @pytest.fixture
-async def target(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Target]:
-    """The emulator here loads every model by its name."""
-    if request.param == "real":
-        assert REAL_URL is not None
-        yield Target(REAL_URL, None)
-        return
-    options = EmulatorOptions(step_time=0.0, any_model=True, output_dir=tmp_path / "output")
-    async with Emulator(options) as emulator:
-        yield Target(emulator.url, emulator)
+def emulator_options(tmp_path: Path) -> EmulatorOptions:
+    """The emulator loads every model here by its name."""
+    return EmulatorOptions(step_time=0.0, any_model=True, output_dir=tmp_path / "output")
 
 
 @pytest.fixture

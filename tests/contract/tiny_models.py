@@ -5,8 +5,7 @@ model, SDXL and its refiner, a LoRA and a ControlNet of the first and the third,
 and Anima in parts, whose latents have a time as those of Qwen-Image, Krea 2 and Cosmos do. They
 are made from ComfyUI's own classes, by its own Python, into its folder of models:
 
-    PYTHONPATH=/opt/ComfyUI /opt/ComfyUI/venv/bin/python tests/contract/tiny_models.py \
-        /opt/ComfyUI/models
+    PYTHONPATH=$COMFYUI $COMFYUI/venv/bin/python tests/contract/tiny_models.py $COMFYUI/models
 
 They take 7 GB: the text encoders of SDXL have one size only. ``test_operations.py`` uses them.
 """

@@ -18,33 +18,30 @@ _REASONS: Final[dict[Reason, str]] = {
 }
 UNKNOWN_FAMILY: Final = "What kind of model it is is not known."
 SAY_FAMILY: Final = "Say it on the page Models"
+_SHOWN: Final = {
+    "canny": "Edges (Canny)",
+    "depth": "Depth",
+    "pose": "Pose",
+    "lineart": "Line art",
+    "scribble": "Scribble",
+    "soft_edge": "Soft edges",
+    "normal": "Normals",
+    "segmentation": "Segmentation",
+}
+"""What control images show."""
 CHOICES: Final[dict[str, dict[str, str]]] = {
     "mask_area": {"whole": "The whole image", "masked": "The masked part, in full detail"},
     "hires.method": {"latent": "Before decoding (latent)", "model": "By an upscale model"},
     "controls.*.type": {
         "auto": "What its name says",
-        "canny": "Edges (Canny)",
-        "depth": "Depth",
-        "pose": "Pose",
-        "lineart": "Line art",
-        "scribble": "Scribble",
-        "soft_edge": "Soft edges",
-        "normal": "Normals",
-        "segmentation": "Segmentation",
+        **_SHOWN,
         "tile": "Tile",
         "blur": "Blur",
         "inpaint": "Inpaint",
     },
     "controls.*.preprocess": {
         "none": "Nothing: it is one",
-        "canny": "Edges (Canny)",
-        "depth": "Depth",
-        "pose": "Pose",
-        "lineart": "Line art",
-        "scribble": "Scribble",
-        "soft_edge": "Soft edges",
-        "normal": "Normals",
-        "segmentation": "Segmentation",
+        **_SHOWN,
     },
 }
 """What the choices of Easel's own workflows are called in a form."""
