@@ -40,6 +40,12 @@ def gallery(user: User) -> Gallery:
     return found
 
 
+async def in_studio(user: User, chosen: str) -> None:
+    """Wait until the studio has come with that workflow: a page on its way is not left behind."""
+    await until(lambda: draft(user).chosen == chosen)
+    await until(lambda: any(one.props.get("label") == "Prompt" for one in elements(user)))
+
+
 def buttons(user: User, label: str) -> list[Any]:
     return [
         one
@@ -53,7 +59,7 @@ async def test_an_image_goes_on_to_the_form_of_an_operation_with_what_it_was_mad
 ) -> None:
     await user.open(f"/g/{made[0]}")
     await press(user, "Upscale")
-    await until(lambda: draft(user).chosen == "upscale")
+    await in_studio(user, "upscale")
     values = draft(user).of("upscale")
     assert values["init_image"] == f"artefact:{made[1]}"
     assert values["prompt"] == "a red fox"
@@ -77,7 +83,7 @@ async def test_the_rest_is_in_a_sheet_added_workflows_last(
         "Enlarge",
     ]
     await press(user, "Enlarge")
-    await until(lambda: draft(user).chosen == "enlarge")
+    await in_studio(user, "enlarge")
     assert draft(user).of("enlarge") == {"picture": f"artefact:{made[1]}"}
 
 
@@ -137,7 +143,7 @@ async def test_in_the_history_an_image_is_used_and_several_together(
     assert all(tile["usable"] for tile in gallery(user).props["tiles"])
     UserInteraction(user, {gallery(user)}, None).trigger("use", made[0])
     await press(user, "Edit")
-    await until(lambda: draft(user).chosen == "edit")
+    await in_studio(user, "edit")
     assert draft(user).of("edit") == {"reference_images": [f"artefact:{made[1]}"]}
     await user.open("/history")
     await until(lambda: len(gallery(user).props["tiles"]) == 2)
@@ -151,6 +157,7 @@ async def test_in_the_history_an_image_is_used_and_several_together(
     assert "Upscale each" in texts(user, "place-workflow")
     both = [f"artefact:{owl.artefact_id}", f"artefact:{made[1]}"]  # in the order of the page
     await until(lambda: draft(user).of("edit") == {"reference_images": both})
+    await in_studio(user, "edit")
 
 
 async def test_several_images_are_the_rows_of_a_batch(
