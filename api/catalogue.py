@@ -85,4 +85,4 @@ class CatalogueCache:
         catalogue = await self._client.catalogue()
         if catalogue != self._catalogue:
             await self._store.registry.keep_catalogue(self._url, catalogue.to_json())
-        self._catalogue = catalogue
+            self._catalogue = catalogue  # the same object as long as nothing changes

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 
 from api.body import summary
 from api.errors import ProblemError
 from api.generations.facade import Facade
 from api.models.beside import Beside, all_beside
-from api.models.documents import (
-    ModelFileDocument,
-    ModelsDocument,
-    ModelSetting,
-    SettingDocument,
-    defaults_of,
-    titled,
-)
-from api.models.offered import known, offered
+from api.models.documents import ModelFileDocument, ModelsDocument, ModelSetting
+from api.models.listing import Listing, Seen
+from api.models.offered import known
 from comfy import Catalogue
-from comfy.catalogue import FOLDERS
-from comfy.families.models import DIFFUSION_FOLDERS, ModelFile
+from comfy.families.models import DIFFUSION_FOLDERS
 from comfy.families.names import CONTROL_FOLDERS, LORA_FOLDER
 from comfy.families.table import BASES, FAMILIES, base_of
 from comfy.workflows.known import Known
@@ -28,52 +21,37 @@ from core.problems import FieldProblem
 from core.wording import nearest
 from store.models import FileKey, KeptSetting
 
-_EMBEDDINGS = "embeddings"
-
 
 class ModelFacade:
     """The model files as clients see them. Raises ProblemError and the store's errors."""
 
     def __init__(self, generations: Facade) -> None:
         self._generations = generations
+        self._built: dict[str | None, Listing] = {}
+        self._building = asyncio.Lock()
 
     async def all(self, folder: str | None = None) -> ModelsDocument:
         """Returns what ComfyUI has, and the files of every folder, or of one.
 
-        Raises ProblemError when ComfyUI was never reached.
+        It is shared by all who ask. Raises ProblemError when ComfyUI was never reached.
         """
-        catalogue = await catalogue_of(self._generations)
-        return ModelsDocument(
-            checkpoints=offered(catalogue, self._generations.models.current, ("checkpoints",)),
-            loras=list(catalogue.loras),
-            vaes=list(catalogue.vaes),
-            upscalers=list(catalogue.upscalers),
-            embeddings=list(catalogue.embeddings),
-            default=self._generations.default_model,
-            models=await self._files(catalogue, FOLDERS if folder is None else (folder,)),
-        )
+        return (await self._listing(folder)).document
+
+    async def all_as_json(self, folder: str | None = None) -> str:
+        """Returns the same as text, and raises the same."""
+        return (await self._listing(folder)).json
 
     async def stamp(self) -> object:
         """Returns a value that is another one whenever ``all`` would say something else."""
-        models = self._generations.models
-        workers = await self._generations.estimates.live_workers()
-        names = tuple(sorted(worker.name for worker in workers))
-        catalogue = self._generations.catalogue.current
-        return catalogue, models.current, models.listed, models.settings, names
+        return await self._seen()
 
     async def beside(self) -> Mapping[FileKey, Beside]:
         """Returns what goes with the models, where there is anything to be said of that.
 
         Raises ProblemError when ComfyUI was never reached.
         """
-        catalogue = await catalogue_of(self._generations)
-        models = self._generations.models.current
-        files = [
-            known(models, folder, name)
-            for folder in DIFFUSION_FOLDERS
-            for name in self._names(catalogue, folder)
-        ]
-        return await asyncio.to_thread(all_beside, files, Known(catalogue, models=models))
+        await catalogue_of(self._generations)
+        return await asyncio.to_thread(_beside, await self._seen())
 
     async def look_again(self) -> None:
         """Ask ComfyUI anew which files it has."""
@@ -84,14 +62,14 @@ class ModelFacade:
 
         Raises ProblemError: 404 for a file that no ComfyUI lists, 422.
         """
-        catalogue = self._generations.catalogue.current or Catalogue()
-        if name not in self._names(catalogue, folder):
+        seen = await self._seen()
+        if name not in seen.names(folder):
             raise ProblemError(
                 "not_found", "no ComfyUI lists this file; GET /api/v1/models has those that are"
             )
         problems = [
             *_family_problems(folder, wanted.family),
-            *self._part_problems(catalogue, folder, wanted),
+            *_part_problems(seen, folder, wanted),
         ]
         if problems:
             raise ProblemError("invalid_request", summary(problems, len(problems)), errors=problems)
@@ -100,81 +78,30 @@ class ModelFacade:
             KeptSetting(folder, name, wanted.family, encoders, wanted.vae)
         )
         await self._generations.models.take_over()
-        return self._document(folder, name, await self._holders())
+        return (await self._seen()).file(folder, name)
 
-    async def _files(
-        self, catalogue: Catalogue, folders: Collection[str]
-    ) -> list[ModelFileDocument]:
-        holders = await self._holders()
-        return [
-            self._document(folder, name, holders)
-            for folder in folders
-            for name in self._names(catalogue, folder)
-        ]
+    async def _listing(self, folder: str | None) -> Listing:
+        """Returns the list as it was built last, built anew once something of it has changed."""
+        await catalogue_of(self._generations)
+        async with self._building:  # once for all that wait for it
+            seen = await self._seen()
+            found = self._built.get(folder)
+            if found is None or found.seen != seen:
+                found = self._built[folder] = await asyncio.to_thread(Listing.of, seen, folder)
+        return found
 
-    def _names(self, catalogue: Catalogue, folder: str) -> Sequence[str]:
-        """Returns the files of a folder that any ComfyUI lists, by name."""
-        if folder not in FOLDERS:
-            return ()
-        listed = self._generations.models.listed.values()
-        names = {name for keys in listed for where, name in keys if where == folder}
-        offered_names = catalogue.in_folder(folder)
-        if folder == _EMBEDDINGS:  # a catalogue has them as prompts say them, without an ending
-            bare = {name.rpartition(".")[0] for name in names}
-            offered_names = tuple(name for name in offered_names if name not in bare)
-        return sorted({*names, *offered_names})
-
-    async def _holders(self) -> Mapping[str, Collection[FileKey]]:
-        """Returns the files of each live worker's ComfyUI, by the worker's name."""
-        listed = self._generations.models.listed
+    async def _seen(self) -> Seen:
+        """Returns what is known now; without a ComfyUI that was reached its catalogue is empty."""
         workers = await self._generations.estimates.live_workers()
-        found = {worker.name: listed.get(worker.comfy_url, frozenset()) for worker in workers}
-        return dict(sorted(found.items()))
-
-    def _document(
-        self, folder: str, name: str, holders: Mapping[str, Collection[FileKey]]
-    ) -> ModelFileDocument:
         models = self._generations.models
-        file = known(models.current, folder, name)
-        said = models.settings.get((folder, name))
-        return ModelFileDocument(
-            folder=folder,
-            name=name,
-            family=file.family,
-            family_title=titled(file.family),
-            reason=file.reason,
-            detail=file.detail,
-            traits=sorted(file.traits),
-            trigger_words=list(file.trigger_words),
-            workers=[worker for worker, keys in holders.items() if (folder, name) in keys],
-            defaults=defaults_of(file.family) if _makes_pictures(file) else None,
-            setting=said
-            and SettingDocument(
-                family=said.family,
-                text_encoders=None if said.text_encoders is None else list(said.text_encoders),
-                vae=said.vae,
-            ),
+        return Seen(
+            self._generations.catalogue.current or Catalogue(),
+            models.current,
+            models.listed,
+            models.settings,
+            tuple(sorted((worker.name, worker.comfy_url) for worker in workers)),
+            self._generations.configured_model,
         )
-
-    def _part_problems(
-        self, catalogue: Catalogue, folder: str, wanted: ModelSetting
-    ) -> list[FieldProblem]:
-        """Returns what is wrong with the files that are to be loaded beside it."""
-        parts = [
-            *(("text_encoders", "text_encoders", name) for name in wanted.text_encoders or ()),
-            *([("vae", "vae", wanted.vae)] if wanted.vae is not None else []),
-        ]
-        if folder not in DIFFUSION_FOLDERS:
-            said = "only checkpoints and diffusion models are loaded with others beside them"
-            fields = dict.fromkeys(field for field, _, _ in parts)
-            return [FieldProblem((field,), "not_taken", said) for field in fields]
-        problems: list[FieldProblem] = []
-        for field, where, name in parts:
-            names = self._names(catalogue, where)
-            if name not in names:
-                said = f"no ComfyUI has this file in {where}; {nearest(name, names, 'files')}"
-                problems.append(FieldProblem((field,), "unknown_model", said))
-        return problems
 
 
 async def catalogue_of(generations: Facade) -> Catalogue:
@@ -189,8 +116,13 @@ async def catalogue_of(generations: Facade) -> Catalogue:
     return catalogue
 
 
-def _makes_pictures(file: ModelFile) -> bool:
-    return file.folder in DIFFUSION_FOLDERS
+def _beside(seen: Seen) -> Mapping[FileKey, Beside]:
+    files = [
+        known(seen.models, folder, name)
+        for folder in DIFFUSION_FOLDERS
+        for name in seen.names(folder)
+    ]
+    return all_beside(files, Known(seen.catalogue, models=seen.models))
 
 
 def _family_problems(folder: str, family: str | None) -> list[FieldProblem]:
@@ -208,3 +140,22 @@ def _family_problems(folder: str, family: str | None) -> list[FieldProblem]:
         return []
     said = f"there is no such family; {nearest(family, names, 'families')}"
     return [FieldProblem(("family",), "unknown_family", said)]
+
+
+def _part_problems(seen: Seen, folder: str, wanted: ModelSetting) -> list[FieldProblem]:
+    """Returns what is wrong with the files that are to be loaded beside it."""
+    parts = [
+        *(("text_encoders", "text_encoders", name) for name in wanted.text_encoders or ()),
+        *([("vae", "vae", wanted.vae)] if wanted.vae is not None else []),
+    ]
+    if folder not in DIFFUSION_FOLDERS:
+        said = "only checkpoints and diffusion models are loaded with others beside them"
+        fields = dict.fromkeys(field for field, _, _ in parts)
+        return [FieldProblem((field,), "not_taken", said) for field in fields]
+    problems: list[FieldProblem] = []
+    for field, where, name in parts:
+        names = seen.names(where)
+        if name not in names:
+            said = f"no ComfyUI has this file in {where}; {nearest(name, names, 'files')}"
+            problems.append(FieldProblem((field,), "unknown_model", said))
+    return problems

@@ -47,7 +47,8 @@ class ModelsQuery(BaseModel):
 async def models(request: Request, query: Annotated[ModelsQuery, Query()]) -> Response:
     """From ComfyUI's own node catalogue; `models` is what workers found out of each file. New
     files show within a minute, or when asked for; their families a little later."""
-    return answer(await opened(request, ModelFacade).all(query.folder))
+    listing = await opened(request, ModelFacade).all_as_json(query.folder)
+    return Response(listing, media_type="application/json")
 
 
 @router.put(

@@ -10,6 +10,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
+from api.models.documents import ModelsDocument
 from comfy import ComfyClient
 from comfy.catalogue import FOLDERS
 from comfy.emulator import Emulator, EmulatorOptions
@@ -367,3 +368,58 @@ def test_the_folders_are_those_of_the_catalogue(service: Service) -> None:
     openapi = service.get("/openapi.json").json()
     [query] = openapi["paths"][MODELS]["get"]["parameters"]
     assert query["schema"]["pattern"] == f"^({'|'.join(FOLDERS)})$"
+
+
+def test_what_is_kept_of_the_answer_follows_every_change(
+    start_service: StartService, backstage: Backstage, tmp_path: Path
+) -> None:
+    (tmp_path / "own/checkpoints").mkdir(parents=True)
+    (tmp_path / "other/checkpoints").mkdir(parents=True)
+    plain = tmp_path / "own/checkpoints/plain.safetensors"
+    plain.write_bytes(WHOLE)
+    with (
+        comfyui(backstage, tmp_path / "own") as own_url,
+        comfyui(backstage, tmp_path / "other") as other_url,
+    ):
+        service = start_service(own_url)
+        until_catalogue(service)
+        seen_by(service, "gpu-1", own_url)
+        assert one(service, "checkpoints", plain.name)["family"] == "sdxl"
+
+        # The file becomes another one, which the worker sees.
+        plain.write_bytes(safetensors(ROWS["z-image"]))
+        look(service, own_url)
+        wait_until(lambda: one(service, "checkpoints", plain.name)["family"] == "z-image")
+        assert listed(service) == listed(service, folder="checkpoints")
+
+        # The owner says more of it.
+        put(service, "checkpoints", plain.name, family="sd15")
+        assert one(service, "checkpoints", plain.name)["reason"] == "setting"
+        assert listed(service)[0]["family"] == "sd15"
+
+        # Another file comes, which ComfyUI tells before any worker has looked at it.
+        (tmp_path / "own/checkpoints/sd_xl_base_1.0.ckpt").write_bytes(b"")
+        backstage.run(service.app.state.context.models.look_again())
+        wait_until(lambda: len(listed(service)) == 2)
+        assert one(service, "checkpoints", "sd_xl_base_1.0.ckpt")["workers"] == []
+
+        # The worker gets another ComfyUI, which has none of them.
+        appear(service, "gpu-1", other_url)
+        look(service, other_url)
+        wait_until(lambda: one(service, "checkpoints", plain.name)["workers"] == [])
+
+
+def test_the_answer_is_built_once_as_long_as_nothing_changes(
+    service: Service, backstage: Backstage, comfy_url: str
+) -> None:
+    models = service.app.state.context.models
+
+    async def twice() -> tuple[ModelsDocument, ModelsDocument]:
+        return await models.all("checkpoints"), await models.all("checkpoints")
+
+    def is_shared() -> bool:
+        until_live(service, **{"gpu-1": comfy_url})
+        first, second = backstage.run(twice())
+        return first is second
+
+    wait_until(is_shared)
