@@ -78,14 +78,20 @@ class UnusableModelError(ValueError):
 
 @dataclass(frozen=True)
 class _Kept:
-    """What was chosen, and from what: the same objects give the same."""
+    """What was chosen, or why nothing was, and from what: the same objects give the same."""
 
     catalogue: Catalogue | None
     models: Models
-    chosen: Chosen
+    found: Chosen | tuple[FieldProblem, ...]
+
+    def chosen(self) -> Chosen:
+        """Returns what was chosen. Raises UnusableModelError."""
+        if isinstance(self.found, Chosen):
+            return self.found
+        raise UnusableModelError(*self.found)
 
 
-_Key = tuple[int, int, str | None, str | Wanted, str, tuple[str, ...], str | None]
+_Key = tuple[int, int, str | None, str | Wanted, str, bool, tuple[str, ...], str | None]
 _kept: dict[_Key, _Kept] = {}
 """Of the last models, by what they were chosen from: a batch has thousands of rows with one."""
 
@@ -103,18 +109,28 @@ def choose(
     """
     named_beside = tuple(given.get("text_encoders") or ()), given.get("vae")
     wanted = given.get(at) or Wanted.of(given)
-    key = (id(known.catalogue), id(known.models), known.default_model, wanted, at, *named_beside)
+    known_now = (id(known.catalogue), id(known.models), known.default_model)
+    key = (*known_now, wanted, at, suggest, *named_beside)
     kept = _kept.get(key)
-    if kept is not None and kept.catalogue is known.catalogue and kept.models is known.models:
-        return kept.chosen
+    if kept is None or kept.catalogue is not known.catalogue or kept.models is not known.models:
+        found = _chosen_or_problems(given, wanted, known, at, suggest=suggest)
+        kept = _Kept(known.catalogue, known.models, found)
+        if len(_kept) >= _KEPT:
+            _kept.clear()
+        _kept[key] = kept
+    return kept.chosen()
+
+
+def _chosen_or_problems(
+    given: Mapping[str, Any], wanted: str | Wanted, known: Known, at: str, *, suggest: bool
+) -> Chosen | tuple[FieldProblem, ...]:
     name = default_model(known, wanted) if isinstance(wanted, Wanted) else wanted
     if name is None:
-        raise UnusableModelError(_no_model(known.catalogue, at))
-    chosen = _chosen(given, name, known, at, suggest=suggest)
-    if len(_kept) >= _KEPT:
-        _kept.clear()
-    _kept[key] = _Kept(known.catalogue, known.models, chosen)
-    return chosen
+        return (_no_model(known.catalogue, at),)
+    try:
+        return _chosen(given, name, known, at, suggest=suggest)
+    except UnusableModelError as error:
+        return error.problems
 
 
 def _chosen(given: Mapping[str, Any], name: str, known: Known, at: str, *, suggest: bool) -> Chosen:

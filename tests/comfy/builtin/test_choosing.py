@@ -7,12 +7,14 @@ from typing import Any, Final
 
 import pytest
 
-from comfy import Catalogue, UnresolvableError
+from comfy import Catalogue, UnresolvableError, resolve
 from comfy.families.family import Family
 from comfy.families.models import ModelFile, Models, Trait
 from comfy.families.table import FAMILIES
+from comfy.workflows.builtin.declarations import BUILT_IN
 from comfy.workflows.builtin.models import default_model
 from comfy.workflows.known import Known
+from core.requests import GenerationRequest
 from tests.comfy.builtin.asking import (
     CATALOGUE,
     ENCODERS,
@@ -402,3 +404,23 @@ def test_gguf_is_loaded_by_the_pack_s_own_nodes() -> None:
 
     assert "UnetLoaderGGUF" in used
     assert "UNETLoader" not in used
+
+
+def test_a_refusal_is_the_same_for_each_row_until_the_files_change() -> None:
+    lacking = replace(KNOWN, catalogue=replace(CATALOGUE, vaes=()))
+    first = problems(known=lacking, model=FLUX)
+    assert first["vae",][0] == "missing_models"
+
+    assert problems(known=lacking, model=FLUX) == first
+    there = replace(lacking, catalogue=CATALOGUE)
+    assert resolved(known=there, model=FLUX).inputs["vae"] == "ae.safetensors"
+    assert problems(known=lacking, model=FLUX) == first
+
+
+def test_names_like_a_misspelt_one_are_told_to_those_who_ask_for_them() -> None:
+    request = GenerationRequest(inputs={"prompt": "a fox", "model": "whole-sdxk.safetensors"})
+    for suggest in (False, True, False):
+        with pytest.raises(UnresolvableError) as caught:
+            resolve(request, BUILT_IN["txt2img"], KNOWN, suggest=suggest)
+        [problem] = caught.value.problems
+        assert ("near matches: whole-sdxl.safetensors" in problem.message) is suggest
