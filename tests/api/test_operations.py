@@ -59,11 +59,10 @@ def test_a_built_in_workflow_is_described(service: Service, name: str) -> None:
     required = {one.name for one in BUILT_IN[name].inputs if one.required}
     assert set(schema.get("required", ())) == required
     assert set(BUILT_IN[name].by_name) <= set(schema["properties"])
-    if "loras" in BUILT_IN[name].by_name:
-        assert "film.safetensors" in choices["loras.*.name"]
-        assert {SD15, FLUX} <= set(choices["model"])
-    else:
+    assert "film.safetensors" in choices["loras.*.name"]
+    if name == "upscale":
         assert choices["model"] == [UPSCALER]
+    assert {SD15, FLUX} <= set(choices["detail_model" if name == "upscale" else "model"])
 
 
 def test_each_workflow_takes_its_inputs(service: Service, start: str, mask: str) -> None:

@@ -171,6 +171,17 @@ async def test_loras_that_fit_are_offered_and_the_others_on_demand(studio: User)
     assert select(studio, "LoRA").value == OLD
 
 
+async def test_loras_of_an_upscale_are_for_its_detail(studio: User) -> None:
+    why = "With detail 0 nothing is drawn anew."
+    write(studio, "Workflow", "upscale")
+    await until(lambda: why in texts(studio, "why"))
+    write(studio, "Detail", 0.3)
+    await until(lambda: why not in texts(studio, "why"))
+    write(studio, "Model for the detail", XL)
+    await press(studio, "Add to LoRAs")
+    await until(lambda: list(select(studio, "LoRA").options) == [INK])
+
+
 async def test_a_trigger_word_goes_into_the_prompt_once(studio: User) -> None:
     write(studio, "Prompt", "a fox, ")
     write(studio, "Model", XL)

@@ -126,7 +126,7 @@ _DEFAULTS: Final[Mapping[str, Callable[[Situation, Family], str | int | float | 
     )
 )
 """What a family's models get where a request leaves it open, by the inputs' paths."""
-_OF_DETAIL: Final = frozenset({"prompt", "detail_model", "steps", "seed"})
+_OF_DETAIL: Final = frozenset({"prompt", "detail_model", "steps", "seed", "loras"})
 
 
 def _negative(form: Situation) -> str:

@@ -119,6 +119,7 @@ UPSCALE: Final = _workflow(
     *(one.model_copy(update={"advanced": True}) for one in (STEPS, CFG, GUIDANCE, SAMPLER)),
     SCHEDULER,
     SEED,
+    LORAS.model_copy(update={"advanced": True}),
     VAE,
     TEXT_ENCODERS,
 )

@@ -7,13 +7,20 @@ from dataclasses import replace
 from typing import Any, Final
 
 from comfy.catalogue import Catalogue
+from comfy.families.family import Family
 from comfy.families.table import FAMILIES
 from comfy.workflows.builtin.files import files_of
-from comfy.workflows.builtin.ignored import few_steps, hears_embeddings, ignored
+from comfy.workflows.builtin.ignored import (
+    few_steps,
+    foreign,
+    half_heeded,
+    hears_embeddings,
+    ignored,
+)
 from comfy.workflows.builtin.laying_out import LARGEST_SIDE, UnusablePictureError, size_of
 from comfy.workflows.builtin.models import Chosen, UnusableModelError, choose
 from comfy.workflows.builtin.naming import unknown_names, unknown_upscaler
-from comfy.workflows.builtin.prompt_loras import names_loras
+from comfy.workflows.builtin.prompt_loras import heard_loras, read_loras
 from comfy.workflows.builtin.prompts import unknown_embeddings
 from comfy.workflows.builtin.recipe import Layout, Recipe
 from comfy.workflows.builtin.resolving import Resolved, defaults
@@ -27,13 +34,18 @@ from core.workflows.limits import PIXELS_MAX
 
 SCALE: Final = 2.0
 _OF_DETAIL: Final = frozenset({
-    "prompt", "detail_model", "steps", "cfg", "guidance", "sampler", "scheduler", "seed", "vae",
-    "text_encoders",
+    "prompt", "detail_model", "steps", "cfg", "guidance", "sampler", "scheduler", "seed", "loras",
+    "vae", "text_encoders",
 })  # fmt: skip
 """What means nothing where nothing is drawn."""
 _NO_UPSCALER: Final = (
     "ComfyUI has no upscale model, so the image is only scaled: put one into its folder "
     "models/upscale_models"
+)
+_LORAS_IGNORED: Final = Notice(
+    code="loras_ignored",
+    loc=("loras",),
+    message="without detail no model is used: give `detail` to use LoRAs",
 )
 
 
@@ -42,8 +54,9 @@ def resolved_upscale(
 ) -> Resolved:
     """Returns the values of a request of ``upscale``.
 
-    Notices are ``no_upscale_model``, and of what draws the details those of ``ignored`` and
-    ``models``. Problems have the codes of those, and ``too_many_pixels``.
+    Notices are ``no_upscale_model``, ``loras_ignored`` where nothing is drawn, and of what draws
+    the details those of ``ignored``, ``models`` and ``prompt_loras``. Problems have the codes of
+    those, and ``too_many_pixels``.
     """
     problems = unknown_upscaler(given.get("model"), known.catalogue, suggest=suggest)
     model, notices = _upscaler(given, known.catalogue)
@@ -68,34 +81,51 @@ def resolved_upscale(
 def _scaled(values: Mapping[str, Any], layout: Layout) -> Resolved:
     """Returns what is used where nothing is drawn."""
     used = {name: value for name, value in values.items() if name not in _OF_DETAIL}
-    return Resolved(used, Recipe(layout=layout), values.get("model"))
+    told = (_LORAS_IGNORED,) if values.get("loras") else ()
+    return Resolved(used, Recipe(layout=layout), values.get("model"), notices=told)
 
 
 def _drawn(values: Mapping[str, Any], layout: Layout, known: Known, *, suggest: bool) -> Resolved:
     """Returns what is used where details are drawn."""
     problems = unknown_names(values, known.catalogue, suggest=suggest)
+    words = read_loras(values, known.catalogue, suggest=suggest)
+    problems += words.problems
     try:
         chosen = choose(values, known, "detail_model", suggest=suggest)
     except UnusableModelError as error:
         return Resolved(values, problems=(*problems, *error.problems))
     family, file = chosen.family, chosen.file
-    problems += _unable(chosen, values)
+    told = {**values, **words.values}
+    problems += _unable(chosen)
     if hears_embeddings(family):
-        problems += unknown_embeddings(values, known.catalogue, suggest=suggest)
-    used = {**values, **_of_detail(values, chosen, known.catalogue or Catalogue())}
-    if family.defaults.guidance is None:
-        used.pop("guidance", None)
+        problems += unknown_embeddings(told, known.catalogue, suggest=suggest)
+    if problems:
+        return Resolved(values, problems=tuple(problems))
+    used = {**told, **_of_detail(told, chosen, known.catalogue or Catalogue())}
+    _leave_out(used, family)
     reduced, reductions = few_steps(used, family)
-    told = (*chosen.notices, *ignored(values, used["cfg"], family), *reductions)
     parts = {name: value for name, value in used.items() if name != "model"}
     return Resolved(
         used | reduced,
         Recipe(family=family.name, folder=file.folder, traits=file.traits, layout=layout),
         file.name,
         files_of(parts, (file.folder, file.name), {}),
-        told,
-        tuple(problems),
+        (
+            *chosen.notices,
+            *words.notices,
+            *_unheeded(told, used["cfg"], family, known),
+            *reductions,
+        ),
     )
+
+
+def _unheeded(
+    told: Mapping[str, Any], cfg: float, family: Family, known: Known
+) -> Iterator[Notice]:
+    loras = told.get("loras") or ()
+    yield from ignored(told, cfg, family)
+    yield from foreign(loras, (), family, known)
+    yield from half_heeded(loras, (), family)
 
 
 def _upscaler(
@@ -122,13 +152,10 @@ def _layout(values: Mapping[str, Any], known: Known) -> Layout:
     return Layout(source=source, padded=source, crop=Box.of(source), work=work)
 
 
-def _unable(chosen: Chosen, values: Mapping[str, Any]) -> Iterator[FieldProblem]:
+def _unable(chosen: Chosen) -> Iterator[FieldProblem]:
     if chosen.family.inpaints_by_conditioning:
         said = f"{chosen.file.name} is {chosen.family.title}, which fills in masks: name another"
         yield FieldProblem(("detail_model",), "excluded", said)
-    if names_loras(values):
-        said = "upscaling takes no LoRAs: leave <lora:…> out of the prompt"
-        yield FieldProblem(("prompt",), "lora_tag", said)
 
 
 def _of_detail(values: Mapping[str, Any], chosen: Chosen, catalogue: Catalogue) -> dict[str, Any]:
@@ -143,4 +170,14 @@ def _of_detail(values: Mapping[str, Any], chosen: Chosen, catalogue: Catalogue) 
         found["text_encoders"] = list(chosen.text_encoders)
     if chosen.vae is not None:
         found["vae"] = chosen.vae
+    if "loras" in found:
+        found["loras"] = heard_loras(found["loras"], chosen.family)
     return found
+
+
+def _leave_out(used: dict[str, Any], family: Family) -> None:
+    """Takes out what has no meaning in this request: the result says what is used."""
+    if family.defaults.guidance is None:
+        used.pop("guidance", None)
+    if not used.get("loras"):
+        used.pop("loras", None)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from comfy.catalogue import Catalogue
+from comfy.families.family import Family
 from comfy.workflows.builtin.inputs import LORAS_MAX, STRENGTH_MAX
 from comfy.workflows.builtin.naming import near
 from comfy.workflows.builtin.prompt_syntax import (
@@ -77,6 +78,13 @@ def whole(lora: Mapping[str, Any]) -> dict[str, Any]:
     made = {"name": lora["name"], "strength": 1.0 if strength is None else strength}
     of_clip = lora.get("strength_clip")
     return made if of_clip is None else {**made, "strength_clip": of_clip}
+
+
+def heard_loras(loras: Sequence[Mapping[str, Any]], family: Family) -> list[dict[str, Any]]:
+    """Returns LoRAs as a family takes them: some never reach its text encoder."""
+    if family.lora_reaches_encoder:
+        return [dict(one) for one in loras]
+    return [{name: one[name] for name in ("name", "strength")} for one in loras]
 
 
 def _of_tag(

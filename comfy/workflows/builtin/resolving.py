@@ -32,6 +32,7 @@ from comfy.workflows.builtin.laying_out import (
 from comfy.workflows.builtin.models import Chosen, UnusableModelError, choose, find
 from comfy.workflows.builtin.naming import unknown_names
 from comfy.workflows.builtin.operations import unable, unfitting
+from comfy.workflows.builtin.prompt_loras import heard_loras
 from comfy.workflows.builtin.prompts import Words, read_words, unknown_embeddings
 from comfy.workflows.builtin.recipe import Recipe
 from comfy.workflows.builtin.second_pass import hires_size, too_large, whole_hires
@@ -249,10 +250,8 @@ def _groups(asked: _Asked, values: Mapping[str, Any], catalogue: Catalogue) -> d
     whole: dict[str, Any] = {}
     if asked.controls:
         whole["controls"] = [dict(one.values) for one in asked.controls]
-    if "loras" in values and not asked.chosen.family.lora_reaches_encoder:
-        whole["loras"] = [
-            {name: one[name] for name in ("name", "strength")} for one in values["loras"]
-        ]
+    if "loras" in values:
+        whole["loras"] = heard_loras(values["loras"], asked.chosen.family)
     if "outpaint" in values:
         whole["outpaint"] = {side: values["outpaint"].get(side) or 0 for side in SIDES}
     if "refiner" in values:

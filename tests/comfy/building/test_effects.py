@@ -167,6 +167,7 @@ EFFECTS: Final[dict[str, tuple[Case, dict[str, Any]]]] = {
     "upscale_model": (upscaled(Size(320, 240), 0.0), {"model": "2x.pth"}),
     "upscale_detail_model": (upscaled(Size(320, 240), 0.3), {"detail_model": "b.safetensors"}),
     "upscale_prompt": (upscaled(Size(320, 240), 0.3), {"prompt": "a fox"}),
+    "upscale_lora": (upscaled(Size(320, 240), 0.3), {"loras": [LORA]}),
 }  # fmt: skip
 """A request, and a change to it."""
 

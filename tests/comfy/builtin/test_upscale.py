@@ -112,6 +112,44 @@ def test_what_the_detail_s_model_does_not_heed_is_told() -> None:
     assert "guidance" not in request.inputs
 
 
+def test_with_detail_loras_change_the_model_as_they_do_elsewhere() -> None:
+    request = resolved(
+        "upscale", detail=0.3, detail_model="whole-sdxl.safetensors", prompt="<lora:lora-sdxl:0.5>",
+        loras=[{"name": "lora-flux1.safetensors", "strength_clip": 0.5}], **START,
+    )  # fmt: skip
+
+    assert request.inputs["prompt"] == ""
+    assert request.inputs["loras"] == [
+        {"name": "lora-flux1.safetensors", "strength": 1.0, "strength_clip": 0.5},
+        {"name": "lora-sdxl.safetensors", "strength": 0.5},
+    ]
+    assert request.plan.models["loras"] == ("lora-flux1.safetensors", "lora-sdxl.safetensors")
+    assert "LoraLoader" in request.plan.classes
+    assert notices(request) == {
+        "loras_from_prompt": ("prompt",),
+        "lora_of_another_family": ("loras", 0, "name"),
+    }
+
+
+def test_a_lora_that_does_not_reach_the_text_encoder_is_told() -> None:
+    request = resolved(
+        "upscale", detail=0.3, detail_model=model("flux1-dev"),
+        loras=[{"name": "lora-flux1.safetensors", "strength_clip": 0.5}], **START,
+    )  # fmt: skip
+
+    assert request.inputs["loras"] == [{"name": "lora-flux1.safetensors", "strength": 1.0}]
+    assert notices(request) == {"strength_clip_ignored": ("loras", 0, "strength_clip")}
+
+
+def test_without_detail_loras_are_left_out_and_it_says_so() -> None:
+    request = resolved("upscale", loras=[{"name": "lora-sdxl.safetensors"}], **START)
+
+    assert "loras" not in request.inputs
+    assert notices(request) == {"loras_ignored": ("loras",)}
+    assert notices(resolved("upscale", loras=[], **START)) == {}
+    assert "loras" not in resolved("upscale", loras=[], detail=0.3, **START).inputs
+
+
 @pytest.mark.parametrize(
     ("inputs", "loc", "code"),
     [
@@ -121,7 +159,9 @@ def test_what_the_detail_s_model_does_not_heed_is_told() -> None:
         ({"detail": 0.3, "sampler": "unheard"}, ("sampler",), "unknown_sampler"),
         ({"detail": 0.3, "prompt": "embedding:nothing"}, ("prompt",), "unknown_embedding"),
         ({"detail": 0.3, "vae": "ae.safetensors"}, ("vae",), "excluded"),
-        ({"detail": 0.3, "prompt": "fox <lora:lora-sdxl>"}, ("prompt",), "lora_tag"),
+        ({"detail": 0.3, "loras": [{"name": "none.sft"}]}, ("loras", 0, "name"), "unknown_model"),
+        ({"detail": 0.3, "prompt": "fox <lora:none>"}, ("prompt",), "unknown_model"),
+        ({"detail": 0.3, "prompt": "fox <lora:lora-sdxl:much>"}, ("prompt",), "lora_tag"),
         ({"scale": 8, "init_image": IMAGE}, ("scale",), "too_many_pixels"),
     ],
 )
