@@ -105,7 +105,7 @@ class Listing:
 
     @classmethod
     def of(cls, seen: Seen, folder: str | None) -> Self:
-        """Build it, of every folder or of one: a thousand files take a tenth of a second."""
+        """Build it, of every folder or of one; call it in a thread: files may be thousands."""
         document = seen.all(folder)
         return cls(seen, document, document.model_dump_json())
 
