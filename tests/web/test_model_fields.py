@@ -29,6 +29,7 @@ KONTEXT: Final = "flux1-kontext.safetensors"
 ODD: Final = "homemade.safetensors"
 INK: Final = "styles/ink-wash.safetensors"
 OLD: Final = "old-photo.safetensors"
+ULTRA: Final = "4x-UltraSharp.pth"
 _FILES: Final = (
     ModelFile("checkpoints", SD, "sd15", "header"),
     ModelFile("checkpoints", XL, "sdxl", "header"),
@@ -239,6 +240,25 @@ def tick_off(user: User, label: str) -> None:
     [made] = [one for one in elements(user) if one.tag == "label" and _says(one, label)]
     [ticked] = [child for child in made if child.tag == "input"]
     UserInteraction(user, {ticked}, None).trigger("change", False)
+
+
+@pytest.mark.parametrize(
+    ("upscalers", "said"),
+    [((ULTRA, "RealESRGAN.pth"), ULTRA), ((), "ComfyUI has none")],
+    ids=["some", "none"],
+)
+async def test_the_upscale_model_that_is_used_is_named(
+    user: User, models: Context, upscalers: tuple[str, ...], said: str
+) -> None:
+    current = models.facade.catalogue.current
+    assert current is not None
+    models.facade.catalogue._catalogue = replace(current, upscalers=upscalers)
+    await user.open("/?workflow=upscale")
+    await until(lambda: placeholder(user, "Upscale model") == said)
+    await user.open("/")
+    await until(lambda: "by its header" in str(field(user, "Model").props.get("hint")))
+    tick(user, "Second pass")
+    await until(lambda: placeholder(user, "Upscale model") == said)
 
 
 async def test_the_parts_of_another_family_go_with_its_model(studio: User) -> None:

@@ -62,11 +62,10 @@ HELP: Final[dict[str, str]] = {
 LEFT_OPEN: Final[dict[str, str]] = {
     "vae": "the model's own",
     "hires.method": "as fits",
-    "hires.model": "the first one",
     "loras.*.strength_clip": "the same",
-    "upscale.model": "the first one",
 }
 """What is used where nothing is entered and no number says it, by the inputs' paths."""
+NO_UPSCALER: Final = "ComfyUI has none"
 _MISSING: Final[dict[str, str]] = {
     "image": "Choose an image first.",
     "mask": "Choose a mask first.",
