@@ -125,8 +125,3 @@ def shows_all(count: int, model: str) -> str:
 def shows_fitting(model: str) -> str:
     """Returns the label of the button that hides those of other families again."""
     return f"Only those for {model}"
-
-
-def masks_misfit(mask: str, picture: str) -> str:
-    """Returns what is wrong with a mask of another size than its image."""
-    return f"The mask is {mask} pixels, the image {picture}: both must have one size."
