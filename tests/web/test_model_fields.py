@@ -221,6 +221,20 @@ async def test_mistakes_inside_of_lists_and_groups_are_told_there(
     assert not (await models.facade.history(HistoryFilter(), 1, None)).items
 
 
+async def test_a_missing_part_is_told_in_the_words_of_the_form(studio: User) -> None:
+    write(studio, "Prompt", "a fox")
+    write(studio, "Model", FLUX)
+    await press(studio, "Generate")
+    said = "put it there, or name another file in “VAE”. For all requests with this model, set it"
+    await until(lambda: said in str(field(studio, "VAE").error))
+    assert "models/vae/ae.safetensors" in str(field(studio, "VAE").error)
+    [encoders] = [text for text in texts(studio, "field-note") if "text encoder" in text]
+    assert "models/text_encoders/clip_l.safetensors" in encoders
+    assert encoders.endswith(
+        "in “Text encoders”. " + said.partition(". ")[2] + " on the page Models."
+    )
+
+
 async def test_what_is_not_ticked_any_more_is_not_made(studio: User, models: Context) -> None:
     write(studio, "Prompt", "a fox")
     tick(studio, "Second pass")

@@ -23,9 +23,9 @@ from web.forms.drafts import DRAW_SEED
 from web.forms.file import FileForm
 from web.forms.grid import GridForm
 from web.forms.inputs_grid import InputsGrid
+from web.forms.labels import label_of
 from web.forms.manifests import Manifests
 from web.forms.workflow_choice import WorkflowPicker
-from web.forms.workflow_inputs import label_of
 from web.forms.workflow_switch import WorkflowSwitch
 from web.parts.clock import known_zone, zones
 from web.parts.elements import Text, adorn, box, icon, show_if
@@ -90,6 +90,11 @@ class BulkForm:
     def kind(self) -> ArtefactKind | None:
         """What the workflow makes."""
         return self._of.workflow.kind
+
+    @property
+    def workflow(self) -> Workflow:
+        """The workflow that it is for."""
+        return self._of.workflow
 
     @property
     def other_workflow(self) -> Workflow | None:

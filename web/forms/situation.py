@@ -11,7 +11,8 @@ from api.models.families import Family
 from core.wording import figure
 from core.workflows.declaration import Input, Workflow
 from web.forms.known_models import KnownModels, draws
-from web.forms.wording import LEFT_OPEN, NO_UPSCALER, input_at
+from web.forms.labels import input_at
+from web.forms.wording import LEFT_OPEN, NO_UPSCALER
 
 DENOISE_OF_IMAGES: Final = "0.6"
 DENOISE_OF_MASKS: Final = "1"
