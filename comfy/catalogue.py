@@ -110,6 +110,11 @@ class Catalogue:
         return getattr(self, found) if found is not None else ()
 
     @property
+    def upscaler(self) -> str | None:
+        """The upscale model of requests that name none, None if the ComfyUI has none."""
+        return next(iter(self.upscalers), None)
+
+    @property
     def why_left_out(self) -> str:
         """Which files are not offered, and why, as a sentence; empty when all are."""
         if not self.left_out:

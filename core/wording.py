@@ -137,3 +137,8 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     shown = ", ".join(written(name) for name in names[:most])
     more = len(names) - most
     return f"{shown} and {more} more" if more > 0 else shown
+
+
+def mask_misfit(mask: str, image: str) -> str:
+    """Returns what is wrong with a mask of another size than its image: sizes as `512 × 384`."""
+    return f"the mask is {mask} pixels, the image {image}: both must have one size"

@@ -26,6 +26,9 @@ class Size(NamedTuple):
         """The area."""
         return self.width * self.height
 
+    def __str__(self) -> str:
+        return f"{self.width} × {self.height}"
+
 
 class Box(NamedTuple):
     """A part of a picture: its left upper corner, and its size, in pixels."""

@@ -7,7 +7,7 @@ import re
 import zipfile
 
 import pytest
-from playwright.sync_api import Download, Locator, Page, expect
+from playwright.sync_api import Download, FilePayload, Locator, Page, Route, expect
 
 from tests.browser.conftest import PATIENCE_S, OpenContext, connected, kept
 from tests.browser.house import STUMBLED, Api, Worker
@@ -170,6 +170,47 @@ def test_a_bad_file_names_row_and_column_and_is_not_lost(page: Page) -> None:
     expect(page.get_by_text("bad.csv", exact=True)).to_have_count(0)
     page.get_by_role("button", name="Preview").click()
     expect(page.get_by_role("heading", name="1 image")).to_be_visible()
+
+
+def switch(page: Page, workflow: str) -> None:
+    """Choose a workflow, until the form is the one of it."""
+    page.get_by_role("combobox", name="Workflow", exact=True).click()
+    page.get_by_role("option", name=workflow).click()
+    expect(page.locator("pre.sample")).to_contain_text("init_image")
+
+
+def test_a_file_on_its_way_stays_when_the_workflow_is_switched(page: Page) -> None:
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/upload/*", hold)
+    page.goto("/bulk")
+    connected(page)
+    page.get_by_role("button", name="From a file").click()
+    file = FilePayload(name="late.csv", mimeType="", buffer=CSV)
+    page.get_by_label(DROP).set_input_files(file)
+    expect(page.locator(".drop.is-busy")).to_be_visible()
+    switch(page, "Image to image")
+    assert len(held) == 1
+    held[0].continue_()
+    expect(page.get_by_text("late.csv", exact=True)).to_be_visible()
+    expect(page.locator(".drop.is-busy")).to_have_count(0)
+
+
+def test_a_file_chosen_in_a_dialog_stays_when_the_form_is_another_by_then(page: Page) -> None:
+    page.goto("/bulk")
+    connected(page)
+    page.get_by_role("button", name="From a file").click()
+    with page.expect_file_chooser() as choosing:
+        page.locator(".drop").click()
+    switch(page, "Image to image")
+    choosing.value.set_files(FilePayload(name="late.csv", mimeType="", buffer=CSV))
+    expect(page.get_by_text("late.csv", exact=True)).to_be_visible()
+    page.reload()  # the form is first built for the usual workflow
+    expect(page.locator("pre.sample")).to_contain_text("init_image")
+    expect(page.get_by_text("late.csv", exact=True)).to_be_visible()
 
 
 def test_a_batch_is_paused_resumed_and_cancelled(page: Page, api: Api, worker: Worker) -> None:

@@ -29,6 +29,7 @@ KONTEXT: Final = "flux1-kontext.safetensors"
 ODD: Final = "homemade.safetensors"
 INK: Final = "styles/ink-wash.safetensors"
 OLD: Final = "old-photo.safetensors"
+ULTRA: Final = "4x-UltraSharp.pth"
 _FILES: Final = (
     ModelFile("checkpoints", SD, "sd15", "header"),
     ModelFile("checkpoints", XL, "sdxl", "header"),
@@ -231,6 +232,20 @@ async def test_mistakes_inside_of_lists_and_groups_are_told_there(
     assert not (await models.facade.history(HistoryFilter(), 1, None)).items
 
 
+async def test_a_missing_part_is_told_in_the_words_of_the_form(studio: User) -> None:
+    write(studio, "Prompt", "a fox")
+    write(studio, "Model", FLUX)
+    await press(studio, "Generate")
+    said = "put it there, or name another file in “VAE”. For all requests with this model, set it"
+    await until(lambda: said in str(field(studio, "VAE").error))
+    assert "models/vae/ae.safetensors" in str(field(studio, "VAE").error)
+    [encoders] = [text for text in texts(studio, "field-note") if "text encoder" in text]
+    assert "models/text_encoders/clip_l.safetensors" in encoders
+    assert encoders.endswith(
+        "in “Text encoders”. " + said.partition(". ")[2] + " on the page Models."
+    )
+
+
 async def test_what_is_not_ticked_any_more_is_not_made(studio: User, models: Context) -> None:
     write(studio, "Prompt", "a fox")
     tick(studio, "Second pass")
@@ -250,6 +265,25 @@ def tick_off(user: User, label: str) -> None:
     [made] = [one for one in elements(user) if one.tag == "label" and _says(one, label)]
     [ticked] = [child for child in made if child.tag == "input"]
     UserInteraction(user, {ticked}, None).trigger("change", False)
+
+
+@pytest.mark.parametrize(
+    ("upscalers", "said"),
+    [((ULTRA, "RealESRGAN.pth"), ULTRA), ((), "ComfyUI has none")],
+    ids=["some", "none"],
+)
+async def test_the_upscale_model_that_is_used_is_named(
+    user: User, models: Context, upscalers: tuple[str, ...], said: str
+) -> None:
+    current = models.facade.catalogue.current
+    assert current is not None
+    models.facade.catalogue._catalogue = replace(current, upscalers=upscalers)
+    await user.open("/?workflow=upscale")
+    await until(lambda: placeholder(user, "Upscale model") == said)
+    await user.open("/")
+    await until(lambda: "by its header" in str(field(user, "Model").props.get("hint")))
+    tick(user, "Second pass")
+    await until(lambda: placeholder(user, "Upscale model") == said)
 
 
 async def test_the_parts_of_another_family_go_with_its_model(studio: User) -> None:

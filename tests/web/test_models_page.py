@@ -75,7 +75,10 @@ async def test_what_is_missing_for_a_family_is_said_with_its_folder(
     await opened(user, context)
     [lack] = rows(user)[FLUX]["lacks"]
     assert "which needs a VAE such as" in lack
-    assert "models/vae/ae.safetensors" in lack
+    assert lack.endswith(
+        "a VAE such as models/vae/ae.safetensors in ComfyUI's folder: put it there, or name "
+        "another file in “VAE”."
+    )
     offer(context, replace(FULL, vaes=("ae.safetensors",)))
     await until(lambda: not rows(user)[FLUX]["lacks"])
     loaded = "clip_l.safetensors, t5xxl_fp16.safetensors, ae.safetensors"

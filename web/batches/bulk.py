@@ -120,7 +120,7 @@ class BulkPage:
         if isinstance(error, ProblemError) and of_rows and of_file:
             self._plan.refuse(error.problem, rows=True)
             return
-        mistakes = mistakes_of(error, self._form.other_workflow)
+        mistakes = mistakes_of(error, self._form.workflow)
         rest = self._form.refuse(mistakes, rows=isinstance(error, ProblemError))
         if isinstance(error, ProblemError) and of_rows and rest:
             self._plan.refuse(error.problem, rows=False)

@@ -23,9 +23,9 @@ from web.forms.drafts import DRAW_SEED
 from web.forms.file import FileForm
 from web.forms.grid import GridForm
 from web.forms.inputs_grid import InputsGrid
+from web.forms.labels import label_of
 from web.forms.manifests import Manifests
 from web.forms.workflow_choice import WorkflowPicker
-from web.forms.workflow_inputs import label_of
 from web.forms.workflow_switch import WorkflowSwitch
 from web.parts.clock import known_zone, zones
 from web.parts.elements import Text, adorn, box, icon, show_if
@@ -68,7 +68,6 @@ class BulkForm:
         self._options: OptionsDocument | None = None
         self._lists: Lists | None = None
         self._names: tuple[str, ...] = ()
-        self._root = ui.context.slot.parent
         self._build()
 
     async def start(self) -> None:
@@ -93,6 +92,11 @@ class BulkForm:
         return self._of.workflow.kind
 
     @property
+    def workflow(self) -> Workflow:
+        """The workflow that it is for."""
+        return self._of.workflow
+
+    @property
     def other_workflow(self) -> Workflow | None:
         """The workflow, if it is another one than txt2img."""
         return self._of.other
@@ -107,30 +111,42 @@ class BulkForm:
             self._on_change({"workflow"})
 
     def _build(self) -> None:
-        self._fields = Fields()
+        """Build what stays, and around it what is of the draft."""
         self._is_built = False
         with box("form-fields"):
+            self._head = box("form-part")
+            self._grid_way, self._file_way = box("way"), box("way")
+            self._tail = box("form-part")
+        with self._file_way:
+            self._file = FileForm(self.draft, self._files, self._set)
+        self._build_bar()
+        self._fill()
+
+    def _fill(self) -> None:
+        """Build what is of the draft."""
+        self._is_built = False
+        self._fields = Fields()
+        self._head.clear()
+        with self._head:
             Text("New batch", "side-title", "h2")
             self._picker = WorkflowPicker(self._choose_workflow)
             self._picker.offer(self._of.known, self._of.workflow.name)
             Segments("How rows are given", _WAYS, self.draft.way, self._choose_way)
-            self._grid_way, self._file_way = box("way"), box("way")
-            self._build_ways()
+        self._fill_ways()
+        self._tail.clear()
+        with self._tail:
             self._count = number("", self.draft.count, self._setter("count"), 1, COUNT_MAX)
             self._fields.add("count", self._count)
             self._build_options()
-        self._build_bar()
         self._is_built = True
         self._show()
 
-    def _build_ways(self) -> None:
+    def _fill_ways(self) -> None:
         """Build what depends on the workflow."""
-        for way in (self._grid_way, self._file_way):
-            way.clear()
+        self._grid_way.clear()
         with self._grid_way:
             self.grid = self._build_grid()
-        with self._file_way:
-            FileForm(self.draft, self._files, self._of.workflow, self._set)
+        self._file.show(self.draft, self._of.workflow)
 
     def _build_grid(self) -> GridForm | InputsGrid:
         if self.other_workflow is None:
@@ -168,13 +184,11 @@ class BulkForm:
 
     def _rebuild(self, whole: bool) -> None:
         if whole:
-            self._root.clear()
-            with self._root:
-                self._build()
+            self._fill()
             self.offer_callbacks(self._names)
         else:
             self._is_built = False
-            self._build_ways()
+            self._fill_ways()
             self._is_built = True
             self._picker.show(self._of.workflow.name)
             self._show()

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from core.workflows.declaration import Input
 from web.forms.batch_drafts import Axis
+from web.forms.labels import label_of
 from web.forms.sets_field import build_sets, has_sets
 from web.forms.upload_field import UploadsField
-from web.forms.workflow_inputs import InputFields, label_of
+from web.forms.workflow_inputs import InputFields
 from web.parts.elements import adorn
 from web.parts.fields import choice, enter_chooses, line, prompt_box
 

@@ -31,28 +31,33 @@ _HIDDEN: Final = frozenset({"priority", "metadata", "workflow", *CALLBACK_FIELDS
 
 
 class FileForm:
-    """Takes a file and shows which one is chosen."""
+    """Takes a file and shows which one is chosen.
 
-    def __init__(
-        self,
-        draft: BulkDraft,
-        files: Manifests,
-        workflow: Workflow,
-        on_change: Callable[..., None],
-    ) -> None:
+    ``show`` lets it follow the form. The zone itself is built once: a file that is chosen or sent
+    while the form becomes another one would be lost with the zone that it was given to.
+    """
+
+    def __init__(self, draft: BulkDraft, files: Manifests, on_change: Callable[..., None]) -> None:
         self._draft = draft
         self._files = files
         self._on_change = on_change
         Drop(_LABEL, _ACCEPT, files.most_bytes, errors_as_toasts(self._came), toast_error)
         self._chosen = box("chosen")
-        tick(
-            "Skip rows with problems",
-            draft.skip_bad,
-            lambda value: on_change(skip_bad=value),
-        )
-        with folded("File format", draft.file is None):
-            _build_sample(workflow)
+        self._rest = box("form-part")
+
+    def show(self, draft: BulkDraft, workflow: Workflow) -> None:
+        """Show this draft's file, and what a file for the workflow looks like."""
+        self._draft = draft
         self._show()
+        self._rest.clear()
+        with self._rest:
+            tick(
+                "Skip rows with problems",
+                draft.skip_bad,
+                lambda value: self._on_change(skip_bad=value),
+            )
+            with folded("File format", draft.file is None):
+                _build_sample(workflow)
 
     async def _came(self, upload: FileUpload) -> None:
         kept = await self._files.keep(upload)

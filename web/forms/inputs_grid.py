@@ -13,11 +13,12 @@ from core.workflows.declaration import Input, Workflow
 from web.forms.axis_field import build_axis
 from web.forms.batch_drafts import Axis, BulkDraft, PromptDraft
 from web.forms.grid import COMBINE
+from web.forms.labels import label_of
 from web.forms.prompts import PromptField
 from web.forms.sets_field import within_sets
 from web.forms.workflow_batch import lists_of, rows_of
 from web.forms.workflow_fields import WorkflowFields
-from web.forms.workflow_inputs import InputFields, Offered, label_of
+from web.forms.workflow_inputs import InputFields, Offered
 from web.parts.elements import Text, box, button, show_if
 from web.parts.fields import Fields, Segments, choice, enter_chooses
 from web.parts.outputs import KIND_PLURALS

@@ -33,17 +33,25 @@ FOLDERS_OF: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class KnownModels:
-    """The files of every folder. ``default`` is the model of the form's requests that name none."""
+    """The files of every folder.
+
+    ``default`` is the model of the form's requests that name none, ``upscaler`` their upscale
+    model; None where ComfyUI has none.
+    """
 
     files: tuple[ModelFileDocument, ...] = ()
     default: str | None = None
+    upscaler: str | None = None
     _by_key: Mapping[tuple[str, str], ModelFileDocument] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def of(cls, files: Iterable[ModelFileDocument], default: str | None) -> Self:
+    def of(
+        cls, files: Iterable[ModelFileDocument], default: str | None, upscaler: str | None
+    ) -> Self:
         """Returns a collection that finds each file by its folder and name."""
         known = tuple(files)
-        return cls(known, default, MappingProxyType({(it.folder, it.name): it for it in known}))
+        by_key = MappingProxyType({(it.folder, it.name): it for it in known})
+        return cls(known, default, upscaler, by_key)
 
     def find(self, name: str, folders: Iterable[str]) -> ModelFileDocument | None:
         """Returns the file of that name in the first of the folders that has it."""

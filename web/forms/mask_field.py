@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from nicegui import ui
 
+from core.wording import mask_misfit
 from web.forms.situation import Situation
 from web.forms.upload_field import UploadField, address_of
-from web.forms.wording import masks_misfit
+from web.parts.wording import sentence
 
 
 class MaskLayer(ui.element, component="../static/mask_layer.js"):
@@ -61,4 +62,4 @@ class MaskField(UploadField):
 
     def _compare(self, mask: str, picture: str) -> None:
         """Say at once what the request would be refused for."""
-        self.refuse("" if mask == picture else masks_misfit(mask, picture))
+        self.refuse("" if mask == picture else sentence(mask_misfit(mask, picture)))

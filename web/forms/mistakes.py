@@ -11,7 +11,10 @@ from core.batches.manifest import BATCH_NAME_MAX
 from core.batches.request import COUNT_MAX, IN_FLIGHT_MAX
 from core.invalid import problems_of
 from core.problems import FieldProblem
+from core.requests import DEFAULT_WORKFLOW
 from core.workflows.declaration import Workflow
+from web.forms.labels import labelled
+from web.forms.wording import problem_at
 from web.parts.wording import FIELD_RULES, sentence
 
 _RULES: Final = {
@@ -35,22 +38,17 @@ def missing(field: str, text: str) -> ProblemError:
     )
 
 
-def mistakes_of(
-    error: ValidationError | ProblemError, workflow: Workflow | None = None
-) -> dict[str, str]:
-    """Returns what is wrong with each field; ``""`` is the form as a whole.
-
-    ``workflow``: whose inputs the form has, if it is another one than txt2img.
-    """
-    if workflow is not None:
+def mistakes_of(error: ValidationError | ProblemError, workflow: Workflow) -> dict[str, str]:
+    """Returns what is wrong with each field of a workflow's form; ``""`` is it as a whole."""
+    if workflow.name != DEFAULT_WORKFLOW:
         return _mistakes_of_inputs(error, workflow)
     found: dict[str, str] = {}
     if isinstance(error, ProblemError):
         for one in error.problem.errors:
-            _note(found, one.loc, one.code, one.message)
-        return found or {"": sentence(error.problem.detail)}
+            _note(found, one.loc, one.code, one.message, workflow)
+        return found or {"": labelled(sentence(error.problem.detail), workflow)}
     for loc, kind, message in problems_of(error):
-        _note(found, loc, kind, message)
+        _note(found, loc, kind, message, workflow)
     return found
 
 
@@ -69,21 +67,27 @@ def _mistakes_of_inputs(
         if name in ("inputs", "grid") and isinstance(loc[-1], str):
             name = loc[-1].removeprefix("inputs.")
         if name.partition(".")[0] in workflow.by_name:
-            found.setdefault(name, sentence(message))
+            found.setdefault(name, problem_at(workflow, name, kind, message))
         else:
-            _note(found, loc, kind, message)
+            _note(found, loc, kind, message, workflow)
     if not found and isinstance(error, ProblemError):
-        return {"": sentence(error.problem.detail)}
+        return {"": labelled(sentence(error.problem.detail), workflow)}
     return found
 
 
-def _note(found: dict[str, str], loc: tuple[str | int, ...], kind: str, message: str) -> None:
+def _note(
+    found: dict[str, str],
+    loc: tuple[str | int, ...],
+    kind: str,
+    message: str,
+    workflow: Workflow,
+) -> None:
     name = _field(loc)
     text = _name_rule(kind, message) if name == "name" else _RULES.get(name)
     if name == "grid" and loc[-1] != "grid":  # of one list, not of all
         name, text = next(part for part in reversed(loc) if isinstance(part, str)), None
     if kind == "invalid_form" or text is None:
-        text = sentence(message)
+        text = problem_at(workflow, name, kind, message)
     found.setdefault(_FORM_FIELD.get(name, name), text)
 
 

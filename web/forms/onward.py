@@ -18,9 +18,9 @@ from core.workflows.declaration import INPUTS_MAX, Input, Role
 from web.forms.batch_drafts import Axis, BulkDraft
 from web.forms.drafts import remember
 from web.forms.history_picker import TAKEN
+from web.forms.labels import label_of
 from web.forms.operations import IN_SIGHT, START, Filled, Operation, filled, possible
 from web.forms.workflow_drafts import WorkflowDraft
-from web.forms.workflow_inputs import label_of
 from web.parts.elements import Text, adorn, box, button, local
 from web.parts.layout import Web, errors_as_toasts, toast_error
 from web.parts.sheets import Sheet

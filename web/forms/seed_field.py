@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from core.fields import draw_seed
 from core.workflows.declaration import Input
-from web.forms.workflow_inputs import build_number, label_of
+from web.forms.labels import label_of
+from web.forms.workflow_inputs import build_number
 from web.parts.elements import Text, adorn, box, button
 from web.parts.fields import Fields
 

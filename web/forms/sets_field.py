@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from core.workflows.declaration import Input
 from web.forms.batch_drafts import Axis
+from web.forms.labels import label_of
 from web.forms.rows_field import has_fields
-from web.forms.workflow_inputs import InputFields, Offered, label_of
+from web.forms.workflow_inputs import InputFields, Offered
 
 _HELP: Final = "Each set is tried in turn. An empty one is none."
 

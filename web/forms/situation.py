@@ -11,10 +11,12 @@ from api.models.families import Family
 from core.wording import figure
 from core.workflows.declaration import Input, Workflow
 from web.forms.known_models import KnownModels, draws
-from web.forms.wording import LEFT_OPEN
+from web.forms.labels import input_at
+from web.forms.wording import LEFT_OPEN, NO_UPSCALER
 
 DENOISE_OF_IMAGES: Final = "0.6"
 DENOISE_OF_MASKS: Final = "1"
+_UPSCALERS: Final = "upscale_models"
 _HIRES_DENOISE: Final = {"latent": "0.55", "model": "0.4"}
 """What requests get that leave the second pass's denoise open."""
 
@@ -58,7 +60,10 @@ class Situation:
         own = self.default_of(path)
         if own is not None or self.models is None:
             return figure(own) if isinstance(own, int | float) else own
-        return LEFT_OPEN.get(f"{self.workflow.name}.{path}") or LEFT_OPEN.get(_anywhere(path))
+        one = input_at(self.workflow, path)
+        if one is not None and one.folder == _UPSCALERS:
+            return self.models.upscaler or NO_UPSCALER
+        return LEFT_OPEN.get(_anywhere(path))
 
     @property
     def _takes_a_size(self) -> bool:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from core.workflows.declaration import Input
+from web.forms.labels import label_of
 from web.forms.situation import Situation
 from web.forms.sizes import RATIOS, SIDE_MAX, parts_of, sizes_near
-from web.forms.workflow_inputs import build_number, label_of
+from web.forms.workflow_inputs import build_number
 from web.parts.elements import Text, adorn, box, button
 from web.parts.fields import Fields
 

@@ -6,7 +6,8 @@ from typing import Final
 
 from api.models.documents import ModelFileDocument
 from api.models.families import Reason
-from core.workflows.declaration import Input, Workflow
+from core.workflows.declaration import Workflow
+from web.forms.labels import input_at, labelled
 from web.parts.wording import sentence
 
 _REASONS: Final[dict[Reason, str]] = {
@@ -18,6 +19,8 @@ _REASONS: Final[dict[Reason, str]] = {
 }
 UNKNOWN_FAMILY: Final = "What kind of model it is is not known."
 SAY_FAMILY: Final = "Say it on the page Models"
+_SAY_PARTS: Final = "For all requests with this model, set it on the page Models."
+"""Where the files beside a model are named once."""
 _SHOWN: Final = {
     "canny": "Edges (Canny)",
     "depth": "Depth",
@@ -62,11 +65,10 @@ HELP: Final[dict[str, str]] = {
 LEFT_OPEN: Final[dict[str, str]] = {
     "vae": "the model's own",
     "hires.method": "as fits",
-    "hires.model": "the first one",
     "loras.*.strength_clip": "the same",
-    "upscale.model": "the first one",
 }
 """What is used where nothing is entered and no number says it, by the inputs' paths."""
+NO_UPSCALER: Final = "ComfyUI has none"
 _MISSING: Final[dict[str, str]] = {
     "image": "Choose an image first.",
     "mask": "Choose a mask first.",
@@ -76,33 +78,23 @@ _MISSING: Final[dict[str, str]] = {
 
 def mistake_at(workflow: Workflow, path: str, kind: str, message: str) -> str:
     """Returns what is wrong with an input, or with something inside of it, in words for people."""
-    if kind not in _NOT_THERE:
-        return sentence(message.replace("`", ""))
     one = input_at(workflow, path)
-    if one is None:
-        return sentence(message)
+    if one is None or kind not in _NOT_THERE:
+        return problem_at(workflow, path, kind, message)
     if one.role == "prompt":
         return "Describe the image first." if workflow.kind == "image" else "Describe it first."
     inner = one.items if one.items is not None else one
     return _MISSING.get(inner.type, "Fill this in first.")
 
 
+def problem_at(workflow: Workflow, path: str, kind: str, message: str) -> str:
+    """Returns what was found wrong with an input, in the words of the form."""
+    said = labelled(sentence(message), workflow)
+    is_part = kind == "missing_models" and input_at(workflow, path) is not None
+    return f"{said} {_SAY_PARTS}" if is_part else said
+
+
 _NOT_THERE: Final = frozenset({"missing", "too_short", "string_too_short"})
-
-
-def input_at(workflow: Workflow, path: str) -> Input | None:
-    """Returns the input that a path means: ``loras.0.name``; None where there is none."""
-    inputs: tuple[Input, ...] = workflow.inputs
-    found: Input | None = None
-    for part in path.split("."):
-        if part.isdigit() or part == "*":
-            found = found.items if found is not None else None
-        else:
-            found = next((one for one in inputs if one.name == part), None)
-        if found is None:
-            return None
-        inputs = found.fields or ()
-    return found
 
 
 def known_by(file: ModelFileDocument) -> str:
@@ -126,8 +118,3 @@ def shows_all(count: int, model: str) -> str:
 def shows_fitting(model: str) -> str:
     """Returns the label of the button that hides those of other families again."""
     return f"Only those for {model}"
-
-
-def masks_misfit(mask: str, picture: str) -> str:
-    """Returns what is wrong with a mask of another size than its image."""
-    return f"The mask is {mask} pixels, the image {picture}: both must have one size."

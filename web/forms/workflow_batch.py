@@ -9,8 +9,8 @@ from typing import Any, Final
 from core.requests import ENVELOPE
 from core.workflows.declaration import Input, Workflow
 from web.forms.batch_drafts import Axis, PromptDraft
+from web.forms.labels import label_of
 from web.forms.mistakes import missing
-from web.forms.workflow_inputs import label_of
 
 _READERS: Final[dict[str, Callable[[str], int | float]]] = {
     "integer": int,

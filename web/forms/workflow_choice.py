@@ -77,7 +77,9 @@ async def offered_of(web: Web, workflow: Workflow) -> Offered:
 
 async def models_of(web: Web, workflow: Workflow) -> KnownModels | None:
     """Returns what is known of model files, for a workflow that is built for a model's family."""
-    if workflow.graph is not None or web.facade.catalogue.current is None:
+    catalogue = web.facade.catalogue.current
+    if workflow.graph is not None or catalogue is None:
         return None
     found = await web.find_context().models.all()
-    return KnownModels.of(found.models, web.facade.default_model_of(workflow))
+    model = web.facade.default_model_of(workflow)
+    return KnownModels.of(found.models, model, catalogue.upscaler)

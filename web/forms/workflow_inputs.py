@@ -16,6 +16,7 @@ from core.wording import figure
 from core.workflows.declaration import Input, Workflow
 from web.forms.fitting_field import build_fitting
 from web.forms.known_models import KnownModels, draws, folders_of, goes_with_a_model
+from web.forms.labels import label_of
 from web.forms.mask_field import MaskField
 from web.forms.model_field import build_model
 from web.forms.rows_field import build_group, build_rows, has_fields
@@ -51,11 +52,6 @@ class Offered:
     names: Names = field(default_factory=dict)
     pick: Pick | None = None
     models: KnownModels | None = None
-
-
-def label_of(one: Input) -> str:
-    """Returns what an input is called in a form."""
-    return one.label or one.name.replace("_", " ").capitalize()
 
 
 class InputFields:

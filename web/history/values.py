@@ -10,8 +10,8 @@ from typing import Any, Final
 from core.requests import ResolvedRequest
 from core.wording import model_name
 from core.workflows.declaration import Input
+from web.forms.labels import label_of
 from web.forms.wording import CHOICES
-from web.forms.workflow_inputs import label_of
 from web.parts.elements import Text, adorn, box, image
 from web.parts.references import file_url, thumb_url
 from web.parts.wording import title

@@ -39,7 +39,7 @@ class ModelEditor:
         if one.trigger_words:
             adorn(Text(f"Trigger words: {', '.join(one.trigger_words)}", "", "p"), dir="auto")
         for lack in beside.lacks:
-            Text(sentence(lack), "note", "p")
+            Text(lack, "note", "p")
         self._build_family(one)
         if one.folder not in BASE_FOLDERS:
             self._build_parts(encoders, vaes)

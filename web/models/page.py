@@ -21,6 +21,7 @@ from web.models.wording import (
     NOT_REACHED,
     NOTHING_DRAWS,
     count_words,
+    in_words,
     is_unknown,
     said_words,
 )
@@ -90,7 +91,8 @@ class ModelsPage:
                 raise
             self._say_empty("ComfyUI has not been reached yet", NOT_REACHED)
             return
-        self._offered, self._files, self._beside = offered, offered.models, beside
+        self._offered, self._files = offered, offered.models
+        self._beside = in_words(beside, self._web.facade.default_workflow)
         self._show()
 
     async def _look(self) -> None:

@@ -19,7 +19,6 @@ from web.models.wording import (
     trait_words,
     worker_words,
 )
-from web.parts.wording import sentence
 
 NOTHING: Final = Beside()
 
@@ -78,7 +77,7 @@ def _row(one: ModelFileDocument, beside: Beside, live: int) -> dict[str, Any]:
         "traits": trait_words(one),
         "words": ", ".join(one.trigger_words),
         "loaded": ", ".join(beside.loaded),
-        "lacks": [sentence(lack) for lack in beside.lacks],
+        "lacks": list(beside.lacks),
         "workers": worker_words(one, live),
     }
 

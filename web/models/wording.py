@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
+from api.models.beside import Beside
 from api.models.choices import FAMILY_FOLDERS
 from api.models.documents import ModelFileDocument
+from core.workflows.declaration import Workflow
+from web.forms.labels import labelled
 from web.parts.wording import sentence
 
 FOLDER_WORDS: Final[Mapping[str, str]] = {
@@ -98,3 +102,16 @@ def said_words(one: ModelFileDocument) -> str:
     if one.family_title is None:
         return f"“{name}” is of unknown kind"
     return f"“{name}” is {one.family_title}"
+
+
+def in_words(
+    beside: Mapping[tuple[str, str], Beside], workflow: Workflow
+) -> dict[tuple[str, str], Beside]:
+    """Returns what is loaded beside models, with what is missing in the words of the page.
+
+    The fields for one file have the labels of the workflow's inputs.
+    """
+    return {
+        key: replace(one, lacks=tuple(labelled(sentence(each), workflow) for each in one.lacks))
+        for key, one in beside.items()
+    }

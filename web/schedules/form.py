@@ -175,6 +175,11 @@ class ScheduleForm:
         return {one.name: one for one in self._of.known}
 
     @property
+    def workflow(self) -> Workflow:
+        """The workflow that it is for."""
+        return self._of.workflow
+
+    @property
     def other_workflow(self) -> Workflow | None:
         """The workflow, if it is another one than txt2img."""
         return self._of.other

@@ -145,7 +145,7 @@ class SchedulesPage:
             else:
                 await self._web.schedules.change(editing.schedule_id, _change(editing, asked))
         except (ProblemError, ValidationError) as error:
-            mistakes = mistakes_of(error, self._form.other_workflow)
+            mistakes = mistakes_of(error, self._form.workflow)
             for text in self._form.refuse(mistakes).values():
                 toast_error(text)
             return

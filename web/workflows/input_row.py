@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from core.workflows.declaration import Input, leaves
-from web.forms.workflow_inputs import InputFields, Offered, label_of
+from web.forms.labels import label_of
+from web.forms.workflow_inputs import InputFields, Offered
 from web.parts.elements import Text, adorn, box, button, icon, show_if
 from web.parts.fields import Fields, folded, line, prompt_box, tick
 from web.workflows.wording import TYPE_WORDS, default_words, role_words

@@ -66,7 +66,10 @@ def _encoders(
     file: ModelFile, family: Family, catalogue: Catalogue | None
 ) -> list[str | FieldProblem]:
     if family.parts is None:
-        said = f"{file.name} has no text encoder inside: name the file in `text_encoders`"
+        said = (
+            f"{file.name} has no text encoder inside: put one into models/text_encoders in "
+            "ComfyUI's folder, and name it in `text_encoders`"
+        )
         return [FieldProblem(("text_encoders",), "missing_models", said)]
     names = catalogue.text_encoders if catalogue is not None else ()
     found: list[str | FieldProblem] = []
@@ -78,7 +81,10 @@ def _encoders(
 
 def _vae(file: ModelFile, family: Family, catalogue: Catalogue | None) -> str | FieldProblem:
     if family.parts is None:
-        said = f"{file.name} has no VAE inside: name the file in `vae`"
+        said = (
+            f"{file.name} has no VAE inside: put one into models/vae in ComfyUI's folder, and "
+            "name it in `vae`"
+        )
         return FieldProblem(("vae",), "missing_models", said)
     kind = family.parts.vae
     if kind == PIXEL_SPACE:

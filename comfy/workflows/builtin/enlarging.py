@@ -131,11 +131,11 @@ def _unheeded(
 def _upscaler(
     given: Mapping[str, Any], catalogue: Catalogue | None
 ) -> tuple[str | None, list[Notice]]:
-    """Returns the upscale model: the one named, else the first that the ComfyUI has."""
+    """Returns the upscale model: the one named, else the one that the ComfyUI has for it."""
     if given.get("model") is not None or catalogue is None:
         return given.get("model"), []
-    if catalogue.upscalers:
-        return catalogue.upscalers[0], []
+    if catalogue.upscaler is not None:
+        return catalogue.upscaler, []
     return None, [Notice(code="no_upscale_model", loc=("model",), message=_NO_UPSCALER)]
 
 

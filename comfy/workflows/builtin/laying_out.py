@@ -11,6 +11,7 @@ from comfy.workflows.builtin.recipe import Layout
 from comfy.workflows.known import Mask, Pictures
 from comfy.workflows.layout import Box, Size, around, for_whole, growth, of_area, rounded
 from core.problems import FieldProblem
+from core.wording import mask_misfit
 from core.workflows.limits import PIXELS_MAX
 
 SIDES: Final = ("left", "top", "right", "bottom")
@@ -118,10 +119,7 @@ def _masked(source: Size, values: Mapping[str, Any], family: Family, pictures: P
 
 def _checked(mask: Mask, source: Size) -> Box:
     if mask.size != source:
-        said = (
-            f"the mask has {mask.size.width} × {mask.size.height} pixels, the image "
-            f"{source.width} × {source.height}: they must have one size"
-        )
+        said = mask_misfit(f"{mask.size}", f"{source}")
         raise UnusablePictureError(("mask",), "mask_size", said)
     if mask.box is None:
         said = "nothing of the mask is white: white is what is drawn anew (see `mask_invert`)"

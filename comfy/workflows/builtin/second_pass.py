@@ -20,13 +20,10 @@ def whole_hires(
 ) -> dict[str, Any]:
     """Returns the second pass with all that it leaves open; ``steps`` are those of the first.
 
-    It enlarges by an upscale model where there is one: the one named, else the first.
+    It enlarges by an upscale model where there is one: the one named, else the usual one.
     """
-    upscalers = catalogue.upscalers if catalogue is not None else ()
-    model = hires.get("model")
-    method = hires.get("method") or ("model" if model or upscalers else "latent")
-    if method == "model" and model is None:
-        model = next(iter(upscalers), None)
+    model = hires.get("model") or (catalogue.upscaler if catalogue is not None else None)
+    method = hires.get("method") or ("model" if model else "latent")
     denoise = hires.get("denoise")
     made = {
         "scale": hires.get("scale") or SCALE,
