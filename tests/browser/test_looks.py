@@ -77,3 +77,20 @@ def test_of_a_set_one_is_downloaded_or_all(page: Page, worker: Worker) -> None:
     names = [download.suggested_filename for download in saved]
     assert len(set(names[1:])) == 4
     assert names[0] in names[1:]
+
+
+def test_on_a_phone_an_arrow_tells_that_there_are_more_pages(visitor: OpenContext) -> None:
+    page = visitor(**PHONE).new_page()
+    page.goto("/")
+    connected(page)
+    pages = page.get_by_role("navigation", name="Pages")
+    before, after = (page.locator(f".nav[data-more-{end}]") for end in ("before", "after"))
+    expect(after).to_have_count(1)
+    expect(before).to_have_count(0)
+    assert "›" in pages.evaluate("(e) => getComputedStyle(e, '::after').content")
+    pages.evaluate("(e) => e.scrollTo({ left: e.scrollWidth })")
+    expect(before).to_have_count(1)
+    expect(after).to_have_count(0)
+    page.set_viewport_size({"width": 1280, "height": 800})
+    expect(before).to_have_count(0)
+    assert pages.evaluate("(e) => getComputedStyle(e, '::before').content") == "none"

@@ -14,18 +14,17 @@ from api.options import OptionsDocument
 from core.requests import GenerationRequest, ResolvedRequest
 from core.wording import model_name
 from core.workflows.declaration import Workflow
-from core.workflows.limits import BATCH_SIZE_MAX
 from web.forms import drafts
 from web.forms.drafts import DRAW_SEED, Draft
+from web.forms.images_part import ImagesPart
 from web.forms.known_models import KnownModels
 from web.forms.literals import literal_note
 from web.forms.model_field import FamilyNote
 from web.forms.model_select import ModelSelect
 from web.forms.more_fields import MoreFields
-from web.forms.sizes import RATIOS, parts_of
 from web.forms.workflow_fields import with_word
 from web.forms.workflow_inputs import Offered
-from web.parts.elements import Text, adorn, box, button, icon, meter, set_meter, show_if
+from web.parts.elements import Text, adorn, box, icon, meter, set_meter, show_if
 from web.parts.fields import CHEVRON, enter_chooses, folded, typed_number
 
 _SEED_MODES: Final = (("random", "Random"), ("keep", "Keep"), ("next", "+1"))
@@ -58,7 +57,8 @@ class Form:
             self._build_prompt()
             self._build_negative()
             self._build_model()
-            self._build_size()
+            self._images = ImagesPart(lambda: self.draft, self.native)
+            self._fields |= self._images.fields
             self._more_place = box("form-part")
             self._build_advanced()
         self._more = MoreFields(
@@ -99,40 +99,6 @@ class Form:
         self._model.on_value_change(self._choose_model)
         self._family_note = FamilyNote(self._model)
         self._fields["model"] = self._model
-
-    def _build_size(self) -> None:
-        with box("field"):
-            with box("field-head"):
-                Text("Size", "label")
-                self._size_name = Text("", "muted")
-            with box("ratios", role="group", aria_label="Aspect ratio"):
-                self._ratios = {ratio: self._build_ratio(ratio) for ratio in RATIOS}
-            with box("sides"):
-                self._width = self._build_side("Width", "width")
-                button("Swap width and height", self._swap_size, icon_name="swap", bare=True)
-                self._height = self._build_side("Height", "height")
-        with box("field field-row"):
-            Text("Images", "label")
-            with box("stepper", role="group", aria_label="Number of images"):
-                button("Fewer", lambda: self._count(-1), icon_name="minus", bare=True)
-                self._count_text = adorn(Text("1", "count"), aria_live="polite")
-                button("More", lambda: self._count(1), icon_name="plus", bare=True)
-
-    def _build_side(self, label: str, name: str) -> ui.number:
-        field = ui.number(label=label, step=8)
-        field.props("outlined dense stack-label")
-        field.on_value_change(self._type_size)
-        self._fields[name] = field
-        return field
-
-    def _build_ratio(self, ratio: str) -> ui.element:
-        label = f"{RATIOS[ratio]} {ratio}"
-        made = box("segment", "button", type="button", aria_label=label, title=label)
-        across, down = parts_of(ratio)
-        with made:
-            box("ratio-shape", "span", aria_hidden="true").style(f"--ratio: {across / down:.3f}")
-            Text(ratio)
-        return made.on("click", lambda: self._choose_ratio(ratio), args=[])
 
     def _build_advanced(self) -> None:
         with folded("Advanced", self.draft.advanced_open, self._fold_advanced) as fold:
@@ -238,9 +204,9 @@ class Form:
         for mode, made in self._seed_modes.items():
             adorn(made, aria_pressed=str(mode == draft.seed_mode).lower())
         adorn(self._seed, placeholder="random" if draft.seed_mode == "random" else "the next one")
-        self._count_text.text = str(draft.count)
+        self._images.show_count()
         self._show_options()
-        self._show_size()
+        self._images.show_size()
         self._show_literal()
         self._more.show(draft.own(self.native()), draft.more)
         self._show_unheard()
@@ -264,7 +230,7 @@ class Form:
         """Fill the pickers."""
         self.options = options
         self._show_options()
-        self._show_size()
+        self._images.show_size()
 
     def _show_options(self) -> None:
         options, draft = self.options, self.draft
@@ -316,15 +282,6 @@ class Form:
 
     def _say(self, word: str) -> None:
         self._show_prompt(with_word(self.draft.prompt, word))
-
-    def _show_size(self) -> None:
-        draft = self.draft
-        self._width.value, self._height.value = draft.size(self.native())
-        self._size_name.text = (
-            f"{RATIOS[draft.ratio]} {draft.ratio}" if draft.ratio in RATIOS else "Own size"
-        )
-        for ratio, made in self._ratios.items():
-            adorn(made, aria_pressed=str(ratio == draft.ratio).lower())
 
     def _show_literal(self) -> None:
         note = literal_note(self.draft.prompt, self._workflow, self.draft.more)
@@ -415,36 +372,14 @@ class Form:
         self.draft.change(prompt=event.value or "")
         self._show_literal()
 
-    def _type_size(self) -> None:
-        width, height = typed_number(self._width.value), typed_number(self._height.value)
-        if (width, height) == self.draft.size(self.native()):
-            return
-        self._width.error = self._height.error = None
-        self.draft.resize(width, height, self.native())
-        self._show_size()
-
     def _choose_model(self, event: events.ValueChangeEventArguments[Any]) -> None:
         if event.value is None or self.options is None:
             return
         if event.value != (self.draft.model or self.options.default_model):
             self.draft.change(model=event.value)
             self._show_options()
-            self._show_size()
+            self._images.show_size()
             self._follow()
-
-    def _choose_ratio(self, ratio: str) -> None:
-        self._width.error = self._height.error = None
-        self.draft.change(ratio=ratio, width=None, height=None)
-        self._show_size()
-
-    def _swap_size(self) -> None:
-        width, height = self.draft.size(self.native())
-        self.draft.resize(height, width, self.native())
-        self._show_size()
-
-    def _count(self, by: int) -> None:
-        self.draft.change(count=max(1, min(BATCH_SIZE_MAX, self.draft.count + by)))
-        self._count_text.text = str(self.draft.count)
 
     def _choose_seed_mode(self, mode: str) -> None:
         self.draft.change(seed_mode=mode)

@@ -8,17 +8,14 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from api.models.families import Family
+from api.workflows.left_open import HIRES_DENOISE, denoise_of
 from core.wording import figure
 from core.workflows.declaration import Input, Workflow
 from web.forms.known_models import KnownModels, draws
 from web.forms.labels import input_at
 from web.forms.wording import LEFT_OPEN, NO_UPSCALER
 
-DENOISE_OF_IMAGES: Final = "0.6"
-DENOISE_OF_MASKS: Final = "1"
 _UPSCALERS: Final = "upscale_models"
-_HIRES_DENOISE: Final = {"latent": "0.55", "model": "0.4"}
-"""What requests get that leave the second pass's denoise open."""
 
 
 @dataclass(frozen=True)
@@ -105,13 +102,13 @@ def _anywhere(path: str) -> str:
 _AS_PICTURE: Final = "as the image"
 
 
-def _denoise(form: Situation, _family: Family) -> str:
-    masked = form.values.get("mask") or form.workflow.name in ("inpaint", "outpaint")
-    return DENOISE_OF_MASKS if masked else DENOISE_OF_IMAGES
+def _denoise(form: Situation, family: Family) -> float:
+    needed = {one.name for one in form.workflow.inputs if one.required}
+    return denoise_of({name for name, value in form.values.items() if value} | needed, family)
 
 
-def _hires_denoise(form: Situation, _family: Family) -> str | None:
-    return _HIRES_DENOISE.get(_inside(form, "hires", "method") or "")
+def _hires_denoise(form: Situation, _family: Family) -> float | None:
+    return HIRES_DENOISE.get(_inside(form, "hires", "method") or "")
 
 
 _DEFAULTS: Final[Mapping[str, Callable[[Situation, Family], str | int | float | None]]] = (

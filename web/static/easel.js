@@ -222,9 +222,17 @@
     },
     toSheet() { $(".contact")?.scrollIntoView({ block: "start" }); },
     toTab() {
-      const tab = $(".nav-link[aria-current]");
-      const show = () => tab.scrollIntoView({ block: "nearest", inline: "center" });
-      if (tab) new ResizeObserver(show).observe(tab.parentElement);  // what is beside it comes later
+      const nav = $(".nav");
+      const tab = nav.querySelector("[aria-current]");
+      const hint = () => {  // that there is more than fits, and at which end
+        nav.toggleAttribute("data-more-before", nav.scrollLeft > 1);
+        nav.toggleAttribute("data-more-after", nav.scrollLeft + nav.clientWidth < nav.scrollWidth - 1);
+      };
+      nav.onscroll = hint;
+      new ResizeObserver(() => {  // what is beside it comes later
+        tab?.scrollIntoView({ block: "nearest", inline: "center" });
+        hint();
+      }).observe(nav);
     },
     refocus(id) { setTimeout(() => document.getElementById(id)?.focus(), 30); },
     reveal(id) { setTimeout(() => document.getElementById(id)?.scrollIntoView({ block: "center" }), 30); },

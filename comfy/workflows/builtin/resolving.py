@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
@@ -240,9 +240,14 @@ def _values(asked: _Asked) -> dict[str, Any]:
     _leave_out(values, family)
     values |= _sized(asked.told, asked.pictures.laid, asked.size)
     if "init_image" in values and "denoise" not in values:
-        wholly = "mask" in values or "outpaint" in values or family.needs_reference
-        values["denoise"] = MASKED_DENOISE if wholly else DENOISE
+        values["denoise"] = denoise_of(values, family)
     return values | _groups(asked, values, catalogue)
+
+
+def denoise_of(given: Container[str], family: Family) -> float:
+    """Returns the denoise of a start image where it is left open; ``given`` are named inputs."""
+    wholly = "mask" in given or "outpaint" in given or family.needs_reference
+    return MASKED_DENOISE if wholly else DENOISE
 
 
 def _groups(asked: _Asked, values: Mapping[str, Any], catalogue: Catalogue) -> dict[str, Any]:
