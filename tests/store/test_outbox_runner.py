@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import delete, func, select
 
 from store.errors import StoreUnavailableError
+from store.leases import Lease
 from store.outbox_runner import CLAIMS_AT_ONCE, Blocked, Done, Outcome, PutOff
 from store.store import Store
 from store.tables import outbox
@@ -207,7 +208,10 @@ async def test_two_of_one_name_both_go_on(store: Store, second: Store) -> None:
     async with a_runner(store, first, together=1):
         await write(store)
         await wait_until(lambda: is_empty(store))
+        [before] = await store.leases.all()
         async with a_runner(second, other, together=1):
+            # Else the first may be at work when its claims are freed: then both do it.
+            await wait_until(lambda: _is_another(store, before))
             await write(store)
             await wait_until(lambda: _async(len(other.begun) + len(first.done) == 2))
             await write(store, 3)
@@ -216,6 +220,12 @@ async def test_two_of_one_name_both_go_on(store: Store, second: Store) -> None:
             await wait_until(lambda: is_empty(store))
 
     assert len(first.done) + len(other.done) == 5
+
+
+async def _is_another(store: Store, before: Lease) -> bool:
+    """Whether another has taken the lease of that name."""
+    leases = {lease.name: lease for lease in await store.leases.all()}
+    return leases[before.name].holder != before.holder
 
 
 # --- runners that die

@@ -17,6 +17,7 @@ from comfy.catalogue import Catalogue
 from core.settings import Settings
 from flows.reconcile.batches import Batches
 from tests.harness.databases import a_store
+from tests.web.visiting import PATIENT
 from web.app import declare
 from web.parts.layout import Web
 from web.parts.trash import Trash
@@ -66,7 +67,11 @@ def own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def user(context: Context) -> AsyncIterator[User]:
+async def user(context: Context, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[User]:
+    # NiceGUI looks three times within 0.2 s: busy cores take longer to show a page.
+    defaults = User.should_see.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "retries", PATIENT)
     async with user_simulation() as user:
         declare(Web(lambda: context, Trash(lambda: context.facade)))
         yield user
