@@ -56,8 +56,8 @@ _SAMPLING: Final = (STEPS, CFG, GUIDANCE, SAMPLER, SCHEDULER, SEED, BATCH_SIZE)
 _MASKING: Final = (MASK_AREA, MASK_INVERT, MASK_PADDING, MASK_FEATHER)
 
 
-def _required(one: Input) -> Input:
-    return one.model_copy(update={"required": True})
+def _required(one: Input, **others: str) -> Input:
+    return one.model_copy(update={"required": True, **others})
 
 
 def _workflow(name: str, title: str, description: str, *inputs: Input) -> Workflow:
@@ -89,15 +89,17 @@ INPAINT: Final = _workflow(
     "inpaint",
     "Inpaint",
     "Draws a part of an image anew; the rest stays as it is.",
-    PROMPT, NEGATIVE_PROMPT, _required(INIT_IMAGE), _required(MASK), *_MASKING, DENOISE, MODEL,
-    *_SAMPLING, *_COMMON,
+    PROMPT, NEGATIVE_PROMPT, _required(INIT_IMAGE, help="The image to change. It keeps its size."),
+    _required(MASK), *_MASKING, DENOISE, MODEL, *_SAMPLING, *_COMMON,
 )  # fmt: skip
+_AT_THE_EDGES: Final = "Pixels over which the new goes over into the old, inside the image's edges."
 OUTPAINT_WORKFLOW: Final = _workflow(
     "outpaint",
     "Outpaint",
     "Extends an image beyond its sides.",
-    PROMPT, NEGATIVE_PROMPT, _required(INIT_IMAGE), _required(OUTPAINT), MASK_FEATHER, DENOISE,
-    MODEL, *_SAMPLING, *_COMMON,
+    PROMPT, NEGATIVE_PROMPT, _required(INIT_IMAGE, help="The image to extend."),
+    _required(OUTPAINT), MASK_FEATHER.model_copy(update={"help": _AT_THE_EDGES}), DENOISE, MODEL,
+    *_SAMPLING, *_COMMON,
 )  # fmt: skip
 EDIT: Final = _workflow(
     "edit",
@@ -110,7 +112,7 @@ UPSCALE: Final = _workflow(
     "upscale",
     "Upscale",
     "Enlarges an image; with detail, a model draws it once more.",
-    _required(INIT_IMAGE),
+    _required(INIT_IMAGE, help="The image to enlarge."),
     SCALE,
     UPSCALER,
     DETAIL,
