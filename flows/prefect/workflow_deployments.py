@@ -84,7 +84,7 @@ class WorkflowDeployments:
         await client.request("PATCH", "/deployments/{id}", path_params=path, json=changed)
 
     async def keep(self, offered: Offered, wanted: Wanted) -> None:
-        """Register those that are missing or of another version, and remove those not needed.
+        """Register the missing, those of another version or without a form; remove the not needed.
 
         ``wanted`` says the names of the workflows that are offered, or that generations wait for.
         It is asked right before anything is removed: one may have been added since.
@@ -96,7 +96,7 @@ class WorkflowDeployments:
         }
         for workflow in await offered():
             known = here.pop(workflow.name, None)
-            if known is None or known.version != _version(workflow):
+            if known is None or not _is_as_wanted(known, workflow):
                 await self.register(workflow)
         for name, deployment in here.items():
             if not await self._is_needed(deployment) and name not in await wanted():
@@ -146,6 +146,15 @@ def _form(pattern: StoredDeployment, workflow: Workflow) -> dict[str, Any]:
         return form_of(pattern.parameter_openapi_schema or {}, workflow)
     except (KeyError, TypeError, AttributeError):
         return {}
+
+
+def _is_as_wanted(known: StoredDeployment, workflow: Workflow) -> bool:
+    """Returns whether it is of this version and has its form, for which the pattern needs one.
+
+    Prefect keeps a schema without parameters where none was sent.
+    """
+    schema = known.parameter_openapi_schema or {}
+    return known.version == _version(workflow) and bool(schema.get("properties"))
 
 
 def _version(workflow: Workflow) -> str:

@@ -39,6 +39,9 @@ def test_a_grid_is_a_table_that_fills(
     worker.go_on()
     expect(table.locator(".cell.is-succeeded img")).to_have_count(5)
     expect(table.locator("tbody tr").nth(1).locator("td").nth(2)).to_have_class("cell is-failed")
+    # The last parts of the page to arrive: they move the table away from below the mouse.
+    expect(page.locator(".failure-list > li")).to_have_count(1)
+    expect(page.get_by_role("button", name="Reuse settings")).to_be_visible()
     first = table.locator("td.cell").first
     expect(first.get_by_role("link")).to_have_accessible_name(
         "CFG 4.5, Sampler euler · a red fox in the snow"

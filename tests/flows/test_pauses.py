@@ -48,12 +48,13 @@ async def test_a_pause_is_seen_also_when_prefect_has_lost_everything_meanwhile(
 
         assert server.http.delete(f"/deployments/{deployment}").is_success
         await until(watch, lambda seen: seen == Paused())
-        register(server, "two")
+        deployment = register(server, "two")
         pause(server, "two", paused=True)
         await until(watch, lambda seen: "The work pool two is paused." in (seen.pool or ""))
 
         pause(server, "two", paused=False)
         await until(watch, lambda seen: seen == Paused())
+    assert server.http.delete(f"/deployments/{deployment}").is_success
 
 
 async def test_a_queue_that_is_paused_or_may_run_nothing_is_seen(server: Server) -> None:

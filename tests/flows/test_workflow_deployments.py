@@ -178,6 +178,23 @@ async def test_a_workflow_that_is_added_meanwhile_keeps_its_deployment(
     assert (await deployment_by_name(runs.client, f"generate/{one.name}")).id == made.id
 
 
+async def test_a_form_that_could_not_be_made_is_made_later(runs: FlowRuns) -> None:
+    """An Easel of another version may have registered the pattern, or a person without a schema."""
+    one, deployments = workflow(), WorkflowDeployments(runs)
+    pattern = await deployment_by_name(runs.client, "generate/comfyui")
+    path = {"id": str(pattern.id)}
+    for schema, shows in (({}, False), (pattern.parameter_openapi_schema, True)):
+        await runs.client.request(
+            "PATCH",
+            "/deployments/{id}",
+            path_params=path,
+            json={"parameter_openapi_schema": schema},
+        )
+        await deployments.keep(saying([one]), saying(()))
+        made = await deployment_by_name(runs.client, f"generate/{one.name}")
+        assert ("definitions" in (made.parameter_openapi_schema or {})) is shows
+
+
 async def title_of(runs: FlowRuns, name: str) -> str:
     """The first line of what is said of a workflow's deployment."""
     path = {"flow_name": "generate", "deployment_name": name}
