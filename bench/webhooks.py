@@ -19,7 +19,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import psutil
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from bench import easel
 from bench.figures import Figure, percentile, show
@@ -97,15 +97,18 @@ async def _write_events(store: Store, made: UUID, url: str, count: int) -> float
     """The event of ``made`` once more for each of its copies. Returns when they were committed."""
     receiver = Receiver.of(url)
     now = datetime.now(UTC)
-    async with store.database.write() as connection:
+
+    def write(connection: Connection) -> None:
         of_made = select(deliveries).where(deliveries.c.generation_id == made)
-        row = dict((await connection.execute(of_made)).mappings().one())
+        row = dict(connection.execute(of_made).mappings().one())
         del row["number"]
         row |= {"state": "pending", "body": None, "tries": [], "ended_at": None}
         ids = [(uuid.uuid4(), uuid.uuid5(uuid.NAMESPACE_OID, str(n))) for n in range(count)]
         events = [{**row, "id": one, "generation_id": of, "created_at": now} for one, of in ids]
-        await connection.execute(insert(deliveries), events)
-        await put(connection, [entry(one, of, receiver) for one, of in ids])
+        connection.execute(insert(deliveries), events)
+        put(connection, [entry(one, of, receiver) for one, of in ids])
+
+    await store.database.write(write)
     return time.time()
 
 
@@ -238,23 +241,25 @@ async def _running(store: Store, request: ResolvedRequest, lease: LeaseKeeper, u
 
 async def _newest(store: Store) -> ResolvedRequest:
     statement = select(generations.c.request).where(generations.c.deleted_at.is_(None)).limit(1)
-    async with store.database.read() as connection:
-        request = (await connection.execute(statement)).scalar_one()
+    request = await store.database.read(
+        lambda connection: connection.execute(statement).scalar_one()
+    )
     return ResolvedRequest.model_validate(request)
 
 
 async def _forget(store: Store, url: str) -> None:
     """Give up what a dead receiver has not got: the next measurement is without it."""
     lane = lane_of(Receiver.of(url))
-    async with store.database.write() as connection:
-        await connection.execute(
+
+    def write(connection: Connection) -> None:
+        connection.execute(
             update(deliveries)
             .where(deliveries.c.url == url, deliveries.c.state == "pending")
             .values(state="failed", ended_at=datetime.now(UTC))
         )
-        await connection.execute(
-            delete(outbox).where(outbox.c.kind == DELIVER, outbox.c.lane == lane)
-        )
+        connection.execute(delete(outbox).where(outbox.c.kind == DELIVER, outbox.c.lane == lane))
+
+    await store.database.write(write)
 
 
 async def _arrived(receivers: Receivers, count: int) -> None:

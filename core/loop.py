@@ -73,7 +73,7 @@ class Loop:
         """Stop, and return when the task has ended.
 
         A current round has ``grace_s`` to end by itself before it is cancelled. A write to the
-        store is completed all the same (``store.database.completes``).
+        store is completed all the same (``store.database.Database.write``).
         """
         self.end()
         if self._task is None:

@@ -39,7 +39,7 @@ from flows.retries import patiently
 from flows.runtime import Runtime, runtime_of_this_run, this_flow_run
 from flows.workflows import workflow_named
 from store.batches.transitions import PAUSED_IN_PREFECT
-from store.database import finished
+from store.completion import finished
 from store.errors import ConflictError, NotFoundError
 from store.values import Batch, BatchCounts
 

@@ -31,7 +31,7 @@ from flows.prefect.runs import parse_idempotency_key, workflow_of_tags
 from flows.retries import once_let_go, patiently
 from flows.runtime import Runtime, runtime_of_this_run, this_flow_run
 from flows.tasks import build_workflow, save, submit, track
-from store.database import finished
+from store.completion import finished
 from store.errors import (
     ConflictError,
     DeletedError,

@@ -52,7 +52,7 @@ from flows.reporter import OnProgress, Reporter
 from flows.retries import patiently
 from flows.submitting import RESUBMISSIONS, SubmitSession, check_hold
 from flows.workflows import workflow_of
-from store.database import finished
+from store.completion import finished
 from store.errors import (
     ArtefactStoreError,
     FencedError,

@@ -15,10 +15,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import Connection, Select, select
 
 from store.artefacts.files import ArtefactFiles, StoredFile
-from store.database import Database
+from store.database import Database, reads
 from store.errors import ArtefactStoreError
 from store.generations.rows import ACTIVE
 from store.tables import artefacts, generations
@@ -112,13 +112,13 @@ class Audit:
                     for finding in odd[artefact_id]:
                         yield finding
 
-    async def _page_of_artefacts(self, after: UUID | None) -> Sequence[Artefact]:
+    @reads
+    def _page_of_artefacts(self, connection: Connection, after: UUID | None) -> Sequence[Artefact]:
         statement = select(artefacts).order_by(artefacts.c.id).limit(_PAGE)
         if after is not None:
             statement = statement.where(artefacts.c.id > after)
-        async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).mappings()
-            return [Artefact.from_row(row) for row in rows]
+        rows = (connection.execute(statement)).mappings()
+        return [Artefact.from_row(row) for row in rows]
 
     async def _look_at(self, artefact: Artefact, *, checksums: bool) -> list[AuditFinding]:
         found: list[AuditFinding] = []
@@ -149,13 +149,13 @@ class Audit:
             else "its SHA-256 is not that of what was kept"
         )
 
-    async def _still_there(self, ids: Collection[UUID]) -> Sequence[UUID]:
+    @reads
+    def _still_there(self, connection: Connection, ids: Collection[UUID]) -> Sequence[UUID]:
         """Returns the rows that still exist: one may have gone while its files were checked."""
         if not ids:
             return []
         statement = select(artefacts.c.id).where(artefacts.c.id.in_(ids)).order_by(artefacts.c.id)
-        async with self._database.read() as connection:
-            return (await connection.execute(statement)).scalars().all()
+        return (connection.execute(statement)).scalars().all()
 
     # --- files without rows
 
@@ -171,16 +171,14 @@ class Audit:
         for finding in await self._unwanted(page):
             yield finding
 
-    async def _unwanted(self, files: Sequence[StoredFile]) -> list[AuditFinding]:
+    @reads
+    def _unwanted(self, connection: Connection, files: Sequence[StoredFile]) -> list[AuditFinding]:
         owners = {file.generation_id for file in files}
         if not owners:
             return []
-        async with self._database.read() as connection:
-            rows = await connection.execute(_standing(owners))
-            standing = {
-                row.id: "deleted" if row.deleted_at is not None else row.status for row in rows
-            }
-            wanted = {path for row in await connection.execute(_named(owners)) for path in row}
+        rows = connection.execute(_standing(owners))
+        standing = {row.id: "deleted" if row.deleted_at is not None else row.status for row in rows}
+        wanted = {path for row in connection.execute(_named(owners)) for path in row}
         return [
             finding
             for file in files

@@ -1,30 +1,33 @@
-"""The change feed: one poll of the database for all subscriptions, fanned out.
+"""The change feed: one reader of the database for all subscriptions, fanned out.
 
 The change counter makes it complete: numbers are committed in order, so a reader that asks for
-all rows above the last number it saw misses none, whichever process wrote them.
+all rows above the last number it saw misses none, whichever process wrote them. A signal tells
+when to ask.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import select, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import select
 
 from core.loop import Loop
-from store.database import Database
+from store.database import Database, newest_change
 from store.errors import StoreUnavailableError
-from store.tables import counters, generations
+from store.tables import generations
 from store.values import Generation
 
 LOOK_EVERY_S: Final = 0.02
-"""Seconds between polls while there are subscriptions. A poll costs about 0.1 ms."""
+"""Seconds between polls while there are subscriptions, and no signals arrive."""
+HEARING_LOOK_EVERY_S: Final = 1.0
+"""Seconds between polls while there are subscriptions and signals arrive: one may be lost."""
 IDLE_LOOK_EVERY_S: Final = 1.0
-"""Seconds between polls of the counter alone while there are none."""
+"""Seconds between polls of the counter alone while there are no subscriptions."""
 LOST_PAUSE_S: Final = 0.5
 _CLOSE_WITHIN_S: Final = 2.0
 _PAGE: Final = 500
@@ -68,6 +71,8 @@ class ChangeFeed:
         self._database = database
         self._subscriptions: set[Subscription] = set()
         self._last = 0
+        self._told = asyncio.Event()
+        self._hearing = ExitStack()
         self._loop = Loop(
             "the change feed",
             self._look,
@@ -78,13 +83,14 @@ class ChangeFeed:
         )
 
     async def __aenter__(self) -> ChangeFeed:
-        async with self._database.read() as connection:
-            self._last = await _newest(connection)
+        self._last = await self._database.read(newest_change)
+        self._hearing.enter_context(self._database.hearing.listening("changes", self._told.set))
         self._loop.start()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        # A cancel in the middle of a statement would leave its connection open.
+        self._hearing.close()
+        self._told.set()
         await self._loop.stop(grace_s=_CLOSE_WITHIN_S)
 
     @contextmanager
@@ -99,57 +105,45 @@ class ChangeFeed:
             self._subscriptions.discard(subscription)
 
     async def _look(self) -> None:
-        async with self._database.read() as connection:
-            if self._subscriptions:
-                await self._follow(connection)
-            else:
-                await self._keep_place(connection)
+        if self._subscriptions:
+            await self._follow()
+        else:
+            await self._keep_place()
 
-    async def _follow(self, connection: AsyncConnection) -> None:
+    async def _follow(self) -> None:
         """Publish every change, for as long as there are subscriptions."""
-        glance = -1
         while self._subscriptions and not self._loop.is_ending:
-            seen, glance = glance, await self._glance(connection)
-            if glance != seen:
-                while await self._publish(connection) == _PAGE:
-                    pass  # there is more
-            await asyncio.sleep(LOOK_EVERY_S)
+            self._told.clear()
+            while await self._publish() == _PAGE:
+                pass  # there is more
+            await self._pause()
 
-    async def _keep_place(self, connection: AsyncConnection) -> None:
+    async def _pause(self) -> None:
+        """Until a signal; where none arrive, the next poll."""
+        seconds = HEARING_LOOK_EVERY_S if self._database.hears else LOOK_EVERY_S
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._told.wait()
+
+    async def _keep_place(self) -> None:
         """The next subscription must miss no change, and not receive all the old ones."""
-        newest = await _newest(connection)
+        newest = await self._database.read(newest_change)
         if not self._subscriptions:  # else one began meanwhile, perhaps before the newest change
             self._last = newest
 
-    async def _glance(self, connection: AsyncConnection) -> int:
-        """Returns a number that changes with every commit."""
-        if self._database.is_sqlite:
-            return await _data_version(connection)
-        return await _newest(connection)
-
-    async def _publish(self, connection: AsyncConnection) -> int:
+    async def _publish(self) -> int:
         statement = (
             select(generations)
             .where(generations.c.change > self._last, generations.c.deleted_at.is_(None))
             .order_by(generations.c.change)
             .limit(_PAGE)
         )
-        rows = (await connection.execute(statement)).mappings().all()
+        rows = await self._database.read(
+            lambda connection: connection.execute(statement).mappings().all()
+        )
         for row in rows:
             generation = Generation.from_row(row)
             self._last = generation.change
             for subscription in tuple(self._subscriptions):
                 subscription.offer(generation)
         return len(rows)
-
-
-async def _newest(connection: AsyncConnection) -> int:
-    statement = select(counters.c.value).where(counters.c.name == "changes")
-    value: int = (await connection.execute(statement)).scalar_one()
-    return value
-
-
-async def _data_version(connection: AsyncConnection) -> int:
-    """SQLite's own indicator that another connection has committed: far cheaper than a query."""
-    value: int = (await connection.execute(text("PRAGMA data_version"))).scalar_one()
-    return value

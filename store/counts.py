@@ -16,6 +16,7 @@ async def counts(database: Database) -> dict[Status, int]:
         .where(generations.c.deleted_at.is_(None))
         .group_by(generations.c.status)
     )
-    async with database.read() as connection:
-        found = dict((await connection.execute(statement)).tuples().all())
+    found = await database.read(
+        lambda connection: dict(connection.execute(statement).tuples().all())
+    )
     return {status: found.get(status, 0) for status in STATUSES}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from store.database import Database
 from store.tables import identity
@@ -16,6 +16,9 @@ async def identity_of(database: Database) -> UUID:
     A copy of the database has it too: a backup that is restored is the same store.
     Raises StoreUnavailableError.
     """
-    async with database.read() as connection:
-        found: UUID = (await connection.execute(select(identity.c.id))).scalar_one()
+
+    def read(connection: Connection) -> UUID:
+        found: UUID = connection.execute(select(identity.c.id)).scalar_one()
         return found
+
+    return await database.read(read)

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from core.loop import Loop
-from store.database import Database, completes, insert_into
+from store.database import Database, insert_into, reads, writes
 from store.errors import StoreUnavailableError
 from store.tables import leases
 
@@ -45,75 +45,68 @@ class Leases:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def all(self) -> tuple[Lease, ...]:
+    @reads
+    def all(self, connection: Connection) -> tuple[Lease, ...]:
         """Returns every lease that was not released."""
         columns = (leases.c.name, leases.c.holder, leases.c.beat, leases.c.length_s)
-        async with self._database.read() as connection:
-            rows = (await connection.execute(select(*columns))).mappings()
-            return tuple(Lease(**row) for row in rows)
+        rows = (connection.execute(select(*columns))).mappings()
+        return tuple(Lease(**row) for row in rows)
 
-    @completes
-    async def take(self, name: str, holder: UUID, length_s: float) -> None:
+    @writes
+    def take(self, connection: Connection, name: str, holder: UUID, length_s: float) -> None:
         """Acquire the lease, replacing any current holder (the last one wins)."""
         values = {"name": name, "holder": holder, "beat": 0, "length_s": length_s}
-        async with self._database.write() as connection:
-            await connection.execute(
-                insert_into(connection, leases)
-                .values(**values)
-                .on_conflict_do_update(index_elements=["name"], set_=values)
-            )
+        connection.execute(
+            insert_into(connection, leases)
+            .values(**values)
+            .on_conflict_do_update(index_elements=["name"], set_=values)
+        )
 
-    @completes
-    async def take_free(
-        self, name: str, holder: UUID, length_s: float, lapsed: Lease | None
+    @writes
+    def take_free(
+        self, connection: Connection, name: str, holder: UUID, length_s: float, lapsed: Lease | None
     ) -> bool:
         """Acquire the lease if it is free or still exactly ``lapsed``. Returns whether it was."""
-        async with self._database.write() as connection:
-            if lapsed is not None:
-                await connection.execute(
-                    delete(leases).where(
-                        leases.c.name == name,
-                        leases.c.holder == lapsed.holder,
-                        leases.c.beat == lapsed.beat,
-                    )
-                )
-            done = await connection.execute(
-                insert_into(connection, leases)
-                .values(name=name, holder=holder, beat=0, length_s=length_s)
-                .on_conflict_do_nothing()
-            )
-            return done.rowcount == 1
-
-    @completes
-    async def renew(self, name: str, holder: UUID) -> bool:
-        """Raise the beat: the holder is alive. Returns False when another has taken the lease."""
-        async with self._database.write() as connection:
-            done = await connection.execute(
-                update(leases)
-                .where(leases.c.name == name, leases.c.holder == holder)
-                .values(beat=leases.c.beat + 1)
-            )
-            return done.rowcount == 1
-
-    @completes
-    async def give_up(self, name: str, holder: UUID) -> None:
-        """Release the lease: its holder stops."""
-        async with self._database.write() as connection:
-            await connection.execute(
-                delete(leases).where(leases.c.name == name, leases.c.holder == holder)
-            )
-
-    @completes
-    async def forget(self, lease: Lease) -> None:
-        """Remove a lease that is still exactly this one."""
-        async with self._database.write() as connection:
-            await connection.execute(
+        if lapsed is not None:
+            connection.execute(
                 delete(leases).where(
-                    leases.c.name == lease.name,
-                    leases.c.holder == lease.holder,
-                    leases.c.beat == lease.beat,
+                    leases.c.name == name,
+                    leases.c.holder == lapsed.holder,
+                    leases.c.beat == lapsed.beat,
                 )
             )
+        done = connection.execute(
+            insert_into(connection, leases)
+            .values(name=name, holder=holder, beat=0, length_s=length_s)
+            .on_conflict_do_nothing()
+        )
+        return done.rowcount == 1
+
+    @writes
+    def renew(self, connection: Connection, name: str, holder: UUID) -> bool:
+        """Raise the beat: the holder is alive. Returns False when another has taken the lease."""
+        done = connection.execute(
+            update(leases)
+            .where(leases.c.name == name, leases.c.holder == holder)
+            .values(beat=leases.c.beat + 1)
+        )
+        return done.rowcount == 1
+
+    @writes
+    def give_up(self, connection: Connection, name: str, holder: UUID) -> None:
+        """Release the lease: its holder stops."""
+        connection.execute(delete(leases).where(leases.c.name == name, leases.c.holder == holder))
+
+    @writes
+    def forget(self, connection: Connection, lease: Lease) -> None:
+        """Remove a lease that is still exactly this one."""
+        connection.execute(
+            delete(leases).where(
+                leases.c.name == lease.name,
+                leases.c.holder == lease.holder,
+                leases.c.beat == lease.beat,
+            )
+        )
 
 
 @dataclass(eq=False)

@@ -27,10 +27,13 @@ async def migrate(database: Database) -> None:
     if current == NEWEST:  # as at nearly every start: nothing waits for a lock
         return
     confirm_known(current)
-    async with database.write() as connection:
+
+    def write(connection: Connection) -> None:
         if not database.is_sqlite:  # SQLite's BEGIN IMMEDIATE is the lock
-            await connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))
-        await connection.run_sync(upgrade)
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))
+        upgrade(connection)
+
+    await database.write(write)
 
 
 def confirm_known(current: str | None) -> None:
@@ -44,8 +47,7 @@ async def revision(database: Database) -> str | None:
 
     Raises StoreUnavailableError.
     """
-    async with database.read() as connection:
-        return await connection.run_sync(_revision)
+    return await database.read(_revision)
 
 
 def upgrade(connection: Connection, to: str = "head") -> None:

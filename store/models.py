@@ -11,10 +11,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import uuid4
 
-from sqlalchemy import delete, select, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, delete, select, tuple_
 
-from store.database import Database, completes, insert_into
+from store.database import Database, insert_into, reads, writes
 from store.tables import model_digests, model_files, model_settings
 
 SETTINGS: Final = "settings"
@@ -68,9 +67,13 @@ class ModelRegistry:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    @completes
-    async def keep(
-        self, comfy_url: str, found: Sequence[KeptFile], gone: Collection[FileKey] = ()
+    @writes
+    def keep(
+        self,
+        connection: Connection,
+        comfy_url: str,
+        found: Sequence[KeptFile],
+        gone: Collection[FileKey] = (),
     ) -> None:
         """Store what was found of a ComfyUI's files, and remove those that are gone."""
         rows = [
@@ -84,32 +87,32 @@ class ModelRegistry:
             for one in found
         ]
         removed = list(gone)
-        async with self._database.write() as connection:
-            for start in range(0, len(rows), _TOGETHER):
-                await _put_files(connection, rows[start : start + _TOGETHER])
-            for start in range(0, len(removed), _TOGETHER):
-                key = tuple_(model_files.c.folder, model_files.c.name)
-                await connection.execute(
-                    delete(model_files).where(
-                        model_files.c.comfy_url == comfy_url,
-                        key.in_(removed[start : start + _TOGETHER]),
-                    )
+        for start in range(0, len(rows), _TOGETHER):
+            _put_files(connection, rows[start : start + _TOGETHER])
+        for start in range(0, len(removed), _TOGETHER):
+            key = tuple_(model_files.c.folder, model_files.c.name)
+            connection.execute(
+                delete(model_files).where(
+                    model_files.c.comfy_url == comfy_url,
+                    key.in_(removed[start : start + _TOGETHER]),
                 )
-            await _changed(connection, comfy_url)
+            )
+        _changed(connection, comfy_url)
 
-    async def states(self, comfy_url: str) -> dict[FileKey, FileState]:
+    @reads
+    def states(self, connection: Connection, comfy_url: str) -> dict[FileKey, FileState]:
         """Returns by what a ComfyUI's files are known again."""
         columns = model_files.c
         statement = select(
             columns.folder, columns.name, columns.size, columns.modified, columns.read_by
         ).where(columns.comfy_url == comfy_url)
-        async with self._database.read() as connection:
-            return {
-                (row.folder, row.name): FileState(row.size, row.modified, row.read_by)
-                for row in await connection.execute(statement)
-            }
+        return {
+            (row.folder, row.name): FileState(row.size, row.modified, row.read_by)
+            for row in connection.execute(statement)
+        }
 
-    async def files(self, comfy_url: str) -> tuple[dict[str, Any], ...]:
+    @reads
+    def files(self, connection: Connection, comfy_url: str) -> tuple[dict[str, Any], ...]:
         """Returns what is known of a ComfyUI's files, by folder and name."""
         columns = model_files.c
         statement = (
@@ -117,20 +120,19 @@ class ModelRegistry:
             .where(columns.comfy_url == comfy_url)
             .order_by(columns.folder, columns.name)
         )
-        async with self._database.read() as connection:
-            return tuple((await connection.execute(statement)).scalars())
+        return tuple((connection.execute(statement)).scalars())
 
-    async def digests(self) -> dict[str, str]:
+    @reads
+    def digests(self, connection: Connection) -> dict[str, str]:
         """Returns the digests by ComfyUI's URL, and that of ``SETTINGS``; none before a change."""
         statement = select(model_digests.c.subject, model_digests.c.digest)
-        async with self._database.read() as connection:
-            return {row.subject: row.digest for row in await connection.execute(statement)}
+        return {row.subject: row.digest for row in connection.execute(statement)}
 
-    async def settings(self) -> tuple[KeptSetting, ...]:
+    @reads
+    def settings(self, connection: Connection) -> tuple[KeptSetting, ...]:
         """Returns what the owner says, by folder and name."""
         statement = select(model_settings).order_by(model_settings.c.folder, model_settings.c.name)
-        async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).mappings().all()
+        rows = (connection.execute(statement)).mappings().all()
         return tuple(
             KeptSetting(
                 row["folder"],
@@ -142,8 +144,8 @@ class ModelRegistry:
             for row in rows
         )
 
-    @completes
-    async def set(self, setting: KeptSetting) -> None:
+    @writes
+    def set(self, connection: Connection, setting: KeptSetting) -> None:
         """Store what the owner says of a file; one that says nothing is removed."""
         columns = model_settings.c
         said = {
@@ -151,27 +153,26 @@ class ModelRegistry:
             "text_encoders": None if setting.text_encoders is None else list(setting.text_encoders),
             "vae": setting.vae,
         }
-        async with self._database.write() as connection:
-            if all(value is None for value in said.values()):
-                await connection.execute(
-                    delete(model_settings).where(
-                        columns.folder == setting.folder, columns.name == setting.name
-                    )
+        if all(value is None for value in said.values()):
+            connection.execute(
+                delete(model_settings).where(
+                    columns.folder == setting.folder, columns.name == setting.name
                 )
-            else:
-                values = {**said, "set_at": datetime.now(UTC)}
-                await connection.execute(
-                    insert_into(connection, model_settings)
-                    .values(folder=setting.folder, name=setting.name, **values)
-                    .on_conflict_do_update(index_elements=["folder", "name"], set_=values)
-                )
-            await _changed(connection, SETTINGS)
+            )
+        else:
+            values = {**said, "set_at": datetime.now(UTC)}
+            connection.execute(
+                insert_into(connection, model_settings)
+                .values(folder=setting.folder, name=setting.name, **values)
+                .on_conflict_do_update(index_elements=["folder", "name"], set_=values)
+            )
+        _changed(connection, SETTINGS)
 
 
-async def _put_files(connection: AsyncConnection, rows: list[dict[str, Any]]) -> None:
+def _put_files(connection: Connection, rows: list[dict[str, Any]]) -> None:
     statement = insert_into(connection, model_files)
     changed = {name: statement.excluded[name] for name in ("size", "modified", "read_by", "data")}
-    await connection.execute(
+    connection.execute(
         statement.on_conflict_do_update(
             index_elements=["comfy_url", "folder", "name"], set_=changed
         ),
@@ -179,9 +180,9 @@ async def _put_files(connection: AsyncConnection, rows: list[dict[str, Any]]) ->
     )
 
 
-async def _changed(connection: AsyncConnection, subject: str) -> None:
+def _changed(connection: Connection, subject: str) -> None:
     digest = uuid4().hex
-    await connection.execute(
+    connection.execute(
         insert_into(connection, model_digests)
         .values(subject=subject, digest=digest)
         .on_conflict_do_update(index_elements=["subject"], set_={"digest": digest})

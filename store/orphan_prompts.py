@@ -6,9 +6,9 @@ from ComfyUI by the worker that drives it, as soon as there is one.
 
 from __future__ import annotations
 
-from sqlalchemy import delete, select
+from sqlalchemy import Connection, delete, select
 
-from store.database import Database, completes
+from store.database import Database, reads, writes
 from store.generations.rows import ACTIVE
 from store.tables import attempts, generations, strays
 from store.values import Stray
@@ -20,18 +20,19 @@ class Strays:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def of(self, comfy_url: str) -> tuple[Stray, ...]:
+    @reads
+    def of(self, connection: Connection, comfy_url: str) -> tuple[Stray, ...]:
         """Returns those that the ComfyUI at this address may have, oldest first."""
         statement = (
             select(strays.c.prompt_id, strays.c.comfy_url)
             .where(strays.c.comfy_url == comfy_url)
             .order_by(strays.c.created_at)
         )
-        async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).mappings()
-            return tuple(Stray(**row) for row in rows)
+        rows = (connection.execute(statement)).mappings()
+        return tuple(Stray(**row) for row in rows)
 
-    async def is_wanted(self, stray: Stray) -> bool:
+    @reads
+    def is_wanted(self, connection: Connection, stray: Stray) -> bool:
         """Whether the prompt's attempt is being worked on again: then it is no longer a stray."""
         statement = (
             select(attempts.c.number)
@@ -44,16 +45,14 @@ class Strays:
                 generations.c.deleted_at.is_(None),
             )
         )
-        async with self._database.read() as connection:
-            return (await connection.execute(statement)).first() is not None
+        return (connection.execute(statement)).first() is not None
 
-    @completes
-    async def gone(self, stray: Stray) -> None:
+    @writes
+    def gone(self, connection: Connection, stray: Stray) -> None:
         """Remove the record: ComfyUI no longer has the prompt."""
-        async with self._database.write() as connection:
-            await connection.execute(
-                delete(strays).where(
-                    strays.c.prompt_id == stray.prompt_id,
-                    strays.c.comfy_url == stray.comfy_url,
-                )
+        connection.execute(
+            delete(strays).where(
+                strays.c.prompt_id == stray.prompt_id,
+                strays.c.comfy_url == stray.comfy_url,
             )
+        )

@@ -16,6 +16,7 @@ from uuid import UUID
 from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
+    Connection,
     Executable,
     FromClause,
     Select,
@@ -30,9 +31,8 @@ from sqlalchemy import (
     union,
     update,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.database import Database, completes
+from store.database import Database, reads, writes
 from store.errors import LeaseLostError
 from store.leases import Lease
 from store.tables import leases, outbox
@@ -42,21 +42,21 @@ ERROR_MAX: Final = 2000
 _CLAIMING: Final = 0x6F75_7462  # "outb"
 
 
-async def put(connection: AsyncConnection, entries: Sequence[NewEntry]) -> None:
+def put(connection: Connection, entries: Sequence[NewEntry]) -> None:
     """Write entries in the caller's transaction; they are due at once."""
     if entries:
-        await connection.execute(insert(outbox), [{**asdict(one), "tries": 0} for one in entries])
+        connection.execute(insert(outbox), [{**asdict(one), "tries": 0} for one in entries])
 
 
-async def remove(connection: AsyncConnection, entry: Entry) -> bool:
+def remove(connection: Connection, entry: Entry) -> bool:
     """Remove a completed entry. Returns False when the caller no longer holds it."""
-    done = await connection.execute(delete(outbox).where(*_claimed(entry)))
+    done = connection.execute(delete(outbox).where(*_claimed(entry)))
     return done.rowcount == 1
 
 
-async def holds(connection: AsyncConnection, entry: Entry) -> bool:
+def holds(connection: Connection, entry: Entry) -> bool:
     """Returns whether the caller still holds an entry, which is locked then."""
-    found = await connection.execute(select(outbox.c.id).where(*_claimed(entry)).with_for_update())
+    found = connection.execute(select(outbox.c.id).where(*_claimed(entry)).with_for_update())
     return found.first() is not None
 
 
@@ -67,120 +67,116 @@ class Outbox:
         self._database = database
         self._clock = clock
 
-    async def _now(self, connection: AsyncConnection) -> datetime:
-        return self._clock() if self._clock is not None else await _now(connection)
+    def _now(self, connection: Connection) -> datetime:
+        return self._clock() if self._clock is not None else _now(connection)
 
-    async def lanes(self, kinds: Collection[str], *, due: bool = True) -> frozenset[str]:
+    @reads
+    def lanes(
+        self, connection: Connection, kinds: Collection[str], *, due: bool = True
+    ) -> frozenset[str]:
         """Returns the lanes with free and due entries of these kinds; with any unless ``due``."""
-        async with self._database.read() as connection:
-            statement: Executable = _lanes(kinds)
-            if due:
-                statement = _due_lanes(kinds, await self._now(connection))
-            return frozenset((await connection.execute(statement)).scalars())
+        statement: Executable = _lanes(kinds)
+        if due:
+            statement = _due_lanes(kinds, self._now(connection))
+        return frozenset((connection.execute(statement)).scalars())
 
-    async def has_due(self, lane: str, kinds: Collection[str]) -> bool:
+    @reads
+    def has_due(self, connection: Connection, lane: str, kinds: Collection[str]) -> bool:
         """Returns whether a lane has a free and due entry of these kinds."""
-        async with self._database.read() as connection:
-            statement = select(outbox.c.id).where(
-                outbox.c.lane == lane,
-                outbox.c.kind.in_(kinds),
-                _is_claimable(outbox, await self._now(connection)),
-            )
-            return (await connection.execute(statement.limit(1))).first() is not None
+        statement = select(outbox.c.id).where(
+            outbox.c.lane == lane,
+            outbox.c.kind.in_(kinds),
+            _is_claimable(outbox, self._now(connection)),
+        )
+        return (connection.execute(statement.limit(1))).first() is not None
 
-    async def count(self, kinds: Collection[str]) -> int:
+    @reads
+    def count(self, connection: Connection, kinds: Collection[str]) -> int:
         """Returns the number of pending entries of these kinds, due or not."""
         statement = select(func.count()).select_from(outbox).where(outbox.c.kind.in_(kinds))
-        async with self._database.read() as connection:
-            return (await connection.execute(statement)).scalar_one()
+        return (connection.execute(statement)).scalar_one()
 
-    @completes
-    async def claim(
-        self, lane: str, kinds: Collection[str], holder: UUID, limit: int
+    @writes
+    def claim(
+        self, connection: Connection, lane: str, kinds: Collection[str], holder: UUID, limit: int
     ) -> tuple[Entry, ...]:
         """Claim what is to be done next in a lane: lower ranks first, then in the order of ids.
 
         Never two entries of one subject, and none of a subject already being worked on. ``holder``
         is the caller's lease. Raises LeaseLostError.
         """
-        async with self._database.write() as connection:
-            await _take_turn(connection)
-            lives = exists().where(leases.c.holder == holder)
-            found = await connection.execute(
-                update(outbox)
-                .where(
-                    outbox.c.id.in_(_next(lane, kinds, await self._now(connection), limit)), lives
-                )
-                .values(claimed_by=holder)
-                .returning(outbox)
-            )
-            rows = sorted(found.mappings(), key=lambda row: (row["rank"], row["id"]))
-            if not rows and not (await connection.execute(select(lives))).scalar_one():
-                raise LeaseLostError(f"lease {holder} is gone")
-            return tuple(Entry.from_row(row) for row in rows)
+        _take_turn(connection)
+        lives = exists().where(leases.c.holder == holder)
+        found = connection.execute(
+            update(outbox)
+            .where(outbox.c.id.in_(_next(lane, kinds, self._now(connection), limit)), lives)
+            .values(claimed_by=holder)
+            .returning(outbox)
+        )
+        rows = sorted(found.mappings(), key=lambda row: (row["rank"], row["id"]))
+        if not rows and not (connection.execute(select(lives))).scalar_one():
+            raise LeaseLostError(f"lease {holder} is gone")
+        return tuple(Entry.from_row(row) for row in rows)
 
-    @completes
-    async def done(self, entry: Entry) -> bool:
+    @writes
+    def done(self, connection: Connection, entry: Entry) -> bool:
         """Remove a completed entry. Returns False when the caller no longer holds it."""
-        async with self._database.write() as connection:
-            return await remove(connection, entry)
+        return remove(connection, entry)
 
-    @completes
-    async def postpone(self, entry: Entry, reason: str, delay_s: float) -> bool:
+    @writes
+    def postpone(self, connection: Connection, entry: Entry, reason: str, delay_s: float) -> bool:
         """Give an entry back, due in ``delay_s`` seconds (perhaps days).
 
         Returns False when the caller no longer holds it.
         """
-        async with self._database.write() as connection:
-            now = await self._now(connection)
-            done = await connection.execute(
-                update(outbox)
-                .where(*_claimed(entry))
-                .values(
-                    tries=outbox.c.tries + 1,
-                    put_off_at=now,
-                    due_at=now + timedelta(seconds=delay_s),
-                    error=reason[:ERROR_MAX],
-                    claimed_by=None,
-                )
+        now = self._now(connection)
+        done = connection.execute(
+            update(outbox)
+            .where(*_claimed(entry))
+            .values(
+                tries=outbox.c.tries + 1,
+                put_off_at=now,
+                due_at=now + timedelta(seconds=delay_s),
+                error=reason[:ERROR_MAX],
+                claimed_by=None,
             )
-            return done.rowcount == 1
+        )
+        return done.rowcount == 1
 
-    async def claimers(self) -> frozenset[UUID]:
+    @reads
+    def claimers(self, connection: Connection) -> frozenset[UUID]:
         """Returns the leases under which entries are claimed."""
         statement = select(outbox.c.claimed_by).distinct().where(outbox.c.claimed_by.is_not(None))
-        async with self._database.read() as connection:
-            return frozenset((await connection.execute(statement)).scalars())
+        return frozenset((connection.execute(statement)).scalars())
 
-    @completes
-    async def free(self, holder: UUID, lapsed: Lease | None) -> int:
+    @writes
+    def free(self, connection: Connection, holder: UUID, lapsed: Lease | None) -> int:
         """Free the claims of a holder whose lease is gone, or still exactly ``lapsed``.
 
         A lapsed lease is taken from its holder, which can claim nothing under it if it resumes.
         Returns how many were freed; none when the holder has renewed its lease meanwhile.
         """
-        async with self._database.write() as connection:
-            await _take_turn(connection)
-            if lapsed is not None:
-                await connection.execute(
-                    delete(leases).where(
-                        leases.c.name == lapsed.name,
-                        leases.c.holder == holder,
-                        leases.c.beat == lapsed.beat,
-                    )
+        _take_turn(connection)
+        if lapsed is not None:
+            connection.execute(
+                delete(leases).where(
+                    leases.c.name == lapsed.name,
+                    leases.c.holder == holder,
+                    leases.c.beat == lapsed.beat,
                 )
-            claimed = (
-                select(outbox.c.id)
-                .where(outbox.c.claimed_by == holder)
-                .order_by(outbox.c.id)  # as others lock several: in one order
-                .with_for_update()
             )
-            done = await connection.execute(
-                update(outbox)
-                .where(outbox.c.id.in_(claimed), ~exists().where(leases.c.holder == holder))
-                .values(claimed_by=None)
-            )
-            return done.rowcount
+        claimed = (
+            select(outbox.c.id)
+            .where(outbox.c.claimed_by == holder)
+            .order_by(outbox.c.id)  # as others lock several: in one order
+            .with_for_update()
+        )
+        done = connection.execute(
+            update(outbox)
+            .where(outbox.c.id.in_(claimed), ~exists().where(leases.c.holder == holder))
+            .values(claimed_by=None)
+        )
+        return done.rowcount
 
 
 def _lanes(kinds: Collection[str]) -> Select[tuple[str]]:
@@ -236,15 +232,15 @@ def _claimed(entry: Entry) -> tuple[ColumnElement[bool], ...]:
     return outbox.c.id == entry.id, outbox.c.claimed_by == entry.claimed_by
 
 
-async def _now(connection: AsyncConnection) -> datetime:
+def _now(connection: Connection) -> datetime:
     """The time by the one clock that all processes on this database share."""
     if connection.dialect.name == "sqlite":  # they are on one machine
         return datetime.now(UTC)
-    now: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
+    now: datetime = (connection.execute(select(func.clock_timestamp()))).scalar_one()
     return now
 
 
-async def _take_turn(connection: AsyncConnection) -> None:
+def _take_turn(connection: Connection) -> None:
     """One transaction at a time claims or frees: each sees the writes of the previous one."""
     if connection.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
-        await connection.execute(select(func.pg_advisory_xact_lock(_CLAIMING)))
+        connection.execute(select(func.pg_advisory_xact_lock(_CLAIMING)))

@@ -12,13 +12,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy import ColumnElement, Connection, delete, select
 
 from core.status import FINAL
 from store.artefacts.files import ArtefactFiles
 from store.batches.queries import Batches
 from store.batches.transitions import BatchTransitions
-from store.database import Database, completes
+from store.database import Database, reads, writes
 from store.errors import ConflictError, NotFoundError
 from store.generations import rows
 from store.generations.transitions import Transitions
@@ -111,41 +111,41 @@ class Retention:
     ) -> AsyncIterator[UUID]:
         last = 0
         while True:
-            statement = (
-                select(generations.c.id, generations.c.seq)
-                .where(*_ended(older_than), generations.c.seq > last, *wanted)
-                .order_by(generations.c.seq)
-                .limit(_PAGE)
-            )
-            async with self._database.read() as connection:
-                page = (await connection.execute(statement)).tuples().all()
+            page = await self._page(*_ended(older_than), generations.c.seq > last, *wanted)
             for generation_id, seq in page:
                 last = seq
                 yield generation_id
             if len(page) < _PAGE:
                 return
 
-    @completes
-    async def _expire(self, generation_id: UUID, older_than: datetime) -> bool:
+    @reads
+    def _page(self, connection: Connection, *wanted: ColumnElement[bool]) -> list[tuple[UUID, int]]:
+        statement = (
+            select(generations.c.id, generations.c.seq)
+            .where(*wanted)
+            .order_by(generations.c.seq)
+            .limit(_PAGE)
+        )
+        return [(row.id, row.seq) for row in connection.execute(statement)]
+
+    @writes
+    def _expire(self, connection: Connection, generation_id: UUID, older_than: datetime) -> bool:
         """Remove its pictures' rows and record when.
 
         Returns False if it was deleted or done meanwhile, or others that are under way take them.
         """
-        async with self._database.write() as connection:
-            try:
-                row = await rows.locked(connection, generation_id)
-            except NotFoundError:
-                return False
-            finished_at = row["finished_at"]
-            if row["status"] != "succeeded" or finished_at is None or finished_at >= older_than:
-                return False
-            if row["expired_at"] is not None or await are_wanted(connection, generation_id):
-                return False
-            await connection.execute(
-                delete(artefacts).where(artefacts.c.generation_id == generation_id)
-            )
-            await rows.write(connection, row, expired_at=datetime.now(UTC))
-            return True
+        try:
+            row = rows.locked(connection, generation_id)
+        except NotFoundError:
+            return False
+        finished_at = row["finished_at"]
+        if row["status"] != "succeeded" or finished_at is None or finished_at >= older_than:
+            return False
+        if row["expired_at"] is not None or are_wanted(connection, generation_id):
+            return False
+        connection.execute(delete(artefacts).where(artefacts.c.generation_id == generation_id))
+        rows.write(connection, row, expired_at=datetime.now(UTC))
+        return True
 
 
 def _ended(older_than: datetime) -> tuple[ColumnElement[bool], ...]:

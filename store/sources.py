@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Connection, delete, select, update
 
-from store.database import Database, completes, insert_into
+from store.database import Database, insert_into, reads, writes
 from store.tables import offered_sources, source_requests
 
 LEFT_BEHIND: Final = timedelta(minutes=10)
@@ -37,30 +37,32 @@ class Sources:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    @completes
     async def keep(self, comfy_url: str, found: list[dict[str, Any]]) -> bool:
         """Store what a ComfyUI offers. Returns whether that has changed."""
         if (await self.kept([comfy_url])).get(comfy_url) == found:
             return False
-        values = {"data": found, "fetched_at": datetime.now(UTC)}
-        async with self._database.write() as connection:
-            await connection.execute(
-                insert_into(connection, offered_sources)
-                .values(comfy_url=comfy_url, **values)
-                .on_conflict_do_update(index_elements=["comfy_url"], set_=values)
-            )
+        await self._keep(comfy_url, found)
         return True
 
-    async def kept(self, comfy_urls: Collection[str]) -> dict[str, Any]:
+    @writes
+    def _keep(self, connection: Connection, comfy_url: str, found: list[dict[str, Any]]) -> None:
+        values = {"data": found, "fetched_at": datetime.now(UTC)}
+        connection.execute(
+            insert_into(connection, offered_sources)
+            .values(comfy_url=comfy_url, **values)
+            .on_conflict_do_update(index_elements=["comfy_url"], set_=values)
+        )
+
+    @reads
+    def kept(self, connection: Connection, comfy_urls: Collection[str]) -> dict[str, Any]:
         """Returns what those of these ComfyUIs offer whose workers have said it."""
         statement = select(offered_sources.c.comfy_url, offered_sources.c.data).where(
             offered_sources.c.comfy_url.in_(comfy_urls)
         )
-        async with self._database.read() as connection:
-            return {row.comfy_url: row.data for row in await connection.execute(statement)}
+        return {row.comfy_url: row.data for row in connection.execute(statement)}
 
-    @completes
-    async def ask(self, comfy_urls: Collection[str], source: str) -> list[UUID]:
+    @writes
+    def ask(self, connection: Connection, comfy_urls: Collection[str], source: str) -> list[UUID]:
         """Ask the workers of these ComfyUIs for a file. Returns the requests."""
         now = datetime.now(UTC)
         requests = {uuid4(): url for url in comfy_urls}
@@ -68,15 +70,15 @@ class Sources:
             {"id": request, "comfy_url": url, "source": source, "asked_at": now}
             for request, url in requests.items()
         ]
-        async with self._database.write() as connection:
-            await connection.execute(
-                delete(source_requests).where(source_requests.c.asked_at < now - LEFT_BEHIND)
-            )
-            if rows:
-                await connection.execute(insert_into(connection, source_requests), rows)
+        connection.execute(
+            delete(source_requests).where(source_requests.c.asked_at < now - LEFT_BEHIND)
+        )
+        if rows:
+            connection.execute(insert_into(connection, source_requests), rows)
         return list(requests)
 
-    async def asked(self, comfy_url: str) -> list[tuple[UUID, str]]:
+    @reads
+    def asked(self, connection: Connection, comfy_url: str) -> list[tuple[UUID, str]]:
         """Returns the requests to one ComfyUI's workers that wait, with their sources."""
         statement = (
             select(source_requests.c.id, source_requests.c.source)
@@ -85,29 +87,28 @@ class Sources:
             )
             .order_by(source_requests.c.asked_at)
         )
-        async with self._database.read() as connection:
-            return [(row.id, row.source) for row in await connection.execute(statement)]
+        return [(row.id, row.source) for row in connection.execute(statement)]
 
-    @completes
-    async def answer(self, request: UUID, told: SourceAnswer) -> None:
+    @writes
+    def answer(self, connection: Connection, request: UUID, told: SourceAnswer) -> None:
         """Answer a request. No-op for one that has its answer, or nobody waits for any more.
 
         Several workers may drive one ComfyUI: the first of them is heard.
         """
-        async with self._database.write() as connection:
-            await connection.execute(
-                update(source_requests)
-                .where(source_requests.c.id == request, source_requests.c.answered_at.is_(None))
-                .values(
-                    answered_at=datetime.now(UTC),
-                    data=told.data,
-                    name=told.name[:_TEXT_MAX],
-                    title=told.title[:_TEXT_MAX],
-                    problem=told.problem and told.problem[:_PROBLEM_MAX],
-                )
+        connection.execute(
+            update(source_requests)
+            .where(source_requests.c.id == request, source_requests.c.answered_at.is_(None))
+            .values(
+                answered_at=datetime.now(UTC),
+                data=told.data,
+                name=told.name[:_TEXT_MAX],
+                title=told.title[:_TEXT_MAX],
+                problem=told.problem and told.problem[:_PROBLEM_MAX],
             )
+        )
 
-    async def answers(self, requests: Collection[UUID]) -> list[SourceAnswer]:
+    @reads
+    def answers(self, connection: Connection, requests: Collection[UUID]) -> list[SourceAnswer]:
         """Returns the answers to those of these requests that have one, the oldest first."""
         columns = source_requests.c
         statement = (
@@ -115,16 +116,12 @@ class Sources:
             .where(columns.id.in_(requests), columns.answered_at.is_not(None))
             .order_by(columns.answered_at)
         )
-        async with self._database.read() as connection:
-            return [
-                SourceAnswer(row.data, row.name or "", row.title or "", row.problem)
-                for row in await connection.execute(statement)
-            ]
+        return [
+            SourceAnswer(row.data, row.name or "", row.title or "", row.problem)
+            for row in connection.execute(statement)
+        ]
 
-    @completes
-    async def forget(self, requests: Collection[UUID]) -> None:
+    @writes
+    def forget(self, connection: Connection, requests: Collection[UUID]) -> None:
         """Remove requests with their answers."""
-        async with self._database.write() as connection:
-            await connection.execute(
-                delete(source_requests).where(source_requests.c.id.in_(requests))
-            )
+        connection.execute(delete(source_requests).where(source_requests.c.id.in_(requests)))

@@ -85,6 +85,7 @@ class Store:
         try:
             await migrate(self.database)
             self._identity = await identity_of(self.database)
+            await self.database.hear()
             await self._stack.enter_async_context(self.acceptance)
             await self._stack.enter_async_context(self.changes)
         except BaseException:

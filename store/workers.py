@@ -6,10 +6,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Table, delete, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Table, delete, select, update
 
-from store.database import Database, completes, insert_into
+from store.database import Database, insert_into, reads, writes
 from store.leases import LeaseWatch
 from store.tables import (
     attempts,
@@ -53,65 +52,58 @@ class Registry:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    @completes
-    async def record_worker(self, record: WorkerRecord) -> None:
+    @writes
+    def record_worker(self, connection: Connection, record: WorkerRecord) -> None:
         """Record that a worker is alive, replacing the former record of its name."""
-        async with self._database.write() as connection:
-            await _upsert(connection, workers, "name", asdict(record))
+        _upsert(connection, workers, "name", asdict(record))
 
-    @completes
-    async def forget_worker(self, name: str) -> None:
+    @writes
+    def forget_worker(self, connection: Connection, name: str) -> None:
         """Remove a worker that has stopped cleanly."""
-        async with self._database.write() as connection:
-            await connection.execute(delete(workers).where(workers.c.name == name))
+        connection.execute(delete(workers).where(workers.c.name == name))
 
-    async def workers(self) -> tuple[WorkerRecord, ...]:
+    @reads
+    def workers(self, connection: Connection) -> tuple[WorkerRecord, ...]:
         """Returns every worker that has not stopped cleanly; see ``is_live``."""
-        async with self._database.read() as connection:
-            rows = (await connection.execute(select(workers))).mappings()
-            return tuple(WorkerRecord.from_row(row) for row in rows)
+        rows = (connection.execute(select(workers))).mappings()
+        return tuple(WorkerRecord.from_row(row) for row in rows)
 
-    @completes
-    async def keep_catalogue(self, comfy_url: str, data: dict[str, Any]) -> None:
+    @writes
+    def keep_catalogue(self, connection: Connection, comfy_url: str, data: dict[str, Any]) -> None:
         """Store what a ComfyUI offers."""
         values = {"comfy_url": comfy_url, "data": data, "fetched_at": datetime.now(UTC)}
-        async with self._database.write() as connection:
-            await _upsert(connection, catalogues, "comfy_url", values)
+        _upsert(connection, catalogues, "comfy_url", values)
 
-    async def catalogue(self, comfy_url: str) -> dict[str, Any] | None:
+    @reads
+    def catalogue(self, connection: Connection, comfy_url: str) -> dict[str, Any] | None:
         """Returns what a ComfyUI offered when last seen."""
         statement = select(catalogues.c.data).where(catalogues.c.comfy_url == comfy_url)
-        async with self._database.read() as connection:
-            return (await connection.execute(statement)).scalar_one_or_none()
+        return (connection.execute(statement)).scalar_one_or_none()
 
-    @completes
-    async def rename_comfy(self, old: str, new: str) -> None:
+    @writes
+    def rename_comfy(self, connection: Connection, old: str, new: str) -> None:
         """Let what is known of the ComfyUI at ``old`` be known of ``new``: it is the same one."""
-        async with self._database.write() as connection:
-            for known in (catalogues, node_catalogues, offered_sources, model_files):
-                await connection.execute(delete(known).where(known.c.comfy_url == old))
-            await connection.execute(delete(model_digests).where(model_digests.c.subject == old))
-            already = select(strays.c.prompt_id).where(strays.c.comfy_url == new)
-            await connection.execute(
-                delete(strays).where(
-                    strays.c.comfy_url == old, strays.c.prompt_id.in_(already.scalar_subquery())
-                )
+        for known in (catalogues, node_catalogues, offered_sources, model_files):
+            connection.execute(delete(known).where(known.c.comfy_url == old))
+        connection.execute(delete(model_digests).where(model_digests.c.subject == old))
+        already = select(strays.c.prompt_id).where(strays.c.comfy_url == new)
+        connection.execute(
+            delete(strays).where(
+                strays.c.comfy_url == old, strays.c.prompt_id.in_(already.scalar_subquery())
             )
-            for table in (attempts, strays, workers):
-                await connection.execute(
-                    update(table).where(table.c.comfy_url == old).values(comfy_url=new)
-                )
+        )
+        for table in (attempts, strays, workers):
+            connection.execute(update(table).where(table.c.comfy_url == old).values(comfy_url=new))
 
-    async def kept_catalogue(self, comfy_url: str) -> KeptCatalogue | None:
+    @reads
+    def kept_catalogue(self, connection: Connection, comfy_url: str) -> KeptCatalogue | None:
         """Returns what a ComfyUI offered when last seen, and when that was."""
         statement = select(catalogues.c.data, catalogues.c.fetched_at).where(
             catalogues.c.comfy_url == comfy_url
         )
-        async with self._database.read() as connection:
-            row = (await connection.execute(statement)).mappings().first()
+        row = (connection.execute(statement)).mappings().first()
         return None if row is None else KeptCatalogue(**row)
 
-    @completes
     async def keep_nodes(self, comfy_url: str, data: bytes, digest: str) -> bool:
         """Store the node classes of a ComfyUI, unless those of this digest are there already.
 
@@ -120,38 +112,37 @@ class Registry:
         if await self.node_digest(comfy_url) == digest:
             return False
         values = {"data": data, "digest": digest, "fetched_at": datetime.now(UTC)}
-        async with self._database.write() as connection:
-            await _upsert(
+        await self._database.write(
+            lambda connection: _upsert(
                 connection, node_catalogues, "comfy_url", {"comfy_url": comfy_url, **values}
             )
+        )
         return True
 
-    async def node_digests(self) -> dict[str, str]:
+    @reads
+    def node_digests(self, connection: Connection) -> dict[str, str]:
         """Returns the digest of each ComfyUI's node classes by its URL, the newest last."""
         statement = select(node_catalogues.c.comfy_url, node_catalogues.c.digest).order_by(
             node_catalogues.c.fetched_at, node_catalogues.c.comfy_url
         )
-        async with self._database.read() as connection:
-            rows = await connection.execute(statement)
-            return {row.comfy_url: row.digest for row in rows}
+        rows = connection.execute(statement)
+        return {row.comfy_url: row.digest for row in rows}
 
-    async def node_digest(self, comfy_url: str) -> str | None:
+    @reads
+    def node_digest(self, connection: Connection, comfy_url: str) -> str | None:
         """Returns the digest of a ComfyUI's node classes, None while there are none."""
         statement = select(node_catalogues.c.digest).where(node_catalogues.c.comfy_url == comfy_url)
-        async with self._database.read() as connection:
-            return (await connection.execute(statement)).scalar_one_or_none()
+        return (connection.execute(statement)).scalar_one_or_none()
 
-    async def kept_nodes(self, comfy_url: str) -> bytes | None:
+    @reads
+    def kept_nodes(self, connection: Connection, comfy_url: str) -> bytes | None:
         """Returns a ComfyUI's node classes, as they were stored."""
         statement = select(node_catalogues.c.data).where(node_catalogues.c.comfy_url == comfy_url)
-        async with self._database.read() as connection:
-            return (await connection.execute(statement)).scalar_one_or_none()
+        return (connection.execute(statement)).scalar_one_or_none()
 
 
-async def _upsert(
-    connection: AsyncConnection, table: Table, key: str, values: dict[str, Any]
-) -> None:
-    await connection.execute(
+def _upsert(connection: Connection, table: Table, key: str, values: dict[str, Any]) -> None:
+    connection.execute(
         insert_into(connection, table)
         .values(**values)
         .on_conflict_do_update(index_elements=[key], set_=values)

@@ -11,12 +11,11 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from pydantic import ValidationError
-from sqlalchemy import RowMapping, select, tuple_, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, RowMapping, select, tuple_, update
 
 from core.stored import read_stored, reason_of
 from core.workflows.declaration import Workflow
-from store.database import Database, completes, insert_into
+from store.database import Database, insert_into, reads, writes
 from store.errors import ConflictError, NotFoundError, VersionConflictError
 from store.tables import workflow_versions, workflows
 
@@ -47,31 +46,32 @@ class Workflows:
 
     async def all(self) -> tuple[StoredWorkflow, ...]:
         """Returns those that are not hidden, by name. One that cannot be read is left out."""
-        statement = select(workflows).where(workflows.c.hidden_at.is_(None))
-        async with self._database.read() as connection:
-            rows = (await connection.execute(statement.order_by(workflows.c.name))).mappings().all()
+        rows = await self._rows(workflows.c.hidden_at.is_(None))
         known = await self._versions([(row["name"], row["version"]) for row in rows])
         found = ((row, known.get((row["name"], row["version"]))) for row in rows)
         return tuple(_stored(row, one) for row, one in found if one is not None)
 
-    async def names(self) -> tuple[str, ...]:
+    @reads
+    def _rows(self, connection: Connection, which: ColumnElement[bool]) -> Sequence[RowMapping]:
+        statement = select(workflows).where(which).order_by(workflows.c.name)
+        return connection.execute(statement).mappings().all()
+
+    @reads
+    def names(self, connection: Connection) -> tuple[str, ...]:
         """Returns the names of those that are not hidden, in order."""
         statement = select(workflows.c.name).where(workflows.c.hidden_at.is_(None))
-        async with self._database.read() as connection:
-            return tuple((await connection.execute(statement.order_by("name"))).scalars())
+        return tuple((connection.execute(statement.order_by("name"))).scalars())
 
-    async def versions(self) -> dict[str, str]:
+    @reads
+    def versions(self, connection: Connection) -> dict[str, str]:
         """Returns the version of each that is not hidden, by its name."""
         statement = select(workflows.c.name, workflows.c.version)
-        async with self._database.read() as connection:
-            found = await connection.execute(statement.where(workflows.c.hidden_at.is_(None)))
-            return {row.name: row.version for row in found}
+        found = connection.execute(statement.where(workflows.c.hidden_at.is_(None)))
+        return {row.name: row.version for row in found}
 
     async def get(self, name: str, *, hidden: bool = False) -> StoredWorkflow:
         """Returns the newest version. Raises NotFoundError, for a hidden one unless ``hidden``."""
-        statement = select(workflows).where(workflows.c.name == name)
-        async with self._database.read() as connection:
-            row = (await connection.execute(statement)).mappings().first()
+        row = next(iter(await self._rows(workflows.c.name == name)), None)
         if row is None or (row["hidden_at"] is not None and not hidden):
             raise NotFoundError(f"no workflow called {name}")
         key = name, row["version"]
@@ -87,65 +87,62 @@ class Workflows:
             raise NotFoundError(f"version {version} of the workflow {name} cannot be read")
         return found
 
-    @completes
-    async def add(self, workflow: Workflow) -> StoredWorkflow:
+    @writes
+    def add(self, connection: Connection, workflow: Workflow) -> StoredWorkflow:
         """Store a new one, in the place of a hidden one. ConflictError while its name is taken."""
         now = datetime.now(UTC)
-        async with self._database.write() as connection:
-            row = await _locked(connection, workflow.name)
-            if row is not None and row["hidden_at"] is None:
-                raise ConflictError(f"there is a workflow called {workflow.name} already")
-            await _put_version(connection, workflow, now)
-            values = {"version": workflow.version, "updated_at": now, "hidden_at": None}
-            written = await connection.execute(
-                insert_into(connection, workflows)
-                .values(name=workflow.name, created_at=now, **values)
-                .on_conflict_do_update(
-                    index_elements=["name"], set_=values, where=workflows.c.hidden_at.is_not(None)
-                )
-                .returning(workflows.c.name)
+        row = _locked(connection, workflow.name)
+        if row is not None and row["hidden_at"] is None:
+            raise ConflictError(f"there is a workflow called {workflow.name} already")
+        _put_version(connection, workflow, now)
+        values = {"version": workflow.version, "updated_at": now, "hidden_at": None}
+        written = connection.execute(
+            insert_into(connection, workflows)
+            .values(name=workflow.name, created_at=now, **values)
+            .on_conflict_do_update(
+                index_elements=["name"], set_=values, where=workflows.c.hidden_at.is_not(None)
             )
-            if written.first() is None:  # another process has just added one
-                raise ConflictError(f"there is a workflow called {workflow.name} already")
+            .returning(workflows.c.name)
+        )
+        if written.first() is None:  # another process has just added one
+            raise ConflictError(f"there is a workflow called {workflow.name} already")
         return StoredWorkflow(workflow, row["created_at"] if row is not None else now, now)
 
-    @completes
-    async def change(self, workflow: Workflow, of_version: str) -> StoredWorkflow:
+    @writes
+    def change(self, connection: Connection, workflow: Workflow, of_version: str) -> StoredWorkflow:
         """Store a new version of the one that has its name, which must be of ``of_version`` now.
 
         Raises NotFoundError, VersionConflictError.
         """
         now = datetime.now(UTC)
-        async with self._database.write() as connection:
-            row = await _locked(connection, workflow.name)
-            if row is None or row["hidden_at"] is not None:
-                raise NotFoundError(f"no workflow called {workflow.name}")
-            if row["version"] != of_version:
-                raise VersionConflictError(
-                    f"the workflow {workflow.name} has been changed since: it is of version "
-                    f"{row['version']} now"
-                )
-            await _put_version(connection, workflow, now)
-            await connection.execute(
-                update(workflows)
-                .where(workflows.c.name == workflow.name)
-                .values(version=workflow.version, updated_at=now)
+        row = _locked(connection, workflow.name)
+        if row is None or row["hidden_at"] is not None:
+            raise NotFoundError(f"no workflow called {workflow.name}")
+        if row["version"] != of_version:
+            raise VersionConflictError(
+                f"the workflow {workflow.name} has been changed since: it is of version "
+                f"{row['version']} now"
             )
+        _put_version(connection, workflow, now)
+        connection.execute(
+            update(workflows)
+            .where(workflows.c.name == workflow.name)
+            .values(version=workflow.version, updated_at=now)
+        )
         return StoredWorkflow(workflow, row["created_at"], now)
 
-    @completes
-    async def hide(self, name: str) -> None:
+    @writes
+    def hide(self, connection: Connection, name: str) -> None:
         """Remove it from what is offered. No-op for a hidden one; raises NotFoundError."""
-        async with self._database.write() as connection:
-            row = await _locked(connection, name)
-            if row is None:
-                raise NotFoundError(f"no workflow called {name}")
-            if row["hidden_at"] is None:
-                await connection.execute(
-                    update(workflows)
-                    .where(workflows.c.name == name)
-                    .values(hidden_at=datetime.now(UTC))
-                )
+        row = _locked(connection, name)
+        if row is None:
+            raise NotFoundError(f"no workflow called {name}")
+        if row["hidden_at"] is None:
+            connection.execute(
+                update(workflows)
+                .where(workflows.c.name == name)
+                .values(hidden_at=datetime.now(UTC))
+            )
 
     async def _versions(self, keys: Sequence[_Key]) -> dict[_Key, Workflow]:
         """Returns these versions by name and version, but those that cannot be read.
@@ -165,14 +162,14 @@ class Workflows:
             self._known.popitem(last=False)
         return found
 
-    async def _documents(self, keys: Sequence[_Key]) -> dict[_Key, Any]:
+    @reads
+    def _documents(self, connection: Connection, keys: Sequence[_Key]) -> dict[_Key, Any]:
         table = workflow_versions.c
         statement = select(table.name, table.version, table.document).where(
             tuple_(table.name, table.version).in_(keys)
         )
-        async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).tuples()
-            return {(name, version): document for name, version, document in rows}
+        rows = (connection.execute(statement)).tuples()
+        return {(name, version): document for name, version, document in rows}
 
 
 def _stored(row: RowMapping, workflow: Workflow) -> StoredWorkflow:
@@ -189,15 +186,13 @@ def _parsed(documents: Mapping[_Key, Any]) -> dict[_Key, Workflow]:
     return found
 
 
-async def _locked(connection: AsyncConnection, name: str) -> RowMapping | None:
-    found = await connection.execute(
-        select(workflows).where(workflows.c.name == name).with_for_update()
-    )
+def _locked(connection: Connection, name: str) -> RowMapping | None:
+    found = connection.execute(select(workflows).where(workflows.c.name == name).with_for_update())
     return found.mappings().first()
 
 
-async def _put_version(connection: AsyncConnection, workflow: Workflow, now: datetime) -> None:
-    await connection.execute(
+def _put_version(connection: Connection, workflow: Workflow, now: datetime) -> None:
+    connection.execute(
         insert_into(connection, workflow_versions)
         .values(
             name=workflow.name,

@@ -11,7 +11,7 @@ from uuid import UUID
 from zipstream.ng import ZIP_STORED, ZipStream
 
 from core.picture_names import picture_stem
-from store.database import finished
+from store.completion import finished
 from store.errors import ArtefactStoreError
 from store.store import Store
 from store.values import Artefact, BatchItem

@@ -35,7 +35,7 @@ from core.workflows.declaration import Workflow
 from flows.batches.notices import RowNotice, RowNotices
 from flows.errors import BatchRefusedError
 from flows.pictures import StorePictures, in_looking_thread, resolved_in_thread
-from store.database import finished
+from store.completion import finished
 from store.errors import ConflictError, FilesGoneError
 from store.generations.acceptance import IdempotencyKey
 from store.generations.inserts import cost

@@ -12,6 +12,8 @@ from functools import partial
 from typing import Final
 from uuid import UUID, uuid4
 
+from sqlalchemy import Connection
+
 from comfy.errors import ExecutionFailedError
 from core.loop import Loop
 from core.problems import Problem
@@ -21,7 +23,6 @@ from flows import pipeline, submitting
 from flows.batches import steps
 from flows.pipeline import Assignment
 from flows.testing.comfyui import NODES_BEFORE, SAMPLER, ScriptedComfyUI
-from store.database import completes
 from store.errors import FencedError, StoreError
 from store.generations import rows
 from store.generations.acceptance import adopt
@@ -312,13 +313,15 @@ class InProcessWorker:
                 await self._make_run(generation.id)
         return bool(queued)
 
-    @completes
     async def _make_run(self, generation_id: UUID) -> None:
         """Bypasses the outbox, where an API's dispatcher waits for an unavailable Prefect."""
-        async with self.store.database.write() as connection:
-            row = await rows.locked(connection, generation_id)
+
+        def write(connection: Connection) -> None:
+            row = rows.locked(connection, generation_id)
             if row["flow_run_id"] is None:
-                await rows.write(connection, row, flow_run_id=uuid4())
+                rows.write(connection, row, flow_run_id=uuid4())
+
+        await self.store.database.write(write)
 
     async def _steer_batches(self) -> None:
         for batch in await self.store.batches.active():

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
-from store.database import finished
+from store.completion import finished
 
 TEMPORARY: Final = ".tmp"
 """How the name of a file ends that is not whole yet."""

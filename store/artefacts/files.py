@@ -35,7 +35,7 @@ from store.artefacts.durable import (
     write,
 )
 from store.artefacts.media import facts_of, thumbnail
-from store.database import finished
+from store.completion import finished
 from store.errors import ArtefactStoreError, NoSpaceError, StorageAwayError
 from store.values import Artefact
 

@@ -11,8 +11,7 @@ from itertools import pairwise
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, and_, case, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, FromClause, and_, case, func, select
 
 from core.status import FINAL, RETRYABLE
 from store.tables import batch_items, batches, generations
@@ -54,28 +53,26 @@ class _State:
     seconds: float
 
 
-async def read_counts(connection: AsyncConnection, batch: Batch, *, is_sqlite: bool) -> BatchCounts:
+def read_counts(connection: Connection, batch: Batch, *, is_sqlite: bool) -> BatchCounts:
     """Counts a batch's generations by state."""
-    states = await _states(connection, [batch.id], is_sqlite=is_sqlite)
-    return _counts(batch, states, await _to_retry(connection, [batch]))
+    states = _states(connection, [batch.id], is_sqlite=is_sqlite)
+    return _counts(batch, states, _to_retry(connection, [batch]))
 
 
-async def read_figures(
-    connection: AsyncConnection, of: Sequence[Batch], *, is_sqlite: bool
+def read_figures(
+    connection: Connection, of: Sequence[Batch], *, is_sqlite: bool
 ) -> dict[UUID, BatchFigures]:
     """Returns the figures of these batches, by id: as many statements for one as for many."""
     ids = [batch.id for batch in of]
-    states = _by_batch(ids, await _states(connection, ids, is_sqlite=is_sqlite))
-    again = _by_batch(ids, await _to_retry(connection, of))
-    ends = await _newest_ends(connection, ids)
+    states = _by_batch(ids, _states(connection, ids, is_sqlite=is_sqlite))
+    again = _by_batch(ids, _to_retry(connection, of))
+    ends = _newest_ends(connection, ids)
     return {
         batch.id: _figures(batch, states[batch.id], again[batch.id], ends[batch.id]) for batch in of
     }
 
 
-async def _states(
-    connection: AsyncConnection, ids: Sequence[UUID], *, is_sqlite: bool
-) -> list[_State]:
+def _states(connection: Connection, ids: Sequence[UUID], *, is_sqlite: bool) -> list[_State]:
     """Returns how many generations are in each state. Reads one index, and no row."""
     is_deleted = generations.c.deleted_at.is_not(None)
     started, finished = generations.c.started_at, generations.c.finished_at
@@ -97,7 +94,7 @@ async def _states(
         .where(generations.c.batch_id.in_(ids))
         .group_by(generations.c.batch_id, generations.c.status, is_deleted)
     )
-    rows = (await connection.execute(statement)).tuples()
+    rows = (connection.execute(statement)).tuples()
     return [
         _State(batch_id, status, bool(gone), count, float(cost), float(took))
         for batch_id, status, gone, count, cost, took in rows
@@ -113,7 +110,7 @@ def _rate(ended: list[datetime]) -> float | None:
     return len(gaps) / span if span > 0 else None
 
 
-async def _to_retry(connection: AsyncConnection, of: Sequence[Batch]) -> list[_State]:
+def _to_retry(connection: Connection, of: Sequence[Batch]) -> list[_State]:
     """Returns what is to be retried and has not been yet, by the status of the last attempt."""
     ids = [batch.id for batch in of if batch.to_retry]
     if not ids:
@@ -134,16 +131,14 @@ async def _to_retry(connection: AsyncConnection, of: Sequence[Batch]) -> list[_S
         )
         .group_by(batch_items.c.batch_id, generations.c.status)
     )
-    rows = (await connection.execute(statement)).tuples()
+    rows = (connection.execute(statement)).tuples()
     return [
         _State(batch_id, status, is_deleted=False, count=count, cost=float(cost), seconds=0.0)
         for batch_id, status, count, cost in rows
     ]
 
 
-async def _newest_ends(
-    connection: AsyncConnection, ids: Sequence[UUID]
-) -> dict[UUID, list[datetime]]:
+def _newest_ends(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, list[datetime]]:
     """Returns when the newest ``RATE_OVER`` finished generations of each batch ended.
 
     Each batch costs two look-ups in its index: from the newest one back to the oldest that is
@@ -168,7 +163,7 @@ async def _newest_ends(
         )
     )
     found: dict[UUID, list[datetime]] = {batch_id: [] for batch_id in ids}
-    for batch_id, at in (await connection.execute(statement)).tuples():
+    for batch_id, at in (connection.execute(statement)).tuples():
         found[batch_id].append(at)
     return found
 

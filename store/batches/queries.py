@@ -8,14 +8,14 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, RowMapping, Select, func, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, func, select
 
 from core.callbacks.callback import read_callback
 from core.requests import read_request
 from core.status import BATCH_ACTIVE, Status
 from store.batches.figures import BatchFigures, read_counts, read_figures
 from store.cursors import read_cursor, write_cursor
-from store.database import Database
+from store.database import Database, reads
 from store.errors import IdempotencyMismatchError, NotFoundError
 from store.pages import Page
 from store.tables import artefacts, batch_items, batches, generations
@@ -71,13 +71,13 @@ class Batches:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def known(self, ids: Collection[UUID]) -> frozenset[UUID]:
+    @reads
+    def known(self, connection: Connection, ids: Collection[UUID]) -> frozenset[UUID]:
         """Returns those of ``ids`` that this store has. Batches removed by age leave no trace."""
         if not ids:
             return frozenset()
         statement = select(batches.c.id).where(batches.c.id.in_(ids))
-        async with self._database.read() as connection:
-            return frozenset((await connection.execute(statement)).scalars())
+        return frozenset((connection.execute(statement)).scalars())
 
     async def get(self, batch_id: UUID) -> Batch:
         """The batch. Raises NotFoundError."""
@@ -97,60 +97,66 @@ class Batches:
             raise IdempotencyMismatchError("the key was used before, with another body")
         return found
 
-    async def skipped(self, batch_id: UUID) -> tuple[dict[str, Any], ...]:
+    @reads
+    def skipped(self, connection: Connection, batch_id: UUID) -> tuple[dict[str, Any], ...]:
         """Returns the rows that were skipped, as stored: at most ``SKIPPED_KEPT``."""
         statement = select(batches.c.skipped).where(batches.c.id == batch_id)
-        async with self._database.read() as connection:
-            found = await connection.scalar(statement)
+        found = connection.scalar(statement)
         return tuple(found) if isinstance(found, list) else ()
 
-    async def _one(self, which: ColumnElement[bool]) -> Batch | None:
+    @reads
+    def _one(self, connection: Connection, which: ColumnElement[bool]) -> Batch | None:
         statement = select(batches).where(which, batches.c.status != ACCEPTING)
-        async with self._database.read() as connection:
-            row = (await connection.execute(statement)).mappings().first()
+        row = (connection.execute(statement)).mappings().first()
         return Batch.from_row(row) if row is not None else None
 
-    async def page(self, limit: int, cursor: str | None) -> BatchPage:
+    @reads
+    def page(self, connection: Connection, limit: int, cursor: str | None) -> BatchPage:
         """A page, newest first. Raises InvalidCursorError."""
         page = Page("b", batches.c.seq, "seq", limit, cursor, descending=True)
         statement = page.of(select(batches).where(batches.c.status != ACCEPTING))
-        async with self._database.read() as connection:
-            cut = page.cut((await connection.execute(statement)).mappings().all())
+        cut = page.cut((connection.execute(statement)).mappings().all())
         found = tuple(Batch.from_row(row) for row in cut.rows)
         return BatchPage(found, cut.next_cursor, cut.previous_cursor)
 
-    async def active(self) -> tuple[Batch, ...]:
+    @reads
+    def active(self, connection: Connection) -> tuple[Batch, ...]:
         """Every batch that has not ended, in the order of acceptance."""
         statement = (
             select(batches).where(batches.c.status.in_(BATCH_ACTIVE)).order_by(batches.c.seq)
         )
-        async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).mappings()
-            return tuple(Batch.from_row(row) for row in rows)
+        rows = (connection.execute(statement)).mappings()
+        return tuple(Batch.from_row(row) for row in rows)
 
-    async def of_ids(self, ids: Collection[UUID]) -> tuple[Batch, ...]:
+    @reads
+    def of_ids(self, connection: Connection, ids: Collection[UUID]) -> tuple[Batch, ...]:
         """Returns those of these batches that exist."""
         if not ids:
             return ()
         statement = select(batches).where(batches.c.id.in_(ids), batches.c.status != ACCEPTING)
-        async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).mappings()
-            return tuple(Batch.from_row(row) for row in rows)
+        rows = (connection.execute(statement)).mappings()
+        return tuple(Batch.from_row(row) for row in rows)
 
-    async def counts(self, batch: Batch) -> BatchCounts:
+    @reads
+    def counts(self, connection: Connection, batch: Batch) -> BatchCounts:
         """Counts its generations by state."""
-        async with self._database.read() as connection:
-            return await read_counts(connection, batch, is_sqlite=self._database.is_sqlite)
+        return read_counts(connection, batch, is_sqlite=self._database.is_sqlite)
 
-    async def figures(self, of: Sequence[Batch]) -> dict[UUID, BatchFigures]:
+    @reads
+    def figures(self, connection: Connection, of: Sequence[Batch]) -> dict[UUID, BatchFigures]:
         """Returns the figures of these batches, by id: as many statements for one as for many."""
         if not of:
             return {}
-        async with self._database.read() as connection:
-            return await read_figures(connection, of, is_sqlite=self._database.is_sqlite)
+        return read_figures(connection, of, is_sqlite=self._database.is_sqlite)
 
-    async def items(
-        self, batch_id: UUID, limit: int, cursor: str | None, status: tuple[Status, ...] = ()
+    @reads
+    def items(
+        self,
+        connection: Connection,
+        batch_id: UUID,
+        limit: int,
+        cursor: str | None,
+        status: tuple[Status, ...] = (),
     ) -> ItemPage:
         """A page of items with their generations. Raises InvalidCursorError."""
         position = batch_items.c.position
@@ -158,12 +164,12 @@ class Batches:
         statement = _items().where(batch_items.c.batch_id == batch_id)
         if status:
             statement = statement.where(generations.c.status.in_(status))
-        async with self._database.read() as connection:
-            cut = page.cut((await connection.execute(page.of(statement))).mappings().all())
+        cut = page.cut((connection.execute(page.of(statement))).mappings().all())
         found = tuple(_item(row) for row in cut.rows)
         return ItemPage(found, cut.next_cursor, cut.previous_cursor)
 
-    async def most_alike(self, batch_id: UUID) -> int:
+    @reads
+    def most_alike(self, connection: Connection, batch_id: UUID) -> int:
         """Returns the most items that one row of the manifest has of one combination."""
         alike = (
             select(func.count().label("items"))
@@ -171,12 +177,17 @@ class Batches:
             .group_by(batch_items.c.row, batch_items.c.combination)
             .subquery()
         )
-        async with self._database.read() as connection:
-            most = (await connection.execute(select(func.max(alike.c["items"])))).scalar_one()
+        most = (connection.execute(select(func.max(alike.c["items"])))).scalar_one()
         return most or 0
 
-    async def table(
-        self, batch_id: UUID, limit: int, cursor: str | None, rows_max: int | None = None
+    @reads
+    def table(
+        self,
+        connection: Connection,
+        batch_id: UUID,
+        limit: int,
+        cursor: str | None,
+        rows_max: int | None = None,
     ) -> TablePage:
         """A page of whole rows of the manifest, at most ``limit`` items. Raises InvalidCursorError.
 
@@ -191,16 +202,13 @@ class Batches:
         onwards = sizes.where(row >= first).order_by(row).limit(rows_max + 1)
         back = sizes.where(row < first).order_by(row.desc()).limit(rows_max)
         before = select(func.count(row.distinct())).where(mine, row < first)
-        async with self._database.read() as connection:
-            shown, following = _fitting(
-                (await connection.execute(onwards)).tuples(), limit, rows_max
-            )
-            earlier, _ = _fitting((await connection.execute(back)).tuples(), limit, rows_max)
-            number = (await connection.execute(before)).scalar_one()
-            found: Sequence[RowMapping] = ()
-            if shown and sum(shown.values()) <= limit:
-                statement = _items().where(mine, row.in_(shown)).order_by(position)
-                found = (await connection.execute(statement)).mappings().all()
+        shown, following = _fitting((connection.execute(onwards)).tuples(), limit, rows_max)
+        earlier, _ = _fitting((connection.execute(back)).tuples(), limit, rows_max)
+        number = (connection.execute(before)).scalar_one()
+        found: Sequence[RowMapping] = ()
+        if shown and sum(shown.values()) <= limit:
+            statement = _items().where(mine, row.in_(shown)).order_by(position)
+            found = (connection.execute(statement)).mappings().all()
         return TablePage(
             rows=tuple(shown),
             first_number=number + 1,
@@ -209,15 +217,18 @@ class Batches:
             previous_cursor=write_cursor("t", min(earlier)) if earlier else None,
         )
 
-    async def items_of_row(self, batch_id: UUID, row: int, limit: int) -> tuple[BatchItem, ...]:
+    @reads
+    def items_of_row(
+        self, connection: Connection, batch_id: UUID, row: int, limit: int
+    ) -> tuple[BatchItem, ...]:
         """Returns the items of one row of the manifest, in order, ``limit`` at most."""
         mine = (batch_items.c.batch_id == batch_id) & (batch_items.c.row == row)
         statement = _items().where(mine).order_by(batch_items.c.position).limit(limit)
-        async with self._database.read() as connection:
-            found = (await connection.execute(statement)).mappings().all()
+        found = (connection.execute(statement)).mappings().all()
         return tuple(_item(one) for one in found)
 
-    async def row_number(self, batch_id: UUID, number: int) -> int | None:
+    @reads
+    def row_number(self, connection: Connection, batch_id: UUID, number: int) -> int | None:
         """Returns the ``number``-th row of the manifest that has items, from 1; None if none."""
         row = batch_items.c.row
         statement = (
@@ -228,11 +239,12 @@ class Batches:
             .offset(number - 1)
             .limit(1)
         )
-        async with self._database.read() as connection:
-            return (await connection.execute(statement)).scalar_one_or_none()
+        return (connection.execute(statement)).scalar_one_or_none()
 
-    async def neighbours(
+    @reads
+    def neighbours(
         self,
+        connection: Connection,
         batch_id: UUID,
         generation_id: UUID,
         hidden: tuple[UUID, ...],
@@ -261,14 +273,20 @@ class Batches:
         )
         before = shown.where(position < here).order_by(position.desc())
         after = shown.where(position > here).order_by(position)
-        async with self._database.read() as connection:
-            return Neighbours(
-                (await connection.execute(before)).scalar_one_or_none(),
-                (await connection.execute(after)).scalar_one_or_none(),
-            )
+        return Neighbours(
+            (connection.execute(before)).scalar_one_or_none(),
+            (connection.execute(after)).scalar_one_or_none(),
+        )
 
-    async def artefacts(
-        self, batch_id: UUID, limit: int, after: int = -1, *, main_only: bool = False
+    @reads
+    def artefacts(
+        self,
+        connection: Connection,
+        batch_id: UUID,
+        limit: int,
+        after: int = -1,
+        *,
+        main_only: bool = False,
     ) -> tuple[tuple[int, Artefact], ...]:
         """Returns what is kept, with the items' positions, starting after position ``after``.
 
@@ -295,11 +313,11 @@ class Batches:
         )
         if main_only:
             statement = statement.where(artefacts.c.primary.is_(True))
-        async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).mappings().all()
+        rows = (connection.execute(statement)).mappings().all()
         return tuple((row["item"], Artefact.from_row(row)) for row in rows)
 
-    async def membership(self, generation_id: UUID) -> Membership | None:
+    @reads
+    def membership(self, connection: Connection, generation_id: UUID) -> Membership | None:
         """Returns the batch that a generation belongs to, None if it belongs to none."""
         statement = (
             select(
@@ -312,23 +330,25 @@ class Batches:
             .join(batch_items, batch_items.c.batch_id == batches.c.id)
             .where(batch_items.c.generation_id == generation_id)
         )
-        async with self._database.read() as connection:
-            row = (await connection.execute(statement)).mappings().first()
+        row = (connection.execute(statement)).mappings().first()
         if row is None:
             return None
         return Membership(**{**row, "callback": read_callback(row["callback"])})
 
-    async def active_children(self, batch_id: UUID) -> tuple[UUID, ...]:
+    @reads
+    def active_children(self, connection: Connection, batch_id: UUID) -> tuple[UUID, ...]:
         """Returns its generations that have not ended."""
         statement = select(generations.c.id).where(
             generations.c.batch_id == batch_id,
             generations.c.status.in_(("queued", "running", "cancelling")),
             generations.c.deleted_at.is_(None),
         )
-        async with self._database.read() as connection:
-            return tuple((await connection.execute(statement)).scalars())
+        return tuple((connection.execute(statement)).scalars())
 
-    async def ended_before(self, moment: datetime, limit: int) -> tuple[UUID, ...]:
+    @reads
+    def ended_before(
+        self, connection: Connection, moment: datetime, limit: int
+    ) -> tuple[UUID, ...]:
         """Returns batches that ended before ``moment``, for retention."""
         statement = (
             select(batches.c.id)
@@ -336,8 +356,7 @@ class Batches:
             .where(batches.c.finished_at < moment)
             .limit(limit)
         )
-        async with self._database.read() as connection:
-            return tuple((await connection.execute(statement)).scalars())
+        return tuple((connection.execute(statement)).scalars())
 
 
 def _fitting(

@@ -12,10 +12,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.batches.grid import Grid
 from core.batches.request import BatchOptions
@@ -27,7 +26,7 @@ from core.status import BATCH_ACTIVE, RETRYABLE, BatchStatus
 from store.batches.dispatches import forget_batch
 from store.batches.queries import ACCEPTING
 from store.callbacks.events import batch_event, forget_events
-from store.database import Database, completes, next_changes
+from store.database import Database, next_changes, writes
 from store.errors import ConflictError, NotFoundError
 from store.generations import rows
 from store.generations.acceptance import IdempotencyKey
@@ -55,7 +54,6 @@ class BatchTransitions:
 
     # --- acceptance
 
-    @completes
     async def begin(
         self,
         batch_id: UUID,
@@ -93,89 +91,96 @@ class BatchTransitions:
             "created_at": datetime.now(UTC),
         }
         try:
-            async with self._database.write() as connection:
-                if key is not None:  # a create that died must not hold its key for long
-                    await connection.execute(
-                        delete(batches).where(
-                            batches.c.idempotency_key == key.key,
-                            batches.c.status == ACCEPTING,
-                            batches.c.created_at < datetime.now(UTC) - ACCEPTED_WITHIN,
-                        )
-                    )
-                await connection.execute(insert(batches).values(**values))
+            await self._begin(values)
         except IntegrityError as error:
             raise ConflictError("a batch with this key is being created; try again") from error
 
-    @completes
-    async def add(self, batch_id: UUID, items: Sequence[NewItem]) -> None:
+    @writes
+    def _begin(self, connection: Connection, values: dict[str, Any]) -> None:
+        if values["idempotency_key"] is not None:  # a create that died must not hold it for long
+            connection.execute(
+                delete(batches).where(
+                    batches.c.idempotency_key == values["idempotency_key"],
+                    batches.c.status == ACCEPTING,
+                    batches.c.created_at < datetime.now(UTC) - ACCEPTED_WITHIN,
+                )
+            )
+        connection.execute(insert(batches).values(**values))
+
+    @writes
+    def add(self, connection: Connection, batch_id: UUID, items: Sequence[NewItem]) -> None:
         """Write some of the items.
 
         Raises NotFoundError when the batch was discarded, FilesGoneError.
         """
-        async with self._database.write() as connection:
-            await _accepting(connection, batch_id)
-            await _write(connection, batch_id, created_at=datetime.now(UTC))  # still alive
-            if items:
-                values = [_item_values(batch_id, item) for item in items]
-                await connection.execute(insert(batch_items), values)
-                await confirm(connection, [each["request"] for each in values])
-                await refer(connection, [(batch_id, each["request"]) for each in values])
+        _accepting(connection, batch_id)
+        _write(connection, batch_id, created_at=datetime.now(UTC))  # still alive
+        if items:
+            values = [_item_values(batch_id, item) for item in items]
+            connection.execute(insert(batch_items), values)
+            confirm(connection, [each["request"] for each in values])
+            refer(connection, [(batch_id, each["request"]) for each in values])
 
-    @completes
-    async def accept(
-        self, batch_id: UUID, total: int, cost: float, skipped: Sequence[FieldProblem] = ()
+    @writes
+    def accept(
+        self,
+        connection: Connection,
+        batch_id: UUID,
+        total: int,
+        cost: float,
+        skipped: Sequence[FieldProblem] = (),
     ) -> Batch:
         """All items are written: make the batch visible and have it run.
 
         ``skipped`` are rows that were left out; the first ``SKIPPED_KEPT`` are kept for later
         answers. Raises NotFoundError when it was discarded.
         """
-        async with self._database.write() as connection:
-            await _accepting(connection, batch_id)
-            seq = await next_changes(connection)
-            left_out = [_left_out(one) for one in skipped[:SKIPPED_KEPT]] or None
-            values = {"status": "queued", "total": total, "cost": cost, "skipped": left_out}
-            await _write(connection, batch_id, seq=seq, **values)
-            return Batch.from_row(await _locked(connection, batch_id))
+        _accepting(connection, batch_id)
+        seq = next_changes(connection)
+        left_out = [_left_out(one) for one in skipped[:SKIPPED_KEPT]] or None
+        values = {"status": "queued", "total": total, "cost": cost, "skipped": left_out}
+        _write(connection, batch_id, seq=seq, **values)
+        return Batch.from_row(_locked(connection, batch_id))
 
-    @completes
     async def discard(self, batch_id: UUID) -> None:
         """Remove a batch that is not to be accepted after all. No-op when there is none."""
         await self._discard(batches.c.id == batch_id)
 
-    @completes
     async def discard_stale(self, begun_before: datetime) -> int:
         """Remove batches that a crash left half accepted. Returns how many."""
         return await self._discard(batches.c.created_at < begun_before)
 
-    async def _discard(self, which: Any) -> int:
-        async with self._database.write() as connection:
-            gone = await connection.execute(
-                delete(batches).where(which, batches.c.status == ACCEPTING)
-            )
-            return gone.rowcount
+    @writes
+    def _discard(self, connection: Connection, which: Any) -> int:
+        gone = connection.execute(delete(batches).where(which, batches.c.status == ACCEPTING))
+        return gone.rowcount
 
     # --- the flow run's side
 
-    @completes
-    async def record_flow_run(
-        self, batch_id: UUID, run_number: int, flow_run_id: UUID, deployment_id: UUID | None
+    @writes
+    def record_flow_run(
+        self,
+        connection: Connection,
+        batch_id: UUID,
+        run_number: int,
+        flow_run_id: UUID,
+        deployment_id: UUID | None,
     ) -> None:
         """Record the batch's flow run. No-op when a later one was begun since."""
-        async with self._database.write() as connection:
-            await connection.execute(
-                update(batches)
-                .where(
-                    batches.c.id == batch_id,
-                    batches.c.run_number == run_number,
-                    batches.c.flow_run_id.is_(None),
-                )
-                .values(flow_run_id=flow_run_id, deployment_id=deployment_id)
+        connection.execute(
+            update(batches)
+            .where(
+                batches.c.id == batch_id,
+                batches.c.run_number == run_number,
+                batches.c.flow_run_id.is_(None),
             )
+            .values(flow_run_id=flow_run_id, deployment_id=deployment_id)
+        )
 
-    @completes
-    async def start(
+    @writes
+    def start(
         self,
+        connection: Connection,
         batch_id: UUID,
         *,
         flow_run_id: UUID,
@@ -192,157 +197,155 @@ class BatchTransitions:
         Raises NotFoundError; ConflictError when it has ended, is being cancelled, or another run
         has it.
         """
-        async with self._database.write() as connection:
-            row = await _locked(connection, batch_id)
-            if row["flow_run_id"] not in (None, flow_run_id):
-                raise ConflictError("another flow run does this batch")
-            if row["status"] in ("failed", "cancelled") and rerun:
-                await _retry(connection, row)
-                row = await _locked(connection, batch_id)
-            if row["status"] not in ("queued", "running", "paused"):
-                raise ConflictError(f"the batch is {row['status']}")
-            values: dict[str, Any] = {
-                "flow_run_id": flow_run_id,
-                "deployment_id": deployment_id,
-                "holder": holder,
-                "started_at": row["started_at"] or datetime.now(UTC),
-                "window_ends_at": row["window_ends_at"] or window_ends_at,
-            }
-            by_operator = (row["waiting"] or {}).get("code") == PAUSED_IN_PREFECT
-            if row["status"] != "paused" or by_operator:
-                values.update(status="running", waiting=None)
-            await _write(connection, batch_id, **values)
-            if "status" in values:
-                await batch_event(connection, row, values)
-            return Batch.from_row(await _locked(connection, batch_id))
+        row = _locked(connection, batch_id)
+        if row["flow_run_id"] not in (None, flow_run_id):
+            raise ConflictError("another flow run does this batch")
+        if row["status"] in ("failed", "cancelled") and rerun:
+            _retry(connection, row)
+            row = _locked(connection, batch_id)
+        if row["status"] not in ("queued", "running", "paused"):
+            raise ConflictError(f"the batch is {row['status']}")
+        values: dict[str, Any] = {
+            "flow_run_id": flow_run_id,
+            "deployment_id": deployment_id,
+            "holder": holder,
+            "started_at": row["started_at"] or datetime.now(UTC),
+            "window_ends_at": row["window_ends_at"] or window_ends_at,
+        }
+        by_operator = (row["waiting"] or {}).get("code") == PAUSED_IN_PREFECT
+        if row["status"] != "paused" or by_operator:
+            values.update(status="running", waiting=None)
+        _write(connection, batch_id, **values)
+        if "status" in values:
+            batch_event(connection, row, values)
+        return Batch.from_row(_locked(connection, batch_id))
 
-    @completes
-    async def release(self, batch_id: UUID, most: int) -> int:
+    @writes
+    def release(self, connection: Connection, batch_id: UUID, most: int) -> int:
         """Turn up to ``most`` of its next items into generations to start. Returns how many.
 
         First those never begun, in order, then those to be retried. Returns 0 unless the batch
         is running. However often and from wherever it is called, an item is made once.
         """
-        async with self._database.write() as connection:
-            row = await _locked(connection, batch_id)
-            if row["status"] != "running":
-                return 0
-            fresh = await _fresh_items(connection, row, most)
-            again = await _items_to_retry(connection, row, most - len(fresh))
-            # Every row is locked before the change counter is raised, as everywhere.
-            unmade = [await _unmade(connection, item["generation_id"]) for item in again]
-            await _release_fresh(connection, row, fresh)
-            return len(fresh) + await _begin_again(connection, row, again, unmade)
+        row = _locked(connection, batch_id)
+        if row["status"] != "running":
+            return 0
+        fresh = _fresh_items(connection, row, most)
+        again = _items_to_retry(connection, row, most - len(fresh))
+        # Every row is locked before the change counter is raised, as everywhere.
+        unmade = [_unmade(connection, item["generation_id"]) for item in again]
+        _release_fresh(connection, row, fresh)
+        return len(fresh) + _begin_again(connection, row, again, unmade)
 
-    @completes
-    async def finish(self, batch_id: UUID, to: BatchStatus, problem: Problem | None = None) -> bool:
+    @writes
+    def finish(
+        self,
+        connection: Connection,
+        batch_id: UUID,
+        to: BatchStatus,
+        problem: Problem | None = None,
+    ) -> bool:
         """End the batch. Returns False when it had ended already."""
-        async with self._database.write() as connection:
-            row = await _locked(connection, batch_id)
-            if row["status"] not in BATCH_ACTIVE:
-                return False
-            values = {
-                "status": to,
-                "error": problem.model_dump(mode="json", exclude_none=True) if problem else None,
-                "waiting": None,
-                "holder": None,
-                "finished_at": datetime.now(UTC),
-            }
-            await _write(connection, batch_id, **values)
-            await batch_event(connection, row, values)
-            return True
+        row = _locked(connection, batch_id)
+        if row["status"] not in BATCH_ACTIVE:
+            return False
+        values = {
+            "status": to,
+            "error": problem.model_dump(mode="json", exclude_none=True) if problem else None,
+            "waiting": None,
+            "holder": None,
+            "finished_at": datetime.now(UTC),
+        }
+        _write(connection, batch_id, **values)
+        batch_event(connection, row, values)
+        return True
 
-    @completes
-    async def let_go(self, batch_id: UUID, holder: UUID | None) -> bool:
+    @writes
+    def let_go(self, connection: Connection, batch_id: UUID, holder: UUID | None) -> bool:
         """Clear the holder. Returns False if another run or holder has taken over."""
-        async with self._database.write() as connection:
-            done = await connection.execute(
-                update(batches)
-                .where(batches.c.id == batch_id, batches.c.holder == holder)
-                .values(holder=None)
-            )
-            return done.rowcount == 1
+        done = connection.execute(
+            update(batches)
+            .where(batches.c.id == batch_id, batches.c.holder == holder)
+            .values(holder=None)
+        )
+        return done.rowcount == 1
 
     # --- the clients' and operators' side
 
-    @completes
-    async def pause(self, batch_id: UUID, waiting: Waiting) -> Batch:
+    @writes
+    def pause(self, connection: Connection, batch_id: UUID, waiting: Waiting) -> Batch:
         """Release nothing more for now; released generations continue.
 
         No-op when it is paused. Raises NotFoundError, ConflictError (ended, being cancelled).
         """
-        async with self._database.write() as connection:
-            row = await _locked(connection, batch_id)
-            if row["status"] not in ("queued", "running", "paused"):
-                raise ConflictError(f"the batch is {row['status']}")
-            if row["status"] != "paused":
-                await _write(connection, batch_id, status="paused", waiting=asdict(waiting))
-            return Batch.from_row(await _locked(connection, batch_id))
+        row = _locked(connection, batch_id)
+        if row["status"] not in ("queued", "running", "paused"):
+            raise ConflictError(f"the batch is {row['status']}")
+        if row["status"] != "paused":
+            _write(connection, batch_id, status="paused", waiting=asdict(waiting))
+        return Batch.from_row(_locked(connection, batch_id))
 
-    @completes
-    async def resume(self, batch_id: UUID, window_ends_at: datetime | None) -> Batch:
+    @writes
+    def resume(
+        self, connection: Connection, batch_id: UUID, window_ends_at: datetime | None
+    ) -> Batch:
         """Resume releasing, until ``window_ends_at`` if there is one. No-op when it is not paused.
 
         Raises NotFoundError, ConflictError (ended, being cancelled).
         """
-        async with self._database.write() as connection:
-            row = await _locked(connection, batch_id)
-            if row["status"] not in ("queued", "running", "paused"):
-                raise ConflictError(f"the batch is {row['status']}")
-            if row["status"] == "paused":
-                status: BatchStatus = "running" if row["started_at"] else "queued"
-                values = {"status": status, "waiting": None, "window_ends_at": window_ends_at}
-                await _write(connection, batch_id, **values)
-                await batch_event(connection, row, values)
-            return Batch.from_row(await _locked(connection, batch_id))
+        row = _locked(connection, batch_id)
+        if row["status"] not in ("queued", "running", "paused"):
+            raise ConflictError(f"the batch is {row['status']}")
+        if row["status"] == "paused":
+            status: BatchStatus = "running" if row["started_at"] else "queued"
+            values = {"status": status, "waiting": None, "window_ends_at": window_ends_at}
+            _write(connection, batch_id, **values)
+            batch_event(connection, row, values)
+        return Batch.from_row(_locked(connection, batch_id))
 
-    @completes
-    async def request_cancel(self, batch_id: UUID) -> Batch:
+    @writes
+    def request_cancel(self, connection: Connection, batch_id: UUID) -> Batch:
         """Request its cancellation: no further releases, and its generations are cancelled singly.
 
         No-op while it is being cancelled. Raises NotFoundError, ConflictError (it has ended).
         """
-        async with self._database.write() as connection:
-            row = await _locked(connection, batch_id)
-            if row["status"] not in BATCH_ACTIVE:
-                raise ConflictError(f"the batch is {row['status']}")
-            if row["status"] != "cancelling":
-                await _write(connection, batch_id, status="cancelling", waiting=None)
-            return Batch.from_row(await _locked(connection, batch_id))
+        row = _locked(connection, batch_id)
+        if row["status"] not in BATCH_ACTIVE:
+            raise ConflictError(f"the batch is {row['status']}")
+        if row["status"] != "cancelling":
+            _write(connection, batch_id, status="cancelling", waiting=None)
+        return Batch.from_row(_locked(connection, batch_id))
 
-    @completes
-    async def retry(self, batch_id: UUID) -> Batch:
+    @writes
+    def retry(self, connection: Connection, batch_id: UUID) -> Batch:
         """Make the failed, cancelled and never begun items in a new flow run.
 
         Raises NotFoundError; ConflictError unless it ended as failed or cancelled.
         """
-        async with self._database.write() as connection:
-            row = await _locked(connection, batch_id)
-            if row["status"] not in ("failed", "cancelled"):
-                raise ConflictError(f"the batch is {row['status']}")
-            await _retry(connection, row)
-            await _begin_run(connection, row)
-            return Batch.from_row(await _locked(connection, batch_id))
+        row = _locked(connection, batch_id)
+        if row["status"] not in ("failed", "cancelled"):
+            raise ConflictError(f"the batch is {row['status']}")
+        _retry(connection, row)
+        _begin_run(connection, row)
+        return Batch.from_row(_locked(connection, batch_id))
 
-    @completes
-    async def lose_run(self, batch_id: UUID, run_number: int) -> bool:
+    @writes
+    def lose_run(self, connection: Connection, batch_id: UUID, run_number: int) -> bool:
         """Prefect has lost its flow run: request a new one. Returns False when that was done."""
-        async with self._database.write() as connection:
-            row = await _locked(connection, batch_id)
-            if row["run_number"] != run_number or row["status"] not in BATCH_ACTIVE:
-                return False
-            await _write(connection, batch_id, flow_run_id=None, holder=None)
-            return True
+        row = _locked(connection, batch_id)
+        if row["run_number"] != run_number or row["status"] not in BATCH_ACTIVE:
+            return False
+        _write(connection, batch_id, flow_run_id=None, holder=None)
+        return True
 
-    @completes
-    async def remove(self, batch_id: UUID) -> None:
+    @writes
+    def remove(self, connection: Connection, batch_id: UUID) -> None:
         """Remove a batch with its items and flow runs; its generations stay. For retention."""
-        async with self._database.write() as connection:
-            found = await connection.execute(
-                delete(batches).where(batches.c.id == batch_id).returning(batches)
-            )
-            await put(connection, [forget_batch(row) for row in found.mappings()])
-            await forget_events(connection, batch_id)
+        found = connection.execute(
+            delete(batches).where(batches.c.id == batch_id).returning(batches)
+        )
+        put(connection, [forget_batch(row) for row in found.mappings()])
+        forget_events(connection, batch_id)
 
 
 def _left_out(found: FieldProblem) -> dict[str, Any]:
@@ -369,8 +372,8 @@ def _item_values(batch_id: UUID, item: NewItem) -> dict[str, Any]:
     }
 
 
-async def _locked(connection: AsyncConnection, batch_id: UUID) -> RowMapping:
-    found = await connection.execute(
+def _locked(connection: Connection, batch_id: UUID) -> RowMapping:
+    found = connection.execute(
         select(batches)
         .where(batches.c.id == batch_id, batches.c.status != ACCEPTING)
         .with_for_update()
@@ -381,8 +384,8 @@ async def _locked(connection: AsyncConnection, batch_id: UUID) -> RowMapping:
     return row
 
 
-async def _accepting(connection: AsyncConnection, batch_id: UUID) -> None:
-    found = await connection.execute(
+def _accepting(connection: Connection, batch_id: UUID) -> None:
+    found = connection.execute(
         select(batches.c.id)
         .where(batches.c.id == batch_id, batches.c.status == ACCEPTING)
         .with_for_update()
@@ -391,14 +394,12 @@ async def _accepting(connection: AsyncConnection, batch_id: UUID) -> None:
         raise NotFoundError(f"batch {batch_id} is not being accepted")
 
 
-async def _write(connection: AsyncConnection, batch_id: UUID, **values: Any) -> None:
-    await connection.execute(update(batches).where(batches.c.id == batch_id).values(**values))
+def _write(connection: Connection, batch_id: UUID, **values: Any) -> None:
+    connection.execute(update(batches).where(batches.c.id == batch_id).values(**values))
 
 
-async def _fresh_items(
-    connection: AsyncConnection, row: RowMapping, most: int
-) -> Sequence[RowMapping]:
-    found = await connection.execute(
+def _fresh_items(connection: Connection, row: RowMapping, most: int) -> Sequence[RowMapping]:
+    found = connection.execute(
         select(batch_items)
         .where(batch_items.c.batch_id == row["id"], batch_items.c.turn >= row["released"])
         .order_by(batch_items.c.turn)
@@ -407,9 +408,7 @@ async def _fresh_items(
     return found.mappings().all()
 
 
-async def _release_fresh(
-    connection: AsyncConnection, row: RowMapping, items: Sequence[RowMapping]
-) -> None:
+def _release_fresh(connection: Connection, row: RowMapping, items: Sequence[RowMapping]) -> None:
     if not items:
         return
     new = [
@@ -420,10 +419,10 @@ async def _release_fresh(
         )
         for item in items
     ]
-    made = await insert_generations(connection, new, batch_id=row["id"])
-    await insert_dispatches(connection, made)
+    made = insert_generations(connection, new, batch_id=row["id"])
+    insert_dispatches(connection, made)
     released = items[-1]["turn"] + 1
-    await connection.execute(
+    connection.execute(
         update(batch_items)
         .where(
             batch_items.c.batch_id == row["id"],
@@ -432,15 +431,13 @@ async def _release_fresh(
         )
         .values(request=None, callback=None)
     )
-    await _write(connection, row["id"], released=released)
+    _write(connection, row["id"], released=released)
 
 
-async def _items_to_retry(
-    connection: AsyncConnection, row: RowMapping, most: int
-) -> Sequence[RowMapping]:
+def _items_to_retry(connection: Connection, row: RowMapping, most: int) -> Sequence[RowMapping]:
     if row["to_retry"] == 0 or most <= 0:
         return []
-    found = await connection.execute(
+    found = connection.execute(
         select(batch_items)
         .where(batch_items.c.batch_id == row["id"], batch_items.c.again.is_(True))
         .order_by(batch_items.c.position)
@@ -449,17 +446,17 @@ async def _items_to_retry(
     return found.mappings().all()
 
 
-async def _unmade(connection: AsyncConnection, generation_id: UUID) -> RowMapping | None:
+def _unmade(connection: Connection, generation_id: UUID) -> RowMapping | None:
     """Returns the row, locked, unless a client has retried or deleted it meanwhile."""
     try:
-        row = await rows.locked(connection, generation_id)
+        row = rows.locked(connection, generation_id)
     except NotFoundError:
         return None
     return row if row["status"] in RETRYABLE else None
 
 
-async def _begin_again(
-    connection: AsyncConnection,
+def _begin_again(
+    connection: Connection,
     row: RowMapping,
     items: Sequence[RowMapping],
     unmade: Sequence[RowMapping | None],
@@ -468,23 +465,23 @@ async def _begin_again(
     if row["to_retry"] == 0:
         return 0
     for generation in filter(None, unmade):
-        begun = await rows.begin_attempt(connection, generation, None)
-        await rows.dispatch(connection, begun, "start")
+        begun = rows.begin_attempt(connection, generation, None)
+        rows.dispatch(connection, begun, "start")
     for item in items:
-        await connection.execute(
+        connection.execute(
             update(batch_items)
             .where(batch_items.c.batch_id == row["id"], batch_items.c.position == item["position"])
             .values(again=False)
         )
     if items:
         left = max(0, row["to_retry"] - len(items))
-        await _write(connection, row["id"], to_retry=left)
+        _write(connection, row["id"], to_retry=left)
     return sum(generation is not None for generation in unmade)
 
 
-async def _retry(connection: AsyncConnection, row: RowMapping) -> None:
+def _retry(connection: Connection, row: RowMapping) -> None:
     """Mark what is to be retried and make the batch active again."""
-    await connection.execute(  # marks left over from an earlier, interrupted retry
+    connection.execute(  # marks left over from an earlier, interrupted retry
         update(batch_items)
         .where(batch_items.c.batch_id == row["id"], batch_items.c.again.is_(True))
         .values(again=False)
@@ -494,12 +491,12 @@ async def _retry(connection: AsyncConnection, row: RowMapping) -> None:
         generations.c.status.in_(RETRYABLE),
         generations.c.deleted_at.is_(None),
     )
-    marked = await connection.execute(
+    marked = connection.execute(
         update(batch_items)
         .where(batch_items.c.batch_id == row["id"], batch_items.c.generation_id.in_(unmade))
         .values(again=True)
     )
-    await _write(
+    _write(
         connection,
         row["id"],
         status="queued",
@@ -511,8 +508,8 @@ async def _retry(connection: AsyncConnection, row: RowMapping) -> None:
     )
 
 
-async def _begin_run(connection: AsyncConnection, row: RowMapping) -> None:
-    await _write(
+def _begin_run(connection: Connection, row: RowMapping) -> None:
+    _write(
         connection,
         row["id"],
         run_number=row["run_number"] + 1,

@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, select, update
 from sqlalchemy.engine import RowMapping
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.text import readable
 from store.callbacks.events import DELIVER, entry, not_stored, receiver_of
@@ -26,7 +25,7 @@ from store.callbacks.values import (
     Due,
     read_tries,
 )
-from store.database import Database, completes
+from store.database import Database, reads, writes
 from store.errors import NotFoundError
 from store.outbox import holds, put, remove
 from store.pages import Page
@@ -52,137 +51,136 @@ class Deliveries:
 
     # --- read
 
-    async def get(self, delivery_id: UUID) -> Delivery:
+    @reads
+    def get(self, connection: Connection, delivery_id: UUID) -> Delivery:
         """Returns one delivery. Raises NotFoundError."""
-        async with self._database.read() as connection:
-            found = await connection.execute(
-                select(deliveries).where(deliveries.c.id == delivery_id)
-            )
-            row = found.mappings().first()
-            if row is None:
-                raise NotFoundError(f"no delivery {delivery_id}")
-            return (await _with_next_tries(connection, [row]))[0]
+        found = connection.execute(select(deliveries).where(deliveries.c.id == delivery_id))
+        row = found.mappings().first()
+        if row is None:
+            raise NotFoundError(f"no delivery {delivery_id}")
+        return (_with_next_tries(connection, [row]))[0]
 
-    async def page(self, wanted: DeliveryFilter, limit: int, cursor: str | None) -> DeliveryPage:
+    @reads
+    def page(
+        self, connection: Connection, wanted: DeliveryFilter, limit: int, cursor: str | None
+    ) -> DeliveryPage:
         """Returns a page, newest first. Raises InvalidCursorError."""
         page = Page("d", deliveries.c.number, "number", limit, cursor, descending=True)
         statement = page.of(select(deliveries).where(*_matching(wanted)))
-        async with self._database.read() as connection:
-            cut = page.cut((await connection.execute(statement)).mappings().all())
-            items = await _with_next_tries(connection, cut.rows)
+        cut = page.cut((connection.execute(statement)).mappings().all())
+        items = _with_next_tries(connection, cut.rows)
         return DeliveryPage(tuple(items), cut.next_cursor, cut.previous_cursor)
 
-    async def counts(self) -> dict[DeliveryState, int]:
+    @reads
+    def counts(self, connection: Connection) -> dict[DeliveryState, int]:
         """Returns how many deliveries are in each state."""
         statement = select(deliveries.c.state, func.count()).group_by(deliveries.c.state)
-        async with self._database.read() as connection:
-            found = dict((await connection.execute(statement)).tuples().all())
+        found = dict((connection.execute(statement)).tuples().all())
         return {state: found.get(state, 0) for state in DELIVERY_STATES}
 
-    async def is_wanted(self, delivery_id: UUID) -> bool:
+    @reads
+    def is_wanted(self, connection: Connection, delivery_id: UUID) -> bool:
         """Returns whether it is still to be delivered: its generation was not deleted."""
         statement = select(deliveries.c.state).where(deliveries.c.id == delivery_id)
-        async with self._database.read() as connection:
-            return (await connection.execute(statement)).scalar_one_or_none() == "pending"
+        return (connection.execute(statement)).scalar_one_or_none() == "pending"
 
-    async def predecessor(self, delivery: Delivery) -> Delivery | None:
+    @reads
+    def predecessor(self, connection: Connection, delivery: Delivery) -> Delivery | None:
         """Returns an event before this one that its receiver must hear of first; None without.
 
         Starts are left out: those that were overtaken are dropped. So is what an operator has
         sent again: its turn is over.
         """
-        async with self._database.read() as connection:
-            return await _predecessor(connection, delivery)
+        return _predecessor(connection, delivery)
 
-    async def is_overtaken(self, delivery: Delivery) -> bool:
+    @reads
+    def is_overtaken(self, connection: Connection, delivery: Delivery) -> bool:
         """Returns whether its receiver has a later event of the same generation or batch.
 
         Never so if an operator has sent it again.
         """
-        async with self._database.read() as connection:
-            return await _is_overtaken(connection, delivery)
+        return _is_overtaken(connection, delivery)
 
-    async def due(self, delivery_id: UUID) -> Due:
+    @reads
+    def due(self, connection: Connection, delivery_id: UUID) -> Due:
         """Returns what the next try of a delivery depends on. Raises NotFoundError."""
-        async with self._database.read() as connection:
-            found = await connection.execute(
-                select(deliveries).where(deliveries.c.id == delivery_id)
-            )
-            row = found.mappings().first()
-            if row is None:
-                raise NotFoundError(f"no delivery {delivery_id}")
-            delivery = Delivery.from_row(row)
-            return Due(
-                delivery,
-                target=await target_of(connection, delivery),
-                former=await _predecessor(connection, delivery),
-                is_overtaken=delivery.is_start and await _is_overtaken(connection, delivery),
-            )
+        found = connection.execute(select(deliveries).where(deliveries.c.id == delivery_id))
+        row = found.mappings().first()
+        if row is None:
+            raise NotFoundError(f"no delivery {delivery_id}")
+        delivery = Delivery.from_row(row)
+        return Due(
+            delivery,
+            target=target_of(connection, delivery),
+            former=_predecessor(connection, delivery),
+            is_overtaken=delivery.is_start and _is_overtaken(connection, delivery),
+        )
 
     # --- write: the deliverer's side
 
-    @completes
     async def delivered(self, entry: Entry, one: DeliveryTry, body: str) -> bool:
         """A receiver has taken it. Returns False when the caller no longer holds the entry."""
         return await self._end(entry, "delivered", None, one, body)
 
-    @completes
     async def failed(
         self, entry: Entry, reason: str, one: DeliveryTry | None = None, body: str | None = None
     ) -> bool:
         """It is given up, after its last try if there was one. The result is as for others."""
         return await self._end(entry, "failed", reason, one, body)
 
-    @completes
     async def drop(self, entry: Entry, reason: str, one: DeliveryTry | None = None) -> bool:
         """It need not be sent any more. The result is as for ``delivered``."""
         return await self._end(entry, "dropped", reason, one, None)
 
-    @completes
-    async def tried(self, entry: Entry, reason: str, one: DeliveryTry, body: str | None) -> bool:
+    @writes
+    def tried(
+        self, connection: Connection, entry: Entry, reason: str, one: DeliveryTry, body: str | None
+    ) -> bool:
         """A try has failed, and another one follows. The result is as for ``delivered``."""
-        async with self._database.write() as connection:
-            row = await _locked(connection, delivery_of(entry))
-            if row is None or not await holds(connection, entry):
-                return False
-            values = {"reason": readable(reason, REASON_MAX), "failures": row["failures"] + 1}
-            await _write(connection, row, one, body, **values)
-            return True
+        row = _locked(connection, delivery_of(entry))
+        if row is None or not holds(connection, entry):
+            return False
+        values = {"reason": readable(reason, REASON_MAX), "failures": row["failures"] + 1}
+        _write(connection, row, one, body, **values)
+        return True
 
-    async def _end(
+    @writes
+    def _end(
         self,
+        connection: Connection,
         entry: Entry,
         state: DeliveryState,
         reason: str | None,
         one: DeliveryTry | None,
         body: str | None,
     ) -> bool:
-        async with self._database.write() as connection:
-            row = await _locked(connection, delivery_of(entry))
-            if not await remove(connection, entry) or row is None:
-                return False
-            values = {"state": state, "reason": reason and readable(reason, REASON_MAX)}
-            await _write(connection, row, one, body, **values, ended_at=datetime.now(UTC))
-            return True
+        row = _locked(connection, delivery_of(entry))
+        if not remove(connection, entry) or row is None:
+            return False
+        values = {"state": state, "reason": reason and readable(reason, REASON_MAX)}
+        _write(connection, row, one, body, **values, ended_at=datetime.now(UTC))
+        return True
 
     # --- write: the operators' side
 
-    @completes
     async def redeliver(self, delivery_id: UUID) -> Delivery:
         """Try it now, and then by the schedule from its beginning. Raises NotFoundError.
 
         One that waits for its next try is tried now; nothing changes while it is being sent. One
         whose callback is not stored any more fails at once.
         """
-        async with self._database.write() as connection:
-            row = await _locked(connection, delivery_id)
-            if row is None:
-                raise NotFoundError(f"no delivery {delivery_id}")
-            if row["state"] != "pending":
-                await _send_again(connection, row)
-            elif await _hasten(connection, row):
-                await _write(connection, row, None, None, reason=None, failures=0)
+        await self._redeliver(delivery_id)
         return await self.get(delivery_id)
+
+    @writes
+    def _redeliver(self, connection: Connection, delivery_id: UUID) -> None:
+        row = _locked(connection, delivery_id)
+        if row is None:
+            raise NotFoundError(f"no delivery {delivery_id}")
+        if row["state"] != "pending":
+            _send_again(connection, row)
+        elif _hasten(connection, row):
+            _write(connection, row, None, None, reason=None, failures=0)
 
     async def sweep(self, older_than: datetime) -> int:
         """Remove the deliveries that ended before. Returns how many."""
@@ -191,8 +189,8 @@ class Deliveries:
             count += gone
         return count
 
-    @completes
-    async def _sweep_some(self, older_than: datetime) -> int:
+    @writes
+    def _sweep_some(self, connection: Connection, older_than: datetime) -> int:
         """Remove a page of them: no writer waits for all."""
         has_ended = deliveries.c.ended_at < older_than
         oldest = (
@@ -207,34 +205,33 @@ class Deliveries:
             .order_by(deliveries.c.number)
             .with_for_update()
         )
-        async with self._database.write() as connection:
-            done = await connection.execute(delete(deliveries).where(deliveries.c.number.in_(old)))
-            return done.rowcount
+        done = connection.execute(delete(deliveries).where(deliveries.c.number.in_(old)))
+        return done.rowcount
 
 
-async def _send_again(connection: AsyncConnection, row: RowMapping) -> None:
+def _send_again(connection: Connection, row: RowMapping) -> None:
     """Have one that has ended sent again, to where its callback is now."""
-    receiver = await receiver_of(connection, row["name"], row["url"])
+    receiver = receiver_of(connection, row["name"], row["url"])
     if receiver is None:
         reason = not_stored(row["name"])
         now = datetime.now(UTC)
-        await _write(connection, row, None, None, state="failed", reason=reason, ended_at=now)
+        _write(connection, row, None, None, state="failed", reason=reason, ended_at=now)
         return
     subject = row["generation_id"] or row["batch_id"]
-    await put(connection, [entry(row["id"], subject, receiver)])
+    put(connection, [entry(row["id"], subject, receiver)])
     values = {"state": "pending", "reason": None, "failures": 0, "ended_at": None}
-    await _write(connection, row, None, None, **values, host=receiver.shown, by_hand=True)
+    _write(connection, row, None, None, **values, host=receiver.shown, by_hand=True)
 
 
-async def _hasten(connection: AsyncConnection, row: RowMapping) -> bool:
+def _hasten(connection: Connection, row: RowMapping) -> bool:
     """Have a pending one tried now. Returns False when it is being sent."""
-    done = await connection.execute(
+    done = connection.execute(
         update(outbox).where(*_entries_of(row), outbox.c.claimed_by.is_(None)).values(due_at=None)
     )
     return done.rowcount > 0
 
 
-async def _predecessor(connection: AsyncConnection, delivery: Delivery) -> Delivery | None:
+def _predecessor(connection: Connection, delivery: Delivery) -> Delivery | None:
     if delivery.by_hand:
         return None
     statement = (
@@ -249,17 +246,17 @@ async def _predecessor(connection: AsyncConnection, delivery: Delivery) -> Deliv
         .order_by(deliveries.c.number)
         .limit(1)
     )
-    found = (await connection.execute(statement)).mappings().all()
-    return next(iter(await _with_next_tries(connection, found)), None)
+    found = (connection.execute(statement)).mappings().all()
+    return next(iter(_with_next_tries(connection, found)), None)
 
 
-async def _is_overtaken(connection: AsyncConnection, delivery: Delivery) -> bool:
+def _is_overtaken(connection: Connection, delivery: Delivery) -> bool:
     if delivery.by_hand:
         return False
     statement = select(deliveries.c.id).where(
         *_same_receiver(delivery), deliveries.c.number > delivery.number
     )
-    return (await connection.execute(statement.limit(1))).first() is not None
+    return (connection.execute(statement.limit(1))).first() is not None
 
 
 def _matching(wanted: DeliveryFilter) -> list[ColumnElement[bool]]:
@@ -296,16 +293,16 @@ def _entries_of(row: RowMapping) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-async def _locked(connection: AsyncConnection, delivery_id: UUID) -> RowMapping | None:
+def _locked(connection: Connection, delivery_id: UUID) -> RowMapping | None:
     """Returns the row, locked; None when the delivery went with its generation."""
-    found = await connection.execute(
+    found = connection.execute(
         select(deliveries).where(deliveries.c.id == delivery_id).with_for_update()
     )
     return found.mappings().first()
 
 
-async def _write(
-    connection: AsyncConnection,
+def _write(
+    connection: Connection,
     row: RowMapping,
     one: DeliveryTry | None,
     body: str | None,
@@ -316,7 +313,7 @@ async def _write(
         values["tries"] = TRIES.dump_python(tries, mode="json")
     if body is not None:
         values["body"] = body
-    await connection.execute(
+    connection.execute(
         update(deliveries).where(deliveries.c.number == row["number"]).values(**values)
     )
 
@@ -331,24 +328,20 @@ def _kept(one: DeliveryTry) -> DeliveryTry:
     )
 
 
-async def _with_next_tries(
-    connection: AsyncConnection, rows: Sequence[RowMapping]
-) -> list[Delivery]:
+def _with_next_tries(connection: Connection, rows: Sequence[RowMapping]) -> list[Delivery]:
     """Returns the rows as values, with the moments of the next tries."""
-    waiting = await _next_tries(connection, [row for row in rows if row["state"] == "pending"])
+    waiting = _next_tries(connection, [row for row in rows if row["state"] == "pending"])
     return [Delivery.from_row(row, waiting.get(row["id"])) for row in rows]
 
 
-async def _next_tries(
-    connection: AsyncConnection, pending: Sequence[RowMapping]
-) -> Mapping[UUID, datetime]:
+def _next_tries(connection: Connection, pending: Sequence[RowMapping]) -> Mapping[UUID, datetime]:
     if not pending:
         return {}
     subjects = {row["generation_id"] or row["batch_id"] for row in pending}
     statement = select(outbox.c.payload, outbox.c.due_at).where(
         outbox.c.kind == DELIVER, outbox.c.subject.in_(subjects), outbox.c.due_at.is_not(None)
     )
-    found = await connection.execute(statement)
+    found = connection.execute(statement)
     due = {_named(payload): due_at for payload, due_at in found.tuples()}
     return {row["id"]: due[str(row["id"])] for row in pending if str(row["id"]) in due}
 

@@ -11,9 +11,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.engine import RowMapping
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.callbacks.callback import Callback, read_callback
 from core.callbacks.url import Receiver
@@ -29,20 +28,18 @@ _OF_GENERATION: Final = (*_SHARED, "attempt", "progress")
 _OF_BATCH: Final = (*_SHARED, "run_number")
 
 
-async def generation_event(
-    connection: AsyncConnection, row: RowMapping, written: Mapping[str, Any]
-) -> None:
+def generation_event(connection: Connection, row: RowMapping, written: Mapping[str, Any]) -> None:
     """A generation has changed its status: ``written`` are the new values of its row."""
     if row["callback"] is None and row["batch_id"] is None:
         return
     now = {**row, **written}
     event = f"generation.{now['status']}"
-    wanted = await _wanting(connection, row, event)
-    if not wanted or (now["status"] == "running" and await _has_run(connection, now)):
+    wanted = _wanting(connection, row, event)
+    if not wanted or (now["status"] == "running" and _has_run(connection, now)):
         return
     snapshot = {**_snapshot(now, _OF_GENERATION), "sequence": row["sequence"] + 1}
     for callback in wanted:
-        await _write(
+        _write(
             connection,
             callback,
             event,
@@ -52,9 +49,7 @@ async def generation_event(
         )
 
 
-async def batch_event(
-    connection: AsyncConnection, row: RowMapping, written: Mapping[str, Any]
-) -> None:
+def batch_event(connection: Connection, row: RowMapping, written: Mapping[str, Any]) -> None:
     """A batch runs now, or has ended: ``written`` are the new values of its row.
 
     It begins to run once, however often it is paused; again when it was retried.
@@ -64,17 +59,13 @@ async def batch_event(
     event = f"batch.{now['status']}"
     if callback is None or event not in callback.events:
         return
-    if (
-        now["status"] == "running"
-        and row["status"] != "queued"
-        and await _has_begun(connection, now)
-    ):
+    if now["status"] == "running" and row["status"] != "queued" and _has_begun(connection, now):
         return
     snapshot = _snapshot(now, _OF_BATCH)
-    await _write(connection, callback, event, snapshot, generation_id=None, batch_id=row["id"])
+    _write(connection, callback, event, snapshot, generation_id=None, batch_id=row["id"])
 
 
-async def forget_events(connection: AsyncConnection, subject: UUID) -> None:
+def forget_events(connection: Connection, subject: UUID) -> None:
     """Remove the deliveries of a generation or a batch: nothing more of it is sent.
 
     Rows are locked in the order of their ids, as others that lock several do.
@@ -86,14 +77,14 @@ async def forget_events(connection: AsyncConnection, subject: UUID) -> None:
         .order_by(deliveries.c.number)
         .with_for_update()
     )
-    await connection.execute(delete(deliveries).where(deliveries.c.number.in_(gone)))
+    connection.execute(delete(deliveries).where(deliveries.c.number.in_(gone)))
     unsent = (
         select(outbox.c.id)
         .where(outbox.c.subject == subject, outbox.c.kind == DELIVER)
         .order_by(outbox.c.id)
         .with_for_update()
     )
-    await connection.execute(delete(outbox).where(outbox.c.id.in_(unsent)))
+    connection.execute(delete(outbox).where(outbox.c.id.in_(unsent)))
 
 
 def lane_of(receiver: Receiver) -> str:
@@ -113,19 +104,19 @@ def entry(delivery_id: UUID, subject: UUID, receiver: Receiver) -> NewEntry:
     )
 
 
-async def _wanting(connection: AsyncConnection, row: RowMapping, event: str) -> list[Callback]:
+def _wanting(connection: Connection, row: RowMapping, event: str) -> list[Callback]:
     """Returns the callbacks that the event is for: a receiver hears of it once."""
     found = [read_callback(row["callback"])]
     if row["batch_id"] is not None:
         of_batch = select(batches.c.callback).where(batches.c.id == row["batch_id"])
-        found.append(read_callback((await connection.execute(of_batch)).scalar_one_or_none()))
+        found.append(read_callback((connection.execute(of_batch)).scalar_one_or_none()))
     wanting = [one for one in found if one is not None and event in one.events]
     return list({(one.name, one.url): one for one in wanting}.values())
 
 
-async def _has_run(connection: AsyncConnection, now: Mapping[str, Any]) -> bool:
+def _has_run(connection: Connection, now: Mapping[str, Any]) -> bool:
     """Returns whether the attempt ran before, and was given back by its worker since."""
-    found = await connection.execute(
+    found = connection.execute(
         select(deliveries.c.id).where(
             deliveries.c.generation_id == now["id"],
             deliveries.c.event == "generation.running",
@@ -135,9 +126,9 @@ async def _has_run(connection: AsyncConnection, now: Mapping[str, Any]) -> bool:
     return found.first() is not None
 
 
-async def _has_begun(connection: AsyncConnection, now: Mapping[str, Any]) -> bool:
+def _has_begun(connection: Connection, now: Mapping[str, Any]) -> bool:
     """Returns whether the receiver hears already that the batch runs, as it was before a pause."""
-    found = await connection.execute(
+    found = connection.execute(
         select(deliveries.c.id).where(
             deliveries.c.batch_id == now["id"],
             deliveries.c.generation_id.is_(None),
@@ -158,8 +149,8 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-async def _write(
-    connection: AsyncConnection,
+def _write(
+    connection: Connection,
     callback: Callback,
     event: str,
     snapshot: dict[str, Any],
@@ -169,10 +160,10 @@ async def _write(
 ) -> None:
     subject = generation_id or batch_id
     assert subject is not None
-    receiver = await receiver_of(connection, callback.name, callback.url)
+    receiver = receiver_of(connection, callback.name, callback.url)
     now = datetime.now(UTC)
     delivery_id = uuid4()
-    await connection.execute(
+    connection.execute(
         insert(deliveries).values(
             id=delivery_id,
             event=event,
@@ -192,8 +183,8 @@ async def _write(
         )
     )
     if receiver is not None:
-        await _hasten_former(connection, subject, lane_of(receiver))
-        await put(connection, [entry(delivery_id, subject, receiver)])
+        _hasten_former(connection, subject, lane_of(receiver))
+        put(connection, [entry(delivery_id, subject, receiver)])
 
 
 def not_stored(name: str | None) -> str:
@@ -204,12 +195,10 @@ def not_stored(name: str | None) -> str:
     )
 
 
-async def receiver_of(
-    connection: AsyncConnection, name: str | None, url: str | None
-) -> Receiver | None:
+def receiver_of(connection: Connection, name: str | None, url: str | None) -> Receiver | None:
     """Returns where events go now: to the URL, else to the stored callback, None without it."""
     if url is None:
-        found = await connection.execute(select(callbacks.c.url).where(callbacks.c.name == name))
+        found = connection.execute(select(callbacks.c.url).where(callbacks.c.name == name))
         url = found.scalar_one_or_none()
     try:
         return None if url is None else Receiver.of(url)
@@ -217,9 +206,9 @@ async def receiver_of(
         return None
 
 
-async def _hasten_former(connection: AsyncConnection, subject: UUID, lane: str) -> None:
+def _hasten_former(connection: Connection, subject: UUID, lane: str) -> None:
     """Let former events that wait for their next try be tried now: a later one must not wait."""
-    await connection.execute(
+    connection.execute(
         update(outbox)
         .where(
             outbox.c.subject == subject,

@@ -7,10 +7,9 @@ import secrets
 from datetime import UTC, datetime
 from typing import Final
 
-from sqlalchemy import delete, func, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, delete, func, insert, select
 
-from store.database import Database, completes
+from store.database import Database, reads, writes
 from store.tables import webhook_secrets
 
 BYTES: Final = 32
@@ -25,40 +24,38 @@ class Secrets:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def valid(self) -> tuple[str, ...]:
+    @reads
+    def valid(self, connection: Connection) -> tuple[str, ...]:
         """Returns the valid secrets, newest first, in the form ``whsec_…`` (base64)."""
         newest = webhook_secrets.c.id.desc()
         statement = select(webhook_secrets.c.secret).order_by(newest).limit(VALID)
-        async with self._database.read() as connection:
-            return tuple((await connection.execute(statement)).scalars())
+        return tuple((connection.execute(statement)).scalars())
 
-    @completes
-    async def rotate(self) -> str:
+    @writes
+    def rotate(self, connection: Connection) -> str:
         """Make a new secret and return it; the newest former one stays valid beside it."""
         secret = f"whsec_{base64.b64encode(secrets.token_bytes(BYTES)).decode()}"
-        async with self._database.write() as connection:
-            await _take_turn(connection)
-            await connection.execute(
-                insert(webhook_secrets).values(secret=secret, created_at=datetime.now(UTC))
-            )
-            await _keep(connection, VALID)
+        _take_turn(connection)
+        connection.execute(
+            insert(webhook_secrets).values(secret=secret, created_at=datetime.now(UTC))
+        )
+        _keep(connection, VALID)
         return secret
 
-    @completes
-    async def retire(self) -> None:
+    @writes
+    def retire(self, connection: Connection) -> None:
         """Let only the newest secret be valid."""
-        async with self._database.write() as connection:
-            await _take_turn(connection)
-            await _keep(connection, 1)
+        _take_turn(connection)
+        _keep(connection, 1)
 
 
-async def _take_turn(connection: AsyncConnection) -> None:
+def _take_turn(connection: Connection) -> None:
     """One transaction at a time changes them: each sees what the others have kept."""
     if connection.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
-        await connection.execute(select(func.pg_advisory_xact_lock(_CHANGING)))
+        connection.execute(select(func.pg_advisory_xact_lock(_CHANGING)))
 
 
-async def _keep(connection: AsyncConnection, count: int) -> None:
+def _keep(connection: Connection, count: int) -> None:
     newest = select(webhook_secrets.c.id).order_by(webhook_secrets.c.id.desc()).limit(count)
-    kept = (await connection.execute(newest)).scalars().all()
-    await connection.execute(delete(webhook_secrets).where(webhook_secrets.c.id.not_in(kept)))
+    kept = (connection.execute(newest)).scalars().all()
+    connection.execute(delete(webhook_secrets).where(webhook_secrets.c.id.not_in(kept)))

@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import Connection, func, insert, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.callbacks.callback import Callback
 from core.failpoints import reach
 from core.ids import new_generation_id
 from core.loop import Loop
 from core.requests import ResolvedRequest
-from store.database import Database, completes, finished
+from store.completion import finished
+from store.database import Database, reads
 from store.errors import DeletedError, IdempotencyMismatchError, StoreUnavailableError
 from store.generations.inserts import insert_dispatches, insert_generations
 from store.tables import generations, idempotency_keys
@@ -114,13 +114,13 @@ class Acceptance:
         self._loop.wake()
         return await create.done
 
-    async def replay(self, key: IdempotencyKey) -> Accepted | None:
+    @reads
+    def replay(self, connection: Connection, key: IdempotencyKey) -> Accepted | None:
         """Returns the key's stored answer, None for a new key.
 
         Raises IdempotencyMismatchError, DeletedError, StoreUnavailableError.
         """
-        async with self._database.read() as connection:
-            known = await _known_keys(connection, [key.key])
+        known = _known_keys(connection, [key.key])
         if key.key not in known:
             return None
         answered = _answered(key, *known[key.key])
@@ -152,19 +152,20 @@ class Acceptance:
                 create.done.set_result(outcome)
 
     async def _write(self, batch: list[_Create]) -> list[Accepted | Exception]:
+        def write(connection: Connection) -> list[Accepted | Exception]:
+            written = _write_batch(connection, batch)
+            reach("accept.before_commit")
+            return written
+
         try:
-            async with self._database.write() as connection:
-                written = await _write_batch(connection, batch)
-                reach("accept.before_commit")
+            written = await self._database.write(write)
         except IntegrityError:
             # Another process has just used one of the keys: it can be read now.
-            async with self._database.write() as connection:
-                written = await _write_batch(connection, batch)
+            written = await self._database.write(write)
         reach("accept.after_commit")
         return written
 
 
-@completes
 async def adopt(
     database: Database,
     generation_id: UUID,
@@ -184,19 +185,19 @@ async def adopt(
 
 
 async def _adopt(database: Database, new: NewGeneration, flow_run_id: UUID) -> Generation:
-    async with database.write() as connection:
-        found = await connection.execute(select(generations).where(generations.c.id == new.id))
+    def write(connection: Connection) -> Generation:
+        found = connection.execute(select(generations).where(generations.c.id == new.id))
         row = found.mappings().first()
         if row is not None:
             return Generation.from_row(row)
-        [generation] = await insert_generations(connection, [new], flow_run_id=flow_run_id)
+        [generation] = insert_generations(connection, [new], flow_run_id=flow_run_id)
         return generation
 
+    return await database.write(write)
 
-async def _write_batch(
-    connection: AsyncConnection, batch: list[_Create]
-) -> list[Accepted | Exception]:
-    known = await _known_keys(connection, [c.key.key for c in batch if c.key is not None])
+
+def _write_batch(connection: Connection, batch: list[_Create]) -> list[Accepted | Exception]:
+    known = _known_keys(connection, [c.key.key for c in batch if c.key is not None])
     fresh: list[_Create] = []
     first_use: dict[str, _Create] = {}
     for create in batch:
@@ -205,8 +206,8 @@ async def _write_batch(
         elif create.key.key not in known and create.key.key not in first_use:
             first_use[create.key.key] = create
             fresh.append(create)
-    queued = await _queued(connection)
-    made = await insert_generations(
+    queued = _queued(connection)
+    made = insert_generations(
         connection,
         [NewGeneration(new_generation_id(), create.request, create.callback) for create in fresh],
     )
@@ -214,8 +215,8 @@ async def _write_batch(
         id(create): _accepted(create, generation, queued)
         for create, generation in zip(fresh, made, strict=True)
     }
-    await insert_dispatches(connection, made)
-    await _insert_keys(connection, fresh, accepted)
+    insert_dispatches(connection, made)
+    _insert_keys(connection, fresh, accepted)
     return [
         accepted.get(id(create)) or _replay(create, known, first_use, accepted) for create in batch
     ]
@@ -256,9 +257,7 @@ def _answered(key: IdempotencyKey, body_sha256: str, first: Accepted) -> Accepte
     return Accepted(first.generation, first.ahead, first.answer, replayed=True)
 
 
-async def _known_keys(
-    connection: AsyncConnection, keys: list[str]
-) -> dict[str, tuple[str, Accepted]]:
+def _known_keys(connection: Connection, keys: list[str]) -> dict[str, tuple[str, Accepted]]:
     if not keys:
         return {}
     joined = idempotency_keys.join(
@@ -270,7 +269,7 @@ async def _known_keys(
         .select_from(joined)
         .where(idempotency_keys.c.key.in_(keys))
     )
-    rows = (await connection.execute(statement)).mappings()
+    rows = (connection.execute(statement)).mappings()
     return {
         row["key"]: (
             row["body_sha256"],
@@ -280,7 +279,7 @@ async def _known_keys(
     }
 
 
-async def _queued(connection: AsyncConnection) -> dict[str, _Queued]:
+def _queued(connection: Connection) -> dict[str, _Queued]:
     """Returns what is queued, by priority."""
     statement = (
         select(generations.c.priority, func.count(), func.sum(generations.c.cost))
@@ -288,13 +287,13 @@ async def _queued(connection: AsyncConnection) -> dict[str, _Queued]:
         .group_by(generations.c.priority)
     )
     found = {"interactive": _Queued(), "bulk": _Queued()}
-    for priority, count, cost in (await connection.execute(statement)).tuples():
+    for priority, count, cost in (connection.execute(statement)).tuples():
         found[priority] = _Queued(count, float(cost))
     return found
 
 
-async def _insert_keys(
-    connection: AsyncConnection, fresh: list[_Create], accepted: dict[int, Accepted]
+def _insert_keys(
+    connection: Connection, fresh: list[_Create], accepted: dict[int, Accepted]
 ) -> None:
     rows = [
         {
@@ -308,7 +307,7 @@ async def _insert_keys(
         if create.key is not None
     ]
     if rows:
-        await connection.execute(insert(idempotency_keys), rows)
+        connection.execute(insert(idempotency_keys), rows)
 
 
 __all__ = [

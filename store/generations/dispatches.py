@@ -6,9 +6,8 @@ from datetime import datetime
 from typing import Final, Literal, get_args
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 from sqlalchemy.engine import RowMapping
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.tables import outbox
 from store.values import Entry, NewEntry
@@ -41,9 +40,9 @@ def attempt_of(entry: Entry) -> int:
     return int(entry.payload["attempt"])
 
 
-async def is_pending(connection: AsyncConnection, row: RowMapping, action: DispatchAction) -> bool:
+def is_pending(connection: Connection, row: RowMapping, action: DispatchAction) -> bool:
     """Whether ``action`` is still pending for the current attempt of a generation's row."""
-    found = await connection.execute(
+    found = connection.execute(
         select(outbox.c.id).where(
             outbox.c.subject == row["id"],
             outbox.c.kind == f"{LANE}.{action}",

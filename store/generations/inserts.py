@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, insert, select
 
 from core.callbacks.callback import Callback
 from core.ids import prompt_id
@@ -22,8 +21,8 @@ from store.uploads.references import confirm, refer
 from store.values import Generation, NewGeneration
 
 
-async def insert_generations(
-    connection: AsyncConnection,
+def insert_generations(
+    connection: Connection,
     new: Sequence[NewGeneration],
     *,
     flow_run_id: UUID | None = None,
@@ -37,8 +36,8 @@ async def insert_generations(
     if not new:
         return []
     if batch_id is None:
-        await confirm(connection, [stored_request(one.request) for one in new])
-    first = await next_changes(connection, len(new))
+        confirm(connection, [stored_request(one.request) for one in new])
+    first = next_changes(connection, len(new))
     now = datetime.now(UTC)
     rows = [
         # A microsecond apart: ordering by time (as Prefect does) gives the order of arrival.
@@ -49,8 +48,8 @@ async def insert_generations(
         }
         for index, one in enumerate(new)
     ]
-    await connection.execute(insert(generations), rows)
-    await connection.execute(
+    connection.execute(insert(generations), rows)
+    connection.execute(
         insert(attempts),
         [
             {
@@ -63,9 +62,9 @@ async def insert_generations(
             for row in rows
         ],
     )
-    await refer(connection, [(row["id"], row["request"]) for row in rows])
-    batch_name = await _batch_name(connection, batch_id)
-    await index(
+    refer(connection, [(row["id"], row["request"]) for row in rows])
+    batch_name = _batch_name(connection, batch_id)
+    index(
         connection,
         [
             (row["seq"], indexed_text(searched(one.request, batch_name)))
@@ -94,10 +93,10 @@ def _files_of(inputs: Mapping[str, Any], name: str, field: str) -> Iterator[str]
             yield file
 
 
-async def _batch_name(connection: AsyncConnection, batch_id: UUID | None) -> str | None:
+def _batch_name(connection: Connection, batch_id: UUID | None) -> str | None:
     if batch_id is None:
         return None
-    found = await connection.execute(select(batches.c.name).where(batches.c.id == batch_id))
+    found = connection.execute(select(batches.c.name).where(batches.c.id == batch_id))
     return found.scalar_one_or_none()
 
 
@@ -165,9 +164,9 @@ def cost(request: StoredRequest) -> float:
     return request.plan.cost
 
 
-async def insert_dispatches(connection: AsyncConnection, made: Sequence[Generation]) -> None:
+def insert_dispatches(connection: Connection, made: Sequence[Generation]) -> None:
     """Write the start of each of them to the outbox."""
-    await put(
+    put(
         connection,
         [
             dispatch(

@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, RowMapping, Select, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, case, func, or_, select
 
-from store.database import Database
+from store.database import Database, reads
 from store.errors import DeletedError, NotFoundError
 from store.generations.dispatches import START
 from store.pages import Page
@@ -46,37 +46,35 @@ class Generations:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def get(self, generation_id: UUID) -> Generation:
+    @reads
+    def get(self, connection: Connection, generation_id: UUID) -> Generation:
         """The generation. Raises NotFoundError, DeletedError."""
-        async with self._database.read() as connection:
-            found = await connection.execute(
-                select(generations).where(generations.c.id == generation_id)
-            )
-            row = found.mappings().first()
+        found = connection.execute(select(generations).where(generations.c.id == generation_id))
+        row = found.mappings().first()
         if row is None:
             raise NotFoundError(f"no generation {generation_id}")
         if row["deleted_at"] is not None:
             raise DeletedError(f"generation {generation_id} was deleted")
         return Generation.from_row(row)
 
-    async def of_ids(self, ids: Collection[UUID]) -> tuple[Generation, ...]:
+    @reads
+    def of_ids(self, connection: Connection, ids: Collection[UUID]) -> tuple[Generation, ...]:
         """Returns those of these generations that exist and were not deleted."""
         if not ids:
             return ()
         statement = select(generations).where(
             generations.c.id.in_(ids), generations.c.deleted_at.is_(None)
         )
-        async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).mappings()
-            return tuple(Generation.from_row(row) for row in rows)
+        rows = (connection.execute(statement)).mappings()
+        return tuple(Generation.from_row(row) for row in rows)
 
-    async def known(self, ids: Collection[UUID]) -> frozenset[UUID]:
+    @reads
+    def known(self, connection: Connection, ids: Collection[UUID]) -> frozenset[UUID]:
         """Returns those of ``ids`` that this store has ever had, deleted ones included."""
         if not ids:
             return frozenset()
         statement = select(generations.c.id).where(generations.c.id.in_(ids))
-        async with self._database.read() as connection:
-            return frozenset((await connection.execute(statement)).scalars())
+        return frozenset((connection.execute(statement)).scalars())
 
     async def is_deleted(self, generation_id: UUID) -> bool:
         """Whether it was deleted (or never was)."""
@@ -86,12 +84,14 @@ class Generations:
             return True
         return False
 
-    async def history(self, wanted: HistoryFilter, limit: int, cursor: str | None) -> HistoryPage:
+    @reads
+    def history(
+        self, connection: Connection, wanted: HistoryFilter, limit: int, cursor: str | None
+    ) -> HistoryPage:
         """A page of undeleted generations. Raises InvalidCursorError."""
         page = Page("g", generations.c.seq, "seq", limit, cursor, descending=True)
         statement = page.of(_matching(wanted, is_sqlite=self._database.is_sqlite))
-        async with self._database.read() as connection:
-            cut = page.cut((await connection.execute(statement)).mappings().all())
+        cut = page.cut((connection.execute(statement)).mappings().all())
         items = tuple(Generation.from_row(row) for row in cut.rows)
         return HistoryPage(items, cut.next_cursor, cut.previous_cursor)
 
@@ -109,71 +109,73 @@ class Generations:
         shown = shown.with_only_columns(generations.c.id).limit(1)
         newer = shown.where(generations.c.seq > seq).order_by(generations.c.seq)
         older = shown.where(generations.c.seq < seq).order_by(generations.c.seq.desc())
-        async with self._database.read() as connection:
-            return Neighbours(
-                (await connection.execute(newer)).scalar_one_or_none(),
-                (await connection.execute(older)).scalar_one_or_none(),
+        return await self._database.read(
+            lambda connection: Neighbours(
+                connection.execute(newer).scalar_one_or_none(),
+                connection.execute(older).scalar_one_or_none(),
             )
+        )
 
-    async def attempts(self, generation_id: UUID) -> tuple[Attempt, ...]:
+    @reads
+    def attempts(self, connection: Connection, generation_id: UUID) -> tuple[Attempt, ...]:
         """Every try, first to newest."""
         statement = (
             select(attempts)
             .where(attempts.c.generation_id == generation_id)
             .order_by(attempts.c.number)
         )
-        async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).mappings()
-            return tuple(Attempt.from_row(row) for row in rows)
+        rows = (connection.execute(statement)).mappings()
+        return tuple(Attempt.from_row(row) for row in rows)
 
-    async def artefacts(self, generation_id: UUID) -> tuple[Artefact, ...]:
+    @reads
+    def artefacts(self, connection: Connection, generation_id: UUID) -> tuple[Artefact, ...]:
         """What is kept of it, in its order."""
         statement = (
             select(artefacts)
             .where(artefacts.c.generation_id == generation_id)
             .order_by(artefacts.c.position)
         )
-        async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).mappings()
-            return tuple(Artefact.from_row(row) for row in rows)
+        rows = (connection.execute(statement)).mappings()
+        return tuple(Artefact.from_row(row) for row in rows)
 
-    async def artefacts_of(self, ids: list[UUID]) -> dict[UUID, tuple[Artefact, ...]]:
+    @reads
+    def artefacts_of(
+        self, connection: Connection, ids: list[UUID]
+    ) -> dict[UUID, tuple[Artefact, ...]]:
         """What is kept of several generations, in one query."""
         statement = (
             select(artefacts)
             .where(artefacts.c.generation_id.in_(ids))
             .order_by(artefacts.c.position)
         )
-        async with self._database.read() as connection:
-            found = [
-                Artefact.from_row(row) for row in (await connection.execute(statement)).mappings()
-            ]
+        found = [Artefact.from_row(row) for row in (connection.execute(statement)).mappings()]
         return {
             generation_id: tuple(each for each in found if each.generation_id == generation_id)
             for generation_id in ids
         }
 
-    async def artefact(self, artefact_id: UUID) -> Artefact:
+    @reads
+    def artefact(self, connection: Connection, artefact_id: UUID) -> Artefact:
         """One artefact. Raises NotFoundError."""
-        async with self._database.read() as connection:
-            found = await connection.execute(select(artefacts).where(artefacts.c.id == artefact_id))
-            row = found.mappings().first()
+        found = connection.execute(select(artefacts).where(artefacts.c.id == artefact_id))
+        row = found.mappings().first()
         if row is None:
             raise NotFoundError(f"no artefact {artefact_id}")
         return Artefact.from_row(row)
 
-    async def preview(self, generation_id: UUID) -> Preview:
+    @reads
+    def preview(self, connection: Connection, generation_id: UUID) -> Preview:
         """The newest live preview. Raises NotFoundError when there is none (any more)."""
-        async with self._database.read() as connection:
-            found = await connection.execute(
-                select(previews).where(previews.c.generation_id == generation_id)
-            )
-            row = found.mappings().first()
+        found = connection.execute(
+            select(previews).where(previews.c.generation_id == generation_id)
+        )
+        row = found.mappings().first()
         if row is None:
             raise NotFoundError(f"no preview of {generation_id}")
         return Preview(row["number"], row["content_type"], row["data"])
 
-    async def place(self, generation: Generation) -> Place:
+    @reads
+    def place(self, connection: Connection, generation: Generation) -> Place:
         """The place of a queued generation."""
         priority = generation.request.priority if generation.request else "interactive"
         before: ColumnElement[bool] = and_(
@@ -184,11 +186,11 @@ class Generations:
         statement = select(func.count(), func.coalesce(func.sum(generations.c.cost), 0.0)).where(
             generations.c.status == "queued", before
         )
-        async with self._database.read() as connection:
-            ahead, cost_ahead = (await connection.execute(statement)).tuples().one()
+        ahead, cost_ahead = (connection.execute(statement)).tuples().one()
         return Place(ahead, float(cost_ahead))
 
-    async def places(self, ids: Collection[UUID]) -> dict[UUID, Place]:
+    @reads
+    def places(self, connection: Connection, ids: Collection[UUID]) -> dict[UUID, Place]:
         """The places of many queued generations: one pass over the queue.
 
         Measured with 10,000 queued and 50 of them wanted: 16 ms, and 265 one by one. Whatever is
@@ -209,11 +211,11 @@ class Generations:
             .subquery()
         )
         statement = select(queue).where(queue.c.id.in_(ids))
-        async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).tuples()
-            return {found: Place(before, float(cost)) for found, before, cost in rows}
+        rows = (connection.execute(statement)).tuples()
+        return {found: Place(before, float(cost)) for found, before, cost in rows}
 
-    async def running(self) -> tuple[Generation, ...]:
+    @reads
+    def running(self, connection: Connection) -> tuple[Generation, ...]:
         """Those that a worker works on, oldest first."""
         statement = (
             select(generations)
@@ -223,11 +225,11 @@ class Generations:
             )
             .order_by(generations.c.seq)
         )
-        async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).mappings()
-            return tuple(Generation.from_row(row) for row in rows)
+        rows = (connection.execute(statement)).mappings()
+        return tuple(Generation.from_row(row) for row in rows)
 
-    async def active(self) -> tuple[Generation, ...]:
+    @reads
+    def active(self, connection: Connection) -> tuple[Generation, ...]:
         """Everything that has not ended and was not deleted, oldest first."""
         statement = (
             select(generations)
@@ -237,22 +239,22 @@ class Generations:
             )
             .order_by(generations.c.seq)
         )
-        async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).mappings()
-            return tuple(Generation.from_row(row) for row in rows)
+        rows = (connection.execute(statement)).mappings()
+        return tuple(Generation.from_row(row) for row in rows)
 
-    async def workflows_under_way(self) -> frozenset[str]:
+    @reads
+    def workflows_under_way(self, connection: Connection) -> frozenset[str]:
         """Returns the names of the workflows that generations which have not ended are of."""
         statement = (
             select(generations.c.workflow)
             .where(generations.c.status.in_(("queued", "running", "cancelling")))
             .distinct()
         )
-        async with self._database.read() as connection:
-            found = (await connection.execute(statement)).scalars().all()
+        found = (connection.execute(statement)).scalars().all()
         return frozenset(name for name in found if name is not None)
 
-    async def under_way(self, limit: int, after_seq: int) -> tuple[UnderWay, ...]:
+    @reads
+    def under_way(self, connection: Connection, limit: int, after_seq: int) -> tuple[UnderWay, ...]:
         """Those being worked on, and ``limit`` of those waiting, after ``after_seq``.
 
         For the reconciler: with ten thousand waiting it checks some of them at a time.
@@ -262,30 +264,32 @@ class Generations:
         )
         waits = and_(generations.c.status == "queued", attempts.c.holder.is_(None))
         some = _under_way(and_(waits, generations.c.seq > after_seq)).limit(limit)
-        async with self._database.read() as connection:
-            found = [
-                *(await connection.execute(_under_way(held))).mappings(),
-                *(await connection.execute(some)).mappings(),
-            ]
+        found = [
+            *(connection.execute(_under_way(held))).mappings(),
+            *(connection.execute(some)).mappings(),
+        ]
         return tuple(_read_under_way(row) for row in found)
 
-    async def of_run(self, flow_run_id: UUID) -> UnderWay | None:
+    @reads
+    def of_run(self, connection: Connection, flow_run_id: UUID) -> UnderWay | None:
         """Returns the generation whose current attempt has that run, ended or not, or None."""
         statement = _attempts_now().where(generations.c.flow_run_id == flow_run_id)
-        async with self._database.read() as connection:
-            row = (await connection.execute(statement)).mappings().first()
+        row = (connection.execute(statement)).mappings().first()
         return _read_under_way(row) if row is not None else None
 
-    async def of_runs(self, flow_run_ids: Collection[UUID]) -> tuple[UnderWay, ...]:
+    @reads
+    def of_runs(
+        self, connection: Connection, flow_run_ids: Collection[UUID]
+    ) -> tuple[UnderWay, ...]:
         """Returns the generations whose current attempts have these runs, ended or not."""
         if not flow_run_ids:
             return ()
         statement = _attempts_now().where(generations.c.flow_run_id.in_(flow_run_ids))
-        async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).mappings()
-            return tuple(_read_under_way(row) for row in rows)
+        rows = (connection.execute(statement)).mappings()
+        return tuple(_read_under_way(row) for row in rows)
 
-    async def undispatched(self, older_than: datetime) -> tuple[Generation, ...]:
+    @reads
+    def undispatched(self, connection: Connection, older_than: datetime) -> tuple[Generation, ...]:
         """Queued generations without a flow run or a pending start. There should be none."""
         pending = select(outbox.c.id).where(
             outbox.c.subject == generations.c.id, outbox.c.kind == START
@@ -297,11 +301,11 @@ class Generations:
             generations.c.created_at < older_than,
             ~pending.exists(),
         )
-        async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).mappings()
-            return tuple(Generation.from_row(row) for row in rows)
+        rows = (connection.execute(statement)).mappings()
+        return tuple(Generation.from_row(row) for row in rows)
 
-    async def seconds_per_cost(self) -> float | None:
+    @reads
+    def seconds_per_cost(self, connection: Connection) -> float | None:
         """Measured execution seconds per unit of ``cost``; None before the first picture.
 
         The median of the newest, so one outlier (a clock jump) does not skew it.
@@ -316,8 +320,7 @@ class Generations:
             .order_by(generations.c.seq.desc())
             .limit(MEASURED_OVER)
         )
-        async with self._database.read() as connection:
-            rows = (await connection.execute(newest)).tuples().all()
+        rows = (connection.execute(newest)).tuples().all()
         rates = [
             (finished - started).total_seconds() / cost
             for started, finished, cost in rows

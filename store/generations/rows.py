@@ -11,9 +11,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 from sqlalchemy.engine import RowMapping
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.ids import prompt_id
 from core.problems import Problem
@@ -39,9 +38,9 @@ from store.values import Artefact, Claim, Holder, Preview
 ACTIVE: Final[tuple[Status, ...]] = ("queued", "running", "cancelling")
 
 
-async def locked(connection: AsyncConnection, generation_id: UUID) -> RowMapping:
+def locked(connection: Connection, generation_id: UUID) -> RowMapping:
     """Returns the row, locked for this transaction. Raises NotFoundError, DeletedError."""
-    found = await connection.execute(
+    found = connection.execute(
         select(generations).where(generations.c.id == generation_id).with_for_update()
     )
     row = found.mappings().first()
@@ -52,13 +51,13 @@ async def locked(connection: AsyncConnection, generation_id: UUID) -> RowMapping
     return row
 
 
-async def hold(connection: AsyncConnection, claim: Claim) -> RowMapping:
+def hold(connection: Connection, claim: Claim) -> RowMapping:
     """Returns the row, locked, if the claim still holds it. Raises FencedError.
 
     Every write locks its row first and raises the change counter after: two writes that took
     them in different orders would deadlock on PostgreSQL.
     """
-    found = await connection.execute(select(generations).where(*held_by(claim)).with_for_update())
+    found = connection.execute(select(generations).where(*held_by(claim)).with_for_update())
     row = found.mappings().first()
     if row is None:
         raise FencedError(f"attempt {claim.attempt} is no longer held")
@@ -75,16 +74,16 @@ def held_by(claim: Claim) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-async def free_attempt(connection: AsyncConnection, row: RowMapping, holder: Holder) -> RowMapping:
+def free_attempt(connection: Connection, row: RowMapping, holder: Holder) -> RowMapping:
     """Returns the current attempt if ``holder`` may take it. Raises HeldError."""
-    attempt = await attempt_of(connection, row)
+    attempt = attempt_of(connection, row)
     if attempt["holder"] not in (None, holder.lease):
         raise HeldError(f"attempt {row['attempt']} is done by {attempt['worker']}")
     return attempt
 
 
-async def take(
-    connection: AsyncConnection,
+def take(
+    connection: Connection,
     row: RowMapping,
     attempt: RowMapping,
     request: ResolvedRequest,
@@ -96,17 +95,17 @@ async def take(
     submitted = attempt["submitted_at"] is not None
     if submitted and attempt["comfy_url"] not in (None, holder.comfy_url):
         # It continues on another ComfyUI. The former one drops the prompt when it is back.
-        await stray(connection, row["id"], row["attempt"])
+        stray(connection, row["id"], row["attempt"])
         # Its intent stays written: what must not be posted twice is not, wherever it was posted.
-        await set_attempt(connection, row["id"], row["attempt"], comfy_url=holder.comfy_url)
-    await connection.execute(
+        set_attempt(connection, row["id"], row["attempt"], comfy_url=holder.comfy_url)
+    connection.execute(
         delete(strays).where(
             strays.c.prompt_id == attempt["prompt_id"], strays.c.comfy_url == holder.comfy_url
         )
     )
     fence = row["fence"] + 1
-    await write(connection, row, fence=fence, flow_run_id=flow_run_id, waiting=None)
-    await set_attempt(
+    write(connection, row, fence=fence, flow_run_id=flow_run_id, waiting=None)
+    set_attempt(
         connection,
         row["id"],
         row["attempt"],
@@ -125,9 +124,9 @@ async def take(
     )
 
 
-async def attempt_of(connection: AsyncConnection, row: RowMapping) -> RowMapping:
+def attempt_of(connection: Connection, row: RowMapping) -> RowMapping:
     """Returns the current attempt of a generation's row."""
-    found = await connection.execute(
+    found = connection.execute(
         select(attempts).where(
             attempts.c.generation_id == row["id"], attempts.c.number == row["attempt"]
         )
@@ -135,10 +134,10 @@ async def attempt_of(connection: AsyncConnection, row: RowMapping) -> RowMapping
     return found.mappings().one()
 
 
-async def let_go(connection: AsyncConnection, row: RowMapping, **values: Any) -> None:
+def let_go(connection: Connection, row: RowMapping, **values: Any) -> None:
     """Clear the attempt's holder and fence it out. The attempt waits again."""
     status: Status = "queued" if row["status"] == "running" else row["status"]
-    await write(
+    write(
         connection,
         row,
         **{
@@ -150,12 +149,10 @@ async def let_go(connection: AsyncConnection, row: RowMapping, **values: Any) ->
             **values,
         },
     )
-    await set_attempt(connection, row["id"], row["attempt"], worker=None, holder=None)
+    set_attempt(connection, row["id"], row["attempt"], worker=None, holder=None)
 
 
-async def stray(
-    connection: AsyncConnection, generation_id: UUID, number: int | None = None
-) -> None:
+def stray(connection: Connection, generation_id: UUID, number: int | None = None) -> None:
     """Record an attempt's prompt as stray: unwanted, but its ComfyUI may still have it.
 
     Without ``number`` the prompts of all attempts: ComfyUI keeps ended ones in its history.
@@ -167,21 +164,19 @@ async def stray(
     )
     if number is not None:
         statement = statement.where(attempts.c.number == number)
-    found = await connection.execute(statement)
+    found = connection.execute(statement)
     for row in found.mappings():
-        await connection.execute(
+        connection.execute(
             insert_into(connection, strays)
             .values(**row, created_at=datetime.now(UTC))
             .on_conflict_do_nothing()
         )
 
 
-async def begin_attempt(
-    connection: AsyncConnection, row: RowMapping, flow_run_id: UUID | None
-) -> RowMapping:
+def begin_attempt(connection: Connection, row: RowMapping, flow_run_id: UUID | None) -> RowMapping:
     """Begin the next attempt at the same request; the last one's holder is fenced out."""
     number = row["attempt"] + 1
-    await write(
+    write(
         connection,
         row,
         status="queued",
@@ -194,7 +189,7 @@ async def begin_attempt(
         started_at=None,
         finished_at=None,
     )
-    await connection.execute(
+    connection.execute(
         insert(attempts).values(
             generation_id=row["id"],
             number=number,
@@ -203,52 +198,52 @@ async def begin_attempt(
             created_at=datetime.now(UTC),
         )
     )
-    return await locked(connection, row["id"])
+    return locked(connection, row["id"])
 
 
-async def move(connection: AsyncConnection, claim: Claim, to: Status, **values: Any) -> bool:
+def move(connection: Connection, claim: Claim, to: Status, **values: Any) -> bool:
     """The compare-and-set: only an allowed transition, and only by the holder."""
     try:
-        row = await hold(connection, claim)
+        row = hold(connection, claim)
     except FencedError:
         return False
     if row["status"] in FINAL or to not in FOLLOWERS[row["status"]]:
         return False  # only a retry, which is a new attempt, leaves a final status
-    await _change_status(connection, row, status=to, **values)
+    _change_status(connection, row, status=to, **values)
     return True
 
 
-async def _change_status(connection: AsyncConnection, row: RowMapping, **values: Any) -> None:
+def _change_status(connection: Connection, row: RowMapping, **values: Any) -> None:
     """Write the new status, and the event of it for who wants to hear of it."""
-    await write(connection, row, **values)
-    await generation_event(connection, row, values)
+    write(connection, row, **values)
+    generation_event(connection, row, values)
 
 
-async def touch(connection: AsyncConnection, claim: Claim, **values: Any) -> Status:
+def touch(connection: Connection, claim: Claim, **values: Any) -> Status:
     """Write without a transition. Returns the status. FencedError also when the attempt is over."""
-    row = await hold(connection, claim)
+    row = hold(connection, claim)
     status: Status = row["status"]
     if status in FINAL:
         raise FencedError(f"attempt {claim.attempt} is {status}")
-    await write(connection, row, **values)
+    write(connection, row, **values)
     return status
 
 
-async def write(connection: AsyncConnection, row: RowMapping, **values: Any) -> None:
+def write(connection: Connection, row: RowMapping, **values: Any) -> None:
     """Change a locked row and publish that: ``sequence`` and ``change`` grow."""
-    await connection.execute(
+    connection.execute(
         update(generations)
         .where(generations.c.id == row["id"])
         .values(
             sequence=row["sequence"] + 1,
-            change=await next_changes(connection),
+            change=next_changes(connection),
             **values,
         )
     )
 
 
-async def end_held(
-    connection: AsyncConnection,
+def end_held(
+    connection: Connection,
     claim: Claim,
     to: Status,
     problem: Problem | None,
@@ -257,20 +252,20 @@ async def end_held(
     """End the attempt for its holder. Returns False when it has ended or has another holder."""
     now = datetime.now(UTC)
     error = problem.model_dump(mode="json", exclude_none=True) if problem else None
-    moved = await move(connection, claim, to, error=error, waiting=None, finished_at=now, **values)
+    moved = move(connection, claim, to, error=error, waiting=None, finished_at=now, **values)
     if moved:
-        await close_attempt(connection, claim.generation_id, claim.attempt, to, error, now)
+        close_attempt(connection, claim.generation_id, claim.attempt, to, error, now)
     return moved
 
 
-async def end_and_fence(
-    connection: AsyncConnection, row: RowMapping, to: Status, problem: Problem | None
+def end_and_fence(
+    connection: Connection, row: RowMapping, to: Status, problem: Problem | None
 ) -> None:
     """End a row without a holder, or whose holder must stop: the fence is raised."""
     now = datetime.now(UTC)
     error = problem.model_dump(mode="json", exclude_none=True) if problem else None
-    await stray(connection, row["id"], row["attempt"])
-    await _change_status(
+    stray(connection, row["id"], row["attempt"])
+    _change_status(
         connection,
         row,
         status=to,
@@ -279,14 +274,14 @@ async def end_and_fence(
         waiting=None,
         finished_at=now,
     )
-    await close_attempt(connection, row["id"], row["attempt"], to, error, now)
+    close_attempt(connection, row["id"], row["attempt"], to, error, now)
 
 
-async def bury(connection: AsyncConnection, row: RowMapping) -> None:
+def bury(connection: Connection, row: RowMapping) -> None:
     """Make the row a tombstone: all of its content is removed, from ComfyUI's history too."""
     now = datetime.now(UTC)
-    await stray(connection, row["id"])
-    await write(
+    stray(connection, row["id"])
+    write(
         connection,
         row,
         status=row["status"] if row["status"] in FINAL else "cancelled",
@@ -302,21 +297,21 @@ async def bury(connection: AsyncConnection, row: RowMapping) -> None:
         finished_at=row["finished_at"] or now,
         deleted_at=now,
     )
-    await forget_events(connection, row["id"])
-    await unindex(connection, row["seq"])
-    await connection.execute(
+    forget_events(connection, row["id"])
+    unindex(connection, row["seq"])
+    connection.execute(
         update(attempts).where(attempts.c.generation_id == row["id"]).values(error=None)
     )
     # The kept answer repeats the request.
-    await connection.execute(
+    connection.execute(
         update(idempotency_keys)
         .where(idempotency_keys.c.generation_id == row["id"])
         .values(answer=None)
     )
 
 
-async def close_attempt(
-    connection: AsyncConnection,
+def close_attempt(
+    connection: Connection,
     generation_id: UUID,
     number: int,
     outcome: Status,
@@ -324,40 +319,38 @@ async def close_attempt(
     now: datetime,
 ) -> None:
     """Record how an attempt ended and remove its live preview."""
-    await set_attempt(connection, generation_id, number, outcome=outcome, error=error, ended_at=now)
-    await connection.execute(delete(previews).where(previews.c.generation_id == generation_id))
+    set_attempt(connection, generation_id, number, outcome=outcome, error=error, ended_at=now)
+    connection.execute(delete(previews).where(previews.c.generation_id == generation_id))
 
 
-async def set_attempt(
-    connection: AsyncConnection, generation_id: UUID, number: int, **values: Any
-) -> None:
+def set_attempt(connection: Connection, generation_id: UUID, number: int, **values: Any) -> None:
     """Update an attempt's row."""
-    await connection.execute(
+    connection.execute(
         update(attempts)
         .where(attempts.c.generation_id == generation_id, attempts.c.number == number)
         .values(**values)
     )
 
 
-async def dispatch(connection: AsyncConnection, row: RowMapping, action: DispatchAction) -> None:
+def dispatch(connection: Connection, row: RowMapping, action: DispatchAction) -> None:
     """Write an entry for Prefect to the outbox."""
     entry = dispatches.dispatch(
         action, row["id"], row["attempt"], row["priority"], datetime.now(UTC)
     )
-    await put(connection, [entry])
+    put(connection, [entry])
 
 
-async def keep_artefact(connection: AsyncConnection, artefact: Artefact) -> None:
+def keep_artefact(connection: Connection, artefact: Artefact) -> None:
     """Insert an artefact's row, once: its id is derived from the attempt."""
-    await connection.execute(
+    connection.execute(
         insert_into(connection, artefacts).values(**asdict(artefact)).on_conflict_do_nothing()
     )
 
 
-async def keep_preview(connection: AsyncConnection, generation_id: UUID, preview: Preview) -> None:
+def keep_preview(connection: Connection, generation_id: UUID, preview: Preview) -> None:
     """Replace the live preview by the newest one."""
     values = asdict(preview)
-    await connection.execute(
+    connection.execute(
         insert_into(connection, previews)
         .values(generation_id=generation_id, **values)
         .on_conflict_do_update(index_elements=["generation_id"], set_=values)

@@ -11,15 +11,14 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from uuid import UUID
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.engine import RowMapping
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.failpoints import reach
 from core.problems import Problem, unreadable
 from core.requests import ResolvedRequest, UnreadableRequest, read_request
 from core.status import FINAL, RETRYABLE, Status
-from store.database import Database, completes
+from store.database import Database, reads, writes
 from store.errors import ConflictError, DeletedError, FencedError, UnreadableRequestError
 from store.generations import rows
 from store.generations.dispatches import attempt_of, is_pending
@@ -48,7 +47,6 @@ class Transitions:
 
     # --- the worker's side
 
-    @completes
     async def claim(
         self,
         generation_id: UUID,
@@ -69,66 +67,80 @@ class Transitions:
         cancelled; FencedError when the run belongs to an attempt that is over; HeldError;
         UnreadableRequestError, after failing the attempt with that problem.
         """
-        async with self._database.write() as connection:
-            row = await rows.locked(connection, generation_id)
-            if row["flow_run_id"] != flow_run_id and attempt not in (None, row["attempt"]):
-                raise FencedError(f"attempt {attempt} is over; now it is {row['attempt']}")
-            if row["status"] in ("succeeded", "cancelling"):
-                raise ConflictError(f"the generation is {row['status']}")
-            if row["status"] in RETRYABLE:
-                if not rerun or row["flow_run_id"] != flow_run_id:
-                    raise ConflictError(f"the generation is {row['status']}")
-                if await is_pending(connection, row, "cancel"):
-                    raise ConflictError("it was cancelled; its run does not know yet")
-                row = await rows.begin_attempt(connection, row, flow_run_id)
-            free = await rows.free_attempt(connection, row, holder)
-            if deployment_id is not None:
-                await rows.set_attempt(
-                    connection, generation_id, row["attempt"], deployment_id=deployment_id
-                )
-            request = read_request(row["request"])
-            if isinstance(request, ResolvedRequest):
-                return await rows.take(
-                    connection, row, free, request, flow_run_id=flow_run_id, holder=holder
-                )
-            problem = unreadable("this request", request)
-            await rows.end_and_fence(connection, row, "failed", problem)
-        raise UnreadableRequestError(problem.detail)
+        claimed = await self._claim(
+            generation_id, flow_run_id, attempt, holder, deployment_id, rerun=rerun
+        )
+        if isinstance(claimed, Problem):
+            raise UnreadableRequestError(claimed.detail)
+        return claimed
 
-    @completes
-    async def fail_unreadable(self, generation_id: UUID, attempt: int) -> bool:
+    @writes
+    def _claim(
+        self,
+        connection: Connection,
+        generation_id: UUID,
+        flow_run_id: UUID,
+        attempt: int | None,
+        holder: Holder,
+        deployment_id: UUID | None,
+        *,
+        rerun: bool,
+    ) -> Claim | Problem:
+        row = rows.locked(connection, generation_id)
+        if row["flow_run_id"] != flow_run_id and attempt not in (None, row["attempt"]):
+            raise FencedError(f"attempt {attempt} is over; now it is {row['attempt']}")
+        if row["status"] in ("succeeded", "cancelling"):
+            raise ConflictError(f"the generation is {row['status']}")
+        if row["status"] in RETRYABLE:
+            if not rerun or row["flow_run_id"] != flow_run_id:
+                raise ConflictError(f"the generation is {row['status']}")
+            if is_pending(connection, row, "cancel"):
+                raise ConflictError("it was cancelled; its run does not know yet")
+            row = rows.begin_attempt(connection, row, flow_run_id)
+        free = rows.free_attempt(connection, row, holder)
+        if deployment_id is not None:
+            rows.set_attempt(connection, generation_id, row["attempt"], deployment_id=deployment_id)
+        request = read_request(row["request"])
+        if isinstance(request, ResolvedRequest):
+            return rows.take(connection, row, free, request, flow_run_id=flow_run_id, holder=holder)
+        problem = unreadable("this request", request)
+        rows.end_and_fence(connection, row, "failed", problem)
+        return problem
+
+    @writes
+    def fail_unreadable(self, connection: Connection, generation_id: UUID, attempt: int) -> bool:
         """Fail a waiting attempt whose request cannot be read: no worker can do it.
 
         Returns False when its request can be read, or it does not wait. Raises NotFoundError,
         DeletedError.
         """
-        async with self._database.write() as connection:
-            row = await rows.locked(connection, generation_id)
-            request = read_request(row["request"])
-            waits = row["status"] == "queued" and row["attempt"] == attempt
-            if not waits or not isinstance(request, UnreadableRequest):
-                return False
-            await rows.end_and_fence(connection, row, "failed", unreadable("this request", request))
-            return True
+        row = rows.locked(connection, generation_id)
+        request = read_request(row["request"])
+        waits = row["status"] == "queued" and row["attempt"] == attempt
+        if not waits or not isinstance(request, UnreadableRequest):
+            return False
+        rows.end_and_fence(connection, row, "failed", unreadable("this request", request))
+        return True
 
-    @completes
-    async def unclaim(self, claim: Claim) -> None:
+    @writes
+    def unclaim(self, connection: Connection, claim: Claim) -> None:
         """Give the attempt back unfinished: queued again, for any worker. No-op when fenced out.
 
         One that is being cancelled ends as cancelled: no other worker would finish it.
         """
-        async with self._database.write() as connection:
-            try:
-                row = await rows.hold(connection, claim)
-            except FencedError:
-                return
-            if row["status"] == "cancelling":
-                await rows.end_and_fence(connection, row, "cancelled", None)
-            elif row["status"] not in FINAL:
-                await rows.let_go(connection, row)
+        try:
+            row = rows.hold(connection, claim)
+        except FencedError:
+            return
+        if row["status"] == "cancelling":
+            rows.end_and_fence(connection, row, "cancelled", None)
+        elif row["status"] not in FINAL:
+            rows.let_go(connection, row)
 
-    @completes
-    async def record_submission(self, claim: Claim, at: datetime | None = None) -> bool:
+    @writes
+    def record_submission(
+        self, connection: Connection, claim: Claim, at: datetime | None = None
+    ) -> bool:
         """Write the intent to submit, before the POST. Returns whether it is the attempt's first.
 
         ``at`` is its time, by which it is known: who repeats the call with it, as the answer was
@@ -139,65 +151,59 @@ class Transitions:
             attempts.c.generation_id == claim.generation_id,
             attempts.c.number == claim.attempt,
         )
-        async with self._database.write() as connection:
-            await rows.hold(connection, claim)
-            await connection.execute(
-                update(attempts)
-                .where(*of_attempt, attempts.c.submitted_at.is_(None))
-                .values(submitted_at=at, comfy_url=claim.comfy_url)
-            )
-            written = await connection.execute(select(attempts.c.submitted_at).where(*of_attempt))
-            return bool(written.scalar_one() == at)
+        rows.hold(connection, claim)
+        connection.execute(
+            update(attempts)
+            .where(*of_attempt, attempts.c.submitted_at.is_(None))
+            .values(submitted_at=at, comfy_url=claim.comfy_url)
+        )
+        written = connection.execute(select(attempts.c.submitted_at).where(*of_attempt))
+        return bool(written.scalar_one() == at)
 
-    @completes
-    async def withdraw_submission(self, claim: Claim, at: datetime) -> None:
+    @writes
+    def withdraw_submission(self, connection: Connection, claim: Claim, at: datetime) -> None:
         """Take back the intent of that time: nothing was posted, certainly. No-op for another one.
 
         Raises FencedError.
         """
-        async with self._database.write() as connection:
-            await rows.hold(connection, claim)
-            await connection.execute(
-                update(attempts)
-                .where(
-                    attempts.c.generation_id == claim.generation_id,
-                    attempts.c.number == claim.attempt,
-                    attempts.c.submitted_at == at,
-                )
-                .values(submitted_at=None, comfy_url=None)
+        rows.hold(connection, claim)
+        connection.execute(
+            update(attempts)
+            .where(
+                attempts.c.generation_id == claim.generation_id,
+                attempts.c.number == claim.attempt,
+                attempts.c.submitted_at == at,
             )
+            .values(submitted_at=None, comfy_url=None)
+        )
 
-    @completes
-    async def start(self, claim: Claim, at: datetime) -> Status:
+    @writes
+    def start(self, connection: Connection, claim: Claim, at: datetime) -> Status:
         """ComfyUI has executed the prompt since ``at``. Returns the status (perhaps cancelling).
 
         Raises FencedError.
         """
-        async with self._database.write() as connection:
-            row = await rows.hold(connection, claim)
-            if row["status"] == "queued":
-                await rows.move(connection, claim, "running", started_at=at, waiting=None)
-                await rows.set_attempt(
-                    connection, claim.generation_id, claim.attempt, started_at=at
-                )
-                return "running"
-            status: Status = row["status"]
-            return status
+        row = rows.hold(connection, claim)
+        if row["status"] == "queued":
+            rows.move(connection, claim, "running", started_at=at, waiting=None)
+            rows.set_attempt(connection, claim.generation_id, claim.attempt, started_at=at)
+            return "running"
+        status: Status = row["status"]
+        return status
 
-    async def status(self, claim: Claim) -> Status:
+    @reads
+    def status(self, connection: Connection, claim: Claim) -> Status:
         """Returns the current status, without a write. Raises FencedError."""
-        async with self._database.read() as connection:
-            found = await connection.execute(
-                select(generations.c.status).where(*rows.held_by(claim))
-            )
-            status: Status | None = found.scalar_one_or_none()
+        found = connection.execute(select(generations.c.status).where(*rows.held_by(claim)))
+        status: Status | None = found.scalar_one_or_none()
         if status is None:
             raise FencedError(f"attempt {claim.attempt} is no longer held")
         return status
 
-    @completes
-    async def record_progress(
+    @writes
+    def record_progress(
         self,
+        connection: Connection,
         claim: Claim,
         progress: ProgressRecord | None,
         preview: Preview | None,
@@ -207,74 +213,85 @@ class Transitions:
 
         Raises FencedError when the caller no longer holds the attempt, or it is over.
         """
-        async with self._database.write() as connection:
-            status = await rows.touch(
-                connection,
-                claim,
-                progress=asdict(progress) if progress else None,
-                waiting=asdict(waiting) if waiting else None,
-            )
-            if preview is not None:
-                await rows.keep_preview(connection, claim.generation_id, preview)
-            return status
+        status = rows.touch(
+            connection,
+            claim,
+            progress=asdict(progress) if progress else None,
+            waiting=asdict(waiting) if waiting else None,
+        )
+        if preview is not None:
+            rows.keep_preview(connection, claim.generation_id, preview)
+        return status
 
-    @completes
-    async def record_waiting(self, claim: Claim, waiting: Waiting | None) -> Status:
+    @writes
+    def record_waiting(
+        self, connection: Connection, claim: Claim, waiting: Waiting | None
+    ) -> Status:
         """Record why the attempt waits. Returns the status. Raises FencedError."""
-        async with self._database.write() as connection:
-            return await rows.touch(connection, claim, waiting=asdict(waiting) if waiting else None)
+        return rows.touch(connection, claim, waiting=asdict(waiting) if waiting else None)
 
-    @completes
     async def succeed(self, claim: Claim, kept: Sequence[Artefact], *, nodes: int = 0) -> None:
         """Insert rows for the kept artefacts and end the attempt. Raises FencedError.
 
         ``nodes`` is how many nodes the workflow had, all of them done now.
         No-op when this claim has succeeded before: the answer to its commit may have been lost.
         """
-        async with self._database.write() as connection:
-            if (await rows.hold(connection, claim))["status"] == "succeeded":
-                return
-            for artefact in kept:
-                await rows.keep_artefact(connection, artefact)
-            progress = ProgressRecord(percent=100.0, nodes_done=nodes, nodes_total=nodes)
-            if not await rows.end_held(
-                connection, claim, "succeeded", None, progress=asdict(progress)
-            ):
-                raise FencedError("the attempt ended in another way")
-            reach("state.before_commit")
+        await self._succeed(claim, kept, nodes)
         reach("state.after_commit")
 
-    @completes
+    @writes
+    def _succeed(
+        self, connection: Connection, claim: Claim, kept: Sequence[Artefact], nodes: int
+    ) -> None:
+        if rows.hold(connection, claim)["status"] == "succeeded":
+            return
+        for artefact in kept:
+            rows.keep_artefact(connection, artefact)
+        progress = ProgressRecord(percent=100.0, nodes_done=nodes, nodes_total=nodes)
+        if not rows.end_held(connection, claim, "succeeded", None, progress=asdict(progress)):
+            raise FencedError("the attempt ended in another way")
+        reach("state.before_commit")
+
     async def fail(self, claim: Claim, problem: Problem, *, stray: bool = False) -> bool:
         """The attempt failed. Returns False when it had ended already or has another holder.
 
         ``stray``: ComfyUI still has its prompt.
         """
-        return await self._end_unfinished(claim, "failed", problem, stray=stray)
-
-    @completes
-    async def cancelled(self, claim: Claim, *, stray: bool = False) -> bool:
-        """The attempt was cancelled. The result and ``stray`` are as for ``fail``."""
-        return await self._end_unfinished(claim, "cancelled", None, stray=stray)
-
-    async def _end_unfinished(
-        self, claim: Claim, to: Status, problem: Problem | None, *, stray: bool
-    ) -> bool:
-        async with self._database.write() as connection:
-            ended = await rows.end_held(connection, claim, to, problem)
-            if ended and stray:
-                await rows.stray(connection, claim.generation_id, claim.attempt)
+        ended = await self._end_unfinished(claim, "failed", problem, stray=stray)
         reach("state.after_failure")
         return ended
 
-    async def standing(self, claim: Claim, flow_run_id: UUID | None = None) -> Standing:
+    async def cancelled(self, claim: Claim, *, stray: bool = False) -> bool:
+        """The attempt was cancelled. The result and ``stray`` are as for ``fail``."""
+        ended = await self._end_unfinished(claim, "cancelled", None, stray=stray)
+        reach("state.after_failure")
+        return ended
+
+    @writes
+    def _end_unfinished(
+        self,
+        connection: Connection,
+        claim: Claim,
+        to: Status,
+        problem: Problem | None,
+        *,
+        stray: bool,
+    ) -> bool:
+        ended = rows.end_held(connection, claim, to, problem)
+        if ended and stray:
+            rows.stray(connection, claim.generation_id, claim.attempt)
+        return ended
+
+    @reads
+    def standing(
+        self, connection: Connection, claim: Claim, flow_run_id: UUID | None = None
+    ) -> Standing:
         """Returns what is still wanted, which a fenced-out worker must not touch."""
         columns = (generations.c.attempt, generations.c.status, generations.c.flow_run_id)
         statement = select(*columns).where(
             generations.c.id == claim.generation_id, generations.c.deleted_at.is_(None)
         )
-        async with self._database.read() as connection:
-            row = (await connection.execute(statement)).mappings().first()
+        row = (connection.execute(statement)).mappings().first()
         wanted = row is not None and row["status"] in (*ACTIVE, "succeeded")
         return Standing(
             prompt_wanted=wanted and row is not None and row["attempt"] == claim.attempt,
@@ -283,46 +300,43 @@ class Transitions:
 
     # --- the clients' and operators' side
 
-    @completes
-    async def request_cancel(self, generation_id: UUID) -> Generation:
+    @writes
+    def request_cancel(self, connection: Connection, generation_id: UUID) -> Generation:
         """Request the cancel: at once when no worker holds it, else ``cancelling``.
 
         Raises NotFoundError, DeletedError, ConflictError (it has ended).
         """
-        async with self._database.write() as connection:
-            row = await rows.locked(connection, generation_id)
-            if row["status"] in FINAL:
-                raise ConflictError(f"the generation is {row['status']}")
-            if row["status"] != "cancelling":
-                if (await rows.attempt_of(connection, row))["worker"] is not None:
-                    await rows.write(connection, row, status="cancelling")
-                else:
-                    await rows.end_and_fence(connection, row, "cancelled", None)
-                await rows.dispatch(connection, row, "cancel")
-            return Generation.from_row(await rows.locked(connection, generation_id))
+        row = rows.locked(connection, generation_id)
+        if row["status"] in FINAL:
+            raise ConflictError(f"the generation is {row['status']}")
+        if row["status"] != "cancelling":
+            if (rows.attempt_of(connection, row))["worker"] is not None:
+                rows.write(connection, row, status="cancelling")
+            else:
+                rows.end_and_fence(connection, row, "cancelled", None)
+            rows.dispatch(connection, row, "cancel")
+        return Generation.from_row(rows.locked(connection, generation_id))
 
-    @completes
-    async def retry(self, generation_id: UUID) -> Generation:
+    @writes
+    def retry(self, connection: Connection, generation_id: UUID) -> Generation:
         """A new attempt at the same request, to be dispatched.
 
         A request that cannot be read needs no flow run to fail: its attempt has failed when this
         returns. Raises NotFoundError, DeletedError, ConflictError (not failed or cancelled).
         """
-        async with self._database.write() as connection:
-            row = await rows.locked(connection, generation_id)
-            if row["status"] not in RETRYABLE:
-                raise ConflictError(f"the generation is {row['status']}")
-            row = await rows.begin_attempt(connection, row, None)
-            request = read_request(row["request"])
-            if isinstance(request, UnreadableRequest):
-                problem = unreadable("this request", request)
-                await rows.end_and_fence(connection, row, "failed", problem)
-                row = await rows.locked(connection, generation_id)
-            else:
-                await rows.dispatch(connection, row, "start")
-            return Generation.from_row(row)
+        row = rows.locked(connection, generation_id)
+        if row["status"] not in RETRYABLE:
+            raise ConflictError(f"the generation is {row['status']}")
+        row = rows.begin_attempt(connection, row, None)
+        request = read_request(row["request"])
+        if isinstance(request, UnreadableRequest):
+            problem = unreadable("this request", request)
+            rows.end_and_fence(connection, row, "failed", problem)
+            row = rows.locked(connection, generation_id)
+        else:
+            rows.dispatch(connection, row, "start")
+        return Generation.from_row(row)
 
-    @completes
     async def delete(
         self, generation_id: UUID, *, ended_before: datetime | None = None
     ) -> list[Artefact]:
@@ -332,35 +346,46 @@ class Transitions:
         Raises NotFoundError; with ``ended_before``, ConflictError when it has not ended before that
         or something that is under way takes its artefacts.
         """
-        async with self._database.write() as connection:
-            try:
-                row = await rows.locked(connection, generation_id)
-            except DeletedError:
-                return []
-            if ended_before is not None and not _ended_before(row, ended_before):
-                raise ConflictError("it has not ended so long ago")
-            if ended_before is not None and await are_wanted(connection, generation_id):
-                raise ConflictError("a generation that has not ended takes its artefacts")
-            found = await connection.execute(
-                select(artefacts).where(artefacts.c.generation_id == generation_id)
-            )
-            gone = [Artefact.from_row(each) for each in found.mappings()]
-            for table in (artefacts, previews):
-                await connection.execute(
-                    delete(table).where(table.c.generation_id == generation_id)
-                )
-            await rows.bury(connection, row)
-            if row["status"] not in FINAL:
-                await rows.dispatch(connection, row, "cancel")
-            await rows.dispatch(connection, row, "forget")
+        gone = await self._delete(generation_id, ended_before)
+        if gone is None:
+            return []
         reach("delete.after_tombstone")
+        return gone
+
+    @writes
+    def _delete(
+        self, connection: Connection, generation_id: UUID, ended_before: datetime | None
+    ) -> list[Artefact] | None:
+        """Returns None when it was deleted before."""
+        try:
+            row = rows.locked(connection, generation_id)
+        except DeletedError:
+            return None
+        if ended_before is not None and not _ended_before(row, ended_before):
+            raise ConflictError("it has not ended so long ago")
+        if ended_before is not None and are_wanted(connection, generation_id):
+            raise ConflictError("a generation that has not ended takes its artefacts")
+        found = connection.execute(
+            select(artefacts).where(artefacts.c.generation_id == generation_id)
+        )
+        gone = [Artefact.from_row(each) for each in found.mappings()]
+        for table in (artefacts, previews):
+            connection.execute(delete(table).where(table.c.generation_id == generation_id))
+        rows.bury(connection, row)
+        if row["status"] not in FINAL:
+            rows.dispatch(connection, row, "cancel")
+        rows.dispatch(connection, row, "forget")
         return gone
 
     # --- the dispatcher's and reconciler's side
 
-    @completes
-    async def record_flow_run(
-        self, entry: Entry, flow_run_id: UUID, deployment_id: UUID | None = None
+    @writes
+    def record_flow_run(
+        self,
+        connection: Connection,
+        entry: Entry,
+        flow_run_id: UUID,
+        deployment_id: UUID | None = None,
     ) -> bool:
         """Record the flow run of a dispatch's attempt, which completes the dispatch.
 
@@ -369,46 +394,50 @@ class Transitions:
         may this run have been made after the others were deleted; then it is to be deleted too.
         """
         attempt = attempt_of(entry)
-        async with self._database.write() as connection:
-            is_ours = await remove(connection, entry)
-            found = await connection.execute(
-                select(generations).where(generations.c.id == entry.subject).with_for_update()
-            )
-            row = found.mappings().first()
-            if not is_ours:
-                if row is not None and row["deleted_at"] is not None:
-                    await rows.dispatch(connection, row, "forget")
-                return False
-            if row is not None and row["attempt"] == attempt:
-                await rows.write(connection, row, flow_run_id=flow_run_id)
-            await rows.set_attempt(
-                connection,
-                entry.subject,
-                attempt,
-                flow_run_id=flow_run_id,
-                deployment_id=deployment_id,
-            )
-            return True
+        is_ours = remove(connection, entry)
+        found = connection.execute(
+            select(generations).where(generations.c.id == entry.subject).with_for_update()
+        )
+        row = found.mappings().first()
+        if not is_ours:
+            if row is not None and row["deleted_at"] is not None:
+                rows.dispatch(connection, row, "forget")
+            return False
+        if row is not None and row["attempt"] == attempt:
+            rows.write(connection, row, flow_run_id=flow_run_id)
+        rows.set_attempt(
+            connection,
+            entry.subject,
+            attempt,
+            flow_run_id=flow_run_id,
+            deployment_id=deployment_id,
+        )
+        return True
 
-    @completes
-    async def settle(
-        self, generation_id: UUID, flow_run_id: UUID, to: Status, problem: Problem | None
+    @writes
+    def settle(
+        self,
+        connection: Connection,
+        generation_id: UUID,
+        flow_run_id: UUID,
+        to: Status,
+        problem: Problem | None,
     ) -> bool:
         """End a generation whose flow run ended without reporting (an operator, a crash).
 
         Returns False when it has ended, was deleted, or has another run now. Raises the fence, so
         that a worker still working on it stops.
         """
-        async with self._database.write() as connection:
-            row = await _active(connection, generation_id, flow_run_id)
-            if row is None:
-                return False
-            await rows.end_and_fence(connection, row, to, problem)
-            return True
+        row = _active(connection, generation_id, flow_run_id)
+        if row is None:
+            return False
+        rows.end_and_fence(connection, row, to, problem)
+        return True
 
-    @completes
-    async def let_go(
+    @writes
+    def let_go(
         self,
+        connection: Connection,
         generation_id: UUID,
         flow_run_id: UUID,
         fence: int,
@@ -418,72 +447,69 @@ class Transitions:
 
         Returns False when anything changed since ``fence`` was read: then a worker is alive.
         """
-        async with self._database.write() as connection:
-            row = await _active(connection, generation_id, flow_run_id)
-            if row is None or row["fence"] != fence:
-                return False
-            await rows.let_go(connection, row, waiting=asdict(waiting) if waiting else None)
-            return True
+        row = _active(connection, generation_id, flow_run_id)
+        if row is None or row["fence"] != fence:
+            return False
+        rows.let_go(connection, row, waiting=asdict(waiting) if waiting else None)
+        return True
 
-    @completes
-    async def give_back(self, flow_run_id: UUID, lease: UUID) -> bool:
+    @writes
+    def give_back(self, connection: Connection, flow_run_id: UUID, lease: UUID) -> bool:
         """Release what that run still holds under that lease. Returns whether there was anything.
 
         For a worker at the end of each run: nothing may stay held without being worked on.
         """
-        async with self._database.write() as connection:
-            found = await connection.execute(
-                select(generations)
-                .join(
-                    attempts,
-                    (attempts.c.generation_id == generations.c.id)
-                    & (attempts.c.number == generations.c.attempt),
-                )
-                .where(
-                    generations.c.flow_run_id == flow_run_id,
-                    generations.c.status.in_(ACTIVE),
-                    generations.c.deleted_at.is_(None),
-                    attempts.c.holder == lease,
-                )
-                .with_for_update()
+        found = connection.execute(
+            select(generations)
+            .join(
+                attempts,
+                (attempts.c.generation_id == generations.c.id)
+                & (attempts.c.number == generations.c.attempt),
             )
-            row = found.mappings().first()
-            if row is not None:
-                await rows.let_go(connection, row)
-            return row is not None
+            .where(
+                generations.c.flow_run_id == flow_run_id,
+                generations.c.status.in_(ACTIVE),
+                generations.c.deleted_at.is_(None),
+                attempts.c.holder == lease,
+            )
+            .with_for_update()
+        )
+        row = found.mappings().first()
+        if row is not None:
+            rows.let_go(connection, row)
+        return row is not None
 
-    @completes
-    async def dispatch_again(self, generation_id: UUID, attempt: int, fence: int) -> bool:
+    @writes
+    def dispatch_again(
+        self, connection: Connection, generation_id: UUID, attempt: int, fence: int
+    ) -> bool:
         """Request a new flow run for the attempt: Prefect lost the former one.
 
         Returns False when anything changed since ``fence`` was read, or a dispatch is pending.
         """
-        async with self._database.write() as connection:
-            try:
-                row = await rows.locked(connection, generation_id)
-            except DeletedError:
-                return False
-            if row["attempt"] != attempt or row["fence"] != fence:
-                return False
-            if row["status"] not in ("queued", "running"):
-                return False
-            if await is_pending(connection, row, "start"):
-                return False
-            await rows.let_go(connection, row, flow_run_id=None)
-            await rows.set_attempt(connection, generation_id, attempt, flow_run_id=None)
-            await rows.dispatch(connection, row, "start")
-            return True
+        try:
+            row = rows.locked(connection, generation_id)
+        except DeletedError:
+            return False
+        if row["attempt"] != attempt or row["fence"] != fence:
+            return False
+        if row["status"] not in ("queued", "running"):
+            return False
+        if is_pending(connection, row, "start"):
+            return False
+        rows.let_go(connection, row, flow_run_id=None)
+        rows.set_attempt(connection, generation_id, attempt, flow_run_id=None)
+        rows.dispatch(connection, row, "start")
+        return True
 
 
 def _ended_before(row: RowMapping, moment: datetime) -> bool:
     return row["status"] in FINAL and row["finished_at"] < moment
 
 
-async def _active(
-    connection: AsyncConnection, generation_id: UUID, flow_run_id: UUID
-) -> RowMapping | None:
+def _active(connection: Connection, generation_id: UUID, flow_run_id: UUID) -> RowMapping | None:
     """Returns the row, locked, if that run has yet to end it."""
-    found = await connection.execute(
+    found = connection.execute(
         select(generations)
         .where(
             generations.c.id == generation_id,

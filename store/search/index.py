@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    Connection,
     Insert,
     Select,
     Text,
@@ -22,7 +23,6 @@ from sqlalchemy import (
     table,
 )
 from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.search.query import Term, for_postgresql, for_sqlite, read_query
 from store.search.words import words_of
@@ -59,16 +59,16 @@ def insertion(*, is_sqlite: bool) -> Insert:
     )
 
 
-async def index(connection: AsyncConnection, entries: Iterable[tuple[int, list[str]]]) -> None:
+def index(connection: Connection, entries: Iterable[tuple[int, list[str]]]) -> None:
     """Add generations: their ``seq`` and words."""
     is_sqlite = connection.dialect.name == "sqlite"
     rows = [{"seq": seq, "terms": as_terms(words, is_sqlite=is_sqlite)} for seq, words in entries]
-    await connection.execute(insertion(is_sqlite=is_sqlite), rows)
+    connection.execute(insertion(is_sqlite=is_sqlite), rows)
 
 
-async def unindex(connection: AsyncConnection, seq: int) -> None:
+def unindex(connection: Connection, seq: int) -> None:
     """Remove a deleted generation's words."""
-    await connection.execute(delete(SEARCH).where(SEARCH.c.rowid == seq))
+    connection.execute(delete(SEARCH).where(SEARCH.c.rowid == seq))
 
 
 def found_by(text: str, seq: ColumnElement[int], *, is_sqlite: bool) -> ColumnElement[bool]:

@@ -15,8 +15,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Delete, delete, exists, or_, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, Delete, delete, exists, or_, select
 
 from core.requests import files_of
 from core.status import FINAL
@@ -35,7 +34,7 @@ from store.tables import (
 _TABLES: Final = (upload_references, artefact_references)
 
 
-async def confirm(connection: AsyncConnection, requests: Iterable[Any]) -> None:
+def confirm(connection: Connection, requests: Iterable[Any]) -> None:
     """Make sure that every file is there which these stored requests take, until the commit.
 
     Without a reference in them nothing is executed. Raises FilesGoneError.
@@ -50,17 +49,17 @@ async def confirm(connection: AsyncConnection, requests: Iterable[Any]) -> None:
     there: set[Reference] = set()
     if named:
         left = left.order_by(uploads.c.id).with_for_update(read=True)
-        ids = (await connection.execute(left)).scalars()
+        ids = (connection.execute(left)).scalars()
         there.update(Reference("upload", one) for one in ids)
     if made:
         kept = kept.order_by(artefacts.c.id).with_for_update(read=True)
-        found = (await connection.execute(kept)).scalars()
+        found = (connection.execute(kept)).scalars()
         there.update(Reference("artefact", str(one)) for one in found)
     if wanted - there:
         raise FilesGoneError(sorted(map(str, wanted - there)))
 
 
-async def refer(connection: AsyncConnection, requests: Iterable[tuple[UUID, Any]]) -> None:
+def refer(connection: Connection, requests: Iterable[tuple[UUID, Any]]) -> None:
     """Record which files the stored requests of these generations (or batches) refer to.
 
     In the caller's transaction; without a reference in them nothing is executed. A text that only
@@ -80,23 +79,23 @@ async def refer(connection: AsyncConnection, requests: Iterable[tuple[UUID, Any]
     for table, rows in ((upload_references, named), (artefact_references, made)):
         if rows:
             statement = insert_into(connection, table).on_conflict_do_nothing()
-            await connection.execute(statement, rows)
+            connection.execute(statement, rows)
 
 
-async def are_wanted(connection: AsyncConnection, generation_id: UUID) -> bool:
+def are_wanted(connection: Connection, generation_id: UUID) -> bool:
     """Returns whether what has not ended yet takes one of the generation's artefacts.
 
     From here on nothing can come to refer to them before the commit.
     """
     own = select(artefacts.c.id).where(artefacts.c.generation_id == generation_id)
     own = own.order_by(artefacts.c.id).with_for_update()
-    ids = (await connection.execute(own)).scalars().all()
+    ids = (connection.execute(own)).scalars().all()
     if not ids:
         return False
     waits = select(artefact_references.c.artefact_id).where(
         artefact_references.c.artefact_id.in_(ids), _is_under_way()
     )
-    return (await connection.execute(waits.limit(1))).first() is not None
+    return (connection.execute(waits.limit(1))).first() is not None
 
 
 def is_referred() -> ColumnElement[bool]:

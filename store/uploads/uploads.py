@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import Connection, or_, select, update
 
 from core.problems import FieldProblem
 from core.uploads import Referred, takes
 from store.artefacts.files import ArtefactFiles
-from store.database import Database, completes, insert_into
+from store.database import Database, insert_into, reads, writes
 from store.errors import NotFoundError, UploadExpiredError
 from store.tables import artefacts, uploads
 from store.uploads.references import is_referred, stale_references
@@ -41,14 +41,14 @@ class Uploads:
             raise UploadExpiredError(upload_id)
         return found
 
-    async def of_ids(self, ids: Collection[str]) -> dict[str, Upload]:
+    @reads
+    def of_ids(self, connection: Connection, ids: Collection[str]) -> dict[str, Upload]:
         """Returns those that exist, or existed: see ``removed_at``."""
         if not ids:
             return {}
         statement = select(uploads).where(uploads.c.id.in_(set(ids)))
-        async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).mappings()
-            return {row["id"]: Upload.from_row(row) for row in rows}
+        rows = (connection.execute(statement)).mappings()
+        return {row["id"]: Upload.from_row(row) for row in rows}
 
     async def keep(self, received: Received) -> tuple[Upload, bool]:
         """Keep a file that has arrived. Returns the upload, and whether it is new.
@@ -73,35 +73,33 @@ class Uploads:
             await self._files.remove_file(before)
         return await self.get(received.id), known is None or known.removed_at is not None
 
-    @completes
-    async def _announce(self, received: Received, path: str) -> None:
+    @writes
+    def _announce(self, connection: Connection, received: Received, path: str) -> None:
         """Write a tombstone first: the audit then knows whose the file of a crash is."""
         now = datetime.now(UTC)
         values = {**_columns(received), "name": "", "path": path, "created_at": now}
         values |= {"last_used_at": now, "removed_at": now}
-        async with self._database.write() as connection:
-            statement = insert_into(connection, uploads).values(id=received.id, **values)
-            await connection.execute(statement.on_conflict_do_nothing())
+        statement = insert_into(connection, uploads).values(id=received.id, **values)
+        connection.execute(statement.on_conflict_do_nothing())
 
     async def _is_whole(self, known: Upload) -> bool:
         if known.removed_at is not None:
             return False
         return await self._files.size(known.path) == known.bytes
 
-    @completes
-    async def _insert(self, received: Received, path: str, before: str | None) -> bool:
+    @writes
+    def _insert(
+        self, connection: Connection, received: Received, path: str, before: str | None
+    ) -> bool:
         """Write the row, in place of a tombstone or of one whose file is gone (``before``)."""
         now = datetime.now(UTC)
         values = {**_columns(received), "path": path}
         values |= {"created_at": now, "last_used_at": now, "removed_at": None}
-        async with self._database.write() as connection:
-            statement = insert_into(connection, uploads).values(id=received.id, **values)
-            gone = or_(uploads.c.removed_at.is_not(None), uploads.c.path == (before or ""))
-            statement = statement.on_conflict_do_update(
-                index_elements=["id"], set_=values, where=gone
-            )
-            written = await connection.execute(statement.returning(uploads.c.id))
-            return written.first() is not None
+        statement = insert_into(connection, uploads).values(id=received.id, **values)
+        gone = or_(uploads.c.removed_at.is_not(None), uploads.c.path == (before or ""))
+        statement = statement.on_conflict_do_update(index_elements=["id"], set_=values, where=gone)
+        written = connection.execute(statement.returning(uploads.c.id))
+        return written.first() is not None
 
     async def problems(self, referred: Iterable[Referred]) -> list[FieldProblem]:
         """Returns what is wrong with references, by their inputs: each is for a file that is there.
@@ -124,30 +122,29 @@ class Uploads:
             await self.touch(stale)
         return problems
 
-    async def _artefacts(self, ids: Collection[str]) -> dict[str, str]:
+    @reads
+    def _artefacts(self, connection: Connection, ids: Collection[str]) -> dict[str, str]:
         """Returns the kinds of those artefacts that are there, by their ids."""
         if not ids:
             return {}
         columns = artefacts.c.id, artefacts.c.kind
         statement = select(*columns).where(artefacts.c.id.in_([UUID(one) for one in ids]))
-        async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).tuples()
-            return {str(artefact_id): kind for artefact_id, kind in rows}
+        rows = (connection.execute(statement)).tuples()
+        return {str(artefact_id): kind for artefact_id, kind in rows}
 
-    @completes
-    async def touch(self, ids: Collection[str]) -> frozenset[str]:
+    @writes
+    def touch(self, connection: Connection, ids: Collection[str]) -> frozenset[str]:
         """Record that they were used now: from here on their time to expiry counts anew.
 
         Returns those that were still there.
         """
-        async with self._database.write() as connection:
-            touched = await connection.execute(
-                update(uploads)
-                .where(uploads.c.id.in_(set(ids)), uploads.c.removed_at.is_(None))
-                .values(last_used_at=datetime.now(UTC))
-                .returning(uploads.c.id)
-            )
-            return frozenset(touched.scalars())
+        touched = connection.execute(
+            update(uploads)
+            .where(uploads.c.id.in_(set(ids)), uploads.c.removed_at.is_(None))
+            .values(last_used_at=datetime.now(UTC))
+            .returning(uploads.c.id)
+        )
+        return frozenset(touched.scalars())
 
     async def remove(self, upload_id: str) -> None:
         """Remove it for good, whatever refers to it. Raises NotFoundError, ArtefactStoreError.
@@ -160,15 +157,14 @@ class Uploads:
         await self._bury(found)
         await self._files.remove_file(found.path)
 
-    @completes
-    async def _bury(self, upload: Upload) -> None:
-        async with self._database.write() as connection:
-            await connection.execute(
-                update(uploads)
-                .where(uploads.c.id == upload.id, uploads.c.path == upload.path)
-                .where(uploads.c.removed_at.is_(None))
-                .values(removed_at=datetime.now(UTC), name="")
-            )
+    @writes
+    def _bury(self, connection: Connection, upload: Upload) -> None:
+        connection.execute(
+            update(uploads)
+            .where(uploads.c.id == upload.id, uploads.c.path == upload.path)
+            .where(uploads.c.removed_at.is_(None))
+            .values(removed_at=datetime.now(UTC), name="")
+        )
 
     async def expire(self, unused_since: datetime, wanted: Collection[str] = ()) -> int:
         """Remove those that nothing has used or referred to since. Returns how many.
@@ -186,7 +182,8 @@ class Uploads:
                     count += 1
         return count
 
-    async def _unused(self, since: datetime, after: str) -> list[Upload]:
+    @reads
+    def _unused(self, connection: Connection, since: datetime, after: str) -> list[Upload]:
         statement = (
             select(uploads)
             .where(uploads.c.last_used_at < since, uploads.c.removed_at.is_(None))
@@ -194,40 +191,38 @@ class Uploads:
             .order_by(uploads.c.id)
             .limit(_PAGE)
         )
-        async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).mappings()
-            return [Upload.from_row(row) for row in rows]
+        rows = (connection.execute(statement)).mappings()
+        return [Upload.from_row(row) for row in rows]
 
-    @completes
-    async def _expire(self, upload: Upload, since: datetime) -> bool:
+    @writes
+    def _expire(self, connection: Connection, upload: Upload, since: datetime) -> bool:
         """Bury it unless it was used meanwhile: the row is asked again under its lock."""
-        async with self._database.write() as connection:
-            own = select(uploads.c.id).where(uploads.c.id == upload.id)
-            await connection.execute(own.with_for_update())  # see references.py
-            done = await connection.execute(
-                update(uploads)
-                .where(uploads.c.id == upload.id, uploads.c.removed_at.is_(None))
-                .where(uploads.c.last_used_at < since, ~is_referred())
-                .values(removed_at=datetime.now(UTC), name="")
-            )
-            return done.rowcount == 1
+        own = select(uploads.c.id).where(uploads.c.id == upload.id)
+        connection.execute(own.with_for_update())  # see references.py
+        done = connection.execute(
+            update(uploads)
+            .where(uploads.c.id == upload.id, uploads.c.removed_at.is_(None))
+            .where(uploads.c.last_used_at < since, ~is_referred())
+            .values(removed_at=datetime.now(UTC), name="")
+        )
+        return done.rowcount == 1
 
-    @completes
-    async def _remove_stale_references(self) -> None:
-        async with self._database.write() as connection:
-            for statement in stale_references():
-                await connection.execute(statement)
+    @writes
+    def _remove_stale_references(self, connection: Connection) -> None:
+        for statement in stale_references():
+            connection.execute(statement)
 
-    async def named_paths(self, paths: Collection[str]) -> Mapping[str, Upload]:
+    @reads
+    def named_paths(self, connection: Connection, paths: Collection[str]) -> Mapping[str, Upload]:
         """Returns which of these files are those of uploads, for the audit."""
         statement = select(uploads).where(
             uploads.c.path.in_(set(paths)), uploads.c.removed_at.is_(None)
         )
-        async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).mappings()
-            return {row["path"]: Upload.from_row(row) for row in rows}
+        rows = (connection.execute(statement)).mappings()
+        return {row["path"]: Upload.from_row(row) for row in rows}
 
-    async def page(self, after: str, limit: int = _PAGE) -> list[Upload]:
+    @reads
+    def page(self, connection: Connection, after: str, limit: int = _PAGE) -> list[Upload]:
         """Returns uploads in the order of their ids, tombstones left out."""
         statement = (
             select(uploads)
@@ -235,9 +230,8 @@ class Uploads:
             .order_by(uploads.c.id)
             .limit(limit)
         )
-        async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).mappings()
-            return [Upload.from_row(row) for row in rows]
+        rows = (connection.execute(statement)).mappings()
+        return [Upload.from_row(row) for row in rows]
 
 
 def _is_upload(one: Referred) -> bool:

@@ -14,6 +14,7 @@ from store.audit import Audit
 from store.store import Store
 from store.tables import generations
 from tests.chaos.model import World
+from tests.harness.transactions import open_read
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Witness:
     async def rows(self) -> dict[UUID, Seen]:
         columns = (generations.c.status, generations.c.attempt, generations.c.sequence)
         statement = select(generations.c.id, *columns, generations.c.deleted_at)
-        async with self._store.database.read() as connection:
+        async with open_read(self._store.database) as connection:
             rows = (await connection.execute(statement)).tuples().all()
         return {
             id_: Seen(status, attempt, sequence, deleted_at is not None)

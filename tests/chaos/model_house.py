@@ -33,6 +33,7 @@ from tests.chaos.model import (
 from tests.chaos.model_checks import Witness
 from tests.chaos.model_worker import Worker
 from tests.harness.databases import a_store
+from tests.harness.transactions import open_write
 from tests.store.making import a_request
 
 _T = TypeVar("_T")
@@ -65,7 +66,7 @@ class House:
         stack = AsyncExitStack()
         store = Store(a_store(folder / "easel.db"), str(folder / "images"))
         # No power is cut here: waiting for the disk would prove nothing.
-        event.listen(store.database.engine.sync_engine, "connect", _do_not_wait_for_the_disk)
+        event.listen(store.database.engine, "connect", _do_not_wait_for_the_disk)
         await stack.enter_async_context(store)
         return cls(store, stack, folder / "images")
 
@@ -152,7 +153,7 @@ class House:
         await self._store.leases.take(DISPATCHER, self._api, LEASE_S)
         for dead in await self._store.outbox.claimers() - {self._api}:
             await self._store.outbox.free(dead, None)
-        async with self._store.database.write() as connection:
+        async with open_write(self._store.database) as connection:
             await connection.execute(update(outbox).values(due_at=None))
         try:
             while entries := await self._store.outbox.claim(LANE, KINDS, self._api, 100):

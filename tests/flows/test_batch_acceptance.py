@@ -46,6 +46,7 @@ from store.generations.inserts import cost
 from store.store import Store
 from store.tables import batch_items, batches
 from store.values import BatchItem
+from tests.harness.transactions import open_read
 
 SD15, SDXL = "sd15.safetensors", "sdxl.safetensors"
 CATALOGUE = Catalogue(checkpoints=(SD15, SDXL), samplers=("euler",), schedulers=("normal",))
@@ -105,7 +106,7 @@ def places(problems: Iterable[FieldProblem]) -> list[tuple[int, str | None, str]
 
 async def rows(store: Store) -> tuple[int, int]:
     """How many batches and items there are, seen or not."""
-    async with store.database.read() as connection:
+    async with open_read(store.database) as connection:
         found = [
             (await connection.execute(select(func.count()).select_from(table))).scalar_one()
             for table in (batches, batch_items)
@@ -126,7 +127,7 @@ async def turns_of(store: Store, batch_id: UUID) -> list[int]:
         .where(batch_items.c.batch_id == batch_id)
         .order_by(batch_items.c.turn)
     )
-    async with store.database.read() as connection:
+    async with open_read(store.database) as connection:
         return list((await connection.execute(statement)).scalars())
 
 
@@ -380,7 +381,7 @@ async def callbacks_of(store: Store, batch_id: UUID) -> list[Callback | None]:
         .where(batch_items.c.batch_id == batch_id)
         .order_by(batch_items.c.position)
     )
-    async with store.database.read() as connection:
+    async with open_read(store.database) as connection:
         return [read_callback(one) for one in (await connection.execute(statement)).scalars()]
 
 

@@ -21,6 +21,7 @@ from store.store import Store
 from store.tables import uploads
 from tests.comfy.data import resolved
 from tests.flows.test_inputs import kept as kept_upload
+from tests.harness.transactions import open_write
 
 
 @pytest.mark.parametrize(("deliveries_days", "kept"), [(1e-9, 0), (30.0, 1)])
@@ -46,7 +47,7 @@ async def test_ended_deliveries_are_kept_for_so_many_days(
 async def test_uploads_expire_unless_a_schedule_wants_them(store: Store, tmp_path: Path) -> None:
     upload = await kept_upload(store, tmp_path)
     old = datetime.now(UTC) - timedelta(days=31)
-    async with store.database.write() as connection:
+    async with open_write(store.database) as connection:
         await connection.execute(update(uploads).values(last_used_at=old))
     wanted: list[Collection[str] | None] = [None, {upload.id}, set()]
 

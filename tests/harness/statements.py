@@ -10,6 +10,8 @@ from typing import Any
 from sqlalchemy import SelectBase, event, text
 
 from store.database import Database
+from store.sqlite import caller
+from tests.harness.transactions import open_read
 
 
 def statements_of(database: Database, task: str | None = None) -> AbstractContextManager[list[str]]:
@@ -31,7 +33,7 @@ async def plan_of(database: Database, statement: SelectBase) -> str:
     explain = "EXPLAIN QUERY PLAN" if database.is_sqlite else "EXPLAIN"
     dialect = database.engine.dialect
     compiled = statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
-    async with database.read() as connection:
+    async with open_read(database) as connection:
         if not database.is_sqlite:  # of a table with few rows all are read
             await connection.execute(text("SET enable_seqscan = off"))
         found = await connection.execute(text(f"{explain} {compiled}".replace(":", "\\:")))
@@ -40,7 +42,7 @@ async def plan_of(database: Database, statement: SelectBase) -> str:
 
 @contextmanager
 def _statements(database: Database, is_counted: Callable[[str], bool]) -> Iterator[list[str]]:
-    engine = database.engine.sync_engine
+    engine = database.engine
     seen: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
@@ -55,5 +57,8 @@ def _statements(database: Database, is_counted: Callable[[str], bool]) -> Iterat
 
 
 def _task_name() -> str:
+    """Of the task whose work this is: a thread does that of SQLite."""
+    if caller.get():
+        return caller.get()
     task = asyncio.current_task()
     return task.get_name() if task is not None else ""

@@ -21,6 +21,7 @@ from store.generations.inserts import cost
 from store.store import Store
 from store.tables import batch_items, generations
 from store.values import Batch, NewItem, Waiting
+from tests.harness.transactions import open_read, open_write
 from tests.store.making import LEASE, OUT_OF_MEMORY, RUN, a_request, an_image, claimed
 
 BY_CLIENT = Waiting(PAUSED, "It was paused.")
@@ -161,13 +162,13 @@ async def children(store: Store, batch: Batch) -> list[tuple[int, Status, int]]:
         .where(batch_items.c.batch_id == batch.id, generations.c.batch_id == batch.id)
         .order_by(generations.c.seq)
     )
-    async with store.database.read() as connection:
+    async with open_read(store.database) as connection:
         return [row._tuple() for row in await connection.execute(statement)]
 
 
 async def timed(store: Store, child: UUID, **moments: datetime | None) -> None:
     """Make it have started and finished at these moments."""
-    async with store.database.write() as connection:
+    async with open_write(store.database) as connection:
         await connection.execute(
             update(generations).where(generations.c.id == child).values(**moments)
         )

@@ -12,6 +12,7 @@ from store.batches.transitions import PAUSED_IN_PREFECT
 from store.generations.acceptance import IdempotencyKey
 from store.store import Store
 from store.values import Batch, Waiting
+from tests.harness.transactions import open_read
 
 STATUSES: tuple[BatchStatus, ...] = get_args(BatchStatus)
 ENDED = [status for status in STATUSES if status not in BATCH_ACTIVE]
@@ -21,7 +22,7 @@ LATER = datetime(2030, 1, 1, 7, 0, tzinfo=UTC)
 
 
 async def rows_of(store: Store, table: Table) -> int:
-    async with store.database.read() as connection:
+    async with open_read(store.database) as connection:
         return int((await connection.execute(select(func.count()).select_from(table))).scalar_one())
 
 

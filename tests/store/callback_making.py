@@ -17,6 +17,7 @@ from store.callbacks.values import Delivery, DeliveryFilter, DeliveryTry
 from store.store import Store
 from store.tables import outbox
 from store.values import Batch, Entry, Generation
+from tests.harness.transactions import open_read
 from tests.store.batch_making import being_accepted, new_items, started
 from tests.store.making import RUNNER, a_request
 
@@ -70,7 +71,7 @@ async def entries(store: Store) -> list[tuple[str, UUID, UUID]]:
         .where(outbox.c.kind == DELIVER)
         .order_by(outbox.c.id)
     )
-    async with store.database.read() as connection:
+    async with open_read(store.database) as connection:
         return [
             (lane, subject, UUID(payload["delivery"]))
             for lane, subject, payload in (await connection.execute(statement)).tuples()

@@ -22,6 +22,7 @@ from store.generations.dispatches import KINDS, LANE
 from store.store import Store
 from store.tables import outbox
 from store.values import Artefact, Claim, Entry, Generation, Holder, UnderWay, Waiting
+from tests.harness.transactions import open_read
 
 OUT_OF_MEMORY = problem("out_of_memory", "The GPU ran out of memory.")
 NEVER = UUID(int=0)
@@ -157,7 +158,7 @@ async def dispatched(store: Store, generation_id: UUID) -> list[tuple[str, int]]
         .where(outbox.c.subject == generation_id)
         .order_by(outbox.c.id)
     )
-    async with store.database.read() as connection:
+    async with open_read(store.database) as connection:
         return [
             (kind.removeprefix("prefect."), payload["attempt"])
             for kind, payload in await connection.execute(statement)

@@ -10,6 +10,7 @@ from sqlalchemy import Table, select, update
 
 from store.store import Store
 from store.tables import batch_items, batches, generations
+from tests.harness.transactions import open_write
 
 Document = dict[str, Any]
 Change = Callable[[Document], Document]
@@ -57,7 +58,7 @@ async def rewritten_options(store: Store, batch_id: UUID) -> Document:
 
 async def stored_as(store: Store, generation_id: UUID, **columns: Any) -> None:
     """Put these values into a generation's row."""
-    async with store.database.write() as connection:
+    async with open_write(store.database) as connection:
         await connection.execute(
             update(generations).where(generations.c.id == generation_id).values(**columns)
         )
@@ -67,7 +68,7 @@ async def _rewritten(
     store: Store, table: Table, column: str, change: Change, **key: Any
 ) -> Document:
     which = [table.c[name] == value for name, value in key.items()]
-    async with store.database.write() as connection:
+    async with open_write(store.database) as connection:
         stored = (await connection.execute(select(table.c[column]).where(*which))).scalar_one()
         changed = change(stored)
         await connection.execute(update(table).where(*which).values({column: changed}))

@@ -18,6 +18,7 @@ from store.outbox import Outbox, put
 from store.outbox_runner import Handler, OutboxRunner, Outcome
 from store.store import Store
 from store.values import Entry, NewEntry
+from tests.harness.transactions import open_write
 
 KIND: Final = "test.work"
 LANE: Final = "test a"
@@ -39,8 +40,8 @@ async def write(store: Store, count: int = 1, **fields: Any) -> list[UUID]:
         )
         for number in range(count)
     ]
-    async with store.database.write() as connection:
-        await put(connection, entries)
+    async with open_write(store.database) as connection:
+        await connection.run_sync(put, entries)
     return [entry.subject for entry in entries]
 
 

@@ -17,6 +17,7 @@ from store.audit import Audit, AuditFinding
 from store.store import Store
 from store.tables import artefacts
 from store.values import Artefact, Generation
+from tests.harness.transactions import open_write
 from tests.store.making import a_picture, accepted, an_image, brought_to, claimed, running
 
 DAY_S = 86_400
@@ -276,7 +277,7 @@ async def test_every_page_of_rows_is_looked_at(store: Store, audit: Audit) -> No
     rows = [
         {**vars(an_image(claim, position)), "path": f"{position}.png"} for position in range(1203)
     ]
-    async with store.database.write() as connection:
+    async with open_write(store.database) as connection:
         await connection.execute(insert(artefacts), rows)
 
     found = await look(audit)

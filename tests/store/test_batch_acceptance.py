@@ -16,6 +16,7 @@ from store.generations.acceptance import IdempotencyKey
 from store.store import Store
 from store.tables import batch_items, batches, generations, outbox
 from store.values import Batch
+from tests.harness.transactions import open_write
 from tests.store.batch_making import (
     BY_CLIENT,
     SEED,
@@ -202,7 +203,7 @@ async def test_a_create_that_died_keeps_its_key_for_a_while_only(store: Store) -
     with pytest.raises(ConflictError):
         await accepted_batch(store, 1, key=KEY)
 
-    async with store.database.write() as connection:
+    async with open_write(store.database) as connection:
         long_ago = datetime.now(UTC) - ACCEPTED_WITHIN - timedelta(seconds=1)
         await connection.execute(update(batches).values(created_at=long_ago))
     made = await accepted_batch(store, 1, key=KEY)

@@ -194,7 +194,7 @@ async def test_what_never_was_cannot_be_changed(store: Store) -> None:
 
 
 async def test_a_change_that_is_cancelled_is_made_all_the_same(store: Store) -> None:
-    """Else the cancelled statement would keep SQLite's write lock for ever."""
+    """Or not at all, when it has not begun; nothing is left locked."""
     batch = await running_batch(store, 3)
     releasing = asyncio.create_task(store.batch_transitions.release(batch.id, 2))
     await asyncio.sleep(0)
@@ -203,5 +203,6 @@ async def test_a_change_that_is_cancelled_is_made_all_the_same(store: Store) -> 
     with pytest.raises(asyncio.CancelledError):
         await releasing
 
-    assert len(await children(store, batch)) == 2
-    assert await store.batch_transitions.release(batch.id, 10) == 1
+    released = len(await children(store, batch))
+    assert released in (0, 2)
+    assert await store.batch_transitions.release(batch.id, 10) == 3 - released

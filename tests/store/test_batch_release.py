@@ -12,6 +12,7 @@ from core.status import BatchStatus, Status
 from store.errors import ConflictError, NotFoundError
 from store.store import Store
 from store.tables import batch_items, outbox
+from tests.harness.transactions import open_read
 from tests.store.batch_making import (
     BY_CLIENT,
     batch_in,
@@ -88,7 +89,7 @@ async def test_a_released_item_is_a_generation_like_any_other(store: Store) -> N
 async def test_the_request_leaves_the_item_when_it_is_released(store: Store) -> None:
     await running_batch(store, 3, turns=[0, 2, 1], released=2)
 
-    async with store.database.read() as connection:
+    async with open_read(store.database) as connection:
         statement = select(batch_items.c.request).order_by(batch_items.c.position)
         kept = [row.request for row in await connection.execute(statement)]
 

@@ -15,9 +15,11 @@ from sqlalchemy import update
 from core.status import FINAL
 from store.changes import Subscription
 from store.database import next_changes
+from store.sqlite import READERS
 from store.store import Store
 from store.tables import generations
 from store.values import Generation, ProgressRecord
+from tests.harness.transactions import open_read, open_write
 from tests.store.making import END_THE_OTHERS, accepted, brought_to, claimed, running
 
 PATIENCE_S = 20
@@ -150,8 +152,8 @@ async def test_more_than_a_page_at_once_comes_whole(store: Store) -> None:
     made = await asyncio.gather(*(accepted(store) for _ in range(1100)))
 
     with store.changes.subscribe() as subscription:
-        async with store.database.write() as connection:
-            first = await next_changes(connection, len(made))
+        async with open_write(store.database) as connection:
+            first = await connection.run_sync(next_changes, len(made))
             await connection.execute(
                 update(generations).values(change=first - made[0].seq + generations.c.seq)
             )
@@ -169,8 +171,8 @@ async def test_nothing_is_missed_between_subscribing_and_the_first_look(
     made = await accepted(store)
     async with AsyncExitStack() as busy:
         # Given a feed that cannot look yet, because every connection is in use
-        for _ in range(20 if "postgresql" in store.database.url else 16):
-            await busy.enter_async_context(store.database.read())
+        for _ in range(READERS if store.database.is_sqlite else 20):
+            await busy.enter_async_context(open_read(store.database))
         with store.changes.subscribe(made.id) as subscription:
             # When the generation ends, and more is written after it
             await second.transitions.request_cancel(made.id)
@@ -192,7 +194,7 @@ async def test_nothing_is_missed_while_the_database_is_away(
 
     with store.changes.subscribe() as subscription:
         for generation in made:
-            async with second.database.read() as connection:
+            async with open_read(second.database) as connection:
                 await connection.execute(END_THE_OTHERS)
             await second.transitions.request_cancel(generation.id)
         seen = await seen_until(

@@ -16,7 +16,8 @@ import pytest
 from sqlalchemy import event, insert, select, text, update
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
-from store.database import Database, completes, finished, next_changes
+from store.completion import finished
+from store.database import Database, next_changes
 from store.errors import StoreUnavailableError
 from store.generations.acceptance import adopt
 from store.migrate import migrate
@@ -24,11 +25,12 @@ from store.store import Store
 from store.tables import counters
 from store.values import ProgressRecord
 from tests.harness.databases import a_store
+from tests.harness.transactions import open_read, open_write
 from tests.store.making import END_THE_OTHERS, a_request, accepted, running, wait_until
 
 
 async def value(database: Database, name: str = "changes") -> int:
-    async with database.read() as connection:
+    async with open_read(database) as connection:
         found = await connection.execute(select(counters.c.value).where(counters.c.name == name))
         return int(found.scalar_one())
 
@@ -41,8 +43,8 @@ async def test_a_block_that_raises_leaves_no_trace(database: Database) -> None:
     before = await value(database)
 
     async def write_and_fail() -> None:
-        async with database.write() as connection:
-            await next_changes(connection)
+        async with open_write(database) as connection:
+            await connection.run_sync(next_changes)
             raise BoomError
 
     with pytest.raises(BoomError):
@@ -53,8 +55,8 @@ async def test_a_block_that_raises_leaves_no_trace(database: Database) -> None:
 async def test_what_a_block_wrote_is_seen_only_after_it(database: Database) -> None:
     before = await value(database)
 
-    async with database.write() as connection:
-        await next_changes(connection, 5)
+    async with open_write(database) as connection:
+        await connection.run_sync(next_changes, 5)
         assert await value(database) == before
 
     assert await value(database) == before + 5
@@ -66,7 +68,7 @@ async def test_read_then_write_at_once_both_succeed(url: str) -> None:
         pytest.skip("PostgreSQL locks rows, which the transitions ask for themselves")
 
     async def add_one(database: Database) -> None:
-        async with database.write() as connection:
+        async with open_write(database) as connection:
             found = await connection.execute(select(counters.c.value))
             seen = found.scalar_one()
             await asyncio.sleep(0)
@@ -85,8 +87,8 @@ async def test_the_writers_of_a_process_take_turns(kind: str, database: Database
     came: list[int] = []
 
     async def write(number: int) -> None:
-        async with database.write() as connection:
-            await next_changes(connection)
+        async with open_write(database) as connection:
+            await connection.run_sync(next_changes)
             came.append(number)
 
     await asyncio.gather(*(write(number) for number in range(30)))
@@ -98,8 +100,8 @@ async def test_change_numbers_are_reserved_in_one_piece(database: Database) -> N
     before = await value(database)
 
     async def reserve() -> range:
-        async with database.write() as connection:
-            first = await next_changes(connection, 10)
+        async with open_write(database) as connection:
+            first = await connection.run_sync(next_changes, 10)
             return range(first, first + 10)
 
     pieces = await asyncio.gather(*(reserve() for _ in range(10)))
@@ -110,10 +112,10 @@ async def test_change_numbers_are_reserved_in_one_piece(database: Database) -> N
 
 async def test_our_own_mistakes_are_not_called_unavailability(database: Database) -> None:
     with pytest.raises(IntegrityError):
-        async with database.write() as connection:
+        async with open_write(database) as connection:
             await connection.execute(insert(counters).values(name="changes", value=1))
     with pytest.raises((ProgrammingError, StoreUnavailableError)):
-        async with database.read() as connection:
+        async with open_read(database) as connection:
             await connection.execute(text("SELECT nonsense FROM nowhere"))
 
 
@@ -141,14 +143,13 @@ async def test_a_write_that_was_begun_is_finished(store: Store) -> None:
 async def test_the_caller_hears_of_its_cancel_when_the_work_is_done() -> None:
     begun, go_on, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-    @completes
     async def work() -> str:
         begun.set()
         await go_on.wait()
         done.set()
         return "done"
 
-    working = asyncio.create_task(work())
+    working = asyncio.create_task(finished(work()))
     await begun.wait()
     for _ in range(3):  # a second cancel does not cut the first one short
         working.cancel()
@@ -199,7 +200,6 @@ async def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
     async with Database(f"sqlite+aiosqlite:///{tmp_path / 'a folder.db'}") as database:
         with pytest.raises(StoreUnavailableError):
             await migrate(database)
-    # aiosqlite does not wait for the thread that failed.
     await wait_until(partial(no_driver_is_at_work, before))
 
 
@@ -230,7 +230,7 @@ async def test_a_server_that_is_not_there(tmp_path: Path) -> None:
 
 
 async def test_a_writer_that_never_lets_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("store.database.BUSY_TIMEOUT_MS", 50)
+    monkeypatch.setattr("store.sqlite.BUSY_TIMEOUT_MS", 50)
     path = tmp_path / "easel.db"
 
     async with Store(a_store(path), str(tmp_path / "images")) as store:
@@ -260,11 +260,11 @@ async def test_postgres_ends_our_backends(kind: str, store: Store, second: Store
     made = await accepted(store)
 
     async def write_while_it_ends() -> None:
-        async with store.database.write() as connection:
+        async with open_write(store.database) as connection:
             await connection.execute(text("SELECT 1"))
-            async with second.database.read() as other:
+            async with open_read(second.database) as other:
                 await other.execute(END_THE_OTHERS)
-            await next_changes(connection)
+            await connection.run_sync(next_changes)
 
     with pytest.raises(StoreUnavailableError):
         await write_while_it_ends()
@@ -281,12 +281,12 @@ async def test_sqlite_keeps_what_it_committed(kind: str, database: Database) -> 
     pragmas = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000}
 
     for _ in range(3):  # also when the connection has been used before
-        async with database.read() as connection:
+        async with open_read(database) as connection:
             for pragma, expected in pragmas.items():
                 found = await connection.execute(text(f"PRAGMA {pragma}"))
                 assert found.scalar_one() == expected, pragma
-        async with database.write() as connection:
-            await next_changes(connection)
+        async with open_write(database) as connection:
+            await connection.run_sync(next_changes)
 
 
 @pytest.fixture
@@ -312,14 +312,14 @@ async def test_a_new_file_that_another_connection_switches_to_wal(
                 other.execute("ROLLBACK")
 
     def watch(dbapi_connection: Any, _record: object) -> None:
-        dbapi_connection.run_async(lambda driver: driver.set_trace_callback(seen))
+        dbapi_connection.set_trace_callback(seen)
 
     async with Database(f"sqlite+aiosqlite:///{path}") as database:
-        event.listen(database.engine.sync_engine, "connect", watch, insert=True)
+        event.listen(database.engine, "connect", watch, insert=True)
         await migrate(database)
 
         assert await value(database) == 0
-        async with database.read() as connection:
+        async with open_read(database) as connection:
             mode = await connection.execute(text("PRAGMA journal_mode"))
             assert mode.scalar_one() == "wal"
 
@@ -327,7 +327,7 @@ async def test_a_new_file_that_another_connection_switches_to_wal(
 async def test_a_new_file_that_another_connection_never_lets_go(
     new_file: tuple[Path, sqlite3.Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("store.database.BUSY_TIMEOUT_MS", 50)
+    monkeypatch.setattr("store.sqlite.BUSY_TIMEOUT_MS", 50)
     path, other = new_file
 
     async with Database(f"sqlite+aiosqlite:///{path}") as database:
@@ -351,9 +351,9 @@ async def test_closing_leaves_nothing_open(url: str, tmp_path: Path) -> None:
 
 
 async def no_driver_is_at_work(before: set[threading.Thread]) -> bool:
-    """aiosqlite has a thread for each connection. Those that were there before do not count."""
+    """Those that were there before do not count."""
     begun = set(threading.enumerate()) - before
-    return not any("connection_worker" in thread.name for thread in begun)
+    return not any(thread.name.startswith("store ") for thread in begun)
 
 
 def files_of_a_database(folder: Path) -> list[str]:
@@ -365,24 +365,23 @@ async def test_its_patience_covers_the_writers_here_and_elsewhere(tmp_path: Path
     url = a_store(tmp_path / "easel.db")
     set_to: list[str] = []
     clock = 0.0
+
+    def seen(statement: str) -> None:
+        if "busy_timeout" in statement:
+            set_to.append(statement)
+
+    def watch(driver: Any, _record: object) -> None:
+        driver.set_trace_callback(seen)
+
     async with Database(url, patience_s=60.0, now=lambda: clock) as database:
-        event.listen(
-            database.engine.sync_engine,
-            "before_cursor_execute",
-            lambda *args: set_to.append(args[2]) if "busy_timeout" in args[2] else None,
-        )
-        async with database.write():
+        event.listen(database.engine, "connect", watch)
+        async with open_write(database):
             pass
         assert set_to == ["PRAGMA busy_timeout=60000"]
 
-        async with database.write():
-            waiting = asyncio.create_task(_write_once(database))
+        async with open_write(database):
+            waiting = asyncio.create_task(database.write(next_changes))
             await asyncio.sleep(0)  # it has begun to wait
             clock = 50.2
         await waiting
         assert set_to[1:] == ["PRAGMA busy_timeout=10000"]
-
-
-async def _write_once(database: Database) -> None:
-    async with database.write() as connection:
-        await next_changes(connection)

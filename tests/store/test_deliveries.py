@@ -16,6 +16,7 @@ from store.errors import InvalidCursorError, NotFoundError
 from store.store import Store
 from store.tables import deliveries
 from store.values import Entry
+from tests.harness.transactions import open_write
 from tests.store.batch_making import ended_child
 from tests.store.callback_making import (
     EVERY,
@@ -78,7 +79,7 @@ every_state = pytest.mark.parametrize("state", get_args(DeliveryState))
 
 async def moved(store: Store, delivery: Delivery, **values: Any) -> None:
     """Put these values into its row."""
-    async with store.database.write() as connection:
+    async with open_write(store.database) as connection:
         await connection.execute(
             update(deliveries).where(deliveries.c.id == delivery.id).values(**values)
         )

@@ -13,6 +13,7 @@ from core.status import FINAL, Status
 from store.errors import FencedError
 from store.store import Store
 from store.tables import generations
+from tests.harness.transactions import open_write
 from tests.store.making import (
     LEASE,
     RUN,
@@ -134,7 +135,7 @@ async def test_what_is_to_be_cancelled_is_not_dispatched_again(store: Store) -> 
 async def test_one_accepted_before_the_clock_was_set_back_can_be_taken_over(store: Store) -> None:
     """No clock is asked about who holds it."""
     made, _ = await held(store)
-    async with store.database.write() as connection:
+    async with open_write(store.database) as connection:
         await connection.execute(
             update(generations).values(created_at=datetime.now(UTC) + timedelta(hours=2))
         )

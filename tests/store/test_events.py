@@ -22,6 +22,7 @@ from store.store import Store
 from store.tables import generations
 from store.values import Claim, Waiting
 from tests.harness.statements import statements_of
+from tests.harness.transactions import open_read, open_write
 from tests.store.batch_making import BY_CLIENT, INCOMPLETE, ended_child, started
 from tests.store.callback_making import (
     EVERY,
@@ -173,7 +174,7 @@ def event(status: str) -> EventType:
 
 async def column(store: Store, generation_id: Any, name: str) -> Any:
     statement = select(generations.c[name]).where(generations.c.id == generation_id)
-    async with store.database.read() as connection:
+    async with open_read(store.database) as connection:
         return (await connection.execute(statement)).scalar_one()
 
 
@@ -544,8 +545,8 @@ async def test_statements_of_an_end(store: Store, callback: Callback | None) -> 
 
 
 async def write_end(store: Store, claim: Claim, *, cut_short: bool = False) -> None:
-    async with store.database.write() as connection:
-        assert await rows.end_held(connection, claim, "succeeded", None)
+    async with open_write(store.database) as connection:
+        assert await connection.run_sync(rows.end_held, claim, "succeeded", None)
         if cut_short:
             raise RuntimeError("power cut")
 

@@ -17,6 +17,7 @@ from store.migrate import MIGRATIONS
 from store.store import Store
 from store.tables import batch_items
 from store.values import NewItem
+from tests.harness.transactions import open_write
 from tests.store.batch_making import SEED, new_items
 
 GRID: Final = Grid(
@@ -87,7 +88,7 @@ async def test_the_migration_loses_no_item_either_way(empty_url: str, tmp_path: 
         await store.batch_transitions.begin(batch_id, "foxes", BatchOptions(), SEED, grid=GRID)
         await store.batch_transitions.add(batch_id, cells(1, 1))
         await store.batch_transitions.accept(batch_id, 4, 4.0)
-        async with store.database.write() as connection:
+        async with open_write(store.database) as connection:
             await connection.run_sync(downgrade, "0006")
             items = await connection.execute(select(func.count(batch_items.c.position)))
             assert items.scalar_one() == 4

@@ -7,13 +7,14 @@ import shutil
 from pathlib import Path
 from uuid import uuid4
 
-from sqlalchemy import Boolean, DateTime, String, column, func, insert, select, table
+from sqlalchemy import Boolean, DateTime, String, column, insert, select, table
 
 from store.database import Database
 from store.identity import identity_of
 from store.migrate import upgrade
 from store.store import Store
 from store.tables import workers
+from tests.harness.transactions import open_read, open_write
 from tests.store.making import NEVER, accepted
 from tests.store.test_registry import RECORD
 
@@ -62,7 +63,7 @@ async def test_a_store_of_an_earlier_version_gets_one_and_keeps_its_rows(empty_u
         *(column(name, DateTime(timezone=True)) for name in ("started_at", "seen_at")),
     )
     async with Database(empty_url) as database:
-        async with database.write() as connection:
+        async with open_write(database) as connection:
             await connection.run_sync(upgrade, "0004")
             await connection.execute(
                 insert(former).values(
@@ -73,12 +74,12 @@ async def test_a_store_of_an_earlier_version_gets_one_and_keeps_its_rows(empty_u
                     seen_at=RECORD.seen_at,
                 )
             )
-        async with database.write() as connection:
+        async with open_write(database) as connection:
             await connection.run_sync(upgrade)
         identity = await identity_of(database)
-        async with database.read() as connection:
+        async with open_read(database) as connection:
             kept = (await connection.execute(select(workers))).mappings().one()
-            assert await connection.scalar(select(func.count()).select_from(workers)) == 1
+            assert len((await connection.execute(select(workers))).all()) == 1
     assert identity.version == 4
     assert (kept["name"], kept["seen_at"]) == (RECORD.name, RECORD.seen_at)
     assert (kept["holder"], kept["foreign_runs"]) == (None, None)

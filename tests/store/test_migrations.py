@@ -33,15 +33,15 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import IntegrityError, StatementError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.batches.request import BatchOptions
 from core.workflows.plan import Plan
 from store.callbacks.values import DeliveryFilter
-from store.database import BUSY_TIMEOUT_MS, Database
+from store.database import Database
 from store.generations.dispatches import attempt_of
 from store.migrate import ADVISORY_LOCK, MIGRATIONS, NEWEST, migrate, revision, upgrade
 from store.search.index import SEARCH
+from store.sqlite import BUSY_TIMEOUT_MS
 from store.store import Store
 from store.tables import (
     artefact_references,
@@ -53,6 +53,7 @@ from store.tables import (
     outbox,
 )
 from store.values import ProgressRecord, Waiting
+from tests.harness.transactions import open_read, open_write
 from tests.store.batch_making import being_accepted, new_items
 from tests.store.callback_making import EVERY, URL, asked, batch_running
 from tests.store.making import (
@@ -86,7 +87,7 @@ async def test_migrations_make_the_tables_as_they_are_declared(empty_url: str) -
         assert await revision(database) is None
         await migrate(database)
         assert await revision(database) == NEWEST
-        async with database.write() as connection:
+        async with open_write(database) as connection:
             assert await connection.run_sync(differences) == []
 
 
@@ -95,7 +96,7 @@ async def test_a_second_migration_changes_nothing(store: Store) -> None:
     await migrate(store.database)
 
     assert await store.generations.get(made.id) == made
-    async with store.database.read() as connection:
+    async with open_read(store.database) as connection:
         found = (await connection.execute(select(counters))).tuples().all()
         versions = await connection.execute(text("SELECT version_num FROM alembic_version"))
         assert len(versions.all()) == 1
@@ -103,7 +104,7 @@ async def test_a_second_migration_changes_nothing(store: Store) -> None:
 
 
 async def test_a_start_with_nothing_to_migrate_waits_for_no_writer(store: Store) -> None:
-    async with store.database.write() as connection, Database(store.database.url) as another:
+    async with open_write(store.database) as connection, Database(store.database.url) as another:
         if not store.database.is_sqlite:  # where this is what migrations wait for
             await connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))
         async with asyncio.timeout(BUSY_TIMEOUT_MS / 1000):
@@ -115,7 +116,7 @@ async def test_processes_that_start_together_take_turns(empty_url: str) -> None:
 
     await asyncio.gather(*(migrate(database) for database in databases))
 
-    async with databases[0].read() as connection:
+    async with open_read(databases[0]) as connection:
         assert (await connection.execute(select(counters))).tuples().all() == [("changes", 0)]
     for database in databases:
         await database.close()
@@ -129,7 +130,7 @@ async def test_none_is_null_and_not_the_word(store: Store) -> None:
     await store.transitions.record_progress(claim, None, None, None)
     await store.transitions.cancelled(claim)
 
-    async with store.database.read() as connection:
+    async with open_read(store.database) as connection:
         for table, columns in (
             (generations, ("progress", "waiting", "error")),
             (attempts, ("error",)),
@@ -145,7 +146,7 @@ async def test_times_without_a_time_zone_are_refused(store: Store) -> None:
     naive = datetime.now(UTC).replace(tzinfo=None)
 
     with pytest.raises(StatementError, match="time zone"):
-        async with store.database.write() as connection:
+        async with open_write(store.database) as connection:
             await connection.execute(update(generations).values(created_at=naive))
 
 
@@ -153,7 +154,7 @@ async def test_an_attempt_belongs_to_a_generation(store: Store) -> None:
     orphan = {"generation_id": NEVER, "number": 1, "prompt_id": "x"}
 
     with pytest.raises(IntegrityError):
-        async with store.database.write() as connection:
+        async with open_write(store.database) as connection:
             await connection.execute(
                 insert(attempts).values(created_at=datetime.now(UTC), **orphan)
             )
@@ -174,7 +175,7 @@ async def test_what_waited_to_be_dispatched_is_moved_to_the_outbox(
     waiting = [("start", "bulk", 1), ("start", "interactive", 2), ("forget", "interactive", 1)]
     waiting += [("cancel", "bulk", 3)]
     subjects = [uuid.uuid4() for _ in waiting]
-    async with Database(empty_url) as database, database.write() as connection:
+    async with Database(empty_url) as database, open_write(database) as connection:
         await connection.run_sync(upgrade, "0003")
         for number, (action, priority, attempt) in enumerate(waiting):
             await connection.execute(
@@ -192,7 +193,7 @@ async def test_what_waited_to_be_dispatched_is_moved_to_the_outbox(
 
     async with Store(empty_url, str(tmp_path / "images")) as store:
         moved = await taken(store)
-        async with store.database.read() as connection:
+        async with open_read(store.database) as connection:
             tables = await connection.run_sync(lambda c: sqlalchemy.inspect(c).get_table_names())
 
     assert [(e.kind, attempt_of(e), e.subject, e.tries) for e in moved] == [
@@ -211,7 +212,7 @@ async def test_rows_from_before_there_were_callbacks_have_none(
 ) -> None:
     """Revision 0008: what is under way goes on, and ends without an event."""
     generation, batch, waiting = (uuid.uuid4() for _ in range(3))
-    async with Database(empty_url) as database, database.write() as connection:
+    async with Database(empty_url) as database, open_write(database) as connection:
         await connection.run_sync(upgrade, "0007")
         await connection.run_sync(_as_in_0007, generation, batch, waiting)
 
@@ -301,7 +302,7 @@ async def test_back_to_the_version_before_callbacks(empty_url: str, tmp_path: Pa
         await store.transitions.fail(await running(store, made.id), OUT_OF_MEMORY)
         batch = await batch_running(store, EVERY, 2, of_items=EVERY)
         await store.callbacks.add("shop", URL)
-        async with store.database.write() as connection:
+        async with open_write(store.database) as connection:
             before = await connection.run_sync(_counted)
             await connection.run_sync(_downgrade, "0007")
             after = await connection.run_sync(_counted)
@@ -315,7 +316,7 @@ async def test_back_to_the_version_before_callbacks(empty_url: str, tmp_path: Pa
     async with Store(empty_url, str(tmp_path / "images")) as store:
         assert (await store.generations.get(made.id)).callback is None
         assert (await store.batches.get(batch.id)).total == 2
-        async with store.database.write() as connection:
+        async with open_write(store.database) as connection:
             assert await connection.run_sync(differences) == []
 
 
@@ -341,7 +342,7 @@ async def test_pictures_become_artefacts_and_pictures_again(empty_url: str, tmp_
         claim = await running(store, made.id)
         picture = an_image(claim)
         await store.transitions.succeed(claim, [picture])
-        async with store.database.write() as connection:
+        async with open_write(store.database) as connection:
             await connection.run_sync(_downgrade, "0009")
             found = await connection.execute(text("SELECT path, width, seed FROM images"))
             assert found.tuples().all() == [(picture.path, 512, 42)]
@@ -349,7 +350,7 @@ async def test_pictures_become_artefacts_and_pictures_again(empty_url: str, tmp_
     async with Store(empty_url, str(tmp_path / "images")) as store:
         [again] = await store.generations.artefacts(made.id)
         assert replace(again, name="") == picture
-        async with store.database.write() as connection:
+        async with open_write(store.database) as connection:
             assert await connection.run_sync(differences) == []
 
 
@@ -364,7 +365,7 @@ async def test_artefacts_that_an_older_version_cannot_have_are_not_dropped(
         await store.transitions.succeed(claim, [an_image(claim), other])
 
         with pytest.raises(CommandError, match="1 artefacts are videos"):
-            async with store.database.write() as connection:
+            async with open_write(store.database) as connection:
                 await connection.run_sync(_downgrade, "0009")
 
         assert len(await store.generations.artefacts(made.id)) == 2
@@ -384,19 +385,19 @@ async def test_what_is_under_way_refers_to_the_artefacts_that_it_took_before(
         await store.transitions.fail(ended, OUT_OF_MEMORY)
         batch_id = await being_accepted(store, new_items(1, **taking))
         await store.batch_transitions.accept(batch_id, 1, 1)
-        async with store.database.write() as connection:
+        async with open_write(store.database) as connection:
             await connection.run_sync(_downgrade, "0012")
-            await _forget_files(connection)
+            await connection.run_sync(_forget_files)
 
     async with Store(empty_url, str(tmp_path / "images")) as store:
-        async with store.database.read() as connection:
+        async with open_read(store.database) as connection:
             found = (await connection.execute(select(artefact_references))).tuples().all()
         assert set(found) == {(artefact.id, waits.id), (artefact.id, batch_id)}
 
 
-async def _forget_files(connection: AsyncConnection) -> None:
+def _forget_files(connection: Connection) -> None:
     """Leave every request as versions stored it that did not list its files."""
     for rows, key in ((generations, generations.c.id), (batch_items, batch_items.c.generation_id)):
-        for one, request in await connection.execute(select(key, rows.c.request)):
+        for one, request in connection.execute(select(key, rows.c.request)):
             del request["$plan"]["files"]
-            await connection.execute(update(rows).where(key == one).values(request=request))
+            connection.execute(update(rows).where(key == one).values(request=request))

@@ -14,6 +14,7 @@ from store.errors import HeldError, UnreadableRequestError
 from store.store import Store
 from store.tables import generations
 from store.values import HistoryFilter, ProgressRecord
+from tests.harness.transactions import open_read
 from tests.store.batch_making import accepted_batch, children, running_batch, started
 from tests.store.making import (
     COMFY,
@@ -186,7 +187,7 @@ async def test_it_can_be_cancelled_and_deleted(store: Store) -> None:
     assert (await store.transitions.request_cancel(cancelled.id)).status == "cancelled"
     await store.transitions.delete(deleted.id)
 
-    async with store.database.read() as connection:
+    async with open_read(store.database) as connection:
         statement = select(generations.c.request).where(generations.c.id == deleted.id)
         assert (await connection.execute(statement)).scalar_one() is None
 

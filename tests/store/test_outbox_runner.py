@@ -20,6 +20,7 @@ from store.store import Store
 from store.tables import outbox
 from store.values import Entry
 from tests.harness.processes import REPOSITORY
+from tests.harness.transactions import open_read, open_write
 from tests.store.making import wait_until
 from tests.store.outbox_work import KIND, LANE, a_runner, write
 
@@ -140,7 +141,7 @@ async def test_a_lane_in_which_nothing_waits_any_more_is_not_blocked(store: Stor
     await write(store)
     async with a_runner(store, Work(Blocked("it is away", 600))) as runner:
         await wait_until(lambda: _async(LANE in runner.blocked))
-        async with store.database.write() as connection:
+        async with open_write(store.database) as connection:
             await connection.execute(delete(outbox))
         await wait_until(lambda: _async(not runner.blocked))
 
@@ -369,7 +370,7 @@ async def test_what_is_in_hand_is_bounded_before_it_is_claimed(store: Store) -> 
 
 async def claimed_of(store: Store) -> int:
     statement = select(func.count()).select_from(outbox).where(outbox.c.claimed_by.is_not(None))
-    async with store.database.read() as connection:
+    async with open_read(store.database) as connection:
         return int((await connection.execute(statement)).scalar_one())
 
 

@@ -23,6 +23,7 @@ from store.retention import Retention, Swept
 from store.store import Store
 from store.tables import generations
 from store.values import Artefact, Generation, NewItem
+from tests.harness.transactions import open_write
 from tests.store.batch_making import being_accepted, new_items
 from tests.store.making import (
     OUT_OF_MEMORY,
@@ -59,7 +60,7 @@ async def succeeded(store: Store, *, days_ago: float = 0) -> Artefact:
 
 async def ended(store: Store, generation_id: UUID, days_ago: float) -> None:
     """As if it had ended so long ago."""
-    async with store.database.write() as connection:
+    async with open_write(store.database) as connection:
         await connection.execute(
             update(generations)
             .where(generations.c.id == generation_id)

@@ -17,6 +17,7 @@ from store.search.words import fold, words_of
 from store.store import Store
 from store.tables import generations
 from store.values import HistoryFilter
+from tests.harness.transactions import open_read, open_write
 from tests.store.batch_making import running_batch
 from tests.store.making import a_request, accepted
 
@@ -136,7 +137,7 @@ async def test_what_is_deleted_leaves_the_index(store: Store) -> None:
     gone, kept = [(await accepted(store)).id for _ in range(2)]
     await store.transitions.delete(gone)
     assert await found(store, "fox") == [kept]
-    async with store.database.read() as connection:
+    async with open_read(store.database) as connection:
         assert len((await connection.execute(select(SEARCH.c.rowid))).all()) == 1
 
 
@@ -166,13 +167,13 @@ async def test_the_migration_indexes_what_is_there(empty_url: str) -> None:
         "created_at": datetime.now(UTC),
     }
     async with Database(empty_url) as database:
-        async with database.write() as connection:
+        async with open_write(database) as connection:
             await connection.run_sync(upgrade, "0005")
             for seq, stored in enumerate((request, None, {"prompt": "of another version"}), 1):
                 values = {**row, "id": UUID(int=seq), "seq": seq, "change": seq, "request": stored}
                 await connection.execute(insert(generations).values(**values))
         await migrate(database)
-        async with database.read() as connection:
+        async with open_read(database) as connection:
             rows = (await connection.execute(text("SELECT rowid FROM search"))).all()
     assert len(rows) == 3
 

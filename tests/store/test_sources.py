@@ -10,6 +10,7 @@ from sqlalchemy import select, update
 from store.sources import LEFT_BEHIND, SourceAnswer
 from store.store import Store
 from store.tables import source_requests
+from tests.harness.transactions import open_read, open_write
 
 FOX = [{"kind": "saved", "name": "fox.json"}]
 
@@ -57,12 +58,12 @@ async def test_the_first_answer_stands(store: Store) -> None:
 async def test_what_was_left_behind_goes(store: Store) -> None:
     [left] = await store.sources.ask(["http://one"], "saved:fox.json")
     long_ago = datetime.now(UTC) - LEFT_BEHIND - timedelta(minutes=1)
-    async with store.database.write() as connection:
+    async with open_write(store.database) as connection:
         await connection.execute(update(source_requests).values(asked_at=long_ago))
 
     [asked] = await store.sources.ask(["http://one"], "saved:owl.json")
 
-    async with store.database.read() as connection:
+    async with open_read(store.database) as connection:
         found = await connection.execute(select(source_requests.c.id))
     assert found.scalars().all() == [asked]
     assert asked not in (left, uuid4())

@@ -21,6 +21,7 @@ from store.outbox import put
 from store.store import Store
 from store.tables import artefacts, attempts, generations, idempotency_keys, outbox, previews
 from store.values import Generation, HistoryFilter, Preview, ProgressRecord
+from tests.harness.transactions import open_read, open_write
 from tests.store.batch_values import rows_of
 from tests.store.making import (
     NEVER,
@@ -228,7 +229,7 @@ async def test_nothing_of_the_content_is_left(store: Store) -> None:
 
     # Then no table holds them, and the tombstone still stands
     assert secret not in await everything(store)
-    async with store.database.read() as connection:
+    async with open_read(store.database) as connection:
         found = await connection.execute(select(generations).where(generations.c.id == made.id))
         row = found.mappings().one()
     for column in ("prompt", "model", "request", "progress", "waiting", "error"):
@@ -239,7 +240,7 @@ async def test_nothing_of_the_content_is_left(store: Store) -> None:
 
 async def everything(store: Store) -> str:
     tables = (generations, attempts, artefacts, previews, outbox, idempotency_keys)
-    async with store.database.read() as connection:
+    async with open_read(store.database) as connection:
         return "".join(
             [str((await connection.execute(select(table))).mappings().all()) for table in tables]
         )
@@ -425,8 +426,8 @@ async def test_writes_of_all_kinds_at_once_never_wait_for_each_other_for_ever(
 
     for _ in range(15):
         now = datetime.now(UTC)
-        async with store.database.write() as connection:
-            await put(connection, [dispatch("start", made.id, 1, "interactive", now)])
+        async with open_write(store.database) as connection:
+            await connection.run_sync(put, [dispatch("start", made.id, 1, "interactive", now)])
         [start] = [entry for entry in await taken(store) if entry.subject == made.id]
         await asyncio.gather(
             *(

@@ -32,6 +32,7 @@ from store.uploads.uploads import Uploads
 from store.uploads.values import Received, Upload
 from store.values import Generation
 from tests.harness.s3 import S3Server
+from tests.harness.transactions import open_read, open_write
 from tests.store.batch_making import accepted_batch, being_accepted, new_items
 from tests.store.making import (
     NEVER,
@@ -79,8 +80,8 @@ def files_in(store_folder: Path) -> list[str]:
 
 async def refer_to(store: Store, upload: Upload, subject: Any) -> None:
     request = {"prompt": "a fox", "$plan": {"files": [str(upload.reference)]}}
-    async with store.database.write() as connection:
-        await refer(connection, [(subject, request)])
+    async with open_write(store.database) as connection:
+        await connection.run_sync(refer, [(subject, request)])
 
 
 async def test_what_is_kept_is_what_came(store: Store, tmp_path: Path) -> None:
@@ -225,7 +226,7 @@ async def test_it_stays_as_long_as_a_generation_refers_to_it(store: Store, tmp_p
         await store.transitions.delete(generation.id)
 
     assert await expire(store) == 1
-    async with store.database.read() as connection:
+    async with open_read(store.database) as connection:
         assert (await connection.execute(select(upload_references))).all() == []
 
 
@@ -246,7 +247,7 @@ async def test_an_accepted_request_refers_to_its_uploads(store: Store, tmp_path:
     plan = Plan(files=(str(upload.reference),))
     generation = await accepted(store, plan=plan)
     await accepted(store, prompt=str(upload.reference))  # a text that looks like one
-    async with store.database.read() as connection:
+    async with open_read(store.database) as connection:
         found = (await connection.execute(select(upload_references.c.subject))).scalars().all()
     assert found == [generation.id]
 
@@ -268,12 +269,12 @@ async def test_many_expire_page_by_page(store: Store, tmp_path: Path) -> None:
         }
         for number in range(250)
     ]
-    async with store.database.write() as connection:
+    async with open_write(store.database) as connection:
         await connection.execute(insert(uploads), rows)
 
     assert len(await store.uploads.page("")) == 100
     assert await expire(store, rows[7]["id"]) == 249
-    async with store.database.read() as connection:
+    async with open_read(store.database) as connection:
         left = select(func.count()).where(uploads.c.removed_at.is_(None))
         assert (await connection.execute(left)).scalar_one() == 1
 
@@ -374,21 +375,21 @@ async def test_files_are_locked_in_the_order_of_their_ids(
         table = uploads
         for data in (b"a fox", b"an owl"):
             await kept(store, tmp_path, data)
-    async with store.database.write() as connection:
+    async with open_write(store.database) as connection:
         ids = select(table.c.id).order_by(table.c.id)
         first, last = (await connection.execute(ids)).scalars().all()
         # Written again, it stands behind the other one, and would be met after it.
         await connection.execute(update(table).where(table.c.id == first).values(bytes=1))
 
     async def locking() -> None:
-        async with store.database.write() as connection:
+        async with open_write(store.database) as connection:
             if source == "own":
-                await are_wanted(connection, claim.generation_id)
+                await connection.run_sync(are_wanted, claim.generation_id)
             else:
                 files = [f"{source}:{one}" for one in (last, first)]
-                await confirm(connection, [{"$plan": {"files": files}}])
+                await connection.run_sync(confirm, [{"$plan": {"files": files}}])
 
-    async with second.database.write() as holding:
+    async with open_write(second.database) as holding:
         await holding.execute(select(table.c.id).where(table.c.id == first).with_for_update())
         task = asyncio.create_task(locking())
         await wait_until(lambda: _is_waiting(second))
@@ -404,7 +405,7 @@ async def _is_waiting(store: Store) -> bool:
         "SELECT 1 FROM pg_stat_activity"
         " WHERE datname = current_database() AND wait_event_type = 'Lock'"
     )
-    async with store.database.read() as connection:
+    async with open_read(store.database) as connection:
         return (await connection.execute(statement)).first() is not None
 
 
@@ -438,7 +439,7 @@ async def test_references_are_checked_at_their_inputs(store: Store, tmp_path: Pa
 
 async def test_a_reference_that_is_in_order_is_a_use(store: Store, tmp_path: Path) -> None:
     upload = (await store.uploads.keep(arrived(tmp_path, kind="image")))[0]
-    async with store.database.write() as connection:
+    async with open_write(store.database) as connection:
         await connection.execute(update(uploads).values(last_used_at=datetime.now(UTC) - LATER))
 
     assert await wrong(store, image=str(upload.reference)) == []

@@ -15,6 +15,7 @@ from store.callbacks.values import TRIES, DeliveryState, DeliveryTry
 from store.outbox import put
 from store.store import Store
 from store.tables import deliveries, outbox
+from tests.harness.transactions import open_write
 
 URL: Final = "http://127.0.0.1:9/easel?token=zx81canary"
 HOST: Final = "127.0.0.1:9"
@@ -42,7 +43,7 @@ async def put_delivery(
     """Write one; its id. A pending one waits until ``next_try_at``, for ever if that is None."""
     delivery_id, subject = uuid4(), generation_id or batch_id
     assert subject is not None
-    async with store.database.write() as connection:
+    async with open_write(store.database) as connection:
         await connection.execute(
             insert(deliveries).values(
                 id=delivery_id,
@@ -59,7 +60,7 @@ async def put_delivery(
             )
         )
         if next_try_at is not None:
-            await put(connection, [entry(delivery_id, subject, Receiver.of(URL))])
+            await connection.run_sync(put, [entry(delivery_id, subject, Receiver.of(URL))])
             mine = outbox.c.payload["delivery"].as_string() == str(delivery_id)
             await connection.execute(update(outbox).where(mine).values(due_at=next_try_at))
     return delivery_id
@@ -74,7 +75,7 @@ async def change_delivery(
     tries: Sequence[DeliveryTry] = (),
 ) -> None:
     """Let it stand otherwise, as a deliverer does after a try."""
-    async with store.database.write() as connection:
+    async with open_write(store.database) as connection:
         await connection.execute(
             update(deliveries)
             .where(deliveries.c.id == delivery_id)

@@ -22,6 +22,7 @@ from core.requests import GenerationRequest
 from store.callbacks.events import DELIVER
 from store.tables import deliveries, generations, outbox
 from tests.harness.statements import statements_of
+from tests.harness.transactions import open_read, open_write
 from tests.web.batches import begun, ids
 from tests.web.deliveries import HOST, URL, change_delivery, one_try, put_delivery
 from tests.web.kept_schedules import KeptSchedules, visitor_of
@@ -178,7 +179,7 @@ async def test_deliver_again_sends_it_once_more(user: User, facade: Facade) -> N
     await press(user, "Deliver again")  # a double click
     await until(lambda: rows(user) == ["is-pending"])
     assert (await facade.store.deliveries.get(one)).state == "pending"
-    async with facade.store.database.read() as connection:
+    async with open_read(facade.store.database) as connection:
         waiting = await connection.execute(
             select(func.count()).where(outbox.c.kind == DELIVER, outbox.c.subject == made)
         )
@@ -189,7 +190,7 @@ async def test_deliver_again_says_that_it_is_gone(user: User, facade: Facade) ->
     made = await generation(facade)
     await put_delivery(facade.store, "generation.failed", "failed", generation_id=made, name=NAME)
     await user.open(f"/g/{made}")
-    async with facade.store.database.write() as connection:
+    async with open_write(facade.store.database) as connection:
         await connection.execute(delete(deliveries))
     await press(user, "Deliver again")
     await until(lambda: any("no delivery with this id" in said for said in user.notify.messages))
@@ -261,7 +262,7 @@ async def test_settings_of_another_version_are_shown_without_their_callback(
 ) -> None:
     made = (await facade.create(GenerationRequest(prompt="a fox"))).task_id
     stored = {"prompt": "a fox", "callback_url": f"https://shop.invalid/{_CANARY}", "quality": 9}
-    async with facade.store.database.write() as connection:
+    async with open_write(facade.store.database) as connection:
         await connection.execute(
             update(generations).where(generations.c.id == made).values(request=stored)
         )

@@ -12,6 +12,7 @@ from api.generations.facade import Facade
 from core.requests import GenerationRequest
 from flows.testing import InProcessWorker
 from store.tables import generations
+from tests.harness.transactions import open_write
 
 
 async def expired(facade: Facade) -> UUID:
@@ -20,7 +21,7 @@ async def expired(facade: Facade) -> UUID:
     created = await facade.create(GenerationRequest(prompt="a red fox"))
     task_id = created.task_id
     await InProcessWorker(store).finish(task_id)
-    async with store.database.write() as connection:
+    async with open_write(store.database) as connection:
         ended = datetime.now(UTC) - timedelta(days=30, hours=1)
         await connection.execute(
             update(generations).where(generations.c.id == task_id).values(finished_at=ended)

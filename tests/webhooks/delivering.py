@@ -18,6 +18,7 @@ from store.callbacks.values import Delivery, DeliveryFilter
 from store.store import Store
 from store.tables import outbox
 from tests.harness.receiver import CallbackReceiver
+from tests.harness.transactions import open_read
 from tests.store.making import OUT_OF_MEMORY, a_request, an_image, claimed
 from tests.webhooks.senders import sender
 from webhooks.deliverer import Deliverer
@@ -158,7 +159,7 @@ async def _is_claimed(store: Store, generation_id: UUID) -> bool:
     statement = select(outbox.c.id).where(
         outbox.c.subject == generation_id, outbox.c.claimed_by.is_not(None)
     )
-    async with store.database.read() as connection:
+    async with open_read(store.database) as connection:
         return (await connection.execute(statement)).first() is not None
 
 
