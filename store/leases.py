@@ -18,7 +18,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, delete, select, update
 
 from core.loop import Loop
-from store.database import Database, insert_into, reads, writes
+from store.database import Database, insert_into, notes, reads, writes
 from store.errors import StoreUnavailableError
 from store.tables import leases
 
@@ -82,7 +82,7 @@ class Leases:
         )
         return done.rowcount == 1
 
-    @writes
+    @notes
     def renew(self, connection: Connection, name: str, holder: UUID) -> bool:
         """Raise the beat: the holder is alive. Returns False when another has taken the lease."""
         done = connection.execute(

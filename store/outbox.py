@@ -8,6 +8,7 @@ Entries of one subject are worked on one at a time, those of different lanes sid
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -32,9 +33,10 @@ from sqlalchemy import (
     update,
 )
 
-from store.database import Database, reads, writes
+from store.database import Database, notes, reads, writes
 from store.errors import LeaseLostError
 from store.leases import Lease
+from store.signals import signal
 from store.tables import leases, outbox
 from store.values import Entry, NewEntry
 
@@ -45,6 +47,7 @@ _CLAIMING: Final = 0x6F75_7462  # "outb"
 def put(connection: Connection, entries: Sequence[NewEntry]) -> None:
     """Write entries in the caller's transaction; they are due at once."""
     if entries:
+        signal(connection, "outbox")
         connection.execute(insert(outbox), [{**asdict(one), "tries": 0} for one in entries])
 
 
@@ -66,6 +69,15 @@ class Outbox:
     def __init__(self, database: Database, clock: Callable[[], datetime] | None = None) -> None:
         self._database = database
         self._clock = clock
+
+    @property
+    def hears(self) -> bool:
+        """Whether signals of entries that other processes write arrive now."""
+        return self._database.hears
+
+    def listening(self, call: Callable[[], None]) -> AbstractContextManager[None]:
+        """Call it whenever entries have been written, by this process or another one."""
+        return self._database.hearing.listening("outbox", call)
 
     def _now(self, connection: Connection) -> datetime:
         return self._clock() if self._clock is not None else _now(connection)
@@ -96,7 +108,7 @@ class Outbox:
         statement = select(func.count()).select_from(outbox).where(outbox.c.kind.in_(kinds))
         return (connection.execute(statement)).scalar_one()
 
-    @writes
+    @notes
     def claim(
         self, connection: Connection, lane: str, kinds: Collection[str], holder: UUID, limit: int
     ) -> tuple[Entry, ...]:

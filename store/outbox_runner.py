@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from typing import Final
 from uuid import uuid4
@@ -23,9 +23,10 @@ from store.outbox import Outbox
 from store.values import Entry
 
 LOOK_EVERY_S: Final = 0.25
-"""Seconds between polls without a call of ``wake``: entries fall due, and other processes write
-them (a batch's flow run releases items). A poll is one read of a millisecond, however many entries
-are not due."""
+"""Seconds between polls where no signals of other processes arrive. A poll is one read of a
+millisecond, however many entries are not due."""
+HEARING_LOOK_EVERY_S: Final = 1.0
+"""Seconds between polls where they do: entries fall due, and a signal may be lost."""
 BUSY_MAX_S: Final = 0.05
 """The longest that requests being answered delay a claim: there may always be some."""
 CLAIMS_AT_ONCE: Final = 4
@@ -106,15 +107,20 @@ class OutboxRunner:
         self._check_at = 0.0
         self._drains: dict[str, asyncio.Task[None]] = {}
         self._ended: set[str] = set()  # the lanes whose work has ended while lanes are looked up
-        self._loop = Loop(name, self.look, LOOK_EVERY_S, first_s=0, expected=(StoreError,))
+        self._loop = Loop(name, self._poll, LOOK_EVERY_S, first_s=0, expected=(StoreError,))
+        self._is_told = True
+        self._look_at = 0.0
+        self._hearing = ExitStack()
         self.blocked: dict[str, str] = {}
         """Why these lanes are blocked now."""
 
     async def __aenter__(self) -> OutboxRunner:
+        self._hearing.enter_context(self._outbox.listening(self._told))
         self._loop.start()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        self._hearing.close()
         await self._loop.stop()
         await self._end_lease()
 
@@ -123,7 +129,20 @@ class OutboxRunner:
         if lane is not None and self._lease is not None and lane not in self._drains:
             self._begin(lane, self._lease)  # without a poll, which costs a read
         else:
-            self._loop.wake()
+            self._told()
+
+    def _told(self) -> None:
+        self._is_told = True
+        self._loop.wake()
+
+    async def _poll(self) -> None:
+        """Look, unless nothing is told, and what falls due can wait for the next look."""
+        now = time.monotonic()
+        if self._outbox.hears and not self._is_told and now < self._look_at:
+            return
+        self._is_told = False
+        await self.look()
+        self._look_at = now + HEARING_LOOK_EVERY_S
 
     async def look(self) -> None:
         """One round: start work in every lane that has something to do. Raises StoreError."""

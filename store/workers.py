@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Table, delete, select, update
 
-from store.database import Database, insert_into, reads, writes
+from store.database import Database, insert_into, notes, reads, writes
 from store.leases import LeaseWatch
 from store.tables import (
     attempts,
@@ -52,7 +52,7 @@ class Registry:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    @writes
+    @notes
     def record_worker(self, connection: Connection, record: WorkerRecord) -> None:
         """Record that a worker is alive, replacing the former record of its name."""
         _upsert(connection, workers, "name", asdict(record))

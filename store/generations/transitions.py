@@ -18,7 +18,7 @@ from core.failpoints import reach
 from core.problems import Problem, unreadable
 from core.requests import ResolvedRequest, UnreadableRequest, read_request
 from core.status import FINAL, RETRYABLE, Status
-from store.database import Database, reads, writes
+from store.database import Database, notes, reads, writes
 from store.errors import ConflictError, DeletedError, FencedError, UnreadableRequestError
 from store.generations import rows
 from store.generations.dispatches import attempt_of, is_pending
@@ -177,7 +177,7 @@ class Transitions:
             .values(submitted_at=None, comfy_url=None)
         )
 
-    @writes
+    @notes
     def start(self, connection: Connection, claim: Claim, at: datetime) -> Status:
         """ComfyUI has executed the prompt since ``at``. Returns the status (perhaps cancelling).
 
@@ -200,7 +200,7 @@ class Transitions:
             raise FencedError(f"attempt {claim.attempt} is no longer held")
         return status
 
-    @writes
+    @notes
     def record_progress(
         self,
         connection: Connection,
@@ -223,7 +223,7 @@ class Transitions:
             rows.keep_preview(connection, claim.generation_id, preview)
         return status
 
-    @writes
+    @notes
     def record_waiting(
         self, connection: Connection, claim: Claim, waiting: Waiting | None
     ) -> Status:
