@@ -17,6 +17,9 @@ from store.store import Store
 
 EVERY_S: Final = 60.0
 FIRST_S: Final = 2.0
+RETRY_S: Final = 3.0
+"""Seconds until the next look after one that failed: at a first start the worker has yet to
+register ``generate/comfyui``, which the others are copies of."""
 
 
 class DeployedWorkflows:
@@ -33,6 +36,7 @@ class DeployedWorkflows:
             self.look,
             every_s=EVERY_S,
             first_s=FIRST_S,
+            retry_s=RETRY_S,
             expected=(FlowsError, StoreError),
             level=logging.DEBUG,
         )

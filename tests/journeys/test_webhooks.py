@@ -22,6 +22,7 @@ from tests.harness.waiting import wait_until
 pytestmark = pytest.mark.journey
 EASEL: Final = (sys.executable, "-P", "-m", "cli.main")
 DELIVERIES: Final = "/api/v1/deliveries"
+SUCCESS: Final = "generation.succeeded"
 SMALL: Final = ("--width", "64", "--height", "64", "--steps", "2")
 
 
@@ -95,11 +96,14 @@ def done(stack: Stack, *arguments: str) -> str:
 
 
 def delivery_of(stack: Stack, task_id: str, state: str) -> dict[str, Any]:
-    """The newest delivery of a generation, once it is in that state."""
+    """The delivery of a generation's success, once it is in that state.
+
+    That of its start may be in it before: a receiver has an event before Easel has its answer.
+    """
 
     def found() -> dict[str, Any] | None:
         items = stack.api.get(DELIVERIES, params={"task_id": task_id, "state": state}).json()
-        return next(iter(items["items"]), None)
+        return next((one for one in items["items"] if one["type"] == SUCCESS), None)
 
     delivery = wait_until(found, lambda: f"{state}; there are {stack.api.get(DELIVERIES).text}")
     assert delivery is not None
