@@ -53,7 +53,7 @@ MUTATIONS: Final = {
     ),
     "no outbox": Mutation(
         "store/generations/acceptance.py",
-        "    await insert_dispatches(connection, made)\n",
+        "    insert_dispatches(connection, made)\n",
         "",
         "tests/store/test_acceptance.py",
     ),
