@@ -92,6 +92,7 @@ def test_a_grid_is_built_and_counted(page: Page, api: Api) -> None:
     page.keyboard.press("Enter")
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Steps").click()
+    expect(page.get_by_label("Steps", exact=True)).to_be_focused()
     page.get_by_label("Steps", exact=True).fill("1, 2")
     page.get_by_label("Images per combination").fill("2")
     expect(page.get_by_text("2 models × 2 step counts × 2 each = 8 images")).to_be_visible()
@@ -114,6 +115,22 @@ def test_a_grid_is_built_and_counted(page: Page, api: Api) -> None:
     expect(pictures(page)).to_have_count(4)
     page.get_by_role("link", name="Bulk").click()
     expect(page.locator(".batch-row")).to_contain_text("4 of 4")
+
+
+def test_what_is_typed_stays_where_it_was_begun(page: Page) -> None:
+    page.goto("/bulk")
+    connected(page)
+    page.get_by_role("button", name="Steps").click()
+    steps = page.get_by_label("Steps", exact=True)
+    expect(steps).to_be_focused()
+    steps.fill("1, 2")
+    count = page.get_by_label("Images per combination")
+    count.press("End")
+    # As the answer to the button does when it comes late.
+    page.evaluate("new Promise((done) => { easel.toAxis('steps'); setTimeout(done, 60); })")
+    page.keyboard.press("2")
+    expect(steps).to_have_value("1, 2")
+    expect(page.get_by_text("2 step counts × 12 each = 24 images")).to_be_visible()
 
 
 def test_a_name_that_is_typed_is_chosen_by_enter(page: Page, api: Api) -> None:

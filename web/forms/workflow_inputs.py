@@ -126,7 +126,7 @@ class InputFields:
         """Put the caret into the first field of an input, if that is none for a file."""
         made = self.fields.first(path)
         if made is not None:
-            made.run_method("focus")
+            made.client.run_javascript(f"easel.refocus('{made.html_id}')")
 
     def forget(self, path: str) -> None:
         """Forget the fields of an input that are built anew."""

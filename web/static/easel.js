@@ -190,6 +190,16 @@
     else sessionStorage.setItem(kept(e.target), e.target.value);
   });
 
+  // --- where an answer of the server puts the focus, unless the visitor is in another field by then
+  let field = null;  // the one that was pressed or typed in, if nothing else was pressed since
+  for (const did of ["pointerdown", "keydown", "input"]) {
+    document.addEventListener(did, (e) => {
+      field = e.target.matches?.("input, textarea") ? e.target : null;
+    }, true);
+  }
+  const isElsewhere = () => field !== null && field === document.activeElement;
+  const enter = (find) => setTimeout(() => { if (!isElsewhere()) find()?.focus(); }, 30);
+
   // --- what the server asks for
   window.easel = {
     queued(count) {
@@ -214,9 +224,7 @@
         }
       }, 30);
     },
-    toAxis(field) {
-      setTimeout(() => $(`[data-axis=${field}] input`)?.focus(), 30);
-    },
+    toAxis(field) { enter(() => $(`[data-axis=${field}] input`)); },
     toPlan() {
       setTimeout(() => $(".plan")?.scrollIntoView({ block: "nearest", behavior: "smooth" }), 60);
     },
@@ -234,7 +242,7 @@
         hint();
       }).observe(nav);
     },
-    refocus(id) { setTimeout(() => document.getElementById(id)?.focus(), 30); },
+    refocus(id) { enter(() => document.getElementById(id)); },
     reveal(id) { setTimeout(() => document.getElementById(id)?.scrollIntoView({ block: "center" }), 30); },
     // The first field with a mistake, also one in a part that has just been unfolded.
     toMistake() {
