@@ -19,6 +19,7 @@ from prefect.artifacts import (
 )
 from prefect.exceptions import PrefectException
 
+from flows.captions import caption
 from flows.prefect.runs import public
 from store.values import Artefact, Attempt, Claim
 
@@ -134,15 +135,3 @@ def _linked(artefact: Artefact, url: str) -> str:
     said = caption(artefact)
     poster = f"[![{said}]({url}/poster)]({url})\n\n" if artefact.poster_path else ""
     return f"{poster}[{said}]({url})"
-
-
-def caption(artefact: Artefact) -> str:
-    """Returns what it is, in a few words: "video, 832×480, 5.1 s, seed 7"."""
-    said: list[str] = [] if artefact.kind == "image" else [artefact.kind]
-    if artefact.width is not None:
-        said.append(f"{artefact.width}×{artefact.height}")
-    if artefact.duration_s is not None:
-        said.append(f"{artefact.duration_s:.1f} s")
-    if artefact.seed is not None:
-        said.append(f"seed {artefact.seed}")
-    return ", ".join(said) or artefact.kind

@@ -31,6 +31,7 @@ from core import gc_tuning
 from core.loop import Loop
 from core.settings import Settings
 from core.status import FINAL
+from flows.attempts.attempt import StopReason
 from flows.errors import ForeignFlowError, OtherStoreError
 from flows.models import looking_at_models
 from flows.nodes import looking_at_nodes
@@ -47,12 +48,7 @@ from flows.prefect.private.worker import PrefectWorker
 from flows.prefect.runs import BATCH_QUEUE, BULK_QUEUE, DEPLOYMENT, parse_idempotency_key
 from flows.prefect.stored_deployments import deployment_by_name
 from flows.retries import patiently
-from flows.runtime import (
-    Runtime,
-    StopReason,
-    open_runtime,
-    use_runtime,
-)
+from flows.runtime import Runtime, open_runtime, use_runtime
 from flows.sources import answering_requests, looking_at_sources
 from flows.worker.deployed_flows import BULK, DeployedFlows
 from flows.worker.engine import RunningFlow
@@ -139,7 +135,7 @@ class ComfyWorker(PrefectWorker):
         self._runtime = await self.keep_open(
             open_runtime(self._settings, self.name, self._reachable_changed)
         )
-        self._runtime.on_rendered = self._make_room
+        self._runtime.attempts.on_rendered = self._make_room
         self._foreign = ForeignRuns(self._runtime.store, self._put_foreign_back)
         self._upkeep = Upkeep(self._runtime, self._foreign.by_store)
         store, comfy = self._runtime.store, self._runtime.session.client
@@ -396,7 +392,7 @@ class ComfyWorker(PrefectWorker):
         if made_for is None or not self._upkeep.alone:
             return
         generation_id, attempt = made_for
-        self.runtime.early_starts.begin(
+        self.runtime.attempts.begin_early(
             Assignment(
                 generation_id,
                 flow_run.id,
@@ -407,11 +403,11 @@ class ComfyWorker(PrefectWorker):
         )
 
     async def _clean_up(self, flow_run: FlowRun) -> None:
-        reason = self._stop_reason(flow_run)
-        if reason is None and self.runtime.early_starts.is_left(flow_run.id):
+        attempts, reason = self.runtime.attempts, self._stop_reason(flow_run)
+        if reason is None and attempts.is_going(flow_run.id):
             reason = "cancel" if await self._was_cancelled(flow_run) else None
         for settle in (
-            self.runtime.early_starts.end(flow_run.id, cancelled=reason == "cancel"),
+            attempts.stop(flow_run.id, reason or "release"),
             self._settle_stopped(flow_run, reason),
             self._give_back(flow_run),
             self._give_batch_back(flow_run),
@@ -420,6 +416,7 @@ class ComfyWorker(PrefectWorker):
                 await settle
             except Exception:
                 self.logger.exception("Flow run %s left something behind", flow_run.id)
+        attempts.forget(flow_run.id)
         self.runtime.stop_reasons.pop(flow_run.id, None)
         self._cancelled_early.discard(flow_run.id)
         self._batch_runs.discard(flow_run.id)

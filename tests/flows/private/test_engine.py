@@ -22,6 +22,7 @@ from prefect.exceptions import ParameterTypeError, Pause
 from prefect.flow_engine import AsyncFlowRunEngine
 from prefect.states import Failed, Paused, Pending
 
+from flows.attempts.attempt import StopReason
 from flows.errors import TakenOver
 from flows.prefect.private import engine
 from flows.prefect.private.engine import (
@@ -29,7 +30,6 @@ from flows.prefect.private.engine import (
     ask_once_where_results_go,
     keep_parameters_out_of_logs,
 )
-from flows.runtime import StopReason
 from flows.worker.engine import RunningFlow
 
 pytestmark = pytest.mark.timeout(300)

@@ -1,0 +1,262 @@
+"""One attempt at a generation: build, submit, poll, save, as one coroutine.
+
+It needs nobody: it repeats what fails in passing, and ends the generation in the store whichever
+way it goes. A flow run shows it: its tasks join the stages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from comfy import ComfySession, Graph, Output, Submitted
+from flows import pipeline, submitting
+from flows.attempts.record import Record
+from flows.attempts.stage import Stage, StageName
+from flows.captions import caption
+from flows.pipeline import Ended
+from store.completion import finished
+from store.errors import StoreUnavailableError
+from store.store import Store
+from store.values import Artefact, Claim
+
+IN_TURN_S: Final = 1.0
+"""Maximum seconds that a submission waits for the one before it."""
+StopReason = Literal["cancel", "release"]
+"""Why an attempt is stopped: it is not wanted any more, or its worker stops."""
+_HOW: Final = {
+    "posted": "Submitted to ComfyUI as prompt %s",
+    "already_queued": "ComfyUI already has prompt %s; following it",
+    "already_finished": "ComfyUI has already finished prompt %s; collecting it",
+    "found_by_name": "Found the finished files of prompt %s",
+}
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The attempt succeeded."""
+
+    artefacts: tuple[Artefact, ...]
+
+
+@dataclass(frozen=True)
+class Unkept:
+    """The attempt ended without outputs: how, and the error that ended it."""
+
+    ended: Ended
+    error: Exception
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The attempt was stopped; it has ended as cancelled, or was given back."""
+
+    reason: StopReason
+
+
+Outcome = Kept | Unkept | Stopped
+
+
+class Attempt:
+    """An attempt that was claimed. ``run`` is called once, in a task of its own.
+
+    ``before`` is the submission that is to be posted before this one. ``in_step``: each stage
+    begins only when it is asked for, by the flow run's tasks. ``on_rendered`` is called when the
+    prompt has left ComfyUI.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        session: ComfySession,
+        claim: Claim,
+        flow_run_id: UUID | None,
+        *,
+        api_url: str,
+        before: asyncio.Event | None = None,
+        in_step: bool = False,
+        on_rendered: Callable[[Attempt], None] = lambda _: None,
+    ) -> None:
+        self.claim: Final = claim
+        self.flow_run_id = flow_run_id
+        self.in_step: Final = in_step
+        self.submitted: Final = asyncio.Event()
+        """Set when it has been posted once, or will not be."""
+        self.on_progress: Callable[[float], None] = lambda _: None
+        """Called with the percentage repeatedly while it renders; must not block."""
+        self._store = store
+        self._session = session
+        self._api_url = api_url
+        self._before = before
+        self._on_rendered = on_rendered
+        self.record: Final = Record("easel.attempt", self._tell)
+        """What is logged between the stages."""
+        self._stages: list[Stage] = []
+        self._asked = 0
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[Outcome] | None = None
+        self._reason: StopReason | None = None
+
+    def start(self) -> None:
+        """Begin. The attempt goes on whatever becomes of the caller."""
+        self._task = asyncio.create_task(self._run(), name=f"attempt {self.claim.prompt_id}")
+        self._task.add_done_callback(self._ended)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended, in the store too."""
+        return self._task is not None and self._task.done()
+
+    async def outcome(self) -> Outcome:
+        """Wait for the end."""
+        assert self._task is not None
+        return await asyncio.shield(self._task)
+
+    async def stop(self, reason: StopReason) -> None:
+        """Stop it and wait until it has ended, or was given back. Only the first reason counts."""
+        assert self._task is not None
+        if self._reason is None and not self._task.done():
+            self._reason = reason
+            self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def stages(self) -> AsyncIterator[Stage]:
+        """Yields each stage, as soon as it begins; ends when the attempt has ended."""
+        shown = 0
+        while True:
+            changed = self._changed
+            while shown < len(self._stages):
+                shown += 1
+                yield self._stages[shown - 1]
+            if self.is_over:
+                return
+            self._ask_for(shown + 1)
+            await changed.wait()
+
+    def _ask_for(self, number: int) -> None:
+        if number > self._asked:
+            self._asked = number
+            self._tell()
+
+    # --- the work
+
+    async def _run(self) -> Outcome:
+        try:
+            return Kept(await self._make())
+        except asyncio.CancelledError:
+            # Without a reason this process ends unforeseen: another one goes on.
+            reason = self._reason or "release"
+            await finished(self._stopped(reason))
+            return Stopped(reason)
+        except Exception as error:  # noqa: BLE001 - who shows the attempt raises it again
+            return await self._end(error)
+        finally:
+            self.submitted.set()
+
+    async def _make(self) -> tuple[Artefact, ...]:
+        store, session, claim = self._store, self._session, self.claim
+        graph: Graph = await self._stage("build workflow", partial(pipeline.build, store, claim), 1)
+        outputs = await pipeline.render(
+            session,
+            claim,
+            partial(self._submit, graph),
+            partial(self._poll, graph),
+            self.record.log,
+            partial(submitting.has_lost_an_input, store, session, graph),
+            once=bool(graph.paid),
+        )
+        self._on_rendered(self)
+        kept: tuple[Artefact, ...] = await self._stage("save", partial(self._save, outputs))
+        return kept
+
+    async def _stage(
+        self, name: StageName, step: Callable[[], Awaitable[Any]], tries: int | None = None
+    ) -> Any:
+        while self.in_step and self._asked <= len(self._stages):
+            await self._changed.wait()
+        stage = Stage(name) if tries is None else Stage(name, tries)
+        self._stages.append(stage)
+        self._tell()
+        return await stage.run(step)
+
+    async def _submit(self, graph: Graph) -> None:
+        await self._stage("submit", partial(self._post, graph))
+
+    async def _post(self, graph: Graph) -> Submitted:
+        store, session, claim = self._store, self._session, self.claim
+        await session.wait_until_reachable()
+        is_first = not self.submitted.is_set()
+        if is_first and self._before is not None:
+            await _at_most(self._before.wait(), IN_TURN_S)
+        fresh = is_first and not claim.submitted_before and len(self._stages[-1].tries) == 0
+        try:
+            submitted = await submitting.submit(store, session, claim, graph, fresh=fresh)
+        finally:
+            self.submitted.set()
+        self._stages[-1].record.log.info(_HOW[submitted.how], claim.prompt_id)
+        return submitted
+
+    async def _poll(self, graph: Graph) -> tuple[Output, ...]:
+        step = partial(
+            pipeline.track,
+            self._store,
+            self._session,
+            self.claim,
+            graph,
+            self._progressed,
+        )
+        outputs: tuple[Output, ...] = await self._stage("poll", step)
+        return outputs
+
+    def _progressed(self, percent: float) -> None:
+        self.on_progress(percent)
+
+    async def _save(self, outputs: tuple[Output, ...]) -> tuple[Artefact, ...]:
+        log = self._stages[-1].record.log
+        kept = await pipeline.save(self._store, self._session, self.claim, outputs, log)
+        for artefact in kept:
+            log.info(
+                "Kept %s (%s, %d kB)",
+                f"{self._api_url}/api/v1/artefacts/{artefact.id}",
+                caption(artefact),
+                artefact.bytes // 1000,
+            )
+        return kept
+
+    # --- its other ends
+
+    async def _stopped(self, reason: StopReason) -> None:
+        if reason == "cancel":
+            await pipeline.cancel(self._store, self._session, self.claim, self.record.log)
+            return
+        try:
+            await pipeline.release(self._store, self._session, self.claim, self.record.log)
+        except StoreUnavailableError as error:  # the lease lapses soon, with the same effect
+            self.record.log.warning("Giving the attempt back failed: %s", error)
+
+    async def _end(self, error: Exception) -> Unkept:
+        store, session = self._store, self._session
+        ended = await pipeline.end(
+            store, session, self.claim, error, self.flow_run_id, self.record.log
+        )
+        if ended.how == "failed":
+            await pipeline.look_again(store, session.client, error)
+        return Unkept(ended, error)
+
+    def _ended(self, task: asyncio.Task[Outcome]) -> None:
+        if not task.cancelled():
+            task.exception()  # retrieved: who shows the attempt raises it
+        self._tell()
+
+    def _tell(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+
+async def _at_most(waiting: Awaitable[object], seconds: float) -> None:
+    """Wait, but no longer than that."""
+    await asyncio.wait([asyncio.ensure_future(waiting)], timeout=seconds)

@@ -1,0 +1,232 @@
+"""Attempts: each goes from its claim to its end by itself, and is shown by who joins its stages."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import UUID, uuid4
+
+import pytest
+
+from comfy.emulator import Emulator
+from flows.attempts import stage as stages
+from flows.attempts.attempt import Attempt, Kept, Stopped, Unkept
+from flows.attempts.stage import Stage
+from flows.pipeline import Assignment
+from flows.runtime import Runtime
+from store.errors import ConflictError
+from store.store import Store
+from store.values import Claim
+from tests.comfy.data import resolved
+
+RUN = UUID(int=1)
+AT_ONCE = ["build workflow", "submit", "poll", "save"]
+
+
+@pytest.fixture
+async def generation_id(store: Store) -> UUID:
+    return (await store.acceptance.accept(resolved())).generation.id
+
+
+async def claimed(runtime: Runtime, generation_id: UUID, run: UUID = RUN) -> Claim:
+    return await runtime.store.transitions.claim(
+        generation_id, flow_run_id=run, attempt=1, holder=runtime.holder
+    )
+
+
+@pytest.fixture
+async def held(runtime: Runtime, generation_id: UUID) -> Claim:
+    return await claimed(runtime, generation_id)
+
+
+async def posted(emulator: Emulator, claim: Claim) -> None:
+    async with asyncio.timeout(20):
+        while claim.prompt_id not in emulator.posts:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.005)
+
+
+async def shown(attempt: Attempt) -> list[Stage]:
+    return [stage async for stage in attempt.stages()]
+
+
+async def status(runtime: Runtime, claim: Claim) -> str:
+    return (await runtime.store.generations.get(claim.generation_id)).status
+
+
+async def is_queued(runtime: Runtime, claim: Claim) -> bool:
+    return (await runtime.session.client.queue()).find(claim.prompt_id) is not None
+
+
+def lines(stage: Stage) -> list[str]:
+    return [line.text for line in stage.record.lines]
+
+
+async def test_it_goes_from_its_claim_to_its_end_with_nobody_looking_on(
+    runtime: Runtime, emulator: Emulator, held: Claim
+) -> None:
+    attempt = runtime.attempts.begin(held, RUN)
+    outcome = await attempt.outcome()
+    assert isinstance(outcome, Kept)
+    assert outcome.artefacts == await runtime.store.generations.artefacts(held.generation_id)
+    assert await status(runtime, held) == "succeeded"
+    assert emulator.posts == {held.prompt_id: 1}
+
+
+async def test_who_comes_when_it_is_over_finds_all_of_it(runtime: Runtime, held: Claim) -> None:
+    attempt = runtime.attempts.begin(held, RUN)
+    await attempt.outcome()
+    found = await shown(attempt)
+    assert [stage.name for stage in found] == AT_ONCE
+    times = [time for stage in found for time in (stage.began_at, stage.ended_at)]
+    assert None not in times
+    assert times == sorted(time for time in times if time is not None)
+    assert lines(found[1]) == [f"Submitted to ComfyUI as prompt {held.prompt_id}"]
+    assert "Kept http://easel.test/api/v1/artefacts/" in lines(found[3])[0]
+    assert all(stage.outcome(7) == stage.tries[-1] for stage in found)
+
+
+async def test_who_looks_on_sees_each_stage_begin(
+    runtime: Runtime, emulator: Emulator, held: Claim
+) -> None:
+    emulator.faults.hang()
+    attempt = runtime.attempts.begin(held, RUN)
+    seen = []
+    async for stage in attempt.stages():
+        seen.append(stage.name)
+        if stage.name == "poll":
+            assert stage.outcome(1) is None
+            emulator.faults.clear()
+    assert seen == AT_ONCE
+
+
+async def test_what_is_taken_together_is_posted_in_its_order(
+    runtime: Runtime, emulator: Emulator, store: Store
+) -> None:
+    accepted = await asyncio.gather(*(store.acceptance.accept(resolved()) for _ in range(6)))
+    claims = [await claimed(runtime, one.generation.id, uuid4()) for one in accepted]
+    begun = [runtime.attempts.begin(claim, uuid4()) for claim in claims]
+    await asyncio.gather(*(attempt.outcome() for attempt in begun))
+    assert list(emulator.posts) == [claim.prompt_id for claim in claims]
+
+
+async def test_one_that_is_not_wanted_any_more_leaves_nothing(
+    runtime: Runtime, emulator: Emulator, held: Claim
+) -> None:
+    emulator.faults.hang()
+    attempt = runtime.attempts.begin(held, RUN)
+    await posted(emulator, held)
+    await runtime.attempts.stop(RUN, "cancel")
+    assert await attempt.outcome() == Stopped("cancel")
+    assert await status(runtime, held) == "cancelled"
+    assert not await is_queued(runtime, held)
+    assert await runtime.store.strays.of(emulator.url) == ()
+
+
+async def test_one_whose_worker_stops_goes_back_and_its_prompt_stays(
+    runtime: Runtime, emulator: Emulator, held: Claim
+) -> None:
+    emulator.faults.hang()
+    attempt = runtime.attempts.begin(held, RUN)
+    await posted(emulator, held)
+    await attempt.stop("release")
+    assert await attempt.outcome() == Stopped("release")
+    under_way = await runtime.store.generations.of_run(RUN)
+    assert under_way is not None
+    assert under_way.holder is None
+    assert await status(runtime, held) == "queued"
+    assert await is_queued(runtime, held)
+
+
+async def test_one_that_is_cut_short_unforeseen_goes_back(
+    runtime: Runtime, emulator: Emulator, held: Claim
+) -> None:
+    emulator.faults.hang()
+    attempt = runtime.attempts.begin(held, RUN)
+    await posted(emulator, held)
+    [task] = [one for one in asyncio.all_tasks() if one.get_name().startswith("attempt ")]
+    task.cancel()
+    assert await attempt.outcome() == Stopped("release")
+    assert await status(runtime, held) == "queued"
+
+
+async def test_a_cancel_by_a_client_ends_it(
+    runtime: Runtime, emulator: Emulator, held: Claim
+) -> None:
+    emulator.faults.hang()
+    attempt = runtime.attempts.begin(held, RUN)
+    await posted(emulator, held)
+    await runtime.store.transitions.request_cancel(held.generation_id)
+    outcome = await attempt.outcome()
+    assert isinstance(outcome, Unkept)
+    assert outcome.ended.how == "cancelled"
+    assert await status(runtime, held) == "cancelled"
+
+
+async def test_in_step_a_stage_waits_until_it_is_asked_for(
+    runtime: Runtime, emulator: Emulator, held: Claim
+) -> None:
+    attempt = runtime.attempts.begin(held, RUN, in_step=True)
+    looking = attempt.stages()
+    first = await anext(looking)
+    while not first.is_over:
+        await first.changed()
+    assert emulator.posts == {}
+    assert not attempt.is_over
+    assert [stage.name async for stage in looking] == AT_ONCE[1:]
+    assert isinstance(await attempt.outcome(), Kept)
+
+
+async def test_what_fails_in_passing_is_tried_again_and_each_try_is_known(
+    runtime: Runtime, emulator: Emulator, held: Claim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stages, "FIRST_PAUSE_S", 0.01)
+    emulator.faults.answer("POST", "/prompt", status=503, times=2)
+    attempt = runtime.attempts.begin(held, RUN)
+    assert isinstance(await attempt.outcome(), Kept)
+    [submit] = [stage for stage in await shown(attempt) if stage.name == "submit"]
+    assert [type(one.error) for one in submit.tries][-1] is type(None)
+    assert all(stages.is_passing(one.error) for one in submit.tries if one.error is not None)
+    assert emulator.posts == {held.prompt_id: 1}
+
+
+async def test_a_prompt_that_a_restart_lost_is_another_round(
+    runtime: Runtime, emulator: Emulator, held: Claim
+) -> None:
+    emulator.faults.hang()
+    attempt = runtime.attempts.begin(held, RUN)
+    await posted(emulator, held)
+    await emulator.restart()
+    emulator.faults.clear()
+    assert isinstance(await attempt.outcome(), Kept)
+    names = [stage.name for stage in await shown(attempt)]
+    assert names == ["build workflow", "submit", "poll", "submit", "poll", "save"]
+    assert emulator.posts == {held.prompt_id: 2}
+    said = [line.text for line in attempt.record.unread()]
+    assert said == ["ComfyUI restarted and lost the prompt; submitting it again"]
+    assert attempt.record.unread() == []
+
+
+async def test_a_flow_run_finds_what_was_begun_for_it(
+    runtime: Runtime, emulator: Emulator, generation_id: UUID
+) -> None:
+    assert await runtime.attempts.of_run(RUN) is None
+    runtime.attempts.begin_early(Assignment(generation_id, RUN, 1))
+    assert runtime.attempts.is_going(RUN)
+    attempt = await runtime.attempts.of_run(RUN)
+    assert attempt is not None
+    assert isinstance(await attempt.outcome(), Kept)
+    assert not runtime.attempts.is_going(RUN)
+    assert await runtime.attempts.of_run(RUN) is attempt  # to be shown yet
+    runtime.attempts.forget(RUN)
+    assert await runtime.attempts.of_run(RUN) is None
+    assert emulator.posts == {attempt.claim.prompt_id: 1}
+
+
+async def test_nothing_is_posted_for_what_was_cancelled_before(
+    runtime: Runtime, emulator: Emulator, generation_id: UUID
+) -> None:
+    await runtime.store.transitions.request_cancel(generation_id)
+    runtime.attempts.begin_early(Assignment(generation_id, RUN, 1))
+    with pytest.raises(ConflictError):
+        await runtime.attempts.of_run(RUN)
+    await runtime.attempts.stop(RUN, "cancel")
+    assert emulator.posts == {}
