@@ -105,8 +105,7 @@ async def _attempt(runtime: Runtime, request: FlowRequest, generation_id: UUID |
         rerun=run.run_count > 1,
     )
     claim = await once_let_go(pipeline.claim, runtime.store, assignment, runtime.holder)
-    # A limit may be set on a tag: what the run's tasks wait for, the attempt waits for too.
-    return runtime.attempts.begin(claim, run.id, in_step=True)
+    return runtime.attempts.begin(claim, run.id)
 
 
 def _of_its_deployment(request: FlowRequest, tags: Collection[str]) -> FlowRequest:
@@ -145,7 +144,7 @@ async def _show_stages(attempt: Attempt, updates: ArtifactUpdates) -> None:
         progress = ProgressArtifact(updates)
         attempt.on_progress = progress.update
         try:
-            await show(stage, asks_for_slots=attempt.in_step)
+            await show(stage)
         except Exception as error:  # noqa: BLE001 - shown by the task run
             _log.debug("%s ended with %r", stage.name, error)
         else:

@@ -76,16 +76,12 @@ _TASKS: Final[Mapping[StageName, _StageTask]] = {
 }
 
 
-async def show(stage: Stage, *, asks_for_slots: bool) -> None:
-    """Show a stage as its task of the calling flow run. Raises the error that it ended with.
-
-    ``asks_for_slots``: whether a limit may be set on a tag.
-    """
+async def show(stage: Stage) -> None:
+    """Show a stage as its task of the calling flow run. Raises the error that it ended with."""
     engine = StageEngine(
         _TASKS[stage.name],
         {"stage": stage},
         lambda: (stage.began_at, stage.ended_at),
-        asks_for_slots=asks_for_slots,
     )
     await engine.drive()
 

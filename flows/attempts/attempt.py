@@ -64,9 +64,8 @@ Outcome = Kept | Unkept | Stopped
 class Attempt:
     """An attempt that was claimed. ``run`` is called once, in a task of its own.
 
-    ``before`` is the submission that is to be posted before this one. ``in_step``: each stage
-    begins only when it is asked for, by the flow run's tasks. ``on_rendered`` is called when the
-    prompt has left ComfyUI.
+    ``before`` is the submission that is to be posted before this one. ``on_rendered`` is called
+    when the prompt has left ComfyUI, ``on_over`` when the attempt has ended.
     """
 
     def __init__(
@@ -78,12 +77,11 @@ class Attempt:
         *,
         api_url: str,
         before: asyncio.Event | None = None,
-        in_step: bool = False,
-        on_rendered: Callable[[Attempt], None] = lambda _: None,
+        on_rendered: Callable[[Attempt], None],
+        on_over: Callable[[Attempt], None],
     ) -> None:
         self.claim: Final = claim
         self.flow_run_id = flow_run_id
-        self.in_step: Final = in_step
         self.submitted: Final = asyncio.Event()
         """Set when it has been posted once, or will not be."""
         self.on_progress: Callable[[float], None] = lambda _: None
@@ -93,10 +91,10 @@ class Attempt:
         self._api_url = api_url
         self._before = before
         self._on_rendered = on_rendered
+        self._on_over = on_over
         self.record: Final = Record("easel.attempt", self._tell)
         """What is logged between the stages."""
         self._stages: list[Stage] = []
-        self._asked = 0
         self._changed = asyncio.Event()
         self._task: asyncio.Task[Outcome] | None = None
         self._reason: StopReason | None = None
@@ -134,13 +132,7 @@ class Attempt:
                 yield self._stages[shown - 1]
             if self.is_over:
                 return
-            self._ask_for(shown + 1)
             await changed.wait()
-
-    def _ask_for(self, number: int) -> None:
-        if number > self._asked:
-            self._asked = number
-            self._tell()
 
     # --- the work
 
@@ -176,8 +168,6 @@ class Attempt:
     async def _stage(
         self, name: StageName, step: Callable[[], Awaitable[Any]], tries: int | None = None
     ) -> Any:
-        while self.in_step and self._asked <= len(self._stages):
-            await self._changed.wait()
         stage = Stage(name) if tries is None else Stage(name, tries)
         self._stages.append(stage)
         self._tell()

@@ -161,20 +161,6 @@ async def test_a_cancel_by_a_client_ends_it(
     assert await status(runtime, held) == "cancelled"
 
 
-async def test_in_step_a_stage_waits_until_it_is_asked_for(
-    runtime: Runtime, emulator: Emulator, held: Claim
-) -> None:
-    attempt = runtime.attempts.begin(held, RUN, in_step=True)
-    looking = attempt.stages()
-    first = await anext(looking)
-    while not first.is_over:
-        await first.changed()
-    assert emulator.posts == {}
-    assert not attempt.is_over
-    assert [stage.name async for stage in looking] == AT_ONCE[1:]
-    assert isinstance(await attempt.outcome(), Kept)
-
-
 async def test_what_fails_in_passing_is_tried_again_and_each_try_is_known(
     runtime: Runtime, emulator: Emulator, held: Claim, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 
 from prefect.client.schemas.objects import RunInput, State, TaskRun
@@ -26,8 +26,7 @@ Times = Callable[[], tuple[datetime | None, datetime | None]]
 class StageEngine(AsyncTaskRunEngine[Any, Any]):
     """Runs one task whose states are dated by when its stage began and ended.
 
-    ``asks_for_slots``: whether Prefect is asked for a concurrency slot of each tag, which is a
-    request; without a limit on a tag it would only be told that there is none.
+    The task has no tags, whose concurrency slots Prefect would be asked for.
     """
 
     def __init__(
@@ -35,12 +34,9 @@ class StageEngine(AsyncTaskRunEngine[Any, Any]):
         task: Task[..., Coroutine[Any, Any, Any]],
         parameters: dict[str, Any],
         times: Times,
-        *,
-        asks_for_slots: bool,
     ) -> None:
         super().__init__(task=task, parameters=parameters)
         self._times = times
-        self._asks_for_slots = asks_for_slots
 
     async def drive(self) -> Any:
         """Run the task to its end, with its retries. Returns its value, or raises its error."""
@@ -82,11 +78,7 @@ class StageEngine(AsyncTaskRunEngine[Any, Any]):
         task_run_id: UUID | None = None,
         dependencies: dict[str, set[RunInput]] | None = None,
     ) -> AsyncGenerator[None, None]:
-        """Begin the run, without asking for slots where that is not wanted."""
-        if self._asks_for_slots:
-            async with super().start(task_run_id, dependencies):
-                yield
-            return
+        """Begin the run. The stock engine asks for slots of tags first, and calls hooks."""
         async with self.initialize_run(task_run_id, dependencies):
             await self.begin_run()
             yield
@@ -100,5 +92,5 @@ class StageEngine(AsyncTaskRunEngine[Any, Any]):
         if at is not None:
             state.timestamp = create_datetime_instance(max(at, self.state.timestamp + _TICK))
             if is_first:
-                self.task_run.start_time = state.timestamp
+                self.task_run.start_time = cast("Any", state.timestamp)
         return await super().set_state(state, force)

@@ -41,7 +41,7 @@ async def showing() -> str:
     assert context is not None
     assert context.flow_run is not None
     for stage in STAGES:
-        await show(stage, asks_for_slots=False)
+        await show(stage)
     return str(context.flow_run.id)
 
 
@@ -65,6 +65,12 @@ async def task_runs(flow_run_id: str, state: str) -> list[TaskRun]:
             if len(found) == len(STAGES) and all(run.state_name == state for run in found):
                 return found
             await asyncio.sleep(0.05)
+
+
+async def _ended() -> State[Any]:
+    run: Any = showing
+    state: State[Any] = await run(return_state=True)
+    return state
 
 
 async def states_of(run: TaskRun) -> list[State[Any]]:
@@ -94,7 +100,7 @@ async def test_a_stage_that_is_over_is_shown_with_its_own_times(
 
 async def test_a_stage_that_failed_for_good_fails_its_task() -> None:
     STAGES.append(ended(Try(BEGAN + timedelta(seconds=1), error=ValueError("no such node"))))
-    state = await showing(return_state=True)
+    state = await _ended()
     assert state.is_failed()
     with pytest.raises(ValueError, match="no such node"):
         await state.result()
@@ -102,7 +108,7 @@ async def test_a_stage_that_failed_for_good_fails_its_task() -> None:
 
 async def test_a_stage_that_was_stopped_says_so() -> None:
     STAGES.append(ended(Try(BEGAN, error=asyncio.CancelledError())))
-    state = await showing(return_state=True)
+    state = await _ended()
     with pytest.raises(StoppedError):
         await state.result()
 
