@@ -178,8 +178,10 @@ class Generations:
     def place(self, connection: Connection, generation: Generation) -> Place:
         """The place of a queued generation."""
         priority = generation.request.priority if generation.request else "interactive"
+        its = generations.alias()  # as it is now: a retry may have put it behind others
+        turn = select(its.c.turn).where(its.c.id == generation.id).scalar_subquery()
         before: ColumnElement[bool] = and_(
-            generations.c.priority == priority, generations.c.seq < generation.seq
+            generations.c.priority == priority, generations.c.turn < turn
         )
         if priority == "bulk":
             before = or_(before, generations.c.priority == "interactive")
@@ -198,7 +200,7 @@ class Generations:
         """
         if not ids:
             return {}
-        turn = (case((generations.c.priority == "interactive", 0), else_=1), generations.c.seq)
+        turn = (case((generations.c.priority == "interactive", 0), else_=1), generations.c.turn)
         ahead = func.count().over(order_by=turn, rows=(None, -1))
         cost_ahead = func.sum(generations.c.cost).over(order_by=turn, rows=(None, -1))
         queue = (
@@ -263,19 +265,19 @@ class Generations:
             generations.c.status.in_(("running", "cancelling")), attempts.c.holder.is_not(None)
         )
         waits = and_(generations.c.status == "queued", attempts.c.holder.is_(None))
-        some = _under_way(and_(waits, generations.c.seq > after_seq)).limit(limit)
+        some = under_way(and_(waits, generations.c.seq > after_seq)).limit(limit)
         found = [
-            *(connection.execute(_under_way(held))).mappings(),
+            *(connection.execute(under_way(held))).mappings(),
             *(connection.execute(some)).mappings(),
         ]
-        return tuple(_read_under_way(row) for row in found)
+        return tuple(read_under_way(row) for row in found)
 
     @reads
     def of_run(self, connection: Connection, flow_run_id: UUID) -> UnderWay | None:
         """Returns the generation whose current attempt has that run, ended or not, or None."""
         statement = _attempts_now().where(generations.c.flow_run_id == flow_run_id)
         row = (connection.execute(statement)).mappings().first()
-        return _read_under_way(row) if row is not None else None
+        return read_under_way(row) if row is not None else None
 
     @reads
     def of_runs(
@@ -286,13 +288,21 @@ class Generations:
             return ()
         statement = _attempts_now().where(generations.c.flow_run_id.in_(flow_run_ids))
         rows = (connection.execute(statement)).mappings()
-        return tuple(_read_under_way(row) for row in rows)
+        return tuple(read_under_way(row) for row in rows)
 
     @reads
     def undispatched(self, connection: Connection, older_than: datetime) -> tuple[Generation, ...]:
-        """Queued generations without a flow run or a pending start. There should be none."""
+        """Queued generations without a flow run, a pending start or a holder, who would make it.
+
+        There should be none.
+        """
         pending = select(outbox.c.id).where(
             outbox.c.subject == generations.c.id, outbox.c.kind == START
+        )
+        held = select(attempts.c.number).where(
+            attempts.c.generation_id == generations.c.id,
+            attempts.c.number == generations.c.attempt,
+            attempts.c.holder.is_not(None),
         )
         statement = select(generations).where(
             generations.c.status == "queued",
@@ -300,6 +310,7 @@ class Generations:
             generations.c.deleted_at.is_(None),
             generations.c.created_at < older_than,
             ~pending.exists(),
+            ~held.exists(),
         )
         rows = (connection.execute(statement)).mappings()
         return tuple(Generation.from_row(row) for row in rows)
@@ -340,7 +351,8 @@ def _attempts_now() -> Select[Any]:
     )
 
 
-def _under_way(which: ColumnElement[bool]) -> Select[Any]:
+def under_way(which: ColumnElement[bool]) -> Select[Any]:
+    """Selects those that have not ended, with what their current attempt depends on."""
     return (
         _attempts_now()
         .where(
@@ -352,7 +364,8 @@ def _under_way(which: ColumnElement[bool]) -> Select[Any]:
     )
 
 
-def _read_under_way(row: RowMapping) -> UnderWay:
+def read_under_way(row: RowMapping) -> UnderWay:
+    """Read a row of what ``under_way`` selects."""
     return UnderWay(Generation.from_row(row), row["holder"], row["deployment_id"])
 
 
