@@ -21,7 +21,7 @@ from core.requests import UnreadableRequest, read_request
 from store.database import Database, reads, writes
 from store.generations import rows
 from store.generations.dispatches import drop_start
-from store.generations.queries import read_under_way, under_way
+from store.generations.queries import attempts_now, read_under_way
 from store.tables import attempts, generations
 from store.values import Claim, Holder, Queued, UnderWay, Untold
 
@@ -107,14 +107,9 @@ class Queue:
         self, connection: Connection, living: Collection[UUID]
     ) -> tuple[UnderWay, ...]:
         """Returns those whose holder's lease is not among ``living``, oldest first."""
-        statement = under_way(
-            # So said, it is found by an index of what is held: with 10,000 that wait and 8 held,
-            # 0.5 ms on SQLite instead of 30.
-            attempts.c.holder.is_not(None)
-            & attempts.c.outcome.is_(None)
-            & attempts.c.holder.not_in(living)
-        )
-        return tuple(read_under_way(row) for row in connection.execute(statement).mappings())
+        found = connection.execute(_held().where(attempts.c.holder.not_in(living)))
+        held = [read_under_way(row) for row in found.mappings()]
+        return tuple(sorted(held, key=lambda one: one.generation.seq))
 
     @reads
     def untold(self, connection: Connection, before: datetime, limit: int) -> tuple[Untold, ...]:
@@ -131,6 +126,18 @@ class Queue:
             .limit(limit)
         )
         return tuple(Untold.from_row(row) for row in connection.execute(statement).mappings())
+
+
+def _held() -> Select[Any]:
+    # No column by itself, and no order, so that what is held is found by its own index: with
+    # 10,000 queued and 23 held, 1 ms on SQLite instead of 30.
+    is_active = generations.c.status.concat("").in_(rows.ACTIVE)
+    return attempts_now().where(
+        attempts.c.holder.is_not(None),
+        attempts.c.outcome.is_(None),
+        generations.c.deleted_at.is_(None),
+        is_active,
+    )
 
 
 def _in_order(priorities: Collection[str]) -> list[str]:
