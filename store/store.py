@@ -18,6 +18,7 @@ from store.changes import ChangeFeed
 from store.database import Database
 from store.generations.acceptance import Acceptance
 from store.generations.queries import Generations
+from store.generations.queue import Queue
 from store.generations.transitions import Transitions
 from store.identity import identity_of
 from store.leases import Leases
@@ -62,6 +63,7 @@ class Store:
         self.secrets = Secrets(self.database)
         self.models = ModelRegistry(self.database)
         self.outbox = Outbox(self.database, clock)
+        self.queue = Queue(self.database)
         self.registry = Registry(self.database)
         self.sources = Sources(self.database)
         self.strays = Strays(self.database)
