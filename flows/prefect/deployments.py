@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import importlib
 import logging
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import yaml
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
@@ -16,27 +14,10 @@ from prefect.schedules import Schedule
 from prefect.types.entrypoint import EntrypointType
 from pydantic import ValidationError
 
+from flows.prefect.declared import QUEUES, read_deployments
 from flows.prefect.stored_deployments import deployment_by_name
 
 _log = logging.getLogger(__name__)
-QUEUES: Final = {"batches": 1, "interactive": 2, "bulk": 3}
-"""Work queues by priority, 1 first: nothing in ``bulk`` starts while ``interactive`` has work.
-
-The runs in ``batches`` need no slot at the GPU; they come first so that they are always found.
-"""
-
-
-def read_deployments() -> list[dict[str, Any]]:
-    """The deployments of ``prefect.yaml``."""
-    document = yaml.safe_load(_file().read_text(encoding="utf-8"))
-    deployments: list[dict[str, Any]] = document["deployments"]
-    return deployments
-
-
-def default_pool() -> str:
-    """The work pool that the first deployment names."""
-    name: str = read_deployments()[0]["work_pool"]["name"]
-    return name
 
 
 async def prepare_pool(client: PrefectClient, pool: str, worker_type: str) -> None:
@@ -112,9 +93,3 @@ def _load(entrypoint: str) -> Flow[..., Any]:
     if not isinstance(flow, Flow):
         raise TypeError(f"{entrypoint} is not a flow")
     return flow
-
-
-def _file() -> Path:
-    """In an installed package the file lies next to this package, in a checkout at the top."""
-    beside = Path(__file__).parents[1] / "prefect.yaml"
-    return beside if beside.exists() else Path(__file__).parents[2] / "prefect.yaml"

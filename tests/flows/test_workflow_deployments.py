@@ -18,7 +18,8 @@ from comfy.workflows.known import Known
 from core.requests import FlowRequest, GenerationRequest, read_request_of
 from core.workflows.declaration import Input, Workflow
 from flows.generate import _of_its_deployment
-from flows.prefect.deployments import default_pool, prepare_pool, register_deployments
+from flows.prefect.declared import default_pool
+from flows.prefect.deployments import prepare_pool, register_deployments
 from flows.prefect.runs import FlowRuns, workflow_of_tags
 from flows.prefect.stored_deployments import deployment_by_name
 from flows.prefect.workflow_deployments import WorkflowDeployments
