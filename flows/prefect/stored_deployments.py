@@ -59,6 +59,7 @@ class StoredDeployment(BaseModel):
     paused: bool = False
     schedules: tuple[StoredSchedule, ...] = ()
     global_concurrency_limit: StoredLimit | None = None
+    concurrency_options: dict[str, Any] | None = None
 
 
 _DEPLOYMENTS: Final = TypeAdapter(list[StoredDeployment])

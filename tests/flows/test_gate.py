@@ -251,7 +251,7 @@ async def test_a_worker_tells_of_a_change_and_stores_it(
 
 async def _stored(store: Store, pool: str, expected: Gate) -> None:
     async def is_there() -> bool:
-        return await store.registry.gate(pool) == expected.to_json()
+        return Gate.from_json(await store.registry.gate(pool)) == expected
 
     await wait_until(is_there)
 
@@ -286,8 +286,11 @@ async def test_a_stored_gate_that_cannot_be_read_is_open(
     watch = GateWatch(store, lambda: client, pool.name)
     await watch.recall()
     assert watch.now == Gate()
-    async with watch.loop:  # and is replaced
-        await _stored(store, pool.name, Gate())
+    async with watch.loop:
+        await asyncio.to_thread(pool.change, "pool", **LIMITED)
+        limited = Gate(limits=("The work pool POOL has a concurrency limit of 2.",))
+        await until(watch, pool.named(limited))
+        await _stored(store, pool.name, pool.named(limited))
 
 
 async def _looks_in_vain(store: Store, client: PrefectClient, pool: str, known: Gate) -> None:
