@@ -47,6 +47,7 @@ from core import gc_tuning
 from core.origin_guard import OriginGuard
 from core.response_headers import ResponseHeaders
 from core.settings import DEFAULT_COMFY_URL, Settings
+from flows.prefect.declared import default_pool
 from flows.prefect.pauses import PauseWatch
 from flows.prefect.runs import FlowRuns
 from flows.prefect.schedules import Schedules
@@ -173,7 +174,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
                 store, settings.retention, settings.uploads, Schedules(runs).uploads
             ),
         ) as reconciler,
-        PauseWatch(runs) as pauses,
+        PauseWatch(store, default_pool()) as pauses,
         CatalogueCache(store, comfy) as catalogue,
         NodesCache(store, comfy, paid_nodes=settings.comfy.paid_nodes) as nodes,
         ModelsCache(store, comfy.url) as models,

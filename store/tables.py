@@ -337,6 +337,15 @@ workers = Table(
     Column("foreign_runs", _Json),
 )
 
+gates = Table(
+    "gates",
+    metadata,
+    Column("pool", String(255), primary_key=True),
+    # See flows/prefect/gate.py.
+    Column("value", _Json, nullable=False),
+)
+"""What an operator holds back in Prefect, by work pool, as a worker last saw it there."""
+
 leases = Table(
     "leases",
     metadata,

@@ -88,15 +88,15 @@ class Estimates:
             why = self._dispatcher.waiting_for.rstrip(".")
             said = f"{why[:1].upper()}{why[1:]}. {_WITHOUT_PREFECT}"
             return Waiting("waiting_for_prefect", said)
-        paused = self._pauses.now().why(queue)
-        if paused is not None:
-            return Waiting("paused", paused)
         workers = await self.live_workers()
-        if not workers:
+        if not workers:  # first: what is paused is known from workers only
             return Waiting(
                 "waiting_for_worker",
                 "No worker is running. Start `easel up`, or `easel worker` beside ComfyUI.",
             )
+        paused = self._pauses.now().why(queue)
+        if paused is not None:
+            return Waiting("paused", paused)
         if not any(worker.comfy_reachable for worker in workers):
             away = workers[0]
             return Waiting("waiting_for_comfyui", away_words(away.comfy_url, away.detail))

@@ -11,6 +11,18 @@ _NOT_DUE: Final = ("Cancelling", "Cancelled", "Paused", "Suspended")
 WAKING_EVENTS: Final = [f"prefect.flow-run.{name}" for name in (*_DUE, *_NOT_DUE)]
 """A run becomes due, or a due run must not be taken any more."""
 
+GATE_EVENTS: Final = frozenset(
+    {
+        *(
+            f"prefect.{place}.{name}"
+            for place in ("work-pool", "work-queue")
+            for name in ("paused", "ready", "not-ready", "updated")
+        ),
+        "prefect.deployment.updated",
+    }
+)
+"""An operator has paused, limited or let go something; see ``flows.worker.gate``."""
+
 
 def is_due(event: Event) -> bool:
     """Returns whether the event says that a run became due."""

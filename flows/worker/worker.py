@@ -52,9 +52,10 @@ from flows.runtime import Runtime, open_runtime, use_runtime
 from flows.sources import answering_requests, looking_at_sources
 from flows.worker.deployed_flows import BULK, DeployedFlows
 from flows.worker.engine import RunningFlow
-from flows.worker.events import WAKING_EVENTS, is_due, is_of_queue
+from flows.worker.events import GATE_EVENTS, WAKING_EVENTS, is_due, is_of_queue
 from flows.worker.fair_order import Due, Turns
 from flows.worker.foreign_runs import ForeignRuns
+from flows.worker.gate import GateWatch
 from flows.worker.heartbeat import Upkeep
 from flows.worker.prefetch import Ahead
 from flows.worker.recovery import take_back
@@ -117,6 +118,7 @@ class ComfyWorker(PrefectWorker):
         self._upkeep: Upkeep
         self._foreign: ForeignRuns
         self._nodes: Loop
+        self._gate: GateWatch
 
     @property
     def runtime(self) -> Runtime:
@@ -139,6 +141,7 @@ class ComfyWorker(PrefectWorker):
         self._foreign = ForeignRuns(self._runtime.store, self._put_foreign_back)
         self._upkeep = Upkeep(self._runtime, self._foreign.by_store)
         store, comfy = self._runtime.store, self._runtime.session.client
+        self._gate = GateWatch(store, lambda: self.client, self.pool_name)
         self._nodes = looking_at_nodes(store, comfy)
         self._models = looking_at_models(store, comfy)
         self._offered = looking_at_sources(store, comfy)
@@ -155,6 +158,7 @@ class ComfyWorker(PrefectWorker):
             await self.close_opened()
             raise
         await register_deployments(self.client)
+        await self._gate.recall()
         alive = await self._upkeep.workers()
         await take_back(
             self.client,
@@ -196,6 +200,7 @@ class ComfyWorker(PrefectWorker):
         own = self._listening, self._look_again, self._registration
         return (
             *own,
+            self._gate.loop,
             self._nodes,
             self._models,
             self._offered,
@@ -513,10 +518,15 @@ class ComfyWorker(PrefectWorker):
     async def _listen(self) -> None:
         """Wake the loops on Prefect's events; look once after each reconnect for missed ones."""
         self._listened_pool = self.work_pool.id
-        wanted = EventFilter(event=EventNameFilter(name=WAKING_EVENTS), any_resource=self.this_pool)
+        names = EventNameFilter(name=[*WAKING_EVENTS, *GATE_EVENTS])
+        wanted = EventFilter(event=names, any_resource=self.this_pool)
         async with get_events_subscriber(filter=wanted) as events:
             self._look_for_batches()
+            self._gate.wake()
             async for event in events:
+                if event.event in GATE_EVENTS:
+                    self._gate.wake()
+                    continue
                 if is_of_queue(event, BATCH_QUEUE):
                     self._look_for_batches()
                 elif is_of_queue(event, BULK_QUEUE) and is_due(event):
@@ -552,6 +562,7 @@ class ComfyWorker(PrefectWorker):
         former, self._listening = self._listening, self._new_listening()
         self._listening.start()
         self._look_again.wake()
+        self._gate.wake()
         await former.stop()  # its filter names the former pool
 
     async def _stay_owner(self) -> None:

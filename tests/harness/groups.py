@@ -44,6 +44,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "easel up": ("tests/cli/test_up.py",),
     "prefect server": (
         "tests/flows/test_pauses.py",
+        "tests/flows/test_gate.py",
         "tests/flows/test_foreign_runs.py",
         "tests/flows/private/",
         "tests/flows/test_server_door.py",
