@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +19,7 @@ from prefect.states import AwaitingRetry, Cancelled, Completed, Failed
 from comfy.errors import ComfyError
 from core.requests import FlowRequest
 from flows import pipeline
-from flows.adoption import adopt
+from flows.adoption import adopt, of_its_deployment
 from flows.artifacts import (
     ArtifactUpdates,
     ProgressArtifact,
@@ -34,7 +33,7 @@ from flows.errors import CallbackRefusedError, InputGoneError, PaidUnknownError,
 from flows.pipeline import Assignment
 from flows.prefect.foreign_runs import PAUSE_S, put_back_for
 from flows.prefect.forms import GenerateRequest
-from flows.prefect.runs import parse_idempotency_key, workflow_of_tags
+from flows.prefect.runs import parse_idempotency_key
 from flows.retries import once_let_go, patiently
 from flows.runtime import Runtime, runtime_of_this_run, this_flow_run
 from flows.tasks import retell, show
@@ -79,14 +78,14 @@ async def generate(request: GenerateRequest, generation_id: UUID | None = None) 
 
 
 async def _attempt(runtime: Runtime, request: FlowRequest, generation_id: UUID | None) -> Attempt:
-    """Returns the attempt that the worker began for this run; else claims and begins it."""
+    """Returns the attempt that this run is to show; without one, claims and begins it."""
     run = this_flow_run()
-    attempt = await runtime.attempts.of_run(run.id)
+    attempt = runtime.attempts.of_run(run.id)
     if attempt is not None:
         return attempt
     made_for = parse_idempotency_key(run.idempotency_key)
     if generation_id is None:
-        request = _of_its_deployment(request, run.tags)
+        request = of_its_deployment(request, run.tags)
         generation_id = await adopt(
             runtime.store,
             runtime.session.client,
@@ -108,14 +107,6 @@ async def _attempt(runtime: Runtime, request: FlowRequest, generation_id: UUID |
     return runtime.attempts.begin(claim, run.id)
 
 
-def _of_its_deployment(request: FlowRequest, tags: Collection[str]) -> FlowRequest:
-    """Returns the request of a run that was started by hand, for its deployment's workflow."""
-    name = workflow_of_tags(tags)
-    if name is None or "workflow" in request.model_fields_set:
-        return request
-    return request.model_copy(update={"workflow": name})
-
-
 async def _show(runtime: Runtime, attempt: Attempt) -> State[Any]:
     """Show the attempt as it goes, and return how it ended."""
     claim, updates = attempt.claim, ArtifactUpdates()
@@ -133,7 +124,6 @@ async def _show(runtime: Runtime, attempt: Attempt) -> State[Any]:
         raise
     finally:
         retell(get_run_logger(), attempt.record.unread())
-        runtime.attempts.forget(this_flow_run().id)
     return await _state(runtime, outcome, updates)
 
 

@@ -48,7 +48,7 @@ class Runtime:
     attempts: Attempts = field(init=False)
 
     def __post_init__(self) -> None:
-        self.attempts = Attempts(self.store, self.session, self.holder, self.api_url)
+        self.attempts = Attempts(self.store, self.session, self.api_url)
 
 
 def worker_lease(worker: str) -> str:

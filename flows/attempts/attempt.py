@@ -84,6 +84,8 @@ class Attempt:
         self.flow_run_id = flow_run_id
         self.submitted: Final = asyncio.Event()
         """Set when it has been posted once, or will not be."""
+        self.fault: BaseException | None = None
+        """What ended it unforeseen, by a mistake of this program: the store does not know."""
         self.on_progress: Callable[[float], None] = lambda _: None
         """Called with the percentage repeatedly while it renders; must not block."""
         self._store = store
@@ -99,9 +101,12 @@ class Attempt:
         self._task: asyncio.Task[Outcome] | None = None
         self._reason: StopReason | None = None
 
+    def __str__(self) -> str:
+        return f"attempt {self.claim.attempt} at generation {self.claim.generation_id}"
+
     def start(self) -> None:
         """Begin. The attempt goes on whatever becomes of the caller."""
-        self._task = asyncio.create_task(self._run(), name=f"attempt {self.claim.prompt_id}")
+        self._task = asyncio.create_task(self._run(), name=str(self))
         self._task.add_done_callback(self._ended)
 
     @property
@@ -238,9 +243,9 @@ class Attempt:
         return Unkept(ended, error)
 
     def _ended(self, task: asyncio.Task[Outcome]) -> None:
-        if not task.cancelled():
-            task.exception()  # retrieved: who shows the attempt raises it
+        self.fault = asyncio.CancelledError() if task.cancelled() else task.exception()
         self._tell()
+        self._on_over(self)
 
     def _tell(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()

@@ -516,7 +516,7 @@ class Transitions:
         self,
         connection: Connection,
         generation_id: UUID,
-        flow_run_id: UUID,
+        flow_run_id: UUID | None,
         to: Status,
         problem: Problem | None,
     ) -> bool:

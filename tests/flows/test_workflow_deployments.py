@@ -21,7 +21,7 @@ from comfy import BUILT_IN, resolve
 from comfy.workflows.known import Known
 from core.requests import FlowRequest, GenerationRequest, read_request_of
 from core.workflows.declaration import Input, Workflow
-from flows.generate import _of_its_deployment
+from flows.adoption import of_its_deployment
 from flows.prefect.declared import default_pool
 from flows.prefect.deployments import prepare_pool, register_deployments
 from flows.prefect.runs import DEPLOYMENT, FlowRuns, workflow_of_tags
@@ -312,10 +312,10 @@ async def test_a_run_by_hand_is_of_its_deployments_workflow() -> None:
     tags = ["easel", "workflow:colour"]
     plain = FlowRequest.model_validate({"width": 64})
     named = FlowRequest.model_validate({"workflow": "txt2img", "prompt": "a fox"})
-    assert _of_its_deployment(plain, tags).workflow == "colour"
-    assert _of_its_deployment(plain, tags).inputs == {"width": 64}
-    assert _of_its_deployment(named, tags).workflow == "txt2img"
-    assert _of_its_deployment(plain, ["easel"]).workflow == "txt2img"
+    assert of_its_deployment(plain, tags).workflow == "colour"
+    assert of_its_deployment(plain, tags).inputs == {"width": 64}
+    assert of_its_deployment(named, tags).workflow == "txt2img"
+    assert of_its_deployment(plain, ["easel"]).workflow == "txt2img"
 
 
 async def test_a_generation_is_started_from_its_workflows_deployment(

@@ -1,0 +1,179 @@
+"""Leads the flow run of an attempt that this worker took: made, begun, and told how it ended.
+
+The work does not wait for it. While Prefect is away or slow the attempt goes on, and its flow run
+is led when Prefect is back, whole: its tasks join stages that are over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final, Literal
+
+import httpx
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.exceptions import ObjectNotFound, PrefectException
+from prefect.states import Scheduled
+
+from flows.attempts.attempt import Attempt, Stopped
+from flows.errors import DeploymentMissingError, PrefectUnavailableError
+from flows.prefect.abandoned_runs import put_back, settle_run
+from flows.prefect.foreign_runs import was_ended_elsewhere
+from flows.prefect.runs import OVER, FlowRuns
+from flows.retries import patiently
+from flows.runtime import Runtime
+from flows.worker.carrying import Carrying
+from flows.worker.runner import Runner
+
+FIRST_PAUSE_S: Final = 0.25
+LONGEST_PAUSE_S: Final = 5.0
+AT_ONCE: Final = 4
+"""How many runs of attempts that are over are led at a time: those that go on come first."""
+_AWAY: Final = (PrefectUnavailableError, DeploymentMissingError, httpx.HTTPError, OSError)
+_LEFT: Final = frozenset({StateType.PENDING, StateType.RUNNING, StateType.CANCELLING})
+"""States of a run that another worker left, or this one when Prefect was away."""
+_log = logging.getLogger(__name__)
+
+
+class Leading:
+    """``begin(attempt)`` leads its run in the background; ``stop()`` gives up what is not done."""
+
+    def __init__(
+        self, runtime: Runtime, runs: FlowRuns, runner: Runner, carrying: Carrying
+    ) -> None:
+        self._runtime = runtime
+        self._runs = runs
+        self._runner = runner
+        self._carrying = carrying
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._turns = asyncio.Semaphore(AT_ONCE)
+
+    def begin(self, attempt: Attempt) -> None:
+        """Lead the attempt's run until Prefect knows how it went."""
+        task = asyncio.create_task(self._lead(attempt), name=f"the flow run of {attempt}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def stop(self, within_s: float) -> None:
+        """Wait so long for Prefect to hear of what is over, and no longer."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=within_s)
+        for task in tuple(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    # --- one run
+
+    async def _lead(self, attempt: Attempt) -> None:
+        pause_s = FIRST_PAUSE_S
+        try:
+            while not await self._in_turn(attempt):
+                await asyncio.sleep(pause_s)
+                pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
+        except Exception:  # noqa: BLE001 - one run must not end the others
+            _log.exception("the flow run of %s is left to the reconciler", attempt)
+        finally:
+            if attempt.is_over:
+                self._runtime.attempts.forget(attempt)
+
+    async def _in_turn(self, attempt: Attempt) -> bool:
+        """Returns whether all is done."""
+        if not attempt.is_over:
+            return await self._unless_away(self._lead_once, attempt)
+        async with self._turns:
+            return await self._unless_away(self._lead_once, attempt)
+
+    async def _unless_away(
+        self, lead: Callable[[Attempt], Awaitable[bool]], attempt: Attempt
+    ) -> bool:
+        try:
+            return await lead(attempt)
+        except (*_AWAY, PrefectException) as error:
+            _log.debug("the flow run of %s waits: %r", attempt, error)
+            return False
+
+    async def _lead_once(self, attempt: Attempt) -> bool:
+        run = await self._run_of(attempt)
+        if run is None:
+            return True
+        self._runner.watch(run.id)
+        try:
+            match await self._made_ready(attempt, run):
+                case "ready":
+                    return await self._show(attempt, run)
+                case "over":
+                    await self._told(attempt)
+                    return True
+                case "not now":
+                    return False
+        finally:
+            self._carrying.forget(run.id)
+            self._runner.finish(run.id)
+
+    async def _run_of(self, attempt: Attempt) -> FlowRun | None:
+        """Returns the attempt's flow run, made now if there is none.
+
+        None when it was deleted: by an operator, or with the generation.
+        """
+        claim, runtime = attempt.claim, self._runtime
+        if attempt.flow_run_id is not None:
+            with suppress(ObjectNotFound):
+                return await self._runner.client.read_flow_run(attempt.flow_run_id)
+            if not await self._has_lost_its_database(attempt):
+                return None
+        batch = None
+        if claim.batch_id is not None:
+            batch = await patiently(runtime.store.batches.membership, claim.generation_id)
+        run = await self._runs.start(
+            claim.generation_id, claim.attempt, claim.request, claim.created_at, batch
+        )
+        runtime.attempts.name_run(attempt, run.id)
+        if not await patiently(
+            runtime.store.transitions.record_run,
+            claim.generation_id,
+            claim.attempt,
+            run.id,
+            run.deployment_id,
+        ):
+            return None
+        return run
+
+    async def _has_lost_its_database(self, attempt: Attempt) -> bool:
+        made_from = attempt.claim.deployment_id
+        if made_from is None:
+            return False
+        return made_from not in {one.id for one in await self._runs.generate_deployments()}
+
+    async def _made_ready(
+        self, attempt: Attempt, run: FlowRun
+    ) -> Literal["ready", "over", "not now"]:
+        """Bring the run to Pending. "over": it has ended, or is not wanted to run."""
+        client, state = self._runner.client, run.state
+        if run.state_type in _LEFT:
+            await put_back(client, run)
+            run = await client.read_flow_run(run.id)
+            state = run.state
+        if was_ended_elsewhere(state) and not attempt.is_over:
+            await settle_run(client, run, Scheduled())
+            return "not now"
+        if run.state_type == StateType.CANCELLED:
+            await attempt.stop("cancel")
+        if run.state_type in OVER:
+            return "over" if attempt.is_over else "not now"
+        return "ready" if await self._runner.propose_pending(run) else "not now"
+
+    async def _show(self, attempt: Attempt, run: FlowRun) -> bool:
+        """Execute the run, whose flow shows the attempt. Returns whether Prefect knows its end."""
+        if not await self._carrying.execute(run):
+            return False
+        await self._told(attempt)
+        return True
+
+    async def _told(self, attempt: Attempt) -> None:
+        if not attempt.is_over or isinstance(await attempt.outcome(), Stopped):
+            return
+        claim = attempt.claim
+        await patiently(self._runtime.store.transitions.told, claim.generation_id, claim.attempt)
