@@ -50,9 +50,8 @@ async def register_deployments(client: PrefectClient) -> None:
         flow = _load(entry["entrypoint"])
         known = await _known(client, f"{flow.name}/{entry['name']}")
         limit = None if known is None else known.global_concurrency_limit
-        if limit is not None and limit.limit == 0:
-            why = "Its concurrency limit is 0: raise or remove it"
-        else:
+        why: str | None = "Its concurrency limit is 0: raise or remove it"
+        if limit is None or limit.limit > 0:
             why = await _register(flow, entry, known)
         if why is not None:  # what is registered already goes on as it is
             name = f"{flow.name}/{entry['name']}"

@@ -1,8 +1,12 @@
 """The gate: what an operator holds back in Prefect, so that a worker knows it before it takes work.
 
 Pauses and concurrency limits of the work pool and its queues, and limits of the deployments of
-generations. Limits on tags are none of it: Prefect applies those to task runs, the tags of a flow
-run do not reach its task runs, and Easel's tasks have no tags (``tests/flows/test_gate.py``).
+generations. Prefect heeds those of pool and queues when it is asked what is due, and at no other
+moment: it accepts Pending of a run in a paused pool. It heeds those of deployments at Pending.
+
+Limits on tags are none of it: Prefect applies them to task runs, the tags of a flow run do not
+reach its task runs, and Easel's tasks have no tags (``tests/flows/private/test_engine.py``,
+``tests/flows/test_gate.py``).
 """
 
 from __future__ import annotations

@@ -28,18 +28,7 @@ class GateWatch:
     First ``await recall()``, then start ``loop``. ``wake()`` looks at once, for what an event told.
     With nothing known at all the gate is open.
 
-    How soon it is heeded that an operator changes something:
-
-    =====================================================  ================================
-    a pause of the pool or of a queue, and its end         at once: there is an event
-    a limit of the pool or of a queue, and its end         at once: there is an event
-    a global limit that a deployment is given, or loses    at once: there is an event
-    a deployment's own limit is removed                    at once: there is an event
-    a deployment's own limit is set or changed             at the next look: Prefect tells of
-                                                           nothing
-    a global limit of a deployment is changed or deleted   at the next look: its event names no
-                                                           work pool
-    =====================================================  ================================
+    Which changes have an event, and which wait for the next look: docs/reliability.md.
     """
 
     def __init__(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from flows.prefect.declared import QUEUES
 from flows.prefect.gate import Gate
@@ -46,6 +46,11 @@ class Pool:
         path = paths.get(place, f"/work_pools/{self.name}/queues/{place}")
         answer = self._server.http.patch(path, json=fields)
         assert answer.is_success, answer.text
+
+    def run(self) -> UUID:
+        """Make a run of the deployment that is due."""
+        path = f"/deployments/{self._deployments['comfyui']}/create_flow_run"
+        return UUID(self._server.post(path))
 
     def remove(self) -> None:
         """Remove all of it: Prefect has lost its database."""

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import State
+from prefect.client.schemas.responses import SetStateStatus
 from prefect.events.clients import PrefectEventSubscriber
 from prefect.events.filters import EventAnyResourceFilter, EventFilter, EventNameFilter
+from prefect.states import Completed, Pending, Running
 
 from flows import tasks
 from flows.errors import DeploymentMissingError, PrefectUnavailableError
@@ -153,6 +157,49 @@ async def test_a_limit_on_a_tag_is_none(pool: Pool, client: PrefectClient, serve
         assert task.tags == set()
 
 
+@pytest.mark.parametrize("place", ["pool", "interactive"])
+@pytest.mark.parametrize("fields", [{"is_paused": True}, {"concurrency_limit": 0}])
+async def test_prefect_heeds_pool_and_queue_when_it_lists_what_is_due_and_never_else(
+    pool: Pool, client: PrefectClient, place: str, fields: dict[str, Any]
+) -> None:
+    """So a worker that takes work without asking for what is due must know the gate."""
+    run = await asyncio.to_thread(pool.run)
+    [due] = await client.get_scheduled_flow_runs_for_work_pool(pool.name)
+    assert due.flow_run.id == run
+
+    await asyncio.to_thread(pool.change, place, **fields)
+
+    assert await client.get_scheduled_flow_runs_for_work_pool(pool.name) == []
+    states: tuple[State, ...] = (Pending(), Running())
+    for state in states:
+        answer = await client.set_flow_run_state(run, state)
+        assert answer.status is SetStateStatus.ACCEPT
+
+
+async def test_prefect_heeds_a_deployments_limit_at_pending_and_never_else(
+    pool: Pool, client: PrefectClient
+) -> None:
+    """A run that comes to Running without it takes no slot, and frees one of another at its end."""
+    await asyncio.to_thread(pool.change, "deployment", concurrency_limit=1)
+    runs = [await asyncio.to_thread(pool.run) for _ in range(4)]
+
+    async def proposed(run: UUID, state: State, *, force: bool = False) -> tuple[str, str]:
+        answer = await client.set_flow_run_state(run, state, force=force)
+        assert answer.state is not None
+        return answer.status.value, answer.state.name or ""
+
+    assert len(await client.get_scheduled_flow_runs_for_work_pool(pool.name)) == 4
+    assert await proposed(runs[0], Pending()) == ("ACCEPT", "Pending")
+    assert await proposed(runs[0], Running()) == ("ACCEPT", "Running")
+    assert await proposed(runs[1], Pending()) == ("REJECT", "AwaitingConcurrencySlot")
+    assert await proposed(runs[1], Pending(), force=True) == ("ACCEPT", "Pending")
+
+    assert await proposed(runs[2], Running()) == ("ACCEPT", "Running")
+    assert await proposed(runs[3], Pending()) == ("REJECT", "AwaitingConcurrencySlot")
+    assert await proposed(runs[2], Completed()) == ("ACCEPT", "Completed")
+    assert await proposed(runs[3], Pending()) == ("ACCEPT", "Pending")
+
+
 async def test_without_the_pool_or_prefect_it_says_so(client: PrefectClient) -> None:
     with pytest.raises(DeploymentMissingError):
         await read_gate(client, "no-such-pool")
@@ -170,23 +217,29 @@ async def test_events_tell_of_all_but_a_deployments_own_limit(pool: Pool, server
     url = str(server.http.base_url).rstrip("/")
     async with PrefectEventSubscriber(filter=wanted, api_url=url) as events:
 
-        async def told(place: str, **fields: Any) -> str:
-            await asyncio.to_thread(pool.change, place, **fields)
-            return (await anext(events)).event
+        async def told(*changes: tuple[str, dict[str, Any]]) -> str:
+            """The first event of these changes: that of the pool's beginning may come late."""
+            before = datetime.now(UTC)
+            for place, fields in changes:
+                await asyncio.to_thread(pool.change, place, **fields)
+            while (event := await anext(events)).occurred < before:
+                pass
+            return event.event
 
-        assert await told("pool", is_paused=True) == "prefect.work-pool.paused"
+        paused, resumed = {"is_paused": True}, {"is_paused": False}
+        assert await told(("pool", paused)) == "prefect.work-pool.paused"
         # No worker is there; with one it is `ready`.
-        assert await told("pool", is_paused=False) == "prefect.work-pool.not-ready"
-        assert await told("pool", **LIMITED) == "prefect.work-pool.updated"
-        assert await told("pool", **_NO_LIMIT) == "prefect.work-pool.updated"
-        assert await told("bulk", is_paused=True) == "prefect.work-queue.paused"
-        assert await told("bulk", is_paused=False) == "prefect.work-queue.not-ready"
-        assert await told("bulk", **LIMITED) == "prefect.work-queue.updated"
-        assert await told("bulk", **_NO_LIMIT) == "prefect.work-queue.updated"
+        assert await told(("pool", resumed)) == "prefect.work-pool.not-ready"
+        assert await told(("pool", LIMITED)) == "prefect.work-pool.updated"
+        assert await told(("pool", _NO_LIMIT)) == "prefect.work-pool.updated"
+        assert await told(("bulk", paused)) == "prefect.work-queue.paused"
+        assert await told(("bulk", resumed)) == "prefect.work-queue.not-ready"
+        assert await told(("bulk", LIMITED)) == "prefect.work-queue.updated"
+        assert await told(("bulk", _NO_LIMIT)) == "prefect.work-queue.updated"
 
-        await asyncio.to_thread(pool.change, "deployment", **LIMITED)
-        assert await told("pool", is_paused=True) == "prefect.work-pool.paused"  # the next one
-        assert await told("deployment", **_NO_LIMIT) == "prefect.deployment.updated"
+        both = ("deployment", LIMITED), ("pool", paused)
+        assert await told(*both) == "prefect.work-pool.paused"
+        assert await told(("deployment", _NO_LIMIT)) == "prefect.deployment.updated"
 
 
 # --- as a value
