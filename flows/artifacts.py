@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
+from contextvars import copy_context
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -29,14 +30,18 @@ _log = logging.getLogger(__name__)
 
 
 class ArtifactUpdates:
-    """Requests to Prefect, sent while the work goes on; ``finish()`` waits for the last of them."""
+    """Requests to Prefect, sent while the work goes on; ``finish()`` waits for the last of them.
+
+    Made by a flow run, they are of that run, whoever starts them.
+    """
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
+        self._context = copy_context()
 
     def start(self, telling: Coroutine[Any, Any, Any]) -> None:
         """Start the request; a failure is logged and has no other effect."""
-        task = asyncio.create_task(_quietly(telling))
+        task = asyncio.create_task(_quietly(telling), context=self._context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
