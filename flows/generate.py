@@ -73,7 +73,7 @@ async def generate(request: GenerateRequest, generation_id: UUID | None = None) 
         except NotFoundError:
             return put_back_for(PAUSE_S)  # another store's: its worker has the row
         except ConflictError as reason:
-            return Cancelled(message=f"Nothing to do: {reason}")
+            return await _over(runtime, reason)
         return await _show(runtime, attempt)
 
 
@@ -105,6 +105,14 @@ async def _attempt(runtime: Runtime, request: FlowRequest, generation_id: UUID |
     )
     claim = await once_let_go(pipeline.claim, runtime.store, assignment, runtime.holder)
     return runtime.attempts.begin(claim, run.id)
+
+
+async def _over(runtime: Runtime, reason: ConflictError) -> State[Any]:
+    """Returns the state of a run that has nothing to do: Failed if that is how its attempt ended."""
+    over = await patiently(runtime.store.generations.of_run, this_flow_run().id)
+    if over is not None and over.generation.status == "failed" and over.generation.error:
+        return Failed(message=over.generation.error.detail)
+    return Cancelled(message=f"Nothing to do: {reason}")
 
 
 async def _show(runtime: Runtime, attempt: Attempt) -> State[Any]:
