@@ -108,7 +108,7 @@ async def _attempt(runtime: Runtime, request: FlowRequest, generation_id: UUID |
 
 
 async def _over(runtime: Runtime, reason: ConflictError) -> State[Any]:
-    """Returns the state of a run that has nothing to do: Failed if that is how its attempt ended."""
+    """Returns the state of a run that has nothing to do: Failed if its attempt ended so."""
     over = await patiently(runtime.store.generations.of_run, this_flow_run().id)
     if over is not None and over.generation.status == "failed" and over.generation.error:
         return Failed(message=over.generation.error.detail)
