@@ -455,7 +455,7 @@ class Transitions:
         """Record the flow run that a worker made for an attempt, which needs no dispatch then.
 
         A repeated call changes nothing more. Returns False when the generation was deleted
-        meanwhile: the run may have been made after the others were deleted, and is deleted too.
+        meanwhile: the run may have been made after the others were deleted, so that is done again.
         Raises NotFoundError.
         """
         found = connection.execute(
