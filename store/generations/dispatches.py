@@ -78,6 +78,7 @@ def _about(
 ) -> tuple[ColumnElement[bool], ...]:
     return (
         outbox.c.subject == generation_id,
-        outbox.c.kind == f"{LANE}.{action}",
+        # No column by itself, so that it is found by its subject: ``kind`` leads to every start.
+        outbox.c.kind.concat("") == f"{LANE}.{action}",
         outbox.c.payload["attempt"].as_integer() == attempt,
     )

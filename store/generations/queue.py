@@ -91,6 +91,8 @@ class Queue:
         lost: set[UUID] = set()
         for _ in range(PAGES):
             page = _page(connection, priorities, lost)
+            if not page:
+                return None
             while page:
                 chosen = choose(tuple(page))
                 if chosen is None:
@@ -149,10 +151,11 @@ def _page(
 ) -> list[Queued]:
     """Returns the first that wait, except ``lost`` ones. One statement for each priority.
 
-    With 10,000 queued on SQLite, a page takes 0.9 ms: its plan is a search of ix_generations_queue
-    by status and priority, in the order of turns, without a sort, and it ends after 64 rows. Held
-    and paused ones at the head are passed over; they are few.
+    Held and paused ones at the head are passed over.
     """
+    # With 10,000 queued, a page took 2 ms on SQLite and 5 on PostgreSQL, on a busy machine: both
+    # search ix_generations_queue by status and priority, which gives the order of turns without a
+    # sort, look up each one's attempt by its key, and end after 64.
     page: list[Queued] = []
     for priority in priorities:
         if left := PAGE - len(page):

@@ -98,9 +98,9 @@ class Transitions:
     ) -> Claim | Problem:
         row = rows.locked(connection, generation_id)
         row = _wanted_by_run(connection, row, flow_run_id, attempt, rerun=rerun)
-        free = rows.free_attempt(connection, row, holder)
         if deployment_id is not None:
             rows.set_attempt(connection, generation_id, row["attempt"], deployment_id=deployment_id)
+        free = rows.free_attempt(connection, row, holder)
         request = read_request(row["request"])
         if isinstance(request, ResolvedRequest):
             return rows.take(connection, row, free, request, flow_run_id=flow_run_id, holder=holder)
@@ -455,7 +455,7 @@ class Transitions:
         """Record the flow run that a worker made for an attempt, which needs no dispatch then.
 
         A repeated call changes nothing more. Returns False when the generation was deleted
-        meanwhile: the run may have been made after the others were deleted, and is deleted too.
+        meanwhile: the run may have been made after the others were deleted, so that is done again.
         Raises NotFoundError.
         """
         found = connection.execute(
