@@ -23,6 +23,7 @@ from comfy.reachability import ReachableCallback
 from core.settings import DEFAULT_COMFY_URL, Settings
 from flows.attempts.attempt import StopReason
 from flows.attempts.attempts import Attempts
+from store.generations.dispatches import START_DELAY_S
 from store.leases import LeaseKeeper
 from store.store import Store
 from store.values import Holder
@@ -76,7 +77,7 @@ async def open_runtime(
     key = settings.comfy.key_of_paid_services()
     shown = Address.of(url).url
     async with (
-        Store(settings.store_url, settings.images_url) as store,
+        Store(settings.store_url, settings.images_url, start_delay_s=START_DELAY_S) as store,
         LeaseKeeper(store.leases, worker_lease(worker), settings.recovery.lease_s) as lease,
         ComfySession(
             url,

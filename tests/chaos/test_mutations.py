@@ -53,7 +53,7 @@ MUTATIONS: Final = {
     ),
     "no outbox": Mutation(
         "store/generations/acceptance.py",
-        "    insert_dispatches(connection, made)\n",
+        "    insert_dispatches(connection, made, delay_s=start_delay_s)\n",
         "",
         "tests/store/test_acceptance.py",
     ),
