@@ -10,6 +10,7 @@ FlowsError
   BatchRefusedError         the manifest has rows that cannot be made
   CallbackRefusedError      the callback of a run that was started from Prefect is not stored
   ForeignFlowError          the run's deployment names a flow that is not Easel's
+  PastError                 the attempt failed so, in a process that is over
   StoppedError              the attempt was stopped in this stage
 TakenOver                   run now owned by another worker, or paused; never reported to Prefect
 CancelRequested             the client asked for a cancel; not an error, never reported to Prefect
@@ -116,6 +117,10 @@ class PaidUnknownError(FlowsError):
 
 class ForeignFlowError(FlowsError):
     """The run's deployment names a flow that is not one of Easel's: it is not imported."""
+
+
+class PastError(FlowsError):
+    """The attempt failed so, in a process that is over; with the error's own words."""
 
 
 class StoppedError(FlowsError):

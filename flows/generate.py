@@ -16,7 +16,6 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import AwaitingRetry, Cancelled, Completed, Failed
 
-from comfy.errors import ComfyError
 from core.requests import FlowRequest
 from flows import pipeline
 from flows.adoption import adopt, of_its_deployment
@@ -27,9 +26,10 @@ from flows.artifacts import (
     show_attempts,
     show_request,
 )
-from flows.attempts.attempt import Attempt, Kept, Outcome, Stopped, Unkept
+from flows.attempts.attempt import Kept, Outcome, Stopped, Unkept
+from flows.attempts.past import ShownAttempt
 from flows.captions import caption
-from flows.errors import CallbackRefusedError, InputGoneError, PaidUnknownError, TakenOver
+from flows.errors import CallbackRefusedError, TakenOver
 from flows.pipeline import Assignment
 from flows.prefect.foreign_runs import PAUSE_S, put_back_for
 from flows.prefect.forms import GenerateRequest
@@ -77,7 +77,9 @@ async def generate(request: GenerateRequest, generation_id: UUID | None = None) 
         return await _show(runtime, attempt)
 
 
-async def _attempt(runtime: Runtime, request: FlowRequest, generation_id: UUID | None) -> Attempt:
+async def _attempt(
+    runtime: Runtime, request: FlowRequest, generation_id: UUID | None
+) -> ShownAttempt:
     """Returns the attempt that this run is to show; without one, claims and begins it."""
     run = this_flow_run()
     attempt = runtime.attempts.of_run(run.id)
@@ -115,7 +117,7 @@ async def _over(runtime: Runtime, reason: ConflictError) -> State[Any]:
     return Cancelled(message=f"Nothing to do: {reason}")
 
 
-async def _show(runtime: Runtime, attempt: Attempt) -> State[Any]:
+async def _show(runtime: Runtime, attempt: ShownAttempt) -> State[Any]:
     """Show the attempt as it goes, and return how it ended."""
     claim, updates = attempt.claim, ArtifactUpdates()
     updates.start(show_request(claim, runtime.holder.worker, _status_url(runtime, claim)))
@@ -135,12 +137,12 @@ async def _show(runtime: Runtime, attempt: Attempt) -> State[Any]:
     return await _state(runtime, outcome, updates)
 
 
-async def _show_stages(attempt: Attempt, updates: ArtifactUpdates) -> None:
+async def _show_stages(attempt: ShownAttempt, updates: ArtifactUpdates) -> None:
     """Show each stage as a task. What is to be done about its error, the attempt decides."""
     async for stage in attempt.stages():
         retell(get_run_logger(), attempt.record.unread())
         progress = ProgressArtifact(updates)
-        attempt.on_progress = progress.update
+        attempt.follow(progress.update)
         try:
             await show(stage)
         except Exception as error:  # noqa: BLE001 - shown by the task run
@@ -160,12 +162,12 @@ async def _state(runtime: Runtime, outcome: Outcome, updates: ArtifactUpdates) -
             return AwaitingRetry(message="The worker stopped.")
         case Stopped():
             return Cancelled(message="Cancelled through Easel.")
-        case Unkept(ended, error):
+        case Unkept(ended, error, is_foreseen):
             if ended.how == "taken_over":
                 raise TakenOver(ended.detail) from error
             if ended.how != "failed":
                 return Cancelled(message=ended.detail)
-            if not isinstance(error, ComfyError | InputGoneError | PaidUnknownError):
+            if not is_foreseen:
                 raise error
             await updates.finish()
             return Failed(message=ended.detail)

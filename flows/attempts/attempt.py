@@ -13,11 +13,12 @@ from functools import partial
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from comfy import ComfySession, Graph, Output, Submitted
+from comfy import ComfyError, ComfySession, Graph, Output, Submitted
 from flows import pipeline, submitting
 from flows.attempts.record import Record
 from flows.attempts.stage import Stage, StageName
 from flows.captions import caption
+from flows.errors import InputGoneError, PaidUnknownError
 from flows.pipeline import Ended
 from store.completion import finished
 from store.errors import StoreUnavailableError
@@ -45,10 +46,14 @@ class Kept:
 
 @dataclass(frozen=True)
 class Unkept:
-    """The attempt ended without outputs: how, and the error that ended it."""
+    """The attempt ended without outputs: how, and the error that ended it.
+
+    ``is_foreseen``: it is no mistake of this program, so that its words say enough.
+    """
 
     ended: Ended
     error: Exception
+    is_foreseen: bool
 
 
 @dataclass(frozen=True)
@@ -86,8 +91,7 @@ class Attempt:
         """Set when it has been posted once, or will not be."""
         self.fault: BaseException | None = None
         """What ended it unforeseen, by a mistake of this program: the store does not know."""
-        self.on_progress: Callable[[float], None] = lambda _: None
-        """Called with the percentage repeatedly while it renders; must not block."""
+        self._on_progress: Callable[[float], None] = lambda _: None
         self._store = store
         self._session = session
         self._api_url = api_url
@@ -126,6 +130,10 @@ class Attempt:
             self._reason = reason
             self._task.cancel()
         await asyncio.wait([self._task])
+
+    def follow(self, on_progress: Callable[[float], None]) -> None:
+        """Call it with the percentage repeatedly while it renders; it must not block."""
+        self._on_progress = on_progress
 
     async def stages(self) -> AsyncIterator[Stage]:
         """Yields each stage, as soon as it begins; ends when the attempt has ended."""
@@ -208,11 +216,13 @@ class Attempt:
         return outputs
 
     def _progressed(self, percent: float) -> None:
-        self.on_progress(percent)
+        self._on_progress(percent)
 
     async def _save(self, outputs: tuple[Output, ...]) -> tuple[Artefact, ...]:
         log = self._stages[-1].record.log
-        kept = await pipeline.save(self._store, self._session, self.claim, outputs, log)
+        kept = await pipeline.save(
+            self._store, self._session, self.claim, outputs, log, self._written
+        )
         for artefact in kept:
             log.info(
                 "Kept %s (%s, %d kB)",
@@ -222,11 +232,16 @@ class Attempt:
             )
         return kept
 
+    def _written(self) -> list[dict[str, Any]]:
+        return [stage.to_json() for stage in self._stages]
+
     # --- its other ends
 
     async def _stopped(self, reason: StopReason) -> None:
         if reason == "cancel":
-            await pipeline.cancel(self._store, self._session, self.claim, self.record.log)
+            await pipeline.cancel(
+                self._store, self._session, self.claim, self.record.log, self._written
+            )
             return
         try:
             await pipeline.release(self._store, self._session, self.claim, self.record.log)
@@ -235,12 +250,12 @@ class Attempt:
 
     async def _end(self, error: Exception) -> Unkept:
         store, session = self._store, self._session
-        ended = await pipeline.end(
-            store, session, self.claim, error, self.flow_run_id, self.record.log
-        )
+        run_id, log = self.flow_run_id, self.record.log
+        ended = await pipeline.end(store, session, self.claim, error, run_id, log, self._written)
         if ended.how == "failed":
             await pipeline.look_again(store, session.client, error)
-        return Unkept(ended, error)
+        foreseen = isinstance(error, ComfyError | InputGoneError | PaidUnknownError)
+        return Unkept(ended, error, foreseen)
 
     def _ended(self, task: asyncio.Task[Outcome]) -> None:
         self.fault = asyncio.CancelledError() if task.cancelled() else task.exception()

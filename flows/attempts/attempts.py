@@ -10,6 +10,7 @@ from uuid import UUID
 
 from comfy import ComfySession
 from flows.attempts.attempt import Attempt
+from flows.attempts.past import ShownAttempt
 from flows.retries import patiently
 from store.store import Store
 from store.values import Claim
@@ -39,7 +40,7 @@ class Attempts:
         self._session: Final = session
         self._api_url: Final = api_url
         self._going: set[Attempt] = set()
-        self._of_run: dict[UUID, Attempt] = {}
+        self._of_run: dict[UUID, ShownAttempt] = {}
         self._newest: asyncio.Event | None = None
         self._giving_back: set[asyncio.Task[None]] = set()
 
@@ -68,16 +69,16 @@ class Attempts:
         attempt.start()
         return attempt
 
-    def name_run(self, attempt: Attempt, flow_run_id: UUID) -> None:
+    def name_run(self, attempt: ShownAttempt, flow_run_id: UUID) -> None:
         """Note which flow run shows an attempt."""
         attempt.flow_run_id = flow_run_id
         self._of_run[flow_run_id] = attempt
 
-    def of_run(self, flow_run_id: UUID) -> Attempt | None:
+    def of_run(self, flow_run_id: UUID) -> ShownAttempt | None:
         """Returns the attempt that a flow run shows, or None."""
         return self._of_run.get(flow_run_id)
 
-    def forget(self, attempt: Attempt) -> None:
+    def forget(self, attempt: ShownAttempt) -> None:
         """Forget an attempt that is over and was shown."""
         if attempt.flow_run_id is not None and self._of_run.get(attempt.flow_run_id) is attempt:
             del self._of_run[attempt.flow_run_id]

@@ -17,6 +17,26 @@ class Line:
     level: int
     text: str
 
+    def to_json(self) -> list[str | int]:
+        """Returns the line as ``from_json`` reads it."""
+        return [self.at.isoformat(), self.level, self.text]
+
+    @classmethod
+    def from_json(cls, written: object) -> Line | None:
+        """Returns the line, None if it cannot be read."""
+        match written:
+            case [at, int(level), str(text)] if (moment := read_moment(at)) is not None:
+                return cls(moment, level, text)
+        return None
+
+
+def read_moment(written: object) -> datetime | None:
+    """Returns the moment, None if it cannot be read."""
+    try:
+        return datetime.fromisoformat(written) if isinstance(written, str) else None
+    except ValueError:
+        return None
+
 
 class Record:
     """``log`` takes lines, ``lines`` has them; ``on_line`` is called after each."""

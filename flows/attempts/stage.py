@@ -7,10 +7,10 @@ time, and finds when it began and ended, what was logged, and how each of its tr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from tenacity import (
     AsyncRetrying,
@@ -20,7 +20,8 @@ from tenacity import (
 )
 
 from comfy import is_transient
-from flows.attempts.record import Record
+from flows.attempts.record import Line, Record, read_moment
+from flows.errors import PastError
 from store.errors import ArtefactStoreError, StoreUnavailableError
 
 StageName = Literal["build workflow", "submit", "poll", "save"]
@@ -42,6 +43,9 @@ class Try:
 def is_passing(error: BaseException) -> bool:
     """Returns whether another try may help."""
     return is_transient(error) or isinstance(error, ArtefactStoreError | StoreUnavailableError)
+
+
+_NAMES: Final[Mapping[str, StageName]] = {name: name for name in get_args(StageName)}
 
 
 class Stage:
@@ -97,6 +101,38 @@ class Stage:
         if number <= len(self.tries):
             return self.tries[number - 1]
         return self.tries[-1] if self.is_over and self.tries else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what is known of it by now, for ``from_json``."""
+        last = self.tries[-1] if self.is_over and self.tries else None
+        error = last.error if last is not None else None
+        return {
+            "name": self.name,
+            "began_at": self.began_at.isoformat() if self.began_at else None,
+            "ended_at": last.ended_at.isoformat() if last is not None else None,
+            "error": f"{type(error).__name__}: {error}" if error is not None else None,
+            "lines": [line.to_json() for line in self.record.lines],
+        }
+
+    @classmethod
+    def from_json(cls, written: Mapping[str, Any], ended_at: datetime) -> Stage | None:
+        """Returns the stage, which is over; None for what this version does not know.
+
+        Without an end of its own it has ended at ``ended_at``, with its attempt.
+        """
+        name, began_at = _NAMES.get(str(written.get("name"))), read_moment(written.get("began_at"))
+        if name is None or began_at is None:
+            return None
+        stage = cls(name)
+        stage.began_at = began_at
+        lines = written.get("lines")
+        found = (Line.from_json(one) for one in lines) if isinstance(lines, list) else ()
+        stage.record.lines.extend(line for line in found if line is not None)
+        error = written.get("error")
+        failure = PastError(str(error)) if error is not None else None
+        stage.tries.append(Try(read_moment(written.get("ended_at")) or ended_at, error=failure))
+        stage.is_over = True
+        return stage
 
     async def changed(self) -> None:
         """Wait until there is something new: a line of its log, the end of a try, or its end."""

@@ -27,6 +27,7 @@ from flows.reconcile.rules import (
     Verdict,
     judge,
 )
+from flows.reconcile.the_dead import let_go_of_the_dead
 from store.errors import DeletedError
 from store.values import UnderWay
 
@@ -57,7 +58,15 @@ class Generations(Reconciliation[UnderWay, Verdict]):
         return judge(case)
 
     async def _without_prefect(self) -> int:
-        """Dispatch waiting generations that would never start."""
+        """Let go of what dead workers hold, and dispatch what waits without a dispatch."""
+        leases = [lease.holder for lease in await self._store.leases.all()]
+        living = [one for one in leases if self._watch.lives(one) or not self._watch.knows(one)]
+        count = 0
+        for left in await let_go_of_the_dead(self._store, leases, living):
+            count += repaired("let_go", "generation %s is %s", left.generation.id, _WAITS_AGAIN)
+        return count + await self._dispatch_again()
+
+    async def _dispatch_again(self) -> int:
         since = datetime.now(UTC) - timedelta(seconds=UNDISPATCHED_S)
         count = 0
         for generation in await self._store.generations.undispatched(since):
@@ -129,6 +138,8 @@ class Generations(Reconciliation[UnderWay, Verdict]):
         """End a run whose generation has ended; put back a run whose generation waits."""
         if await foreign(self._store, [run]):
             return False  # the worker of another store may be executing it
+        if await self._store.queue.is_untold(run.id):
+            return False  # a worker will show in it what was done
         status = await self._status_of(run)
         if status is None and run.deployment_id not in await self._deployments():
             return False  # a run of another Easel that shares this Prefect

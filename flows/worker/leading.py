@@ -11,13 +11,15 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, Literal
+from uuid import UUID
 
 import httpx
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.states import Scheduled
 
-from flows.attempts.attempt import Attempt, Stopped
+from flows.attempts.attempt import Stopped
+from flows.attempts.past import ShownAttempt
 from flows.errors import DeploymentMissingError, PrefectUnavailableError
 from flows.prefect.abandoned_runs import put_back, settle_run
 from flows.prefect.foreign_runs import was_ended_elsewhere
@@ -48,13 +50,19 @@ class Leading:
         self._runner = runner
         self._carrying = carrying
         self._tasks: set[asyncio.Task[None]] = set()
+        self._led: set[tuple[UUID, int]] = set()
         self._turns = asyncio.Semaphore(AT_ONCE)
 
-    def begin(self, attempt: Attempt) -> None:
+    def begin(self, attempt: ShownAttempt) -> None:
         """Lead the attempt's run until Prefect knows how it went."""
+        self._led.add(_key(attempt))
         task = asyncio.create_task(self._lead(attempt), name=f"the flow run of {attempt}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def leads(self, generation_id: UUID, attempt: int) -> bool:
+        """Returns whether it leads that attempt's run now."""
+        return (generation_id, attempt) in self._led
 
     async def stop(self, within_s: float) -> None:
         """Wait so long for Prefect to hear of what is over, and no longer."""
@@ -67,19 +75,20 @@ class Leading:
 
     # --- one run
 
-    async def _lead(self, attempt: Attempt) -> None:
+    async def _lead(self, attempt: ShownAttempt) -> None:
         pause_s = FIRST_PAUSE_S
         try:
             while not await self._in_turn(attempt):
                 await asyncio.sleep(pause_s)
                 pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
+            await attempt.outcome()
         except Exception:  # noqa: BLE001 - one run must not end the others
             _log.exception("the flow run of %s is left to the reconciler", attempt)
         finally:
-            if attempt.is_over:
-                self._runtime.attempts.forget(attempt)
+            self._runtime.attempts.forget(attempt)
+            self._led.discard(_key(attempt))
 
-    async def _in_turn(self, attempt: Attempt) -> bool:
+    async def _in_turn(self, attempt: ShownAttempt) -> bool:
         """Returns whether all is done."""
         if not attempt.is_over:
             return await self._unless_away(self._lead_once, attempt)
@@ -87,7 +96,7 @@ class Leading:
             return await self._unless_away(self._lead_once, attempt)
 
     async def _unless_away(
-        self, lead: Callable[[Attempt], Awaitable[bool]], attempt: Attempt
+        self, lead: Callable[[ShownAttempt], Awaitable[bool]], attempt: ShownAttempt
     ) -> bool:
         try:
             return await lead(attempt)
@@ -95,9 +104,10 @@ class Leading:
             _log.debug("the flow run of %s waits: %r", attempt, error)
             return False
 
-    async def _lead_once(self, attempt: Attempt) -> bool:
+    async def _lead_once(self, attempt: ShownAttempt) -> bool:
         run = await self._run_of(attempt)
         if run is None:
+            await self._told(attempt)
             return True
         self._runner.watch(run.id)
         try:
@@ -113,7 +123,7 @@ class Leading:
             self._carrying.forget(run.id)
             self._runner.finish(run.id)
 
-    async def _run_of(self, attempt: Attempt) -> FlowRun | None:
+    async def _run_of(self, attempt: ShownAttempt) -> FlowRun | None:
         """Returns the attempt's flow run, made now if there is none.
 
         None when it was deleted: by an operator, or with the generation.
@@ -141,14 +151,14 @@ class Leading:
             return None
         return run
 
-    async def _has_lost_its_database(self, attempt: Attempt) -> bool:
+    async def _has_lost_its_database(self, attempt: ShownAttempt) -> bool:
         made_from = attempt.claim.deployment_id
         if made_from is None:
             return False
         return made_from not in {one.id for one in await self._runs.generate_deployments()}
 
     async def _made_ready(
-        self, attempt: Attempt, run: FlowRun
+        self, attempt: ShownAttempt, run: FlowRun
     ) -> Literal["ready", "over", "not now"]:
         """Bring the run to Pending. "over": it has ended, or is not wanted to run."""
         client, state = self._runner.client, run.state
@@ -165,15 +175,19 @@ class Leading:
             return "over" if attempt.is_over else "not now"
         return "ready" if await self._runner.propose_pending(run) else "not now"
 
-    async def _show(self, attempt: Attempt, run: FlowRun) -> bool:
+    async def _show(self, attempt: ShownAttempt, run: FlowRun) -> bool:
         """Execute the run, whose flow shows the attempt. Returns whether Prefect knows its end."""
         if not await self._carrying.execute(run):
             return False
         await self._told(attempt)
         return True
 
-    async def _told(self, attempt: Attempt) -> None:
+    async def _told(self, attempt: ShownAttempt) -> None:
         if not attempt.is_over or isinstance(await attempt.outcome(), Stopped):
             return
         claim = attempt.claim
         await patiently(self._runtime.store.transitions.told, claim.generation_id, claim.attempt)
+
+
+def _key(attempt: ShownAttempt) -> tuple[UUID, int]:
+    return attempt.claim.generation_id, attempt.claim.attempt

@@ -1,4 +1,4 @@
-"""Recovery at a worker's start: what its dead predecessor left under way."""
+"""Recovery at a worker's start: the batches that its dead predecessor left under way."""
 
 from __future__ import annotations
 
@@ -13,23 +13,6 @@ from core.status import BATCH_ACTIVE
 from flows.prefect.abandoned_runs import BATCH_FLOW, put_back, under_way
 from flows.prefect.foreign_runs import foreign
 from store.store import Store
-
-
-async def let_go_of_the_dead(store: Store, living: AbstractSet[UUID]) -> int:
-    """Let go of the generations that no living worker holds: any worker may take them.
-
-    ``living`` are the leases of workers that may live. What was being cancelled ends as cancelled,
-    and its prompt becomes a stray. Returns how many there were.
-    """
-    count = 0
-    for left in await store.queue.held_by_others(living):
-        generation, transitions = left.generation, store.transitions
-        run_id = generation.flow_run_id
-        if generation.status == "cancelling":
-            count += await transitions.settle(generation.id, run_id, "cancelled", None)
-        else:
-            count += await transitions.let_go(generation.id, run_id, generation.fence)
-    return count
 
 
 async def take_batches_back(

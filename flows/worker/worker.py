@@ -49,6 +49,7 @@ from flows.prefect.private.engine import (
 from flows.prefect.private.worker import PrefectWorker
 from flows.prefect.runs import BATCH_QUEUE, DEPLOYMENT, FlowRuns
 from flows.prefect.stored_deployments import deployment_by_name
+from flows.reconcile.the_dead import let_go_of_the_dead
 from flows.runtime import Runtime, open_runtime
 from flows.sources import answering_requests, looking_at_sources
 from flows.worker import events
@@ -61,9 +62,10 @@ from flows.worker.heartbeat import Upkeep
 from flows.worker.joining import Joining
 from flows.worker.leading import Leading
 from flows.worker.operators import Operators
-from flows.worker.recovery import let_go_of_the_dead, take_batches_back
+from flows.worker.recovery import take_batches_back
 from flows.worker.slots import Slots
 from flows.worker.taking import PRIORITIES, Taking
+from flows.worker.telling import Telling
 from store.errors import StoreError
 
 TELLING_S: Final = 5.0
@@ -120,6 +122,7 @@ class ComfyWorker(PrefectWorker):
         self._taking: Taking
         self._carrying: Carrying
         self._leading: Leading
+        self._telling: Telling
         self._joining: Joining
         self._operators: Operators
 
@@ -155,7 +158,8 @@ class ComfyWorker(PrefectWorker):
         await register_deployments(self.client)
         await self._gate.recall()
         living, store = await self._upkeep.workers(), self._runtime.store
-        await let_go_of_the_dead(store, living)
+        # Some may have lapsed: the reconciler, which has watched them, judges those.
+        await let_go_of_the_dead(store, living, living)
         alone = living == {self._runtime.lease.holder}
         await take_batches_back(self.client, self.pool_name, store, living, alone=alone)
         for loop in self._loops:
@@ -172,6 +176,7 @@ class ComfyWorker(PrefectWorker):
         self._carrying = Carrying(runtime, self, self._flows, self._make_room)
         self._leading = Leading(runtime, runs, self, self._carrying)
         self._taking = Taking(runtime, self._slots, lambda: self._gate.now, self._leading.begin)
+        self._telling = Telling(runtime, self._leading)
         self._joining = Joining(runtime, self.take)
         self._operators = Operators(runtime)
         self._looking_at_comfyui = (
@@ -216,6 +221,7 @@ class ComfyWorker(PrefectWorker):
             self._registration,
             self._gate.loop,
             self._taking.loop,
+            self._telling.loop,
             self._joining.loop,
             self._operators.loop,
             *self._looking_at_comfyui,

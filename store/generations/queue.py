@@ -114,6 +114,18 @@ class Queue:
         return tuple(sorted(held, key=lambda one: one.generation.seq))
 
     @reads
+    def is_untold(self, connection: Connection, flow_run_id: UUID) -> bool:
+        """Returns whether an attempt of that run has ended, and Prefect has not been told of it."""
+        found = connection.execute(
+            select(attempts.c.number).where(
+                attempts.c.flow_run_id == flow_run_id,
+                attempts.c.stages.is_not(None),
+                attempts.c.told_at.is_(None),
+            )
+        )
+        return found.first() is not None
+
+    @reads
     def untold(self, connection: Connection, before: datetime, limit: int) -> tuple[Untold, ...]:
         """Returns attempts that ended before, of which Prefect has not been told, oldest first."""
         statement = (
