@@ -47,5 +47,10 @@ class PauseWatch:
         """Returns what was paused when a worker last could ask Prefect."""
         return self._gate.paused
 
+    @property
+    def is_strict(self) -> bool:
+        """Whether Prefect was to say then what may begin: a concurrency limit was set."""
+        return self._gate.is_strict
+
     async def _look(self) -> None:
         self._gate = Gate.from_json(await self._store.registry.gate(self._pool))
