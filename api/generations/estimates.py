@@ -86,7 +86,8 @@ class Estimates:
     async def why(self, queue: str, flow_run_id: UUID | None = None) -> Waiting | None:
         """Returns what generations of that priority wait for, unless they only wait their turn.
 
-        For Prefect only while an operator has set a limit, and it is to say what may begin.
+        For Prefect only while an operator has set a limit, so that it says what may begin, or while
+        there is no worker: it may be why.
         """
         return await self._why(queue, flow_run_id, needs_prefect=self._pauses.is_strict)
 
@@ -97,13 +98,12 @@ class Estimates:
     async def _why(
         self, queue: str, flow_run_id: UUID | None, *, needs_prefect: bool
     ) -> Waiting | None:
-        away = self._dispatcher.waiting_for
-        if needs_prefect and flow_run_id is None and away is not None:
+        workers, away = await self.live_workers(), self._dispatcher.waiting_for
+        if away is not None and flow_run_id is None and (needs_prefect or not workers):
             why = away.rstrip(".")
             said = f"{why[:1].upper()}{why[1:]}. {_WITHOUT_PREFECT}"
             return Waiting("waiting_for_prefect", said)
-        workers = await self.live_workers()
-        if not workers:  # first: what is paused is known from workers only
+        if not workers:  # before pauses: what is paused is known from workers only
             return Waiting(
                 "waiting_for_worker",
                 "No worker is running. Start `easel up`, or `easel worker` beside ComfyUI.",
