@@ -12,6 +12,7 @@ from prefect.client.schemas.objects import FlowRun
 from core.status import BATCH_ACTIVE
 from flows.prefect.abandoned_runs import BATCH_FLOW, put_back, under_way
 from flows.prefect.foreign_runs import foreign
+from flows.reconcile.dead_holders import release
 from store.store import Store
 
 
@@ -21,15 +22,10 @@ async def let_go_of_the_dead(store: Store, living: AbstractSet[UUID]) -> int:
     ``living`` are the leases of workers that may live. What was being cancelled ends as cancelled,
     and its prompt becomes a stray. Returns how many there were.
     """
-    count = 0
-    for left in await store.queue.held_by_others(living):
-        generation, transitions = left.generation, store.transitions
-        run_id = generation.flow_run_id
-        if generation.status == "cancelling":
-            count += await transitions.settle(generation.id, run_id, "cancelled", None)
-        else:
-            count += await transitions.let_go(generation.id, run_id, generation.fence)
-    return count
+    held = await store.queue.held_by_others(living)
+    # Whoever began to live, and took one, between the two reads has a lease by now.
+    begun = {lease.holder for lease in await store.leases.all()} if held else set()
+    return sum([await release(store, left) for left in held if left.holder not in begun])
 
 
 async def take_batches_back(
