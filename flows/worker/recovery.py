@@ -1,4 +1,4 @@
-"""Recovery at a worker's start: the batches that its dead predecessor left under way."""
+"""Recovery at a worker's start: what its dead predecessor left under way."""
 
 from __future__ import annotations
 
@@ -12,7 +12,20 @@ from prefect.client.schemas.objects import FlowRun
 from core.status import BATCH_ACTIVE
 from flows.prefect.abandoned_runs import BATCH_FLOW, put_back, under_way
 from flows.prefect.foreign_runs import foreign
+from flows.reconcile.dead_holders import release
 from store.store import Store
+
+
+async def let_go_of_the_dead(store: Store, living: AbstractSet[UUID]) -> int:
+    """Let go of the generations that no living worker holds: any worker may take them.
+
+    ``living`` are the leases of workers that may live. What was being cancelled ends as cancelled,
+    and its prompt becomes a stray. Returns how many there were.
+    """
+    held = await store.queue.held_by_others(living)
+    # Whoever began to live, and took one, between the two reads has a lease by now.
+    begun = {lease.holder for lease in await store.leases.all()} if held else set()
+    return sum([await release(store, left) for left in held if left.holder not in begun])
 
 
 async def take_batches_back(

@@ -49,7 +49,6 @@ from flows.prefect.private.engine import (
 from flows.prefect.private.worker import PrefectWorker
 from flows.prefect.runs import BATCH_QUEUE, DEPLOYMENT, FlowRuns
 from flows.prefect.stored_deployments import deployment_by_name
-from flows.reconcile.the_dead import let_go_of_the_dead
 from flows.runtime import Runtime, open_runtime
 from flows.sources import answering_requests, looking_at_sources
 from flows.worker import events
@@ -62,7 +61,7 @@ from flows.worker.heartbeat import Upkeep
 from flows.worker.joining import Joining
 from flows.worker.leading import Leading
 from flows.worker.operators import Operators
-from flows.worker.recovery import take_batches_back
+from flows.worker.recovery import let_go_of_the_dead, take_batches_back
 from flows.worker.slots import Slots
 from flows.worker.taking import PRIORITIES, Taking
 from flows.worker.telling import Telling
@@ -159,7 +158,7 @@ class ComfyWorker(PrefectWorker):
         await self._gate.recall()
         living, store = await self._upkeep.workers(), self._runtime.store
         # Some may have lapsed: the reconciler, which has watched them, judges those.
-        await let_go_of_the_dead(store, living, living)
+        await let_go_of_the_dead(store, living)
         alone = living == {self._runtime.lease.holder}
         await take_batches_back(self.client, self.pool_name, store, living, alone=alone)
         for loop in self._loops:

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 from uuid import UUID
 
+from prefect.client.schemas.objects import StateType
 from sqlalchemy import select
 
 from core.status import FINAL, Status
-from flows.prefect.runs import parse_idempotency_key
+from flows.prefect.runs import idempotency_key, parse_idempotency_key
 from store.audit import Audit
 from store.store import Store
 from store.tables import generations
 from tests.chaos.model import World
 from tests.harness.transactions import open_read
+
+SHOWN_AS: Final = {
+    "succeeded": StateType.COMPLETED,
+    "failed": StateType.FAILED,
+    "cancelled": StateType.CANCELLED,
+}
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,18 @@ class Witness:
             if before is not None:
                 _check_move(before, seen)
         self.seen = now
+
+    async def check_runs(self) -> None:
+        """At rest, what nobody meddled with is shown in Prefect as it ended."""
+        runs = self._world.prefect.runs
+        for generation_id, row in (await self.rows()).items():
+            if row.is_deleted:
+                continue
+            made = await self._store.generations.attempts(generation_id)
+            shown = [runs[one.flow_run_id] for one in made if one.flow_run_id in runs]
+            keys = [run.idempotency_key for run in shown]
+            assert keys == [idempotency_key(generation_id, one.number) for one in made]
+            assert shown[-1].state_type == SHOWN_AS[row.status], (row, shown[-1].state)
 
     def check_renders(self) -> None:
         twice = {prompt: n for prompt, n in self._world.comfy.renders.items() if n > 1}

@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 )
 
 from tests.chaos.model_house import House
-from tests.chaos.model_worker import Worker
+from tests.chaos.model_worker import PARTS, Part, Worker
 
 _T = TypeVar("_T")
 MEANWHILE: Final = ("nothing", "cancel", "delete", "retry", "step", "death")
@@ -48,6 +48,7 @@ class EaselMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self._everybody = True
         self._folder = TemporaryDirectory()
         self._runner = asyncio.Runner()
         self.house = self.do(House.opened(Path(self._folder.name)))
@@ -98,9 +99,19 @@ class EaselMachine(RuleBasedStateMachine):
         self.house.meanwhile(what, after, which)
         self.do(self.house.reconcile())
 
-    @rule(number=a_number, steps=st.integers(1, 5), hears=st.booleans())
-    def a_worker_goes_on(self, number: int, steps: int, hears: bool) -> None:
-        self.do(self.house.work(number, steps, hears=hears))
+    @rule(
+        number=a_number,
+        steps=st.integers(1, 5),
+        hears=st.booleans(),
+        part=st.sampled_from(PARTS),
+    )
+    def a_worker_goes_on(self, number: int, steps: int, hears: bool, part: Part) -> None:
+        """With what it does, with the flow run that it leads beside it, or with both."""
+        self.do(self.house.work(number, steps, hears=hears, part=part))
+
+    @rule()
+    def both_workers_take_at_once(self) -> None:
+        self.do(self.house.race())
 
     @rule(steps=st.integers(1, 8))
     def everybody_goes_on(self, steps: int) -> None:
@@ -147,6 +158,14 @@ class EaselMachine(RuleBasedStateMachine):
     def comfyui_starts(self) -> None:
         self.house.comfy.start()
 
+    @rule()
+    def prefect_goes_away_or_comes_back(self) -> None:
+        self.house.prefect.is_up = not self.house.prefect.is_up
+
+    @rule(choose=st.sampled_from((True, True, False)))
+    def an_operator_sets_or_lifts_a_limit(self, choose: bool) -> None:
+        self.house.let_workers_choose(choose=choose)
+
     # --- always
 
     @invariant()
@@ -157,10 +176,14 @@ class EaselMachine(RuleBasedStateMachine):
     def nothing_is_rendered_twice(self) -> None:
         self.house.witness.check_renders()
 
+    @initialize(everybody=st.booleans())
+    def who_comes_back(self, everybody: bool) -> None:
+        self._everybody = everybody
+
     def teardown(self) -> None:
-        """Everything comes back, and everything ends, once."""
+        """Everything comes back but a worker perhaps, and everything ends, once."""
         try:
-            self.do(self.house.come_to_rest())
+            self.do(self.house.come_to_rest(everybody=self._everybody))
             self.do(self.house.witness.check_at_rest())
         finally:
             self.do(self.house.close())
@@ -195,13 +218,14 @@ async def all_is_well(house: House) -> None:
     await house.witness.check_at_rest()
 
 
-async def looks_and_has_not_posted(house: House) -> Worker:
-    """The first of two workers, right before its POST."""
+async def took_and_has_not_posted(house: House, *, told: bool = True) -> Worker:
+    """The first of two workers, right before its POST. ``told``: there is a flow run by then."""
     for worker in house.workers:
         await worker.start()
-    await house.create(told=True)
-    while not house.comfy.looked_for:
-        await house.workers[0].step()
+    await house.create(told=told)
+    while house.workers[0].is_idle:
+        await house.workers[0].step(part="work")
+    await house.workers[0].step(part="work")
     assert not house.comfy.queue
     return house.workers[0]
 
@@ -217,7 +241,7 @@ async def test_who_slept_before_its_post_and_was_replaced_does_not_post(
     small: House, beats_first: bool
 ) -> None:
     """Its lease may be renewed, and so seem fresh, before it comes to its POST."""
-    sleeper = await looks_and_has_not_posted(small)
+    sleeper = await took_and_has_not_posted(small)
     sleeper.is_frozen = True
     await small.let_time_pass()
     await small.reconcile()
@@ -234,7 +258,7 @@ async def test_whose_run_was_paused_and_resumed_before_its_post_does_not_post(
     small: House,
 ) -> None:
     """A holder that lives can be replaced too: when an operator pauses its run."""
-    slow = await looks_and_has_not_posted(small)
+    slow = await took_and_has_not_posted(small)
     small.operator("pause", 0)
     await small.reconcile()
     small.operator("resume", 0)
@@ -271,7 +295,7 @@ async def test_a_prompt_whose_reply_was_lost_is_posted_once(small: House) -> Non
 async def test_a_prompt_that_is_lost_with_its_comfyui_is_rendered_by_the_next(
     small: House,
 ) -> None:
-    await looks_and_has_not_posted(small)
+    await took_and_has_not_posted(small)
     await small.workers[0].step()
     small.hurt_comfyui("restarts")
 
@@ -280,7 +304,7 @@ async def test_a_prompt_that_is_lost_with_its_comfyui_is_rendered_by_the_next(
 
 
 async def test_prefect_loses_everything_while_a_worker_dies(small: House) -> None:
-    await looks_and_has_not_posted(small)
+    await took_and_has_not_posted(small)
     await small.hurt("kill", 0)
     small.operator("lose the database", 0)
     await small.let_time_pass()
