@@ -67,7 +67,7 @@ class Joining:
             self._waiting.pop(run_id, None)
             if standing == "refused" or (standing == "over" and self._was_over(run)):
                 self._refuse(run)
-            elif standing != "over":
+            elif standing in ("joined", "waits"):
                 _note(self._known, run)
 
     def _was_over(self, run: FlowRun) -> bool:
@@ -76,7 +76,9 @@ class Joining:
         _note(self._over, run)
         return False
 
-    async def _join(self, run: FlowRun) -> Literal["joined", "waits", "over", "refused"]:
+    async def _join(
+        self, run: FlowRun
+    ) -> Literal["joined", "waits", "over", "shown later", "refused"]:
         try:
             found = await self._generation_of(run)
             if found is None:
@@ -85,6 +87,8 @@ class Joining:
             standing = await self._runtime.store.transitions.rejoin(
                 generation_id, run.id, attempt, rerun=run.run_count > 0
             )
+            if standing == "over" and await self._runtime.store.queue.is_untold(run.id):
+                return "shown later"
         except (NotFoundError, DeletedError):
             return "over"
         if standing == "joined":

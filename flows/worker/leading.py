@@ -18,7 +18,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.states import Scheduled
 
-from flows.attempts.attempt import Stopped
+from flows.attempts.attempt import Stopped, Unkept
 from flows.attempts.past import ShownAttempt
 from flows.errors import DeploymentMissingError, PrefectUnavailableError
 from flows.prefect.abandoned_runs import put_back, settle_run
@@ -28,6 +28,7 @@ from flows.retries import patiently
 from flows.runtime import Runtime
 from flows.worker.carrying import Carrying
 from flows.worker.runner import Runner
+from store.errors import FencedError
 
 FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 5.0
@@ -36,6 +37,8 @@ AT_ONCE: Final = 4
 _AWAY: Final = (PrefectUnavailableError, DeploymentMissingError, httpx.HTTPError, OSError)
 _LEFT: Final = frozenset({StateType.PENDING, StateType.RUNNING, StateType.CANCELLING})
 """States of a run that another worker left, or this one when Prefect was away."""
+_ELSEWHERE: Final = frozenset({"taken_over", "given_up"})
+"""How an attempt ends that another worker has, or that was ended by somebody else."""
 _log = logging.getLogger(__name__)
 
 
@@ -109,6 +112,8 @@ class Leading:
         if run is None:
             await self._told(attempt)
             return True
+        if not await self._is_ours(attempt):  # a worker that was suspended must touch nothing
+            return True
         self._runner.watch(run.id)
         try:
             match await self._made_ready(attempt, run):
@@ -122,6 +127,17 @@ class Leading:
         finally:
             self._carrying.forget(run.id)
             self._runner.finish(run.id)
+
+    async def _is_ours(self, attempt: ShownAttempt) -> bool:
+        """Returns whether the attempt is still this worker's to show, going on or over."""
+        if attempt.is_over:
+            outcome = await attempt.outcome()
+            return not (isinstance(outcome, Unkept) and outcome.ended.how in _ELSEWHERE)
+        try:
+            await patiently(self._runtime.store.transitions.status, attempt.claim)
+        except FencedError:
+            return False
+        return True
 
     async def _run_of(self, attempt: ShownAttempt) -> FlowRun | None:
         """Returns the attempt's flow run, made now if there is none.
@@ -183,7 +199,9 @@ class Leading:
         return True
 
     async def _told(self, attempt: ShownAttempt) -> None:
-        if not attempt.is_over or isinstance(await attempt.outcome(), Stopped):
+        if not attempt.is_over or not await self._is_ours(attempt):
+            return
+        if isinstance(await attempt.outcome(), Stopped):
             return
         claim = attempt.claim
         await patiently(self._runtime.store.transitions.told, claim.generation_id, claim.attempt)

@@ -46,7 +46,9 @@ class Telling:
         self._watch.look(await store.leases.all())
         before = datetime.now(UTC) - timedelta(seconds=AFTER_S)
         for untold in await store.queue.untold(before, AT_ONCE):
-            if not self._is_being_told(untold):
+            if self._is_being_told(untold):
+                continue
+            if await store.queue.take_untold(untold, self._runtime.lease.holder):
                 await self._tell(untold)
 
     def _is_being_told(self, untold: Untold) -> bool:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, select, update
 from sqlalchemy.engine import RowMapping
 
 from core.problems import unreadable
@@ -112,6 +112,22 @@ class Queue:
         found = connection.execute(_held().where(attempts.c.holder.not_in(living)))
         held = [read_under_way(row) for row in found.mappings()]
         return tuple(sorted(held, key=lambda one: one.generation.seq))
+
+    @writes
+    def take_untold(self, connection: Connection, untold: Untold, lease: UUID) -> bool:
+        """Make it that lease's to tell Prefect. Returns False when another one was quicker."""
+        holder = attempts.c.holder
+        taken = connection.execute(
+            update(attempts)
+            .where(
+                attempts.c.generation_id == untold.generation_id,
+                attempts.c.number == untold.attempt,
+                attempts.c.told_at.is_(None),
+                holder.is_(None) if untold.holder is None else holder == untold.holder,
+            )
+            .values(holder=lease)
+        )
+        return taken.rowcount == 1
 
     @reads
     def is_untold(self, connection: Connection, flow_run_id: UUID) -> bool:
