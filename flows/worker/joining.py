@@ -25,6 +25,7 @@ from store.errors import DeletedError, NotFoundError, StoreError, UnreadableRequ
 
 RETRY_S: Final = 1.0
 KNOWN_MOST: Final = 10_000
+_Standing = Literal["joined", "waits", "over", "shown later", "refused"]
 _REFUSALS: Final = (
     *(ValidationError, ValueError, UnresolvableError),
     *(CallbackRefusedError, UnreadableRequestError),
@@ -76,9 +77,7 @@ class Joining:
         _note(self._over, run)
         return False
 
-    async def _join(
-        self, run: FlowRun
-    ) -> Literal["joined", "waits", "over", "shown later", "refused"]:
+    async def _join(self, run: FlowRun) -> _Standing:
         try:
             found = await self._generation_of(run)
             if found is None:

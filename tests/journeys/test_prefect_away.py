@@ -26,6 +26,20 @@ def test_prefect_is_away_during_the_whole_life_of_a_generation(stack: Stack) -> 
     assert all(task.end_time is not None and task.end_time <= ended for task in tasks[:3])
 
 
+def test_of_a_worker_that_died_meanwhile_the_next_one_tells(stack: Stack) -> None:
+    stack.stop_prefect()
+    generation = stack.create("unsaid")
+    generation.wait_for("succeeded")
+    stack.kill_worker()
+    stack.start_prefect()
+    stack.start_worker()
+    run = stack.wait_for_flow_run(generation.flow_run_id(), "Completed")
+    tasks = stack.wait_for_task_runs(run.id, "Completed")
+    assert [task.name.rpartition("-")[0] for task in tasks] == STAGES
+    assert generation.renders() == 1
+    assert len(generation.attempts()) == 1
+
+
 def test_prefect_is_away_and_was_to_say_what_may_begin(stack: Stack) -> None:
     with stack.concurrency_limit(1):
         stack.stop_prefect()
