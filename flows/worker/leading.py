@@ -26,6 +26,7 @@ from flows.retries import patiently
 from flows.runtime import Runtime
 from flows.worker.carrying import Carrying
 from flows.worker.runner import Runner
+from store.errors import FencedError
 
 FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 5.0
@@ -73,6 +74,7 @@ class Leading:
             while not await self._in_turn(attempt):
                 await asyncio.sleep(pause_s)
                 pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
+            await attempt.outcome()  # without a run of its own, until the row tells it
         except Exception:  # noqa: BLE001 - one run must not end the others
             _log.exception("the flow run of %s is left to the reconciler", attempt)
         finally:
@@ -97,7 +99,7 @@ class Leading:
 
     async def _lead_once(self, attempt: Attempt) -> bool:
         run = await self._run_of(attempt)
-        if run is None:
+        if run is None or await self._is_elsewhere(attempt, run):
             return True
         self._runner.watch(run.id)
         try:
@@ -141,6 +143,18 @@ class Leading:
             return None
         return run
 
+    async def _is_elsewhere(self, attempt: Attempt, run: FlowRun) -> bool:
+        """Returns whether another worker has the attempt now, or will: the run is that one's.
+
+        Asked after the run was read: what another worker makes of it since is another state.
+        """
+        transitions = self._runtime.store.transitions
+        try:
+            await patiently(transitions.status, attempt.claim)
+        except FencedError:
+            return (await patiently(transitions.standing, attempt.claim, run.id)).run_wanted
+        return False
+
     async def _has_lost_its_database(self, attempt: Attempt) -> bool:
         made_from = attempt.claim.deployment_id
         if made_from is None:
@@ -166,8 +180,11 @@ class Leading:
         return "ready" if await self._runner.propose_pending(run) else "not now"
 
     async def _show(self, attempt: Attempt, run: FlowRun) -> bool:
-        """Execute the run, whose flow shows the attempt. Returns whether Prefect knows its end."""
-        if not await self._carrying.execute(run):
+        """Execute the run, whose flow shows the attempt. Returns whether Prefect knows its end.
+
+        False too when the run was not begun: an operator cancelled or paused it just then.
+        """
+        if not await self._carrying.execute(run) or not attempt.is_over:
             return False
         await self._told(attempt)
         return True
