@@ -19,7 +19,7 @@ from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.states import Scheduled
 
 from flows.attempts.attempt import Stopped, Unkept
-from flows.attempts.past import ShownAttempt
+from flows.attempts.past import PastAttempt, ShownAttempt
 from flows.errors import DeploymentMissingError, PrefectUnavailableError
 from flows.prefect.abandoned_runs import put_back, settle_run
 from flows.prefect.foreign_runs import was_ended_elsewhere
@@ -84,7 +84,7 @@ class Leading:
             while not await self._in_turn(attempt):
                 await asyncio.sleep(pause_s)
                 pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
-            await attempt.outcome()
+            await attempt.outcome()  # without a run of its own, until the row tells it
         except Exception:  # noqa: BLE001 - one run must not end the others
             _log.exception("the flow run of %s is left to the reconciler", attempt)
         finally:
@@ -112,7 +112,7 @@ class Leading:
         if run is None:
             await self._told(attempt)
             return True
-        if not await self._is_ours(attempt):  # a worker that was suspended must touch nothing
+        if await self._is_elsewhere(attempt, run):
             return True
         self._runner.watch(run.id)
         try:
@@ -127,17 +127,6 @@ class Leading:
         finally:
             self._carrying.forget(run.id)
             self._runner.finish(run.id)
-
-    async def _is_ours(self, attempt: ShownAttempt) -> bool:
-        """Returns whether the attempt is still this worker's to show, going on or over."""
-        if attempt.is_over:
-            outcome = await attempt.outcome()
-            return not (isinstance(outcome, Unkept) and outcome.ended.how in _ELSEWHERE)
-        try:
-            await patiently(self._runtime.store.transitions.status, attempt.claim)
-        except FencedError:
-            return False
-        return True
 
     async def _run_of(self, attempt: ShownAttempt) -> FlowRun | None:
         """Returns the attempt's flow run, made now if there is none.
@@ -167,6 +156,20 @@ class Leading:
             return None
         return run
 
+    async def _is_elsewhere(self, attempt: ShownAttempt, run: FlowRun) -> bool:
+        """Returns whether another worker has the attempt now, or will: the run is that one's.
+
+        Asked after the run was read: what another worker makes of it since is another state.
+        """
+        if isinstance(attempt, PastAttempt):
+            return False
+        transitions = self._runtime.store.transitions
+        try:
+            await patiently(transitions.status, attempt.claim)
+        except FencedError:
+            return (await patiently(transitions.standing, attempt.claim, run.id)).run_wanted
+        return False
+
     async def _has_lost_its_database(self, attempt: ShownAttempt) -> bool:
         made_from = attempt.claim.deployment_id
         if made_from is None:
@@ -192,16 +195,22 @@ class Leading:
         return "ready" if await self._runner.propose_pending(run) else "not now"
 
     async def _show(self, attempt: ShownAttempt, run: FlowRun) -> bool:
-        """Execute the run, whose flow shows the attempt. Returns whether Prefect knows its end."""
-        if not await self._carrying.execute(run):
+        """Execute the run, whose flow shows the attempt. Returns whether Prefect knows its end.
+
+        False too when the run was not begun: an operator cancelled or paused it just then.
+        """
+        if not await self._carrying.execute(run) or not attempt.is_over:
             return False
         await self._told(attempt)
         return True
 
     async def _told(self, attempt: ShownAttempt) -> None:
-        if not attempt.is_over or not await self._is_ours(attempt):
+        if not attempt.is_over:
             return
-        if isinstance(await attempt.outcome(), Stopped):
+        outcome = await attempt.outcome()
+        if isinstance(outcome, Stopped):
+            return
+        if isinstance(outcome, Unkept) and outcome.ended.how in _ELSEWHERE:
             return
         claim = attempt.claim
         await patiently(self._runtime.store.transitions.told, claim.generation_id, claim.attempt)

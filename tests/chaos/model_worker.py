@@ -175,8 +175,8 @@ class Process:
         await step_ends()
         while not await self._leading._in_turn(attempt):
             await step_ends()
-        if doing.is_over:
-            self.runtime.attempts.forget(attempt)
+        await doing.outcome()
+        self.runtime.attempts.forget(attempt)
 
     # --- going on
 
