@@ -11,17 +11,18 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, Literal
+from uuid import UUID
 
 import httpx
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.states import Scheduled
 
-from flows.attempts.attempt import Attempt, Stopped
+from flows.attempts.attempt import Attempt, Stopped, Unkept
 from flows.errors import DeploymentMissingError, PrefectUnavailableError
 from flows.prefect.abandoned_runs import put_back, settle_run
 from flows.prefect.foreign_runs import was_ended_elsewhere
-from flows.prefect.runs import OVER, FlowRuns
+from flows.prefect.runs import OVER, FlowRuns, translated
 from flows.retries import patiently
 from flows.runtime import Runtime
 from flows.worker.carrying import Carrying
@@ -76,8 +77,7 @@ class Leading:
         except Exception:  # noqa: BLE001 - one run must not end the others
             _log.exception("the flow run of %s is left to the reconciler", attempt)
         finally:
-            if attempt.is_over:
-                self._runtime.attempts.forget(attempt)
+            self._runtime.attempts.forget(attempt)
 
     async def _in_turn(self, attempt: Attempt) -> bool:
         """Returns whether all is done."""
@@ -96,9 +96,13 @@ class Leading:
             return False
 
     async def _lead_once(self, attempt: Attempt) -> bool:
-        run = await self._run_of(attempt)
-        if run is None:
+        if await _goes_on_elsewhere(attempt):
             return True
+        run = await self._run_of(attempt)
+        if run is None or await _goes_on_elsewhere(attempt):
+            return True
+        if run.id in self._runner.under_way:
+            return False  # Prefect gave it to this worker a moment ago: its flow shows the attempt
         self._runner.watch(run.id)
         try:
             match await self._made_ready(attempt, run):
@@ -121,7 +125,7 @@ class Leading:
         claim, runtime = attempt.claim, self._runtime
         if attempt.flow_run_id is not None:
             with suppress(ObjectNotFound):
-                return await self._runner.client.read_flow_run(attempt.flow_run_id)
+                return await self._read(attempt.flow_run_id)
             if not await self._has_lost_its_database(attempt):
                 return None
         batch = None
@@ -130,7 +134,7 @@ class Leading:
         run = await self._runs.start(
             claim.generation_id, claim.attempt, claim.request, claim.created_at, batch
         )
-        runtime.attempts.name_run(attempt, run.id)
+        runtime.attempts.name_run(attempt, run.id, run.deployment_id)
         if not await patiently(
             runtime.store.transitions.record_run,
             claim.generation_id,
@@ -142,10 +146,14 @@ class Leading:
         return run
 
     async def _has_lost_its_database(self, attempt: Attempt) -> bool:
-        made_from = attempt.claim.deployment_id
+        made_from = attempt.deployment_id
         if made_from is None:
             return False
         return made_from not in {one.id for one in await self._runs.generate_deployments()}
+
+    async def _read(self, flow_run_id: UUID) -> FlowRun:
+        async with translated():
+            return await self._runner.client.read_flow_run(flow_run_id)
 
     async def _made_ready(
         self, attempt: Attempt, run: FlowRun
@@ -153,11 +161,13 @@ class Leading:
         """Bring the run to Pending. "over": it has ended, or is not wanted to run."""
         client, state = self._runner.client, run.state
         if run.state_type in _LEFT:
-            await put_back(client, run)
-            run = await client.read_flow_run(run.id)
+            async with translated():
+                await put_back(client, run)
+            run = await self._read(run.id)
             state = run.state
         if was_ended_elsewhere(state) and not attempt.is_over:
-            await settle_run(client, run, Scheduled())
+            async with translated():
+                await settle_run(client, run, Scheduled())
             return "not now"
         if run.state_type == StateType.CANCELLED:
             await attempt.stop("cancel")
@@ -166,8 +176,14 @@ class Leading:
         return "ready" if await self._runner.propose_pending(run) else "not now"
 
     async def _show(self, attempt: Attempt, run: FlowRun) -> bool:
-        """Execute the run, whose flow shows the attempt. Returns whether Prefect knows its end."""
+        """Execute the run, whose flow shows the attempt. Returns whether Prefect knows its end.
+
+        What was cancelled before its flow began is looked at once more: the run stays as it was,
+        and its attempt may be going.
+        """
         if not await self._carrying.execute(run):
+            return False
+        if not attempt.is_over or self._carrying.is_stopped(run.id):
             return False
         await self._told(attempt)
         return True
@@ -177,3 +193,15 @@ class Leading:
             return
         claim = attempt.claim
         await patiently(self._runtime.store.transitions.told, claim.generation_id, claim.attempt)
+
+
+async def _goes_on_elsewhere(attempt: Attempt) -> bool:
+    """Returns whether it was given back, or taken over: then another worker leads the run."""
+    if not attempt.is_over:
+        return False
+    match await attempt.outcome():
+        case Stopped(reason="release"):
+            return True
+        case Unkept(ended):
+            return ended.how == "taken_over"
+    return False
