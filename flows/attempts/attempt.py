@@ -87,6 +87,8 @@ class Attempt:
     ) -> None:
         self.claim: Final = claim
         self.flow_run_id = flow_run_id
+        self.deployment_id = claim.deployment_id
+        """What its flow run was made from."""
         self.submitted: Final = asyncio.Event()
         """Set when it has been posted once, or will not be."""
         self.fault: BaseException | None = None
@@ -103,6 +105,7 @@ class Attempt:
         self._stages: list[Stage] = []
         self._changed = asyncio.Event()
         self._task: asyncio.Task[Outcome] | None = None
+        self._has_begun = False
         self._reason: StopReason | None = None
 
     def __str__(self) -> str:
@@ -125,11 +128,17 @@ class Attempt:
 
     async def stop(self, reason: StopReason) -> None:
         """Stop it and wait until it has ended, or was given back. Only the first reason counts."""
+        self.ask_to_stop(reason)
+        assert self._task is not None
+        await asyncio.wait([self._task])
+
+    def ask_to_stop(self, reason: StopReason) -> None:
+        """As ``stop``, without the wait."""
         assert self._task is not None
         if self._reason is None and not self._task.done():
             self._reason = reason
-            self._task.cancel()
-        await asyncio.wait([self._task])
+            if self._has_begun:  # else its task would end without a step, and release nothing
+                self._task.cancel()
 
     def follow(self, on_progress: Callable[[float], None]) -> None:
         """Call it with the percentage repeatedly while it renders; it must not block."""
@@ -150,17 +159,24 @@ class Attempt:
     # --- the work
 
     async def _run(self) -> Outcome:
+        self._has_begun = True
         try:
-            return Kept(await self._make())
+            if self._reason is not None:
+                raise asyncio.CancelledError  # noqa: TRY301 - as one that comes later
+            return await self._work()
         except asyncio.CancelledError:
             # Without a reason this process ends unforeseen: another one goes on.
             reason = self._reason or "release"
             await finished(self._stopped(reason))
             return Stopped(reason)
-        except Exception as error:  # noqa: BLE001 - who shows the attempt raises it again
-            return await self._end(error)
         finally:
             self.submitted.set()
+
+    async def _work(self) -> Outcome:
+        try:
+            return Kept(await self._make())
+        except Exception as error:  # noqa: BLE001 - who shows the attempt raises it again
+            return await self._end(error)
 
     async def _make(self) -> tuple[Artefact, ...]:
         store, session, claim = self._store, self._session, self.claim

@@ -26,6 +26,7 @@ class Attempts:
     """Use from one event loop.
 
     An attempt stays known until ``forget``, so that its flow run finds it also when it is over.
+    While one is known, its run is not taken from Prefect (``flows/worker``): forget each.
     """
 
     def __init__(self, store: Store, session: ComfySession, api_url: str) -> None:
@@ -41,6 +42,7 @@ class Attempts:
         self._api_url: Final = api_url
         self._going: set[Attempt] = set()
         self._of_run: dict[UUID, ShownAttempt] = {}
+        self._unshown: set[Attempt] = set()
         self._newest: asyncio.Event | None = None
         self._giving_back: set[asyncio.Task[None]] = set()
 
@@ -69,9 +71,12 @@ class Attempts:
         attempt.start()
         return attempt
 
-    def name_run(self, attempt: ShownAttempt, flow_run_id: UUID) -> None:
-        """Note which flow run shows an attempt."""
-        attempt.flow_run_id = flow_run_id
+    def name_run(
+        self, attempt: ShownAttempt, flow_run_id: UUID, deployment_id: UUID | None
+    ) -> None:
+        """Note which flow run shows an attempt, in place of a former one."""
+        self._drop(attempt)
+        attempt.flow_run_id, attempt.deployment_id = flow_run_id, deployment_id
         self._of_run[flow_run_id] = attempt
 
     def of_run(self, flow_run_id: UUID) -> ShownAttempt | None:
@@ -79,7 +84,13 @@ class Attempts:
         return self._of_run.get(flow_run_id)
 
     def forget(self, attempt: ShownAttempt) -> None:
-        """Forget an attempt that is over and was shown."""
+        """Forget an attempt that nobody shows any more: now, or when it is over."""
+        if isinstance(attempt, Attempt) and attempt in self._going:
+            self._unshown.add(attempt)
+        else:
+            self._drop(attempt)
+
+    def _drop(self, attempt: ShownAttempt) -> None:
         if attempt.flow_run_id is not None and self._of_run.get(attempt.flow_run_id) is attempt:
             del self._of_run[attempt.flow_run_id]
 
@@ -90,6 +101,9 @@ class Attempts:
         self._going.discard(attempt)
         if not self._going:
             self.idle.set()
+        if attempt in self._unshown:
+            self._unshown.discard(attempt)
+            self._drop(attempt)
         if attempt.fault is not None:
             _log.error("%s ended badly", attempt, exc_info=attempt.fault)
             task = asyncio.create_task(self._give_back(attempt))

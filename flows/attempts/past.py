@@ -26,11 +26,13 @@ class PastAttempt:
     untold: Untold
     artefacts: tuple[Artefact, ...]
     flow_run_id: UUID | None = field(init=False)
+    deployment_id: UUID | None = field(init=False)
     record: Record = field(init=False)
     is_over: Final = True
 
     def __post_init__(self) -> None:
         self.flow_run_id = self.untold.flow_run_id
+        self.deployment_id = self.untold.deployment_id
         self.record = Record("easel.attempt", lambda: None)
 
     def __str__(self) -> str:

@@ -129,6 +129,10 @@ class Carrying:
         self._runtime.stop_reasons.setdefault(flow_run_id, reason)
         self._running[flow_run_id].stop(reason)
 
+    def is_stopped(self, flow_run_id: UUID) -> bool:
+        """Returns whether the run was stopped, or is to be stopped before it runs."""
+        return self._stop_reason(flow_run_id) is not None
+
     def forget(self, flow_run_id: UUID) -> None:
         """The run is over for this worker."""
         self._runtime.stop_reasons.pop(flow_run_id, None)
@@ -139,7 +143,7 @@ class Carrying:
 
     async def _clean_up(self, flow_run: FlowRun) -> None:
         attempt = self._runtime.attempts.of_run(flow_run.id)
-        reason = self._stop_reason(flow_run)
+        reason = self._stop_reason(flow_run.id)
         if reason is None and attempt is not None and not attempt.is_over:
             reason = "cancel" if await self._was_cancelled(flow_run) else "release"
         steps = [
@@ -160,10 +164,10 @@ class Carrying:
         self._runner.finish(flow_run.id)
         self._on_free(flow_run.id)
 
-    def _stop_reason(self, flow_run: FlowRun) -> StopReason | None:
-        if flow_run.id in self._cancelled_early:
+    def _stop_reason(self, flow_run_id: UUID) -> StopReason | None:
+        if flow_run_id in self._cancelled_early:
             return "cancel"
-        return self._runtime.stop_reasons.get(flow_run.id)
+        return self._runtime.stop_reasons.get(flow_run_id)
 
     @property
     def _patience_s(self) -> float | None:

@@ -64,7 +64,11 @@ class Joining:
     async def _join_all(self) -> None:
         while self._waiting:
             run_id, run = next(iter(self._waiting.items()))
-            standing = await self._join(run)
+            try:
+                standing = await self._join(run)
+            except Exception:
+                self._waiting[run_id] = self._waiting.pop(run_id)  # the others go first
+                raise
             self._waiting.pop(run_id, None)
             if standing == "refused" or (standing == "over" and self._was_over(run)):
                 self._refuse(run)

@@ -23,7 +23,7 @@ from flows.attempts.past import PastAttempt, ShownAttempt
 from flows.errors import DeploymentMissingError, PrefectUnavailableError
 from flows.prefect.abandoned_runs import put_back, settle_run
 from flows.prefect.foreign_runs import was_ended_elsewhere
-from flows.prefect.runs import OVER, FlowRuns
+from flows.prefect.runs import OVER, FlowRuns, translated
 from flows.retries import patiently
 from flows.runtime import Runtime
 from flows.worker.carrying import Carrying
@@ -108,12 +108,16 @@ class Leading:
             return False
 
     async def _lead_once(self, attempt: ShownAttempt) -> bool:
+        if await _goes_on_elsewhere(attempt):
+            return True
         run = await self._run_of(attempt)
         if run is None:
             await self._told(attempt)
             return True
-        if await self._is_elsewhere(attempt, run):
+        if await _goes_on_elsewhere(attempt) or await self._is_elsewhere(attempt, run):
             return True
+        if run.id in self._runner.under_way:
+            return False  # Prefect gave it to this worker a moment ago: its flow shows the attempt
         self._runner.watch(run.id)
         try:
             match await self._made_ready(attempt, run):
@@ -136,7 +140,7 @@ class Leading:
         claim, runtime = attempt.claim, self._runtime
         if attempt.flow_run_id is not None:
             with suppress(ObjectNotFound):
-                return await self._runner.client.read_flow_run(attempt.flow_run_id)
+                return await self._read(attempt.flow_run_id)
             if not await self._has_lost_its_database(attempt):
                 return None
         batch = None
@@ -145,7 +149,7 @@ class Leading:
         run = await self._runs.start(
             claim.generation_id, claim.attempt, claim.request, claim.created_at, batch
         )
-        runtime.attempts.name_run(attempt, run.id)
+        runtime.attempts.name_run(attempt, run.id, run.deployment_id)
         if not await patiently(
             runtime.store.transitions.record_run,
             claim.generation_id,
@@ -171,10 +175,14 @@ class Leading:
         return False
 
     async def _has_lost_its_database(self, attempt: ShownAttempt) -> bool:
-        made_from = attempt.claim.deployment_id
+        made_from = attempt.deployment_id
         if made_from is None:
             return False
         return made_from not in {one.id for one in await self._runs.generate_deployments()}
+
+    async def _read(self, flow_run_id: UUID) -> FlowRun:
+        async with translated():
+            return await self._runner.client.read_flow_run(flow_run_id)
 
     async def _made_ready(
         self, attempt: ShownAttempt, run: FlowRun
@@ -182,11 +190,13 @@ class Leading:
         """Bring the run to Pending. "over": it has ended, or is not wanted to run."""
         client, state = self._runner.client, run.state
         if run.state_type in _LEFT:
-            await put_back(client, run)
-            run = await client.read_flow_run(run.id)
+            async with translated():
+                await put_back(client, run)
+            run = await self._read(run.id)
             state = run.state
         if was_ended_elsewhere(state) and not attempt.is_over:
-            await settle_run(client, run, Scheduled())
+            async with translated():
+                await settle_run(client, run, Scheduled())
             return "not now"
         if run.state_type == StateType.CANCELLED:
             await attempt.stop("cancel")
@@ -197,9 +207,12 @@ class Leading:
     async def _show(self, attempt: ShownAttempt, run: FlowRun) -> bool:
         """Execute the run, whose flow shows the attempt. Returns whether Prefect knows its end.
 
-        False too when the run was not begun: an operator cancelled or paused it just then.
+        What was cancelled before its flow began is looked at once more: the run stays as it was,
+        and its attempt may be going.
         """
-        if not await self._carrying.execute(run) or not attempt.is_over:
+        if not await self._carrying.execute(run):
+            return False
+        if not attempt.is_over or self._carrying.is_stopped(run.id):
             return False
         await self._told(attempt)
         return True
@@ -208,7 +221,7 @@ class Leading:
         if not attempt.is_over:
             return
         outcome = await attempt.outcome()
-        if isinstance(outcome, Stopped):
+        if isinstance(outcome, Stopped) and outcome.reason == "release":
             return
         if isinstance(outcome, Unkept) and outcome.ended.how in _ELSEWHERE:
             return
@@ -218,3 +231,15 @@ class Leading:
 
 def _key(attempt: ShownAttempt) -> tuple[UUID, int]:
     return attempt.claim.generation_id, attempt.claim.attempt
+
+
+async def _goes_on_elsewhere(attempt: ShownAttempt) -> bool:
+    """Returns whether it was given back, or taken over: then another worker leads the run."""
+    if not attempt.is_over:
+        return False
+    match await attempt.outcome():
+        case Stopped(reason="release"):
+            return True
+        case Unkept(ended):
+            return ended.how == "taken_over"
+    return False

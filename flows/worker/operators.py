@@ -53,7 +53,7 @@ class Operators:
         if seen.holder == self._runtime.lease.holder and act == "cancelled":
             attempt = self._runtime.attempts.of_run(flow_run_id)
             if attempt is not None:
-                await attempt.stop("cancel")
+                attempt.ask_to_stop("cancel")
         elif seen.holder is None:
             await self._apply_to_waiting(seen, flow_run_id, act)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from typing import Protocol
 from uuid import UUID
 
@@ -15,6 +16,11 @@ class Runner(Protocol):
     @property
     def client(self) -> PrefectClient:
         """The worker's own client."""
+        ...
+
+    @property
+    def under_way(self) -> AbstractSet[UUID]:
+        """The runs that were taken, or are led, and are not finished."""
         ...
 
     def watch(self, flow_run_id: UUID) -> None:

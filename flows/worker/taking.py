@@ -20,6 +20,8 @@ PRIORITIES: Final = ("interactive", "bulk")
 """In their order; each is a work queue of its own too."""
 HEARING_LOOK_S: Final = 1.0
 """Seconds between two looks at the queue where the store's signals are heard."""
+CLAIM_S: Final = 5.0
+"""How long a worker that stops waits for the claim that it makes. Its lease gives it back too."""
 LOOK_S: Final = 0.25
 """The same where they are not."""
 
@@ -59,6 +61,11 @@ class Taking:
         """Take at once what any process puts into the queue."""
         with self._runtime.store.queue.listening(self.loop.wake):
             yield
+
+    async def stop(self) -> None:
+        """Take nothing more. What is being claimed now is begun, so that it can be given back."""
+        self.is_stopped = True
+        await self.loop.stop(grace_s=CLAIM_S)
 
     async def _take(self) -> None:
         runtime = self._runtime

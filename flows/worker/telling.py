@@ -65,7 +65,7 @@ class Telling:
             return
         _log.info("%s ended without Prefect; telling it now", past)
         if past.flow_run_id is not None:
-            self._runtime.attempts.name_run(past, past.flow_run_id)
+            self._runtime.attempts.name_run(past, past.flow_run_id, past.deployment_id)
         self._leading.begin(past)
 
     async def _past(self, untold: Untold) -> PastAttempt | None:

@@ -176,7 +176,7 @@ class ComfyWorker(PrefectWorker):
         self._leading = Leading(runtime, runs, self, self._carrying)
         self._taking = Taking(runtime, self._slots, lambda: self._gate.now, self._leading.begin)
         self._telling = Telling(runtime, self._leading)
-        self._joining = Joining(runtime, self.take)
+        self._joining = Joining(runtime, self._refuse)
         self._operators = Operators(runtime)
         self._looking_at_comfyui = (
             looking_at_nodes(store, comfy),
@@ -251,7 +251,8 @@ class ComfyWorker(PrefectWorker):
 
     async def drain(self) -> None:
         """Take no more runs, let running ones end, and requeue those that do not end in time."""
-        self._taking.is_stopped = self._carrying.is_stopping = True
+        self._carrying.is_stopping = True
+        await self._taking.stop()
         for flow_run_id in self._carrying.batch_runs & self.under_way:  # too long to wait for
             self._carrying.put_back(flow_run_id)
         attempts = self.runtime.attempts
@@ -340,7 +341,19 @@ class ComfyWorker(PrefectWorker):
                 waiting.append(entry)
             else:
                 self._joining.note(entry.flow_run)
+        if self._taking.is_stopped:
+            return []
+        waiting = [entry for entry in waiting if not self._is_busy_with(entry.flow_run)]
         return [*taken, *self._in_fair_order(waiting)]
+
+    def _is_busy_with(self, run: FlowRun) -> bool:
+        """Returns whether this worker has the run's attempt, or has taken it a moment ago."""
+        return run.id in self.under_way or self.runtime.attempts.of_run(run.id) is not None
+
+    def _refuse(self, run: FlowRun) -> None:
+        """Execute a run that cannot join the queue: its flow says why."""
+        if not self._taking.is_stopped and not self._is_busy_with(run):
+            self.take(run)
 
     def _in_fair_order(self, due: list[WorkerFlowRunResponse]) -> list[FlowRun]:
         runs = {entry.flow_run.id: entry.flow_run for entry in due}

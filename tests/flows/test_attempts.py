@@ -9,14 +9,13 @@ import pytest
 
 from comfy.emulator import Emulator
 from flows.attempts import stage as stages
-from flows.attempts.attempt import Attempt, Kept, Stopped, Unkept
+from flows.attempts.attempt import Attempt, Kept, Stopped, StopReason, Unkept
 from flows.attempts.stage import Stage
-from flows.pipeline import Assignment
 from flows.runtime import Runtime
-from store.errors import ConflictError
 from store.store import Store
 from store.values import Claim
 from tests.comfy.data import resolved
+from tests.harness.transactions import open_write
 
 RUN = UUID(int=1)
 AT_ONCE = ["build workflow", "submit", "poll", "save"]
@@ -114,7 +113,7 @@ async def test_one_that_is_not_wanted_any_more_leaves_nothing(
     emulator.faults.hang()
     attempt = runtime.attempts.begin(held, RUN)
     await posted(emulator, held)
-    await runtime.attempts.stop(RUN, "cancel")
+    await attempt.stop("cancel")
     assert await attempt.outcome() == Stopped("cancel")
     assert await status(runtime, held) == "cancelled"
     assert not await is_queued(runtime, held)
@@ -191,28 +190,98 @@ async def test_a_prompt_that_a_restart_lost_is_another_round(
     assert attempt.record.unread() == []
 
 
-async def test_a_flow_run_finds_what_was_begun_for_it(
-    runtime: Runtime, emulator: Emulator, generation_id: UUID
+async def test_a_flow_run_finds_its_attempt_until_that_was_shown(
+    runtime: Runtime, emulator: Emulator, held: Claim
 ) -> None:
-    assert await runtime.attempts.of_run(RUN) is None
-    runtime.attempts.begin_early(Assignment(generation_id, RUN, 1))
-    assert runtime.attempts.is_going(RUN)
-    attempt = await runtime.attempts.of_run(RUN)
-    assert attempt is not None
+    attempts = runtime.attempts
+    assert attempts.of_run(RUN) is None
+    attempt = attempts.begin(held, RUN)
+    assert attempts.of_run(RUN) is attempt
+    assert attempts.going == (attempt,)
+    assert not attempts.idle.is_set()
     assert isinstance(await attempt.outcome(), Kept)
-    assert not runtime.attempts.is_going(RUN)
-    assert await runtime.attempts.of_run(RUN) is attempt  # to be shown yet
-    runtime.attempts.forget(RUN)
-    assert await runtime.attempts.of_run(RUN) is None
-    assert emulator.posts == {attempt.claim.prompt_id: 1}
+    await attempts.idle.wait()
+    assert attempts.going == ()
+    assert attempts.of_run(RUN) is attempt  # to be shown yet
+    attempts.forget(attempt)
+    assert attempts.of_run(RUN) is None
+    assert emulator.posts == {held.prompt_id: 1}
 
 
-async def test_nothing_is_posted_for_what_was_cancelled_before(
-    runtime: Runtime, emulator: Emulator, generation_id: UUID
+async def test_one_that_nobody_shows_any_more_is_forgotten_when_it_is_over(
+    runtime: Runtime, emulator: Emulator, held: Claim
 ) -> None:
-    await runtime.store.transitions.request_cancel(generation_id)
-    runtime.attempts.begin_early(Assignment(generation_id, RUN, 1))
-    with pytest.raises(ConflictError):
-        await runtime.attempts.of_run(RUN)
-    await runtime.attempts.stop(RUN, "cancel")
+    """Its run was deleted, for example. A later run of that id has to be done."""
+    emulator.faults.hang()
+    attempts = runtime.attempts
+    attempt = attempts.begin(held, RUN)
+    attempts.forget(attempt)
+    assert attempts.of_run(RUN) is attempt  # it goes on
+    emulator.faults.clear()
+    await attempt.outcome()
+    await attempts.idle.wait()
+    assert attempts.of_run(RUN) is None
+
+
+async def test_one_that_gets_another_run_is_not_found_by_the_former(
+    runtime: Runtime, held: Claim
+) -> None:
+    attempts, other, deployment = runtime.attempts, uuid4(), uuid4()
+    attempt = attempts.begin(held, RUN)
+    attempts.name_run(attempt, other, deployment)
+    assert attempts.of_run(RUN) is None
+    assert attempts.of_run(other) is attempt
+    assert (attempt.flow_run_id, attempt.deployment_id) == (other, deployment)
+    await attempt.stop("cancel")
+    attempts.forget(attempt)
+    assert attempts.of_run(other) is None
+
+
+@pytest.mark.parametrize(("reason", "expected"), [("cancel", "cancelled"), ("release", "queued")])
+async def test_one_that_is_stopped_in_the_moment_that_it_begins(
+    runtime: Runtime, emulator: Emulator, held: Claim, reason: StopReason, expected: str
+) -> None:
+    attempt = runtime.attempts.begin(held, RUN)
+    await attempt.stop(reason)  # before its task had a step
+    assert await attempt.outcome() == Stopped(reason)
+    assert attempt.submitted.is_set()  # the next one does not wait for it
+    assert await status(runtime, held) == expected
     assert emulator.posts == {}
+
+
+async def test_one_that_prefect_cancels_too_while_it_is_being_cancelled(
+    runtime: Runtime, emulator: Emulator, held: Claim
+) -> None:
+    """As always: a client cancels, the row says so, and a moment later Prefect."""
+    emulator.faults.hang(interruptible=False)  # so the cancel goes on
+    attempt = runtime.attempts.begin(held, RUN)
+    await posted(emulator, held)
+    emulator.faults.answer("POST")  # as always: it shows when the cancel has reached ComfyUI
+    await runtime.store.transitions.request_cancel(held.generation_id)
+    async with asyncio.timeout(20):
+        while any(rule["fault"] == "Answer" for rule in emulator.faults.active()):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+    attempt.ask_to_stop("cancel")
+    emulator.faults.clear()
+    assert await attempt.outcome() == Stopped("cancel")
+    assert attempt.fault is None
+    assert await status(runtime, held) == "cancelled"
+
+
+@pytest.mark.parametrize(("reason", "expected"), [("cancel", "cancelled"), ("release", "queued")])
+async def test_one_that_is_stopped_while_its_failure_is_written(
+    runtime: Runtime, store: Store, reason: StopReason, expected: str
+) -> None:
+    """The store may be away for long: a cancel must not turn into another try."""
+    unknown = await store.acceptance.accept(resolved(workflow="nobody-has-it"))
+    held = await claimed(runtime, unknown.generation.id)
+    async with open_write(store.database):
+        attempt = runtime.attempts.begin(held, RUN)
+        async with asyncio.timeout(20):
+            while not attempt.record.lines:  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(0.005)
+        assert attempt.record.lines[0].text.startswith("Failed: ")
+        attempt.ask_to_stop(reason)
+    assert await attempt.outcome() == Stopped(reason)
+    assert attempt.fault is None
+    assert await status(runtime, held) in (expected, "failed")

@@ -153,7 +153,7 @@ async def test_a_limit_on_a_tag_is_none(pool: Pool, client: PrefectClient, serve
         assert await read_gate(client, pool.name) == Gate()
     finally:
         assert server.http.delete("/concurrency_limits/tag/easel").is_success
-    for task in (tasks.build_workflow, tasks.submit, tasks.track, tasks.save):
+    for task in (tasks.build_workflow, tasks.submit, tasks.poll, tasks.save):
         assert task.tags == set()
 
 

@@ -83,6 +83,11 @@ class StageEngine(AsyncTaskRunEngine[Any, Any]):
             await self.begin_run()
             yield
 
+    async def can_retry(self, exc_or_state: Exception | State[Any]) -> bool:
+        """Returns False for a stage that is over: there is no other try to wait for."""
+        _, ended_at = self._times()
+        return ended_at is None and await super().can_retry(exc_or_state)
+
     async def set_state(self, state: State[Any], force: bool = False) -> State[Any]:
         """Date the first Running and the final state by the stage."""
         assert self.task_run is not None

@@ -110,7 +110,9 @@ class PrefectWorker(BaseWorker[BaseJobConfiguration, BaseVariables, PrefectWorke
         return await super()._get_scheduled_flow_runs()
 
     def take(self, flow_run: FlowRun) -> None:
-        """Carry out a run beside the others."""
+        """Carry out a run beside the others. No-op for one that is under way."""
+        if flow_run.id in self._under_way:
+            return
         self.watch(flow_run.id)
         assert self._runs_task_group is not None
         self._runs_task_group.start_soon(self.carry_out, flow_run)
