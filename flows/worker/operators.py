@@ -11,6 +11,7 @@ from uuid import UUID
 
 from core.loop import Loop
 from core.status import FINAL
+from flows.attempts.attempt import Attempt
 from flows.reconcile.rules import PAUSED
 from flows.runtime import Runtime
 from store.errors import StoreError
@@ -52,7 +53,7 @@ class Operators:
             return
         if seen.holder == self._runtime.lease.holder and act == "cancelled":
             attempt = self._runtime.attempts.of_run(flow_run_id)
-            if attempt is not None:
+            if isinstance(attempt, Attempt):
                 attempt.ask_to_stop("cancel")
         elif seen.holder is None:
             await self._apply_to_waiting(seen, flow_run_id, act)
