@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
 
 from comfy.emulator import Emulator
+from core.requests import ResolvedRequest
 from flows.attempts import stage as stages
 from flows.attempts.attempt import Attempt, Kept, Stopped, StopReason, Unkept
+from flows.attempts.past import PastAttempt
 from flows.attempts.stage import Stage
+from flows.errors import PastError
 from flows.runtime import Runtime
 from store.store import Store
 from store.values import Claim
@@ -197,11 +201,11 @@ async def test_a_flow_run_finds_its_attempt_until_that_was_shown(
     assert attempts.of_run(RUN) is None
     attempt = attempts.begin(held, RUN)
     assert attempts.of_run(RUN) is attempt
-    assert attempts.going == (attempt,)
+    assert list(attempts.going) == [attempt]
     assert not attempts.idle.is_set()
     assert isinstance(await attempt.outcome(), Kept)
     await attempts.idle.wait()
-    assert attempts.going == ()
+    assert list(attempts.going) == []
     assert attempts.of_run(RUN) is attempt  # to be shown yet
     attempts.forget(attempt)
     assert attempts.of_run(RUN) is None
@@ -285,3 +289,59 @@ async def test_one_that_is_stopped_while_its_failure_is_written(
     assert await attempt.outcome() == Stopped(reason)
     assert attempt.fault is None
     assert await status(runtime, held) in (expected, "failed")
+
+
+async def untold(runtime: Runtime) -> list[PastAttempt]:
+    """What ended without Prefect, as a worker that tells of it reads it."""
+    store = runtime.store
+    found = []
+    for one in await store.queue.untold(datetime.now(UTC) + timedelta(hours=1), 10):
+        generation = await store.generations.get(one.generation_id)
+        assert isinstance(generation.request, ResolvedRequest)
+        claim = Claim(generation.id, one.attempt, -1, "", generation.request, "", True)
+        found.append(PastAttempt(claim, one, await store.generations.artefacts(generation.id)))
+    return found
+
+
+async def test_what_ended_is_kept_as_it_was_for_who_tells_prefect(
+    runtime: Runtime, held: Claim
+) -> None:
+    attempt = runtime.attempts.begin(held, RUN)
+    outcome = await attempt.outcome()
+    [past] = await untold(runtime)
+    stages = [stage async for stage in past.stages()]
+    assert [stage.name for stage in stages] == AT_ONCE
+    for stage, was in zip(stages[:3], (await shown(attempt))[:3], strict=True):
+        assert (stage.began_at, stage.ended_at) == (was.began_at, was.ended_at)
+        assert stage.record.lines == was.record.lines
+        assert stage.is_over
+    assert stages[3].ended_at == past.untold.ended_at  # it was written before its own end
+    assert await past.outcome() == outcome
+    await runtime.store.transitions.told(held.generation_id, held.attempt)
+    assert await untold(runtime) == []
+
+
+async def test_how_it_failed_is_kept_too(runtime: Runtime, emulator: Emulator, held: Claim) -> None:
+    emulator.faults.fail_node("KSampler", "ValueError", "no such sampler")
+    attempt = runtime.attempts.begin(held, RUN)
+    assert isinstance(await attempt.outcome(), Unkept)
+    [past] = await untold(runtime)
+    stages = [stage async for stage in past.stages()]
+    assert [stage.name for stage in stages] == AT_ONCE[:3]
+    error = stages[-1].tries[-1].error
+    assert isinstance(error, PastError)
+    assert "no such sampler" in str(error)
+    outcome = await past.outcome()
+    assert isinstance(outcome, Unkept)
+    assert (outcome.ended.how, outcome.is_foreseen) == ("failed", True)
+    assert "no such sampler" in outcome.ended.detail
+
+
+async def test_one_that_was_given_back_has_nothing_to_tell(
+    runtime: Runtime, emulator: Emulator, held: Claim
+) -> None:
+    emulator.faults.hang()
+    attempt = runtime.attempts.begin(held, RUN)
+    await posted(emulator, held)
+    await attempt.stop("release")
+    assert await untold(runtime) == []

@@ -643,6 +643,24 @@ async def test_prefect_is_to_be_told_how_it_ended(store: Store, outcome: Status)
     assert await store.queue.untold(soon(), 10) == ()
 
 
+async def test_one_of_many_tells_prefect_of_what_a_dead_worker_ended(store: Store) -> None:
+    made = await accepted(store)
+    claim = await took(store)
+    assert await store.transitions.record_run(made.id, 1, RUN, DEPLOYMENT)
+    assert not await store.queue.is_untold(RUN)
+    await store.transitions.fail(claim, OUT_OF_MEMORY, stages=STAGES)
+    assert await store.queue.is_untold(RUN)
+    [untold] = await store.queue.untold(soon(), 10)
+    others = [uuid4() for _ in range(4)]
+    won = await asyncio.gather(*(store.queue.take_untold(untold, lease) for lease in others))
+    assert sorted(won) == [False, False, False, True]
+    [again] = await store.queue.untold(soon(), 10)
+    assert again.holder == others[won.index(True)]
+    await store.transitions.told(made.id, 1)
+    assert not await store.queue.is_untold(RUN)
+    assert not await store.queue.take_untold(again, uuid4())
+
+
 async def test_who_has_nothing_to_tell_tells_nothing(store: Store) -> None:
     for status in ("succeeded", "failed", "cancelled"):
         await brought_to(store, status)
