@@ -51,6 +51,7 @@ class Doing:
     ) -> None:
         self.claim = claim
         self.flow_run_id = flow_run_id
+        self.deployment_id = claim.deployment_id
         self.walk = Walk(self._run())
         self.unsaved: UUID | None = None
         self._world = world

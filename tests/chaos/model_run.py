@@ -88,11 +88,14 @@ class ModelCarrying(Carrying):
         await step_ends()
         state = await self._flow(flow_run, shown)
         await step_ends()
-        if not self._world.prefect.is_up:
+        if not self._is_up():
             return False
         if state is not None:
             self._tell(flow_run, state, force=shown.reason == "release")
         return True
+
+    def _is_up(self) -> bool:
+        return self._world.prefect.is_up
 
     async def _flow(self, flow_run: FlowRun, shown: Shown) -> State[Any] | None:
         """Returns the run's state; None when nothing is to be told."""

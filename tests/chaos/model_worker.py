@@ -7,6 +7,7 @@ start is Easel's own. So is what it asks of the store's queue.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 from uuid import UUID, uuid4
@@ -61,6 +62,10 @@ class ModelRunner:
         self.client: Any = Wire(world.prefect, rests=rests)
         self._world = world
         self._under_way = under_way
+
+    @property
+    def under_way(self) -> AbstractSet[UUID]:
+        return self._under_way
 
     def watch(self, flow_run_id: UUID) -> None:
         self._under_way.add(flow_run_id)
@@ -155,7 +160,7 @@ class Process:
     def _begin(self, claim: Claim, flow_run_id: UUID | None) -> Doing:
         self.doing = Doing(self._world, self.runtime, claim, flow_run_id)
         if flow_run_id is not None:
-            self.runtime.attempts.name_run(cast("Any", self.doing), flow_run_id)
+            self.runtime.attempts.name_run(cast("Any", self.doing), flow_run_id, None)
         return self.doing
 
     def _carry_out(self, run: FlowRun) -> None:
