@@ -32,7 +32,6 @@ def pool(server: Server) -> Iterator[Pool]:
 def told(event: Event) -> set[str]:
     """What it tells."""
     said = {
-        "due": events.is_due(event),
         "waits in the store": events.waits_in_the_store(event, PRIORITIES),
         "cancelled": events.is_cancelled(event),
         "paused": events.is_paused(event),
@@ -63,23 +62,23 @@ async def test_each_event_of_a_run_tells_what_became_of_it(pool: Pool, server: S
             return told(await next_of(run))
 
         run = (await runs.start(uuid4(), 1, resolved())).id
-        assert told(await next_of(run)) == {"due", "waits in the store"}
-        assert await after(run, Scheduled(name="Late")) == {"due", "waits in the store"}
-        assert await after(run, AwaitingRetry()) == {"due"}  # by an operator
+        assert told(await next_of(run)) == {"waits in the store"}
+        assert await after(run, Scheduled(name="Late")) == {"waits in the store"}
+        assert await after(run, AwaitingRetry()) == set()  # by an operator
         assert await after(run, Paused()) == {"paused"}
-        assert await after(run, Scheduled(name="Resuming")) == {"due"}
+        assert await after(run, Scheduled(name="Resuming")) == set()
         await client.set_flow_run_state(run, Running(), force=True)  # of no interest
         assert await after(run, Cancelling()) == set()
         assert await after(run, Cancelled(message="Not wanted.")) == {"cancelled"}
 
         there = (await runs.start(uuid4(), 1, resolved())).id
-        assert told(await next_of(there)) == {"due", "waits in the store"}
+        assert told(await next_of(there)) == {"waits in the store"}
         nothing = f"Nothing to do: no generation {uuid4()}"
         assert await after(there, Cancelled(message=nothing)) == set()
 
         deployment = await client.read_deployment_by_name("generate/comfyui")
         by_hand = (await client.create_flow_run_from_deployment(deployment.id)).id
-        assert told(await next_of(by_hand)) == {"due"}
+        assert told(await next_of(by_hand)) == set()
 
 
 def test_what_is_no_flow_run_is_none() -> None:
