@@ -3,10 +3,9 @@
 A run that was started from Prefect has its row made before: ``adoption.py``.
 
 Between the second and the third the prompt is submitted: ``submitting.py``.
-Each step takes what it needs as values and returns a value. The flow's tasks (``flows/tasks.py``)
-and the worker's early start (``flows/early_start.py``) call the same functions. They know nothing
-of Prefect: what a caller wants to show there it passes as a logger or a callback. An attempt that
-yields no pictures goes back with ``release``, or ends with ``end``.
+Each step takes what it needs as values and returns a value; an attempt (``flows/attempts``) calls
+them. They know nothing of Prefect: what a caller wants to show there it passes as a logger or a
+callback. An attempt that yields no pictures goes back with ``release``, or ends with ``end``.
 """
 
 from __future__ import annotations
