@@ -41,11 +41,6 @@ def flow_run_of(event: Event) -> UUID | None:
         return None
 
 
-def is_due(event: Event) -> bool:
-    """Returns whether the event says that a run became due."""
-    return _name(event) in _DUE
-
-
 def waits_in_the_store(event: Event, priorities: Collection[str]) -> bool:
     """Returns whether the run that became due was made for a generation, which waits already.
 

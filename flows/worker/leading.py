@@ -207,12 +207,13 @@ class Leading:
     async def _show(self, attempt: ShownAttempt, run: FlowRun) -> bool:
         """Execute the run, whose flow shows the attempt. Returns whether Prefect knows its end.
 
-        What was cancelled before its flow began is looked at once more: the run stays as it was,
-        and its attempt may be going.
+        A run that was stopped before its flow began stays as it was, and its attempt may be going.
         """
         if not await self._carrying.execute(run):
             return False
-        if not attempt.is_over or self._carrying.is_stopped(run.id):
+        if not attempt.is_over:
+            return False
+        if self._carrying.is_stopped(run.id) and (await self._read(run.id)).state_type in _LEFT:
             return False
         await self._told(attempt)
         return True

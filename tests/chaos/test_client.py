@@ -87,6 +87,7 @@ def test_an_operator_pauses_a_run_and_resumes_it(house: ChaosStack, seed: int) -
 @long
 def test_an_operator_pauses_the_work_pool(house: ChaosStack, seed: int) -> None:
     house.prefect.update_work_pool(POOL, WorkPoolUpdate(is_paused=True))
+    house.wait_for_pause()
     try:
         generation = house.create(**a_request(seed))
         generation.wait_for_reason("paused")

@@ -19,6 +19,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, TaskRun
 from prefect.exceptions import ObjectNotFound
 
+from flows.prefect.gate import Gate
 from tests.harness.batches import BATCHES, OVER, BatchHandle
 from tests.harness.databases import a_prefect_home
 from tests.harness.emulator import EmulatorControl
@@ -295,13 +296,20 @@ class Stack:
 
     def _limit(self, limit: int | None) -> None:
         self.prefect.update_work_pool(POOL, WorkPoolUpdate(concurrency_limit=limit))
+        wait_until(
+            lambda: bool(self.gate().limits) == (limit is not None),
+            f"the worker to know of the limit {limit}",
+        )
 
-        def is_known() -> bool:
-            with closing(sqlite3.connect(self.home / "easel.db")) as database:
-                (gate,) = database.execute("SELECT value FROM gates").fetchone()
-            return bool(json.loads(gate)["limits"]) == (limit is not None)
+    def wait_for_pause(self, queue: str = "interactive") -> None:
+        """Return when the worker knows that a queue is paused, or its pool."""
+        wait_until(lambda: self.gate().paused.why(queue), f"the worker to know of {queue}")
 
-        wait_until(is_known, f"the worker to know of the limit {limit}")
+    def gate(self) -> Gate:
+        """What the worker last knew of what operators hold back."""
+        with closing(sqlite3.connect(self.home / "easel.db")) as database:
+            (gate,) = database.execute("SELECT value FROM gates").fetchone()
+        return Gate.from_json(json.loads(gate))
 
     def prefect_cli(self, *arguments: str, cwd: Path = REPOSITORY) -> str:
         """Run the ``prefect`` command against this server; its output."""

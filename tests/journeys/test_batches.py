@@ -233,6 +233,7 @@ def test_a_batch_with_a_bad_row_fails_alone_in_prefect(stack: Stack) -> None:
 
 def test_a_paused_pool_holds_a_batch_and_says_so(stack: Stack) -> None:
     stack.prefect.update_work_pool(POOL, WorkPoolUpdate(is_paused=True))
+    stack.wait_for_pause()
     try:
         batch = stack.create_batch(**many(2))
         wait_until(lambda: (batch.get()["waiting"] or {}).get("code") == "paused", "the reason")

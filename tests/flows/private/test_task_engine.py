@@ -106,6 +106,18 @@ async def test_a_stage_that_failed_for_good_fails_its_task() -> None:
         await state.result()
 
 
+async def test_a_stage_that_is_over_is_not_waited_for_though_another_try_might_have_helped() -> (
+    None
+):
+    """Prefect's pauses between tries add up to minutes, and there is no other try to come."""
+    away = ComfyUnreachableError("nobody there")
+    STAGES.append(ended(Try(BEGAN, error=away), Try(BEGAN + timedelta(seconds=1), error=away)))
+    state = await _ended()
+    assert state.is_failed()
+    with pytest.raises(ComfyUnreachableError):
+        await state.result()
+
+
 async def test_a_stage_that_was_stopped_says_so() -> None:
     STAGES.append(ended(Try(BEGAN, error=asyncio.CancelledError())))
     state = await _ended()

@@ -53,6 +53,7 @@ class OneByOne(PrefectWorker):
         if self.error is not None:
             await self.propose_crashed(flow_run, self.error)
         self.finish(flow_run.id)
+        self.has_room = True
 
     def on_cancelling(self, flow_run_id: UUID) -> None:
         self.cancelling.put_nowait(flow_run_id)
