@@ -20,8 +20,8 @@ from flows.attempts.stage import Stage, StageName
 from flows.captions import caption
 from flows.errors import InputGoneError, PaidUnknownError
 from flows.pipeline import Ended
-from store.completion import finished
-from store.errors import StoreUnavailableError
+from store.completion import finished, patiently
+from store.errors import NotFoundError, StoreUnavailableError
 from store.store import Store
 from store.values import Artefact, Claim
 
@@ -105,7 +105,7 @@ class Attempt:
         self._stages: list[Stage] = []
         self._changed = asyncio.Event()
         self._task: asyncio.Task[Outcome] | None = None
-        self._has_begun = False
+        self._working: asyncio.Task[Outcome] | None = None
         self._reason: StopReason | None = None
 
     def __str__(self) -> str:
@@ -137,8 +137,8 @@ class Attempt:
         assert self._task is not None
         if self._reason is None and not self._task.done():
             self._reason = reason
-            if self._has_begun:  # else its task would end without a step, and release nothing
-                self._task.cancel()
+            if self._working is not None:
+                self._working.cancel()
 
     def follow(self, on_progress: Callable[[float], None]) -> None:
         """Call it with the percentage repeatedly while it renders; it must not block."""
@@ -159,18 +159,26 @@ class Attempt:
     # --- the work
 
     async def _run(self) -> Outcome:
-        self._has_begun = True
         try:
-            if self._reason is not None:
-                raise asyncio.CancelledError  # noqa: TRY301 - as one that comes later
-            return await self._work()
-        except asyncio.CancelledError:
+            if self._reason is None and not await self._is_cut_short():
+                assert self._working is not None
+                return self._working.result()
             # Without a reason this process ends unforeseen: another one goes on.
             reason = self._reason or "release"
             await finished(self._stopped(reason))
-            return Stopped(reason)
+            return await finished(self._kept()) or Stopped(reason)
         finally:
             self.submitted.set()
+
+    async def _is_cut_short(self) -> bool:
+        """Work, in a task of its own, so that a stop finds it whatever it is doing."""
+        self._working = asyncio.create_task(self._work(), name=f"the work of {self}")
+        try:
+            await asyncio.wait([self._working])
+        except asyncio.CancelledError:
+            self._working.cancel()
+            await patiently(asyncio.wait([self._working]))
+        return self._working.cancelled()
 
     async def _work(self) -> Outcome:
         try:
@@ -263,6 +271,19 @@ class Attempt:
             await pipeline.release(self._store, self._session, self.claim, self.record.log)
         except StoreUnavailableError as error:  # the lease lapses soon, with the same effect
             self.record.log.warning("Giving the attempt back failed: %s", error)
+
+    async def _kept(self) -> Kept | None:
+        """Returns what was kept, if the stop came after the attempt had succeeded."""
+        if not self._stages or self._stages[-1].name != "save":
+            return None
+        store, claim = self._store, self.claim
+        try:
+            generation = await store.generations.get(claim.generation_id)
+            if generation.status != "succeeded" or generation.attempt != claim.attempt:
+                return None
+            return Kept(await store.generations.artefacts(claim.generation_id))
+        except (NotFoundError, StoreUnavailableError):
+            return None
 
     async def _end(self, error: Exception) -> Unkept:
         store, session = self._store, self._session

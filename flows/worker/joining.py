@@ -7,6 +7,7 @@ waits again. All others wait in the queue already.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Final, Literal
 from uuid import UUID
@@ -25,6 +26,8 @@ from store.errors import DeletedError, NotFoundError, StoreError, UnreadableRequ
 
 RETRY_S: Final = 1.0
 KNOWN_MOST: Final = 10_000
+KNOWN_S: Final = 60.0
+"""How long it is taken for granted that a run waits in the queue."""
 _Standing = Literal["joined", "waits", "over", "shown later", "refused"]
 _REFUSALS: Final = (
     *(ValidationError, ValueError, UnresolvableError),
@@ -51,13 +54,13 @@ class Joining:
         self._runtime = runtime
         self._refuse = refuse
         self._waiting: dict[UUID, FlowRun] = {}
-        self._known: dict[UUID, UUID | None] = {}
+        self._known = _Known()
         self._over: dict[UUID, UUID | None] = {}
 
     def note(self, run: FlowRun) -> None:
-        """Let it join. No-op for one that has, and whose state is still the same."""
+        """Let it join. No-op for one that has a moment ago, and whose state is still the same."""
         shown = self._runtime.attempts.of_run(run.id) is not None
-        if not shown and self._known.get(run.id) != _state_id(run):
+        if not shown and run not in self._known:
             self._waiting[run.id] = run
             self.loop.wake()
 
@@ -73,12 +76,14 @@ class Joining:
             if standing == "refused" or (standing == "over" and self._was_over(run)):
                 self._refuse(run)
             elif standing in ("joined", "waits"):
-                _note(self._known, run)
+                self._known.add(run)
 
     def _was_over(self, run: FlowRun) -> bool:
         if self._over.pop(run.id, None) == _state_id(run):
             return True
-        _note(self._over, run)
+        self._over[run.id] = _state_id(run)
+        while len(self._over) > KNOWN_MOST:
+            del self._over[next(iter(self._over))]
         return False
 
     async def _join(self, run: FlowRun) -> _Standing:
@@ -131,7 +136,18 @@ def _state_id(run: FlowRun) -> UUID | None:
     return run.state.id if run.state is not None else None
 
 
-def _note(known: dict[UUID, UUID | None], run: FlowRun) -> None:
-    known[run.id] = _state_id(run)
-    while len(known) > KNOWN_MOST:
-        del known[next(iter(known))]
+class _Known:
+    """Runs that wait in the queue, each with its state; for ``KNOWN_S`` only, as a row may end."""
+
+    def __init__(self) -> None:
+        self._seen: dict[UUID, tuple[UUID | None, float]] = {}
+
+    def __contains__(self, run: FlowRun) -> bool:
+        state_id, until = self._seen.get(run.id, (None, float("-inf")))
+        return state_id == _state_id(run) and time.monotonic() < until
+
+    def add(self, run: FlowRun) -> None:
+        self._seen.pop(run.id, None)  # the newest are last
+        self._seen[run.id] = _state_id(run), time.monotonic() + KNOWN_S
+        while len(self._seen) > KNOWN_MOST:
+            del self._seen[next(iter(self._seen))]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -345,3 +347,35 @@ async def test_one_that_was_given_back_has_nothing_to_tell(
     await posted(emulator, held)
     await attempt.stop("release")
     assert await untold(runtime) == []
+
+
+class Calling(logging.Handler):
+    """Calls at a line that begins so."""
+
+    def __init__(self, beginning: str, call: Callable[[], None]) -> None:
+        super().__init__()
+        self._beginning = beginning
+        self._call = call
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage().startswith(self._beginning):
+            self._call()
+
+
+@pytest.mark.parametrize("reason", ["cancel", "release"])
+async def test_a_stop_comes_too_late_for_what_has_succeeded(
+    runtime: Runtime, held: Claim, reason: StopReason
+) -> None:
+    attempt = runtime.attempts.begin(held, RUN)
+    stopped = False
+
+    def stop() -> None:
+        nonlocal stopped
+        stopped = True
+        attempt.ask_to_stop(reason)
+
+    async for stage in attempt.stages():
+        stage.record.log.addHandler(Calling("Kept ", stop))
+    assert stopped
+    assert isinstance(await attempt.outcome(), Kept)
+    assert await status(runtime, held) == "succeeded"
