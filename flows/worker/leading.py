@@ -17,6 +17,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.states import Scheduled
 
+from core.failpoints import reach
 from flows.attempts.attempt import Attempt, Stopped
 from flows.errors import DeploymentMissingError, PrefectUnavailableError
 from flows.prefect.abandoned_runs import put_back, settle_run
@@ -129,9 +130,11 @@ class Leading:
         batch = None
         if claim.batch_id is not None:
             batch = await patiently(runtime.store.batches.membership, claim.generation_id)
+        reach("lead.before_create")
         run = await self._runs.start(
             claim.generation_id, claim.attempt, claim.request, claim.created_at, batch
         )
+        reach("lead.after_create")
         runtime.attempts.name_run(attempt, run.id)
         if not await patiently(
             runtime.store.transitions.record_run,

@@ -21,6 +21,7 @@ import httpx
 from PIL import Image
 from prefect.client.schemas.filters import (
     FlowRunFilter,
+    FlowRunFilterIdempotencyKey,
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
@@ -28,6 +29,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import Scheduled
 
+from flows.prefect.runs import idempotency_key
 from store.artefacts.files import ArtefactFiles
 from store.audit import Audit, AuditFinding
 from store.database import Database
@@ -319,6 +321,11 @@ class ChaosStack(Stack):
     def _under_way_in_prefect(self) -> list[str]:
         runs = self._runs(StateType.RUNNING, StateType.PENDING, StateType.CANCELLING)
         return [f"{run.name}: {run.state_name}" for run in runs]
+
+    def runs_of(self, generation: GenerationHandle) -> list[FlowRun]:
+        """The flow runs of its first attempt: none, or one."""
+        key = FlowRunFilterIdempotencyKey(any_=[idempotency_key(UUID(generation.id), 1)])
+        return self.prefect.read_flow_runs(flow_run_filter=FlowRunFilter(idempotency_key=key))
 
     def runs_under_way(self) -> list[str]:
         """The flow runs that Prefect has under way; none when it does not answer."""

@@ -314,7 +314,14 @@ class Worker:
             return
         await self._clear_strays()
         await process.look_for_runs()
-        if process.has_room and not self._world.is_strict:
+        await self.take()
+
+    async def take(self) -> None:
+        """Take the next generation, if it may."""
+        process = self._process
+        if process is None or self.is_frozen or self._world.is_strict:
+            return
+        if process.has_room and self._world.comfy.is_up:
             await process.take()
 
     async def _clear_strays(self) -> None:

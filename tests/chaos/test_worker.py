@@ -13,6 +13,9 @@ pytestmark = pytest.mark.chaos
 long = pytest.mark.long
 
 MOMENTS: Final = (
+    "take.after_claim",  # it has the generation, and has begun nothing
+    "lead.before_create",  # beside the work, wherever that is: there is no flow run yet
+    "lead.after_create",  # there is one, and nobody wrote that down
     "submit.after_intent",  # M0: nothing posted
     "submit.after_post",  # M1: ComfyUI has it, and nobody wrote that down
     "track.seen",  # M2: it is followed
@@ -24,7 +27,7 @@ MOMENTS: Final = (
 )
 
 
-FAST: Final = ("submit.after_post", "save.after_temporary")
+FAST: Final = ("take.after_claim", "submit.after_post", "save.after_temporary")
 
 
 @pytest.mark.parametrize(
