@@ -42,9 +42,7 @@ def test_away_while_one_worker_dies_and_another_lives(house: ChaosStack, seed: i
     """What the dead one held is let go in the store alone."""
     house.start_second_worker()
     house.stop_prefect()
-    house.arm("submit.after_post", "kill")
-    generation = house.create(**a_request(seed))
-    house.wait_until_struck("submit.after_post")
+    generation = house.struck_at("submit.after_post", "kill", seed)
     assert house.ends(generation) == "succeeded"
     assert generation.renders() == 1
     house.start_prefect()
@@ -57,9 +55,7 @@ def test_away_while_one_worker_dies_and_another_lives(house: ChaosStack, seed: i
     "moment", [pytest.param(m, marks=() if m == "fetch.mid" else long) for m in MID_RUN]
 )
 def test_killed_in_mid_run(house: ChaosStack, moment: str, seed: int) -> None:
-    house.arm(moment, "stop")
-    generation = house.create(**a_request(seed))
-    house.wait_until_frozen("worker")
+    generation, _ = house.frozen_at(moment, seed)
     house.stop_prefect()
     house.part("worker").thaw()
     assert house.ends(generation) == "succeeded"
