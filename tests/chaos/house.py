@@ -94,7 +94,7 @@ class ChaosStack(Stack):
         super().settle()
         if was_dead:  # readyz also counts those that died a moment ago
             wait_until(lambda: self._beat() != beat, "the worker to live", within=SETTLED_WITHIN_S)
-        wait_until(self._worker_takes, "the worker to take generations", within=SETTLED_WITHIN_S)
+        wait_until(lambda: self._takes("worker one"), "the worker to take", within=SETTLED_WITHIN_S)
 
     def heal(self) -> None:
         """End every fault and bring back every part; what was under way goes on."""
@@ -132,11 +132,13 @@ class ChaosStack(Stack):
         return self._by_name[name]
 
     def start_second_worker(self) -> None:
-        """Another worker of the same pool, beside the same ComfyUI; return when it lives."""
+        """Another worker of the same pool, beside the same ComfyUI; return when it takes."""
         beat = self._beat("worker two")
         self._second.start()
         wait_until(
-            lambda: self._beat("worker two") != beat, "the second worker", within=SETTLED_WITHIN_S
+            lambda: self._beat("worker two") != beat and self._takes("worker two"),
+            "the second worker",
+            within=SETTLED_WITHIN_S,
         )
 
     def twin_of_worker(self) -> Process:
@@ -175,12 +177,13 @@ class ChaosStack(Stack):
             row = found.fetchone()
         return int(row[0]) if row else 0
 
-    def _worker_takes(self) -> bool:
+    def _takes(self, name: str) -> bool:
         """Whether the process that has the worker's lease has begun to record that it lives."""
         with sqlite3.connect(self.home / "easel.db") as store:
             found = store.execute(
                 "SELECT count(*) FROM workers JOIN leases ON workers.holder = leases.holder "
-                "WHERE leases.name = 'worker one'"
+                "WHERE leases.name = ?",
+                (name,),
             )
             return bool(found.fetchone()[0])
 
