@@ -110,10 +110,15 @@ async def _attempt(
 
 
 async def _over(runtime: Runtime, reason: ConflictError) -> State[Any]:
-    """Returns the state of a run that has nothing to do: Failed if its attempt ended so."""
+    """Returns the state of a run that has nothing to do: as its attempt ended.
+
+    Who did it may not have told Prefect: it died, or Prefect was away.
+    """
     over = await patiently(runtime.store.generations.of_run, this_flow_run().id)
     if over is not None and over.generation.status == "failed" and over.generation.error:
         return Failed(message=over.generation.error.detail)
+    if over is not None and over.generation.status == "succeeded":
+        return Completed(message=f"Nothing to do: {reason}")
     return Cancelled(message=f"Nothing to do: {reason}")
 
 

@@ -18,6 +18,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.states import Scheduled
 
+from core.failpoints import reach
 from flows.attempts.attempt import Stopped, Unkept
 from flows.attempts.past import PastAttempt, ShownAttempt
 from flows.errors import DeploymentMissingError, PrefectUnavailableError
@@ -146,9 +147,11 @@ class Leading:
         batch = None
         if claim.batch_id is not None:
             batch = await patiently(runtime.store.batches.membership, claim.generation_id)
+        reach("lead.before_create")
         run = await self._runs.start(
             claim.generation_id, claim.attempt, claim.request, claim.created_at, batch
         )
+        reach("lead.after_create")
         runtime.attempts.name_run(attempt, run.id, run.deployment_id)
         if not await patiently(
             runtime.store.transitions.record_run,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
+from core.failpoints import reach
 from core.loop import Loop
 from core.requests import DEFAULT_WORKFLOW
 from flows.attempts.attempt import Attempt
@@ -75,6 +76,7 @@ class Taking:
             )
             if claim is None:
                 return
+            reach("take.after_claim")
             self._slots.take(claim.generation_id)
             attempt = runtime.attempts.begin(claim, claim.flow_run_id)
             self._on_taken(attempt)

@@ -61,6 +61,7 @@ class House:
         self.witness = Witness(self._world, folder)
         self._by_key: dict[str, UUID] = {}
         self._was_meddled_with = False
+        self._lost_a_process = False
         self.restart_api()
 
     @classmethod
@@ -203,14 +204,15 @@ class House:
             await worker.step(hears=hears, part=part)
 
     async def race(self) -> None:
-        """Both workers do their next step at once: with nothing to do, they take the same row."""
-        await asyncio.gather(*(worker.step(part="work") for worker in self.workers))
+        """All workers that have room take at once: it is the same row that they want."""
+        await asyncio.gather(*(worker.take() for worker in self.workers))
 
     async def hurt(self, how: str, number: int) -> None:
         worker = _one_of(self.busy, number)
         if how == "freeze":
             worker.is_frozen = True
         else:
+            self._lost_a_process = True
             await (worker.kill() if how == "kill" else worker.stop())
 
     async def revive(self, number: int, *, beats_first: bool) -> None:
@@ -277,7 +279,7 @@ class House:
 
     async def _check_runs(self) -> None:
         if not self._was_meddled_with:
-            await self.witness.check_runs()
+            await self.witness.check_runs(all_are_shown=not self._lost_a_process)
 
     async def _left(self) -> list[str]:
         """What is still under way, anywhere."""

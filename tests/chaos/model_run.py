@@ -33,11 +33,15 @@ class Shown:
     """What ``RunningFlow`` is to ``Carrying``."""
 
     def __init__(self) -> None:
-        self.reason: StopReason | None = None
+        self._reason: StopReason | None = None
 
     def stop(self, reason: StopReason) -> None:
         """Only the first call counts."""
-        self.reason = self.reason or reason
+        self._reason = self._reason or reason
+
+    def reason(self) -> StopReason | None:
+        """Returns why it is stopped; None while it is not."""
+        return self._reason
 
 
 class ModelCarrying(Carrying):
@@ -77,9 +81,9 @@ class ModelCarrying(Carrying):
 
     async def _engine(self, flow_run: FlowRun, shown: Shown) -> bool:
         await step_ends()
-        if shown.reason is not None:
+        if shown.reason() is not None:
             return True
-        if not self._world.prefect.is_up:
+        if self._prefect_is_away():
             return False
         if not self._tell(flow_run, Running()):
             if self._world.prefect.state_of(flow_run.id) == CANCELLING:
@@ -88,19 +92,16 @@ class ModelCarrying(Carrying):
         await step_ends()
         state = await self._flow(flow_run, shown)
         await step_ends()
-        if not self._is_up():
+        if self._prefect_is_away():
             return False
         if state is not None:
-            self._tell(flow_run, state, force=shown.reason == "release")
+            self._tell(flow_run, state, force=shown.reason() == "release")
         return True
-
-    def _is_up(self) -> bool:
-        return self._world.prefect.is_up
 
     async def _flow(self, flow_run: FlowRun, shown: Shown) -> State[Any] | None:
         """Returns the run's state; None when nothing is to be told."""
         attempt: Any = self._runtime.attempts.of_run(flow_run.id)
-        while attempt is None and shown.reason is None:
+        while attempt is None and shown.reason() is None:
             try:
                 attempt = self._begin(await self._claim(flow_run), flow_run.id)
             except HeldError:
@@ -108,12 +109,12 @@ class ModelCarrying(Carrying):
             except (ConflictError, NotFoundError):
                 return await self._over(flow_run)
         while attempt is not None and not attempt.is_over:
-            if shown.reason is not None:
-                await attempt.stop(shown.reason)
+            if (reason := shown.reason()) is not None:
+                await attempt.stop(reason)
                 break
             await step_ends()
-        if shown.reason is not None:
-            return Cancelled() if shown.reason == "cancel" else AwaitingRetry()
+        if shown.reason() is not None:
+            return Cancelled() if shown.reason() == "cancel" else AwaitingRetry()
         return _state(await attempt.outcome())
 
     async def _claim(self, flow_run: FlowRun) -> Claim:
@@ -133,7 +134,12 @@ class ModelCarrying(Carrying):
         over = await self._runtime.store.generations.of_run(flow_run.id)
         if over is not None and over.generation.status == "failed":
             return Failed()
+        if over is not None and over.generation.status == "succeeded":
+            return Completed(message="Nothing to do")
         return Cancelled(message="Nothing to do")
+
+    def _prefect_is_away(self) -> bool:
+        return not self._world.prefect.is_up
 
     def _tell(self, flow_run: FlowRun, state: State[Any], *, force: bool = False) -> bool:
         return self._world.prefect.move(flow_run.id, state, force=force)

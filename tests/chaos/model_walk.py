@@ -36,8 +36,8 @@ class Walk:
             self._task = asyncio.create_task(self._work, context=context)
         elif self._going_on is not None:
             self._going_on.set_result(None)
-        ends: list[asyncio.Future[Any]] = [self._task, self._resting]
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        either: list[asyncio.Future[Any]] = [self._task, self._resting]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if self._task.done():
             self._task.result()
 

@@ -97,7 +97,8 @@ class Process:
     """What a worker has in memory, from its start to its death."""
 
     def __init__(self, world: World, name: str, lease: Lease) -> None:
-        self.doing: Doing | None = None
+        self.doings: list[Doing] = []
+        """One; more when Prefect gives it a run beside what it has taken."""
         self.walks: list[Walk] = []
         """Runs that it leads, and runs that it carries out."""
         self._world = world
@@ -129,11 +130,11 @@ class Process:
 
     @property
     def has_room(self) -> bool:
-        return self.doing is None and not self._carries
+        return not self.doings and not self._carries
 
     @property
     def is_idle(self) -> bool:
-        return self.doing is None and not self.walks
+        return not self.doings and not self.walks
 
     # --- taking
 
@@ -158,10 +159,11 @@ class Process:
         await self._joining._join_all()
 
     def _begin(self, claim: Claim, flow_run_id: UUID | None) -> Doing:
-        self.doing = Doing(self._world, self.runtime, claim, flow_run_id)
+        doing = Doing(self._world, self.runtime, claim, flow_run_id)
+        self.doings.append(doing)
         if flow_run_id is not None:
-            self.runtime.attempts.name_run(cast("Any", self.doing), flow_run_id, None)
-        return self.doing
+            self.runtime.attempts.name_run(cast("Any", doing), flow_run_id, None)
+        return doing
 
     def _carry_out(self, run: FlowRun) -> None:
         self._runner.watch(run.id)
@@ -186,11 +188,10 @@ class Process:
     # --- going on
 
     async def work(self) -> None:
-        """One step of the attempt."""
-        if self.doing is not None:
-            await self.doing.walk.step()
-            if self.doing.is_over:
-                self.doing = None
+        """One step of each attempt."""
+        for doing in self.doings:
+            await doing.walk.step()
+        self.doings = [doing for doing in self.doings if not doing.is_over]
 
     async def lead(self) -> None:
         """One step with each of the runs. More would wait for each other."""
@@ -227,20 +228,20 @@ class Process:
     async def drain(self) -> None:
         """What it does goes back to the queue; Prefect may hear of it, for a while."""
         self._carrying.put_all_back()
-        if self.doing is not None:
-            self.doing.ask_to_stop("release")
+        for doing in self.doings:
+            doing.ask_to_stop("release")
         for _ in range(TELLING_STEPS):
             await self.work()
             await self.lead()
-        while self.doing is not None:
+        while self.doings:
             await self.work()
 
     async def leave(self) -> None:
         """Gone, with all that it had in memory; nothing is tidied up."""
         walks = [*self.walks, *([self._applying] if self._applying else [])]
-        if self.doing is not None:
-            self.doing.leave()
-            walks.append(self.doing.walk)
+        for doing in self.doings:
+            doing.leave()
+            walks.append(doing.walk)
         for walk in walks:
             await walk.leave()
 
@@ -314,12 +315,19 @@ class Worker:
             await process.lead()
 
     async def _work(self, process: Process) -> None:
-        if process.doing is not None:
+        if process.doings:
             await process.work()
             return
         await self._clear_strays()
         await process.look_for_runs()
-        if process.has_room and not self._world.is_strict:
+        await self.take()
+
+    async def take(self) -> None:
+        """Take the next generation, if it may."""
+        process = self._process
+        if process is None or self.is_frozen or self._world.is_strict:
+            return
+        if process.has_room and self._world.comfy.is_up:
             await process.take()
 
     async def _clear_strays(self) -> None:

@@ -25,7 +25,8 @@ from hypothesis.stateful import (
     rule,
 )
 
-from tests.chaos.model_house import House
+from tests.chaos.model import COMPLETED, RUNNING, SCHEDULED
+from tests.chaos.model_house import ROUNDS_TO_REST, House
 from tests.chaos.model_worker import PARTS, Part, Worker
 
 _T = TypeVar("_T")
@@ -311,3 +312,176 @@ async def test_prefect_loses_everything_while_a_worker_dies(small: House) -> Non
 
     await all_is_well(small)
     assert sum(small.comfy.renders.values()) == 1
+
+
+# --- between the claim and the flow run
+
+
+async def test_who_dies_before_its_post_and_without_a_flow_run_is_followed_by_another(
+    small: House,
+) -> None:
+    """Its generation is found by its lease alone; it never comes back."""
+    await took_and_has_not_posted(small, told=False)
+    assert not small.prefect.runs
+    await small.workers[0].kill()
+
+    await small.come_to_rest(everybody=False)
+
+    assert not small.workers[0].is_alive
+    assert sum(small.comfy.renders.values()) == 1
+    await small.witness.check_at_rest()
+
+
+async def test_who_dies_after_its_post_and_without_a_flow_run_is_followed_by_another(
+    small: House,
+) -> None:
+    await took_and_has_not_posted(small, told=False)
+    while not small.comfy.queue:
+        await small.workers[0].step(part="work")
+    assert not small.prefect.runs
+    await small.workers[0].kill()
+
+    await small.come_to_rest(everybody=False)
+
+    assert sum(small.comfy.renders.values()) == 1
+    await small.witness.check_at_rest()
+
+
+async def test_who_dies_while_it_cancels_and_has_no_flow_run_is_followed_by_the_reconciler(
+    small: House,
+) -> None:
+    await took_and_has_not_posted(small, told=False)
+    await small.client("cancel", 0)
+    await small.workers[0].kill()
+
+    await small.come_to_rest(everybody=False)
+
+    assert not small.comfy.renders
+    await small.witness.check_at_rest()
+
+
+async def test_two_workers_take_one_row_once(small: House) -> None:
+    for worker in small.workers:
+        await worker.start()
+    await small.create(told=False)
+
+    await small.race()
+
+    assert len(small.busy) == 1
+    await all_is_well(small)
+
+
+@pytest.mark.parametrize("told", [False, True])
+async def test_prefect_is_away_for_the_whole_life_of_a_generation(small: House, told: bool) -> None:
+    """``told``: but it has made its flow run before."""
+    await small.workers[0].start()
+    await small.create(told=told)
+    small.prefect.is_up = False
+
+    await until_it_succeeded(small)
+
+    assert all(run.state_type == SCHEDULED for run in small.prefect.runs.values())
+    await all_is_well(small)
+    assert [run.state_type for run in small.prefect.runs.values()] == [COMPLETED]
+
+
+async def test_a_worker_dies_while_prefect_is_away(small: House) -> None:
+    """What it held is let go in the store alone, though it has a flow run."""
+    await took_and_has_not_posted(small)
+    small.prefect.is_up = False
+    await small.workers[0].kill()
+    for _ in range(2):
+        await small.let_time_pass()
+        await small.reconcile()
+
+    await until_it_succeeded(small)
+
+    await all_is_well(small)
+    assert sum(small.comfy.renders.values()) == 1
+
+
+async def until_it_succeeded(house: House) -> None:
+    for _ in range(ROUNDS_TO_REST):
+        for worker in house.workers:
+            await worker.step()
+        house.comfy.render()
+    [row] = (await house.witness.rows()).values()
+    assert row.status == "succeeded"
+
+
+async def test_a_run_is_cancelled_in_prefect_before_it_is_led(small: House) -> None:
+    """No word of it has come: whoever comes to lead it reads its state."""
+    worker = await took_and_has_not_posted(small)
+    small.operator("cancel", 0)
+    while not worker.is_idle:
+        await worker.step(hears=False)
+
+    [row] = (await small.witness.rows()).values()
+    assert row.status == "cancelled"
+    await all_is_well(small)
+
+
+async def test_a_run_is_cancelled_in_prefect_between_pending_and_running(small: House) -> None:
+    """No word of it has come: Running is refused, and its state is read again."""
+    worker = await took_and_has_not_posted(small)
+    while small.prefect.scheduled():
+        await worker.step(hears=False, part="lead")
+    small.operator("cancel", 0)
+    while not worker.is_idle:
+        await worker.step(hears=False)
+
+    [row] = (await small.witness.rows()).values()
+    assert row.status == "cancelled"
+    await all_is_well(small)
+
+
+async def test_who_was_replaced_does_not_rob_the_other_of_its_flow_run(small: House) -> None:
+    sleeper = await took_and_has_not_posted(small)
+    sleeper.is_frozen = True
+    await small.let_time_pass()
+    await small.reconcile()
+    [run] = small.prefect.runs.values()
+    while small.prefect.state_of(run.id) != RUNNING:
+        await small.workers[1].step()
+
+    await small.revive(0, beats_first=True)
+    for _ in range(ROUNDS_TO_REST):
+        await sleeper.step()
+
+    assert small.prefect.state_of(run.id) == RUNNING
+    await all_is_well(small)
+    assert small.prefect.state_of(run.id) == COMPLETED
+    assert small.prefect.runs[run.id].run_count == 1
+
+
+async def test_an_operator_retries_a_run(small: House) -> None:
+    await small.workers[0].start()
+    await small.create(told=True)
+    while not any(run.run_count for run in small.prefect.runs.values()):
+        await small.workers[0].step()
+    await small.client("cancel", 0)
+    while not small.workers[0].is_idle:
+        await small.workers[0].step()
+    await small.dispatch()  # its run knows of the cancel by now
+    small.operator("retry", 0)
+
+    await all_is_well(small)
+
+    [row] = (await small.witness.rows()).values()
+    assert (row.status, row.attempt) == ("succeeded", 2)
+
+
+async def test_under_a_limit_prefect_decides_first(small: House) -> None:
+    small.let_workers_choose(choose=False)
+    await small.workers[0].start()
+    await small.create(told=False)
+    for _ in range(ROUNDS_TO_REST):
+        await small.workers[0].step()
+    assert small.workers[0].is_idle
+
+    await small.dispatch()
+    await until_it_succeeded(small)
+
+    [run] = small.prefect.runs.values()
+    assert (run.state_type, run.run_count) == (COMPLETED, 1)
+    await all_is_well(small)
