@@ -59,8 +59,8 @@ class Witness:
         """At rest, what nobody meddled with is shown in Prefect as it ended.
 
         An attempt that was cancelled before a worker took it may have no run; nor may one whose
-        worker's process ended after it, before Prefect was there: not ``all_are_shown``. (Such a one
-        is told of by ``flows/worker/telling.py``, which is not modelled.)
+        worker's process ended after it, before Prefect was there: not ``all_are_shown``.
+        (``flows/worker/telling.py`` tells of such ones, and is not modelled.)
         """
         runs = self._world.prefect.runs
         for generation_id, row in (await self.rows()).items():
