@@ -74,6 +74,7 @@ def test_unwanted_while_its_worker_is_dead(house: ChaosStack, wish: str, seed: i
 def test_an_operator_pauses_a_run_and_resumes_it(house: ChaosStack, seed: int) -> None:
     with house.halfway("interrupted by a meeting", seed=seed) as generation:
         run = UUID(generation.flow_run_id())
+        house.wait_for_flow_run(str(run), "Running")  # it is led there beside the work
         house.prefect.set_flow_run_state(run, Paused(name="Suspended"), force=True)
         generation.wait_for_reason("paused")
         assert generation.status()["status"] == "queued"
