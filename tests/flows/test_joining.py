@@ -248,5 +248,9 @@ async def test_one_that_cannot_be_judged_now_does_not_hold_up_the_others(
     assert (await runtime.store.generations.of_run(adoptable.id)) is None
     await emulator.start()
     await listed.look()
-    assert (await runtime.store.generations.of_run(adoptable.id)) is not None
+
+    async def is_adopted() -> bool:
+        return (await runtime.store.generations.of_run(adoptable.id)) is not None
+
+    await wait_until(is_adopted)
     assert listed.refused == []
