@@ -47,6 +47,7 @@ from core import gc_tuning
 from core.origin_guard import OriginGuard
 from core.response_headers import ResponseHeaders
 from core.settings import DEFAULT_COMFY_URL, Settings
+from flows.prefect.declared import default_pool
 from flows.prefect.pauses import PauseWatch
 from flows.prefect.runs import FlowRuns
 from flows.prefect.schedules import Schedules
@@ -55,6 +56,7 @@ from flows.reconcile.housekeeping import Housekeeping
 from flows.reconcile.reconciler import Reconciler
 from flows.reconcile.workflows import DeployedWorkflows
 from flows.refused_starts import RefusedStarts
+from store.generations.dispatches import START_DELAY_S
 from store.store import Store
 from webhooks.deliverer import Deliverer
 from webhooks.guard import Guard
@@ -148,7 +150,12 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
     links = Links(settings.api_url, settings.prefect_ui_url)
     comfy = Address.of(settings.comfy.url or DEFAULT_COMFY_URL, settings.comfy.ca_file)
     async with (
-        Store(settings.store_url, settings.images_url, patience_s=LOCKED_S) as store,
+        Store(
+            settings.store_url,
+            settings.images_url,
+            patience_s=LOCKED_S,
+            start_delay_s=START_DELAY_S,
+        ) as store,
         FlowRuns(
             settings.prefect_api_url,
             store.identity,
@@ -173,7 +180,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
                 store, settings.retention, settings.uploads, Schedules(runs).uploads
             ),
         ) as reconciler,
-        PauseWatch(runs) as pauses,
+        PauseWatch(store, default_pool()) as pauses,
         CatalogueCache(store, comfy) as catalogue,
         NodesCache(store, comfy, paid_nodes=settings.comfy.paid_nodes) as nodes,
         ModelsCache(store, comfy.url) as models,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from uuid import UUID
@@ -21,6 +22,7 @@ from flows.errors import CallbackRefusedError
 from flows.models import kept_models
 from flows.nodes import kept_judge
 from flows.pictures import resolved_with_files
+from flows.prefect.runs import workflow_of_tags
 from flows.retries import patiently
 from flows.workflows import workflow_named, workflow_names
 from store.errors import FilesGoneError, NotFoundError
@@ -67,6 +69,14 @@ async def adopt(
         missing = await patiently(store.uploads.problems, referred)
         raise comfy.UnresolvableError(tuple(missing)) from error
     return flow_run_id
+
+
+def of_its_deployment(request: FlowRequest, tags: Collection[str]) -> FlowRequest:
+    """Returns the request of a run that was started by hand, for its deployment's workflow."""
+    name = workflow_of_tags(tags)
+    if name is None or "workflow" in request.model_fields_set:
+        return request
+    return request.model_copy(update={"workflow": name})
 
 
 async def what_is_known(

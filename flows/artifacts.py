@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
+from contextvars import copy_context
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -19,6 +20,7 @@ from prefect.artifacts import (
 )
 from prefect.exceptions import PrefectException
 
+from flows.captions import caption
 from flows.prefect.runs import public
 from store.values import Artefact, Attempt, Claim
 
@@ -28,14 +30,18 @@ _log = logging.getLogger(__name__)
 
 
 class ArtifactUpdates:
-    """Requests to Prefect, sent while the work goes on; ``finish()`` waits for the last of them."""
+    """Requests to Prefect, sent while the work goes on; ``finish()`` waits for the last of them.
+
+    Made by a flow run, they are of that run, whoever starts them.
+    """
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
+        self._context = copy_context()
 
     def start(self, telling: Coroutine[Any, Any, Any]) -> None:
         """Start the request; a failure is logged and has no other effect."""
-        task = asyncio.create_task(_quietly(telling))
+        task = asyncio.create_task(_quietly(telling), context=self._context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -134,15 +140,3 @@ def _linked(artefact: Artefact, url: str) -> str:
     said = caption(artefact)
     poster = f"[![{said}]({url}/poster)]({url})\n\n" if artefact.poster_path else ""
     return f"{poster}[{said}]({url})"
-
-
-def caption(artefact: Artefact) -> str:
-    """Returns what it is, in a few words: "video, 832×480, 5.1 s, seed 7"."""
-    said: list[str] = [] if artefact.kind == "image" else [artefact.kind]
-    if artefact.width is not None:
-        said.append(f"{artefact.width}×{artefact.height}")
-    if artefact.duration_s is not None:
-        said.append(f"{artefact.duration_s:.1f} s")
-    if artefact.seed is not None:
-        said.append(f"seed {artefact.seed}")
-    return ", ".join(said) or artefact.kind

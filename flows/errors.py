@@ -10,6 +10,8 @@ FlowsError
   BatchRefusedError         the manifest has rows that cannot be made
   CallbackRefusedError      the callback of a run that was started from Prefect is not stored
   ForeignFlowError          the run's deployment names a flow that is not Easel's
+  PastError                 the attempt failed so, in a process that is over
+  StoppedError              the attempt was stopped in this stage
 TakenOver                   run now owned by another worker, or paused; never reported to Prefect
 CancelRequested             the client asked for a cancel; not an error, never reported to Prefect
 """
@@ -115,6 +117,17 @@ class PaidUnknownError(FlowsError):
 
 class ForeignFlowError(FlowsError):
     """The run's deployment names a flow that is not one of Easel's: it is not imported."""
+
+
+class PastError(FlowsError):
+    """The attempt failed so, in a process that is over; with the error's own words."""
+
+
+class StoppedError(FlowsError):
+    """The attempt was stopped in this stage: it is not wanted any more, or its worker stops."""
+
+    def __init__(self) -> None:
+        super().__init__("the attempt was stopped")
 
 
 class TakenOver(Exception):  # noqa: N818 - a signal

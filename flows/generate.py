@@ -7,39 +7,46 @@ each it works on one row of the store: a run that comes without one makes it fir
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Collection
-from functools import partial
+import logging
 from typing import Any
 from uuid import UUID
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
-from prefect.states import Cancelled, Completed, Failed
+from prefect.states import AwaitingRetry, Cancelled, Completed, Failed
 
-from comfy.errors import ComfyError
 from core.requests import FlowRequest
-from flows import pipeline, submitting
-from flows.adoption import adopt
-from flows.artifacts import ArtifactUpdates, caption, show_artefacts, show_attempts, show_request
-from flows.errors import CallbackRefusedError, InputGoneError, PaidUnknownError, TakenOver
+from flows import pipeline
+from flows.adoption import adopt, of_its_deployment
+from flows.artifacts import (
+    ArtifactUpdates,
+    ProgressArtifact,
+    show_artefacts,
+    show_attempts,
+    show_request,
+)
+from flows.attempts.attempt import Kept, Outcome, Stopped, Unkept
+from flows.attempts.past import ShownAttempt
+from flows.captions import caption
+from flows.errors import CallbackRefusedError, TakenOver
 from flows.pipeline import Assignment
 from flows.prefect.foreign_runs import PAUSE_S, put_back_for
 from flows.prefect.forms import GenerateRequest
-from flows.prefect.runs import parse_idempotency_key, workflow_of_tags
+from flows.prefect.runs import parse_idempotency_key
 from flows.retries import once_let_go, patiently
 from flows.runtime import Runtime, runtime_of_this_run, this_flow_run
-from flows.tasks import build_workflow, save, submit, track
+from flows.tasks import retell, show
 from store.completion import finished
 from store.errors import (
     ConflictError,
     DeletedError,
     NotFoundError,
-    StoreUnavailableError,
     UnreadableRequestError,
 )
 from store.values import Artefact, Claim
+
+_log = logging.getLogger(__name__)
 
 
 @flow(
@@ -58,7 +65,7 @@ async def generate(request: GenerateRequest, generation_id: UUID | None = None) 
     """
     async with runtime_of_this_run() as runtime:
         try:
-            claim = await _claim(runtime, request, generation_id)
+            attempt = await _attempt(runtime, request, generation_id)
         except (CallbackRefusedError, UnreadableRequestError) as error:
             return Failed(message=str(error))
         except DeletedError as reason:
@@ -66,19 +73,21 @@ async def generate(request: GenerateRequest, generation_id: UUID | None = None) 
         except NotFoundError:
             return put_back_for(PAUSE_S)  # another store's: its worker has the row
         except ConflictError as reason:
-            return Cancelled(message=f"Nothing to do: {reason}")
-        return await _carry_out(runtime, claim)
+            return await _over(runtime, reason)
+        return await _show(runtime, attempt)
 
 
-async def _claim(runtime: Runtime, request: FlowRequest, generation_id: UUID | None) -> Claim:
-    """Take the attempt; take over the worker's early start when there is one."""
+async def _attempt(
+    runtime: Runtime, request: FlowRequest, generation_id: UUID | None
+) -> ShownAttempt:
+    """Returns the attempt that this run is to show; without one, claims and begins it."""
     run = this_flow_run()
-    claim = await runtime.early_starts.take_over(run.id)
-    if claim is not None:
-        return claim  # from here on _carry_out is responsible for its end
+    attempt = runtime.attempts.of_run(run.id)
+    if attempt is not None:
+        return attempt
     made_for = parse_idempotency_key(run.idempotency_key)
     if generation_id is None:
-        request = _of_its_deployment(request, run.tags)
+        request = of_its_deployment(request, run.tags)
         generation_id = await adopt(
             runtime.store,
             runtime.session.client,
@@ -96,81 +105,77 @@ async def _claim(runtime: Runtime, request: FlowRequest, generation_id: UUID | N
         deployment_id=run.deployment_id,
         rerun=run.run_count > 1,
     )
-    return await once_let_go(pipeline.claim, runtime.store, assignment, runtime.holder)
+    claim = await once_let_go(pipeline.claim, runtime.store, assignment, runtime.holder)
+    return runtime.attempts.begin(claim, run.id)
 
 
-def _of_its_deployment(request: FlowRequest, tags: Collection[str]) -> FlowRequest:
-    """Returns the request of a run that was started by hand, for its deployment's workflow."""
-    name = workflow_of_tags(tags)
-    if name is None or "workflow" in request.model_fields_set:
-        return request
-    return request.model_copy(update={"workflow": name})
+async def _over(runtime: Runtime, reason: ConflictError) -> State[Any]:
+    """Returns the state of a run that has nothing to do: as its attempt ended.
+
+    Who did it may not have told Prefect: it died, or Prefect was away.
+    """
+    over = await patiently(runtime.store.generations.of_run, this_flow_run().id)
+    if over is not None and over.generation.status == "failed" and over.generation.error:
+        return Failed(message=over.generation.error.detail)
+    if over is not None and over.generation.status == "succeeded":
+        return Completed(message=f"Nothing to do: {reason}")
+    return Cancelled(message=f"Nothing to do: {reason}")
 
 
-async def _carry_out(runtime: Runtime, claim: Claim) -> State[Any]:
-    """Execute the attempt, and record in the row how it ended."""
-    updates = ArtifactUpdates()
+async def _show(runtime: Runtime, attempt: ShownAttempt) -> State[Any]:
+    """Show the attempt as it goes, and return how it ended."""
+    claim, updates = attempt.claim, ArtifactUpdates()
     updates.start(show_request(claim, runtime.holder.worker, _status_url(runtime, claim)))
     if claim.attempt > 1:
         before = await patiently(runtime.store.generations.attempts, claim.generation_id)
         updates.start(show_attempts(before))
     try:
-        artefacts = await _make_artefacts(runtime, claim, updates)
+        await _show_stages(attempt, updates)
+        outcome = await attempt.outcome()
     except asyncio.CancelledError:
-        await finished(_stopped(runtime, claim))
+        # By a client, by an operator, or because the worker stops.
+        run_id = this_flow_run().id
+        await finished(attempt.stop(runtime.stop_reasons.get(run_id, "cancel")))
         raise
-    except Exception as error:  # noqa: BLE001 - raised again unless it was foreseen
-        return await _end(runtime, claim, error, updates)
-    updates.start(show_artefacts(artefacts, runtime.api_url))
-    await updates.finish()
-    return Completed(message=_summary(artefacts))
+    finally:
+        retell(get_run_logger(), attempt.record.unread())
+    return await _state(runtime, outcome, updates)
 
 
-async def _make_artefacts(
-    runtime: Runtime, claim: Claim, updates: ArtifactUpdates
-) -> tuple[Artefact, ...]:
-    """Build, submit, track, save: the whole generation."""
-    graph = await build_workflow(claim)
-    outputs = await pipeline.render(
-        runtime.session,
-        claim,
-        partial(submit, claim, graph),
-        partial(track, claim, graph, updates),
-        get_run_logger(),
-        partial(submitting.has_lost_an_input, runtime.store, runtime.session, graph),
-        once=bool(graph.paid),
-    )
-    runtime.on_rendered(this_flow_run().id)
-    return await save(claim, outputs)
+async def _show_stages(attempt: ShownAttempt, updates: ArtifactUpdates) -> None:
+    """Show each stage as a task. What is to be done about its error, the attempt decides."""
+    async for stage in attempt.stages():
+        retell(get_run_logger(), attempt.record.unread())
+        progress = ProgressArtifact(updates)
+        attempt.follow(progress.update)
+        try:
+            await show(stage)
+        except Exception as error:  # noqa: BLE001 - shown by the task run
+            _log.debug("%s ended with %r", stage.name, error)
+        else:
+            progress.complete()
 
 
-async def _stopped(runtime: Runtime, claim: Claim) -> None:
-    """Handle the cancelled task: by a client, by an operator, or because the worker stops."""
-    run_id, log = this_flow_run().id, get_run_logger()
-    await runtime.early_starts.stop(run_id)
-    if runtime.stop_reasons.get(run_id) != "release":
-        await pipeline.cancel(runtime.store, runtime.session, claim, log)
-        return
-    # If the store is unavailable, the lease expires soon, with the same effect.
-    with contextlib.suppress(StoreUnavailableError):
-        await pipeline.release(runtime.store, runtime.session, claim, log)
-
-
-async def _end(
-    runtime: Runtime, claim: Claim, error: Exception, updates: ArtifactUpdates
-) -> State[Any]:
-    """End the attempt without artefacts. Returns the run's state, or raises what decides it."""
-    run_id, log = this_flow_run().id, get_run_logger()
-    ended = await pipeline.end(runtime.store, runtime.session, claim, error, run_id, log)
-    if ended.how == "taken_over":
-        raise TakenOver(ended.detail) from error
-    if ended.how != "failed":
-        return Cancelled(message=ended.detail)
-    if not isinstance(error, ComfyError | InputGoneError | PaidUnknownError):
-        raise error
-    await pipeline.look_again(runtime.store, runtime.session.client, error)
-    await updates.finish()
-    return Failed(message=ended.detail)
+async def _state(runtime: Runtime, outcome: Outcome, updates: ArtifactUpdates) -> State[Any]:
+    """Returns the run's state by how the attempt ended, or raises what decides it."""
+    match outcome:
+        case Kept(artefacts):
+            updates.start(show_artefacts(artefacts, runtime.api_url))
+            await updates.finish()
+            return Completed(message=_summary(artefacts))
+        case Stopped(reason="release"):
+            return AwaitingRetry(message="The worker stopped.")
+        case Stopped():
+            return Cancelled(message="Cancelled through Easel.")
+        case Unkept(ended, error, is_foreseen):
+            if ended.how == "taken_over":
+                raise TakenOver(ended.detail) from error
+            if ended.how != "failed":
+                return Cancelled(message=ended.detail)
+            if not is_foreseen:
+                raise error
+            await updates.finish()
+            return Failed(message=ended.detail)
 
 
 def _status_url(runtime: Runtime, claim: Claim) -> str:

@@ -3,10 +3,10 @@
 A run that was started from Prefect has its row made before: ``adoption.py``.
 
 Between the second and the third the prompt is submitted: ``submitting.py``.
-Each step takes what it needs as values and returns a value. The flow's tasks (``flows/tasks.py``)
-and the worker's early start (``flows/early_start.py``) call the same functions. They know nothing
-of Prefect: what a caller wants to show there it passes as a logger or a callback. An attempt that
-yields no pictures goes back with ``release``, or ends with ``end``.
+Each step takes what it needs as values and returns a value. An attempt calls them in turn
+(``flows/attempts/attempt.py``). They know nothing of Prefect: what a caller wants to show there it
+passes as a logger or a callback. An attempt that yields no pictures goes back with ``release``, or
+ends with ``end``.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 from uuid import UUID
 
 import comfy
@@ -69,6 +69,11 @@ PIXELS_AT_ONCE: Final = 8 * 1024 * 1024
 """Pixels of one generation that are decoded at the same time: sixteen pictures of 4096 × 4096 need
 gigabytes, eight of 1024 × 1024 are sooner kept together."""
 _log = logging.getLogger(__name__)
+WrittenStages = Callable[[], Sequence[Mapping[str, Any]] | None]
+
+
+def _none() -> None:
+    """Prefect is told by who runs the steps."""
 
 
 class Session(SubmitSession, Protocol):
@@ -250,8 +255,11 @@ async def save(
     claim: Claim,
     outputs: Sequence[Output],
     log: Log = _log,
+    stages: WrittenStages = _none,
 ) -> tuple[Artefact, ...]:
     """Fetch the outputs, keep them, and end the generation as succeeded.
+
+    ``stages`` returns what Prefect is to be told of the attempt, when it ends.
 
     Large pictures are fetched one after the other (``PIXELS_AT_ONCE``). A repeated save writes the
     same names again. While the disk is full or the storage away it waits, however long: the output
@@ -276,7 +284,7 @@ async def save(
     kept = _with_primary(kept, workflow.outputs)
     try:
         nodes = (await build(store, claim)).node_count
-        await patiently(store.transitions.succeed, claim, kept, nodes=nodes)
+        await patiently(store.transitions.succeed, claim, kept, nodes=nodes, stages=stages())
     except FencedError:
         standing = await patiently(store.transitions.standing, claim)
         if not standing.prompt_wanted:
@@ -310,12 +318,13 @@ async def end(
     error: Exception,
     flow_run_id: UUID | None = None,
     log: Log = _log,
+    stages: WrittenStages = _none,
 ) -> Ended:
-    """End an attempt whose steps raised ``error``."""
+    """End an attempt whose steps raised ``error``. ``stages`` is as for ``save``."""
     match error:
         case CancelRequested():
             # Shielded: the caller may be cancelled in this moment, by the same request.
-            await finished(cancel(store, session, claim, log))
+            await finished(cancel(store, session, claim, log, stages))
             return Ended("cancelled", "Cancelled through Easel.")
         case FencedError():
             standing = await finished(leave(store, session, claim, flow_run_id, log))
@@ -326,11 +335,17 @@ async def end(
                 return Ended("taken_over", str(error))
             return Ended("given_up", f"Given up: {error}")
         case _:
-            problem = await fail(store, session, claim, error, log)
+            problem = await fail(store, session, claim, error, log, stages)
             return Ended("failed", problem.detail)
 
 
-async def cancel(store: Store, session: Session, claim: Claim, log: Log = _log) -> None:
+async def cancel(
+    store: Store,
+    session: Session,
+    claim: Claim,
+    log: Log = _log,
+    stages: WrittenStages = _none,
+) -> None:
     """End the attempt as cancelled, if this worker still holds it.
 
     Otherwise its prompt belongs to another worker and is left alone.
@@ -338,7 +353,7 @@ async def cancel(store: Store, session: Session, claim: Claim, log: Log = _log) 
     with contextlib.suppress(FencedError):
         await check_hold(store, claim)
         gone = await _stop_in_comfy(session, claim, log)
-        if await patiently(store.transitions.cancelled, claim, stray=not gone):
+        if await patiently(store.transitions.cancelled, claim, stray=not gone, stages=stages()):
             await _discard_files(store, claim, log)
 
 
@@ -357,7 +372,12 @@ async def release(store: Store, session: Session, claim: Claim, log: Log = _log)
 
 
 async def fail(
-    store: Store, session: Session, claim: Claim, error: Exception, log: Log = _log
+    store: Store,
+    session: Session,
+    claim: Claim,
+    error: Exception,
+    log: Log = _log,
+    stages: WrittenStages = _none,
 ) -> Problem:
     """End the attempt as failed. Returns the problem that clients read."""
     problem = problem_of(error)
@@ -365,7 +385,7 @@ async def fail(
     # A prompt that timed out still executes. Write the row first: it shows whether this worker
     # may stop the prompt.
     executes = isinstance(error, ExecutionTimeoutError)
-    ours = await patiently(store.transitions.fail, claim, problem, stray=executes)
+    ours = await patiently(store.transitions.fail, claim, problem, stray=executes, stages=stages())
     if ours and executes:
         await finished(_stop_in_comfy(session, claim, log))
     if ours:

@@ -6,12 +6,11 @@ process of its own (`prefect worker start --type process`, a notebook) opens one
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 from uuid import UUID, uuid4
 
 from prefect.client.schemas.objects import FlowRun
@@ -22,15 +21,15 @@ from comfy.address import Address
 from comfy.paid import PaidServices
 from comfy.reachability import ReachableCallback
 from core.settings import DEFAULT_COMFY_URL, Settings
-from flows.early_start import EarlyStarts
+from flows.attempts.attempt import StopReason
+from flows.attempts.attempts import Attempts
+from store.generations.dispatches import START_DELAY_S
 from store.leases import LeaseKeeper
 from store.store import Store
 from store.values import Holder
 
 WORKER_LEASE = "worker "
 """Prefix of the names of the workers' leases."""
-
-StopReason = Literal["cancel", "release"]
 
 
 @dataclass(eq=False)
@@ -47,12 +46,10 @@ class Runtime:
     """The folder of wildcard lists."""
     stop_reasons: dict[UUID, StopReason] = field(default_factory=dict)
     """Why a run's task was cancelled, by flow run id: a client's cancel, or the worker stopping."""
-    on_rendered: Callable[[UUID], None] = field(default=lambda _: None)
-    """Called with the id of a flow run whose prompt has left ComfyUI: the GPU is free."""
-    early_starts: EarlyStarts = field(init=False)
+    attempts: Attempts = field(init=False)
 
     def __post_init__(self) -> None:
-        self.early_starts = EarlyStarts(self.store, self.session, self.holder)
+        self.attempts = Attempts(self.store, self.session, self.api_url)
 
 
 def worker_lease(worker: str) -> str:
@@ -80,7 +77,7 @@ async def open_runtime(
     key = settings.comfy.key_of_paid_services()
     shown = Address.of(url).url
     async with (
-        Store(settings.store_url, settings.images_url) as store,
+        Store(settings.store_url, settings.images_url, start_delay_s=START_DELAY_S) as store,
         LeaseKeeper(store.leases, worker_lease(worker), settings.recovery.lease_s) as lease,
         ComfySession(
             url,

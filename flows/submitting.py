@@ -49,7 +49,8 @@ async def submit(
     named = inputs.named(graph)
     if named.paid:
         return await _submit_paid(store, session, claim, named, inputs, fresh=fresh)
-    await patiently(store.transitions.record_submission, claim)
+    if not claim.intent_written:
+        await patiently(store.transitions.record_submission, claim)
     reach("submit.after_intent")
 
     async def right_before() -> None:

@@ -1,45 +1,41 @@
-"""The four tasks of a generation: the pipeline's steps, each with its retry policy beside it.
+"""The four tasks of a generation: each joins a stage of the attempt, and ends as it ends.
 
-Retrying is left to Prefect and shows in its UI. What may be retried is decided by one
-predicate, ``comfy.is_transient``; everything else fails the task at once.
+The stages run without them (``flows/attempts``); what fails in passing is repeated there, and
+shows here as the task's retry.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final, ParamSpec, TypeVar
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import TaskRunContext
 from prefect.logging import get_run_logger
 from prefect.tasks import Task, exponential_backoff
 
-from comfy import Graph, Output, Submitted, is_transient
-from flows import pipeline, submitting
-from flows.artifacts import ArtifactUpdates, ProgressArtifact, caption
-from flows.runtime import current_runtime
-from store.errors import ArtefactStoreError, StoreUnavailableError
-from store.values import Artefact, Claim
+from flows.attempts.record import Line
+from flows.attempts.stage import TRIES, Stage, StageName, is_passing
+from flows.errors import StoppedError
+from flows.prefect.private.task_engine import StageEngine
 
-TRANSIENT_RETRIES: Final = 8
-"""With the backoff below: about four minutes of tries before a generation fails."""
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
+_StageTask = Task[[Stage], Coroutine[Any, Any, None]]
 
 
 async def _may_retry(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     error = await state.aresult(raise_on_failure=False)
-    return isinstance(error, BaseException) and (
-        is_transient(error) or isinstance(error, ArtefactStoreError | StoreUnavailableError)
-    )
+    return isinstance(error, BaseException) and is_passing(error)
 
 
-def _effect(name: str) -> Callable[[Callable[_P, _R]], Task[_P, _R]]:
-    """A task with an external effect: retried while its errors are transient."""
+def _with_effect(name: StageName) -> Callable[[Callable[[Stage], Any]], _StageTask]:
+    """A task of a stage that has an external effect: it is retried while its errors are passing."""
     return task(
         name=name,
-        retries=TRANSIENT_RETRIES,
+        retries=TRIES - 1,
         retry_delay_seconds=exponential_backoff(backoff_factor=1),
         retry_jitter_factor=0.5,
         retry_condition_fn=_may_retry,
@@ -49,50 +45,74 @@ def _effect(name: str) -> Callable[[Callable[_P, _R]], Task[_P, _R]]:
 
 
 @task(name="build workflow", cache_policy=NO_CACHE, persist_result=False)
-async def build_workflow(claim: Claim) -> Graph:
-    """The ComfyUI graph of the request."""
-    return await pipeline.build(current_runtime().store, claim)
+async def build_workflow(stage: Stage) -> None:
+    """Make the ComfyUI graph of the request."""
+    await _join(stage)
 
 
-@_effect("submit")
-async def submit(claim: Claim, graph: Graph) -> Submitted:
-    """Make sure that ComfyUI has the prompt, once. The first call joins the early start's."""
-    runtime = current_runtime()
-    await runtime.session.wait_until_reachable()
-    submitted = await runtime.early_starts.join(claim)
-    if submitted is None:
-        submitted = await submitting.submit(runtime.store, runtime.session, claim, graph)
-    get_run_logger().info(_HOW[submitted.how], claim.prompt_id)
-    return submitted
+@_with_effect("submit")
+async def submit(stage: Stage) -> None:
+    """Make sure that ComfyUI has the prompt, once."""
+    await _join(stage)
 
 
-_HOW: Final = {
-    "posted": "Submitted to ComfyUI as prompt %s",
-    "already_queued": "ComfyUI already has prompt %s; following it",
-    "already_finished": "ComfyUI has already finished prompt %s; collecting it",
-    "found_by_name": "Found the finished files of prompt %s",
+@_with_effect("poll")
+async def poll(stage: Stage) -> None:
+    """Follow the prompt to its end, writing its progress to the row and the run's page."""
+    await _join(stage)
+
+
+@_with_effect("save")
+async def save(stage: Stage) -> None:
+    """Fetch the outputs, keep them, and end the generation as succeeded."""
+    await _join(stage)
+
+
+_TASKS: Final[Mapping[StageName, _StageTask]] = {
+    "build workflow": build_workflow,
+    "submit": submit,
+    "poll": poll,
+    "save": save,
 }
 
 
-@_effect("track")
-async def track(claim: Claim, graph: Graph, updates: ArtifactUpdates) -> tuple[Output, ...]:
-    """Follow the prompt to its end, writing its progress to the row and the run's page."""
-    runtime, artifact = current_runtime(), ProgressArtifact(updates)
-    outputs = await pipeline.track(runtime.store, runtime.session, claim, graph, artifact.update)
-    artifact.complete()
-    return outputs
+async def show(stage: Stage) -> None:
+    """Show a stage as its task of the calling flow run. Raises the error that it ended with."""
+    engine = StageEngine(
+        _TASKS[stage.name],
+        {"stage": stage},
+        lambda: (stage.began_at, stage.ended_at),
+    )
+    await engine.drive()
 
 
-@_effect("save")
-async def save(claim: Claim, outputs: Sequence[Output]) -> tuple[Artefact, ...]:
-    """Fetch the outputs, keep them, and end the generation as succeeded."""
-    runtime, log = current_runtime(), get_run_logger()
-    kept = await pipeline.save(runtime.store, runtime.session, claim, outputs, log)
-    for artefact in kept:
-        log.info(
-            "Kept %s (%s, %d kB)",
-            f"{runtime.api_url}/api/v1/artefacts/{artefact.id}",
-            caption(artefact),
-            artefact.bytes // 1000,
-        )
-    return kept
+async def _join(stage: Stage) -> None:
+    """Repeat the stage's log, and wait for the end of its next try; of its last, if it is over."""
+    log, number = get_run_logger(), _number_of_try()
+    while True:
+        retell(log, stage.record.unread())
+        outcome = stage.outcome(len(stage.tries) if stage.is_over else number)
+        if outcome is not None:
+            break
+        await stage.changed()
+    if isinstance(outcome.error, asyncio.CancelledError):
+        raise StoppedError
+    if outcome.error is not None:
+        raise outcome.error
+
+
+def _number_of_try() -> int:
+    context = TaskRunContext.get()
+    assert context is not None
+    return context.task_run.run_count
+
+
+def retell(log: logging.Logger | logging.LoggerAdapter[Any], lines: list[Line]) -> None:
+    """Write lines into a run's log, with the times at which they were logged first."""
+    assert isinstance(log, logging.LoggerAdapter)
+    for line in lines:
+        text, extra = log.process(line.text, {})
+        name = log.logger.name
+        record = log.logger.makeRecord(name, line.level, "", 0, text, (), None, **extra)
+        record.created = line.at.timestamp()
+        log.logger.handle(record)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import (
@@ -45,10 +45,17 @@ _CLAIMING: Final = 0x6F75_7462  # "outb"
 
 
 def put(connection: Connection, entries: Sequence[NewEntry]) -> None:
-    """Write entries in the caller's transaction; they are due at once."""
+    """Write entries in the caller's transaction; they are due at once, or when they say."""
     if entries:
         signal(connection, "outbox")
-        connection.execute(insert(outbox), [{**asdict(one), "tries": 0} for one in entries])
+        connection.execute(insert(outbox), [_new_row(one) for one in entries])
+
+
+def _new_row(entry: NewEntry) -> dict[str, Any]:
+    # Times of the writer's clock. By a database's that is behind, the entry was put off in the
+    # future, so it is due at once; by one that is ahead it is due early. It is never late.
+    put_off_at = entry.created_at if entry.due_at is not None else None
+    return {**asdict(entry), "put_off_at": put_off_at, "tries": 0}
 
 
 def remove(connection: Connection, entry: Entry) -> bool:

@@ -25,6 +25,8 @@ from store.values import Entry
 LOOK_EVERY_S: Final = 0.25
 """Seconds between polls where no signals of other processes arrive. A poll is one read of a
 millisecond, however many entries are not due."""
+TOLD_LOOK_S: Final = 0.4
+"""Seconds after a signal until a look for what it wrote to be done a little later."""
 HEARING_LOOK_EVERY_S: Final = 1.0
 """Seconds between polls where they do: entries fall due, and a signal may be lost."""
 BUSY_MAX_S: Final = 0.05
@@ -140,9 +142,9 @@ class OutboxRunner:
         now = time.monotonic()
         if self._outbox.hears and not self._is_told and now < self._look_at:
             return
-        self._is_told = False
+        was_told, self._is_told = self._is_told, False
         await self.look()
-        self._look_at = now + HEARING_LOOK_EVERY_S
+        self._look_at = now + (TOLD_LOOK_S if was_told else HEARING_LOOK_EVERY_S)
 
     async def look(self) -> None:
         """One round: start work in every lane that has something to do. Raises StoreError."""

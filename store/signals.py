@@ -20,9 +20,10 @@ from uuid import uuid4
 
 from sqlalchemy import Connection
 
-Signal = Literal["changes", "queue", "outbox"]
-"""Generations have changed; one may be taken from the queue; entries of the outbox are due."""
-SIGNALS: Final[tuple[Signal, ...]] = ("changes", "queue", "outbox")
+Signal = Literal["changes", "queue", "outbox", "gate"]
+"""Generations have changed; one may be taken from the queue; entries of the outbox are due; an
+operator has paused, limited or let go something in Prefect."""
+SIGNALS: Final[tuple[Signal, ...]] = ("changes", "queue", "outbox", "gate")
 _PENDING: Final = "easel_signals"
 _LONGEST_PATH: Final = 100
 """Bytes: a socket's address has at most 108 on Linux, 104 on macOS."""

@@ -18,6 +18,7 @@ from store.changes import ChangeFeed
 from store.database import Database
 from store.generations.acceptance import Acceptance
 from store.generations.queries import Generations
+from store.generations.queue import Queue
 from store.generations.transitions import Transitions
 from store.identity import identity_of
 from store.leases import Leases
@@ -37,6 +38,8 @@ class Store:
 
     ``url`` is an SQLAlchemy URL (SQLite or PostgreSQL), ``images_url`` a folder or an obstore URL.
     ``patience_s``: how long a write waits for other writers of SQLite (ten seconds without it).
+    ``start_delay_s``: how long the start of what is accepted waits in the outbox for a worker that
+    takes it from the queue sooner, and makes its flow run itself.
     ``clock``: by which the outbox's entries are due; without one it is the database's.
     Raises StoreUnavailableError when the database cannot be opened, NewerStoreError when a newer
     version has written it, ArtefactStoreError when there is no place for the pictures.
@@ -48,12 +51,13 @@ class Store:
         images_url: str,
         *,
         patience_s: float | None = None,
+        start_delay_s: float = 0.0,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
         self.database = Database(url, patience_s=patience_s)
-        self.acceptance = Acceptance(self.database)
+        self.acceptance = Acceptance(self.database, start_delay_s)
         self.batches = Batches(self.database)
-        self.batch_transitions = BatchTransitions(self.database)
+        self.batch_transitions = BatchTransitions(self.database, start_delay_s)
         self.changes = ChangeFeed(self.database)
         self.generations = Generations(self.database)
         self.leases = Leases(self.database)
@@ -62,6 +66,7 @@ class Store:
         self.secrets = Secrets(self.database)
         self.models = ModelRegistry(self.database)
         self.outbox = Outbox(self.database, clock)
+        self.queue = Queue(self.database)
         self.registry = Registry(self.database)
         self.sources = Sources(self.database)
         self.strays = Strays(self.database)

@@ -81,6 +81,9 @@ generations = Table(
     Column("id", Uuid, primary_key=True),
     # The order of acceptance. Not a clock: clocks jump.
     Column("seq", BigInteger, nullable=False, unique=True),
+    # The order in which the queue is taken, within a priority: ``seq``, and after a retry the
+    # number of that change. Both come from one counter, so a retry goes behind all before it.
+    Column("turn", BigInteger, nullable=False),
     Column("change", BigInteger, nullable=False),
     Column("status", String(16), nullable=False),
     Column("sequence", Integer, nullable=False),
@@ -109,7 +112,7 @@ generations = Table(
     Column("expired_at", UtcDateTime),
     Index("ix_generations_change", "change"),
     # With the cost: how much work is ahead is summed at each acceptance.
-    Index("ix_generations_queue", "status", "priority", "seq", "cost"),
+    Index("ix_generations_queue", "status", "priority", "turn", "cost"),
     Index("ix_generations_model", "model", "seq"),
     Index("ix_generations_workflow", "workflow", "seq"),
     Index("ix_generations_batch_id", "batch_id", "seq"),
@@ -145,6 +148,22 @@ attempts = Table(
     Column("ended_at", UtcDateTime),
     Column("outcome", String(16)),
     Column("error", _Json),
+    # What its flow run shows of the work, to be told Prefect; NULL when there is nothing to tell.
+    Column("stages", _Json),
+    Column("told_at", UtcDateTime),
+    Index(
+        "ix_attempts_untold",
+        "ended_at",
+        sqlite_where=text("stages IS NOT NULL AND told_at IS NULL"),
+        postgresql_where=text("stages IS NOT NULL AND told_at IS NULL"),
+    ),
+    # Whose holder may have died: as many as there are places, however long the queue is.
+    Index(
+        "ix_attempts_held",
+        "holder",
+        sqlite_where=text("holder IS NOT NULL AND outcome IS NULL"),
+        postgresql_where=text("holder IS NOT NULL AND outcome IS NULL"),
+    ),
 )
 
 batches = Table(
@@ -317,6 +336,15 @@ workers = Table(
     # How many runs of other stores wait in its pool, by store.
     Column("foreign_runs", _Json),
 )
+
+gates = Table(
+    "gates",
+    metadata,
+    Column("pool", String(255), primary_key=True),
+    # See flows/prefect/gate.py.
+    Column("value", _Json, nullable=False),
+)
+"""What an operator holds back in Prefect, by work pool, as a worker last saw it there."""
 
 leases = Table(
     "leases",

@@ -381,7 +381,10 @@ class Neighbours:
 
 @dataclass(frozen=True)
 class NewEntry:
-    """An entry for the outbox. ``rank``: lower ones go first."""
+    """An entry for the outbox. ``rank``: lower ones go first.
+
+    ``due_at`` is by the clock that ``created_at`` is by; None: it is due at once.
+    """
 
     lane: str
     kind: str
@@ -389,6 +392,7 @@ class NewEntry:
     payload: dict[str, Any]
     rank: int
     created_at: datetime
+    due_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -428,6 +432,9 @@ class Claim:
     """A worker's hold on an attempt: every later write names ``attempt`` and ``fence``.
 
     ``submitted_before``: a ComfyUI may have the prompt already, so look before a POST.
+    ``flow_run_id`` is None while the attempt has no flow run. ``created_at`` is the generation's.
+    ``submitted_at`` is the time of the intent to submit that was written with the claim, if it
+    was: then it is the attempt's first, and the prompt may be posted.
     """
 
     generation_id: UUID
@@ -437,6 +444,76 @@ class Claim:
     request: ResolvedRequest
     comfy_url: str
     submitted_before: bool
+    flow_run_id: UUID | None = None
+    deployment_id: UUID | None = None
+    batch_id: UUID | None = None
+    created_at: datetime | None = None
+    submitted_at: datetime | None = None
+
+    @property
+    def intent_written(self) -> bool:
+        """Whether the intent to submit was written with the claim."""
+        return self.submitted_at is not None
+
+
+@dataclass(frozen=True)
+class Queued:
+    """A generation that waits in the queue, as who chooses one sees it.
+
+    ``turn`` is its order within its priority.
+    """
+
+    generation_id: UUID
+    attempt: int
+    priority: str
+    model: str | None
+    turn: int
+    cost: float
+    flow_run_id: UUID | None
+    batch_id: UUID | None
+    created_at: datetime
+    workflow: str | None
+
+    @classmethod
+    def from_row(cls, row: RowMapping) -> Queued:
+        """Read the columns of the ``generations`` table that it has."""
+        others = (name for name in cls.__dataclass_fields__ if name != "generation_id")
+        return cls(generation_id=row["id"], **{name: row[name] for name in others})
+
+
+@dataclass(frozen=True)
+class Untold:
+    """An attempt that has ended, and of whose work Prefect is to be told.
+
+    ``holder`` is the lease of who ended it; while it is alive, that is its to tell.
+    """
+
+    generation_id: UUID
+    attempt: int
+    flow_run_id: UUID | None
+    deployment_id: UUID | None
+    holder: UUID | None
+    outcome: Status
+    error: Problem | None
+    stages: tuple[Mapping[str, Any], ...]
+    ended_at: datetime
+    worker: str | None
+
+    @classmethod
+    def from_row(cls, row: RowMapping) -> Untold:
+        """Read a row of the ``attempts`` table."""
+        return cls(
+            generation_id=row["generation_id"],
+            attempt=row["number"],
+            flow_run_id=row["flow_run_id"],
+            deployment_id=row["deployment_id"],
+            holder=row["holder"],
+            outcome=cast("Status", row["outcome"]),
+            error=_problem(row["error"]),
+            stages=tuple(row["stages"]),
+            ended_at=row["ended_at"],
+            worker=row["worker"],
+        )
 
 
 @dataclass(frozen=True)

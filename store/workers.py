@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -10,9 +11,11 @@ from sqlalchemy import Connection, Table, delete, select, update
 
 from store.database import Database, insert_into, notes, reads, writes
 from store.leases import LeaseWatch
+from store.signals import signal
 from store.tables import (
     attempts,
     catalogues,
+    gates,
     model_digests,
     model_files,
     node_catalogues,
@@ -67,6 +70,27 @@ class Registry:
         """Returns every worker that has not stopped cleanly; see ``is_live``."""
         rows = (connection.execute(select(workers))).mappings()
         return tuple(WorkerRecord.from_row(row) for row in rows)
+
+    async def keep_gate(self, pool: str, value: Mapping[str, Any]) -> bool:
+        """Store what an operator holds back in a work pool, unless that is what is there.
+
+        Returns whether it was stored; the signal ``gate`` tells of it then.
+        """
+        if await self.gate(pool) == value:
+            return False
+
+        def write(connection: Connection) -> None:
+            _upsert(connection, gates, "pool", {"pool": pool, "value": dict(value)})
+            signal(connection, "gate")
+
+        await self._database.write(write)
+        return True
+
+    @reads
+    def gate(self, connection: Connection, pool: str) -> Any:
+        """Returns what was last stored of a work pool, None while there is nothing."""
+        statement = select(gates.c.value).where(gates.c.pool == pool)
+        return connection.execute(statement).scalar_one_or_none()
 
     @writes
     def keep_catalogue(self, connection: Connection, comfy_url: str, data: dict[str, Any]) -> None:

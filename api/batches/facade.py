@@ -499,7 +499,7 @@ class BatchFacade:
     async def _why(self, batch: Batch) -> Waiting | None:
         # Until its own run begins, the batch waits in another queue than its generations.
         queue = BATCH_QUEUE if batch.status == "queued" else BULK_QUEUE
-        return await self._facade.estimates.why(queue, is_dispatched=batch.flow_run_id is not None)
+        return await self._facade.estimates.why_batch(queue, batch.flow_run_id)
 
     def _urls(self, batch: Batch) -> BatchUrls:
         base = f"{self._facade.links.batches}/{batch.id}"

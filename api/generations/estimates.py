@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Final
+from uuid import UUID
 
 from api.cached import Cached
 from comfy.reachability import away_words
@@ -80,26 +81,39 @@ class Estimates:
     async def why_queued(self, generation: Generation) -> Waiting | None:
         """Returns what a queued generation waits for, unless it only waits its turn."""
         priority = generation.request.priority if generation.request else "interactive"
-        return await self.why(priority, is_dispatched=generation.flow_run_id is not None)
+        return await self.why(priority, generation.flow_run_id)
 
-    async def why(self, queue: str, *, is_dispatched: bool) -> Waiting | None:
-        """Returns what work of that queue waits for, unless it only waits its turn."""
-        if not is_dispatched and self._dispatcher.waiting_for is not None:
-            why = self._dispatcher.waiting_for.rstrip(".")
+    async def why(self, queue: str, flow_run_id: UUID | None = None) -> Waiting | None:
+        """Returns what generations of that priority wait for, unless they only wait their turn.
+
+        For Prefect only while an operator has set a limit, so that it says what may begin, or while
+        there is no worker: it may be why.
+        """
+        return await self._why(queue, flow_run_id, needs_prefect=self._pauses.is_strict)
+
+    async def why_batch(self, queue: str, flow_run_id: UUID | None) -> Waiting | None:
+        """Returns what a batch waits for, which is a flow run of its own."""
+        return await self._why(queue, flow_run_id, needs_prefect=True)
+
+    async def _why(
+        self, queue: str, flow_run_id: UUID | None, *, needs_prefect: bool
+    ) -> Waiting | None:
+        workers, away = await self.live_workers(), self._dispatcher.waiting_for
+        if away is not None and flow_run_id is None and (needs_prefect or not workers):
+            why = away.rstrip(".")
             said = f"{why[:1].upper()}{why[1:]}. {_WITHOUT_PREFECT}"
             return Waiting("waiting_for_prefect", said)
-        paused = self._pauses.now().why(queue)
-        if paused is not None:
-            return Waiting("paused", paused)
-        workers = await self.live_workers()
-        if not workers:
+        if not workers:  # before pauses: what is paused is known from workers only
             return Waiting(
                 "waiting_for_worker",
                 "No worker is running. Start `easel up`, or `easel worker` beside ComfyUI.",
             )
+        paused = self._pauses.now().why(queue)
+        if paused is not None:
+            return Waiting("paused", paused)
         if not any(worker.comfy_reachable for worker in workers):
-            away = workers[0]
-            return Waiting("waiting_for_comfyui", away_words(away.comfy_url, away.detail))
+            first = workers[0]
+            return Waiting("waiting_for_comfyui", away_words(first.comfy_url, first.detail))
         return await self._why_unkept()
 
     async def _why_unkept(self) -> Waiting | None:

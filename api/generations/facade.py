@@ -206,7 +206,6 @@ class Facade:
         except FilesGoneError:  # expired since they were looked at
             await self._check_files(resolved.inputs, workflow)
             raise
-        self._dispatcher.wake()
         return accepted
 
     async def _check_files(self, inputs: Mapping[str, Any], workflow: Workflow) -> None:

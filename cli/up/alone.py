@@ -67,7 +67,7 @@ def run_worker(pool: str | None) -> None:
     os.environ.setdefault("PREFECT_API_URL", settings.prefect_api_url)
     os.environ.setdefault("PREFECT_UI_URL", settings.prefect_ui_url)
     gc_tuning.starting()
-    from flows.prefect.deployments import default_pool
+    from flows.prefect.declared import default_pool
     from flows.refused_starts import EXPECTED, why_refused
     from flows.worker import main as worker_main
 

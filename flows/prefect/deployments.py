@@ -4,39 +4,21 @@ from __future__ import annotations
 
 import importlib
 import logging
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import yaml
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.flows import Flow
 from prefect.schedules import Schedule
 from prefect.types.entrypoint import EntrypointType
 from pydantic import ValidationError
 
-from flows.prefect.stored_deployments import deployment_by_name
+from flows.prefect.declared import QUEUES, read_deployments
+from flows.prefect.stored_deployments import StoredDeployment, deployment_by_name
 
 _log = logging.getLogger(__name__)
-QUEUES: Final = {"batches": 1, "interactive": 2, "bulk": 3}
-"""Work queues by priority, 1 first: nothing in ``bulk`` starts while ``interactive`` has work.
-
-The runs in ``batches`` need no slot at the GPU; they come first so that they are always found.
-"""
-
-
-def read_deployments() -> list[dict[str, Any]]:
-    """The deployments of ``prefect.yaml``."""
-    document = yaml.safe_load(_file().read_text(encoding="utf-8"))
-    deployments: list[dict[str, Any]] = document["deployments"]
-    return deployments
-
-
-def default_pool() -> str:
-    """The work pool that the first deployment names."""
-    name: str = read_deployments()[0]["work_pool"]["name"]
-    return name
 
 
 async def prepare_pool(client: PrefectClient, pool: str, worker_type: str) -> None:
@@ -59,42 +41,67 @@ async def prepare_pool(client: PrefectClient, pool: str, worker_type: str) -> No
 
 
 async def register_deployments(client: PrefectClient) -> None:
-    """Create or update every deployment of ``prefect.yaml``."""
+    """Create or update every deployment of ``prefect.yaml``; operators' limits stay.
+
+    One whose limit is 0 is left as it is: Prefect would refuse that limit, and without it remove
+    it, also one that others share.
+    """
     for entry in read_deployments():
         flow = _load(entry["entrypoint"])
-        deployment = await flow.ato_deployment(
-            name=entry["name"],
-            description=entry.get("description"),
-            tags=entry.get("tags"),
-            parameters=entry.get("parameters"),
-            work_pool_name=entry["work_pool"]["name"],
-            work_queue_name=entry["work_pool"].get("work_queue_name"),
-            # Dotted, never a file: a file is executed anew at each load, and breaks isinstance.
-            entrypoint_type=EntrypointType.MODULE_PATH,
-            schedules=await _schedules(client, f"{flow.name}/{entry['name']}", entry),
-        )
-        try:
-            await deployment.aapply()
-        except ValidationError:
-            # Prefect's client reads the deployment first, and fails for one schedule that only the
-            # server understands. What is registered already goes on as it is.
-            _log.warning(
-                "%s/%s is not registered anew: Prefect's client cannot read one of its schedules. "
-                "Remove that schedule in the Prefect UI.",
-                flow.name,
-                entry["name"],
-            )
+        known = await _known(client, f"{flow.name}/{entry['name']}")
+        limit = None if known is None else known.global_concurrency_limit
+        why: str | None = "Its concurrency limit is 0: raise or remove it"
+        if limit is None or limit.limit > 0:
+            why = await _register(flow, entry, known)
+        if why is not None:  # what is registered already goes on as it is
+            name = f"{flow.name}/{entry['name']}"
+            _log.warning("%s is not registered anew. %s in the Prefect UI.", name, why)
 
 
-async def _schedules(
-    client: PrefectClient, deployment: str, entry: dict[str, Any]
-) -> list[Schedule]:
-    """The schedules of a deployment: `prefect.yaml` sets when they fire, operators switch them."""
+async def _register(
+    flow: Flow[..., Any], entry: dict[str, Any], known: StoredDeployment | None
+) -> str | None:
+    """Create or update a deployment. Returns what stands in the way, if anything does."""
+    deployment = await flow.ato_deployment(
+        name=entry["name"],
+        description=entry.get("description"),
+        tags=entry.get("tags"),
+        parameters=entry.get("parameters"),
+        work_pool_name=entry["work_pool"]["name"],
+        work_queue_name=entry["work_pool"].get("work_queue_name"),
+        # Dotted, never a file: a file is executed anew at each load, and breaks isinstance.
+        entrypoint_type=EntrypointType.MODULE_PATH,
+        schedules=_schedules(known, entry),
+        concurrency_limit=_limit(known),
+    )
     try:
-        known = (await deployment_by_name(client, deployment)).schedules
+        await deployment.aapply()
+    except ValidationError:
+        # It reads the deployment first, and fails for one that only the server understands.
+        return "Prefect's client cannot read one of its schedules: remove that schedule"
+    return None
+
+
+async def _known(client: PrefectClient, name: str) -> StoredDeployment | None:
+    try:
+        return await deployment_by_name(client, name)
     except ObjectNotFound:
-        known = ()
-    switches = {schedule.slug: schedule.active for schedule in known}
+        return None
+
+
+def _limit(known: StoredDeployment | None) -> int | ConcurrencyLimitConfig | None:
+    """The concurrency limit as an operator has set it."""
+    if known is None or known.global_concurrency_limit is None:
+        return None
+    limit = known.global_concurrency_limit.limit
+    if known.concurrency_options is None:
+        return limit
+    return ConcurrencyLimitConfig.model_validate({**known.concurrency_options, "limit": limit})
+
+
+def _schedules(known: StoredDeployment | None, entry: dict[str, Any]) -> list[Schedule]:
+    """The schedules of a deployment: `prefect.yaml` sets when they fire, operators switch them."""
+    switches = {schedule.slug: schedule.active for schedule in (known.schedules if known else ())}
     return [
         Schedule(
             cron=said["cron"],
@@ -112,9 +119,3 @@ def _load(entrypoint: str) -> Flow[..., Any]:
     if not isinstance(flow, Flow):
         raise TypeError(f"{entrypoint} is not a flow")
     return flow
-
-
-def _file() -> Path:
-    """In an installed package the file lies next to this package, in a checkout at the top."""
-    beside = Path(__file__).parents[1] / "prefect.yaml"
-    return beside if beside.exists() else Path(__file__).parents[2] / "prefect.yaml"

@@ -1,87 +1,56 @@
-"""Whether an operator has paused the work pool or one of its queues: then generations wait.
+"""What an operator has paused, for a process that is no worker: as a worker last saw it.
 
-A concurrency limit of 0 has the same effect and counts as a pause.
+A worker keeps it in the store (``flows.worker.gate``). Without one nothing is taken, paused or not.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from contextlib import ExitStack
 from typing import Final
 
-from prefect.client.schemas.objects import WorkPool, WorkQueue
-
 from core.loop import Loop
-from flows.errors import FlowsError
-from flows.prefect.runs import FlowRuns
+from flows.prefect.gate import Gate, Paused
+from store.errors import StoreError
+from store.store import Store
 
-LOOK_EVERY_S: Final = 2.0
-ASKED_WITHIN_S: Final = 10.0
-"""Prefect is asked only while there are readers: an idle Easel leaves it in peace."""
-
-
-@dataclass(frozen=True)
-class Paused:
-    """Why runs wait, by queue: its own reason or that of the whole pool. A priority is a queue."""
-
-    pool: str | None = None
-    queues: Mapping[str, str] = field(default_factory=dict)
-
-    def why(self, queue: str) -> str | None:
-        """Returns why the runs of that queue wait; None when nothing holds them back."""
-        return self.pool or self.queues.get(queue)
+LOOK_EVERY_S: Final = 5.0
+"""Seconds between two looks at the store without a signal."""
 
 
 class PauseWatch:
     """Use as an async context manager. ``now()`` returns at once, with the last known state."""
 
-    def __init__(self, runs: FlowRuns) -> None:
-        self._runs = runs
-        self._seen = Paused()
-        self._asked_at = float("-inf")
-        self._loop = Loop("looking for pauses", self._look, every_s=LOOK_EVERY_S)
+    def __init__(self, store: Store, pool: str) -> None:
+        self._store = store
+        self._pool = pool
+        self._gate = Gate()
+        self._hearing = ExitStack()
+        self._loop = Loop(
+            "looking for pauses",
+            self._look,
+            every_s=LOOK_EVERY_S,
+            first_s=0.0,
+            expected=(StoreError,),
+        )
 
     async def __aenter__(self) -> PauseWatch:
+        hearing = self._store.database.hearing
+        self._hearing.enter_context(hearing.listening("gate", self._loop.wake))
         self._loop.start()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        self._hearing.close()
         await self._loop.stop()
 
     def now(self) -> Paused:
-        """Returns what is paused, at most a few seconds old while it is read regularly."""
-        if not self._is_asked:
-            self._loop.wake()
-        self._asked_at = time.monotonic()
-        return self._seen
+        """Returns what was paused when a worker last could ask Prefect."""
+        return self._gate.paused
 
     @property
-    def _is_asked(self) -> bool:
-        return time.monotonic() - self._asked_at <= ASKED_WITHIN_S
+    def is_strict(self) -> bool:
+        """Whether Prefect was to say then what may begin: a concurrency limit was set."""
+        return self._gate.is_strict
 
     async def _look(self) -> None:
-        if not self._is_asked:
-            return
-        try:
-            pool, queues = await self._runs.work_pool()
-        except FlowsError:
-            self._seen = Paused()  # an unavailable Prefect is reported elsewhere
-        else:
-            self._seen = _paused(pool, queues)
-
-
-def _paused(pool: WorkPool, queues: Iterable[WorkQueue]) -> Paused:
-    said = {queue.name: _why(f"The work queue {queue.name}", queue) for queue in queues}
-    return Paused(
-        _why(f"The work pool {pool.name}", pool),
-        {name: why for name, why in said.items() if why is not None},
-    )
-
-
-def _why(name: str, place: WorkPool | WorkQueue) -> str | None:
-    if place.is_paused:
-        return f"{name} is paused. Resume it in the Prefect UI."
-    if place.concurrency_limit == 0:
-        return f"{name} has a concurrency limit of 0. Raise or remove it in the Prefect UI."
-    return None
+        self._gate = Gate.from_json(await self._store.registry.gate(self._pool))

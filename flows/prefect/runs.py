@@ -23,7 +23,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterId,
     FlowRunFilterIdempotencyKey,
 )
-from prefect.client.schemas.objects import FlowRun, State, StateType, WorkPool, WorkQueue
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelling, Scheduled, to_state_create
 
@@ -128,6 +128,12 @@ def workflow_of_tags(tags: Iterable[str]) -> str | None:
     """Returns the workflow whose deployment has these tags; None if it is of none."""
     found = (tag.removeprefix(_WORKFLOW) for tag in tags if tag.startswith(_WORKFLOW))
     return next(found, None)
+
+
+def is_for_generations(deployment: StoredDeployment) -> bool:
+    """Returns whether Easel registered this deployment of the flow ``generate``."""
+    name = deployment.name
+    return f"{FLOW}/{name}" == DEPLOYMENT or workflow_of_tags(deployment.tags) == name
 
 
 def run_name(
@@ -405,26 +411,7 @@ class FlowRuns:
         """Returns the deployments that Easel registered for generations, one for each workflow."""
         async with translated():
             found = await deployments_of_flow(self._client, FLOW)
-        return [
-            one
-            for one in found
-            if f"{FLOW}/{one.name}" == DEPLOYMENT or workflow_of_tags(one.tags) == one.name
-        ]
-
-    async def work_pool(self) -> tuple[WorkPool, list[WorkQueue]]:
-        """Returns the work pool of generations, and its queues.
-
-        Also raises DeploymentMissingError.
-        """
-        try:
-            async with translated():
-                deployment = await deployment_by_name(self._client, DEPLOYMENT)
-                if deployment.work_pool_name is None:
-                    raise DeploymentMissingError(DEPLOYMENT)
-                pool = await self._client.read_work_pool(deployment.work_pool_name)
-                return pool, await self._client.read_work_queues(work_pool_name=pool.name)
-        except ObjectNotFound as error:  # for example, Prefect has lost its database
-            raise DeploymentMissingError(DEPLOYMENT) from error
+        return [one for one in found if is_for_generations(one)]
 
     async def trouble(self) -> str | None:
         """Returns why the Prefect API cannot be used, None if it can.

@@ -31,6 +31,15 @@ class StoredSchedule(BaseModel):
     slug: str | None = None
 
 
+class StoredLimit(BaseModel):
+    """A global concurrency limit: a deployment's own, or one that several share."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    limit: int
+
+
 class StoredDeployment(BaseModel):
     """What Easel uses of a deployment."""
 
@@ -49,6 +58,8 @@ class StoredDeployment(BaseModel):
     tags: tuple[str, ...] = ()
     paused: bool = False
     schedules: tuple[StoredSchedule, ...] = ()
+    global_concurrency_limit: StoredLimit | None = None
+    concurrency_options: dict[str, Any] | None = None
 
 
 _DEPLOYMENTS: Final = TypeAdapter(list[StoredDeployment])

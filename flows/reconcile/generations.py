@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -12,9 +12,11 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelled, Scheduled
 
 from core.status import FINAL, Status
+from flows.errors import PrefectUnavailableError
 from flows.prefect.abandoned_runs import FLOW
 from flows.prefect.foreign_runs import foreign
 from flows.prefect.runs import DEPLOYMENT, OVER, parse_idempotency_key
+from flows.reconcile.dead_holders import held_by_the_dead, release
 from flows.reconcile.reconciliation import ENDS, Reconciliation, repaired
 from flows.reconcile.rules import (
     UNHELD_LOOKS,
@@ -56,7 +58,28 @@ class Generations(Reconciliation[UnderWay, Verdict]):
     def _judge(self, case: Case) -> Verdict | None:
         return judge(case)
 
+    async def look(self) -> int:
+        """Run one round. While Prefect is away, what dead workers hold is let go all the same."""
+        try:
+            return await super().look()
+        except PrefectUnavailableError:
+            await self._let_go_of_the_dead(lambda _: True)  # who takes one puts its run back
+            raise
+
     async def _without_prefect(self) -> int:
+        """Repair what has no flow run: by that it would not be found."""
+        released = await self._let_go_of_the_dead(lambda one: one.flow_run_id is None)
+        return released + await self._dispatch_lost_ones()
+
+    async def _let_go_of_the_dead(self, wanted: Callable[[UnderWay], bool]) -> int:
+        count = 0
+        for left in await held_by_the_dead(self._store, self._watch, wanted):
+            if await release(self._store, left):
+                said = "generation %s is let go: its worker is dead"
+                count += repaired(_KINDS[LetGo], said, left.generation.id)
+        return count
+
+    async def _dispatch_lost_ones(self) -> int:
         """Dispatch waiting generations that would never start."""
         since = datetime.now(UTC) - timedelta(seconds=UNDISPATCHED_S)
         count = 0
@@ -129,6 +152,8 @@ class Generations(Reconciliation[UnderWay, Verdict]):
         """End a run whose generation has ended; put back a run whose generation waits."""
         if await foreign(self._store, [run]):
             return False  # the worker of another store may be executing it
+        if await self._store.queue.is_untold(run.id):
+            return False  # a worker will show in it what was done
         status = await self._status_of(run)
         if status is None and run.deployment_id not in await self._deployments():
             return False  # a run of another Easel that shares this Prefect

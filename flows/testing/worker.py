@@ -43,6 +43,8 @@ NODE_FAILED: Final = ExecutionFailedError(
     "5", SAMPLER, "mat1 and mat2 shapes cannot be multiplied", "RuntimeError"
 )
 """How an attempt fails unless the test says otherwise."""
+LEASE_S: Final = 3600.0
+"""Longer than any test: nobody renews it."""
 _LOOK_S: Final = 0.02
 _UPKEEP_S: Final = 0.05
 _ALIVE_S: Final = 1.0
@@ -67,17 +69,26 @@ class InProcessWorker:
         self.holder = Holder(name, uuid4(), comfy_url)
         self._under_way: dict[UUID, Claim] = {}
         self._taking = asyncio.Lock()  # between a look at what is queued and the claim
+        self._has_lease = False
 
     # --- generations by hand
 
     async def claim(self, generation_id: UUID) -> Claim:
         """Take the attempt, for the flow run that it has or a new one."""
+        await self._take_lease()
         generation = await self.store.generations.get(generation_id)
         run_id = generation.flow_run_id or uuid4()
         assignment = Assignment(generation_id, run_id, generation.attempt)
         claim = await pipeline.claim(self.store, assignment, self.holder)
         self.comfy.expect(claim)
         return claim
+
+    async def _take_lease(self) -> None:
+        """Be no dead worker, from which the reconciler takes what it holds."""
+        if not self._has_lease:
+            name = f"in-process {self.holder.worker}"
+            await self.store.leases.take(name, self.holder.lease, LEASE_S)
+            self._has_lease = True
 
     async def start(self, generation_id: UUID) -> Claim:
         """Claim and submit; ComfyUI begins to execute the prompt."""

@@ -9,9 +9,9 @@ from uuid import UUID
 from prefect.client.schemas.objects import FlowRun
 from prefect.flows import Flow
 
+from flows.attempts.attempt import StopReason
 from flows.prefect.private.engine import InProcessEngine
 from flows.prefect.runs import is_ours
-from flows.runtime import StopReason
 
 
 class RunningFlow:

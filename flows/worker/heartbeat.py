@@ -24,8 +24,6 @@ class Upkeep:
     """Background loops, for the worker to start and to stop."""
 
     def __init__(self, runtime: Runtime, foreign_runs: Callable[[], Mapping[str, int]]) -> None:
-        self.alone = False
-        """Whether no other worker held a lease at the last heartbeat."""
         self.heartbeat = Loop(
             "the heartbeat", self._beat, every_s=HEARTBEAT_S, first_s=0.0, expected=(StoreError,)
         )
@@ -44,14 +42,11 @@ class Upkeep:
     async def workers(self) -> set[UUID]:
         """Returns the leases of all workers; some may have lapsed."""
         leases = await self._runtime.store.leases.all()
-        found = {lease.holder for lease in leases if lease.name.startswith(WORKER_LEASE)}
-        self.alone = found == {self._runtime.lease.holder}
-        return found
+        return {lease.holder for lease in leases if lease.name.startswith(WORKER_LEASE)}
 
     async def _beat(self) -> None:
         """Record in the store that this worker lives, and whether it reaches its ComfyUI."""
         await self._runtime.store.registry.record_worker(self._record())
-        await self.workers()
 
     def _record(self) -> WorkerRecord:
         session, holder = self._runtime.session, self._runtime.holder

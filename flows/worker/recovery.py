@@ -1,4 +1,4 @@
-"""Recovery at a worker's start: the runs that its dead predecessor left under way."""
+"""Recovery at a worker's start: what its dead predecessor left under way."""
 
 from __future__ import annotations
 
@@ -7,46 +7,40 @@ from collections.abc import Set as AbstractSet
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun
 
-from core.status import BATCH_ACTIVE, FINAL
+from core.status import BATCH_ACTIVE
 from flows.prefect.abandoned_runs import BATCH_FLOW, put_back, under_way
 from flows.prefect.foreign_runs import foreign
+from flows.reconcile.dead_holders import release
 from store.store import Store
-from store.values import Generation
 
 
-async def take_back(
-    client: PrefectClient, pool: str, store: Store, *, alive: AbstractSet[UUID], alone: bool
-) -> None:
-    """Requeue at once the runs that no live worker executes.
+async def let_go_of_the_dead(store: Store, living: AbstractSet[UUID]) -> int:
+    """Let go of the generations that no living worker holds: any worker may take them.
 
-    The caller has taken over the dead process's lease. Holders of other leases may live (``alive``
-    are the leases of all workers, ``alone``: there is no other): the reconciler, which has
-    watched them, judges those runs.
+    ``living`` are the leases of workers that may live. What was being cancelled ends as cancelled,
+    and its prompt becomes a stray. Returns how many there were.
     """
-    for run in await _own(store, await under_way(client, pool)):
-        left = await store.generations.of_run(run.id)
-        if left is not None and left.generation.status in FINAL:
-            continue  # Prefect just does not know yet: put back, it would look like a retry
-        holder = left.holder if left is not None else None
-        if _may_live(holder, alive, alone=alone):
-            continue
-        if left is not None:
-            await _let_go(store, left.generation, run)
-        await put_back(client, run)
-    await _take_batches_back(client, pool, store, alive, alone=alone)
+    held = await store.queue.held_by_others(living)
+    # Whoever began to live, and took one, between the two reads has a lease by now.
+    begun = {lease.holder for lease in await store.leases.all()} if held else set()
+    return sum([await release(store, left) for left in held if left.holder not in begun])
 
 
-async def _take_batches_back(
-    client: PrefectClient, pool: str, store: Store, alive: AbstractSet[UUID], *, alone: bool
+async def take_batches_back(
+    client: PrefectClient, pool: str, store: Store, living: AbstractSet[UUID], *, alone: bool
 ) -> None:
+    """Requeue at once the batches' runs that no living worker executes.
+
+    ``alone``: there is no other worker.
+    """
     for run in await _own(store, await under_way(client, pool, BATCH_FLOW)):
         batch = await store.batches.of_run(run.id)
         if batch is not None and batch.status not in BATCH_ACTIVE:
             continue
         holder = batch.holder if batch is not None else None
-        if _may_live(holder, alive, alone=alone):
+        if holder in living or (holder is None and not alone):
             continue
         if batch is not None:
             await store.batch_transitions.let_go(batch.id, holder)
@@ -57,16 +51,3 @@ async def _own(store: Store, runs: Sequence[FlowRun]) -> list[FlowRun]:
     """Returns the runs without those of other stores, whose workers may be executing them."""
     of_others = await foreign(store, runs)
     return [run for run in runs if run.id not in of_others]
-
-
-def _may_live(holder: UUID | None, alive: AbstractSet[UUID], *, alone: bool) -> bool:
-    return holder in alive or (holder is None and not alone)
-
-
-async def _let_go(store: Store, left: Generation, run: FlowRun) -> None:
-    """Release the attempt. If it was being cancelled, its prompt becomes a stray."""
-    transitions = store.transitions
-    if run.state_type == StateType.CANCELLING or left.status == "cancelling":
-        await transitions.settle(left.id, run.id, "cancelled", None)
-    else:
-        await transitions.let_go(left.id, run.id, left.fence)

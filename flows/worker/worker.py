@@ -1,10 +1,14 @@
 """The worker type ``comfyui``: one worker beside one ComfyUI, runs inside its own process.
 
 A stock process worker starts an interpreter for each run and polls every ten seconds: 7–12 s pass
-before ComfyUI sees the prompt, and the GPU idles 70 % of the time. This one is woken by Prefect's
-events at once, runs flows as asyncio tasks, and renders two at a time, so that ComfyUI always has
-the next prompt queued behind the one it renders; no deeper, so that priority stays meaningful.
-A run whose prompt has left ComfyUI makes room for the next while it keeps its pictures.
+before ComfyUI sees the prompt, and the GPU idles 70 % of the time. This one takes generations from
+the store's queue within milliseconds (``taking.py``) and leads their flow runs beside the work
+(``leading.py``), as asyncio tasks. It renders two at a time, so that ComfyUI always has the next
+prompt queued behind the one it renders; no deeper, so that priority stays meaningful. One whose
+prompt has left ComfyUI makes room for the next while it keeps its outputs.
+
+Batches' runs come from Prefect, and so do generations while an operator has set a limit: then
+Prefect says what may begin.
 """
 
 from __future__ import annotations
@@ -17,59 +21,54 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
-import anyio
-import httpx
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import WorkerFlowRunResponse
+from prefect.events import Event
 from prefect.events.clients import get_events_subscriber
 from prefect.events.filters import EventFilter, EventNameFilter
-from prefect.exceptions import Abort, ObjectNotFound, Pause
-from prefect.states import AwaitingRetry, Cancelled, Failed
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL
 
 from core import gc_tuning
 from core.loop import Loop
 from core.settings import Settings
-from core.status import FINAL
+from flows.attempts.attempt import Attempt
 from flows.errors import ForeignFlowError, OtherStoreError
 from flows.models import looking_at_models
 from flows.nodes import looking_at_nodes
-from flows.pipeline import Assignment
 from flows.prefect.abandoned_runs import settle_run
 from flows.prefect.deployments import prepare_pool, register_deployments
-from flows.prefect.foreign_runs import put_back_for, was_ended_elsewhere
+from flows.prefect.foreign_runs import put_back_for
+from flows.prefect.gate import Gate
 from flows.prefect.pool_owner import claim_pool
 from flows.prefect.private.engine import (
     ask_once_where_results_go,
     keep_parameters_out_of_logs,
 )
 from flows.prefect.private.worker import PrefectWorker
-from flows.prefect.runs import BATCH_QUEUE, BULK_QUEUE, DEPLOYMENT, parse_idempotency_key
+from flows.prefect.runs import BATCH_QUEUE, DEPLOYMENT, FlowRuns
 from flows.prefect.stored_deployments import deployment_by_name
-from flows.retries import patiently
-from flows.runtime import (
-    Runtime,
-    StopReason,
-    open_runtime,
-    use_runtime,
-)
+from flows.runtime import Runtime, open_runtime
 from flows.sources import answering_requests, looking_at_sources
+from flows.worker import events
+from flows.worker.carrying import Carrying
 from flows.worker.deployed_flows import BULK, DeployedFlows
-from flows.worker.engine import RunningFlow
-from flows.worker.events import WAKING_EVENTS, is_due, is_of_queue
 from flows.worker.fair_order import Due, Turns
 from flows.worker.foreign_runs import ForeignRuns
+from flows.worker.gate import GateWatch
 from flows.worker.heartbeat import Upkeep
-from flows.worker.prefetch import Ahead
-from flows.worker.recovery import take_back
+from flows.worker.joining import Joining
+from flows.worker.leading import Leading
+from flows.worker.operators import Operators
+from flows.worker.recovery import let_go_of_the_dead, take_batches_back
+from flows.worker.slots import Slots
+from flows.worker.taking import PRIORITIES, Taking
+from flows.worker.telling import Telling
 from store.errors import StoreError
 
-STOPPING_S: Final = 2.0
-"""How long a worker that stops waits for a store that is away."""
-REFUSAL_S: Final = 10.0
-"""How long the worker waits for Prefect's answer why it refused a run."""
-KEEPING_MOST: Final = 4
-"""Maximum runs still saving their pictures when another is taken: a full disk stops new work."""
+TELLING_S: Final = 5.0
+"""How long a worker that stops waits until Prefect has heard of what it did."""
 BATCHES_LOOK_S: Final = 10.0
 """Seconds between two polls for due batches without an event; the same as Prefect's own poll."""
 REGISTERED_LOOK_S: Final = 10.0
@@ -79,8 +78,8 @@ REGISTERED_LOOK_S: Final = 10.0
 class ComfyWorker(PrefectWorker):
     """Runs generations on the ComfyUI of this machine. Only async flows.
 
-    At its start it requeues the runs that a dead process of its name left running. The reconciler
-    requeues those of other workers once their lease has lapsed.
+    At its start it lets go of what a dead process of its name was doing. The reconciler does so for
+    other workers once their lease has lapsed.
     """
 
     type: ClassVar[str] = "comfyui"  # type: ignore[misc]
@@ -91,10 +90,9 @@ class ComfyWorker(PrefectWorker):
         kwargs["name"] = kwargs.get("name") or settings.worker.name or socket.gethostname()
         super().__init__(*args, **kwargs)
         self._settings = settings
+        self._slots = Slots(kwargs["limit"])
         self._runtime: Runtime | None = None
         self._flows = DeployedFlows()
-        self._running: dict[UUID, RunningFlow] = {}
-        self._cancelled_early: set[UUID] = set()
         self._look_lock = asyncio.Lock()
         self._look_again = Loop(
             "looking for runs",
@@ -111,16 +109,21 @@ class ComfyWorker(PrefectWorker):
         self._listened_pool: UUID | None = None
         self._listening = self._new_listening()
         self._turns = Turns()
-        self._ahead = Ahead()
         self._loaded: str | None = None
-        self._batch_runs: set[UUID] = set()
         self._batches_looked_at = float("-inf")
-        self._draining = False
         self._take_over_from = settings.prefect.take_over
         self._pool_lost = asyncio.Event()
+        self._looking_at_comfyui: tuple[Loop, ...] = ()
+        self._fetching: Loop
         self._upkeep: Upkeep
         self._foreign: ForeignRuns
-        self._nodes: Loop
+        self._gate: GateWatch
+        self._taking: Taking
+        self._carrying: Carrying
+        self._leading: Leading
+        self._telling: Telling
+        self._joining: Joining
+        self._operators: Operators
 
     @property
     def runtime(self) -> Runtime:
@@ -132,21 +135,14 @@ class ComfyWorker(PrefectWorker):
     # --- life
 
     async def setup(self) -> None:
-        """Open the store and the ComfyUI session, requeue leftover runs, start the loops.
+        """Open the store and the ComfyUI session, let go of what was left, start the loops.
 
         Raises OtherStoreError when the pool belongs to another store; nothing was touched then.
         """
         self._runtime = await self.keep_open(
             open_runtime(self._settings, self.name, self._reachable_changed)
         )
-        self._runtime.on_rendered = self._make_room
-        self._foreign = ForeignRuns(self._runtime.store, self._put_foreign_back)
-        self._upkeep = Upkeep(self._runtime, self._foreign.by_store)
-        store, comfy = self._runtime.store, self._runtime.session.client
-        self._nodes = looking_at_nodes(store, comfy)
-        self._models = looking_at_models(store, comfy)
-        self._offered = looking_at_sources(store, comfy)
-        self._fetching = answering_requests(store, comfy)
+        await self._build(self._runtime)
         ask_once_where_results_go()
         keep_parameters_out_of_logs()
         try:
@@ -159,17 +155,38 @@ class ComfyWorker(PrefectWorker):
             await self.close_opened()
             raise
         await register_deployments(self.client)
-        alive = await self._upkeep.workers()
-        await take_back(
-            self.client,
-            self.pool_name,
-            self._runtime.store,
-            alive=alive,
-            alone=self._upkeep.alone,
-        )
+        await self._gate.recall()
+        living, store = await self._upkeep.workers(), self._runtime.store
+        # Some may have lapsed: the reconciler, which has watched them, judges those.
+        await let_go_of_the_dead(store, living)
+        alone = living == {self._runtime.lease.holder}
+        await take_batches_back(self.client, self.pool_name, store, living, alone=alone)
         for loop in self._loops:
             loop.start()
         gc_tuning.started()
+
+    async def _build(self, runtime: Runtime) -> None:
+        """Make the worker's parts."""
+        store, comfy = runtime.store, runtime.session.client
+        runs = await self.keep_open(FlowRuns(str(PREFECT_API_URL.value()), store.identity))
+        self._foreign = ForeignRuns(store, self._put_foreign_back)
+        self._upkeep = Upkeep(runtime, self._foreign.by_store)
+        self._gate = GateWatch(store, lambda: self.client, self.pool_name, self._gate_changed)
+        self._carrying = Carrying(runtime, self, self._flows, self._make_room)
+        self._leading = Leading(runtime, runs, self, self._carrying)
+        self._taking = Taking(runtime, self._slots, lambda: self._gate.now, self._leading.begin)
+        self._telling = Telling(runtime, self._leading)
+        self._joining = Joining(runtime, self._refuse)
+        self._operators = Operators(runtime)
+        self._looking_at_comfyui = (
+            looking_at_nodes(store, comfy),
+            looking_at_models(store, comfy),
+            looking_at_sources(store, comfy),
+        )
+        self._fetching = answering_requests(store, comfy)
+        runtime.attempts.on_rendered = self._rendered
+        runtime.attempts.on_over = self._attempt_over
+        self.enter(self._taking.listening())
 
     async def claim_pool(self, client: PrefectClient) -> None:
         """Make sure that the pool is this store's. Raises OtherStoreError."""
@@ -197,12 +214,16 @@ class ComfyWorker(PrefectWorker):
 
     @property
     def _loops(self) -> tuple[Loop, ...]:
-        own = self._listening, self._look_again, self._registration
         return (
-            *own,
-            self._nodes,
-            self._models,
-            self._offered,
+            self._listening,
+            self._look_again,
+            self._registration,
+            self._gate.loop,
+            self._taking.loop,
+            self._telling.loop,
+            self._joining.loop,
+            self._operators.loop,
+            *self._looking_at_comfyui,
             self._fetching,
             self._upkeep.heartbeat,
             self._upkeep.strays,
@@ -230,42 +251,33 @@ class ComfyWorker(PrefectWorker):
 
     async def drain(self) -> None:
         """Take no more runs, let running ones end, and requeue those that do not end in time."""
-        self._draining = True
-        for flow_run_id in self._batch_runs & self._running.keys():  # too long to wait for
-            self._put_back_running(flow_run_id)
+        self._carrying.is_stopping = True
+        await self._taking.stop()
+        for flow_run_id in self._carrying.batch_runs & self.under_way:  # too long to wait for
+            self._carrying.put_back(flow_run_id)
+        attempts = self.runtime.attempts
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.worker.drain_s):
+                await attempts.idle.wait()
                 await self.idle.wait()
-        for flow_run_id in tuple(self._running):
-            self._put_back_running(flow_run_id)
+        self._carrying.put_all_back()
+        await asyncio.gather(*(attempt.stop("release") for attempt in attempts.going))
+        await self._leading.stop(TELLING_S)
         await self.idle.wait()
-
-    def _put_back_running(self, flow_run_id: UUID) -> None:
-        self.runtime.stop_reasons[flow_run_id] = "release"
-        self._running[flow_run_id].stop("release")
 
     # --- taking runs
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
-        """Take due runs: generations if a slot is free and ComfyUI answers, batches always."""
+        """Take due runs from Prefect: batches always, generations while it decides about them."""
         async with self._look_lock:
-            if self._draining:
+            if self._taking.is_stopped:
                 return []
-            taken = await super().get_and_submit_flow_runs()
-            if self._ahead.news and (self._has_room or self._looks_ahead):
-                taken += await super().get_and_submit_flow_runs()
-            return taken
+            return await super().get_and_submit_flow_runs()
 
     async def find_due(self) -> list[WorkerFlowRunResponse]:
-        """Returns runs that may be taken: from the prefetch if it is fresh, else from Prefect.
-
-        Without room for a generation, Prefect is asked for batches only, and for the prefetch.
-        """
-        if self._has_room:
-            known = self._ahead.runs if self._upkeep.alone else ()
-            return list(known) or await self._ask()
-        if self._looks_ahead:
-            return await self._ask()
+        """Returns runs that may be taken. Under a limit and without room, batches only."""
+        if not self._gate.now.is_strict or self._has_room:
+            return await self.ask_for_due()
         now = time.monotonic()
         if now - self._batches_looked_at < BATCHES_LOOK_S:
             return []
@@ -279,56 +291,80 @@ class ComfyWorker(PrefectWorker):
         return []
 
     @property
-    def _looks_ahead(self) -> bool:
-        """Whether to prefetch now. Several workers would prefetch the same runs, so none does."""
-        alone, reachable = self._upkeep.alone, self.runtime.session.reachable
-        return alone and reachable and self._ahead.is_to_be_refreshed
-
-    async def _ask(self) -> list[WorkerFlowRunResponse]:
-        self._ahead.asking()
-        self._batches_looked_at = time.monotonic()
-        return await self.ask_for_due()
-
-    @property
     def _has_room(self) -> bool:
-        taken = len(self.under_way - self._batch_runs)
-        keeping = taken - self.limiter.borrowed_tokens
-        return (
-            self.limiter.available_tokens > 0
-            and keeping < KEEPING_MOST
-            and self.runtime.session.reachable
-        )
+        return self._slots.has_room and self.runtime.session.reachable
 
-    def _make_room(self, flow_run_id: UUID) -> None:
-        self.free_slot(flow_run_id)
+    def _rendered(self, attempt: Attempt) -> None:
+        for holder in _holders(attempt):
+            self._slots.rendered(holder)
+        self._look()
+
+    def _attempt_over(self, attempt: Attempt) -> None:
+        for holder in _holders(attempt):
+            self._make_room(holder)
+
+    def _make_room(self, holder: UUID) -> None:
+        self._slots.free(holder)
+        self._look()
+
+    def _look(self) -> None:
+        """Take at once what there is room for."""
+        self._taking.loop.wake()
+        if self._gate.now.is_strict:
+            self._look_again.wake()
+
+    def _gate_changed(self, gate: Gate) -> None:
+        for said in (gate.paused.pool, *gate.paused.queues.values(), *gate.limits):
+            if said:
+                self.logger.info("%s", said)
+        self._taking.loop.wake()
         self._look_again.wake()
 
     async def choose(self, due: list[WorkerFlowRunResponse]) -> list[FlowRun]:
-        """Returns every batch, and as many generations as there are slots, in fair order.
+        """Returns every batch, and under a limit as many generations as there are slots.
 
-        Runs of other flows than Easel's are taken too, to be ended: they need no slot.
+        Those are in fair order. Without a limit, generations join the store's queue. Runs of other
+        flows than Easel's are taken too, to be ended: they need no slot.
         """
         foreign = await self._foreign.among([entry.flow_run for entry in due])
-        due = [entry for entry in due if entry.flow_run.id not in foreign]
         taken: list[FlowRun] = []
-        waiting: dict[UUID, Due] = {}
+        waiting: list[WorkerFlowRunResponse] = []
         for entry in due:
+            if entry.flow_run.id in foreign:
+                continue
             flow = await self._flow_name(entry.flow_run)
             if flow == BULK:
-                self._batch_runs.add(entry.flow_run.id)
+                self._carrying.batch_runs.add(entry.flow_run.id)
             if flow in {BULK, None}:
                 taken.append(entry.flow_run)
+            elif self._gate.now.is_strict:
+                waiting.append(entry)
             else:
-                waiting[entry.flow_run.id] = _due(entry)
-        runs, any_generation = {entry.flow_run.id: entry.flow_run for entry in due}, bool(waiting)
+                self._joining.note(entry.flow_run)
+        if self._taking.is_stopped:
+            return []
+        waiting = [entry for entry in waiting if not self._is_busy_with(entry.flow_run)]
+        return [*taken, *self._in_fair_order(waiting)]
+
+    def _is_busy_with(self, run: FlowRun) -> bool:
+        """Returns whether this worker has the run's attempt, or has taken it a moment ago."""
+        return run.id in self.under_way or self.runtime.attempts.of_run(run.id) is not None
+
+    def _refuse(self, run: FlowRun) -> None:
+        """Execute a run that cannot join the queue: its flow says why."""
+        if not self._taking.is_stopped and not self._is_busy_with(run):
+            self.take(run)
+
+    def _in_fair_order(self, due: list[WorkerFlowRunResponse]) -> list[FlowRun]:
+        runs = {entry.flow_run.id: entry.flow_run for entry in due}
+        waiting = {entry.flow_run.id: _due(entry) for entry in due}
+        taken: list[FlowRun] = []
         while waiting and self._has_room:
             turn = self._turns.choose(tuple(waiting.values()), self._loaded)
             del waiting[turn.run]
             self._loaded = turn.model or self._loaded
-            self.take_slot(turn.run)
+            self._slots.take(turn.run)
             taken.append(runs[turn.run])
-        if any_generation:
-            self._ahead.left(entry for entry in due if entry.flow_run.id in waiting)
         return taken
 
     async def _flow_name(self, flow_run: FlowRun) -> str | None:
@@ -338,175 +374,28 @@ class ComfyWorker(PrefectWorker):
         except ForeignFlowError:
             return None
 
-    # --- one run
-
     async def carry_out(self, flow_run: FlowRun) -> None:
-        """Propose Pending and run; the early start submits the prompt meanwhile."""
-        use_runtime(self.runtime)
-        try:
-            await self._flows.name_of(self.client, flow_run)  # known since the run was chosen
-            self._begin_early_start(flow_run)
-            if await self.propose_pending(flow_run):
-                await self.execute(flow_run)
-        except ForeignFlowError as error:
-            await self._refuse(flow_run, error)
-        except Exception as error:
-            self.logger.exception("Flow run %s could not be run", flow_run.id)
-            await self.propose_crashed(flow_run, error)
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self._clean_up(flow_run)
-
-    async def execute(self, flow_run: FlowRun) -> bool:
-        """Run the flow. Returns whether Prefect knows how it ended."""
-        running = RunningFlow(await self._flows.flow_of(self.client, flow_run), flow_run)
-        self._running[flow_run.id] = running
-        if flow_run.id in self._cancelled_early:
-            running.stop("cancel")
-        try:
-            error = await running.run()
-        finally:
-            del self._running[flow_run.id]
-        if running.cancelling:  # Running was refused, perhaps before the cancel's event came
-            self._cancelled_early.add(flow_run.id)
-        if error is None or running.settled or isinstance(error, Abort | Pause):
-            return True
-        if running.engine.stop_reason is not None:
-            return True  # stopped before it was Running: the engine stumbles, _clean_up settles
-        if _is_prefects(error):
-            # It may have ended well: Crashed would stay. The reconciler reports what the row says.
-            self.logger.warning(
-                "Prefect was not told how flow run %s ended: %r", flow_run.id, error
-            )
-            return False
-        self.logger.error("Flow run %s ended badly", flow_run.id, exc_info=error)
-        await self.propose_crashed(flow_run, error)
-        return False
-
-    async def _refuse(self, flow_run: FlowRun, error: ForeignFlowError) -> None:
-        """End the run as failed, whatever its retries say: another try would be the same."""
-        self.logger.error("Flow run %s is refused: %s", flow_run.id, error)
-        state: State = Failed(message=str(error))
-        with contextlib.suppress(ObjectNotFound):
-            await self.client.set_flow_run_state(flow_run.id, state, force=True)
-
-    def _begin_early_start(self, flow_run: FlowRun) -> None:
-        """Unless there are other workers: Prefect might give the run to one of those."""
-        made_for = parse_idempotency_key(flow_run.idempotency_key)
-        if made_for is None or not self._upkeep.alone:
-            return
-        generation_id, attempt = made_for
-        self.runtime.early_starts.begin(
-            Assignment(
-                generation_id,
-                flow_run.id,
-                attempt,
-                deployment_id=flow_run.deployment_id,
-                rerun=flow_run.run_count > 0,
-            )
-        )
-
-    async def _clean_up(self, flow_run: FlowRun) -> None:
-        reason = self._stop_reason(flow_run)
-        if reason is None and self.runtime.early_starts.is_left(flow_run.id):
-            reason = "cancel" if await self._was_cancelled(flow_run) else None
-        for settle in (
-            self.runtime.early_starts.end(flow_run.id, cancelled=reason == "cancel"),
-            self._settle_stopped(flow_run, reason),
-            self._give_back(flow_run),
-            self._give_batch_back(flow_run),
-        ):
-            try:
-                await settle
-            except Exception:
-                self.logger.exception("Flow run %s left something behind", flow_run.id)
-        self.runtime.stop_reasons.pop(flow_run.id, None)
-        self._cancelled_early.discard(flow_run.id)
-        self._batch_runs.discard(flow_run.id)
-        self.finish(flow_run.id)
-        self._look_again.wake()
-
-    async def _was_cancelled(self, flow_run: FlowRun) -> bool:
-        """Returns whether Prefect refused the run because it is cancelled.
-
-        Prefect cancels a scheduled run at once, without a Cancelling event. False when it does not
-        answer: then the reconciler judges.
-        """
-        try:
-            async with asyncio.timeout(STOPPING_S if self._draining else REFUSAL_S):
-                now = await self.client.read_flow_run(flow_run.id)
-        except Exception as error:  # noqa: BLE001 - the rest of the clean-up must follow
-            self.logger.warning("Why flow run %s was refused is not known: %r", flow_run.id, error)
-            return False
-        if now.state is None or was_ended_elsewhere(now.state):
-            return False
-        return now.state.is_cancelled() or now.state.is_cancelling()
-
-    async def _give_back(self, flow_run: FlowRun) -> None:
-        """Release the attempt if this worker still holds it; the reconciler handles the rest."""
-        store, mine = self.runtime.store, self.runtime.lease.holder
-        # A worker that stops does not wait for the store: its lease lapses, which says the same.
-        async with asyncio.timeout(STOPPING_S if self._draining else None):
-            left = await patiently(store.generations.of_run, flow_run.id)
-            if left is None or left.holder != mine or left.generation.status in FINAL:
-                return
-            if await patiently(store.transitions.give_back, flow_run.id, mine):
-                self.logger.warning(
-                    "Flow run %s ended with its generation still running", flow_run.id
-                )
-
-    async def _give_batch_back(self, flow_run: FlowRun) -> None:
-        """Release the batch of this run: the run is over, or goes to another worker."""
-        if flow_run.id not in self._batch_runs:
-            return
-        store, mine = self.runtime.store, self.runtime.lease.holder
-        async with asyncio.timeout(STOPPING_S if self._draining else None):
-            batch = await patiently(store.batches.of_run, flow_run.id)
-            if batch is not None:
-                await patiently(store.batch_transitions.let_go, batch.id, mine)
+        """Propose Pending, execute the run, clean up."""
+        await self._carrying.carry_out(flow_run)
 
     # --- events
 
     def on_cancelling(self, flow_run_id: UUID) -> None:
         """Stop the run, or note that it is to be stopped before it runs."""
-        running = self._running.get(flow_run_id)
-        if running is not None:
-            self.runtime.stop_reasons.setdefault(flow_run_id, "cancel")
-            running.stop("cancel")
-        elif flow_run_id in self.under_way:
-            self._cancelled_early.add(flow_run_id)
-
-    def _stop_reason(self, flow_run: FlowRun) -> StopReason | None:
-        if flow_run.id in self._cancelled_early:
-            return "cancel"
-        return self.runtime.stop_reasons.get(flow_run.id)
-
-    async def _settle_stopped(self, flow_run: FlowRun, reason: StopReason | None) -> None:
-        """A stop that comes between Pending and Running leaves the run as it was: finish it."""
-        if reason is None:
+        if flow_run_id not in self.under_way:
             return
-        with contextlib.suppress(ObjectNotFound):
-            now = await self.client.read_flow_run(flow_run.id)
-            if now.state is None:
-                return
-            if now.state.is_cancelling():
-                state: State = Cancelled(message="Cancelled before it started.")
-            elif reason == "release" and (now.state.is_pending() or now.state.is_running()):
-                state = AwaitingRetry(message="The worker stopped.")
-            else:
-                return
-            await self.client.set_flow_run_state(flow_run.id, state, force=True)
+        self._carrying.on_cancelling(flow_run_id)
+        self._operators.note(flow_run_id, "cancelled")
 
     def _reachable_changed(self, reachable: bool, detail: str) -> None:
         level = self.logger.info if reachable else self.logger.warning
         level("ComfyUI is %s: %s", "reachable" if reachable else "not reachable", detail)
         self._look_again.wake()
         if self._runtime is not None:  # else the first heartbeat will say it
+            self._taking.loop.wake()
             self._upkeep.heartbeat.wake()
-            if reachable:
-                self._nodes.wake()
-                self._models.wake()
-                self._offered.wake()
+            for loop in self._looking_at_comfyui if reachable else ():
+                loop.wake()
 
     def _new_listening(self) -> Loop:
         return Loop(
@@ -514,23 +403,32 @@ class ComfyWorker(PrefectWorker):
         )
 
     async def _listen(self) -> None:
-        """Wake the loops on Prefect's events; look once after each reconnect for missed ones."""
+        """Hear Prefect's events; look once after each reconnect for missed ones."""
         self._listened_pool = self.work_pool.id
-        wanted = EventFilter(event=EventNameFilter(name=WAKING_EVENTS), any_resource=self.this_pool)
-        async with get_events_subscriber(filter=wanted) as events:
+        names = EventNameFilter(name=[*events.RUN_EVENTS, *events.GATE_EVENTS])
+        wanted = EventFilter(event=names, any_resource=self.this_pool)
+        async with get_events_subscriber(filter=wanted) as arriving:
             self._look_for_batches()
-            async for event in events:
-                if is_of_queue(event, BATCH_QUEUE):
-                    self._look_for_batches()
-                elif is_of_queue(event, BULK_QUEUE) and is_due(event):
-                    self._ahead.news = True  # runs that were prefetched may go first
-                else:
-                    self._ahead.outdate()
-                self._look_again.wake()
+            self._gate.wake()
+            async for event in arriving:
+                self._hear(event)
+
+    def _hear(self, event: Event) -> None:
+        if event.event in events.GATE_EVENTS:
+            self._gate.wake()
+            return
+        run = events.flow_run_of(event)
+        if run is not None and events.is_cancelled(event):
+            self._operators.note(run, "cancelled")
+        elif run is not None and events.is_paused(event):
+            self._operators.note(run, "paused")
+        if events.is_of_queue(event, BATCH_QUEUE):
+            self._look_for_batches()
+        elif self._gate.now.is_strict or not events.waits_in_the_store(event, PRIORITIES):
+            self._look_again.wake()
 
     def _look_for_batches(self) -> None:
         self._batches_looked_at = float("-inf")
-        self._ahead.outdate()
         self._look_again.wake()
 
     async def _stay_registered(self) -> None:
@@ -555,6 +453,7 @@ class ComfyWorker(PrefectWorker):
         former, self._listening = self._listening, self._new_listening()
         self._listening.start()
         self._look_again.wake()
+        self._gate.wake()
         await former.stop()  # its filter names the former pool
 
     async def _stay_owner(self) -> None:
@@ -569,11 +468,10 @@ class ComfyWorker(PrefectWorker):
         await settle_run(self.client, run, put_back_for(pause_s))
 
 
-def _is_prefects(error: BaseException) -> bool:
-    """Returns whether it comes from the connection to Prefect, or from Prefect's server."""
-    if isinstance(error, httpx.HTTPStatusError):
-        return error.response.is_server_error
-    return isinstance(error, httpx.TransportError)
+def _holders(attempt: Attempt) -> tuple[UUID, ...]:
+    """Returns who may have the attempt's slot: its generation, or the run that Prefect gave."""
+    generation_id, run_id = attempt.claim.generation_id, attempt.flow_run_id
+    return (generation_id,) if run_id is None else (generation_id, run_id)
 
 
 def _due(entry: WorkerFlowRunResponse) -> Due:

@@ -49,8 +49,9 @@ PAUSED_IN_PREFECT: Final = "paused_in_prefect"
 class BatchTransitions:
     """The one writer of batches. All raise StoreUnavailableError."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, start_delay_s: float = 0.0) -> None:
         self._database = database
+        self._start_delay_s = start_delay_s
 
     # --- acceptance
 
@@ -234,7 +235,7 @@ class BatchTransitions:
         again = _items_to_retry(connection, row, most - len(fresh))
         # Every row is locked before the change counter is raised, as everywhere.
         unmade = [_unmade(connection, item["generation_id"]) for item in again]
-        _release_fresh(connection, row, fresh)
+        _release_fresh(connection, row, fresh, self._start_delay_s)
         return len(fresh) + _begin_again(connection, row, again, unmade)
 
     @writes
@@ -408,7 +409,9 @@ def _fresh_items(connection: Connection, row: RowMapping, most: int) -> Sequence
     return found.mappings().all()
 
 
-def _release_fresh(connection: Connection, row: RowMapping, items: Sequence[RowMapping]) -> None:
+def _release_fresh(
+    connection: Connection, row: RowMapping, items: Sequence[RowMapping], start_delay_s: float
+) -> None:
     if not items:
         return
     new = [
@@ -420,7 +423,7 @@ def _release_fresh(connection: Connection, row: RowMapping, items: Sequence[RowM
         for item in items
     ]
     made = insert_generations(connection, new, batch_id=row["id"])
-    insert_dispatches(connection, made)
+    insert_dispatches(connection, made, delay_s=start_delay_s)
     released = items[-1]["turn"] + 1
     connection.execute(
         update(batch_items)

@@ -77,10 +77,14 @@ class _Create:
 
 
 class Acceptance:
-    """Writes requests. Use as an async context manager; ``accept`` waits for the commit."""
+    """Writes requests. Use as an async context manager; ``accept`` waits for the commit.
 
-    def __init__(self, database: Database) -> None:
+    ``start_delay_s`` is as for ``Store``.
+    """
+
+    def __init__(self, database: Database, start_delay_s: float = 0.0) -> None:
         self._database = database
+        self._start_delay_s = start_delay_s
         self._waiting: list[_Create] = []
         self._loop = Loop("accepting requests", self._settle_waiting, every_s=None)
 
@@ -153,7 +157,7 @@ class Acceptance:
 
     async def _write(self, batch: list[_Create]) -> list[Accepted | Exception]:
         def write(connection: Connection) -> list[Accepted | Exception]:
-            written = _write_batch(connection, batch)
+            written = _write_batch(connection, batch, self._start_delay_s)
             reach("accept.before_commit")
             return written
 
@@ -196,7 +200,9 @@ async def _adopt(database: Database, new: NewGeneration, flow_run_id: UUID) -> G
     return await database.write(write)
 
 
-def _write_batch(connection: Connection, batch: list[_Create]) -> list[Accepted | Exception]:
+def _write_batch(
+    connection: Connection, batch: list[_Create], start_delay_s: float
+) -> list[Accepted | Exception]:
     known = _known_keys(connection, [c.key.key for c in batch if c.key is not None])
     fresh: list[_Create] = []
     first_use: dict[str, _Create] = {}
@@ -215,7 +221,7 @@ def _write_batch(connection: Connection, batch: list[_Create]) -> list[Accepted 
         id(create): _accepted(create, generation, queued)
         for create, generation in zip(fresh, made, strict=True)
     }
-    insert_dispatches(connection, made)
+    insert_dispatches(connection, made, delay_s=start_delay_s)
     _insert_keys(connection, fresh, accepted)
     return [
         accepted.get(id(create)) or _replay(create, known, first_use, accepted) for create in batch

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Literal, get_args
 from uuid import UUID
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, delete, select
 from sqlalchemy.engine import RowMapping
 
 from store.tables import outbox
@@ -15,15 +15,24 @@ from store.values import Entry, NewEntry
 DispatchAction = Literal["start", "cancel", "forget"]
 LANE: Final = "prefect"
 START: Final = "prefect.start"
+START_DELAY_S: Final = 0.3
+"""Seconds for which the start of a new generation may be left to a worker: one that has room takes
+it from the queue sooner, makes its flow run itself, and removes the entry."""
 KINDS: Final = tuple(f"{LANE}.{action}" for action in get_args(DispatchAction))
 _CANCELS, _INTERACTIVE, _BULK = range(3)
 """Ranks: a cancel saves work, so it goes first."""
 
 
 def dispatch(
-    action: DispatchAction, generation_id: UUID, attempt: int, priority: str, at: datetime
+    action: DispatchAction,
+    generation_id: UUID,
+    attempt: int,
+    priority: str,
+    at: datetime,
+    *,
+    delay_s: float = 0.0,
 ) -> NewEntry:
-    """Returns the entry that informs Prefect about an attempt."""
+    """Returns the entry that informs Prefect about an attempt, due ``delay_s`` after ``at``."""
     rank = _INTERACTIVE if priority == "interactive" else _BULK
     return NewEntry(
         lane=LANE,
@@ -32,6 +41,7 @@ def dispatch(
         payload={"attempt": attempt},
         rank=_CANCELS if action == "cancel" else rank,
         created_at=at,
+        due_at=at + timedelta(seconds=delay_s) if delay_s else None,
     )
 
 
@@ -43,10 +53,32 @@ def attempt_of(entry: Entry) -> int:
 def is_pending(connection: Connection, row: RowMapping, action: DispatchAction) -> bool:
     """Whether ``action`` is still pending for the current attempt of a generation's row."""
     found = connection.execute(
-        select(outbox.c.id).where(
-            outbox.c.subject == row["id"],
-            outbox.c.kind == f"{LANE}.{action}",
-            outbox.c.payload["attempt"].as_integer() == row["attempt"],
-        )
+        select(outbox.c.id).where(*_about(row["id"], row["attempt"], action))
     )
     return found.first() is not None
+
+
+def drop_start(connection: Connection, generation_id: UUID, attempt: int) -> None:
+    """Remove the start of an attempt, whose run is made otherwise.
+
+    One that a runner has claimed stays, and so does one that is being claimed at this moment: the
+    run is the same, whoever makes it first.
+    """
+    free = (
+        select(outbox.c.id)
+        .where(*_about(generation_id, attempt, "start"), outbox.c.claimed_by.is_(None))
+        # The caller has locked a generation's row, for which the runner may wait.
+        .with_for_update(skip_locked=True)
+    )
+    connection.execute(delete(outbox).where(outbox.c.id.in_(free)))
+
+
+def _about(
+    generation_id: UUID, attempt: int, action: DispatchAction
+) -> tuple[ColumnElement[bool], ...]:
+    return (
+        outbox.c.subject == generation_id,
+        # No column by itself, so that it is found by its subject: ``kind`` leads to every start.
+        outbox.c.kind.concat("") == f"{LANE}.{action}",
+        outbox.c.payload["attempt"].as_integer() == attempt,
+    )

@@ -16,6 +16,7 @@ from store.database import next_changes
 from store.generations.dispatches import dispatch
 from store.outbox import put
 from store.search.index import index, indexed_text
+from store.signals import signal
 from store.tables import attempts, batches, generations
 from store.uploads.references import confirm, refer
 from store.values import Generation, NewGeneration
@@ -35,6 +36,7 @@ def insert_generations(
     """
     if not new:
         return []
+    signal(connection, "queue")
     if batch_id is None:
         confirm(connection, [stored_request(one.request) for one in new])
     first = next_changes(connection, len(new))
@@ -105,6 +107,7 @@ def _row(new: NewGeneration, change: int, now: datetime) -> dict[str, Any]:
     return {
         "id": new.id,
         "seq": change,
+        "turn": change,
         "change": change,
         "status": "queued",
         "sequence": 1,
@@ -164,8 +167,10 @@ def cost(request: StoredRequest) -> float:
     return request.plan.cost
 
 
-def insert_dispatches(connection: Connection, made: Sequence[Generation]) -> None:
-    """Write the start of each of them to the outbox."""
+def insert_dispatches(
+    connection: Connection, made: Sequence[Generation], *, delay_s: float = 0.0
+) -> None:
+    """Write the start of each of them to the outbox, due ``delay_s`` after its acceptance."""
     put(
         connection,
         [
@@ -175,6 +180,7 @@ def insert_dispatches(connection: Connection, made: Sequence[Generation]) -> Non
                 generation.attempt,
                 generation.request.priority if generation.request else "interactive",
                 generation.created_at,
+                delay_s=delay_s,
             )
             for generation in made
         ],

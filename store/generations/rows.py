@@ -6,6 +6,7 @@ Used by ``transitions.py``, which is the one writer, and for the items of a batc
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -25,6 +26,7 @@ from store.generations import dispatches
 from store.generations.dispatches import DispatchAction
 from store.outbox import put
 from store.search.index import unindex
+from store.signals import signal
 from store.tables import (
     artefacts,
     attempts,
@@ -36,6 +38,10 @@ from store.tables import (
 from store.values import Artefact, Claim, Holder, Preview
 
 ACTIVE: Final[tuple[Status, ...]] = ("queued", "running", "cancelling")
+PAUSED: Final = "paused"
+"""Why a generation waits whose flow run an operator paused: no worker takes it."""
+Stages = Sequence[Mapping[str, Any]] | None
+"""What Prefect is to be told of an attempt's work; None: nothing."""
 
 
 def locked(connection: Connection, generation_id: UUID) -> RowMapping:
@@ -88,7 +94,7 @@ def take(
     attempt: RowMapping,
     request: ResolvedRequest,
     *,
-    flow_run_id: UUID,
+    flow_run_id: UUID | None,
     holder: Holder,
 ) -> Claim:
     """Make ``holder`` the holder of the attempt, which must be free; the fence is raised."""
@@ -121,6 +127,10 @@ def take(
         request=request,
         comfy_url=holder.comfy_url,
         submitted_before=submitted,
+        flow_run_id=flow_run_id,
+        deployment_id=attempt["deployment_id"],
+        batch_id=row["batch_id"],
+        created_at=row["created_at"],
     )
 
 
@@ -137,19 +147,29 @@ def attempt_of(connection: Connection, row: RowMapping) -> RowMapping:
 def let_go(connection: Connection, row: RowMapping, **values: Any) -> None:
     """Clear the attempt's holder and fence it out. The attempt waits again."""
     status: Status = "queued" if row["status"] == "running" else row["status"]
-    write(
-        connection,
-        row,
-        **{
-            "status": status,
-            "fence": row["fence"] + 1,
-            "progress": None,
-            "started_at": None,
-            "waiting": None,
-            **values,
-        },
-    )
+    now = {
+        "status": status,
+        "fence": row["fence"] + 1,
+        "progress": None,
+        "started_at": None,
+        "waiting": None,
+        **values,
+    }
+    write(connection, row, **now)
     set_attempt(connection, row["id"], row["attempt"], worker=None, holder=None)
+    if status == "queued" and not is_paused(now["waiting"]):
+        signal(connection, "queue")
+
+
+def resume(connection: Connection, row: RowMapping) -> None:
+    """Let a worker take what an operator paused."""
+    write(connection, row, waiting=None)
+    signal(connection, "queue")
+
+
+def is_paused(waiting: Any) -> bool:
+    """Returns whether a generation waits, for this stored reason, until its run is resumed."""
+    return isinstance(waiting, Mapping) and waiting.get("code") == PAUSED
 
 
 def stray(connection: Connection, generation_id: UUID, number: int | None = None) -> None:
@@ -174,12 +194,19 @@ def stray(connection: Connection, generation_id: UUID, number: int | None = None
 
 
 def begin_attempt(connection: Connection, row: RowMapping, flow_run_id: UUID | None) -> RowMapping:
-    """Begin the next attempt at the same request; the last one's holder is fenced out."""
+    """Begin the next attempt at the same request; the last one's holder is fenced out.
+
+    It goes behind everything that waits.
+    """
     number = row["attempt"] + 1
-    write(
+    change = next_changes(connection)
+    signal(connection, "queue")
+    _write(
         connection,
         row,
+        change,
         status="queued",
+        turn=change,
         attempt=number,
         fence=row["fence"] + 1,
         flow_run_id=flow_run_id,
@@ -231,14 +258,14 @@ def touch(connection: Connection, claim: Claim, **values: Any) -> Status:
 
 def write(connection: Connection, row: RowMapping, **values: Any) -> None:
     """Change a locked row and publish that: ``sequence`` and ``change`` grow."""
+    _write(connection, row, next_changes(connection), **values)
+
+
+def _write(connection: Connection, row: RowMapping, change: int, **values: Any) -> None:
     connection.execute(
         update(generations)
         .where(generations.c.id == row["id"])
-        .values(
-            sequence=row["sequence"] + 1,
-            change=next_changes(connection),
-            **values,
-        )
+        .values(sequence=row["sequence"] + 1, change=change, **values)
     )
 
 
@@ -247,6 +274,7 @@ def end_held(
     claim: Claim,
     to: Status,
     problem: Problem | None,
+    stages: Stages = None,
     **values: Any,
 ) -> bool:
     """End the attempt for its holder. Returns False when it has ended or has another holder."""
@@ -254,7 +282,7 @@ def end_held(
     error = problem.model_dump(mode="json", exclude_none=True) if problem else None
     moved = move(connection, claim, to, error=error, waiting=None, finished_at=now, **values)
     if moved:
-        close_attempt(connection, claim.generation_id, claim.attempt, to, error, now)
+        close_attempt(connection, claim.generation_id, claim.attempt, to, error, now, stages)
     return moved
 
 
@@ -300,7 +328,9 @@ def bury(connection: Connection, row: RowMapping) -> None:
     forget_events(connection, row["id"])
     unindex(connection, row["seq"])
     connection.execute(
-        update(attempts).where(attempts.c.generation_id == row["id"]).values(error=None)
+        update(attempts)
+        .where(attempts.c.generation_id == row["id"])
+        .values(error=None, stages=None)
     )
     # The kept answer repeats the request.
     connection.execute(
@@ -317,9 +347,13 @@ def close_attempt(
     outcome: Status,
     error: dict[str, Any] | None,
     now: datetime,
+    stages: Stages = None,
 ) -> None:
     """Record how an attempt ended and remove its live preview."""
-    set_attempt(connection, generation_id, number, outcome=outcome, error=error, ended_at=now)
+    values: dict[str, Any] = {"outcome": outcome, "error": error, "ended_at": now}
+    if stages is not None:
+        values["stages"] = [dict(one) for one in stages]
+    set_attempt(connection, generation_id, number, **values)
     connection.execute(delete(previews).where(previews.c.generation_id == generation_id))
 
 

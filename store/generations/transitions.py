@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Literal
 from uuid import UUID
 
 from sqlalchemy import Connection, delete, select, update
@@ -19,9 +20,15 @@ from core.problems import Problem, unreadable
 from core.requests import ResolvedRequest, UnreadableRequest, read_request
 from core.status import FINAL, RETRYABLE, Status
 from store.database import Database, notes, reads, writes
-from store.errors import ConflictError, DeletedError, FencedError, UnreadableRequestError
+from store.errors import (
+    ConflictError,
+    DeletedError,
+    FencedError,
+    NotFoundError,
+    UnreadableRequestError,
+)
 from store.generations import rows
-from store.generations.dispatches import attempt_of, is_pending
+from store.generations.dispatches import attempt_of, drop_start, is_pending
 from store.generations.rows import ACTIVE
 from store.outbox import remove
 from store.tables import artefacts, attempts, generations, previews
@@ -37,6 +44,9 @@ from store.values import (
     Standing,
     Waiting,
 )
+
+Rejoined = Literal["joined", "waits", "over"]
+"""What became of a flow run that came due: see ``Transitions.rejoin``."""
 
 
 class Transitions:
@@ -87,25 +97,51 @@ class Transitions:
         rerun: bool,
     ) -> Claim | Problem:
         row = rows.locked(connection, generation_id)
-        if row["flow_run_id"] != flow_run_id and attempt not in (None, row["attempt"]):
-            raise FencedError(f"attempt {attempt} is over; now it is {row['attempt']}")
-        if row["status"] in ("succeeded", "cancelling"):
-            raise ConflictError(f"the generation is {row['status']}")
-        if row["status"] in RETRYABLE:
-            if not rerun or row["flow_run_id"] != flow_run_id:
-                raise ConflictError(f"the generation is {row['status']}")
-            if is_pending(connection, row, "cancel"):
-                raise ConflictError("it was cancelled; its run does not know yet")
-            row = rows.begin_attempt(connection, row, flow_run_id)
-        free = rows.free_attempt(connection, row, holder)
+        row = _wanted_by_run(connection, row, flow_run_id, attempt, rerun=rerun)
         if deployment_id is not None:
             rows.set_attempt(connection, generation_id, row["attempt"], deployment_id=deployment_id)
+        free = rows.free_attempt(connection, row, holder)
         request = read_request(row["request"])
         if isinstance(request, ResolvedRequest):
             return rows.take(connection, row, free, request, flow_run_id=flow_run_id, holder=holder)
         problem = unreadable("this request", request)
         rows.end_and_fence(connection, row, "failed", problem)
         return problem
+
+    @writes
+    def rejoin(
+        self,
+        connection: Connection,
+        generation_id: UUID,
+        flow_run_id: UUID,
+        attempt: int | None,
+        *,
+        rerun: bool,
+    ) -> Rejoined:
+        """A flow run came due in Prefect: an operator retried or resumed it, or made it.
+
+        ``attempt`` and ``rerun`` are as for ``claim``, which this is without the claim. "joined":
+        its generation was put into the queue for it, as a new attempt after it had ended, or as it
+        was after a pause. "waits": it is in the queue or being done already; the run is recorded
+        if the attempt has none. "over": the run has nothing more to do.
+        Raises NotFoundError, DeletedError.
+        """
+        row = rows.locked(connection, generation_id)
+        try:
+            now = _wanted_by_run(connection, row, flow_run_id, attempt, rerun=rerun)
+        except ConflictError:
+            return "over"
+        if now["attempt"] != row["attempt"]:
+            return "joined"
+        if row["status"] != "queued":
+            return "waits"
+        if rows.is_paused(row["waiting"]):
+            rows.resume(connection, row)
+            return "joined"
+        if row["flow_run_id"] is None:
+            rows.write(connection, row, flow_run_id=flow_run_id)
+            rows.set_attempt(connection, generation_id, row["attempt"], flow_run_id=flow_run_id)
+        return "waits"
 
     @writes
     def fail_unreadable(self, connection: Connection, generation_id: UUID, attempt: int) -> bool:
@@ -230,40 +266,62 @@ class Transitions:
         """Record why the attempt waits. Returns the status. Raises FencedError."""
         return rows.touch(connection, claim, waiting=asdict(waiting) if waiting else None)
 
-    async def succeed(self, claim: Claim, kept: Sequence[Artefact], *, nodes: int = 0) -> None:
+    async def succeed(
+        self,
+        claim: Claim,
+        kept: Sequence[Artefact],
+        *,
+        nodes: int = 0,
+        stages: rows.Stages = None,
+    ) -> None:
         """Insert rows for the kept artefacts and end the attempt. Raises FencedError.
 
-        ``nodes`` is how many nodes the workflow had, all of them done now.
+        ``nodes`` is how many nodes the workflow had, all of them done now. ``stages``, plain JSON,
+        is what Prefect is to be told of the work (see ``told``); None: nothing.
         No-op when this claim has succeeded before: the answer to its commit may have been lost.
         """
-        await self._succeed(claim, kept, nodes)
+        await self._succeed(claim, kept, nodes, stages)
         reach("state.after_commit")
 
     @writes
     def _succeed(
-        self, connection: Connection, claim: Claim, kept: Sequence[Artefact], nodes: int
+        self,
+        connection: Connection,
+        claim: Claim,
+        kept: Sequence[Artefact],
+        nodes: int,
+        stages: rows.Stages,
     ) -> None:
         if rows.hold(connection, claim)["status"] == "succeeded":
             return
         for artefact in kept:
             rows.keep_artefact(connection, artefact)
-        progress = ProgressRecord(percent=100.0, nodes_done=nodes, nodes_total=nodes)
-        if not rows.end_held(connection, claim, "succeeded", None, progress=asdict(progress)):
+        progress = asdict(ProgressRecord(percent=100.0, nodes_done=nodes, nodes_total=nodes))
+        if not rows.end_held(connection, claim, "succeeded", None, stages, progress=progress):
             raise FencedError("the attempt ended in another way")
         reach("state.before_commit")
 
-    async def fail(self, claim: Claim, problem: Problem, *, stray: bool = False) -> bool:
+    async def fail(
+        self,
+        claim: Claim,
+        problem: Problem,
+        *,
+        stray: bool = False,
+        stages: rows.Stages = None,
+    ) -> bool:
         """The attempt failed. Returns False when it had ended already or has another holder.
 
-        ``stray``: ComfyUI still has its prompt.
+        ``stray``: ComfyUI still has its prompt. ``stages`` are as for ``succeed``.
         """
-        ended = await self._end_unfinished(claim, "failed", problem, stray=stray)
+        ended = await self._end_unfinished(claim, "failed", problem, stages, stray=stray)
         reach("state.after_failure")
         return ended
 
-    async def cancelled(self, claim: Claim, *, stray: bool = False) -> bool:
-        """The attempt was cancelled. The result and ``stray`` are as for ``fail``."""
-        ended = await self._end_unfinished(claim, "cancelled", None, stray=stray)
+    async def cancelled(
+        self, claim: Claim, *, stray: bool = False, stages: rows.Stages = None
+    ) -> bool:
+        """The attempt was cancelled. The result, ``stray`` and ``stages`` are as for ``fail``."""
+        ended = await self._end_unfinished(claim, "cancelled", None, stages, stray=stray)
         reach("state.after_failure")
         return ended
 
@@ -274,13 +332,19 @@ class Transitions:
         claim: Claim,
         to: Status,
         problem: Problem | None,
+        stages: rows.Stages,
         *,
         stray: bool,
     ) -> bool:
-        ended = rows.end_held(connection, claim, to, problem)
+        ended = rows.end_held(connection, claim, to, problem, stages)
         if ended and stray:
             rows.stray(connection, claim.generation_id, claim.attempt)
         return ended
+
+    @notes
+    def told(self, connection: Connection, generation_id: UUID, attempt: int) -> None:
+        """Prefect was told of the attempt's work: its stages are no longer ``Queue.untold``."""
+        rows.set_attempt(connection, generation_id, attempt, told_at=datetime.now(UTC))
 
     @reads
     def standing(
@@ -377,6 +441,39 @@ class Transitions:
         rows.dispatch(connection, row, "forget")
         return gone
 
+    # --- the flow runs' side
+
+    @writes
+    def record_run(
+        self,
+        connection: Connection,
+        generation_id: UUID,
+        attempt: int,
+        flow_run_id: UUID,
+        deployment_id: UUID | None,
+    ) -> bool:
+        """Record the flow run that a worker made for an attempt, which needs no dispatch then.
+
+        A repeated call changes nothing more. Returns False when the generation was deleted
+        meanwhile: the run may have been made after the others were deleted, so that is done again.
+        Raises NotFoundError.
+        """
+        found = connection.execute(
+            select(generations).where(generations.c.id == generation_id).with_for_update()
+        )
+        row = found.mappings().first()
+        if row is None:
+            raise NotFoundError(f"no generation {generation_id}")
+        drop_start(connection, generation_id, attempt)
+        run = {"flow_run_id": flow_run_id, "deployment_id": deployment_id}
+        rows.set_attempt(connection, generation_id, attempt, **run)
+        if row["deleted_at"] is not None:
+            rows.dispatch(connection, row, "forget")
+            return False
+        if row["attempt"] == attempt and row["flow_run_id"] != flow_run_id:
+            rows.write(connection, row, flow_run_id=flow_run_id)
+        return True
+
     # --- the dispatcher's and reconciler's side
 
     @writes
@@ -419,7 +516,7 @@ class Transitions:
         self,
         connection: Connection,
         generation_id: UUID,
-        flow_run_id: UUID,
+        flow_run_id: UUID | None,
         to: Status,
         problem: Problem | None,
     ) -> bool:
@@ -439,12 +536,13 @@ class Transitions:
         self,
         connection: Connection,
         generation_id: UUID,
-        flow_run_id: UUID,
+        flow_run_id: UUID | None,
         fence: int,
         waiting: Waiting | None = None,
     ) -> bool:
         """Release the attempt from a holder that is dead (or whose run was paused).
 
+        ``flow_run_id`` None: the attempt has no flow run yet.
         Returns False when anything changed since ``fence`` was read: then a worker is alive.
         """
         row = _active(connection, generation_id, flow_run_id)
@@ -507,8 +605,36 @@ def _ended_before(row: RowMapping, moment: datetime) -> bool:
     return row["status"] in FINAL and row["finished_at"] < moment
 
 
-def _active(connection: Connection, generation_id: UUID, flow_run_id: UUID) -> RowMapping | None:
-    """Returns the row, locked, if that run has yet to end it."""
+def _wanted_by_run(
+    connection: Connection,
+    row: RowMapping,
+    flow_run_id: UUID,
+    attempt: int | None,
+    *,
+    rerun: bool,
+) -> RowMapping:
+    """Returns the row, of a new attempt perhaps, that a flow run is to have done.
+
+    Raises ConflictError when there is nothing to do for it, FencedError when its attempt is over.
+    Nothing is written then.
+    """
+    if row["flow_run_id"] != flow_run_id and attempt not in (None, row["attempt"]):
+        raise FencedError(f"attempt {attempt} is over; now it is {row['attempt']}")
+    if row["status"] in ("succeeded", "cancelling"):
+        raise ConflictError(f"the generation is {row['status']}")
+    if row["status"] not in RETRYABLE:
+        return row
+    if not rerun or row["flow_run_id"] != flow_run_id:
+        raise ConflictError(f"the generation is {row['status']}")
+    if is_pending(connection, row, "cancel"):
+        raise ConflictError("it was cancelled; its run does not know yet")
+    return rows.begin_attempt(connection, row, flow_run_id)
+
+
+def _active(
+    connection: Connection, generation_id: UUID, flow_run_id: UUID | None
+) -> RowMapping | None:
+    """Returns the row, locked, if that run (None: no run yet) has yet to end it."""
     found = connection.execute(
         select(generations)
         .where(

@@ -34,6 +34,8 @@ from core.settings import (
     WebhookSettings,
 )
 from core.status import BatchStatus
+from flows.prefect.declared import default_pool
+from flows.prefect.gate import Gate
 from flows.testing import NODE_FAILED, InProcessWorker
 from store.generations.acceptance import IdempotencyKey
 from store.store import Store
@@ -277,6 +279,10 @@ class Worker:
     def keep_nodes(self, comfy_url: str, catalogue: NodeCatalogue) -> None:
         """Keep the node classes of a ComfyUI, as its worker does."""
         self.run(self.store.registry.keep_nodes(comfy_url, *packed(catalogue)))
+
+    def keep_gate(self, gate: Gate) -> None:
+        """Keep what an operator holds back in Prefect, as a worker does that sees it there."""
+        self.run(self.store.registry.keep_gate(default_pool(), gate.to_json()))
 
     def claim(self, task_id: UUID) -> Claim:
         return self.run(self._worker.claim(task_id))

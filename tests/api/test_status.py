@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from flows.prefect.gate import Gate, Paused
 from store.values import Waiting
 from tests.api.conftest import StartService, until_catalogue
 from tests.api.service import Comfy, Service, assert_problem, png
@@ -161,7 +162,38 @@ def test_why_it_waits(start_service: StartService, comfy: Comfy) -> None:
     assert "connection refused" in service.status(dispatched)["waiting"]["detail"]
     service.worker.appear(comfy_reachable=True)
     wait_until(lambda: reason(dispatched) is None)
-    assert reason(task_id) == "waiting_for_prefect"
+    assert reason(task_id) is None  # a worker takes it, and tells Prefect later
+    service.worker.keep_gate(Gate(limits=("At most 1.",)))
+    wait_until(lambda: reason(task_id) == "waiting_for_prefect")
+    assert reason(dispatched) is None
+
+
+def test_what_an_operator_paused_is_said_as_a_worker_saw_it(
+    start_service: StartService, comfy: Comfy
+) -> None:
+    service = start_service(comfy.url)
+    until_catalogue(service)
+    urgent, many = service.created(), service.created(priority="bulk")
+    for task_id in (urgent, many):
+        service.worker.claim(task_id)  # it has a flow run
+
+    def reasons() -> list[str | None]:
+        found = (service.status(task_id)["waiting"] or {} for task_id in (urgent, many))
+        return [waiting.get("code") for waiting in found]
+
+    service.worker.appear(comfy_reachable=True)
+    wait_until(lambda: reasons() == [None, None])
+    service.worker.keep_gate(Gate(Paused(None, {"bulk": "The work queue bulk is paused."})))
+    wait_until(lambda: reasons() == [None, "paused"])
+    assert service.status(many)["waiting"]["detail"] == "The work queue bulk is paused."
+    service.worker.keep_gate(Gate(Paused("The work pool is paused."), ("At most 2.",)))
+    wait_until(lambda: reasons() == ["paused", "paused"])
+
+    service.worker.leave()  # nobody would know of its end any more
+    wait_until(lambda: reasons() == ["waiting_for_worker", "waiting_for_worker"])
+    service.worker.keep_gate(Gate(limits=("At most 2.",)))
+    service.worker.appear(comfy_reachable=True)
+    wait_until(lambda: reasons() == [None, None])
 
 
 @pytest.mark.parametrize("code", ["storage_away", "disk_full"])

@@ -111,6 +111,7 @@ def test_a_tile_has_its_own_button(page: Page, worker: Worker) -> None:
 def test_everybody_can_use_it(visitor: OpenContext, worker: Worker, phone: bool) -> None:
     page = visitor(**PHONE if phone else {}).new_page()
     [made] = seed_seen(page, worker, noted(*_SAID))
+    expect(page.locator(".stage .picture-link img")).to_be_visible()  # built for the last time
     page.locator("summary", has_text="2 notes").click()
     expect(page.get_by_text("The width was rounded to 512.")).to_be_visible()
     no_sideways(page)

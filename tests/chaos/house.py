@@ -21,6 +21,7 @@ import httpx
 from PIL import Image
 from prefect.client.schemas.filters import (
     FlowRunFilter,
+    FlowRunFilterIdempotencyKey,
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
@@ -28,6 +29,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import Scheduled
 
+from flows.prefect.runs import idempotency_key
 from store.artefacts.files import ArtefactFiles
 from store.audit import Audit, AuditFinding
 from store.database import Database
@@ -92,6 +94,7 @@ class ChaosStack(Stack):
         super().settle()
         if was_dead:  # readyz also counts those that died a moment ago
             wait_until(lambda: self._beat() != beat, "the worker to live", within=SETTLED_WITHIN_S)
+        wait_until(lambda: self._takes("worker one"), "the worker to take", within=SETTLED_WITHIN_S)
 
     def heal(self) -> None:
         """End every fault and bring back every part; what was under way goes on."""
@@ -129,11 +132,13 @@ class ChaosStack(Stack):
         return self._by_name[name]
 
     def start_second_worker(self) -> None:
-        """Another worker of the same pool, beside the same ComfyUI; return when it lives."""
+        """Another worker of the same pool, beside the same ComfyUI; return when it takes."""
         beat = self._beat("worker two")
         self._second.start()
         wait_until(
-            lambda: self._beat("worker two") != beat, "the second worker", within=SETTLED_WITHIN_S
+            lambda: self._beat("worker two") != beat and self._takes("worker two"),
+            "the second worker",
+            within=SETTLED_WITHIN_S,
         )
 
     def twin_of_worker(self) -> Process:
@@ -172,6 +177,16 @@ class ChaosStack(Stack):
             row = found.fetchone()
         return int(row[0]) if row else 0
 
+    def _takes(self, name: str) -> bool:
+        """Whether the process that has the worker's lease has begun to record that it lives."""
+        with sqlite3.connect(self.home / "easel.db") as store:
+            found = store.execute(
+                "SELECT count(*) FROM workers JOIN leases ON workers.holder = leases.holder "
+                "WHERE leases.name = ?",
+                (name,),
+            )
+            return bool(found.fetchone()[0])
+
     def status_in_store(self, generation: GenerationHandle) -> str:
         """Its status, also while no API answers."""
         with closing(sqlite3.connect(self.home / "easel.db", timeout=20)) as store:
@@ -190,6 +205,28 @@ class ChaosStack(Stack):
     def wait_until_struck(self, name: str) -> None:
         """Return when a process has come to the failpoint."""
         wait_until((self.failpoints / f"{name}.struck").exists, f"the failpoint {name}")
+
+    def struck_at(self, moment: str, action: str, seed: int) -> GenerationHandle:
+        """A small generation in which a process has come to the failpoint.
+
+        A worker that is slow to take it finds its flow run made, and makes none: then the next.
+        """
+        struck = self.failpoints / f"{moment}.struck"
+        for turn in range(FREEZES_MAX):
+            self.arm(moment, action)
+            generation = self.create(**a_request(seed + turn))
+            wait_until(
+                lambda: struck.exists() or self.has_ended(generation),  # noqa: B023
+                f"the failpoint {moment}",
+                within=SETTLED_WITHIN_S,
+            )
+            if struck.exists():
+                return generation
+        raise AssertionError(f"no generation of {FREEZES_MAX} came to {moment}")
+
+    def has_ended(self, generation: GenerationHandle) -> bool:
+        """Whether it has, also while no API answers."""
+        return self.status_in_store(generation) in FINAL
 
     def wait_until_dead(self, name: Part) -> None:
         """Return when a part that was struck has died."""
@@ -211,15 +248,14 @@ class ChaosStack(Stack):
         for turn in range(FREEZES_MAX):
             self.arm(moment, "stop")
             generation = self.create(**a_request(seed + turn))
-            [frozen] = wait_until(
-                lambda: [name for name in among if self.part(name).is_frozen],
-                f"one of {among} to stand still",
-            )
+            frozen = self._frozen_with(generation, moment, among)
+            if not frozen:
+                continue
             if self._store_is_free():
-                return generation, frozen
-            self.part(frozen).thaw()
+                return generation, frozen[0]
+            self.part(frozen[0]).thaw()
             self.ends(generation)
-        raise AssertionError(f"stopped {FREEZES_MAX} times, each time with the lock of the store")
+        raise AssertionError(f"{FREEZES_MAX} times not stopped, or with the lock of the store")
 
     def _store_is_free(self) -> bool:
         with closing(sqlite3.connect(self.home / "easel.db", timeout=LOCK_LOOK_S)) as store:
@@ -229,6 +265,19 @@ class ChaosStack(Stack):
                 return False
             store.rollback()
         return True
+
+    def _frozen_with(
+        self, generation: GenerationHandle, moment: str, among: tuple[Part, ...]
+    ) -> list[Part]:
+        """Which one stands still; none when another made its flow run: see ``struck_at``."""
+        frozen: list[Part] = []
+
+        def stands_still() -> bool:
+            frozen[:] = [name for name in among if self.part(name).is_frozen]
+            return bool(frozen) or (moment.startswith("lead.") and self.has_ended(generation))
+
+        wait_until(stands_still, f"one of {among} to stand still")
+        return frozen
 
     # --- afterwards
 
@@ -319,6 +368,11 @@ class ChaosStack(Stack):
     def _under_way_in_prefect(self) -> list[str]:
         runs = self._runs(StateType.RUNNING, StateType.PENDING, StateType.CANCELLING)
         return [f"{run.name}: {run.state_name}" for run in runs]
+
+    def runs_of(self, generation: GenerationHandle) -> list[FlowRun]:
+        """The flow runs of its first attempt: none, or one."""
+        key = FlowRunFilterIdempotencyKey(any_=[idempotency_key(UUID(generation.id), 1)])
+        return self.prefect.read_flow_runs(flow_run_filter=FlowRunFilter(idempotency_key=key))
 
     def runs_under_way(self) -> list[str]:
         """The flow runs that Prefect has under way; none when it does not answer."""

@@ -23,7 +23,7 @@ PROCESSES: Final[tuple[Part, ...]] = ("worker", "worker", "second", "api", "pref
 STRUCK: Final = tuple(
     name
     for name in FAILPOINTS
-    if name.startswith(("submit", "track", "fetch", "save", "state", "deliver"))
+    if name.startswith(("take", "lead", "submit", "track", "fetch", "save", "state", "deliver"))
 )
 SPOILED: Final[tuple[Fault, ...]] = (Refuse(), DropReply(), CutReply(5), Answer(502), BlackHole())
 

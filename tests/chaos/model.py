@@ -22,11 +22,13 @@ from prefect.states import AwaitingRetry, Cancelled, Paused, Scheduled
 from flows.prefect.abandoned_runs import BATCH_FLOW, FLOW
 from flows.prefect.runs import OVER, FlowRuns
 from store.store import Store
+from tests.chaos.model_walk import step_ends
 
 COMFY_URL: Final = "http://comfyui.test"
 LEASE_S: Final = 1.0
 LOOK_EVERY_S: Final = 1.0
 SCHEDULED, PENDING, RUNNING = StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING
+COMPLETED = StateType.COMPLETED
 PAUSED, CANCELLING, CANCELLED = StateType.PAUSED, StateType.CANCELLING, StateType.CANCELLED
 
 
@@ -106,9 +108,12 @@ class PrefectServer:
     """
 
     def __init__(self) -> None:
+        self.is_up = True
         self.deployment_id = uuid4()
         self.runs: dict[UUID, FlowRun] = {}
         self.meanwhile: Meanwhile | None = None
+        self.events: list[tuple[UUID, StateType]] = []
+        """Which run got which state, as its event stream tells."""
 
     # --- what an operator or a fault does
 
@@ -146,6 +151,7 @@ class PrefectServer:
         outcome = to if force else _orchestrated(run.state_type, to)
         if outcome is None:
             return False
+        self.events.append((run_id, outcome.type))
         # Long ago: nobody has to wait until Prefect has recorded what happened.
         outcome = outcome.model_copy(
             update={"id": uuid4(), "timestamp": datetime.now(UTC) - timedelta(hours=1)}
@@ -278,6 +284,33 @@ def _orchestrated(now: StateType | None, to: State[Any]) -> State[Any] | None:
     return to
 
 
+class Wire:
+    """What connects a process with Prefect: each request fails while Prefect is away.
+
+    ``rests``: who asks may also be stopped before the request, and before its answer comes.
+    """
+
+    def __init__(self, server: PrefectServer, *, rests: bool = False) -> None:
+        self._server = server
+        self._rests = rests
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        """Returns the method of Prefect's client."""
+        call = getattr(self._server, name)
+
+        async def request(*args: Any, **kwargs: Any) -> Any:
+            if self._rests:
+                await step_ends()
+            if not self._server.is_up:
+                raise httpx.ConnectError("Prefect is away")
+            answer = await call(*args, **kwargs)
+            if self._rests:
+                await step_ends()
+            return answer
+
+        return request
+
+
 @dataclass
 class World:
     """Everything there is. ``now`` is the one monotonic clock; it moves when the machine says."""
@@ -287,11 +320,13 @@ class World:
     comfy: ComfyUI = field(default_factory=ComfyUI)
     prefect: PrefectServer = field(default_factory=PrefectServer)
     now: float = 1000.0
+    is_strict: bool = False
+    """Whether an operator has set a limit: then Prefect says what may begin."""
     left_behind: set[UUID] = field(default_factory=set)
     """Generations of which a worker died, or was cancelled, between keeping and committing."""
 
     def __post_init__(self) -> None:
-        self.runs._client = self.prefect  # type: ignore[assignment]
+        self.runs._client = Wire(self.prefect)  # type: ignore[assignment]
 
     def clock(self) -> float:
         """For whoever takes a clock."""

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 from uuid import UUID
 
+from prefect.client.schemas.objects import StateType
 from sqlalchemy import select
 
 from core.status import FINAL, Status
-from flows.prefect.runs import parse_idempotency_key
+from flows.prefect.runs import idempotency_key, parse_idempotency_key
 from store.audit import Audit
 from store.store import Store
 from store.tables import generations
 from tests.chaos.model import World
 from tests.harness.transactions import open_read
+
+SHOWN_AS: Final = {
+    "succeeded": StateType.COMPLETED,
+    "failed": StateType.FAILED,
+    "cancelled": StateType.CANCELLED,
+}
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,25 @@ class Witness:
             if before is not None:
                 _check_move(before, seen)
         self.seen = now
+
+    async def check_runs(self, *, all_are_shown: bool) -> None:
+        """At rest, what nobody meddled with is shown in Prefect as it ended.
+
+        An attempt that was cancelled before a worker took it may have no run; nor may one whose
+        worker's process ended after it, before Prefect was there: not ``all_are_shown``.
+        (``flows/worker/telling.py`` tells of such ones, and is not modelled.)
+        """
+        runs = self._world.prefect.runs
+        for generation_id, row in (await self.rows()).items():
+            if row.is_deleted:
+                continue
+            [*_, last] = await self._store.generations.attempts(generation_id)
+            run = runs.get(last.flow_run_id) if last.flow_run_id is not None else None
+            if run is None:
+                assert row.status == "cancelled" or not all_are_shown, (row, last)
+                continue
+            assert run.idempotency_key == idempotency_key(generation_id, last.number)
+            assert run.state_type == SHOWN_AS[row.status], (row, run.state)
 
     def check_renders(self) -> None:
         twice = {prompt: n for prompt, n in self._world.comfy.renders.items() if n > 1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -12,6 +13,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import event, update
 
 from core.status import FINAL, RETRYABLE
+from flows.errors import FlowsError
 from flows.prefect.runs import OVER, FlowRuns
 from flows.reconcile.dispatcher import Dispatcher
 from flows.reconcile.reconciler import Reconciler
@@ -31,7 +33,7 @@ from tests.chaos.model import (
     World,
 )
 from tests.chaos.model_checks import Witness
-from tests.chaos.model_worker import Worker
+from tests.chaos.model_worker import Part, Worker
 from tests.harness.databases import a_store
 from tests.harness.transactions import open_write
 from tests.store.making import a_request
@@ -58,6 +60,8 @@ class House:
         self.workers = (Worker(self._world, "one"), Worker(self._world, "two"))
         self.witness = Witness(self._world, folder)
         self._by_key: dict[str, UUID] = {}
+        self._was_meddled_with = False
+        self._lost_a_process = False
         self.restart_api()
 
     @classmethod
@@ -127,6 +131,7 @@ class House:
 
     def operator(self, action: str, which: int) -> None:
         """Do something to one of the runs to which it matters."""
+        self._was_meddled_with = True
         if action == "lose the database":
             self.prefect.lose_database()
         over = action == "retry"
@@ -168,6 +173,8 @@ class House:
             await self._reconciler.look()
         except Death:
             self.restart_api()
+        except FlowsError:
+            assert not self.prefect.is_up
         self.prefect.meanwhile = None
 
     async def let_time_pass(self) -> None:
@@ -190,25 +197,35 @@ class House:
         """Those that are dead, or stand still."""
         return [w for w in self.workers if w.is_frozen or not w.is_alive]
 
-    async def work(self, number: int, steps: int, *, hears: bool) -> None:
+    async def work(self, number: int, steps: int, *, hears: bool, part: Part = "all") -> None:
         """Some steps of a worker, of a busy one if there is any."""
         worker = _one_of(self.busy or self.workers, number)
         for _ in range(steps):
-            await worker.step(hears=hears)
+            await worker.step(hears=hears, part=part)
+
+    async def race(self) -> None:
+        """All workers that have room take at once: it is the same row that they want."""
+        await asyncio.gather(*(worker.take() for worker in self.workers))
 
     async def hurt(self, how: str, number: int) -> None:
         worker = _one_of(self.busy, number)
         if how == "freeze":
             worker.is_frozen = True
         else:
+            self._lost_a_process = True
             await (worker.kill() if how == "kill" else worker.stop())
 
     async def revive(self, number: int, *, beats_first: bool) -> None:
         worker = _one_of(self.away, number)
-        was_frozen, worker.is_frozen = worker.is_frozen, False
+        was_frozen = worker.is_frozen
+        worker.thaw()
         if was_frozen and beats_first:
             await worker.beat()
         await worker.start()
+
+    def let_workers_choose(self, *, choose: bool) -> None:
+        """False: an operator has set a limit, so that Prefect says what may begin."""
+        self._world.is_strict = not choose
 
     def hurt_comfyui(self, how: str) -> None:
         if how == "loses a reply":
@@ -232,24 +249,37 @@ class House:
 
     # --- the end
 
-    async def come_to_rest(self) -> None:
-        """Everybody comes back, and goes on until there is nothing left to do."""
+    async def come_to_rest(self, *, everybody: bool = True) -> None:
+        """Everybody comes back, and goes on until there is nothing left to do.
+
+        ``everybody`` False: of two dead workers one, and the last dead one not at all.
+        """
         self.comfy.start()
         self.comfy.loses_next_reply = False
+        self.prefect.is_up = True
+        self.let_workers_choose(choose=True)
         while self.away:
+            if not self.away[0].is_alive and len(self.away) == 1 and not everybody:
+                break
             await self.revive(0, beats_first=True)
         left: list[str] = []
         for _ in range(ROUNDS_TO_REST):
             for run_id in list(self.prefect.runs):
                 self.prefect.operate(run_id, "resume")
             await self.go_on()
+            await self.let_time_pass()
             await self.reconcile()
             await self.witness.check_rows()
             self.witness.check_renders()
             left = await self._left()
             if not left:
+                await self._check_runs()
                 return
         raise AssertionError(f"it does not come to rest: {left}")
+
+    async def _check_runs(self) -> None:
+        if not self._was_meddled_with:
+            await self.witness.check_runs(all_are_shown=not self._lost_a_process)
 
     async def _left(self) -> list[str]:
         """What is still under way, anywhere."""

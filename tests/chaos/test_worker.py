@@ -13,6 +13,9 @@ pytestmark = pytest.mark.chaos
 long = pytest.mark.long
 
 MOMENTS: Final = (
+    "take.after_claim",  # it has the generation, and has begun nothing
+    "lead.before_create",  # beside the work, wherever that is: there is no flow run yet
+    "lead.after_create",  # there is one, and nobody wrote that down
     "submit.after_intent",  # M0: nothing posted
     "submit.after_post",  # M1: ComfyUI has it, and nobody wrote that down
     "track.seen",  # M2: it is followed
@@ -24,15 +27,14 @@ MOMENTS: Final = (
 )
 
 
-FAST: Final = ("submit.after_post", "save.after_temporary")
+FAST: Final = ("take.after_claim", "submit.after_post", "save.after_temporary")
 
 
 @pytest.mark.parametrize(
     "moment", [pytest.param(m, marks=() if m in FAST else long) for m in MOMENTS]
 )
 def test_killed_and_started_again(house: ChaosStack, moment: str, seed: int) -> None:
-    house.arm(moment, "kill")
-    generation = house.create(**a_request(seed))
+    generation = house.struck_at(moment, "kill", seed)
     house.wait_until_dead("worker")
     if moment == "save.after_temporary":  # a picture has its name only when it is whole
         assert house.kept_files(generation) == []
@@ -46,8 +48,7 @@ def test_killed_and_started_again(house: ChaosStack, moment: str, seed: int) -> 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_killed_while_another_waits(house: ChaosStack, moment: str, seed: int) -> None:
     house.start_second_worker()
-    house.arm(moment, "kill")
-    generation = house.create(**a_request(seed))
+    generation = house.struck_at(moment, "kill", seed)
     dead: list[Part] = wait_until(
         lambda: [n for n in WORKERS if not house.part(n).is_running], "the end of one worker"
     )
@@ -59,9 +60,7 @@ def test_killed_while_another_waits(house: ChaosStack, moment: str, seed: int) -
 @long
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_asked_to_stop_and_started_again(house: ChaosStack, moment: str, seed: int) -> None:
-    house.arm(moment, "term")
-    generation = house.create(**a_request(seed))
-    house.wait_until_struck(moment)
+    generation = house.struck_at(moment, "term", seed)
     house.wait_until_dead("worker")
     house.start_worker()
     assert house.ends(generation) == "succeeded"
@@ -102,8 +101,11 @@ def test_stopped_for_long_with_nobody_else_and_waked(
     house: ChaosStack, moment: str, seed: int
 ) -> None:
     generation, _ = house.frozen_at(moment, seed)
-    if moment != "state.after_commit":
-        wait_until(lambda: generation.attempts()[0]["worker"] is None, "the lease to lapse")
+    # Beside the work it may have ended by then, as it has after its commit.
+    wait_until(
+        lambda: generation.attempts()[0]["worker"] is None or house.has_ended(generation),
+        "the lease to lapse",
+    )
     house.part("worker").thaw()
     assert house.ends(generation) == "succeeded"
     house.check([generation])

@@ -1,4 +1,4 @@
-"""A real store and a real emulator; no process, no Prefect server."""
+"""A real store and a real emulator; and for those that need it, a real Prefect server."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from store.store import Store
 from store.values import Claim, Holder
 from tests.comfy.data import resolved
 from tests.flows.prefect_server import Server
+from tests.flows.private import client
 from tests.harness.databases import a_store
 from tests.harness.waiting import wait_until
 
@@ -68,3 +69,10 @@ def server(tmp_path_factory: pytest.TempPathFactory, prefect_database: Path) -> 
     finally:
         server.http.close()
         server.process.kill()
+
+
+@pytest.fixture
+async def prefect(server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """Prefect's client in this process, set to the server."""
+    async with client.set_to(server, monkeypatch):
+        yield

@@ -20,7 +20,7 @@ from flows.batches.parameters import CATCH_UP_MINUTES
 from flows.bulk import bulk
 from flows.generate import generate
 from flows.prefect.cron import plain_cron
-from flows.prefect.deployments import QUEUES, default_pool, read_deployments
+from flows.prefect.declared import QUEUES, default_pool, read_deployments
 from flows.prefect.forms import form_of
 from flows.prefect.runs import BATCH_DEPLOYMENT, BATCH_QUEUE, DEPLOYMENT
 from flows.worker.worker import ComfyWorker

@@ -12,7 +12,6 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.states import Cancelling, Pending
 
 from flows.worker.engine import RunningFlow
-from flows.worker.events import WAKING_EVENTS
 
 
 async def test_the_flow_is_loaded_by_its_dotted_path_and_is_the_very_same() -> None:
@@ -22,11 +21,6 @@ async def test_the_flow_is_loaded_by_its_dotted_path_and_is_the_very_same() -> N
         load_flow_from_entrypoint, "flows.generate.generate", use_placeholder_flow=False
     )
     assert loaded is generate
-
-
-def test_the_worker_is_woken_by_every_way_in_which_a_run_becomes_due() -> None:
-    assert "prefect.flow-run.Scheduled" in WAKING_EVENTS
-    assert "prefect.flow-run.AwaitingRetry" in WAKING_EVENTS
 
 
 @pytest.mark.parametrize(("state", "expected"), [(Cancelling(), True), (Pending(), False)])

@@ -18,7 +18,7 @@ from flows.prefect.runs import STORE_LABEL, FlowRuns, batch_key, idempotency_key
 from flows.reconcile.batches import Batches
 from flows.reconcile.generations import Generations
 from flows.reconcile.reconciler import Reconciler
-from flows.worker.recovery import take_back
+from flows.worker.recovery import take_batches_back
 from store.store import Store
 from tests.flows.prefect_server import Server
 from tests.store.batch_making import accepted_batch, started
@@ -134,16 +134,12 @@ async def test_a_worker_that_starts_does_not_take_them_back(
     store: Store, prefect: FlowRuns, runs: Runs
 ) -> None:
     theirs = await runs.of_another_store()
-    ours = [
-        await runs.of_generation((await accepted(store)).id),
-        await runs.of_generation(None),  # started in Prefect: adopted
-        await runs.of_batch((await accepted_batch(store)).id),
-    ]
+    ours = await runs.of_batch((await accepted_batch(store)).id)
 
-    await take_back(prefect.client, POOL, store, alive=frozenset(), alone=True)
+    await take_batches_back(prefect.client, POOL, store, frozenset(), alone=True)
 
     await runs.assert_untouched(theirs)
-    assert [await runs.state_of(run) for run in ours] == [StateType.SCHEDULED] * len(ours)
+    assert await runs.state_of(ours) == StateType.SCHEDULED
 
 
 def _looks_at_all() -> int:

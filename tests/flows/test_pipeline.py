@@ -111,7 +111,7 @@ async def test_a_release_does_not_wait_for_a_comfyui_that_stands_still(
 
 
 def test_it_knows_nothing_of_prefect() -> None:
-    code = "import sys, flows.early_start; sys.exit('prefect' in sys.modules)"
+    code = "import sys, flows.attempts.attempts; sys.exit('prefect' in sys.modules)"
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=REPOSITORY, env=environment(), check=False
     )

@@ -21,7 +21,8 @@ from prefect.utilities.callables import parameter_schema
 from pydantic import ValidationError
 
 from flows.bulk import bulk
-from flows.prefect.deployments import default_pool, prepare_pool, register_deployments
+from flows.prefect.declared import default_pool
+from flows.prefect.deployments import prepare_pool, register_deployments
 from flows.prefect.private.schedules import cron_times, interval_times
 from flows.prefect.runs import FlowRuns
 from flows.prefect.schedules import Schedules

@@ -8,6 +8,10 @@ from typing import Any, Final, TypeVar
 from uuid import uuid4
 
 import pytest
+from prefect.client.schemas.actions import (
+    GlobalConcurrencyLimitCreate,
+    GlobalConcurrencyLimitUpdate,
+)
 from prefect.client.schemas.schedules import SCHEDULE_TYPES, CronSchedule
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -17,10 +21,11 @@ from comfy import BUILT_IN, resolve
 from comfy.workflows.known import Known
 from core.requests import FlowRequest, GenerationRequest, read_request_of
 from core.workflows.declaration import Input, Workflow
-from flows.generate import _of_its_deployment
-from flows.prefect.deployments import default_pool, prepare_pool, register_deployments
-from flows.prefect.runs import FlowRuns, workflow_of_tags
-from flows.prefect.stored_deployments import deployment_by_name
+from flows.adoption import of_its_deployment
+from flows.prefect.declared import default_pool
+from flows.prefect.deployments import prepare_pool, register_deployments
+from flows.prefect.runs import DEPLOYMENT, FlowRuns, workflow_of_tags
+from flows.prefect.stored_deployments import StoredLimit, deployment_by_name
 from flows.prefect.workflow_deployments import WorkflowDeployments
 from flows.reconcile.dispatcher import Dispatcher
 from flows.reconcile.workflows import DeployedWorkflows
@@ -104,6 +109,38 @@ async def test_the_built_in_deployment_shows_the_inputs_of_its_workflow(runs: Fl
                 deployment.id, parameters={"request": {"prompt": "a fox", **wrong}}
             )
         assert refused.value.response.status_code == 409
+
+
+async def test_a_limit_of_an_operator_stays_when_a_worker_registers(runs: FlowRuns) -> None:
+    """Prefect's own way of registering removes it, with the limit itself if others share it."""
+    client, name = runs.client, f"house-{uuid4()}"
+    path = {"id": str((await deployment_by_name(client, DEPLOYMENT)).id)}
+
+    async def registered(**change: Any) -> tuple[StoredLimit | None, Any]:
+        await client.request("PATCH", "/deployments/{id}", path_params=path, json=change)
+        await register_deployments(client)
+        now = await deployment_by_name(client, DEPLOYMENT)
+        return now.global_concurrency_limit, (now.concurrency_options or {}).get(
+            "collision_strategy"
+        )
+
+    try:
+        cancelling = {"collision_strategy": "CANCEL_NEW"}
+        limit, strategy = await registered(concurrency_limit=2, concurrency_options=cancelling)
+        assert (limit and limit.limit, strategy) == (2, "CANCEL_NEW")
+        assert await registered(concurrency_limit=None, concurrency_options=None) == (None, None)
+
+        shared = await client.create_global_concurrency_limit(
+            GlobalConcurrencyLimitCreate(name=name, limit=3)
+        )
+        assert await registered(global_concurrency_limit_id=str(shared)) == (
+            StoredLimit(name=name, limit=3),
+            None,
+        )
+        await client.update_global_concurrency_limit(name, GlobalConcurrencyLimitUpdate(limit=0))
+        assert await registered() == (StoredLimit(name=name, limit=0), None)
+    finally:
+        await registered(concurrency_limit=None)
 
 
 async def test_a_workflow_has_a_deployment_with_its_inputs(runs: FlowRuns) -> None:
@@ -275,10 +312,10 @@ async def test_a_run_by_hand_is_of_its_deployments_workflow() -> None:
     tags = ["easel", "workflow:colour"]
     plain = FlowRequest.model_validate({"width": 64})
     named = FlowRequest.model_validate({"workflow": "txt2img", "prompt": "a fox"})
-    assert _of_its_deployment(plain, tags).workflow == "colour"
-    assert _of_its_deployment(plain, tags).inputs == {"width": 64}
-    assert _of_its_deployment(named, tags).workflow == "txt2img"
-    assert _of_its_deployment(plain, ["easel"]).workflow == "txt2img"
+    assert of_its_deployment(plain, tags).workflow == "colour"
+    assert of_its_deployment(plain, tags).inputs == {"width": 64}
+    assert of_its_deployment(named, tags).workflow == "txt2img"
+    assert of_its_deployment(plain, ["easel"]).workflow == "txt2img"
 
 
 async def test_a_generation_is_started_from_its_workflows_deployment(

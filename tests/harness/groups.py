@@ -44,7 +44,10 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "easel up": ("tests/cli/test_up.py",),
     "prefect server": (
         "tests/flows/test_pauses.py",
+        "tests/flows/test_gate.py",
         "tests/flows/test_foreign_runs.py",
+        "tests/flows/test_leading.py",
+        "tests/flows/test_events.py",
         "tests/flows/private/",
         "tests/flows/test_server_door.py",
         "tests/flows/test_schedules.py",

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.actions import WorkPoolUpdate
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import FlowRun, TaskRun
 from prefect.exceptions import ObjectNotFound
 
+from flows.prefect.gate import Gate
 from tests.harness.batches import BATCHES, OVER, BatchHandle
 from tests.harness.databases import a_prefect_home
 from tests.harness.emulator import EmulatorControl
@@ -23,6 +28,8 @@ from tests.harness.processes import REPOSITORY, Process, environment, free_port
 from tests.harness.waiting import wait_until
 
 POOL: Final = "gpu"
+STAGES: Final = ["build workflow", "submit", "poll", "save"]
+"""The names of a generation's tasks."""
 STEP_S: Final = 0.05
 # Like `easel api` and `easel worker`: no garbage collection while modules are imported.
 _START: Final = "from core import gc_tuning; gc_tuning.starting()"
@@ -267,6 +274,42 @@ class Stack:
         found = wait_until(reached, lambda: f"flow run {state_name}; it is {seen[0]}")
         assert found is not None
         return found
+
+    def wait_for_task_runs(self, flow_run_id: UUID, state_name: str) -> list[TaskRun]:
+        """The four task runs of a generation's flow run in their order, once all are so."""
+        only = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
+
+        def reached() -> list[TaskRun] | None:
+            found = self.prefect.read_task_runs(flow_run_filter=only)
+            there = [run for run in found if run.state_name == state_name and run.start_time]
+            return there if len(found) == len(there) == len(STAGES) else None
+
+        found = wait_until(reached, f"four task runs {state_name}")
+        return sorted(found or (), key=lambda run: (run.start_time, run.end_time))
+
+    @contextmanager
+    def concurrency_limit(self, limit: int) -> Iterator[None]:
+        """The work pool's concurrency limit, of which the worker knows."""
+        self._limit(limit)
+        yield
+        self._limit(None)
+
+    def _limit(self, limit: int | None) -> None:
+        self.prefect.update_work_pool(POOL, WorkPoolUpdate(concurrency_limit=limit))
+        wait_until(
+            lambda: bool(self.gate().limits) == (limit is not None),
+            f"the worker to know of the limit {limit}",
+        )
+
+    def wait_for_pause(self, queue: str = "interactive") -> None:
+        """Return when the worker knows that a queue is paused, or its pool."""
+        wait_until(lambda: self.gate().paused.why(queue), f"the worker to know of {queue}")
+
+    def gate(self) -> Gate:
+        """What the worker last knew of what operators hold back."""
+        with closing(sqlite3.connect(self.home / "easel.db")) as database:
+            (gate,) = database.execute("SELECT value FROM gates").fetchone()
+        return Gate.from_json(json.loads(gate))
 
     def prefect_cli(self, *arguments: str, cwd: Path = REPOSITORY) -> str:
         """Run the ``prefect`` command against this server; its output."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from sqlalchemy import SelectBase, event, text
+from sqlalchemy import Connection, SelectBase, event, text
 
 from store.database import Database
 from store.sqlite import caller
@@ -38,6 +38,33 @@ async def plan_of(database: Database, statement: SelectBase) -> str:
             await connection.execute(text("SET enable_seqscan = off"))
         found = await connection.execute(text(f"{explain} {compiled}".replace(":", "\\:")))
         return "\n".join(str(row) for row in found)
+
+
+async def plans_of(database: Database, work: Awaitable[Any]) -> str:
+    """How the database finds what the statements of some work select."""
+    seen: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        if statement.startswith("SELECT"):
+            seen.append((statement, values))
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    try:
+        await work
+    finally:
+        event.remove(database.engine, "before_cursor_execute", note)
+    explain = "EXPLAIN QUERY PLAN" if database.is_sqlite else "EXPLAIN"
+
+    def explained(connection: Connection) -> list[str]:
+        if not database.is_sqlite:
+            connection.execute(text("SET enable_seqscan = off"))
+        return [
+            str(row)
+            for statement, values in seen
+            for row in connection.exec_driver_sql(f"{explain} {statement}", values)
+        ]
+
+    return "\n".join(await database.read(explained))
 
 
 @contextmanager

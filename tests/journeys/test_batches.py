@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import time
 import zipfile
 from itertools import pairwise
 from typing import Any
@@ -16,7 +15,6 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
 from prefect.client.schemas.objects import State, StateType
 from prefect.states import Cancelling, Paused, Scheduled
 
-from flows.worker.prefetch import GOOD_S
 from tests.harness.batches import BATCHES, BatchHandle
 from tests.harness.generations import SMALL
 from tests.harness.stack import POOL, Stack
@@ -98,19 +96,12 @@ def test_killed_in_the_middle_it_goes_on_and_makes_each_once(stack: Stack) -> No
     assert batch.renders() == [1] * 40
 
 
-def wait_until_outdated() -> None:
-    """Return when what a worker knew to be due before it must be asked for again."""
-    since = time.monotonic()
-    wait_until(lambda: time.monotonic() > since + GOOD_S, "what the worker knew to be old")
-
-
 def test_interactive_work_overtakes_a_batch(stack: Stack) -> None:
     with stack.halfway("what the GPU is busy with"):
         batch = stack.create_batch(**many(12), max_in_flight=6)
         batch.wait_for_count("queued", 6)
         urgent = stack.create("a customer waits for this")
         urgent.flow_run_id()
-        wait_until_outdated()
     urgent.wait_for("succeeded")
     batch.wait_for("succeeded")
     order = [it["prompt_id"] for it in stack.emulator.executions()]
@@ -242,6 +233,7 @@ def test_a_batch_with_a_bad_row_fails_alone_in_prefect(stack: Stack) -> None:
 
 def test_a_paused_pool_holds_a_batch_and_says_so(stack: Stack) -> None:
     stack.prefect.update_work_pool(POOL, WorkPoolUpdate(is_paused=True))
+    stack.wait_for_pause()
     try:
         batch = stack.create_batch(**many(2))
         wait_until(lambda: (batch.get()["waiting"] or {}).get("code") == "paused", "the reason")
@@ -257,7 +249,6 @@ def test_generations_of_one_checkpoint_come_together(stack: Stack) -> None:
         batch.wait_for_count("queued", 24)
         for item in batch.items():
             stack.generation(item["task_id"]).flow_run_id()
-        wait_until_outdated()
     batch.wait_for("succeeded")
     by_prompt = dict(
         zip(batch.prompt_ids(), (it["request"]["model"] for it in batch.items()), strict=True)

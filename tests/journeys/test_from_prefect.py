@@ -172,6 +172,7 @@ def test_an_operator_pauses_and_resumes_a_queue(stack: Stack) -> None:
         if queue.name == "interactive"
     ]
     stack.prefect.update_work_queue(queue.id, is_paused=True)
+    stack.wait_for_pause()
     try:
         generation = stack.create("held back")
         waiting = generation.wait_for_reason("paused")

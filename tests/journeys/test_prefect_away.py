@@ -2,22 +2,52 @@
 
 from __future__ import annotations
 
-import pytest
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from datetime import datetime
 
-from tests.harness.stack import Stack
+import pytest
+
+from tests.harness.stack import STAGES, Stack
 from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.journey
 
 
-def test_prefect_is_away_when_the_request_comes(stack: Stack) -> None:
+def test_prefect_is_away_during_the_whole_life_of_a_generation(stack: Stack) -> None:
     stack.stop_prefect()
     generation = stack.create("patience")
-    waiting = generation.wait_for_reason("waiting_for_prefect")
-    assert waiting["status"] == "queued"
+    done = generation.wait_for("succeeded")
     stack.start_prefect()
+    assert generation.renders() == 1
+    run = stack.wait_for_flow_run(generation.flow_run_id(), "Completed")
+    assert run.run_count == 1
+    tasks = stack.wait_for_task_runs(run.id, "Completed")
+    assert [task.name.rpartition("-")[0] for task in tasks] == STAGES
+    ended = datetime.fromisoformat(done["finished_at"])
+    assert all(task.end_time is not None and task.end_time <= ended for task in tasks[:3])
+
+
+def test_of_a_worker_that_died_meanwhile_the_next_one_tells(stack: Stack) -> None:
+    stack.stop_prefect()
+    generation = stack.create("unsaid")
     generation.wait_for("succeeded")
+    stack.kill_worker()
+    stack.start_prefect()
+    stack.start_worker()
+    run = stack.wait_for_flow_run(generation.flow_run_id(), "Completed")
+    tasks = stack.wait_for_task_runs(run.id, "Completed")
+    assert [task.name.rpartition("-")[0] for task in tasks] == STAGES
+    assert generation.renders() == 1
+    assert len(generation.attempts()) == 1
+
+
+def test_prefect_is_away_and_was_to_say_what_may_begin(stack: Stack) -> None:
+    with stack.concurrency_limit(1):
+        stack.stop_prefect()
+        generation = stack.create("patience")
+        waiting = generation.wait_for_reason("waiting_for_prefect")
+        assert waiting["status"] == "queued"
+        stack.start_prefect()
+        generation.wait_for("succeeded")
     assert generation.renders() == 1
 
 
@@ -42,11 +72,4 @@ def test_a_deleted_run_does_not_spoil_the_records_of_others_after_a_restart(stac
     generation = stack.create("remember me")
     generation.wait_for("succeeded")
     run = stack.wait_for_flow_run(generation.flow_run_id(), "Completed")
-    only = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
-    wait_until(
-        lambda: (
-            [task.state_name for task in stack.prefect.read_task_runs(flow_run_filter=only)]
-            == ["Completed"] * 4
-        ),
-        "its four task runs in Prefect",
-    )
+    stack.wait_for_task_runs(run.id, "Completed")

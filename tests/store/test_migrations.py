@@ -395,6 +395,47 @@ async def test_what_is_under_way_refers_to_the_artefacts_that_it_took_before(
         assert set(found) == {(artefact.id, waits.id), (artefact.id, batch_id)}
 
 
+async def test_what_was_accepted_before_is_taken_in_that_order(
+    empty_url: str, tmp_path: Path
+) -> None:
+    """Revision 0016: every row has a turn, and keeps its attempts on the way there and back."""
+    async with Store(empty_url, str(tmp_path / "images")) as store:
+        again = await accepted(store)
+        made = [await accepted(store, seed=seed) for seed in range(2)]
+        stages = [{"name": "render"}]
+        await store.transitions.fail(await running(store, again.id), OUT_OF_MEMORY, stages=stages)
+        again = await store.transitions.retry(again.id)
+        async with open_write(store.database) as connection:
+            before = await connection.run_sync(_counted)
+            await connection.run_sync(_downgrade, "0015")
+            indexes = await connection.run_sync(_indexes)
+            await connection.run_sync(upgrade)
+            assert await connection.run_sync(differences) == []
+            assert await connection.run_sync(_counted) == before
+            turns = await connection.execute(select(generations.c.turn, generations.c.seq))
+            assert {turn - seq for turn, seq in turns.tuples()} == {0}
+        assert await store.generations.get(again.id) == again
+        assert await store.queue.untold(datetime.now(UTC) + timedelta(days=1), 1) == ()
+        # The retry that is written from now on goes behind them.
+        await store.transitions.request_cancel(made[0].id)
+        await store.transitions.retry(made[0].id)
+        in_turn = [again.id, made[1].id, made[0].id]
+        places = await store.generations.places(in_turn)
+        assert [places[one].ahead for one in in_turn] == [0, 1, 2]
+
+    assert indexes["ix_generations_queue"] == ["status", "priority", "seq", "cost"]
+    assert not {"ix_attempts_held", "ix_attempts_untold"} & indexes.keys()
+
+
+def _indexes(connection: Connection) -> dict[str | None, list[str | None]]:
+    found = sqlalchemy.inspect(connection)
+    return {
+        one["name"]: one["column_names"]
+        for name in ("generations", "attempts")
+        for one in found.get_indexes(name)
+    }
+
+
 def _forget_files(connection: Connection) -> None:
     """Leave every request as versions stored it that did not list its files."""
     for rows, key in ((generations, generations.c.id), (batch_items, batch_items.c.generation_id)):

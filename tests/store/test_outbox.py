@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import delete, func, select, text, update
 
 from store.errors import LeaseLostError
-from store.generations.dispatches import KINDS, LANE
+from store.generations.dispatches import KINDS, LANE, START_DELAY_S, dispatch
 from store.leases import Lease
 from store.outbox import _due_lanes, _next, put
 from store.store import Store
@@ -78,6 +78,40 @@ async def time_passes(store: Store, span: timedelta) -> None:
             await connection.execute(
                 update(outbox).where(outbox.c.id == row["id"]).values(**earlier)
             )
+
+
+# --- when it is due
+
+
+async def test_an_entry_may_be_due_later(store: Store) -> None:
+    now = datetime.now(UTC)
+    later = now + timedelta(minutes=1)
+    await written(store, due_at=later, created_at=now)
+    assert await deliveries(store) == ()
+    assert await store.outbox.lanes([DELIVER]) == frozenset()
+
+    await time_passes(store, timedelta(seconds=61))
+
+    [entry] = await deliveries(store)
+    assert entry.tries == 0
+
+
+async def test_a_writer_whose_clock_is_ahead_delays_nothing(store: Store) -> None:
+    """It says when its entry is due by its own clock; the runners look at the database's."""
+    ahead = datetime.now(UTC) + timedelta(hours=1)
+    await written(store, due_at=ahead + timedelta(seconds=0.3), created_at=ahead)
+
+    assert await store.outbox.lanes([DELIVER]) == {"webhook a.test:443"}
+    assert len(await deliveries(store)) == 1
+
+
+async def test_a_start_may_be_left_to_a_worker_for_a_moment(store: Store) -> None:
+    made, now = uuid.uuid4(), datetime.now(UTC)
+
+    delayed = dispatch("start", made, 1, "interactive", now, delay_s=START_DELAY_S)
+
+    assert delayed.due_at == now + timedelta(seconds=START_DELAY_S)
+    assert dispatch("start", made, 1, "interactive", now).due_at is None
 
 
 # --- the order

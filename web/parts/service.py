@@ -33,7 +33,7 @@ class Service:
 
         async def look() -> None:
             try:
-                waiting = await context.facade.estimates.why("interactive", is_dispatched=False)
+                waiting = await context.facade.estimates.why("interactive")
                 counts = (await context.figures.of_store()).generations
             except StoreError:
                 return  # shown again when the store answers

@@ -25,8 +25,8 @@ from prefect.flow_engine import AsyncFlowRunEngine
 from prefect.results import ResultStore
 from prefect.states import AwaitingRetry, Pending
 
+from flows.attempts.attempt import StopReason
 from flows.errors import TakenOver
-from flows.runtime import StopReason
 
 ANSWER_S: Final = 10.0
 """How long Prefect may take to let a run begin before the run is looked at more closely."""

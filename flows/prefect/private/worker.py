@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Set as AbstractSet
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class PrefectWorkerResult(BaseWorkerResult):
-    """How a run ended: ``status_code`` is 0 if Prefect knows its final state."""
+    """Says that a run was carried out. How it ended, Prefect knows."""
 
 
 # A direct `abc.ABC` keeps Prefect from registering this class as a worker type.
@@ -68,10 +68,6 @@ class PrefectWorker(BaseWorker[BaseJobConfiguration, BaseVariables, PrefectWorke
         """Propose Pending, execute the run, clean up, and call ``finish``."""
 
     @abc.abstractmethod
-    async def execute(self, flow_run: FlowRun) -> bool:
-        """Run the flow of a run that is Pending. Returns whether Prefect knows how it ended."""
-
-    @abc.abstractmethod
     def on_cancelling(self, flow_run_id: UUID) -> None:
         """Called when a run that is under way is to be cancelled."""
 
@@ -94,12 +90,16 @@ class PrefectWorker(BaseWorker[BaseJobConfiguration, BaseVariables, PrefectWorke
 
     @property
     def under_way(self) -> AbstractSet[UUID]:
-        """Returns the runs that were taken and are not finished, with a slot or without."""
+        """Returns the runs that were taken, or are led, and are not finished."""
         return self._under_way
 
     async def keep_open(self, context: AbstractAsyncContextManager[T]) -> T:
         """Enter a context that is left when the worker is torn down."""
         return await self._exit_stack.enter_async_context(context)
+
+    def enter(self, context: AbstractContextManager[object]) -> None:
+        """Enter a context that is left when the worker is torn down."""
+        self._exit_stack.enter_context(context)
 
     async def close_opened(self) -> None:
         """Leave the contexts of ``keep_open``: for a set-up that cannot be finished."""
@@ -109,14 +109,21 @@ class PrefectWorker(BaseWorker[BaseJobConfiguration, BaseVariables, PrefectWorke
         """Returns what Prefect lists as due in the worker's queues, in its order."""
         return await super()._get_scheduled_flow_runs()
 
-    def take_slot(self, flow_run_id: UUID) -> None:
-        """Give the run a slot of ``limiter``. Raises anyio.WouldBlock if none is free."""
-        self.limiter.acquire_on_behalf_of_nowait(flow_run_id)
+    def take(self, flow_run: FlowRun) -> None:
+        """Carry out a run beside the others. No-op for one that is under way."""
+        if flow_run.id in self._under_way:
+            return
+        self.watch(flow_run.id)
+        assert self._runs_task_group is not None
+        self._runs_task_group.start_soon(self.carry_out, flow_run)
 
-    def free_slot(self, flow_run_id: UUID) -> None:
-        """Free the run's slot, unless it has none (any more)."""
-        with suppress(RuntimeError):
-            self.limiter.release_on_behalf_of(flow_run_id)
+    def watch(self, flow_run_id: UUID) -> None:
+        """Count the run as under way, and hear of a cancel of it, until ``finish``."""
+        self._under_way.add(flow_run_id)
+        self.idle.clear()
+        # Before Pending is proposed: else a cancel in that moment would be missed.
+        if self._cancelling_observer is not None:
+            self._cancelling_observer.add_in_flight_flow_run_id(flow_run_id)
 
     def use_pool(self, pool: WorkPool) -> None:
         """Work for this pool of the same name: Prefect has lost the former one.
@@ -136,10 +143,9 @@ class PrefectWorker(BaseWorker[BaseJobConfiguration, BaseVariables, PrefectWorke
         await self._propose_crashed_state(flow_run, f"{type(error).__name__}: {error}")
 
     def finish(self, flow_run_id: UUID) -> None:
-        """End the run for this worker: it is not under way, has no slot, and hears of no cancel."""
+        """End the run for this worker: it is not under way, and hears of no cancel."""
         if self._cancelling_observer is not None:
             self._cancelling_observer.remove_in_flight_flow_run_id(flow_run_id)
-        self.free_slot(flow_run_id)
         self._under_way.discard(flow_run_id)
         if not self._under_way:
             self.idle.set()
@@ -164,10 +170,8 @@ class PrefectWorker(BaseWorker[BaseJobConfiguration, BaseVariables, PrefectWorke
         """Run a flow run here. (The worker itself takes the shorter way, ``carry_out``.)"""
         if task_status is not None:
             task_status.started(os.getpid())
-        settled = await self.execute(flow_run)
-        return PrefectWorkerResult(
-            status_code=0 if settled else 1, identifier=f"{os.getpid()}:{flow_run.id}"
-        )
+        await self.carry_out(flow_run)
+        return PrefectWorkerResult(status_code=0, identifier=f"{os.getpid()}:{flow_run.id}")
 
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
         return await self.find_due()
@@ -178,17 +182,8 @@ class PrefectWorker(BaseWorker[BaseJobConfiguration, BaseVariables, PrefectWorke
         due = [entry for entry in flow_run_response if entry.flow_run.id not in self._under_way]
         taken = await self.choose(due)
         for flow_run in taken:
-            self._begin(flow_run)
+            self.take(flow_run)
         return taken
-
-    def _begin(self, flow_run: FlowRun) -> None:
-        self._under_way.add(flow_run.id)
-        self.idle.clear()
-        # Before Pending is proposed: else a cancel in that moment would be missed.
-        if self._cancelling_observer is not None:
-            self._cancelling_observer.add_in_flight_flow_run_id(flow_run.id)
-        assert self._runs_task_group is not None
-        self._runs_task_group.start_soon(self.carry_out, flow_run)
 
     async def _setup_cancellation_observer(self) -> None:
         """Watch for cancels of this pool's runs (Prefect's own handler kills processes)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,15 +13,17 @@ from uuid import UUID, uuid4
 
 import prefect.flows
 import pytest
-from prefect import flow, flow_engine, results
+from prefect import flow, flow_engine, results, task
 from prefect._flow_run_suspension import mark_flow_run_suspension_requested
+from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State, StateDetails
-from prefect.context import FlowRunContext
+from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import ParameterTypeError, Pause
 from prefect.flow_engine import AsyncFlowRunEngine
 from prefect.states import Failed, Paused, Pending
 
+from flows.attempts.attempt import StopReason
 from flows.errors import TakenOver
 from flows.prefect.private import engine
 from flows.prefect.private.engine import (
@@ -29,7 +31,6 @@ from flows.prefect.private.engine import (
     ask_once_where_results_go,
     keep_parameters_out_of_logs,
 )
-from flows.runtime import StopReason
 from flows.worker.engine import RunningFlow
 
 pytestmark = pytest.mark.timeout(300)
@@ -39,11 +40,20 @@ NAMED: list[str] = []
 WAITING: list[asyncio.Event] = []
 """Set when a run waits; one for each test, as each has a loop of its own."""
 REGISTERED: list[bool] = []
+TAGS: list[set[str]] = []
 
 
 def _name() -> str:
     NAMED.append("named by the flow")
     return NAMED[-1]
+
+
+@task(name="private", cache_policy=NO_CACHE, persist_result=False)
+async def private_task() -> None:
+    """Notes the tags of its run."""
+    context = TaskRunContext.get()
+    assert context is not None
+    TAGS.append(set(context.task_run.tags))
 
 
 @flow(name="private", flow_run_name=_name, retries=1, retry_delay_seconds=0)
@@ -62,6 +72,8 @@ async def private_flow(what: str) -> None:
     if what == "suspend":
         suspended: State = Paused(name="Suspended")
         REGISTERED.append(mark_flow_run_suspension_requested(context.flow_run.id, suspended))
+    if what == "call a task":
+        await private_task()
     if what == "wait":
         WAITING[0].set()
         await asyncio.Event().wait()
@@ -69,15 +81,19 @@ async def private_flow(what: str) -> None:
 
 @pytest.fixture
 def notes(prefect: None) -> None:
-    for noted in (CALLS, NAMED, REGISTERED):
+    for noted in (CALLS, NAMED, REGISTERED, TAGS):
         noted.clear()
     WAITING[:] = [asyncio.Event()]
 
 
-async def _a_run(what: str, state: State | None = None) -> FlowRun:
+async def _a_run(what: str, state: State | None = None, tags: Collection[str] = ()) -> FlowRun:
     async with get_client() as client:
         made = await client.create_flow_run(
-            private_flow, parameters={"what": what}, name="named before", state=state or Pending()
+            private_flow,
+            parameters={"what": what},
+            name="named before",
+            tags=tags,
+            state=state or Pending(),
         )
     # As if a deployment had made it: only then does the stock engine observe suspensions.
     return made.model_copy(update={"deployment_id": uuid4()})
@@ -112,6 +128,16 @@ async def test_a_run_that_failed_is_driven_again_while_prefect_answers_running()
 
     assert (await _state_of(run)).is_completed()
     assert [run.id, run.id] == CALLS
+
+
+@pytest.mark.usefixtures("notes")
+async def test_the_tags_of_a_run_do_not_reach_its_task_runs() -> None:
+    """Prefect applies limits on tags to task runs: those on tags of Easel's runs hold no run."""
+    running = RunningFlow(private_flow, await _a_run("call a task", tags=["easel", "txt2img"]))
+
+    assert await running.run() is None
+
+    assert [set[str]()] == TAGS
 
 
 @pytest.mark.usefixtures("notes")

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from uuid import UUID, uuid4
 
-import anyio
 import pytest
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import WorkerFlowRunResponse
@@ -33,7 +32,8 @@ class OneByOne(PrefectWorker):
     type = "one-by-one"
 
     def __init__(self, work_pool_name: str) -> None:
-        super().__init__(work_pool_name, limit=1)
+        super().__init__(work_pool_name)
+        self.has_room = True
         self.begun = asyncio.Queue[bool]()
         self.go_on = asyncio.Event()
         self.cancelling = asyncio.Queue[UUID]()
@@ -43,9 +43,8 @@ class OneByOne(PrefectWorker):
         return await self.ask_for_due()
 
     async def choose(self, due: list[WorkerFlowRunResponse]) -> list[FlowRun]:
-        taken = [entry.flow_run for entry in due[: int(self.limiter.available_tokens)]]
-        for flow_run in taken:
-            self.take_slot(flow_run.id)
+        taken = [entry.flow_run for entry in due[: int(self.has_room)]]
+        self.has_room = self.has_room and not taken
         return taken
 
     async def carry_out(self, flow_run: FlowRun) -> None:
@@ -54,9 +53,7 @@ class OneByOne(PrefectWorker):
         if self.error is not None:
             await self.propose_crashed(flow_run, self.error)
         self.finish(flow_run.id)
-
-    async def execute(self, flow_run: FlowRun) -> bool:
-        return flow_run.name == "settled"
+        self.has_room = True
 
     def on_cancelling(self, flow_run_id: UUID) -> None:
         self.cancelling.put_nowait(flow_run_id)
@@ -84,7 +81,7 @@ def _state(server: Server, run: UUID) -> dict[str, str]:
 
 
 @pytest.mark.usefixtures("prefect")
-async def test_a_run_is_under_way_and_has_its_slot_until_it_is_finished(server: Server) -> None:
+async def test_a_run_is_under_way_until_it_is_finished(server: Server) -> None:
     async with working() as worker:
         runs = {schedule(server, worker.pool_name) for _ in range(2)}
 
@@ -92,21 +89,28 @@ async def test_a_run_is_under_way_and_has_its_slot_until_it_is_finished(server: 
         assert await worker.begun.get()
         assert _state(server, first.id)["name"] == "Pending"
         assert worker.under_way == {first.id}
-        assert worker.limiter.available_tokens == 0
         assert not worker.idle.is_set()
 
         assert await worker.get_and_submit_flow_runs() == []
-        worker.free_slot(first.id)
+        worker.has_room = True
         [second] = await worker.get_and_submit_flow_runs()
         assert worker.under_way == runs == {first.id, second.id}
 
         worker.go_on.set()
         await worker.idle.wait()
         assert worker.under_way == set()
-        assert worker.limiter.available_tokens == 1
-        worker.take_slot(uuid4())
-        with pytest.raises(anyio.WouldBlock):
-            worker.take_slot(uuid4())
+
+
+@pytest.mark.usefixtures("prefect")
+async def test_a_run_that_is_under_way_is_not_carried_out_a_second_time(server: Server) -> None:
+    async with working() as worker:
+        schedule(server, worker.pool_name)
+        [first] = await worker.get_and_submit_flow_runs()
+        worker.take(first)
+        worker.go_on.set()
+        await worker.idle.wait()
+        assert await worker.begun.get()
+        assert worker.begun.empty()
 
 
 @pytest.mark.usefixtures("prefect")
@@ -247,11 +251,15 @@ async def test_the_pool_is_made_without_job_variables() -> None:
     }
 
 
-@pytest.mark.parametrize(("name", "code"), [("settled", 0), ("not settled", 1)])
-async def test_prefects_way_to_run_a_flow_runs_it_here_too(name: str, code: int) -> None:
-    run = FlowRun(flow_id=uuid4(), name=name)
-    result = await OneByOne("pool").run(run, BaseJobConfiguration())
-    assert result.status_code == code
+@pytest.mark.usefixtures("prefect")
+async def test_prefects_way_to_run_a_flow_runs_it_here_too(server: Server) -> None:
+    async with working() as worker:
+        schedule(server, worker.pool_name)
+        [entry] = await worker.ask_for_due()
+        worker.go_on.set()
+        result = await worker.run(entry.flow_run, BaseJobConfiguration())
+        assert result.status_code == 0
+        assert await worker.begun.get()
 
 
 def test_only_the_subclass_is_a_worker_type() -> None:

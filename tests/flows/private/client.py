@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import anyio
 import pytest
@@ -16,8 +17,8 @@ from prefect.workers._worker_channel._transport import WorkerChannelTransport
 from tests.flows.prefect_server import Server
 
 
-@pytest.fixture
-async def prefect(server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+@asynccontextmanager
+async def set_to(server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     """Settings for the server; what Prefect begins in the background ends with the test."""
     # As after `ask_once_where_results_go`: the client that asks is never closed.
     monkeypatch.setattr(results, "_read_server_default_result_storage_block_id", lambda: None)

@@ -1,0 +1,116 @@
+"""The attempts that one process carries out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+from uuid import UUID
+
+from comfy import ComfySession
+from flows.attempts.attempt import Attempt
+from flows.attempts.past import ShownAttempt
+from flows.retries import patiently
+from store.store import Store
+from store.values import Claim
+
+_log = logging.getLogger(__name__)
+
+
+def _ignore(_attempt: Attempt) -> None:
+    pass
+
+
+class Attempts:
+    """Use from one event loop.
+
+    An attempt stays known until ``forget``, so that its flow run finds it also when it is over.
+    While one is known, its run is not taken from Prefect (``flows/worker``): forget each.
+    """
+
+    def __init__(self, store: Store, session: ComfySession, api_url: str) -> None:
+        self.on_rendered: Callable[[Attempt], None] = _ignore
+        """Called when an attempt's prompt has left ComfyUI: the GPU is free."""
+        self.on_over: Callable[[Attempt], None] = _ignore
+        """Called when an attempt has ended, or was given back."""
+        self.idle: Final = asyncio.Event()
+        """Set while no attempt is going."""
+        self.idle.set()
+        self._store: Final = store
+        self._session: Final = session
+        self._api_url: Final = api_url
+        self._going: set[Attempt] = set()
+        self._of_run: dict[UUID, ShownAttempt] = {}
+        self._unshown: set[Attempt] = set()
+        self._newest: asyncio.Event | None = None
+        self._giving_back: set[asyncio.Task[None]] = set()
+
+    @property
+    def going(self) -> tuple[Attempt, ...]:
+        """Returns those that are not over."""
+        return tuple(self._going)
+
+    def begin(self, claim: Claim, flow_run_id: UUID | None) -> Attempt:
+        """Begin a claimed attempt. ``flow_run_id`` is None while it has no flow run."""
+        attempt = Attempt(
+            self._store,
+            self._session,
+            claim,
+            flow_run_id,
+            api_url=self._api_url,
+            before=self._newest,
+            on_rendered=self._rendered,
+            on_over=self._over,
+        )
+        self._newest = attempt.submitted
+        self._going.add(attempt)
+        self.idle.clear()
+        if flow_run_id is not None:
+            self._of_run[flow_run_id] = attempt
+        attempt.start()
+        return attempt
+
+    def name_run(
+        self, attempt: ShownAttempt, flow_run_id: UUID, deployment_id: UUID | None
+    ) -> None:
+        """Note which flow run shows an attempt, in place of a former one."""
+        self._drop(attempt)
+        attempt.flow_run_id, attempt.deployment_id = flow_run_id, deployment_id
+        self._of_run[flow_run_id] = attempt
+
+    def of_run(self, flow_run_id: UUID) -> ShownAttempt | None:
+        """Returns the attempt that a flow run shows, or None."""
+        return self._of_run.get(flow_run_id)
+
+    def forget(self, attempt: ShownAttempt) -> None:
+        """Forget an attempt that nobody shows any more: now, or when it is over."""
+        if isinstance(attempt, Attempt) and attempt in self._going:
+            self._unshown.add(attempt)
+        else:
+            self._drop(attempt)
+
+    def _drop(self, attempt: ShownAttempt) -> None:
+        if attempt.flow_run_id is not None and self._of_run.get(attempt.flow_run_id) is attempt:
+            del self._of_run[attempt.flow_run_id]
+
+    def _rendered(self, attempt: Attempt) -> None:
+        self.on_rendered(attempt)
+
+    def _over(self, attempt: Attempt) -> None:
+        self._going.discard(attempt)
+        if not self._going:
+            self.idle.set()
+        if attempt in self._unshown:
+            self._unshown.discard(attempt)
+            self._drop(attempt)
+        if attempt.fault is not None:
+            _log.error("%s ended badly", attempt, exc_info=attempt.fault)
+            task = asyncio.create_task(self._give_back(attempt))
+            self._giving_back.add(task)
+            task.add_done_callback(self._giving_back.discard)
+        self.on_over(attempt)
+
+    async def _give_back(self, attempt: Attempt) -> None:
+        """Nothing may stay held without being worked on."""
+        await patiently(self._store.transitions.unclaim, attempt.claim)

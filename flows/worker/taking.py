@@ -1,0 +1,108 @@
+"""Takes generations from the store's queue, for as long as there is room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from core.failpoints import reach
+from core.loop import Loop
+from core.requests import DEFAULT_WORKFLOW
+from flows.attempts.attempt import Attempt
+from flows.prefect.gate import Gate
+from flows.runtime import Runtime
+from flows.worker.fair_order import Due, Turns
+from flows.worker.slots import Slots
+from store.errors import StoreError
+from store.values import Queued
+
+PRIORITIES: Final = ("interactive", "bulk")
+"""In their order; each is a work queue of its own too."""
+HEARING_LOOK_S: Final = 1.0
+"""Seconds between two looks at the queue where the store's signals are heard."""
+CLAIM_S: Final = 5.0
+"""How long a worker that stops waits for the claim that it makes. Its lease gives it back too."""
+LOOK_S: Final = 0.25
+"""The same where they are not."""
+
+
+class Taking:
+    """``loop`` takes whatever may be taken, ``wake()`` at once.
+
+    ``gate`` returns what operators hold back. While a concurrency limit is set, nothing is taken
+    here: Prefect says what may begin. ``on_taken`` gets each attempt, which has begun.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        slots: Slots,
+        gate: Callable[[], Gate],
+        on_taken: Callable[[Attempt], None],
+    ) -> None:
+        self.loop: Final = Loop(
+            "taking generations",
+            self._take,
+            every_s=HEARING_LOOK_S if runtime.store.queue.hears else LOOK_S,
+            first_s=0.0,
+            expected=(StoreError,),
+        )
+        self.is_stopped = False
+        """Whether nothing is taken any more: the worker stops."""
+        self._runtime = runtime
+        self._slots = slots
+        self._gate = gate
+        self._on_taken = on_taken
+        self._turns = Turns()
+        self._loaded: str | None = None
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take at once what any process puts into the queue."""
+        with self._runtime.store.queue.listening(self.loop.wake):
+            yield
+
+    async def stop(self) -> None:
+        """Take nothing more. What is being claimed now is begun, so that it can be given back."""
+        self.is_stopped = True
+        await self.loop.stop(grace_s=CLAIM_S)
+
+    async def _take(self) -> None:
+        runtime = self._runtime
+        while self._may_take:
+            claim = await runtime.store.queue.take(
+                runtime.holder, self._choose, self._open_priorities, _is_never_paid
+            )
+            if claim is None:
+                return
+            reach("take.after_claim")
+            self._slots.take(claim.generation_id)
+            attempt = runtime.attempts.begin(claim, claim.flow_run_id)
+            self._on_taken(attempt)
+
+    @property
+    def _may_take(self) -> bool:
+        is_open = not self._gate().is_strict
+        reachable = self._runtime.session.reachable
+        return is_open and reachable and not self.is_stopped and self._slots.has_room
+
+    @property
+    def _open_priorities(self) -> tuple[str, ...]:
+        paused = self._gate().paused
+        return tuple(one for one in PRIORITIES if paused.why(one) is None)
+
+    def _choose(self, waiting: Sequence[Queued]) -> Queued | None:
+        by_id = {one.generation_id: one for one in waiting}
+        due = [Due(one.generation_id, one.priority, one.model) for one in waiting]
+        chosen = self._turns.choose(due, self._loaded)
+        self._loaded = chosen.model or self._loaded
+        return by_id[chosen.run]
+
+
+def _is_never_paid(waiting: Queued) -> bool:
+    """Returns whether it calls no paid services, whatever its request says.
+
+    A user's own workflow may have the name of any other built-in one.
+    """
+    return waiting.workflow == DEFAULT_WORKFLOW
