@@ -126,6 +126,11 @@ class Attempt:
         assert self._task is not None
         return await asyncio.shield(self._task)
 
+    async def over(self) -> None:
+        """Wait for the end, whatever it is."""
+        assert self._task is not None
+        await asyncio.wait([self._task])
+
     async def stop(self, reason: StopReason) -> None:
         """Stop it and wait until it has ended, or was given back. Only the first reason counts."""
         self.ask_to_stop(reason)
@@ -143,6 +148,11 @@ class Attempt:
     def follow(self, on_progress: Callable[[float], None]) -> None:
         """Call it with the percentage repeatedly while it renders; it must not block."""
         self._on_progress = on_progress
+
+    @property
+    def begun_stages(self) -> tuple[Stage, ...]:
+        """Returns the stages that have begun by now."""
+        return tuple(self._stages)
 
     async def stages(self) -> AsyncIterator[Stage]:
         """Yields each stage, as soon as it begins; ends when the attempt has ended."""

@@ -410,6 +410,7 @@ class ComfyWorker(PrefectWorker):
         async with get_events_subscriber(filter=wanted) as arriving:
             self._look_for_batches()
             self._gate.wake()
+            self._leading.look_again()
             async for event in arriving:
                 self._hear(event)
 

@@ -47,6 +47,15 @@ class Pool:
         answer = self._server.http.patch(path, json=fields)
         assert answer.is_success, answer.text
 
+    @property
+    def deployment_id(self) -> UUID:
+        """Of the deployment of generations."""
+        return UUID(self._deployments["comfyui"])
+
+    def limit_deployment(self, limit: int) -> None:
+        """Give the deployment a concurrency limit."""
+        self.deploy("comfyui", concurrency_limit=limit)
+
     def run(self) -> UUID:
         """Make a run of the deployment that is due."""
         path = f"/deployments/{self._deployments['comfyui']}/create_flow_run"

@@ -7,7 +7,7 @@ import sys
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import httpx
@@ -16,13 +16,17 @@ from flows.prefect.server import retention_environment
 from tests.harness.databases import a_prefect_home
 from tests.harness.processes import Process, environment, free_port
 
+_OWN: Final = ("flows.prefect.server",)
+_STOCK: Final = ("prefect", "server", "start", "--host", "127.0.0.1")
 TABLES: Final = ("flow_run", "flow_run_state", "task_run", "task_run_state", "log", "artifact")
 
 
 class Server:
-    """Easel's Prefect server, looking each second for what is old."""
+    """Easel's Prefect server, looking each second for what is old; or a stock one."""
 
-    def __init__(self, folder: Path, database: Path) -> None:
+    def __init__(
+        self, folder: Path, database: Path, *, stock: bool = False, database_url: str | None = None
+    ) -> None:
         a_prefect_home(folder / "prefect", database)
         port = free_port()
         self.file = folder / "prefect" / "prefect.db"
@@ -31,9 +35,11 @@ class Server:
         )
         self.process = Process(
             "prefect",
-            [sys.executable, "-m", "flows.prefect.server", "--port", str(port)],
+            [sys.executable, "-m", *(_STOCK if stock else _OWN), "--port", str(port)],
             environment(
                 PREFECT_HOME=str(folder / "prefect"),
+                PREFECT_SERVER_ANALYTICS_ENABLED="false",
+                **({"PREFECT_API_DATABASE_CONNECTION_URL": database_url} if database_url else {}),
                 PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS="1",
                 PREFECT_SERVER_SERVICES_DB_VACUUM_ORPHAN_CLEANUP_LOOP_SECONDS="1",
                 **retention_environment(runs_days=7, events_days=1),
@@ -68,6 +74,12 @@ class Server:
         """Read from its database, past it."""
         with closing(sqlite3.connect(self.file, timeout=20)) as database:
             return database.execute(statement, values).fetchall()
+
+    def rows(self, statement: str, values: dict[str, str]) -> list[dict[str, Any]]:
+        """As ``select``, each row by its columns' names."""
+        with closing(sqlite3.connect(self.file, timeout=20)) as database:
+            database.row_factory = sqlite3.Row
+            return [dict(row) for row in database.execute(statement, values)]
 
     def execute(self, statement: str, *values: str) -> int:
         """Write to its database, past it; how many rows were changed."""
