@@ -34,8 +34,8 @@ TELL_EVERY_S: Final = 2 * UPDATE_EVERY_S
 """Seconds between two accounts of an attempt that goes on."""
 PACE_S: Final = 0.1
 """Least seconds between two requests: what is to be told meanwhile goes together."""
-AT_ONCE: Final = 50
-"""Most accounts of a request."""
+AT_ONCE: Final = 10
+"""Most accounts of a request: Prefect's server does nothing else while it writes them."""
 AWAY_S: Final = 1.0
 """Seconds between two tries to reach a Prefect that is away."""
 _log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class Accounts:
         await self._name(attempt, teller)
         while not teller.is_whole and not teller.is_left_alone:
             await _ended(attempt, within_s=TELL_EVERY_S)
-            if not await self._tell(teller):
+            if (attempt.is_over or await teller.has_news()) and not await self._tell(teller):
                 return "plain"
         return "told"
 

@@ -27,6 +27,7 @@ from flows.artifacts import (
 )
 from flows.attempts.attempt import Attempt, Kept, Stopped
 from flows.attempts.record import Line
+from flows.attempts.stage import Stage
 from flows.endings import state_of
 from flows.errors import TakenOver
 from flows.generate import status_url
@@ -59,6 +60,10 @@ class _News(Generic[T]):
     all: list[T] = field(default_factory=list)
     told: int = 0
     offered: int = 0
+
+    @property
+    def is_new(self) -> bool:
+        return len(self.all) > self.told
 
     def offer(self) -> tuple[T, ...]:
         self.offered = len(self.all)
@@ -97,6 +102,12 @@ class Teller:
         self._is_repeated = False
 
     # --- what is sent
+
+    async def has_news(self) -> bool:
+        """Returns whether there is anything to tell."""
+        await self._look()
+        lists = (self._states, self._lines, self._artifacts, self._beats)
+        return any(one.is_new for one in lists) or any(one.is_new for one in self._stages)
 
     async def news(self) -> Account:
         """Returns all that is new by now."""
@@ -137,13 +148,13 @@ class Teller:
         for stage in stages[len(self._stages) :]:
             self._stages.append(StageTeller(stage, 1))
             if stage.name == "poll":
-                self._progress = _Progress()
+                self._progress = _Progress(stage)
                 attempt.follow(self._progress.update)
         for one in self._stages:
             self._lines.all += filter(_is_shown, await one.look())
         self._retell(attempt.record.lines[self._lines_read :])
         self._lines_read = len(attempt.record.lines)
-        self._show_progress(is_over)
+        self._show_progress()
         if is_over and not self._ends and not self.is_left_alone:
             await self._end()
         elif not is_over:
@@ -218,11 +229,11 @@ class Teller:
     def _show(self, shown: Shown) -> None:
         self._artifacts.all.append(_told(shown, uuid4(), is_known=False))
 
-    def _show_progress(self, is_over: bool) -> None:
+    def _show_progress(self) -> None:
         progress = self._progress
         if progress is None or progress.percent is None:
             return
-        if is_over and progress.shown is not None:
+        if progress.is_complete:
             progress.percent = 100.0
         if progress.percent != progress.shown:
             shown = Shown("progress", progress.percent, RENDERING)
@@ -240,11 +251,17 @@ class Teller:
 class _Progress:
     """The progress bar. A run of less than a second has none: it would not be seen."""
 
-    def __init__(self) -> None:
+    def __init__(self, stage: Stage) -> None:
         self.id = uuid4()
+        self._stage = stage
         self.percent: float | None = None
         self.shown: float | None = None
         self._began_at = datetime.now(UTC)
+
+    @property
+    def is_complete(self) -> bool:
+        stage = self._stage
+        return stage.is_over and bool(stage.tries) and stage.tries[-1].error is None
 
     def update(self, percent: float) -> None:
         if datetime.now(UTC) - self._began_at >= timedelta(seconds=UPDATE_EVERY_S):

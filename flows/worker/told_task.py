@@ -123,6 +123,11 @@ class StageTeller:
             id=new_id(), at=line.at, level=line.level, text=line.text, task_run_id=self._id
         )
 
+    @property
+    def is_new(self) -> bool:
+        """Whether there is a state that was not told."""
+        return len(self._states) > self._told
+
     def news(self) -> ToldTask | None:
         """Returns the task run if there is something new of it."""
         self._offered = len(self._states)
