@@ -102,7 +102,10 @@ class _Transaction:
             run = by_id.get(account.run_id)
             if run is None and account.wanted is not None:
                 run = by_key.get(account.wanted.key)
-            outcome.answers.append(self._judge(account, run, outcome))
+            answer, run = self._judge(account, run, outcome)
+            outcome.answers.append(answer)
+            if run is not None:  # another account of it may follow
+                by_id[run.id] = run
 
     async def _told_before(self, repeated: Sequence[Account]) -> set[UUID]:
         ids = [one for account in repeated for one in _ids_of(account)]
@@ -114,26 +117,28 @@ class _Transaction:
             found.update((await self._connection.scalars(statement)).all())
         return found
 
-    def _judge(self, account: Account, run: Run | None, outcome: _Outcome) -> Answer:
+    def _judge(
+        self, account: Account, run: Run | None, outcome: _Outcome
+    ) -> tuple[Answer, Run | None]:
         wanted = account.wanted
         if wanted is not None:
             place = self._places.get(wanted.deployment_id)
             why = hinders(place, wanted)
             if why is not None:
-                return Answer(run_id=account.run_id, verdict="refused", why=why)
+                return Answer(run_id=account.run_id, verdict="refused", why=why), run
             if run is None and not wanted.is_made:
                 assert place is not None
                 run = new_run(account, place, place.queue(wanted.queue), self._now)
         if run is None:
-            return Answer(run_id=account.run_id, verdict="gone")
+            return Answer(run_id=account.run_id, verdict="gone"), None
         states = run.accepts(account, self._now)
         if states is None and wanted is not None:
-            return Answer(run_id=run.id, verdict="refused", why=_is_in(run))
+            return Answer(run_id=run.id, verdict="refused", why=_is_in(run)), run
         said = _is_in(run)
         self._write(account, run, states or (), outcome)
         if states is None:
-            return Answer(run_id=run.id, verdict="refused", why=said)
-        return Answer(run_id=run.id, verdict="written")
+            return Answer(run_id=run.id, verdict="refused", why=said), run
+        return Answer(run_id=run.id, verdict="written"), run
 
     def _write(
         self, account: Account, run: Run, states: Sequence[ToldState], outcome: _Outcome
@@ -149,6 +154,7 @@ class _Transaction:
             happened.append(events.of_flow_run(run, before, entered, involved))
         if run.made is not None:
             rows.flow_run.append(run.made)
+            run.made = None
         elif account.wanted is not None:
             run.changes |= begun_columns(account.wanted)
         if run.changes:
