@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -93,6 +94,8 @@ class Attempt:
         """Set when it has been posted once, or will not be."""
         self.fault: BaseException | None = None
         """What ended it unforeseen, by a mistake of this program: the store does not know."""
+        self.ended_at: datetime | None = None
+        """When it ended, or was given back."""
         self._on_progress: Callable[[float], None] = lambda _: None
         self._store = store
         self._session = session
@@ -305,6 +308,7 @@ class Attempt:
         return Unkept(ended, error, foreseen)
 
     def _ended(self, task: asyncio.Task[Outcome]) -> None:
+        self.ended_at = datetime.now(UTC)
         self.fault = asyncio.CancelledError() if task.cancelled() else task.exception()
         self._tell()
         self._on_over(self)

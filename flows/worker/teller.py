@@ -183,7 +183,7 @@ class Teller:
         outcome = await self._attempt.outcome()
         if isinstance(outcome, Kept):
             self._show(artefacts_shown(outcome.artefacts, self._runtime.api_url))
-        at = datetime.now(UTC)
+        at = self._attempt.ended_at or datetime.now(UTC)
         try:
             state = state_of(outcome)
         except TakenOver:
