@@ -8,7 +8,7 @@ import struct
 import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
@@ -20,6 +20,7 @@ from comfy.errors import ComfyProtocolError, NoOutputError, UnusableFileError
 from comfy.messages import OUTPUTS_MAX, Output, OutputFile, OutputText
 from core.artefacts import FileType, type_of
 from core.ids import OUTPUT_SUBFOLDER
+from core.pictures import in_small
 from core.text import readable
 from core.workflows.limits import SIZE_MAX
 
@@ -43,12 +44,16 @@ _UNDECODABLE: Final = (
 
 @dataclass(frozen=True)
 class FetchedImage:
-    """A complete picture: its bytes as ComfyUI wrote them, its size in pixels, its media type."""
+    """A complete picture: its bytes as ComfyUI wrote them, its size in pixels, its media type.
+
+    ``small`` is the same as large as a poster is: it was decoded to be proved anyway.
+    """
 
     data: bytes
     width: int
     height: int
     content_type: str
+    small: Image.Image = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -203,7 +208,8 @@ def _decode(data: bytes, pixels_max: int) -> FetchedImage | _NoPicture:
                 return _NoPicture(f"has {size} pixels, many more than asked for", is_final=True)
             picture.load()
             content_type = Image.MIME[picture.format or "PNG"]
-            return FetchedImage(data, picture.width, picture.height, content_type)
+            small = in_small(picture)
+            return FetchedImage(data, picture.width, picture.height, content_type, small)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return _NoPicture("has many more pixels than asked for", is_final=True)
     except _UNDECODABLE as exc:

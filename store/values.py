@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, TypeVar, cast
@@ -17,6 +17,7 @@ from core.artefacts import ArtefactKind
 from core.batches.grid import Grid, read_grid
 from core.batches.request import StoredOptions, read_options
 from core.callbacks.callback import Callback, read_callback
+from core.instant import LONG_AGO, Instant
 from core.problems import Problem, read_problem
 from core.requests import ResolvedRequest, StoredRequest, read_request
 from core.status import BatchStatus, Status
@@ -434,7 +435,8 @@ class Claim:
     ``submitted_before``: a ComfyUI may have the prompt already, so look before a POST.
     ``flow_run_id`` is None while the attempt has no flow run. ``created_at`` is the generation's.
     ``submitted_at`` is the time of the intent to submit that was written with the claim, if it
-    was: then it is the attempt's first, and the prompt may be posted.
+    was: then it is the attempt's first, and the prompt may be posted. ``taken`` is when the claim
+    was made, in the process that made it.
     """
 
     generation_id: UUID
@@ -449,6 +451,7 @@ class Claim:
     batch_id: UUID | None = None
     created_at: datetime | None = None
     submitted_at: datetime | None = None
+    taken: Instant = field(default=LONG_AGO, compare=False)
 
     @property
     def intent_written(self) -> bool:
