@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 import struct
 import sys
 from collections.abc import AsyncIterator, Iterable
@@ -34,6 +35,8 @@ _EXTRA_BYTES: Final = 8 * 1024 * 1024
 """For what is in the file beside its pixels: the graph, and what custom nodes add."""
 _MAGIC: Final = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff", "WEBP": b"RIFF"}
 """How a file of each format that is kept begins."""
+_SAVED: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}_[\w.-]{1,100}", re.ASCII)
+"""A file's name that begins with the id of its prompt."""
 _UNDECODABLE: Final = (
     OSError,
     SyntaxError,  # Pillow raises it for a broken PNG
@@ -135,6 +138,13 @@ def ours(prompt_id: str, files: Iterable[OutputFile]) -> tuple[OutputFile, ...]:
         and file.subfolder == OUTPUT_SUBFOLDER
         and file.filename.startswith(f"{prompt_id}_")
     )
+
+
+def saved_file(filename: str) -> OutputFile | None:
+    """Returns the file of that name among those that Easel's prompts save; None for other names."""
+    if _SAVED.fullmatch(filename) is None:
+        return None
+    return OutputFile(filename, OUTPUT_SUBFOLDER, "output")
 
 
 async def is_whole(client: ComfyClient, file: OutputFile, pixels: int) -> bool:

@@ -292,7 +292,14 @@ async def save(
     kept = _with_primary(kept, workflow.outputs)
     try:
         nodes = (await build(store, claim)).node_count
-        await patiently(store.transitions.succeed, claim, kept, nodes=nodes, stages=stages())
+        await patiently(
+            store.transitions.succeed,
+            claim,
+            kept,
+            nodes=nodes,
+            stages=stages(),
+            filenames=[one.filename if isinstance(one, OutputFile) else "" for one in outputs],
+        )
     except FencedError:
         standing = await patiently(store.transitions.standing, claim)
         if not standing.prompt_wanted:

@@ -1,5 +1,5 @@
 """What a worker does for an API that does not reach its ComfyUI: it says what that offers as
-workflows, and fetches their files.
+workflows, and fetches their files, and outputs before they are kept.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from typing import Final
 from uuid import UUID
 
 from comfy import ComfyClient, TransientComfyError
+from comfy.errors import NoOutputError, UnusableFileError
+from comfy.outputs import saved_file
 from comfy.sources import offered, workflow_file
 from core.loop import Loop
 from store.errors import StoreError
-from store.sources import SourceAnswer
+from store.sources import RENDERED, SourceAnswer
 from store.store import Store
 
 LOOK_EVERY_S: Final = 300.0
@@ -24,6 +26,8 @@ RETRY_S: Final = 15.0
 ANSWER_EVERY_S: Final = 1.0
 ANSWER_WITHIN_S: Final = 15.0
 """How long ComfyUI has for one file: less than who asked waits."""
+RENDERED_MAX: Final = 64_000_000
+"""Bytes of the largest output that is passed on before it is kept."""
 _AT_ONCE: Final = 4
 _log = logging.getLogger(__name__)
 
@@ -37,12 +41,25 @@ async def look_at_sources(store: Store, client: ComfyClient) -> None:
 async def _answer(client: ComfyClient, source: str) -> SourceAnswer:
     try:
         async with asyncio.timeout(ANSWER_WITHIN_S):
+            if source.startswith(RENDERED):
+                return await _rendered(client, source.removeprefix(RENDERED))
             found = await workflow_file(client, source)
-    except TransientComfyError as error:
+    except (TransientComfyError, UnusableFileError) as error:
         return SourceAnswer(problem=str(error))
     except TimeoutError:
         return SourceAnswer(problem=f"ComfyUI did not answer within {ANSWER_WITHIN_S:g} s")
     return SourceAnswer() if found is None else SourceAnswer(found.data, found.name, found.title)
+
+
+async def _rendered(client: ComfyClient, filename: str) -> SourceAnswer:
+    """Returns a finished output, whole: only what is named after a prompt of Easel's."""
+    file = saved_file(filename)
+    if file is None:
+        return SourceAnswer()
+    try:
+        return SourceAnswer(await client.view(file, RENDERED_MAX), filename)
+    except NoOutputError:
+        return SourceAnswer()
 
 
 def looking_at_sources(store: Store, client: ComfyClient) -> Loop:

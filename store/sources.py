@@ -19,6 +19,8 @@ from store.database import Database, insert_into, notes, reads, writes
 from store.signals import signal
 from store.tables import offered_sources, source_requests
 
+RENDERED: Final = "rendered:"
+"""How a request begins for a finished output, by its name in the folder of Easel's prompts."""
 LEFT_BEHIND: Final = timedelta(minutes=10)
 """After this, nobody waits for an answer any more: who asked has ended without removing it."""
 _TEXT_MAX: Final = 500

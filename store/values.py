@@ -34,10 +34,25 @@ class Waiting:
 
 
 @dataclass(frozen=True)
+class RenderedOutput:
+    """An output that ComfyUI has finished, and that is yet to be kept.
+
+    ``filename`` is its name in the folder of that ComfyUI that Easel's prompts save to.
+    ``position`` is that of its artefact, once it is kept.
+    """
+
+    kind: ArtefactKind
+    filename: str
+    comfy_url: str
+    position: int | None = None
+
+
+@dataclass(frozen=True)
 class ProgressRecord:
     """How far an attempt is. ``percent`` (0 … 100) never decreases within an attempt.
 
-    ``preview`` is the number of the newest live preview.
+    ``preview`` is the number of the newest live preview. ``rendered`` are the outputs that ComfyUI
+    has finished, in the order in which it did.
     """
 
     percent: float
@@ -47,6 +62,7 @@ class ProgressRecord:
     nodes_done: int = 0
     nodes_total: int = 0
     preview: int | None = None
+    rendered: tuple[RenderedOutput, ...] = ()
 
 
 _WAITING: Final = TypeAdapter(Waiting)
@@ -62,6 +78,17 @@ def _hint(adapter: TypeAdapter[_Hint], stored: Any) -> _Hint | None:
         return adapter.validate_python(stored)
     except ValidationError:
         return None
+
+
+def rendered_as_kept(progress: Any, filenames: Sequence[str]) -> tuple[RenderedOutput, ...]:
+    """Returns what a stored progress announced as rendered, with the artefacts' positions.
+
+    ``filenames`` are the artefacts' in ComfyUI, by position.
+    """
+    announced = _hint(_PROGRESS, progress)
+    positions = {name: position for position, name in enumerate(filenames)}
+    rendered = announced.rendered if announced is not None else ()
+    return tuple(replace(one, position=positions.get(one.filename)) for one in rendered)
 
 
 def _problem(stored: Any) -> Problem | None:

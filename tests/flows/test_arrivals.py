@@ -70,11 +70,12 @@ async def rendered(runtime: Runtime, claim: Claim) -> tuple[OutputFile, ...]:
 async def test_they_are_fetched_before_the_history_is_there_and_only_then(
     runtime: Runtime, emulator: Emulator, session: Watched, held: Claim
 ) -> None:
-    emulator.faults.answer("GET", "/history/*", status=503, times=10_000)
+    emulator.faults.answer("GET", f"/history/{held.prompt_id}", status=503, times=10_000)
     attempts = type(runtime.attempts)(runtime.store, session, "http://easel.test")
     attempt = attempts.begin(held, RUN)
     async with asyncio.timeout(30):
         await session.all_fetched.wait()
+    assert not attempt.is_over
     emulator.faults.clear()
     outcome = await attempt.outcome()
     assert isinstance(outcome, Kept)
