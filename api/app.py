@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from importlib.metadata import version
 from socket import gethostname
 from typing import Final
@@ -27,6 +27,7 @@ from api.generations import events
 from api.generations import routes as generations
 from api.generations.documents import Links
 from api.generations.facade import Busy, Facade
+from api.generations.renderings import WITHIN_S
 from api.generations.shared import Followed
 from api.head_requests import HeadRequests
 from api.limits import RequestLimits
@@ -42,6 +43,7 @@ from api.uploads import routes as uploads
 from api.uploads.facade import UploadFacade
 from api.workflows import routes as workflows
 from api.workflows.facade import WorkflowFacade
+from comfy import ComfyClient
 from comfy.address import Address
 from core import gc_tuning
 from core.origin_guard import OriginGuard
@@ -184,6 +186,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
         CatalogueCache(store, comfy) as catalogue,
         NodesCache(store, comfy, paid_nodes=settings.comfy.paid_nodes) as nodes,
         ModelsCache(store, comfy.url) as models,
+        aclosing(ComfyClient(comfy, timeout_s=WITHIN_S)) as client,
     ):
         disk = DiskReserve(settings.local_folders, settings.store.reserve_mb)
         facade = Facade(
@@ -198,6 +201,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             nodes,
             models,
             settings.wildcards,
+            client,
             settings.store.file_max_mb * 1_000_000,
         )
         received = UploadFacade(store, settings.uploads, settings.incoming, disk)

@@ -6,10 +6,10 @@ import asyncio
 from typing import Final
 
 from comfy import FetchedImage, Output, OutputFile
-from comfy.errors import ComfyError
 from comfy.events import OutputReady, TrackEvent
 from comfy.workflows import pixels_of as planned_pixels
 from core.artefacts import type_of
+from core.failpoints import reach
 from core.workflows.limits import SIZE_MAX
 from flows.opening import Opener
 from store.values import Claim
@@ -61,9 +61,10 @@ class Arrivals:
     async def _fetch(self, file: OutputFile) -> FetchedImage | None:
         try:
             async with self.turns, self._session.open(file, self._pixels) as fetched:
+                reach("fetch.mid")
                 if not isinstance(fetched, FetchedImage) or self._held >= HELD_MAX:
                     return None
-        except ComfyError:  # said when it is fetched at the end, if it is the same then
+        except Exception:  # noqa: BLE001 - it is fetched at the end, which says what is wrong then
             return None
         self._held += len(fetched.data)
         return fetched

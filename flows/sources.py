@@ -26,7 +26,7 @@ RETRY_S: Final = 15.0
 ANSWER_EVERY_S: Final = 1.0
 ANSWER_WITHIN_S: Final = 15.0
 """How long ComfyUI has for one file: less than who asked waits."""
-RENDERED_MAX: Final = 64_000_000
+RENDERED_MAX: Final = 32_000_000
 """Bytes of the largest output that is passed on before it is kept."""
 _AT_ONCE: Final = 4
 _log = logging.getLogger(__name__)

@@ -62,7 +62,8 @@ async def events(
 
     Each event's `id` is what to go on from after a break; that of a `status` is the generation's
     `sequence`. The stream ends after the final `status`; the pictures come before it, one `output`
-    each. It ends too when the generation is deleted. A comment comes every 15 seconds.
+    each. `rendered` is told to who listens then, and never again. The stream ends too when the
+    generation is deleted. A comment comes every 15 seconds.
     """
     followed = opened(request, Followed)
     # Read before the stream begins: a missing generation is a 404, not an empty stream.

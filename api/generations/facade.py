@@ -40,7 +40,7 @@ from api.generations.renderings import Renderings, rendered_of
 from api.models.cache import ModelsCache
 from api.nodes import NodesCache
 from api.storage import StorageWatch
-from comfy import BUILT_IN, Catalogue, UnresolvableError
+from comfy import BUILT_IN, Catalogue, ComfyClient, UnresolvableError
 from comfy.workflows.builtin.models import Wanted, default_model
 from comfy.workflows.known import Known
 from core.callbacks.addresses import AllowedAddresses
@@ -113,6 +113,7 @@ class Facade:
         nodes: NodesCache,
         models: ModelsCache,
         wildcards: Path,
+        comfy: ComfyClient,
         file_bytes_max: int,
     ) -> None:
         self.store = store
@@ -124,7 +125,7 @@ class Facade:
         self.models = models
         self.estimates = Estimates(store, dispatcher, pauses)
         self.renderings = Renderings(
-            store, links, nodes.client, self.estimates.live_workers, file_bytes_max
+            store, links, comfy, self.estimates.live_workers, file_bytes_max
         )
         self._dispatcher = dispatcher
         self.configured_model = default_model

@@ -45,9 +45,10 @@ class Rendering:
 
 
 class Renderings:
-    """``client`` is of this API's ComfyUI, ``live_workers`` returns the workers that live.
+    """``client`` is of this API's ComfyUI, and its own: slow readers may hold its connections.
 
-    ``bytes_max`` is the size of the largest file that is kept.
+    ``live_workers`` returns the workers that live. ``bytes_max`` is the size of the largest file
+    that is kept.
     """
 
     def __init__(
@@ -140,9 +141,16 @@ class Renderings:
 
     async def _ask(self, key: tuple[str, str]) -> SourceAnswer:
         comfy_url, filename = key
-        async with self._asking:
+        try:
+            async with asyncio.timeout(WITHIN_S):
+                await self._asking.acquire()
+        except TimeoutError:
+            return SourceAnswer(problem="too many outputs are being fetched now")
+        try:
             source = f"{RENDERED}{filename}"
             return await asked(self._store.sources, [comfy_url], source, WITHIN_S)
+        finally:
+            self._asking.release()
 
 
 def rendered_of(generation: Generation, number: int) -> RenderedOutput | None:
