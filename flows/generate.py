@@ -14,7 +14,7 @@ from uuid import UUID
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
-from prefect.states import AwaitingRetry, Cancelled, Completed, Failed
+from prefect.states import AwaitingRetry, Cancelled, Completed, Failed, Paused
 
 from core.requests import FlowRequest
 from flows import pipeline
@@ -165,6 +165,8 @@ async def _state(runtime: Runtime, outcome: Outcome, updates: ArtifactUpdates) -
             return Completed(message=_summary(artefacts))
         case Stopped(reason="release"):
             return AwaitingRetry(message="The worker stopped.")
+        case Stopped(reason="pause"):
+            return Paused(message="Paused in Prefect.")
         case Stopped():
             return Cancelled(message="Cancelled through Easel.")
         case Unkept(ended, error, is_foreseen):

@@ -20,6 +20,7 @@ from flows.attempts.stage import Stage, StageName
 from flows.captions import caption
 from flows.errors import InputGoneError, PaidUnknownError
 from flows.pipeline import Ended
+from flows.reconcile.rules import PAUSED
 from store.completion import finished, patiently
 from store.errors import NotFoundError, StoreUnavailableError
 from store.store import Store
@@ -27,8 +28,8 @@ from store.values import Artefact, Claim
 
 IN_TURN_S: Final = 1.0
 """Maximum seconds that a submission waits for the one before it."""
-StopReason = Literal["cancel", "release"]
-"""Why an attempt is stopped: it is not wanted any more, or its worker stops."""
+StopReason = Literal["cancel", "release", "pause"]
+"""Why an attempt is stopped: it is not wanted any more, its worker stops, or it is to wait."""
 _HOW: Final = {
     "posted": "Submitted to ComfyUI as prompt %s",
     "already_queued": "ComfyUI already has prompt %s; following it",
@@ -266,6 +267,9 @@ class Attempt:
             await pipeline.cancel(
                 self._store, self._session, self.claim, self.record.log, self._written
             )
+            return
+        if reason == "pause":
+            await pipeline.pause(self._store, self._session, self.claim, PAUSED, self.record.log)
             return
         try:
             await pipeline.release(self._store, self._session, self.claim, self.record.log)

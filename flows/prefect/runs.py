@@ -384,6 +384,12 @@ class FlowRuns:
             found.update({run.id: run for run in runs})
         return found
 
+    async def history(self, flow_run_id: UUID) -> list[State[Any]]:
+        """Returns all states that a run has had, the first one first; [] when it is gone."""
+        async with translated():
+            found = await self._client.read_flow_run_states(flow_run_id)
+        return sorted(found, key=lambda state: state.timestamp)
+
     async def under_way(self, flow: str = FLOW) -> list[FlowRun]:
         """Returns the runs of a flow that are under way according to Prefect."""
         await self.confirm_owner()

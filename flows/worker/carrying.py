@@ -106,6 +106,11 @@ class Carrying:
         with suppress(ObjectNotFound):
             await self._runner.client.set_flow_run_state(flow_run.id, state, force=True)
 
+    def has_begun_with(self, flow_run_id: UUID, state_id: UUID) -> bool:
+        """Returns whether the run executes here, and this worker gave it that state of Running."""
+        running = self._running.get(flow_run_id)
+        return running is not None and running.has_begun_with(state_id)
+
     # --- stopping
 
     def on_cancelling(self, flow_run_id: UUID) -> None:

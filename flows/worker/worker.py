@@ -177,7 +177,7 @@ class ComfyWorker(PrefectWorker):
         self._taking = Taking(runtime, self._slots, lambda: self._gate.now, self._leading.begin)
         self._telling = Telling(runtime, self._leading)
         self._joining = Joining(runtime, self._refuse)
-        self._operators = Operators(runtime)
+        self._operators = Operators(runtime, runs, self, self._carrying)
         self._looking_at_comfyui = (
             looking_at_nodes(store, comfy),
             looking_at_models(store, comfy),
@@ -385,7 +385,7 @@ class ComfyWorker(PrefectWorker):
         if flow_run_id not in self.under_way:
             return
         self._carrying.on_cancelling(flow_run_id)
-        self._operators.note(flow_run_id, "cancelled")
+        self._operators.note(flow_run_id)
 
     def _reachable_changed(self, reachable: bool, detail: str) -> None:
         level = self.logger.info if reachable else self.logger.warning
@@ -418,10 +418,8 @@ class ComfyWorker(PrefectWorker):
             self._gate.wake()
             return
         run = events.flow_run_of(event)
-        if run is not None and events.is_cancelled(event):
-            self._operators.note(run, "cancelled")
-        elif run is not None and events.is_paused(event):
-            self._operators.note(run, "paused")
+        if run is not None and (events.is_cancelled(event) or events.is_paused(event)):
+            self._operators.note(run)
         if events.is_of_queue(event, BATCH_QUEUE):
             self._look_for_batches()
         elif self._gate.now.is_strict or not events.waits_in_the_store(event, PRIORITIES):

@@ -243,7 +243,9 @@ async def test_one_that_gets_another_run_is_not_found_by_the_former(
     assert attempts.of_run(other) is None
 
 
-@pytest.mark.parametrize(("reason", "expected"), [("cancel", "cancelled"), ("release", "queued")])
+@pytest.mark.parametrize(
+    ("reason", "expected"), [("cancel", "cancelled"), ("release", "queued"), ("pause", "queued")]
+)
 async def test_one_that_is_stopped_in_the_moment_that_it_begins(
     runtime: Runtime, emulator: Emulator, held: Claim, reason: StopReason, expected: str
 ) -> None:
@@ -274,7 +276,9 @@ async def test_one_that_prefect_cancels_too_while_it_is_being_cancelled(
     assert await status(runtime, held) == "cancelled"
 
 
-@pytest.mark.parametrize(("reason", "expected"), [("cancel", "cancelled"), ("release", "queued")])
+@pytest.mark.parametrize(
+    ("reason", "expected"), [("cancel", "cancelled"), ("release", "queued"), ("pause", "queued")]
+)
 async def test_one_that_is_stopped_while_its_failure_is_written(
     runtime: Runtime, store: Store, reason: StopReason, expected: str
 ) -> None:
@@ -362,7 +366,7 @@ class Calling(logging.Handler):
             self._call()
 
 
-@pytest.mark.parametrize("reason", ["cancel", "release"])
+@pytest.mark.parametrize("reason", ["cancel", "release", "pause"])
 async def test_a_stop_comes_too_late_for_what_has_succeeded(
     runtime: Runtime, held: Claim, reason: StopReason
 ) -> None:
