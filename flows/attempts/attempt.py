@@ -166,8 +166,8 @@ class Attempt:
                 return self._working.result()
             # Without a reason this process ends unforeseen: another one goes on.
             reason = self._reason or "release"
-            await finished(self._stopped(reason))
-            return await finished(self._kept()) or Stopped(reason)
+            stopped = await finished(self._stopped(reason))
+            return await finished(self._kept()) or stopped
         finally:
             self.submitted.set()
 
@@ -262,19 +262,21 @@ class Attempt:
 
     # --- its other ends
 
-    async def _stopped(self, reason: StopReason) -> None:
-        if reason == "cancel":
-            await pipeline.cancel(
-                self._store, self._session, self.claim, self.record.log, self._written
-            )
-            return
-        if reason == "pause":
-            await pipeline.pause(self._store, self._session, self.claim, PAUSED, self.record.log)
-            return
+    async def _stopped(self, reason: StopReason) -> Stopped:
+        """Returns what became of it: what the store cannot be told is given back by the lease."""
+        store, session, claim, log = self._store, self._session, self.claim, self.record.log
         try:
-            await pipeline.release(self._store, self._session, self.claim, self.record.log)
+            match reason:
+                case "cancel":
+                    await pipeline.cancel(store, session, claim, log, self._written)
+                case "pause":
+                    await pipeline.pause(store, session, claim, PAUSED, log)
+                case "release":
+                    await pipeline.release(store, session, claim, log)
         except StoreUnavailableError as error:  # the lease lapses soon, with the same effect
-            self.record.log.warning("Giving the attempt back failed: %s", error)
+            log.warning("Giving the attempt back failed: %s", error)
+            return Stopped("release")
+        return Stopped(reason)
 
     async def _kept(self) -> Kept | None:
         """Returns what was kept, if the stop came after the attempt had succeeded."""

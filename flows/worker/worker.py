@@ -52,7 +52,7 @@ from flows.prefect.stored_deployments import deployment_by_name
 from flows.runtime import Runtime, open_runtime
 from flows.sources import answering_requests, looking_at_sources
 from flows.worker import events
-from flows.worker.carrying import Carrying
+from flows.worker.carrying import STOPPING_S, Carrying
 from flows.worker.deployed_flows import BULK, DeployedFlows
 from flows.worker.fair_order import Due, Turns
 from flows.worker.foreign_runs import ForeignRuns
@@ -250,7 +250,10 @@ class ComfyWorker(PrefectWorker):
         )
 
     async def drain(self) -> None:
-        """Take no more runs, let running ones end, and requeue those that do not end in time."""
+        """Take no more runs, let running ones end, and requeue those that do not end in time.
+
+        It waits neither for a store nor for a Prefect that is away: the lease lapses.
+        """
         self._carrying.is_stopping = True
         await self._taking.stop()
         for flow_run_id in self._carrying.batch_runs & self.under_way:  # too long to wait for
@@ -261,9 +264,11 @@ class ComfyWorker(PrefectWorker):
                 await attempts.idle.wait()
                 await self.idle.wait()
         self._carrying.put_all_back()
-        await asyncio.gather(*(attempt.stop("release") for attempt in attempts.going))
+        await attempts.stop(STOPPING_S)
         await self._leading.stop(TELLING_S)
-        await self.idle.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOPPING_S):
+                await self.idle.wait()
 
     # --- taking runs
 
