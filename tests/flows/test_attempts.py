@@ -7,7 +7,6 @@ import logging
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -307,7 +306,7 @@ async def untold(runtime: Runtime) -> list[PastAttempt]:
     """What ended without Prefect, as a worker that tells of it reads it."""
     store = runtime.store
     found = []
-    for one in await store.queue.untold(datetime.now(UTC) + timedelta(hours=1), 10):
+    for one in await store.queue.untold(10):
         generation = await store.generations.get(one.generation_id)
         assert isinstance(generation.request, ResolvedRequest)
         claim = Claim(generation.id, one.attempt, -1, "", generation.request, "", True)
