@@ -36,6 +36,11 @@ class Attempts:
         """Called when an attempt's prompt has left ComfyUI: the GPU is free."""
         self.on_over: Callable[[Attempt], None] = _ignore
         """Called when an attempt has ended, or was given back."""
+        self.claiming: Final = asyncio.Lock()
+        """Held by who claims an attempt and begins it: the store lets a worker claim what it holds.
+
+        (The answer to its first claim may have been lost.)
+        """
         self.idle: Final = asyncio.Event()
         """Set while no attempt is going."""
         self.idle.set()
@@ -104,6 +109,11 @@ class Attempts:
     def of_run(self, flow_run_id: UUID) -> ShownAttempt | None:
         """Returns the attempt that a flow run shows, or None."""
         return self._of_run.get(flow_run_id)
+
+    def of_generation(self, generation_id: UUID) -> Attempt | None:
+        """Returns the attempt at it that is going, or None."""
+        found = (one for one in self._going if one.claim.generation_id == generation_id)
+        return next(found, None)
 
     def forget(self, attempt: ShownAttempt) -> None:
         """Forget an attempt that nobody shows any more: now, or when it is over."""

@@ -117,8 +117,13 @@ class Led:
         async with asyncio.timeout(60):
             while attempt.flow_run_id is None:  # noqa: ASYNC110 - it has no event
                 await asyncio.sleep(0.005)
+        return await self.begun(attempt.flow_run_id)
+
+    async def begun(self, run_id: UUID) -> FlowRun:
+        """A run, once this worker has set it Running."""
+        async with asyncio.timeout(60):
             while True:
-                run = await self.client.read_flow_run(attempt.flow_run_id)
+                run = await self.client.read_flow_run(run_id)
                 if run.state is not None and self.carrying.has_begun_with(run.id, run.state.id):
                     return run
                 await asyncio.sleep(0.01)

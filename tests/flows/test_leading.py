@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from uuid import UUID
+from contextlib import AsyncExitStack
+from uuid import UUID, uuid4
 
 import pytest
 from prefect.client.schemas.objects import FlowRun, StateType
@@ -14,14 +15,19 @@ from prefect.states import AwaitingRetry, Paused, Running
 from comfy.emulator import Emulator
 from flows.attempts.attempt import Attempt, Kept, Stopped
 from flows.attempts.stage import Stage
+from flows.prefect.gate import Gate
 from flows.reconcile.rules import PAUSED
 from flows.runtime import Runtime
 from flows.worker.deployed_flows import GENERATE
+from flows.worker.slots import Slots
+from flows.worker.taking import Taking
+from store.values import Claim, Holder
 from tests.comfy.data import resolved
 from tests.flows.gates import Pool, a_pool
 from tests.flows.leader import Led, leading, url_of
 from tests.flows.prefect_server import Server
 from tests.harness.proxy import FaultProxy
+from tests.harness.transactions import open_write
 from tests.store.making import dispatched, wait_until
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("prefect")]
@@ -304,3 +310,79 @@ async def test_a_run_that_prefect_gave_is_paused_too_before_it_has_begun(
         now = await store.generations.get(made.id)
         assert (now.status, now.waiting) == ("queued", PAUSED)
         assert (await led.client.read_flow_run(run.id)).state_type == StateType.PAUSED
+
+
+# --- a limit is removed between Pending and the claim
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_a_run_that_prefect_gave_is_not_claimed_twice_when_its_limit_is_removed(
+    runtime: Runtime, pool: Pool, server: Server, emulator: Emulator, at_once: bool
+) -> None:
+    """Its worker takes from the queue again: before the flow begins, or while that claims it."""
+    store = runtime.store
+    taken: list[Attempt] = []
+    async with leading(runtime, pool, url_of(server)) as led:
+        made = (await store.acceptance.accept(resolved())).generation
+        run = await led.runs.start(made.id, 1, resolved())
+        assert await store.transitions.record_run(made.id, 1, run.id, run.deployment_id)
+        taking = Taking(runtime, Slots(2), Gate, taken.append)
+        await comfyui_is_reached(runtime)
+        store_is_busy = AsyncExitStack()
+
+        async def take(_run_id: UUID) -> None:
+            if not at_once:
+                await taking._take()
+                return
+            await store_is_busy.enter_async_context(open_write(store.database))
+            taking.loop.start()
+
+        led.worker.before_running = take
+        led.worker.take(run)
+        if at_once:
+            await led.begun(run.id)
+            await store_is_busy.aclose()
+        await led.worker.idle.wait()
+        await taking.stop()
+        for attempt in taken:
+            led.leading.begin(attempt)
+        await led.leading.stop(within_s=60)
+        now = await store.generations.get(made.id)
+        assert (now.status, now.attempt, now.fence) == ("succeeded", 1, 1)
+        assert (await led.client.read_flow_run(run.id)).state_type == StateType.COMPLETED
+        assert sum(emulator.posts.values()) == 1
+        assert runtime.attempts.of_run(run.id) is None
+
+
+async def test_a_run_that_prefect_gave_and_that_another_worker_took_meanwhile_is_that_ones(
+    runtime: Runtime, pool: Pool, server: Server, emulator: Emulator
+) -> None:
+    """It waits until the other one has done it, and has nothing to do then."""
+    store = runtime.store
+    other = Holder("another", uuid4(), runtime.holder.comfy_url)
+    async with leading(runtime, pool, url_of(server)) as led:
+        made = (await store.acceptance.accept(resolved())).generation
+        run = await led.runs.start(made.id, 1, resolved())
+        assert await store.transitions.record_run(made.id, 1, run.id, run.deployment_id)
+        claims: list[Claim] = []
+
+        async def take(_run_id: UUID) -> None:
+            claim = await store.queue.take(other, lambda found: found[0], ["interactive"])
+            assert claim is not None
+            claims.append(claim)
+
+        led.worker.before_running = take
+        led.worker.take(run)
+        await led.begun(run.id)
+        await store.transitions.succeed(claims[0], [])
+        await led.worker.idle.wait()
+        assert (await led.client.read_flow_run(run.id)).state_type == StateType.COMPLETED
+        assert (await store.generations.get(made.id)).status == "succeeded"
+        assert not emulator.posts
+
+
+async def comfyui_is_reached(runtime: Runtime) -> None:
+    async def is_reached() -> bool:
+        return runtime.session.reachable
+
+    await wait_until(is_reached)
