@@ -480,6 +480,18 @@ async def translated() -> AsyncIterator[None]:
         raise PrefectUnavailableError("Prefect gave an answer that cannot be read") from error
 
 
+def is_absence(error: BaseException | None) -> bool:
+    """Returns whether the error says that Prefect's server is away, or cannot answer now.
+
+    Prefect's client wraps what its first request of a process finds.
+    """
+    if isinstance(error, RuntimeError):
+        error = error.__cause__
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.is_server_error
+    return isinstance(error, httpx.TransportError)
+
+
 @asynccontextmanager
 async def _missing() -> AsyncIterator[None]:
     """Raise ObjectNotFound for a 404 where Prefect's client does not."""

@@ -13,7 +13,6 @@ from typing import Final
 from uuid import UUID
 
 import anyio
-import httpx
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import Abort, ObjectNotFound, Pause
 from prefect.states import AwaitingRetry, Cancelled, Failed
@@ -22,6 +21,7 @@ from core.status import FINAL
 from flows.attempts.attempt import StopReason
 from flows.errors import ForeignFlowError
 from flows.prefect.foreign_runs import was_ended_elsewhere
+from flows.prefect.runs import is_absence
 from flows.retries import patiently, until_given_up
 from flows.runtime import Runtime, use_runtime
 from flows.worker.deployed_flows import DeployedFlows
@@ -95,7 +95,7 @@ class Carrying:
             return True
         if running.engine.stop_reason is not None:
             return True  # stopped before it was Running: the engine stumbles, _clean_up settles
-        if _is_prefects(error):
+        if is_absence(error):
             # It may have ended well: Crashed would stay. What the row says is told later.
             _log.warning("Prefect was not told how flow run %s ended: %r", flow_run.id, error)
             return False
@@ -234,10 +234,3 @@ class Carrying:
         batch = await patiently(store.batches.of_run, flow_run.id)
         if batch is not None:
             await patiently(store.batch_transitions.let_go, batch.id, mine)
-
-
-def _is_prefects(error: BaseException) -> bool:
-    """Returns whether it comes from the connection to Prefect, or from Prefect's server."""
-    if isinstance(error, httpx.HTTPStatusError):
-        return error.response.is_server_error
-    return isinstance(error, httpx.TransportError)
