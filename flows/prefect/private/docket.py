@@ -36,4 +36,4 @@ class CalmWorker(Worker):
 
 def look_less_often() -> None:
     """Let the server that is started in this process use ``CalmWorker``."""
-    background_workers.Worker = CalmWorker  # type: ignore[misc]
+    background_workers.Worker = CalmWorker  # type: ignore[attr-defined]
