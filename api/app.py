@@ -198,6 +198,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             nodes,
             models,
             settings.wildcards,
+            settings.store.file_max_mb * 1_000_000,
         )
         received = UploadFacade(store, settings.uploads, settings.incoming, disk)
         await received.tidy()

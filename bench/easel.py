@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -36,9 +37,14 @@ async def create(stack: Stack, **more: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Timeline:
-    """One generation, in seconds: where the time went that was not rendering."""
+    """One generation, in seconds: where the time went that was not rendering.
+
+    ``until_seen``: until its image's last byte was read, before it was kept; None if it was kept
+    before its event came.
+    """
 
     total: float
+    until_seen: float | None
     until_start: float
     until_kept: float
     until_told: float
@@ -51,17 +57,33 @@ async def one_after_another(stack: Stack, count: int) -> list[Timeline]:
         clock = time.time()
         began = time.perf_counter()
         document = await create(stack)
-        await ended(stack, document["urls"]["events"])
+        seeing: list[asyncio.Task[float]] = []
+
+        def see(url: str, seeing: list[asyncio.Task[float]] = seeing) -> None:
+            seeing.append(asyncio.create_task(_read_at(stack, url)))
+
+        await ended(stack, document["urls"]["events"], see)
         async with stack.http.get(document["urls"]["result"]) as response:
             response.raise_for_status()
             await response.read()
         total = time.perf_counter() - began
-        times.append(await _timeline(stack, document, clock, total))
+        seen = await seeing[0] - began if seeing else None
+        times.append(await _timeline(stack, document, clock, total, seen))
         await asyncio.sleep(PAUSE_S)
     return times
 
 
-async def _timeline(stack: Stack, document: dict[str, Any], began: float, total: float) -> Timeline:
+async def _read_at(stack: Stack, url: str) -> float:
+    """Returns when the last byte of an image was here."""
+    async with stack.http.get(url) as response:
+        response.raise_for_status()
+        await response.read()
+        return time.perf_counter()
+
+
+async def _timeline(
+    stack: Stack, document: dict[str, Any], began: float, total: float, seen: float | None
+) -> Timeline:
     """From the emulator's own times and the attempt's; all on this machine's clock."""
     url = f"{stack.api_url}/api/v1/generation/{document['task_id']}/attempts"
     async with stack.http.get(url) as response:
@@ -70,19 +92,31 @@ async def _timeline(stack: Stack, document: dict[str, Any], began: float, total:
     kept = datetime.fromisoformat(attempt["ended_at"]).timestamp()
     return Timeline(
         total=total,
+        until_seen=seen,
         until_start=run["started"] - began,
         until_kept=kept - run["ended"],
         until_told=began + total - kept,
     )
 
 
-async def ended(stack: Stack, events_url: str) -> None:
-    """Follow a generation's events until it has succeeded; RuntimeError when it ends otherwise."""
+def _ignore(_url: str) -> None:
+    """What is only waited for."""
+
+
+async def ended(
+    stack: Stack, events_url: str, on_rendered: Callable[[str], None] = _ignore
+) -> None:
+    """Follow a generation's events until it has succeeded; RuntimeError when it ends otherwise.
+
+    ``on_rendered`` is called with the URL of an output that is not kept yet.
+    """
     async with stack.http.get(events_url, timeout=None) as response:
         name = ""
         async for line in response.content:
             if line.startswith(b"event: "):
                 name = line[7:].decode().strip()
+            elif line.startswith(b"data: ") and name == "rendered":
+                on_rendered(json.loads(line[6:])["url"])
             elif line.startswith(b"data: ") and name == "status":
                 status = json.loads(line[6:])["status"]
                 if status == "succeeded":

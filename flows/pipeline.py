@@ -39,8 +39,9 @@ from core.artefacts import primary
 from core.failpoints import reach
 from core.problems import Problem
 from core.workflows.declaration import Output as DeclaredOutput
+from flows.arrivals import Arrivals
 from flows.errors import CancelRequested
-from flows.keeping import Keeping, Log, check_declared, owners_of, pixels_of
+from flows.keeping import Keeping, Log, check_declared, owners_of
 from flows.nodes import (
     kept_catalogue,
     look_at_nodes,
@@ -65,9 +66,6 @@ RELEASE_S: Final = 2.0
 """Maximum seconds to remove an unwanted prompt when its attempt is released."""
 DISCARD_S: Final = 2.0
 """Maximum seconds to remove the files of an attempt that ended without pictures."""
-PIXELS_AT_ONCE: Final = 8 * 1024 * 1024
-"""Pixels of one generation that are decoded at the same time: sixteen pictures of 4096 × 4096 need
-gigabytes, eight of 1024 × 1024 are sooner kept together."""
 _log = logging.getLogger(__name__)
 WrittenStages = Callable[[], Sequence[Mapping[str, Any]] | None]
 
@@ -177,21 +175,29 @@ async def track(
     claim: Claim,
     graph: Graph,
     on_progress: OnProgress | None = None,
+    arrivals: Arrivals | None = None,
 ) -> tuple[Output, ...]:
     """Follow the prompt to its end and write its progress to the row.
 
-    ``on_progress`` gets the percentage as it was written. Raises CancelRequested or FencedError
+    ``on_progress`` gets the percentage as it was written. ``arrivals`` fetches pictures as soon as
+    they are finished. Raises CancelRequested or FencedError
     when the row says so, and ComfyUI's own errors.
     """
     reach("track.seen")
     async with Reporter(store.transitions, claim, on_progress) as reporter:
+
+        def on_event(event: TrackEvent) -> None:
+            reporter.on_event(event)
+            if arrivals is not None:
+                arrivals.on_event(event)
+
         tracking = asyncio.create_task(
             session.track(
                 claim.prompt_id,
                 graph,
                 expected_outputs=graph.expected_outputs,
                 timeout_s=claim.request.timeout_s,
-                on_event=reporter.on_event,
+                on_event=on_event,
             )
         )
         stopping = asyncio.create_task(reporter.stopped.wait())
@@ -256,23 +262,25 @@ async def save(
     outputs: Sequence[Output],
     log: Log = _log,
     stages: WrittenStages = _none,
+    arrivals: Arrivals | None = None,
 ) -> tuple[Artefact, ...]:
     """Fetch the outputs, keep them, and end the generation as succeeded.
 
-    ``stages`` returns what Prefect is to be told of the attempt, when it ends.
+    ``stages`` returns what Prefect is to be told of the attempt, when it ends. ``arrivals`` has
+    what was fetched early; only what is among ``outputs`` is kept of it.
 
-    Large pictures are fetched one after the other (``PIXELS_AT_ONCE``). A repeated save writes the
-    same names again. While the disk is full or the storage away it waits, however long: the output
-    stays in ComfyUI. A save that finds itself fenced out removes its files only when this attempt's
-    artefacts are not wanted any more.
+    Large pictures are fetched one after the other (``arrivals.PIXELS_AT_ONCE``). A repeated save
+    writes the same names again. While the disk is full or the storage away it waits, however long:
+    the output stays in ComfyUI. A save that finds itself fenced out removes its files only when
+    this attempt's artefacts are not wanted any more.
 
     Raises NoOutputError when nothing of what the workflow declares is among the outputs.
     """
     workflow = await patiently(workflow_of, store, claim.request)
     check_declared(outputs, workflow.outputs)
-    turns = asyncio.Semaphore(max(1, PIXELS_AT_ONCE // pixels_of(claim)))
+    arrivals = arrivals or Arrivals(session, claim)
     keeping = (
-        _keep(turns, Keeping(store, session, claim, position, output, workflow, log))
+        Keeping(store, session, claim, position, output, workflow, log, arrivals).keep()
         for position, output in enumerate(outputs)
     )
     kept: list[Artefact] = []
@@ -284,18 +292,20 @@ async def save(
     kept = _with_primary(kept, workflow.outputs)
     try:
         nodes = (await build(store, claim)).node_count
-        await patiently(store.transitions.succeed, claim, kept, nodes=nodes, stages=stages())
+        await patiently(
+            store.transitions.succeed,
+            claim,
+            kept,
+            nodes=nodes,
+            stages=stages(),
+            filenames=[one.filename if isinstance(one, OutputFile) else "" for one in outputs],
+        )
     except FencedError:
         standing = await patiently(store.transitions.standing, claim)
         if not standing.prompt_wanted:
             await store.files.remove(kept)
         raise
     return tuple(kept)
-
-
-async def _keep(turns: asyncio.Semaphore, keeping: Keeping) -> Artefact:
-    async with turns:
-        return await keeping.keep()
 
 
 def _with_primary(kept: Sequence[Artefact], declared: Sequence[DeclaredOutput]) -> list[Artefact]:

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from comfy import ComfyError, ComfySession, Graph, Output, Submitted
 from flows import pipeline, submitting
+from flows.arrivals import Arrivals
 from flows.attempts.record import Record
 from flows.attempts.stage import Stage, StageName
 from flows.captions import caption
@@ -101,6 +102,7 @@ class Attempt:
         self._before = before
         self._on_rendered = on_rendered
         self._on_over = on_over
+        self._arrivals: Final = Arrivals(session, claim)
         self.record: Final = Record("easel.attempt", self._tell)
         """What is logged between the stages."""
         self._stages: list[Stage] = []
@@ -186,6 +188,8 @@ class Attempt:
             return Kept(await self._make())
         except Exception as error:  # noqa: BLE001 - who shows the attempt raises it again
             return await self._end(error)
+        finally:
+            await self._arrivals.clear()
 
     async def _make(self) -> tuple[Artefact, ...]:
         store, session, claim = self._store, self._session, self.claim
@@ -229,6 +233,7 @@ class Attempt:
         return submitted
 
     async def _poll(self, graph: Graph) -> tuple[Output, ...]:
+        await self._arrivals.clear()  # of a round that was lost
         step = partial(
             pipeline.track,
             self._store,
@@ -236,6 +241,7 @@ class Attempt:
             self.claim,
             graph,
             self._progressed,
+            self._arrivals,
         )
         outputs: tuple[Output, ...] = await self._stage("poll", step)
         return outputs
@@ -246,7 +252,7 @@ class Attempt:
     async def _save(self, outputs: tuple[Output, ...]) -> tuple[Artefact, ...]:
         log = self._stages[-1].record.log
         kept = await pipeline.save(
-            self._store, self._session, self.claim, outputs, log, self._written
+            self._store, self._session, self.claim, outputs, log, self._written, self._arrivals
         )
         for artefact in kept:
             log.info(

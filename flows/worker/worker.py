@@ -50,7 +50,7 @@ from flows.prefect.private.worker import PrefectWorker
 from flows.prefect.runs import ANSWER_S, BATCH_QUEUE, DEPLOYMENT, FlowRuns, is_absence
 from flows.prefect.stored_deployments import deployment_by_name
 from flows.runtime import Runtime, open_runtime
-from flows.sources import answering_requests, looking_at_sources
+from flows.sources import Answering, looking_at_sources
 from flows.worker import events
 from flows.worker.carrying import STOPPING_S, Carrying
 from flows.worker.deployed_flows import BULK, DeployedFlows
@@ -118,7 +118,7 @@ class ComfyWorker(PrefectWorker):
         self._take_over_from = settings.prefect.take_over
         self._pool_lost = asyncio.Event()
         self._looking_at_comfyui: tuple[Loop, ...] = ()
-        self._fetching: Loop
+        self._fetching: Answering
         self._upkeep: Upkeep
         self._foreign: ForeignRuns
         self._gate: GateWatch
@@ -224,7 +224,7 @@ class ComfyWorker(PrefectWorker):
             looking_at_models(store, comfy),
             looking_at_sources(store, comfy),
         )
-        self._fetching = answering_requests(store, comfy)
+        self._fetching = Answering(store, comfy)
         runtime.attempts.on_rendered = self._rendered
         runtime.attempts.on_over = self._attempt_over
         self.enter(self._taking.listening())
@@ -254,7 +254,7 @@ class ComfyWorker(PrefectWorker):
         self._runtime = None
 
     @property
-    def _loops(self) -> tuple[Loop, ...]:
+    def _loops(self) -> tuple[Loop | Answering, ...]:
         return (
             self._listening,
             self._look_again,

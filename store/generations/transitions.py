@@ -43,6 +43,7 @@ from store.values import (
     ProgressRecord,
     Standing,
     Waiting,
+    rendered_as_kept,
 )
 
 Rejoined = Literal["joined", "waits", "over"]
@@ -274,14 +275,16 @@ class Transitions:
         *,
         nodes: int = 0,
         stages: rows.Stages = None,
+        filenames: Sequence[str] = (),
     ) -> None:
         """Insert rows for the kept artefacts and end the attempt. Raises FencedError.
 
         ``nodes`` is how many nodes the workflow had, all of them done now. ``stages``, plain JSON,
-        is what Prefect is to be told of the work (see ``told``); None: nothing.
+        is what Prefect is to be told of the work (see ``told``); None: nothing. ``filenames`` are
+        the artefacts' in ComfyUI, by which those that were announced as rendered are found.
         No-op when this claim has succeeded before: the answer to its commit may have been lost.
         """
-        await self._succeed(claim, kept, nodes, stages)
+        await self._succeed(claim, kept, nodes, stages, filenames)
         reach("state.after_commit")
 
     @writes
@@ -292,12 +295,16 @@ class Transitions:
         kept: Sequence[Artefact],
         nodes: int,
         stages: rows.Stages,
+        filenames: Sequence[str],
     ) -> None:
-        if rows.hold(connection, claim)["status"] == "succeeded":
+        row = rows.hold(connection, claim)
+        if row["status"] == "succeeded":
             return
         for artefact in kept:
             rows.keep_artefact(connection, artefact)
-        progress = asdict(ProgressRecord(percent=100.0, nodes_done=nodes, nodes_total=nodes))
+        rendered = rendered_as_kept(row["progress"], filenames)
+        done = ProgressRecord(100.0, nodes_done=nodes, nodes_total=nodes, rendered=rendered)
+        progress = asdict(done)
         if not rows.end_held(connection, claim, "succeeded", None, stages, progress=progress):
             raise FencedError("the attempt ended in another way")
         reach("state.before_commit")

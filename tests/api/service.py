@@ -21,8 +21,10 @@ from PIL import Image as Pillow
 from api.app import create_app
 from api.connections import Connection
 from comfy.emulator import Emulator, EmulatorOptions
+from comfy.emulator.faults import Faults
 from comfy.nodes import NodeCatalogue, packed
 from core.batches.request import BatchOptions
+from core.ids import OUTPUT_SUBFOLDER
 from core.problems import Problem
 from core.settings import (
     ApiSettings,
@@ -39,7 +41,7 @@ from flows.prefect.gate import Gate
 from flows.testing import NODE_FAILED, InProcessWorker
 from store.generations.acceptance import IdempotencyKey
 from store.store import Store
-from store.values import Artefact, Claim, Preview, Waiting
+from store.values import Artefact, Claim, Preview, ProgressRecord, RenderedOutput, Waiting
 from tests.api.documented import assert_documented
 from tests.harness.statements import statements_of_requests
 from tests.harness.waiting import wait_until
@@ -300,6 +302,11 @@ class Worker:
     ) -> None:
         self.run(self._worker.progress(claim, percent, preview=preview, waiting=waiting))
 
+    def announce(self, claim: Claim, *outputs: RenderedOutput) -> None:
+        """Write that ComfyUI has finished these, as a worker does."""
+        record = ProgressRecord(percent=90.0, rendered=outputs)
+        self.run(self.store.transitions.record_progress(claim, record, None, None))
+
     def succeed(self, claim: Claim, *pictures: bytes) -> tuple[Artefact, ...]:
         """End it with these pictures, or with a small one."""
         return self.run(self._worker.succeed(claim, *(pictures or (png(),))))
@@ -364,6 +371,16 @@ class Comfy:
 
     def stop(self) -> None:
         self._run(self._emulator.stop())
+
+    @property
+    def faults(self) -> Faults:
+        return self._emulator.faults
+
+    def output(self, filename: str) -> Path:
+        """Where it has an output of Easel's prompts."""
+        path = self._emulator.output_dir / OUTPUT_SUBFOLDER / filename
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
 
     def add_checkpoint(self, name: str) -> None:
         options = self._emulator.options

@@ -111,6 +111,7 @@ class Stage:
                 ratio_style(easel, *request.size)
             self._canvas = box("canvas")
             self._preview: str | None = None
+            self._rendered: str | None = None
         with box("caption"):
             with box("caption-row"):
                 if document.status != "cancelling":
@@ -138,6 +139,7 @@ class Stage:
         self._line.text = waiting.detail if waiting else progress_line(document)
         set_meter(self._meter, percent)
         self._swap(document.urls.preview, subject(document.request))
+        self._lay_over(document.urls.rendered, subject(document.request))
 
     def _swap(self, url: str | None, alt: str) -> None:
         if url is None or url == self._preview:
@@ -148,6 +150,17 @@ class Stage:
         else:
             adorn(self._image, src=local(url))
         self._preview = url
+
+    def _lay_over(self, url: str | None, alt: str) -> None:
+        """Show the finished image over the preview, before it is kept.
+
+        It may vanish: the page takes one away that does not load (``easel.js``).
+        """
+        if url is None or url == self._rendered:
+            return
+        self._rendered = url
+        with self._canvas:
+            image(url, alt, data_rendered="")
 
     def _build_pictures(self, document: StatusDocument, images: list[OutputDocument]) -> None:
         first = images[0]
