@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-import psutil
-
+from bench.processor import processes
 from bench.stack import Stack
 
 BODY: Final = {
@@ -132,13 +132,14 @@ async def all_at_once(stack: Stack, count: int) -> None:
         await ended(stack, document["urls"]["events"])
 
 
-async def accept_latencies(stack: Stack, count: int) -> list[float]:
-    """Seconds from sending each of ``count`` creates until its 202, all sent together.
+async def accept_latencies(stack: Stack, count: int, connections: int) -> list[float]:
+    """Seconds from sending each of ``count`` creates until its 202.
 
-    Connections are open before, as in any client that keeps them. Priority bulk, smallest size:
-    the answer is measured, and what follows is cancelled right after.
+    All ``connections`` send at once, and each the next one as soon as it has its answer. They are
+    open before, as in any client that keeps them. Priority bulk, smallest size: the answer is
+    measured, and what follows is cancelled right after.
     """
-    await asyncio.gather(*(_touch(stack) for _ in range(count)))
+    await asyncio.gather(*(_touch(stack) for _ in range(connections)))
     url = f"{stack.api_url}/api/v1/generation/create"
     body = json.dumps({**BODY, "width": 64, "height": 64, "steps": 1, "priority": "bulk"}).encode()
     headers = {"Content-Type": "application/json"}
@@ -154,7 +155,12 @@ async def accept_latencies(stack: Stack, count: int) -> list[float]:
                 raise RuntimeError(answer.decode())
             created.append(json.loads(answer)["urls"]["cancel"])
 
-    await asyncio.gather(*(one() for _ in range(count)))
+    async def caller(creates: int) -> None:
+        for _ in range(creates):
+            await one()
+
+    each = [len(range(number, count, connections)) for number in range(connections)]
+    await asyncio.gather(*map(caller, each))
     await asyncio.gather(*(_post(stack, cancel) for cancel in created))
     return times
 
@@ -171,24 +177,8 @@ async def _post(stack: Stack, url: str) -> None:
 
 
 def memory(stack: Stack) -> dict[str, float]:
-    """Resident megabytes of each process, by what it is."""
-    own = [psutil.Process(pid) for pid in stack.pids]
-    everything = [*own, *(child for one in own for child in one.children(recursive=True))]
-    return {_label(process): process.memory_info().rss / 1e6 for process in _all(everything)}
-
-
-def _all(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
-    return [process for process in processes if process.is_running()]
-
-
-def _label(process: psutil.Process) -> str:
-    words = " ".join(process.cmdline())
-    for name, mark in (
-        ("prefect server", "flows.prefect.server"),
-        ("emulator", "comfy.emulator"),
-        ("worker", "cli.main worker"),
-        ("api", "cli.main api"),
-    ):
-        if mark in words:
-            return name
-    return "supervisor"
+    """Resident megabytes, by what the process is."""
+    megabytes: defaultdict[str, float] = defaultdict(float)
+    for label, process in processes(stack):
+        megabytes[label] += process.memory_info().rss / 1e6
+    return dict(megabytes)

@@ -14,7 +14,7 @@ from uuid import UUID
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
-from prefect.states import AwaitingRetry, Cancelled, Completed, Failed
+from prefect.states import AwaitingRetry, Cancelled, Completed, Failed, Paused
 
 from core.requests import FlowRequest
 from flows import pipeline
@@ -105,8 +105,22 @@ async def _attempt(
         deployment_id=run.deployment_id,
         rerun=run.run_count > 1,
     )
-    claim = await once_let_go(pipeline.claim, runtime.store, assignment, runtime.holder)
-    return runtime.attempts.begin(claim, run.id)
+    return await once_let_go(_claimed, runtime, assignment)
+
+
+async def _claimed(runtime: Runtime, assignment: Assignment) -> ShownAttempt:
+    """Returns the attempt, begun now, unless this worker has just taken it from the queue.
+
+    It does that as soon as the limit is gone under which Prefect gave it the run.
+    """
+    attempts = runtime.attempts
+    async with attempts.claiming:
+        going = attempts.of_generation(assignment.generation_id)
+        if going is not None:
+            attempts.name_run(going, assignment.flow_run_id, assignment.deployment_id)
+            return going
+        claim = await pipeline.claim(runtime.store, assignment, runtime.holder)
+        return attempts.begin(claim, assignment.flow_run_id)
 
 
 async def _over(runtime: Runtime, reason: ConflictError) -> State[Any]:
@@ -165,6 +179,8 @@ async def _state(runtime: Runtime, outcome: Outcome, updates: ArtifactUpdates) -
             return Completed(message=_summary(artefacts))
         case Stopped(reason="release"):
             return AwaitingRetry(message="The worker stopped.")
+        case Stopped(reason="pause"):
+            return Paused(message="Paused in Prefect.")
         case Stopped():
             return Cancelled(message="Cancelled through Easel.")
         case Unkept(ended, error, is_foreseen):

@@ -60,7 +60,7 @@ from store.errors import (
     StoreUnavailableError,
 )
 from store.store import Store
-from store.values import Artefact, Claim, Holder, Standing
+from store.values import Artefact, Claim, Holder, Standing, Waiting
 
 RELEASE_S: Final = 2.0
 """Maximum seconds to remove an unwanted prompt when its attempt is released."""
@@ -374,11 +374,26 @@ async def release(store: Store, session: Session, claim: Claim, log: Log = _log)
     being cancelled ends as ``cancel`` does, as no other worker would finish it; if ComfyUI or the
     store takes longer than ``RELEASE_S``, its prompt is left to be removed as a stray.
     """
+    await _cancel_if_asked_to(store, session, claim, log)
+    await store.transitions.unclaim(claim)  # no-op if it has ended
+
+
+async def pause(
+    store: Store, session: Session, claim: Claim, waiting: Waiting, log: Log = _log
+) -> None:
+    """As ``release``, but no worker takes it until it is resumed: ``waiting`` says so.
+
+    Its worker lives: no lapsed lease would say so while the store is away.
+    """
+    await patiently(_cancel_if_asked_to, store, session, claim, log)
+    await patiently(store.transitions.unclaim, claim, waiting)
+
+
+async def _cancel_if_asked_to(store: Store, session: Session, claim: Claim, log: Log) -> None:
     with contextlib.suppress(FencedError, TimeoutError):
         if await store.transitions.status(claim) == "cancelling":
             async with asyncio.timeout(RELEASE_S):
                 await cancel(store, session, claim, log)
-    await store.transitions.unclaim(claim)  # no-op if it has ended
 
 
 async def fail(

@@ -21,6 +21,7 @@ from flows.attempts.stage import Stage, StageName
 from flows.captions import caption
 from flows.errors import InputGoneError, PaidUnknownError
 from flows.pipeline import Ended
+from flows.reconcile.rules import PAUSED
 from store.completion import finished, patiently
 from store.errors import NotFoundError, StoreUnavailableError
 from store.store import Store
@@ -28,8 +29,8 @@ from store.values import Artefact, Claim
 
 IN_TURN_S: Final = 1.0
 """Maximum seconds that a submission waits for the one before it."""
-StopReason = Literal["cancel", "release"]
-"""Why an attempt is stopped: it is not wanted any more, or its worker stops."""
+StopReason = Literal["cancel", "release", "pause"]
+"""Why an attempt is stopped: it is not wanted any more, its worker stops, or it is to wait."""
 _HOW: Final = {
     "posted": "Submitted to ComfyUI as prompt %s",
     "already_queued": "ComfyUI already has prompt %s; following it",
@@ -167,8 +168,8 @@ class Attempt:
                 return self._working.result()
             # Without a reason this process ends unforeseen: another one goes on.
             reason = self._reason or "release"
-            await finished(self._stopped(reason))
-            return await finished(self._kept()) or Stopped(reason)
+            stopped = await finished(self._stopped(reason))
+            return await finished(self._kept()) or stopped
         finally:
             self.submitted.set()
 
@@ -267,16 +268,21 @@ class Attempt:
 
     # --- its other ends
 
-    async def _stopped(self, reason: StopReason) -> None:
-        if reason == "cancel":
-            await pipeline.cancel(
-                self._store, self._session, self.claim, self.record.log, self._written
-            )
-            return
+    async def _stopped(self, reason: StopReason) -> Stopped:
+        """Returns what became of it: what the store cannot be told is given back by the lease."""
+        store, session, claim, log = self._store, self._session, self.claim, self.record.log
         try:
-            await pipeline.release(self._store, self._session, self.claim, self.record.log)
+            match reason:
+                case "cancel":
+                    await pipeline.cancel(store, session, claim, log, self._written)
+                case "pause":
+                    await pipeline.pause(store, session, claim, PAUSED, log)
+                case "release":
+                    await pipeline.release(store, session, claim, log)
         except StoreUnavailableError as error:  # the lease lapses soon, with the same effect
-            self.record.log.warning("Giving the attempt back failed: %s", error)
+            log.warning("Giving the attempt back failed: %s", error)
+            return Stopped("release")
+        return Stopped(reason)
 
     async def _kept(self) -> Kept | None:
         """Returns what was kept, if the stop came after the attempt had succeeded."""

@@ -75,12 +75,14 @@ def create_app(settings: Settings) -> Any:
     # Late imports: `easel up` needs the settings above only.
     from core.origin_guard import OriginGuard
     from core.response_headers import ResponseHeaders
+    from flows.prefect.private import docket
     from flows.prefect.private import server as private
 
     private.begin_immediate()
     private.forgive_resent_events()
     private.read_any_stored_schedule()
     private.check_each_schema_once()
+    docket.look_less_often()
     server = _with_gc_tuning(private.prefect_server())
     guarded = OriginGuard(server, settings.host_names, settings.prefect_origins)
     return ResponseHeaders(guarded, lambda _content_type: _HEADERS)

@@ -225,7 +225,7 @@ class Leading:
         if not attempt.is_over:
             return
         outcome = await attempt.outcome()
-        if isinstance(outcome, Stopped) and outcome.reason == "release":
+        if isinstance(outcome, Stopped) and outcome.reason != "cancel":
             return
         if isinstance(outcome, Unkept) and outcome.ended.how in _ELSEWHERE:
             return
@@ -238,11 +238,11 @@ def _key(attempt: ShownAttempt) -> tuple[UUID, int]:
 
 
 async def _goes_on_elsewhere(attempt: ShownAttempt) -> bool:
-    """Returns whether it was given back, or taken over: then another worker leads the run."""
+    """Returns whether it was given back, or taken over: then who takes it next leads the run."""
     if not attempt.is_over:
         return False
     match await attempt.outcome():
-        case Stopped(reason="release"):
+        case Stopped(reason="release" | "pause"):
             return True
         case Unkept(ended):
             return ended.how == "taken_over"

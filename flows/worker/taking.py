@@ -71,14 +71,15 @@ class Taking:
     async def _take(self) -> None:
         runtime = self._runtime
         while self._may_take:
-            claim = await runtime.store.queue.take(
-                runtime.holder, self._choose, self._open_priorities, _is_never_paid
-            )
-            if claim is None:
-                return
-            reach("take.after_claim")
-            self._slots.take(claim.generation_id)
-            attempt = runtime.attempts.begin(claim, claim.flow_run_id)
+            async with runtime.attempts.claiming:
+                claim = await runtime.store.queue.take(
+                    runtime.holder, self._choose, self._open_priorities, _is_never_paid
+                )
+                if claim is None:
+                    return
+                reach("take.after_claim")
+                self._slots.take(claim.generation_id)
+                attempt = runtime.attempts.begin(claim, claim.flow_run_id)
             self._on_taken(attempt)
 
     @property

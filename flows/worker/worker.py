@@ -47,12 +47,12 @@ from flows.prefect.private.engine import (
     keep_parameters_out_of_logs,
 )
 from flows.prefect.private.worker import PrefectWorker
-from flows.prefect.runs import BATCH_QUEUE, DEPLOYMENT, FlowRuns
+from flows.prefect.runs import ANSWER_S, BATCH_QUEUE, DEPLOYMENT, FlowRuns, is_absence
 from flows.prefect.stored_deployments import deployment_by_name
 from flows.runtime import Runtime, open_runtime
 from flows.sources import Answering, looking_at_sources
 from flows.worker import events
-from flows.worker.carrying import Carrying
+from flows.worker.carrying import STOPPING_S, Carrying
 from flows.worker.deployed_flows import BULK, DeployedFlows
 from flows.worker.fair_order import Due, Turns
 from flows.worker.foreign_runs import ForeignRuns
@@ -71,6 +71,8 @@ TELLING_S: Final = 5.0
 """How long a worker that stops waits until Prefect has heard of what it did."""
 BATCHES_LOOK_S: Final = 10.0
 """Seconds between two polls for due batches without an event; the same as Prefect's own poll."""
+AGAIN_S: Final = 1.0
+"""Seconds between two tries to reach a Prefect that is away."""
 REGISTERED_LOOK_S: Final = 10.0
 """Seconds between two checks that Prefect still has the pool and the deployment."""
 
@@ -104,8 +106,10 @@ class ComfyWorker(PrefectWorker):
             "registering pool and deployments",
             self._stay_registered,
             every_s=REGISTERED_LOOK_S,
+            retry_s=AGAIN_S,
             expected=(Exception,),
         )
+        self._is_registered = False
         self._listened_pool: UUID | None = None
         self._listening = self._new_listening()
         self._turns = Turns()
@@ -138,6 +142,8 @@ class ComfyWorker(PrefectWorker):
         """Open the store and the ComfyUI session, let go of what was left, start the loops.
 
         Raises OtherStoreError when the pool belongs to another store; nothing was touched then.
+        While Prefect is away it registers later, unless it is the first worker of its pool: that
+        one waits for Prefect.
         """
         self._runtime = await self.keep_open(
             open_runtime(self._settings, self.name, self._reachable_changed)
@@ -146,24 +152,59 @@ class ComfyWorker(PrefectWorker):
         ask_once_where_results_go()
         keep_parameters_out_of_logs()
         try:
-            async with get_client() as client:  # before this worker shows up in the pool
-                await self.claim_pool(client)
+            is_there = await self._claim_first()
             await super().setup()
-            await prepare_pool(self.client, self.pool_name, self.type)
-            await self.claim_pool(self.client)
-        except OtherStoreError:
+            if is_there:
+                await prepare_pool(self.client, self.pool_name, self.type)
+                await self.claim_pool(self.client)
+                await register_deployments(self.client)
+        except BaseException:
             await self.close_opened()
             raise
-        await register_deployments(self.client)
         await self._gate.recall()
-        living, store = await self._upkeep.workers(), self._runtime.store
         # Some may have lapsed: the reconciler, which has watched them, judges those.
-        await let_go_of_the_dead(store, living)
-        alone = living == {self._runtime.lease.holder}
-        await take_batches_back(self.client, self.pool_name, store, living, alone=alone)
+        await let_go_of_the_dead(self._runtime.store, await self._upkeep.workers())
+        if is_there:
+            await self._registered()
+        else:
+            self._registration.wake()
         for loop in self._loops:
-            loop.start()
+            if is_there or loop is not self._listening:
+                loop.start()
         gc_tuning.started()
+
+    async def _claim_first(self) -> bool:
+        """Claim the pool, before this worker shows up in it. Returns False while Prefect is away.
+
+        What operators hold back is in the store then. Where no worker has kept it yet, this waits.
+        """
+        said = False
+        while True:
+            try:
+                async with asyncio.timeout(ANSWER_S), get_client() as client:
+                    await client.raise_for_api_version_mismatch_once()
+                    await self.claim_pool(client)
+            except Exception as error:
+                if not (isinstance(error, TimeoutError) or is_absence(error)):
+                    raise
+            else:
+                return True
+            if await self.runtime.store.registry.gate(self.pool_name) is not None:
+                self.logger.warning(
+                    "Prefect is away: this worker takes what waits, and registers when it is back"
+                )
+                return False
+            if not said:
+                self.logger.warning("Prefect is away: this worker waits for it before it begins")
+            said = True
+            await asyncio.sleep(AGAIN_S)
+
+    async def _registered(self) -> None:
+        """Take back batches that no living worker executes, once Prefect has this worker."""
+        self._is_registered = True
+        living, runtime = await self._upkeep.workers(), self.runtime
+        alone = living == {runtime.lease.holder}
+        await take_batches_back(self.client, self.pool_name, runtime.store, living, alone=alone)
 
     async def _build(self, runtime: Runtime) -> None:
         """Make the worker's parts."""
@@ -177,7 +218,7 @@ class ComfyWorker(PrefectWorker):
         self._taking = Taking(runtime, self._slots, lambda: self._gate.now, self._leading.begin)
         self._telling = Telling(runtime, self._leading)
         self._joining = Joining(runtime, self._refuse)
-        self._operators = Operators(runtime)
+        self._operators = Operators(runtime, runs, self, self._carrying)
         self._looking_at_comfyui = (
             looking_at_nodes(store, comfy),
             looking_at_models(store, comfy),
@@ -250,7 +291,10 @@ class ComfyWorker(PrefectWorker):
         )
 
     async def drain(self) -> None:
-        """Take no more runs, let running ones end, and requeue those that do not end in time."""
+        """Take no more runs, let running ones end, and requeue those that do not end in time.
+
+        It waits neither for a store nor for a Prefect that is away: the lease lapses.
+        """
         self._carrying.is_stopping = True
         await self._taking.stop()
         for flow_run_id in self._carrying.batch_runs & self.under_way:  # too long to wait for
@@ -261,16 +305,18 @@ class ComfyWorker(PrefectWorker):
                 await attempts.idle.wait()
                 await self.idle.wait()
         self._carrying.put_all_back()
-        await asyncio.gather(*(attempt.stop("release") for attempt in attempts.going))
+        await attempts.stop(STOPPING_S)
         await self._leading.stop(TELLING_S)
-        await self.idle.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOPPING_S):
+                await self.idle.wait()
 
     # --- taking runs
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
         """Take due runs from Prefect: batches always, generations while it decides about them."""
         async with self._look_lock:
-            if self._taking.is_stopped:
+            if self._taking.is_stopped or not self._is_registered:
                 return []
             return await super().get_and_submit_flow_runs()
 
@@ -385,7 +431,7 @@ class ComfyWorker(PrefectWorker):
         if flow_run_id not in self.under_way:
             return
         self._carrying.on_cancelling(flow_run_id)
-        self._operators.note(flow_run_id, "cancelled")
+        self._operators.note(flow_run_id)
 
     def _reachable_changed(self, reachable: bool, detail: str) -> None:
         level = self.logger.info if reachable else self.logger.warning
@@ -418,10 +464,8 @@ class ComfyWorker(PrefectWorker):
             self._gate.wake()
             return
         run = events.flow_run_of(event)
-        if run is not None and events.is_cancelled(event):
-            self._operators.note(run, "cancelled")
-        elif run is not None and events.is_paused(event):
-            self._operators.note(run, "paused")
+        if run is not None and (events.is_cancelled(event) or events.is_paused(event)):
+            self._operators.note(run)
         if events.is_of_queue(event, BATCH_QUEUE):
             self._look_for_batches()
         elif self._gate.now.is_strict or not events.waits_in_the_store(event, PRIORITIES):
@@ -433,15 +477,13 @@ class ComfyWorker(PrefectWorker):
 
     async def _stay_registered(self) -> None:
         """Register again if Prefect came back with another database, without our pool."""
-        try:
-            pool = await self.client.read_work_pool(self.pool_name)
-            await deployment_by_name(self.client, DEPLOYMENT)
-            # The worker's channel may have told of another pool before: what listens has to follow.
-            if pool.id == self.work_pool.id == self._listened_pool:
-                await self._stay_owner()
+        if self._is_registered and await self._is_still_registered():
+            await self._stay_owner()
+            return
+        if not self._is_registered:  # Prefect was away at the start
+            await self._stay_owner()
+            if self._pool_lost.is_set():
                 return
-        except ObjectNotFound:
-            self.logger.warning("Prefect has no such pool or deployment: registering again")
         await prepare_pool(self.client, self.pool_name, self.type)
         await self._stay_owner()
         if self._pool_lost.is_set():
@@ -450,11 +492,23 @@ class ComfyWorker(PrefectWorker):
         self._flows.forget_deployments()
         await self.sync_with_backend()
         self.use_pool(await self.client.read_work_pool(self.pool_name))
+        if not self._is_registered:
+            await self._registered()
         former, self._listening = self._listening, self._new_listening()
         self._listening.start()
         self._look_again.wake()
         self._gate.wake()
         await former.stop()  # its filter names the former pool
+
+    async def _is_still_registered(self) -> bool:
+        try:
+            pool = await self.client.read_work_pool(self.pool_name)
+            await deployment_by_name(self.client, DEPLOYMENT)
+        except ObjectNotFound:
+            self.logger.warning("Prefect has no such pool or deployment: registering again")
+            return False
+        # The worker's channel may have told of another pool before: what listens has to follow.
+        return pool.id == self.work_pool.id == self._listened_pool
 
     async def _stay_owner(self) -> None:
         """Stop when another store has taken the pool over."""

@@ -10,10 +10,11 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, select, update
+from sqlalchemy import Connection, Select, false, or_, select, update
 from sqlalchemy.engine import RowMapping
 
 from core.problems import unreadable
@@ -31,12 +32,18 @@ PAGES: Final = 3
 """How often a page is read again because other workers took all of the last one."""
 Choose = Callable[[Sequence[Queued]], Queued | None]
 MayPost = Callable[[Queued], bool]
+Leads = Callable[[UUID, int], bool]
+"""Whether somebody is about to tell Prefect of a generation's attempt of that number."""
 _OFFERED: Final = tuple(
     generations.c["id" if name == "generation_id" else name] for name in Queued.__dataclass_fields__
 )
 
 
 def _no(_: Queued) -> bool:
+    return False
+
+
+def _leads_none(_generation_id: UUID, _attempt: int) -> bool:
     return False
 
 
@@ -142,20 +149,39 @@ class Queue:
         return found.first() is not None
 
     @reads
-    def untold(self, connection: Connection, before: datetime, limit: int) -> tuple[Untold, ...]:
-        """Returns attempts that ended before, of which Prefect has not been told, oldest first."""
-        statement = (
-            select(attempts)
-            .where(
-                attempts.c.stages.is_not(None),
-                attempts.c.told_at.is_(None),
-                attempts.c.outcome.is_not(None),
-                attempts.c.ended_at < before,
-            )
+    def untold(
+        self,
+        connection: Connection,
+        limit: int,
+        living: Collection[UUID] = (),
+        leads: Leads = _leads_none,
+    ) -> tuple[Untold, ...]:
+        """Returns attempts that ended, of which Prefect has not been told, oldest first.
+
+        Not those whose holder's lease is among ``living``, and not those of which ``leads`` says
+        that they are about to be told. It is called within the transaction, as ``choose`` is.
+        """
+        holder = attempts.c.holder
+        found = connection.execute(
+            _ended_untold(attempts.c.generation_id, attempts.c.number)
+            .where(or_(holder.is_(None), holder.not_in(living)))
             .order_by(attempts.c.ended_at)
-            .limit(limit)
         )
-        return tuple(Untold.from_row(row) for row in connection.execute(statement).mappings())
+        keys = islice((key for key in found.tuples() if not leads(*key)), limit)
+        of_key = [
+            (attempts.c.generation_id == generation_id) & (attempts.c.number == number)
+            for generation_id, number in keys
+        ]
+        rows_of = _ended_untold(attempts).where(or_(false(), *of_key)).order_by(attempts.c.ended_at)
+        return tuple(Untold.from_row(row) for row in connection.execute(rows_of).mappings())
+
+
+def _ended_untold(*columns: Any) -> Select[Any]:
+    return select(*columns).where(
+        attempts.c.stages.is_not(None),
+        attempts.c.told_at.is_(None),
+        attempts.c.outcome.is_not(None),
+    )
 
 
 def _held() -> Select[Any]:

@@ -160,9 +160,10 @@ class Transitions:
         return True
 
     @writes
-    def unclaim(self, connection: Connection, claim: Claim) -> None:
+    def unclaim(self, connection: Connection, claim: Claim, waiting: Waiting | None = None) -> None:
         """Give the attempt back unfinished: queued again, for any worker. No-op when fenced out.
 
+        ``waiting`` is why it waits now: for that of a pause no worker takes it.
         One that is being cancelled ends as cancelled: no other worker would finish it.
         """
         try:
@@ -172,7 +173,7 @@ class Transitions:
         if row["status"] == "cancelling":
             rows.end_and_fence(connection, row, "cancelled", None)
         elif row["status"] not in FINAL:
-            rows.let_go(connection, row)
+            rows.let_go(connection, row, waiting=asdict(waiting) if waiting else None)
 
     @writes
     def record_submission(
@@ -526,14 +527,17 @@ class Transitions:
         flow_run_id: UUID | None,
         to: Status,
         problem: Problem | None,
+        *,
+        fence: int | None = None,
     ) -> bool:
         """End a generation whose flow run ended without reporting (an operator, a crash).
 
-        Returns False when it has ended, was deleted, or has another run now. Raises the fence, so
-        that a worker still working on it stops.
+        Returns False when it has ended, was deleted, or has another run now; with ``fence``, also
+        when anything changed since that was read. Raises the fence, so that a worker still working
+        on it stops.
         """
         row = _active(connection, generation_id, flow_run_id)
-        if row is None:
+        if row is None or fence not in (None, row["fence"]):
             return False
         rows.end_and_fence(connection, row, to, problem)
         return True

@@ -3,141 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from collections.abc import Set as AbstractSet
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from uuid import UUID
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from uuid import UUID, uuid4
 
 import pytest
-from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import FlowRun, StateType, TaskRun
-from prefect.client.schemas.responses import WorkerFlowRunResponse
-from prefect.events.clients import PrefectEventsClient
-from prefect.events.worker import EventsWorker
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Cancelling, Running
+from prefect.states import AwaitingRetry, Paused, Running
 
 from comfy.emulator import Emulator
 from flows.attempts.attempt import Attempt, Kept, Stopped
 from flows.attempts.stage import Stage
-from flows.prefect.private.worker import PrefectWorker
-from flows.prefect.runs import FlowRuns
+from flows.prefect.gate import Gate
+from flows.reconcile.rules import PAUSED
 from flows.runtime import Runtime
-from flows.worker.carrying import Carrying
-from flows.worker.deployed_flows import GENERATE, DeployedFlows
-from flows.worker.leading import Leading
+from flows.worker.deployed_flows import GENERATE
+from flows.worker.slots import Slots
+from flows.worker.taking import Taking
+from store.values import Claim, Holder
 from tests.comfy.data import resolved
 from tests.flows.gates import Pool, a_pool
+from tests.flows.leader import Led, leading, url_of
 from tests.flows.prefect_server import Server
 from tests.harness.proxy import FaultProxy
-from tests.store.making import dispatched
+from tests.harness.transactions import open_write
+from tests.store.making import dispatched, wait_until
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("prefect")]
-
-
-class Leader(PrefectWorker):
-    """Takes nothing from Prefect; what it is told between Pending and Running, the test says."""
-
-    type = "leader"
-
-    def __init__(self, pool: str) -> None:
-        super().__init__(pool)
-        self.carrying: Carrying
-        self.looks = 0
-        self.cancels = False
-        self.loses: Pool | None = None
-        self.lost: list[UUID] = []
-
-    @property
-    def under_way(self) -> AbstractSet[UUID]:
-        self.looks += 1
-        return super().under_way
-
-    async def find_due(self) -> list[WorkerFlowRunResponse]:
-        return []
-
-    async def choose(self, due: list[WorkerFlowRunResponse]) -> list[FlowRun]:  # noqa: ARG002
-        return []
-
-    async def carry_out(self, flow_run: FlowRun) -> None:
-        await self.carrying.carry_out(flow_run)
-
-    def on_cancelling(self, flow_run_id: UUID) -> None:
-        self.carrying.on_cancelling(flow_run_id)
-
-    async def propose_pending(self, flow_run: FlowRun) -> bool:
-        if self.loses is not None:  # Prefect loses its database
-            await self.client.delete_flow_run(flow_run.id)
-            await asyncio.to_thread(self.loses.remove)
-            await asyncio.to_thread(self.loses.register)
-            await asyncio.to_thread(self.loses.deploy, "comfyui", entrypoint=GENERATE)
-            self.loses = None
-            self.lost.append(flow_run.id)
-        accepted = await super().propose_pending(flow_run)
-        if self.cancels:
-            await self.client.set_flow_run_state(flow_run.id, Cancelling(), force=True)
-            self.on_cancelling(flow_run.id)
-            self.cancels = False
-        return accepted
-
-
-@dataclass
-class Led:
-    """Attempts of one worker, and the leading of their runs."""
-
-    runtime: Runtime
-    worker: Leader
-    runs: FlowRuns
-    leading: Leading
-
-    @property
-    def client(self) -> PrefectClient:
-        return self.worker.client
-
-    async def attempt(self, *, has_run: bool = False) -> Attempt:
-        """One that was taken from the queue; its dispatch has made its run, or not."""
-        store = self.runtime.store
-        made = (await store.acceptance.accept(resolved())).generation
-        if has_run:
-            run = await self.runs.start(made.id, 1, resolved())
-            assert await store.transitions.record_run(made.id, 1, run.id, run.deployment_id)
-        claim = await store.queue.take(self.runtime.holder, lambda found: found[0], ["interactive"])
-        assert claim is not None
-        return self.runtime.attempts.begin(claim, claim.flow_run_id)
-
-    async def done(self, attempt: Attempt) -> FlowRun:
-        """Lead the run to the end of it. Returns it."""
-        self.leading.begin(attempt)
-        return await self.ended(attempt)
-
-    async def ended(self, attempt: Attempt) -> FlowRun:
-        await self.leading.stop(within_s=200)
-        assert self.worker.idle.is_set()
-        run = await self.run_of(attempt)
-        assert self.runtime.attempts.of_run(run.id) is None
-        return run
-
-    async def run_of(self, attempt: Attempt) -> FlowRun:
-        """The one that was made, which the row names too."""
-        claim = attempt.claim
-        [made] = await self.runs.made_for(claim.generation_id, [1])
-        assert (await self.runtime.store.generations.get(claim.generation_id)).flow_run_id == made
-        return await self.client.read_flow_run(made)
-
-    async def status(self, attempt: Attempt) -> str:
-        return (await self.runtime.store.generations.get(attempt.claim.generation_id)).status
-
-    async def tasks(self, run: FlowRun, count: int) -> list[TaskRun]:
-        """Its task runs in their order, once Prefect has recorded that they ended."""
-        wanted = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
-        async with asyncio.timeout(60):
-            while True:
-                found = await self.client.read_task_runs(flow_run_filter=wanted)
-                if len(found) == count and all(one.state_name == "Completed" for one in found):
-                    return sorted(found, key=lambda one: str(one.start_time))
-                await asyncio.sleep(0.05)
 
 
 @pytest.fixture
@@ -145,24 +38,6 @@ def pool(server: Server) -> Iterator[Pool]:
     with a_pool(server) as pool:
         pool.deploy("comfyui", entrypoint=GENERATE)
         yield pool
-
-
-@asynccontextmanager
-async def leading(runtime: Runtime, pool: Pool, url: str) -> AsyncIterator[Led]:
-    """(Not a fixture: one task.) ``url``: where it makes runs."""
-    EventsWorker.set_client_override(PrefectEventsClient)
-    async with Leader(pool.name) as worker, FlowRuns(url, runtime.store.identity) as runs:
-        carrying = worker.carrying = Carrying(runtime, worker, DeployedFlows(), lambda _: None)
-        led = Led(runtime, worker, runs, Leading(runtime, runs, worker, carrying))
-        try:
-            yield led
-        finally:
-            await asyncio.gather(*(one.stop("release") for one in runtime.attempts.going))
-            await led.leading.stop(within_s=5)
-
-
-def url_of(server: Server) -> str:
-    return str(server.http.base_url).rstrip("/")
 
 
 async def test_the_run_is_made_by_its_key_and_recorded(
@@ -257,11 +132,10 @@ async def test_a_deleted_run_ends_the_leading_and_the_attempt_is_forgotten_in_th
         assert run is not None
         await led.client.delete_flow_run(run)
         led.leading.begin(attempt)
-        await led.leading.stop(within_s=200)
         assert attempt in runtime.attempts.going
         emulator.faults.clear()
         assert isinstance(await attempt.outcome(), Kept)
-        await runtime.attempts.idle.wait()
+        await led.leading.stop(within_s=200)
         assert runtime.attempts.of_run(run) is None
         with pytest.raises(ObjectNotFound):
             await led.client.read_flow_run(run)
@@ -311,3 +185,204 @@ async def test_one_that_was_given_back_is_left_to_the_worker_that_takes_it(
         run = await led.done(attempt)
         assert run.state_type == StateType.RUNNING  # by that worker
         assert run.run_count == 1
+
+
+# --- a pause in the moment in which the run is begun
+
+
+async def paused(led: Led, attempt: Attempt) -> FlowRun:
+    """Return when the attempt was given back as paused, and its run is led no more."""
+    assert await attempt.outcome() == Stopped("pause")
+    run = await led.ended(attempt)
+    assert run.state_type == StateType.PAUSED
+    now = await led.runtime.store.generations.get(attempt.claim.generation_id)
+    assert (now.status, now.waiting) == ("queued", PAUSED)
+    return run
+
+
+async def resumed(led: Led, run: FlowRun, attempt: Attempt) -> Attempt:
+    """The operator resumes it, and this worker takes it again. Returns the next attempt's work."""
+    claim, transitions = attempt.claim, led.runtime.store.transitions
+    await led.client.set_flow_run_state(run.id, AwaitingRetry(), force=True)
+    assert await transitions.rejoin(claim.generation_id, run.id, 1, rerun=False) == "joined"
+    return await led.taken()
+
+
+async def test_a_pause_that_is_heard_of_before_the_run_is_running_holds(
+    runtime: Runtime, pool: Pool, server: Server, emulator: Emulator
+) -> None:
+    """Prefect accepts Running after it."""
+    emulator.faults.hang()
+    async with leading(runtime, pool, url_of(server)) as led:
+        attempt = await led.attempt()
+
+        async def pause(run_id: UUID) -> None:
+            await led.client.set_flow_run_state(run_id, Paused(), force=True)
+            led.operators.note(run_id)
+            await attempt.outcome()
+
+        led.worker.before_running = pause
+        led.leading.begin(attempt)
+        run = await paused(led, attempt)
+        emulator.faults.clear()
+        again = await resumed(led, run, attempt)
+        assert (await led.done(again)).state_type == StateType.COMPLETED
+        assert isinstance(await again.outcome(), Kept)
+
+
+async def test_a_pause_that_is_heard_of_when_the_run_is_running_holds(
+    runtime: Runtime, pool: Pool, server: Server, emulator: Emulator
+) -> None:
+    """The run does not tell of it any more, its former states do."""
+    emulator.faults.hang()
+    async with leading(runtime, pool, url_of(server)) as led:
+        attempt = await led.attempt()
+
+        async def pause(run_id: UUID) -> None:
+            await led.client.set_flow_run_state(run_id, Paused(), force=True)
+
+        led.worker.before_running = pause
+        led.leading.begin(attempt)
+        run = await led.running(attempt)
+        led.operators.note(run.id)
+        run = await paused(led, attempt)
+        emulator.faults.clear()
+        again = await resumed(led, run, attempt)
+        assert (await led.done(again)).state_type == StateType.COMPLETED
+        assert isinstance(await again.outcome(), Kept)
+
+
+async def test_a_run_that_is_paused_while_it_executes_waits_as_paused(
+    runtime: Runtime, pool: Pool, server: Server, emulator: Emulator
+) -> None:
+    emulator.faults.hang()
+    async with leading(runtime, pool, url_of(server)) as led:
+        attempt = await led.attempt()
+        led.leading.begin(attempt)
+        run = await led.running(attempt)
+        await led.client.set_flow_run_state(run.id, Paused())
+        led.operators.note(run.id)
+        await paused(led, attempt)
+
+
+async def test_a_run_that_was_resumed_while_it_executes_goes_on(
+    runtime: Runtime, pool: Pool, server: Server, emulator: Emulator
+) -> None:
+    """Prefect's own resume sets it Running. The word of the pause comes after that."""
+    emulator.faults.hang()
+    async with leading(runtime, pool, url_of(server)) as led:
+        attempt = await led.attempt()
+        led.leading.begin(attempt)
+        run = await led.running(attempt)
+        await led.client.set_flow_run_state(run.id, Paused())
+        await led.client.resume_flow_run(run.id)
+        assert (await led.client.read_flow_run(run.id)).state_type == StateType.RUNNING
+        led.operators.note(run.id)
+        await led.operators._apply()
+        emulator.faults.clear()
+        assert (await led.ended(attempt)).state_type == StateType.COMPLETED
+        assert isinstance(await attempt.outcome(), Kept)
+
+
+async def test_a_run_that_prefect_gave_is_paused_too_before_it_has_begun(
+    runtime: Runtime, pool: Pool, server: Server, emulator: Emulator
+) -> None:
+    """As under a limit: its attempt is claimed when it is Running."""
+    emulator.faults.hang()
+    store = runtime.store
+    async with leading(runtime, pool, url_of(server)) as led:
+        made = (await store.acceptance.accept(resolved())).generation
+        run = await led.runs.start(made.id, 1, resolved())
+        assert await store.transitions.record_run(made.id, 1, run.id, run.deployment_id)
+
+        async def pause(run_id: UUID) -> None:
+            await led.client.set_flow_run_state(run_id, Paused(), force=True)
+            led.operators.note(run_id)
+
+            async def is_paused() -> bool:
+                return (await store.generations.get(made.id)).waiting == PAUSED
+
+            await wait_until(is_paused)
+
+        led.worker.before_running = pause
+        led.worker.take(run)
+        await led.worker.idle.wait()
+        now = await store.generations.get(made.id)
+        assert (now.status, now.waiting) == ("queued", PAUSED)
+        assert (await led.client.read_flow_run(run.id)).state_type == StateType.PAUSED
+
+
+# --- a limit is removed between Pending and the claim
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_a_run_that_prefect_gave_is_not_claimed_twice_when_its_limit_is_removed(
+    runtime: Runtime, pool: Pool, server: Server, emulator: Emulator, at_once: bool
+) -> None:
+    """Its worker takes from the queue again: before the flow begins, or while that claims it."""
+    store = runtime.store
+    taken: list[Attempt] = []
+    async with leading(runtime, pool, url_of(server)) as led:
+        made = (await store.acceptance.accept(resolved())).generation
+        run = await led.runs.start(made.id, 1, resolved())
+        assert await store.transitions.record_run(made.id, 1, run.id, run.deployment_id)
+        taking = Taking(runtime, Slots(2), Gate, taken.append)
+        await comfyui_is_reached(runtime)
+        store_is_busy = AsyncExitStack()
+
+        async def take(_run_id: UUID) -> None:
+            if not at_once:
+                await taking._take()
+                return
+            await store_is_busy.enter_async_context(open_write(store.database))
+            taking.loop.start()
+
+        led.worker.before_running = take
+        led.worker.take(run)
+        if at_once:
+            await led.begun(run.id)
+            await store_is_busy.aclose()
+        await led.worker.idle.wait()
+        await taking.stop()
+        for attempt in taken:
+            led.leading.begin(attempt)
+        await led.leading.stop(within_s=60)
+        now = await store.generations.get(made.id)
+        assert (now.status, now.attempt, now.fence) == ("succeeded", 1, 1)
+        assert (await led.client.read_flow_run(run.id)).state_type == StateType.COMPLETED
+        assert sum(emulator.posts.values()) == 1
+        assert runtime.attempts.of_run(run.id) is None
+
+
+async def test_a_run_that_prefect_gave_and_that_another_worker_took_meanwhile_is_that_ones(
+    runtime: Runtime, pool: Pool, server: Server, emulator: Emulator
+) -> None:
+    """It waits until the other one has done it, and has nothing to do then."""
+    store = runtime.store
+    other = Holder("another", uuid4(), runtime.holder.comfy_url)
+    async with leading(runtime, pool, url_of(server)) as led:
+        made = (await store.acceptance.accept(resolved())).generation
+        run = await led.runs.start(made.id, 1, resolved())
+        assert await store.transitions.record_run(made.id, 1, run.id, run.deployment_id)
+        claims: list[Claim] = []
+
+        async def take(_run_id: UUID) -> None:
+            claim = await store.queue.take(other, lambda found: found[0], ["interactive"])
+            assert claim is not None
+            claims.append(claim)
+
+        led.worker.before_running = take
+        led.worker.take(run)
+        await led.begun(run.id)
+        await store.transitions.succeed(claims[0], [])
+        await led.worker.idle.wait()
+        assert (await led.client.read_flow_run(run.id)).state_type == StateType.COMPLETED
+        assert (await store.generations.get(made.id)).status == "succeeded"
+        assert not emulator.posts
+
+
+async def comfyui_is_reached(runtime: Runtime) -> None:
+    async def is_reached() -> bool:
+        return runtime.session.reachable
+
+    await wait_until(is_reached)

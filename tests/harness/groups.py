@@ -47,6 +47,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         "tests/flows/test_gate.py",
         "tests/flows/test_foreign_runs.py",
         "tests/flows/test_leading.py",
+        "tests/flows/test_operators.py",
         "tests/flows/test_events.py",
         "tests/flows/private/",
         "tests/flows/test_server_door.py",

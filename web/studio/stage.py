@@ -23,7 +23,7 @@ from web.parts.elements import (
     set_meter,
     show_if,
 )
-from web.parts.notices import build_notices
+from web.parts.notices import Notices
 from web.parts.outputs import KIND_WORDS, is_picture, kept_output
 from web.parts.wording import advice, headline, operation, progress_line, removed, subject
 from web.studio.card import OnId, ratio_style
@@ -57,6 +57,7 @@ class Stage:
     def __init__(self, actions: StageActions) -> None:
         self._actions = actions
         self._shape: tuple[object, ...] | None = None
+        self._notices = Notices()
         self.root = box("stage")
         with box("stage-pinned is-away") as self._pinned:
             self._pinned_text = Text("", "muted line")
@@ -126,7 +127,7 @@ class Stage:
                 _build_batch(document, "is-extra")
             self._meter = meter("Progress")
             _build_made(document, [])
-            build_notices(document, folded=True)
+            self._notices.build(document)
 
     def _tick(self, document: StatusDocument) -> None:
         percent = document.progress.percent if document.progress else None
@@ -184,7 +185,7 @@ class Stage:
                 box("grow")
                 self._build_actions(document, images)
             _build_made(document, images)
-            build_notices(document, folded=True)
+            self._notices.build(document)
 
     def _build_picture(
         self, document: StatusDocument, kept: OutputDocument, number: int, count: int
@@ -262,7 +263,7 @@ class Stage:
             if error is not None:
                 Text(error.detail, "detail", "p")
                 Text(advice(error, request.model), "muted", "p")
-            build_notices(document, folded=True)
+            self._notices.build(document)
             with box("row"):
                 if isinstance(request, ResolvedRequest):
                     button(
