@@ -1,4 +1,4 @@
-"""What many followers of one generation need, read and rendered once for all of them."""
+"""What many followers of one generation need, read and written once for all of them."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _SHARED_MAX: Final = 256
 
 
 class EventsOf:
-    """One state of a generation as events, rendered when they are first asked for."""
+    """One state of a generation as events, each written when it is first asked for."""
 
     def __init__(self, facade: Facade, generation: Generation) -> None:
         self._facade = facade
         self._generation = generation
-        self._rendered: dict[str, asyncio.Task[bytes]] = {}
+        self._written: dict[str, asyncio.Task[bytes]] = {}
         self.ends_at = (
             float("inf") if is_final(generation.status) else time.monotonic() + SHARED_FOR_S
         )
@@ -68,11 +68,11 @@ class EventsOf:
         )
 
     async def _once(self, name: str, render: Callable[[], Awaitable[bytes]]) -> bytes:
-        task = self._rendered.get(name)
+        task = self._written.get(name)
         if task is None or (task.done() and (task.cancelled() or task.exception())):
             task = asyncio.ensure_future(render())
             task.add_done_callback(retrieved)
-            self._rendered[name] = task
+            self._written[name] = task
         return await asyncio.shield(task)
 
     async def _status(self) -> bytes:
