@@ -24,6 +24,7 @@ from store.identity import identity_of
 from store.leases import Leases
 from store.migrate import migrate
 from store.models import ModelRegistry
+from store.offers import Offers
 from store.orphan_prompts import Strays
 from store.outbox import Outbox
 from store.retention import Retention
@@ -65,6 +66,7 @@ class Store:
         self.deliveries = Deliveries(self.database)
         self.secrets = Secrets(self.database)
         self.models = ModelRegistry(self.database)
+        self.offers = Offers(self.database)
         self.outbox = Outbox(self.database, clock)
         self.queue = Queue(self.database)
         self.registry = Registry(self.database)

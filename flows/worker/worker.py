@@ -208,7 +208,7 @@ class ComfyWorker(PrefectWorker):
         if self._runtime is not None:
             await asyncio.gather(*(loop.stop() for loop in self._loops))
             with contextlib.suppress(StoreError):
-                await self._runtime.store.registry.forget_worker(self.name)
+                await self._runtime.store.registry.worker_stopped(self.name)
         await super().teardown(*exc_info)
         self._runtime = None
 
