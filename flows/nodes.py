@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import OrderedDict
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from comfy import ComfyClient, TransientComfyError
+from comfy import ComfyClient, ComfyProtocolError, TransientComfyError
 from comfy.nodes import NodeCatalogue, packed, unpacked
 from comfy.workflows import Judge
 from comfy.workflows.readiness import paid_classes
@@ -29,16 +31,33 @@ _recent: WeakKeyDictionary[Store, dict[str, tuple[float, NodeCatalogue]]] = Weak
 """Those that were asked for last, by store and URL, with the time."""
 
 
-async def look_at_nodes(store: Store, client: ComfyClient) -> NodeCatalogue:
+async def look_at_nodes(
+    store: Store, client: ComfyClient, on_known: Callable[[], Awaitable[None]] | None = None
+) -> NodeCatalogue:
     """Returns ComfyUI's node classes as they are now, and keeps them if they have changed.
 
+    With them what they offer: its catalogue, and what can be done there; ``on_known`` is called
+    once that is kept.
     Raises TransientComfyError, StoreUnavailableError.
     """
-    catalogue = await client.node_catalogue()
+    info = await client.object_info()
+    catalogue = await asyncio.to_thread(NodeCatalogue.from_object_info, info)
     if catalogue.classes:
+        choices = await asyncio.to_thread(lambda: catalogue.file_choices)
+        await store.offers.keep_nodes(client.base_url, tuple(catalogue.classes), choices)
+        if on_known is not None:
+            await on_known()
         data, digest = await asyncio.to_thread(packed, catalogue)
         await store.registry.keep_nodes(client.base_url, data, digest)
+        await _keep_names(store, client, info)
     return catalogue
+
+
+async def _keep_names(store: Store, client: ComfyClient, info: Mapping[str, Any]) -> None:
+    with contextlib.suppress(ComfyProtocolError):  # an old one does not say all of it
+        names = (await client.catalogue(info)).to_json()
+        if names != await store.registry.catalogue(client.base_url):
+            await store.registry.keep_catalogue(client.base_url, names)
 
 
 async def kept_judge(store: Store, comfy_url: str, *, paid_nodes: bool) -> Judge | None:

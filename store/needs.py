@@ -46,17 +46,23 @@ class Abilities:
     def __init__(self, meets: Callable[[Needs], bool]) -> None:
         self._meets = meets
         self._judged: dict[str, bool] = {}
+        self._needs: dict[str, Needs] = {}
 
     @property
     def unmet(self) -> list[str]:
         """Returns the digests of what it was found not to meet."""
         return [digest for digest, is_met in self._judged.items() if not is_met]
 
+    def needs_of(self, digest: str) -> Needs | None:
+        """Returns needs that were judged, None for others."""
+        return self._needs.get(digest)
+
     def judge(self, connection: Connection, page: Sequence[Queued]) -> list[Queued]:
         """Returns those that it can do."""
         asked = {one.needs for one in page if one.needs is not None} - self._judged.keys()
         if asked:
             found = read_needs(connection, asked)
+            self._needs.update(found)
             # What is not there says nothing, so it is tried.
             judged = {one: one not in found or self._meets(found[one]) for one in asked}
             self._judged.update(judged)

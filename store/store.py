@@ -16,6 +16,7 @@ from store.callbacks.secrets import Secrets
 from store.callbacks.stored import Callbacks
 from store.changes import ChangeFeed
 from store.database import Database
+from store.fleet import FleetQueries
 from store.generations.acceptance import Acceptance
 from store.generations.queries import Generations
 from store.generations.queue import Queue
@@ -60,6 +61,7 @@ class Store:
         self.batches = Batches(self.database)
         self.batch_transitions = BatchTransitions(self.database, start_delay_s)
         self.changes = ChangeFeed(self.database)
+        self.fleet = FleetQueries(self.database)
         self.generations = Generations(self.database)
         self.leases = Leases(self.database)
         self.callbacks = Callbacks(self.database)
