@@ -32,8 +32,8 @@ _AT_ONCE: Final = 2
 _KEPT_TOGETHER: Final = 100
 _VERSION: Final = version("easel")
 _READ_KEPT: Final = 4
-_read: OrderedDict[tuple[str, str, str], Models] = OrderedDict()
-"""What was read, by the ComfyUI's URL, its digest and that of the settings."""
+_read: OrderedDict[tuple[tuple[str, str], ...], Models] = OrderedDict()
+"""What was read, by the ComfyUIs' URLs with their digests, and that of the settings."""
 
 
 @dataclass(frozen=True)
@@ -144,15 +144,16 @@ def _recognised_here(folder: _Folder, file: ListedFile) -> ModelFile | None:
     return None if header is None else recognise(folder.name, file.name, header)
 
 
-async def kept_models(store: Store, comfy_url: str) -> Models:
-    """Returns what is known of the model files of a ComfyUI, the owner's word first.
+async def kept_models(store: Store, *comfy_urls: str) -> Models:
+    """Returns what is known of the model files of these ComfyUIs, the owner's word first.
 
     Read again only when it has changed. Raises StoreUnavailableError.
     """
     digests = await store.models.digests()
-    key = comfy_url, digests.get(comfy_url, ""), digests.get(SETTINGS, "")
+    key = tuple((url, digests.get(url, "")) for url in (*comfy_urls, SETTINGS))
     if key not in _read:
-        files, settings = await store.models.files(comfy_url), await store.models.settings()
+        files = [one for url in comfy_urls for one in await store.models.files(url)]
+        settings = await store.models.settings()
         _read[key] = await asyncio.to_thread(models_of, files, settings)
         while len(_read) > _READ_KEPT:
             _read.popitem(last=False)

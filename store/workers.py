@@ -130,6 +130,24 @@ class Registry:
             connection.execute(update(table).where(table.c.comfy_url == old).values(comfy_url=new))
 
     @reads
+    def catalogues_at(self, connection: Connection) -> dict[str, datetime]:
+        """Returns by ComfyUI's URL when it said what it offers."""
+        statement = select(catalogues.c.comfy_url, catalogues.c.fetched_at)
+        return {row.comfy_url: row.fetched_at for row in connection.execute(statement)}
+
+    @reads
+    def versions(self, connection: Connection) -> dict[str, str]:
+        """Returns the versions of ComfyUIs by their URLs, as far as they say them."""
+        version = catalogues.c.data["version"].as_string()
+        rows = connection.execute(select(catalogues.c.comfy_url, version)).tuples()
+        return {url: said for url, said in rows if said}
+
+    @reads
+    def comfy_urls(self, connection: Connection) -> frozenset[str]:
+        """Returns the URLs of the ComfyUIs of all registered workers."""
+        return frozenset(connection.execute(select(workers.c.comfy_url)).scalars())
+
+    @reads
     def kept_catalogue(self, connection: Connection, comfy_url: str) -> KeptCatalogue | None:
         """Returns what a ComfyUI offered when last seen, and when that was."""
         statement = select(catalogues.c.data, catalogues.c.fetched_at).where(

@@ -91,9 +91,10 @@ class Offer:
 def without(needs: Needs, offers: Iterable[Offer]) -> str:
     """Returns why none of these ComfyUIs can do it: what none has, or else what not one has all."""
     lacked = [offer.lacks(needs) for offer in offers]
-    everything = tuple(dict.fromkeys(name for names in lacked for name in names))
-    nowhere = tuple(name for name in everything if all(name in names for names in lacked))
-    return f"no worker has {listed(nowhere or everything, SHOWN)}"
+    everything = sorted({name for names in lacked for name in names})
+    nowhere = [name for name in everything if all(name in names for names in lacked)]
+    what = listed(nowhere or everything, SHOWN)
+    return f"no worker has {what}" if nowhere else f"no worker has all of {what}"
 
 
 def _slashed(name: str) -> str:

@@ -85,8 +85,10 @@ class Taking:
 
     async def _take(self) -> None:
         runtime = self._runtime
-        while self._may_take:
+        while self._may_take():
             look = await self._routing.look(self._last_model.name)
+            if not self._may_take():  # an operator has set a limit meanwhile, or it stops
+                return
             claim = await runtime.store.queue.take(
                 runtime.holder,
                 partial(self._choose, look),
@@ -104,7 +106,6 @@ class Taking:
             attempt = runtime.attempts.begin(claim, claim.flow_run_id)
             self._on_taken(attempt)
 
-    @property
     def _may_take(self) -> bool:
         is_open = not self._gate().is_strict
         reachable = self._runtime.session.reachable

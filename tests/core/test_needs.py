@@ -58,4 +58,6 @@ def test_it_is_told_what_no_worker_has_or_else_what_not_one_has_all_of() -> None
     film, other = an_offer("x/film.safetensors"), an_offer("b.safetensors")
     nothing = an_offer()
     assert without(NEEDS, [film, nothing]) == "no worker has b.safetensors"
-    assert without(NEEDS, [film, other]) == "no worker has b.safetensors, x/film.safetensors"
+    assert without(NEEDS, [film, other]) == (
+        "no worker has all of b.safetensors, x/film.safetensors"
+    )
