@@ -41,6 +41,8 @@ from api.schedules.facade import ScheduleFacade
 from api.security_headers import headers_for
 from api.uploads import routes as uploads
 from api.uploads.facade import UploadFacade
+from api.workers import routes as workers
+from api.workers.facade import WorkerFacade
 from api.workflows import routes as workflows
 from api.workflows.facade import WorkflowFacade
 from comfy import ComfyClient
@@ -126,7 +128,7 @@ def create_app(settings: Settings | None = None, policy: Policy | None = None) -
     app.add_middleware(RefusedStarts)
     rooms = (
         *(generations, events, artefacts, uploads, batches, schedules, deliveries, workflows),
-        *(models, options, health, metrics),
+        *(models, options, workers, health, metrics),
     )
     for room in rooms:
         # Not include_router: FastAPI 0.150 matches included routers through more calls, 15 to 45 us
@@ -206,6 +208,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
         )
         received = UploadFacade(store, settings.uploads, settings.incoming, disk)
         await received.tidy()
+        fleet = WorkerFacade(store, facade.estimates)
         batches = BatchFacade(facade, reconciler, runs, settings.wildcards)
         async with Deliverer(
             store,
@@ -222,6 +225,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
                 settings=settings,
                 busy=busy,
                 figures=Figures(facade),
+                workers=fleet,
                 batches=batches,
                 schedules=ScheduleFacade(Schedules(runs), batches, links),
                 deliveries=DeliveryFacade(store, deliverer),

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 from uuid import UUID
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
-from prefect.states import AwaitingRetry, Cancelled, Completed, Failed, Paused
+from prefect.states import AwaitingRetry, Cancelled, Completed, Failed, Paused, Scheduled
 
 from core.requests import FlowRequest
 from flows import pipeline
@@ -29,7 +30,7 @@ from flows.artifacts import (
 from flows.attempts.attempt import Kept, Outcome, Stopped, Unkept
 from flows.attempts.past import ShownAttempt
 from flows.captions import caption
-from flows.errors import CallbackRefusedError, TakenOver
+from flows.errors import CallbackRefusedError, NotHereError, TakenOver
 from flows.pipeline import Assignment
 from flows.prefect.foreign_runs import PAUSE_S, put_back_for
 from flows.prefect.forms import GenerateRequest
@@ -46,6 +47,8 @@ from store.errors import (
 )
 from store.values import Artefact, Claim
 
+ELSEWHERE_S: Final = 1.0
+"""Seconds until a run may be taken that this worker's ComfyUI cannot do."""
 _log = logging.getLogger(__name__)
 
 
@@ -72,6 +75,8 @@ async def generate(request: GenerateRequest, generation_id: UUID | None = None) 
             return Cancelled(message=f"Nothing to do: {reason}")
         except NotFoundError:
             return put_back_for(PAUSE_S)  # another store's: its worker has the row
+        except NotHereError as reason:
+            return _elsewhere(reason)
         except ConflictError as reason:
             return await _over(runtime, reason)
         return await _show(runtime, attempt)
@@ -105,6 +110,9 @@ async def _attempt(
         deployment_id=run.deployment_id,
         rerun=run.run_count > 1,
     )
+    needs = await patiently(runtime.store.queue.needs, [generation_id])
+    if lacked := runtime.lacks(needs.get(generation_id)):
+        raise NotHereError(lacked)
     return await once_let_go(_claimed, runtime, assignment)
 
 
@@ -121,6 +129,12 @@ async def _claimed(runtime: Runtime, assignment: Assignment) -> ShownAttempt:
             return going
         claim = await pipeline.claim(runtime.store, assignment, runtime.holder)
         return attempts.begin(claim, assignment.flow_run_id)
+
+
+def _elsewhere(reason: NotHereError) -> State[Any]:
+    """Returns the state of a run that another worker is to take: it waits, without having run."""
+    soon = datetime.now(UTC) + timedelta(seconds=ELSEWHERE_S)
+    return Scheduled(scheduled_time=soon, name="AwaitingCapableWorker", message=str(reason))
 
 
 async def _over(runtime: Runtime, reason: ConflictError) -> State[Any]:

@@ -39,9 +39,11 @@ from core.artefacts import primary
 from core.failpoints import reach
 from core.problems import Problem
 from core.workflows.declaration import Output as DeclaredOutput
+from core.workflows.needs import Needs
 from flows.arrivals import Arrivals
 from flows.errors import CancelRequested
 from flows.keeping import Keeping, Log, check_declared, owners_of
+from flows.models import list_files
 from flows.nodes import (
     kept_catalogue,
     look_at_nodes,
@@ -419,14 +421,24 @@ async def fail(
 
 
 async def look_again(store: Store, client: ComfyClient, error: Exception) -> None:
-    """Read the catalogue again when ComfyUI refused a name in it: a model file was removed."""
+    """Look at what ComfyUI offers when it refused a name of that: a model file was removed."""
     if isinstance(error, WorkflowRejectedError) and any(
         problem.code == "value_not_in_list" for problem in error.problems
     ):
         with contextlib.suppress(TransientComfyError, StoreUnavailableError):
-            catalogue = await client.catalogue()
-            await store.registry.keep_catalogue(client.base_url, catalogue.to_json())
             await look_at_nodes(store, client)
+            await list_files(store, client)
+
+
+async def lacking(
+    store: Store, client: ComfyClient, claim: Claim, error: Exception
+) -> tuple[str, ...]:
+    """Returns what ComfyUI lacks now for an attempt of which it refused a name."""
+    needs = Needs.of(claim.request.plan)
+    if needs is None or not isinstance(error, WorkflowRejectedError):
+        return ()
+    offer = await patiently(store.offers.of, client.base_url)
+    return () if offer is None else offer.lacks(needs)
 
 
 async def leave(

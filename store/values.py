@@ -490,7 +490,7 @@ class Claim:
 class Queued:
     """A generation that waits in the queue, as who chooses one sees it.
 
-    ``turn`` is its order within its priority.
+    ``turn`` is its order within its priority, ``needs`` the digest of what its ComfyUI must have.
     """
 
     generation_id: UUID
@@ -503,6 +503,7 @@ class Queued:
     batch_id: UUID | None
     created_at: datetime
     workflow: str | None
+    needs: str | None = None
 
     @classmethod
     def from_row(cls, row: RowMapping) -> Queued:
@@ -586,6 +587,9 @@ class WorkerRecord:
 
     ``holder`` is the lease that it renews while it lives. ``foreign_runs``: how many runs of other
     stores wait in its pool, by store ("unknown" for runs that do not say of which they are).
+    ``slots`` is how many prompts it gives its ComfyUI at a time, ``last_model`` what it took last,
+    ``seconds_per_cost`` how fast it was lately; each None while that is not known. ``stopped_at``
+    is when it stopped cleanly: it may come again.
     """
 
     name: str
@@ -596,6 +600,10 @@ class WorkerRecord:
     seen_at: datetime
     holder: UUID | None = None
     foreign_runs: Mapping[str, int] | None = None
+    slots: int | None = None
+    last_model: str | None = None
+    seconds_per_cost: float | None = None
+    stopped_at: datetime | None = None
 
     @classmethod
     def from_row(cls, row: RowMapping) -> WorkerRecord:

@@ -39,7 +39,8 @@ class WaitingDocument(Document):
 
     code: str = Field(
         description="`waiting_for_comfyui`, `comfyui_busy` (prompts of others come first), "
-        "`waiting_for_worker`, `waiting_for_prefect`, `paused` (in Prefect), `disk_full` or "
+        "`waiting_for_worker`, `no_capable_worker` (none has the models and nodes that it needs), "
+        "`waiting_for_prefect`, `paused` (in Prefect), `disk_full` or "
         "`storage_away` (finished outputs cannot be stored yet, its own or those before it)."
     )
     detail: str

@@ -95,6 +95,9 @@ class Attempt:
         """Set when it has been posted once, or will not be."""
         self.fault: BaseException | None = None
         """What ended it unforeseen, by a mistake of this program: the store does not know."""
+        self.lacked: tuple[str, ...] = ()
+        """Model files and node classes that ComfyUI turned out to lack: so it was given back."""
+        self._is_paid = False
         self._on_progress: Callable[[float], None] = lambda _: None
         self._store = store
         self._session = session
@@ -194,6 +197,7 @@ class Attempt:
     async def _make(self) -> tuple[Artefact, ...]:
         store, session, claim = self._store, self._session, self.claim
         graph: Graph = await self._stage("build workflow", partial(pipeline.build, store, claim), 1)
+        self._is_paid = bool(graph.paid)
         outputs = await pipeline.render(
             session,
             claim,
@@ -201,7 +205,7 @@ class Attempt:
             partial(self._poll, graph),
             self.record.log,
             partial(submitting.has_lost_an_input, store, session, graph),
-            once=bool(graph.paid),
+            once=self._is_paid,
         )
         self._on_rendered(self)
         kept: tuple[Artefact, ...] = await self._stage("save", partial(self._save, outputs))
@@ -297,12 +301,17 @@ class Attempt:
         except (NotFoundError, StoreUnavailableError):
             return None
 
-    async def _end(self, error: Exception) -> Unkept:
+    async def _end(self, error: Exception) -> Outcome:
         store, session = self._store, self._session
         run_id, log = self.flow_run_id, self.record.log
+        await pipeline.look_again(store, session.client, error)
+        if not self._is_paid:  # what may have been paid is not begun again
+            self.lacked = await pipeline.lacking(store, session.client, self.claim, error)
+        if self.lacked:
+            log.warning("ComfyUI has no %s any more; waiting for one that has", self.lacked[0])
+            await pipeline.release(store, session, self.claim, log)
+            return Stopped("release")
         ended = await pipeline.end(store, session, self.claim, error, run_id, log, self._written)
-        if ended.how == "failed":
-            await pipeline.look_again(store, session.client, error)
         foreseen = isinstance(error, ComfyError | InputGoneError | PaidUnknownError)
         return Unkept(ended, error, foreseen)
 

@@ -35,11 +35,9 @@ from core.loop import Loop
 from core.settings import Settings
 from flows.attempts.attempt import Attempt
 from flows.errors import ForeignFlowError, OtherStoreError
-from flows.models import looking_at_models
-from flows.nodes import looking_at_nodes
 from flows.prefect.abandoned_runs import settle_run
 from flows.prefect.deployments import prepare_pool, register_deployments
-from flows.prefect.foreign_runs import put_back_for
+from flows.prefect.foreign_runs import generation_of, put_back_for
 from flows.prefect.gate import Gate
 from flows.prefect.pool_owner import claim_pool
 from flows.prefect.private.engine import (
@@ -59,7 +57,9 @@ from flows.worker.foreign_runs import ForeignRuns
 from flows.worker.gate import GateWatch
 from flows.worker.heartbeat import Upkeep
 from flows.worker.joining import Joining
+from flows.worker.last_model import LastModel
 from flows.worker.leading import Leading
+from flows.worker.offering import Offering
 from flows.worker.operators import Operators
 from flows.worker.recovery import let_go_of_the_dead, take_batches_back
 from flows.worker.slots import Slots
@@ -113,12 +113,13 @@ class ComfyWorker(PrefectWorker):
         self._listened_pool: UUID | None = None
         self._listening = self._new_listening()
         self._turns = Turns()
-        self._loaded: str | None = None
+        self._last_model = LastModel()
         self._batches_looked_at = float("-inf")
         self._take_over_from = settings.prefect.take_over
         self._pool_lost = asyncio.Event()
-        self._looking_at_comfyui: tuple[Loop, ...] = ()
+        self._looking_at_sources: Loop
         self._fetching: Answering
+        self._offering: Offering
         self._upkeep: Upkeep
         self._foreign: ForeignRuns
         self._gate: GateWatch
@@ -162,8 +163,10 @@ class ComfyWorker(PrefectWorker):
             await self.close_opened()
             raise
         await self._gate.recall()
+        await self._upkeep.recall()
         # Some may have lapsed: the reconciler, which has watched them, judges those.
         await let_go_of_the_dead(self._runtime.store, await self._upkeep.workers())
+        self._offering.back()
         if is_there:
             await self._registered()
         else:
@@ -211,20 +214,26 @@ class ComfyWorker(PrefectWorker):
         store, comfy = runtime.store, runtime.session.client
         runs = await self.keep_open(FlowRuns(str(PREFECT_API_URL.value()), store.identity))
         self._foreign = ForeignRuns(store, self._put_foreign_back)
-        self._upkeep = Upkeep(runtime, self._foreign.by_store)
+        self._upkeep = Upkeep(runtime, self._foreign.by_store, self._slots.number, self._last_model)
         self._gate = GateWatch(store, lambda: self.client, self.pool_name, self._gate_changed)
         self._carrying = Carrying(runtime, self, self._flows, self._make_room)
         self._leading = Leading(runtime, runs, self, self._carrying)
-        self._taking = Taking(runtime, self._slots, lambda: self._gate.now, self._leading.begin)
+        self._offering = Offering(store, comfy, self._look)
+        self._taking = Taking(
+            runtime,
+            self._slots,
+            lambda: self._gate.now,
+            self._leading.begin,
+            self._offering,
+            self._last_model,
+            self._settings.worker.model_load_s,
+        )
         self._telling = Telling(runtime, self._leading)
         self._joining = Joining(runtime, self._refuse)
         self._operators = Operators(runtime, runs, self, self._carrying)
-        self._looking_at_comfyui = (
-            looking_at_nodes(store, comfy),
-            looking_at_models(store, comfy),
-            looking_at_sources(store, comfy),
-        )
+        self._looking_at_sources = looking_at_sources(store, comfy)
         self._fetching = Answering(store, comfy)
+        runtime.lacks = self._offering.lacks
         runtime.attempts.on_rendered = self._rendered
         runtime.attempts.on_over = self._attempt_over
         self.enter(self._taking.listening())
@@ -249,7 +258,7 @@ class ComfyWorker(PrefectWorker):
         if self._runtime is not None:
             await asyncio.gather(*(loop.stop() for loop in self._loops))
             with contextlib.suppress(StoreError):
-                await self._runtime.store.registry.forget_worker(self.name)
+                await self._runtime.store.registry.worker_stopped(self.name)
         await super().teardown(*exc_info)
         self._runtime = None
 
@@ -264,7 +273,8 @@ class ComfyWorker(PrefectWorker):
             self._telling.loop,
             self._joining.loop,
             self._operators.loop,
-            *self._looking_at_comfyui,
+            *self._offering.loops,
+            self._looking_at_sources,
             self._fetching,
             self._upkeep.heartbeat,
             self._upkeep.strays,
@@ -338,7 +348,8 @@ class ComfyWorker(PrefectWorker):
 
     @property
     def _has_room(self) -> bool:
-        return self._slots.has_room and self.runtime.session.reachable
+        is_there = self.runtime.session.reachable and self._offering.is_known
+        return is_there and self._slots.has_room
 
     def _rendered(self, attempt: Attempt) -> None:
         for holder in _holders(attempt):
@@ -346,6 +357,9 @@ class ComfyWorker(PrefectWorker):
         self._look()
 
     def _attempt_over(self, attempt: Attempt) -> None:
+        self._upkeep.measure()
+        if attempt.lacked:  # else it would be taken again at once
+            self._offering.back()
         for holder in _holders(attempt):
             self._make_room(holder)
 
@@ -390,7 +404,15 @@ class ComfyWorker(PrefectWorker):
         if self._taking.is_stopped:
             return []
         waiting = [entry for entry in waiting if not self._is_busy_with(entry.flow_run)]
-        return [*taken, *self._in_fair_order(waiting)]
+        return [*taken, *self._in_fair_order(await self._can_be_done(waiting))]
+
+    async def _can_be_done(
+        self, waiting: list[WorkerFlowRunResponse]
+    ) -> list[WorkerFlowRunResponse]:
+        """Returns those for which this worker's ComfyUI has everything, as far as that is known."""
+        found = [(entry, generation_of(entry.flow_run) or entry.flow_run.id) for entry in waiting]
+        needs = await self.runtime.store.queue.needs([one for _, one in found]) if found else {}
+        return [entry for entry, one in found if not self._offering.lacks(needs.get(one))]
 
     def _is_busy_with(self, run: FlowRun) -> bool:
         """Returns whether this worker has the run's attempt, or has taken it a moment ago."""
@@ -406,9 +428,9 @@ class ComfyWorker(PrefectWorker):
         waiting = {entry.flow_run.id: _due(entry) for entry in due}
         taken: list[FlowRun] = []
         while waiting and self._has_room:
-            turn = self._turns.choose(tuple(waiting.values()), self._loaded)
+            turn = self._turns.choose(tuple(waiting.values()), self._last_model.name)
             del waiting[turn.run]
-            self._loaded = turn.model or self._loaded
+            self._last_model.note(turn.model)
             self._slots.take(turn.run)
             taken.append(runs[turn.run])
         return taken
@@ -440,8 +462,9 @@ class ComfyWorker(PrefectWorker):
         if self._runtime is not None:  # else the first heartbeat will say it
             self._taking.loop.wake()
             self._upkeep.heartbeat.wake()
-            for loop in self._looking_at_comfyui if reachable else ():
-                loop.wake()
+            if reachable:
+                self._offering.back()
+                self._looking_at_sources.wake()
 
     def _new_listening(self) -> Loop:
         return Loop(

@@ -320,6 +320,7 @@ def bury(connection: Connection, row: RowMapping) -> None:
         model=None,
         workflow=None,
         request=None,
+        needs=None,
         callback=None,
         progress=None,
         waiting=None,

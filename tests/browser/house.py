@@ -18,6 +18,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -36,7 +37,7 @@ from flows import pipeline
 from flows.models import look_at_models
 from flows.testing import InProcessWorker, ScriptedComfyUI
 from store.store import Store
-from store.values import Claim, HistoryFilter, Preview, ProgressRecord, RenderedOutput
+from store.values import Claim, HistoryFilter, Preview, ProgressRecord, RenderedOutput, WorkerRecord
 from tests.browser.app import SCHEDULES_PATH, UNDO_PATH
 from tests.browser.chromium import OWN_NAME
 from tests.harness.processes import free_port
@@ -220,6 +221,15 @@ class Worker:
         client = ComfyClient(self._comfy_url)
         await look_at_models(self.store, client)
         await client.aclose()
+
+    def record(self, worker: WorkerRecord) -> None:
+        """Let another worker be registered."""
+        self._portal.call(self.store.registry.record_worker, worker)
+
+    def forget(self, worker: WorkerRecord) -> None:
+        """Let no worker be registered that was seen last when this one was, or before."""
+        just_after = worker.seen_at + timedelta(microseconds=1)
+        self._portal.call(self.store.registry.forget_workers, just_after)
 
     def keep_callback(self, name: str, url: str) -> None:
         """Store a callback, as ``easel webhooks add`` does."""

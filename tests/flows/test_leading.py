@@ -19,6 +19,8 @@ from flows.prefect.gate import Gate
 from flows.reconcile.rules import PAUSED
 from flows.runtime import Runtime
 from flows.worker.deployed_flows import GENERATE
+from flows.worker.last_model import LastModel
+from flows.worker.offering import Offering
 from flows.worker.slots import Slots
 from flows.worker.taking import Taking
 from store.values import Claim, Holder
@@ -315,6 +317,17 @@ async def test_a_run_that_prefect_gave_is_paused_too_before_it_has_begun(
 # --- a limit is removed between Pending and the claim
 
 
+async def looked_at(runtime: Runtime) -> Offering:
+    """What the ComfyUI offers, known."""
+    offering = Offering(runtime.store, runtime.session.client, lambda: None)
+    async with AsyncExitStack() as looking, asyncio.timeout(60):
+        for loop in offering.loops:
+            await looking.enter_async_context(loop)
+        while not offering.is_known:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.005)
+    return offering
+
+
 @pytest.mark.parametrize("at_once", [False, True])
 async def test_a_run_that_prefect_gave_is_not_claimed_twice_when_its_limit_is_removed(
     runtime: Runtime, pool: Pool, server: Server, emulator: Emulator, at_once: bool
@@ -326,8 +339,9 @@ async def test_a_run_that_prefect_gave_is_not_claimed_twice_when_its_limit_is_re
         made = (await store.acceptance.accept(resolved())).generation
         run = await led.runs.start(made.id, 1, resolved())
         assert await store.transitions.record_run(made.id, 1, run.id, run.deployment_id)
-        taking = Taking(runtime, Slots(2), Gate, taken.append)
         await comfyui_is_reached(runtime)
+        offering = await looked_at(runtime)
+        taking = Taking(runtime, Slots(2), Gate, taken.append, offering, LastModel(), load_s=0.0)
         store_is_busy = AsyncExitStack()
 
         async def take(_run_id: UUID) -> None:

@@ -186,12 +186,19 @@ async def test_only_what_was_offered_can_be_chosen(store: Store) -> None:
         await taking(store, choose=lambda _: pages[0])
 
 
-async def test_a_page_is_offered_of_a_long_queue(store: Store) -> None:
+async def test_a_long_queue_is_offered_page_by_page(store: Store) -> None:
     made = await asyncio.gather(*(accepted(store, seed=n) for n in range(PAGE + 6)))
-    await accepted(store, priority="bulk")
+    last = await accepted(store, priority="bulk")
+    pages: list[Sequence[Queued]] = []
 
-    in_turn = sorted(made, key=lambda one: one.seq)
-    assert await offered(store) == [one.id for one in in_turn[:PAGE]]
+    def look(page: Sequence[Queued]) -> None:
+        pages.append(page)
+
+    assert await taking(store, choose=look) is None
+
+    in_turn = [*sorted(made, key=lambda one: one.seq), last]
+    assert [len(page) for page in pages] == [PAGE, 7]
+    assert [one.generation_id for page in pages for one in page] == [one.id for one in in_turn]
 
 
 async def test_it_is_read_by_its_index(fresh_store: Store) -> None:
