@@ -17,8 +17,12 @@ from tests.browser.test_workflows_page import no_sideways
 
 LONG_AGO = datetime.now(UTC) - timedelta(hours=3)
 AWAY = WorkerRecord(
-    *("render-box-in-the-basement-with-a-name-that-does-not-end", "http://gpu-7:8188"),
-    *(False, "connection refused", LONG_AGO, LONG_AGO),
+    "render-box-in-the-basement-with-a-name-that-does-not-end",
+    "http://gpu-7:8188",
+    comfy_reachable=False,
+    detail="connection refused",
+    started_at=LONG_AGO,
+    seen_at=LONG_AGO,
     last_model="an/other/folder/with/flux1-dev-fp8-scaled-and-more.safetensors",
     seconds_per_cost=0.31,
 )
