@@ -37,8 +37,8 @@ test-postgres: install  ## Run the tests of the store on PostgreSQL too (needs i
 chaos: install  ## Run every fault at every moment (SEED for other details; about 28 minutes)
 	EASEL_CHAOS_SEED=$(SEED) EASEL_CHAOS_EXAMPLES=$(EXAMPLES) $(BIN)/pytest tests/chaos $(ARGS)
 
-soak: install  ## Generate without a pause while faults arrive at random (MINUTES, SEED)
-	$(BIN)/python -m tests.chaos.soak --minutes $(MINUTES) --seed $(SEED)
+soak: install  ## Generate without a pause while faults arrive at random (MINUTES, SEED; ARGS=--crowd)
+	$(BIN)/python -m tests.chaos.soak --minutes $(MINUTES) --seed $(SEED) $(ARGS)
 
 check: install  ## Check format, lint and types
 	$(BIN)/ruff format --check .

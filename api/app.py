@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from importlib.metadata import version
 from socket import gethostname
 from typing import Final
@@ -27,6 +27,7 @@ from api.generations import events
 from api.generations import routes as generations
 from api.generations.documents import Links
 from api.generations.facade import Busy, Facade
+from api.generations.renderings import WITHIN_S
 from api.generations.shared import Followed
 from api.head_requests import HeadRequests
 from api.limits import RequestLimits
@@ -40,8 +41,11 @@ from api.schedules.facade import ScheduleFacade
 from api.security_headers import headers_for
 from api.uploads import routes as uploads
 from api.uploads.facade import UploadFacade
+from api.workers import routes as workers
+from api.workers.facade import WorkerFacade
 from api.workflows import routes as workflows
 from api.workflows.facade import WorkflowFacade
+from comfy import ComfyClient
 from comfy.address import Address
 from core import gc_tuning
 from core.origin_guard import OriginGuard
@@ -124,7 +128,7 @@ def create_app(settings: Settings | None = None, policy: Policy | None = None) -
     app.add_middleware(RefusedStarts)
     rooms = (
         *(generations, events, artefacts, uploads, batches, schedules, deliveries, workflows),
-        *(models, options, health, metrics),
+        *(models, options, workers, health, metrics),
     )
     for room in rooms:
         # Not include_router: FastAPI 0.150 matches included routers through more calls, 15 to 45 us
@@ -184,6 +188,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
         CatalogueCache(store, comfy) as catalogue,
         NodesCache(store, comfy, paid_nodes=settings.comfy.paid_nodes) as nodes,
         ModelsCache(store, comfy.url) as models,
+        aclosing(ComfyClient(comfy, timeout_s=WITHIN_S)) as client,
     ):
         disk = DiskReserve(settings.local_folders, settings.store.reserve_mb)
         facade = Facade(
@@ -198,9 +203,12 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             nodes,
             models,
             settings.wildcards,
+            client,
+            settings.store.file_max_mb * 1_000_000,
         )
         received = UploadFacade(store, settings.uploads, settings.incoming, disk)
         await received.tidy()
+        fleet = WorkerFacade(store, facade.estimates)
         batches = BatchFacade(facade, reconciler, runs, settings.wildcards)
         async with Deliverer(
             store,
@@ -217,6 +225,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
                 settings=settings,
                 busy=busy,
                 figures=Figures(facade),
+                workers=fleet,
                 batches=batches,
                 schedules=ScheduleFacade(Schedules(runs), batches, links),
                 deliveries=DeliveryFacade(store, deliverer),

@@ -1,9 +1,10 @@
-"""ComfyUI's catalogue, cached: refreshed at intervals, and when a name is not in it."""
+"""The ComfyUIs' catalogue, cached: refreshed at intervals, and when a name is not in it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
@@ -23,13 +24,18 @@ FRESH_ENOUGH_S: Final = 2.0
 
 
 class CatalogueCache:
-    """Use as an async context manager. The last known catalogue is kept in the store."""
+    """Use as an async context manager. The last known catalogues are kept in the store.
+
+    What counts is what the ComfyUIs of registered workers offer together, whether they are
+    reachable or not; as long as nothing is known of these, what the API's own one offers.
+    """
 
     def __init__(self, store: Store, comfy: Address) -> None:
         self._store = store
         self._client = ComfyClient(comfy, timeout_s=10)
         self._url = comfy.url
         self._catalogue: Catalogue | None = None
+        self._own: Catalogue | None = None
         self._asked = float("-inf")
         self._lock = asyncio.Lock()
         self._loop = Loop(
@@ -40,7 +46,8 @@ class CatalogueCache:
             retry_s=RETRY_S,
             expected=(ComfyError, StoreError),
         )
-        self._taken_over: datetime | None = None
+        self._taken_over: Mapping[str, datetime] = {}
+        self._known: dict[str, Catalogue] = {}
         self._taking_over = Loop(
             "looking for a newer catalogue",
             self._take_over,
@@ -75,14 +82,28 @@ class CatalogueCache:
         return self._catalogue
 
     async def _take_over(self) -> None:
-        kept = await self._store.registry.kept_catalogue(self._url)
-        if kept is not None and kept.fetched_at != self._taken_over:
-            self._taken_over = kept.fetched_at
+        kept_at = await self._store.registry.catalogues_at()
+        registered = await self._store.registry.comfy_urls()
+        used = {url: kept_at[url] for url in registered & kept_at.keys()}
+        if not used and self._url in kept_at:
+            used = {self._url: kept_at[self._url]}
+        if used == self._taken_over:
+            return
+        for url in [url for url, at in used.items() if self._taken_over.get(url) != at]:
+            kept = await self._store.registry.catalogue(url)
             # One that cannot be read says nothing: what is known is kept.
-            self._catalogue = Catalogue.from_json(kept.data) or self._catalogue
+            read = Catalogue.from_json(kept)
+            if read is not None:
+                self._known[url] = read
+        self._taken_over = used
+        in_order = sorted(used, key=lambda url: (url != self._url, url))
+        united = Catalogue.union(self._known[url] for url in in_order if url in self._known)
+        if united is not None and united != self._catalogue:
+            self._catalogue = united  # the same object as long as nothing changes
 
     async def _ask(self) -> None:
         catalogue = await self._client.catalogue()
-        if catalogue != self._catalogue:
+        if catalogue != self._own:
             await self._store.registry.keep_catalogue(self._url, catalogue.to_json())
-            self._catalogue = catalogue  # the same object as long as nothing changes
+            self._own = catalogue
+        await self._take_over()

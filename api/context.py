@@ -13,6 +13,7 @@ from api.generations.shared import Followed
 from api.models.facade import ModelFacade
 from api.schedules.facade import ScheduleFacade
 from api.uploads.facade import UploadFacade
+from api.workers.facade import WorkerFacade
 from api.workflows.facade import WorkflowFacade
 from core.settings import Settings
 from flows.prefect.runs import FlowRuns
@@ -34,6 +35,7 @@ class Context:
     uploads: UploadFacade
     workflows: WorkflowFacade
     models: ModelFacade
+    workers: WorkerFacade
 
     def by_type(self) -> dict[type[Any], Any]:
         """Returns the objects by their types, as ``api.dependencies`` looks them up."""

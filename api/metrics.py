@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -14,9 +14,27 @@ from prometheus_client.exposition import generate_latest
 from api.dependencies import opened
 from api.figures import Figures
 from api.openapi import problems
+from api.workers.documents import WorkerDocument
+from api.workers.facade import WorkerFacade
 from store.errors import StoreError
 
 router = APIRouter(tags=["health"])
+_OF_WORKERS: Final[tuple[tuple[str, str, Callable[[WorkerDocument], float | None]], ...]] = (
+    ("easel_worker_reachable", "1: it runs, and reaches its ComfyUI", lambda one: one.reachable),
+    ("easel_worker_running", "Generations that it has taken", lambda one: one.running),
+    ("easel_worker_waiting", "Waiting ones that it could take", lambda one: one.waiting),
+    (
+        "easel_worker_seconds_per_cost",
+        "Seconds for a megapixel drawn in one step",
+        lambda one: one.seconds_per_cost,
+    ),
+    (
+        "easel_worker_seen_timestamp_seconds",
+        "When it last said that it runs",
+        lambda one: one.seen_at.timestamp(),
+    ),
+)
+"""What is said of each worker; None says nothing."""
 _log = logging.getLogger(__name__)
 
 
@@ -30,7 +48,7 @@ async def metrics(request: Request) -> Response:
     """Prometheus' text format. What the database would say is left out while it is away."""
     figures = opened(request, Figures)
     now = CollectorRegistry()
-    await _add_store(now, figures)
+    await _add_store(now, figures, opened(request, WorkerFacade))
     free = await figures.disk_free()
     if free is not None:
         _gauge(now, "easel_disk_free_bytes", "Bytes free on the scarcest disk", free)
@@ -38,9 +56,9 @@ async def metrics(request: Request) -> Response:
     return Response(body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-async def _add_store(now: CollectorRegistry, figures: Figures) -> None:
+async def _add_store(now: CollectorRegistry, figures: Figures, fleet: WorkerFacade) -> None:
     try:
-        found = await figures.of_store()
+        found, workers = await figures.of_store(), (await fleet.all()).workers
     except StoreError as error:
         _log.debug("metrics without the store: %s", error)
         return
@@ -54,10 +72,13 @@ async def _add_store(now: CollectorRegistry, figures: Figures) -> None:
     _gauges(now, "easel_deliveries", "Events for callbacks", "state", found.deliveries)
     _gauge(now, "easel_outbox_pending", "Pending dispatches to Prefect", found.outbox)
     _gauge(now, "easel_workers_live", "Workers that were seen lately", found.workers)
+    for name, words, value_of in _OF_WORKERS:
+        counts = {one.name: value for one in workers if (value := value_of(one)) is not None}
+        _gauges(now, name, words, "worker", counts)
 
 
 def _gauges(
-    registry: CollectorRegistry, name: str, words: str, label: str, counts: Mapping[Any, int]
+    registry: CollectorRegistry, name: str, words: str, label: str, counts: Mapping[Any, float]
 ) -> None:
     gauge = Gauge(name, words, [label], registry=registry)
     for value, count in counts.items():

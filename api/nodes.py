@@ -1,4 +1,4 @@
-"""The node classes that any of the ComfyUIs in use has, as the store keeps them."""
+"""The node classes that any registered worker's ComfyUI has, as the store keeps them."""
 
 from __future__ import annotations
 
@@ -63,16 +63,18 @@ class NodesCache:
             if now - self._asked >= FRESH_ENOUGH_S:
                 self._asked = now
                 with contextlib.suppress(ComfyError, StoreError):
-                    await look_at_nodes(self._store, self.client)
+                    await look_at_nodes(self._store, self.client, names=False)
             with contextlib.suppress(StoreError):
                 await self._take_over()
         return self.judge
 
     async def _take_over(self) -> None:
         digests = await self._store.registry.node_digests()
-        workers = await self._store.registry.workers()
-        used = {self.client.base_url, *(worker.comfy_url for worker in workers)}
-        known = {url: digest for url, digest in digests.items() if url in used}
+        registered = await self._store.registry.comfy_urls()
+        known = {url: digest for url, digest in digests.items() if url in registered}
+        if not known:
+            own = self.client.base_url
+            known = {url: digest for url, digest in digests.items() if url == own}
         if not known:  # of a ComfyUI that is not used any more, but better than nothing
             known = dict(list(digests.items())[-1:])
         if known != self._known:

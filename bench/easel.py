@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-import psutil
-
+from bench.processor import processes
 from bench.stack import Stack
 
 BODY: Final = {
@@ -37,9 +37,14 @@ async def create(stack: Stack, **more: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Timeline:
-    """One generation, in seconds: where the time went that was not rendering."""
+    """One generation, in seconds: where the time went that was not rendering.
+
+    ``until_seen``: until its image's last byte was read, before it was kept; None if it was kept
+    before its event came.
+    """
 
     total: float
+    until_seen: float | None
     until_start: float
     until_kept: float
     until_told: float
@@ -52,17 +57,33 @@ async def one_after_another(stack: Stack, count: int) -> list[Timeline]:
         clock = time.time()
         began = time.perf_counter()
         document = await create(stack)
-        await ended(stack, document["urls"]["events"])
+        seeing: list[asyncio.Task[float]] = []
+
+        def see(url: str, seeing: list[asyncio.Task[float]] = seeing) -> None:
+            seeing.append(asyncio.create_task(_read_at(stack, url)))
+
+        await ended(stack, document["urls"]["events"], see)
         async with stack.http.get(document["urls"]["result"]) as response:
             response.raise_for_status()
             await response.read()
         total = time.perf_counter() - began
-        times.append(await _timeline(stack, document, clock, total))
+        seen = await seeing[0] - began if seeing else None
+        times.append(await _timeline(stack, document, clock, total, seen))
         await asyncio.sleep(PAUSE_S)
     return times
 
 
-async def _timeline(stack: Stack, document: dict[str, Any], began: float, total: float) -> Timeline:
+async def _read_at(stack: Stack, url: str) -> float:
+    """Returns when the last byte of an image was here."""
+    async with stack.http.get(url) as response:
+        response.raise_for_status()
+        await response.read()
+        return time.perf_counter()
+
+
+async def _timeline(
+    stack: Stack, document: dict[str, Any], began: float, total: float, seen: float | None
+) -> Timeline:
     """From the emulator's own times and the attempt's; all on this machine's clock."""
     url = f"{stack.api_url}/api/v1/generation/{document['task_id']}/attempts"
     async with stack.http.get(url) as response:
@@ -71,19 +92,31 @@ async def _timeline(stack: Stack, document: dict[str, Any], began: float, total:
     kept = datetime.fromisoformat(attempt["ended_at"]).timestamp()
     return Timeline(
         total=total,
+        until_seen=seen,
         until_start=run["started"] - began,
         until_kept=kept - run["ended"],
         until_told=began + total - kept,
     )
 
 
-async def ended(stack: Stack, events_url: str) -> None:
-    """Follow a generation's events until it has succeeded; RuntimeError when it ends otherwise."""
+def _ignore(_url: str) -> None:
+    """What is only waited for."""
+
+
+async def ended(
+    stack: Stack, events_url: str, on_rendered: Callable[[str], None] = _ignore
+) -> None:
+    """Follow a generation's events until it has succeeded; RuntimeError when it ends otherwise.
+
+    ``on_rendered`` is called with the URL of an output that is not kept yet.
+    """
     async with stack.http.get(events_url, timeout=None) as response:
         name = ""
         async for line in response.content:
             if line.startswith(b"event: "):
                 name = line[7:].decode().strip()
+            elif line.startswith(b"data: ") and name == "rendered":
+                on_rendered(json.loads(line[6:])["url"])
             elif line.startswith(b"data: ") and name == "status":
                 status = json.loads(line[6:])["status"]
                 if status == "succeeded":
@@ -99,13 +132,14 @@ async def all_at_once(stack: Stack, count: int) -> None:
         await ended(stack, document["urls"]["events"])
 
 
-async def accept_latencies(stack: Stack, count: int) -> list[float]:
-    """Seconds from sending each of ``count`` creates until its 202, all sent together.
+async def accept_latencies(stack: Stack, count: int, connections: int) -> list[float]:
+    """Seconds from sending each of ``count`` creates until its 202.
 
-    Connections are open before, as in any client that keeps them. Priority bulk, smallest size:
-    the answer is measured, and what follows is cancelled right after.
+    All ``connections`` send at once, and each the next one as soon as it has its answer. They are
+    open before, as in any client that keeps them. Priority bulk, smallest size: the answer is
+    measured, and what follows is cancelled right after.
     """
-    await asyncio.gather(*(_touch(stack) for _ in range(count)))
+    await asyncio.gather(*(_touch(stack) for _ in range(connections)))
     url = f"{stack.api_url}/api/v1/generation/create"
     body = json.dumps({**BODY, "width": 64, "height": 64, "steps": 1, "priority": "bulk"}).encode()
     headers = {"Content-Type": "application/json"}
@@ -121,7 +155,12 @@ async def accept_latencies(stack: Stack, count: int) -> list[float]:
                 raise RuntimeError(answer.decode())
             created.append(json.loads(answer)["urls"]["cancel"])
 
-    await asyncio.gather(*(one() for _ in range(count)))
+    async def caller(creates: int) -> None:
+        for _ in range(creates):
+            await one()
+
+    each = [len(range(number, count, connections)) for number in range(connections)]
+    await asyncio.gather(*map(caller, each))
     await asyncio.gather(*(_post(stack, cancel) for cancel in created))
     return times
 
@@ -138,24 +177,8 @@ async def _post(stack: Stack, url: str) -> None:
 
 
 def memory(stack: Stack) -> dict[str, float]:
-    """Resident megabytes of each process, by what it is."""
-    own = [psutil.Process(pid) for pid in stack.pids]
-    everything = [*own, *(child for one in own for child in one.children(recursive=True))]
-    return {_label(process): process.memory_info().rss / 1e6 for process in _all(everything)}
-
-
-def _all(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
-    return [process for process in processes if process.is_running()]
-
-
-def _label(process: psutil.Process) -> str:
-    words = " ".join(process.cmdline())
-    for name, mark in (
-        ("prefect server", "flows.prefect.server"),
-        ("emulator", "comfy.emulator"),
-        ("worker", "cli.main worker"),
-        ("api", "cli.main api"),
-    ):
-        if mark in words:
-            return name
-    return "supervisor"
+    """Resident megabytes, by what the process is."""
+    megabytes: defaultdict[str, float] = defaultdict(float)
+    for label, process in processes(stack):
+        megabytes[label] += process.memory_info().rss / 1e6
+    return dict(megabytes)

@@ -23,13 +23,22 @@ STOPPED_WITHIN_S: Final = 20
 
 @dataclass(frozen=True)
 class Stack:
-    """What is running. ``pids`` are the supervisor, Prefect's server and the emulator."""
+    """What is running, with an emulator for each worker; ``comfy_url`` is the first one's.
+
+    ``pids`` are the supervisor, Prefect's server, the emulators and the other workers.
+    """
 
     http: aiohttp.ClientSession
     api_url: str
-    comfy_url: str
+    prefect_url: str
+    comfy_urls: tuple[str, ...]
     home: Path
     pids: tuple[int, ...]
+
+    @property
+    def comfy_url(self) -> str:
+        """The emulator of the first worker."""
+        return self.comfy_urls[0]
 
     @property
     def prefect_log(self) -> Path:
@@ -37,11 +46,24 @@ class Stack:
         return self.home.parent / "prefect.log"
 
     async def executions(self) -> list[dict[str, Any]]:
-        """What the emulator executed: prompt_id, started, ended (Unix seconds), outcome."""
-        async with self.http.get(f"{self.comfy_url}/emulator/state") as response:
-            state = await response.json()
-        executions: list[dict[str, Any]] = state["executions"]
+        """What the emulators executed: prompt_id, started, ended (Unix seconds), outcome."""
+        executions: list[dict[str, Any]] = []
+        for comfy_url in self.comfy_urls:
+            async with self.http.get(f"{comfy_url}/emulator/state") as response:
+                executions += (await response.json())["executions"]
         return executions
+
+    async def runs_completed(self) -> int:
+        """Returns how many flow runs of Prefect are Completed."""
+        asked = {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}
+        url = f"{self.prefect_url}/api/flow_runs/count"
+        async with self.http.post(url, json=asked) as response:
+            return int(await response.text())
+
+    async def all_runs_completed(self, number: int) -> None:
+        """Wait until so many are: the pictures are there before."""
+        while await self.runs_completed() < number:  # noqa: ASYNC110 - another process's state
+            await asyncio.sleep(0.5)
 
 
 def free_port() -> int:
@@ -57,57 +79,84 @@ async def running_stack(
     render_s: float,
     load_s: float = 0.0,
     *,
+    workers: int = 1,
     count_requests: bool = False,
     settings: Mapping[str, str] | None = None,
     emulator: Sequence[str] = ("comfy.emulator",),
 ) -> AsyncIterator[Stack]:
     """Start everything, wait until pictures can be made, and stop everything at the end.
 
-    ``load_s``: seconds for loading another checkpoint. ``count_requests``: Prefect's server is a
-    process besides ``easel up`` then, which logs each request. ``settings`` are Easel's, by the
-    names of their environment variables. ``emulator`` is its module, and that one's own arguments.
+    ``load_s``: seconds for loading another checkpoint. ``workers``: how many, each with an emulator
+    of its own. ``count_requests``: Prefect's server is a process besides ``easel up`` then, which
+    logs each request. ``settings`` are Easel's, by the names of their environment variables.
+    ``emulator`` is its module, and that one's own arguments.
     """
-    api, prefect, comfy = free_port(), free_port(), free_port()
+    api, prefect = free_port(), free_port()
+    processes: list[asyncio.subprocess.Process] = []
     with tempfile.TemporaryDirectory(prefix="easel-bench-") as folder:
         home = Path(folder)
-        painter = await _spawn(
-            home / "emulator.log",
-            *emulator,
-            *("--port", str(comfy), "--output-dir", str(home / "output")),
-            *("--render-time", str(render_s), "--load-time", str(load_s)),
-        )
-        processes = [painter]
-        await _listening(comfy)
-        environment = {"PREFECT_HOME": str(home / "prefect")} if count_requests else {}
-        if count_requests:
-            server = ("flows.prefect.server", "--port", str(prefect), "--tell")
-            processes.append(await _spawn(home / "prefect.log", *server, **environment))
-            await _listening(prefect)
-            environment["EASEL_PREFECT__API_URL"] = f"http://127.0.0.1:{prefect}/api"
-        environment |= settings or {}
-        easel = await _spawn(
-            home / "easel.log",
-            "cli.main",
-            *("up", "--home", str(home / "home"), "--port", str(api)),
-            *("--prefect-port", str(prefect), "--comfy-url", f"http://127.0.0.1:{comfy}"),
-            **environment,
-        )
-        processes.insert(0, easel)
-        connector = aiohttp.TCPConnector(limit=0)
         try:
-            async with aiohttp.ClientSession(connector=connector) as http:
-                stack = Stack(
-                    http,
-                    f"http://127.0.0.1:{api}",
-                    f"http://127.0.0.1:{comfy}",
-                    home / "home",
-                    tuple(process.pid for process in processes),
-                )
-                await _ready(stack, easel, home / "easel.log")
-                yield stack
+            painting = (*emulator, "--render-time", str(render_s), "--load-time", str(load_s))
+            comfy_urls = [
+                await _emulator(processes, home / f"emulator-{number}", painting)
+                for number in range(workers)
+            ]
+            environment = {"EASEL_HOME": str(home / "home"), **(settings or {})}
+            if count_requests:
+                await _counting_prefect(processes, home, prefect)
+                environment["EASEL_PREFECT__API_URL"] = f"http://127.0.0.1:{prefect}/api"
+            easel = await _spawn(
+                home / "easel.log",
+                "cli.main",
+                *("up", "--home", str(home / "home"), "--port", str(api)),
+                *("--prefect-port", str(prefect), "--comfy-url", comfy_urls[0]),
+                **environment,
+            )
+            processes.append(easel)
+            environment["EASEL_PREFECT__API_URL"] = f"http://127.0.0.1:{prefect}/api"
+            async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+                url, prefect_url = (f"http://127.0.0.1:{port}" for port in (api, prefect))
+                await _ready(http, url, easel, home / "easel.log")
+                for number, comfy_url in enumerate(comfy_urls[1:], start=2):
+                    await _another_worker(processes, home, number, comfy_url, environment)
+                await _working(http, url, workers)
+                pids = tuple(process.pid for process in processes)
+                yield Stack(http, url, prefect_url, tuple(comfy_urls), home / "home", pids)
         finally:
-            for process in processes:
+            for process in reversed(processes):
                 await _stop(process)
+
+
+async def _emulator(
+    processes: list[asyncio.subprocess.Process], folder: Path, painting: Sequence[str]
+) -> str:
+    """Start one more emulator. Returns its address."""
+    port = free_port()
+    place = ("--port", str(port), "--output-dir", str(folder))
+    processes.append(await _spawn(folder.with_suffix(".log"), *painting, *place))
+    await _listening(port)
+    return f"http://127.0.0.1:{port}"
+
+
+async def _counting_prefect(
+    processes: list[asyncio.subprocess.Process], home: Path, port: int
+) -> None:
+    server = ("flows.prefect.server", "--port", str(port), "--tell")
+    settings = {"PREFECT_HOME": str(home / "prefect")}
+    processes.append(await _spawn(home / "prefect.log", *server, **settings))
+    await _listening(port)
+
+
+async def _another_worker(
+    processes: list[asyncio.subprocess.Process],
+    home: Path,
+    number: int,
+    comfy_url: str,
+    environment: Mapping[str, str],
+) -> None:
+    of_its_own = {"EASEL_WORKER__NAME": f"worker-{number}", "EASEL_COMFY__URL": comfy_url}
+    log = home / f"worker-{number}.log"
+    processes.append(await _spawn(log, "cli.main", "worker", **environment, **of_its_own))
 
 
 async def _spawn(
@@ -138,28 +187,41 @@ async def _listening(port: int) -> None:
                 return
 
 
-async def _ready(stack: Stack, easel: asyncio.subprocess.Process, log: Path) -> None:
+async def _ready(
+    http: aiohttp.ClientSession, url: str, easel: asyncio.subprocess.Process, log: Path
+) -> None:
     """Wait until it is ready and the welcome picture is made: then nothing else runs."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(READY_WITHIN_S):
             while easel.returncode is None:
-                if await _is_ready(stack):
+                if await _is_ready(http, url):
                     return
                 await asyncio.sleep(0.2)
     printed = await asyncio.to_thread(log.read_text)
     raise RuntimeError(f"Easel did not get ready:\n{printed[-3000:]}")
 
 
-async def _is_ready(stack: Stack) -> bool:
+async def _is_ready(http: aiohttp.ClientSession, url: str) -> bool:
     try:
-        async with stack.http.get(f"{stack.api_url}/readyz") as response:
+        async with http.get(f"{url}/readyz") as response:
             if response.status != 200:
                 return False
-        async with stack.http.get(f"{stack.api_url}/api/v1/generation/history") as response:
+        async with http.get(f"{url}/api/v1/generation/history") as response:
             items = (await response.json())["items"]
     except aiohttp.ClientError:
         return False
     return bool(items) and all(item["status"] == "succeeded" for item in items)
+
+
+async def _working(http: aiohttp.ClientSession, url: str, workers: int) -> None:
+    """Wait until so many workers take generations."""
+    async with asyncio.timeout(READY_WITHIN_S):
+        while True:
+            async with http.get(f"{url}/readyz") as response:
+                parts = (await response.json())["parts"]
+            if f"{workers} running" in {part["detail"] for part in parts}:
+                return
+            await asyncio.sleep(0.2)
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

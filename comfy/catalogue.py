@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any, Final, Self
 
+from comfy.versions import parts
 from core.text import is_readable, readable
 
 _Names = tuple[str, ...]
@@ -103,6 +104,21 @@ class Catalogue:
         shown = tuple(readable(name, NAME_MAX) for name in left_out)
         usable["left_out"] = shown[:_LEFT_OUT_MAX]
         return cls(version=version[:_VERSION_MAX], **usable)
+
+    @classmethod
+    def union(cls, catalogues: Iterable[Catalogue]) -> Catalogue | None:
+        """Returns what any of several ComfyUIs offers, that of the first one first; None of none.
+
+        Its version is the newest of theirs.
+        """
+        every = list(catalogues)
+        if len(every) < 2:
+            return every[0] if every else None
+        names = {
+            name: _once(*(one for it in every for one in getattr(it, name))) for name in _lists()
+        }
+        newest = max((one.version for one in every), key=parts)
+        return cls(version=newest, **{**names, "left_out": names["left_out"][:_LEFT_OUT_MAX]})
 
     def in_folder(self, folder: str) -> _Names:
         """Returns the files of one of ComfyUI's model folders, as far as they are read here."""

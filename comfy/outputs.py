@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 import struct
 import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
@@ -20,6 +21,7 @@ from comfy.errors import ComfyProtocolError, NoOutputError, UnusableFileError
 from comfy.messages import OUTPUTS_MAX, Output, OutputFile, OutputText
 from core.artefacts import FileType, type_of
 from core.ids import OUTPUT_SUBFOLDER
+from core.pictures import in_small
 from core.text import readable
 from core.workflows.limits import SIZE_MAX
 
@@ -33,6 +35,8 @@ _EXTRA_BYTES: Final = 8 * 1024 * 1024
 """For what is in the file beside its pixels: the graph, and what custom nodes add."""
 _MAGIC: Final = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff", "WEBP": b"RIFF"}
 """How a file of each format that is kept begins."""
+_SAVED: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}_[\w.-]{1,100}", re.ASCII)
+"""A file's name that begins with the id of its prompt."""
 _UNDECODABLE: Final = (
     OSError,
     SyntaxError,  # Pillow raises it for a broken PNG
@@ -43,12 +47,16 @@ _UNDECODABLE: Final = (
 
 @dataclass(frozen=True)
 class FetchedImage:
-    """A complete picture: its bytes as ComfyUI wrote them, its size in pixels, its media type."""
+    """A complete picture: its bytes as ComfyUI wrote them, its size in pixels, its media type.
+
+    ``small`` is the same as large as a poster is: it was decoded to be proved anyway.
+    """
 
     data: bytes
     width: int
     height: int
     content_type: str
+    small: Image.Image = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -132,6 +140,13 @@ def ours(prompt_id: str, files: Iterable[OutputFile]) -> tuple[OutputFile, ...]:
     )
 
 
+def saved_file(filename: str) -> OutputFile | None:
+    """Returns the file of that name among those that Easel's prompts save; None for other names."""
+    if _SAVED.fullmatch(filename) is None:
+        return None
+    return OutputFile(filename, OUTPUT_SUBFOLDER, "output")
+
+
 async def is_whole(client: ComfyClient, file: OutputFile, pixels: int) -> bool:
     """Whether the file exists and is complete; raises when ComfyUI does not answer.
 
@@ -203,7 +218,8 @@ def _decode(data: bytes, pixels_max: int) -> FetchedImage | _NoPicture:
                 return _NoPicture(f"has {size} pixels, many more than asked for", is_final=True)
             picture.load()
             content_type = Image.MIME[picture.format or "PNG"]
-            return FetchedImage(data, picture.width, picture.height, content_type)
+            small = in_small(picture)
+            return FetchedImage(data, picture.width, picture.height, content_type, small)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return _NoPicture("has many more pixels than asked for", is_final=True)
     except _UNDECODABLE as exc:

@@ -11,6 +11,8 @@ TARGETED_INTERRUPT: Final = (0, 3, 57)
 """The first version that can interrupt one prompt; older ones interrupt whatever executes."""
 _VERSION: Final = re.compile(r"v?(\d{1,6})\.(\d{1,6})(?:\.(\d{1,6}))?", re.ASCII)
 
+_UNKNOWN: Final = (1_000_000,)
+
 
 def too_old(version: str) -> str | None:
     """Returns why a ComfyUI of that version cannot be used; None when it can, or is unknown."""
@@ -36,8 +38,13 @@ def shortcoming(version: str) -> str | None:
 
 def is_before(version: str, other: tuple[int, ...]) -> bool:
     """Returns whether a version is older than another one; False for one that is unknown."""
+    return parts(version) < other
+
+
+def parts(version: str) -> tuple[int, ...]:
+    """Returns a version by which it can be compared; an unknown one is newer than any other."""
     found = _VERSION.match(version)
-    return found is not None and tuple(int(part or 0) for part in found.groups()) < other
+    return _UNKNOWN if found is None else tuple(int(part or 0) for part in found.groups())
 
 
 def words(version: tuple[int, ...]) -> str:

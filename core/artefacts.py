@@ -11,6 +11,8 @@ from pathlib import PurePosixPath
 from typing import Final, Literal, get_args
 
 ArtefactKind = Literal["image", "animation", "video", "audio", "model3d", "text", "file"]
+PICTURE_KINDS: Final[frozenset[ArtefactKind]] = frozenset({"image", "animation"})
+"""Kinds that browsers show as a picture."""
 KINDS: Final[tuple[ArtefactKind, ...]] = get_args(ArtefactKind)
 HEAD_BYTES: Final = 4096
 """How much of a file's beginning tells its type."""

@@ -243,6 +243,12 @@ class WorkerSettings(_Group):
     drain_s: float = Field(
         default=5.0, description="Seconds that live runs get to end when the worker stops."
     )
+    model_load_s: float = Field(
+        default=5.0,
+        ge=0,
+        description="Seconds in which ComfyUI loads a model: for so long a generation is left to "
+        "another worker that would start it sooner.",
+    )
 
 
 class RecoverySettings(_Group):

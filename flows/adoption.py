@@ -82,15 +82,19 @@ def of_its_deployment(request: FlowRequest, tags: Collection[str]) -> FlowReques
 async def what_is_known(
     store: Store, client: ComfyClient, default_model: str | None, *, paid_nodes: bool
 ) -> Known:
-    """Returns what requests are resolved by, of one ComfyUI: as kept, else as it says.
+    """Returns what requests are resolved by: what the ComfyUIs of all registered workers have.
 
-    Raises TransientComfyError, StoreUnavailableError.
+    What is not kept of this worker's own one, it is asked. Raises TransientComfyError,
+    StoreUnavailableError.
     """
-    kept = await store.registry.catalogue(client.base_url)
+    own, registered = client.base_url, await store.registry.comfy_urls()
+    urls = (own, *sorted(registered - {own}))
+    kept = [Catalogue.from_json(await store.registry.catalogue(url)) for url in urls]
+    known = [kept[0] or await client.catalogue(), *filter(None, kept[1:])]
     return Known(
-        catalogue=Catalogue.from_json(kept) or await client.catalogue(),
-        judge=await kept_judge(store, client.base_url, paid_nodes=paid_nodes),
-        models=await kept_models(store, client.base_url),
+        catalogue=Catalogue.union(known),
+        judge=await kept_judge(store, *urls, paid_nodes=paid_nodes),
+        models=await kept_models(store, *urls),
         default_model=default_model,
     )
 

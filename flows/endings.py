@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from prefect.client.schemas.objects import State
-from prefect.states import AwaitingRetry, Cancelled, Completed, Failed
+from prefect.states import AwaitingRetry, Cancelled, Completed, Failed, Paused
 
 from flows.attempts.attempt import Kept, Outcome, Stopped, Unkept
 from flows.attempts.past import ShownAttempt
@@ -21,6 +21,8 @@ def state_of(outcome: Outcome) -> State[Any]:
             return Completed(message=_summary(artefacts))
         case Stopped(reason="release"):
             return AwaitingRetry(message="The worker stopped.")
+        case Stopped(reason="pause"):
+            return Paused(message="Paused in Prefect.")
         case Stopped():
             return Cancelled(message="Cancelled through Easel.")
         case Unkept(ended, error, is_foreseen):
@@ -34,11 +36,11 @@ def state_of(outcome: Outcome) -> State[Any]:
 
 
 async def goes_on_elsewhere(attempt: ShownAttempt) -> bool:
-    """Returns whether it was given back, or taken over: then another worker leads the run."""
+    """Returns whether it was given back, or taken over: then who takes it next leads the run."""
     if not attempt.is_over:
         return False
     match await attempt.outcome():
-        case Stopped(reason="release"):
+        case Stopped(reason="release" | "pause"):
             return True
         case Unkept(ended):
             return ended.how == "taken_over"

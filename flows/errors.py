@@ -10,6 +10,7 @@ FlowsError
   BatchRefusedError         the manifest has rows that cannot be made
   CallbackRefusedError      the callback of a run that was started from Prefect is not stored
   ForeignFlowError          the run's deployment names a flow that is not Easel's
+  NotHereError              this worker's ComfyUI lacks what the run needs
   PastError                 the attempt failed so, in a process that is over
   StoppedError              the attempt was stopped in this stage
 TakenOver                   run now owned by another worker, or paused; never reported to Prefect
@@ -135,6 +136,13 @@ class StoppedError(FlowsError):
 
     def __init__(self) -> None:
         super().__init__("the attempt was stopped")
+
+
+class NotHereError(FlowsError):
+    """This worker's ComfyUI lacks these model files or node classes: another one is to take it."""
+
+    def __init__(self, lacked: Sequence[str]) -> None:
+        super().__init__(f"this worker's ComfyUI has no {listed(lacked)}")
 
 
 class TakenOver(Exception):  # noqa: N818 - a signal

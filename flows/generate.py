@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 from uuid import UUID
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
-from prefect.states import Cancelled, Completed, Failed
+from prefect.states import Cancelled, Completed, Failed, Scheduled
 
 from core.requests import FlowRequest
 from flows import pipeline
@@ -30,7 +31,7 @@ from flows.artifacts import (
 from flows.attempts.attempt import Kept, Outcome
 from flows.attempts.past import ShownAttempt
 from flows.endings import state_of
-from flows.errors import CallbackRefusedError
+from flows.errors import CallbackRefusedError, NotHereError
 from flows.pipeline import Assignment
 from flows.prefect.foreign_runs import PAUSE_S, put_back_for
 from flows.prefect.forms import GenerateRequest
@@ -48,6 +49,8 @@ from store.errors import (
 )
 from store.values import Claim
 
+ELSEWHERE_S: Final = 1.0
+"""Seconds until a run may be taken that this worker's ComfyUI cannot do."""
 _log = logging.getLogger(__name__)
 
 
@@ -74,6 +77,8 @@ async def generate(request: GenerateRequest, generation_id: UUID | None = None) 
             return Cancelled(message=f"Nothing to do: {reason}")
         except NotFoundError:
             return put_back_for(PAUSE_S)  # another store's: its worker has the row
+        except NotHereError as reason:
+            return _elsewhere(reason)
         except ConflictError as reason:
             return await _over(runtime, reason)
         return await _show(runtime, attempt)
@@ -107,8 +112,31 @@ async def _attempt(
         deployment_id=run.deployment_id,
         rerun=run.run_count > 1,
     )
-    claim = await once_let_go(pipeline.claim, runtime.store, assignment, runtime.holder)
-    return runtime.attempts.begin(claim, run.id)
+    needs = await patiently(runtime.store.queue.needs, [generation_id])
+    if lacked := runtime.lacks(needs.get(generation_id)):
+        raise NotHereError(lacked)
+    return await once_let_go(_claimed, runtime, assignment)
+
+
+async def _claimed(runtime: Runtime, assignment: Assignment) -> ShownAttempt:
+    """Returns the attempt, begun now, unless this worker has just taken it from the queue.
+
+    It does that as soon as the limit is gone under which Prefect gave it the run.
+    """
+    attempts = runtime.attempts
+    async with attempts.claiming:
+        going = attempts.of_generation(assignment.generation_id)
+        if going is not None:
+            attempts.name_run(going, assignment.flow_run_id, assignment.deployment_id)
+            return going
+        claim = await pipeline.claim(runtime.store, assignment, runtime.holder)
+        return attempts.begin(claim, assignment.flow_run_id)
+
+
+def _elsewhere(reason: NotHereError) -> State[Any]:
+    """Returns the state of a run that another worker is to take: it waits, without having run."""
+    soon = datetime.now(UTC) + timedelta(seconds=ELSEWHERE_S)
+    return Scheduled(scheduled_time=soon, name="AwaitingCapableWorker", message=str(reason))
 
 
 async def _over(runtime: Runtime, reason: ConflictError) -> State[Any]:

@@ -8,21 +8,20 @@ import json
 import logging
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from comfy import FetchedFile, FetchedImage, Output, OutputFile, OutputText
+from comfy import FetchedFile, FetchedImage, Output, OutputText
 from comfy.errors import NoOutputError
-from comfy.workflows import pixels_of as planned_pixels
 from core.artefacts import TEXT
 from core.failpoints import reach
 from core.infotext import KEYWORD, infotext
 from core.png import keywords, with_texts
 from core.workflows.declaration import Output as DeclaredOutput
 from core.workflows.declaration import Role, Workflow
-from core.workflows.limits import SIZE_MAX
+from flows.arrivals import Arrivals, pixels_of
 from flows.errors import CancelRequested
+from flows.opening import Opener
 from store.artefacts.files import NewFile, NewPicture
 from store.errors import NoSpaceError, StorageAwayError, StoreUnavailableError
 from store.store import Store
@@ -41,19 +40,12 @@ _OF_COMFYUI: Final = "prompt"
 Log = logging.Logger | logging.LoggerAdapter[Any]
 
 
-class Opener(Protocol):
-    """What is needed of ComfyUI; implemented and documented by ``comfy.ComfySession``."""
-
-    def open(
-        self, file: OutputFile, pixels: int
-    ) -> AbstractAsyncContextManager[FetchedImage | FetchedFile]:
-        """Fetch a finished file: a picture whole and verified, any other in chunks."""
-        ...
-
-
 @dataclass(eq=False)
 class Keeping:
-    """Keeps one output of a workflow, which names it if it is declared."""
+    """Keeps one output of a workflow, which names it if it is declared.
+
+    ``arrivals`` may have it already.
+    """
 
     store: Store
     session: Opener
@@ -62,13 +54,22 @@ class Keeping:
     output: Output
     workflow: Workflow
     log: Log
+    arrivals: Arrivals
     _picture: NewPicture | None = None
 
     async def keep(self) -> Artefact:
-        """Fetch it and keep it. While the storage takes nothing it waits, however long.
+        """Fetch it, unless it was fetched early, and keep it.
 
-        Raises CancelRequested when a cancel is asked for meanwhile.
+        While the storage takes nothing it waits, however long. Raises CancelRequested when a cancel
+        is asked for meanwhile.
         """
+        arrived = await self.arrivals.of(self.output)
+        async with self.arrivals.turns:
+            if arrived is not None:
+                self._picture = await self._new_picture(arrived)
+            return await self._keep_patiently()
+
+    async def _keep_patiently(self) -> Artefact:
         while True:
             try:
                 return await self._keep()
@@ -118,6 +119,7 @@ class Keeping:
             seed=self.claim.request.seed,
             name=self._name,
             node=self.output.node or None,
+            small=fetched.small,
         )
 
     @property
@@ -136,14 +138,6 @@ class Keeping:
             if await self.store.transitions.record_waiting(self.claim, waiting) == "cancelling":
                 raise CancelRequested
         await asyncio.sleep(STORAGE_LOOK_S)
-
-
-def pixels_of(claim: Claim) -> int:
-    """Returns the pixels that a picture should have; the most possible where nothing says that.
-
-    What an imported workflow saves may be larger than what it samples: it may scale it up.
-    """
-    return planned_pixels(claim.request) or SIZE_MAX * SIZE_MAX
 
 
 def owners_of(node: str) -> frozenset[str]:

@@ -7,21 +7,18 @@ from the disk, elsewhere only what ComfyUI tells of their metadata.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Final
 
-from comfy import ComfyClient, TransientComfyError
+from comfy import ComfyClient
 from comfy.catalogue import FOLDERS
 from comfy.families.models import ModelFile, Models, Setting
 from comfy.families.recognise import recognise, with_setting
 from comfy.local_model_files import header_here, is_here, measured
 from comfy.model_files import ListedFile, file_metadata, model_files, model_folders
-from core.loop import Loop
-from store.errors import StoreError
 from store.models import SETTINGS, FileKey, FileState, KeptFile, KeptSetting
 from store.store import Store
 
@@ -35,8 +32,8 @@ _AT_ONCE: Final = 2
 _KEPT_TOGETHER: Final = 100
 _VERSION: Final = version("easel")
 _READ_KEPT: Final = 4
-_read: OrderedDict[tuple[str, str, str], Models] = OrderedDict()
-"""What was read, by the ComfyUI's URL, its digest and that of the settings."""
+_read: OrderedDict[tuple[tuple[str, str], ...], Models] = OrderedDict()
+"""What was read, by the ComfyUIs' URLs with their digests, and that of the settings."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +56,35 @@ class _Folder:
         return kept.read_by in (self.read_by, f"{_VERSION} here")
 
 
-async def look_at_models(store: Store, client: ComfyClient) -> None:
-    """Keep what is known of ComfyUI's model files now.
+async def list_files(
+    store: Store, client: ComfyClient, folders: Mapping[str, tuple[str, ...]] | None = None
+) -> dict[str, tuple[ListedFile, ...]]:
+    """Returns ComfyUI's model files by folder, and keeps their names: what can be done there.
 
+    ``folders`` are those of ``model_folders``. Raises TransientComfyError, StoreUnavailableError.
+    """
+    folders = await model_folders(client) if folders is None else folders
+    there = {name: await model_files(client, name, folders) for name in FOLDERS}
+    names = {folder: [file.name for file in files] for folder, files in there.items()}
+    await store.offers.keep_files(client.base_url, names)
+    return there
+
+
+async def look_at_models(
+    store: Store, client: ComfyClient, on_listed: Callable[[], Awaitable[None]] | None = None
+) -> None:
+    """Keep what is known of ComfyUI's model files now: first which there are, then what they are.
+
+    ``on_listed`` is called in between.
     Raises TransientComfyError, StoreUnavailableError; what was read until then is kept.
     """
     folders = await model_folders(client)
+    there = await list_files(store, client, folders)
+    if on_listed is not None:
+        await on_listed()
     kept = await store.models.states(client.base_url)
     listed: set[FileKey] = set()
-    for name in FOLDERS:
-        files = await model_files(client, name, folders)
+    for name, files in there.items():
         places = folders.get(name, ())
         folder = _Folder(name, places, await asyncio.to_thread(is_here, places))
         new = await asyncio.to_thread(_new_in, folder, files, kept)
@@ -128,32 +144,16 @@ def _recognised_here(folder: _Folder, file: ListedFile) -> ModelFile | None:
     return None if header is None else recognise(folder.name, file.name, header)
 
 
-def looking_at_models(store: Store, client: ComfyClient) -> Loop:
-    """Returns the loop that keeps them in the store up to date; wake it when ComfyUI is back."""
-
-    async def look() -> None:
-        await look_at_models(store, client)
-
-    return Loop(
-        "looking at ComfyUI's model files",
-        look,
-        every_s=LOOK_EVERY_S,
-        first_s=0.0,
-        retry_s=RETRY_S,
-        expected=(TransientComfyError, StoreError),
-        level=logging.DEBUG,
-    )
-
-
-async def kept_models(store: Store, comfy_url: str) -> Models:
-    """Returns what is known of the model files of a ComfyUI, the owner's word first.
+async def kept_models(store: Store, *comfy_urls: str) -> Models:
+    """Returns what is known of the model files of these ComfyUIs, the owner's word first.
 
     Read again only when it has changed. Raises StoreUnavailableError.
     """
     digests = await store.models.digests()
-    key = comfy_url, digests.get(comfy_url, ""), digests.get(SETTINGS, "")
+    key = tuple((url, digests.get(url, "")) for url in (*comfy_urls, SETTINGS))
     if key not in _read:
-        files, settings = await store.models.files(comfy_url), await store.models.settings()
+        files = [one for url in comfy_urls for one in await store.models.files(url)]
+        settings = await store.models.settings()
         _read[key] = await asyncio.to_thread(models_of, files, settings)
         while len(_read) > _READ_KEPT:
             _read.popitem(last=False)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import OrderedDict
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from comfy import ComfyClient, TransientComfyError
+from comfy import ComfyClient, ComfyProtocolError, TransientComfyError
 from comfy.nodes import NodeCatalogue, packed, unpacked
 from comfy.workflows import Judge
 from comfy.workflows.readiness import paid_classes
@@ -29,25 +31,51 @@ _recent: WeakKeyDictionary[Store, dict[str, tuple[float, NodeCatalogue]]] = Weak
 """Those that were asked for last, by store and URL, with the time."""
 
 
-async def look_at_nodes(store: Store, client: ComfyClient) -> NodeCatalogue:
+async def look_at_nodes(
+    store: Store,
+    client: ComfyClient,
+    on_known: Callable[[], Awaitable[None]] | None = None,
+    *,
+    names: bool = True,
+) -> NodeCatalogue:
     """Returns ComfyUI's node classes as they are now, and keeps them if they have changed.
 
+    With them what can be done there; ``on_known`` is called once that is kept. ``names``: and the
+    catalogue of what they offer, for who does not ask ComfyUI for that itself.
     Raises TransientComfyError, StoreUnavailableError.
     """
-    catalogue = await client.node_catalogue()
+    info = await client.object_info()
+    catalogue = await asyncio.to_thread(NodeCatalogue.from_object_info, info)
     if catalogue.classes:
+        choices = await asyncio.to_thread(lambda: catalogue.file_choices)
+        await store.offers.keep_nodes(client.base_url, tuple(catalogue.classes), choices)
+        if on_known is not None:
+            await on_known()
         data, digest = await asyncio.to_thread(packed, catalogue)
         await store.registry.keep_nodes(client.base_url, data, digest)
+        if names:
+            await _keep_names(store, client, info)
     return catalogue
 
 
-async def kept_judge(store: Store, comfy_url: str, *, paid_nodes: bool) -> Judge | None:
-    """Returns what judges requests by the ComfyUI's kept node classes, None while there are none.
+async def _keep_names(store: Store, client: ComfyClient, info: Mapping[str, Any]) -> None:
+    with contextlib.suppress(ComfyProtocolError):  # an old one does not say all of it
+        names = (await client.catalogue(info)).to_json()
+        if names != await store.registry.catalogue(client.base_url):
+            await store.registry.keep_catalogue(client.base_url, names)
+
+
+async def kept_judge(store: Store, *comfy_urls: str, paid_nodes: bool) -> Judge | None:
+    """Returns what judges requests by the ComfyUIs' kept node classes, None while there are none.
 
     ``paid_nodes``: whether they may call paid services. Raises StoreUnavailableError.
     """
-    catalogue = await kept_catalogue(store, comfy_url)
-    return None if catalogue is None else Judge(catalogue, paid_nodes=paid_nodes)
+    known = [await kept_catalogue(store, url) for url in comfy_urls]
+    found = [one for one in known if one is not None]
+    if not found:
+        return None
+    united = found[0] if len(found) == 1 else await asyncio.to_thread(NodeCatalogue.union, found)
+    return Judge(united, paid_nodes=paid_nodes)
 
 
 def paid_classes_of(workflow: Workflow, known: NodeCatalogue | None) -> tuple[str, ...]:
@@ -102,7 +130,7 @@ def looking_at_nodes(store: Store, client: ComfyClient) -> Loop:
     """Returns the loop that keeps them in the store up to date; wake it when ComfyUI is back."""
 
     async def look() -> None:
-        await look_at_nodes(store, client)
+        await look_at_nodes(store, client, names=False)
 
     return Loop(
         "reading ComfyUI's node classes",

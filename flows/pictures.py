@@ -22,6 +22,7 @@ from typing import Any, Final, TypeVar
 import comfy
 from comfy.workflows.known import Known, Mask
 from comfy.workflows.layout import Size
+from core.artefacts import PICTURE_KINDS
 from core.batches.lists import read_lists
 from core.problems import FieldProblem
 from core.requests import RequestFields, ResolvedRequest
@@ -42,7 +43,7 @@ LOOKING_AT_ONCE: Final = 8
 """Requests, and lots of batches, whose files are looked at at the same time in this process."""
 _LOOP_LOOKED_AT_S: Final = 5.0
 _KEPT: Final = 10_000
-_PICTURES: Final = frozenset({"image", "animation"})
+
 _decoding = BoundedSemaphore(DECODED_AT_ONCE)
 _looking = ThreadPoolExecutor(LOOKING_AT_ONCE, thread_name_prefix="looking-at-files")
 _K = TypeVar("_K")
@@ -165,7 +166,7 @@ class StorePictures:
             made = await self._store.generations.artefact(asked.artefact_id)
         except NotFoundError:
             return None
-        if made.kind not in _PICTURES:
+        if made.kind not in PICTURE_KINDS:
             return None
         return _File(made.path, made.bytes, _size(made.width, made.height), made.name)
 

@@ -39,8 +39,11 @@ from core.artefacts import primary
 from core.failpoints import reach
 from core.problems import Problem
 from core.workflows.declaration import Output as DeclaredOutput
+from core.workflows.needs import Needs
+from flows.arrivals import Arrivals
 from flows.errors import CancelRequested
-from flows.keeping import Keeping, Log, check_declared, owners_of, pixels_of
+from flows.keeping import Keeping, Log, check_declared, owners_of
+from flows.models import list_files
 from flows.nodes import (
     kept_catalogue,
     look_at_nodes,
@@ -59,15 +62,12 @@ from store.errors import (
     StoreUnavailableError,
 )
 from store.store import Store
-from store.values import Artefact, Claim, Holder, Standing
+from store.values import Artefact, Claim, Holder, Standing, Waiting
 
 RELEASE_S: Final = 2.0
 """Maximum seconds to remove an unwanted prompt when its attempt is released."""
 DISCARD_S: Final = 2.0
 """Maximum seconds to remove the files of an attempt that ended without pictures."""
-PIXELS_AT_ONCE: Final = 8 * 1024 * 1024
-"""Pixels of one generation that are decoded at the same time: sixteen pictures of 4096 × 4096 need
-gigabytes, eight of 1024 × 1024 are sooner kept together."""
 _log = logging.getLogger(__name__)
 WrittenStages = Callable[[], Sequence[Mapping[str, Any]] | None]
 
@@ -177,21 +177,29 @@ async def track(
     claim: Claim,
     graph: Graph,
     on_progress: OnProgress | None = None,
+    arrivals: Arrivals | None = None,
 ) -> tuple[Output, ...]:
     """Follow the prompt to its end and write its progress to the row.
 
-    ``on_progress`` gets the percentage as it was written. Raises CancelRequested or FencedError
+    ``on_progress`` gets the percentage as it was written. ``arrivals`` fetches pictures as soon as
+    they are finished. Raises CancelRequested or FencedError
     when the row says so, and ComfyUI's own errors.
     """
     reach("track.seen")
     async with Reporter(store.transitions, claim, on_progress) as reporter:
+
+        def on_event(event: TrackEvent) -> None:
+            reporter.on_event(event)
+            if arrivals is not None:
+                arrivals.on_event(event)
+
         tracking = asyncio.create_task(
             session.track(
                 claim.prompt_id,
                 graph,
                 expected_outputs=graph.expected_outputs,
                 timeout_s=claim.request.timeout_s,
-                on_event=reporter.on_event,
+                on_event=on_event,
             )
         )
         stopping = asyncio.create_task(reporter.stopped.wait())
@@ -256,23 +264,25 @@ async def save(
     outputs: Sequence[Output],
     log: Log = _log,
     stages: WrittenStages = _none,
+    arrivals: Arrivals | None = None,
 ) -> tuple[Artefact, ...]:
     """Fetch the outputs, keep them, and end the generation as succeeded.
 
-    ``stages`` returns what Prefect is to be told of the attempt, when it ends.
+    ``stages`` returns what Prefect is to be told of the attempt, when it ends. ``arrivals`` has
+    what was fetched early; only what is among ``outputs`` is kept of it.
 
-    Large pictures are fetched one after the other (``PIXELS_AT_ONCE``). A repeated save writes the
-    same names again. While the disk is full or the storage away it waits, however long: the output
-    stays in ComfyUI. A save that finds itself fenced out removes its files only when this attempt's
-    artefacts are not wanted any more.
+    Large pictures are fetched one after the other (``arrivals.PIXELS_AT_ONCE``). A repeated save
+    writes the same names again. While the disk is full or the storage away it waits, however long:
+    the output stays in ComfyUI. A save that finds itself fenced out removes its files only when
+    this attempt's artefacts are not wanted any more.
 
     Raises NoOutputError when nothing of what the workflow declares is among the outputs.
     """
     workflow = await patiently(workflow_of, store, claim.request)
     check_declared(outputs, workflow.outputs)
-    turns = asyncio.Semaphore(max(1, PIXELS_AT_ONCE // pixels_of(claim)))
+    arrivals = arrivals or Arrivals(session, claim)
     keeping = (
-        _keep(turns, Keeping(store, session, claim, position, output, workflow, log))
+        Keeping(store, session, claim, position, output, workflow, log, arrivals).keep()
         for position, output in enumerate(outputs)
     )
     kept: list[Artefact] = []
@@ -284,18 +294,20 @@ async def save(
     kept = _with_primary(kept, workflow.outputs)
     try:
         nodes = (await build(store, claim)).node_count
-        await patiently(store.transitions.succeed, claim, kept, nodes=nodes, stages=stages())
+        await patiently(
+            store.transitions.succeed,
+            claim,
+            kept,
+            nodes=nodes,
+            stages=stages(),
+            filenames=[one.filename if isinstance(one, OutputFile) else "" for one in outputs],
+        )
     except FencedError:
         standing = await patiently(store.transitions.standing, claim)
         if not standing.prompt_wanted:
             await store.files.remove(kept)
         raise
     return tuple(kept)
-
-
-async def _keep(turns: asyncio.Semaphore, keeping: Keeping) -> Artefact:
-    async with turns:
-        return await keeping.keep()
 
 
 def _with_primary(kept: Sequence[Artefact], declared: Sequence[DeclaredOutput]) -> list[Artefact]:
@@ -364,11 +376,26 @@ async def release(store: Store, session: Session, claim: Claim, log: Log = _log)
     being cancelled ends as ``cancel`` does, as no other worker would finish it; if ComfyUI or the
     store takes longer than ``RELEASE_S``, its prompt is left to be removed as a stray.
     """
+    await _cancel_if_asked_to(store, session, claim, log)
+    await store.transitions.unclaim(claim)  # no-op if it has ended
+
+
+async def pause(
+    store: Store, session: Session, claim: Claim, waiting: Waiting, log: Log = _log
+) -> None:
+    """As ``release``, but no worker takes it until it is resumed: ``waiting`` says so.
+
+    Its worker lives: no lapsed lease would say so while the store is away.
+    """
+    await patiently(_cancel_if_asked_to, store, session, claim, log)
+    await patiently(store.transitions.unclaim, claim, waiting)
+
+
+async def _cancel_if_asked_to(store: Store, session: Session, claim: Claim, log: Log) -> None:
     with contextlib.suppress(FencedError, TimeoutError):
         if await store.transitions.status(claim) == "cancelling":
             async with asyncio.timeout(RELEASE_S):
                 await cancel(store, session, claim, log)
-    await store.transitions.unclaim(claim)  # no-op if it has ended
 
 
 async def fail(
@@ -394,14 +421,24 @@ async def fail(
 
 
 async def look_again(store: Store, client: ComfyClient, error: Exception) -> None:
-    """Read the catalogue again when ComfyUI refused a name in it: a model file was removed."""
+    """Look at what ComfyUI offers when it refused a name of that: a model file was removed."""
     if isinstance(error, WorkflowRejectedError) and any(
         problem.code == "value_not_in_list" for problem in error.problems
     ):
         with contextlib.suppress(TransientComfyError, StoreUnavailableError):
-            catalogue = await client.catalogue()
-            await store.registry.keep_catalogue(client.base_url, catalogue.to_json())
             await look_at_nodes(store, client)
+            await list_files(store, client)
+
+
+async def lacking(
+    store: Store, client: ComfyClient, claim: Claim, error: Exception
+) -> tuple[str, ...]:
+    """Returns what ComfyUI lacks now for an attempt of which it refused a name."""
+    needs = Needs.of(claim.request.plan)
+    if needs is None or not isinstance(error, WorkflowRejectedError):
+        return ()
+    offer = await patiently(store.offers.of, client.base_url)
+    return () if offer is None else offer.lacks(needs)
 
 
 async def leave(

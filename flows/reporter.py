@@ -3,26 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final
 
-from comfy.events import ComfyAway, ComfyBack, Preview, Progress, Queued, Started, TrackEvent
+from comfy.events import (
+    ComfyAway,
+    ComfyBack,
+    OutputReady,
+    Preview,
+    Progress,
+    Queued,
+    Started,
+    TrackEvent,
+)
+from comfy.messages import OutputFile
+from comfy.outputs import ours, saved_file
 from comfy.reachability import away_words
+from core.artefacts import type_of
 from core.loop import Loop
 from core.status import Status
 from flows.errors import CancelRequested
 from flows.retries import patiently
 from store.errors import FencedError, StoreUnavailableError
 from store.generations.transitions import Transitions
-from store.values import Claim, ProgressRecord, Waiting
+from store.values import Claim, ProgressRecord, RenderedOutput, Waiting
 from store.values import Preview as KeptPreview
 
 WRITE_EVERY_S: Final = 0.05
 """Seconds between two writes of progress; events in between are merged into the next one."""
 PREVIEW_EVERY_S: Final = 0.25
+RENDERED_MAX: Final = 100
+"""So many outputs of an attempt are announced before they are kept."""
+WRITTEN_WITHIN_S: Final = 0.1
+"""How long the end of tracking waits for what is being written of rendered outputs."""
 OnProgress = Callable[[float], None]
 """Called with the percentage repeatedly while the attempt renders; must not block."""
 LOOK_EVERY_S: Final = 1.0
@@ -46,6 +63,9 @@ class Reporter:
         self._preview: KeptPreview | None = None
         self._previews = 0
         self._shown: int | None = None
+        self._rendered: tuple[RenderedOutput, ...] = ()
+        self._announced = 0
+        self._is_urgent = asyncio.Event()
         self._waiting: Waiting | None = None
         self._started_at: datetime | None = None
         self._running = False
@@ -71,10 +91,19 @@ class Reporter:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._loop.stop()
+        self._is_urgent.set()
+        is_owed = exc is None and not self._all_announced
+        await self._loop.stop(grace_s=WRITTEN_WITHIN_S if is_owed else 0.0)
         if exc is None and self._started_at is not None and not self._running:
             # A render can end before its start was written; its times are recorded anyway.
             await patiently(self._transitions.start, self._claim, self._started_at)
+        if exc is None and not self._all_announced:
+            with contextlib.suppress(FencedError):  # whoever saves finds it out
+                await patiently(self._write_progress)
+
+    @property
+    def _all_announced(self) -> bool:
+        return self._announced == len(self._rendered)
 
     def on_event(self, event: TrackEvent) -> None:
         """Take an event."""
@@ -94,6 +123,9 @@ class Reporter:
             case Preview():
                 self._previews += 1
                 self._preview = KeptPreview(self._previews, event.content_type, event.data)
+            case OutputReady():
+                if not self._note_rendered(event.file):
+                    return
             case ComfyAway():
                 said = away_words(self._claim.comfy_url, event.detail)
                 self._waiting = Waiting("waiting_for_comfyui", said)
@@ -101,10 +133,22 @@ class Reporter:
                 self._waiting = _behind(event.strangers)
             case ComfyBack():
                 self._waiting = None
-            case _:
-                return
         self._has_news = True
         self._loop.wake()
+
+    def _note_rendered(self, file: OutputFile) -> bool:
+        """Note an output to be announced at once. Returns False for what is not announced.
+
+        That is what nobody may ask for by its name, as it is not named after this prompt.
+        """
+        if not ours(self._claim.prompt_id, [file]) or saved_file(file.filename) is None:
+            return False
+        if len(self._rendered) >= RENDERED_MAX:
+            return False
+        kind = type_of(b"", file.filename, file.format, file.key).kind
+        self._rendered += (RenderedOutput(kind, file.filename, self._claim.comfy_url),)
+        self._is_urgent.set()
+        return True
 
     async def _tell(self) -> None:
         if self._on_progress is not None and self._progress is not None:
@@ -123,27 +167,43 @@ class Reporter:
         if status == "cancelling":
             self._stop(CancelRequested())
             return
-        await asyncio.sleep(WRITE_EVERY_S)
+        await self._pause()
+
+    async def _pause(self) -> None:
+        """Until the next write, which comes at once for a rendered output."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WRITE_EVERY_S):
+                await self._is_urgent.wait()
 
     async def _write(self) -> Status:
         """Write what is new; only read the row when nothing is."""
         if not self._has_news and self._preview is None:
             return await self._transitions.status(self._claim)
         self._has_news = False
+        self._is_urgent.clear()
         if self._started_at is not None and not self._running:
             status = await self._transitions.start(self._claim, self._started_at)
             self._running = True
-            if self._progress or self._preview or self._waiting:
+            if not self._all_announced:
+                self._is_urgent.set()
+            if self._progress or self._preview or self._waiting or self._rendered:
                 self._has_news = True  # arrived together with the start: written next
                 self._loop.wake()
             return status
-        preview = self._due_preview()
+        return await self._write_progress()
+
+    async def _write_progress(self) -> Status:
+        preview, rendered = self._due_preview(), self._rendered
         if preview is not None:
             self._shown = preview.number
-        progress = self._progress and replace(self._progress, preview=self._shown)
-        return await self._transitions.record_progress(
+        progress = self._progress or (ProgressRecord(0.0) if rendered else None)
+        if progress is not None:
+            progress = replace(progress, preview=self._shown, rendered=rendered)
+        status = await self._transitions.record_progress(
             self._claim, progress, preview, self._waiting
         )
+        self._announced = len(rendered)
+        return status
 
     def _due_preview(self) -> KeptPreview | None:
         now = asyncio.get_running_loop().time()

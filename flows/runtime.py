@@ -6,7 +6,7 @@ process of its own (`prefect worker start --type process`, a notebook) opens one
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -21,6 +21,7 @@ from comfy.address import Address
 from comfy.paid import PaidServices
 from comfy.reachability import ReachableCallback
 from core.settings import DEFAULT_COMFY_URL, Settings
+from core.workflows.needs import Needs
 from flows.attempts.attempt import StopReason
 from flows.attempts.attempts import Attempts
 from store.generations.dispatches import START_DELAY_S
@@ -46,6 +47,8 @@ class Runtime:
     """The folder of wildcard lists."""
     stop_reasons: dict[UUID, StopReason] = field(default_factory=dict)
     """Why a run's task was cancelled, by flow run id: a client's cancel, or the worker stopping."""
+    lacks: Callable[[Needs | None], tuple[str, ...]] = lambda _: ()
+    """Returns which model files and node classes its ComfyUI lacks, as far as that is known."""
     attempts: Attempts = field(init=False)
 
     def __post_init__(self) -> None:

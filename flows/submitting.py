@@ -14,6 +14,8 @@ from flows.retries import patiently
 from store.store import Store
 from store.values import Claim
 
+SURE_FOR_S: Final = 0.5
+"""For so long after a claim nothing that judges leases can have released it."""
 RESUBMISSIONS: Final = 3
 """Maximum resubmissions of a prompt that ComfyUI lost in a restart."""
 
@@ -39,7 +41,8 @@ async def submit(
 ) -> Submitted:
     """Write the intent, then make sure that ComfyUI has the prompt, once. May be repeated.
 
-    The files that it refers to are put into ComfyUI right before the POST.
+    Right before the POST it makes sure that the attempt is still held, unless it was claimed within
+    ``SURE_FOR_S``. The files that it refers to are put into ComfyUI right before the POST.
     ``fresh`` skips the check before the first POST: only where nothing can have been posted.
     What calls paid services is posted at most once in an attempt, whoever repeats this.
     Raises FencedError, WorkflowRejectedError, PaidNodesError, PaidUnknownError, InputGoneError,
@@ -55,7 +58,8 @@ async def submit(
 
     async def right_before() -> None:
         await put_inputs(store, session, inputs)
-        await check_hold(store, claim)
+        if claim.taken.age_s() > SURE_FOR_S:
+            await check_hold(store, claim)
 
     for tries_left in range(RESUBMISSIONS, -1, -1):
         try:

@@ -20,10 +20,11 @@ from uuid import uuid4
 
 from sqlalchemy import Connection
 
-Signal = Literal["changes", "queue", "outbox", "gate"]
+Signal = Literal["changes", "queue", "outbox", "gate", "sources"]
 """Generations have changed; one may be taken from the queue; entries of the outbox are due; an
-operator has paused, limited or let go something in Prefect."""
-SIGNALS: Final[tuple[Signal, ...]] = ("changes", "queue", "outbox", "gate")
+operator has paused, limited or let go something in Prefect; a worker is asked for a file of its
+ComfyUI, or has answered."""
+SIGNALS: Final[tuple[Signal, ...]] = ("changes", "queue", "outbox", "gate", "sources")
 _PENDING: Final = "easel_signals"
 _LONGEST_PATH: Final = 100
 """Bytes: a socket's address has at most 108 on Linux, 104 on macOS."""

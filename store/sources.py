@@ -1,8 +1,13 @@
-"""What ComfyUIs offer as workflows, for an API that does not reach them: their workers say it."""
+"""What ComfyUIs offer as workflows, for an API that does not reach them: their workers say it.
+
+They also answer requests for files. A request and its answer are worth nothing after a crash, so
+they do not wait for the disk.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -10,9 +15,12 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, delete, select, update
 
-from store.database import Database, insert_into, reads, writes
+from store.database import Database, insert_into, notes, reads, writes
+from store.signals import signal
 from store.tables import offered_sources, source_requests
 
+RENDERED: Final = "rendered:"
+"""How a request begins for a finished output, by its name in the folder of Easel's prompts."""
 LEFT_BEHIND: Final = timedelta(minutes=10)
 """After this, nobody waits for an answer any more: who asked has ended without removing it."""
 _TEXT_MAX: Final = 500
@@ -36,6 +44,15 @@ class Sources:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    @property
+    def hears(self) -> bool:
+        """Whether signals of other processes arrive now."""
+        return self._database.hears
+
+    def listening(self, call: Callable[[], None]) -> AbstractContextManager[None]:
+        """Call it whenever something is asked for or answered, by any process."""
+        return self._database.hearing.listening("sources", call)
 
     async def keep(self, comfy_url: str, found: list[dict[str, Any]]) -> bool:
         """Store what a ComfyUI offers. Returns whether that has changed."""
@@ -61,7 +78,7 @@ class Sources:
         )
         return {row.comfy_url: row.data for row in connection.execute(statement)}
 
-    @writes
+    @notes
     def ask(self, connection: Connection, comfy_urls: Collection[str], source: str) -> list[UUID]:
         """Ask the workers of these ComfyUIs for a file. Returns the requests."""
         now = datetime.now(UTC)
@@ -75,6 +92,7 @@ class Sources:
         )
         if rows:
             connection.execute(insert_into(connection, source_requests), rows)
+            signal(connection, "sources")
         return list(requests)
 
     @reads
@@ -89,7 +107,7 @@ class Sources:
         )
         return [(row.id, row.source) for row in connection.execute(statement)]
 
-    @writes
+    @notes
     def answer(self, connection: Connection, request: UUID, told: SourceAnswer) -> None:
         """Answer a request. No-op for one that has its answer, or nobody waits for any more.
 
@@ -106,6 +124,7 @@ class Sources:
                 problem=told.problem and told.problem[:_PROBLEM_MAX],
             )
         )
+        signal(connection, "sources")
 
     @reads
     def answers(self, connection: Connection, requests: Collection[UUID]) -> list[SourceAnswer]:
@@ -121,7 +140,7 @@ class Sources:
             for row in connection.execute(statement)
         ]
 
-    @writes
+    @notes
     def forget(self, connection: Connection, requests: Collection[UUID]) -> None:
         """Remove requests with their answers."""
         connection.execute(delete(source_requests).where(source_requests.c.id.in_(requests)))

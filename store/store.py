@@ -16,6 +16,7 @@ from store.callbacks.secrets import Secrets
 from store.callbacks.stored import Callbacks
 from store.changes import ChangeFeed
 from store.database import Database
+from store.fleet import FleetQueries
 from store.generations.acceptance import Acceptance
 from store.generations.queries import Generations
 from store.generations.queue import Queue
@@ -24,6 +25,7 @@ from store.identity import identity_of
 from store.leases import Leases
 from store.migrate import migrate
 from store.models import ModelRegistry
+from store.offers import Offers
 from store.orphan_prompts import Strays
 from store.outbox import Outbox
 from store.retention import Retention
@@ -59,12 +61,14 @@ class Store:
         self.batches = Batches(self.database)
         self.batch_transitions = BatchTransitions(self.database, start_delay_s)
         self.changes = ChangeFeed(self.database)
+        self.fleet = FleetQueries(self.database)
         self.generations = Generations(self.database)
         self.leases = Leases(self.database)
         self.callbacks = Callbacks(self.database)
         self.deliveries = Deliveries(self.database)
         self.secrets = Secrets(self.database)
         self.models = ModelRegistry(self.database)
+        self.offers = Offers(self.database)
         self.outbox = Outbox(self.database, clock)
         self.queue = Queue(self.database)
         self.registry = Registry(self.database)

@@ -103,6 +103,8 @@ generations = Table(
     Column("waiting", _Json),
     Column("error", _Json),
     Column("cost", Float, nullable=False),
+    # The digest of what its ComfyUI must have; NULL for anything, and of an earlier version.
+    Column("needs", String(32)),
     Column("flow_run_id", Uuid),
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
@@ -111,8 +113,9 @@ generations = Table(
     # When its pictures were removed because they were old (see retention).
     Column("expired_at", UtcDateTime),
     Index("ix_generations_change", "change"),
-    # With the cost: how much work is ahead is summed at each acceptance.
-    Index("ix_generations_queue", "status", "priority", "turn", "cost"),
+    # With the cost: how much work is ahead is summed at each acceptance. With the needs: what a
+    # worker's ComfyUI cannot do is passed over without a look at its row.
+    Index("ix_generations_queue", "status", "priority", "turn", "cost", "needs"),
     Index("ix_generations_model", "model", "seq"),
     Index("ix_generations_workflow", "workflow", "seq"),
     Index("ix_generations_batch_id", "batch_id", "seq"),
@@ -335,6 +338,12 @@ workers = Table(
     Column("holder", Uuid),
     # How many runs of other stores wait in its pool, by store.
     Column("foreign_runs", _Json),
+    # How many prompts it gives its ComfyUI at a time; NULL from a version that recorded none.
+    Column("slots", Integer),
+    Column("last_model", String(255)),
+    Column("seconds_per_cost", Float),
+    # When it stopped cleanly; NULL while it runs, and when it died.
+    Column("stopped_at", UtcDateTime),
 )
 
 gates = Table(
@@ -373,6 +382,28 @@ catalogues = Table(
     Column("fetched_at", UtcDateTime, nullable=False),
 )
 """What each ComfyUI offered when last seen, so that creates can be checked while it is down."""
+
+needs = Table(
+    "needs",
+    metadata,
+    Column("digest", String(32), primary_key=True),
+    # See core/workflows/needs.py.
+    Column("value", _Json, nullable=False),
+)
+"""What generations need of their ComfyUI: few rows, however many generations there are."""
+
+offers = Table(
+    "offers",
+    metadata,
+    Column("comfy_url", String(500), primary_key=True),
+    # The names in its model folders; NULL until they were listed as a whole.
+    Column("files", _Json),
+    # Its node classes, and the names that they offer; NULL until they were read.
+    Column("nodes", _Json),
+    # Another one after each change.
+    Column("digest", String(32), nullable=False),
+)
+"""What each ComfyUI has, by names: where a generation can be done. See ``store/offers.py``."""
 
 node_catalogues = Table(
     "node_catalogues",

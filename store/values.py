@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, TypeVar, cast
@@ -17,6 +17,7 @@ from core.artefacts import ArtefactKind
 from core.batches.grid import Grid, read_grid
 from core.batches.request import StoredOptions, read_options
 from core.callbacks.callback import Callback, read_callback
+from core.instant import LONG_AGO, Instant
 from core.problems import Problem, read_problem
 from core.requests import ResolvedRequest, StoredRequest, read_request
 from core.status import BatchStatus, Status
@@ -33,10 +34,25 @@ class Waiting:
 
 
 @dataclass(frozen=True)
+class RenderedOutput:
+    """An output that ComfyUI has finished, and that is yet to be kept.
+
+    ``filename`` is its name in the folder of that ComfyUI that Easel's prompts save to.
+    ``position`` is that of its artefact, once it is kept.
+    """
+
+    kind: ArtefactKind
+    filename: str
+    comfy_url: str
+    position: int | None = None
+
+
+@dataclass(frozen=True)
 class ProgressRecord:
     """How far an attempt is. ``percent`` (0 … 100) never decreases within an attempt.
 
-    ``preview`` is the number of the newest live preview.
+    ``preview`` is the number of the newest live preview. ``rendered`` are the outputs that ComfyUI
+    has finished, in the order in which it did.
     """
 
     percent: float
@@ -46,6 +62,7 @@ class ProgressRecord:
     nodes_done: int = 0
     nodes_total: int = 0
     preview: int | None = None
+    rendered: tuple[RenderedOutput, ...] = ()
 
 
 _WAITING: Final = TypeAdapter(Waiting)
@@ -61,6 +78,17 @@ def _hint(adapter: TypeAdapter[_Hint], stored: Any) -> _Hint | None:
         return adapter.validate_python(stored)
     except ValidationError:
         return None
+
+
+def rendered_as_kept(progress: Any, filenames: Sequence[str]) -> tuple[RenderedOutput, ...]:
+    """Returns what a stored progress announced as rendered, with the artefacts' positions.
+
+    ``filenames`` are the artefacts' in ComfyUI, by position.
+    """
+    announced = _hint(_PROGRESS, progress)
+    positions = {name: position for position, name in enumerate(filenames)}
+    rendered = announced.rendered if announced is not None else ()
+    return tuple(replace(one, position=positions.get(one.filename)) for one in rendered)
 
 
 def _problem(stored: Any) -> Problem | None:
@@ -434,7 +462,8 @@ class Claim:
     ``submitted_before``: a ComfyUI may have the prompt already, so look before a POST.
     ``flow_run_id`` is None while the attempt has no flow run. ``created_at`` is the generation's.
     ``submitted_at`` is the time of the intent to submit that was written with the claim, if it
-    was: then it is the attempt's first, and the prompt may be posted.
+    was: then it is the attempt's first, and the prompt may be posted. ``taken`` is when the claim
+    was made, in the process that made it.
     """
 
     generation_id: UUID
@@ -449,6 +478,7 @@ class Claim:
     batch_id: UUID | None = None
     created_at: datetime | None = None
     submitted_at: datetime | None = None
+    taken: Instant = field(default=LONG_AGO, compare=False)
 
     @property
     def intent_written(self) -> bool:
@@ -460,7 +490,7 @@ class Claim:
 class Queued:
     """A generation that waits in the queue, as who chooses one sees it.
 
-    ``turn`` is its order within its priority.
+    ``turn`` is its order within its priority, ``needs`` the digest of what its ComfyUI must have.
     """
 
     generation_id: UUID
@@ -473,6 +503,7 @@ class Queued:
     batch_id: UUID | None
     created_at: datetime
     workflow: str | None
+    needs: str | None = None
 
     @classmethod
     def from_row(cls, row: RowMapping) -> Queued:
@@ -556,6 +587,9 @@ class WorkerRecord:
 
     ``holder`` is the lease that it renews while it lives. ``foreign_runs``: how many runs of other
     stores wait in its pool, by store ("unknown" for runs that do not say of which they are).
+    ``slots`` is how many prompts it gives its ComfyUI at a time, ``last_model`` what it took last,
+    ``seconds_per_cost`` how fast it was lately; each None while that is not known. ``stopped_at``
+    is when it stopped cleanly: it may come again.
     """
 
     name: str
@@ -566,6 +600,10 @@ class WorkerRecord:
     seen_at: datetime
     holder: UUID | None = None
     foreign_runs: Mapping[str, int] | None = None
+    slots: int | None = None
+    last_model: str | None = None
+    seconds_per_cost: float | None = None
+    stopped_at: datetime | None = None
 
     @classmethod
     def from_row(cls, row: RowMapping) -> WorkerRecord:

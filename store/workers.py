@@ -20,6 +20,7 @@ from store.tables import (
     model_files,
     node_catalogues,
     offered_sources,
+    offers,
     strays,
     workers,
 )
@@ -35,6 +36,8 @@ def is_live(worker: WorkerRecord, watch: LeaseWatch, now: datetime) -> bool:
     Its record counts only until the lease was seen to be renewed, and for a worker of a version
     that did not record its lease.
     """
+    if worker.stopped_at is not None:
+        return False
     is_recent = abs(now - worker.seen_at) <= RECENT
     if worker.holder is None:
         return is_recent
@@ -61,13 +64,20 @@ class Registry:
         _upsert(connection, workers, "name", asdict(record))
 
     @writes
-    def forget_worker(self, connection: Connection, name: str) -> None:
-        """Remove a worker that has stopped cleanly."""
-        connection.execute(delete(workers).where(workers.c.name == name))
+    def worker_stopped(self, connection: Connection, name: str) -> None:
+        """Record that a worker has stopped cleanly. It stays registered: it may come again."""
+        at = {"stopped_at": datetime.now(UTC)}
+        connection.execute(update(workers).where(workers.c.name == name).values(at))
+
+    @writes
+    def forget_workers(self, connection: Connection, seen_before: datetime) -> int:
+        """Remove workers that were not seen since. Returns how many there were."""
+        gone = connection.execute(delete(workers).where(workers.c.seen_at < seen_before))
+        return gone.rowcount
 
     @reads
     def workers(self, connection: Connection) -> tuple[WorkerRecord, ...]:
-        """Returns every worker that has not stopped cleanly; see ``is_live``."""
+        """Returns every registered worker, whether it runs or not; see ``is_live``."""
         rows = (connection.execute(select(workers))).mappings()
         return tuple(WorkerRecord.from_row(row) for row in rows)
 
@@ -107,7 +117,7 @@ class Registry:
     @writes
     def rename_comfy(self, connection: Connection, old: str, new: str) -> None:
         """Let what is known of the ComfyUI at ``old`` be known of ``new``: it is the same one."""
-        for known in (catalogues, node_catalogues, offered_sources, model_files):
+        for known in (catalogues, node_catalogues, offered_sources, model_files, offers):
             connection.execute(delete(known).where(known.c.comfy_url == old))
         connection.execute(delete(model_digests).where(model_digests.c.subject == old))
         already = select(strays.c.prompt_id).where(strays.c.comfy_url == new)
@@ -118,6 +128,24 @@ class Registry:
         )
         for table in (attempts, strays, workers):
             connection.execute(update(table).where(table.c.comfy_url == old).values(comfy_url=new))
+
+    @reads
+    def catalogues_at(self, connection: Connection) -> dict[str, datetime]:
+        """Returns by ComfyUI's URL when it said what it offers."""
+        statement = select(catalogues.c.comfy_url, catalogues.c.fetched_at)
+        return {row.comfy_url: row.fetched_at for row in connection.execute(statement)}
+
+    @reads
+    def versions(self, connection: Connection) -> dict[str, str]:
+        """Returns the versions of ComfyUIs by their URLs, as far as they say them."""
+        version = catalogues.c.data["version"].as_string()
+        rows = connection.execute(select(catalogues.c.comfy_url, version)).tuples()
+        return {url: said for url, said in rows if said}
+
+    @reads
+    def comfy_urls(self, connection: Connection) -> frozenset[str]:
+        """Returns the URLs of the ComfyUIs of all registered workers."""
+        return frozenset(connection.execute(select(workers.c.comfy_url)).scalars())
 
     @reads
     def kept_catalogue(self, connection: Connection, comfy_url: str) -> KeptCatalogue | None:

@@ -40,6 +40,7 @@ from web.parts.trash import Trash
 from web.parts.unconnected import Unconnected
 from web.schedules.page import SchedulesPage
 from web.studio.page import Studio
+from web.workers.page import WorkersPage
 from web.workflows.covers import Covers
 from web.workflows.page import WorkflowsPage
 
@@ -160,6 +161,10 @@ def declare(web: Web) -> None:
     @_page("/models", title="Models · Easel")
     async def models() -> None:
         await ModelsPage(web).start()
+
+    @_page("/workers", title="Workers · Easel")
+    async def workers() -> None:
+        await WorkersPage(web).start()
 
     @_page("/history", title="History · Easel")
     async def history(request: Request) -> None:

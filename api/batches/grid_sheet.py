@@ -17,8 +17,8 @@ from PIL import ImageDraw, ImageFont
 
 from api.batches.contact_sheet import paste, read_poster
 from api.batches.tables import Line, Table
+from core.pictures import POSTER_PX
 from store.artefacts.files import ArtefactFiles
-from store.artefacts.media import POSTER_PX
 from store.values import Artefact, BatchItem, main_of
 
 PIXELS_MAX: Final = 24_000_000

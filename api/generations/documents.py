@@ -11,7 +11,7 @@ from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from api.documents import Document, NextCursor, PreviousCursor
-from core.artefacts import ArtefactKind
+from core.artefacts import PICTURE_KINDS, ArtefactKind
 from core.callbacks.callback import Callback, EventType
 from core.notices import Notice
 from core.problems import Problem
@@ -39,7 +39,8 @@ class WaitingDocument(Document):
 
     code: str = Field(
         description="`waiting_for_comfyui`, `comfyui_busy` (prompts of others come first), "
-        "`waiting_for_worker`, `waiting_for_prefect`, `paused` (in Prefect), `disk_full` or "
+        "`waiting_for_worker`, `no_capable_worker` (none has the models and nodes that it needs), "
+        "`waiting_for_prefect`, `paused` (in Prefect), `disk_full` or "
         "`storage_away` (finished outputs cannot be stored yet, its own or those before it)."
     )
     detail: str
@@ -53,7 +54,18 @@ class UrlsDocument(Document):
     events: str
     cancel: str
     preview: str | None = Field(description="The newest live preview while it runs.")
+    rendered: str | None = Field(
+        description="The first image that ComfyUI has finished, until it is kept."
+    )
     flow_run: str | None = Field(description="The run's page in the Prefect UI.")
+
+
+class RenderedDocument(Document):
+    """An output that ComfyUI has finished, and that is yet to be kept. It may vanish before."""
+
+    number: int = Field(description="In the order in which they were finished, from 1.")
+    kind: ArtefactKind
+    url: str
 
 
 class CallbackDocument(Document):
@@ -254,6 +266,19 @@ class Links:
             return None
         return f"{self._generation}/{generation.id}/preview?number={number}"
 
+    def rendered(self, generation: Generation, number: int) -> str:
+        """Returns the URL of an output before it is kept, by its number from 1."""
+        return f"{self._generation}/{generation.id}/rendered/{number}"
+
+    def rendered_image(self, generation: Generation) -> str | None:
+        """Returns the URL of the first image that is yet to be kept, None if there is none."""
+        if generation.progress is None or is_final(generation.status):
+            return None
+        for number, output in enumerate(generation.progress.rendered, start=1):
+            if output.kind in PICTURE_KINDS:
+                return self.rendered(generation, number)
+        return None
+
     def urls(self, generation: Generation) -> UrlsDocument:
         """Returns all URLs of a generation."""
         base = f"{self._generation}/{generation.id}"
@@ -263,6 +288,7 @@ class Links:
             events=f"{base}/events",
             cancel=f"{base}/cancel",
             preview=self.preview(generation),
+            rendered=self.rendered_image(generation),
             flow_run=self.flow_run(generation.flow_run_id),
         )
 

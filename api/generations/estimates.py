@@ -8,12 +8,12 @@ from uuid import UUID
 
 from api.cached import Cached
 from comfy.reachability import away_words
+from flows.fleet import Fleet, FleetWatch
 from flows.prefect.pauses import PauseWatch
 from flows.reconcile.dispatcher import Dispatcher
-from store.leases import LeaseWatch
+from store.generations.inserts import needs_of
 from store.store import Store
 from store.values import Generation, Waiting, WorkerRecord
-from store.workers import is_live
 
 RATE_FOR_S: Final = 2.0
 WORKERS_FOR_S: Final = 1.0
@@ -35,9 +35,7 @@ class Estimates:
         self._pauses = pauses
         self._rate = Cached(store.generations.seconds_per_cost, RATE_FOR_S)
         self._running = Cached(store.generations.running, RUNNING_FOR_S)
-        self._store = store
-        self._watch = LeaseWatch(look_every_s=float("inf"))
-        self._workers = Cached(self._read_workers, WORKERS_FOR_S)
+        self._fleet = Cached(FleetWatch(store).look, WORKERS_FOR_S)
 
     async def seconds(self, cost: float) -> float | None:
         """Returns how long work of this cost takes; None before anything was measured."""
@@ -68,20 +66,21 @@ class Estimates:
         total = await self.seconds(generation.cost)
         return None if total is None else round(max(0.0, total - elapsed), 1)
 
+    async def fleet(self) -> Fleet:
+        """Returns the registered workers."""
+        return await self._fleet.get()
+
     async def live_workers(self) -> tuple[WorkerRecord, ...]:
         """Returns the workers that live."""
-        now = datetime.now(UTC)
-        return tuple(one for one in await self._workers.get() if is_live(one, self._watch, now))
-
-    async def _read_workers(self) -> tuple[WorkerRecord, ...]:
-        workers = await self._store.registry.workers()
-        self._watch.look(await self._store.leases.all())
-        return workers
+        return tuple(one.record for one in (await self.fleet()).members if one.lives)
 
     async def why_queued(self, generation: Generation) -> Waiting | None:
         """Returns what a queued generation waits for, unless it only waits its turn."""
-        priority = generation.request.priority if generation.request else "interactive"
-        return await self.why(priority, generation.flow_run_id)
+        request, run_id = generation.request, generation.flow_run_id
+        waiting = await self.why(request.priority if request else "interactive", run_id)
+        needs = None if waiting is not None or request is None else needs_of(request)
+        why = None if needs is None else (await self.fleet()).why_nobody(needs)
+        return waiting if why is None else Waiting("no_capable_worker", why)
 
     async def why(self, queue: str, flow_run_id: UUID | None = None) -> Waiting | None:
         """Returns what generations of that priority wait for, unless they only wait their turn.

@@ -58,11 +58,12 @@ async def events(
         Header(description="Where a broken stream left off; sent by browsers."),
     ] = None,
 ) -> Response:
-    """A stream of `status`, `progress`, `preview` and `output` events.
+    """A stream of `status`, `progress`, `preview`, `rendered` and `output` events.
 
     Each event's `id` is what to go on from after a break; that of a `status` is the generation's
     `sequence`. The stream ends after the final `status`; the pictures come before it, one `output`
-    each. It ends too when the generation is deleted. A comment comes every 15 seconds.
+    each. `rendered` is told to who listens then, and never again. The stream ends too when the
+    generation is deleted. A comment comes every 15 seconds.
     """
     followed = opened(request, Followed)
     # Read before the stream begins: a missing generation is a 404, not an empty stream.
@@ -126,17 +127,19 @@ async def _changes(
 async def _events_between(
     facade: Facade, followed: Followed, before: Generation | None, now: Generation
 ) -> bytes:
-    rendered, found = followed.rendered(now), b""
+    events, found = followed.events_of(now), b""
+    if before is not None:
+        found += events.rendered(before)
     if now.progress is not None and (before is None or before.progress != now.progress):
-        found += rendered.progress()
+        found += events.progress()
         url = facade.links.preview(now)
         was = before.progress.preview if before is not None and before.progress else None
         if url is not None and now.progress.preview != was:
-            found += rendered.preview(url)
+            found += events.preview(url)
     if now.status == "succeeded":
-        found += await rendered.outputs()
+        found += await events.outputs()
     if before is None or _without_progress(before) != _without_progress(now):
-        found += await rendered.status()
+        found += await events.status()
     return found
 
 

@@ -36,10 +36,11 @@ from api.generations.documents import (
     timings,
 )
 from api.generations.estimates import Estimates
+from api.generations.renderings import Renderings, rendered_of
 from api.models.cache import ModelsCache
 from api.nodes import NodesCache
 from api.storage import StorageWatch
-from comfy import BUILT_IN, Catalogue, UnresolvableError
+from comfy import BUILT_IN, Catalogue, ComfyClient, UnresolvableError
 from comfy.workflows.builtin.models import Wanted, default_model
 from comfy.workflows.known import Known
 from core.callbacks.addresses import AllowedAddresses
@@ -112,6 +113,8 @@ class Facade:
         nodes: NodesCache,
         models: ModelsCache,
         wildcards: Path,
+        comfy: ComfyClient,
+        file_bytes_max: int,
     ) -> None:
         self.store = store
         self.links = links
@@ -121,6 +124,9 @@ class Facade:
         self.nodes = nodes
         self.models = models
         self.estimates = Estimates(store, dispatcher, pauses)
+        self.renderings = Renderings(
+            store, links, comfy, self.estimates.live_workers, file_bytes_max
+        )
         self._dispatcher = dispatcher
         self.configured_model = default_model
         self._allowed = allowed
@@ -337,6 +343,14 @@ class Facade:
     async def artefacts_of(self, ids: list[UUID]) -> dict[UUID, tuple[Artefact, ...]]:
         """Returns what is kept of several generations."""
         return await self.store.generations.artefacts_of(ids)
+
+    async def kept_of_rendered(self, generation: Generation, number: int) -> Artefact | None:
+        """Returns what has become of an output that was announced as rendered, once it is kept."""
+        rendered = rendered_of(generation, number)
+        if generation.status != "succeeded" or rendered is None or rendered.position is None:
+            return None
+        kept = await self.store.generations.artefacts(generation.id)
+        return next((one for one in kept if one.position == rendered.position), None)
 
     async def neighbours(
         self, generation_id: UUID, hidden: tuple[UUID, ...], wanted: HistoryFilter

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import RedirectResponse, Response
 from pydantic import Field
 from pydantic_core import to_json
@@ -24,6 +24,7 @@ from api.generations.documents import (
     StatusDocument,
 )
 from api.generations.facade import RETRY_AFTER_S, Busy, Facade, FacadeOf, KeptAnswer
+from api.generations.rendered import sent
 from api.headers import IdempotencyHeader, IfNoneMatch, idempotency_key_of, is_unchanged
 from api.ids import TaskId
 from api.moments import Moment
@@ -283,6 +284,43 @@ async def preview(
         media_type=found.content_type,
         headers={"Cache-Control": "no-store"},
     )
+
+
+@router.get(
+    "/{task_id:id}/rendered/{number}",
+    summary="An output before it is kept",
+    responses={
+        200: {"content": {"image/png": {}, "video/mp4": {}, "application/octet-stream": {}}},
+        307: {"description": "It is kept: to the artefact"},
+        **problems(
+            *("not_found", "not_rendered", "deleted", "invalid_request", "comfyui_away"),
+            "not_available",
+        ),
+    },
+    response_class=Response,
+)
+async def rendered(
+    task_id: TaskId,
+    facade: FacadeOf,
+    number: Annotated[int, Path(description="As its event says, from 1.", ge=1, le=10_000)],
+) -> Response:
+    """What ComfyUI has finished, right when it has; an event `rendered` tells of it.
+
+    It may vanish: an attempt that is lost before its outputs are kept renders again. 404
+    `not_rendered` when it is not there, yet or any more.
+    """
+    generation = await facade.store.generations.get(task_id)
+    kept = await facade.kept_of_rendered(generation, number)
+    if kept is None:
+        try:
+            return sent(await facade.renderings.opened(generation, number), generation, number)
+        except ProblemError:  # it may have been kept meanwhile, and be gone from ComfyUI
+            generation = await facade.store.generations.get(task_id)
+            kept = await facade.kept_of_rendered(generation, number)
+            if kept is None:
+                raise
+    url = urlsplit(facade.links.artefact(kept.id)).path  # by the client's own host name
+    return RedirectResponse(url, 307, {"Cache-Control": "no-store"})
 
 
 async def _in_place_of_preview(facade: Facade, task_id: UUID) -> Response:

@@ -1,12 +1,12 @@
-"""What many followers of one generation need, read and rendered once for all of them."""
+"""What many followers of one generation need, read and written once for all of them."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable
-from typing import Any, Final, Generic, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
 from uuid import UUID
 
 from fastapi.sse import format_sse_event
@@ -14,56 +14,24 @@ from pydantic_core import to_json
 
 from api.generations.documents import progress_document
 from api.generations.facade import Facade
+from api.joining import Shared, retrieved
 from core.status import is_final
 from store.values import Generation
 
-RENDERED_FOR_S: Final = 1.0
+SHARED_FOR_S: Final = 1.0
 """How long the document of an unfinished generation is shared: its place in the queue changes."""
-_RENDERED_KEPT: Final = 256
-_Key = TypeVar("_Key", bound=Hashable)
-_T = TypeVar("_T")
+_SHARED_MAX: Final = 256
 
 
-class Shared(Generic[_Key, _T]):
-    """Reads for many callers: one read for all that ask before it begins.
-
-    A read that has begun is never joined: what it returns may be older than the question.
-    """
-
-    def __init__(self, read: Callable[[_Key], Awaitable[_T]]) -> None:
-        self._read = read
-        self._running: dict[_Key, asyncio.Task[_T]] = {}
-        self._next: dict[_Key, asyncio.Task[_T]] = {}
-
-    async def get(self, key: _Key) -> _T:
-        """Returns what is read from now on. Raises what reading raises."""
-        task = self._next.get(key)
-        if task is None:
-            task = asyncio.create_task(self._read_after(key, self._running.get(key)))
-            task.add_done_callback(_retrieved)
-            self._next[key] = task
-        return await asyncio.shield(task)
-
-    async def _read_after(self, key: _Key, before: asyncio.Task[_T] | None) -> _T:
-        if before is not None:
-            await asyncio.wait([before])
-        task = self._running[key] = self._next.pop(key)
-        try:
-            return await self._read(key)
-        finally:
-            if self._running.get(key) is task:
-                del self._running[key]
-
-
-class Rendered:
-    """One state of a generation as events, rendered when they are first asked for."""
+class EventsOf:
+    """One state of a generation as events, each written when it is first asked for."""
 
     def __init__(self, facade: Facade, generation: Generation) -> None:
         self._facade = facade
         self._generation = generation
-        self._rendered: dict[str, asyncio.Task[bytes]] = {}
+        self._written: dict[str, asyncio.Task[bytes]] = {}
         self.ends_at = (
-            float("inf") if is_final(generation.status) else time.monotonic() + RENDERED_FOR_S
+            float("inf") if is_final(generation.status) else time.monotonic() + SHARED_FOR_S
         )
 
     async def status(self) -> bytes:
@@ -84,12 +52,27 @@ class Rendered:
         assert shown is not None  # its address came from there
         return _event("preview", {"url": url, "number": shown.preview}, self._id)
 
+    def rendered(self, before: Generation) -> bytes:
+        """Returns an event for each output that ComfyUI has finished since, and that can be shown.
+
+        Their id is that of the state before: a stream that goes on after them is told the rest, but
+        not them again.
+        """
+        outputs = self._facade.renderings.announced(self._generation)
+        is_same = before.progress is not None and before.attempt == self._generation.attempt
+        told = len(before.progress.rendered) if is_same and before.progress else 0
+        return b"".join(
+            _event("rendered", output, before.sequence)
+            for output in outputs
+            if output.number > told
+        )
+
     async def _once(self, name: str, render: Callable[[], Awaitable[bytes]]) -> bytes:
-        task = self._rendered.get(name)
+        task = self._written.get(name)
         if task is None or (task.done() and (task.cancelled() or task.exception())):
             task = asyncio.ensure_future(render())
-            task.add_done_callback(_retrieved)
-            self._rendered[name] = task
+            task.add_done_callback(retrieved)
+            self._written[name] = task
         return await asyncio.shield(task)
 
     async def _status(self) -> bytes:
@@ -116,28 +99,22 @@ class Followed:
 
     def __init__(self, facade: Facade) -> None:
         self._facade = facade
-        self._rendered: OrderedDict[tuple[UUID, int], Rendered] = OrderedDict()
+        self._events: OrderedDict[tuple[UUID, int], EventsOf] = OrderedDict()
         self.generation = Shared(facade.store.generations.get)
         """Returns a generation. Raises NotFoundError, DeletedError."""
         self.is_deleted = Shared(facade.store.generations.is_deleted)
 
-    def rendered(self, generation: Generation) -> Rendered:
+    def events_of(self, generation: Generation) -> EventsOf:
         """Returns this state's events."""
         key = (generation.id, generation.sequence)
-        found = self._rendered.get(key)
+        found = self._events.get(key)
         if found is None or found.ends_at < time.monotonic():
-            found = self._rendered[key] = Rendered(self._facade, generation)
-            self._rendered.move_to_end(key)
-            while len(self._rendered) > _RENDERED_KEPT:
-                self._rendered.popitem(last=False)
+            found = self._events[key] = EventsOf(self._facade, generation)
+            self._events.move_to_end(key)
+            while len(self._events) > _SHARED_MAX:
+                self._events.popitem(last=False)
         return found
 
 
 def _event(name: str, data: Any, sequence: int) -> bytes:
     return format_sse_event(data_str=to_json(data).decode(), event=name, id=str(sequence))
-
-
-def _retrieved(task: asyncio.Task[Any]) -> None:
-    """Mark a failure as seen: every caller has it, and there may be none left."""
-    if not task.cancelled():
-        task.exception()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final, get_args
-from uuid import UUID
 
+from api.asking import asked
 from comfy import ComfyClient, TransientComfyError
 from comfy.sources import (
     SourceFile,
@@ -17,14 +16,12 @@ from comfy.sources import (
     workflow_file,
 )
 from core.text import readable
-from store.sources import SourceAnswer
 from store.store import Store
 from store.values import WorkerRecord
 
 LiveWorkers = Callable[[], Awaitable[tuple[WorkerRecord, ...]]]
 ANSWER_WITHIN_S: Final = 20.0
-"""How long the workers have to fetch a file: they look for requests every second."""
-_LOOK_S: Final = 0.2
+"""How long the workers have to fetch a file."""
 _ASKED_MAX: Final = 5
 _SOURCE_MAX: Final = 400
 _TEXT_MAX: Final = 500
@@ -70,7 +67,7 @@ class OfferedWorkflows:
             urls = await self._offering(source)
             if not urls:
                 raise
-        answer = await self._asked(urls, source)
+        answer = await asked(self._store.sources, urls, source, ANSWER_WITHIN_S)
         if answer.problem is not None:
             raise TransientComfyError(answer.problem)
         if answer.data is None:
@@ -91,30 +88,6 @@ class OfferedWorkflows:
             url for url in urls if any(one.source == source for one in _read(kept.get(url, ())))
         ]
         return (having or urls)[:_ASKED_MAX]
-
-    async def _asked(self, urls: list[str], source: str) -> SourceAnswer:
-        requests = await self._store.sources.ask(urls, source)
-        try:
-            async with asyncio.timeout(ANSWER_WITHIN_S):
-                return await self._first_of(requests)
-        except TimeoutError:
-            within = f"{ANSWER_WITHIN_S:g} s"
-            return SourceAnswer(
-                problem=f"this API does not reach ComfyUI, and no worker fetched it within {within}"
-            )
-        finally:
-            await self._store.sources.forget(requests)
-
-    async def _first_of(self, requests: list[UUID]) -> SourceAnswer:
-        """Waits for the first answer with a file, or for all of them."""
-        while True:
-            answers = await self._store.sources.answers(requests)
-            with_file = next((one for one in answers if one.data is not None), None)
-            if with_file is not None:
-                return with_file
-            if len(answers) == len(requests):
-                return next((one for one in answers if one.problem is not None), answers[0])
-            await asyncio.sleep(_LOOK_S)
 
 
 def _read(told: Any) -> Iterator[WorkflowSource]:

@@ -164,7 +164,8 @@ def worker(live: Sequence[WorkerRecord]) -> Finding:
     away = [each for each in live if not each.comfy_reachable]
     if len(away) == len(live):
         return Finding("worker", False, f"{names}: {away[0].detail}", "Start its ComfyUI.")
-    return Finding("worker", True, names)
+    absent = "; ".join(f"{each.name} does not reach its ComfyUI: {each.detail}" for each in away)
+    return Finding("worker", True, names, absent)
 
 
 def pool(live: Sequence[WorkerRecord]) -> list[Finding]:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Final, Self
 
+from comfy.catalogue import CATALOGUE_CLASSES
 from comfy.nodes.classes import NodeClass
 from comfy.nodes.inputs import AUTOGROW, COMBO, DYNAMIC_COMBO, Choice, InputSpec
 from comfy.nodes.reading import read_class
 from comfy.nodes.writing import class_to_json
+
+MODEL_FILES: Final = (
+    *(".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".pth", ".bin", ".gguf", ".onnx", ".pkl"),
+    *(".engine", ".torchscript"),
+)
+"""How the names of model files end."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,16 @@ class NodeCatalogue:
         """The names of the classes that call paid services."""
         return frozenset(name for name, found in self.classes.items() if found.is_paid)
 
+    @cached_property
+    def file_choices(self) -> frozenset[str]:
+        """The names of model files that its classes offer, and whatever else model loaders do."""
+        return frozenset(
+            choice
+            for name, found in self.classes.items()
+            for choice in _choices_of(found.inputs)
+            if name in CATALOGUE_CLASSES or choice.lower().endswith(MODEL_FILES)
+        )
+
     def get(self, class_type: str) -> NodeClass | None:
         """The class of that name, None if the ComfyUI does not have it."""
         return self.classes.get(class_type)
@@ -70,6 +87,17 @@ class NodeCatalogue:
         """The choices of one input, empty if it is none or has none."""
         spec = self.input(class_type, name)
         return spec.choices if spec else ()
+
+
+def _choices_of(inputs: Iterable[InputSpec]) -> Iterator[str]:
+    """Yields the texts that inputs offer, but for files that can be brought."""
+    for spec in inputs:
+        if spec.type == COMBO and not spec.upload:
+            yield from (choice for choice in spec.choices if isinstance(choice, str))
+        for branch in spec.branches:
+            yield from _choices_of(branch.inputs)
+        if spec.growth is not None:
+            yield from _choices_of((spec.growth.each,))
 
 
 def _within(inputs: Iterable[InputSpec], name: str) -> InputSpec | None:

@@ -61,7 +61,7 @@ def resolve(
         values, plan = _built_in(request, workflow, known, suggest=suggest)
     else:
         values = declared_values(workflow, request.inputs)
-        plan = _imported_plan(workflow, values)
+        plan = _imported_plan(workflow, values, known)
     files = dict.fromkeys(str(one.reference) for one in referred_in(workflow.inputs, values))
     if files:
         plan = plan.model_copy(update={"files": tuple(files)})
@@ -134,10 +134,10 @@ def _value(one: Input, given: Any) -> Any:
     return one.default
 
 
-def _imported_plan(workflow: Workflow, values: Mapping[str, Any]) -> Plan:
+def _imported_plan(workflow: Workflow, values: Mapping[str, Any], known: Known) -> Plan:
     main = workflow.of_role("model")
     named = values.get(main.name) if main is not None else None
-    models = _models(workflow, values)
+    models = _listed(_models(workflow, values), known)
     first = next(iter(models.values()), (None,))[0]
     return Plan.of(
         workflow,
@@ -169,6 +169,20 @@ def _models(workflow: Workflow, values: Mapping[str, Any]) -> dict[str, tuple[st
     for folder, name in (*chosen, *((one.folder, one.name) for one in left)):
         models.setdefault(folder, {})[workflow.mapping.get(name, name)] = None
     return {folder: tuple(names) for folder, names in models.items()}
+
+
+def _listed(models: dict[str, tuple[str, ...]], known: Known) -> dict[str, tuple[str, ...]]:
+    """Returns the files without those that no ComfyUI lists: some nodes fetch theirs themselves."""
+    if known.judge is None:
+        return models
+    offered = known.judge.catalogue.file_choices
+    there = {
+        folder: tuple(
+            name for name in names if name in offered or known.models.find(name, (folder,))
+        )
+        for folder, names in models.items()
+    }
+    return {folder: names for folder, names in there.items() if names}
 
 
 def _live_problems(

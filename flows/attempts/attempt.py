@@ -16,11 +16,13 @@ from uuid import UUID
 
 from comfy import ComfyError, ComfySession, Graph, Output, Submitted
 from flows import pipeline, submitting
+from flows.arrivals import Arrivals
 from flows.attempts.record import Record
 from flows.attempts.stage import Stage, StageName
 from flows.captions import caption
 from flows.errors import InputGoneError, PaidUnknownError
 from flows.pipeline import Ended
+from flows.reconcile.rules import PAUSED
 from store.completion import finished, patiently
 from store.errors import NotFoundError, StoreUnavailableError
 from store.store import Store
@@ -28,8 +30,8 @@ from store.values import Artefact, Claim
 
 IN_TURN_S: Final = 1.0
 """Maximum seconds that a submission waits for the one before it."""
-StopReason = Literal["cancel", "release"]
-"""Why an attempt is stopped: it is not wanted any more, or its worker stops."""
+StopReason = Literal["cancel", "release", "pause"]
+"""Why an attempt is stopped: it is not wanted any more, its worker stops, or it is to wait."""
 _HOW: Final = {
     "posted": "Submitted to ComfyUI as prompt %s",
     "already_queued": "ComfyUI already has prompt %s; following it",
@@ -96,6 +98,9 @@ class Attempt:
         """What ended it unforeseen, by a mistake of this program: the store does not know."""
         self.ended_at: datetime | None = None
         """When it ended, or was given back."""
+        self.lacked: tuple[str, ...] = ()
+        """Model files and node classes that ComfyUI turned out to lack: so it was given back."""
+        self._is_paid = False
         self._on_progress: Callable[[float], None] = lambda _: None
         self._store = store
         self._session = session
@@ -103,6 +108,7 @@ class Attempt:
         self._before = before
         self._on_rendered = on_rendered
         self._on_over = on_over
+        self._arrivals: Final = Arrivals(session, claim)
         self.record: Final = Record("easel.attempt", self._tell)
         """What is logged between the stages."""
         self._stages: list[Stage] = []
@@ -178,8 +184,8 @@ class Attempt:
                 return self._working.result()
             # Without a reason this process ends unforeseen: another one goes on.
             reason = self._reason or "release"
-            await finished(self._stopped(reason))
-            return await finished(self._kept()) or Stopped(reason)
+            stopped = await finished(self._stopped(reason))
+            return await finished(self._kept()) or stopped
         finally:
             self.submitted.set()
 
@@ -198,10 +204,13 @@ class Attempt:
             return Kept(await self._make())
         except Exception as error:  # noqa: BLE001 - who shows the attempt raises it again
             return await self._end(error)
+        finally:
+            await self._arrivals.clear()
 
     async def _make(self) -> tuple[Artefact, ...]:
         store, session, claim = self._store, self._session, self.claim
         graph: Graph = await self._stage("build workflow", partial(pipeline.build, store, claim), 1)
+        self._is_paid = bool(graph.paid)
         outputs = await pipeline.render(
             session,
             claim,
@@ -209,7 +218,7 @@ class Attempt:
             partial(self._poll, graph),
             self.record.log,
             partial(submitting.has_lost_an_input, store, session, graph),
-            once=bool(graph.paid),
+            once=self._is_paid,
         )
         self._on_rendered(self)
         kept: tuple[Artefact, ...] = await self._stage("save", partial(self._save, outputs))
@@ -241,6 +250,7 @@ class Attempt:
         return submitted
 
     async def _poll(self, graph: Graph) -> tuple[Output, ...]:
+        await self._arrivals.clear()  # of a round that was lost
         step = partial(
             pipeline.track,
             self._store,
@@ -248,6 +258,7 @@ class Attempt:
             self.claim,
             graph,
             self._progressed,
+            self._arrivals,
         )
         outputs: tuple[Output, ...] = await self._stage("poll", step)
         return outputs
@@ -258,7 +269,7 @@ class Attempt:
     async def _save(self, outputs: tuple[Output, ...]) -> tuple[Artefact, ...]:
         log = self._stages[-1].record.log
         kept = await pipeline.save(
-            self._store, self._session, self.claim, outputs, log, self._written
+            self._store, self._session, self.claim, outputs, log, self._written, self._arrivals
         )
         for artefact in kept:
             log.info(
@@ -274,16 +285,21 @@ class Attempt:
 
     # --- its other ends
 
-    async def _stopped(self, reason: StopReason) -> None:
-        if reason == "cancel":
-            await pipeline.cancel(
-                self._store, self._session, self.claim, self.record.log, self._written
-            )
-            return
+    async def _stopped(self, reason: StopReason) -> Stopped:
+        """Returns what became of it: what the store cannot be told is given back by the lease."""
+        store, session, claim, log = self._store, self._session, self.claim, self.record.log
         try:
-            await pipeline.release(self._store, self._session, self.claim, self.record.log)
+            match reason:
+                case "cancel":
+                    await pipeline.cancel(store, session, claim, log, self._written)
+                case "pause":
+                    await pipeline.pause(store, session, claim, PAUSED, log)
+                case "release":
+                    await pipeline.release(store, session, claim, log)
         except StoreUnavailableError as error:  # the lease lapses soon, with the same effect
-            self.record.log.warning("Giving the attempt back failed: %s", error)
+            log.warning("Giving the attempt back failed: %s", error)
+            return Stopped("release")
+        return Stopped(reason)
 
     async def _kept(self) -> Kept | None:
         """Returns what was kept, if the stop came after the attempt had succeeded."""
@@ -298,12 +314,17 @@ class Attempt:
         except (NotFoundError, StoreUnavailableError):
             return None
 
-    async def _end(self, error: Exception) -> Unkept:
+    async def _end(self, error: Exception) -> Outcome:
         store, session = self._store, self._session
         run_id, log = self.flow_run_id, self.record.log
+        await pipeline.look_again(store, session.client, error)
+        if not self._is_paid:  # what may have been paid is not begun again
+            self.lacked = await pipeline.lacking(store, session.client, self.claim, error)
+        if self.lacked:
+            log.warning("ComfyUI has no %s any more; waiting for one that has", self.lacked[0])
+            await pipeline.release(store, session, self.claim, log)
+            return Stopped("release")
         ended = await pipeline.end(store, session, self.claim, error, run_id, log, self._written)
-        if ended.how == "failed":
-            await pipeline.look_again(store, session.client, error)
         foreseen = isinstance(error, ComfyError | InputGoneError | PaidUnknownError)
         return Unkept(ended, error, foreseen)
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 from uuid import UUID
 
 from comfy import ComfySession
 from flows.attempts.attempt import Attempt
 from flows.attempts.past import ShownAttempt
-from flows.retries import patiently
+from flows.retries import patiently, until_given_up
+from store.errors import StoreUnavailableError
 from store.store import Store
 from store.values import Claim
 
@@ -34,6 +36,11 @@ class Attempts:
         """Called when an attempt's prompt has left ComfyUI: the GPU is free."""
         self.on_over: Callable[[Attempt], None] = _ignore
         """Called when an attempt has ended, or was given back."""
+        self.claiming: Final = asyncio.Lock()
+        """Held by who claims an attempt and begins it: the store lets a worker claim what it holds.
+
+        (The answer to its first claim may have been lost.)
+        """
         self.idle: Final = asyncio.Event()
         """Set while no attempt is going."""
         self.idle.set()
@@ -45,6 +52,8 @@ class Attempts:
         self._unshown: set[Attempt] = set()
         self._newest: asyncio.Event | None = None
         self._giving_back: set[asyncio.Task[None]] = set()
+        self.given_up: Final = asyncio.Event()
+        """Set when nothing waits for an absent store any longer: the worker stops."""
 
     @property
     def going(self) -> tuple[Attempt, ...]:
@@ -68,8 +77,26 @@ class Attempts:
         self.idle.clear()
         if flow_run_id is not None:
             self._of_run[flow_run_id] = attempt
-        attempt.start()
+        with until_given_up(self.given_up):
+            attempt.start()
         return attempt
+
+    async def stop(self, within_s: float) -> None:
+        """Give back all that go, for ever: the worker stops.
+
+        What the store does not take within that time is left to the lease, which lapses and says
+        the same. It takes twice that time at most.
+        """
+        for attempt in self.going:
+            attempt.ask_to_stop("release")
+        await self._idle_within(within_s)
+        self.given_up.set()
+        await self._idle_within(within_s)
+
+    async def _idle_within(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.idle.wait()
 
     def name_run(
         self, attempt: ShownAttempt, flow_run_id: UUID, deployment_id: UUID | None
@@ -82,6 +109,11 @@ class Attempts:
     def of_run(self, flow_run_id: UUID) -> ShownAttempt | None:
         """Returns the attempt that a flow run shows, or None."""
         return self._of_run.get(flow_run_id)
+
+    def of_generation(self, generation_id: UUID) -> Attempt | None:
+        """Returns the attempt at it that is going, or None."""
+        found = (one for one in self._going if one.claim.generation_id == generation_id)
+        return next(found, None)
 
     def forget(self, attempt: ShownAttempt) -> None:
         """Forget an attempt that nobody shows any more: now, or when it is over."""
@@ -113,4 +145,5 @@ class Attempts:
 
     async def _give_back(self, attempt: Attempt) -> None:
         """Nothing may stay held without being worked on."""
-        await patiently(self._store.transitions.unclaim, attempt.claim)
+        with suppress(StoreUnavailableError):  # the worker stops: its lease lapses
+            await patiently(self._store.transitions.unclaim, attempt.claim)

@@ -34,7 +34,7 @@ async def foreign(store: Store, runs: Sequence[FlowRun]) -> frozenset[UUID]:
     written before the run is made. Batches removed by age leave no trace, so a batch's run is
     foreign only if it was not made for this store.
     """
-    generations = {run.id: found for run in runs if (found := _generation_of(run)) is not None}
+    generations = {run.id: found for run in runs if (found := generation_of(run)) is not None}
     batches = {
         run.id: found
         for run in runs
@@ -66,7 +66,8 @@ def was_ended_elsewhere(state: State[Any] | None) -> bool:
     return (state.message or "").startswith((f"{NOT_HERE}generation ", f"{NOT_HERE}batch "))
 
 
-def _generation_of(run: FlowRun) -> UUID | None:
+def generation_of(run: FlowRun) -> UUID | None:
+    """Returns the generation that a run names, None for one that was started in Prefect."""
     made_for = parse_idempotency_key(run.idempotency_key)
     return made_for[0] if made_for else _uuid(run.parameters.get("generation_id"))
 

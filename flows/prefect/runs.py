@@ -389,6 +389,12 @@ class FlowRuns:
             found.update({run.id: run for run in runs})
         return found
 
+    async def history(self, flow_run_id: UUID) -> list[State[Any]]:
+        """Returns all states that a run has had, the first one first; [] when it is gone."""
+        async with translated():
+            found = await self._client.read_flow_run_states(flow_run_id)
+        return sorted(found, key=lambda state: state.timestamp)
+
     async def under_way(self, flow: str = FLOW) -> list[FlowRun]:
         """Returns the runs of a flow that are under way according to Prefect."""
         await self.confirm_owner()
@@ -483,6 +489,18 @@ async def translated() -> AsyncIterator[None]:
         raise PrefectUnavailableError(f"Prefect isn't answering ({why})") from error
     except ValueError as error:  # no JSON, or none of what was asked for
         raise PrefectUnavailableError("Prefect gave an answer that cannot be read") from error
+
+
+def is_absence(error: BaseException | None) -> bool:
+    """Returns whether the error says that Prefect's server is away, or cannot answer now.
+
+    Prefect's client wraps what its first request of a process finds.
+    """
+    if isinstance(error, RuntimeError):
+        error = error.__cause__
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.is_server_error
+    return isinstance(error, httpx.TransportError)
 
 
 @asynccontextmanager

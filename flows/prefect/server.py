@@ -75,6 +75,7 @@ def create_app(settings: Settings) -> Any:
     # Late imports: `easel up` needs the settings above only.
     from core.origin_guard import OriginGuard
     from core.response_headers import ResponseHeaders
+    from flows.prefect.private import docket
     from flows.prefect.private import server as private
     from flows.prefect.private.endpoint.route import add_endpoint
 
@@ -82,6 +83,7 @@ def create_app(settings: Settings) -> Any:
     private.forgive_resent_events()
     private.read_any_stored_schedule()
     private.check_each_schema_once()
+    docket.look_less_often()
     app = private.prefect_server()
     add_endpoint(app)
     server = _with_gc_tuning(app)

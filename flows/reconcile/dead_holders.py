@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from flows.reconcile.rules import taken_too_often
 from store.leases import LeaseWatch
 from store.store import Store
 from store.values import UnderWay
 
 
 async def release(store: Store, left: UnderWay) -> bool:
-    """Let go of what a dead worker holds: any worker may take it.
+    """Let go of what a dead worker holds: any worker may take it, unless that was tried too often.
 
     What was being cancelled ends as cancelled, and its prompt becomes a stray. Returns False when
     it has changed meanwhile.
@@ -19,6 +20,11 @@ async def release(store: Store, left: UnderWay) -> bool:
     run_id = generation.flow_run_id
     if generation.status == "cancelling":
         return await transitions.settle(generation.id, run_id, "cancelled", None)
+    problem = taken_too_often(left)
+    if problem is not None:
+        return await transitions.settle(
+            generation.id, run_id, "failed", problem, fence=generation.fence
+        )
     return await transitions.let_go(generation.id, run_id, generation.fence)
 
 

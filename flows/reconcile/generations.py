@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from prefect.client.schemas.objects import FlowRun
-from prefect.states import Cancelled, Scheduled
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.states import Scheduled
 
 from core.status import FINAL, Status
 from flows.errors import PrefectUnavailableError
@@ -75,7 +75,7 @@ class Generations(Reconciliation[UnderWay, Verdict]):
         count = 0
         for left in await held_by_the_dead(self._store, self._watch, wanted):
             if await release(self._store, left):
-                said = "generation %s is let go: its worker is dead"
+                said = "generation %s is let go, or ended: its worker is dead"
                 count += repaired(_KINDS[LetGo], said, left.generation.id)
         return count
 
@@ -126,7 +126,7 @@ class Generations(Reconciliation[UnderWay, Verdict]):
                     generation.id, generation.flow_run_id, verdict.to, verdict.problem
                 )
                 if done and run is not None and run.state_type not in OVER:
-                    await self._runs.settle(run, Cancelled(message="Cancelled through Easel."))
+                    await self._runs.settle(run, _end(verdict))
                 said = f"{verdict.to}: its run is {run.state_name if run else 'deleted'}"
             case LetGo():
                 done = await transitions.let_go(
@@ -181,3 +181,10 @@ class Generations(Reconciliation[UnderWay, Verdict]):
         except DeletedError:
             return "cancelled"
         return generation.status if generation.attempt == made_for[1] else "cancelled"
+
+
+def _end(verdict: Settle) -> State[Any]:
+    """Returns the state of the run of what ends so."""
+    if verdict.problem is None:
+        return ENDS[verdict.to](message="Cancelled through Easel.")
+    return ENDS[verdict.to](message=verdict.problem.detail)

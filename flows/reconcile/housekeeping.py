@@ -17,6 +17,8 @@ from store.retention import Retention
 from store.store import Store
 
 AUDIT_EVERY_S: Final = 86_400.0
+WORKERS_DAYS: Final = 7.0
+"""Days that a worker stays registered without being seen: what only it can do waits for it."""
 _log = logging.getLogger(__name__)
 
 REMOVED: Final = Counter("easel_removed", "What housekeeping removed, by what it was", ["kind"])
@@ -42,6 +44,7 @@ class Housekeeping:
     ) -> None:
         self._retention = Retention(store.database, store.files)
         self._deliveries = store.deliveries
+        self._workers = store.registry
         self._audit = Audit(store.database, store.files)
         self._settings = retention
         self._uploads = store.uploads
@@ -57,6 +60,7 @@ class Housekeeping:
             pictures_days=self._settings.pictures_days,
             generations_days=self._settings.generations_days,
         )
+        await self._workers.forget_workers(now - timedelta(days=WORKERS_DAYS))
         ended_before = now - timedelta(days=self._settings.deliveries_days)
         deliveries = await self._deliveries.sweep(ended_before)
         removed = (

@@ -16,6 +16,8 @@ from store.values import Batch, UnderWay, Waiting
 
 UNHELD_LOOKS: Final = 3
 """A run under way that no worker held in this many looks is abandoned."""
+TAKEN_MAX: Final = 10
+"""An attempt that its worker did not survive is taken this often: it may be what kills them."""
 FAR_AHEAD: Final = timedelta(minutes=1)
 """Generations start as soon as they can: none of their runs is scheduled later than this."""
 PAUSED: Final = Waiting("paused", "It is paused in Prefect. Resume it there.")
@@ -164,7 +166,7 @@ def _paused(case: Case) -> Verdict | None:
 def _under_way(case: Case) -> Verdict | None:
     if not _is_abandoned(case):
         return None
-    return Settle("cancelled") if _is_unwanted(case) else LetGo(put_back=True)
+    return Settle("cancelled") if _is_unwanted(case) else _after_a_death(case, put_back=True)
 
 
 def _scheduled(case: Case) -> Verdict | None:
@@ -173,8 +175,27 @@ def _scheduled(case: Case) -> Verdict | None:
     if _is_unwanted(case):
         return Settle("cancelled")
     if case.seen.generation.waiting == PAUSED or case.seen.holder is not None:
-        return LetGo(put_back=False)
+        return _after_a_death(case, put_back=False)
     return StartNow() if _starts_far_ahead(case) else None
+
+
+def _after_a_death(case: Case, *, put_back: bool) -> Verdict:
+    problem = taken_too_often(case.seen)
+    return LetGo(put_back) if problem is None else Settle("failed", problem)
+
+
+def taken_too_often(seen: UnderWay) -> Problem | None:
+    """Returns why what a dead worker holds is to end; None while it is to be taken once more."""
+    generation = seen.generation
+    # Each claim raises the fence, and so does each letting go. What an earlier attempt left of its
+    # own share is the later ones'.
+    if seen.holder is None or generation.fence < 2 * TAKEN_MAX * generation.attempt - 1:
+        return None
+    return problem(
+        "run_failed",
+        f"It was started {TAKEN_MAX} times and not finished, and the worker that did it last died. "
+        "It may be what ends the workers.",
+    )
 
 
 def _starts_far_ahead(case: Case) -> bool:

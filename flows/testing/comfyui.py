@@ -17,6 +17,7 @@ from comfy.events import Preview, Progress, Started, TrackEvent
 from comfy.finished_files import named
 from core.artefacts import HEAD_BYTES, type_of
 from core.ids import OUTPUT_SUBFOLDER
+from core.pictures import in_small
 from core.requests import ResolvedRequest
 from flows.testing.painter import Painter, PlainPainter
 from store.values import Claim
@@ -146,7 +147,8 @@ class ScriptedComfyUI:
             return
         with Pillow.open(io.BytesIO(data)) as picture:
             media_type = picture.get_format_mimetype() or "image/png"
-            fetched = FetchedImage(data, picture.width, picture.height, media_type)
+            small = in_small(picture)
+            fetched = FetchedImage(data, picture.width, picture.height, media_type, small)
         yield fetched
 
     async def _render(

@@ -180,7 +180,7 @@ class InProcessWorker:
 
     async def leave(self) -> None:
         """Remove that record."""
-        await self.store.registry.forget_worker(self.holder.worker)
+        await self.store.registry.worker_stopped(self.holder.worker)
 
     # --- batches by hand
 

@@ -13,7 +13,6 @@ from typing import Final
 from uuid import UUID
 
 import anyio
-import httpx
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import Abort, ObjectNotFound, Pause
 from prefect.states import AwaitingRetry, Cancelled, Failed
@@ -22,7 +21,8 @@ from core.status import FINAL
 from flows.attempts.attempt import StopReason
 from flows.errors import ForeignFlowError
 from flows.prefect.foreign_runs import was_ended_elsewhere
-from flows.retries import patiently
+from flows.prefect.runs import is_absence
+from flows.retries import patiently, until_given_up
 from flows.runtime import Runtime, use_runtime
 from flows.worker.deployed_flows import DeployedFlows
 from flows.worker.engine import RunningFlow
@@ -60,6 +60,10 @@ class Carrying:
 
     async def carry_out(self, flow_run: FlowRun) -> None:
         """Propose Pending, run, and leave nothing behind."""
+        with until_given_up(self._runtime.attempts.given_up):
+            await self._carry_out(flow_run)
+
+    async def _carry_out(self, flow_run: FlowRun) -> None:
         use_runtime(self._runtime)
         try:
             await self._flows.name_of(self._runner.client, flow_run)  # known since it was chosen
@@ -91,7 +95,7 @@ class Carrying:
             return True
         if running.engine.stop_reason is not None:
             return True  # stopped before it was Running: the engine stumbles, _clean_up settles
-        if _is_prefects(error):
+        if is_absence(error):
             # It may have ended well: Crashed would stay. What the row says is told later.
             _log.warning("Prefect was not told how flow run %s ended: %r", flow_run.id, error)
             return False
@@ -105,6 +109,11 @@ class Carrying:
         state: State = Failed(message=str(error))
         with suppress(ObjectNotFound):
             await self._runner.client.set_flow_run_state(flow_run.id, state, force=True)
+
+    def has_begun_with(self, flow_run_id: UUID, state_id: UUID) -> bool:
+        """Returns whether the run executes here, and this worker gave it that state of Running."""
+        running = self._running.get(flow_run_id)
+        return running is not None and running.has_begun_with(state_id)
 
     # --- stopping
 
@@ -155,7 +164,8 @@ class Carrying:
             steps.insert(0, attempt.stop(reason or "release"))
         for step in steps:
             try:
-                await step
+                async with asyncio.timeout(self._patience_s):
+                    await step
             except Exception:  # noqa: BLE001 - the other steps must follow
                 _log.exception("Flow run %s left something behind", flow_run.id)
         if attempt is not None:
@@ -210,26 +220,17 @@ class Carrying:
     async def _give_back(self, flow_run: FlowRun) -> None:
         """Release the attempt if this worker still holds it; the reconciler handles the rest."""
         store, mine = self._runtime.store, self._runtime.lease.holder
-        async with asyncio.timeout(self._patience_s):
-            left = await patiently(store.generations.of_run, flow_run.id)
-            if left is None or left.holder != mine or left.generation.status in FINAL:
-                return
-            if await patiently(store.transitions.give_back, flow_run.id, mine):
-                _log.warning("Flow run %s ended with its generation still running", flow_run.id)
+        left = await patiently(store.generations.of_run, flow_run.id)
+        if left is None or left.holder != mine or left.generation.status in FINAL:
+            return
+        if await patiently(store.transitions.give_back, flow_run.id, mine):
+            _log.warning("Flow run %s ended with its generation still running", flow_run.id)
 
     async def _give_batch_back(self, flow_run: FlowRun) -> None:
         """Release the batch of this run: the run is over, or goes to another worker."""
         if flow_run.id not in self.batch_runs:
             return
         store, mine = self._runtime.store, self._runtime.lease.holder
-        async with asyncio.timeout(self._patience_s):
-            batch = await patiently(store.batches.of_run, flow_run.id)
-            if batch is not None:
-                await patiently(store.batch_transitions.let_go, batch.id, mine)
-
-
-def _is_prefects(error: BaseException) -> bool:
-    """Returns whether it comes from the connection to Prefect, or from Prefect's server."""
-    if isinstance(error, httpx.HTTPStatusError):
-        return error.response.is_server_error
-    return isinstance(error, httpx.TransportError)
+        batch = await patiently(store.batches.of_run, flow_run.id)
+        if batch is not None:
+            await patiently(store.batch_transitions.let_go, batch.id, mine)

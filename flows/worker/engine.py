@@ -46,6 +46,12 @@ class RunningFlow:
         if self._task is not None:
             self._task.cancel()
 
+    def has_begun_with(self, state_id: UUID) -> bool:
+        """Returns whether that is the state of Running with which the flow began here."""
+        run = self.engine.flow_run
+        state = run.state if run is not None else None
+        return state is not None and state.is_running() and state.id == state_id
+
     @property
     def settled(self) -> bool:
         """Returns whether Prefect has a final state of the run, or has it scheduled again."""

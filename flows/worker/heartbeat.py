@@ -11,6 +11,7 @@ from uuid import UUID
 from comfy import TransientComfyError
 from core.loop import Loop
 from flows.runtime import WORKER_LEASE, Runtime
+from flows.worker.last_model import LastModel
 from store.errors import StoreError
 from store.values import Stray, WorkerRecord
 
@@ -23,7 +24,13 @@ _STRAY_PATIENCE_S: Final = 5.0
 class Upkeep:
     """Background loops, for the worker to start and to stop."""
 
-    def __init__(self, runtime: Runtime, foreign_runs: Callable[[], Mapping[str, int]]) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        foreign_runs: Callable[[], Mapping[str, int]],
+        slots: int,
+        last_model: LastModel,
+    ) -> None:
         self.heartbeat = Loop(
             "the heartbeat", self._beat, every_s=HEARTBEAT_S, first_s=0.0, expected=(StoreError,)
         )
@@ -37,7 +44,24 @@ class Upkeep:
         )
         self._runtime = runtime
         self._foreign_runs = foreign_runs
+        self._slots = slots
+        self._last_model = last_model
+        self._seconds_per_cost: float | None = None
+        self._is_measured = False
         self._started_at = datetime.now(UTC)
+        last_model.on_change = self.heartbeat.wake
+
+    async def recall(self) -> None:
+        """Take over what a former process of this worker knew. Raises StoreUnavailableError."""
+        holder = self._runtime.holder
+        for one in await self._runtime.store.registry.workers():
+            if (one.name, one.comfy_url) == (holder.worker, holder.comfy_url):
+                self._last_model.name = one.last_model
+                self._seconds_per_cost = one.seconds_per_cost
+
+    def measure(self) -> None:
+        """Something has ended: the next record says how fast it was."""
+        self._is_measured = False
 
     async def workers(self) -> set[UUID]:
         """Returns the leases of all workers; some may have lapsed."""
@@ -46,7 +70,12 @@ class Upkeep:
 
     async def _beat(self) -> None:
         """Record in the store that this worker lives, and whether it reaches its ComfyUI."""
-        await self._runtime.store.registry.record_worker(self._record())
+        store = self._runtime.store
+        if not self._is_measured:
+            self._is_measured = True
+            measured = await store.generations.seconds_per_cost_of(self._runtime.holder.worker)
+            self._seconds_per_cost = measured or self._seconds_per_cost
+        await store.registry.record_worker(self._record())
 
     def _record(self) -> WorkerRecord:
         session, holder = self._runtime.session, self._runtime.holder
@@ -59,6 +88,9 @@ class Upkeep:
             seen_at=datetime.now(UTC),
             holder=holder.lease,
             foreign_runs=dict(self._foreign_runs()) or None,
+            slots=self._slots,
+            last_model=self._last_model.name,
+            seconds_per_cost=self._seconds_per_cost,
         )
 
     async def _clear_strays(self) -> None:

@@ -242,7 +242,7 @@ class Leading:
         if not attempt.is_over:
             return
         outcome = await attempt.outcome()
-        if isinstance(outcome, Stopped) and outcome.reason == "release":
+        if isinstance(outcome, Stopped) and outcome.reason != "cancel":
             return
         if isinstance(outcome, Unkept) and outcome.ended.how in _ELSEWHERE:
             return

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 
 from prefect.context import AsyncClientContext
+from prefect.settings import PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED, temporary_settings
 
 from flows.worker.worker import ComfyWorker
 
@@ -43,7 +44,10 @@ class _Loop:
     async def _run(self) -> None:
         self.loop, self.stop = asyncio.get_running_loop(), asyncio.Event()
         self.ready.set()
-        async with AsyncClientContext():  # one HTTP client for all runs
+        async with contextlib.AsyncExitStack() as stack:
+            with temporary_settings({PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False}):
+                # One HTTP client for all runs. The worker asks for the version, as it can wait.
+                await stack.enter_async_context(AsyncClientContext())
             worker = ComfyWorker(work_pool_name=self.pool)
             working = asyncio.create_task(worker.start(printer=_say))
             stopping = [

@@ -16,14 +16,14 @@ class Slots:
     """
 
     def __init__(self, number: int) -> None:
-        self._number = number
+        self.number: Final = number
         self._rendering: set[UUID] = set()
         self._saving: set[UUID] = set()
 
     @property
     def has_room(self) -> bool:
         """Returns whether another one may begin."""
-        return len(self._rendering) < self._number and len(self._saving) < KEEPING_MOST
+        return len(self._rendering) < self.number and len(self._saving) < KEEPING_MOST
 
     def take(self, holder: UUID) -> None:
         """Give it a slot."""

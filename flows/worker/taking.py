@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 from core.failpoints import reach
 from core.loop import Loop
 from core.requests import DEFAULT_WORKFLOW
 from flows.attempts.attempt import Attempt
+from flows.fleet import FleetWatch
 from flows.prefect.gate import Gate
 from flows.runtime import Runtime
 from flows.worker.fair_order import Due, Turns
+from flows.worker.last_model import LastModel
+from flows.worker.offering import Offering
+from flows.worker.routing import LEFT_LOOK_S, Look, Routing
 from flows.worker.slots import Slots
 from store.errors import StoreError
 from store.values import Queued
@@ -31,7 +37,9 @@ class Taking:
     """``loop`` takes whatever may be taken, ``wake()`` at once.
 
     ``gate`` returns what operators hold back. While a concurrency limit is set, nothing is taken
-    here: Prefect says what may begin. ``on_taken`` gets each attempt, which has begun.
+    here: Prefect says what may begin. ``on_taken`` gets each attempt, which has begun. ``offering``
+    says what the ComfyUI can do: nothing is taken before that is known. ``load_s`` is as for
+    ``Routing``.
     """
 
     def __init__(
@@ -40,6 +48,9 @@ class Taking:
         slots: Slots,
         gate: Callable[[], Gate],
         on_taken: Callable[[Attempt], None],
+        offering: Offering,
+        last_model: LastModel,
+        load_s: float,
     ) -> None:
         self.loop: Final = Loop(
             "taking generations",
@@ -54,8 +65,12 @@ class Taking:
         self._slots = slots
         self._gate = gate
         self._on_taken = on_taken
+        self._offering = offering
+        self._last_model = last_model
+        self._routing = Routing(
+            FleetWatch(runtime.store), runtime.holder.lease, load_s, offering.needs_of
+        )
         self._turns = Turns()
-        self._loaded: str | None = None
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -70,34 +85,46 @@ class Taking:
 
     async def _take(self) -> None:
         runtime = self._runtime
-        while self._may_take:
-            claim = await runtime.store.queue.take(
-                runtime.holder, self._choose, self._open_priorities, _is_never_paid
-            )
-            if claim is None:
-                return
-            reach("take.after_claim")
-            self._slots.take(claim.generation_id)
-            attempt = runtime.attempts.begin(claim, claim.flow_run_id)
+        while self._may_take():
+            look = await self._routing.look(self._last_model.name)
+            async with runtime.attempts.claiming:
+                if not self._may_take():  # an operator has set a limit meanwhile, or it stops
+                    return
+                claim = await runtime.store.queue.take(
+                    runtime.holder,
+                    partial(self._choose, look),
+                    self._open_priorities,
+                    _is_never_paid,
+                    self._offering.abilities,
+                )
+                if self._routing.looked(look):
+                    asyncio.get_running_loop().call_later(LEFT_LOOK_S, self.loop.wake)
+                if claim is None:
+                    return
+                self._last_model.note(claim.request.model)
+                reach("take.after_claim")
+                self._slots.take(claim.generation_id)
+                attempt = runtime.attempts.begin(claim, claim.flow_run_id)
             self._on_taken(attempt)
 
-    @property
     def _may_take(self) -> bool:
         is_open = not self._gate().is_strict
         reachable = self._runtime.session.reachable
-        return is_open and reachable and not self.is_stopped and self._slots.has_room
+        may = is_open and reachable and self._offering.is_known and not self.is_stopped
+        return may and self._slots.has_room
 
     @property
     def _open_priorities(self) -> tuple[str, ...]:
         paused = self._gate().paused
         return tuple(one for one in PRIORITIES if paused.why(one) is None)
 
-    def _choose(self, waiting: Sequence[Queued]) -> Queued | None:
-        by_id = {one.generation_id: one for one in waiting}
-        due = [Due(one.generation_id, one.priority, one.model) for one in waiting]
-        chosen = self._turns.choose(due, self._loaded)
-        self._loaded = chosen.model or self._loaded
-        return by_id[chosen.run]
+    def _choose(self, look: Look | None, waiting: Sequence[Queued]) -> Queued | None:
+        mine = waiting if look is None else look.mine(waiting)
+        if not mine:
+            return None
+        by_id = {one.generation_id: one for one in mine}
+        due = [Due(one.generation_id, one.priority, one.model) for one in mine]
+        return by_id[self._turns.choose(due, self._last_model.name).run]
 
 
 def _is_never_paid(waiting: Queued) -> bool:

@@ -6,8 +6,8 @@ Also of those that this worker gave up leading, when it begins again.
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 from core.ids import prompt_id
 from core.loop import Loop
@@ -20,8 +20,6 @@ from store.leases import LeaseWatch
 from store.values import Claim, Untold
 
 LOOK_EVERY_S: Final = 10.0
-AFTER_S: Final = 5.0
-"""Seconds after the end of an attempt in which who did it tells of it itself."""
 AT_ONCE: Final = 8
 _log = logging.getLogger(__name__)
 
@@ -40,23 +38,22 @@ class Telling:
         self._runtime = runtime
         self._leading = leading
         self._watch = LeaseWatch(LOOK_EVERY_S)
+        self._seen: set[tuple[UUID, int]] = set()
 
     async def _look(self) -> None:
-        store = self._runtime.store
-        self._watch.look(await store.leases.all())
-        before = datetime.now(UTC) - timedelta(seconds=AFTER_S)
-        for untold in await store.queue.untold(before, AT_ONCE):
-            if self._is_being_told(untold):
-                continue
-            if await store.queue.take_untold(untold, self._runtime.lease.holder):
+        store, mine = self._runtime.store, self._runtime.lease.holder
+        leases = await store.leases.all()
+        self._watch.look(leases)
+        others = {one.holder for one in leases if self._watch.lives(one.holder)} - {mine}
+        seen: set[tuple[UUID, int]] = set()
+        for untold in await store.queue.untold(AT_ONCE, others, self._leading.leads):
+            key = untold.generation_id, untold.attempt
+            # By no clock: the one by which it ended may have been hours ahead.
+            if untold.holder == mine and key not in self._seen:
+                seen.add(key)  # its flow may be about to tell
+            elif await store.queue.take_untold(untold, mine):
                 await self._tell(untold)
-
-    def _is_being_told(self, untold: Untold) -> bool:
-        """Returns whether who did it is about to tell of it, this worker or another one."""
-        if self._leading.leads(untold.generation_id, untold.attempt):
-            return True
-        mine = self._runtime.lease.holder
-        return untold.holder != mine and self._watch.lives(untold.holder)
+        self._seen = seen
 
     async def _tell(self, untold: Untold) -> None:
         past = await self._past(untold)

@@ -35,11 +35,9 @@ from core.loop import Loop
 from core.settings import Settings
 from flows.attempts.attempt import Attempt
 from flows.errors import ForeignFlowError, OtherStoreError
-from flows.models import looking_at_models
-from flows.nodes import looking_at_nodes
 from flows.prefect.abandoned_runs import settle_run
 from flows.prefect.deployments import prepare_pool, register_deployments
-from flows.prefect.foreign_runs import put_back_for
+from flows.prefect.foreign_runs import generation_of, put_back_for
 from flows.prefect.gate import Gate
 from flows.prefect.pool_owner import claim_pool
 from flows.prefect.private.engine import (
@@ -47,19 +45,21 @@ from flows.prefect.private.engine import (
     keep_parameters_out_of_logs,
 )
 from flows.prefect.private.worker import PrefectWorker
-from flows.prefect.runs import BATCH_QUEUE, DEPLOYMENT, FlowRuns
+from flows.prefect.runs import ANSWER_S, BATCH_QUEUE, DEPLOYMENT, FlowRuns, is_absence
 from flows.prefect.stored_deployments import deployment_by_name
 from flows.runtime import Runtime, open_runtime
-from flows.sources import answering_requests, looking_at_sources
+from flows.sources import Answering, looking_at_sources
 from flows.worker import events
-from flows.worker.carrying import Carrying
+from flows.worker.carrying import STOPPING_S, Carrying
 from flows.worker.deployed_flows import BULK, DeployedFlows
 from flows.worker.fair_order import Due, Turns
 from flows.worker.foreign_runs import ForeignRuns
 from flows.worker.gate import GateWatch
 from flows.worker.heartbeat import Upkeep
 from flows.worker.joining import Joining
+from flows.worker.last_model import LastModel
 from flows.worker.leading import Leading
+from flows.worker.offering import Offering
 from flows.worker.operators import Operators
 from flows.worker.recovery import let_go_of_the_dead, take_batches_back
 from flows.worker.slots import Slots
@@ -71,6 +71,8 @@ TELLING_S: Final = 5.0
 """How long a worker that stops waits until Prefect has heard of what it did."""
 BATCHES_LOOK_S: Final = 10.0
 """Seconds between two polls for due batches without an event; the same as Prefect's own poll."""
+AGAIN_S: Final = 1.0
+"""Seconds between two tries to reach a Prefect that is away."""
 REGISTERED_LOOK_S: Final = 10.0
 """Seconds between two checks that Prefect still has the pool and the deployment."""
 
@@ -104,17 +106,20 @@ class ComfyWorker(PrefectWorker):
             "registering pool and deployments",
             self._stay_registered,
             every_s=REGISTERED_LOOK_S,
+            retry_s=AGAIN_S,
             expected=(Exception,),
         )
+        self._is_registered = False
         self._listened_pool: UUID | None = None
         self._listening = self._new_listening()
         self._turns = Turns()
-        self._loaded: str | None = None
+        self._last_model = LastModel()
         self._batches_looked_at = float("-inf")
         self._take_over_from = settings.prefect.take_over
         self._pool_lost = asyncio.Event()
-        self._looking_at_comfyui: tuple[Loop, ...] = ()
-        self._fetching: Loop
+        self._looking_at_sources: Loop
+        self._fetching: Answering
+        self._offering: Offering
         self._upkeep: Upkeep
         self._foreign: ForeignRuns
         self._gate: GateWatch
@@ -138,6 +143,8 @@ class ComfyWorker(PrefectWorker):
         """Open the store and the ComfyUI session, let go of what was left, start the loops.
 
         Raises OtherStoreError when the pool belongs to another store; nothing was touched then.
+        While Prefect is away it registers later, unless it is the first worker of its pool: that
+        one waits for Prefect.
         """
         self._runtime = await self.keep_open(
             open_runtime(self._settings, self.name, self._reachable_changed)
@@ -146,44 +153,87 @@ class ComfyWorker(PrefectWorker):
         ask_once_where_results_go()
         keep_parameters_out_of_logs()
         try:
-            async with get_client() as client:  # before this worker shows up in the pool
-                await self.claim_pool(client)
+            is_there = await self._claim_first()
             await super().setup()
-            await prepare_pool(self.client, self.pool_name, self.type)
-            await self.claim_pool(self.client)
-        except OtherStoreError:
+            if is_there:
+                await prepare_pool(self.client, self.pool_name, self.type)
+                await self.claim_pool(self.client)
+                await register_deployments(self.client)
+        except BaseException:
             await self.close_opened()
             raise
-        await register_deployments(self.client)
         await self._gate.recall()
-        living, store = await self._upkeep.workers(), self._runtime.store
+        await self._upkeep.recall()
         # Some may have lapsed: the reconciler, which has watched them, judges those.
-        await let_go_of_the_dead(store, living)
-        alone = living == {self._runtime.lease.holder}
-        await take_batches_back(self.client, self.pool_name, store, living, alone=alone)
+        await let_go_of_the_dead(self._runtime.store, await self._upkeep.workers())
+        self._offering.back()
+        if is_there:
+            await self._registered()
+        else:
+            self._registration.wake()
         for loop in self._loops:
-            loop.start()
+            if is_there or loop is not self._listening:
+                loop.start()
         gc_tuning.started()
+
+    async def _claim_first(self) -> bool:
+        """Claim the pool, before this worker shows up in it. Returns False while Prefect is away.
+
+        What operators hold back is in the store then. Where no worker has kept it yet, this waits.
+        """
+        said = False
+        while True:
+            try:
+                async with asyncio.timeout(ANSWER_S), get_client() as client:
+                    await client.raise_for_api_version_mismatch_once()
+                    await self.claim_pool(client)
+            except Exception as error:
+                if not (isinstance(error, TimeoutError) or is_absence(error)):
+                    raise
+            else:
+                return True
+            if await self.runtime.store.registry.gate(self.pool_name) is not None:
+                self.logger.warning(
+                    "Prefect is away: this worker takes what waits, and registers when it is back"
+                )
+                return False
+            if not said:
+                self.logger.warning("Prefect is away: this worker waits for it before it begins")
+            said = True
+            await asyncio.sleep(AGAIN_S)
+
+    async def _registered(self) -> None:
+        """Take back batches that no living worker executes, once Prefect has this worker."""
+        self._is_registered = True
+        living, runtime = await self._upkeep.workers(), self.runtime
+        alone = living == {runtime.lease.holder}
+        await take_batches_back(self.client, self.pool_name, runtime.store, living, alone=alone)
 
     async def _build(self, runtime: Runtime) -> None:
         """Make the worker's parts."""
         store, comfy = runtime.store, runtime.session.client
         runs = await self.keep_open(FlowRuns(str(PREFECT_API_URL.value()), store.identity))
         self._foreign = ForeignRuns(store, self._put_foreign_back)
-        self._upkeep = Upkeep(runtime, self._foreign.by_store)
+        self._upkeep = Upkeep(runtime, self._foreign.by_store, self._slots.number, self._last_model)
         self._gate = GateWatch(store, lambda: self.client, self.pool_name, self._gate_changed)
         self._carrying = Carrying(runtime, self, self._flows, self._make_room)
         self._leading = Leading(runtime, runs, self, self._carrying)
-        self._taking = Taking(runtime, self._slots, lambda: self._gate.now, self._leading.begin)
+        self._offering = Offering(store, comfy, self._look)
+        self._taking = Taking(
+            runtime,
+            self._slots,
+            lambda: self._gate.now,
+            self._leading.begin,
+            self._offering,
+            self._last_model,
+            self._settings.worker.model_load_s,
+        )
         self._telling = Telling(runtime, self._leading)
         self._joining = Joining(runtime, self._refuse)
-        self._operators = Operators(runtime)
-        self._looking_at_comfyui = (
-            looking_at_nodes(store, comfy),
-            looking_at_models(store, comfy),
-            looking_at_sources(store, comfy),
-        )
-        self._fetching = answering_requests(store, comfy)
+        self._operators = Operators(runtime, runs, self, self._carrying)
+        self._looking_at_sources = looking_at_sources(store, comfy)
+        self._fetching = Answering(store, comfy)
+        runtime.lacks = self._offering.lacks
         runtime.attempts.on_rendered = self._rendered
         runtime.attempts.on_over = self._attempt_over
         self.enter(self._taking.listening())
@@ -208,12 +258,12 @@ class ComfyWorker(PrefectWorker):
         if self._runtime is not None:
             await asyncio.gather(*(loop.stop() for loop in self._loops))
             with contextlib.suppress(StoreError):
-                await self._runtime.store.registry.forget_worker(self.name)
+                await self._runtime.store.registry.worker_stopped(self.name)
         await super().teardown(*exc_info)
         self._runtime = None
 
     @property
-    def _loops(self) -> tuple[Loop, ...]:
+    def _loops(self) -> tuple[Loop | Answering, ...]:
         return (
             self._listening,
             self._look_again,
@@ -223,7 +273,8 @@ class ComfyWorker(PrefectWorker):
             self._telling.loop,
             self._joining.loop,
             self._operators.loop,
-            *self._looking_at_comfyui,
+            *self._offering.loops,
+            self._looking_at_sources,
             self._fetching,
             self._upkeep.heartbeat,
             self._upkeep.strays,
@@ -250,7 +301,10 @@ class ComfyWorker(PrefectWorker):
         )
 
     async def drain(self) -> None:
-        """Take no more runs, let running ones end, and requeue those that do not end in time."""
+        """Take no more runs, let running ones end, and requeue those that do not end in time.
+
+        It waits neither for a store nor for a Prefect that is away: the lease lapses.
+        """
         self._carrying.is_stopping = True
         await self._taking.stop()
         for flow_run_id in self._carrying.batch_runs & self.under_way:  # too long to wait for
@@ -261,16 +315,18 @@ class ComfyWorker(PrefectWorker):
                 await attempts.idle.wait()
                 await self.idle.wait()
         self._carrying.put_all_back()
-        await asyncio.gather(*(attempt.stop("release") for attempt in attempts.going))
+        await attempts.stop(STOPPING_S)
         await self._leading.stop(TELLING_S)
-        await self.idle.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOPPING_S):
+                await self.idle.wait()
 
     # --- taking runs
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
         """Take due runs from Prefect: batches always, generations while it decides about them."""
         async with self._look_lock:
-            if self._taking.is_stopped:
+            if self._taking.is_stopped or not self._is_registered:
                 return []
             return await super().get_and_submit_flow_runs()
 
@@ -292,7 +348,8 @@ class ComfyWorker(PrefectWorker):
 
     @property
     def _has_room(self) -> bool:
-        return self._slots.has_room and self.runtime.session.reachable
+        is_there = self.runtime.session.reachable and self._offering.is_known
+        return is_there and self._slots.has_room
 
     def _rendered(self, attempt: Attempt) -> None:
         for holder in _holders(attempt):
@@ -300,6 +357,9 @@ class ComfyWorker(PrefectWorker):
         self._look()
 
     def _attempt_over(self, attempt: Attempt) -> None:
+        self._upkeep.measure()
+        if attempt.lacked:  # else it would be taken again at once
+            self._offering.back()
         for holder in _holders(attempt):
             self._make_room(holder)
 
@@ -344,7 +404,15 @@ class ComfyWorker(PrefectWorker):
         if self._taking.is_stopped:
             return []
         waiting = [entry for entry in waiting if not self._is_busy_with(entry.flow_run)]
-        return [*taken, *self._in_fair_order(waiting)]
+        return [*taken, *self._in_fair_order(await self._can_be_done(waiting))]
+
+    async def _can_be_done(
+        self, waiting: list[WorkerFlowRunResponse]
+    ) -> list[WorkerFlowRunResponse]:
+        """Returns those for which this worker's ComfyUI has everything, as far as that is known."""
+        found = [(entry, generation_of(entry.flow_run) or entry.flow_run.id) for entry in waiting]
+        needs = await self.runtime.store.queue.needs([one for _, one in found]) if found else {}
+        return [entry for entry, one in found if not self._offering.lacks(needs.get(one))]
 
     def _is_busy_with(self, run: FlowRun) -> bool:
         """Returns whether this worker has the run's attempt, or has taken it a moment ago."""
@@ -360,9 +428,9 @@ class ComfyWorker(PrefectWorker):
         waiting = {entry.flow_run.id: _due(entry) for entry in due}
         taken: list[FlowRun] = []
         while waiting and self._has_room:
-            turn = self._turns.choose(tuple(waiting.values()), self._loaded)
+            turn = self._turns.choose(tuple(waiting.values()), self._last_model.name)
             del waiting[turn.run]
-            self._loaded = turn.model or self._loaded
+            self._last_model.note(turn.model)
             self._slots.take(turn.run)
             taken.append(runs[turn.run])
         return taken
@@ -385,7 +453,7 @@ class ComfyWorker(PrefectWorker):
         if flow_run_id not in self.under_way:
             return
         self._carrying.on_cancelling(flow_run_id)
-        self._operators.note(flow_run_id, "cancelled")
+        self._operators.note(flow_run_id)
 
     def _reachable_changed(self, reachable: bool, detail: str) -> None:
         level = self.logger.info if reachable else self.logger.warning
@@ -394,8 +462,9 @@ class ComfyWorker(PrefectWorker):
         if self._runtime is not None:  # else the first heartbeat will say it
             self._taking.loop.wake()
             self._upkeep.heartbeat.wake()
-            for loop in self._looking_at_comfyui if reachable else ():
-                loop.wake()
+            if reachable:
+                self._offering.back()
+                self._looking_at_sources.wake()
 
     def _new_listening(self) -> Loop:
         return Loop(
@@ -419,10 +488,8 @@ class ComfyWorker(PrefectWorker):
             self._gate.wake()
             return
         run = events.flow_run_of(event)
-        if run is not None and events.is_cancelled(event):
-            self._operators.note(run, "cancelled")
-        elif run is not None and events.is_paused(event):
-            self._operators.note(run, "paused")
+        if run is not None and (events.is_cancelled(event) or events.is_paused(event)):
+            self._operators.note(run)
         if events.is_of_queue(event, BATCH_QUEUE):
             self._look_for_batches()
         elif self._gate.now.is_strict or not events.waits_in_the_store(event, PRIORITIES):
@@ -434,15 +501,13 @@ class ComfyWorker(PrefectWorker):
 
     async def _stay_registered(self) -> None:
         """Register again if Prefect came back with another database, without our pool."""
-        try:
-            pool = await self.client.read_work_pool(self.pool_name)
-            await deployment_by_name(self.client, DEPLOYMENT)
-            # The worker's channel may have told of another pool before: what listens has to follow.
-            if pool.id == self.work_pool.id == self._listened_pool:
-                await self._stay_owner()
+        if self._is_registered and await self._is_still_registered():
+            await self._stay_owner()
+            return
+        if not self._is_registered:  # Prefect was away at the start
+            await self._stay_owner()
+            if self._pool_lost.is_set():
                 return
-        except ObjectNotFound:
-            self.logger.warning("Prefect has no such pool or deployment: registering again")
         await prepare_pool(self.client, self.pool_name, self.type)
         await self._stay_owner()
         if self._pool_lost.is_set():
@@ -451,11 +516,23 @@ class ComfyWorker(PrefectWorker):
         self._flows.forget_deployments()
         await self.sync_with_backend()
         self.use_pool(await self.client.read_work_pool(self.pool_name))
+        if not self._is_registered:
+            await self._registered()
         former, self._listening = self._listening, self._new_listening()
         self._listening.start()
         self._look_again.wake()
         self._gate.wake()
         await former.stop()  # its filter names the former pool
+
+    async def _is_still_registered(self) -> bool:
+        try:
+            pool = await self.client.read_work_pool(self.pool_name)
+            await deployment_by_name(self.client, DEPLOYMENT)
+        except ObjectNotFound:
+            self.logger.warning("Prefect has no such pool or deployment: registering again")
+            return False
+        # The worker's channel may have told of another pool before: what listens has to follow.
+        return pool.id == self.work_pool.id == self._listened_pool
 
     async def _stay_owner(self) -> None:
         """Stop when another store has taken the pool over."""

@@ -10,7 +10,7 @@ import stat
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,7 @@ from store.artefacts.durable import (
     remove_empty,
     write,
 )
-from store.artefacts.media import facts_of, thumbnail
+from store.artefacts.media import facts_of, small_of, thumbnail
 from store.completion import finished
 from store.errors import ArtefactStoreError, NoSpaceError, StorageAwayError
 from store.values import Artefact
@@ -42,6 +42,7 @@ from store.values import Artefact
 if TYPE_CHECKING:
     from obstore import ObjectMeta
     from obstore.store import RetryConfig
+    from PIL.Image import Image
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -71,7 +72,10 @@ _REASON_MAX: Final = 300
 
 @dataclass(frozen=True)
 class NewPicture:
-    """A picture that is to be kept, whole. ``name`` and ``node`` say where it came from."""
+    """A picture that is to be kept, whole. ``name`` and ``node`` say where it came from.
+
+    ``small`` is it in small, as ``core.pictures`` makes it; without it, it is decoded for that.
+    """
 
     data: bytes
     width: int
@@ -80,6 +84,7 @@ class NewPicture:
     seed: int | None
     name: str = ""
     node: str | None = None
+    small: Image | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -155,15 +160,24 @@ class ArtefactFiles:
         Raises NoSpaceError when the disk is full or read-only, StorageAwayError when an object
         store takes nothing now, else ArtefactStoreError, also for bytes that are not a picture.
         """
-        poster, digest = await asyncio.to_thread(_derived, new.data)
         stem = _stem(generation_id, attempt, position)
         path = f"{stem}.{_SUFFIXES.get(new.content_type, 'bin')}"
         poster_path = f"{stem}{_POSTER}"
-        puts = (self._put(path, new.data), self._put(poster_path, poster))
-        # Both have ended, successfully or not, before this returns: no write outlives a failure.
-        for failure in await asyncio.gather(*puts, return_exceptions=True):
-            if failure is not None:
+        small = new.small
+        if small is None:
+            small = await asyncio.to_thread(small_of, new.data)
+        # The picture goes to the disk while its poster is being made. All have ended, successfully
+        # or not, before this returns: no write outlives a failure.
+        written = await asyncio.gather(
+            self._write(path, new.data),
+            self._write_thumbnail(poster_path, small),
+            asyncio.to_thread(_sha256, new.data),
+            return_exceptions=True,
+        )
+        for failure in written:
+            if isinstance(failure, BaseException):
                 raise failure
+        await self._flush(path)  # both names are in one folder
         return Artefact(
             id=_artefact_id(generation_id, attempt, position),
             generation_id=generation_id,
@@ -177,7 +191,7 @@ class ArtefactFiles:
             height=new.height,
             content_type=new.content_type,
             bytes=len(new.data),
-            sha256=digest,
+            sha256=str(written[2]),
             seed=new.seed,
             created_at=datetime.now(UTC),
         )
@@ -393,13 +407,31 @@ class ArtefactFiles:
             await asyncio.to_thread(remove_empty, folder)
 
     async def _put(self, path: str, data: bytes) -> None:
+        await self._write(path, data)
+        await self._flush(path)
+
+    async def _write(self, path: str, data: bytes) -> None:
+        """Write a file, whole or not at all. On a local disk its name is yet to be flushed."""
         try:
             if self._folder is None:
                 # Atomic, as the object store documents it. Completed even when cancelled, as below.
                 await finished(self._call(obstore.put, self._store, path, data))
             else:
-                await self._put_local(self._folder, path, data)
+                await self._write_local(self._folder, path, data)
         except (BaseError, OSError) as error:
+            raise self._kind(error)(f"cannot write {path}: {_first_line(error)}") from error
+
+    async def _write_thumbnail(self, path: str, small: Image) -> None:
+        await self._write(path, await asyncio.to_thread(thumbnail, small))
+
+    async def _flush(self, path: str) -> None:
+        """Flush the name of a file that was written, and of all others in its folder."""
+        if self._folder is None:
+            return
+        folder = (self._folder / path).parent
+        try:
+            await asyncio.to_thread(flush_folders, self._folder, folder)
+        except OSError as error:
             raise self._kind(error)(f"cannot write {path}: {_first_line(error)}") from error
 
     def _kind(self, error: Exception) -> type[ArtefactStoreError]:
@@ -413,8 +445,8 @@ class ArtefactFiles:
         is_away = self._folder is None or _is_of(error, _AWAY)
         return StorageAwayError if is_away else ArtefactStoreError
 
-    async def _put_local(self, folder: Path, path: str, data: bytes) -> None:
-        """Temporary name, flush, rename, flush the folder: whole or absent, even after a power cut.
+    async def _write_local(self, folder: Path, path: str, data: bytes) -> None:
+        """Temporary name, flush, rename: with ``_flush`` whole or absent, even after a power cut.
 
         obstore's own local put renames too, but it does not flush to the disk, and it never lists
         what it leaves behind when it is killed.
@@ -429,7 +461,6 @@ class ArtefactFiles:
         except BaseException:
             await asyncio.to_thread((folder / temporary).unlink, missing_ok=True)
             raise
-        await asyncio.to_thread(flush_folders, folder, (folder / path).parent)
 
     async def _list(self, place: str | None) -> AsyncIterator[ObjectMeta]:
         """Yields what is stored below a place, a page in memory at a time."""
@@ -494,9 +525,8 @@ def _without_secrets(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
 
 
-def _derived(data: bytes) -> tuple[bytes, str]:
-    """Returns a picture's thumbnail and SHA-256. Raises ArtefactStoreError."""
-    return thumbnail(data), hashlib.sha256(data).hexdigest()
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _send(store: ObjectStore, path: str, file: Path) -> None:

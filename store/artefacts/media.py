@@ -24,11 +24,10 @@ from weakref import WeakKeyDictionary
 from PIL import Image as Pillow
 
 from core.artefacts import HEAD_BYTES, FileType, type_of
+from core.pictures import POSTER_PX, in_small
 from core.text import readable
 from store.errors import ArtefactStoreError
 
-POSTER_PX: Final = 384
-"""The longer side of a poster, in pixels."""
 PROBE_S: Final = 60.0
 """How long a file may be looked into, in seconds."""
 PROBED_AT_ONCE: Final = 2
@@ -62,17 +61,20 @@ class Facts:
     text: str | None = None
 
 
-def thumbnail(data: bytes) -> bytes:
-    """Returns a picture's thumbnail (WebP). Raises ArtefactStoreError."""
-    buffer = io.BytesIO()
+def small_of(data: bytes) -> Pillow.Image:
+    """Returns a picture in small. Raises ArtefactStoreError."""
     try:
         with Pillow.open(io.BytesIO(data)) as picture:
-            small = picture.convert("RGB")
-            small.thumbnail((POSTER_PX, POSTER_PX), reducing_gap=2.0)
-            small.save(buffer, "WEBP", quality=80, method=2)
+            return in_small(picture)
     except Exception as error:  # Pillow's own errors have no common base
         detail = f"these {len(data)} bytes are no complete image: {error}"
         raise ArtefactStoreError(detail) from error
+
+
+def thumbnail(small: Pillow.Image) -> bytes:
+    """Returns the thumbnail (WebP) of a picture in small."""
+    buffer = io.BytesIO()
+    small.save(buffer, "WEBP", quality=80, method=2)
     return buffer.getvalue()
 
 

@@ -12,8 +12,10 @@ from sqlalchemy import Connection, insert, select
 from core.callbacks.callback import Callback
 from core.ids import prompt_id
 from core.requests import StoredRequest, UnreadableRequest
+from core.workflows.needs import Needs
 from store.database import next_changes
 from store.generations.dispatches import dispatch
+from store.needs import keep_needs
 from store.outbox import put
 from store.search.index import index, indexed_text
 from store.signals import signal
@@ -50,6 +52,7 @@ def insert_generations(
         }
         for index, one in enumerate(new)
     ]
+    keep_needs(connection, [found for one in new if (found := needs_of(one.request))])
     connection.execute(insert(generations), rows)
     connection.execute(
         insert(attempts),
@@ -120,6 +123,7 @@ def _row(new: NewGeneration, change: int, now: datetime) -> dict[str, Any]:
         "request": stored_request(request),
         "callback": stored_callback(new.callback),
         "cost": cost(request),
+        "needs": None if (needs := needs_of(request)) is None else needs.digest,
         "created_at": now,
     }
 
@@ -165,6 +169,11 @@ def cost(request: StoredRequest) -> float:
     if isinstance(request, UnreadableRequest):  # it is not rendered
         return 0.0
     return request.plan.cost
+
+
+def needs_of(request: StoredRequest) -> Needs | None:
+    """Returns what its ComfyUI must have, None where nothing is known to be needed."""
+    return None if isinstance(request, UnreadableRequest) else Needs.of(request.plan)
 
 
 def insert_dispatches(

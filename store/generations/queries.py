@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, case, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    RowMapping,
+    Select,
+    and_,
+    case,
+    func,
+    or_,
+    select,
+)
 
 from store.database import Database, reads
 from store.errors import DeletedError, NotFoundError
@@ -21,6 +32,8 @@ from store.values import Artefact, Attempt, Generation, HistoryFilter, Neighbour
 
 MEASURED_OVER: Final = 50
 """How many of the newest finished generations the rate for estimates is computed from."""
+MEASURED_AMONG: Final = 500
+"""Among how many of the newest those of one worker are looked for."""
 
 
 @dataclass(frozen=True)
@@ -317,6 +330,29 @@ class Generations:
         return tuple(Generation.from_row(row) for row in rows)
 
     @reads
+    def seconds_per_cost_of(self, connection: Connection, worker: str) -> float | None:
+        """The same for what a worker did, as far as it is among the newest of all."""
+        newest = (
+            select(generations.c.id, generations.c.attempt)
+            .where(generations.c.status == "succeeded", generations.c.deleted_at.is_(None))
+            .order_by(generations.c.seq.desc())
+            .limit(MEASURED_AMONG)
+            .subquery()
+        )
+        its = (
+            select(generations.c.started_at, generations.c.finished_at, generations.c.cost)
+            .join(newest, newest.c.id == generations.c.id)
+            .join(
+                attempts,
+                (attempts.c.generation_id == newest.c.id) & (attempts.c.number == newest.c.attempt),
+            )
+            .where(attempts.c.worker == worker, generations.c.started_at.is_not(None))
+            .order_by(generations.c.seq.desc())
+            .limit(MEASURED_OVER)
+        )
+        return _rate(connection.execute(its).tuples().all())
+
+    @reads
     def seconds_per_cost(self, connection: Connection) -> float | None:
         """Measured execution seconds per unit of ``cost``; None before the first picture.
 
@@ -332,13 +368,16 @@ class Generations:
             .order_by(generations.c.seq.desc())
             .limit(MEASURED_OVER)
         )
-        rows = (connection.execute(newest)).tuples().all()
-        rates = [
-            (finished - started).total_seconds() / cost
-            for started, finished, cost in rows
-            if finished > started and cost > 0
-        ]
-        return statistics.median(rates) if rates else None
+        return _rate((connection.execute(newest)).tuples().all())
+
+
+def _rate(measured: Sequence[Row[Any]]) -> float | None:
+    rates = [
+        (finished - started).total_seconds() / cost
+        for started, finished, cost in measured
+        if finished > started and cost > 0
+    ]
+    return statistics.median(rates) if rates else None
 
 
 def attempts_now() -> Select[Any]:

@@ -10,18 +10,21 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, select, update
+from sqlalchemy import Connection, Select, false, or_, select, update
 from sqlalchemy.engine import RowMapping
 
 from core.problems import unreadable
 from core.requests import UnreadableRequest, read_request
+from core.workflows.needs import Needs
 from store.database import Database, reads, writes
 from store.generations import rows
 from store.generations.dispatches import drop_start
 from store.generations.queries import attempts_now, read_under_way
+from store.needs import Abilities, read_needs
 from store.tables import attempts, generations
 from store.values import Claim, Holder, Queued, UnderWay, Untold
 
@@ -31,12 +34,18 @@ PAGES: Final = 3
 """How often a page is read again because other workers took all of the last one."""
 Choose = Callable[[Sequence[Queued]], Queued | None]
 MayPost = Callable[[Queued], bool]
+Leads = Callable[[UUID, int], bool]
+"""Whether somebody is about to tell Prefect of a generation's attempt of that number."""
 _OFFERED: Final = tuple(
     generations.c["id" if name == "generation_id" else name] for name in Queued.__dataclass_fields__
 )
 
 
 def _no(_: Queued) -> bool:
+    return False
+
+
+def _leads_none(_generation_id: UUID, _attempt: int) -> bool:
     return False
 
 
@@ -61,14 +70,16 @@ class Queue:
         choose: Choose,
         priorities: Collection[str],
         may_post: MayPost = _no,
+        abilities: Abilities | None = None,
     ) -> Claim | None:
         """Claim for ``holder`` one of those that wait, of these priorities. None: nothing is taken.
 
         ``choose`` gets what waits, interactive ones first and then by turn, and returns the one to
-        take, or None to leave them all. It is asked again about the rest when another worker was
-        quicker. Where ``may_post`` agrees, the intent to submit is written with the claim, unless
-        there is one. Both are called within the transaction, perhaps in another thread: they must
-        be quick, and may not use the store.
+        take, or None to leave them all: then it gets those behind them, for a few pages. It is
+        asked again about the rest when another worker was quicker. With ``abilities`` it gets only
+        what they say can be done. Where ``may_post`` agrees, the intent to submit is written with
+        the claim, unless there is one. All are called within the transaction, perhaps in another
+        thread: they must be quick, and may not use the store.
 
         An attempt whose request cannot be read fails, and another one is chosen. The attempt's
         start is removed from the outbox unless a runner has it: its flow run is the holder's to
@@ -77,7 +88,7 @@ class Queue:
         """
         if not priorities:
             return None
-        return await self._take(holder, choose, _in_order(priorities), may_post)
+        return await self._take(holder, choose, _in_order(priorities), may_post, abilities)
 
     @writes
     def _take(
@@ -87,22 +98,38 @@ class Queue:
         choose: Choose,
         priorities: Sequence[str],
         may_post: MayPost,
+        abilities: Abilities | None,
     ) -> Claim | None:
         lost: set[UUID] = set()
         for _ in range(PAGES):
-            page = _page(connection, priorities, lost)
+            page = _able_page(connection, priorities, lost, abilities)
             if not page:
                 return None
+            is_last = len(page) < PAGE
             while page:
                 chosen = choose(tuple(page))
-                if chosen is None:
+                if chosen is None and is_last:
                     return None
+                if chosen is None:
+                    lost.update(one.generation_id for one in page)
+                    break
                 page.remove(chosen)
                 claim = _taken(connection, chosen, holder, may_post)
                 if claim is not None:
                     return claim
                 lost.add(chosen.generation_id)
         return None
+
+    @reads
+    def needs(self, connection: Connection, generation_ids: Collection[UUID]) -> dict[UUID, Needs]:
+        """Returns what these generations need, by id; of others nothing is known to be needed."""
+        columns = generations.c.id, generations.c.needs
+        rows = connection.execute(
+            select(*columns).where(columns[0].in_(generation_ids), columns[1].is_not(None))
+        ).tuples()
+        digests: dict[UUID, str] = {one: digest for one, digest in rows if digest}
+        known = read_needs(connection, set(digests.values()))
+        return {one: known[digest] for one, digest in digests.items() if digest in known}
 
     @reads
     def held_by_others(
@@ -142,20 +169,39 @@ class Queue:
         return found.first() is not None
 
     @reads
-    def untold(self, connection: Connection, before: datetime, limit: int) -> tuple[Untold, ...]:
-        """Returns attempts that ended before, of which Prefect has not been told, oldest first."""
-        statement = (
-            select(attempts)
-            .where(
-                attempts.c.stages.is_not(None),
-                attempts.c.told_at.is_(None),
-                attempts.c.outcome.is_not(None),
-                attempts.c.ended_at < before,
-            )
+    def untold(
+        self,
+        connection: Connection,
+        limit: int,
+        living: Collection[UUID] = (),
+        leads: Leads = _leads_none,
+    ) -> tuple[Untold, ...]:
+        """Returns attempts that ended, of which Prefect has not been told, oldest first.
+
+        Not those whose holder's lease is among ``living``, and not those of which ``leads`` says
+        that they are about to be told. It is called within the transaction, as ``choose`` is.
+        """
+        holder = attempts.c.holder
+        found = connection.execute(
+            _ended_untold(attempts.c.generation_id, attempts.c.number)
+            .where(or_(holder.is_(None), holder.not_in(living)))
             .order_by(attempts.c.ended_at)
-            .limit(limit)
         )
-        return tuple(Untold.from_row(row) for row in connection.execute(statement).mappings())
+        keys = islice((key for key in found.tuples() if not leads(*key)), limit)
+        of_key = [
+            (attempts.c.generation_id == generation_id) & (attempts.c.number == number)
+            for generation_id, number in keys
+        ]
+        rows_of = _ended_untold(attempts).where(or_(false(), *of_key)).order_by(attempts.c.ended_at)
+        return tuple(Untold.from_row(row) for row in connection.execute(rows_of).mappings())
+
+
+def _ended_untold(*columns: Any) -> Select[Any]:
+    return select(*columns).where(
+        attempts.c.stages.is_not(None),
+        attempts.c.told_at.is_(None),
+        attempts.c.outcome.is_not(None),
+    )
 
 
 def _held() -> Select[Any]:
@@ -174,12 +220,34 @@ def _in_order(priorities: Collection[str]) -> list[str]:
     return sorted(priorities, key=lambda priority: (priority != "interactive", priority))
 
 
+def _able_page(
+    connection: Connection,
+    priorities: Sequence[str],
+    lost: Collection[UUID],
+    abilities: Abilities | None,
+) -> list[Queued]:
+    """Returns the first that wait and can be done; fewer than a page only if there are no more.
+
+    Each needs are judged once: what cannot be done is passed over by the database from then on.
+    """
+    if abilities is None:
+        return _page(connection, priorities, lost)
+    while True:
+        found = _page(connection, priorities, lost, abilities.unmet)
+        able = abilities.judge(connection, found)
+        if len(able) == len(found):
+            return able
+
+
 def _page(
-    connection: Connection, priorities: Sequence[str], lost: Collection[UUID]
+    connection: Connection,
+    priorities: Sequence[str],
+    lost: Collection[UUID],
+    unmet: Collection[str] = (),
 ) -> list[Queued]:
     """Returns the first that wait, except ``lost`` ones. One statement for each priority.
 
-    Held and paused ones at the head are passed over.
+    Held and paused ones at the head are passed over, and ``unmet`` needs.
     """
     # With 10,000 queued, a page took 2 ms on SQLite and 5 on PostgreSQL, on a busy machine: both
     # search ix_generations_queue by status and priority, which gives the order of turns without a
@@ -187,13 +255,13 @@ def _page(
     page: list[Queued] = []
     for priority in priorities:
         if left := PAGE - len(page):
-            found = connection.execute(waiting(priority, lost).limit(left))
+            found = connection.execute(waiting(priority, lost, unmet).limit(left))
             page += [Queued.from_row(row) for row in found.mappings()]
     return page
 
 
-def waiting(priority: str, lost: Collection[UUID] = ()) -> Select[Any]:
-    """Selects what may be taken of a priority, in the order of turns."""
+def waiting(priority: str, lost: Collection[UUID] = (), unmet: Collection[str] = ()) -> Select[Any]:
+    """Selects what may be taken of a priority, in the order of turns; no such needs."""
     statement = (
         select(*_OFFERED)
         .join(
@@ -210,6 +278,9 @@ def waiting(priority: str, lost: Collection[UUID] = ()) -> Select[Any]:
         )
         .order_by(generations.c.turn)
     )
+    if unmet:
+        needs = generations.c.needs
+        statement = statement.where(needs.is_(None) | needs.not_in(unmet))
     return statement.where(generations.c.id.not_in(lost)) if lost else statement
 
 

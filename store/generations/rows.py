@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 from sqlalchemy.engine import RowMapping
 
 from core.ids import prompt_id
+from core.instant import Instant
 from core.problems import Problem
 from core.requests import ResolvedRequest
 from core.status import FINAL, FOLLOWERS, Status
@@ -131,6 +132,7 @@ def take(
         deployment_id=attempt["deployment_id"],
         batch_id=row["batch_id"],
         created_at=row["created_at"],
+        taken=Instant.now(),
     )
 
 
@@ -318,6 +320,7 @@ def bury(connection: Connection, row: RowMapping) -> None:
         model=None,
         workflow=None,
         request=None,
+        needs=None,
         callback=None,
         progress=None,
         waiting=None,

@@ -43,6 +43,7 @@ from store.values import (
     ProgressRecord,
     Standing,
     Waiting,
+    rendered_as_kept,
 )
 
 Rejoined = Literal["joined", "waits", "over"]
@@ -159,9 +160,10 @@ class Transitions:
         return True
 
     @writes
-    def unclaim(self, connection: Connection, claim: Claim) -> None:
+    def unclaim(self, connection: Connection, claim: Claim, waiting: Waiting | None = None) -> None:
         """Give the attempt back unfinished: queued again, for any worker. No-op when fenced out.
 
+        ``waiting`` is why it waits now: for that of a pause no worker takes it.
         One that is being cancelled ends as cancelled: no other worker would finish it.
         """
         try:
@@ -171,7 +173,7 @@ class Transitions:
         if row["status"] == "cancelling":
             rows.end_and_fence(connection, row, "cancelled", None)
         elif row["status"] not in FINAL:
-            rows.let_go(connection, row)
+            rows.let_go(connection, row, waiting=asdict(waiting) if waiting else None)
 
     @writes
     def record_submission(
@@ -273,14 +275,16 @@ class Transitions:
         *,
         nodes: int = 0,
         stages: rows.Stages = None,
+        filenames: Sequence[str] = (),
     ) -> None:
         """Insert rows for the kept artefacts and end the attempt. Raises FencedError.
 
         ``nodes`` is how many nodes the workflow had, all of them done now. ``stages``, plain JSON,
-        is what Prefect is to be told of the work (see ``told``); None: nothing.
+        is what Prefect is to be told of the work (see ``told``); None: nothing. ``filenames`` are
+        the artefacts' in ComfyUI, by which those that were announced as rendered are found.
         No-op when this claim has succeeded before: the answer to its commit may have been lost.
         """
-        await self._succeed(claim, kept, nodes, stages)
+        await self._succeed(claim, kept, nodes, stages, filenames)
         reach("state.after_commit")
 
     @writes
@@ -291,12 +295,16 @@ class Transitions:
         kept: Sequence[Artefact],
         nodes: int,
         stages: rows.Stages,
+        filenames: Sequence[str],
     ) -> None:
-        if rows.hold(connection, claim)["status"] == "succeeded":
+        row = rows.hold(connection, claim)
+        if row["status"] == "succeeded":
             return
         for artefact in kept:
             rows.keep_artefact(connection, artefact)
-        progress = asdict(ProgressRecord(percent=100.0, nodes_done=nodes, nodes_total=nodes))
+        rendered = rendered_as_kept(row["progress"], filenames)
+        done = ProgressRecord(100.0, nodes_done=nodes, nodes_total=nodes, rendered=rendered)
+        progress = asdict(done)
         if not rows.end_held(connection, claim, "succeeded", None, stages, progress=progress):
             raise FencedError("the attempt ended in another way")
         reach("state.before_commit")
@@ -519,14 +527,17 @@ class Transitions:
         flow_run_id: UUID | None,
         to: Status,
         problem: Problem | None,
+        *,
+        fence: int | None = None,
     ) -> bool:
         """End a generation whose flow run ended without reporting (an operator, a crash).
 
-        Returns False when it has ended, was deleted, or has another run now. Raises the fence, so
-        that a worker still working on it stops.
+        Returns False when it has ended, was deleted, or has another run now; with ``fence``, also
+        when anything changed since that was read. Raises the fence, so that a worker still working
+        on it stops.
         """
         row = _active(connection, generation_id, flow_run_id)
-        if row is None:
+        if row is None or fence not in (None, row["fence"]):
             return False
         rows.end_and_fence(connection, row, to, problem)
         return True

@@ -20,9 +20,12 @@ from PIL import Image as Pillow
 
 from api.app import create_app
 from api.connections import Connection
+from comfy import ComfyClient
 from comfy.emulator import Emulator, EmulatorOptions
+from comfy.emulator.faults import Faults
 from comfy.nodes import NodeCatalogue, packed
 from core.batches.request import BatchOptions
+from core.ids import OUTPUT_SUBFOLDER
 from core.problems import Problem
 from core.settings import (
     ApiSettings,
@@ -34,12 +37,14 @@ from core.settings import (
     WebhookSettings,
 )
 from core.status import BatchStatus
+from flows.models import look_at_models
+from flows.nodes import look_at_nodes
 from flows.prefect.declared import default_pool
 from flows.prefect.gate import Gate
 from flows.testing import NODE_FAILED, InProcessWorker
 from store.generations.acceptance import IdempotencyKey
 from store.store import Store
-from store.values import Artefact, Claim, Preview, Waiting
+from store.values import Artefact, Claim, Holder, Preview, ProgressRecord, RenderedOutput, Waiting
 from tests.api.documented import assert_documented
 from tests.harness.statements import statements_of_requests
 from tests.harness.waiting import wait_until
@@ -270,6 +275,10 @@ class Worker:
         self.store = store
         self._worker = InProcessWorker(store)
 
+    @property
+    def holder(self) -> Holder:
+        return self._worker.holder
+
     def open(self) -> None:
         self.run(self.store.__aenter__())
 
@@ -299,6 +308,11 @@ class Worker:
         waiting: Waiting | None = None,
     ) -> None:
         self.run(self._worker.progress(claim, percent, preview=preview, waiting=waiting))
+
+    def announce(self, claim: Claim, *outputs: RenderedOutput) -> None:
+        """Write that ComfyUI has finished these, as a worker does."""
+        record = ProgressRecord(percent=90.0, rendered=outputs)
+        self.run(self.store.transitions.record_progress(claim, record, None, None))
 
     def succeed(self, claim: Claim, *pictures: bytes) -> tuple[Artefact, ...]:
         """End it with these pictures, or with a small one."""
@@ -333,13 +347,36 @@ class Worker:
         self.run(transitions.begin(batch_id, "half", BatchOptions(), 7, key=key))
         return batch_id
 
-    def appear(self, *, comfy_reachable: bool, name: str = "worker-1") -> None:
+    def appear(
+        self,
+        *,
+        comfy_reachable: bool,
+        name: str = "worker-1",
+        comfy_url: str = "http://comfy.test:8188",
+    ) -> None:
         """Say that a worker lives."""
-        worker = InProcessWorker(self.store, name=name)
+        worker = InProcessWorker(self.store, name=name, comfy_url=comfy_url)
         self.run(worker.appear(comfy_reachable=comfy_reachable))
+
+    def look_at(self, comfy_url: str) -> None:
+        """Keep what a ComfyUI has, as its worker does."""
+        self.run(_looked_at(self.store, comfy_url))
+
+    def stop(self, name: str) -> None:
+        """Say that a worker has stopped."""
+        self.run(self.store.registry.worker_stopped(name))
 
     def leave(self) -> None:
         self.run(self._worker.leave())
+
+
+async def _looked_at(store: Store, comfy_url: str) -> None:
+    client = ComfyClient(comfy_url)
+    try:
+        await look_at_nodes(store, client)
+        await look_at_models(store, client)
+    finally:
+        await client.aclose()
 
 
 class Comfy:
@@ -364,6 +401,16 @@ class Comfy:
 
     def stop(self) -> None:
         self._run(self._emulator.stop())
+
+    @property
+    def faults(self) -> Faults:
+        return self._emulator.faults
+
+    def output(self, filename: str) -> Path:
+        """Where it has an output of Easel's prompts."""
+        path = self._emulator.output_dir / OUTPUT_SUBFOLDER / filename
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
 
     def add_checkpoint(self, name: str) -> None:
         options = self._emulator.options

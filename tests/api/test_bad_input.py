@@ -373,6 +373,7 @@ ID_ROUTES: Final = (
     ("GET", "/api/v1/generation/{}/attempts"),
     ("GET", "/api/v1/generation/{}/events"),
     ("GET", "/api/v1/generation/{}/preview"),
+    ("GET", "/api/v1/generation/{}/rendered/1"),
     ("POST", "/api/v1/generation/{}/cancel"),
     ("POST", "/api/v1/generation/{}/retry"),
     ("DELETE", "/api/v1/generation/{}"),

@@ -133,6 +133,7 @@ def _addresses(rows: Rows) -> set[str]:
             upload_id="0" * 64,
             name="txt2img",
             delivery_id=rows.delivery_id,
+            number=1,
         )
         for path, methods in openapi()["paths"].items()
         if "get" in methods and not any(one in path for one in NOT_NOW)

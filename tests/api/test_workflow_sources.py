@@ -14,7 +14,7 @@ import pytest
 
 from comfy import ComfyClient
 from flows.nodes import look_at_nodes
-from flows.sources import answering_requests, look_at_sources
+from flows.sources import Answering, look_at_sources
 from store.values import WorkerRecord
 from tests.api.conftest import StartService
 from tests.api.service import Comfy, Service, assert_problem
@@ -45,7 +45,7 @@ def seen(service: Service, comfy: Comfy, ago: timedelta = timedelta()) -> None:
 def at_work(service: Service, comfy: Comfy) -> Iterator[None]:
     """The worker's loops, on a store and a client of their own."""
     store, client = service.worker.store, ComfyClient(comfy.url)
-    loop = answering_requests(store, client)
+    loop = Answering(store, client)
 
     async def begin() -> None:
         await look_at_nodes(store, client)

@@ -18,6 +18,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -36,7 +37,7 @@ from flows import pipeline
 from flows.models import look_at_models
 from flows.testing import InProcessWorker, ScriptedComfyUI
 from store.store import Store
-from store.values import HistoryFilter
+from store.values import Claim, HistoryFilter, Preview, ProgressRecord, RenderedOutput, WorkerRecord
 from tests.browser.app import SCHEDULES_PATH, UNDO_PATH
 from tests.browser.chromium import OWN_NAME
 from tests.harness.processes import free_port
@@ -196,6 +197,22 @@ class Worker:
         output = self.comfy.give_file(claim.prompt_id, file_name, data, node)
         await pipeline.save(self.store, self.comfy, claim, (output,))
 
+    def announce(self, task_id: str, file_name: str) -> Claim:
+        """Begin a queued generation: it has a preview, and ComfyUI has finished this output."""
+        return self._portal.call(self._announce, UUID(task_id), file_name)
+
+    async def _announce(self, task_id: UUID, file_name: str) -> Claim:
+        claim = await self._worker.start(task_id)
+        preview = Preview(1, "image/jpeg", _Painter().preview(claim.request, 0.5))
+        rendered = (RenderedOutput("image", file_name, self._comfy_url),)
+        record = ProgressRecord(percent=90, preview=1, rendered=rendered)
+        await self.store.transitions.record_progress(claim, record, preview, None)
+        return claim
+
+    def keep(self, claim: Claim) -> None:
+        """Finish what was announced."""
+        self._portal.call(self._worker.succeed, claim)
+
     def look_at_models(self) -> None:
         """Find out what the files of the emulator are, as a worker does every two minutes."""
         self._portal.call(self._look_at_models)
@@ -204,6 +221,15 @@ class Worker:
         client = ComfyClient(self._comfy_url)
         await look_at_models(self.store, client)
         await client.aclose()
+
+    def record(self, worker: WorkerRecord) -> None:
+        """Let another worker be registered."""
+        self._portal.call(self.store.registry.record_worker, worker)
+
+    def forget(self, worker: WorkerRecord) -> None:
+        """Let no worker be registered that was seen last when this one was, or before."""
+        just_after = worker.seen_at + timedelta(microseconds=1)
+        self._portal.call(self.store.registry.forget_workers, just_after)
 
     def keep_callback(self, name: str, url: str) -> None:
         """Store a callback, as ``easel webhooks add`` does."""

@@ -35,6 +35,7 @@ from store.audit import Audit, AuditFinding
 from store.database import Database
 from store.leases import RENEWALS
 from tests.harness.clock import CAN_SHIFT, ClockShim
+from tests.harness.emulator import EmulatorControl
 from tests.harness.generations import BASE, FINAL, SMALL, GenerationHandle
 from tests.harness.processes import Process, free_port
 from tests.harness.proxy import FaultProxy
@@ -42,7 +43,7 @@ from tests.harness.stack import Stack
 from tests.harness.waiting import wait_until
 
 LEASE_S: Final = 3.0
-Part = Literal["api", "worker", "second", "prefect", "comfyui"]
+Part = Literal["api", "worker", "second", "third", "prefect", "comfyui"]
 SETTLED_WITHIN_S: Final = 90.0
 FREEZES_MAX: Final = 5
 LOCK_LOOK_S: Final = 2.0
@@ -52,6 +53,9 @@ LOCK_LOOK_S: Final = 2.0
 class ChaosStack(Stack):
     """A stack to be hurt. ``settle`` heals it again."""
 
+    lasting: tuple[Part, ...] = ("worker", "api")
+    """Parts that are brought back at once when they die."""
+
     def __init__(self, folder: Path, prefect_database: Path | None = None) -> None:
         self.failpoints = folder / "failpoints"
         self.failpoints.mkdir()
@@ -59,6 +63,7 @@ class ChaosStack(Stack):
         super().__init__(folder, prefect_database)
         self._second = self._part("worker-2", *self._worker.command[1:], EASEL_WORKER__NAME="two")
         self.parts = (*self.parts, self._second)
+        self.emulators: tuple[EmulatorControl, ...] = (self.emulator,)
         self._by_name: dict[Part, Process] = {
             "api": self._api,
             "worker": self._worker,
@@ -359,7 +364,11 @@ class ChaosStack(Stack):
         return [path for path in files if path.suffix != ".tmp"]
 
     def _comfy_is_idle(self) -> bool:
-        return not any(self.emulator.queue().values())
+        return not any(self.comfy_queues())
+
+    def comfy_queues(self) -> list[list[str]]:
+        """The prompts that each ComfyUI still has, executing and waiting."""
+        return [waiting for one in self.emulators for waiting in one.queue().values()]
 
     def _runs(self, *types: StateType) -> list[FlowRun]:
         wanted = FlowRunFilterState(type=FlowRunFilterStateType(any_=list(types)))

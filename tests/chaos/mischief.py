@@ -41,6 +41,7 @@ class Mischief:
         self._house = house
         self._chance = chance
         self._at_once = at_once
+        self._processes = (*PROCESSES, *(one for one in house.lasting if one not in PROCESSES))
         self._cures: list[tuple[float, Callable[[], object]]] = []
         self._kinds: tuple[Callable[[], str | None], ...] = (
             self._kill,
@@ -72,7 +73,7 @@ class Mischief:
         self._cures = [(at, cure) for at, cure in self._cures if at > now]
         for cure in due:
             cure()
-        for name in ("worker", "api"):  # struck at a failpoint
+        for name in self._house.lasting:  # struck at a failpoint
             part = self._house.part(name)
             if part.is_running and not part.is_frozen:
                 continue
@@ -83,7 +84,7 @@ class Mischief:
         self._cures.append((time.monotonic() + self._chance.uniform(least, most), cure))
 
     def _kill(self) -> str | None:
-        name = self._chance.choice(PROCESSES)
+        name = self._chance.choice(self._processes)
         part = self._house.part(name)
         if not part.is_running:
             return None
@@ -96,7 +97,7 @@ class Mischief:
         return f"kill {name}"
 
     def _freeze(self) -> str | None:
-        name: Part = self._chance.choice((*PROCESSES, "comfyui"))
+        name: Part = self._chance.choice((*self._processes, "comfyui"))
         part = self._house.part(name)
         if not part.is_running:
             return None
@@ -116,10 +117,8 @@ class Mischief:
         return f"{action} at {name}"
 
     def _wake_and_start(self) -> None:
-        for name in ("worker", "second"):
-            part = self._house.part(name)
-            if part.is_running:
-                part.thaw()
+        for part in self._house.parts:
+            part.thaw()
         self._house.part("worker").start()
 
     def _spoil_comfy(self) -> str:
@@ -168,7 +167,9 @@ class Mischief:
             other.execute("ROLLBACK")
         return "lock the database"
 
-    def _second_worker(self) -> str:
+    def _second_worker(self) -> str | None:
+        if "second" in self._house.lasting:
+            return None
         self._house.part("second").start()
         self._after(5, 20, self._house.part("second").ask_to_stop)
         return "a second worker"

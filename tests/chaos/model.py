@@ -111,6 +111,8 @@ class PrefectServer:
         self.is_up = True
         self.deployment_id = uuid4()
         self.runs: dict[UUID, FlowRun] = {}
+        self.states: dict[UUID, list[State[Any]]] = {}
+        """All that each run has had, in their order."""
         self.meanwhile: Meanwhile | None = None
         self.events: list[tuple[UUID, StateType]] = []
         """Which run got which state, as its event stream tells."""
@@ -156,6 +158,7 @@ class PrefectServer:
         outcome = outcome.model_copy(
             update={"id": uuid4(), "timestamp": datetime.now(UTC) - timedelta(hours=1)}
         )
+        self.states.setdefault(run_id, []).append(outcome)
         self.runs[run_id] = run.model_copy(
             update={
                 "state": outcome,
@@ -229,6 +232,11 @@ class PrefectServer:
         await self._answered()
         return found
 
+    async def read_flow_run_states(self, run_id: UUID) -> list[State[Any]]:
+        found = list(self.states.get(run_id, ()))
+        await self._answered()
+        return found
+
     async def read_task_runs(self, **_filters: Any) -> list[Any]:
         return []
 
@@ -278,7 +286,9 @@ def _orchestrated(now: StateType | None, to: State[Any]) -> State[Any] | None:
     if to.type == PENDING:
         return to if now == SCHEDULED else None
     if to.type == RUNNING:
-        return to if now == PENDING else None
+        return to if now in (PENDING, PAUSED) else None
+    if to.type == PAUSED:
+        return to if now == RUNNING else None
     if now == CANCELLING and to.type != CANCELLED:
         return None
     return to

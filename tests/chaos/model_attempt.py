@@ -15,6 +15,7 @@ from comfy.errors import ComfyError, ExecutionFailedError, PromptLostError
 from flows import pipeline, submitting
 from flows.attempts.attempt import Kept, Outcome, Stopped, StopReason, Unkept
 from flows.errors import CancelRequested
+from flows.reconcile.rules import PAUSED
 from flows.runtime import Runtime
 from store.errors import FencedError
 from store.values import Artefact, Claim
@@ -97,6 +98,8 @@ class Doing:
             reason = cast("StopReason", self._reason)
             if reason == "cancel":
                 await pipeline.cancel(store, session, claim)
+            elif reason == "pause":
+                await pipeline.pause(store, session, claim, PAUSED)
             else:
                 await pipeline.release(store, session, claim)
             self._outcome = Stopped(reason)

@@ -11,7 +11,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from prefect.client.schemas.objects import FlowRun, State
-from prefect.states import AwaitingRetry, Cancelled, Completed, Failed, Running
+from prefect.states import AwaitingRetry, Cancelled, Completed, Failed, Paused, Running
 
 from flows import pipeline
 from flows.attempts.attempt import Kept, Outcome, Stopped, StopReason, Unkept
@@ -33,11 +33,17 @@ class Shown:
     """What ``RunningFlow`` is to ``Carrying``."""
 
     def __init__(self) -> None:
+        self.began_with: UUID | None = None
+        """The state of Running that Prefect has of it from here."""
         self._reason: StopReason | None = None
 
     def stop(self, reason: StopReason) -> None:
         """Only the first call counts."""
         self._reason = self._reason or reason
+
+    def has_begun_with(self, state_id: UUID) -> bool:
+        """Whether that is the state with which it began here."""
+        return state_id == self.began_with
 
     def reason(self) -> StopReason | None:
         """Returns why it is stopped; None while it is not."""
@@ -89,6 +95,8 @@ class ModelCarrying(Carrying):
             if self._world.prefect.state_of(flow_run.id) == CANCELLING:
                 self._cancelled_early.add(flow_run.id)
             return True
+        state_now = self._world.prefect.runs[flow_run.id].state
+        shown.began_with = state_now.id if state_now is not None else None
         await step_ends()
         state = await self._flow(flow_run, shown)
         await step_ends()
@@ -151,6 +159,8 @@ def _state(outcome: Outcome) -> State[Any] | None:
             return Completed()
         case Stopped(reason="release"):
             return AwaitingRetry()
+        case Stopped(reason="pause"):
+            return Paused()
         case Stopped():
             return Cancelled()
         case Unkept(ended, _):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 from uuid import UUID, uuid4
@@ -16,6 +17,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.states import Pending
 
 from comfy import ComfySession
+from flows.errors import PrefectUnavailableError
 from flows.prefect.runs import FlowRuns
 from flows.runtime import Runtime, worker_lease
 from flows.worker.joining import Joining
@@ -125,7 +127,9 @@ class Process:
         runs._client = Wire(world.prefect)  # type: ignore[assignment]
         self._leading = Leading(self.runtime, runs, self._runner, self._carrying)
         self._joining = Joining(self.runtime, self._carry_out)
-        self._operators = Operators(self.runtime)
+        asked = ModelRuns("http://prefect.test/api")
+        asked._client = Wire(world.prefect, rests=True)  # type: ignore[assignment]
+        self._operators = Operators(self.runtime, asked, self._runner, self._carrying)
         self._applying: Walk | None = None
 
     @property
@@ -203,17 +207,16 @@ class Process:
         """Word of what operators did to runs arrives."""
         events = self._world.prefect.events
         for run_id, state in events[self._heard :]:
-            if state == CANCELLED:
-                self._operators.note(run_id, "cancelled")
-            elif state == PAUSED:
-                self._operators.note(run_id, "paused")
+            if state in (CANCELLED, PAUSED):
+                self._operators.note(run_id)
             elif state == CANCELLING and run_id in self._under_way:
                 self._carrying.on_cancelling(run_id)
-                self._operators.note(run_id, "cancelled")
+                self._operators.note(run_id)
         self._heard = len(events)
         if self._applying is None or self._applying.is_over:
             self._applying = Walk(self._operators._apply())
-        await self._applying.step()
+        with suppress(PrefectUnavailableError):  # it stays noted
+            await self._applying.step()
 
     def miss_events(self) -> None:
         """It stood still: Prefect told others, and it asks once about what is under way."""
@@ -221,7 +224,7 @@ class Process:
         for run_id in tuple(self._under_way):
             if self._world.prefect.state_of(run_id) == CANCELLING:
                 self._carrying.on_cancelling(run_id)
-                self._operators.note(run_id, "cancelled")
+                self._operators.note(run_id)
 
     # --- its end
 

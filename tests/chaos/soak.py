@@ -21,6 +21,7 @@ from typing import Any, Final
 import httpx
 from prefect.exceptions import PrefectHTTPStatusError
 
+from tests.chaos.crowd import Crowd
 from tests.chaos.house import SETTLED_WITHIN_S, ChaosStack, a_request
 from tests.chaos.mischief import Mischief
 from tests.chaos.soak_batches import BatchClient
@@ -159,11 +160,14 @@ class Clients:
 
 def _checked(house: ChaosStack, ledger: Ledger, ears: Ears) -> Counter[int]:
     """Hold everything against the invariants; how often prompts were rendered."""
-    state = house.emulator.state()
-    lives: Counter[tuple[str, int]] = Counter()
-    for execution in state["executions"]:
-        lives[execution["prompt_id"], execution["incarnation"]] += 1
-    for (prompt_id, _), times in lives.items():
+    renders: Counter[str] = Counter()
+    lives: Counter[tuple[str, str, int]] = Counter()
+    for emulator in house.emulators:
+        state = emulator.state()
+        renders.update(state["renders"])
+        for execution in state["executions"]:
+            lives[execution["prompt_id"], emulator.url, execution["incarnation"]] += 1
+    for (prompt_id, _, _), times in lives.items():
         if times > 1:
             ledger.violated(f"prompt {prompt_id} was executed {times} times in one life")
     for asked in ledger.asked:
@@ -172,11 +176,11 @@ def _checked(house: ChaosStack, ledger: Ledger, ears: Ears) -> Counter[int]:
             _check_events(ledger, ears, asked)
     if unsigned := ears.figures()["not_signed"]:
         ledger.violated(f"{unsigned} requests to the receiver were not signed as they must be")
-    if any(house.emulator.queue().values()):
-        ledger.violated(f"ComfyUI still has {house.emulator.queue()}")
+    if any(house.comfy_queues()):
+        ledger.violated(f"ComfyUI still has {house.comfy_queues()}")
     for finding in house.audit():
         ledger.violated(f"{finding.kind}: {finding.path} ({finding.detail})")
-    return Counter(state["renders"].values())
+    return Counter(renders.values())
 
 
 def _check_one(
@@ -223,7 +227,8 @@ def _settled(house: ChaosStack, ledger: Ledger, clients: Clients, ears: Ears) ->
     """Bring everything back and give it time."""
     house.heal()
     ears.get_well()
-    house.part("second").terminate()
+    if "second" not in house.lasting:
+        house.part("second").terminate()
     deadline = time.monotonic() + 3 * SETTLED_WITHIN_S
     while time.monotonic() < deadline:
         house.revive()  # what was asked to stop may have taken its time
@@ -237,10 +242,12 @@ def _settled(house: ChaosStack, ledger: Ledger, clients: Clients, ears: Ears) ->
     house.wait_until_idle()
 
 
-def soak(minutes: float, seed: int, folder: Path) -> dict[str, Any]:
+def soak(
+    minutes: float, seed: int, folder: Path, kind: type[ChaosStack] = ChaosStack
+) -> dict[str, Any]:
     """Run it; the ledger as JSON."""
     chance = random.Random(seed)
-    house, ledger = ChaosStack(folder), Ledger()
+    house, ledger = kind(folder), Ledger()
     mischief = Mischief(house, random.Random(chance.random()))
     ears = Ears(house, random.Random(chance.random()))
     clients = Clients(house, ledger, ears, random.Random(chance.random()))
@@ -295,12 +302,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--crowd", action="store_true", help="three workers, two ComfyUI")
     parser.add_argument("--keep", type=Path, help="a folder for homes and logs (else a temporary)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="easel-soak-") as temporary:
         folder = arguments.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        ledger = soak(arguments.minutes, arguments.seed, folder)
+        kind = Crowd if arguments.crowd else ChaosStack
+        ledger = soak(arguments.minutes, arguments.seed, folder, kind)
     print(json.dumps(ledger, indent=2))
     return 1 if ledger["violations"] else 0
 

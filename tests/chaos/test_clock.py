@@ -56,3 +56,17 @@ def test_a_worker_dies_and_the_clock_jumps(house: ChaosStack, seed: int) -> None
     assert house.ends(generation) == "succeeded"
     house.heal()
     house.check([generation])
+
+
+def test_ended_hours_ahead_and_is_told_all_the_same(house: ChaosStack, seed: int) -> None:
+    """Its worker dies before Prefect is there, and the clock is right again."""
+    assert house.clock is not None
+    house.clock.shift(TWO_HOURS_S)
+    house.stop_prefect()
+    generation = house.create(**a_request(seed))
+    assert house.ends(generation) == "succeeded"
+    house.part("worker").kill()
+    house.clock.shift(0)
+    house.heal()
+    house.wait_for_flow_run(generation.flow_run_id(), "Completed")
+    house.check([generation])

@@ -19,7 +19,7 @@ from comfy.emulator import Emulator
 from flows.attempts.attempt import Attempt
 from flows.runtime import Runtime
 from tests.flows.gates import Pool
-from tests.flows.led import Led, leading, url_of
+from tests.flows.leader import Led, leading, url_of
 from tests.flows.prefect_server import Server
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("prefect")]
@@ -187,6 +187,7 @@ async def test_a_run_is_the_same_whichever_way_it_is_led(
     monkeypatch.setattr("flows.tasks.submit.retry_delay_seconds", [0.01])
     monkeypatch.setattr("flows.worker.accounts.TELL_EVERY_S", 0.1)
     async with leading(runtime, pool, url_of(server)) as led:
+        led.worker.operators = led.operators
         led.leading.accounts.endpoint.is_missing = True
         plain = await played(led, server, emulator, scene)
         led.leading.look_again()

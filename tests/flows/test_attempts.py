@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
 
+from comfy import ComfySession
 from comfy.emulator import Emulator
 from core.requests import ResolvedRequest
 from flows.attempts import stage as stages
@@ -18,9 +21,11 @@ from flows.attempts.past import PastAttempt
 from flows.attempts.stage import Stage
 from flows.errors import PastError
 from flows.runtime import Runtime
+from store.leases import LeaseKeeper
 from store.store import Store
-from store.values import Claim
+from store.values import Claim, Holder
 from tests.comfy.data import resolved
+from tests.harness.databases import a_store
 from tests.harness.transactions import open_write
 
 RUN = UUID(int=1)
@@ -243,7 +248,9 @@ async def test_one_that_gets_another_run_is_not_found_by_the_former(
     assert attempts.of_run(other) is None
 
 
-@pytest.mark.parametrize(("reason", "expected"), [("cancel", "cancelled"), ("release", "queued")])
+@pytest.mark.parametrize(
+    ("reason", "expected"), [("cancel", "cancelled"), ("release", "queued"), ("pause", "queued")]
+)
 async def test_one_that_is_stopped_in_the_moment_that_it_begins(
     runtime: Runtime, emulator: Emulator, held: Claim, reason: StopReason, expected: str
 ) -> None:
@@ -274,7 +281,9 @@ async def test_one_that_prefect_cancels_too_while_it_is_being_cancelled(
     assert await status(runtime, held) == "cancelled"
 
 
-@pytest.mark.parametrize(("reason", "expected"), [("cancel", "cancelled"), ("release", "queued")])
+@pytest.mark.parametrize(
+    ("reason", "expected"), [("cancel", "cancelled"), ("release", "queued"), ("pause", "queued")]
+)
 async def test_one_that_is_stopped_while_its_failure_is_written(
     runtime: Runtime, store: Store, reason: StopReason, expected: str
 ) -> None:
@@ -297,7 +306,7 @@ async def untold(runtime: Runtime) -> list[PastAttempt]:
     """What ended without Prefect, as a worker that tells of it reads it."""
     store = runtime.store
     found = []
-    for one in await store.queue.untold(datetime.now(UTC) + timedelta(hours=1), 10):
+    for one in await store.queue.untold(10):
         generation = await store.generations.get(one.generation_id)
         assert isinstance(generation.request, ResolvedRequest)
         claim = Claim(generation.id, one.attempt, -1, "", generation.request, "", True)
@@ -362,7 +371,7 @@ class Calling(logging.Handler):
             self._call()
 
 
-@pytest.mark.parametrize("reason", ["cancel", "release"])
+@pytest.mark.parametrize("reason", ["cancel", "release", "pause"])
 async def test_a_stop_comes_too_late_for_what_has_succeeded(
     runtime: Runtime, held: Claim, reason: StopReason
 ) -> None:
@@ -379,3 +388,62 @@ async def test_a_stop_comes_too_late_for_what_has_succeeded(
     assert stopped
     assert isinstance(await attempt.outcome(), Kept)
     assert await status(runtime, held) == "succeeded"
+
+
+# --- a worker that stops, and a store that is away
+
+
+@pytest.fixture
+async def impatient(tmp_path: Path, emulator: Emulator) -> AsyncIterator[Runtime]:
+    """With a store that is away as soon as another process writes."""
+    url = a_store(tmp_path / "impatient" / "easel.db")
+    async with (
+        Store(url, str(tmp_path / "images"), patience_s=0.05) as store,
+        LeaseKeeper(store.leases, "worker this one", 20) as lease,
+        ComfySession(emulator.url, timeout_s=10, settle_s=0.1) as session,
+    ):
+        holder = Holder("this one", lease.holder, emulator.url)
+        yield Runtime(
+            store, session, lease, holder, "http://easel.test", None, tmp_path / "wildcards"
+        )
+
+
+@contextmanager
+def away(folder: Path) -> Iterator[None]:
+    """The store takes no write."""
+    with closing(sqlite3.connect(folder / "impatient" / "easel.db", timeout=20)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        yield
+
+
+@pytest.mark.parametrize("reason", ["cancel", "release", "pause"])
+async def test_who_stops_does_not_wait_for_a_store_that_is_away(
+    impatient: Runtime, emulator: Emulator, tmp_path: Path, reason: StopReason
+) -> None:
+    """It is left to the lease, which says the same."""
+    emulator.faults.hang()
+    made = (await impatient.store.acceptance.accept(resolved())).generation
+    held = await claimed(impatient, made.id)
+    attempt = impatient.attempts.begin(held, RUN)
+    await posted(emulator, held)
+    with away(tmp_path):
+        attempt.ask_to_stop(reason)
+        await impatient.attempts.stop(within_s=0.1)
+        assert await attempt.outcome() == Stopped("release")
+    [left] = await impatient.store.queue.held_by_others(())
+    assert (left.generation.id, left.holder) == (made.id, impatient.lease.holder)
+
+
+async def test_who_stops_while_a_failure_is_written_does_not_wait_either(
+    impatient: Runtime, tmp_path: Path
+) -> None:
+    unknown = await impatient.store.acceptance.accept(resolved(workflow="nobody-has-it"))
+    held = await claimed(impatient, unknown.generation.id)
+    with away(tmp_path):
+        attempt = impatient.attempts.begin(held, RUN)
+        async with asyncio.timeout(20):
+            while not attempt.record.lines:  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(0.005)
+        await impatient.attempts.stop(within_s=0.1)
+        await impatient.attempts.idle.wait()
+    assert await status(impatient, held) == "queued"

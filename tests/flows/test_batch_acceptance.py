@@ -522,8 +522,9 @@ async def test_near_matches_of_a_name_are_looked_for_once() -> None:
 
     plan = await plan_batch(replace(of(items=[*items, {"prompt": "owl"}]), skip_bad=True))
 
+    said = "ComfyUI has no such model in models/checkpoints or models/diffusion_models"
     assert {problem.message for problem in plan.skipped} == {
-        f"ComfyUI has no such model; near matches: {SD15}, {SDXL} (of 2 models)"
+        f"{said}; near matches: {SD15}, {SDXL} (of 2 models)"
     }
     assert near.cache_info().misses == before + 2
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 from uuid import UUID
@@ -16,6 +16,7 @@ from core.problems import Problem, problem
 from core.status import Status
 from flows.reconcile.rules import (
     PAUSED,
+    TAKEN_MAX,
     UNHELD_LOOKS,
     DispatchAgain,
     Evidence,
@@ -209,6 +210,26 @@ def test_nothing_waits_for_a_clock_that_was_set_back(
     case.run.state.state_details = StateDetails.model_validate(details)
 
     assert judge(case) == verdict
+
+
+@pytest.mark.parametrize("run", [SCHEDULED, PENDING, RUNNING])
+@pytest.mark.parametrize("attempt", [1, 2])
+def test_what_its_workers_do_not_survive_ends_at_some_count(run: StateType, attempt: int) -> None:
+    """Whether its run ever came to Running, which Prefect counts, or not."""
+    last = 2 * TAKEN_MAX * attempt - 1
+    for fence in (1, last - 2):
+        assert isinstance(judge(_taken_again(run, attempt, fence, "lapsed")), LetGo)
+    ended = judge(_taken_again(run, attempt, last, "lapsed"))
+    assert isinstance(ended, Settle)
+    assert ended.problem is not None
+    assert (ended.to, ended.problem.code) == ("failed", "run_failed")
+    assert judge(_taken_again(run, attempt, last, "alive")) is None
+
+
+def _taken_again(run: StateType, attempt: int, fence: int, holder: Holder) -> Evidence[UnderWay]:
+    case = Case(run, "queued", holder).evidence()
+    generation = replace(case.seen.generation, attempt=attempt, fence=fence)
+    return replace(case, seen=replace(case.seen, generation=generation))
 
 
 @pytest.mark.parametrize("state", [StateType.FAILED, StateType.CRASHED])

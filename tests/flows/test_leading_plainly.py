@@ -9,7 +9,7 @@ from comfy.emulator import Emulator
 from flows.attempts.attempt import Stopped
 from flows.runtime import Runtime
 from tests.flows.gates import Pool
-from tests.flows.led import leading, url_of
+from tests.flows.leader import leading, url_of
 from tests.flows.prefect_server import Server
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("prefect")]

@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -28,8 +29,9 @@ from comfy import (
 from comfy.emulator import Emulator
 from comfy.errors import ExecutionTimeoutError
 from core.callbacks.callback import Callback
+from core.instant import LONG_AGO, Instant
 from core.requests import FlowRequest
-from flows import pipeline, submitting
+from flows import arrivals, pipeline, submitting
 from flows.adoption import adopt
 from flows.errors import CallbackRefusedError, CancelRequested
 from flows.pipeline import Assignment, Ended
@@ -40,8 +42,10 @@ from store.store import Store
 from store.values import Artefact, Claim, Holder
 from tests.comfy.data import resolved
 from tests.harness.processes import REPOSITORY, environment
+from tests.harness.statements import statements_of
 
 RUN = UUID(int=1)
+JUST_NOW = Instant(float("inf"), float("inf"))
 ANOTHER = Holder("another one", UUID(int=2), "http://comfy")
 
 
@@ -277,16 +281,29 @@ async def test_a_cancel_leaves_the_prompt_of_another_worker_alone(
 async def test_nothing_is_posted_once_another_worker_has_the_attempt(
     runtime: Runtime, emulator: Emulator, held: Claim
 ) -> None:
+    """It slept since it was claimed, and the intent was written with the claim."""
     await taken_over(runtime, held)
+    slept = replace(held, taken=LONG_AGO, submitted_at=datetime.now(UTC))
     with pytest.raises(FencedError) as raised:
         await submitting.submit(
-            runtime.store, runtime.session, held, await pipeline.build(runtime.store, held)
+            runtime.store, runtime.session, slept, await pipeline.build(runtime.store, held)
         )
     standing = await pipeline.leave(runtime.store, runtime.session, held, RUN)
     assert (standing.prompt_wanted, standing.run_wanted) == (True, True)
     ended = await pipeline.end(runtime.store, runtime.session, held, raised.value, RUN)
     assert ended == Ended("taken_over", str(raised.value))
     assert emulator.posts == {}
+
+
+async def test_what_was_claimed_just_now_is_posted_without_a_look(
+    runtime: Runtime, emulator: Emulator, held: Claim
+) -> None:
+    graph = await pipeline.build(runtime.store, held)
+    fresh = replace(held, taken=JUST_NOW, submitted_at=datetime.now(UTC))
+    with statements_of(runtime.store.database) as statements:
+        await submitting.submit(runtime.store, runtime.session, fresh, graph, fresh=True)
+    assert statements == []
+    assert emulator.posts == {held.prompt_id: 1}
 
 
 async def test_a_save_that_is_fenced_out_keeps_the_files_that_are_wanted(
@@ -378,7 +395,7 @@ async def test_large_pictures_of_a_generation_are_fetched_one_after_the_other(
     pixels_at_once: int,
     most: int,
 ) -> None:
-    monkeypatch.setattr(pipeline, "PIXELS_AT_ONCE", pixels_at_once)
+    monkeypatch.setattr(arrivals, "PIXELS_AT_ONCE", pixels_at_once)
     async with OneAtATime(emulator.url) as session:
         runtime.session = session
         assert len(await carried_out(runtime, held)) == 2

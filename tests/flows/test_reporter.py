@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
-from comfy.events import ComfyAway, ComfyBack, Preview, Progress, Queued, Started
+from comfy.events import ComfyAway, ComfyBack, OutputReady, Preview, Progress, Queued, Started
+from comfy.messages import OutputFile
+from core.ids import OUTPUT_SUBFOLDER, output_filename
 from flows.errors import CancelRequested
-from flows.reporter import Reporter
+from flows.reporter import RENDERED_MAX, Reporter
 from store.errors import FencedError
 from store.store import Store
-from store.values import Claim, Generation, Holder
+from store.values import Claim, Generation, Holder, RenderedOutput
 
 
 def progress(percent: float) -> Progress:
@@ -157,3 +159,64 @@ async def test_it_stops_when_the_generation_is_deleted(store: Store, claim: Clai
         async with asyncio.timeout(10):
             await reporter.stopped.wait()
     assert isinstance(reporter.reason, FencedError)
+
+
+def names_of(generation: Generation) -> list[str]:
+    return [one.filename for one in generation.progress.rendered] if generation.progress else []
+
+
+def finished(claim: Claim, number: int, ending: str = "_.png", **more: str) -> OutputReady:
+    name = more.get("name") or output_filename(claim.prompt_id, number, ending)
+    folder, kind = more.get("folder", OUTPUT_SUBFOLDER), more.get("type", "output")
+    return OutputReady(OutputFile(name, folder, kind))
+
+
+async def test_finished_outputs_are_announced_in_their_order(store: Store, claim: Claim) -> None:
+    film = finished(claim, 1, ".mp4")
+    async with Reporter(store.transitions, claim, None) as reporter:
+        reporter.on_event(Started())
+        reporter.on_event(film)
+        await eventually(store, claim, lambda g: len(names_of(g)) == 1)
+        reporter.on_event(finished(claim, 2))
+        generation = await eventually(store, claim, lambda g: len(names_of(g)) == 2)
+    assert generation.progress is not None
+    assert generation.progress.rendered == (
+        RenderedOutput("video", film.file.filename, claim.comfy_url),
+        RenderedOutput("image", output_filename(claim.prompt_id, 2), claim.comfy_url),
+    )
+
+
+async def test_an_output_is_announced_though_tracking_ends_at_once(
+    store: Store, claim: Claim
+) -> None:
+    async with Reporter(store.transitions, claim, None) as reporter:
+        reporter.on_event(Started())
+        reporter.on_event(progress(100))
+        reporter.on_event(finished(claim, 1))
+    generation = await store.generations.get(claim.generation_id)
+    assert names_of(generation) == [output_filename(claim.prompt_id, 1)]
+    assert percent_of(generation) == 100
+
+
+async def test_what_would_not_be_kept_is_not_announced(store: Store, claim: Claim) -> None:
+    other = output_filename(str(uuid4()), 1)
+    async with Reporter(store.transitions, claim, None) as reporter:
+        reporter.on_event(Started())
+        for event in (
+            finished(claim, 1, type="temp"),
+            finished(claim, 1, folder=""),
+            finished(claim, 1, name=other),
+            finished(claim, 1, name=f"{claim.prompt_id}_/../../secret.png"),
+            finished(claim, 2),
+        ):
+            reporter.on_event(event)
+        generation = await eventually(store, claim, lambda g: bool(names_of(g)))
+    assert names_of(generation) == [output_filename(claim.prompt_id, 2)]
+
+
+async def test_a_huge_number_of_outputs_does_not_fill_the_row(store: Store, claim: Claim) -> None:
+    async with Reporter(store.transitions, claim, None) as reporter:
+        reporter.on_event(Started())
+        for number in range(RENDERED_MAX + 5):
+            reporter.on_event(finished(claim, number))
+    assert len(names_of(await store.generations.get(claim.generation_id))) == RENDERED_MAX

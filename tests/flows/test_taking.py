@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,6 +18,8 @@ from flows.prefect.gate import Gate, Paused
 from flows.runtime import Runtime
 from flows.worker import taking as taking_
 from flows.worker.fair_order import OVERTAKEN_MAX
+from flows.worker.last_model import LastModel
+from flows.worker.offering import Offering
 from flows.worker.slots import KEEPING_MOST, Slots
 from flows.worker.taking import Taking
 from store.store import Store
@@ -30,17 +32,25 @@ MODELS = "sd15.safetensors", "sdxl.safetensors"
 
 
 class Working:
-    """A worker's slots and its taking, without Prefect."""
+    """A worker's slots, its offering and its taking, without Prefect."""
 
-    def __init__(self, runtime: Runtime, slots: int) -> None:
+    def __init__(self, runtime: Runtime, slots: int, load_s: float = 5.0) -> None:
         self.gate = Gate()
         self.taken: list[UUID] = []
         self.rendered: list[UUID] = []
+        self.last_model = LastModel()
+        self.offering = Offering(runtime.store, runtime.session.client, self._changed)
         self._slots = Slots(slots)
-        self.taking = Taking(runtime, self._slots, self._asked, self._begun)
+        self.taking = Taking(
+            *(runtime, self._slots, self._asked, self._begun),
+            *(self.offering, self.last_model, load_s),
+        )
         self._looks = 0
         runtime.attempts.on_rendered = self._rendered
         runtime.attempts.on_over = self._over
+
+    def _changed(self) -> None:
+        self.taking.loop.wake()
 
     def _asked(self) -> Gate:
         self._looks += 1
@@ -74,13 +84,17 @@ class Working:
 
 
 @asynccontextmanager
-async def at_work(runtime: Runtime, slots: int = 2) -> AsyncIterator[Working]:
-    working = Working(runtime, slots)
+async def at_work(runtime: Runtime, slots: int = 2, load_s: float = 5.0) -> AsyncIterator[Working]:
+    working = Working(runtime, slots, load_s)
     await until(lambda: runtime.session.reachable)
+    working.offering.back()
     try:
-        with working.taking.listening():
-            async with working.taking.loop:
-                yield working
+        async with AsyncExitStack() as stack:
+            stack.enter_context(working.taking.listening())
+            for loop in (*working.offering.loops, working.taking.loop):
+                await stack.enter_async_context(loop)
+            await until(lambda: working.offering.is_known)
+            yield working
     finally:
         await asyncio.gather(*(one.stop("release") for one in runtime.attempts.going))
 

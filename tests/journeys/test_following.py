@@ -57,3 +57,23 @@ def test_there_is_no_stream_of_what_is_not_there(stack: Stack) -> None:
     deleted = stack.api.get(f"{BASE}/{generation.id}/events")
     assert deleted.status_code == 410
     assert deleted.headers["Content-Type"] == "application/problem+json"
+
+
+def test_an_image_is_shown_before_it_is_kept(stack: Stack) -> None:
+    with stack.halfway("a fox that cannot wait") as generation:
+        history = f"/history/{generation.prompt_id}"
+        stack.emulator.fault("answer", method="GET", path=history, status=503, times=100_000)
+        stream = generation.events()
+        next(stream)
+    told = next(event for event in stream if event.name == "rendered")
+    stream.close()  # type: ignore[attr-defined]
+    early = stack.api.get(told.data["url"])
+    assert (early.status_code, early.headers["Cache-Control"]) == (200, "no-store")
+    assert early.content.startswith(b"\x89PNG")
+    assert generation.status()["status"] == "running"
+    stack.emulator.clear()
+    generation.wait_for("succeeded")
+    (kept,) = generation.result()["outputs"]
+    later = stack.api.get(told.data["url"])
+    assert later.status_code == 307
+    assert later.headers["Location"].endswith(kept["artefact_id"])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from uuid import UUID
 
 import pytest
+from prefect.states import Cancelling
 
 from tests.harness.stack import STAGES, Stack
 from tests.harness.waiting import wait_until
@@ -38,6 +40,23 @@ def test_of_a_worker_that_died_meanwhile_the_next_one_tells(stack: Stack) -> Non
     assert [task.name.rpartition("-")[0] for task in tasks] == STAGES
     assert generation.renders() == 1
     assert len(generation.attempts()) == 1
+
+
+def test_a_worker_that_starts_meanwhile_takes_what_waits_and_registers_later(stack: Stack) -> None:
+    stack.kill_worker()
+    stack.stop_prefect()
+    generation = stack.create("patience")
+    stack.start_worker()
+    generation.wait_for("succeeded")
+    stack.start_prefect()
+    run = stack.wait_for_flow_run(generation.flow_run_id(), "Completed")
+    tasks = stack.wait_for_task_runs(run.id, "Completed")
+    assert [task.name.rpartition("-")[0] for task in tasks] == STAGES
+    assert generation.renders() == 1
+    assert stack.worker_is_running
+    with stack.halfway("cancelled there") as another:  # it hears what operators do
+        stack.prefect.set_flow_run_state(UUID(another.flow_run_id()), Cancelling())
+        another.wait_for("cancelled")
 
 
 def test_prefect_is_away_and_was_to_say_what_may_begin(stack: Stack) -> None:

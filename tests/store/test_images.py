@@ -18,8 +18,8 @@ import obstore
 import pytest
 from PIL import Image as Pillow
 
+from core.pictures import POSTER_PX, in_small
 from store.artefacts.files import ArtefactFiles
-from store.artefacts.media import POSTER_PX
 from store.errors import ArtefactStoreError
 from tests.store.making import a_picture
 
@@ -413,3 +413,22 @@ def test_a_store_of_an_unknown_kind_is_an_error_without_its_key() -> None:
         ArtefactFiles("foo://key:secretpw@bucket")
     assert "secretpw" not in str(raised.value)
     assert raised.value.__cause__ is None
+
+
+async def test_a_picture_that_was_decoded_is_not_decoded_again(files: ArtefactFiles) -> None:
+    picture = a_picture(640, 320)
+    small = in_small(Pillow.new("RGB", (640, 320), (1, 2, 250)))
+
+    kept = await files.keep(GENERATION, 1, 0, replace(picture, data=b"opaque", small=small))
+
+    with Pillow.open(io.BytesIO(await files.read(kept.paths[1]))) as thumbnail:
+        assert thumbnail.size == (384, 192)
+        assert thumbnail.convert("RGB").getpixel((9, 9))[2] > 200  # type: ignore[index]
+    assert await files.read(kept.path) == b"opaque"
+
+
+async def test_what_is_no_picture_leaves_no_file(files: ArtefactFiles, folder: Path) -> None:
+    with pytest.raises(ArtefactStoreError):
+        await files.keep(GENERATION, 1, 0, replace(a_picture(), data=b"no picture"))
+
+    assert everything_in(folder) == []

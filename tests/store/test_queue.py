@@ -186,12 +186,19 @@ async def test_only_what_was_offered_can_be_chosen(store: Store) -> None:
         await taking(store, choose=lambda _: pages[0])
 
 
-async def test_a_page_is_offered_of_a_long_queue(store: Store) -> None:
+async def test_a_long_queue_is_offered_page_by_page(store: Store) -> None:
     made = await asyncio.gather(*(accepted(store, seed=n) for n in range(PAGE + 6)))
-    await accepted(store, priority="bulk")
+    last = await accepted(store, priority="bulk")
+    pages: list[Sequence[Queued]] = []
 
-    in_turn = sorted(made, key=lambda one: one.seq)
-    assert await offered(store) == [one.id for one in in_turn[:PAGE]]
+    def look(page: Sequence[Queued]) -> None:
+        pages.append(page)
+
+    assert await taking(store, choose=look) is None
+
+    in_turn = [*sorted(made, key=lambda one: one.seq), last]
+    assert [len(page) for page in pages] == [PAGE, 7]
+    assert [one.generation_id for page in pages for one in page] == [one.id for one in in_turn]
 
 
 async def test_it_is_read_by_its_index(fresh_store: Store) -> None:
@@ -203,7 +210,7 @@ async def test_it_is_read_by_its_index(fresh_store: Store) -> None:
 
     plans = await plans_of(store.database, taking(store, choose=lambda _: None))
     held_plan = await plans_of(store.database, store.queue.held_by_others([OTHER_LEASE]))
-    untold_plan = await plans_of(store.database, store.queue.untold(datetime.now(UTC), 10))
+    untold_plan = await plans_of(store.database, store.queue.untold(10))
 
     assert plans.count("ix_generations_queue") == len(BOTH)
     assert "SCAN" not in plans.upper().replace("INDEX SCAN", "").replace("BITMAP HEAP SCAN", "")
@@ -618,29 +625,29 @@ ENDINGS: dict[Status, Ending] = {
 }
 
 
-def soon() -> datetime:
-    return datetime.now(UTC) + timedelta(seconds=1)
-
-
 @pytest.mark.parametrize("outcome", ENDINGS)
 async def test_prefect_is_to_be_told_how_it_ended(store: Store, outcome: Status) -> None:
     made = await accepted(store)
     claim = await took(store)
     assert await store.transitions.record_run(made.id, 1, RUN, DEPLOYMENT)
-    assert await store.queue.untold(soon(), 10) == ()
+    assert await store.queue.untold(10) == ()
 
     await ENDINGS[outcome](store, claim)
 
-    [untold] = await store.queue.untold(soon(), 10)
+    [untold] = await store.queue.untold(10)
     assert (untold.generation_id, untold.attempt, untold.outcome) == (made.id, 1, outcome)
     assert (untold.flow_run_id, untold.deployment_id) == (RUN, DEPLOYMENT)
     assert (untold.holder, untold.worker, untold.stages) == (LEASE, "gpu-1", STAGES)
     assert untold.error == (OUT_OF_MEMORY if outcome == "failed" else None)
     assert untold.ended_at == (await store.generations.get(made.id)).finished_at
-    assert await store.queue.untold(untold.ended_at, 10) == ()
+    assert await store.queue.untold(10, [LEASE]) == ()
+    assert await store.queue.untold(10, [uuid4()]) == (untold,)
+    assert (
+        await store.queue.untold(10, leads=lambda one, number: (one, number) == (made.id, 1)) == ()
+    )
 
     await store.transitions.told(made.id, 1)
-    assert await store.queue.untold(soon(), 10) == ()
+    assert await store.queue.untold(10) == ()
 
 
 async def test_one_of_many_tells_prefect_of_what_a_dead_worker_ended(store: Store) -> None:
@@ -650,11 +657,11 @@ async def test_one_of_many_tells_prefect_of_what_a_dead_worker_ended(store: Stor
     assert not await store.queue.is_untold(RUN)
     await store.transitions.fail(claim, OUT_OF_MEMORY, stages=STAGES)
     assert await store.queue.is_untold(RUN)
-    [untold] = await store.queue.untold(soon(), 10)
+    [untold] = await store.queue.untold(10)
     others = [uuid4() for _ in range(4)]
     won = await asyncio.gather(*(store.queue.take_untold(untold, lease) for lease in others))
     assert sorted(won) == [False, False, False, True]
-    [again] = await store.queue.untold(soon(), 10)
+    [again] = await store.queue.untold(10)
     assert again.holder == others[won.index(True)]
     await store.transitions.told(made.id, 1)
     assert not await store.queue.is_untold(RUN)
@@ -667,14 +674,14 @@ async def test_who_has_nothing_to_tell_tells_nothing(store: Store) -> None:
     lost, _ = await held(store)
     await store.transitions.settle(lost.id, RUN, "failed", problem("run_failed", "gone"))
 
-    assert await store.queue.untold(soon(), 10) == ()
+    assert await store.queue.untold(10) == ()
 
 
 async def test_no_stages_at_all_are_something_to_tell(store: Store) -> None:
     await accepted(store)
     await store.transitions.cancelled(await took(store), stages=[])
 
-    [untold] = await store.queue.untold(soon(), 10)
+    [untold] = await store.queue.untold(10)
     assert untold.stages == ()
 
 
@@ -685,10 +692,13 @@ async def test_the_oldest_is_told_first(store: Store) -> None:
     for claim in reversed(claims):
         await store.transitions.fail(claim, OUT_OF_MEMORY, stages=STAGES)
 
-    found = await store.queue.untold(soon(), 2)
+    found = await store.queue.untold(2)
 
     ids = [claim.generation_id for claim in claims]
     assert [one.generation_id for one in found] == [ids[2], ids[1]]
+    # Those that are led already are not counted.
+    found = await store.queue.untold(2, leads=lambda one, _: one == ids[2])
+    assert [one.generation_id for one in found] == [ids[1], ids[0]]
 
 
 async def test_a_former_attempt_is_still_to_be_told(store: Store) -> None:
@@ -696,7 +706,7 @@ async def test_a_former_attempt_is_still_to_be_told(store: Store) -> None:
     await store.transitions.fail(await took(store), OUT_OF_MEMORY, stages=STAGES)
     await store.transitions.retry(made.id)
 
-    [untold] = await store.queue.untold(soon(), 10)
+    [untold] = await store.queue.untold(10)
     assert (untold.attempt, untold.error) == (1, OUT_OF_MEMORY)
 
 
@@ -709,7 +719,7 @@ async def test_a_repeated_end_is_the_same_end(store: Store) -> None:
     await store.transitions.succeed(claim, [], stages=[])
     assert not await store.transitions.fail(claim, OUT_OF_MEMORY, stages=[])
 
-    [untold] = await store.queue.untold(soon(), 10)
+    [untold] = await store.queue.untold(10)
     assert (untold.generation_id, untold.stages) == (made.id, STAGES)
 
 
@@ -720,7 +730,7 @@ async def test_what_was_deleted_is_not_told(store: Store) -> None:
 
     await store.transitions.delete(made.id)
 
-    assert await store.queue.untold(soon(), 10) == ()
+    assert await store.queue.untold(10) == ()
     async with open_read(store.database) as connection:
         left = await connection.execute(select(attempts.c.stages, attempts.c.error))
         assert left.tuples().all() == [(None, None)]

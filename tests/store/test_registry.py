@@ -40,12 +40,29 @@ async def test_workers_that_come_at_once_are_all_seen(store: Store, second: Stor
     assert sorted(worker.name for worker in await store.registry.workers()) == names
 
 
-async def test_a_worker_that_stopped_is_forgotten(store: Store) -> None:
+async def test_a_worker_that_stopped_stays_registered_until_it_comes_again(store: Store) -> None:
+    watch = LeaseWatch(look_every_s=10)
     await store.registry.record_worker(RECORD)
     await store.registry.record_worker(replace(RECORD, name="gpu-2"))
 
-    await store.registry.forget_worker("gpu-1")
-    await store.registry.forget_worker("gpu-1")
+    await store.registry.worker_stopped("gpu-1")
+    stopped, other = sorted(await store.registry.workers(), key=lambda one: one.name)
+
+    assert stopped.stopped_at is not None
+    assert not is_live(stopped, watch, SEEN)
+    assert is_live(other, watch, SEEN)
+    assert replace(stopped, stopped_at=None) == RECORD
+
+    await store.registry.record_worker(RECORD)
+    assert RECORD in await store.registry.workers()
+
+
+async def test_a_worker_that_was_not_seen_for_long_is_forgotten(store: Store) -> None:
+    later = SEEN + timedelta(days=1)
+    await store.registry.record_worker(RECORD)
+    await store.registry.record_worker(replace(RECORD, name="gpu-2", seen_at=later))
+
+    assert await store.registry.forget_workers(later) == 1
 
     assert [worker.name for worker in await store.registry.workers()] == ["gpu-2"]
 

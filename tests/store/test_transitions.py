@@ -20,7 +20,7 @@ from store.generations.dispatches import KINDS, dispatch
 from store.outbox import put
 from store.store import Store
 from store.tables import artefacts, attempts, generations, idempotency_keys, outbox, previews
-from store.values import Generation, HistoryFilter, Preview, ProgressRecord
+from store.values import Generation, HistoryFilter, Holder, Preview, ProgressRecord, Waiting
 from tests.harness.transactions import open_read, open_write
 from tests.store.batch_values import rows_of
 from tests.store.making import (
@@ -347,6 +347,30 @@ async def test_what_has_ended_is_not_settled(store: Store, ended: Status) -> Non
     assert not await store.transitions.settle(made.id, made.flow_run_id, "failed", a_problem())
 
     assert await store.generations.get(made.id) == made
+
+
+async def test_what_somebody_has_taken_meanwhile_is_not_settled_by_an_old_look(
+    store: Store,
+) -> None:
+    made = await accepted(store)
+    claim = await claimed(store, made.id)
+    run, settle = claim.flow_run_id, store.transitions.settle
+    assert not await settle(made.id, run, "cancelled", None, fence=made.fence)
+    assert await store.transitions.status(claim) == "queued"
+    assert await settle(made.id, run, "cancelled", None, fence=claim.fence)
+
+
+async def test_one_that_is_given_back_as_paused_is_nobodys_until_it_is_resumed(
+    store: Store,
+) -> None:
+    made = await accepted(store)
+    paused = Waiting("paused", "by an operator")
+    claim = await claimed(store, made.id)
+    await store.transitions.unclaim(claim, paused)
+    now = await store.generations.get(made.id)
+    assert (now.status, now.waiting) == ("queued", paused)
+    holder = Holder("gpu-2", uuid.uuid4(), "http://gpu-2")
+    assert await store.queue.take(holder, lambda found: found[0], ["interactive"]) is None
 
 
 async def test_what_was_deleted_is_not_settled(store: Store) -> None:

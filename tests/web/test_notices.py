@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from nicegui import ui
 from nicegui.testing import User
+from nicegui.testing.user_interaction import UserInteraction
 
 from api.context import Context
 from core.notices import Notice
@@ -10,7 +12,7 @@ from core.requests import ResolvedRequest, UnreadableRequest
 from core.workflows.plan import Plan
 from flows.testing import InProcessWorker
 from tests.browser.house import resolved
-from tests.web.visiting import PATIENT, texts, until
+from tests.web.visiting import PATIENT, elements, texts, until
 from web.parts.notices import in_passing, notices_of
 
 UNHEARD = "the negative prompt is not heard at cfg 1"
@@ -41,6 +43,28 @@ async def test_the_studio_says_one_at_once_and_of_several_how_many(
     several = await worker.make(noted(UNHEARD, ROUNDED))
     await user.open(f"/?g={several}")
     await user.should_see("2 notes", retries=PATIENT)
+
+
+async def test_notes_that_were_opened_stay_open_when_the_image_comes(
+    user: User, context: Context
+) -> None:
+    worker = InProcessWorker(context.facade.store)
+    made = (await context.facade.store.acceptance.accept(noted(UNHEARD, ROUNDED))).generation
+    claim = await worker.start(made.id)
+    await user.open(f"/?g={made.id}")
+    await user.should_see("2 notes", retries=PATIENT)
+
+    def fold() -> ui.element:
+        [found] = [one for one in elements(user) if "notices" in one.classes]
+        return found
+
+    before = fold()
+    assert not before.props.get("open")
+    UserInteraction(user, {before}, None).trigger("toggle", "open")
+    await worker.succeed(claim)
+    await until(lambda: fold() is not before)
+    assert fold().props["open"] is True
+    UserInteraction(user, {fold()}, None).trigger("toggle", "closed")
 
 
 async def test_what_has_none_says_none(user: User, context: Context) -> None:

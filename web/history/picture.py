@@ -188,7 +188,7 @@ class PicturePage:
         self._details.clear()
         with self._details:
             build_prompt(document.request)
-            build_notices(document, folded=False)
+            build_notices(document)
             if batch is not None:
                 build_batch(batch)
             self._build_actions(document)

@@ -45,6 +45,15 @@ def adorn(element: ElementT, **attributes: Any) -> ElementT:
     return element
 
 
+def hear_fold(details: ui.element, on_fold: Callable[[bool], None]) -> None:
+    """Call it with whether it is open, whenever it is opened or closed."""
+    details.on(
+        "toggle",
+        lambda event: on_fold(event.args == "open"),
+        js_handler="(e) => emit(e.newState)",
+    )
+
+
 def show_if(element: ui.element, shown: object) -> None:
     """Show an element, or hide it."""
     element.classes(add="" if shown else "is-away", remove="is-away" if shown else "")

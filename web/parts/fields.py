@@ -9,7 +9,7 @@ from nicegui import events, ui
 from nicegui.elements.mixins.validation_element import ValidationElement
 from nicegui.elements.mixins.value_element import ValueElement
 
-from web.parts.elements import Text, adorn, box, icon
+from web.parts.elements import Text, adorn, box, hear_fold, icon
 
 OnValue = Callable[[Any], Any]
 OFFERED: Final = 200
@@ -96,11 +96,7 @@ class Fold:
 
     def __init__(self, label: str, is_open: bool, on_fold: Callable[[bool], None]) -> None:
         self.root = box("fold", "details", open=is_open)
-        self.root.on(
-            "toggle",
-            lambda event: on_fold(event.args == "open"),
-            js_handler="(e) => emit(e.newState)",
-        )
+        hear_fold(self.root, on_fold)
         with self.root, box("fold-head", "summary") as self._head:
             icon("chevron")
             Text(label)

@@ -19,6 +19,7 @@ from api.deliveries.facade import DeliveryFacade
 from api.generations.facade import Facade
 from api.models.facade import ModelFacade
 from api.schedules.facade import ScheduleFacade
+from api.workers.facade import WorkerFacade
 from api.workflows.facade import WorkflowFacade
 from core.settings import Settings
 from web.parts.elements import Text, adorn, box, button, icon
@@ -50,6 +51,7 @@ _PAGES: Final = (
     ("Schedules", "/schedules"),
     ("Workflows", "/workflows"),
     ("Models", "/models"),
+    ("Workers", "/workers"),
 )
 
 
@@ -84,6 +86,11 @@ class Web:
     def models(self) -> ModelFacade:
         """The functions about model files."""
         return self.find_context().models
+
+    @property
+    def workers(self) -> WorkerFacade:
+        """The functions about workers."""
+        return self.find_context().workers
 
     @property
     def deliveries(self) -> DeliveryFacade:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 from typing import Final
+from uuid import UUID
 
 from api.generations.documents import StatusDocument
 from core.requests import StoredRequest, UnreadableRequest
-from web.parts.elements import Text, adorn, box, icon
+from web.parts.elements import Text, adorn, box, hear_fold, icon
 from web.parts.wording import sentence
 
 TOLD: Final = 2
@@ -26,26 +27,47 @@ def notices_of(request: StoredRequest, *, but: Container[str] = _IN_FORMS) -> li
     return list(dict.fromkeys(sentence(one.message) for one in told))
 
 
-def build_notices(document: StatusDocument, *, folded: bool) -> None:
-    """Show them, none if there are none.
+class Notices:
+    """Beside a form: of several only their number at first, until they are opened.
 
-    ``folded``: beside a form, and of several only their number at first.
+    They stay open when they are built again for the same generation.
     """
-    said = notices_of(document.request, but=_IN_FORMS if folded else ())
-    if len(said) > 1 and folded:
-        with box("fold notices", "details"):
+
+    def __init__(self) -> None:
+        self._open: UUID | None = None
+
+    def build(self, document: StatusDocument) -> None:
+        """Show them, none if there are none."""
+        said = notices_of(document.request)
+        if len(said) < 2:
+            _build_all(said)
+            return
+
+        def fold(is_open: bool) -> None:
+            self._open = document.task_id if is_open else None
+
+        with box("fold notices", "details", open=document.task_id == self._open) as root:
+            hear_fold(root, fold)
             with box("fold-head", "summary"):
                 icon("chevron")
                 Text(f"{len(said)} notes")
             _build_list(said)
-    elif said:
-        _build_list(said)
+
+
+def build_notices(document: StatusDocument) -> None:
+    """Show them all, none if there are none."""
+    _build_all(notices_of(document.request, but=()))
 
 
 def in_passing(said: Sequence[str]) -> str:
     """Returns what is told of them where they are not shown themselves."""
     more = len(said) - TOLD
     return " ".join((*said[:TOLD], *((f"And {more} more notes.",) if more > 0 else ())))
+
+
+def _build_all(said: Sequence[str]) -> None:
+    if said:
+        _build_list(said)
 
 
 def _build_list(said: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ import humanize
 from nicegui import ui
 
 from api.generations.documents import OutputDocument
-from core.artefacts import ArtefactKind, is_shown
+from core.artefacts import PICTURE_KINDS, ArtefactKind, is_shown
 from web.parts.elements import Text, adorn, box, icon, image, link, local
 
 TEXT_SHOWN: Final = 20_000
@@ -33,13 +33,11 @@ KIND_PLURALS: Final[dict[ArtefactKind, str]] = {
     "text": "texts",
     "file": "files",
 }
-PICTURES: Final = frozenset({"image", "animation"})
-"""Kinds that browsers show as a picture; what they open can be zoomed into."""
 
 
 def is_picture(kept: OutputDocument) -> bool:
     """Whether it is shown as a picture, which may stand in a link: a player has its own buttons."""
-    return kept.kind in PICTURES and is_shown(kept.content_type)
+    return kept.kind in PICTURE_KINDS and is_shown(kept.content_type)
 
 
 def clock(seconds: float) -> str:

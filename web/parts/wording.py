@@ -33,6 +33,7 @@ WAITING_WORDS: Final = {
     "waiting_for_comfyui": "Waiting for ComfyUI",
     "comfyui_busy": "ComfyUI is busy",
     "waiting_for_worker": "Waiting for a worker",
+    "no_capable_worker": "No worker can do it now",
     "waiting_for_prefect": "Waiting for Prefect",
     "paused": "Paused in Prefect",
     "disk_full": "The disk is full",

@@ -182,6 +182,11 @@
     if (e.target === view.image() && e.pointerType === "touch") view.toggle(e.clientX, e.clientY);
   });
 
+  // --- a finished image that is not kept yet may have vanished: the preview below it is shown again
+  document.addEventListener("error", (e) => {
+    if (e.target.dataset?.rendered !== undefined) e.target.hidden = true;
+  }, true);
+
   // --- what is typed while the connection is cut: the server may be another one when it is back
   const kept = (field) => `easel-unsent:${location.pathname}:${field.dataset.kept}`;
   document.addEventListener("input", (e) => {

@@ -23,7 +23,7 @@ from web.parts.elements import (
     set_meter,
     show_if,
 )
-from web.parts.notices import build_notices
+from web.parts.notices import Notices
 from web.parts.outputs import KIND_WORDS, is_picture, kept_output
 from web.parts.wording import advice, headline, operation, progress_line, removed, subject
 from web.studio.card import OnId, ratio_style
@@ -57,6 +57,7 @@ class Stage:
     def __init__(self, actions: StageActions) -> None:
         self._actions = actions
         self._shape: tuple[object, ...] | None = None
+        self._notices = Notices()
         self.root = box("stage")
         with box("stage-pinned is-away") as self._pinned:
             self._pinned_text = Text("", "muted line")
@@ -110,6 +111,7 @@ class Stage:
                 ratio_style(easel, *request.size)
             self._canvas = box("canvas")
             self._preview: str | None = None
+            self._rendered: str | None = None
         with box("caption"):
             with box("caption-row"):
                 if document.status != "cancelling":
@@ -125,7 +127,7 @@ class Stage:
                 _build_batch(document, "is-extra")
             self._meter = meter("Progress")
             _build_made(document, [])
-            build_notices(document, folded=True)
+            self._notices.build(document)
 
     def _tick(self, document: StatusDocument) -> None:
         percent = document.progress.percent if document.progress else None
@@ -137,6 +139,7 @@ class Stage:
         self._line.text = waiting.detail if waiting else progress_line(document)
         set_meter(self._meter, percent)
         self._swap(document.urls.preview, subject(document.request))
+        self._lay_over(document.urls.rendered, subject(document.request))
 
     def _swap(self, url: str | None, alt: str) -> None:
         if url is None or url == self._preview:
@@ -147,6 +150,17 @@ class Stage:
         else:
             adorn(self._image, src=local(url))
         self._preview = url
+
+    def _lay_over(self, url: str | None, alt: str) -> None:
+        """Show the finished image over the preview, before it is kept.
+
+        It may vanish: the page takes one away that does not load (``easel.js``).
+        """
+        if url is None or url == self._rendered:
+            return
+        self._rendered = url
+        with self._canvas:
+            image(url, alt, data_rendered="")
 
     def _build_pictures(self, document: StatusDocument, images: list[OutputDocument]) -> None:
         first = images[0]
@@ -171,7 +185,7 @@ class Stage:
                 box("grow")
                 self._build_actions(document, images)
             _build_made(document, images)
-            build_notices(document, folded=True)
+            self._notices.build(document)
 
     def _build_picture(
         self, document: StatusDocument, kept: OutputDocument, number: int, count: int
@@ -249,7 +263,7 @@ class Stage:
             if error is not None:
                 Text(error.detail, "detail", "p")
                 Text(advice(error, request.model), "muted", "p")
-            build_notices(document, folded=True)
+            self._notices.build(document)
             with box("row"):
                 if isinstance(request, ResolvedRequest):
                     button(

@@ -20,6 +20,14 @@ _WORDS: Final[Mapping[str, str]] = {
     "controls": "ControlNet",
     "upscale_models": "upscale model",
 }
+_FOLDERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "model": ("checkpoints", "diffusion_models"),
+    "LoRA": ("loras",),
+    "VAE": ("vae",),
+    "text encoder": ("text_encoders",),
+    "ControlNet": ("controlnet", "model_patches"),
+    "upscale model": ("upscale_models",),
+}
 
 
 @dataclass(frozen=True)
@@ -85,9 +93,13 @@ def unknown_upscaler(
 def unknown(
     loc: _Loc, what: str, name: str, there: Sequence[str], *, suggest: bool
 ) -> FieldProblem:
-    """Returns the problem of a name that there is not; ``suggest``: with what is like it."""
+    """Returns the problem of a name that there is not; ``suggest``: with what is like it.
+
+    It says where the file would be; its name is what stands at the place that it tells.
+    """
     code = f"unknown_{what}" if what in ("sampler", "scheduler") else "unknown_model"
-    said = f"ComfyUI has no such {what}"
+    folders = " or ".join(f"models/{one}" for one in _FOLDERS.get(what, ()))
+    said = f"ComfyUI has no such {what}" + (f" in {folders}" if folders else "")
     if suggest:
         said = f"{said}; {near(name, tuple(there), f'{what}s')}"
     return FieldProblem(loc, code, said)

@@ -190,4 +190,6 @@ class PrefectWorker(BaseWorker[BaseJobConfiguration, BaseVariables, PrefectWorke
         if self._cancelling_observer is not None or self._work_pool is None:
             return
         self._cancels = await self.keep_open(Cancels(self.on_cancelling, lambda: self.this_pool))
+        for flow_run_id in self._under_way:  # begun while Prefect was away
+            self._cancels.add_in_flight_flow_run_id(flow_run_id)
         self._cancelling_observer = self._cancels  # type: ignore[assignment]

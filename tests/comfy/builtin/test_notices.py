@@ -223,11 +223,11 @@ def test_near_names_are_looked_for_only_when_they_are_told() -> None:
         resolve(request, BUILT_IN["txt2img"], KNOWN, suggest=False)
 
     [problem] = caught.value.problems
-    assert problem.message == "ComfyUI has no such LoRA"
+    assert problem.message == "ComfyUI has no such LoRA in models/loras"
     near = nearest("lora-sdx.safetensors", CATALOGUE.loras, "LoRAs")
     assert problems(loras=[{"name": "lora-sdx.safetensors"}], **XL)[("loras", 0, "name")] == (
         "unknown_model",
-        f"ComfyUI has no such LoRA; {near}",
+        f"ComfyUI has no such LoRA in models/loras; {near}",
     )
 
 

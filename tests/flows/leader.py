@@ -1,13 +1,12 @@
-"""Attempts whose runs are led in a real Prefect, by a real worker of a pool."""
+"""A worker of a pool in a real Prefect that leads the flow runs of its attempts."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
@@ -39,9 +38,11 @@ class Leader(PrefectWorker):
     def __init__(self, pool: str) -> None:
         super().__init__(pool)
         self.carrying: Carrying
-        self.operators: Operators
+        self.operators: Operators | None = None
+        """Also hear of a cancel, if there are any."""
         self.looks = 0
         self.cancels = False
+        self.before_running: Callable[[UUID], Awaitable[None]] | None = None
         self.loses: Pool | None = None
         self.lost: list[UUID] = []
 
@@ -61,7 +62,8 @@ class Leader(PrefectWorker):
 
     def on_cancelling(self, flow_run_id: UUID) -> None:
         self.carrying.on_cancelling(flow_run_id)
-        self.operators.note(flow_run_id, "cancelled")
+        if self.operators is not None:
+            self.operators.note(flow_run_id)
 
     async def propose_pending(self, flow_run: FlowRun) -> bool:
         if self.loses is not None:  # Prefect loses its database
@@ -76,6 +78,9 @@ class Leader(PrefectWorker):
             await self.client.set_flow_run_state(flow_run.id, Cancelling(), force=True)
             self.on_cancelling(flow_run.id)
             self.cancels = False
+        if self.before_running is not None:
+            happen, self.before_running = self.before_running, None
+            await happen(flow_run.id)
         return accepted
 
 
@@ -87,21 +92,45 @@ class Led:
     worker: Leader
     runs: FlowRuns
     leading: Leading
+    carrying: Carrying
+    operators: Operators
 
     @property
     def client(self) -> PrefectClient:
         return self.worker.client
 
-    async def attempt(self, *, has_run: bool = False, **request: Any) -> Attempt:
+    async def attempt(self, *, has_run: bool = False) -> Attempt:
         """One that was taken from the queue; its dispatch has made its run, or not."""
         store = self.runtime.store
-        made = (await store.acceptance.accept(resolved(**request))).generation
+        made = (await store.acceptance.accept(resolved())).generation
         if has_run:
             run = await self.runs.start(made.id, 1, resolved())
             assert await store.transitions.record_run(made.id, 1, run.id, run.deployment_id)
-        claim = await store.queue.take(self.runtime.holder, lambda found: found[0], ["interactive"])
+        return await self.taken()
+
+    async def taken(self) -> Attempt:
+        """What waits first, begun."""
+        claim = await self.runtime.store.queue.take(
+            self.runtime.holder, lambda found: found[0], ["interactive"]
+        )
         assert claim is not None
         return self.runtime.attempts.begin(claim, claim.flow_run_id)
+
+    async def running(self, attempt: Attempt) -> FlowRun:
+        """Its run, once that is Running and shows the attempt."""
+        async with asyncio.timeout(60):
+            while attempt.flow_run_id is None:  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(0.005)
+        return await self.begun(attempt.flow_run_id)
+
+    async def begun(self, run_id: UUID) -> FlowRun:
+        """A run, once this worker has set it Running."""
+        async with asyncio.timeout(60):
+            while True:
+                run = await self.client.read_flow_run(run_id)
+                if run.state is not None and self.carrying.has_begun_with(run.id, run.state.id):
+                    return run
+                await asyncio.sleep(0.01)
 
     async def done(self, attempt: Attempt) -> FlowRun:
         """Lead the run to the end of it. Returns it."""
@@ -142,15 +171,16 @@ async def leading(runtime: Runtime, pool: Pool, url: str) -> AsyncIterator[Led]:
     EventsWorker.set_client_override(PrefectEventsClient)
     async with Leader(pool.name) as worker, FlowRuns(url, runtime.store.identity) as runs:
         carrying = worker.carrying = Carrying(runtime, worker, DeployedFlows(), lambda _: None)
-        worker.operators = Operators(runtime)
-        worker.operators.loop.start()
-        led = Led(runtime, worker, runs, Leading(runtime, runs, worker, carrying))
+        operators = Operators(runtime, runs, worker, carrying)
+        led = Led(
+            runtime, worker, runs, Leading(runtime, runs, worker, carrying), carrying, operators
+        )
         try:
-            yield led
+            async with operators.loop:
+                yield led
         finally:
             await asyncio.gather(*(one.stop("release") for one in runtime.attempts.going))
             await led.leading.stop(within_s=5)
-            await worker.operators.loop.stop()
 
 
 def url_of(server: Server) -> str:
