@@ -21,6 +21,7 @@ from flows.runtime import Runtime
 from tests.flows.gates import Pool
 from tests.flows.leader import Led, leading, url_of
 from tests.flows.prefect_server import Server
+from tests.harness.proxy import FaultProxy
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("prefect")]
 
@@ -197,3 +198,55 @@ async def test_a_run_is_the_same_whichever_way_it_is_led(
             for row in [one for one in rows if scene.is_apart(one)]:
                 del rows[row]
     assert differences(plain, ours) == ""
+
+
+async def test_a_run_that_is_told_late_has_the_times_of_its_attempt(
+    runtime: Runtime, pool: Pool, server: Server
+) -> None:
+    """Prefect was away while it was done: it is told whole, in one transaction."""
+    assert server.http.base_url.port is not None
+    with FaultProxy(server.http.base_url.port) as between:
+        await asyncio.to_thread(between.block)
+        async with leading(runtime, pool, f"{between.url}/api") as led:
+            attempt = await led.attempt()
+            led.leading.begin(attempt)
+            await attempt.over()
+            await asyncio.to_thread(between.unblock)
+            run = await led.ended(attempt)
+            assert run.end_time == attempt.ended_at
+            stages = attempt.begun_stages
+            shown = await led.tasks(run, len(stages))
+            assert [one.start_time for one in shown] == [one.began_at for one in stages]
+            assert [one.end_time for one in shown] == [one.ended_at for one in stages]
+    [(moments,)] = server.select(
+        "SELECT count(DISTINCT created) FROM flow_run_state WHERE flow_run_id = ?", str(run.id)
+    )
+    assert moments == 1
+
+
+async def test_a_run_that_was_dispatched_before_is_begun(
+    runtime: Runtime, pool: Pool, server: Server
+) -> None:
+    async with leading(runtime, pool, url_of(server)) as led:
+        attempt = await led.attempt(has_run=True)
+        before = attempt.flow_run_id
+        run = await led.done(attempt)
+        assert (run.id, run.state_name, run.run_count) == (before, "Completed", 1)
+        assert led.leading.accounts.endpoint.is_missing is False
+
+
+async def test_a_run_that_was_deleted_meanwhile_is_not_made_again(
+    runtime: Runtime, pool: Pool, server: Server, emulator: Emulator
+) -> None:
+    emulator.faults.hang()
+    async with leading(runtime, pool, url_of(server)) as led:
+        attempt = await led.attempt()
+        led.leading.begin(attempt)
+        await until_it_polls(led, attempt)
+        assert attempt.flow_run_id is not None
+        await led.client.delete_flow_run(attempt.flow_run_id)
+        emulator.faults.clear()
+        await attempt.over()
+        await led.leading.stop(within_s=60)
+        assert await led.runs.made_for(attempt.claim.generation_id, [1]) == set()
+        assert await led.status(attempt) == "succeeded"
