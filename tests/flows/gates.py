@@ -64,9 +64,9 @@ class Pool:
     def remove(self) -> None:
         """Remove all of it: Prefect has lost its database."""
         for deployment in self._deployments.values():
-            assert self._server.http.delete(f"/deployments/{deployment}").is_success
+            self._server.send("DELETE", f"/deployments/{deployment}")
         self._deployments.clear()
-        assert self._server.http.delete(f"/work_pools/{self.name}").is_success
+        self._server.send("DELETE", f"/work_pools/{self.name}")
 
     def named(self, gate: Gate) -> Gate:
         """The gate with this pool's name for POOL."""

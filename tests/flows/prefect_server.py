@@ -54,14 +54,21 @@ class Server:
         except httpx.HTTPError:
             return False
 
-    def post(self, path: str, **body: object) -> str:
-        answer = self.http.post(path, json=body)
-        for _ in range(20):  # a stock server says so when two transactions meet: Prefect's client
-            if answer.status_code != 503:  # asks again too
+    def send(self, method: str, path: str, body: object = None) -> httpx.Response:
+        """The answer of a server that was not busy.
+
+        A stock one is (503) when two transactions meet; Prefect's client asks again too.
+        """
+        for _ in range(50):
+            answer = self.http.request(method, path, json=body)
+            if answer.status_code != 503:
                 break
             time.sleep(0.2)
-            answer = self.http.post(path, json=body)
         assert answer.is_success, answer.text
+        return answer
+
+    def post(self, path: str, **body: object) -> str:
+        answer = self.send("POST", path, body)
         return str(answer.json()["id"]) if "id" in answer.json() else ""
 
     def a_run(self, flow: str, *states: str) -> str:

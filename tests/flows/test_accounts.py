@@ -187,6 +187,8 @@ async def test_a_run_is_the_same_whichever_way_it_is_led(
     monkeypatch.setattr("flows.attempts.stage.FIRST_PAUSE_S", 6.0)  # for the engines to catch up
     monkeypatch.setattr("flows.tasks.submit.retry_delay_seconds", [0.01])
     monkeypatch.setattr("flows.worker.accounts.TELL_EVERY_S", 0.1)
+    for module in ("flows.artifacts", "flows.worker.teller"):  # a bar depends on the time it takes
+        monkeypatch.setattr(f"{module}.UPDATE_EVERY_S", 1000.0)
     async with leading(runtime, pool, url_of(server)) as led:
         led.worker.operators = led.operators
         led.leading.accounts.endpoint.is_missing = True
