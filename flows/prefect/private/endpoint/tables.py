@@ -78,7 +78,9 @@ def _statements(dialect: str) -> dict[str, Any]:
         **{name: insert(table) for name, table in tables.items()},
         "run_changes": sa.update(runs).where(runs.c.id == sa.bindparam("id_")),
         "task_run": _upsert(insert, tables["task_run"], _CHANGING_OF_TASKS),
-        "task_run_state": insert(tables["task_run_state"]).on_conflict_do_nothing(index_elements=["id"]),
+        "task_run_state": insert(tables["task_run_state"]).on_conflict_do_nothing(
+            index_elements=["id"]
+        ),
         "artifact": _upsert(insert, tables["artifact"], ("data", "updated")),
     }
 
