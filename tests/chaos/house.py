@@ -200,6 +200,15 @@ class ChaosStack(Stack):
             )
             return str(found.fetchone()[0])
 
+    def untold(self) -> int:
+        """Of how many attempts Prefect does not know yet how they ended."""
+        with closing(sqlite3.connect(self.home / "easel.db", timeout=20)) as store:
+            found = store.execute(
+                "SELECT count(*) FROM attempts "
+                "WHERE stages IS NOT NULL AND told_at IS NULL AND outcome IS NOT NULL"
+            )
+            return int(found.fetchone()[0])
+
     # --- failpoints
 
     def arm(self, name: str, action: str) -> None:
