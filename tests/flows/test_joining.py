@@ -12,8 +12,8 @@ from prefect.states import AwaitingRetry, Scheduled
 
 from comfy.emulator import Emulator
 from core.problems import problem
+from flows.pipeline import PAUSED
 from flows.prefect.runs import idempotency_key
-from flows.reconcile.rules import PAUSED
 from flows.runtime import Runtime
 from flows.worker.joining import Joining
 from store.store import Store
