@@ -115,8 +115,12 @@ class ChaosStack(Stack):
                 part.thaw()
         self.revive()
         wait_until(lambda: self.emulator.answers, "ComfyUI")
-        wait_until(self._api_answers, "the API")
+        wait_until(self._api_is_back, "the API")
         self.emulator.clear()
+
+    def _api_is_back(self) -> bool:
+        self._api.start()  # what was asked to stop may end only now
+        return self._api_answers()
 
     def revive(self) -> None:
         """Start every part but the second worker that does not run."""
