@@ -68,6 +68,7 @@ RELEASE_S: Final = 2.0
 """Maximum seconds to remove an unwanted prompt when its attempt is released."""
 DISCARD_S: Final = 2.0
 """Maximum seconds to remove the files of an attempt that ended without pictures."""
+PAUSED: Final = Waiting("paused", "It is paused in Prefect. Resume it there.")
 _log = logging.getLogger(__name__)
 WrittenStages = Callable[[], Sequence[Mapping[str, Any]] | None]
 
@@ -380,15 +381,13 @@ async def release(store: Store, session: Session, claim: Claim, log: Log = _log)
     await store.transitions.unclaim(claim)  # no-op if it has ended
 
 
-async def pause(
-    store: Store, session: Session, claim: Claim, waiting: Waiting, log: Log = _log
-) -> None:
-    """As ``release``, but no worker takes it until it is resumed: ``waiting`` says so.
+async def pause(store: Store, session: Session, claim: Claim, log: Log = _log) -> None:
+    """As ``release``, but no worker takes it until it is resumed in Prefect.
 
     Its worker lives: no lapsed lease would say so while the store is away.
     """
     await patiently(_cancel_if_asked_to, store, session, claim, log)
-    await patiently(store.transitions.unclaim, claim, waiting)
+    await patiently(store.transitions.unclaim, claim, PAUSED)
 
 
 async def _cancel_if_asked_to(store: Store, session: Session, claim: Claim, log: Log) -> None:

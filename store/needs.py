@@ -28,12 +28,13 @@ def keep_needs(connection: Connection, found: Iterable[Needs]) -> None:
 
 
 def read_needs(connection: Connection, digests: Collection[str]) -> dict[str, Needs]:
-    """Returns those of these digests that are there."""
+    """Returns those of these digests that are there and can be read."""
     wanted, found = sorted(digests), dict[str, Needs]()
     for start in range(0, len(wanted), TOGETHER):
         some = wanted[start : start + TOGETHER]
         rows = connection.execute(select(needs).where(needs.c.digest.in_(some)))
-        found.update({row.digest: Needs.from_json(row.value) for row in rows})
+        read = ((row.digest, Needs.from_json(row.value)) for row in rows)
+        found.update({digest: one for digest, one in read if one is not None})
     return found
 
 

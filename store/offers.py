@@ -45,9 +45,7 @@ class Offers:
         """Returns what a ComfyUI has; None while files or classes were never read."""
         statement = select(offers.c.files, offers.c.nodes).where(offers.c.comfy_url == comfy_url)
         row = connection.execute(statement).first()
-        if row is None or row.files is None or row.nodes is None:
-            return None
-        return Offer.of(row.files, row.nodes.get(_CLASSES, ()), row.nodes.get(_CHOICES, ()))
+        return None if row is None else Offer.from_json(row.files, row.nodes)
 
     async def _keep(self, comfy_url: str, part: str, found: dict[str, Any]) -> bool:
         if await self._kept(comfy_url, part) == found:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeGuard
 
 from core.wording import listed
 from core.workflows.plan import Plan
@@ -47,10 +47,13 @@ class Needs:
         return {"models": {k: list(v) for k, v in self.models.items()}, "classes": [*self.classes]}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The reverse of ``to_json``."""
-        models = {folder: tuple(names) for folder, names in data["models"].items()}
-        return cls(models, tuple(data["classes"]))
+    def from_json(cls, data: object) -> Self | None:
+        """The reverse of ``to_json``. None for what another version wrote in another form."""
+        models, classes = (_mapping(data).get(name) for name in ("models", "classes"))
+        files = _names_by_folder(models)
+        if files is None or not _are_names(classes):
+            return None
+        return cls(files, tuple(classes))
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,15 @@ class Offer:
     files: Mapping[str, frozenset[str]]
     classes: frozenset[str]
     choices: frozenset[str]
+
+    @classmethod
+    def from_json(cls, files: object, nodes: object) -> Self | None:
+        """Returns the stored offer; None for what another version wrote in another form."""
+        classes, choices = (_mapping(nodes).get(name) for name in ("classes", "choices"))
+        there = _names_by_folder(files)
+        if there is None or not _are_names(classes) or not _are_names(choices):
+            return None
+        return cls.of(there, classes, choices)
 
     @classmethod
     def of(
@@ -95,6 +107,25 @@ def without(needs: Needs, offers: Iterable[Offer]) -> str:
     nowhere = [name for name in everything if all(name in names for names in lacked)]
     what = listed(nowhere or everything, SHOWN)
     return f"no worker has {what}" if nowhere else f"no worker has all of {what}"
+
+
+def _are_names(value: object) -> TypeGuard[list[str]]:
+    """Returns whether it is a list of texts."""
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
+def _names_by_folder(value: object) -> dict[str, tuple[str, ...]] | None:
+    """Returns lists of names by folder; None unless it is that."""
+    if not isinstance(value, dict):
+        return None
+    lists = {folder: names for folder, names in value.items() if _are_names(names)}
+    if len(lists) < len(value) or not all(isinstance(folder, str) for folder in lists):
+        return None
+    return {folder: tuple(names) for folder, names in lists.items()}
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _slashed(name: str) -> str:

@@ -22,7 +22,6 @@ from flows.attempts.stage import Stage, StageName
 from flows.captions import caption
 from flows.errors import InputGoneError, PaidUnknownError
 from flows.pipeline import Ended
-from flows.reconcile.rules import PAUSED
 from store.completion import finished, patiently
 from store.errors import NotFoundError, StoreUnavailableError
 from store.store import Store
@@ -293,7 +292,7 @@ class Attempt:
                 case "cancel":
                     await pipeline.cancel(store, session, claim, log, self._written)
                 case "pause":
-                    await pipeline.pause(store, session, claim, PAUSED, log)
+                    await pipeline.pause(store, session, claim, log)
                 case "release":
                     await pipeline.release(store, session, claim, log)
         except StoreUnavailableError as error:  # the lease lapses soon, with the same effect

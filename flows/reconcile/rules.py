@@ -11,6 +11,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 
 from core.problems import Problem, problem
 from core.status import Status
+from flows.pipeline import PAUSED
 from flows.prefect.foreign_runs import was_ended_elsewhere
 from store.values import Batch, UnderWay, Waiting
 
@@ -20,7 +21,6 @@ TAKEN_MAX: Final = 10
 """An attempt that its worker did not survive is taken this often: it may be what kills them."""
 FAR_AHEAD: Final = timedelta(minutes=1)
 """Generations start as soon as they can: none of their runs is scheduled later than this."""
-PAUSED: Final = Waiting("paused", "It is paused in Prefect. Resume it there.")
 Row = TypeVar("Row", UnderWay, Batch)
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, Final
 from uuid import UUID
 
 from prefect.client.schemas.objects import State, StateType
 from prefect.events import Event
+from prefect.events.clients import get_events_subscriber
+from prefect.events.filters import EventFilter, EventNameFilter
 
+from core.loop import Loop
 from flows.prefect.foreign_runs import was_ended_elsewhere
+from flows.prefect.private.worker import PrefectWorker
 
 _RUN: Final = "prefect.flow-run."
 _FIRST_DUE: Final = frozenset({"Scheduled", "Late"})
@@ -30,6 +34,54 @@ GATE_EVENTS: Final = frozenset(
     }
 )
 """An operator has paused, limited or let go something; see ``flows.worker.gate``."""
+
+
+class EventStream:
+    """What Prefect tells of a worker's pool and its runs, from ``start()`` on.
+
+    ``on_open`` is called after each connection: what happened before was not heard. ``hear`` gets
+    each event. ``pool_id`` is the pool that it hears of, None before the first connection.
+    """
+
+    def __init__(
+        self,
+        worker: PrefectWorker,
+        on_open: Callable[[], None],
+        hear: Callable[[Event], None],
+    ) -> None:
+        self.pool_id: UUID | None = None
+        self._worker = worker
+        self._on_open = on_open
+        self._hear = hear
+        self._loop = self._new_loop()
+
+    def start(self) -> None:
+        """Hear from now on, again after each loss of the connection."""
+        self._loop.start()
+
+    async def stop(self) -> None:
+        """Hear nothing more. No-op unless it was started."""
+        await self._loop.stop()
+
+    async def renew(self) -> None:
+        """Start, or hear of the pool that is the worker's now."""
+        former, self._loop = self._loop, self._new_loop()
+        self._loop.start()
+        await former.stop()
+
+    def _new_loop(self) -> Loop:
+        return Loop(
+            "the event stream", self._listen, every_s=1.0, first_s=0.0, expected=(Exception,)
+        )
+
+    async def _listen(self) -> None:
+        self.pool_id = self._worker.work_pool.id
+        names = EventNameFilter(name=[*RUN_EVENTS, *GATE_EVENTS])
+        wanted = EventFilter(event=names, any_resource=self._worker.this_pool)
+        async with get_events_subscriber(filter=wanted) as arriving:
+            self._on_open()
+            async for event in arriving:
+                self._hear(event)
 
 
 def flow_run_of(event: Event) -> UUID | None:

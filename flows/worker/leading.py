@@ -60,12 +60,13 @@ class Leading:
         self._led: set[tuple[UUID, int]] = set()
         self._turns = asyncio.Semaphore(AT_ONCE)
 
-    def begin(self, attempt: ShownAttempt) -> None:
-        """Lead the attempt's run until Prefect knows how it went."""
+    def begin(self, attempt: ShownAttempt) -> asyncio.Task[None]:
+        """Lead the attempt's run until Prefect knows how it went. Returns the task that does."""
         self._led.add(_key(attempt))
         task = asyncio.create_task(self._lead(attempt), name=f"the flow run of {attempt}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def look_again(self) -> None:
         """Prefect was away: it may be another server now, with Easel's endpoint or without."""

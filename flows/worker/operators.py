@@ -18,9 +18,9 @@ from core.status import FINAL
 from flows.attempts.attempt import Attempt
 from flows.attempts.past import PastAttempt
 from flows.errors import FlowsError
+from flows.pipeline import PAUSED
 from flows.prefect.foreign_runs import was_ended_elsewhere
 from flows.prefect.runs import FlowRuns
-from flows.reconcile.rules import PAUSED
 from flows.runtime import Runtime
 from flows.worker.carrying import Carrying
 from flows.worker.runner import Runner

@@ -79,6 +79,8 @@ class Look:
         return [one for one in page if self._is_mine(one)]
 
     def _is_mine(self, one: Queued) -> bool:
+        if one.generation_id in self.left:  # asked again: another worker was quicker with one
+            return False
         if self._overdue(one.generation_id):
             return True
         needs = None if one.needs is None else self._needs_of(one.needs)

@@ -47,7 +47,7 @@ class Taking:
         runtime: Runtime,
         slots: Slots,
         gate: Callable[[], Gate],
-        on_taken: Callable[[Attempt], None],
+        on_taken: Callable[[Attempt], object],
         offering: Offering,
         last_model: LastModel,
         load_s: float,

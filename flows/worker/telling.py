@@ -5,7 +5,9 @@ Also of those that this worker gave up leading, when it begins again.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from typing import Final
 from uuid import UUID
 
@@ -20,7 +22,12 @@ from store.leases import LeaseWatch
 from store.values import Claim, Untold
 
 LOOK_EVERY_S: Final = 10.0
+AFTER_S: Final = 5.0
+"""Seconds in which a flow that showed an attempt to its end may tell of it itself."""
+NOTED_S: Final = 60.0
+"""How long it is kept when such an attempt was first seen: its flow tells soon, or never."""
 AT_ONCE: Final = 8
+"""How many are being told: more follow as they are."""
 _log = logging.getLogger(__name__)
 
 
@@ -38,22 +45,38 @@ class Telling:
         self._runtime = runtime
         self._leading = leading
         self._watch = LeaseWatch(LOOK_EVERY_S)
-        self._seen: set[tuple[UUID, int]] = set()
+        self._going: set[asyncio.Task[None]] = set()
+        self._are_more = False
+        """Whether the last look found as many as there was room for."""
+        self._noted: dict[tuple[UUID, int], float] = {}
+        """This worker's own that nobody leads, and when they were first seen (monotonic)."""
 
     async def _look(self) -> None:
+        room = AT_ONCE - len(self._going)
+        if room <= 0:
+            return
         store, mine = self._runtime.store, self._runtime.lease.holder
         leases = await store.leases.all()
         self._watch.look(leases)
         others = {one.holder for one in leases if self._watch.lives(one.holder)} - {mine}
-        seen: set[tuple[UUID, int]] = set()
-        for untold in await store.queue.untold(AT_ONCE, others, self._leading.leads):
+        found = await store.queue.untold(room, others, self._is_about_to_be_told)
+        now = time.monotonic()
+        noted = {key: since for key, since in self._noted.items() if now - since < NOTED_S}
+        self._noted = noted
+        for untold in found:
             key = untold.generation_id, untold.attempt
-            # By no clock: the one by which it ended may have been hours ahead.
-            if untold.holder == mine and key not in self._seen:
-                seen.add(key)  # its flow may be about to tell
+            if untold.holder == mine and key not in noted:
+                noted[key] = now
             elif await store.queue.take_untold(untold, mine):
                 await self._tell(untold)
-        self._seen = seen
+        self._are_more = len(found) == room
+
+    def _is_about_to_be_told(self, generation_id: UUID, attempt: int) -> bool:
+        """Returns whether this worker leads its run, or its flow ended a moment ago."""
+        # The clock by which it ended may have been hours ahead: it is seen for so long.
+        since = self._noted.get((generation_id, attempt))
+        is_fresh = since is not None and time.monotonic() - since < AFTER_S
+        return is_fresh or self._leading.leads(generation_id, attempt)
 
     async def _tell(self, untold: Untold) -> None:
         past = await self._past(untold)
@@ -63,7 +86,14 @@ class Telling:
         _log.info("%s ended without Prefect; telling it now", past)
         if past.flow_run_id is not None:
             self._runtime.attempts.name_run(past, past.flow_run_id, past.deployment_id)
-        self._leading.begin(past)
+        telling = self._leading.begin(past)
+        self._going.add(telling)
+        telling.add_done_callback(self._told)
+
+    def _told(self, telling: asyncio.Task[None]) -> None:
+        self._going.discard(telling)
+        if self._are_more and len(self._going) <= AT_ONCE // 2:
+            self.loop.wake()
 
     async def _past(self, untold: Untold) -> PastAttempt | None:
         """Returns the attempt; None if nobody can see any more what was asked for."""

@@ -21,12 +21,10 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
-from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.events import Event
-from prefect.events.clients import get_events_subscriber
-from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 
@@ -36,7 +34,6 @@ from core.settings import Settings
 from flows.attempts.attempt import Attempt
 from flows.errors import ForeignFlowError, OtherStoreError
 from flows.prefect.abandoned_runs import settle_run
-from flows.prefect.deployments import prepare_pool, register_deployments
 from flows.prefect.foreign_runs import generation_of, put_back_for
 from flows.prefect.gate import Gate
 from flows.prefect.pool_owner import claim_pool
@@ -45,13 +42,13 @@ from flows.prefect.private.engine import (
     keep_parameters_out_of_logs,
 )
 from flows.prefect.private.worker import PrefectWorker
-from flows.prefect.runs import ANSWER_S, BATCH_QUEUE, DEPLOYMENT, FlowRuns, is_absence
-from flows.prefect.stored_deployments import deployment_by_name
+from flows.prefect.runs import BATCH_QUEUE, FlowRuns
 from flows.runtime import Runtime, open_runtime
 from flows.sources import Answering, looking_at_sources
 from flows.worker import events
 from flows.worker.carrying import STOPPING_S, Carrying
 from flows.worker.deployed_flows import BULK, DeployedFlows
+from flows.worker.events import EventStream
 from flows.worker.fair_order import Due, Turns
 from flows.worker.foreign_runs import ForeignRuns
 from flows.worker.gate import GateWatch
@@ -62,6 +59,7 @@ from flows.worker.leading import Leading
 from flows.worker.offering import Offering
 from flows.worker.operators import Operators
 from flows.worker.recovery import let_go_of_the_dead, take_batches_back
+from flows.worker.registration import Registration
 from flows.worker.slots import Slots
 from flows.worker.taking import PRIORITIES, Taking
 from flows.worker.telling import Telling
@@ -71,10 +69,6 @@ TELLING_S: Final = 5.0
 """How long a worker that stops waits until Prefect has heard of what it did."""
 BATCHES_LOOK_S: Final = 10.0
 """Seconds between two polls for due batches without an event; the same as Prefect's own poll."""
-AGAIN_S: Final = 1.0
-"""Seconds between two tries to reach a Prefect that is away."""
-REGISTERED_LOOK_S: Final = 10.0
-"""Seconds between two checks that Prefect still has the pool and the deployment."""
 
 
 class ComfyWorker(PrefectWorker):
@@ -102,26 +96,17 @@ class ComfyWorker(PrefectWorker):
             every_s=None,  # the stock poll looks again in any case
             expected=(Exception,),
         )
-        self._registration = Loop(
-            "registering pool and deployments",
-            self._stay_registered,
-            every_s=REGISTERED_LOOK_S,
-            retry_s=AGAIN_S,
-            expected=(Exception,),
-        )
-        self._is_registered = False
-        self._listened_pool: UUID | None = None
-        self._listening = self._new_listening()
+        self._stream = EventStream(self, self._listens, self._hear)
         self._turns = Turns()
         self._last_model = LastModel()
         self._batches_looked_at = float("-inf")
         self._take_over_from = settings.prefect.take_over
-        self._pool_lost = asyncio.Event()
         self._looking_at_sources: Loop
         self._fetching: Answering
         self._offering: Offering
         self._upkeep: Upkeep
         self._foreign: ForeignRuns
+        self._registration: Registration
         self._gate: GateWatch
         self._taking: Taking
         self._carrying: Carrying
@@ -146,19 +131,18 @@ class ComfyWorker(PrefectWorker):
         While Prefect is away it registers later, unless it is the first worker of its pool: that
         one waits for Prefect.
         """
-        self._runtime = await self.keep_open(
+        runtime = await self.keep_open(
             open_runtime(self._settings, self.name, self._reachable_changed)
         )
-        await self._build(self._runtime)
+        await self._build(runtime)
+        self._runtime = runtime
         ask_once_where_results_go()
         keep_parameters_out_of_logs()
         try:
-            is_there = await self._claim_first()
+            is_there = await self._registration.claim_first()
             await super().setup()
             if is_there:
-                await prepare_pool(self.client, self.pool_name, self.type)
-                await self.claim_pool(self.client)
-                await register_deployments(self.client)
+                await self._registration.begin()
         except BaseException:
             await self.close_opened()
             raise
@@ -168,52 +152,34 @@ class ComfyWorker(PrefectWorker):
         await let_go_of_the_dead(self._runtime.store, await self._upkeep.workers())
         self._offering.back()
         if is_there:
-            await self._registered()
+            await self._registration.begun()
+            self._stream.start()
         else:
-            self._registration.wake()
+            self._registration.loop.wake()
         for loop in self._loops:
-            if is_there or loop is not self._listening:
-                loop.start()
+            loop.start()
         gc_tuning.started()
-
-    async def _claim_first(self) -> bool:
-        """Claim the pool, before this worker shows up in it. Returns False while Prefect is away.
-
-        What operators hold back is in the store then. Where no worker has kept it yet, this waits.
-        """
-        said = False
-        while True:
-            try:
-                async with asyncio.timeout(ANSWER_S), get_client() as client:
-                    await client.raise_for_api_version_mismatch_once()
-                    await self.claim_pool(client)
-            except Exception as error:
-                if not (isinstance(error, TimeoutError) or is_absence(error)):
-                    raise
-            else:
-                return True
-            if await self.runtime.store.registry.gate(self.pool_name) is not None:
-                self.logger.warning(
-                    "Prefect is away: this worker takes what waits, and registers when it is back"
-                )
-                return False
-            if not said:
-                self.logger.warning("Prefect is away: this worker waits for it before it begins")
-            said = True
-            await asyncio.sleep(AGAIN_S)
 
     async def _registered(self) -> None:
         """Take back batches that no living worker executes, once Prefect has this worker."""
-        self._is_registered = True
         living, runtime = await self._upkeep.workers(), self.runtime
         alone = living == {runtime.lease.holder}
         await take_batches_back(self.client, self.pool_name, runtime.store, living, alone=alone)
+
+    def _registered_again(self) -> None:
+        self._flows.forget_deployments()
+        self._look_again.wake()
+        self._gate.wake()
 
     async def _build(self, runtime: Runtime) -> None:
         """Make the worker's parts."""
         store, comfy = runtime.store, runtime.session.client
         runs = await self.keep_open(FlowRuns(str(PREFECT_API_URL.value()), store.identity))
         self._foreign = ForeignRuns(store, self._put_foreign_back)
+        self._registration = Registration(
+            *(self, store, self._stream, self.claim_pool),
+            *(self._registered, self._registered_again),
+        )
         self._upkeep = Upkeep(runtime, self._foreign.by_store, self._slots.number, self._last_model)
         self._gate = GateWatch(store, lambda: self.client, self.pool_name, self._gate_changed)
         self._carrying = Carrying(runtime, self, self._flows, self._make_room)
@@ -256,7 +222,8 @@ class ComfyWorker(PrefectWorker):
     async def teardown(self, *exc_info: Any) -> None:
         """Stop the loops and close everything. Runs were drained before."""
         if self._runtime is not None:
-            await asyncio.gather(*(loop.stop() for loop in self._loops))
+            loops = (loop.stop() for loop in self._loops)
+            await asyncio.gather(self._stream.stop(), *loops)
             with contextlib.suppress(StoreError):
                 await self._runtime.store.registry.worker_stopped(self.name)
         await super().teardown(*exc_info)
@@ -265,9 +232,8 @@ class ComfyWorker(PrefectWorker):
     @property
     def _loops(self) -> tuple[Loop | Answering, ...]:
         return (
-            self._listening,
             self._look_again,
-            self._registration,
+            self._registration.loop,
             self._gate.loop,
             self._taking.loop,
             self._telling.loop,
@@ -286,7 +252,9 @@ class ComfyWorker(PrefectWorker):
         while self._runtime is None:  # noqa: ASYNC110 - set up a moment after the start
             await asyncio.sleep(0.1)
         lease_lost = self._runtime.lease.superseded
-        waiting = [asyncio.create_task(one.wait()) for one in (lease_lost, self._pool_lost)]
+        waiting = [
+            asyncio.create_task(one.wait()) for one in (lease_lost, self._registration.pool_lost)
+        ]
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -326,7 +294,7 @@ class ComfyWorker(PrefectWorker):
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
         """Take due runs from Prefect: batches always, generations while it decides about them."""
         async with self._look_lock:
-            if self._taking.is_stopped or not self._is_registered:
+            if self._taking.is_stopped or not self._registration.is_done:
                 return []
             return await super().get_and_submit_flow_runs()
 
@@ -466,22 +434,11 @@ class ComfyWorker(PrefectWorker):
                 self._offering.back()
                 self._looking_at_sources.wake()
 
-    def _new_listening(self) -> Loop:
-        return Loop(
-            "the event stream", self._listen, every_s=1.0, first_s=0.0, expected=(Exception,)
-        )
-
-    async def _listen(self) -> None:
-        """Hear Prefect's events; look once after each reconnect for missed ones."""
-        self._listened_pool = self.work_pool.id
-        names = EventNameFilter(name=[*events.RUN_EVENTS, *events.GATE_EVENTS])
-        wanted = EventFilter(event=names, any_resource=self.this_pool)
-        async with get_events_subscriber(filter=wanted) as arriving:
-            self._look_for_batches()
-            self._gate.wake()
-            self._leading.look_again()
-            async for event in arriving:
-                self._hear(event)
+    def _listens(self) -> None:
+        """The event stream is open: look for what was missed."""
+        self._look_for_batches()
+        self._gate.wake()
+        self._leading.look_again()
 
     def _hear(self, event: Event) -> None:
         if event.event in events.GATE_EVENTS:
@@ -498,49 +455,6 @@ class ComfyWorker(PrefectWorker):
     def _look_for_batches(self) -> None:
         self._batches_looked_at = float("-inf")
         self._look_again.wake()
-
-    async def _stay_registered(self) -> None:
-        """Register again if Prefect came back with another database, without our pool."""
-        if self._is_registered and await self._is_still_registered():
-            await self._stay_owner()
-            return
-        if not self._is_registered:  # Prefect was away at the start
-            await self._stay_owner()
-            if self._pool_lost.is_set():
-                return
-        await prepare_pool(self.client, self.pool_name, self.type)
-        await self._stay_owner()
-        if self._pool_lost.is_set():
-            return
-        await register_deployments(self.client)
-        self._flows.forget_deployments()
-        await self.sync_with_backend()
-        self.use_pool(await self.client.read_work_pool(self.pool_name))
-        if not self._is_registered:
-            await self._registered()
-        former, self._listening = self._listening, self._new_listening()
-        self._listening.start()
-        self._look_again.wake()
-        self._gate.wake()
-        await former.stop()  # its filter names the former pool
-
-    async def _is_still_registered(self) -> bool:
-        try:
-            pool = await self.client.read_work_pool(self.pool_name)
-            await deployment_by_name(self.client, DEPLOYMENT)
-        except ObjectNotFound:
-            self.logger.warning("Prefect has no such pool or deployment: registering again")
-            return False
-        # The worker's channel may have told of another pool before: what listens has to follow.
-        return pool.id == self.work_pool.id == self._listened_pool
-
-    async def _stay_owner(self) -> None:
-        """Stop when another store has taken the pool over."""
-        try:
-            await self.claim_pool(self.client)
-        except OtherStoreError as error:
-            self.logger.error("Stopping: %s", error)  # noqa: TRY400 - no fault of this program
-            self._pool_lost.set()
 
     async def _put_foreign_back(self, run: FlowRun, pause_s: float) -> None:
         await settle_run(self.client, run, put_back_for(pause_s))

@@ -112,7 +112,7 @@ def _everything(service: Service, tasks: list[UUID], batches: list[UUID]) -> Ite
         named = [name for name in ids if f"{{{name}}}" in path]
         if named:
             [name] = named
-            yield from (path.format(**{name: one}) for one in ids[name])
+            yield from (path.format(**{name: one}, number=1) for one in ids[name])
         else:
             yield path
     yield "/openapi.json"

@@ -73,7 +73,8 @@ def test_one_that_vanished_leaves_the_preview(page: Page, api: Api, worker: Work
 
     worker.announce(task_id, name_of(task_id))
 
-    expect(page.locator(f"{STAGE}[data-rendered]")).to_be_hidden()
-    expect(page.locator(f"{STAGE}[data-rendered]")).to_have_count(1)
+    gone = page.locator(f"{STAGE}[data-rendered]")
+    expect(gone).to_have_count(1)
+    expect(gone).to_be_hidden()
     expect(page.locator(STAGE).first).to_have_attribute("src", re.compile("preview"))
     expect(page.locator(STAGE).first).to_be_visible()

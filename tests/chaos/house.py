@@ -115,8 +115,12 @@ class ChaosStack(Stack):
                 part.thaw()
         self.revive()
         wait_until(lambda: self.emulator.answers, "ComfyUI")
-        wait_until(self._api_answers, "the API")
+        wait_until(self._api_is_back, "the API")
         self.emulator.clear()
+
+    def _api_is_back(self) -> bool:
+        self._api.start()  # what was asked to stop may end only now
+        return self._api_answers()
 
     def revive(self) -> None:
         """Start every part but the second worker that does not run."""
@@ -199,6 +203,15 @@ class ChaosStack(Stack):
                 "SELECT status FROM generations WHERE id = ?", (UUID(generation.id).hex,)
             )
             return str(found.fetchone()[0])
+
+    def untold(self) -> int:
+        """Of how many attempts Prefect does not know yet how they ended."""
+        with closing(sqlite3.connect(self.home / "easel.db", timeout=20)) as store:
+            found = store.execute(
+                "SELECT count(*) FROM attempts "
+                "WHERE stages IS NOT NULL AND told_at IS NULL AND outcome IS NOT NULL"
+            )
+            return int(found.fetchone()[0])
 
     # --- failpoints
 

@@ -15,7 +15,6 @@ from comfy.errors import ComfyError, ExecutionFailedError, PromptLostError
 from flows import pipeline, submitting
 from flows.attempts.attempt import Kept, Outcome, Stopped, StopReason, Unkept
 from flows.errors import CancelRequested
-from flows.reconcile.rules import PAUSED
 from flows.runtime import Runtime
 from store.errors import FencedError
 from store.values import Artefact, Claim
@@ -99,7 +98,7 @@ class Doing:
             if reason == "cancel":
                 await pipeline.cancel(store, session, claim)
             elif reason == "pause":
-                await pipeline.pause(store, session, claim, PAUSED)
+                await pipeline.pause(store, session, claim)
             else:
                 await pipeline.release(store, session, claim)
             self._outcome = Stopped(reason)

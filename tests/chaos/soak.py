@@ -239,7 +239,18 @@ def _settled(house: ChaosStack, ledger: Ledger, clients: Clients, ears: Ears) ->
         if ended and _all_told(ledger, ears) and clients.batches.all_told:
             break
         time.sleep(0.5)
+    _told_to_prefect(house)
     house.wait_until_idle()
+
+
+def _told_to_prefect(house: ChaosStack) -> None:
+    """Return when Prefect knows how everything ended, or when it comes to know nothing more."""
+    left, since = house.untold(), time.monotonic()
+    while left and time.monotonic() - since < SETTLED_WITHIN_S:
+        time.sleep(0.5)
+        now = house.untold()
+        if now < left:
+            left, since = now, time.monotonic()
 
 
 def soak(

@@ -14,8 +14,8 @@ from prefect.client.schemas.objects import FlowRun, State, StateDetails, StateTy
 
 from core.problems import Problem, problem
 from core.status import Status
+from flows.pipeline import PAUSED
 from flows.reconcile.rules import (
-    PAUSED,
     TAKEN_MAX,
     UNHELD_LOOKS,
     DispatchAgain,

@@ -14,8 +14,8 @@ from prefect.states import AwaitingRetry, Paused, Running
 from comfy.emulator import Emulator
 from flows.attempts.attempt import Attempt, Kept, Stopped
 from flows.attempts.stage import Stage
+from flows.pipeline import PAUSED
 from flows.prefect.gate import Gate
-from flows.reconcile.rules import PAUSED
 from flows.runtime import Runtime
 from flows.worker.last_model import LastModel
 from flows.worker.offering import Offering

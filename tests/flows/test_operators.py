@@ -17,7 +17,7 @@ from prefect.states import AwaitingRetry, Cancelled, Paused
 from comfy.emulator import Emulator
 from flows.attempts.attempt import Attempt, Kept, Stopped
 from flows.errors import PrefectUnavailableError
-from flows.reconcile.rules import PAUSED
+from flows.pipeline import PAUSED
 from flows.runtime import Runtime
 from flows.worker import events
 from store.values import Generation, Holder

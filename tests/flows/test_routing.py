@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
 from comfy import ComfySession
 from comfy.emulator import Emulator, EmulatorOptions
 from core.workflows.plan import Plan
+from flows.adoption import what_is_known
 from flows.fleet import FleetWatch
 from flows.runtime import Runtime, worker_lease
 from flows.worker import routing
 from store.leases import LeaseKeeper
 from store.store import Store
-from store.values import Generation, Holder, WorkerRecord
+from store.values import Generation, Holder, Queued, WorkerRecord
 from tests.comfy.data import resolved
 from tests.comfy.families.files import SDXL as ROWS
 from tests.comfy.families.files import prefixed, safetensors
@@ -236,6 +237,23 @@ async def test_what_is_not_known_of_a_comfyui_is_tried(store: Store, tmp_path: P
         await status_is(store, sdxl, "succeeded")
 
 
+async def test_a_run_from_prefect_is_resolved_by_what_all_workers_have(
+    store: Store, tmp_path: Path
+) -> None:
+    async with (
+        a_worker(store, tmp_path, "a", SDXL) as first,
+        a_worker(store, tmp_path, "b", FLUX) as second,
+    ):
+        urls = {one.runtime.holder.comfy_url for one in (first, second)}
+        while (await store.registry.catalogues_at()).keys() != urls:  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.01)
+        known = await what_is_known(store, first.runtime.session.client, None, paid_nodes=False)
+        assert known.catalogue is not None
+        assert known.catalogue.checkpoints == (SDXL, FLUX)
+        assert known.judge is not None
+        assert {SDXL, FLUX} <= known.judge.catalogue.file_choices
+
+
 # --- who would start it first
 
 
@@ -335,6 +353,35 @@ async def test_what_another_one_lacks_is_not_left_to_it(store: Store, tmp_path: 
         request = resolved(model=FLUX, plan=plan)
         made = (await store.acceptance.accept(request)).generation
         await first.has_taken(made)
+
+
+async def test_who_starts_what_does_not_change_when_it_is_asked_again(store: Store) -> None:
+    """By their figures: the busy one renders each for 10 s, and a load takes 15."""
+    mine, others = uuid4(), uuid4()
+    now = datetime.now(UTC)
+    for name, lease, model in (("mine", mine, SDXL), ("other", others, FLUX)):
+        await store.leases.take(worker_lease(name), lease, LONG_S)
+        record = WorkerRecord(name, f"http://{name}:8188", True, None, now, now, lease)
+        await store.registry.record_worker(
+            replace(record, last_model=model, seconds_per_cost=10.0, slots=2)
+        )
+    made = [await wanting(store, FLUX, seed) for seed in range(4)]
+    pages: list[Sequence[Queued]] = []
+
+    def note(page: Sequence[Queued]) -> None:
+        pages.append(page)
+
+    holder = Holder("mine", mine, "http://mine:8188")
+    assert await store.queue.take(holder, note, ["interactive"]) is None
+    choosing = routing.Routing(FleetWatch(store), mine, 15.0, lambda _: None)
+    look = await choosing.look(SDXL)
+
+    assert look is not None
+    for _ in range(2):
+        found = [one.generation_id for one in look.mine(pages[0])]
+        assert found == [one.id for one in made[2:]]
+    assert look.left == {one.id for one in made[:2]}
+    assert choosing.looked(look)
 
 
 # --- what is known of the fleet
