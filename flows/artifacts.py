@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Coroutine, Sequence
 from contextvars import copy_context
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID
 
 import httpx
@@ -26,6 +28,7 @@ from store.values import Artefact, Attempt, Claim
 
 UPDATE_EVERY_S: Final = 1.0
 """Seconds between two updates of the progress artifact: each is a request to the Prefect API."""
+RENDERING: Final = "Rendering in ComfyUI"
 _log = logging.getLogger(__name__)
 
 
@@ -61,7 +64,7 @@ async def _quietly(telling: Coroutine[Any, Any, Any]) -> None:
 class ProgressArtifact:
     """The progress bar of a run. A run of less than a second has none: it would not be seen."""
 
-    def __init__(self, updates: ArtifactUpdates, description: str = "Rendering in ComfyUI") -> None:
+    def __init__(self, updates: ArtifactUpdates, description: str = RENDERING) -> None:
         self._updates = updates
         self._description = description
         self._id: UUID | None = None
@@ -95,7 +98,16 @@ class ProgressArtifact:
             self._busy = False
 
 
-async def show_request(claim: Claim, worker: str, status_url: str) -> None:
+@dataclass(frozen=True)
+class Shown:
+    """An artifact: its type, its data as Prefect stores it, and its description."""
+
+    type: Literal["table", "image", "markdown", "progress"]
+    data: Any
+    description: str
+
+
+def request_table(claim: Claim, worker: str, status_url: str) -> Shown:
     """The request as a table, every value as it is used, and the worker that runs it."""
     rows = [{"setting": name, "value": str(value)} for name, value in public(claim.request).items()]
     rows.append({"setting": "generation", "value": str(claim.generation_id)})
@@ -103,10 +115,10 @@ async def show_request(claim: Claim, worker: str, status_url: str) -> None:
     rows.append({"setting": "worker", "value": worker})
     rows.append({"setting": "ComfyUI prompt", "value": claim.prompt_id})
     rows.append({"setting": "status", "value": status_url})
-    await acreate_table_artifact(rows, description="The request as it is rendered")
+    return Shown("table", json.dumps(rows), "The request as it is rendered")
 
 
-async def show_attempts(attempts: Sequence[Attempt]) -> None:
+def attempts_table(attempts: Sequence[Attempt]) -> Shown:
     """The attempts before this one, and how each ended."""
     rows = [
         {
@@ -119,21 +131,33 @@ async def show_attempts(attempts: Sequence[Attempt]) -> None:
         }
         for attempt in attempts
     ]
-    await acreate_table_artifact(rows, description="Attempts at this generation")
+    return Shown("table", json.dumps(rows), "Attempts at this generation")
 
 
 def _moment(at: datetime | None) -> str:
     return at.isoformat(sep=" ", timespec="seconds") if at is not None else ""
 
 
-async def show_artefacts(artefacts: Sequence[Artefact], api_url: str) -> None:
-    """What was generated, as one artifact to look at: each is a request to the Prefect API."""
+def artefacts_shown(artefacts: Sequence[Artefact], api_url: str) -> Shown:
+    """What was generated, as one artifact to look at."""
     urls = [f"{api_url}/api/v1/artefacts/{each.id}" for each in artefacts]
     if len(artefacts) == 1 and artefacts[0].kind in ("image", "animation"):
-        await acreate_image_artifact(urls[0], description=caption(artefacts[0]))
-        return
+        return Shown("image", urls[0], caption(artefacts[0]))
     shown = "\n\n".join(map(_linked, artefacts, urls))
-    await acreate_markdown_artifact(shown, description="What was generated")
+    return Shown("markdown", shown, "What was generated")
+
+
+async def show(shown: Shown) -> None:
+    """Make an artifact of the calling run: a request to the Prefect API."""
+    match shown.type:
+        case "table":
+            await acreate_table_artifact(json.loads(shown.data), description=shown.description)
+        case "image":
+            await acreate_image_artifact(shown.data, description=shown.description)
+        case "markdown":
+            await acreate_markdown_artifact(shown.data, description=shown.description)
+        case "progress":
+            await acreate_progress_artifact(shown.data, description=shown.description)
 
 
 def _linked(artefact: Artefact, url: str) -> str:

@@ -35,6 +35,13 @@ class PrefectUnavailableError(FlowsError):
     """The Prefect API does not answer now."""
 
 
+class EndpointMissingError(FlowsError):
+    """This Prefect server does not have Easel's own endpoint: it is not one that Easel started."""
+
+    def __init__(self) -> None:
+        super().__init__("this Prefect server does not have Easel's endpoint")
+
+
 class DeploymentMissingError(FlowsError):
     """The deployment is not registered with the Prefect server."""
 

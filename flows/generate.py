@@ -15,7 +15,7 @@ from uuid import UUID
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
-from prefect.states import AwaitingRetry, Cancelled, Completed, Failed, Paused, Scheduled
+from prefect.states import Cancelled, Completed, Failed, Scheduled
 
 from core.requests import FlowRequest
 from flows import pipeline
@@ -23,21 +23,23 @@ from flows.adoption import adopt, of_its_deployment
 from flows.artifacts import (
     ArtifactUpdates,
     ProgressArtifact,
-    show_artefacts,
-    show_attempts,
-    show_request,
+    artefacts_shown,
+    attempts_table,
+    request_table,
+    show,
 )
-from flows.attempts.attempt import Kept, Outcome, Stopped, Unkept
+from flows.attempts.attempt import Kept, Outcome
 from flows.attempts.past import ShownAttempt
-from flows.captions import caption
-from flows.errors import CallbackRefusedError, NotHereError, TakenOver
+from flows.endings import state_of
+from flows.errors import CallbackRefusedError, NotHereError
 from flows.pipeline import Assignment
 from flows.prefect.foreign_runs import PAUSE_S, put_back_for
 from flows.prefect.forms import GenerateRequest
 from flows.prefect.runs import parse_idempotency_key
 from flows.retries import once_let_go, patiently
 from flows.runtime import Runtime, runtime_of_this_run, this_flow_run
-from flows.tasks import retell, show
+from flows.tasks import retell
+from flows.tasks import show as show_stage
 from store.completion import finished
 from store.errors import (
     ConflictError,
@@ -45,7 +47,7 @@ from store.errors import (
     NotFoundError,
     UnreadableRequestError,
 )
-from store.values import Artefact, Claim
+from store.values import Claim
 
 ELSEWHERE_S: Final = 1.0
 """Seconds until a run may be taken that this worker's ComfyUI cannot do."""
@@ -153,10 +155,11 @@ async def _over(runtime: Runtime, reason: ConflictError) -> State[Any]:
 async def _show(runtime: Runtime, attempt: ShownAttempt) -> State[Any]:
     """Show the attempt as it goes, and return how it ended."""
     claim, updates = attempt.claim, ArtifactUpdates()
-    updates.start(show_request(claim, runtime.holder.worker, _status_url(runtime, claim)))
+    shown = request_table(claim, runtime.holder.worker, status_url(runtime, claim))
+    updates.start(show(shown))
     if claim.attempt > 1:
         before = await patiently(runtime.store.generations.attempts, claim.generation_id)
-        updates.start(show_attempts(before))
+        updates.start(show(attempts_table(before)))
     try:
         await _show_stages(attempt, updates)
         outcome = await attempt.outcome()
@@ -177,7 +180,7 @@ async def _show_stages(attempt: ShownAttempt, updates: ArtifactUpdates) -> None:
         progress = ProgressArtifact(updates)
         attempt.follow(progress.update)
         try:
-            await show(stage)
+            await show_stage(stage)
         except Exception as error:  # noqa: BLE001 - shown by the task run
             _log.debug("%s ended with %r", stage.name, error)
         else:
@@ -186,33 +189,14 @@ async def _show_stages(attempt: ShownAttempt, updates: ArtifactUpdates) -> None:
 
 async def _state(runtime: Runtime, outcome: Outcome, updates: ArtifactUpdates) -> State[Any]:
     """Returns the run's state by how the attempt ended, or raises what decides it."""
-    match outcome:
-        case Kept(artefacts):
-            updates.start(show_artefacts(artefacts, runtime.api_url))
-            await updates.finish()
-            return Completed(message=_summary(artefacts))
-        case Stopped(reason="release"):
-            return AwaitingRetry(message="The worker stopped.")
-        case Stopped(reason="pause"):
-            return Paused(message="Paused in Prefect.")
-        case Stopped():
-            return Cancelled(message="Cancelled through Easel.")
-        case Unkept(ended, error, is_foreseen):
-            if ended.how == "taken_over":
-                raise TakenOver(ended.detail) from error
-            if ended.how != "failed":
-                return Cancelled(message=ended.detail)
-            if not is_foreseen:
-                raise error
-            await updates.finish()
-            return Failed(message=ended.detail)
+    if isinstance(outcome, Kept):
+        updates.start(show(artefacts_shown(outcome.artefacts, runtime.api_url)))
+    state = state_of(outcome)
+    if state.is_completed() or state.is_failed():
+        await updates.finish()
+    return state
 
 
-def _status_url(runtime: Runtime, claim: Claim) -> str:
+def status_url(runtime: Runtime, claim: Claim) -> str:
+    """Returns where the API tells how the generation is."""
     return f"{runtime.api_url}/api/v1/generation/status/{claim.generation_id}"
-
-
-def _summary(artefacts: tuple[Artefact, ...]) -> str:
-    kind = "image" if all(each.kind == "image" for each in artefacts) else "output"
-    many = f"1 {kind}" if len(artefacts) == 1 else f"{len(artefacts)} {kind}s"
-    return f"{many}, {caption(artefacts[0])}"

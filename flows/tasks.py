@@ -76,6 +76,11 @@ _TASKS: Final[Mapping[StageName, _StageTask]] = {
 }
 
 
+def task_of(name: StageName) -> Task[..., Any]:
+    """Returns the task that shows the stages of that name."""
+    return _TASKS[name]
+
+
 async def show(stage: Stage) -> None:
     """Show a stage as its task of the calling flow run. Raises the error that it ended with."""
     engine = StageEngine(

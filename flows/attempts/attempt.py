@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -94,6 +95,8 @@ class Attempt:
         """Set when it has been posted once, or will not be."""
         self.fault: BaseException | None = None
         """What ended it unforeseen, by a mistake of this program: the store does not know."""
+        self.ended_at: datetime | None = None
+        """When it ended, or was given back."""
         self.lacked: tuple[str, ...] = ()
         """Model files and node classes that ComfyUI turned out to lack: so it was given back."""
         self._is_paid = False
@@ -131,6 +134,11 @@ class Attempt:
         assert self._task is not None
         return await asyncio.shield(self._task)
 
+    async def over(self) -> None:
+        """Wait for the end, whatever it is."""
+        assert self._task is not None
+        await asyncio.wait([self._task])
+
     async def stop(self, reason: StopReason) -> None:
         """Stop it and wait until it has ended, or was given back. Only the first reason counts."""
         self.ask_to_stop(reason)
@@ -148,6 +156,11 @@ class Attempt:
     def follow(self, on_progress: Callable[[float], None]) -> None:
         """Call it with the percentage repeatedly while it renders; it must not block."""
         self._on_progress = on_progress
+
+    @property
+    def begun_stages(self) -> tuple[Stage, ...]:
+        """Returns the stages that have begun by now."""
+        return tuple(self._stages)
 
     async def stages(self) -> AsyncIterator[Stage]:
         """Yields each stage, as soon as it begins; ends when the attempt has ended."""
@@ -315,6 +328,7 @@ class Attempt:
         return Unkept(ended, error, foreseen)
 
     def _ended(self, task: asyncio.Task[Outcome]) -> None:
+        self.ended_at = datetime.now(UTC)
         self.fault = asyncio.CancelledError() if task.cancelled() else task.exception()
         self._tell()
         self._on_over(self)

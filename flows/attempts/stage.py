@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, get_args
 
 from tenacity import (
     AsyncRetrying,
+    RetryCallState,
     retry_if_exception,
     stop_after_attempt,
     wait_exponential_jitter,
@@ -33,11 +34,15 @@ LONGEST_PAUSE_S: Final = 128.0
 
 @dataclass(frozen=True)
 class Try:
-    """How one try of a stage ended: with a value, or with ``error``."""
+    """How one try of a stage ended: with a value, or with ``error``.
+
+    ``began_at``: None for one that was kept, of which only the end is known.
+    """
 
     ended_at: datetime
     value: Any = None
     error: BaseException | None = None
+    began_at: datetime | None = None
 
 
 def is_passing(error: BaseException) -> bool:
@@ -56,6 +61,10 @@ class Stage:
         self.record: Final = Record(f"easel.{name}", self._tell)
         self.began_at: datetime | None = None
         self.tries: list[Try] = []
+        self.resumes: list[datetime] = []
+        """When each try after the first was to begin."""
+        self.try_began_at: datetime | None = None
+        """When the newest try began."""
         self.is_over = False
         self._tries_max = tries
         self._changed = asyncio.Event()
@@ -72,6 +81,7 @@ class Stage:
             retry=retry_if_exception(is_passing),
             stop=stop_after_attempt(self._tries_max),
             wait=wait_exponential_jitter(multiplier=FIRST_PAUSE_S, max=LONGEST_PAUSE_S),
+            before_sleep=self._pause,
             reraise=True,
         )
         try:
@@ -80,7 +90,11 @@ class Stage:
             self.is_over = True
             self._tell()
 
+    def _pause(self, retrying: RetryCallState) -> None:
+        self.resumes.append(datetime.now(UTC) + timedelta(seconds=retrying.upcoming_sleep))
+
     async def _try(self, step: Callable[[], Awaitable[Any]]) -> Any:
+        self.try_began_at = datetime.now(UTC)
         try:
             value = await step()
         except BaseException as error:
@@ -90,7 +104,7 @@ class Stage:
         return value
 
     def _end_try(self, *, value: Any = None, error: BaseException | None = None) -> None:
-        self.tries.append(Try(datetime.now(UTC), value, error))
+        self.tries.append(Try(datetime.now(UTC), value, error, self.try_began_at))
         self._tell()
 
     def outcome(self, number: int) -> Try | None:

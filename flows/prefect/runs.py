@@ -255,13 +255,18 @@ class FlowRuns:
             deployment_of(request.workflow),
             # Its form is that of its newest version, and a retry may be of an earlier one.
             enforced=request.workflow == DEFAULT_WORKFLOW,
-            parameters={"request": public(request), "generation_id": str(generation_id)},
+            parameters=run_parameters(generation_id, request),
             name=run_name(generation_id, attempt, batch, request.workflow),
             tags=run_tags(request, batch),
             idempotency_key=idempotency_key(generation_id, attempt),
             work_queue_name=request.priority,
             state=Scheduled(scheduled_time=turn),
         )
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels of the runs that it makes."""
+        return {STORE_LABEL: str(self._store)} if self._store else {}
 
     async def start_batch(self, batch: Batch) -> FlowRun:
         """Create the flow run of a batch, or return the existing one.
@@ -280,9 +285,9 @@ class FlowRuns:
     async def _create(self, deployment: str, *, enforced: bool = True, **run: Any) -> FlowRun:
         """Create a run. ``enforced``: Prefect checks its parameters by the deployment's form."""
         await self.confirm_owner()
-        labels: dict[str, Any] = {STORE_LABEL: str(self._store)} if self._store else {}
+        labels: dict[str, Any] = dict(self.labels)
         try:
-            deployment_id = await self._deployment(deployment)
+            deployment_id = await self.deployment_id(deployment)
             async with translated(), _missing():
                 if not enforced:
                     return await self._create_unchecked(deployment_id, labels=labels, **run)
@@ -411,7 +416,7 @@ class FlowRuns:
     async def deployment(self, name: str = DEPLOYMENT) -> UUID:
         """Returns a deployment's id. A changed id means that Prefect lost its database."""
         self._deployment_ids.pop(name, None)
-        return await self._deployment(name)
+        return await self.deployment_id(name)
 
     async def generate_deployments(self) -> list[StoredDeployment]:
         """Returns the deployments that Easel registered for generations, one for each workflow."""
@@ -438,7 +443,8 @@ class FlowRuns:
             return "does not answer as a Prefect API does"
         return None
 
-    async def _deployment(self, name: str = DEPLOYMENT) -> UUID:
+    async def deployment_id(self, name: str = DEPLOYMENT) -> UUID:
+        """As ``deployment``, as it was known before. Also raises DeploymentMissingError."""
         known = self._deployment_ids.get(name)
         if known is None:
             try:
@@ -453,6 +459,11 @@ class FlowRuns:
 OVER: Final = frozenset(
     {StateType.COMPLETED, StateType.FAILED, StateType.CANCELLED, StateType.CRASHED}
 )
+
+
+def run_parameters(generation_id: UUID, request: ResolvedRequest) -> dict[str, Any]:
+    """Returns the parameters of an attempt's flow run."""
+    return {"request": public(request), "generation_id": str(generation_id)}
 
 
 def public(request: ResolvedRequest) -> dict[str, Any]:

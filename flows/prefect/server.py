@@ -77,13 +77,16 @@ def create_app(settings: Settings) -> Any:
     from core.response_headers import ResponseHeaders
     from flows.prefect.private import docket
     from flows.prefect.private import server as private
+    from flows.prefect.private.endpoint.route import add_endpoint
 
     private.begin_immediate()
     private.forgive_resent_events()
     private.read_any_stored_schedule()
     private.check_each_schema_once()
     docket.look_less_often()
-    server = _with_gc_tuning(private.prefect_server())
+    app = private.prefect_server()
+    add_endpoint(app)
+    server = _with_gc_tuning(app)
     guarded = OriginGuard(server, settings.host_names, settings.prefect_origins)
     return ResponseHeaders(guarded, lambda _content_type: _HEADERS)
 

@@ -21,12 +21,14 @@ from prefect.states import Scheduled
 from core.failpoints import reach
 from flows.attempts.attempt import Stopped, Unkept
 from flows.attempts.past import PastAttempt, ShownAttempt
+from flows.endings import goes_on_elsewhere
 from flows.errors import DeploymentMissingError, PrefectUnavailableError
 from flows.prefect.abandoned_runs import put_back, settle_run
 from flows.prefect.foreign_runs import was_ended_elsewhere
 from flows.prefect.runs import OVER, FlowRuns, translated
 from flows.retries import patiently
 from flows.runtime import Runtime
+from flows.worker.accounts import Accounts
 from flows.worker.carrying import Carrying
 from flows.worker.runner import Runner
 from store.errors import FencedError
@@ -53,6 +55,7 @@ class Leading:
         self._runs = runs
         self._runner = runner
         self._carrying = carrying
+        self.accounts = Accounts(runtime, runs, runner, carrying)
         self._tasks: set[asyncio.Task[None]] = set()
         self._led: set[tuple[UUID, int]] = set()
         self._turns = asyncio.Semaphore(AT_ONCE)
@@ -64,6 +67,10 @@ class Leading:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    def look_again(self) -> None:
+        """Prefect was away: it may be another server now, with Easel's endpoint or without."""
+        self.accounts.endpoint.look_again()
 
     def leads(self, generation_id: UUID, attempt: int) -> bool:
         """Returns whether it leads that attempt's run now."""
@@ -77,6 +84,7 @@ class Leading:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        await self.accounts.stop()
 
     # --- one run
 
@@ -95,6 +103,8 @@ class Leading:
 
     async def _in_turn(self, attempt: ShownAttempt) -> bool:
         """Returns whether all is done."""
+        if await self._unless_away(self._by_accounts, attempt):
+            return True
         if not attempt.is_over:
             return await self._unless_away(self._lead_once, attempt)
         async with self._turns:
@@ -109,14 +119,21 @@ class Leading:
             _log.debug("the flow run of %s waits: %r", attempt, error)
             return False
 
+    async def _by_accounts(self, attempt: ShownAttempt) -> bool:
+        """Returns whether all is done: else Prefect's own requests go on from here."""
+        if await self.accounts.lead(attempt) == "plain":
+            return False
+        await self._told(attempt)
+        return True
+
     async def _lead_once(self, attempt: ShownAttempt) -> bool:
-        if await _goes_on_elsewhere(attempt):
+        if await goes_on_elsewhere(attempt):
             return True
         run = await self._run_of(attempt)
         if run is None:
             await self._told(attempt)
             return True
-        if await _goes_on_elsewhere(attempt) or await self._is_elsewhere(attempt, run):
+        if await goes_on_elsewhere(attempt) or await self._is_elsewhere(attempt, run):
             return True
         if run.id in self._runner.under_way:
             return False  # Prefect gave it to this worker a moment ago: its flow shows the attempt
@@ -236,15 +253,3 @@ class Leading:
 
 def _key(attempt: ShownAttempt) -> tuple[UUID, int]:
     return attempt.claim.generation_id, attempt.claim.attempt
-
-
-async def _goes_on_elsewhere(attempt: ShownAttempt) -> bool:
-    """Returns whether it was given back, or taken over: then who takes it next leads the run."""
-    if not attempt.is_over:
-        return False
-    match await attempt.outcome():
-        case Stopped(reason="release" | "pause"):
-            return True
-        case Unkept(ended):
-            return ended.how == "taken_over"
-    return False

@@ -438,6 +438,7 @@ class ComfyWorker(PrefectWorker):
         """The event stream is open: look for what was missed."""
         self._look_for_batches()
         self._gate.wake()
+        self._leading.look_again()
 
     def _hear(self, event: Event) -> None:
         if event.event in events.GATE_EVENTS:

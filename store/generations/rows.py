@@ -169,6 +169,11 @@ def resume(connection: Connection, row: RowMapping) -> None:
     signal(connection, "queue")
 
 
+def is_untold(attempt: RowMapping) -> bool:
+    """Returns whether an attempt has something to tell Prefect, and has not been told."""
+    return attempt["stages"] is not None and attempt["told_at"] is None
+
+
 def is_paused(waiting: Any) -> bool:
     """Returns whether a generation waits, for this stored reason, until its run is resumed."""
     return isinstance(waiting, Mapping) and waiting.get("code") == PAUSED

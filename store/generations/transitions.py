@@ -639,6 +639,9 @@ def _wanted_by_run(
         raise ConflictError(f"the generation is {row['status']}")
     if is_pending(connection, row, "cancel"):
         raise ConflictError("it was cancelled; its run does not know yet")
+    # The worker that tells of it puts the run back first: that is no operator's retry.
+    if rows.is_untold(rows.attempt_of(connection, row)):
+        raise ConflictError(f"the generation is {row['status']}; its run does not know yet")
     return rows.begin_attempt(connection, row, flow_run_id)
 
 

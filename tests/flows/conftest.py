@@ -11,10 +11,12 @@ import pytest
 from comfy import ComfySession
 from comfy.emulator import Emulator, EmulatorOptions
 from flows.runtime import Runtime
+from flows.worker.deployed_flows import GENERATE
 from store.leases import LeaseKeeper
 from store.store import Store
 from store.values import Claim, Holder
 from tests.comfy.data import resolved
+from tests.flows.gates import Pool, a_pool
 from tests.flows.prefect_server import Server
 from tests.flows.private import client
 from tests.harness.databases import a_store
@@ -69,6 +71,28 @@ def server(tmp_path_factory: pytest.TempPathFactory, prefect_database: Path) -> 
     finally:
         server.http.close()
         server.process.kill()
+
+
+@pytest.fixture(scope="package")
+def stock_server(
+    tmp_path_factory: pytest.TempPathFactory, prefect_database: Path
+) -> Iterator[Server]:
+    """A Prefect server that is not Easel's."""
+    server = Server(tmp_path_factory.mktemp("stock"), prefect_database, stock=True)
+    try:
+        server.process.start()
+        wait_until(server.answers, server.process.tail, within=100)
+        yield server
+    finally:
+        server.http.close()
+        server.process.kill()
+
+
+@pytest.fixture
+def pool(server: Server) -> Iterator[Pool]:
+    with a_pool(server) as pool:
+        pool.deploy("comfyui", entrypoint=GENERATE)
+        yield pool
 
 
 @pytest.fixture

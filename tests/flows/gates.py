@@ -47,6 +47,15 @@ class Pool:
         answer = self._server.http.patch(path, json=fields)
         assert answer.is_success, answer.text
 
+    @property
+    def deployment_id(self) -> UUID:
+        """Of the deployment of generations."""
+        return UUID(self._deployments["comfyui"])
+
+    def limit_deployment(self, limit: int) -> None:
+        """Give the deployment a concurrency limit."""
+        self.deploy("comfyui", concurrency_limit=limit)
+
     def run(self) -> UUID:
         """Make a run of the deployment that is due."""
         path = f"/deployments/{self._deployments['comfyui']}/create_flow_run"
@@ -55,9 +64,9 @@ class Pool:
     def remove(self) -> None:
         """Remove all of it: Prefect has lost its database."""
         for deployment in self._deployments.values():
-            assert self._server.http.delete(f"/deployments/{deployment}").is_success
+            self._server.send("DELETE", f"/deployments/{deployment}")
         self._deployments.clear()
-        assert self._server.http.delete(f"/work_pools/{self.name}").is_success
+        self._server.send("DELETE", f"/work_pools/{self.name}")
 
     def named(self, gate: Gate) -> Gate:
         """The gate with this pool's name for POOL."""

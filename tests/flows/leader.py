@@ -38,6 +38,8 @@ class Leader(PrefectWorker):
     def __init__(self, pool: str) -> None:
         super().__init__(pool)
         self.carrying: Carrying
+        self.operators: Operators | None = None
+        """Also hear of a cancel, if there are any."""
         self.looks = 0
         self.cancels = False
         self.before_running: Callable[[UUID], Awaitable[None]] | None = None
@@ -60,6 +62,8 @@ class Leader(PrefectWorker):
 
     def on_cancelling(self, flow_run_id: UUID) -> None:
         self.carrying.on_cancelling(flow_run_id)
+        if self.operators is not None:
+            self.operators.note(flow_run_id)
 
     async def propose_pending(self, flow_run: FlowRun) -> bool:
         if self.loses is not None:  # Prefect loses its database

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import httpx
@@ -16,13 +17,17 @@ from flows.prefect.server import retention_environment
 from tests.harness.databases import a_prefect_home
 from tests.harness.processes import Process, environment, free_port
 
+_OWN: Final = ("flows.prefect.server",)
+_STOCK: Final = ("prefect", "server", "start", "--host", "127.0.0.1")
 TABLES: Final = ("flow_run", "flow_run_state", "task_run", "task_run_state", "log", "artifact")
 
 
 class Server:
-    """Easel's Prefect server, looking each second for what is old."""
+    """Easel's Prefect server, looking each second for what is old; or a stock one."""
 
-    def __init__(self, folder: Path, database: Path) -> None:
+    def __init__(
+        self, folder: Path, database: Path, *, stock: bool = False, database_url: str | None = None
+    ) -> None:
         a_prefect_home(folder / "prefect", database)
         port = free_port()
         self.file = folder / "prefect" / "prefect.db"
@@ -31,9 +36,11 @@ class Server:
         )
         self.process = Process(
             "prefect",
-            [sys.executable, "-m", "flows.prefect.server", "--port", str(port)],
+            [sys.executable, "-m", *(_STOCK if stock else _OWN), "--port", str(port)],
             environment(
                 PREFECT_HOME=str(folder / "prefect"),
+                PREFECT_SERVER_ANALYTICS_ENABLED="false",
+                **({"PREFECT_API_DATABASE_CONNECTION_URL": database_url} if database_url else {}),
                 PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS="1",
                 PREFECT_SERVER_SERVICES_DB_VACUUM_ORPHAN_CLEANUP_LOOP_SECONDS="1",
                 **retention_environment(runs_days=7, events_days=1),
@@ -47,9 +54,21 @@ class Server:
         except httpx.HTTPError:
             return False
 
-    def post(self, path: str, **body: object) -> str:
-        answer = self.http.post(path, json=body)
+    def send(self, method: str, path: str, body: object = None) -> httpx.Response:
+        """The answer of a server that was not busy.
+
+        A stock one is (503) when two transactions meet; Prefect's client asks again too.
+        """
+        for _ in range(50):
+            answer = self.http.request(method, path, json=body)
+            if answer.status_code != 503:
+                break
+            time.sleep(0.2)
         assert answer.is_success, answer.text
+        return answer
+
+    def post(self, path: str, **body: object) -> str:
+        answer = self.send("POST", path, body)
         return str(answer.json()["id"]) if "id" in answer.json() else ""
 
     def a_run(self, flow: str, *states: str) -> str:
@@ -68,6 +87,12 @@ class Server:
         """Read from its database, past it."""
         with closing(sqlite3.connect(self.file, timeout=20)) as database:
             return database.execute(statement, values).fetchall()
+
+    def rows(self, statement: str, values: dict[str, str]) -> list[dict[str, Any]]:
+        """As ``select``, each row by its columns' names."""
+        with closing(sqlite3.connect(self.file, timeout=20)) as database:
+            database.row_factory = sqlite3.Row
+            return [dict(row) for row in database.execute(statement, values)]
 
     def execute(self, statement: str, *values: str) -> int:
         """Write to its database, past it; how many rows were changed."""

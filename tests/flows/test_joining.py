@@ -211,6 +211,10 @@ async def test_one_of_an_attempt_that_goes_here_is_left_alone(
     assert (seen.generation.attempt, seen.generation.status) == (2, "cancelled")  # yet to be shown
 
     runtime.attempts.forget(attempt)
+    await listed.look(again)  # put back by the worker that tells how it ended
+    assert (await runtime.store.generations.get(seen.generation.id)).attempt == 2
+
+    await runtime.store.transitions.told(seen.generation.id, 2)
     await listed.look(again)
     assert (await taken(runtime)).attempt == 3
 

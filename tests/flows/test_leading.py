@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from uuid import UUID, uuid4
 
@@ -18,14 +17,13 @@ from flows.attempts.stage import Stage
 from flows.pipeline import PAUSED
 from flows.prefect.gate import Gate
 from flows.runtime import Runtime
-from flows.worker.deployed_flows import GENERATE
 from flows.worker.last_model import LastModel
 from flows.worker.offering import Offering
 from flows.worker.slots import Slots
 from flows.worker.taking import Taking
 from store.values import Claim, Holder
 from tests.comfy.data import resolved
-from tests.flows.gates import Pool, a_pool
+from tests.flows.gates import Pool
 from tests.flows.leader import Led, leading, url_of
 from tests.flows.prefect_server import Server
 from tests.harness.proxy import FaultProxy
@@ -36,10 +34,9 @@ pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("prefect")]
 
 
 @pytest.fixture
-def pool(server: Server) -> Iterator[Pool]:
-    with a_pool(server) as pool:
-        pool.deploy("comfyui", entrypoint=GENERATE)
-        yield pool
+def server(stock_server: Server) -> Server:
+    """One that is not Easel's, so that runs are led by Prefect's own requests."""
+    return stock_server
 
 
 async def test_the_run_is_made_by_its_key_and_recorded(

@@ -811,6 +811,7 @@ async def test_the_run_of_nothing_is_not_recorded(store: Store) -> None:
 async def _ended(store: Store, status: Status) -> UUID:
     made, claim = await held(store)
     await ENDINGS[status](store, claim)
+    await store.transitions.told(made.id, 1)
     return made.id
 
 
@@ -900,6 +901,20 @@ async def test_what_a_run_that_comes_due_finds(
         assert now == before
     else:
         assert (now.status, now.flow_run_id) == (before.status, None if found == "over" else run)
+
+
+@pytest.mark.parametrize("outcome", ["failed", "cancelled"])
+async def test_a_run_that_is_put_back_to_be_told_is_no_retry(store: Store, outcome: Status) -> None:
+    made = await accepted(store)
+    claim = await took(store)
+    assert await store.transitions.record_run(made.id, 1, RUN, DEPLOYMENT)
+    await ENDINGS[outcome](store, claim)
+
+    assert await store.transitions.rejoin(made.id, RUN, 1, rerun=True) == "over"
+    assert (await store.generations.get(made.id)).status == outcome
+
+    await store.transitions.told(made.id, 1)
+    assert await store.transitions.rejoin(made.id, RUN, 1, rerun=True) == "joined"
 
 
 async def test_a_run_is_recorded_for_what_has_none(store: Store) -> None:
