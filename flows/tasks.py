@@ -83,11 +83,7 @@ def task_of(name: StageName) -> Task[..., Any]:
 
 async def show(stage: Stage) -> None:
     """Show a stage as its task of the calling flow run. Raises the error that it ended with."""
-    engine = StageEngine(
-        _TASKS[stage.name],
-        {"stage": stage},
-        lambda: (stage.began_at, stage.ended_at),
-    )
+    engine = StageEngine(_TASKS[stage.name], {"stage": stage}, stage)
     await engine.drive()
 
 

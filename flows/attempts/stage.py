@@ -116,6 +116,28 @@ class Stage:
             return self.tries[number - 1]
         return self.tries[-1] if self.is_over and self.tries else None
 
+    def times(self, number: int) -> tuple[datetime | None, datetime | None]:
+        """Returns when its try of that number began and ended, None for what has not happened yet.
+
+        The first one begins with the stage. Of a stage that is over, the times of its last one for
+        each later number.
+        """
+        ended = self.outcome(number)
+        if number == 1:
+            began_at = self.began_at
+        elif ended is not None:
+            began_at = ended.began_at
+        else:
+            is_next = len(self.tries) == number - 1
+            began_at = self.try_began_at if is_next and self._goes_on else None
+        return began_at, ended.ended_at if ended is not None else None
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether a try is under way now: not a pause between two of them."""
+        last = self.tries[-1].ended_at if self.tries else None
+        return self.try_began_at is not None and (last is None or self.try_began_at >= last)
+
     def to_json(self) -> dict[str, Any]:
         """Returns what is known of it by now, for ``from_json``."""
         last = self.tries[-1] if self.is_over and self.tries else None

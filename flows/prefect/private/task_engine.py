@@ -5,10 +5,10 @@ Prefect promises ``Task.__call__`` only, which dates a task run by when Prefect 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 from uuid import UUID
 
 from prefect.client.schemas.objects import RunInput, State, TaskRun
@@ -19,12 +19,26 @@ from prefect.types._datetime import create_datetime_instance
 from prefect.utilities.engine import emit_task_run_state_change_event
 
 _TICK: Final = timedelta(microseconds=1)
-Times = Callable[[], tuple[datetime | None, datetime | None]]
-"""Returns when the stage began, and when it ended; None for what has not happened yet."""
+Moment = datetime | None
+
+
+class Dated(Protocol):
+    """What ran beside a task run."""
+
+    @property
+    def began_at(self) -> Moment:
+        """When it began; None before."""
+
+    @property
+    def ended_at(self) -> Moment:
+        """When it ended; None before."""
+
+    def times(self, number: int) -> tuple[Moment, Moment]:
+        """Returns when its try of that number (1 is the first) began, and when it ended."""
 
 
 class StageEngine(AsyncTaskRunEngine[Any, Any]):
-    """Runs one task whose states are dated by when its stage began and ended.
+    """Runs one task whose states are dated by when its stage, and each try of it, began and ended.
 
     The task has no tags, whose concurrency slots Prefect would be asked for.
     """
@@ -33,10 +47,10 @@ class StageEngine(AsyncTaskRunEngine[Any, Any]):
         self,
         task: Task[..., Coroutine[Any, Any, Any]],
         parameters: dict[str, Any],
-        times: Times,
+        stage: Dated,
     ) -> None:
         super().__init__(task=task, parameters=parameters)
-        self._times = times
+        self._stage = stage
 
     async def drive(self) -> Any:
         """Run the task to its end, with its retries. Returns its value, or raises its error."""
@@ -54,7 +68,7 @@ class StageEngine(AsyncTaskRunEngine[Any, Any]):
         dependencies: dict[str, set[RunInput]] | None = None,
     ) -> AsyncGenerator[Any, Any]:
         """Make the task run pending since just before its stage began."""
-        began_at, _ = self._times()
+        began_at = self._stage.began_at
         if began_at is not None:
             self.task_run = await self._new_run()
             assert self.task_run.state is not None
@@ -85,17 +99,24 @@ class StageEngine(AsyncTaskRunEngine[Any, Any]):
 
     async def can_retry(self, exc_or_state: Exception | State[Any]) -> bool:
         """Returns False for a stage that is over: there is no other try to wait for."""
-        _, ended_at = self._times()
-        return ended_at is None and await super().can_retry(exc_or_state)
+        return self._stage.ended_at is None and await super().can_retry(exc_or_state)
 
     async def set_state(self, state: State[Any], force: bool = False) -> State[Any]:
-        """Date the first Running and the final state by the stage."""
+        """Date the state by the stage, to whose tries the engine may come late."""
         assert self.task_run is not None
-        began_at, ended_at = self._times()
         is_first = state.is_running() and self.task_run.run_count == 0
-        at = began_at if is_first else ended_at if state.is_final() else None
+        at = self._moment_of(state)
         if at is not None:
             state.timestamp = create_datetime_instance(max(at, self.state.timestamp + _TICK))
             if is_first:
                 self.task_run.start_time = cast("Any", state.timestamp)
         return await super().set_state(state, force)
+
+    def _moment_of(self, state: State[Any]) -> Moment:
+        assert self.task_run is not None
+        number = self.task_run.run_count
+        if state.is_final():
+            return self._stage.ended_at
+        if state.is_running():
+            return self._stage.times(number + 1)[0]
+        return self._stage.times(number)[1]

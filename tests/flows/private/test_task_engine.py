@@ -152,3 +152,38 @@ async def test_a_task_waits_for_its_stage_and_shows_each_try(
     assert await working == "posted"
     assert run.end_time == stage.ended_at
     assert run.run_count in (1, 2)  # it may have come after the first try
+
+
+async def test_a_task_that_comes_late_to_a_try_shows_when_that_one_began_and_ended(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Prefect's own pause before it goes on is longer than the stage takes."""
+    monkeypatch.setattr("flows.tasks.submit.retry_delay_seconds", [2.0])
+    monkeypatch.setattr("flows.attempts.stage.FIRST_PAUSE_S", 0.01)
+    gate = asyncio.Event()
+
+    async def step() -> str:
+        if not stage.tries:
+            raise ComfyUnreachableError("nobody there")
+        await gate.wait()
+        return "posted"
+
+    stage = Stage("submit")
+    STAGES.append(stage)
+    with caplog.at_level(logging.INFO):
+        working = asyncio.create_task(stage.run(step))
+        shown = asyncio.create_task(showing())
+        while not any("will start" in one.getMessage() for one in caplog.records):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        gate.set()
+        await working
+        [run] = await task_runs(await shown, "Completed")
+    first, second = stage.tries
+    moments = [(one.name, one.timestamp) for one in await states_of(run)]
+    assert sorted(moments, key=lambda one: one[1])[1:] == [
+        ("Running", stage.began_at),
+        ("AwaitingRetry", first.ended_at),
+        ("Retrying", second.began_at),
+        ("Completed", second.ended_at),
+    ]
+    assert run.end_time == stage.ended_at
