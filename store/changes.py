@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Final
+from functools import partial
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from core.loop import Loop
+from core.requests import StoredRequest, read_request
 from store.database import Database, newest_change
 from store.errors import StoreUnavailableError
 from store.tables import generations
@@ -31,6 +34,13 @@ IDLE_LOOK_EVERY_S: Final = 1.0
 LOST_PAUSE_S: Final = 0.5
 _CLOSE_WITHIN_S: Final = 2.0
 _PAGE: Final = 500
+_REMEMBERED: Final = 256
+_CHANGED: Final = (
+    select(generations)
+    .where(generations.c.change > bindparam("last"), generations.c.deleted_at.is_(None))
+    .order_by(generations.c.change)
+    .limit(_PAGE)
+)
 
 
 class Subscription:
@@ -60,6 +70,23 @@ class Subscription:
             self._something.clear()
 
 
+class _Requests:
+    """Requests of generations that changed lately, each read once: progress changes none of it."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[UUID, tuple[Any, StoredRequest]] = OrderedDict()
+
+    def read(self, generation_id: UUID, stored: Any) -> StoredRequest:
+        """As ``read_request``."""
+        known = self._known.get(generation_id)
+        if known is None or known[0] != stored:
+            known = self._known[generation_id] = (stored, read_request(stored))
+        self._known.move_to_end(generation_id)
+        if len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+        return known[1]
+
+
 class ChangeFeed:
     """Use as an async context manager; without subscriptions it only tracks the counter.
 
@@ -70,6 +97,7 @@ class ChangeFeed:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._subscriptions: set[Subscription] = set()
+        self._requests = _Requests()
         self._last = 0
         self._told = asyncio.Event()
         self._hearing = ExitStack()
@@ -132,17 +160,12 @@ class ChangeFeed:
             self._last = newest
 
     async def _publish(self) -> int:
-        statement = (
-            select(generations)
-            .where(generations.c.change > self._last, generations.c.deleted_at.is_(None))
-            .order_by(generations.c.change)
-            .limit(_PAGE)
-        )
+        since = {"last": self._last}
         rows = await self._database.read(
-            lambda connection: connection.execute(statement).mappings().all()
+            lambda connection: connection.execute(_CHANGED, since).mappings().all()
         )
         for row in rows:
-            generation = Generation.from_row(row)
+            generation = Generation.from_row(row, partial(self._requests.read, row["id"]))
             self._last = generation.change
             for subscription in tuple(self._subscriptions):
                 subscription.offer(generation)

@@ -155,8 +155,10 @@ class Generation:
     """Its own, beside that of its batch."""
 
     @classmethod
-    def from_row(cls, row: RowMapping) -> Generation:
-        """Read a row of the ``generations`` table."""
+    def from_row(
+        cls, row: RowMapping, read: Callable[[Any], StoredRequest] = read_request
+    ) -> Generation:
+        """Read a row of the ``generations`` table; its request as ``read_request`` reads it."""
         return cls(
             id=row["id"],
             seq=row["seq"],
@@ -165,7 +167,7 @@ class Generation:
             sequence=row["sequence"],
             attempt=row["attempt"],
             fence=row["fence"],
-            request=read_request(row["request"]) if row["deleted_at"] is None else None,
+            request=read(row["request"]) if row["deleted_at"] is None else None,
             progress=_hint(_PROGRESS, row["progress"]),
             waiting=_hint(_WAITING, row["waiting"]),
             error=_problem(row["error"]),
