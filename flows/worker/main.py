@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import sys
 import threading
 from dataclasses import dataclass, field
 from types import FrameType
@@ -30,7 +31,8 @@ class _Loop:
 
     def run(self) -> None:
         try:
-            asyncio.run(self._run())
+            with asyncio.Runner(loop_factory=_new_loop) as runner:
+                runner.run(self._run())
         except BaseException as error:  # noqa: BLE001 - raised by the main thread
             self.error = error
         finally:
@@ -63,6 +65,15 @@ class _Loop:
                 task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await working
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """Returns the loop that uvicorn uses for the API: it needs a fifth less processor time."""
+    if sys.platform == "win32":
+        return asyncio.new_event_loop()
+    import uvloop
+
+    return uvloop.new_event_loop()
 
 
 def _say(line: str) -> None:
