@@ -66,12 +66,18 @@ class Stack:
             await asyncio.sleep(0.5)
 
 
+_given: Final[set[int]] = set()
+
+
 def free_port() -> int:
-    """Returns a free port of the loopback interface."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Returns a free port of the loopback interface, each one once."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 @asynccontextmanager
