@@ -7,7 +7,7 @@ worker that was stopped and resumes is fenced out and can change nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID
@@ -48,6 +48,13 @@ from store.values import (
 
 Rejoined = Literal["joined", "waits", "over"]
 """What became of a flow run that came due: see ``Transitions.rejoin``."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The generation of a flow run that came due has ended with this attempt, as Prefect knows."""
+
+    attempt: int
 
 
 class Transitions:
@@ -98,7 +105,8 @@ class Transitions:
         rerun: bool,
     ) -> Claim | Problem:
         row = rows.locked(connection, generation_id)
-        row = _wanted_by_run(connection, row, flow_run_id, attempt, rerun=rerun)
+        if _is_retried(connection, row, flow_run_id, attempt, rerun=rerun):
+            row = rows.begin_attempt(connection, row, flow_run_id)
         if deployment_id is not None:
             rows.set_attempt(connection, generation_id, row["attempt"], deployment_id=deployment_id)
         free = rows.free_attempt(connection, row, holder)
@@ -118,22 +126,21 @@ class Transitions:
         attempt: int | None,
         *,
         rerun: bool,
-    ) -> Rejoined:
+    ) -> Rejoined | Ended:
         """A flow run came due in Prefect: an operator retried or resumed it, or made it.
 
         ``attempt`` and ``rerun`` are as for ``claim``, which this is without the claim. "joined":
-        its generation was put into the queue for it, as a new attempt after it had ended, or as it
-        was after a pause. "waits": it is in the queue or being done already; the run is recorded
-        if the attempt has none. "over": the run has nothing more to do.
-        Raises NotFoundError, DeletedError.
+        its generation was put back into the queue for it, after a pause. "waits": it is in the
+        queue or being done already; the run is recorded if the attempt has none. "over": the run
+        has nothing more to do. Ended: it is an operator's retry, if it is due still (see
+        ``begin_again``). Raises NotFoundError, DeletedError.
         """
         row = rows.locked(connection, generation_id)
         try:
-            now = _wanted_by_run(connection, row, flow_run_id, attempt, rerun=rerun)
+            if _is_retried(connection, row, flow_run_id, attempt, rerun=rerun):
+                return Ended(row["attempt"])
         except ConflictError:
             return "over"
-        if now["attempt"] != row["attempt"]:
-            return "joined"
         if row["status"] != "queued":
             return "waits"
         if rows.is_paused(row["waiting"]):
@@ -143,6 +150,22 @@ class Transitions:
             rows.write(connection, row, flow_run_id=flow_run_id)
             rows.set_attempt(connection, generation_id, row["attempt"], flow_run_id=flow_run_id)
         return "waits"
+
+    @writes
+    def begin_again(
+        self, connection: Connection, generation_id: UUID, flow_run_id: UUID, ended: Ended
+    ) -> bool:
+        """Put the generation into the queue as a new attempt: an operator retried its flow run.
+
+        Returns False when anything happened since ``rejoin`` returned ``ended``.
+        Raises NotFoundError, DeletedError.
+        """
+        row = rows.locked(connection, generation_id)
+        is_the_same = row["attempt"] == ended.attempt and row["flow_run_id"] == flow_run_id
+        if not is_the_same or row["status"] not in RETRYABLE:
+            return False
+        rows.begin_attempt(connection, row, flow_run_id)
+        return True
 
     @writes
     def fail_unreadable(self, connection: Connection, generation_id: UUID, attempt: int) -> bool:
@@ -616,25 +639,24 @@ def _ended_before(row: RowMapping, moment: datetime) -> bool:
     return row["status"] in FINAL and row["finished_at"] < moment
 
 
-def _wanted_by_run(
+def _is_retried(
     connection: Connection,
     row: RowMapping,
     flow_run_id: UUID,
     attempt: int | None,
     *,
     rerun: bool,
-) -> RowMapping:
-    """Returns the row, of a new attempt perhaps, that a flow run is to have done.
+) -> bool:
+    """Returns whether a flow run is to have a new attempt done; False: the row's own.
 
     Raises ConflictError when there is nothing to do for it, FencedError when its attempt is over.
-    Nothing is written then.
     """
     if row["flow_run_id"] != flow_run_id and attempt not in (None, row["attempt"]):
         raise FencedError(f"attempt {attempt} is over; now it is {row['attempt']}")
     if row["status"] in ("succeeded", "cancelling"):
         raise ConflictError(f"the generation is {row['status']}")
     if row["status"] not in RETRYABLE:
-        return row
+        return False
     if not rerun or row["flow_run_id"] != flow_run_id:
         raise ConflictError(f"the generation is {row['status']}")
     if is_pending(connection, row, "cancel"):
@@ -642,7 +664,7 @@ def _wanted_by_run(
     # The worker that tells of it puts the run back first: that is no operator's retry.
     if rows.is_untold(rows.attempt_of(connection, row)):
         raise ConflictError(f"the generation is {row['status']}; its run does not know yet")
-    return rows.begin_attempt(connection, row, flow_run_id)
+    return True
 
 
 def _active(

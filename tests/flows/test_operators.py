@@ -20,6 +20,7 @@ from flows.errors import PrefectUnavailableError
 from flows.pipeline import PAUSED
 from flows.runtime import Runtime
 from flows.worker import events
+from store.generations.transitions import Ended
 from store.values import Generation, Holder
 from tests.comfy.data import resolved
 from tests.flows.gates import a_pool
@@ -145,7 +146,9 @@ async def test_a_cancel_that_is_heard_of_after_the_retry_leaves_the_new_attempt(
         await at.set_to(made, Cancelled())
         assert await transitions.settle(made.id, run, "cancelled", None)
         await at.set_to(made, AwaitingRetry())
-        assert await transitions.rejoin(made.id, run, 1, rerun=True) == "joined"
+        ended = await transitions.rejoin(made.id, run, 1, rerun=True)
+        assert isinstance(ended, Ended)
+        assert await transitions.begin_again(made.id, run, ended)
         at.led.operators.note(run)  # it waits
         await at.applied()
         assert (await at.now(made)).status == "queued"

@@ -21,7 +21,7 @@ from store.database import Database
 from store.errors import DeletedError, FencedError, NotFoundError
 from store.generations.acceptance import adopt
 from store.generations.queue import PAGE, Queue
-from store.generations.transitions import Rejoined
+from store.generations.transitions import Ended, Rejoined
 from store.store import Store
 from store.tables import attempts, generations
 from store.values import Claim, Generation, Holder, Queued, Stray
@@ -583,7 +583,7 @@ async def _resume(store: Store) -> Act:
 async def _run_again(store: Store) -> Act:
     made, claim = await held(store)
     await store.transitions.fail(claim, OUT_OF_MEMORY)
-    return lambda store: store.transitions.rejoin(made.id, RUN, 1, rerun=True)
+    return lambda store: store.transitions.begin_again(made.id, RUN, Ended(1))
 
 
 @pytest.mark.parametrize(
@@ -861,9 +861,9 @@ async def _succeeded(store: Store) -> UUID:
 
 
 Bring = Callable[[Store], Awaitable[UUID]]
-CASES: list[tuple[Bring, UUID, int | None, bool, Rejoined]] = [
-    (_failed, RUN, 1, True, "joined"),
-    (_cancelled, RUN, 1, True, "joined"),
+CASES: list[tuple[Bring, UUID, int | None, bool, Rejoined | Ended]] = [
+    (_failed, RUN, 1, True, Ended(1)),
+    (_cancelled, RUN, 1, True, Ended(1)),
     (_failed, RUN, 1, False, "over"),
     (_failed, OTHER_RUN, 1, True, "over"),
     (_cancelled_by_a_client, RUN, 1, True, "over"),
@@ -882,7 +882,12 @@ CASES: list[tuple[Bring, UUID, int | None, bool, Rejoined]] = [
 
 @pytest.mark.parametrize(("bring", "run", "attempt", "rerun", "found"), CASES)
 async def test_what_a_run_that_comes_due_finds(
-    store: Store, bring: Bring, run: UUID, attempt: int | None, rerun: bool, found: Rejoined
+    store: Store,
+    bring: Bring,
+    run: UUID,
+    attempt: int | None,
+    rerun: bool,
+    found: Rejoined | Ended,
 ) -> None:
     generation_id = await bring(store)
     before = await store.generations.get(generation_id)
@@ -892,7 +897,7 @@ async def test_what_a_run_that_comes_due_finds(
     now = await store.generations.get(generation_id)
     if found == "joined":
         assert (now.status, now.waiting, now.flow_run_id) == ("queued", None, RUN)
-        assert now.attempt == (1 if before.status == "queued" else 2)
+        assert now.attempt == 1
         assert await offered(store) == [generation_id]
         assert await store.transitions.rejoin(generation_id, run, now.attempt, rerun=True) == (
             "waits"
@@ -914,7 +919,36 @@ async def test_a_run_that_is_put_back_to_be_told_is_no_retry(store: Store, outco
     assert (await store.generations.get(made.id)).status == outcome
 
     await store.transitions.told(made.id, 1)
-    assert await store.transitions.rejoin(made.id, RUN, 1, rerun=True) == "joined"
+    assert await store.transitions.rejoin(made.id, RUN, 1, rerun=True) == Ended(1)
+
+
+@pytest.mark.parametrize("bring", [_failed, _cancelled])
+async def test_what_has_ended_begins_again_once_for_a_run_that_was_retried(
+    store: Store, bring: Bring
+) -> None:
+    generation_id = await bring(store)
+    before = await store.generations.get(generation_id)
+    for run, ended in ((OTHER_RUN, Ended(1)), (RUN, Ended(2))):
+        assert not await store.transitions.begin_again(generation_id, run, ended)
+    assert await store.generations.get(generation_id) == before
+
+    assert await store.transitions.begin_again(generation_id, RUN, Ended(1))
+
+    now = await store.generations.get(generation_id)
+    assert (now.status, now.attempt, now.flow_run_id) == ("queued", 2, RUN)
+    assert await offered(store) == [generation_id]
+    assert await store.transitions.rejoin(generation_id, RUN, 1, rerun=True) == "waits"
+    for ended in (Ended(1), Ended(2)):
+        assert not await store.transitions.begin_again(generation_id, RUN, ended)
+    assert await store.generations.get(generation_id) == now
+
+
+async def test_what_was_deleted_does_not_begin_again(store: Store) -> None:
+    made_id = await _failed(store)
+    await store.transitions.delete(made_id)
+
+    with pytest.raises(DeletedError):
+        await store.transitions.begin_again(made_id, RUN, Ended(1))
 
 
 async def test_a_run_is_recorded_for_what_has_none(store: Store) -> None:
