@@ -23,7 +23,7 @@ from flows.prefect.forms import GenerateRequest
 from flows.prefect.runs import parse_idempotency_key
 from flows.runtime import Runtime
 from store.errors import DeletedError, NotFoundError, StoreError, UnreadableRequestError
-from store.generations.transitions import Ended
+from store.generations.flow_runs import Ended
 
 RETRY_S: Final = 1.0
 KNOWN_MOST: Final = 10_000
@@ -99,7 +99,7 @@ class Joining:
                 return "refused"
             generation_id, attempt = found
             store = self._runtime.store
-            rejoined = await store.transitions.rejoin(
+            rejoined = await store.flow_runs.rejoin(
                 generation_id, run.id, attempt, rerun=run.run_count > 0
             )
             if isinstance(rejoined, Ended):
@@ -123,7 +123,7 @@ class Joining:
         now = (await self._states([run.id])).get(run.id)
         if now is None or _state_id(now) != _state_id(run):
             return "told later"
-        begun = await self._runtime.store.transitions.begin_again(generation_id, run.id, ended)
+        begun = await self._runtime.store.flow_runs.begin_again(generation_id, run.id, ended)
         return "joined" if begun else "told later"
 
     async def _generation_of(self, run: FlowRun) -> tuple[UUID, int | None] | None:

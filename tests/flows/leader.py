@@ -108,7 +108,7 @@ class Led:
         made = (await store.acceptance.accept(resolved())).generation
         if has_run:
             run = await self.runs.start(made.id, 1, resolved())
-            assert await store.transitions.record_run(made.id, 1, run.id, run.deployment_id)
+            assert await store.flow_runs.record_run(made.id, 1, run.id, run.deployment_id)
         return await self.taken()
 
     async def taken(self) -> Attempt:

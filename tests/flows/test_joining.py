@@ -109,7 +109,7 @@ async def taken(runtime: Runtime) -> Claim:
 async def failed(runtime: Runtime) -> FlowRun:
     """A run whose generation failed, and that an operator retries."""
     made = await accepted(runtime.store)
-    assert await runtime.store.transitions.record_run(made.id, 1, RUN, None)
+    assert await runtime.store.flow_runs.record_run(made.id, 1, RUN, None)
     claim = await taken(runtime)
     assert await runtime.store.transitions.fail(claim, problem("run_failed", "no"))
     return run_of((made.id, 1), AwaitingRetry(), run_id=RUN, run_count=1)
@@ -140,9 +140,9 @@ async def test_one_that_an_operator_resumes_may_be_taken_again(
     listed: Listed, runtime: Runtime
 ) -> None:
     made = await accepted(runtime.store)
-    transitions = runtime.store.transitions
-    assert await transitions.record_run(made.id, 1, RUN, None)
-    assert await transitions.let_go(made.id, RUN, made.fence, PAUSED)
+    flow_runs = runtime.store.flow_runs
+    assert await flow_runs.record_run(made.id, 1, RUN, None)
+    assert await flow_runs.let_go(made.id, RUN, made.fence, PAUSED)
     await listed.look(run_of((made.id, 1), Scheduled(name="Resuming"), run_id=RUN))
     assert (await taken(runtime)).attempt == 1
 
@@ -236,7 +236,7 @@ async def test_one_of_an_attempt_that_goes_here_is_left_alone(
     await listed.look(again)  # put back by the worker that tells how it ended
     assert (await runtime.store.generations.get(seen.generation.id)).attempt == 2
 
-    await runtime.store.transitions.told(seen.generation.id, 2)
+    await runtime.store.flow_runs.told(seen.generation.id, 2)
     await listed.look(again)
     assert (await taken(runtime)).attempt == 3
 
