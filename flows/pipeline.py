@@ -304,7 +304,7 @@ async def save(
             filenames=[one.filename if isinstance(one, OutputFile) else "" for one in outputs],
         )
     except FencedError:
-        standing = await patiently(store.transitions.standing, claim)
+        standing = await patiently(store.flow_runs.standing, claim)
         if not standing.prompt_wanted:
             await store.files.remove(kept)
         raise
@@ -447,7 +447,7 @@ async def leave(
 
     Returns what another worker still wants.
     """
-    standing = await patiently(store.transitions.standing, claim, flow_run_id)
+    standing = await patiently(store.flow_runs.standing, claim, flow_run_id)
     if not standing.prompt_wanted:
         await _stop_in_comfy(session, claim, log)
     return standing

@@ -18,6 +18,7 @@ from store.changes import ChangeFeed
 from store.database import Database
 from store.fleet import FleetQueries
 from store.generations.acceptance import Acceptance
+from store.generations.flow_runs import FlowRunTransitions
 from store.generations.queries import Generations
 from store.generations.queue import Queue
 from store.generations.transitions import Transitions
@@ -62,6 +63,7 @@ class Store:
         self.batch_transitions = BatchTransitions(self.database, start_delay_s)
         self.changes = ChangeFeed(self.database)
         self.fleet = FleetQueries(self.database)
+        self.flow_runs = FlowRunTransitions(self.database)
         self.generations = Generations(self.database)
         self.leases = Leases(self.database)
         self.callbacks = Callbacks(self.database)

@@ -16,16 +16,16 @@ async def release(store: Store, left: UnderWay) -> bool:
     What was being cancelled ends as cancelled, and its prompt becomes a stray. Returns False when
     it has changed meanwhile.
     """
-    generation, transitions = left.generation, store.transitions
+    generation, flow_runs = left.generation, store.flow_runs
     run_id = generation.flow_run_id
     if generation.status == "cancelling":
-        return await transitions.settle(generation.id, run_id, "cancelled", None)
+        return await flow_runs.settle(generation.id, run_id, "cancelled", None)
     problem = taken_too_often(left)
     if problem is not None:
-        return await transitions.settle(
+        return await flow_runs.settle(
             generation.id, run_id, "failed", problem, fence=generation.fence
         )
-    return await transitions.let_go(generation.id, run_id, generation.fence)
+    return await flow_runs.let_go(generation.id, run_id, generation.fence)
 
 
 async def held_by_the_dead(

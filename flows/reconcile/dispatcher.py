@@ -110,7 +110,7 @@ class Dispatcher:
                 raise
             run = await start()
         reach("dispatch.after_create")
-        await self._store.transitions.record_flow_run(entry, run.id, run.deployment_id)
+        await self._store.flow_runs.record_flow_run(entry, run.id, run.deployment_id)
         return Done(removed=True)
 
     async def _cancel(self, entry: Entry) -> Outcome:

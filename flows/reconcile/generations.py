@@ -84,7 +84,7 @@ class Generations(Reconciliation[UnderWay, Verdict]):
         since = datetime.now(UTC) - timedelta(seconds=UNDISPATCHED_S)
         count = 0
         for generation in await self._store.generations.undispatched(since):
-            if await self._store.transitions.dispatch_again(
+            if await self._store.flow_runs.dispatch_again(
                 generation.id, generation.attempt, generation.fence
             ):
                 count += repaired("dispatch_again", "generation %s had no dispatch", generation.id)
@@ -119,24 +119,24 @@ class Generations(Reconciliation[UnderWay, Verdict]):
     async def _carry_out(self, case: Case, verdict: Verdict) -> bool:
         generation, run = case.seen.generation, case.run
         assert generation.flow_run_id is not None
-        transitions = self._store.transitions
+        flow_runs = self._store.flow_runs
         match verdict:
             case Settle():
-                done = await transitions.settle(
+                done = await flow_runs.settle(
                     generation.id, generation.flow_run_id, verdict.to, verdict.problem
                 )
                 if done and run is not None and run.state_type not in OVER:
                     await self._runs.settle(run, _end(verdict))
                 said = f"{verdict.to}: its run is {run.state_name if run else 'deleted'}"
             case LetGo():
-                done = await transitions.let_go(
+                done = await flow_runs.let_go(
                     generation.id, generation.flow_run_id, generation.fence, verdict.waiting
                 )
                 if done and verdict.put_back and run is not None:
                     await self._runs.put_back(run)
                 said = verdict.waiting.code if verdict.waiting else _WAITS_AGAIN
             case DispatchAgain():
-                done = await transitions.dispatch_again(
+                done = await flow_runs.dispatch_again(
                     generation.id, generation.attempt, generation.fence
                 )
                 said = "dispatched again: Prefect has lost its run"

@@ -145,7 +145,7 @@ class InProcessWorker:
         """Release the attempt, as the reconciler does when this worker's lease has lapsed."""
         generation = await self.store.generations.get(claim.generation_id)
         if generation.flow_run_id is not None:
-            await self.store.transitions.let_go(
+            await self.store.flow_runs.let_go(
                 claim.generation_id, generation.flow_run_id, claim.fence
             )
 

@@ -116,7 +116,7 @@ class Accounts:
             return
         self._runtime.attempts.name_run(attempt, teller.run_id, deployment_id)
         await patiently(
-            self._runtime.store.transitions.record_run,
+            self._runtime.store.flow_runs.record_run,
             claim.generation_id,
             claim.attempt,
             teller.run_id,

@@ -223,7 +223,7 @@ class Carrying:
         left = await patiently(store.generations.of_run, flow_run.id)
         if left is None or left.holder != mine or left.generation.status in FINAL:
             return
-        if await patiently(store.transitions.give_back, flow_run.id, mine):
+        if await patiently(store.flow_runs.give_back, flow_run.id, mine):
             _log.warning("Flow run %s ended with its generation still running", flow_run.id)
 
     async def _give_batch_back(self, flow_run: FlowRun) -> None:

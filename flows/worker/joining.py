@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, Literal
 from uuid import UUID
 
@@ -18,17 +18,20 @@ from pydantic import ValidationError
 from comfy import TransientComfyError, UnresolvableError
 from core.loop import Loop
 from flows.adoption import adopt, of_its_deployment
-from flows.errors import CallbackRefusedError
+from flows.errors import CallbackRefusedError, PrefectUnavailableError
 from flows.prefect.forms import GenerateRequest
 from flows.prefect.runs import parse_idempotency_key
 from flows.runtime import Runtime
 from store.errors import DeletedError, NotFoundError, StoreError, UnreadableRequestError
+from store.generations.flow_runs import Ended
 
 RETRY_S: Final = 1.0
 KNOWN_MOST: Final = 10_000
 KNOWN_S: Final = 60.0
 """How long it is taken for granted that a run waits in the queue."""
-_Standing = Literal["joined", "waits", "over", "shown later", "refused"]
+States = Callable[[Iterable[UUID]], Awaitable[dict[UUID, FlowRun]]]
+"""Returns the runs of these ids that exist, as they are in Prefect now."""
+_Standing = Literal["joined", "waits", "over", "told later", "refused"]
 _REFUSALS: Final = (
     *(ValidationError, ValueError, UnresolvableError),
     *(CallbackRefusedError, UnreadableRequestError),
@@ -39,19 +42,22 @@ _log = logging.getLogger(__name__)
 class Joining:
     """``note`` takes each run that Prefect lists; ``refuse`` gets those that cannot join.
 
+    ``states`` asks Prefect about a run again, before what has ended is done again for it.
+
     A refused run is executed at once: its flow says what is wrong, or finds nothing to do. The
     latter only when it is still due at another look: who does its attempt may be about to show it.
     """
 
-    def __init__(self, runtime: Runtime, refuse: Callable[[FlowRun], None]) -> None:
+    def __init__(self, runtime: Runtime, states: States, refuse: Callable[[FlowRun], None]) -> None:
         self.loop: Final = Loop(
             "letting due flow runs join the queue",
             self._join_all,
             every_s=None,
             retry_s=RETRY_S,
-            expected=(StoreError, TransientComfyError),
+            expected=(StoreError, TransientComfyError, PrefectUnavailableError),
         )
         self._runtime = runtime
+        self._states = states
         self._refuse = refuse
         self._waiting: dict[UUID, FlowRun] = {}
         self._known = _Known()
@@ -92,16 +98,33 @@ class Joining:
             if found is None:
                 return "refused"
             generation_id, attempt = found
-            standing = await self._runtime.store.transitions.rejoin(
+            store = self._runtime.store
+            rejoined = await store.flow_runs.rejoin(
                 generation_id, run.id, attempt, rerun=run.run_count > 0
             )
-            if standing == "over" and await self._runtime.store.queue.is_untold(run.id):
-                return "shown later"
+            if isinstance(rejoined, Ended):
+                standing = await self._again(run, generation_id, rejoined)
+            else:
+                standing = rejoined
+            if standing == "over" and await store.queue.is_untold(run.id):
+                return "told later"
         except (NotFoundError, DeletedError):
             return "over"
         if standing == "joined":
             _log.info("flow run %s joined the queue as generation %s", run.id, generation_id)
         return standing
+
+    async def _again(self, run: FlowRun, generation_id: UUID, ended: Ended) -> _Standing:
+        """Begin another attempt for a run that an operator retried, if it is due still."""
+        # When it was listed, another worker may have put it back only to tell how its attempt
+        # ended. The store says that Prefect was told only after the run had ended there; it said so
+        # before the run is read here; and no state's id comes twice. So a run that still has the
+        # listed state got it after its end: from an operator. Else the next list tells.
+        now = (await self._states([run.id])).get(run.id)
+        if now is None or _state_id(now) != _state_id(run):
+            return "told later"
+        begun = await self._runtime.store.flow_runs.begin_again(generation_id, run.id, ended)
+        return "joined" if begun else "told later"
 
     async def _generation_of(self, run: FlowRun) -> tuple[UUID, int | None] | None:
         """Returns the run's generation, made now for a run that was started in Prefect.

@@ -172,7 +172,7 @@ class Leading:
         reach("lead.after_create")
         runtime.attempts.name_run(attempt, run.id, run.deployment_id)
         if not await patiently(
-            runtime.store.transitions.record_run,
+            runtime.store.flow_runs.record_run,
             claim.generation_id,
             claim.attempt,
             run.id,
@@ -188,11 +188,11 @@ class Leading:
         """
         if isinstance(attempt, PastAttempt):
             return False
-        transitions = self._runtime.store.transitions
+        store = self._runtime.store
         try:
-            await patiently(transitions.status, attempt.claim)
+            await patiently(store.transitions.status, attempt.claim)
         except FencedError:
-            return (await patiently(transitions.standing, attempt.claim, run.id)).run_wanted
+            return (await patiently(store.flow_runs.standing, attempt.claim, run.id)).run_wanted
         return False
 
     async def _has_lost_its_database(self, attempt: ShownAttempt) -> bool:
@@ -248,7 +248,7 @@ class Leading:
         if isinstance(outcome, Unkept) and outcome.ended.how in _ELSEWHERE:
             return
         claim = attempt.claim
-        await patiently(self._runtime.store.transitions.told, claim.generation_id, claim.attempt)
+        await patiently(self._runtime.store.flow_runs.told, claim.generation_id, claim.attempt)
 
 
 def _key(attempt: ShownAttempt) -> tuple[UUID, int]:

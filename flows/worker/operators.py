@@ -123,12 +123,12 @@ class Operators:
         return bool(before) and before[-1].is_paused()
 
     async def _apply_to_waiting(self, seen: UnderWay, flow_run_id: UUID, act: _Act) -> bool:
-        transitions, generation = self._runtime.store.transitions, seen.generation
+        flow_runs, generation = self._runtime.store.flow_runs, seen.generation
         if act == "cancel":
-            return await transitions.settle(
+            return await flow_runs.settle(
                 generation.id, flow_run_id, "cancelled", None, fence=generation.fence
             )
-        if generation.waiting != PAUSED and not await transitions.let_go(
+        if generation.waiting != PAUSED and not await flow_runs.let_go(
             generation.id, flow_run_id, generation.fence, PAUSED
         ):
             return False

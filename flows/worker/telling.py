@@ -81,7 +81,7 @@ class Telling:
     async def _tell(self, untold: Untold) -> None:
         past = await self._past(untold)
         if past is None:
-            await self._runtime.store.transitions.told(untold.generation_id, untold.attempt)
+            await self._runtime.store.flow_runs.told(untold.generation_id, untold.attempt)
             return
         _log.info("%s ended without Prefect; telling it now", past)
         if past.flow_run_id is not None:

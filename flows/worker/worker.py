@@ -195,7 +195,7 @@ class ComfyWorker(PrefectWorker):
             self._settings.worker.model_load_s,
         )
         self._telling = Telling(runtime, self._leading)
-        self._joining = Joining(runtime, self._refuse)
+        self._joining = Joining(runtime, runs.states, self._refuse)
         self._operators = Operators(runtime, runs, self, self._carrying)
         self._looking_at_sources = looking_at_sources(store, comfy)
         self._fetching = Answering(store, comfy)

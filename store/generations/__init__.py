@@ -1,1 +1,1 @@
-"""Generations: acceptance, queries, and the one writer."""
+"""Generations: acceptance, queries, and the only writers."""

@@ -1,7 +1,7 @@
 """Rows of a generation, in the caller's transaction: lock, compare, change, publish.
 
-Used by ``transitions.py``, which is the one writer, and for the items of a batch by
-``store/batches/transitions.py``.
+Used by what writes generations (``transitions.py``, ``flow_runs.py``, ``queue.py``), and for the
+items of a batch by ``store/batches/transitions.py``.
 """
 
 from __future__ import annotations

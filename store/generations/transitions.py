@@ -1,5 +1,6 @@
-"""Every change of a generation after its acceptance: a compare-and-set, in one transaction each.
+"""How a generation goes through its states: each change a compare-and-set, in one transaction.
 
+What its flow run has to do with it is in ``flow_runs.py``; no other file writes generations.
 A worker's writes name its attempt and fence. The next claim of the attempt raises the fence, so a
 worker that was stopped and resumes is fenced out and can change nothing.
 """
@@ -9,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Literal
 from uuid import UUID
 
 from sqlalchemy import Connection, delete, select, update
@@ -24,34 +24,26 @@ from store.errors import (
     ConflictError,
     DeletedError,
     FencedError,
-    NotFoundError,
     UnreadableRequestError,
 )
 from store.generations import rows
-from store.generations.dispatches import attempt_of, drop_start, is_pending
-from store.generations.rows import ACTIVE
-from store.outbox import remove
+from store.generations.flow_runs import is_retried
 from store.tables import artefacts, attempts, generations, previews
 from store.uploads.references import are_wanted
 from store.values import (
     Artefact,
     Claim,
-    Entry,
     Generation,
     Holder,
     Preview,
     ProgressRecord,
-    Standing,
     Waiting,
     rendered_as_kept,
 )
 
-Rejoined = Literal["joined", "waits", "over"]
-"""What became of a flow run that came due: see ``Transitions.rejoin``."""
-
 
 class Transitions:
-    """The one writer of generations."""
+    """What a worker does with its attempt, and what clients and operators ask for."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -98,7 +90,8 @@ class Transitions:
         rerun: bool,
     ) -> Claim | Problem:
         row = rows.locked(connection, generation_id)
-        row = _wanted_by_run(connection, row, flow_run_id, attempt, rerun=rerun)
+        if is_retried(connection, row, flow_run_id, attempt, rerun=rerun):
+            row = rows.begin_attempt(connection, row, flow_run_id)
         if deployment_id is not None:
             rows.set_attempt(connection, generation_id, row["attempt"], deployment_id=deployment_id)
         free = rows.free_attempt(connection, row, holder)
@@ -108,41 +101,6 @@ class Transitions:
         problem = unreadable("this request", request)
         rows.end_and_fence(connection, row, "failed", problem)
         return problem
-
-    @writes
-    def rejoin(
-        self,
-        connection: Connection,
-        generation_id: UUID,
-        flow_run_id: UUID,
-        attempt: int | None,
-        *,
-        rerun: bool,
-    ) -> Rejoined:
-        """A flow run came due in Prefect: an operator retried or resumed it, or made it.
-
-        ``attempt`` and ``rerun`` are as for ``claim``, which this is without the claim. "joined":
-        its generation was put into the queue for it, as a new attempt after it had ended, or as it
-        was after a pause. "waits": it is in the queue or being done already; the run is recorded
-        if the attempt has none. "over": the run has nothing more to do.
-        Raises NotFoundError, DeletedError.
-        """
-        row = rows.locked(connection, generation_id)
-        try:
-            now = _wanted_by_run(connection, row, flow_run_id, attempt, rerun=rerun)
-        except ConflictError:
-            return "over"
-        if now["attempt"] != row["attempt"]:
-            return "joined"
-        if row["status"] != "queued":
-            return "waits"
-        if rows.is_paused(row["waiting"]):
-            rows.resume(connection, row)
-            return "joined"
-        if row["flow_run_id"] is None:
-            rows.write(connection, row, flow_run_id=flow_run_id)
-            rows.set_attempt(connection, generation_id, row["attempt"], flow_run_id=flow_run_id)
-        return "waits"
 
     @writes
     def fail_unreadable(self, connection: Connection, generation_id: UUID, attempt: int) -> bool:
@@ -280,8 +238,9 @@ class Transitions:
         """Insert rows for the kept artefacts and end the attempt. Raises FencedError.
 
         ``nodes`` is how many nodes the workflow had, all of them done now. ``stages``, plain JSON,
-        is what Prefect is to be told of the work (see ``told``); None: nothing. ``filenames`` are
-        the artefacts' in ComfyUI, by which those that were announced as rendered are found.
+        is what Prefect is to be told of the work (``store.flow_runs.told``); None: nothing.
+        ``filenames`` are the artefacts' in ComfyUI, by which those that were announced as rendered
+        are found.
         No-op when this claim has succeeded before: the answer to its commit may have been lost.
         """
         await self._succeed(claim, kept, nodes, stages, filenames)
@@ -348,27 +307,6 @@ class Transitions:
         if ended and stray:
             rows.stray(connection, claim.generation_id, claim.attempt)
         return ended
-
-    @notes
-    def told(self, connection: Connection, generation_id: UUID, attempt: int) -> None:
-        """Prefect was told of the attempt's work: its stages are no longer ``Queue.untold``."""
-        rows.set_attempt(connection, generation_id, attempt, told_at=datetime.now(UTC))
-
-    @reads
-    def standing(
-        self, connection: Connection, claim: Claim, flow_run_id: UUID | None = None
-    ) -> Standing:
-        """Returns what is still wanted, which a fenced-out worker must not touch."""
-        columns = (generations.c.attempt, generations.c.status, generations.c.flow_run_id)
-        statement = select(*columns).where(
-            generations.c.id == claim.generation_id, generations.c.deleted_at.is_(None)
-        )
-        row = (connection.execute(statement)).mappings().first()
-        wanted = row is not None and row["status"] in (*ACTIVE, "succeeded")
-        return Standing(
-            prompt_wanted=wanted and row is not None and row["attempt"] == claim.attempt,
-            run_wanted=wanted and row is not None and row["flow_run_id"] == flow_run_id,
-        )
 
     # --- the clients' and operators' side
 
@@ -449,214 +387,6 @@ class Transitions:
         rows.dispatch(connection, row, "forget")
         return gone
 
-    # --- the flow runs' side
-
-    @writes
-    def record_run(
-        self,
-        connection: Connection,
-        generation_id: UUID,
-        attempt: int,
-        flow_run_id: UUID,
-        deployment_id: UUID | None,
-    ) -> bool:
-        """Record the flow run that a worker made for an attempt, which needs no dispatch then.
-
-        A repeated call changes nothing more. Returns False when the generation was deleted
-        meanwhile: the run may have been made after the others were deleted, so that is done again.
-        Raises NotFoundError.
-        """
-        found = connection.execute(
-            select(generations).where(generations.c.id == generation_id).with_for_update()
-        )
-        row = found.mappings().first()
-        if row is None:
-            raise NotFoundError(f"no generation {generation_id}")
-        drop_start(connection, generation_id, attempt)
-        run = {"flow_run_id": flow_run_id, "deployment_id": deployment_id}
-        rows.set_attempt(connection, generation_id, attempt, **run)
-        if row["deleted_at"] is not None:
-            rows.dispatch(connection, row, "forget")
-            return False
-        if row["attempt"] == attempt and row["flow_run_id"] != flow_run_id:
-            rows.write(connection, row, flow_run_id=flow_run_id)
-        return True
-
-    # --- the dispatcher's and reconciler's side
-
-    @writes
-    def record_flow_run(
-        self,
-        connection: Connection,
-        entry: Entry,
-        flow_run_id: UUID,
-        deployment_id: UUID | None = None,
-    ) -> bool:
-        """Record the flow run of a dispatch's attempt, which completes the dispatch.
-
-        No-op when the attempt is over. Returns False when the caller has lost the dispatch: the
-        runner that took it over records the run. Only when the generation was deleted meanwhile
-        may this run have been made after the others were deleted; then it is to be deleted too.
-        """
-        attempt = attempt_of(entry)
-        is_ours = remove(connection, entry)
-        found = connection.execute(
-            select(generations).where(generations.c.id == entry.subject).with_for_update()
-        )
-        row = found.mappings().first()
-        if not is_ours:
-            if row is not None and row["deleted_at"] is not None:
-                rows.dispatch(connection, row, "forget")
-            return False
-        if row is not None and row["attempt"] == attempt:
-            rows.write(connection, row, flow_run_id=flow_run_id)
-        rows.set_attempt(
-            connection,
-            entry.subject,
-            attempt,
-            flow_run_id=flow_run_id,
-            deployment_id=deployment_id,
-        )
-        return True
-
-    @writes
-    def settle(
-        self,
-        connection: Connection,
-        generation_id: UUID,
-        flow_run_id: UUID | None,
-        to: Status,
-        problem: Problem | None,
-        *,
-        fence: int | None = None,
-    ) -> bool:
-        """End a generation whose flow run ended without reporting (an operator, a crash).
-
-        Returns False when it has ended, was deleted, or has another run now; with ``fence``, also
-        when anything changed since that was read. Raises the fence, so that a worker still working
-        on it stops.
-        """
-        row = _active(connection, generation_id, flow_run_id)
-        if row is None or fence not in (None, row["fence"]):
-            return False
-        rows.end_and_fence(connection, row, to, problem)
-        return True
-
-    @writes
-    def let_go(
-        self,
-        connection: Connection,
-        generation_id: UUID,
-        flow_run_id: UUID | None,
-        fence: int,
-        waiting: Waiting | None = None,
-    ) -> bool:
-        """Release the attempt from a holder that is dead (or whose run was paused).
-
-        ``flow_run_id`` None: the attempt has no flow run yet.
-        Returns False when anything changed since ``fence`` was read: then a worker is alive.
-        """
-        row = _active(connection, generation_id, flow_run_id)
-        if row is None or row["fence"] != fence:
-            return False
-        rows.let_go(connection, row, waiting=asdict(waiting) if waiting else None)
-        return True
-
-    @writes
-    def give_back(self, connection: Connection, flow_run_id: UUID, lease: UUID) -> bool:
-        """Release what that run still holds under that lease. Returns whether there was anything.
-
-        For a worker at the end of each run: nothing may stay held without being worked on.
-        """
-        found = connection.execute(
-            select(generations)
-            .join(
-                attempts,
-                (attempts.c.generation_id == generations.c.id)
-                & (attempts.c.number == generations.c.attempt),
-            )
-            .where(
-                generations.c.flow_run_id == flow_run_id,
-                generations.c.status.in_(ACTIVE),
-                generations.c.deleted_at.is_(None),
-                attempts.c.holder == lease,
-            )
-            .with_for_update()
-        )
-        row = found.mappings().first()
-        if row is not None:
-            rows.let_go(connection, row)
-        return row is not None
-
-    @writes
-    def dispatch_again(
-        self, connection: Connection, generation_id: UUID, attempt: int, fence: int
-    ) -> bool:
-        """Request a new flow run for the attempt: Prefect lost the former one.
-
-        Returns False when anything changed since ``fence`` was read, or a dispatch is pending.
-        """
-        try:
-            row = rows.locked(connection, generation_id)
-        except DeletedError:
-            return False
-        if row["attempt"] != attempt or row["fence"] != fence:
-            return False
-        if row["status"] not in ("queued", "running"):
-            return False
-        if is_pending(connection, row, "start"):
-            return False
-        rows.let_go(connection, row, flow_run_id=None)
-        rows.set_attempt(connection, generation_id, attempt, flow_run_id=None)
-        rows.dispatch(connection, row, "start")
-        return True
-
 
 def _ended_before(row: RowMapping, moment: datetime) -> bool:
     return row["status"] in FINAL and row["finished_at"] < moment
-
-
-def _wanted_by_run(
-    connection: Connection,
-    row: RowMapping,
-    flow_run_id: UUID,
-    attempt: int | None,
-    *,
-    rerun: bool,
-) -> RowMapping:
-    """Returns the row, of a new attempt perhaps, that a flow run is to have done.
-
-    Raises ConflictError when there is nothing to do for it, FencedError when its attempt is over.
-    Nothing is written then.
-    """
-    if row["flow_run_id"] != flow_run_id and attempt not in (None, row["attempt"]):
-        raise FencedError(f"attempt {attempt} is over; now it is {row['attempt']}")
-    if row["status"] in ("succeeded", "cancelling"):
-        raise ConflictError(f"the generation is {row['status']}")
-    if row["status"] not in RETRYABLE:
-        return row
-    if not rerun or row["flow_run_id"] != flow_run_id:
-        raise ConflictError(f"the generation is {row['status']}")
-    if is_pending(connection, row, "cancel"):
-        raise ConflictError("it was cancelled; its run does not know yet")
-    # The worker that tells of it puts the run back first: that is no operator's retry.
-    if rows.is_untold(rows.attempt_of(connection, row)):
-        raise ConflictError(f"the generation is {row['status']}; its run does not know yet")
-    return rows.begin_attempt(connection, row, flow_run_id)
-
-
-def _active(
-    connection: Connection, generation_id: UUID, flow_run_id: UUID | None
-) -> RowMapping | None:
-    """Returns the row, locked, if that run (None: no run yet) has yet to end it."""
-    found = connection.execute(
-        select(generations)
-        .where(
-            generations.c.id == generation_id,
-            generations.c.flow_run_id == flow_run_id,
-            generations.c.status.in_(ACTIVE),
-            generations.c.deleted_at.is_(None),
-        )
-        .with_for_update()
-    )
-    return found.mappings().first()

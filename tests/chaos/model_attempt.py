@@ -163,7 +163,7 @@ class Doing:
         try:
             await store.transitions.succeed(claim, [kept])
         except FencedError:
-            if not (await store.transitions.standing(claim)).prompt_wanted:
+            if not (await store.flow_runs.standing(claim)).prompt_wanted:
                 await store.files.remove([kept])
             raise
         return (kept,)

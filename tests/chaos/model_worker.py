@@ -126,7 +126,7 @@ class Process:
         runs = ModelRuns("http://prefect.test/api")
         runs._client = Wire(world.prefect)  # type: ignore[assignment]
         self._leading = Leading(self.runtime, runs, self._runner, self._carrying)
-        self._joining = Joining(self.runtime, self._carry_out)
+        self._joining = Joining(self.runtime, runs.states, self._carry_out)
         asked = ModelRuns("http://prefect.test/api")
         asked._client = Wire(world.prefect, rests=True)  # type: ignore[assignment]
         self._operators = Operators(self.runtime, asked, self._runner, self._carrying)

@@ -41,6 +41,8 @@ class Leader(PrefectWorker):
         self.operators: Operators | None = None
         """Also hear of a cancel, if there are any."""
         self.looks = 0
+        self.proposed: list[FlowRun] = []
+        """The runs that were to be Pending, as Prefect lists them until they are."""
         self.cancels = False
         self.before_running: Callable[[UUID], Awaitable[None]] | None = None
         self.loses: Pool | None = None
@@ -66,6 +68,7 @@ class Leader(PrefectWorker):
             self.operators.note(flow_run_id)
 
     async def propose_pending(self, flow_run: FlowRun) -> bool:
+        self.proposed.append(flow_run)
         if self.loses is not None:  # Prefect loses its database
             await self.client.delete_flow_run(flow_run.id)
             await asyncio.to_thread(self.loses.remove)
@@ -105,7 +108,7 @@ class Led:
         made = (await store.acceptance.accept(resolved())).generation
         if has_run:
             run = await self.runs.start(made.id, 1, resolved())
-            assert await store.transitions.record_run(made.id, 1, run.id, run.deployment_id)
+            assert await store.flow_runs.record_run(made.id, 1, run.id, run.deployment_id)
         return await self.taken()
 
     async def taken(self) -> Attempt:

@@ -328,7 +328,7 @@ async def test_what_ended_is_kept_as_it_was_for_who_tells_prefect(
         assert stage.is_over
     assert stages[3].ended_at == past.untold.ended_at  # it was written before its own end
     assert await past.outcome() == outcome
-    await runtime.store.transitions.told(held.generation_id, held.attempt)
+    await runtime.store.flow_runs.told(held.generation_id, held.attempt)
     assert await untold(runtime) == []
 
 

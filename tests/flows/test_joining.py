@@ -2,40 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from prefect.client.schemas.objects import FlowRun, State
-from prefect.states import AwaitingRetry, Scheduled
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.states import AwaitingRetry, Running, Scheduled
 
 from comfy.emulator import Emulator
 from core.problems import problem
 from flows.pipeline import PAUSED
 from flows.prefect.runs import idempotency_key
 from flows.runtime import Runtime
-from flows.worker.joining import Joining
+from flows.worker.joining import Joining, States
 from store.store import Store
 from store.values import Claim, Generation
 from tests.comfy.data import resolved
+from tests.flows.gates import Pool
+from tests.flows.leader import leading, url_of
+from tests.flows.prefect_server import Server
 from tests.store.making import wait_until
 
 RUN = UUID(int=1)
 
 
-class Listed:
-    """A worker's joining, to which Prefect lists runs."""
+@pytest.fixture
+def server(stock_server: Server) -> Server:
+    """One that is not Easel's, so that runs are led by Prefect's own requests."""
+    return stock_server
 
-    def __init__(self, runtime: Runtime) -> None:
+
+class Listed:
+    """A worker's joining, to which Prefect lists runs.
+
+    Without ``states`` each run stays as it was listed last.
+    """
+
+    def __init__(self, runtime: Runtime, states: States | None = None) -> None:
         self.refused: list[UUID] = []
-        self.joining = Joining(runtime, lambda run: self.refused.append(run.id))
-        self._runtime = runtime
+        self.joining = Joining(
+            runtime, states or self._as_listed, lambda run: self.refused.append(run.id)
+        )
+        self._seen: dict[UUID, FlowRun] = {}
+
+    async def _as_listed(self, ids: Iterable[UUID]) -> dict[UUID, FlowRun]:
+        return {run_id: self._seen[run_id] for run_id in ids if run_id in self._seen}
+
+    def note(self, *runs: FlowRun) -> None:
+        """Prefect lists these."""
+        for run in runs:
+            self._seen[run.id] = run
+            self.joining.note(run)
 
     async def look(self, *runs: FlowRun) -> None:
         """Prefect lists these. Returns when all of them were joined or not."""
-        for run in runs:
-            self.joining.note(run)
+        self.note(*runs)
         last = run_of(None, parameters={"generation_id": "none"})
         self.joining.note(last)
 
@@ -87,7 +109,7 @@ async def taken(runtime: Runtime) -> Claim:
 async def failed(runtime: Runtime) -> FlowRun:
     """A run whose generation failed, and that an operator retries."""
     made = await accepted(runtime.store)
-    assert await runtime.store.transitions.record_run(made.id, 1, RUN, None)
+    assert await runtime.store.flow_runs.record_run(made.id, 1, RUN, None)
     claim = await taken(runtime)
     assert await runtime.store.transitions.fail(claim, problem("run_failed", "no"))
     return run_of((made.id, 1), AwaitingRetry(), run_id=RUN, run_count=1)
@@ -118,9 +140,9 @@ async def test_one_that_an_operator_resumes_may_be_taken_again(
     listed: Listed, runtime: Runtime
 ) -> None:
     made = await accepted(runtime.store)
-    transitions = runtime.store.transitions
-    assert await transitions.record_run(made.id, 1, RUN, None)
-    assert await transitions.let_go(made.id, RUN, made.fence, PAUSED)
+    flow_runs = runtime.store.flow_runs
+    assert await flow_runs.record_run(made.id, 1, RUN, None)
+    assert await flow_runs.let_go(made.id, RUN, made.fence, PAUSED)
     await listed.look(run_of((made.id, 1), Scheduled(name="Resuming"), run_id=RUN))
     assert (await taken(runtime)).attempt == 1
 
@@ -214,7 +236,7 @@ async def test_one_of_an_attempt_that_goes_here_is_left_alone(
     await listed.look(again)  # put back by the worker that tells how it ended
     assert (await runtime.store.generations.get(seen.generation.id)).attempt == 2
 
-    await runtime.store.transitions.told(seen.generation.id, 2)
+    await runtime.store.flow_runs.told(seen.generation.id, 2)
     await listed.look(again)
     assert (await taken(runtime)).attempt == 3
 
@@ -241,8 +263,7 @@ async def test_one_that_cannot_be_judged_now_does_not_hold_up_the_others(
     retried = await failed(runtime)
     adoptable = run_of(None, parameters={"request": {"prompt": "a fox"}})
     await emulator.stop()
-    listed.joining.note(adoptable)
-    listed.joining.note(retried)
+    listed.note(adoptable, retried)
 
     async def is_joined() -> bool:
         seen = await runtime.store.generations.of_run(RUN)
@@ -258,3 +279,54 @@ async def test_one_that_cannot_be_judged_now_does_not_hold_up_the_others(
 
     await wait_until(is_adopted)
     assert listed.refused == []
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("prefect")
+async def test_one_that_was_listed_while_its_end_was_told_is_no_retry(
+    runtime: Runtime, pool: Pool, server: Server, emulator: Emulator
+) -> None:
+    """Another worker put it back to tell it. What an operator does afterwards is a retry."""
+    emulator.faults.hang()
+    async with leading(runtime, pool, url_of(server)) as led:
+        listed = Listed(runtime, led.runs.states)
+        attempt = await led.attempt(has_run=True)
+        assert attempt.flow_run_id is not None
+        await led.client.set_flow_run_state(attempt.flow_run_id, Running(), force=True)
+        await attempt.stop("cancel")
+        run = await led.done(attempt)
+        assert run.state_type == StateType.CANCELLED
+        [listing] = led.worker.proposed
+        assert (listing.state_type, listing.run_count) == (StateType.SCHEDULED, 1)
+        generation_id = attempt.claim.generation_id
+
+        async with listed.joining.loop:
+            await listed.look(listing)
+            now = await runtime.store.generations.get(generation_id)
+            assert (now.status, now.attempt) == ("cancelled", 1)
+
+            await led.client.set_flow_run_state(run.id, AwaitingRetry(), force=True)
+            await listed.look(await led.client.read_flow_run(run.id))
+            now = await runtime.store.generations.get(generation_id)
+            assert (now.status, now.attempt, now.flow_run_id) == ("queued", 2, run.id)
+        assert listed.refused == []
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("prefect")
+async def test_one_that_was_deleted_since_it_was_listed_is_no_retry(
+    runtime: Runtime, pool: Pool, server: Server, emulator: Emulator
+) -> None:
+    emulator.faults.hang()
+    async with leading(runtime, pool, url_of(server)) as led:
+        listed = Listed(runtime, led.runs.states)
+        attempt = await led.attempt(has_run=True)
+        await attempt.stop("cancel")
+        run = await led.done(attempt)
+        await led.client.set_flow_run_state(run.id, AwaitingRetry(), force=True)
+        listing = await led.client.read_flow_run(run.id)
+        await led.client.delete_flow_run(run.id)
+        async with listed.joining.loop:
+            await listed.look(listing)
+        now = await runtime.store.generations.get(attempt.claim.generation_id)
+        assert (now.status, now.attempt) == ("cancelled", 1)

@@ -201,9 +201,9 @@ async def paused(led: Led, attempt: Attempt) -> FlowRun:
 
 async def resumed(led: Led, run: FlowRun, attempt: Attempt) -> Attempt:
     """The operator resumes it, and this worker takes it again. Returns the next attempt's work."""
-    claim, transitions = attempt.claim, led.runtime.store.transitions
+    claim, flow_runs = attempt.claim, led.runtime.store.flow_runs
     await led.client.set_flow_run_state(run.id, AwaitingRetry(), force=True)
-    assert await transitions.rejoin(claim.generation_id, run.id, 1, rerun=False) == "joined"
+    assert await flow_runs.rejoin(claim.generation_id, run.id, 1, rerun=False) == "joined"
     return await led.taken()
 
 
@@ -292,7 +292,7 @@ async def test_a_run_that_prefect_gave_is_paused_too_before_it_has_begun(
     async with leading(runtime, pool, url_of(server)) as led:
         made = (await store.acceptance.accept(resolved())).generation
         run = await led.runs.start(made.id, 1, resolved())
-        assert await store.transitions.record_run(made.id, 1, run.id, run.deployment_id)
+        assert await store.flow_runs.record_run(made.id, 1, run.id, run.deployment_id)
 
         async def pause(run_id: UUID) -> None:
             await led.client.set_flow_run_state(run_id, Paused(), force=True)
@@ -335,7 +335,7 @@ async def test_a_run_that_prefect_gave_is_not_claimed_twice_when_its_limit_is_re
     async with leading(runtime, pool, url_of(server)) as led:
         made = (await store.acceptance.accept(resolved())).generation
         run = await led.runs.start(made.id, 1, resolved())
-        assert await store.transitions.record_run(made.id, 1, run.id, run.deployment_id)
+        assert await store.flow_runs.record_run(made.id, 1, run.id, run.deployment_id)
         await comfyui_is_reached(runtime)
         offering = await looked_at(runtime)
         taking = Taking(runtime, Slots(2), Gate, taken.append, offering, LastModel(), load_s=0.0)
@@ -374,7 +374,7 @@ async def test_a_run_that_prefect_gave_and_that_another_worker_took_meanwhile_is
     async with leading(runtime, pool, url_of(server)) as led:
         made = (await store.acceptance.accept(resolved())).generation
         run = await led.runs.start(made.id, 1, resolved())
-        assert await store.transitions.record_run(made.id, 1, run.id, run.deployment_id)
+        assert await store.flow_runs.record_run(made.id, 1, run.id, run.deployment_id)
         claims: list[Claim] = []
 
         async def take(_run_id: UUID) -> None:

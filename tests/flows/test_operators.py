@@ -20,6 +20,7 @@ from flows.errors import PrefectUnavailableError
 from flows.pipeline import PAUSED
 from flows.runtime import Runtime
 from flows.worker import events
+from store.generations.flow_runs import Ended
 from store.values import Generation, Holder
 from tests.comfy.data import resolved
 from tests.flows.gates import a_pool
@@ -48,7 +49,7 @@ class Operated:
         store = self.runtime.store
         made = (await store.acceptance.accept(resolved())).generation
         run = await self.led.runs.start(made.id, 1, resolved())
-        assert await store.transitions.record_run(made.id, 1, run.id, run.deployment_id)
+        assert await store.flow_runs.record_run(made.id, 1, run.id, run.deployment_id)
         return await store.generations.get(made.id)
 
     async def an_attempt(self, generation: Generation) -> Attempt:
@@ -118,7 +119,7 @@ async def test_one_that_waits_is_held_back_until_its_run_is_resumed(
         assert (now.status, now.waiting) == ("queued", PAUSED)
         first = await store.queue.take(runtime.holder, lambda found: found[0], ["interactive"])
         assert first is None
-        rejoined = await store.transitions.rejoin(made.id, run_of(made), 1, rerun=False)
+        rejoined = await store.flow_runs.rejoin(made.id, run_of(made), 1, rerun=False)
         assert rejoined == "joined"
         await (await at.an_attempt(made)).stop("release")
 
@@ -138,14 +139,16 @@ async def test_a_cancel_that_is_heard_of_after_the_retry_leaves_the_new_attempt(
     runtime: Runtime, server: Server, emulator: Emulator
 ) -> None:
     emulator.faults.hang()
-    transitions = runtime.store.transitions
+    flow_runs = runtime.store.flow_runs
     async with operated(runtime, server) as at:
         made = await at.a_generation()
         run = run_of(made)
         await at.set_to(made, Cancelled())
-        assert await transitions.settle(made.id, run, "cancelled", None)
+        assert await flow_runs.settle(made.id, run, "cancelled", None)
         await at.set_to(made, AwaitingRetry())
-        assert await transitions.rejoin(made.id, run, 1, rerun=True) == "joined"
+        ended = await flow_runs.rejoin(made.id, run, 1, rerun=True)
+        assert isinstance(ended, Ended)
+        assert await flow_runs.begin_again(made.id, run, ended)
         at.led.operators.note(run)  # it waits
         await at.applied()
         assert (await at.now(made)).status == "queued"
@@ -232,7 +235,7 @@ async def test_an_attempt_that_goes_is_paused_and_finds_its_prompt_when_it_is_re
         assert await attempt.outcome() == Stopped("pause")
         now = await at.now(made)
         assert (now.status, now.waiting) == ("queued", PAUSED)
-        rejoined = await runtime.store.transitions.rejoin(made.id, run_of(made), 1, rerun=False)
+        rejoined = await runtime.store.flow_runs.rejoin(made.id, run_of(made), 1, rerun=False)
         assert rejoined == "joined"
         emulator.faults.clear()
         assert isinstance(await (await at.an_attempt(made)).outcome(), Kept)

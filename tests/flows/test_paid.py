@@ -287,7 +287,7 @@ async def test_a_crash_between_intent_and_post_is_as_unsure(
 ) -> None:
     claim = await claimed(runtime)
     assert await runtime.store.transitions.record_submission(claim)
-    assert await runtime.store.transitions.let_go(claim.generation_id, RUN, claim.fence)
+    assert await runtime.store.flow_runs.let_go(claim.generation_id, RUN, claim.fence)
 
     later = await again(runtime, claim.generation_id)
 
@@ -304,7 +304,7 @@ async def test_a_worker_of_another_comfyui_does_not_post_it_either(
     elsewhere = Holder("another one", uuid4(), "http://elsewhere.test")
     await runtime.store.transitions.record_submission(claim)
     for holder in (elsewhere, runtime.holder, elsewhere, runtime.holder):
-        assert await runtime.store.transitions.let_go(claim.generation_id, RUN, claim.fence)
+        assert await runtime.store.flow_runs.let_go(claim.generation_id, RUN, claim.fence)
         claim = await pipeline.claim(
             runtime.store, Assignment(claim.generation_id, RUN, attempt=1), holder
         )

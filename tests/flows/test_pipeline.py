@@ -91,7 +91,7 @@ async def is_queued(runtime: Runtime, claim: Claim) -> bool:
 
 async def taken_over(runtime: Runtime, claim: Claim) -> None:
     """Another worker has the attempt by now."""
-    assert await runtime.store.transitions.let_go(claim.generation_id, RUN, claim.fence)
+    assert await runtime.store.flow_runs.let_go(claim.generation_id, RUN, claim.fence)
     await pipeline.claim(runtime.store, Assignment(claim.generation_id, RUN, attempt=1), ANOTHER)
 
 

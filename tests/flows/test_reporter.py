@@ -139,7 +139,7 @@ async def test_it_stops_when_another_worker_has_taken_the_attempt(
     async with Reporter(store.transitions, claim, None) as reporter:
         now = await store.generations.get(claim.generation_id)
         assert now.flow_run_id is not None
-        await store.transitions.let_go(now.id, now.flow_run_id, now.fence)
+        await store.flow_runs.let_go(now.id, now.flow_run_id, now.fence)
         await store.transitions.claim(
             claim.generation_id,
             flow_run_id=uuid4(),

@@ -46,6 +46,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         "tests/flows/test_pauses.py",
         "tests/flows/test_gate.py",
         "tests/flows/test_foreign_runs.py",
+        "tests/flows/test_joining.py",
         "tests/flows/test_leading.py",
         "tests/flows/test_leading_plainly.py",
         "tests/flows/test_accounts.py",

@@ -90,7 +90,7 @@ async def let_go(store: Store, generation_id: UUID) -> None:
     """As the reconciler does when the holder's lease has lapsed."""
     now = await store.generations.get(generation_id)
     assert now.flow_run_id is not None
-    assert await store.transitions.let_go(now.id, now.flow_run_id, now.fence)
+    assert await store.flow_runs.let_go(now.id, now.flow_run_id, now.fence)
 
 
 async def taken_over(store: Store, generation_id: UUID, **claim: Any) -> Claim:

@@ -221,7 +221,7 @@ async def lapsed(store: Store, claim: Claim) -> None:
 async def cancelled_by_an_operator(store: Store, claim: Claim) -> None:
     now = await store.generations.get(claim.generation_id)
     assert now.flow_run_id is not None
-    await store.transitions.settle(now.id, now.flow_run_id, "cancelled", None)
+    await store.flow_runs.settle(now.id, now.flow_run_id, "cancelled", None)
 
 
 async def retried(store: Store, claim: Claim) -> None:
@@ -528,7 +528,7 @@ async def test_a_run_of_an_older_attempt_is_fenced_out(store: Store) -> None:
     # Given a generation that was cancelled and retried while its first run was stuck
     made, old_run = await accepted(store), uuid.uuid4()
     await claimed(store, made.id, flow_run_id=old_run, attempt=1)
-    await store.transitions.settle(made.id, old_run, "failed", a_problem())
+    await store.flow_runs.settle(made.id, old_run, "failed", a_problem())
     await store.transitions.retry(made.id)
 
     # When the first run comes back

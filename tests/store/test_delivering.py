@@ -170,7 +170,7 @@ class History:
             case 10:
                 await transitions.retry(self._id)
             case 11 if self._random.random() < 0.5:
-                await transitions.settle(self._id, RUN, "failed", OUT_OF_MEMORY)
+                await self._store.flow_runs.settle(self._id, RUN, "failed", OUT_OF_MEMORY)
             case _ if now.flow_run_id and now.status not in FINAL:
                 await let_go(self._store, self._id)
 

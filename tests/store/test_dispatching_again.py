@@ -32,7 +32,7 @@ from tests.store.making import (
 async def told(store: Store, generation_id: UUID) -> None:
     """Prefect has made RUN for what was decided, and the outbox is empty."""
     for dispatch in await taken(store):
-        await store.transitions.record_flow_run(dispatch, RUN)
+        await store.flow_runs.record_flow_run(dispatch, RUN)
 
 
 async def test_one_more_dispatch_is_written_and_no_second(store: Store) -> None:
@@ -40,7 +40,7 @@ async def test_one_more_dispatch_is_written_and_no_second(store: Store) -> None:
     await told(store, made.id)
     assert await dispatched(store, made.id) == []
 
-    assert await store.transitions.dispatch_again(made.id, 1, made.fence)
+    assert await store.flow_runs.dispatch_again(made.id, 1, made.fence)
 
     now = await store.generations.get(made.id)
     assert (now.status, now.attempt, now.flow_run_id) == ("queued", 1, None)
@@ -49,8 +49,8 @@ async def test_one_more_dispatch_is_written_and_no_second(store: Store) -> None:
     with pytest.raises(FencedError):
         await store.transitions.status(claim)
     # And again, by one who saw it before or after.
-    assert not await store.transitions.dispatch_again(made.id, 1, made.fence)
-    assert not await store.transitions.dispatch_again(made.id, 1, now.fence)
+    assert not await store.flow_runs.dispatch_again(made.id, 1, made.fence)
+    assert not await store.flow_runs.dispatch_again(made.id, 1, now.fence)
     assert await dispatched(store, made.id) == [("start", 1)]
 
 
@@ -61,7 +61,7 @@ async def test_two_who_dispatch_again_at_once_make_one_dispatch(
     await told(store, made.id)
 
     outcomes = await asyncio.gather(
-        *(s.transitions.dispatch_again(made.id, 1, made.fence) for s in (store, second) * 2)
+        *(s.flow_runs.dispatch_again(made.id, 1, made.fence) for s in (store, second) * 2)
     )
 
     assert outcomes.count(True) == 1
@@ -71,7 +71,7 @@ async def test_two_who_dispatch_again_at_once_make_one_dispatch(
 async def test_what_waits_to_be_dispatched_is_not_dispatched_again(store: Store) -> None:
     made = await accepted(store)
 
-    assert not await store.transitions.dispatch_again(made.id, 1, made.fence)
+    assert not await store.flow_runs.dispatch_again(made.id, 1, made.fence)
 
     assert await store.generations.get(made.id) == made
     assert await dispatched(store, made.id) == [("start", 1)]
@@ -82,8 +82,8 @@ async def test_what_moved_since_is_not_dispatched_again(store: Store) -> None:
     await told(store, made.id)
     again = await claimed(store, made.id, flow_run_id=RUN, lease=LEASE)
 
-    assert not await store.transitions.dispatch_again(made.id, 1, made.fence)
-    assert not await store.transitions.dispatch_again(made.id, 2, again.fence)
+    assert not await store.flow_runs.dispatch_again(made.id, 1, made.fence)
+    assert not await store.flow_runs.dispatch_again(made.id, 2, again.fence)
 
     assert await store.transitions.status(again) == "running"
     assert await dispatched(store, made.id) == []
@@ -95,7 +95,7 @@ async def test_what_has_ended_is_not_dispatched_again(store: Store, status: Stat
     await told(store, made.id)
     made = await store.generations.get(made.id)
 
-    assert not await store.transitions.dispatch_again(made.id, 1, made.fence)
+    assert not await store.flow_runs.dispatch_again(made.id, 1, made.fence)
 
     assert await store.generations.get(made.id) == made
 
@@ -106,8 +106,8 @@ async def test_what_was_deleted_is_not_dispatched_again(store: Store) -> None:
     await store.transitions.delete(made.id)
     before = await dispatched(store, made.id)
 
-    assert not await store.transitions.dispatch_again(made.id, 1, made.fence)
-    assert not await store.transitions.dispatch_again(made.id, 1, made.fence + 1)
+    assert not await store.flow_runs.dispatch_again(made.id, 1, made.fence)
+    assert not await store.flow_runs.dispatch_again(made.id, 1, made.fence + 1)
 
     assert await dispatched(store, made.id) == before
 
@@ -123,10 +123,10 @@ async def test_what_is_to_be_cancelled_is_not_dispatched_again(store: Store) -> 
     seen = await store.generations.get(made.id)
     await store.transitions.request_cancel(made.id)
 
-    assert not await store.transitions.dispatch_again(made.id, 1, seen.fence)
+    assert not await store.flow_runs.dispatch_again(made.id, 1, seen.fence)
 
     # It can still be ended through its run.
-    assert await store.transitions.settle(made.id, RUN, "cancelled", None)
+    assert await store.flow_runs.settle(made.id, RUN, "cancelled", None)
 
 
 # --- a clock that was set back
@@ -140,4 +140,4 @@ async def test_one_accepted_before_the_clock_was_set_back_can_be_taken_over(stor
             update(generations).values(created_at=datetime.now(UTC) + timedelta(hours=2))
         )
 
-    assert await store.transitions.let_go(made.id, RUN, made.fence)
+    assert await store.flow_runs.let_go(made.id, RUN, made.fence)

@@ -76,7 +76,7 @@ async def cancelled_while_it_waits(store: Store, claim: Claim) -> None:
 
 
 async def settled(store: Store, claim: Claim) -> None:
-    assert await store.transitions.settle(claim.generation_id, RUN, "failed", OUT_OF_MEMORY)
+    assert await store.flow_runs.settle(claim.generation_id, RUN, "failed", OUT_OF_MEMORY)
 
 
 async def unreadable_when_claimed(store: Store, claim: Claim) -> None:
@@ -193,10 +193,10 @@ async def test_a_change_that_is_rolled_back_leaves_no_event(store: Store) -> Non
 async def test_an_end_that_comes_too_late_is_no_event(store: Store) -> None:
     made = await asked(store)
     claim = await running(store, made.id, flow_run_id=RUN)
-    assert await store.transitions.settle(made.id, RUN, "cancelled", None)
+    assert await store.flow_runs.settle(made.id, RUN, "cancelled", None)
 
     assert not await store.transitions.fail(claim, OUT_OF_MEMORY)
-    assert not await store.transitions.settle(made.id, RUN, "failed", OUT_OF_MEMORY)
+    assert not await store.flow_runs.settle(made.id, RUN, "failed", OUT_OF_MEMORY)
     with pytest.raises(ConflictError):
         await store.transitions.request_cancel(made.id)
 

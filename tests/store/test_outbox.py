@@ -156,7 +156,7 @@ async def test_of_one_subject_one_entry_at_a_time(store: Store, second: Store) -
 
     assert await taken(second, holder=OTHER_RUNNER) == ()
 
-    await store.transitions.record_flow_run(start, RUN)
+    await store.flow_runs.record_flow_run(start, RUN)
     [cancel] = await taken(second, holder=OTHER_RUNNER)
     assert (cancel.subject, cancel.kind) == (made.id, "prefect.cancel")
 
@@ -311,10 +311,10 @@ async def test_one_that_wakes_up_after_its_claim_was_freed_changes_nothing(
 
     assert not await store.outbox.done(mine)
     assert not await store.outbox.postpone(mine, "too late", 3600)
-    assert not await store.transitions.record_flow_run(mine, uuid.uuid4())
+    assert not await store.flow_runs.record_flow_run(mine, uuid.uuid4())
 
     assert (await store.generations.get(made.id)).flow_run_id is None
-    assert await second.transitions.record_flow_run(theirs, RUN)
+    assert await second.flow_runs.record_flow_run(theirs, RUN)
     assert (await store.generations.get(made.id)).flow_run_id == RUN
 
 
@@ -328,7 +328,7 @@ async def test_a_run_made_after_its_generation_was_forgotten_is_forgotten_too(
     await empty_outbox(second)
     assert await dispatched(store, made.id) == []
 
-    assert not await store.transitions.record_flow_run(mine, RUN)
+    assert not await store.flow_runs.record_flow_run(mine, RUN)
 
     assert await dispatched(store, made.id) == [("forget", 1)]
 

@@ -20,8 +20,8 @@ from core.status import Status
 from store.database import Database
 from store.errors import DeletedError, FencedError, NotFoundError
 from store.generations.acceptance import adopt
+from store.generations.flow_runs import Ended, Rejoined
 from store.generations.queue import PAGE, Queue
-from store.generations.transitions import Rejoined
 from store.store import Store
 from store.tables import attempts, generations
 from store.values import Claim, Generation, Holder, Queued, Stray
@@ -99,7 +99,7 @@ async def offered(store: Store, priorities: Sequence[str] = BOTH) -> list[UUID]:
 async def paused(store: Store) -> Generation:
     """Its flow run RUN was paused by an operator."""
     made, _ = await held(store)
-    assert await store.transitions.let_go(made.id, RUN, made.fence, PAUSED)
+    assert await store.flow_runs.let_go(made.id, RUN, made.fence, PAUSED)
     return await store.generations.get(made.id)
 
 
@@ -135,7 +135,7 @@ async def test_who_chooses_sees_what_waits(store: Store) -> None:
     batch = await running_batch(store, 1, released=1)
     made = await accepted(store, model="other.safetensors")
     [start] = [one for one in await taken(store) if one.subject == made.id]
-    await store.transitions.record_flow_run(start, RUN)
+    await store.flow_runs.record_flow_run(start, RUN)
     pages: list[Sequence[Queued]] = []
 
     def look(page: Sequence[Queued]) -> None:
@@ -240,7 +240,7 @@ async def test_a_claim_is_a_few_statements_however_much_waits(store: Store) -> N
 async def test_a_claim_is_the_attempt_s(store: Store) -> None:
     batch = await running_batch(store, 1, released=1)
     [start] = await taken(store)
-    await store.transitions.record_flow_run(start, RUN, DEPLOYMENT)
+    await store.flow_runs.record_flow_run(start, RUN, DEPLOYMENT)
     made = await store.generations.get(start.subject)
 
     claim = await took(store)
@@ -400,9 +400,7 @@ async def test_what_was_given_back_is_taken_again(store: Store) -> None:
     lost = await took(store)
     await store.transitions.start(lost, datetime.now(UTC))
 
-    assert await store.transitions.let_go(
-        made.id, None, (await store.generations.get(made.id)).fence
-    )
+    assert await store.flow_runs.let_go(made.id, None, (await store.generations.get(made.id)).fence)
     again = await took(store, OTHER_LEASE)
 
     assert (again.generation_id, again.attempt) == (made.id, 1)
@@ -414,7 +412,7 @@ async def test_what_was_given_back_is_taken_again(store: Store) -> None:
 async def test_without_a_run_only_what_has_none_is_let_go(store: Store) -> None:
     made, _ = await held(store)
 
-    assert not await store.transitions.let_go(made.id, None, made.fence)
+    assert not await store.flow_runs.let_go(made.id, None, made.fence)
     assert await worker_of(store, made.id) == "gpu-1"
 
 
@@ -508,7 +506,7 @@ async def test_its_start_is_left_out_unless_a_runner_has_it(store: Store) -> Non
     assert await dispatched(store, being_started.id) == [("start", 1)]
     assert await dispatched(store, made.id) == []
     assert await dispatched(store, other.id) == [("start", 1)]
-    assert await store.transitions.record_flow_run(start, RUN)
+    assert await store.flow_runs.record_flow_run(start, RUN)
     assert (await store.generations.get(being_started.id)).flow_run_id == RUN
 
 
@@ -558,7 +556,7 @@ async def _retry(store: Store) -> Act:
 
 async def _let_go(store: Store) -> Act:
     made, _ = await held(store)
-    return lambda store: store.transitions.let_go(made.id, RUN, made.fence)
+    return lambda store: store.flow_runs.let_go(made.id, RUN, made.fence)
 
 
 async def _unclaim(store: Store) -> Act:
@@ -568,7 +566,7 @@ async def _unclaim(store: Store) -> Act:
 
 async def _give_back(store: Store) -> Act:
     await held(store)
-    return lambda store: store.transitions.give_back(RUN, LEASE)
+    return lambda store: store.flow_runs.give_back(RUN, LEASE)
 
 
 async def _adopt(_: Store) -> Act:
@@ -577,13 +575,13 @@ async def _adopt(_: Store) -> Act:
 
 async def _resume(store: Store) -> Act:
     made = await paused(store)
-    return lambda store: store.transitions.rejoin(made.id, RUN, 1, rerun=False)
+    return lambda store: store.flow_runs.rejoin(made.id, RUN, 1, rerun=False)
 
 
 async def _run_again(store: Store) -> Act:
     made, claim = await held(store)
     await store.transitions.fail(claim, OUT_OF_MEMORY)
-    return lambda store: store.transitions.rejoin(made.id, RUN, 1, rerun=True)
+    return lambda store: store.flow_runs.begin_again(made.id, RUN, Ended(1))
 
 
 @pytest.mark.parametrize(
@@ -629,7 +627,7 @@ ENDINGS: dict[Status, Ending] = {
 async def test_prefect_is_to_be_told_how_it_ended(store: Store, outcome: Status) -> None:
     made = await accepted(store)
     claim = await took(store)
-    assert await store.transitions.record_run(made.id, 1, RUN, DEPLOYMENT)
+    assert await store.flow_runs.record_run(made.id, 1, RUN, DEPLOYMENT)
     assert await store.queue.untold(10) == ()
 
     await ENDINGS[outcome](store, claim)
@@ -646,14 +644,14 @@ async def test_prefect_is_to_be_told_how_it_ended(store: Store, outcome: Status)
         await store.queue.untold(10, leads=lambda one, number: (one, number) == (made.id, 1)) == ()
     )
 
-    await store.transitions.told(made.id, 1)
+    await store.flow_runs.told(made.id, 1)
     assert await store.queue.untold(10) == ()
 
 
 async def test_one_of_many_tells_prefect_of_what_a_dead_worker_ended(store: Store) -> None:
     made = await accepted(store)
     claim = await took(store)
-    assert await store.transitions.record_run(made.id, 1, RUN, DEPLOYMENT)
+    assert await store.flow_runs.record_run(made.id, 1, RUN, DEPLOYMENT)
     assert not await store.queue.is_untold(RUN)
     await store.transitions.fail(claim, OUT_OF_MEMORY, stages=STAGES)
     assert await store.queue.is_untold(RUN)
@@ -663,7 +661,7 @@ async def test_one_of_many_tells_prefect_of_what_a_dead_worker_ended(store: Stor
     assert sorted(won) == [False, False, False, True]
     [again] = await store.queue.untold(10)
     assert again.holder == others[won.index(True)]
-    await store.transitions.told(made.id, 1)
+    await store.flow_runs.told(made.id, 1)
     assert not await store.queue.is_untold(RUN)
     assert not await store.queue.take_untold(again, uuid4())
 
@@ -672,7 +670,7 @@ async def test_who_has_nothing_to_tell_tells_nothing(store: Store) -> None:
     for status in ("succeeded", "failed", "cancelled"):
         await brought_to(store, status)
     lost, _ = await held(store)
-    await store.transitions.settle(lost.id, RUN, "failed", problem("run_failed", "gone"))
+    await store.flow_runs.settle(lost.id, RUN, "failed", problem("run_failed", "gone"))
 
     assert await store.queue.untold(10) == ()
 
@@ -744,7 +742,7 @@ async def test_a_worker_s_run_is_recorded(store: Store) -> None:
     await accepted(store, priority="bulk")
     claim = await took(store)
 
-    assert await store.transitions.record_run(made.id, 1, RUN, DEPLOYMENT)
+    assert await store.flow_runs.record_run(made.id, 1, RUN, DEPLOYMENT)
 
     now = await store.generations.get(made.id)
     assert (now.flow_run_id, now.fence) == (RUN, claim.fence)
@@ -754,14 +752,14 @@ async def test_a_worker_s_run_is_recorded(store: Store) -> None:
     assert seen.deployment_id == DEPLOYMENT
     assert await store.transitions.status(claim) == "queued"
 
-    assert await store.transitions.record_run(made.id, 1, RUN, DEPLOYMENT)
+    assert await store.flow_runs.record_run(made.id, 1, RUN, DEPLOYMENT)
     assert await store.generations.get(made.id) == now
 
 
 async def test_a_run_needs_no_dispatch(store: Store) -> None:
     made = await accepted(store)
 
-    await store.transitions.record_run(made.id, 1, RUN, DEPLOYMENT)
+    await store.flow_runs.record_run(made.id, 1, RUN, DEPLOYMENT)
 
     assert await dispatched(store, made.id) == []
 
@@ -770,17 +768,17 @@ async def test_a_dispatch_under_way_stays_its_runner_s(store: Store) -> None:
     made = await accepted(store)
     [start] = await taken(store)
 
-    await store.transitions.record_run(made.id, 1, RUN, DEPLOYMENT)
+    await store.flow_runs.record_run(made.id, 1, RUN, DEPLOYMENT)
 
     assert await dispatched(store, made.id) == [("start", 1)]
-    assert await store.transitions.record_flow_run(start, RUN, DEPLOYMENT)
+    assert await store.flow_runs.record_flow_run(start, RUN, DEPLOYMENT)
 
 
 async def test_the_run_of_a_former_attempt_is_recorded_there(store: Store) -> None:
     made, _ = await brought_to(store, "failed")
     await store.transitions.retry(made.id)
 
-    assert await store.transitions.record_run(made.id, 1, OTHER_RUN, DEPLOYMENT)
+    assert await store.flow_runs.record_run(made.id, 1, OTHER_RUN, DEPLOYMENT)
 
     assert (await store.generations.get(made.id)).flow_run_id is None
     former, newest = await store.generations.attempts(made.id)
@@ -793,7 +791,7 @@ async def test_the_run_of_what_was_deleted_is_deleted(store: Store) -> None:
     await store.transitions.delete(made.id)
     await empty_outbox(store)
 
-    assert not await store.transitions.record_run(made.id, 1, RUN, DEPLOYMENT)
+    assert not await store.flow_runs.record_run(made.id, 1, RUN, DEPLOYMENT)
 
     assert await dispatched(store, made.id) == [("forget", 1)]
     [attempt] = await store.generations.attempts(made.id)
@@ -802,7 +800,7 @@ async def test_the_run_of_what_was_deleted_is_deleted(store: Store) -> None:
 
 async def test_the_run_of_nothing_is_not_recorded(store: Store) -> None:
     with pytest.raises(NotFoundError):
-        await store.transitions.record_run(NEVER, 1, RUN, DEPLOYMENT)
+        await store.flow_runs.record_run(NEVER, 1, RUN, DEPLOYMENT)
 
 
 # --- a run that comes due
@@ -811,14 +809,14 @@ async def test_the_run_of_nothing_is_not_recorded(store: Store) -> None:
 async def _ended(store: Store, status: Status) -> UUID:
     made, claim = await held(store)
     await ENDINGS[status](store, claim)
-    await store.transitions.told(made.id, 1)
+    await store.flow_runs.told(made.id, 1)
     return made.id
 
 
 async def _cancelled_by_a_client(store: Store) -> UUID:
     """Before any worker had it; its run does not know yet."""
     made = await accepted(store)
-    await store.transitions.record_run(made.id, 1, RUN, None)
+    await store.flow_runs.record_run(made.id, 1, RUN, None)
     await store.transitions.request_cancel(made.id)
     return made.id
 
@@ -861,9 +859,9 @@ async def _succeeded(store: Store) -> UUID:
 
 
 Bring = Callable[[Store], Awaitable[UUID]]
-CASES: list[tuple[Bring, UUID, int | None, bool, Rejoined]] = [
-    (_failed, RUN, 1, True, "joined"),
-    (_cancelled, RUN, 1, True, "joined"),
+CASES: list[tuple[Bring, UUID, int | None, bool, Rejoined | Ended]] = [
+    (_failed, RUN, 1, True, Ended(1)),
+    (_cancelled, RUN, 1, True, Ended(1)),
     (_failed, RUN, 1, False, "over"),
     (_failed, OTHER_RUN, 1, True, "over"),
     (_cancelled_by_a_client, RUN, 1, True, "over"),
@@ -882,19 +880,24 @@ CASES: list[tuple[Bring, UUID, int | None, bool, Rejoined]] = [
 
 @pytest.mark.parametrize(("bring", "run", "attempt", "rerun", "found"), CASES)
 async def test_what_a_run_that_comes_due_finds(
-    store: Store, bring: Bring, run: UUID, attempt: int | None, rerun: bool, found: Rejoined
+    store: Store,
+    bring: Bring,
+    run: UUID,
+    attempt: int | None,
+    rerun: bool,
+    found: Rejoined | Ended,
 ) -> None:
     generation_id = await bring(store)
     before = await store.generations.get(generation_id)
 
-    assert await store.transitions.rejoin(generation_id, run, attempt, rerun=rerun) == found
+    assert await store.flow_runs.rejoin(generation_id, run, attempt, rerun=rerun) == found
 
     now = await store.generations.get(generation_id)
     if found == "joined":
         assert (now.status, now.waiting, now.flow_run_id) == ("queued", None, RUN)
-        assert now.attempt == (1 if before.status == "queued" else 2)
+        assert now.attempt == 1
         assert await offered(store) == [generation_id]
-        assert await store.transitions.rejoin(generation_id, run, now.attempt, rerun=True) == (
+        assert await store.flow_runs.rejoin(generation_id, run, now.attempt, rerun=True) == (
             "waits"
         )
     elif before.flow_run_id is not None:
@@ -907,20 +910,49 @@ async def test_what_a_run_that_comes_due_finds(
 async def test_a_run_that_is_put_back_to_be_told_is_no_retry(store: Store, outcome: Status) -> None:
     made = await accepted(store)
     claim = await took(store)
-    assert await store.transitions.record_run(made.id, 1, RUN, DEPLOYMENT)
+    assert await store.flow_runs.record_run(made.id, 1, RUN, DEPLOYMENT)
     await ENDINGS[outcome](store, claim)
 
-    assert await store.transitions.rejoin(made.id, RUN, 1, rerun=True) == "over"
+    assert await store.flow_runs.rejoin(made.id, RUN, 1, rerun=True) == "over"
     assert (await store.generations.get(made.id)).status == outcome
 
-    await store.transitions.told(made.id, 1)
-    assert await store.transitions.rejoin(made.id, RUN, 1, rerun=True) == "joined"
+    await store.flow_runs.told(made.id, 1)
+    assert await store.flow_runs.rejoin(made.id, RUN, 1, rerun=True) == Ended(1)
+
+
+@pytest.mark.parametrize("bring", [_failed, _cancelled])
+async def test_what_has_ended_begins_again_once_for_a_run_that_was_retried(
+    store: Store, bring: Bring
+) -> None:
+    generation_id = await bring(store)
+    before = await store.generations.get(generation_id)
+    for run, ended in ((OTHER_RUN, Ended(1)), (RUN, Ended(2))):
+        assert not await store.flow_runs.begin_again(generation_id, run, ended)
+    assert await store.generations.get(generation_id) == before
+
+    assert await store.flow_runs.begin_again(generation_id, RUN, Ended(1))
+
+    now = await store.generations.get(generation_id)
+    assert (now.status, now.attempt, now.flow_run_id) == ("queued", 2, RUN)
+    assert await offered(store) == [generation_id]
+    assert await store.flow_runs.rejoin(generation_id, RUN, 1, rerun=True) == "waits"
+    for ended in (Ended(1), Ended(2)):
+        assert not await store.flow_runs.begin_again(generation_id, RUN, ended)
+    assert await store.generations.get(generation_id) == now
+
+
+async def test_what_was_deleted_does_not_begin_again(store: Store) -> None:
+    made_id = await _failed(store)
+    await store.transitions.delete(made_id)
+
+    with pytest.raises(DeletedError):
+        await store.flow_runs.begin_again(made_id, RUN, Ended(1))
 
 
 async def test_a_run_is_recorded_for_what_has_none(store: Store) -> None:
     made = await accepted(store)
 
-    assert await store.transitions.rejoin(made.id, RUN, 1, rerun=False) == "waits"
+    assert await store.flow_runs.rejoin(made.id, RUN, 1, rerun=False) == "waits"
 
     assert (await store.generations.get(made.id)).flow_run_id == RUN
     [attempt] = await store.generations.attempts(made.id)
@@ -932,9 +964,9 @@ async def test_a_run_of_what_is_gone_is_told_so(store: Store) -> None:
     await store.transitions.delete(made.id)
 
     with pytest.raises(DeletedError):
-        await store.transitions.rejoin(made.id, RUN, 1, rerun=False)
+        await store.flow_runs.rejoin(made.id, RUN, 1, rerun=False)
     with pytest.raises(NotFoundError):
-        await store.transitions.rejoin(NEVER, RUN, 1, rerun=False)
+        await store.flow_runs.rejoin(NEVER, RUN, 1, rerun=False)
 
 
 # --- whose holders may be dead

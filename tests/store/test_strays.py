@@ -36,7 +36,7 @@ async def _held_elsewhere(store: Store, claim: Claim) -> None:
 
 
 async def _let_go(store: Store, claim: Claim) -> None:
-    assert await store.transitions.let_go(claim.generation_id, RUN, claim.fence)
+    assert await store.flow_runs.let_go(claim.generation_id, RUN, claim.fence)
 
 
 async def _done_by_another_run(store: Store, claim: Claim) -> None:
@@ -49,11 +49,11 @@ async def _succeeded(store: Store, claim: Claim) -> None:
 
 
 async def _failed(store: Store, claim: Claim) -> None:
-    assert await store.transitions.settle(claim.generation_id, RUN, "failed", OUT_OF_MEMORY)
+    assert await store.flow_runs.settle(claim.generation_id, RUN, "failed", OUT_OF_MEMORY)
 
 
 async def _cancelled(store: Store, claim: Claim) -> None:
-    assert await store.transitions.settle(claim.generation_id, RUN, "cancelled", None)
+    assert await store.flow_runs.settle(claim.generation_id, RUN, "cancelled", None)
 
 
 async def _cancelling_elsewhere(store: Store, claim: Claim) -> None:
@@ -111,7 +111,7 @@ async def test_what_a_worker_that_was_fenced_out_leaves_alone(
     _, claim = await held(store)
     await became(store, claim)
 
-    assert await store.transitions.standing(claim, RUN) == STANDINGS[became]
+    assert await store.flow_runs.standing(claim, RUN) == STANDINGS[became]
 
 
 # --- strays
@@ -124,7 +124,7 @@ async def submitted(store: Store) -> tuple[Generation, Stray]:
 
 
 async def _settle(store: Store, made: Generation) -> None:
-    assert await store.transitions.settle(made.id, RUN, "cancelled", None)
+    assert await store.flow_runs.settle(made.id, RUN, "cancelled", None)
 
 
 async def _delete(store: Store, made: Generation) -> None:
@@ -132,7 +132,7 @@ async def _delete(store: Store, made: Generation) -> None:
 
 
 async def _cancel_unheld(store: Store, made: Generation) -> None:
-    assert await store.transitions.let_go(made.id, RUN, made.fence)
+    assert await store.flow_runs.let_go(made.id, RUN, made.fence)
     assert (await store.transitions.request_cancel(made.id)).status == "cancelled"
 
 
@@ -183,7 +183,7 @@ async def test_a_worker_says_itself_whether_it_leaves_a_stray(
 async def test_a_worker_that_was_fenced_out_leaves_none(store: Store) -> None:
     made, claim = await held(store, comfy_url=COMFY)
     await store.transitions.record_submission(claim)
-    await store.transitions.let_go(made.id, RUN, made.fence)
+    await store.flow_runs.let_go(made.id, RUN, made.fence)
 
     assert not await store.transitions.fail(claim, OUT_OF_MEMORY, stray=True)
 
@@ -233,7 +233,7 @@ async def test_a_prompt_is_wanted_while_its_attempt_is_done_there(store: Store) 
     assert not await store.strays.is_wanted(Stray(stray.prompt_id, "http://another:8188"))
     assert not await store.strays.is_wanted(Stray("never", COMFY))
 
-    await store.transitions.let_go(made.id, RUN, made.fence)
+    await store.flow_runs.let_go(made.id, RUN, made.fence)
     assert await store.strays.is_wanted(stray)
 
     await _delete(store, made)

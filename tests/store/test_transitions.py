@@ -286,7 +286,7 @@ async def test_the_flow_run_is_recorded_and_the_dispatch_done(store: Store) -> N
     made, run = await accepted(store), uuid.uuid4()
     [entry] = await taken(store)
 
-    await store.transitions.record_flow_run(entry, run)
+    await store.flow_runs.record_flow_run(entry, run)
 
     assert (await store.generations.get(made.id)).flow_run_id == run
     assert [attempt.flow_run_id for attempt in await store.generations.attempts(made.id)] == [run]
@@ -299,7 +299,7 @@ async def test_the_flow_run_of_an_older_attempt_is_not_the_newest(store: Store) 
     await store.transitions.request_cancel(made.id)
     retried, run = await store.transitions.retry(made.id), uuid.uuid4()
 
-    await store.transitions.record_flow_run(entry, run)
+    await store.flow_runs.record_flow_run(entry, run)
 
     assert await store.generations.get(made.id) == retried
     first, second = await store.generations.attempts(made.id)
@@ -316,13 +316,13 @@ async def test_a_run_that_ended_without_telling_is_settled(
     assert made.flow_run_id is not None
     why = a_problem("the flow run crashed") if to == "failed" else None
 
-    assert await store.transitions.settle(made.id, made.flow_run_id, to, why)
+    assert await store.flow_runs.settle(made.id, made.flow_run_id, to, why)
 
     now = await store.generations.get(made.id)
     assert (now.status, now.error) == (to, why)
     assert now.fence > claim.fence
     assert [attempt.outcome for attempt in await store.generations.attempts(made.id)] == [to]
-    assert not await store.transitions.settle(made.id, made.flow_run_id, to, why)
+    assert not await store.flow_runs.settle(made.id, made.flow_run_id, to, why)
     assert await store.generations.get(made.id) == now
 
 
@@ -333,8 +333,8 @@ async def test_only_the_run_that_does_it_now_settles_it(store: Store) -> None:
     await taken_over(store, made.id, flow_run_id=new)
     before = await store.generations.get(made.id)
 
-    assert not await store.transitions.settle(made.id, old, "failed", a_problem())
-    assert not await store.transitions.settle(NEVER, old, "failed", a_problem())
+    assert not await store.flow_runs.settle(made.id, old, "failed", a_problem())
+    assert not await store.flow_runs.settle(NEVER, old, "failed", a_problem())
 
     assert await store.generations.get(made.id) == before
 
@@ -344,7 +344,7 @@ async def test_what_has_ended_is_not_settled(store: Store, ended: Status) -> Non
     made, _ = await brought_to(store, ended)
     assert made.flow_run_id is not None
 
-    assert not await store.transitions.settle(made.id, made.flow_run_id, "failed", a_problem())
+    assert not await store.flow_runs.settle(made.id, made.flow_run_id, "failed", a_problem())
 
     assert await store.generations.get(made.id) == made
 
@@ -354,7 +354,7 @@ async def test_what_somebody_has_taken_meanwhile_is_not_settled_by_an_old_look(
 ) -> None:
     made = await accepted(store)
     claim = await claimed(store, made.id)
-    run, settle = claim.flow_run_id, store.transitions.settle
+    run, settle = claim.flow_run_id, store.flow_runs.settle
     assert not await settle(made.id, run, "cancelled", None, fence=made.fence)
     assert await store.transitions.status(claim) == "queued"
     assert await settle(made.id, run, "cancelled", None, fence=claim.fence)
@@ -378,7 +378,7 @@ async def test_what_was_deleted_is_not_settled(store: Store) -> None:
     assert made.flow_run_id is not None
     await store.transitions.delete(made.id)
 
-    assert not await store.transitions.settle(made.id, made.flow_run_id, "failed", a_problem())
+    assert not await store.flow_runs.settle(made.id, made.flow_run_id, "failed", a_problem())
 
 
 async def test_the_end_and_its_settling_at_once_are_one_end(store: Store, second: Store) -> None:
@@ -389,7 +389,7 @@ async def test_the_end_and_its_settling_at_once_are_one_end(store: Store, second
 
         await asyncio.gather(
             store.transitions.succeed(claim, [an_image(claim)]),
-            second.transitions.settle(made.id, run, "failed", a_problem()),
+            second.flow_runs.settle(made.id, run, "failed", a_problem()),
             return_exceptions=True,
         )
 
@@ -411,7 +411,7 @@ async def test_sequence_and_change_grow_with_every_write(store: Store) -> None:
         seen.append(await store.generations.get(made.id))
 
     move = store.transitions
-    await move.record_flow_run(entry, run)
+    await store.flow_runs.record_flow_run(entry, run)
     await look()
     claim = await claimed(store, made.id, flow_run_id=run, attempt=1)
     await look()
@@ -459,7 +459,7 @@ async def test_writes_of_all_kinds_at_once_never_wait_for_each_other_for_ever(
                 for s in (store, second)
             ),
             store.transitions.record_submission(claim),
-            second.transitions.record_flow_run(start, run),
+            second.flow_runs.record_flow_run(start, run),
             taken(second, holder=OTHER_RUNNER),
             store.transitions.start(claim, datetime.now(UTC)),
             store.acceptance.accept(a_request()),
@@ -468,7 +468,7 @@ async def test_writes_of_all_kinds_at_once_never_wait_for_each_other_for_ever(
         store.transitions.record_progress(claim, ProgressRecord(2.0), None, None),
         second.transitions.request_cancel(made.id),
         store.transitions.fail(claim, OUT_OF_MEMORY),
-        second.transitions.settle(made.id, run, "failed", a_problem()),
+        second.flow_runs.settle(made.id, run, "failed", a_problem()),
         second.transitions.delete(made.id),
         return_exceptions=True,
     )

@@ -51,7 +51,7 @@ async def test_all_that_somebody_does_is_seen_and_a_part_of_what_waits(store: St
 
 async def test_what_was_let_go_waits_among_the_others(store: Store) -> None:
     made, _ = await held(store)
-    await store.transitions.let_go(made.id, RUN, made.fence)
+    await store.flow_runs.let_go(made.id, RUN, made.fence)
 
     [seen] = await store.generations.under_way(1, 0)
     assert (seen.generation.id, seen.holder) == (made.id, None)
@@ -61,7 +61,7 @@ async def test_what_was_let_go_waits_among_the_others(store: Store) -> None:
 async def test_of_a_cancel_that_nobody_carries_out_everything_is_seen(store: Store) -> None:
     """It does not wait, whoever holds it: it is never left to a later page."""
     made, _ = await being_cancelled(store)
-    await store.transitions.give_back(RUN, LEASE)
+    await store.flow_runs.give_back(RUN, LEASE)
 
     [seen] = await store.generations.under_way(1, made.seq)
     assert (seen.generation.id, seen.holder) == (made.id, None)
@@ -71,7 +71,7 @@ async def test_a_run_leads_to_its_generation_ended_or_not(store: Store) -> None:
     deployment = uuid.uuid4()
     made = await accepted(store)
     [start] = await taken(store)
-    await store.transitions.record_flow_run(start, RUN, deployment)
+    await store.flow_runs.record_flow_run(start, RUN, deployment)
 
     seen = await under_way(store)
     assert (seen.generation.id, seen.holder, seen.deployment_id) == (made.id, None, deployment)
@@ -88,7 +88,7 @@ async def test_a_run_leads_to_its_generation_ended_or_not(store: Store) -> None:
 
 async def test_the_run_of_a_former_attempt_leads_nowhere(store: Store) -> None:
     made, _ = await held(store)
-    await store.transitions.settle(made.id, RUN, "failed", OUT_OF_MEMORY)
+    await store.flow_runs.settle(made.id, RUN, "failed", OUT_OF_MEMORY)
     assert await store.generations.of_run(RUN) is not None
 
     await store.transitions.retry(made.id)
@@ -112,5 +112,5 @@ async def test_what_nobody_will_ever_start_is_found(store: Store) -> None:
     assert [generation.id for generation in found] == [forgotten.id]
     assert await store.generations.undispatched(forgotten.created_at) == ()
 
-    assert await store.transitions.dispatch_again(forgotten.id, 1, forgotten.fence)
+    assert await store.flow_runs.dispatch_again(forgotten.id, 1, forgotten.fence)
     assert await store.generations.undispatched(later) == ()
