@@ -33,7 +33,7 @@ from store.generations.transitions import Transitions
 from store.values import Claim, ProgressRecord, RenderedOutput, Waiting
 from store.values import Preview as KeptPreview
 
-WRITE_EVERY_S: Final = 0.05
+WRITE_EVERY_S: Final = 0.1
 """Seconds between two writes of progress; events in between are merged into the next one."""
 PREVIEW_EVERY_S: Final = 0.25
 RENDERED_MAX: Final = 100
