@@ -24,6 +24,7 @@ MOMENTS: Final = (
     "save.after_rename",  # M4: kept, and the row does not know
     "state.before_commit",
     "state.after_commit",
+    "lead.before_told",  # Prefect knows how it ended, and nobody wrote that down
 )
 
 
