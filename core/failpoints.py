@@ -29,6 +29,7 @@ FAILPOINTS: Final = (
     "take.after_claim",
     "lead.before_create",
     "lead.after_create",
+    "lead.before_told",
     "submit.after_intent",
     "inputs.before_put",
     "inputs.after_put",

@@ -27,6 +27,11 @@ def readable(text: str, longest: int = TEXT_MAX) -> str:
     return text if text.isprintable() else _UNREADABLE.sub(REPLACEMENT, text)
 
 
+def writable(text: str) -> str:
+    """Returns the text without NUL, which PostgreSQL refuses, and U+FFFD for lone surrogates."""
+    return _LONE_SURROGATES.sub(REPLACEMENT, text.replace("\0", ""))
+
+
 def is_readable(text: str, longest: int = TEXT_MAX) -> bool:
     """Returns whether ``readable`` leaves the text as it is."""
     return readable(text, longest) == text

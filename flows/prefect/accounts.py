@@ -7,10 +7,12 @@ them. Every id is chosen by who tells, so that what was told twice is written on
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter
+
+from core.text import writable
 
 PATH: Final = "/easel/accounts/1"
 """Under the API's own URL. Another form of an account gets another number: a server that does not
@@ -29,6 +31,10 @@ StateType = Literal[
 ]
 
 
+Text = Annotated[str, AfterValidator(writable)]
+"""What other programs may have written, such as an error's words: JSON and databases take it."""
+
+
 class _Told(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -39,7 +45,7 @@ class ToldState(_Told):
     id: UUID
     type: StateType
     name: str
-    message: str | None
+    message: Text | None
     at: datetime
     due_at: datetime | None = None
     untrackable: bool = False
@@ -69,7 +75,7 @@ class ToldLine(_Told):
     id: UUID
     at: datetime
     level: int
-    text: str
+    text: Text
     task_run_id: UUID | None = None
 
 
@@ -79,8 +85,8 @@ class ToldArtifact(_Told):
     id: UUID
     event_id: UUID
     type: str
-    data: Any
-    description: str
+    data: Text | float
+    description: Text
     is_known: bool = False
 
 
@@ -122,8 +128,9 @@ class Account(_Told):
 
 
 Verdict = Literal["written", "refused", "gone"]
-"""What became of an account. "refused": its states were not written, for the run is in another
-one, or something limits it that only Prefect itself can heed. "gone": there is no such run."""
+"""How the run stands after an account. "written": it is as the account says. "refused": it is not,
+for somebody gave it another state (perhaps after an account whose answer was lost), or something
+limits it that only Prefect itself can heed. "gone": there is no such run."""
 
 
 class Answer(_Told):

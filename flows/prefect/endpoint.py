@@ -49,6 +49,9 @@ class Endpoint:
                 self.is_missing = True
                 raise EndpointMissingError from error
         try:
-            return ANSWERS.validate_json(answer.content)
+            answers = ANSWERS.validate_json(answer.content)
         except ValidationError as error:
             raise PrefectUnavailableError(f"Prefect answered nonsense: {error}") from error
+        if len(answers) != len(accounts):
+            raise PrefectUnavailableError(f"Prefect answered {len(answers)} of {len(accounts)}")
+        return answers

@@ -169,6 +169,9 @@ class Accounts:
             for teller, _ in batch:
                 teller.may_have_arrived()
             raise
+        except Exception:  # noqa: BLE001 - who leads these runs has another way, and waits for it
+            _log.exception("%d accounts cannot be sent", len(batch))
+            answers = [None] * len(batch)
         for (teller, arrived), answer in zip(batch, answers, strict=True):
             if answer is not None and answer.verdict == "written":
                 teller.arrived()
@@ -183,7 +186,8 @@ class Accounts:
                 accounts.append(await one[0].news())
             except Exception as error:  # noqa: BLE001 - who leads that run gets it
                 batch.remove(one)
-                one[1].set_exception(error)
+                if not one[1].done():
+                    one[1].set_exception(error)
         return accounts
 
 

@@ -19,7 +19,7 @@ from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.states import Scheduled
 
 from core.failpoints import reach
-from flows.attempts.attempt import Stopped, Unkept
+from flows.attempts.attempt import Attempt, Stopped, Unkept
 from flows.attempts.past import PastAttempt, ShownAttempt
 from flows.endings import goes_on_elsewhere
 from flows.errors import DeploymentMissingError, PrefectUnavailableError
@@ -221,6 +221,8 @@ class Leading:
             return "not now"
         if run.state_type == StateType.CANCELLED:
             await attempt.stop("cancel")
+        if run.state_type == StateType.PAUSED and isinstance(attempt, Attempt):
+            attempt.ask_to_stop("pause")  # if its event came before this worker knew the run
         if run.state_type in OVER:
             return "over" if attempt.is_over else "not now"
         return "ready" if await self._runner.propose_pending(run) else "not now"
@@ -248,6 +250,7 @@ class Leading:
         if isinstance(outcome, Unkept) and outcome.ended.how in _ELSEWHERE:
             return
         claim = attempt.claim
+        reach("lead.before_told")
         await patiently(self._runtime.store.flow_runs.told, claim.generation_id, claim.attempt)
 
 

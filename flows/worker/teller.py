@@ -65,6 +65,10 @@ class _News(Generic[T]):
     def is_new(self) -> bool:
         return len(self.all) > self.told
 
+    def not_told(self) -> list[tuple[int, T]]:
+        """Returns them with their places among all."""
+        return [*enumerate(self.all)][self.told :]
+
     def offer(self) -> tuple[T, ...]:
         self.offered = len(self.all)
         return tuple(self.all[self.told :])
@@ -235,17 +239,25 @@ class Teller:
             return
         if progress.is_complete:
             progress.percent = 100.0
-        if progress.percent != progress.shown:
-            shown = Shown("progress", progress.percent, RENDERING)
-            known = progress.shown is not None
-            self._artifacts.all.append(_told(shown, progress.id, is_known=known))
-            progress.shown = progress.percent
+        if progress.percent == progress.shown:
+            return
+        shown = Shown("progress", progress.percent, RENDERING)
+        known = progress.shown is not None
+        progress.shown = progress.percent
+        for number, one in self._artifacts.not_told():
+            if one.id == progress.id:  # while Prefect is away it does not pile up
+                self._artifacts.all[number] = one.model_copy(update={"data": shown.data})
+                return
+        self._artifacts.all.append(_told(shown, progress.id, is_known=known))
 
     def _beat(self) -> None:
         every_s = get_current_settings().flows.heartbeat_frequency
         now, beats = datetime.now(UTC), self._beats.all
-        if every_s is not None and (not beats or now - beats[-1].at >= timedelta(seconds=every_s)):
-            beats.append(ToldBeat(id=new_id(), at=now))
+        if every_s is None or (beats and now - beats[-1].at < timedelta(seconds=every_s)):
+            return
+        for number, _ in self._beats.not_told():  # while Prefect is away they do not pile up
+            del beats[number]
+        beats.append(ToldBeat(id=new_id(), at=now))
 
 
 class _Progress:

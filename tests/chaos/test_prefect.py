@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from prefect.states import Cancelling
 
+from flows.prefect.accounts import PATH
 from tests.chaos.house import ChaosStack, a_request
 from tests.harness.faults import Answer, BlackHole, DropReply, Rule
 from tests.harness.generations import GenerationHandle
@@ -22,6 +23,7 @@ MID_RUN: Final = (
     *("take.after_claim", "lead.before_create", "lead.after_create"),
     *("submit.after_intent", "submit.after_post", "fetch.mid", "save.after_rename"),
 )
+ACCOUNTS: Final = f"/api{PATH}"
 SET_STATE: Final = re.compile("^/api/flow_runs/[^/]+/set_state$")
 
 
@@ -82,8 +84,11 @@ def test_answers_nothing_but_errors_for_a_while(house: ChaosStack, when: str, se
     house.check([generation])
 
 
-def test_its_answer_to_a_create_is_lost(house: ChaosStack, seed: int) -> None:
-    lost = house.to_prefect.add(Rule(DropReply(), method="POST", path="/api/deployments/"))
+@pytest.mark.parametrize("path", [ACCOUNTS, "/api/deployments/"], ids=["accounts", "plainly"])
+def test_its_answer_to_a_create_is_lost(house: ChaosStack, path: str, seed: int) -> None:
+    if path != ACCOUNTS:
+        as_others_do(house)
+    lost = house.to_prefect.add(Rule(DropReply(), method="POST", path=path))
     generation = house.create(**a_request(seed))
     wait_until(lambda: lost.hits, "a lost answer")
     assert house.ends(generation) == "succeeded"
@@ -91,8 +96,14 @@ def test_its_answer_to_a_create_is_lost(house: ChaosStack, seed: int) -> None:
     assert len(generation.attempts()) == 1
 
 
+def as_others_do(house: ChaosStack) -> None:
+    """Let Prefect answer as a server that is not Easel's: its own requests lead the runs."""
+    house.to_prefect.add(Rule(Answer(404), path=ACCOUNTS, times=None))
+
+
 def posted_early(house: ChaosStack, seed: int) -> GenerationHandle:
     """A generation in ComfyUI's queue while Prefect swallows its worker's request to begin it."""
+    as_others_do(house)
     asking = house.to_prefect.add(Rule(BlackHole(), method="POST", path=SET_STATE))
     generation = house.create(**a_request(seed))
     generation.wait_for_prompt()
@@ -141,12 +152,16 @@ def test_why_it_refuses_a_run_stays_unknown(house: ChaosStack, seed: int) -> Non
 
 
 @long
-def test_does_not_hear_how_a_run_ended(house: ChaosStack, seed: int) -> None:
+@pytest.mark.parametrize("path", [ACCOUNTS, SET_STATE], ids=["accounts", "plainly"])
+def test_does_not_hear_how_a_run_ended(
+    house: ChaosStack, path: str | re.Pattern[str], seed: int
+) -> None:
+    if path != ACCOUNTS:
+        as_others_do(house)
     with house.halfway("of which Prefect does not hear", seed=seed) as generation:
         run_id = generation.flow_run_id()
-        deaf = house.to_prefect.add(
-            Rule(Answer(500), method="POST", path=f"/api/flow_runs/{run_id}/set_state")
-        )
+        house.wait_for_flow_run(run_id, "Running")
+        deaf = house.to_prefect.add(Rule(Answer(500), method="POST", path=path))
     assert house.ends(generation) == "succeeded"
     wait_until(lambda: deaf.hits, "its end to be lost")
     house.wait_for_flow_run(run_id, "Completed")

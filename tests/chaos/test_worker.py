@@ -42,6 +42,21 @@ def test_killed_and_started_again(house: ChaosStack, moment: str, seed: int) -> 
     assert house.ends(generation) == "succeeded"
     house.check([generation])
     assert len(generation.attempts()) == 1
+    house.wait_for_flow_run(generation.flow_run_id(), "Completed")
+    assert len(house.runs_of(generation)) == 1
+
+
+def test_killed_before_it_noted_that_prefect_knows(house: ChaosStack, seed: int) -> None:
+    """The next one finds the run Completed, and has nothing to tell."""
+    generation = house.struck_at("lead.before_told", "kill", seed)
+    house.wait_until_dead("worker")
+    assert house.untold() == 1
+    house.start_worker()
+    wait_until(lambda: house.untold() == 0, "the next worker to note it")
+    [run] = house.runs_of(generation)
+    assert (run.state_name, run.run_count) == ("Completed", 1)
+    assert generation.renders() == 1
+    house.check([generation])
 
 
 @long

@@ -30,6 +30,8 @@ class Server:
     ) -> None:
         a_prefect_home(folder / "prefect", database)
         port = free_port()
+        self.database_url = database_url
+        """Of its database, if that is not the file."""
         self.file = folder / "prefect" / "prefect.db"
         self.http = httpx.Client(
             base_url=f"http://127.0.0.1:{port}/api", trust_env=False, timeout=60

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,8 +16,6 @@ from prefect.events.clients import get_events_subscriber
 from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling, Failed, Paused
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from flows.errors import EndpointMissingError
 from flows.prefect.accounts import (
@@ -34,11 +30,8 @@ from flows.prefect.accounts import (
 )
 from flows.prefect.endpoint import Endpoint
 from flows.prefect.private.ids import new_id
-from flows.worker.deployed_flows import GENERATE
-from tests.flows.gates import Pool, a_pool
+from tests.flows.gates import Pool
 from tests.flows.prefect_server import Server
-from tests.flows.private import client
-from tests.harness.waiting import wait_until
 
 pytestmark = [pytest.mark.timeout(90), pytest.mark.usefixtures("prefect")]
 BEGAN = datetime.now(UTC) + timedelta(hours=1)
@@ -203,19 +196,100 @@ async def test_nothing_is_begun_where_an_operator_holds_runs_back(
         await prefect_client.read_flow_run(first.run_id)
 
 
-@pytest.mark.parametrize("state", [Failed(message="by hand"), Paused(), Cancelling()])
+@pytest.mark.parametrize(
+    ("state", "last"),
+    [
+        (Failed(message="by hand"), a_state("COMPLETED", 5)),
+        (Cancelling(), a_state("COMPLETED", 5)),
+        (Paused(), a_state("PAUSED", 5)),
+    ],
+    ids=["failed", "cancelling", "paused"],
+)
 async def test_what_an_operator_made_of_a_run_stays(
-    endpoint: Endpoint, pool: Pool, prefect_client: PrefectClient, state: Any
+    endpoint: Endpoint, pool: Pool, prefect_client: PrefectClient, state: Any, last: ToldState
 ) -> None:
     """Its log and its artifacts are kept all the same."""
     first = begun(pool)
     await endpoint.send([first])
     await prefect_client.set_flow_run_state(first.run_id, state, force=True)
-    [answer] = await endpoint.send([ended(first)])
+    last = last.model_copy(update={"id": new_id()})
+    [answer] = await endpoint.send([ended(first, states=(last,))])
     assert answer.verdict == "refused"
     run = await prefect_client.read_flow_run(first.run_id)
     assert run.state_type == state.type
     assert await lines_of(prefect_client, first.run_id) == ["kept"]
+
+
+@pytest.mark.parametrize("state", [Failed(message="by hand"), Paused(), Cancelling()])
+@pytest.mark.parametrize("has_ended", [False, True])
+async def test_it_stays_when_what_was_told_before_is_told_again(
+    endpoint: Endpoint, pool: Pool, prefect_client: PrefectClient, state: Any, has_ended: bool
+) -> None:
+    """The answer was lost: its worker is to look at the run, and not to go on."""
+    first = begun(pool)
+    await endpoint.send([first])
+    await prefect_client.set_flow_run_state(first.run_id, state, force=True)
+    states = (*first.states, *((a_state("COMPLETED", 5),) if has_ended else ()))
+    again = first.model_copy(update={"is_repeated": True, "states": states})
+    [answer] = await endpoint.send([again])
+    assert (answer.verdict, answer.run_id) == ("refused", first.run_id)
+    assert (await prefect_client.read_flow_run(first.run_id)).state_type == state.type
+
+
+async def test_a_pause_that_comes_after_the_work_holds_nothing(
+    endpoint: Endpoint, pool: Pool, prefect_client: PrefectClient
+) -> None:
+    """Prefect accepts it too."""
+    first = begun(pool)
+    await endpoint.send([first])
+    await prefect_client.set_flow_run_state(first.run_id, Paused(), force=True)
+    still = ended(first, states=())
+    answers = [*await endpoint.send([still]), *await endpoint.send([ended(first)])]
+    assert [one.verdict for one in answers] == ["refused", "written"]
+    run = await prefect_client.read_flow_run(first.run_id)
+    assert run.state_type == StateType.COMPLETED
+
+
+async def test_a_run_that_has_begun_goes_on_when_it_is_begun_again(
+    endpoint: Endpoint, pool: Pool, prefect_client: PrefectClient
+) -> None:
+    """The answer was lost; meanwhile an operator limited what may begin."""
+    first = begun(pool)
+    await endpoint.send([first])
+    pool.change("pool", concurrency_limit=3)
+    both = (*first.states, *ended(first).states)
+    again = first.model_copy(update={"is_repeated": True, "states": both})
+    [answer] = await endpoint.send([again])
+    assert answer.verdict == "written"
+    assert (await prefect_client.read_flow_run(first.run_id)).state_type == StateType.COMPLETED
+
+
+async def test_what_arrives_twice_without_its_workers_knowing_is_written_once(
+    endpoint: Endpoint, pool: Pool, server: Server
+) -> None:
+    """Prefect's client repeats a request whose answer was lost."""
+    first, other = begun(pool), begun(pool)
+    end = ended(first)
+    await endpoint.send([first, end])
+    answers = await endpoint.send([end, other])
+    assert [one.verdict for one in answers] == ["written", "written"]
+    rows = server.rows_of(str(first.run_id))
+    assert (rows["flow_run_state"], rows["log"], rows["artifact"]) == (4, 1, 1)
+
+
+async def test_words_that_no_encoding_takes_are_written_without_them(
+    endpoint: Endpoint, pool: Pool, prefect_client: PrefectClient
+) -> None:
+    """A file's name may have them, and so an error's words."""
+    first = begun(pool)
+    words = "a \ud800 b\x00"
+    line = ToldLine(id=uuid4(), at=BEGAN, level=20, text=words)
+    end = ended(first, states=(a_state("FAILED", 5, message=words),), lines=(line,))
+    await endpoint.send([first, end])
+    assert await lines_of(prefect_client, first.run_id) == ["a \ufffd b"]
+    run = await prefect_client.read_flow_run(first.run_id)
+    assert run.state is not None
+    assert run.state.message == "a \ufffd b"
 
 
 async def test_a_run_that_is_being_cancelled_may_end_as_cancelled(
@@ -311,55 +385,3 @@ async def test_another_server_has_none(stock_server: Server) -> None:
         assert endpoint.is_missing
         endpoint.look_again()
         assert not endpoint.is_missing
-
-
-@pytest.fixture
-async def on_postgresql(
-    tmp_path: Path, prefect_database: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Server]:
-    """Easel's Prefect server with a new database there."""
-    url = os.environ.get("EASEL_TEST_POSTGRES_URL")
-    if url is None:
-        pytest.skip("EASEL_TEST_POSTGRES_URL names no server")
-    name = f"prefect_{uuid4().hex}"
-    engine = create_async_engine(url, isolation_level="AUTOCOMMIT")
-    async with engine.connect() as owner:
-        await owner.execute(text(f"CREATE DATABASE {name}"))
-    server = Server(tmp_path, prefect_database, database_url=f"{url.rpartition('/')[0]}/{name}")
-    try:
-        server.process.start()
-        wait_until(server.answers, server.process.tail, within=200)
-        async with client.set_to(server, monkeypatch):
-            yield server
-    finally:
-        server.http.close()
-        server.process.kill()
-        async with engine.connect() as owner:
-            await owner.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-        await engine.dispose()
-
-
-@pytest.fixture
-def pool_there(on_postgresql: Server) -> Iterator[Pool]:
-    with a_pool(on_postgresql) as pool:
-        pool.deploy("comfyui", entrypoint=GENERATE)
-        yield pool
-
-
-@pytest.mark.timeout(400)
-async def test_it_is_the_same_on_postgresql(pool_there: Pool) -> None:
-    first, whole = begun(pool_there), begun(pool_there)
-    end = ended(whole)
-    async with get_client() as prefect_client:
-        endpoint = Endpoint(prefect_client)
-        answers = await endpoint.send([first, whole, end])
-        repeated = [one.model_copy(update={"is_repeated": True}) for one in (first, whole, end)]
-        answers += await endpoint.send([ended(first), *repeated])
-        assert {one.verdict for one in answers} == {"written"}
-        for account in (first, whole):
-            run = await prefect_client.read_flow_run(account.run_id)
-            assert (run.state_type, run.total_run_time) == (
-                StateType.COMPLETED,
-                timedelta(seconds=3),
-            )
-            assert await lines_of(prefect_client, account.run_id) == ["kept"]

@@ -50,6 +50,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         "tests/flows/test_leading.py",
         "tests/flows/test_leading_plainly.py",
         "tests/flows/test_accounts.py",
+        "tests/flows/test_accounts_interrupted.py",
         "tests/flows/test_endpoint.py",
         "tests/flows/test_operators.py",
         "tests/flows/test_events.py",

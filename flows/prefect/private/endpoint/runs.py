@@ -71,6 +71,11 @@ class Run:
         }
         return state
 
+    def has_begun_by(self, account: Account) -> bool:
+        """Returns whether it is in a state that this account, or an earlier part of it, told."""
+        state = self.state
+        return state is not None and any(one.id == state.id for one in account.states)
+
     def accepts(self, account: Account, now: datetime) -> tuple[ToldState, ...] | None:
         """Returns which of the account's states it may enter; None if it is in another state."""
         states, state = account.states, self.state
@@ -85,8 +90,19 @@ class Run:
             if waits and due is not None and due <= now:
                 return tuple(one for one in states if one.type != "SCHEDULED")
             return None
-        ends_cancel = state.type == "CANCELLING" and all(one.type == "CANCELLED" for one in states)
-        return states if state.id == account.after or ends_cancel else None
+        if state.id == account.after or self._may_end_by(states):
+            return states
+        return None
+
+    def _may_end_by(self, states: Sequence[ToldState]) -> bool:
+        """Returns whether a run that an operator is stopping may enter the states."""
+        assert self.state is not None
+        match self.state.type:
+            case "CANCELLING":  # also none: its worker is about to hear of the cancel
+                return all(one.type == "CANCELLED" for one in states)
+            case "PAUSED":  # too late
+                return bool(states) and all(one.type in _FINAL for one in states)
+        return False
 
 
 def state_row(

@@ -30,7 +30,8 @@ from flows.prefect.private.endpoint.runs import (
 from flows.prefect.private.endpoint.tables import Row, Rows, database, write
 
 _log = logging.getLogger(__name__)
-_AWAY: Final = (sa.exc.OperationalError, sa.exc.InterfaceError)
+_IDS_AT_ONCE: Final = 10_000
+"""SQLite and PostgreSQL take about 32,000 values in a statement."""
 _FINAL: Final = frozenset({"COMPLETED", "FAILED", "CANCELLED", "CRASHED"})
 
 
@@ -38,6 +39,7 @@ _FINAL: Final = frozenset({"COMPLETED", "FAILED", "CANCELLED", "CRASHED"})
 class _Outcome:
     """What became of accounts: the answers, and what is to be told of when it is committed."""
 
+    now: datetime
     answers: list[Answer] = field(default_factory=list)
     rows: Rows = field(default_factory=Rows)
     happened: list[Happened] = field(default_factory=list)
@@ -46,31 +48,64 @@ class _Outcome:
 async def write_accounts(accounts: Sequence[Account]) -> list[Answer]:
     """Write them, and tell who listens. Returns an answer to each, in their order.
 
-    One that cannot be written does not hold up the others. Raises OperationalError or
-    InterfaceError when the database is away.
+    One that cannot be written does not hold up the others. Raises what the database raises when
+    it is away, or busy for too long.
     """
     try:
         outcome = await _written_together(accounts)
-    except _AWAY:
-        raise
-    except Exception:  # noqa: BLE001 - it may be one of them only
-        _log.warning("%d accounts cannot be written together", len(accounts), exc_info=True)
+    except Exception as error:
+        if await _is_away(error):
+            raise
+        _log.info("%d accounts cannot be written together: %r", len(accounts), error)
         return [answer for one in accounts for answer in await _alone(one)]
+    await _tell(outcome)
     return outcome.answers
 
 
 async def _alone(account: Account) -> list[Answer]:
+    # Prefect's client repeats a request by itself, without the worker's knowing of it.
+    account = account.model_copy(update={"is_repeated": True})
     try:
-        return (await _written_together([account])).answers
-    except _AWAY:
-        raise
-    except Exception as error:  # noqa: BLE001 - its worker has another way
-        _log.exception("an account cannot be written")
+        outcome = await _written_together([account])
+    except Exception as error:
+        if await _is_away(error):
+            raise
+        _log.exception("an account cannot be written")  # its worker has another way
         return [Answer(run_id=account.run_id, verdict="refused", why=repr(error)[:300])]
+    await _tell(outcome)
+    return outcome.answers
+
+
+async def _is_away(error: Exception) -> bool:
+    """Returns whether the database is away or busy: then no account is to blame for the error.
+
+    It is asked, for the error does not tell: with PostgreSQL a lost connection may be any error of
+    the driver, or of the operating system, and a value that it cannot encode an InterfaceError.
+    """
+    if isinstance(error, sa.exc.OperationalError):
+        return True
+    if isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated:
+        return True
+    try:
+        async with database().session_context() as session:
+            await session.execute(sa.text("SELECT 1"))
+    except Exception:  # noqa: BLE001 - whatever it is
+        return True
+    return False
+
+
+async def _tell(outcome: _Outcome) -> None:
+    """Tell who listens. They may miss it, but what is written stays written."""
+    try:
+        await events.tell(outcome.happened, outcome.now)
+        await logs.publish_logs([Log.model_validate(row) for row in outcome.rows.log])
+    except Exception:  # noqa: BLE001 - a second try would find it written, and refuse it
+        _log.exception("nobody was told of accounts that were written")
 
 
 async def _written_together(accounts: Sequence[Account]) -> _Outcome:
-    now, outcome = datetime.now(UTC), _Outcome()
+    now = datetime.now(UTC)
+    outcome = _Outcome(now)
     async with database().session_context(begin_transaction=True) as session:
         connection = await session.connection()
         await _Transaction(connection, now).read(accounts, outcome)
@@ -79,8 +114,6 @@ async def _written_together(accounts: Sequence[Account]) -> _Outcome:
             rows.events.append(one.row(now))
             rows.event_resources.extend(one.resource_rows(now))
         await write(connection, rows)
-    await events.tell(outcome.happened, now)
-    await logs.publish_logs([Log.model_validate(row) for row in outcome.rows.log])
     return outcome
 
 
@@ -109,19 +142,19 @@ class _Transaction:
 
     async def _told_before(self, repeated: Sequence[Account]) -> set[UUID]:
         ids = [one for account in repeated for one in _ids_of(account)]
-        if not ids:
-            return set()
         found: set[UUID] = set()
-        for table in (database().Event.__table__, database().Log.__table__):
-            statement = sa.select(table.c.id).where(table.c.id.in_(ids))
-            found.update((await self._connection.scalars(statement)).all())
+        for start in range(0, len(ids), _IDS_AT_ONCE):
+            some = ids[start : start + _IDS_AT_ONCE]
+            for table in (database().Event.__table__, database().Log.__table__):
+                statement = sa.select(table.c.id).where(table.c.id.in_(some))
+                found.update((await self._connection.scalars(statement)).all())
         return found
 
     def _judge(
         self, account: Account, run: Run | None, outcome: _Outcome
     ) -> tuple[Answer, Run | None]:
         wanted = account.wanted
-        if wanted is not None:
+        if wanted is not None and (run is None or not run.has_begun_by(account)):
             place = self._places.get(wanted.deployment_id)
             why = hinders(place, wanted)
             if why is not None:
@@ -262,7 +295,7 @@ def _line_row(run: Run, line: ToldLine, now: datetime) -> Row:
         "level": line.level,
         "flow_run_id": run.id,
         "task_run_id": line.task_run_id,
-        "message": line.text.replace("\x00", ""),  # PostgreSQL refuses it
+        "message": line.text,
         "timestamp": line.at,
     }
 
