@@ -33,7 +33,7 @@ async def throughput(items: int) -> list[Figure]:
     """(a) to (d): renders take no time, so only Easel's and Prefect's work is measured."""
     async with running_stack(0.0, count_requests=True) as stack:
         before, spent = easel.memory(stack), processor.spent(stack)
-        requests, runs = await _requests(stack), await stack.runs_completed()
+        requests, runs = await stack.requests(), await stack.runs_completed()
         rows = [{"prompt": f"sheep number {number}", **SMALL} for number in range(items)]
         began = time.perf_counter()
         batch = await _create(stack, {"items": rows})
@@ -43,7 +43,7 @@ async def throughput(items: int) -> list[Figure]:
         ends = sorted(await _finish_times(stack, batch))
         await stack.all_runs_completed(runs + items)  # not the batch's own, which ends later
         told = time.perf_counter() - began
-        requests = await _requests(stack) - requests
+        requests = await stack.requests() - requests
         after, spent_after = easel.memory(stack), processor.spent(stack)
     first, last = _tenths(ends)
     flat = last / first
@@ -196,12 +196,6 @@ async def _items(stack: Stack, batch_id: str) -> list[dict[str, Any]]:
 async def _finish_times(stack: Stack, batch_id: str) -> list[float]:
     made = [item["generation"] for item in await _items(stack, batch_id)]
     return [datetime.fromisoformat(one["finished_at"]).timestamp() for one in made]
-
-
-async def _requests(stack: Stack) -> int:
-    """Returns the number of requests that Prefect's server has answered so far."""
-    log = await asyncio.to_thread(stack.prefect_log.read_text, errors="replace")
-    return sum(line.startswith("request ") for line in log.splitlines())
 
 
 def main() -> None:

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import itertools
 import json
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import aiohttp
 import psutil
 
 from bench.figures import Figure, show
+from bench.processor import api_of
 from bench.stack import Stack, running_stack
 from bench.watch import Seen, Watch
 
@@ -227,17 +227,10 @@ async def _watched(
     return _figures(name, watch.seen, took, most_mb)
 
 
-def _api_of(stack: Stack) -> psutil.Process:
-    children: Iterator[psutil.Process] = itertools.chain.from_iterable(
-        psutil.Process(pid).children(recursive=True) for pid in stack.pids
-    )
-    return next(one for one in children if one.cmdline()[-2:] == ["cli.main", "api"])
-
-
 async def measure(given: Any) -> list[Figure]:
     """Everything, one after the other."""
     async with running_stack(given.render_s) as stack:
-        api = _api_of(stack)
+        api = api_of(stack)
         found: list[Figure] = []
         if "manifests" in given.only:
             found += await manifests(stack, api)

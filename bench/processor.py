@@ -29,9 +29,19 @@ def spent(stack: Stack) -> dict[str, float]:
     """Returns the seconds of processor time so far, by what the process is."""
     seconds: defaultdict[str, float] = defaultdict(float)
     for label, process in processes(stack):
-        times = process.cpu_times()
-        seconds[label] += times.user + times.system
+        seconds[label] += cpu_s(process)
     return seconds
+
+
+def cpu_s(process: psutil.Process) -> float:
+    """Returns the seconds of processor time that a process has taken so far."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def api_of(stack: Stack) -> psutil.Process:
+    """Returns the process of the API."""
+    return next(process for label, process in processes(stack) if label == "api")
 
 
 def per_generation(

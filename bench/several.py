@@ -9,7 +9,7 @@ from typing import Final
 
 from bench import easel
 from bench.figures import Figure, ms, percentile, show
-from bench.stack import Stack, running_stack
+from bench.stack import running_stack
 
 SPEED_UP: Final = 2.8
 STARTS_WITHIN_S: Final = 0.1
@@ -57,14 +57,14 @@ async def herd(render_s: float, callers: int, workers: int) -> list[Figure]:
     async with running_stack(render_s, workers=workers, count_requests=True) as stack:
         await asyncio.sleep(QUIET_S)
         loop = asyncio.get_running_loop()
-        waiting, began = await _requests(stack), loop.time()
+        waiting, began = await stack.requests(), loop.time()
         await asyncio.sleep(10 * QUIET_S)
-        waiting_each_s = (await _requests(stack) - waiting) / (loop.time() - began)
-        before, began = await _requests(stack), loop.time()
+        waiting_each_s = (await stack.requests() - waiting) / (loop.time() - began)
+        before, began = await stack.requests(), loop.time()
         timelines = await easel.one_after_another(stack, callers)
         await asyncio.sleep(QUIET_S)
         seconds = loop.time() - began
-        asked = await _requests(stack) - before - waiting_each_s * seconds
+        asked = await stack.requests() - before - waiting_each_s * seconds
     each, starts = asked / callers, percentile([one.until_start for one in timelines], 0.5)
     name = f"(i) {workers} worker{'s' if workers > 1 else ''}"
     return [
@@ -82,12 +82,6 @@ async def herd(render_s: float, callers: int, workers: int) -> list[Figure]:
             starts <= STARTS_WITHIN_S,
         ),
     ]
-
-
-async def _requests(stack: Stack) -> int:
-    """Returns how many requests Prefect's server has answered so far."""
-    log = await asyncio.to_thread(stack.prefect_log.read_text, errors="replace")
-    return sum(line.startswith("request ") for line in log.splitlines())
 
 
 def main() -> None:

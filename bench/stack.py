@@ -53,6 +53,11 @@ class Stack:
                 executions += (await response.json())["executions"]
         return executions
 
+    async def requests(self) -> int:
+        """Returns how many requests Prefect's server has answered, where they are counted."""
+        log = await asyncio.to_thread(self.prefect_log.read_text, errors="replace")
+        return sum(line.startswith("request ") for line in log.splitlines())
+
     async def runs_completed(self) -> int:
         """Returns how many flow runs of Prefect are Completed."""
         asked = {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import itertools
 import json
 import os
 import signal
@@ -18,11 +17,11 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-import psutil
 from sqlalchemy import Connection, delete, insert, select, update
 
 from bench import easel
 from bench.figures import Figure, percentile, show
+from bench.processor import api_of, cpu_s
 from bench.receivers import Receivers
 from bench.rows import copy_rows
 from bench.stack import Stack, free_port, running_stack
@@ -64,18 +63,18 @@ async def pace(stack: Stack, store: Store, receivers: Receivers, count: int) -> 
     with closing(sqlite3.connect(stack.home / "easel.db")) as database:
         copy_rows(database, count)
         database.commit()
-    api = _api_of(stack)
+    api = api_of(stack)
     await asyncio.sleep(
         2
     )  # the API's own work on the first event is over: the figures are of the rest
-    size, worked = api.memory_info().rss, _cpu_s(api)
+    size, worked = api.memory_info().rss, cpu_s(api)
     began = await _write_events(store, UUID(document["task_id"]), url, count)
     most = size
     while receivers.count() < count:
         most = max(most, api.memory_info().rss)
         await asyncio.sleep(_LOOK_EVERY_S)
     await _delivered(store)
-    worked = _cpu_s(api) - worked
+    worked = cpu_s(api) - worked
     arrivals = receivers.arrivals()
     per_s = count / (max(one.at for one in arrivals) - began)
     grown = (max(most, api.memory_info().rss) - size) / 1e6
@@ -269,19 +268,6 @@ async def _arrived(receivers: Receivers, count: int) -> None:
 
 def _ms(seconds: float) -> str:
     return f"{seconds * 1000:.1f} ms"
-
-
-def _cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    used: float = times.user + times.system
-    return used
-
-
-def _api_of(stack: Stack) -> psutil.Process:
-    children: Iterator[psutil.Process] = itertools.chain.from_iterable(
-        psutil.Process(pid).children(recursive=True) for pid in stack.pids
-    )
-    return next(one for one in children if one.cmdline()[-2:] == ["cli.main", "api"])
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -12,8 +13,10 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import AwaitingRetry, Paused, Running
 
 from comfy.emulator import Emulator
+from core.workflows.plan import Plan
 from flows.attempts.attempt import Attempt, Kept, Stopped
 from flows.attempts.stage import Stage
+from flows.generate import ELSEWHERE_S
 from flows.pipeline import PAUSED
 from flows.prefect.gate import Gate
 from flows.runtime import Runtime
@@ -390,6 +393,53 @@ async def test_a_run_that_prefect_gave_and_that_another_worker_took_meanwhile_is
         assert (await led.client.read_flow_run(run.id)).state_type == StateType.COMPLETED
         assert (await store.generations.get(made.id)).status == "succeeded"
         assert not emulator.posts
+
+
+# --- what this worker's ComfyUI cannot do
+
+
+async def test_a_run_that_cannot_be_done_here_waits_and_is_due_again_for_another_worker(
+    runtime: Runtime, pool: Pool, server: Server, emulator: Emulator
+) -> None:
+    """As under a limit: Prefect gave it before the worker knew what is needed."""
+    store = runtime.store
+    elsewhere = "of-another.safetensors"
+    plan = Plan(model=elsewhere, models={"checkpoints": (elsewhere,)})
+    request = resolved(model=elsewhere, plan=plan)
+    async with leading(runtime, pool, url_of(server)) as led:
+        await comfyui_is_reached(runtime)
+        runtime.lacks = (await looked_at(runtime)).lacks
+        made = (await store.acceptance.accept(request)).generation
+        run = await led.runs.start(made.id, 1, request)
+        assert await store.flow_runs.record_run(made.id, 1, run.id, run.deployment_id)
+
+        led.worker.take(run)
+        await led.worker.idle.wait()
+
+        waits = (await led.client.read_flow_run(run.id)).state
+        assert waits is not None
+        assert (waits.type, waits.name) == (StateType.SCHEDULED, "AwaitingCapableWorker")
+        assert waits.message is not None
+        assert elsewhere in waits.message
+        assert waits.state_details.scheduled_time is not None
+        assert waits.state_details.scheduled_time <= waits.timestamp + timedelta(
+            seconds=ELSEWHERE_S
+        )
+        now = await store.generations.get(made.id)
+        assert (now.status, now.attempt, now.fence, now.error) == ("queued", 1, 0, None)
+        assert not emulator.posts
+
+        async def is_due() -> bool:
+            due = await led.client.get_scheduled_flow_runs_for_work_pool(
+                pool.name, scheduled_before=datetime.now(UTC)
+            )
+            return [one.flow_run.id for one in due] == [run.id]
+
+        await wait_until(is_due)
+        other = Holder("another", uuid4(), "http://127.0.0.1:9")
+        claim = await store.queue.take(other, lambda found: found[0], ["interactive"])
+        assert claim is not None
+        assert (claim.generation_id, claim.flow_run_id) == (made.id, run.id)
 
 
 async def comfyui_is_reached(runtime: Runtime) -> None:
