@@ -79,8 +79,8 @@ async def test_a_pause_stops_the_attempt_and_a_resume_lets_it_go_on(
 
         emulator.faults.clear()
         await led.client.set_flow_run_state(run.id, AwaitingRetry(), force=True)
-        claim, transitions = attempt.claim, runtime.store.transitions
-        assert await transitions.rejoin(claim.generation_id, run.id, 1, rerun=False) == "joined"
+        claim, flow_runs = attempt.claim, runtime.store.flow_runs
+        assert await flow_runs.rejoin(claim.generation_id, run.id, 1, rerun=False) == "joined"
         again = await led.taken()
         assert (await led.done(again)).state_type == StateType.COMPLETED
         assert isinstance(await again.outcome(), Kept)
