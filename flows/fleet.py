@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from core.workflows.needs import Needs, Offer, without
-from store.fleet import Held
+from store.fleet import Held, Registered
 from store.leases import LeaseWatch
 from store.store import Store
 from store.values import WorkerRecord
@@ -70,7 +70,7 @@ class FleetWatch:
     async def look(self) -> Fleet:
         """Returns the fleet as it is now. Raises StoreUnavailableError."""
         registered = await self._store.fleet.registered()
-        await self._read_offers({one.comfy_url for one in registered.workers})
+        await self._read_offers(registered)
         self._watch.look(registered.leases)
         now = datetime.now(UTC)
         return Fleet(
@@ -85,9 +85,9 @@ class FleetWatch:
             )
         )
 
-    async def _read_offers(self, urls: Iterable[str]) -> None:
+    async def _read_offers(self, registered: Registered) -> None:
         """Read those that have changed."""
-        digests = await self._store.offers.digests()
+        urls, digests = {one.comfy_url for one in registered.workers}, registered.offers
         known = {url: digests[url] for url in urls if url in digests}
         for url, digest in known.items():
             if self._digests.get(url) != digest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -13,6 +14,7 @@ from store.database import Database, reads
 from store.generations import rows
 from store.leases import Lease
 from store.needs import read_needs
+from store.offers import read_digests
 from store.tables import attempts, generations, leases, workers
 from store.values import WorkerRecord
 
@@ -29,11 +31,16 @@ class Held:
 
 @dataclass(frozen=True)
 class Registered:
-    """The workers, the leases by which they live, and what is held, at one moment."""
+    """The workers, the leases by which they live, and what is held, at one moment.
+
+    ``offers`` has the digest of each ComfyUI's offer, by its URL, as far as it is wholly known:
+    another one after each change.
+    """
 
     workers: tuple[WorkerRecord, ...]
     leases: tuple[Lease, ...]
     held: tuple[Held, ...]
+    offers: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,7 @@ class FleetQueries:
             tuple(WorkerRecord.from_row(row) for row in records),
             tuple(Lease(**row) for row in alive),
             tuple(Held(*row) for row in held),
+            read_digests(connection),
         )
 
     @reads

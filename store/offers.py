@@ -16,6 +16,13 @@ _CLASSES: Final = "classes"
 _CHOICES: Final = "choices"
 
 
+def read_digests(connection: Connection) -> dict[str, str]:
+    """Returns the digest of each offer that is wholly known: another one after each change."""
+    known = (offers.c.files.is_not(None), offers.c.nodes.is_not(None))
+    statement = select(offers.c.comfy_url, offers.c.digest).where(*known)
+    return {row.comfy_url: row.digest for row in connection.execute(statement)}
+
+
 class Offers:
     """The offers by ComfyUI's URL. Every method raises StoreUnavailableError."""
 
@@ -32,13 +39,6 @@ class Offers:
         """Store its node classes and what they offer. Returns whether that was something new."""
         nodes = {_CLASSES: sorted(classes), _CHOICES: sorted(choices)}
         return await self._keep(comfy_url, "nodes", nodes)
-
-    @reads
-    def digests(self, connection: Connection) -> dict[str, str]:
-        """Returns the digest of each offer that is wholly known: another one after each change."""
-        known = (offers.c.files.is_not(None), offers.c.nodes.is_not(None))
-        statement = select(offers.c.comfy_url, offers.c.digest).where(*known)
-        return {row.comfy_url: row.digest for row in connection.execute(statement)}
 
     @reads
     def of(self, connection: Connection, comfy_url: str) -> Offer | None:

@@ -1,6 +1,6 @@
 """How a generation goes through its states: each change a compare-and-set, in one transaction.
 
-What its flow run has to do with it is in ``flow_runs.py``; no other file writes generations.
+What its flow run has to do with it is in ``flow_runs.py``, how a worker takes it in ``queue.py``.
 A worker's writes name its attempt and fence. The next claim of the attempt raises the fence, so a
 worker that was stopped and resumes is fenced out and can change nothing.
 """

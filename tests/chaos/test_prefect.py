@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
 from typing import Final
 from uuid import UUID
 
@@ -25,6 +26,14 @@ MID_RUN: Final = (
 )
 ACCOUNTS: Final = f"/api{PATH}"
 SET_STATE: Final = re.compile("^/api/flow_runs/[^/]+/set_state$")
+
+
+@pytest.fixture
+def plainly(house: ChaosStack) -> Iterator[None]:
+    """Prefect answers as a server that is not Easel's: its own requests lead the runs."""
+    house.to_prefect.add(Rule(Answer(404), path=ACCOUNTS, times=None))
+    yield
+    house.kill_worker()  # it would remember
 
 
 @long
@@ -85,9 +94,11 @@ def test_answers_nothing_but_errors_for_a_while(house: ChaosStack, when: str, se
 
 
 @pytest.mark.parametrize("path", [ACCOUNTS, "/api/deployments/"], ids=["accounts", "plainly"])
-def test_its_answer_to_a_create_is_lost(house: ChaosStack, path: str, seed: int) -> None:
+def test_its_answer_to_a_create_is_lost(
+    house: ChaosStack, path: str, seed: int, request: pytest.FixtureRequest
+) -> None:
     if path != ACCOUNTS:
-        as_others_do(house)
+        request.getfixturevalue("plainly")
     lost = house.to_prefect.add(Rule(DropReply(), method="POST", path=path))
     generation = house.create(**a_request(seed))
     wait_until(lambda: lost.hits, "a lost answer")
@@ -96,14 +107,8 @@ def test_its_answer_to_a_create_is_lost(house: ChaosStack, path: str, seed: int)
     assert len(generation.attempts()) == 1
 
 
-def as_others_do(house: ChaosStack) -> None:
-    """Let Prefect answer as a server that is not Easel's: its own requests lead the runs."""
-    house.to_prefect.add(Rule(Answer(404), path=ACCOUNTS, times=None))
-
-
 def posted_early(house: ChaosStack, seed: int) -> GenerationHandle:
     """A generation in ComfyUI's queue while Prefect swallows its worker's request to begin it."""
-    as_others_do(house)
     asking = house.to_prefect.add(Rule(BlackHole(), method="POST", path=SET_STATE))
     generation = house.create(**a_request(seed))
     generation.wait_for_prompt()
@@ -111,6 +116,7 @@ def posted_early(house: ChaosStack, seed: int) -> GenerationHandle:
     return generation
 
 
+@pytest.mark.usefixtures("plainly")
 @pytest.mark.parametrize("cancelled_by", ["client", "operator"])
 def test_cancelled_while_its_worker_asks_for_it(
     house: ChaosStack, cancelled_by: str, seed: int
@@ -134,6 +140,7 @@ def test_cancelled_while_its_worker_asks_for_it(
 
 
 @long
+@pytest.mark.usefixtures("plainly")
 def test_why_it_refuses_a_run_stays_unknown(house: ChaosStack, seed: int) -> None:
     """An operator cancels a run that the worker then can neither read nor begin."""
     with house.halfway("the one before", seed=seed) as before:
@@ -154,10 +161,10 @@ def test_why_it_refuses_a_run_stays_unknown(house: ChaosStack, seed: int) -> Non
 @long
 @pytest.mark.parametrize("path", [ACCOUNTS, SET_STATE], ids=["accounts", "plainly"])
 def test_does_not_hear_how_a_run_ended(
-    house: ChaosStack, path: str | re.Pattern[str], seed: int
+    house: ChaosStack, path: str | re.Pattern[str], seed: int, request: pytest.FixtureRequest
 ) -> None:
     if path != ACCOUNTS:
-        as_others_do(house)
+        request.getfixturevalue("plainly")
     with house.halfway("of which Prefect does not hear", seed=seed) as generation:
         run_id = generation.flow_run_id()
         house.wait_for_flow_run(run_id, "Running")

@@ -142,7 +142,7 @@ async def test_an_offer_is_known_once_both_of_its_parts_are(store: Store, second
 
     assert await offers.keep_files(COMFY, {"checkpoints": [FLUX]})
     assert await offers.of(COMFY) is None
-    assert await offers.digests() == {}
+    assert (await store.fleet.registered()).offers == {}
 
     assert await offers.keep_nodes(COMFY, ["KSampler"], ["taesd"])
     assert await second.offers.of(COMFY) == Offer.of(
@@ -154,11 +154,11 @@ async def test_an_offer_gets_another_digest_when_it_changes(store: Store) -> Non
     offers = store.offers
     await offers.keep_files(COMFY, {"checkpoints": [FLUX, SDXL]})
     await offers.keep_nodes(COMFY, ["KSampler"], [])
-    first = await offers.digests()
+    first = (await store.fleet.registered()).offers
 
     assert not await offers.keep_files(COMFY, {"checkpoints": [SDXL, FLUX]})
     assert not await offers.keep_nodes(COMFY, ["KSampler"], [])
-    assert await offers.digests() == first
+    assert (await store.fleet.registered()).offers == first
 
     assert await offers.keep_files(COMFY, {"checkpoints": [SDXL]})
-    assert await offers.digests() != first
+    assert (await store.fleet.registered()).offers != first

@@ -100,7 +100,7 @@ async def _tell(outcome: _Outcome) -> None:
         await events.tell(outcome.happened, outcome.now)
         await logs.publish_logs([Log.model_validate(row) for row in outcome.rows.log])
     except Exception:  # noqa: BLE001 - a second try would find it written, and refuse it
-        _log.exception("nobody was told of accounts that were written")
+        _log.exception("accounts were written, and their listeners were not told")
 
 
 async def _written_together(accounts: Sequence[Account]) -> _Outcome:
