@@ -58,7 +58,11 @@ class Work:
 
 
 async def is_empty(store: Store) -> bool:
-    return await store.outbox.count([KIND]) == 0
+    return await _are_left(store, 0)
+
+
+async def _are_left(store: Store, count: int) -> bool:
+    return await store.outbox.count([KIND]) == count
 
 
 async def test_two_runners_do_everything_once(store: Store, second: Store) -> None:
@@ -129,11 +133,11 @@ async def test_a_lane_that_is_blocked_says_why_and_is_tried_one_at_a_time(store:
         await wait_until(lambda: _async(len(tried) == 6))
         assert runner.blocked == {LANE: "it is away"}
         away = False
-        await wait_until(lambda: _async(len(work.done) == 10))
+        await wait_until(lambda: _are_left(store, 6))  # those that were put off
         assert runner.blocked == {}
 
+    assert len(work.done) == 10
     assert len(set(tried)) == 6
-    assert await store.outbox.count([KIND]) == 6  # those that were put off
 
 
 async def test_a_lane_in_which_nothing_waits_any_more_is_not_blocked(store: Store) -> None:
@@ -151,10 +155,10 @@ async def test_one_that_cannot_be_done_holds_up_no_other(store: Store) -> None:
     await write(store, 5)
 
     async with a_runner(store, work, together=1) as runner:
-        await wait_until(lambda: _async(len(work.done) == 4))
+        await wait_until(lambda: _are_left(store, 1))
         assert runner.blocked == {}
 
-    assert await store.outbox.count([KIND]) == 1
+    assert len(work.done) == 4
 
 
 async def test_put_off_and_done_when_it_is_due(store: Store) -> None:
@@ -260,12 +264,13 @@ async def test_what_a_live_process_has_is_left_to_it(url: str, store: Store) -> 
     async with a_process(url, "other", SHORT_S):
         await write(store, 3)
         async with a_runner(store, work, lease_s=SHORT_S):
-            await wait_until(lambda: _async(len(work.done) == 3))
+            await wait_until(lambda: _are_left(store, 1))
             beats = {lease.beat for lease in await store.leases.all()}
             await wait_until(lambda: _beats_beyond(store, max(beats) + 12))
 
     assert subject not in work.most_at_once
     assert await store.outbox.count([KIND]) == 1
+    assert len(work.done) == 3
 
 
 async def test_what_a_killed_process_had_is_taken_over(url: str, store: Store) -> None:
