@@ -92,8 +92,8 @@ async def test_it_begins_once(case: Case) -> None:
 async def test_it_begins_when_prefect_is_back(case: Case, store: Store) -> None:
     later = await accepted_batch(store)
 
-    # Asked: the generations under way, the states of batches' runs, then to make the second run.
-    case.prefect.meanwhile = Meanwhile(3, break_off)
+    # Asked: the states of batches' runs, then to make the second run.
+    case.prefect.meanwhile = Meanwhile(2, break_off)
     assert await case.look() == 0
     assert (await store.batches.get(later.id)).flow_run_id is None
 
@@ -209,7 +209,7 @@ async def test_a_cancel_does_not_wait_for_prefect(case: Case, store: Store) -> N
 async def test_one_that_cannot_be_begun_holds_up_no_other(case: Case, store: Store) -> None:
     first, second = await accepted_batch(store), await accepted_batch(store)
 
-    case.prefect.meanwhile = Meanwhile(3, break_off)
+    case.prefect.meanwhile = Meanwhile(2, break_off)
     await case.look()
 
     assert (await store.batches.get(first.id)).flow_run_id is None
