@@ -136,10 +136,10 @@ def main() -> None:
     # A path, so that the UI reaches the API under any host name.
     os.environ.setdefault("PREFECT_UI_API_URL", "/api")
     os.environ.setdefault("PREFECT_API_URL", f"http://{arguments.host}:{arguments.port}/api")
-    import uvicorn
+    from core.http_server import serve
 
     app = create_app(settings)
-    uvicorn.run(
+    serve(
         _with_request_log(app) if arguments.tell else app,
         host=arguments.host,
         port=arguments.port,

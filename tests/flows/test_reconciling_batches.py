@@ -14,6 +14,7 @@ from flows.prefect.runs import FlowRuns
 from flows.reconcile.batch_rules import UNHELD_LOOKS
 from flows.reconcile.batches import Batches
 from flows.reconcile.reconciler import Reconciler
+from flows.reconcile.reconciliation import QUIET_ASKS
 from store.batches.transitions import PAUSED_IN_PREFECT
 from store.store import Store
 from store.values import Batch
@@ -82,6 +83,20 @@ async def case(store: Store) -> Case:
     assert await case.look() == 0  # to begin it is no repair
     assert case.prefect.state_of(await case.run_id) == StateType.SCHEDULED
     return case
+
+
+async def test_a_prefect_with_nothing_under_way_is_asked_seldom(store: Store) -> None:
+    world = World(store, FlowRuns("http://prefect.test/api"))
+    reconciler = Reconciler(
+        store, world.runs, look_every_s=LOOK_EVERY_S, lease_s=LEASE_S, now=world.clock
+    )
+    await reconciler.look()
+
+    world.prefect.meanwhile = Meanwhile(1, break_off)
+    for _ in range(QUIET_ASKS - 2):
+        await reconciler._generations.look()
+    with pytest.raises(PrefectUnavailableError):
+        await reconciler._generations.look()
 
 
 async def test_it_begins_once(case: Case) -> None:
