@@ -24,7 +24,9 @@ from store.store import Store
 LOOK_EVERY_S: Final = 300.0
 RETRY_S: Final = 15.0
 ANSWER_EVERY_S: Final = 1.0
+"""Seconds between two looks for what is asked for."""
 HEARING_ANSWER_EVERY_S: Final = 5.0
+"""The same where signals tell of requests: one may be lost."""
 ANSWER_WITHIN_S: Final = 15.0
 """How long ComfyUI has for one file: less than who asked waits."""
 RENDERED_MAX: Final = 32_000_000
