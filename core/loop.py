@@ -9,6 +9,7 @@ from typing import Final, Self
 
 SAID_EVERY_S: Final = 60.0
 """Seconds between two log lines about expected errors, while no round succeeds."""
+_Pause = float | Callable[[], float] | None
 _log = logging.getLogger(__name__)
 
 
@@ -17,8 +18,9 @@ class Loop:
 
     A round begins ``every_s`` after the end of the last one (``first_s`` after the start,
     ``retry_s`` after a failure; both are ``every_s`` unless given), or at once on ``wake()``.
-    With None it begins on ``wake()`` only. Rounds never overlap, and missed ones are not made up
-    for: a process that was stopped for an hour begins one.
+    With None it begins on ``wake()`` only; a function is asked for the seconds each time. Rounds
+    never overlap, and missed ones are not made up for: a process that was stopped for an hour
+    begins one.
 
     ``name`` is the task's name and describes the work in the log. A failure is logged as an error
     with its traceback. One that is ``expected``, such as an unavailable store, is a line at
@@ -29,7 +31,7 @@ class Loop:
         self,
         name: str,
         work: Callable[[], Awaitable[object]],
-        every_s: float | None,
+        every_s: _Pause,
         *,
         first_s: float | None = None,
         retry_s: float | None = None,
@@ -39,8 +41,8 @@ class Loop:
         self._name = name
         self._work = work
         self._every_s = every_s
-        self._first_s = every_s if first_s is None else first_s
-        self._retry_s = every_s if retry_s is None else retry_s
+        self._first_s: _Pause = every_s if first_s is None else first_s
+        self._retry_s: _Pause = every_s if retry_s is None else retry_s
         self._expected = expected
         self._level = level
         self._wanted = asyncio.Event()
@@ -89,7 +91,8 @@ class Loop:
             succeeded = await self._round()
             await self._pause(self._every_s if succeeded else self._retry_s)
 
-    async def _pause(self, seconds: float | None) -> None:
+    async def _pause(self, pause: _Pause) -> None:
+        seconds = pause() if callable(pause) else pause
         # A timer that sets the event, instead of a timeout around the wait: no wake-up can be lost.
         timer = None
         if seconds is not None:

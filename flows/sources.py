@@ -24,6 +24,9 @@ from store.store import Store
 LOOK_EVERY_S: Final = 300.0
 RETRY_S: Final = 15.0
 ANSWER_EVERY_S: Final = 1.0
+"""Seconds between two looks for what is asked for."""
+HEARING_ANSWER_EVERY_S: Final = 5.0
+"""The same where signals tell of requests: one may be lost."""
 ANSWER_WITHIN_S: Final = 15.0
 """How long ComfyUI has for one file: less than who asked waits."""
 RENDERED_MAX: Final = 32_000_000
@@ -82,7 +85,7 @@ def looking_at_sources(store: Store, client: ComfyClient) -> Loop:
 class Answering:
     """Fetches what is asked for, each in a task of its own: one that takes long holds up none.
 
-    It is told of requests by signals, and looks every second besides.
+    It is told of requests by signals, and looks every few seconds besides.
     """
 
     def __init__(self, store: Store, client: ComfyClient) -> None:
@@ -94,7 +97,7 @@ class Answering:
         self._loop = Loop(
             "fetching files that are asked for",
             self._look,
-            every_s=ANSWER_EVERY_S,
+            every_s=lambda: HEARING_ANSWER_EVERY_S if self._sources.hears else ANSWER_EVERY_S,
             first_s=0.0,
             expected=(StoreError,),
             level=logging.DEBUG,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
@@ -31,6 +32,8 @@ HEARING_LOOK_EVERY_S: Final = 1.0
 """Seconds between polls while there are subscriptions and signals arrive: one may be lost."""
 IDLE_LOOK_EVERY_S: Final = 1.0
 """Seconds between polls of the counter alone while there are no subscriptions."""
+UNTOLD_LOOK_EVERY_S: Final = 10.0
+"""The same while no signal has come since the last one, where signals arrive."""
 LOST_PAUSE_S: Final = 0.5
 _CLOSE_WITHIN_S: Final = 2.0
 _PAGE: Final = 500
@@ -99,6 +102,7 @@ class ChangeFeed:
         self._subscriptions: set[Subscription] = set()
         self._requests = _Requests()
         self._last = 0
+        self._keep_at = 0.0
         self._told = asyncio.Event()
         self._hearing = ExitStack()
         self._loop = Loop(
@@ -155,6 +159,11 @@ class ChangeFeed:
 
     async def _keep_place(self) -> None:
         """The next subscription must miss no change, and not receive all the old ones."""
+        now = time.monotonic()
+        if self._database.hears and not self._told.is_set() and now < self._keep_at:
+            return
+        self._told.clear()
+        self._keep_at = now + UNTOLD_LOOK_EVERY_S
         newest = await self._database.read(newest_change)
         if not self._subscriptions:  # else one began meanwhile, perhaps before the newest change
             self._last = newest

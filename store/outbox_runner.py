@@ -109,9 +109,16 @@ class OutboxRunner:
         self._check_at = 0.0
         self._drains: dict[str, asyncio.Task[None]] = {}
         self._ended: set[str] = set()  # the lanes whose work has ended while lanes are looked up
-        self._loop = Loop(name, self._poll, LOOK_EVERY_S, first_s=0, expected=(StoreError,))
+        self._loop = Loop(
+            name,
+            self._poll,
+            self._pause_s,
+            first_s=0,
+            retry_s=LOOK_EVERY_S,
+            expected=(StoreError,),
+        )
         self._is_told = True
-        self._look_at = 0.0
+        self._was_told = False
         self._hearing = ExitStack()
         self.blocked: dict[str, str] = {}
         """Why these lanes are blocked now."""
@@ -138,13 +145,13 @@ class OutboxRunner:
         self._loop.wake()
 
     async def _poll(self) -> None:
-        """Look, unless nothing is told, and what falls due can wait for the next look."""
-        now = time.monotonic()
-        if self._outbox.hears and not self._is_told and now < self._look_at:
-            return
-        was_told, self._is_told = self._is_told, False
+        self._was_told, self._is_told = self._is_told, False
         await self.look()
-        self._look_at = now + (TOLD_LOOK_S if was_told else HEARING_LOOK_EVERY_S)
+
+    def _pause_s(self) -> float:
+        if not self._outbox.hears:
+            return LOOK_EVERY_S
+        return TOLD_LOOK_S if self._was_told else HEARING_LOOK_EVERY_S
 
     async def look(self) -> None:
         """One round: start work in every lane that has something to do. Raises StoreError."""

@@ -38,11 +38,10 @@ def run_api() -> None:
 
 
 def _serve(settings: Settings, open_files: int) -> None:
-    import uvicorn
-
     from api.connections import Connection
+    from core.http_server import serve
 
-    uvicorn.run(
+    serve(
         "web.app:create_app",
         factory=True,
         http=Connection,

@@ -24,18 +24,28 @@ def variable_name(pool_id: UUID) -> str:
     return f"easel_pool_{pool_id.hex}"
 
 
+async def is_owner(client: PrefectClient, pool_id: UUID, store: UUID) -> bool:
+    """Returns whether the pool of that id belongs to ``store``; False also if Prefect lost it.
+
+    One request, where ``claim_pool`` has to ask for the pool's id first.
+    """
+    variable = await client.read_variable_by_name(variable_name(pool_id))
+    return variable is not None and _store_in(variable.value) == store
+
+
 async def claim_pool(
     client: PrefectClient, pool: str, store: UUID, *, take_over_from: UUID | None = None
-) -> None:
+) -> UUID | None:
     """Make sure that the pool belongs to ``store``: a pool of no store is claimed.
 
-    Taken from ``take_over_from`` if it belongs to that one. Does nothing while there is no such
-    pool. Raises OtherStoreError.
+    Taken from ``take_over_from`` if it belongs to that one. Returns the pool's id; None, having
+    done nothing, while there is no such pool. Raises OtherStoreError.
     """
     try:
-        name = variable_name((await client.read_work_pool(pool)).id)
+        pool_id = (await client.read_work_pool(pool)).id
     except ObjectNotFound:
-        return
+        return None
+    name = variable_name(pool_id)
     value = {_STORE: str(store), "pool": pool}
     variable = await client.read_variable_by_name(name)
     if variable is None:
@@ -48,6 +58,7 @@ async def claim_pool(
         await client.update_variable(VariableUpdate(name=name, value=value))
     elif owner != store:
         raise OtherStoreError(pool, owner, store)
+    return pool_id
 
 
 def _store_in(value: Any) -> UUID | None:

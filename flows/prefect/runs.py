@@ -32,7 +32,7 @@ from core.urls import without_userinfo
 from flows.errors import DeploymentMissingError, PrefectUnavailableError
 from flows.prefect.abandoned_runs import FLOW, put_back, settle_run, under_way
 from flows.prefect.credentials import Credentials
-from flows.prefect.pool_owner import claim_pool
+from flows.prefect.pool_owner import claim_pool, is_owner
 from flows.prefect.stored_deployments import (
     StoredDeployment,
     deployment_by_name,
@@ -59,6 +59,8 @@ _REFUSING: Final = frozenset({401, 403})
 _READ_AT_ONCE: Final = 50
 OWNED_FOR_S: Final = 10.0
 """How long it is taken for granted that the pool still belongs to this store."""
+SAME_POOL_S: Final = 60.0
+"""How long it is taken for granted that the deployment has the same pool, which this store owns."""
 STORE_LABEL: Final = "easel.store"
 """The label of a run that says which store it was made for."""
 _BATCH: Final = "batch:"
@@ -183,6 +185,7 @@ class FlowRuns:
         self._store = store
         self._take_over_from = take_over_from
         self._owned_until = float("-inf")
+        self._pool: tuple[UUID, float] | None = None
         credentials = credentials or Credentials.read()
         self._client = PrefectClient(
             api_url,
@@ -215,16 +218,29 @@ class FlowRuns:
             return
         try:
             async with translated():
-                deployment = await deployment_by_name(self._client, DEPLOYMENT)
-                pool = deployment.work_pool_name
-                if pool is not None:
-                    await claim_pool(
-                        self._client, pool, self._store, take_over_from=self._take_over_from
-                    )
-                    self._take_over_from = None  # once: it may be taken from this store in turn
+                if not await self._owns_the_same_pool(self._store):
+                    await self._claim(self._store)
         except ObjectNotFound:
             return
         self._owned_until = time.monotonic() + OWNED_FOR_S
+
+    async def _owns_the_same_pool(self, store: UUID) -> bool:
+        """Returns whether the pool that was claimed lately is still this store's."""
+        pool_id, until = self._pool or (None, float("-inf"))
+        if pool_id is None or time.monotonic() >= until:
+            return False
+        return await is_owner(self._client, pool_id, store)
+
+    async def _claim(self, store: UUID) -> None:
+        self._pool = None
+        pool = (await deployment_by_name(self._client, DEPLOYMENT)).work_pool_name
+        if pool is None:
+            return
+        taken_from = self._take_over_from
+        pool_id = await claim_pool(self._client, pool, store, take_over_from=taken_from)
+        self._take_over_from = None  # once: it may be taken from this store in turn
+        if pool_id is not None:
+            self._pool = pool_id, time.monotonic() + SAME_POOL_S
 
     async def confirm_owner_at_start(self) -> None:
         """As ``confirm_owner``; an unavailable Prefect does not delay the start."""

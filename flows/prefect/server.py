@@ -31,6 +31,9 @@ SERVER_ENVIRONMENT: Final[Mapping[str, str]] = {
     # The default of 5 s writes five times as many at once, which blocks the server for 0.5 s.
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "1",
     "PREFECT_SERVER_SERVICES_TRIGGERS_READ_BATCH_SIZE": "100",
+    # By default each 5 s: runs whose pause has expired, and what no worker of Easel asks for.
+    "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_LOOP_SECONDS": "30",
+    "PREFECT_SERVER_SERVICES_CLEANUP_RECONCILER_LOOP_SECONDS": "60",
     # A generation that waits for the GPU is not late; by default runs turn "Late" after 15 s.
     "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
     # In-memory leases (the default) are lost at a restart, and their slots stay taken.
@@ -133,10 +136,10 @@ def main() -> None:
     # A path, so that the UI reaches the API under any host name.
     os.environ.setdefault("PREFECT_UI_API_URL", "/api")
     os.environ.setdefault("PREFECT_API_URL", f"http://{arguments.host}:{arguments.port}/api")
-    import uvicorn
+    from core.http_server import serve
 
     app = create_app(settings)
-    uvicorn.run(
+    serve(
         _with_request_log(app) if arguments.tell else app,
         host=arguments.host,
         port=arguments.port,

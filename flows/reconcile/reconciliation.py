@@ -21,6 +21,8 @@ from store.leases import LeaseWatch
 from store.store import Store
 
 Verdict = TypeVar("Verdict")
+QUIET_ASKS: Final = 6
+"""While nothing is under way, Prefect is asked every this many times that it would be asked."""
 REPAIRS: Final = Counter("easel_repairs", "What the reconciler put right, by what it did", ["kind"])
 ENDS: Final[dict[str, Callable[..., State[Any]]]] = {
     "succeeded": Completed,
@@ -46,6 +48,7 @@ class Reconciliation(ABC, Generic[Row, Verdict]):
         self._runs = runs
         self._watch = watch
         self._looks = 0
+        self._is_quiet = False
         self._unheld: dict[UUID, tuple[UUID | None, int]] = {}
         self._deployment_ids: frozenset[UUID] = frozenset()
 
@@ -83,10 +86,13 @@ class Reconciliation(ABC, Generic[Row, Verdict]):
     async def look(self) -> int:
         """Run one round. Returns the number of repairs."""
         self._looks += 1
-        asks = self._looks % self.asks_each == 0
+        asks_each = self.asks_each * (QUIET_ASKS if self._is_quiet else 1)
+        asks = self._looks % asks_each == 0
         repaired = await self._without_prefect()
         under_way = await self._runs.under_way(self.flow) if asks else []
         cases = await self._cases(under_way)
+        if asks or cases:
+            self._is_quiet = not (under_way or cases)
         for case in cases:
             if self._judge(case) is not None:
                 repaired += await self._see_to(case)

@@ -6,6 +6,7 @@ While Prefect is away a worker registers later. Prefect may come back with anoth
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -15,6 +16,7 @@ from prefect.exceptions import ObjectNotFound
 from core.loop import Loop
 from flows.errors import OtherStoreError
 from flows.prefect.deployments import prepare_pool, register_deployments
+from flows.prefect.pool_owner import is_owner
 from flows.prefect.private.worker import PrefectWorker
 from flows.prefect.runs import ANSWER_S, DEPLOYMENT, is_absence
 from flows.prefect.stored_deployments import deployment_by_name
@@ -24,6 +26,9 @@ from store.store import Store
 AGAIN_S: Final = 1.0
 """Seconds between two tries to reach a Prefect that is away."""
 LOOK_EVERY_S: Final = 10.0
+"""Seconds between two checks that the pool is still this store's: if Prefect lost its database,
+it does not say so any more."""
+THERE_FOR_S: Final = 30.0
 """Seconds between two checks that Prefect still has the pool and the deployment."""
 
 
@@ -54,6 +59,7 @@ class Registration:
         """Whether Prefect has this worker."""
         self.pool_lost: Final = asyncio.Event()
         """Set when another store has taken the pool over: the worker stops."""
+        self._there_until = float("-inf")
         self._worker = worker
         self._store = store
         self._stream = stream
@@ -104,6 +110,8 @@ class Registration:
 
     async def _stay(self) -> None:
         """Register again if Prefect came back with another database, without our pool."""
+        if self.is_done and await self._is_as_it_was():
+            return
         if self.is_done and await self._is_still_there():
             await self._stay_owner()
             return
@@ -122,6 +130,13 @@ class Registration:
         await self._stream.renew()  # its filter names the former pool
         self._on_again()
 
+    async def _is_as_it_was(self) -> bool:
+        """Returns whether all was there lately, and the pool is still this store's."""
+        pool_id = self._worker.work_pool.id
+        if time.monotonic() >= self._there_until or pool_id != self._stream.pool_id:
+            return False
+        return await is_owner(self._worker.client, pool_id, self._store.identity)
+
     async def _is_still_there(self) -> bool:
         worker = self._worker
         try:
@@ -131,7 +146,9 @@ class Registration:
             worker.logger.warning("Prefect has no such pool or deployment: registering again")
             return False
         # The worker's channel may have told of another pool before: what listens has to follow.
-        return pool.id == worker.work_pool.id == self._stream.pool_id
+        is_there = pool.id == worker.work_pool.id == self._stream.pool_id
+        self._there_until = time.monotonic() + THERE_FOR_S if is_there else float("-inf")
+        return is_there
 
     async def _stay_owner(self) -> bool:
         """Returns False when another store has taken the pool over."""

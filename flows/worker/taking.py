@@ -25,12 +25,14 @@ from store.values import Queued
 
 PRIORITIES: Final = ("interactive", "bulk")
 """In their order; each is a work queue of its own too."""
-HEARING_LOOK_S: Final = 1.0
-"""Seconds between two looks at the queue where the store's signals are heard."""
+HEARING_LOOK_S: Final = 5.0
+"""Seconds between two looks at the queue where the store's signals are heard: one may be lost."""
 CLAIM_S: Final = 5.0
 """How long a worker that stops waits for the claim that it makes. Its lease gives it back too."""
 LOOK_S: Final = 0.25
 """The same where they are not."""
+RETRY_S: Final = 1.0
+"""Seconds until the next look after one that failed."""
 
 
 class Taking:
@@ -55,8 +57,9 @@ class Taking:
         self.loop: Final = Loop(
             "taking generations",
             self._take,
-            every_s=HEARING_LOOK_S if runtime.store.queue.hears else LOOK_S,
+            every_s=lambda: HEARING_LOOK_S if runtime.store.queue.hears else LOOK_S,
             first_s=0.0,
+            retry_s=RETRY_S,
             expected=(StoreError,),
         )
         self.is_stopped = False

@@ -57,6 +57,16 @@ async def ticks() -> None:
 # --- when a round begins
 
 
+async def test_a_function_is_asked_how_long_each_pause_is() -> None:
+    work = Work()
+    pauses = iter([0.0, 0.0])
+    async with Loop("looking", work, every_s=lambda: next(pauses, HOUR_S)):
+        await work.came_to(2)
+        await ticks()
+        assert work.rounds == 2
+    assert next(pauses, HOUR_S) == HOUR_S  # first before the first round, then after each
+
+
 async def test_rounds_follow_each_other_by_themselves() -> None:
     work = Work()
     async with Loop("working", work, 0.0):

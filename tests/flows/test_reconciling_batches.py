@@ -14,6 +14,7 @@ from flows.prefect.runs import FlowRuns
 from flows.reconcile.batch_rules import UNHELD_LOOKS
 from flows.reconcile.batches import Batches
 from flows.reconcile.reconciler import Reconciler
+from flows.reconcile.reconciliation import QUIET_ASKS
 from store.batches.transitions import PAUSED_IN_PREFECT
 from store.store import Store
 from store.values import Batch
@@ -84,6 +85,20 @@ async def case(store: Store) -> Case:
     return case
 
 
+async def test_a_prefect_with_nothing_under_way_is_asked_seldom(store: Store) -> None:
+    world = World(store, FlowRuns("http://prefect.test/api"))
+    reconciler = Reconciler(
+        store, world.runs, look_every_s=LOOK_EVERY_S, lease_s=LEASE_S, now=world.clock
+    )
+    await reconciler.look()
+
+    world.prefect.meanwhile = Meanwhile(1, break_off)
+    for _ in range(QUIET_ASKS - 2):
+        await reconciler._generations.look()
+    with pytest.raises(PrefectUnavailableError):
+        await reconciler._generations.look()
+
+
 async def test_it_begins_once(case: Case) -> None:
     assert await case.look(3) == 0
     assert len(case.prefect.runs) == 1
@@ -92,8 +107,8 @@ async def test_it_begins_once(case: Case) -> None:
 async def test_it_begins_when_prefect_is_back(case: Case, store: Store) -> None:
     later = await accepted_batch(store)
 
-    # Asked: the generations under way, the states of batches' runs, then to make the second run.
-    case.prefect.meanwhile = Meanwhile(3, break_off)
+    # Asked: the states of batches' runs, then to make the second run.
+    case.prefect.meanwhile = Meanwhile(2, break_off)
     assert await case.look() == 0
     assert (await store.batches.get(later.id)).flow_run_id is None
 
@@ -209,7 +224,7 @@ async def test_a_cancel_does_not_wait_for_prefect(case: Case, store: Store) -> N
 async def test_one_that_cannot_be_begun_holds_up_no_other(case: Case, store: Store) -> None:
     first, second = await accepted_batch(store), await accepted_batch(store)
 
-    case.prefect.meanwhile = Meanwhile(3, break_off)
+    case.prefect.meanwhile = Meanwhile(2, break_off)
     await case.look()
 
     assert (await store.batches.get(first.id)).flow_run_id is None

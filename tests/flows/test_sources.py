@@ -122,6 +122,7 @@ async def test_a_request_is_answered_without_a_look(
     """Of its own accord it would look in an hour."""
     await saved(emulator, "fox.json", b"{}")
     monkeypatch.setattr("flows.sources.ANSWER_EVERY_S", 3600.0)
+    monkeypatch.setattr("flows.sources.HEARING_ANSWER_EVERY_S", 3600.0)
     monkeypatch.setattr("api.asking.HEARING_LOOK_S", 3600.0)
     async with answering(store, runtime.session.client):
         first = await asked(store.sources, [emulator.url], "saved:owl.json", 30)

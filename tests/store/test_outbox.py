@@ -433,7 +433,8 @@ async def test_what_is_not_due_is_not_read_to_see_what_is(store: Store) -> None:
         if not store.database.is_sqlite:  # which Easel never has analyzed
             await connection.execute(text("ANALYZE outbox"))
 
-    found = await plan_of(store.database, _due_lanes([DELIVER], datetime.now(UTC)))
+    statement = _due_lanes((DELIVER,)).params(now=datetime.now(UTC))
+    found = await plan_of(store.database, statement)
 
     assert found.count("ix_outbox_due_at") == 2
     assert found.count("ix_outbox_put_off_at") == 1
