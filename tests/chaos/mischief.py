@@ -12,7 +12,8 @@ from functools import partial
 from typing import Final
 from uuid import UUID
 
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+import httpx
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling, Paused, Scheduled
 
 from core.failpoints import FAILPOINTS
@@ -190,11 +191,14 @@ class Mischief:
                     return None
                 client.set_flow_run_state(run, Paused(name="Suspended"), force=True)
                 self._after(2, 8, partial(self._resume, run))
-        except (ObjectNotFound, PrefectHTTPStatusError, OSError):
+        except (ObjectNotFound, httpx.HTTPError, OSError):
             return None
         return {"c": "operator cancels", "d": "operator deletes", "p": "operator pauses"}[what]
 
     def _resume(self, run: UUID) -> None:
-        found = self._house.flow_run(str(run))
-        if found is not None and found.state is not None and found.state.is_paused():
-            self._house.prefect.set_flow_run_state(run, Scheduled(name="Resuming"), force=True)
+        try:
+            found = self._house.flow_run(str(run))
+            if found is not None and found.state is not None and found.state.is_paused():
+                self._house.prefect.set_flow_run_state(run, Scheduled(name="Resuming"), force=True)
+        except (httpx.HTTPError, OSError):  # Prefect is away: an operator tries again
+            self._after(2, 8, partial(self._resume, run))

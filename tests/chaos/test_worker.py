@@ -95,6 +95,8 @@ def test_stopped_and_taken_over_and_waked(house: ChaosStack, moment: str, seed: 
     house.start_second_worker()
     generation, frozen = house.frozen_at(moment, seed, WORKERS)
     assert house.ends(generation) == "succeeded"
+    # Its run may have been made after it had ended.
+    wait_until(lambda: generation.status()["urls"]["flow_run"], "its run to be known")
     before = generation.status()
 
     house.part(frozen).thaw()
