@@ -6,6 +6,7 @@ it, by Prefect's own requests: about nine for each generation instead of one or 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -19,19 +20,29 @@ from flows.prefect.runs import translated
 
 _UNKNOWN: Final = frozenset({404, 405, 422})
 """What a server answers that has no such endpoint, or knows another form of account."""
+MISSING_FOR_S: Final = 60.0
+"""How long it is taken for granted that a server has none: it may be another one by then."""
 
 
 class Endpoint:
     """Use from one event loop."""
 
     def __init__(self, client: PrefectClient) -> None:
-        self.is_missing = False
-        """Whether this server has none, as its last answer said."""
         self._client = client
+        self._missing_until = float("-inf")
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether this server has none, as it said lately."""
+        return time.monotonic() < self._missing_until
+
+    def note_missing(self) -> None:
+        """This server has none."""
+        self._missing_until = time.monotonic() + MISSING_FOR_S
 
     def look_again(self) -> None:
         """Prefect was away: it may be another server now."""
-        self.is_missing = False
+        self._missing_until = float("-inf")
 
     async def send(self, accounts: Sequence[Account]) -> tuple[Answer, ...]:
         """Returns the answers, in the accounts' order.
@@ -46,7 +57,7 @@ class Endpoint:
             except PrefectHTTPStatusError as error:
                 if error.response.status_code not in _UNKNOWN:
                     raise
-                self.is_missing = True
+                self.note_missing()
                 raise EndpointMissingError from error
         try:
             answers = ANSWERS.validate_json(answer.content)

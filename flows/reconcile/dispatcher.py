@@ -11,6 +11,7 @@ from core.failpoints import reach
 from core.requests import UnreadableRequest
 from flows.errors import DeploymentMissingError, FlowsError
 from flows.prefect.runs import FlowRuns
+from flows.prefect.starting import Starts
 from flows.reconcile.workflows import DeployedWorkflows
 from store.batches.dispatches import FORGET_BATCH, flow_run_of, run_number_of
 from store.errors import NotFoundError
@@ -19,8 +20,8 @@ from store.outbox_runner import Blocked, Done, OutboxRunner, Outcome, PutOff
 from store.store import Store
 from store.values import Entry
 
-TOGETHER: Final = 4
-"""Concurrent requests to the Prefect API; its single process is not faster with more."""
+TOGETHER: Final = 10
+"""How many are passed on at a time: as many starts can go by one request."""
 NOT_OVER_DELAY_S: Final = 1.0
 FIRST_DELAY_S: Final = 0.5
 LONGEST_DELAY_S: Final = 15.0
@@ -48,6 +49,7 @@ class Dispatcher:
     ) -> None:
         self._store = store
         self._runs = runs
+        self._starts = Starts(runs)
         self._workflows = workflows or DeployedWorkflows(store, runs)
         actions = {
             f"{LANE}.start": self._start,
@@ -100,7 +102,7 @@ class Dispatcher:
         reach("dispatch.before_create")
         batch = await self._store.batches.membership(generation.id) if generation.batch_id else None
         start = partial(
-            self._runs.start, generation.id, attempt, generation.request, entry.created_at, batch
+            self._starts.start, generation.id, attempt, generation.request, entry.created_at, batch
         )
         try:
             run = await start()

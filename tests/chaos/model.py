@@ -16,10 +16,11 @@ from uuid import UUID, uuid4
 import httpx
 from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
 from prefect.client.schemas.objects import Artifact, FlowRun, State, StateType
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import AwaitingRetry, Cancelled, Paused, Scheduled
 
 from flows.prefect.abandoned_runs import BATCH_FLOW, FLOW
+from flows.prefect.accounts import PATH
 from flows.prefect.runs import OVER, FlowRuns
 from store.store import Store
 from tests.chaos.model_walk import step_ends
@@ -195,10 +196,18 @@ class PrefectServer:
         await self._answered()
         return made[0]
 
-    async def request(self, _method: str, path: str, **_other: Any) -> httpx.Response:
-        """Answers what asks for a deployment by its name, and for all of them."""
+    async def request(self, method: str, path: str, **_other: Any) -> httpx.Response:
+        """Answers what asks for a deployment by its name, and for all of them.
+
+        It is no server of Easel's: it knows nothing of accounts.
+        """
         found = {"id": str(self.deployment_id), "name": "comfyui", "flow_id": str(UUID(int=1))}
         await self._answered()
+        if path == PATH:
+            asked = httpx.Request(method, f"http://prefect.test/api{path}")
+            raise PrefectHTTPStatusError(
+                "404", request=asked, response=httpx.Response(404, request=asked)
+            )
         if path == "/deployments/filter":
             return httpx.Response(200, json=[found])
         assert path.startswith("/deployments/name/"), path

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 from collections import Counter
-from contextlib import suppress
-from typing import Any, Final
-from uuid import UUID
 
 import pytest
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
@@ -21,59 +16,10 @@ from flows.runtime import Runtime
 from tests.flows.gates import Pool
 from tests.flows.leader import Led, leading, url_of
 from tests.flows.prefect_server import Server
+from tests.flows.run_rows import differences, settled
 from tests.harness.proxy import FaultProxy
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("prefect")]
-
-_EVENTS: Final = (
-    "SELECT event_id FROM event_resources WHERE resource_id = :resource AND event_id NOT IN"
-    " (SELECT id FROM events WHERE event IN"
-    " ('prefect.flow-run.heartbeat', 'prefect.flow-run.Cancelling'))"
-)
-OF_RUN: Final = {
-    "flow_run": "id = :run",
-    "flow_run_state": "flow_run_id = :run",
-    "task_run": "flow_run_id = :run",
-    "task_run_state": "task_run_id IN (SELECT id FROM task_run WHERE flow_run_id = :run)",
-    "artifact": "flow_run_id = :run",
-    "log": "flow_run_id = :run",
-    "events": f"id IN ({_EVENTS})",
-    "event_resources": f"event_id IN ({_EVENTS})",
-}
-"""All that Prefect's database has of a flow run."""
-_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)?")
-_SHORT_ID: Final = re.compile(r"\b(build workflow|submit|poll|save)-[0-9a-f]{3}\b")
-_TIMES: Final = frozenset({"total_run_time"})
-_TRACE: Final = re.compile(r"\nTraceback .*", re.DOTALL)
-
-
-def said(server: Server, run: UUID) -> dict[str, Counter[str]]:
-    """All columns of all rows of a run, without ids, moments and durations."""
-    values = {"run": str(run), "resource": f"prefect.flow-run.{run}"}
-    found: dict[str, Counter[str]] = {}
-    for table, where in OF_RUN.items():
-        rows = server.rows(f"SELECT * FROM {table} WHERE {where}", values)
-        found[table] = Counter(json.dumps(_plain(row), sort_keys=True, indent=1) for row in rows)
-    return found
-
-
-def _plain(value: Any) -> Any:
-    """The value with what is in its JSON, which is in no order where Prefect keeps none."""
-    if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items() if name not in _TIMES}
-    if isinstance(value, list):
-        return sorted((_plain(each) for each in value), key=repr)
-    if not isinstance(value, str):
-        return value
-    with suppress(ValueError):
-        read = json.loads(value)
-        if isinstance(read, dict | list):
-            return _plain(read)
-    value = _MOMENT.sub("AT", _ID.sub("ID", value))
-    value = _SHORT_ID.sub(r"\1-ABC", value)
-    value = re.sub(r"start [\d.]+ second", "start SOME second", value)
-    return _TRACE.sub("\nTRACEBACK", value)
 
 
 def _name(scene: object) -> str:
@@ -146,32 +92,7 @@ async def played(
         run = await led.ended(attempt)
         await APILogHandler.aflush()
     emulator.faults.clear()
-    return await _settled(server, run.id)
-
-
-async def _settled(server: Server, run: UUID) -> dict[str, Counter[str]]:
-    """Read until there is nothing new for a while: Prefect writes events in the background."""
-    found = said(server, run)
-    for _ in range(100):
-        await asyncio.sleep(1.5)
-        again = said(server, run)
-        if again == found:
-            return again
-        found = again
-    raise AssertionError("it does not come to rest")
-
-
-def differences(plain: dict[str, Counter[str]], ours: dict[str, Counter[str]]) -> str:
-    """What the one has and the other has not."""
-    lines: list[str] = []
-    for table in OF_RUN:
-        lines += [
-            f"{table}, only Prefect: {row} ×{n}" for row, n in (plain[table] - ours[table]).items()
-        ]
-        lines += [
-            f"{table}, only ours: {row} ×{n}" for row, n in (ours[table] - plain[table]).items()
-        ]
-    return "\n".join(lines)
+    return await settled(server, run.id)
 
 
 @pytest.mark.parametrize("scene", [Scene(), Fails(), IsTriedAgain(), IsCancelled()], ids=_name)
@@ -191,7 +112,7 @@ async def test_a_run_is_the_same_whichever_way_it_is_led(
         monkeypatch.setattr(f"{module}.UPDATE_EVERY_S", 1000.0)
     async with leading(runtime, pool, url_of(server)) as led:
         led.worker.operators = led.operators
-        led.leading.accounts.endpoint.is_missing = True
+        led.leading.accounts.endpoint.note_missing()
         plain = await played(led, server, emulator, scene)
         led.leading.look_again()
         ours = await played(led, server, emulator, scene)
