@@ -89,6 +89,10 @@ class Starts:
         try:
             with suppress(EndpointMissingError):
                 answers = [*await self._endpoint.send([account for account, _ in together])]
+        except asyncio.CancelledError:
+            for _, answered in together:
+                answered.cancel()
+            raise
         except Exception as error:  # noqa: BLE001 - who starts those runs gets it
             for _, answered in together:
                 if not answered.done():

@@ -19,7 +19,8 @@ from tests.browser.test_measures import SIZES, violations
 from tests.browser.test_workflows_page import no_sideways
 from tests.harness.emulator import open_emulator
 
-_SHOWS: Final = "([layer, text]) => layer.dataset.shown?.includes(text)"
+_SHOWN: Final = "document.querySelector('canvas.mask-layer')?.dataset.shown"
+_SHOWS: Final = f"([text, before]) => {_SHOWN}?.includes(text) && {_SHOWN} !== before"
 _PIXEL: Final = """(canvas, [x, y]) => [...canvas.getContext('2d').getImageData(
   Math.round(x * canvas.width), Math.round(y * canvas.height), 1, 1).data]"""
 _PARTS: Final = {"Inpaint": "Mask", "Outpaint": "Extend", "Edit": "Reference images"}
@@ -97,11 +98,10 @@ def generate(page: Page) -> None:
     page.locator("[data-generate]:visible").click()
 
 
-def tint(page: Page, shown: str, x: float) -> bool:
-    """Whether the layer is tinted there, once it is drawn with this."""
-    layer = page.locator("canvas.mask-layer")
-    page.wait_for_function(_SHOWS, arg=[layer.element_handle(), shown], polling=50)
-    red, _, blue, _ = layer.evaluate(_PIXEL, [x, 0.5])
+def tint(page: Page, shown: str, x: float, before: str = "") -> bool:
+    """Whether the layer is tinted there, once it is drawn with this, and no longer as before."""
+    page.wait_for_function(_SHOWS, arg=[shown, before], polling=50)
+    red, _, blue, _ = page.locator("canvas.mask-layer").evaluate(_PIXEL, [x, 0.5])
     return bool(red > blue)
 
 
@@ -129,9 +129,10 @@ def test_a_mask_is_shown_over_the_image_that_it_is_for(page: Page) -> None:
     assert not tint(page, "true", 0.25)
     page.get_by_text("Invert the mask").click()
     assert tint(page, "false", 0.25)
+    before = str(page.evaluate(_SHOWN))
     field.get_by_role("button", name="Remove: Mask").click()
     sent(page, "Mask", hole())
-    assert tint(page, "false", 0.75)  # what is transparent is drawn anew
+    assert tint(page, "false", 0.75, before)  # what is transparent is drawn anew
     assert not tint(page, "false", 0.25)
     field.get_by_role("button", name="Remove: Mask").click()
     sent(page, "Mask", mask(256, 256))

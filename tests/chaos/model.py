@@ -202,12 +202,11 @@ class PrefectServer:
         It is no server of Easel's: it knows nothing of accounts.
         """
         found = {"id": str(self.deployment_id), "name": "comfyui", "flow_id": str(UUID(int=1))}
-        await self._answered()
         if path == PATH:
             asked = httpx.Request(method, f"http://prefect.test/api{path}")
-            raise PrefectHTTPStatusError(
-                "404", request=asked, response=httpx.Response(404, request=asked)
-            )
+            unknown = httpx.Response(404, request=asked)
+            raise PrefectHTTPStatusError("404", request=asked, response=unknown)
+        await self._answered()
         if path == "/deployments/filter":
             return httpx.Response(200, json=[found])
         assert path.startswith("/deployments/name/"), path
