@@ -48,7 +48,9 @@ def test_killed_and_started_again(house: ChaosStack, moment: str, seed: int) -> 
 
 def test_killed_before_it_noted_that_prefect_knows(house: ChaosStack, seed: int) -> None:
     """The next one finds the run Completed, and has nothing to tell."""
-    generation = house.struck_at("lead.before_told", "kill", seed)
+    wait_until(lambda: house.untold() == 0, "Prefect to know of all that was before")
+    house.arm("lead.before_told", "kill")
+    generation = house.create(**a_request(seed))
     house.wait_until_dead("worker")
     assert house.untold() == 1
     house.start_worker()
