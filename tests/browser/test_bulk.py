@@ -81,6 +81,11 @@ def test_from_a_file_to_pictures_and_what_failed_again(page: Page, worker: Worke
     expect(page.locator(".cell")).to_have_count(4)
 
 
+def closes_lists(page: Page) -> bool:
+    page.keyboard.press("Escape")
+    return page.locator(".q-menu").count() == 0
+
+
 def test_a_grid_is_built_and_counted(page: Page, api: Api) -> None:
     page.goto("/bulk")
     page.get_by_label("Prompt", exact=True).fill("a {red|silver} fox")
@@ -90,7 +95,8 @@ def test_a_grid_is_built_and_counted(page: Page, api: Api) -> None:
     page.keyboard.press("Escape")
     page.get_by_role("combobox", name="Sizes").fill("128x64")
     page.keyboard.press("Enter")
-    page.keyboard.press("Escape")
+    # The list of the sizes may open late.
+    wait_until(lambda: closes_lists(page), "the list to close")
     page.get_by_role("button", name="Steps").click()
     expect(page.get_by_label("Steps", exact=True)).to_be_focused()
     page.get_by_label("Steps", exact=True).fill("1, 2")
