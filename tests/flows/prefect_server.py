@@ -23,11 +23,18 @@ TABLES: Final = ("flow_run", "flow_run_state", "task_run", "task_run_state", "lo
 
 
 class Server:
-    """Easel's Prefect server, looking each second for what is old; or a stock one."""
+    """Easel's Prefect server, or a stock one. ``cleans``: it looks each second for what is old."""
 
     def __init__(
-        self, folder: Path, database: Path, *, stock: bool = False, database_url: str | None = None
+        self,
+        folder: Path,
+        database: Path,
+        *,
+        stock: bool = False,
+        cleans: bool = False,
+        database_url: str | None = None,
     ) -> None:
+        every_s = "1" if cleans else "3600"
         a_prefect_home(folder / "prefect", database)
         port = free_port()
         self.database_url = database_url
@@ -43,8 +50,8 @@ class Server:
                 PREFECT_HOME=str(folder / "prefect"),
                 PREFECT_SERVER_ANALYTICS_ENABLED="false",
                 **({"PREFECT_API_DATABASE_CONNECTION_URL": database_url} if database_url else {}),
-                PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS="1",
-                PREFECT_SERVER_SERVICES_DB_VACUUM_ORPHAN_CLEANUP_LOOP_SECONDS="1",
+                PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS=every_s,
+                PREFECT_SERVER_SERVICES_DB_VACUUM_ORPHAN_CLEANUP_LOOP_SECONDS=every_s,
                 **retention_environment(runs_days=7, events_days=1),
             ),
             folder,

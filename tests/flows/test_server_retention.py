@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -16,6 +18,19 @@ from tests.harness.waiting import wait_until
 
 DAY = timedelta(days=1)
 pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, prefect_database: Path) -> Iterator[Server]:
+    """One that cleans: it writes each second, which others would wait for."""
+    server = Server(tmp_path_factory.mktemp("cleaning"), prefect_database, cleans=True)
+    try:
+        server.process.start()
+        wait_until(server.answers, server.process.tail, within=100)
+        yield server
+    finally:
+        server.http.close()
+        server.process.kill()
 
 
 def test_an_old_run_goes_with_all_that_was_its_and_others_stay(server: Server) -> None:
