@@ -53,6 +53,7 @@ class Second:
         self.worker.start()
         wait_until(lambda: self.says().get("reachable"), "the other worker")
         wait_until(lambda: ONLY_THERE in self._offered(), "its model")
+        wait_until(self._is_known, "what its ComfyUI has, wholly")
 
     def start_comfy(self) -> None:
         self.comfy.start()
@@ -66,6 +67,12 @@ class Second:
     def _offered(self) -> list[str]:
         answer = self._stack.api.get("/api/v1/models").json()
         return [one["name"] for one in answer["checkpoints"]]
+
+    def _is_known(self) -> bool:
+        """Whether the store has its files and its nodes: the model is listed a moment before."""
+        whole = "SELECT 1 FROM offers WHERE comfy_url = ? AND (files IS NULL OR nodes IS NULL) = 0"
+        with closing(sqlite3.connect(self._stack.home / "easel.db", timeout=20)) as database:
+            return database.execute(whole, (self.emulator.url,)).fetchone() is not None
 
     def stop(self) -> None:
         self.worker.kill()
