@@ -40,6 +40,10 @@ class Mailbox:
         self.meter = ProgressMeter(graph)
         self.started = False
         self.ended = False
+        self.settled = False
+        """Whether ComfyUI has said the last of it, which it does once its history has it."""
+        self.just_posted = False
+        """Whether it was posted for this websocket, and nobody has begun to track it since."""
         self.queue_changed = False
         self.progressed = False
         self.preview: PreviewFrame | None = None
@@ -52,8 +56,10 @@ class Mailbox:
         match message:
             case ExecutionStart():
                 self.started = True
-            case ExecutionSuccess() | ExecutionInterrupted() | Executing(node=None):
+            case ExecutionSuccess() | ExecutionInterrupted():
                 self.ended = True
+            case Executing(node=None):
+                self.ended = self.settled = True
             case ExecutionError():
                 self.ended = self.ended or message.is_terminal
             case Executed():

@@ -169,7 +169,8 @@ class ComfySession:
                 raise PaidNodesError(graph.paid)
             await (before_post or _always)()
 
-        return await self._submitter.submit(
+        client_id = self._socket.client_id
+        submitted = await self._submitter.submit(
             graph,
             prompt_id,
             {**self._extra_data, **(extra_data or {}), **paid_data},
@@ -177,6 +178,9 @@ class ComfySession:
             before_post=right_before,
             not_posted=not_posted or _always,
         )
+        if submitted.how == "posted" and client_id == self._socket.client_id:
+            self._mailroom.open(prompt_id, graph).just_posted = True
+        return submitted
 
     async def track(
         self,

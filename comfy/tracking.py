@@ -44,8 +44,11 @@ _LIVE_POLL_S: Final = 5.0
 """Between polls while the websocket reports on this prompt anyway."""
 _SILENCE_S: Final = 1.5
 """A websocket that was silent for this long is not relied on."""
+_SETTLES_WITHIN_S: Final = 0.02
+"""ComfyUI says how a prompt ended, then writes its history, then says "executing: null" (main.py,
+``prompt_worker``): asked before that, it has nothing yet every fourth time."""
 _ENDED_POLL_S: Final = 0.002
-"""Between polls after the end was announced: the history is written some milliseconds later."""
+"""Between polls after the end, for as long as the history lacks it."""
 _AWAY_POLL_MAX_S: Final = 2.0
 _OOM_WORDS: Final = (
     "out of memory",
@@ -89,11 +92,17 @@ class Tracker:
         self._started = False
         self._away = False
         self._absences = 0
+        self._ended_at: float | None = None
+        self._looked_at_end = False
         self._progress: Progress | None = None
         self._announced: set[OutputFile] = set()
 
     async def run(self) -> tuple[Output, ...]:
         """Wait for the end. Returns the outputs or raises why there are none."""
+        if self._box.just_posted:  # ComfyUI has it, and says so by the websocket
+            self._box.just_posted = False
+            self._owner = self._socket.client_id
+            await self._listen()
         while True:
             outputs = await self._look_patiently()
             if outputs is not None:
@@ -115,8 +124,10 @@ class Tracker:
         return outputs
 
     async def _look(self) -> tuple[Output, ...] | None:
-        if self._box.ended and (entry := await self._client.history(self._prompt_id)):
-            return await self._conclude(entry)
+        if self._box.ended:
+            self._looked_at_end = True
+            if entry := await self._client.history(self._prompt_id):
+                return await self._conclude(entry)
         self._box.queue_changed = False
         queue = await self._client.queue()
         if queue.find(self._prompt_id):
@@ -204,7 +215,7 @@ class Tracker:
             if not await self._news(wait):
                 return
             self._tell()
-            if self._box.ended or self._away:
+            if self._box.settled or self._away:
                 return
 
     async def _news(self, wait: float) -> bool:
@@ -221,7 +232,7 @@ class Tracker:
         doubled = self._next_pause * 2
         if self._away:
             return min(max(doubled, _POLL_S), _AWAY_POLL_MAX_S)
-        if self._box.ended:
+        if self._looked_at_end:
             return min(max(doubled, _ENDED_POLL_S), _POLL_S)
         return 0.0
 
@@ -231,6 +242,9 @@ class Tracker:
         if not self._next_pause and self._is_live():
             silent = self._socket.last_heard + _SILENCE_S
             due = max(due, min(silent, self._last_look + _LIVE_POLL_S))
+        if self._box.ended and not self._looked_at_end:
+            self._ended_at = self._ended_at or self._now()
+            due = min(due, self._ended_at + _SETTLES_WITHIN_S)
         if self._executing.runs:
             due = min(due, self._now() + self._timeout_s - self._executing.elapsed())
         return due

@@ -33,7 +33,8 @@ BEGIN_AFTER_S: Final = 0.2
 TELL_EVERY_S: Final = 2 * UPDATE_EVERY_S
 """Seconds between two accounts of an attempt that goes on."""
 PACE_S: Final = 0.1
-"""Least seconds between two requests: what is to be told meanwhile goes together."""
+"""Seconds for which what is to be told is gathered into one request; who waits for an attempt's
+outputs has the processor first."""
 AT_ONCE: Final = 10
 """Most accounts of a request: Prefect's server does nothing else while it writes them."""
 AWAY_S: Final = 1.0
@@ -144,6 +145,7 @@ class Accounts:
         return True
 
     async def _send_all(self) -> None:
+        self._next_at = max(self._next_at, time.monotonic() + PACE_S)
         while self._waiting:
             await asyncio.sleep(max(0.0, self._next_at - time.monotonic()))
             self._next_at = time.monotonic() + PACE_S

@@ -36,7 +36,7 @@ RETRY_S: Final = 1.0
 
 
 class Taking:
-    """``loop`` takes whatever may be taken, ``wake()`` at once.
+    """``loop`` takes whatever may be taken, ``wake()`` at once; so does ``room()`` if need be.
 
     ``gate`` returns what operators hold back. While a concurrency limit is set, nothing is taken
     here: Prefect says what may begin. ``on_taken`` gets each attempt, which has begun. ``offering``
@@ -74,12 +74,22 @@ class Taking:
             FleetWatch(runtime.store), runtime.holder.lease, load_s, offering.needs_of
         )
         self._turns = Turns()
+        self._may_wait = True
+        self._chosen = 0
 
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Take at once what any process puts into the queue."""
         with self._runtime.store.queue.listening(self.loop.wake):
             yield
+
+    def room(self) -> None:
+        """There is room for one more: take it, unless nothing was left at the last look.
+
+        A look that finds nothing is a transaction too, and what comes then is signalled.
+        """
+        if self._may_wait:
+            self.loop.wake()
 
     async def stop(self) -> None:
         """Take nothing more. What is being claimed now is begun, so that it can be given back."""
@@ -88,11 +98,13 @@ class Taking:
 
     async def _take(self) -> None:
         runtime = self._runtime
-        while self._may_take():
+        self._may_wait = True
+        while self._may_wait and self._may_take():
             look = await self._routing.look(self._last_model.name)
             async with runtime.attempts.claiming:
                 if not self._may_take():  # an operator has set a limit meanwhile, or it stops
                     return
+                self._may_wait, self._chosen = not runtime.store.queue.hears, 0
                 claim = await runtime.store.queue.take(
                     runtime.holder,
                     partial(self._choose, look),
@@ -100,6 +112,8 @@ class Taking:
                     _is_never_paid,
                     self._offering.abilities,
                 )
+                if self._chosen > (claim is not None):  # another process has it, or had it locked
+                    self._may_wait = True
                 if self._routing.looked(look):
                     asyncio.get_running_loop().call_later(LEFT_LOOK_S, self.loop.wake)
                 if claim is None:
@@ -123,6 +137,8 @@ class Taking:
 
     def _choose(self, look: Look | None, waiting: Sequence[Queued]) -> Queued | None:
         mine = waiting if look is None else look.mine(waiting)
+        self._chosen += bool(mine)
+        self._may_wait |= len(waiting) > bool(mine)
         if not mine:
             return None
         by_id = {one.generation_id: one for one in mine}

@@ -322,7 +322,7 @@ class ComfyWorker(PrefectWorker):
     def _rendered(self, attempt: Attempt) -> None:
         for holder in _holders(attempt):
             self._slots.rendered(holder)
-        self._look()
+        self._has_room_again()
 
     def _attempt_over(self, attempt: Attempt) -> None:
         self._upkeep.measure()
@@ -333,10 +333,16 @@ class ComfyWorker(PrefectWorker):
 
     def _make_room(self, holder: UUID) -> None:
         self._slots.free(holder)
-        self._look()
+        self._has_room_again()
+
+    def _has_room_again(self) -> None:
+        """Take at once what there is room for."""
+        self._taking.room()
+        if self._gate.now.is_strict:
+            self._look_again.wake()
 
     def _look(self) -> None:
-        """Take at once what there is room for."""
+        """Take at once what can be done now."""
         self._taking.loop.wake()
         if self._gate.now.is_strict:
             self._look_again.wake()

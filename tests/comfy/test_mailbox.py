@@ -89,20 +89,21 @@ def test_a_preview_without_a_name_is_of_the_prompt_that_executes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "ends"),
+    ("message", "ends", "settles"),
     [
-        (ExecutionError(OURS, "5", "KSampler", "", "ExecutionBlocked"), False),
-        (ExecutionError(OURS, "5", "KSampler", "", "RuntimeError"), True),
-        (ExecutionInterrupted(OURS, "5"), True),
-        (Executing(OURS, "5"), False),
-        (Executing(OURS, None), True),
+        (ExecutionError(OURS, "5", "KSampler", "", "ExecutionBlocked"), False, False),
+        (ExecutionError(OURS, "5", "KSampler", "", "RuntimeError"), True, False),
+        (ExecutionInterrupted(OURS, "5"), True, False),
+        (ExecutionSuccess(OURS), True, False),
+        (Executing(OURS, "5"), False, False),
+        (Executing(OURS, None), True, True),
     ],
 )
-def test_what_is_an_end(message: Message, *, ends: bool) -> None:
+def test_what_is_an_end(message: Message, *, ends: bool, settles: bool) -> None:
     mailroom = Mailroom()
     box = open_box(mailroom)
     mailroom.sort(message)
-    assert box.ended is ends
+    assert (box.ended, box.settled) == (ends, settles)
 
 
 def test_files_of_another_name_are_not_ours() -> None:

@@ -45,7 +45,7 @@ class Working:
             *(runtime, self._slots, self._asked, self._begun),
             *(self.offering, self.last_model, load_s),
         )
-        self._looks = 0
+        self.looks = 0
         runtime.attempts.on_rendered = self._rendered
         runtime.attempts.on_over = self._over
 
@@ -53,7 +53,7 @@ class Working:
         self.taking.loop.wake()
 
     def _asked(self) -> Gate:
-        self._looks += 1
+        self.looks += 1
         return self.gate
 
     def _begun(self, attempt: Attempt) -> None:
@@ -62,17 +62,17 @@ class Working:
     def _rendered(self, attempt: Attempt) -> None:
         self._slots.rendered(attempt.claim.generation_id)
         self.rendered.append(attempt.claim.generation_id)
-        self.taking.loop.wake()
+        self.taking.room()
 
     def _over(self, attempt: Attempt) -> None:
         self._slots.free(attempt.claim.generation_id)
-        self.taking.loop.wake()
+        self.taking.room()
 
     async def look(self, *, times: int = 6) -> None:
         """Return after a whole round: one in which nothing is taken asks at most thrice."""
-        before = self._looks
+        before = self.looks
         async with asyncio.timeout(60):
-            while self._looks < before + times:
+            while self.looks < before + times:
                 self.taking.loop.wake()
                 await asyncio.sleep(0.005)
 
@@ -125,6 +125,22 @@ async def test_it_takes_up_to_its_slots_and_another_when_a_prompt_has_left_comfy
         assert working.rendered == [first]
         assert len(runtime.attempts.going) == 3
     assert (await store.generations.get(fourth)).status == "queued"
+
+
+async def test_room_alone_is_no_reason_to_look_at_an_empty_queue(
+    runtime: Runtime, store: Store
+) -> None:
+    async with at_work(runtime) as working:
+        [made] = await accepted(store, 1)
+        await until(lambda: working.taken == [made] and runtime.attempts.idle.is_set())
+        await working.look()
+        looks = working.looks
+        working.taking.room()
+        for _ in range(100):  # a loop that is woken begins its round within two
+            await asyncio.sleep(0)
+        assert working.looks == looks
+        [another] = await accepted(store, 1)
+        await until(lambda: working.taken == [made, another])
 
 
 async def test_a_full_disk_stops_new_work(
