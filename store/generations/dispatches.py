@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.engine import RowMapping
 
 from store.tables import outbox
@@ -21,6 +21,20 @@ it from the queue sooner, makes its flow run itself, and removes the entry."""
 KINDS: Final = tuple(f"{LANE}.{action}" for action in get_args(DispatchAction))
 _CANCELS, _INTERACTIVE, _BULK = range(3)
 """Ranks: a cancel saves work, so it goes first."""
+# Made once: SQLAlchemy takes longer to make a statement than to carry it out.
+_PENDING: Final = select(outbox.c.id).where(
+    outbox.c.subject == bindparam("subject_of"),
+    # No column by itself, so that it is found by its subject: ``kind`` leads to every start.
+    outbox.c.kind.concat("") == bindparam("kind_of"),
+    outbox.c.payload["attempt"].as_integer() == bindparam("attempt"),
+)
+_DROP: Final = delete(outbox).where(
+    outbox.c.id.in_(
+        _PENDING.where(outbox.c.claimed_by.is_(None))
+        # The caller has locked a generation's row, for which the runner may wait.
+        .with_for_update(skip_locked=True)
+    )
+)
 
 
 def dispatch(
@@ -52,10 +66,8 @@ def attempt_of(entry: Entry) -> int:
 
 def is_pending(connection: Connection, row: RowMapping, action: DispatchAction) -> bool:
     """Whether ``action`` is still pending for the current attempt of a generation's row."""
-    found = connection.execute(
-        select(outbox.c.id).where(*_about(row["id"], row["attempt"], action))
-    )
-    return found.first() is not None
+    about = _about(row["id"], row["attempt"], action)
+    return connection.execute(_PENDING, about).first() is not None
 
 
 def drop_start(connection: Connection, generation_id: UUID, attempt: int) -> None:
@@ -64,21 +76,8 @@ def drop_start(connection: Connection, generation_id: UUID, attempt: int) -> Non
     One that a runner has claimed stays, and so does one that is being claimed at this moment: the
     run is the same, whoever makes it first.
     """
-    free = (
-        select(outbox.c.id)
-        .where(*_about(generation_id, attempt, "start"), outbox.c.claimed_by.is_(None))
-        # The caller has locked a generation's row, for which the runner may wait.
-        .with_for_update(skip_locked=True)
-    )
-    connection.execute(delete(outbox).where(outbox.c.id.in_(free)))
+    connection.execute(_DROP, _about(generation_id, attempt, "start"))
 
 
-def _about(
-    generation_id: UUID, attempt: int, action: DispatchAction
-) -> tuple[ColumnElement[bool], ...]:
-    return (
-        outbox.c.subject == generation_id,
-        # No column by itself, so that it is found by its subject: ``kind`` leads to every start.
-        outbox.c.kind.concat("") == f"{LANE}.{action}",
-        outbox.c.payload["attempt"].as_integer() == attempt,
-    )
+def _about(generation_id: UUID, attempt: int, action: DispatchAction) -> dict[str, Any]:
+    return {"subject_of": generation_id, "attempt": attempt, "kind_of": f"{LANE}.{action}"}

@@ -16,6 +16,7 @@ from sqlalchemy import (
     RowMapping,
     Select,
     and_,
+    bindparam,
     case,
     func,
     or_,
@@ -34,6 +35,8 @@ MEASURED_OVER: Final = 50
 """How many of the newest finished generations the rate for estimates is computed from."""
 MEASURED_AMONG: Final = 500
 """Among how many of the newest those of one worker are looked for."""
+
+_BY_ID: Final = select(generations).where(generations.c.id == bindparam("id"))
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,7 @@ class Generations:
     @reads
     def get(self, connection: Connection, generation_id: UUID) -> Generation:
         """The generation. Raises NotFoundError, DeletedError."""
-        found = connection.execute(select(generations).where(generations.c.id == generation_id))
-        row = found.mappings().first()
+        row = connection.execute(_BY_ID, {"id": generation_id}).mappings().first()
         if row is None:
             raise NotFoundError(f"no generation {generation_id}")
         if row["deleted_at"] is not None:

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, false, or_, select, update
+from sqlalchemy import Connection, Select, bindparam, false, or_, select, update
 from sqlalchemy.engine import RowMapping
 
 from core.problems import unreadable
@@ -38,6 +38,34 @@ Leads = Callable[[UUID, int], bool]
 """Whether somebody is about to tell Prefect of a generation's attempt of that number."""
 _OFFERED: Final = tuple(
     generations.c["id" if name == "generation_id" else name] for name in Queued.__dataclass_fields__
+)
+
+_WAITING: Final = (
+    select(*_OFFERED)
+    .join(
+        attempts,
+        (attempts.c.generation_id == generations.c.id)
+        & (attempts.c.number == generations.c.attempt),
+    )
+    .where(
+        generations.c.status == "queued",
+        generations.c.priority == bindparam("priority"),
+        generations.c.deleted_at.is_(None),
+        generations.c.waiting["code"].as_string().is_distinct_from(rows.PAUSED),
+        attempts.c.holder.is_(None),
+    )
+    .order_by(generations.c.turn)
+    .limit(bindparam("most"))
+)
+_STILL_WAITING: Final = (
+    select(generations)
+    .where(
+        generations.c.id == bindparam("id"),
+        generations.c.attempt == bindparam("attempt"),
+        generations.c.status == "queued",
+        generations.c.deleted_at.is_(None),
+    )
+    .with_for_update(skip_locked=True)
 )
 
 
@@ -255,29 +283,18 @@ def _page(
     page: list[Queued] = []
     for priority in priorities:
         if left := PAGE - len(page):
-            found = connection.execute(waiting(priority, lost, unmet).limit(left))
+            key = {"priority": priority, "most": left}
+            found = connection.execute(waiting(lost, unmet), key)
             page += [Queued.from_row(row) for row in found.mappings()]
     return page
 
 
-def waiting(priority: str, lost: Collection[UUID] = (), unmet: Collection[str] = ()) -> Select[Any]:
-    """Selects what may be taken of a priority, in the order of turns; no such needs."""
-    statement = (
-        select(*_OFFERED)
-        .join(
-            attempts,
-            (attempts.c.generation_id == generations.c.id)
-            & (attempts.c.number == generations.c.attempt),
-        )
-        .where(
-            generations.c.status == "queued",
-            generations.c.priority == priority,
-            generations.c.deleted_at.is_(None),
-            generations.c.waiting["code"].as_string().is_distinct_from(rows.PAUSED),
-            attempts.c.holder.is_(None),
-        )
-        .order_by(generations.c.turn)
-    )
+def waiting(lost: Collection[UUID] = (), unmet: Collection[str] = ()) -> Select[Any]:
+    """Selects what may be taken, in the order of turns: none of ``lost``, and no such needs.
+
+    Its parameters are the ``priority`` and ``most``, how many.
+    """
+    statement = _WAITING
     if unmet:
         needs = generations.c.needs
         statement = statement.where(needs.is_(None) | needs.not_in(unmet))
@@ -315,15 +332,6 @@ def _still_waiting(connection: Connection, chosen: Queued) -> RowMapping | None:
 
     It never waits for a lock: so it may be called after the change counter was raised.
     """
-    found = connection.execute(
-        select(generations)
-        .where(
-            generations.c.id == chosen.generation_id,
-            generations.c.attempt == chosen.attempt,
-            generations.c.status == "queued",
-            generations.c.deleted_at.is_(None),
-        )
-        .with_for_update(skip_locked=True)
-    )
-    row = found.mappings().first()
+    key = {"id": chosen.generation_id, "attempt": chosen.attempt}
+    row = connection.execute(_STILL_WAITING, key).mappings().first()
     return row if row is not None and not rows.is_paused(row["waiting"]) else None

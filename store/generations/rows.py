@@ -9,10 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    Update,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.engine import RowMapping
 
 from core.ids import prompt_id
@@ -44,13 +55,52 @@ PAUSED: Final = "paused"
 Stages = Sequence[Mapping[str, Any]] | None
 """What Prefect is to be told of an attempt's work; None: nothing."""
 
+# Made once: SQLAlchemy takes longer to make a statement than to carry it out.
+_BY_ID: Final = select(generations).where(generations.c.id == bindparam("id")).with_for_update()
+_HELD: Final = (
+    select(generations)
+    .where(
+        generations.c.id == bindparam("id"),
+        generations.c.attempt == bindparam("attempt"),
+        generations.c.fence == bindparam("fence"),
+        generations.c.deleted_at.is_(None),
+    )
+    .with_for_update()
+)
+_ATTEMPT: Final = select(attempts).where(
+    attempts.c.generation_id == bindparam("id"), attempts.c.number == bindparam("number")
+)
+_NO_STRAY: Final = delete(strays).where(
+    strays.c.prompt_id == bindparam("prompt_id"), strays.c.comfy_url == bindparam("comfy_url")
+)
+_NO_PREVIEW: Final = delete(previews).where(previews.c.generation_id == bindparam("id"))
+
+
+@cache
+def _update(table: Table, key: tuple[str, ...], values: frozenset[str]) -> Update:
+    """Returns the statement that sets these columns where the ``key`` columns are as given.
+
+    Its parameters are ``key_`` and ``new_`` with the columns' names.
+    """
+    return (
+        update(table)
+        .where(*(table.c[name] == bindparam(f"key_{name}") for name in key))
+        .values({name: bindparam(f"new_{name}") for name in values})
+    )
+
+
+def _set(
+    connection: Connection, table: Table, key: Mapping[str, Any], values: Mapping[str, Any]
+) -> None:
+    """Set these columns where the ``key`` columns are as given."""
+    given = {f"key_{name}": value for name, value in key.items()}
+    given.update((f"new_{name}", value) for name, value in values.items())
+    connection.execute(_update(table, tuple(key), frozenset(values)), given)
+
 
 def locked(connection: Connection, generation_id: UUID) -> RowMapping:
     """Returns the row, locked for this transaction. Raises NotFoundError, DeletedError."""
-    found = connection.execute(
-        select(generations).where(generations.c.id == generation_id).with_for_update()
-    )
-    row = found.mappings().first()
+    row = connection.execute(_BY_ID, {"id": generation_id}).mappings().first()
     if row is None:
         raise NotFoundError(f"no generation {generation_id}")
     if row["deleted_at"] is not None:
@@ -64,8 +114,8 @@ def hold(connection: Connection, claim: Claim) -> RowMapping:
     Every write locks its row first and raises the change counter after: two writes that took
     them in different orders would deadlock on PostgreSQL.
     """
-    found = connection.execute(select(generations).where(*held_by(claim)).with_for_update())
-    row = found.mappings().first()
+    key = {"id": claim.generation_id, "attempt": claim.attempt, "fence": claim.fence}
+    row = connection.execute(_HELD, key).mappings().first()
     if row is None:
         raise FencedError(f"attempt {claim.attempt} is no longer held")
     return row
@@ -105,11 +155,8 @@ def take(
         stray(connection, row["id"], row["attempt"])
         # Its intent stays written: what must not be posted twice is not, wherever it was posted.
         set_attempt(connection, row["id"], row["attempt"], comfy_url=holder.comfy_url)
-    connection.execute(
-        delete(strays).where(
-            strays.c.prompt_id == attempt["prompt_id"], strays.c.comfy_url == holder.comfy_url
-        )
-    )
+    unwanted = {"prompt_id": attempt["prompt_id"], "comfy_url": holder.comfy_url}
+    connection.execute(_NO_STRAY, unwanted)
     fence = row["fence"] + 1
     write(connection, row, fence=fence, flow_run_id=flow_run_id, waiting=None)
     set_attempt(
@@ -138,12 +185,8 @@ def take(
 
 def attempt_of(connection: Connection, row: RowMapping) -> RowMapping:
     """Returns the current attempt of a generation's row."""
-    found = connection.execute(
-        select(attempts).where(
-            attempts.c.generation_id == row["id"], attempts.c.number == row["attempt"]
-        )
-    )
-    return found.mappings().one()
+    key = {"id": row["id"], "number": row["attempt"]}
+    return connection.execute(_ATTEMPT, key).mappings().one()
 
 
 def let_go(connection: Connection, row: RowMapping, **values: Any) -> None:
@@ -235,12 +278,8 @@ def begin_attempt(connection: Connection, row: RowMapping, flow_run_id: UUID | N
     return locked(connection, row["id"])
 
 
-def move(connection: Connection, claim: Claim, to: Status, **values: Any) -> bool:
-    """The compare-and-set: only an allowed transition, and only by the holder."""
-    try:
-        row = hold(connection, claim)
-    except FencedError:
-        return False
+def move(connection: Connection, row: RowMapping, to: Status, **values: Any) -> bool:
+    """The compare-and-set of a row that is held: only an allowed transition."""
     if row["status"] in FINAL or to not in FOLLOWERS[row["status"]]:
         return False  # only a retry, which is a new attempt, leaves a final status
     _change_status(connection, row, status=to, **values)
@@ -269,11 +308,8 @@ def write(connection: Connection, row: RowMapping, **values: Any) -> None:
 
 
 def _write(connection: Connection, row: RowMapping, change: int, **values: Any) -> None:
-    connection.execute(
-        update(generations)
-        .where(generations.c.id == row["id"])
-        .values(sequence=row["sequence"] + 1, change=change, **values)
-    )
+    published = {"sequence": row["sequence"] + 1, "change": change}
+    _set(connection, generations, {"id": row["id"]}, {**published, **values})
 
 
 def end_held(
@@ -282,14 +318,29 @@ def end_held(
     to: Status,
     problem: Problem | None,
     stages: Stages = None,
-    **values: Any,
 ) -> bool:
     """End the attempt for its holder. Returns False when it has ended or has another holder."""
+    try:
+        row = hold(connection, claim)
+    except FencedError:
+        return False
+    return end(connection, row, to, problem, stages)
+
+
+def end(
+    connection: Connection,
+    row: RowMapping,
+    to: Status,
+    problem: Problem | None,
+    stages: Stages,
+    **values: Any,
+) -> bool:
+    """End the attempt of a row that is held. Returns False when it has ended."""
     now = datetime.now(UTC)
     error = problem.model_dump(mode="json", exclude_none=True) if problem else None
-    moved = move(connection, claim, to, error=error, waiting=None, finished_at=now, **values)
+    moved = move(connection, row, to, error=error, waiting=None, finished_at=now, **values)
     if moved:
-        close_attempt(connection, claim.generation_id, claim.attempt, to, error, now, stages)
+        close_attempt(connection, row["id"], row["attempt"], to, error, now, stages)
     return moved
 
 
@@ -362,16 +413,12 @@ def close_attempt(
     if stages is not None:
         values["stages"] = [dict(one) for one in stages]
     set_attempt(connection, generation_id, number, **values)
-    connection.execute(delete(previews).where(previews.c.generation_id == generation_id))
+    connection.execute(_NO_PREVIEW, {"id": generation_id})
 
 
 def set_attempt(connection: Connection, generation_id: UUID, number: int, **values: Any) -> None:
     """Update an attempt's row."""
-    connection.execute(
-        update(attempts)
-        .where(attempts.c.generation_id == generation_id, attempts.c.number == number)
-        .values(**values)
-    )
+    _set(connection, attempts, {"generation_id": generation_id, "number": number}, values)
 
 
 def dispatch(connection: Connection, row: RowMapping, action: DispatchAction) -> None:
@@ -384,9 +431,8 @@ def dispatch(connection: Connection, row: RowMapping, action: DispatchAction) ->
 
 def keep_artefact(connection: Connection, artefact: Artefact) -> None:
     """Insert an artefact's row, once: its id is derived from the attempt."""
-    connection.execute(
-        insert_into(connection, artefacts).values(**asdict(artefact)).on_conflict_do_nothing()
-    )
+    once = insert_into(connection, artefacts).on_conflict_do_nothing()
+    connection.execute(once, asdict(artefact))
 
 
 def keep_preview(connection: Connection, generation_id: UUID, preview: Preview) -> None:

@@ -181,7 +181,7 @@ class Transitions:
         """
         row = rows.hold(connection, claim)
         if row["status"] == "queued":
-            rows.move(connection, claim, "running", started_at=at, waiting=None)
+            rows.move(connection, row, "running", started_at=at, waiting=None)
             rows.set_attempt(connection, claim.generation_id, claim.attempt, started_at=at)
             return "running"
         status: Status = row["status"]
@@ -264,7 +264,7 @@ class Transitions:
         rendered = rendered_as_kept(row["progress"], filenames)
         done = ProgressRecord(100.0, nodes_done=nodes, nodes_total=nodes, rendered=rendered)
         progress = asdict(done)
-        if not rows.end_held(connection, claim, "succeeded", None, stages, progress=progress):
+        if not rows.end(connection, row, "succeeded", None, stages, progress=progress):
             raise FencedError("the attempt ended in another way")
         reach("state.before_commit")
 
