@@ -39,10 +39,12 @@ def test_jumps_in_mid_render(house: ChaosStack, shift: float, seed: int) -> None
 def test_is_set_back_while_something_is_to_be_dispatched(house: ChaosStack, seed: int) -> None:
     assert house.clock is not None
     house.stop_prefect()
+    house.part("worker").kill()  # else it would be done without Prefect
     generation = house.create(**a_request(seed))
     generation.wait_for_reason("waiting_for_prefect")
     house.clock.shift(-TWO_HOURS_S)
     house.start_prefect()
+    house.revive()
     assert house.ends(generation) == "succeeded"
     house.check([generation])
 

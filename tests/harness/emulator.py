@@ -19,7 +19,10 @@ class EmulatorControl:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._http = httpx.Client(base_url=url, timeout=10)
+        # A connection of its own for each request: one that is kept may be closed by a restart, or
+        # as it was idle, in the very moment in which it is used again.
+        alone = httpx.Limits(max_keepalive_connections=0)
+        self._http = httpx.Client(base_url=url, timeout=10, limits=alone)
 
     def close(self) -> None:
         """Close the connection."""
