@@ -5,30 +5,53 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
+from api.joining import retrieved
+
+READ_AFTER_S: Final = 0.05
+"""What is read for the next caller waits so long: this caller's work goes first."""
 _T = TypeVar("_T")
 
 
 class Cached(Generic[_T]):
-    """A value read again when it is older than ``max_age_s``, once for all concurrent callers."""
+    """A value read again when it is older than ``max_age_s``, once for all concurrent callers.
+
+    Until it is ``usable_s`` old nobody waits for that: they get the old value, and it is read for
+    those who come after them.
+    """
 
     _value: _T
 
-    def __init__(self, read: Callable[[], Awaitable[_T]], max_age_s: float) -> None:
+    def __init__(
+        self, read: Callable[[], Awaitable[_T]], max_age_s: float, *, usable_s: float | None = None
+    ) -> None:
         self._read = read
         self._max_age_s = max_age_s
+        self._usable_s = max_age_s if usable_s is None else usable_s
         self._read_at = float("-inf")
         self._lock = asyncio.Lock()
+        self._reading: asyncio.Task[None] | None = None
 
     async def get(self) -> _T:
         """Returns the value. Raises what reading it raises; errors are not cached."""
-        if self._is_old():
-            async with self._lock:
-                if self._is_old():
-                    self._value = await self._read()
-                    self._read_at = time.monotonic()
+        if self._is_old(self._max_age_s):
+            if self._is_old(self._usable_s):
+                await self._read_again()
+            elif self._reading is None or self._reading.done():
+                self._reading = asyncio.create_task(self._read_soon())
+                self._reading.add_done_callback(retrieved)
         return self._value
 
-    def _is_old(self) -> bool:
-        return time.monotonic() - self._read_at > self._max_age_s
+    async def _read_soon(self) -> None:
+        await asyncio.sleep(READ_AFTER_S)
+        await self._read_again()
+
+    async def _read_again(self) -> None:
+        async with self._lock:
+            if self._is_old(self._max_age_s):
+                self._value = await self._read()
+                self._read_at = time.monotonic()
+
+    def _is_old(self, seconds: float) -> bool:
+        return time.monotonic() - self._read_at > seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from comfy import FetchedImage, Output, OutputFile
@@ -21,6 +22,10 @@ PIXELS_AT_ONCE: Final = 8 * 1024 * 1024
 gigabytes, eight of 1024 × 1024 are sooner kept together."""
 
 
+async def _at_once() -> None:
+    """Nothing comes first."""
+
+
 class Arrivals:
     """What an attempt has of its outputs before ComfyUI's history names them.
 
@@ -35,10 +40,10 @@ class Arrivals:
         self._tasks: dict[OutputFile, asyncio.Task[FetchedImage | None]] = {}
         self.turns: Final = asyncio.Semaphore(max(1, PIXELS_AT_ONCE // self._pixels))
 
-    def on_event(self, event: TrackEvent) -> None:
-        """Begin to fetch a picture that is announced. Never blocks."""
+    def on_event(self, event: TrackEvent, first: Callable[[], Awaitable[None]] = _at_once) -> None:
+        """Begin to fetch a picture that is announced, after ``first``. Never blocks."""
         if isinstance(event, OutputReady) and self._is_wanted(event.file):
-            self._tasks[event.file] = asyncio.create_task(self._fetch(event.file))
+            self._tasks[event.file] = asyncio.create_task(self._fetch(event.file, first))
 
     async def of(self, output: Output) -> FetchedImage | None:
         """Returns an output that was fetched early, as soon as it is here; None for any other."""
@@ -58,7 +63,10 @@ class Arrivals:
         is_new = file not in self._tasks and self._held < HELD_MAX
         return is_new and type_of(b"", file.filename, file.format, file.key).is_picture
 
-    async def _fetch(self, file: OutputFile) -> FetchedImage | None:
+    async def _fetch(
+        self, file: OutputFile, first: Callable[[], Awaitable[None]]
+    ) -> FetchedImage | None:
+        await first()
         try:
             async with self.turns, self._session.open(file, self._pixels) as fetched:
                 reach("fetch.mid")

@@ -192,7 +192,7 @@ async def track(
         def on_event(event: TrackEvent) -> None:
             reporter.on_event(event)
             if arrivals is not None:
-                arrivals.on_event(event)
+                arrivals.on_event(event, reporter.announced)  # clients see it sooner
 
         tracking = asyncio.create_task(
             session.track(

@@ -40,6 +40,8 @@ RENDERED_MAX: Final = 100
 """So many outputs of an attempt are announced before they are kept."""
 WRITTEN_WITHIN_S: Final = 0.1
 """How long the end of tracking waits for what is being written of rendered outputs."""
+ANNOUNCED_WITHIN_S: Final = 0.05
+"""How long anything waits for rendered outputs to be announced first."""
 OnProgress = Callable[[float], None]
 """Called with the percentage repeatedly while the attempt renders; must not block."""
 LOOK_EVERY_S: Final = 1.0
@@ -65,6 +67,7 @@ class Reporter:
         self._shown: int | None = None
         self._rendered: tuple[RenderedOutput, ...] = ()
         self._announced = 0
+        self._is_announced = asyncio.Event()
         self._is_urgent = asyncio.Event()
         self._waiting: Waiting | None = None
         self._started_at: datetime | None = None
@@ -147,8 +150,15 @@ class Reporter:
             return False
         kind = type_of(b"", file.filename, file.format, file.key).kind
         self._rendered += (RenderedOutput(kind, file.filename, self._claim.comfy_url),)
+        self._is_announced.clear()
         self._is_urgent.set()
         return True
+
+    async def announced(self) -> None:
+        """Return when all that is rendered by now has been announced; without the store, soon."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ANNOUNCED_WITHIN_S):
+                await self._is_announced.wait()
 
     async def _tell(self) -> None:
         if self._on_progress is not None and self._progress is not None:
@@ -203,6 +213,8 @@ class Reporter:
             self._claim, progress, preview, self._waiting
         )
         self._announced = len(rendered)
+        if self._all_announced:
+            self._is_announced.set()
         return status
 
     def _due_preview(self) -> KeptPreview | None:

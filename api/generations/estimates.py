@@ -18,6 +18,8 @@ from store.values import Generation, Waiting, WorkerRecord
 RATE_FOR_S: Final = 2.0
 WORKERS_FOR_S: Final = 1.0
 RUNNING_FOR_S: Final = 1.0
+USABLE_S: Final = 3.0
+"""So old may be what the first one is told who asks after a pause."""
 _UNKEPT: Final = {
     "storage_away": "Images cannot be kept: their storage does not answer.",
     "disk_full": "Images cannot be kept: the disk is full.",
@@ -33,9 +35,9 @@ class Estimates:
     def __init__(self, store: Store, dispatcher: Dispatcher, pauses: PauseWatch) -> None:
         self._dispatcher = dispatcher
         self._pauses = pauses
-        self._rate = Cached(store.generations.seconds_per_cost, RATE_FOR_S)
-        self._running = Cached(store.generations.running, RUNNING_FOR_S)
-        self._fleet = Cached(FleetWatch(store).look, WORKERS_FOR_S)
+        self._rate = Cached(store.generations.seconds_per_cost, RATE_FOR_S, usable_s=USABLE_S)
+        self._running = Cached(store.generations.running, RUNNING_FOR_S, usable_s=USABLE_S)
+        self._fleet = Cached(FleetWatch(store).look, WORKERS_FOR_S, usable_s=USABLE_S)
 
     async def seconds(self, cost: float) -> float | None:
         """Returns how long work of this cost takes; None before anything was measured."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -25,6 +26,11 @@ class Source:
         return self._values[min(self.reads, len(self._values)) - 1]
 
 
+async def _until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - it is read in passing
+        await asyncio.sleep(0)
+
+
 @pytest.mark.parametrize("value", [1, 0, None])
 async def test_it_is_read_once_for_all_who_ask(value: int | None) -> None:
     source = Source(value)
@@ -40,6 +46,28 @@ async def test_it_is_read_again_when_it_is_old() -> None:
     cached = Cached(source.read, max_age_s=-1)
 
     assert [await cached.get() for _ in range(3)] == [1, 2, 3]
+
+
+async def test_who_asks_first_gets_the_old_value_while_it_can_be_used() -> None:
+    source = Source(1, 2)
+    cached = Cached(source.read, max_age_s=-1, usable_s=60)
+    assert [await cached.get() for _ in range(3)] == [1, 1, 1]
+    await _until(lambda: source.reads == 2)
+    while await cached.get() == 1:  # noqa: ASYNC110 - it is read in passing
+        await asyncio.sleep(0)
+
+
+async def test_a_failure_for_those_who_come_next_is_not_theirs_who_asked() -> None:
+    source = Source(1, 2, 3)
+    cached = Cached(source.read, max_age_s=-1, usable_s=60)
+    assert await cached.get() == 1
+    source.broken = True
+    assert await cached.get() == 1
+    await _until(lambda: source.reads == 2)
+    assert await cached.get() == 1
+    source.broken = False
+    while await cached.get() == 1:  # noqa: ASYNC110 - it is read in passing
+        await asyncio.sleep(0)
 
 
 async def test_a_failure_is_not_kept() -> None:

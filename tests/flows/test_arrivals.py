@@ -110,6 +110,25 @@ async def test_one_that_could_not_be_fetched_early_is_fetched_at_the_end(
     assert len(kept) == PICTURES
 
 
+async def test_a_picture_is_announced_before_it_is_fetched(
+    runtime: Runtime, session: Watched, held: Claim
+) -> None:
+    (output, _) = await rendered(runtime, held)
+    arrivals = Arrivals(session, held)
+    announced = asyncio.Event()
+
+    async def first() -> None:
+        await announced.wait()
+
+    arrivals.on_event(OutputReady(output), first)
+    arriving = asyncio.create_task(arrivals.of(output))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not session.fetched
+    announced.set()
+    assert await arriving is not None
+
+
 async def test_what_is_held_is_bounded(
     runtime: Runtime, session: Watched, held: Claim, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
+import pytest
+
 from comfy.events import ComfyAway, ComfyBack, OutputReady, Preview, Progress, Queued, Started
 from comfy.messages import OutputFile
 from core.ids import OUTPUT_SUBFOLDER, output_filename
@@ -169,6 +171,18 @@ def finished(claim: Claim, number: int, ending: str = "_.png", **more: str) -> O
     name = more.get("name") or output_filename(claim.prompt_id, number, ending)
     folder, kind = more.get("folder", OUTPUT_SUBFOLDER), more.get("type", "output")
     return OutputReady(OutputFile(name, folder, kind))
+
+
+async def test_who_waits_for_the_announcement_finds_it_written(
+    store: Store, claim: Claim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.reporter.ANNOUNCED_WITHIN_S", 60)
+    async with Reporter(store.transitions, claim, None) as reporter:
+        reporter.on_event(Started())
+        for number in (1, 2):
+            reporter.on_event(finished(claim, number))
+            await reporter.announced()
+            assert len(names_of(await store.generations.get(claim.generation_id))) == number
 
 
 async def test_finished_outputs_are_announced_in_their_order(store: Store, claim: Claim) -> None:
