@@ -20,7 +20,7 @@ from flows.fleet import Fleet, FleetWatch, Member
 from store.fleet import Held
 from store.values import Queued
 
-ALONE_FOR_S: Final = 3.0
+ALONE_FOR_S: Final = 5.0
 """Seconds for which a worker takes it that there is no other; its record is as old at most."""
 LEFT_LOOK_S: Final = 0.25
 """Seconds until a worker looks again at what it has left to another."""
