@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
@@ -45,6 +45,21 @@ from store.values import Entry, NewEntry
 ERROR_MAX: Final = 2000
 _CLAIMING: Final = 0x6F75_7462  # "outb"
 _NOW: Final = "now"
+_CLAIMERS: Final = select(outbox.c.claimed_by).distinct().where(outbox.c.claimed_by.is_not(None))
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a runner sees of the outbox at one look.
+
+    ``lanes`` have free and due entries. ``claimers`` are the leases under which entries are
+    claimed, if they were asked for. ``due_in_s``: seconds until the next free entry falls due, None
+    without any; while there are lanes it is not looked for.
+    """
+
+    lanes: frozenset[str]
+    claimers: frozenset[UUID]
+    due_in_s: float | None
 
 
 def put(connection: Connection, entries: Sequence[NewEntry]) -> None:
@@ -101,6 +116,18 @@ class Outbox:
             return frozenset((connection.execute(_lanes(kinds))).scalars())
         now = {_NOW: self._now(connection)}
         return frozenset(connection.execute(_due_lanes(tuple(kinds)), now).scalars())
+
+    @reads
+    def look(
+        self, connection: Connection, kinds: Collection[str], *, with_claimers: bool = False
+    ) -> Look:
+        """Returns what there is to do of these kinds, in one transaction."""
+        now = self._now(connection)
+        lanes = connection.execute(_due_lanes(tuple(kinds)), {_NOW: now}).scalars().all()
+        claimers = connection.execute(_CLAIMERS).scalars().all() if with_claimers else ()
+        dues = () if lanes else connection.execute(_next_dues(tuple(kinds)), {_NOW: now}).one()
+        due_in_s = min(((at - now).total_seconds() for at in dues if at is not None), default=None)
+        return Look(frozenset(lanes), frozenset(claimers), due_in_s)
 
     @reads
     def has_due(self, connection: Connection, lane: str, kinds: Collection[str]) -> bool:
@@ -168,8 +195,7 @@ class Outbox:
     @reads
     def claimers(self, connection: Connection) -> frozenset[UUID]:
         """Returns the leases under which entries are claimed."""
-        statement = select(outbox.c.claimed_by).distinct().where(outbox.c.claimed_by.is_not(None))
-        return frozenset((connection.execute(statement)).scalars())
+        return frozenset(connection.execute(_CLAIMERS).scalars())
 
     @writes
     def free(self, connection: Connection, holder: UUID, lapsed: Lease | None) -> int:
@@ -215,6 +241,26 @@ def _due_lanes(kinds: tuple[str, ...]) -> CompoundSelect[tuple[str]]:
     free = _lanes(kinds).where(outbox.c.claimed_by.is_(None))
     now = bindparam(_NOW, type_=outbox.c.due_at.type)
     return union(*(free.where(one) for one in _dues(outbox, now)))
+
+
+@lru_cache(maxsize=16)
+def _next_dues(kinds: tuple[str, ...]) -> Select[tuple[datetime | None, ...]]:
+    """Selects when the next free entry of each kind falls due after the time ``_NOW``.
+
+    The first of a range of an index for each: a minimum over several kinds reads all that wait.
+    """
+    now = bindparam(_NOW, type_=outbox.c.due_at.type)
+    return select(
+        *(
+            select(outbox.c.due_at)
+            .where(outbox.c.kind == kind, outbox.c.due_at > now, outbox.c.claimed_by.is_(None))
+            .order_by(outbox.c.due_at)
+            .limit(1)
+            .scalar_subquery()
+            .label(f"of_{number}")
+            for number, kind in enumerate(kinds)
+        )
+    )
 
 
 def _next(lane: str, kinds: Collection[str], now: datetime, limit: int) -> Select[tuple[int]]:

@@ -10,16 +10,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from typing import Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from core.loop import Loop
 from store.errors import LeaseLostError, StoreError, StoreUnavailableError
 from store.leases import RENEWALS, LeaseKeeper, Leases, LeaseWatch
-from store.outbox import Outbox
+from store.outbox import Look, Outbox
 from store.values import Entry
 
 LOOK_EVERY_S: Final = 0.25
@@ -28,9 +28,14 @@ millisecond, however many entries are not due."""
 TOLD_LOOK_S: Final = 0.4
 """Seconds after a signal until a look for what it wrote to be done a little later."""
 HEARING_LOOK_EVERY_S: Final = 1.0
-"""Seconds between polls where they do: entries fall due, and a signal may be lost."""
+"""Seconds between polls where they do, while there is or was a moment ago something to do."""
+CALM_LOOK_EVERY_S: Final = 5.0
+"""The most seconds between polls while there is nothing to do: the store has said when the next
+entry falls due, but a signal may be lost, and a clock may be set."""
 BUSY_MAX_S: Final = 0.05
 """The longest that requests being answered delay a claim: there may always be some."""
+SOONEST_LOOK_S: Final = 0.05
+"""The fewest seconds until a poll for an entry that falls due."""
 CLAIMS_AT_ONCE: Final = 4
 """Claims of all lanes at the same time: each is a write that clients' writes wait for."""
 IN_HAND: Final = 1024
@@ -119,6 +124,9 @@ class OutboxRunner:
         )
         self._is_told = True
         self._was_told = False
+        self._has_begun = False  # work in any lane, since the last look began
+        self._is_calm = False
+        self._due_in_s: float | None = None
         self._hearing = ExitStack()
         self.blocked: dict[str, str] = {}
         """Why these lanes are blocked now."""
@@ -151,16 +159,32 @@ class OutboxRunner:
     def _pause_s(self) -> float:
         if not self._outbox.hears:
             return LOOK_EVERY_S
-        return TOLD_LOOK_S if self._was_told else HEARING_LOOK_EVERY_S
+        if self._was_told:
+            return TOLD_LOOK_S
+        if self._has_begun or self._drains or self.blocked:
+            return HEARING_LOOK_EVERY_S
+        self._is_calm = True
+        due_in_s = CALM_LOOK_EVERY_S if self._due_in_s is None else self._due_in_s
+        return min(max(due_in_s, SOONEST_LOOK_S), CALM_LOOK_EVERY_S, self._free_every_s)
 
     async def look(self) -> None:
         """One round: start work in every lane that has something to do. Raises StoreError."""
+        self._is_calm = self._has_begun = False
         lease = self._lease or await self._begin_lease()
-        await self._free_claims_of_the_dead(lease)
         await self._forget_empty_lanes()
-        self._ended.clear()
-        for lane in await self._outbox.lanes(self._kinds) - self._ended:
+        found = await self._look(with_claimers=time.monotonic() >= self._free_at)
+        if await self._free_claims_of_the_dead(found.claimers - {lease.holder}):
+            found = await self._look()
+        self._due_in_s = found.due_in_s
+        self._has_begun |= bool(found.lanes)
+        for lane in found.lanes - self._ended:
             self._begin(lane, lease)
+
+    async def _look(self, *, with_claimers: bool = False) -> Look:
+        self._ended.clear()
+        if with_claimers:
+            self._free_at = time.monotonic() + self._free_every_s
+        return await self._outbox.look(self._kinds, with_claimers=with_claimers)
 
     async def do(self, entry: Entry) -> None:
         """Work on a claimed entry. Raises StoreUnavailableError."""
@@ -193,6 +217,7 @@ class OutboxRunner:
 
     def _begin(self, lane: str, lease: LeaseKeeper) -> None:
         if lane not in self._drains:
+            self._has_begun = True
             drain = asyncio.create_task(self._drain(lane, lease), name=f"outbox {lane}")
             self._drains[lane] = drain
 
@@ -221,6 +246,8 @@ class OutboxRunner:
         finally:
             del self._drains[lane]
             self._ended.add(lane)
+            if self._is_calm:  # begun without a poll: something may have been put off for a moment
+                self._loop.wake()
 
     async def _do_some(self, lane: str, lease: LeaseKeeper) -> int:
         """Claim some entries and work on them at once. Returns how many."""
@@ -287,17 +314,17 @@ class OutboxRunner:
         for lane in self.blocked.keys() - waiting:
             del self.blocked[lane]
 
-    async def _free_claims_of_the_dead(self, lease: LeaseKeeper) -> None:
-        if time.monotonic() < self._free_at:
-            return
-        self._free_at = time.monotonic() + self._free_every_s
-        others = await self._outbox.claimers() - {lease.holder}
+    async def _free_claims_of_the_dead(self, others: Collection[UUID]) -> bool:
+        """Returns whether any claim of these other leases was freed."""
         if not others:
-            return
+            return False
         found = {one.holder: one for one in await self._leases.all()}
         self._watch.look(found.values())
+        any_freed = False
         for holder in others:
             if self._watch.lives(holder):
                 continue
             if freed := await self._outbox.free(holder, found.get(holder)):
                 _log.warning("%s freed %d claims of a dead runner", self._name, freed)
+                any_freed = True
+        return any_freed

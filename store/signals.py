@@ -20,11 +20,11 @@ from uuid import uuid4
 
 from sqlalchemy import Connection
 
-Signal = Literal["changes", "queue", "outbox", "gate", "sources"]
+Signal = Literal["changes", "queue", "outbox", "gate", "sources", "batches"]
 """Generations have changed; one may be taken from the queue; entries of the outbox are due; an
 operator has paused, limited or let go something in Prefect; a worker is asked for a file of its
-ComfyUI, or has answered."""
-SIGNALS: Final[tuple[Signal, ...]] = ("changes", "queue", "outbox", "gate", "sources")
+ComfyUI, or has answered; a batch that was not under way is."""
+SIGNALS: Final[tuple[Signal, ...]] = ("changes", "queue", "outbox", "gate", "sources", "batches")
 _PENDING: Final = "easel_signals"
 _LONGEST_PATH: Final = 100
 """Bytes: a socket's address has at most 108 on Linux, 104 on macOS."""

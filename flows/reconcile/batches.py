@@ -32,6 +32,8 @@ from store.values import Batch, Waiting
 _PAUSED: Final = Waiting(
     PAUSED_IN_PREFECT, "Its flow run was paused in Prefect. Resume it there, or here."
 )
+UNTOLD_READ_EACH: Final = 5
+"""While no batch is under way, the store is read every this many looks that no signal asks for."""
 _KINDS: Final[dict[type[Verdict], str]] = {
     Begin: "dispatch_again",
     End: "settle",
@@ -49,6 +51,16 @@ class Batches(Reconciliation[Batch, Verdict]):
     deployment = BATCH_DEPLOYMENT
     asks_each = 10
     orphan_looks = 1  # its worker has had ten seconds
+    _is_told = True
+
+    def tell(self) -> None:
+        """A batch may be under way now: read the store at the next look."""
+        self._is_told = True
+
+    def _is_unchanged(self) -> bool:
+        is_told, self._is_told = self._is_told, False
+        hears = self._store.database.hears
+        return hears and self._is_quiet and not is_told and self._looks % UNTOLD_READ_EACH != 0
 
     def _judge(self, case: Evidence[Batch]) -> Verdict | None:
         return judge(case)

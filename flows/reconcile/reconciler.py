@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from typing import Final
 from uuid import uuid4
 
@@ -48,6 +49,8 @@ class Reconciler:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.watch = LeaseWatch(look_every_s, now)
+        self._told_of = store.database.hearing
+        self._hearing = ExitStack()
         self._leases = store.leases
         self._lease_s = lease_s
         self._me = uuid4()
@@ -82,11 +85,14 @@ class Reconciler:
         )
 
     async def __aenter__(self) -> Reconciler:
+        told = self._told_of.listening("batches", self._batches.tell)
+        self._hearing.enter_context(told)
         for loop in self._loops:
             loop.start()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        self._hearing.close()
         await asyncio.gather(*(loop.stop() for loop in self._loops))
         try:
             await self._leases.give_up(LEASE, self._me)
@@ -95,6 +101,7 @@ class Reconciler:
 
     def wake(self) -> None:
         """Reconcile batches at once: one was changed."""
+        self._batches.tell()
         self._batch_loop.wake()
 
     async def look(self) -> int:

@@ -81,6 +81,10 @@ class Reconciliation(ABC, Generic[Row, Verdict]):
     async def _settle_orphan(self, run: FlowRun) -> bool:
         """Returns whether the run was ended or put back."""
 
+    def _is_unchanged(self) -> bool:
+        """Whether the store need not be read: nothing was under way, and nothing can be now."""
+        return False
+
     # --- what is shared
 
     async def look(self) -> int:
@@ -88,6 +92,8 @@ class Reconciliation(ABC, Generic[Row, Verdict]):
         self._looks += 1
         asks_each = self.asks_each * (QUIET_ASKS if self._is_quiet else 1)
         asks = self._looks % asks_each == 0
+        if not asks and self._is_unchanged():
+            return 0
         repaired = await self._without_prefect()
         under_way = await self._runs.under_way(self.flow) if asks else []
         cases = await self._cases(under_way)
@@ -102,6 +108,7 @@ class Reconciliation(ABC, Generic[Row, Verdict]):
         rows = await self._seen(under_way)
         if not rows:
             return []
+        self._is_quiet = False  # also if Prefect does not answer now
         self._watch.look(await self._store.leases.all())
         runs = {run.id: run for run in under_way}
         ids = [row.flow_run_id for row in rows if row.flow_run_id is not None]

@@ -32,6 +32,7 @@ from store.generations import rows
 from store.generations.acceptance import IdempotencyKey
 from store.generations.inserts import insert_dispatches, insert_generations, stored_callback
 from store.outbox import put
+from store.signals import signal
 from store.tables import batch_items, batches, generations
 from store.uploads.references import confirm, refer
 from store.values import Batch, NewGeneration, NewItem, Waiting
@@ -137,6 +138,7 @@ class BatchTransitions:
         answers. Raises NotFoundError when it was discarded.
         """
         _accepting(connection, batch_id)
+        signal(connection, "batches")
         seq = next_changes(connection)
         left_out = [_left_out(one) for one in skipped[:SKIPPED_KEPT]] or None
         values = {"status": "queued", "total": total, "cost": cost, "skipped": left_out}
@@ -484,6 +486,7 @@ def _begin_again(
 
 def _retry(connection: Connection, row: RowMapping) -> None:
     """Mark what is to be retried and make the batch active again."""
+    signal(connection, "batches")
     connection.execute(  # marks left over from an earlier, interrupted retry
         update(batch_items)
         .where(batch_items.c.batch_id == row["id"], batch_items.c.again.is_(True))

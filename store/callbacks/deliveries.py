@@ -29,6 +29,7 @@ from store.database import Database, reads, writes
 from store.errors import NotFoundError
 from store.outbox import holds, put, remove
 from store.pages import Page
+from store.signals import signal
 from store.tables import deliveries, outbox
 from store.values import Entry
 
@@ -225,6 +226,7 @@ def _send_again(connection: Connection, row: RowMapping) -> None:
 
 def _hasten(connection: Connection, row: RowMapping) -> bool:
     """Have a pending one tried now. Returns False when it is being sent."""
+    signal(connection, "outbox")
     done = connection.execute(
         update(outbox).where(*_entries_of(row), outbox.c.claimed_by.is_(None)).values(due_at=None)
     )

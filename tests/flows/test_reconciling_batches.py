@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from uuid import UUID, uuid4
 
 import httpx
@@ -11,6 +12,7 @@ from prefect.states import Completed, Running
 
 from flows.errors import PrefectUnavailableError
 from flows.prefect.runs import FlowRuns
+from flows.reconcile import batches
 from flows.reconcile.batch_rules import UNHELD_LOOKS
 from flows.reconcile.batches import Batches
 from flows.reconcile.reconciler import Reconciler
@@ -97,6 +99,43 @@ async def test_a_prefect_with_nothing_under_way_is_asked_seldom(store: Store) ->
         await reconciler._generations.look()
     with pytest.raises(PrefectUnavailableError):
         await reconciler._generations.look()
+
+
+async def test_while_no_batch_is_under_way_a_signal_says_that_one_is(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store is not read for a lost signal here, and Prefect is asked in a minute."""
+    monkeypatch.setattr(batches, "UNTOLD_READ_EACH", 10_000)
+    assert store.database.hears
+    world = World(store, FlowRuns("http://prefect.test/api"))
+    reconciler = Reconciler(
+        store, world.runs, look_every_s=LOOK_EVERY_S, lease_s=LEASE_S, now=world.clock
+    )
+    async with reconciler:
+        for _ in range(Batches.asks_each):
+            await reconciler._batches.look()
+        assert reconciler._batches._is_unchanged()
+
+        batch = await accepted_batch(store)
+
+        async with asyncio.timeout(20):
+            while (await store.batches.get(batch.id)).flow_run_id is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+
+async def test_a_batch_is_looked_at_again_though_prefect_did_not_answer(store: Store) -> None:
+    """That none was under way when Prefect was asked last says nothing of now."""
+    world = World(store, FlowRuns("http://prefect.test/api"))
+    case = Case(world, (await accepted_batch(store)).id)
+    await case.look(2)
+    looked_at = case.reconciler._batches
+    looked_at._is_quiet, world.prefect.meanwhile = True, Meanwhile(1, break_off)
+    looked_at.tell()
+
+    with pytest.raises(PrefectUnavailableError):
+        await looked_at.look()
+
+    assert not looked_at._is_unchanged()
 
 
 async def test_it_begins_once(case: Case) -> None:

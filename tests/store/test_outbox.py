@@ -14,7 +14,7 @@ from sqlalchemy import delete, func, select, text, update
 from store.errors import LeaseLostError
 from store.generations.dispatches import KINDS, LANE, START_DELAY_S, dispatch
 from store.leases import Lease
-from store.outbox import _due_lanes, _next, put
+from store.outbox import Look, _due_lanes, _next, _next_dues, put
 from store.store import Store
 from store.tables import outbox
 from store.values import Entry, NewEntry
@@ -438,6 +438,35 @@ async def test_what_is_not_due_is_not_read_to_see_what_is(store: Store) -> None:
 
     assert found.count("ix_outbox_due_at") == 2
     assert found.count("ix_outbox_put_off_at") == 1
+
+
+async def test_when_the_next_falls_due_is_one_row_of_an_index_for_each_kind(store: Store) -> None:
+    await written(store)
+    statement = _next_dues((DELIVER, *KINDS)).params(now=datetime.now(UTC))
+    found = await plan_of(store.database, statement)
+
+    assert found.count("ix_outbox_due_at") == 1 + len(KINDS)
+
+
+async def test_a_look_tells_when_the_next_falls_due(store: Store) -> None:
+    assert await store.outbox.look([DELIVER]) == Look(frozenset(), frozenset(), None)
+    await written(store, 2)
+    lanes = (await store.outbox.look([DELIVER])).lanes
+    assert lanes == {"webhook a.test:443"}
+
+    entries = await deliveries(store)
+    claimed = await store.outbox.look([DELIVER], with_claimers=True)
+    assert claimed == Look(frozenset(), frozenset({RUNNER}), None)
+    for entry, delay_s in zip(entries, (THREE_DAYS_S, 3600), strict=True):
+        await store.outbox.postpone(entry, "503", delay_s)
+    put_off = await store.outbox.look([DELIVER], with_claimers=True)
+    assert put_off.claimers == put_off.lanes == frozenset()
+    assert put_off.due_in_s is not None
+    assert 0 < put_off.due_in_s <= 3600
+    assert (await store.outbox.look(KINDS)).due_in_s is None
+
+    await time_passes(store, timedelta(hours=1))
+    assert (await store.outbox.look([DELIVER])).lanes == lanes
 
 
 async def test_a_claim_compares_entries_of_one_subject_only(fresh_store: Store) -> None:

@@ -7,12 +7,14 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, insert, select
 
+from store import outbox_runner
 from store.errors import StoreUnavailableError
 from store.leases import Lease
 from store.outbox_runner import CLAIMS_AT_ONCE, Blocked, Done, Outcome, PutOff
@@ -169,6 +171,34 @@ async def test_put_off_and_done_when_it_is_due(store: Store) -> None:
         await wait_until(lambda: is_empty(store))
 
     assert len(work.begun) == 3
+
+
+async def test_a_calm_runner_does_what_falls_due(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store has said when; the look for a lost signal would come in an hour."""
+    monkeypatch.setattr(outbox_runner, "CALM_LOOK_EVERY_S", 3600.0)
+    work = Work()
+    async with a_runner(store, work, lease_s=36_000.0):
+        await write(store, due_at=datetime.now(UTC) + timedelta(seconds=1))
+        await wait_until(lambda: is_empty(store))
+
+    assert len(work.done) == 1
+
+
+async def test_a_calm_runner_that_is_woken_for_a_lane_does_what_that_put_off(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Work begun without a look changes what the last look knew."""
+    monkeypatch.setattr(outbox_runner, "CALM_LOOK_EVERY_S", 3600.0)
+    work = Work(PutOff("not yet", 0.3))
+    async with a_runner(store, work, lease_s=36_000.0) as runner:
+        await wait_until(lambda: _async(runner._is_calm))
+        await _write_untold(store)
+        runner.wake(LANE)
+        await wait_until(lambda: is_empty(store))
+
+    assert len(work.begun) == 2
 
 
 async def test_a_handler_that_removed_its_entry_is_believed(store: Store) -> None:
@@ -408,3 +438,11 @@ async def test_the_next_of_its_subject_follows_at_once(store: Store) -> None:
 
     assert work.done == sorted(work.done)
     assert len(work.done) == 6
+
+
+async def _write_untold(store: Store) -> None:
+    """An entry whose signal is lost."""
+    async with open_write(store.database) as connection:
+        values = {"lane": LANE, "kind": KIND, "subject": uuid4(), "payload": {}, "rank": 0}
+        created = {"created_at": datetime.now(UTC), "tries": 0}
+        await connection.execute(insert(outbox).values(**values, **created))
