@@ -34,6 +34,8 @@ SERVER_ENVIRONMENT: Final[Mapping[str, str]] = {
     # By default each 5 s: runs whose pause has expired, and what no worker of Easel asks for.
     "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_LOOP_SECONDS": "30",
     "PREFECT_SERVER_SERVICES_CLEANUP_RECONCILER_LOOP_SECONDS": "60",
+    # By default each 5 s: slots of limits whose lease of 5 minutes has lapsed.
+    "PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "15",
     # A generation that waits for the GPU is not late; by default runs turn "Late" after 15 s.
     "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
     # In-memory leases (the default) are lost at a restart, and their slots stay taken.

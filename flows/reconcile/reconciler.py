@@ -49,7 +49,7 @@ class Reconciler:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.watch = LeaseWatch(look_every_s, now)
-        self._told_of = store.database.hearing
+        self._signals = store.database.hearing
         self._hearing = ExitStack()
         self._leases = store.leases
         self._lease_s = lease_s
@@ -85,8 +85,7 @@ class Reconciler:
         )
 
     async def __aenter__(self) -> Reconciler:
-        told = self._told_of.listening("batches", self._batches.tell)
-        self._hearing.enter_context(told)
+        self._hearing.enter_context(self._signals.listening("batches", self._batches.tell))
         for loop in self._loops:
             loop.start()
         return self

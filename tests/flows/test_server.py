@@ -35,6 +35,7 @@ def test_the_settings_have_their_effect(monkeypatch: pytest.MonkeyPatch) -> None
     assert server.services.late_runs.enabled is False
     assert server.services.pause_expirations.loop_seconds == 30
     assert server.services.cleanup_reconciler.loop_seconds == 60
+    assert server.services.repossessor.loop_seconds == 15
     assert server.analytics_enabled is False
     assert server.ui.show_promotional_content is False
     assert import_module(server.concurrency.lease_storage).ConcurrencyLeaseStorage
