@@ -14,7 +14,6 @@ from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Table,
     Update,
@@ -57,16 +56,14 @@ Stages = Sequence[Mapping[str, Any]] | None
 
 # Made once: SQLAlchemy takes longer to make a statement than to carry it out.
 _BY_ID: Final = select(generations).where(generations.c.id == bindparam("id")).with_for_update()
-_HELD: Final = (
-    select(generations)
-    .where(
-        generations.c.id == bindparam("id"),
-        generations.c.attempt == bindparam("attempt"),
-        generations.c.fence == bindparam("fence"),
-        generations.c.deleted_at.is_(None),
-    )
-    .with_for_update()
+HELD: Final = (
+    generations.c.id == bindparam("id"),
+    generations.c.attempt == bindparam("attempt"),
+    generations.c.fence == bindparam("fence"),
+    generations.c.deleted_at.is_(None),
 )
+"""Conditions that a row meets only while the claim of these parameters (``key_of``) holds it."""
+_HELD: Final = select(generations).where(*HELD).with_for_update()
 _ATTEMPT: Final = select(attempts).where(
     attempts.c.generation_id == bindparam("id"), attempts.c.number == bindparam("number")
 )
@@ -114,21 +111,15 @@ def hold(connection: Connection, claim: Claim) -> RowMapping:
     Every write locks its row first and raises the change counter after: two writes that took
     them in different orders would deadlock on PostgreSQL.
     """
-    key = {"id": claim.generation_id, "attempt": claim.attempt, "fence": claim.fence}
-    row = connection.execute(_HELD, key).mappings().first()
+    row = connection.execute(_HELD, key_of(claim)).mappings().first()
     if row is None:
         raise FencedError(f"attempt {claim.attempt} is no longer held")
     return row
 
 
-def held_by(claim: Claim) -> tuple[ColumnElement[bool], ...]:
-    """Conditions that the row meets only while the claim holds it."""
-    return (
-        generations.c.id == claim.generation_id,
-        generations.c.attempt == claim.attempt,
-        generations.c.fence == claim.fence,
-        generations.c.deleted_at.is_(None),
-    )
+def key_of(claim: Claim) -> dict[str, Any]:
+    """Returns a claim as the parameters of ``HELD``."""
+    return {"id": claim.generation_id, "attempt": claim.attempt, "fence": claim.fence}
 
 
 def free_attempt(connection: Connection, row: RowMapping, holder: Holder) -> RowMapping:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection, delete, select, update
@@ -40,6 +41,8 @@ from store.values import (
     Waiting,
     rendered_as_kept,
 )
+
+_STATUS: Final = select(generations.c.status).where(*rows.HELD)
 
 
 class Transitions:
@@ -190,7 +193,7 @@ class Transitions:
     @reads
     def status(self, connection: Connection, claim: Claim) -> Status:
         """Returns the current status, without a write. Raises FencedError."""
-        found = connection.execute(select(generations.c.status).where(*rows.held_by(claim)))
+        found = connection.execute(_STATUS, rows.key_of(claim))
         status: Status | None = found.scalar_one_or_none()
         if status is None:
             raise FencedError(f"attempt {claim.attempt} is no longer held")

@@ -46,7 +46,7 @@ class Mutation:
 MUTATIONS: Final = {
     "no fence": Mutation(
         "store/generations/rows.py",
-        "        generations.c.fence == claim.fence,\n",
+        '    generations.c.fence == bindparam("fence"),\n',
         "",
         "tests/store/test_claims.py",
     ),
@@ -74,7 +74,7 @@ MUTATIONS: Final = {
         '    if attempt["holder"] is not None:\n        return None\n',
         "",
         "tests/chaos/test_state_machine.py::test_two_workers_take_one_row_once",
-        also=("            attempts.c.holder.is_(None),\n",),
+        also=("        attempts.c.holder.is_(None),\n",),
     ),
 }
 
