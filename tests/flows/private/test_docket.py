@@ -23,7 +23,7 @@ async def test_what_is_due_now_and_soon_is_done() -> None:
         await docket.add(note, when=soon)("soon")
         await docket.add(note)("now")
         await worker.run_until_finished()
-    assert _done == ["now", "soon"]
+    assert sorted(_done) == ["now", "soon"]  # on a busy machine both may be due by then
     assert worker.scheduling_resolution.total_seconds() == LOOK_EVERY_S
     assert worker.minimum_check_interval.total_seconds() == LOOK_EVERY_S
 
