@@ -15,28 +15,25 @@ _T = TypeVar("_T")
 
 
 class Cached(Generic[_T]):
-    """A value read again when it is older than ``max_age_s``, once for all concurrent callers.
-
-    Until it is ``usable_s`` old nobody waits for that: they get the old value, and it is read for
-    those who come after them.
-    """
+    """A value read again when it is older than ``max_age_s``, once for all concurrent callers."""
 
     _value: _T
 
-    def __init__(
-        self, read: Callable[[], Awaitable[_T]], max_age_s: float, *, usable_s: float | None = None
-    ) -> None:
+    def __init__(self, read: Callable[[], Awaitable[_T]], max_age_s: float) -> None:
         self._read = read
         self._max_age_s = max_age_s
-        self._usable_s = max_age_s if usable_s is None else usable_s
         self._read_at = float("-inf")
         self._lock = asyncio.Lock()
         self._reading: asyncio.Task[None] | None = None
 
-    async def get(self) -> _T:
-        """Returns the value. Raises what reading it raises; errors are not cached."""
+    async def get(self, *, usable_s: float = float("-inf")) -> _T:
+        """Returns the value. Raises what reading it raises; errors are not cached.
+
+        Who can do with one that is ``usable_s`` old does not wait until it is read again: it is
+        read for those who come after.
+        """
         if self._is_old(self._max_age_s):
-            if self._is_old(self._usable_s):
+            if self._is_old(usable_s):
                 await self._read_again()
             elif self._reading is None or self._reading.done():
                 self._reading = asyncio.create_task(self._read_soon())

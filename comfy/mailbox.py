@@ -42,8 +42,8 @@ class Mailbox:
         self.ended = False
         self.settled = False
         """Whether ComfyUI has said the last of it, which it does once its history has it."""
-        self.just_posted = False
-        """Whether it was posted for this websocket, and nobody has begun to track it since."""
+        self.posted_for: str | None = None
+        """The client id for whose websocket it was posted, until somebody begins to track it."""
         self.queue_changed = False
         self.progressed = False
         self.preview: PreviewFrame | None = None

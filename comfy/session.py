@@ -179,7 +179,7 @@ class ComfySession:
             not_posted=not_posted or _always,
         )
         if submitted.how == "posted" and client_id == self._socket.client_id:
-            self._mailroom.open(prompt_id, graph).just_posted = True
+            self._mailroom.open(prompt_id, graph).posted_for = client_id
         return submitted
 
     async def track(

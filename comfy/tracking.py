@@ -99,9 +99,8 @@ class Tracker:
 
     async def run(self) -> tuple[Output, ...]:
         """Wait for the end. Returns the outputs or raises why there are none."""
-        if self._box.just_posted:  # ComfyUI has it, and says so by the websocket
-            self._box.just_posted = False
-            self._owner = self._socket.client_id
+        if self._box.posted_for is not None:  # ComfyUI has it, and tells that websocket
+            self._owner, self._box.posted_for = self._box.posted_for, None
             await self._listen()
         while True:
             outputs = await self._look_patiently()

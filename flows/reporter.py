@@ -68,6 +68,7 @@ class Reporter:
         self._rendered: tuple[RenderedOutput, ...] = ()
         self._announced = 0
         self._is_announced = asyncio.Event()
+        self._is_announced.set()
         self._is_urgent = asyncio.Event()
         self._waiting: Waiting | None = None
         self._started_at: datetime | None = None

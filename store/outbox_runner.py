@@ -161,7 +161,7 @@ class OutboxRunner:
             return LOOK_EVERY_S
         if self._was_told:
             return TOLD_LOOK_S
-        if self._has_begun or self._drains or self.blocked:
+        if self._has_begun or self._drains or self._ended or self.blocked:
             return HEARING_LOOK_EVERY_S
         self._is_calm = True
         due_in_s = CALM_LOOK_EVERY_S if self._due_in_s is None else self._due_in_s

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
@@ -18,8 +19,8 @@ from store.values import Generation, Waiting, WorkerRecord
 RATE_FOR_S: Final = 2.0
 WORKERS_FOR_S: Final = 1.0
 RUNNING_FOR_S: Final = 1.0
-USABLE_S: Final = 3.0
-"""So old may be what the first one is told who asks after a pause."""
+GLANCE_S: Final = 3.0
+"""So old may be what is told at a glance."""
 _UNKEPT: Final = {
     "storage_away": "Images cannot be kept: their storage does not answer.",
     "disk_full": "Images cannot be kept: the disk is full.",
@@ -35,13 +36,20 @@ class Estimates:
     def __init__(self, store: Store, dispatcher: Dispatcher, pauses: PauseWatch) -> None:
         self._dispatcher = dispatcher
         self._pauses = pauses
-        self._rate = Cached(store.generations.seconds_per_cost, RATE_FOR_S, usable_s=USABLE_S)
-        self._running = Cached(store.generations.running, RUNNING_FOR_S, usable_s=USABLE_S)
-        self._fleet = Cached(FleetWatch(store).look, WORKERS_FOR_S, usable_s=USABLE_S)
+        self._rate = Cached(store.generations.seconds_per_cost, RATE_FOR_S)
+        self._running = Cached(store.generations.running, RUNNING_FOR_S)
+        self._fleet = Cached(FleetWatch(store).look, WORKERS_FOR_S)
+        self._usable_s = float("-inf")
+
+    def at_a_glance(self) -> Estimates:
+        """Returns the same, of figures that may be ``GLANCE_S`` old: nobody waits for new ones."""
+        glance = copy(self)
+        glance._usable_s = GLANCE_S  # noqa: SLF001 - it is one of these
+        return glance
 
     async def seconds(self, cost: float) -> float | None:
         """Returns how long work of this cost takes; None before anything was measured."""
-        rate = await self._rate.get()
+        rate = await self._rate.get(usable_s=self._usable_s)
         return None if rate is None else round(rate * cost, 1)
 
     async def after_running(self, cost: float) -> float | None:
@@ -49,7 +57,10 @@ class Estimates:
         own = await self.seconds(cost)
         if own is None:
             return None
-        left = [await self.remaining(running) for running in await self._running.get()]
+        left = [
+            await self.remaining(running)
+            for running in await self._running.get(usable_s=self._usable_s)
+        ]
         return round(own + sum(seconds or 0.0 for seconds in left), 1)
 
     async def remaining(self, generation: Generation) -> float | None:
@@ -70,7 +81,7 @@ class Estimates:
 
     async def fleet(self) -> Fleet:
         """Returns the registered workers."""
-        return await self._fleet.get()
+        return await self._fleet.get(usable_s=self._usable_s)
 
     async def live_workers(self) -> tuple[WorkerRecord, ...]:
         """Returns the workers that live."""
@@ -119,7 +130,7 @@ class Estimates:
 
     async def _why_unkept(self) -> Waiting | None:
         """Returns what finished images wait for: a worker soon takes no more work."""
-        for running in await self._running.get():
+        for running in await self._running.get(usable_s=self._usable_s):
             code = running.waiting.code if running.waiting else None
             if code in _UNKEPT:
                 return Waiting(code, f"{_UNKEPT[code]} {_UNTIL_KEPT}")

@@ -124,6 +124,7 @@ class Facade:
         self.nodes = nodes
         self.models = models
         self.estimates = Estimates(store, dispatcher, pauses)
+        self._glance = self.estimates.at_a_glance()
         self.renderings = Renderings(
             store, links, comfy, self.estimates.live_workers, file_bytes_max
         )
@@ -288,8 +289,8 @@ class Facade:
                 generation,
                 self.links,
                 ahead=accepted.ahead,
-                eta_s=await self.estimates.after_running(accepted.cost_ahead + generation.cost),
-                waiting=await self.estimates.why_queued(generation),
+                eta_s=await self._glance.after_running(accepted.cost_ahead + generation.cost),
+                waiting=await self._glance.why_queued(generation),
             )
         )
 

@@ -58,9 +58,8 @@ class Batches(Reconciliation[Batch, Verdict]):
         self._is_told = True
 
     def _is_unchanged(self) -> bool:
-        is_told, self._is_told = self._is_told, False
-        hears = self._store.database.hears
-        return hears and self._is_quiet and not is_told and self._looks % UNTOLD_READ_EACH != 0
+        is_calm = self._store.database.hears and self._is_quiet and not self._is_told
+        return is_calm and self._looks % UNTOLD_READ_EACH != 0
 
     def _judge(self, case: Evidence[Batch]) -> Verdict | None:
         return judge(case)
@@ -72,6 +71,7 @@ class Batches(Reconciliation[Batch, Verdict]):
         return 0
 
     async def _seen(self, under_way: Sequence[FlowRun]) -> Sequence[Batch]:  # noqa: ARG002
+        self._is_told = False  # what is told from now on may come too late for this read
         return await self._store.batches.active()
 
     async def _carry_out(self, case: Evidence[Batch], verdict: Verdict) -> bool:

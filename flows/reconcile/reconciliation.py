@@ -94,11 +94,11 @@ class Reconciliation(ABC, Generic[Row, Verdict]):
         asks = self._looks % asks_each == 0
         if not asks and self._is_unchanged():
             return 0
+        was_quiet, self._is_quiet = self._is_quiet, False  # until store and Prefect have answered
         repaired = await self._without_prefect()
         under_way = await self._runs.under_way(self.flow) if asks else []
         cases = await self._cases(under_way)
-        if asks or cases:
-            self._is_quiet = not (under_way or cases)
+        self._is_quiet = not (under_way or cases) if asks or cases else was_quiet
         for case in cases:
             if self._judge(case) is not None:
                 repaired += await self._see_to(case)
@@ -108,7 +108,6 @@ class Reconciliation(ABC, Generic[Row, Verdict]):
         rows = await self._seen(under_way)
         if not rows:
             return []
-        self._is_quiet = False  # also if Prefect does not answer now
         self._watch.look(await self._store.leases.all())
         runs = {run.id: run for run in under_way}
         ids = [row.flow_run_id for row in rows if row.flow_run_id is not None]

@@ -27,16 +27,20 @@ PRIORITIES: Final = ("interactive", "bulk")
 """In their order; each is a work queue of its own too."""
 HEARING_LOOK_S: Final = 5.0
 """Seconds between two looks at the queue where the store's signals are heard: one may be lost."""
-CLAIM_S: Final = 5.0
-"""How long a worker that stops waits for the claim that it makes. Its lease gives it back too."""
 LOOK_S: Final = 0.25
 """The same where they are not."""
+TRUSTED_S: Final = 1.0
+"""How long it is believed that nothing waits, as no signal came, when there is room again."""
+ROOM_LOOK_S: Final = 0.1
+"""Seconds until the look that is due then: what has just been rendered goes first."""
+CLAIM_S: Final = 5.0
+"""How long a worker that stops waits for the claim that it makes. Its lease gives it back too."""
 RETRY_S: Final = 1.0
 """Seconds until the next look after one that failed."""
 
 
 class Taking:
-    """``loop`` takes whatever may be taken, ``wake()`` at once; so does ``room()`` if need be.
+    """``loop`` takes whatever may be taken, ``wake()`` at once. ``room()`` says that there is room.
 
     ``gate`` returns what operators hold back. While a concurrency limit is set, nothing is taken
     here: Prefect says what may begin. ``on_taken`` gets each attempt, which has begun. ``offering``
@@ -75,7 +79,10 @@ class Taking:
         )
         self._turns = Turns()
         self._may_wait = True
+        self._left = False
         self._chosen = 0
+        self._looked_at = float("-inf")
+        self._later: asyncio.TimerHandle | None = None
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -86,10 +93,14 @@ class Taking:
     def room(self) -> None:
         """There is room for one more: take it, unless nothing was left at the last look.
 
-        A look that finds nothing is a transaction too, and what comes then is signalled.
+        A look that finds nothing is a transaction too, and what comes then is signalled. In case
+        that a signal was lost, it looks a moment later if the last look was not just now.
         """
-        if self._may_wait:
+        loop = asyncio.get_running_loop()
+        if self._may_wait or not self._runtime.store.queue.hears:
             self.loop.wake()
+        elif self._later is None and loop.time() - self._looked_at >= TRUSTED_S:
+            self._later = loop.call_later(ROOM_LOOK_S, self.loop.wake)
 
     async def stop(self) -> None:
         """Take nothing more. What is being claimed now is begun, so that it can be given back."""
@@ -97,14 +108,17 @@ class Taking:
         await self.loop.stop(grace_s=CLAIM_S)
 
     async def _take(self) -> None:
-        runtime = self._runtime
+        runtime, now = self._runtime, asyncio.get_running_loop().time
         self._may_wait = True
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
         while self._may_wait and self._may_take():
             look = await self._routing.look(self._last_model.name)
             async with runtime.attempts.claiming:
                 if not self._may_take():  # an operator has set a limit meanwhile, or it stops
                     return
-                self._may_wait, self._chosen = not runtime.store.queue.hears, 0
+                self._left, self._chosen, self._looked_at = False, 0, now()
                 claim = await runtime.store.queue.take(
                     runtime.holder,
                     partial(self._choose, look),
@@ -112,9 +126,10 @@ class Taking:
                     _is_never_paid,
                     self._offering.abilities,
                 )
-                if self._chosen > (claim is not None):  # another process has it, or had it locked
-                    self._may_wait = True
-                if self._routing.looked(look):
+                # Of two that were chosen, another process has the first, or only had it locked.
+                is_lost = self._chosen > (claim is not None)
+                self._may_wait = self._left or is_lost or not runtime.store.queue.hears
+                if self._routing.looked(look) or (is_lost and claim is None):
                     asyncio.get_running_loop().call_later(LEFT_LOOK_S, self.loop.wake)
                 if claim is None:
                     return
@@ -138,7 +153,7 @@ class Taking:
     def _choose(self, look: Look | None, waiting: Sequence[Queued]) -> Queued | None:
         mine = waiting if look is None else look.mine(waiting)
         self._chosen += bool(mine)
-        self._may_wait |= len(waiting) > bool(mine)
+        self._left |= len(waiting) > bool(mine)
         if not mine:
             return None
         by_id = {one.generation_id: one for one in mine}

@@ -322,7 +322,7 @@ class ComfyWorker(PrefectWorker):
     def _rendered(self, attempt: Attempt) -> None:
         for holder in _holders(attempt):
             self._slots.rendered(holder)
-        self._has_room_again()
+        self._fill_room()
 
     def _attempt_over(self, attempt: Attempt) -> None:
         self._upkeep.measure()
@@ -333,9 +333,9 @@ class ComfyWorker(PrefectWorker):
 
     def _make_room(self, holder: UUID) -> None:
         self._slots.free(holder)
-        self._has_room_again()
+        self._fill_room()
 
-    def _has_room_again(self) -> None:
+    def _fill_room(self) -> None:
         """Take at once what there is room for."""
         self._taking.room()
         if self._gate.now.is_strict:

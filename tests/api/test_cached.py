@@ -50,23 +50,23 @@ async def test_it_is_read_again_when_it_is_old() -> None:
 
 async def test_who_asks_first_gets_the_old_value_while_it_can_be_used() -> None:
     source = Source(1, 2)
-    cached = Cached(source.read, max_age_s=-1, usable_s=60)
-    assert [await cached.get() for _ in range(3)] == [1, 1, 1]
+    cached = Cached(source.read, max_age_s=-1)
+    assert [await cached.get(usable_s=60) for _ in range(3)] == [1, 1, 1]
     await _until(lambda: source.reads == 2)
-    while await cached.get() == 1:  # noqa: ASYNC110 - it is read in passing
+    while await cached.get(usable_s=60) == 1:  # noqa: ASYNC110 - it is read in passing
         await asyncio.sleep(0)
 
 
 async def test_a_failure_for_those_who_come_next_is_not_theirs_who_asked() -> None:
     source = Source(1, 2, 3)
-    cached = Cached(source.read, max_age_s=-1, usable_s=60)
-    assert await cached.get() == 1
+    cached = Cached(source.read, max_age_s=-1)
+    assert await cached.get(usable_s=60) == 1
     source.broken = True
-    assert await cached.get() == 1
+    assert await cached.get(usable_s=60) == 1
     await _until(lambda: source.reads == 2)
-    assert await cached.get() == 1
+    assert await cached.get(usable_s=60) == 1
     source.broken = False
-    while await cached.get() == 1:  # noqa: ASYNC110 - it is read in passing
+    while await cached.get(usable_s=60) == 1:  # noqa: ASYNC110 - it is read in passing
         await asyncio.sleep(0)
 
 

@@ -25,6 +25,7 @@ from flows.worker.taking import Taking
 from store.store import Store
 from tests.comfy.data import resolved
 from tests.harness.transactions import open_write
+from tests.store.other_versions import rewritten, with_another_field
 
 NEVER_BUILT = "nobody-has-it"
 """A workflow whose attempts fail before they come to ComfyUI."""
@@ -141,6 +142,22 @@ async def test_room_alone_is_no_reason_to_look_at_an_empty_queue(
         assert working.looks == looks
         [another] = await accepted(store, 1)
         await until(lambda: working.taken == [made, another])
+
+
+async def test_it_looks_again_for_what_it_chose_and_did_not_get(
+    runtime: Runtime, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody signals that a row is not locked any more."""
+    monkeypatch.setattr(taking_, "HEARING_LOOK_S", 3600.0)
+    async with at_work(runtime) as working:
+        working.gate = Gate(Paused("The pool rests."))
+        [made] = await accepted(store, 1)
+        await working.look()
+        await rewritten(store, made, with_another_field)  # who claims it fails it, in vain
+        looks, working.gate = working.looks, Gate()
+        working.taking.loop.wake()
+        await until(lambda: working.looks > looks + 3)
+        assert (await store.generations.get(made)).status == "failed"
 
 
 async def test_a_full_disk_stops_new_work(
