@@ -34,7 +34,7 @@ test: install  ## Run the tests, journeys with real processes included (ARGS for
 test-postgres: install  ## Run the tests of the store on PostgreSQL too (needs its programs)
 	tests/postgres.sh $(BIN)/pytest -n auto tests/store $(ARGS)
 
-chaos: install  ## Run every fault at every moment (SEED for other details; about 28 minutes)
+chaos: install  ## Run every fault at every moment (SEED for other details; about 20 minutes)
 	EASEL_CHAOS_SEED=$(SEED) EASEL_CHAOS_EXAMPLES=$(EXAMPLES) $(BIN)/pytest tests/chaos $(ARGS)
 
 soak: install  ## Generate without a pause while faults arrive at random (MINUTES, SEED; ARGS=--crowd)
