@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
@@ -20,7 +19,7 @@ RATE_FOR_S: Final = 2.0
 WORKERS_FOR_S: Final = 1.0
 RUNNING_FOR_S: Final = 1.0
 GLANCE_S: Final = 3.0
-"""So old may be what is told at a glance."""
+"""So old may be figures of which a create's answer needs only an idea."""
 _UNKEPT: Final = {
     "storage_away": "Images cannot be kept: their storage does not answer.",
     "disk_full": "Images cannot be kept: the disk is full.",
@@ -30,26 +29,37 @@ _UNTIL_KEPT: Final = "Your queue is safe; it continues when they can be kept."
 _WITHOUT_PREFECT: Final = "Your queue is safe; it continues when Prefect can be used."
 
 
-class Estimates:
-    """Measured rates and the state of the workers, both at most a few seconds old."""
+class Figures:
+    """What is measured, each read again when it is a second or two old."""
 
-    def __init__(self, store: Store, dispatcher: Dispatcher, pauses: PauseWatch) -> None:
+    def __init__(self, store: Store) -> None:
+        self.rate = Cached(store.generations.seconds_per_cost, RATE_FOR_S)
+        self.running = Cached(store.generations.running, RUNNING_FOR_S)
+        self.fleet = Cached(FleetWatch(store).look, WORKERS_FOR_S)
+
+
+class Estimates:
+    """Measured rates and the state of the workers, both at most a few seconds old.
+
+    With ``usable_s`` nobody waits for newer figures than those that old.
+    """
+
+    def __init__(
+        self,
+        figures: Figures,
+        dispatcher: Dispatcher,
+        pauses: PauseWatch,
+        *,
+        usable_s: float = float("-inf"),
+    ) -> None:
+        self._figures = figures
         self._dispatcher = dispatcher
         self._pauses = pauses
-        self._rate = Cached(store.generations.seconds_per_cost, RATE_FOR_S)
-        self._running = Cached(store.generations.running, RUNNING_FOR_S)
-        self._fleet = Cached(FleetWatch(store).look, WORKERS_FOR_S)
-        self._usable_s = float("-inf")
-
-    def at_a_glance(self) -> Estimates:
-        """Returns the same, of figures that may be ``GLANCE_S`` old: nobody waits for new ones."""
-        glance = copy(self)
-        glance._usable_s = GLANCE_S  # noqa: SLF001 - it is one of these
-        return glance
+        self._usable_s = usable_s
 
     async def seconds(self, cost: float) -> float | None:
         """Returns how long work of this cost takes; None before anything was measured."""
-        rate = await self._rate.get(usable_s=self._usable_s)
+        rate = await self._figures.rate.get(usable_s=self._usable_s)
         return None if rate is None else round(rate * cost, 1)
 
     async def after_running(self, cost: float) -> float | None:
@@ -59,7 +69,7 @@ class Estimates:
             return None
         left = [
             await self.remaining(running)
-            for running in await self._running.get(usable_s=self._usable_s)
+            for running in await self._figures.running.get(usable_s=self._usable_s)
         ]
         return round(own + sum(seconds or 0.0 for seconds in left), 1)
 
@@ -81,7 +91,7 @@ class Estimates:
 
     async def fleet(self) -> Fleet:
         """Returns the registered workers."""
-        return await self._fleet.get(usable_s=self._usable_s)
+        return await self._figures.fleet.get(usable_s=self._usable_s)
 
     async def live_workers(self) -> tuple[WorkerRecord, ...]:
         """Returns the workers that live."""
@@ -130,7 +140,7 @@ class Estimates:
 
     async def _why_unkept(self) -> Waiting | None:
         """Returns what finished images wait for: a worker soon takes no more work."""
-        for running in await self._running.get(usable_s=self._usable_s):
+        for running in await self._figures.running.get(usable_s=self._usable_s):
             code = running.waiting.code if running.waiting else None
             if code in _UNKEPT:
                 return Waiting(code, f"{_UNKEPT[code]} {_UNTIL_KEPT}")

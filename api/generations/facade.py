@@ -35,7 +35,7 @@ from api.generations.documents import (
     status_fields,
     timings,
 )
-from api.generations.estimates import Estimates
+from api.generations.estimates import GLANCE_S, Estimates, Figures
 from api.generations.renderings import Renderings, rendered_of
 from api.models.cache import ModelsCache
 from api.nodes import NodesCache
@@ -123,8 +123,9 @@ class Facade:
         self.catalogue = catalogue
         self.nodes = nodes
         self.models = models
-        self.estimates = Estimates(store, dispatcher, pauses)
-        self._glance = self.estimates.at_a_glance()
+        figures = Figures(store)
+        self.estimates = Estimates(figures, dispatcher, pauses)
+        self._glance = Estimates(figures, dispatcher, pauses, usable_s=GLANCE_S)
         self.renderings = Renderings(
             store, links, comfy, self.estimates.live_workers, file_bytes_max
         )
