@@ -225,6 +225,7 @@ def test_everybody_can_use_what_is_unfolded(visitor: OpenContext, phone: bool) -
     page.get_by_role("button", name="Add to LoRAs").click()
     expect(page.get_by_role("combobox", name="LoRA", exact=True)).to_be_visible()
     page.get_by_role("button", name="Add to Controls").click()
+    expect(page.get_by_role("combobox", name="ControlNet", exact=True)).to_be_visible()
     page.get_by_text("Advanced", exact=True).locator("visible=true").click()
     page.get_by_text("Second pass").click()
     expect(page.get_by_role("spinbutton", name="Scale")).to_be_visible()
