@@ -1,14 +1,15 @@
-"""Easel's own endpoint in Prefect's server, seen from outside: takes accounts of flow runs.
+"""Easel's own endpoint in Prefect's server, seen from outside: takes accounts, tells of the gate.
 
 Only a server that Easel started has it (``server.py``). Everything that it does can be done without
-it, by Prefect's own requests: about nine for each generation instead of one or two.
+it, by Prefect's own requests: about nine for each generation instead of one or two, and three for
+each look at the gate instead of one.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from prefect.client.orchestration import PrefectClient
 from prefect.exceptions import PrefectHTTPStatusError
@@ -16,6 +17,7 @@ from pydantic import ValidationError
 
 from flows.errors import EndpointMissingError, PrefectUnavailableError
 from flows.prefect.accounts import ACCOUNTS, ANSWERS, PATH, Account, Answer
+from flows.prefect.gate_places import GATE_PATH, GatePlaces
 from flows.prefect.runs import translated
 
 _UNKNOWN: Final = frozenset({404, 405, 422})
@@ -51,18 +53,34 @@ class Endpoint:
         """
         content = ACCOUNTS.dump_json(tuple(accounts))
         headers = {"Content-Type": "application/json"}
-        async with translated():
-            try:
-                answer = await self._client.request("POST", PATH, content=content, headers=headers)  # type: ignore[arg-type]
-            except PrefectHTTPStatusError as error:
-                if error.response.status_code not in _UNKNOWN:
-                    raise
-                self.note_missing()
-                raise EndpointMissingError from error
+        answer = await self._ask("POST", PATH, content=content, headers=headers)
         try:
-            answers = ANSWERS.validate_json(answer.content)
+            answers = ANSWERS.validate_json(answer)
         except ValidationError as error:
             raise PrefectUnavailableError(f"Prefect answered nonsense: {error}") from error
         if len(answers) != len(accounts):
             raise PrefectUnavailableError(f"Prefect answered {len(answers)} of {len(accounts)}")
         return answers
+
+    async def places(self, pool: str) -> GatePlaces:
+        """Returns what holds back the runs of the work pool of that name.
+
+        Raises EndpointMissingError and PrefectUnavailableError.
+        """
+        answer = await self._ask("GET", GATE_PATH, params={"pool": pool})
+        try:
+            return GatePlaces.model_validate_json(answer)
+        except ValidationError as error:  # of a proxy, for example, that has a page for every path
+            self.note_missing()
+            raise EndpointMissingError from error
+
+    async def _ask(self, method: str, path: str, **more: Any) -> bytes:
+        async with translated():
+            try:
+                answer = await self._client.request(method, path, **more)  # type: ignore[arg-type]
+            except PrefectHTTPStatusError as error:
+                if error.response.status_code not in _UNKNOWN:
+                    raise
+                self.note_missing()
+                raise EndpointMissingError from error
+        return answer.content

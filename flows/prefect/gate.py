@@ -17,12 +17,13 @@ from typing import Any, Final
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import WorkQueueFilter, WorkQueueFilterName
-from prefect.client.schemas.objects import WorkPool, WorkQueue
 from prefect.exceptions import ObjectNotFound
 
-from flows.errors import DeploymentMissingError
+from flows.errors import DeploymentMissingError, EndpointMissingError
 from flows.prefect.abandoned_runs import FLOW
 from flows.prefect.declared import QUEUES
+from flows.prefect.endpoint import Endpoint
+from flows.prefect.gate_places import GatePlace, GatePlaces
 from flows.prefect.runs import BATCH_QUEUE, DEPLOYMENT, is_for_generations, translated
 from flows.prefect.stored_deployments import StoredDeployment, deployments_of_flow
 
@@ -83,29 +84,58 @@ class Gate:
         )
 
 
-async def read_gate(client: PrefectClient, pool_name: str) -> Gate:
+async def read_gate(
+    client: PrefectClient, pool_name: str, endpoint: Endpoint | None = None
+) -> Gate:
     """Ask Prefect for the gate of a work pool.
 
-    Three small requests (pool, queues, whether there is any global limit), and a page of the
-    deployments of generations while there is one: a deployment's limit is a global limit.
+    One small request where Prefect's server has Easel's own endpoint, else three (pool, queues,
+    whether there is any global limit). And a page of the deployments of generations while there is
+    a global limit: a deployment's limit is one.
 
     Raises PrefectUnavailableError, and DeploymentMissingError without such a pool.
     """
+    deployments: list[StoredDeployment] = []
     try:
-        async with translated():
-            pool = await client.read_work_pool(pool_name)
-            queues = await client.read_work_queues(
-                work_pool_name=pool.name, work_queue_filter=_OF_QUEUES
-            )
-            deployments: list[StoredDeployment] = []
-            if await client.read_global_concurrency_limits(limit=1):
+        places = await _ask_endpoint(endpoint, pool_name) or await _ask_prefect(client, pool_name)
+        if places.has_global_limits:
+            async with translated():
                 deployments = await deployments_of_flow(client, FLOW)
     except ObjectNotFound as error:  # for example, Prefect has lost its database
         raise DeploymentMissingError(DEPLOYMENT) from error
-    return Gate(_paused(pool, queues), tuple(_limits(pool, queues, deployments)))
+    if places.pool is None:
+        raise DeploymentMissingError(DEPLOYMENT)
+    return Gate(
+        _paused(places.pool, places.queues),
+        tuple(_limits(places.pool, places.queues, deployments)),
+    )
 
 
-def _paused(pool: WorkPool, queues: Iterable[WorkQueue]) -> Paused:
+async def _ask_endpoint(endpoint: Endpoint | None, pool_name: str) -> GatePlaces | None:
+    """Returns what Easel's own endpoint says; None without one."""
+    if endpoint is None or endpoint.is_missing:
+        return None
+    try:
+        return await endpoint.places(pool_name)
+    except EndpointMissingError:
+        return None
+
+
+async def _ask_prefect(client: PrefectClient, pool_name: str) -> GatePlaces:
+    async with translated():
+        pool = await client.read_work_pool(pool_name)
+        queues = await client.read_work_queues(
+            work_pool_name=pool.name, work_queue_filter=_OF_QUEUES
+        )
+        limits = await client.read_global_concurrency_limits(limit=1)
+    return GatePlaces(
+        pool=GatePlace.model_validate(pool),
+        queues=tuple(GatePlace.model_validate(one) for one in queues),
+        has_global_limits=bool(limits),
+    )
+
+
+def _paused(pool: GatePlace, queues: Iterable[GatePlace]) -> Paused:
     said = {queue.name: _why_paused(_queue_words(queue), queue) for queue in queues}
     return Paused(
         _why_paused(_pool_words(pool), pool),
@@ -113,7 +143,7 @@ def _paused(pool: WorkPool, queues: Iterable[WorkQueue]) -> Paused:
     )
 
 
-def _why_paused(name: str, place: WorkPool | WorkQueue) -> str | None:
+def _why_paused(name: str, place: GatePlace) -> str | None:
     if place.is_paused:
         return f"{name} is paused. Resume it in the Prefect UI."
     if place.concurrency_limit == 0:
@@ -122,7 +152,7 @@ def _why_paused(name: str, place: WorkPool | WorkQueue) -> str | None:
 
 
 def _limits(
-    pool: WorkPool, queues: Iterable[WorkQueue], deployments: Iterable[StoredDeployment]
+    pool: GatePlace, queues: Iterable[GatePlace], deployments: Iterable[StoredDeployment]
 ) -> Iterator[str]:
     if pool.concurrency_limit:
         yield _limit_words(_pool_words(pool), pool.concurrency_limit)
@@ -141,11 +171,11 @@ def _limit_words(name: str, limit: int) -> str:
     return f"{name} has a concurrency limit of {limit}."
 
 
-def _pool_words(pool: WorkPool) -> str:
+def _pool_words(pool: GatePlace) -> str:
     return f"The work pool {pool.name}"
 
 
-def _queue_words(queue: WorkQueue) -> str:
+def _queue_words(queue: GatePlace) -> str:
     return f"The work queue {queue.name}"
 
 

@@ -36,6 +36,13 @@ SERVER_ENVIRONMENT: Final[Mapping[str, str]] = {
     "PREFECT_SERVER_SERVICES_CLEANUP_RECONCILER_LOOP_SECONDS": "60",
     # By default each 5 s: slots of limits whose lease of 5 minutes has lapsed.
     "PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "15",
+    # By default each 20 s: task runs and subflows that a cancelled run has left.
+    "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_LOOP_SECONDS": "60",
+    # By default each 5 s: deployments that were changed. Who changes a schedule sees its next runs
+    # that much later, and a time that comes before the look is left out.
+    "PREFECT_SERVER_SERVICES_SCHEDULER_RECENT_DEPLOYMENTS_LOOP_SECONDS": "10",
+    # By default each 5 s: automations that wait for an event that does not come.
+    "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT15S",
     # A generation that waits for the GPU is not late; by default runs turn "Late" after 15 s.
     "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
     # In-memory leases (the default) are lost at a restart, and their slots stay taken.
@@ -80,7 +87,7 @@ def create_app(settings: Settings) -> Any:
     # Late imports: `easel up` needs the settings above only.
     from core.origin_guard import OriginGuard
     from core.response_headers import ResponseHeaders
-    from flows.prefect.private import docket
+    from flows.prefect.private import docket, subscribers
     from flows.prefect.private import server as private
     from flows.prefect.private.endpoint.route import add_endpoint
 
@@ -88,7 +95,9 @@ def create_app(settings: Settings) -> Any:
     private.forgive_resent_events()
     private.read_any_stored_schedule()
     private.check_each_schema_once()
+    private.tidy_automations_less_often()
     docket.look_less_often()
+    subscribers.wait_for_their_end()
     app = private.prefect_server()
     add_endpoint(app)
     server = _with_gc_tuning(app)

@@ -34,6 +34,7 @@ from core.settings import Settings
 from flows.attempts.attempt import Attempt
 from flows.errors import ForeignFlowError, OtherStoreError
 from flows.prefect.abandoned_runs import settle_run
+from flows.prefect.endpoint import Endpoint
 from flows.prefect.foreign_runs import generation_of, put_back_for
 from flows.prefect.gate import Gate
 from flows.prefect.pool_owner import claim_pool
@@ -181,7 +182,10 @@ class ComfyWorker(PrefectWorker):
             *(self._registered, self._registered_again),
         )
         self._upkeep = Upkeep(runtime, self._foreign.by_store, self._slots.number, self._last_model)
-        self._gate = GateWatch(store, lambda: self.client, self.pool_name, self._gate_changed)
+        self._gate = GateWatch(
+            *(store, lambda: self.client, self.pool_name, self._gate_changed),
+            Endpoint(runs.client),
+        )
         self._carrying = Carrying(runtime, self, self._flows, self._make_room)
         self._leading = Leading(runtime, runs, self, self._carrying)
         self._offering = Offering(store, comfy, self._look)

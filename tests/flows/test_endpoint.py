@@ -32,6 +32,7 @@ from flows.prefect.endpoint import Endpoint
 from flows.prefect.private.ids import new_id
 from tests.flows.gates import Pool
 from tests.flows.prefect_server import Server
+from tests.harness.processes import free_port
 
 pytestmark = [pytest.mark.timeout(90), pytest.mark.usefixtures("prefect")]
 BEGAN = datetime.now(UTC) + timedelta(hours=1)
@@ -385,3 +386,21 @@ async def test_another_server_has_none(stock_server: Server) -> None:
         assert endpoint.is_missing
         endpoint.look_again()
         assert not endpoint.is_missing
+
+
+async def test_whoever_answers_every_path_with_a_page_has_none() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 6\r\n\r\n<html>")
+        await writer.drain()
+        writer.close()
+
+    port = free_port()
+    async with (
+        await asyncio.start_server(answer, "127.0.0.1", port),
+        PrefectClient(f"http://127.0.0.1:{port}/api") as prefect_client,
+    ):
+        endpoint = Endpoint(prefect_client)
+        with pytest.raises(EndpointMissingError):
+            await endpoint.places("gpu")
+        assert endpoint.is_missing

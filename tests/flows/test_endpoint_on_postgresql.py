@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from flows.errors import PrefectUnavailableError
 from flows.prefect.accounts import Account, Answer, ToldLine
 from flows.prefect.endpoint import Endpoint
+from flows.prefect.gate import read_gate
 from flows.worker.deployed_flows import GENERATE
 from tests.flows.gates import Pool, a_pool
 from tests.flows.prefect_server import Server
@@ -101,6 +102,18 @@ async def test_it_is_the_same_on_postgresql(pool: Pool) -> None:
                 timedelta(seconds=3),
             )
             assert await lines_of(prefect_client, account.run_id) == ["kept"]
+
+
+async def test_the_gate_is_the_same_on_postgresql(pool: Pool) -> None:
+    async with get_client() as prefect_client:
+        endpoint = Endpoint(prefect_client)
+        await asyncio.to_thread(pool.change, "bulk", is_paused=True)
+        await asyncio.to_thread(pool.change, "pool", concurrency_limit=2)
+        pool.limit_deployment(1)
+        gate = await read_gate(prefect_client, pool.name, endpoint)
+        assert not endpoint.is_missing
+        assert gate == await read_gate(prefect_client, pool.name)
+        assert (set(gate.paused.queues), len(gate.limits)) == ({"bulk"}, 2)
 
 
 async def test_more_than_a_statement_of_postgresql_takes_is_told_again(pool: Pool) -> None:

@@ -19,6 +19,7 @@ from prefect.states import Completed, Pending, Running
 
 from flows import tasks
 from flows.errors import DeploymentMissingError, PrefectUnavailableError
+from flows.prefect.endpoint import Endpoint
 from flows.prefect.gate import Gate, Paused, read_gate
 from flows.prefect.runs import FlowRuns, workflow_tag
 from flows.worker.events import GATE_EVENTS
@@ -63,6 +64,15 @@ async def until(watch: GateWatch, expected: Gate) -> None:
             await asyncio.sleep(0.05)
 
 
+async def read_in_each_way(client: PrefectClient, pool: str) -> Gate:
+    """By Easel's own endpoint, and by Prefect's own requests: it is the same gate."""
+    endpoint = Endpoint(client)
+    gate = await read_gate(client, pool, endpoint)
+    assert not endpoint.is_missing
+    assert await read_gate(client, pool) == gate
+    return gate
+
+
 # --- read from Prefect
 
 
@@ -102,15 +112,15 @@ async def test_each_is_read_and_is_gone_when_it_is_removed(
     paused: Paused,
     limits: tuple[str, ...],
 ) -> None:
-    assert await read_gate(client, pool.name) == Gate()
+    assert await read_in_each_way(client, pool.name) == Gate()
 
     pool.change(place, **fields)
-    gate = await read_gate(client, pool.name)
+    gate = await read_in_each_way(client, pool.name)
     assert gate == pool.named(Gate(paused, limits))
     assert gate.is_strict is bool(limits)
 
     pool.change(place, **({"is_paused": False} if "is_paused" in fields else _NO_LIMIT))
-    assert await read_gate(client, pool.name) == Gate()
+    assert await read_in_each_way(client, pool.name) == Gate()
 
 
 _NO_LIMIT: Final[dict[str, Any]] = {"concurrency_limit": None}
@@ -124,15 +134,15 @@ async def test_a_limit_that_deployments_share_counts_however_it_is_set(
     path = f"/v2/concurrency_limits/{name}"
     limit = server.post("/v2/concurrency_limits/", name=name, limit=4)
     try:
-        assert await read_gate(client, pool.name) == Gate()
+        assert await read_in_each_way(client, pool.name) == Gate()
         pool.change("deployment", global_concurrency_limit_id=limit)
         for fields, words in (({}, "of 4."), ({"active": False}, "of 4."), ({"limit": 0}, "of 0.")):
             assert not fields or server.http.patch(path, json=fields).is_success
-            [said] = (await read_gate(client, pool.name)).limits
+            [said] = (await read_in_each_way(client, pool.name)).limits
             assert said == f"The deployment generate/comfyui has a concurrency limit {words}"
     finally:
         assert server.http.delete(path).is_success
-    assert await read_gate(client, pool.name) == Gate()
+    assert await read_in_each_way(client, pool.name) == Gate()
 
 
 async def test_the_deployments_of_workflows_count_and_others_do_not(
@@ -141,7 +151,7 @@ async def test_the_deployments_of_workflows_count_and_others_do_not(
     pool.deploy("upscale", tags=[workflow_tag("upscale")], concurrency_limit=1)
     pool.deploy("somebodys-own", tags=["easel"], concurrency_limit=1)
 
-    gate = await read_gate(client, pool.name)
+    gate = await read_in_each_way(client, pool.name)
 
     assert gate.limits == ("The deployment generate/upscale has a concurrency limit of 1.",)
 
@@ -150,7 +160,7 @@ async def test_a_limit_on_a_tag_is_none(pool: Pool, client: PrefectClient, serve
     """It is for task runs with that tag (see the contract test of the engine): there are none."""
     server.post("/concurrency_limits/", tag="easel", concurrency_limit=1)
     try:
-        assert await read_gate(client, pool.name) == Gate()
+        assert await read_in_each_way(client, pool.name) == Gate()
     finally:
         assert server.http.delete("/concurrency_limits/tag/easel").is_success
     for task in (tasks.build_workflow, tasks.submit, tasks.poll, tasks.save):
@@ -201,11 +211,27 @@ async def test_prefect_heeds_a_deployments_limit_at_pending_and_never_else(
 
 
 async def test_without_the_pool_or_prefect_it_says_so(client: PrefectClient) -> None:
-    with pytest.raises(DeploymentMissingError):
-        await read_gate(client, "no-such-pool")
+    for endpoint in (None, Endpoint(client)):
+        with pytest.raises(DeploymentMissingError):
+            await read_gate(client, "no-such-pool", endpoint)
     async with FlowRuns(f"http://127.0.0.1:{free_port()}/api") as runs:
-        with pytest.raises(PrefectUnavailableError):
-            await read_gate(runs.client, "gpu")
+        for endpoint in (None, Endpoint(runs.client)):
+            with pytest.raises(PrefectUnavailableError):
+                await read_gate(runs.client, "gpu", endpoint)
+            assert endpoint is None or not endpoint.is_missing
+
+
+async def test_a_server_without_the_endpoint_is_asked_by_prefects_own_requests(
+    stock_server: Server,
+) -> None:
+    with a_pool(stock_server) as pool:
+        pool.change("pool", **LIMITED)
+        async with FlowRuns(str(stock_server.http.base_url)) as runs:
+            endpoint = Endpoint(runs.client)
+            for _ in range(2):  # the second time it is known
+                gate = await read_gate(runs.client, pool.name, endpoint)
+                assert gate.is_strict
+                assert endpoint.is_missing
 
 
 async def test_events_tell_of_all_but_a_deployments_own_limit(pool: Pool, server: Server) -> None:

@@ -6,6 +6,9 @@ process pays only for what it uses (measured: the worker's and the engine's cost
 start, which the API and Prefect's server do without).
 
 - ``server``: changes to Prefect's server, for Easel's own server process only
+- ``docket``: its queue of background tasks, there too
+- ``subscribers``: its subscribers of events, there too
+- ``endpoint``: Easel's own endpoint in it
 - ``schedules``: the times at which Prefect's scheduler fires
 - ``engine``: Prefect's engine for one flow run
 - ``worker``: Prefect's base class of workers

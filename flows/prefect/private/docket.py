@@ -11,14 +11,14 @@ from typing import Any, Final
 from docket import Docket, Worker
 from prefect.server.api import background_workers
 
-LOOK_EVERY_S: Final = 1.0
-"""Prefect's services run each 5 s at most; what is to be done at once is woken, not looked for."""
+LOOK_EVERY_S: Final = 2.0
+"""Prefect's services run each 10 s at most; what is to be done at once is woken, not looked for."""
 HEARTBEAT_S: Final = 30.0
 """Docket's workers report to each other. The server has one, whose report nobody reads."""
 
 
 class CalmWorker(Worker):
-    """Looks for due tasks once a second, where Docket does so four times; reports seldom.
+    """Looks for due tasks each 2 s, where Docket does so four times a second; reports seldom.
 
     Docket's worker also listens, ten times a second, whether a running task is to be cancelled:
     Prefect 3.9.1's server never cancels one. Measured: both were half of what an idle server does.

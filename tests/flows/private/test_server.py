@@ -5,17 +5,19 @@ Events that come twice are written once: ``tests/flows/test_server_events.py``.
 
 from __future__ import annotations
 
+import inspect
 import json
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from prefect.server.database.configurations import ENGINES, AioSqliteConfiguration
+from prefect.server.events import triggers
 from prefect.server.schemas import schedules
 from prefect.server.utilities.database import Pydantic
 from prefect.utilities.schema_tools import validation
@@ -185,3 +187,19 @@ def test_a_stored_schedule_that_is_not_valid_is_read_as_a_rule_that_says_it(
     assert isinstance(valid, schedules.CronSchedule)
     with pytest.raises(ValidationError):  # of other columns nothing changes
         Pydantic(schedules.CronSchedule).process_result_value(gone, dialect)
+
+
+async def test_automations_are_tidied_each_30_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[timedelta] = []
+
+    async def evaluate(periodic_granularity: timedelta) -> None:
+        asked.append(periodic_granularity)
+
+    # Prefect's service asks for it by this name, with 5 s.
+    assert "evaluate_periodically" in inspect.unwrap(triggers.consumer).__code__.co_names
+    monkeypatch.setattr(triggers, "evaluate_periodically", evaluate)
+    private.tidy_automations_less_often()
+
+    for wanted_s in (5, 90):
+        await triggers.evaluate_periodically(timedelta(seconds=wanted_s))
+    assert asked == [timedelta(seconds=30), timedelta(seconds=90)]
