@@ -10,11 +10,12 @@ from api.generations.facade import Facade
 from core.status import Status
 from store.batches.dispatches import FORGET_BATCH
 from store.callbacks.values import DeliveryState
-from store.counts import counts
+from store.counts import counts, counts_under_way
 from store.generations.dispatches import KINDS
 
 COUNT_EVERY_S: Final = 5.0
 """Seconds that a count of a whole table is cached: it is slow with a hundred thousand rows."""
+UNDER_WAY_FOR_S: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Figures:
         self._facade = facade
         store = facade.store
         self._generations = Cached(lambda: counts(store.database), count_every_s)
+        self._under_way = Cached(lambda: counts_under_way(store.database), UNDER_WAY_FOR_S)
         self._deliveries = Cached(store.deliveries.counts, count_every_s)
 
     async def of_store(self) -> StoreFigures:
@@ -43,6 +45,10 @@ class Figures:
         return StoreFigures(
             await self._generations.get(), await self._deliveries.get(), outbox, len(workers)
         )
+
+    async def under_way(self) -> dict[Status, int]:
+        """Returns how many generations wait or run, by status. Raises StoreUnavailableError."""
+        return await self._under_way.get()
 
     async def disk_free(self) -> int | None:
         """Returns the free bytes of the fullest disk; None if unknown."""

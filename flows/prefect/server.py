@@ -38,9 +38,6 @@ SERVER_ENVIRONMENT: Final[Mapping[str, str]] = {
     "PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "15",
     # By default each 20 s: task runs and subflows that a cancelled run has left.
     "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_LOOP_SECONDS": "60",
-    # By default each 5 s: deployments that were changed. Who changes a schedule sees its next runs
-    # that much later, and a time that comes before the look is left out.
-    "PREFECT_SERVER_SERVICES_SCHEDULER_RECENT_DEPLOYMENTS_LOOP_SECONDS": "10",
     # By default each 5 s: automations that wait for an event that does not come.
     "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT15S",
     # A generation that waits for the GPU is not late; by default runs turn "Late" after 15 s.

@@ -64,6 +64,18 @@ def test_the_queue_is_told_by_its_prompts_and_there_is_a_way_back_to_it(
     expect(page.get_by_role("button", name="Back to the latest")).to_be_hidden()
 
 
+def test_the_header_says_what_happens_now(page: Page, worker: Worker) -> None:
+    page.goto("/")
+    header = page.locator("header .service-text")
+    expect(header).to_have_text("Ready")
+    worker.hold(step=5)
+    generate(page, FOX)
+    expect(header).to_have_text("Rendering")
+    worker.go_on()
+    finished(page)
+    expect(header).to_have_text("Ready")
+
+
 def test_on_a_phone_generate_leads_to_the_stage(visitor: OpenContext, worker: Worker) -> None:
     context = visitor(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page = context.new_page()

@@ -38,7 +38,6 @@ def test_the_settings_have_their_effect(monkeypatch: pytest.MonkeyPatch) -> None
     assert server.services.cleanup_reconciler.loop_seconds == 60
     assert server.services.repossessor.loop_seconds == 15
     assert server.services.cancellation_cleanup.loop_seconds == 60
-    assert server.services.scheduler.recent_deployments_loop_seconds == 10
     assert server.events.proactive_granularity == timedelta(seconds=15)
     assert server.analytics_enabled is False
     assert server.ui.show_promotional_content is False

@@ -13,7 +13,7 @@ from store.values import Waiting
 from web.parts.elements import Text, adorn, box
 from web.parts.wording import WAITING_WORDS
 
-LOOK_EVERY_S: Final = 3.0
+LOOK_EVERY_S: Final = 1.0
 
 
 class Service:
@@ -34,7 +34,7 @@ class Service:
         async def look() -> None:
             try:
                 waiting = await context.facade.estimates.why("interactive")
-                counts = (await context.figures.of_store()).generations
+                counts = await context.figures.under_way()
             except StoreError:
                 return  # shown again when the store answers
             self.show(waiting, counts)

@@ -12,7 +12,7 @@ from docket import Docket, Worker
 from prefect.server.api import background_workers
 
 LOOK_EVERY_S: Final = 2.0
-"""Prefect's services run each 10 s at most; what is to be done at once is woken, not looked for."""
+"""Prefect's services run each 5 s at most; what is to be done at once is woken, not looked for."""
 HEARTBEAT_S: Final = 30.0
 """Docket's workers report to each other. The server has one, whose report nobody reads."""
 
