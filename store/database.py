@@ -177,9 +177,23 @@ def newest_change(connection: Connection) -> int:
 
 def insert_into(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
     """Returns an INSERT that can say what happens on a conflict; each dialect has its own."""
-    if connection.dialect.name == "postgresql":
-        return postgresql.insert(table)
-    return sqlite.insert(table)
+    return _insertion(connection.dialect.name, table)
+
+
+def insert_new_into(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """Returns an INSERT that leaves out rows that are there."""
+    return _insertion_of_new(connection.dialect.name, table)
+
+
+# Made once: SQLAlchemy takes longer to make a statement than to carry it out.
+@functools.cache
+def _insertion(dialect: str, table: Table) -> postgresql.Insert | sqlite.Insert:
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+
+
+@functools.cache
+def _insertion_of_new(dialect: str, table: Table) -> postgresql.Insert | sqlite.Insert:
+    return _insertion(dialect, table).on_conflict_do_nothing()
 
 
 def _left(result: _R) -> _R:

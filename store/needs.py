@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import Connection, select
 
 from core.workflows.needs import Needs
-from store.database import insert_into
+from store.database import insert_new_into
 from store.tables import needs
 from store.values import Queued
 
@@ -24,7 +24,7 @@ def keep_needs(connection: Connection, found: Iterable[Needs]) -> None:
         for digest, one in sorted({one.digest: one for one in found}.items())
     ]
     if rows:
-        connection.execute(insert_into(connection, needs).on_conflict_do_nothing(), rows)
+        connection.execute(insert_new_into(connection, needs), rows)
 
 
 def read_needs(connection: Connection, digests: Collection[str]) -> dict[str, Needs]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
@@ -45,6 +45,7 @@ from store.values import Entry, NewEntry
 ERROR_MAX: Final = 2000
 _CLAIMING: Final = 0x6F75_7462  # "outb"
 _NOW: Final = "now"
+_INSERT: Final = insert(outbox)
 _CLAIMERS: Final = select(outbox.c.claimed_by).distinct().where(outbox.c.claimed_by.is_not(None))
 
 
@@ -66,14 +67,14 @@ def put(connection: Connection, entries: Sequence[NewEntry]) -> None:
     """Write entries in the caller's transaction; they are due at once, or when they say."""
     if entries:
         signal(connection, "outbox")
-        connection.execute(insert(outbox), [_new_row(one) for one in entries])
+        connection.execute(_INSERT, [_new_row(one) for one in entries])
 
 
 def _new_row(entry: NewEntry) -> dict[str, Any]:
     # Times of the writer's clock. By a database's that is behind, the entry was put off in the
     # future, so it is due at once; by one that is ahead it is due early. It is never late.
     put_off_at = entry.created_at if entry.due_at is not None else None
-    return {**asdict(entry), "put_off_at": put_off_at, "tries": 0}
+    return {**vars(entry), "put_off_at": put_off_at, "tries": 0}
 
 
 def remove(connection: Connection, entry: Entry) -> bool:

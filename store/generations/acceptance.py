@@ -29,6 +29,12 @@ from store.values import Generation, NewGeneration
 
 MOST_TOGETHER: Final = 500
 """The most creates that share one transaction."""
+# Made once: SQLAlchemy takes longer to make a statement than to carry it out.
+_QUEUED_BY_PRIORITY: Final = (
+    select(generations.c.priority, func.count(), func.sum(generations.c.cost))
+    .where(generations.c.status == "queued")
+    .group_by(generations.c.priority)
+)
 
 
 @dataclass(frozen=True)
@@ -287,13 +293,8 @@ def _known_keys(connection: Connection, keys: list[str]) -> dict[str, tuple[str,
 
 def _queued(connection: Connection) -> dict[str, _Queued]:
     """Returns what is queued, by priority."""
-    statement = (
-        select(generations.c.priority, func.count(), func.sum(generations.c.cost))
-        .where(generations.c.status == "queued")
-        .group_by(generations.c.priority)
-    )
     found = {"interactive": _Queued(), "bulk": _Queued()}
-    for priority, count, cost in (connection.execute(statement)).tuples():
+    for priority, count, cost in connection.execute(_QUEUED_BY_PRIORITY).tuples():
         found[priority] = _Queued(count, float(cost))
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Connection, insert, select
@@ -22,6 +22,10 @@ from store.signals import signal
 from store.tables import attempts, batches, generations
 from store.uploads.references import confirm, refer
 from store.values import Generation, NewGeneration
+
+# Made once: SQLAlchemy takes longer to make a statement than to carry it out.
+_INSERT: Final = insert(generations)
+_INSERT_ATTEMPT: Final = insert(attempts)
 
 
 def insert_generations(
@@ -53,9 +57,9 @@ def insert_generations(
         for index, one in enumerate(new)
     ]
     keep_needs(connection, [found for one in new if (found := needs_of(one.request))])
-    connection.execute(insert(generations), rows)
+    connection.execute(_INSERT, rows)
     connection.execute(
-        insert(attempts),
+        _INSERT_ATTEMPT,
         [
             {
                 "generation_id": row["id"],

@@ -31,7 +31,7 @@ from core.problems import Problem
 from core.requests import ResolvedRequest
 from core.status import FINAL, FOLLOWERS, Status
 from store.callbacks.events import forget_events, generation_event
-from store.database import insert_into, next_changes
+from store.database import insert_into, insert_new_into, next_changes
 from store.errors import DeletedError, FencedError, HeldError, NotFoundError
 from store.generations import dispatches
 from store.generations.dispatches import DispatchAction
@@ -422,8 +422,7 @@ def dispatch(connection: Connection, row: RowMapping, action: DispatchAction) ->
 
 def keep_artefact(connection: Connection, artefact: Artefact) -> None:
     """Insert an artefact's row, once: its id is derived from the attempt."""
-    once = insert_into(connection, artefacts).on_conflict_do_nothing()
-    connection.execute(once, asdict(artefact))
+    connection.execute(insert_new_into(connection, artefacts), asdict(artefact))
 
 
 def keep_preview(connection: Connection, generation_id: UUID, preview: Preview) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, Literal
 
@@ -50,6 +51,7 @@ def as_terms(words: Sequence[str], *, is_sqlite: bool) -> str:
     return " ".join(f"'{word}':{place}" for place, word in enumerate(words, start=1))
 
 
+@functools.cache
 def insertion(*, is_sqlite: bool) -> Insert:
     """Returns the INSERT of rows with ``seq`` and ``terms``."""
     terms: Any = bindparam("terms", type_=Text)

@@ -20,7 +20,7 @@ from sqlalchemy import ColumnElement, Connection, Delete, delete, exists, or_, s
 from core.requests import files_of
 from core.status import FINAL
 from core.uploads import Reference
-from store.database import insert_into
+from store.database import insert_new_into
 from store.errors import FilesGoneError
 from store.tables import (
     artefact_references,
@@ -78,8 +78,7 @@ def refer(connection: Connection, requests: Iterable[tuple[UUID, Any]]) -> None:
     ]
     for table, rows in ((upload_references, named), (artefact_references, made)):
         if rows:
-            statement = insert_into(connection, table).on_conflict_do_nothing()
-            connection.execute(statement, rows)
+            connection.execute(insert_new_into(connection, table), rows)
 
 
 def are_wanted(connection: Connection, generation_id: UUID) -> bool:
