@@ -21,7 +21,7 @@ from tests.browser.chromium import FOREIGN_NAME, OWN_NAME
 from tests.browser.conftest import PATIENCE_S, connected
 from tests.browser.house import Api, Worker, resolved
 from tests.browser.test_journeys import finished, generate
-from tests.flows.prefect_server import Server
+from tests.flows.prefect_server import Server, started
 from tests.harness.proxy import FaultProxy
 from tests.harness.waiting import wait_until
 
@@ -95,14 +95,9 @@ def elsewhere() -> Iterator[Elsewhere]:
 
 @pytest.fixture(scope="module")
 def prefect(tmp_path_factory: pytest.TempPathFactory, prefect_database: Any) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("prefect"), prefect_database)
-    try:
-        server.process.start()
-        wait_until(server.answers, server.process.tail, within=PATIENCE_S * 2)
+    there = Server(tmp_path_factory.mktemp("prefect"), prefect_database)
+    with started(there, within=PATIENCE_S * 2) as server:
         yield server
-    finally:
-        server.http.close()
-        server.process.kill()
 
 
 @pytest.fixture

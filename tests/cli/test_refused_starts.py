@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import Ended, easel_process
-from tests.flows.prefect_server import Server
+from tests.flows.prefect_server import Server, started
 from tests.harness.databases import at_once, migrated
 from tests.harness.processes import free_port
-from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -22,14 +21,8 @@ pytestmark = pytest.mark.timeout(300)
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, prefect_database: Path) -> Iterator[Server]:
     """A Prefect server: the worker waits for one before it opens anything."""
-    server = Server(tmp_path_factory.mktemp("server"), prefect_database)
-    server.process.start()
-    try:
-        wait_until(server.answers, "the Prefect server")
+    with started(Server(tmp_path_factory.mktemp("server"), prefect_database)) as server:
         yield server
-    finally:
-        server.http.close()
-        server.process.terminate()
 
 
 PARTS = {

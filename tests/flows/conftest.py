@@ -17,10 +17,9 @@ from store.store import Store
 from store.values import Claim, Holder
 from tests.comfy.data import resolved
 from tests.flows.gates import Pool, a_pool
-from tests.flows.prefect_server import Server
+from tests.flows.prefect_server import Server, started
 from tests.flows.private import client
 from tests.harness.databases import a_store
-from tests.harness.waiting import wait_until
 
 
 @pytest.fixture
@@ -63,14 +62,8 @@ async def runtime(store: Store, emulator: Emulator, tmp_path: Path) -> AsyncIter
 @pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory, prefect_database: Path) -> Iterator[Server]:
     """One for all of the group ``prefect server``: its start takes longer than they do."""
-    server = Server(tmp_path_factory.mktemp("prefect"), prefect_database)
-    try:
-        server.process.start()
-        wait_until(server.answers, server.process.tail, within=100)
+    with started(Server(tmp_path_factory.mktemp("prefect"), prefect_database)) as server:
         yield server
-    finally:
-        server.http.close()
-        server.process.kill()
 
 
 @pytest.fixture(scope="package")
@@ -78,14 +71,9 @@ def stock_server(
     tmp_path_factory: pytest.TempPathFactory, prefect_database: Path
 ) -> Iterator[Server]:
     """A Prefect server that is not Easel's."""
-    server = Server(tmp_path_factory.mktemp("stock"), prefect_database, stock=True)
-    try:
-        server.process.start()
-        wait_until(server.answers, server.process.tail, within=100)
+    folder = tmp_path_factory.mktemp("stock")
+    with started(Server(folder, prefect_database, stock=True)) as server:
         yield server
-    finally:
-        server.http.close()
-        server.process.kill()
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlite3
 import sys
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,7 @@ import httpx
 from flows.prefect.server import retention_environment
 from tests.harness.databases import a_prefect_home
 from tests.harness.processes import Process, environment, free_port
+from tests.harness.waiting import wait_until
 
 _OWN: Final = ("flows.prefect.server",)
 _STOCK: Final = ("prefect", "server", "start", "--host", "127.0.0.1")
@@ -137,3 +139,15 @@ class Server:
                 ).fetchone()[0]
                 for table in TABLES
             }
+
+
+@contextmanager
+def started(server: Server, *, within: float = 100) -> Iterator[Server]:
+    """The server, from when it answers until it is killed; ``within`` so many seconds."""
+    try:
+        server.process.start()
+        wait_until(server.answers, server.process.tail, within=within)
+        yield server
+    finally:
+        server.http.close()
+        server.process.kill()

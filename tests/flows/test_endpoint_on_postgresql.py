@@ -23,10 +23,9 @@ from flows.prefect.endpoint import Endpoint
 from flows.prefect.gate import read_gate
 from flows.worker.deployed_flows import GENERATE
 from tests.flows.gates import Pool, a_pool
-from tests.flows.prefect_server import Server
+from tests.flows.prefect_server import Server, started
 from tests.flows.private import client
 from tests.flows.test_endpoint import BEGAN, begun, ended, lines_of
-from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(400)
 _END_CONNECTIONS: Final = (
@@ -52,14 +51,11 @@ def there(tmp_path_factory: pytest.TempPathFactory, prefect_database: Path) -> I
     name = f"prefect_{uuid4().hex}"
     asyncio.run(execute(url, f"CREATE DATABASE {name}"))
     own = f"{url.rpartition('/')[0]}/{name}"
-    server = Server(tmp_path_factory.mktemp("postgresql"), prefect_database, database_url=own)
+    folder = tmp_path_factory.mktemp("postgresql")
     try:
-        server.process.start()
-        wait_until(server.answers, server.process.tail, within=300)
-        yield server
+        with started(Server(folder, prefect_database, database_url=own), within=300) as server:
+            yield server
     finally:
-        server.http.close()
-        server.process.kill()
         asyncio.run(execute(url, f"DROP DATABASE {name} WITH (FORCE)"))
 
 

@@ -13,7 +13,7 @@ import pytest
 from prefect.settings import Settings
 
 from flows.prefect.server import retention_environment
-from tests.flows.prefect_server import Server
+from tests.flows.prefect_server import Server, started
 from tests.harness.waiting import wait_until
 
 DAY = timedelta(days=1)
@@ -23,14 +23,9 @@ pytestmark = pytest.mark.timeout(300)
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, prefect_database: Path) -> Iterator[Server]:
     """One that cleans: it writes each second, which others would wait for."""
-    server = Server(tmp_path_factory.mktemp("cleaning"), prefect_database, cleans=True)
-    try:
-        server.process.start()
-        wait_until(server.answers, server.process.tail, within=100)
+    folder = tmp_path_factory.mktemp("cleaning")
+    with started(Server(folder, prefect_database, cleans=True)) as server:
         yield server
-    finally:
-        server.http.close()
-        server.process.kill()
 
 
 def test_an_old_run_goes_with_all_that_was_its_and_others_stay(server: Server) -> None:

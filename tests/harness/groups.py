@@ -55,6 +55,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         "tests/flows/test_operators.py",
         "tests/flows/test_events.py",
         "tests/flows/private/",
+        "tests/flows/test_pool_owner.py",
         "tests/flows/test_server_door.py",
         "tests/flows/test_schedules.py",
         "tests/flows/test_server_events.py",

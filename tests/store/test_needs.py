@@ -15,7 +15,7 @@ from store.store import Store
 from store.values import Generation, Queued
 from tests.harness.statements import plans_of, statements_of
 from tests.store.making import COMFY, LEASE, accepted, claimed
-from tests.store.test_queue import all_taken, taking
+from tests.store.taking import all_taken, taking
 
 FLUX, SDXL = "flux1-dev.safetensors", "sdxl.safetensors"
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -17,7 +18,15 @@ from sqlalchemy import delete, func, insert, select
 from store import outbox_runner
 from store.errors import StoreUnavailableError
 from store.leases import Lease
-from store.outbox_runner import CLAIMS_AT_ONCE, Blocked, Done, Outcome, PutOff
+from store.outbox_runner import (
+    CLAIMS_AT_ONCE,
+    Blocked,
+    Done,
+    Handler,
+    OutboxRunner,
+    Outcome,
+    PutOff,
+)
 from store.store import Store
 from store.tables import outbox
 from store.values import Entry
@@ -173,13 +182,19 @@ async def test_put_off_and_done_when_it_is_due(store: Store) -> None:
     assert len(work.begun) == 3
 
 
-async def test_a_calm_runner_does_what_falls_due(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The store has said when; the look for a lost signal would come in an hour."""
+@pytest.fixture
+def a_calm_runner(monkeypatch: pytest.MonkeyPatch) -> Callable[[Store, Handler], OutboxRunner]:
+    """While nothing is to be done, its look for a lost signal would come in an hour."""
     monkeypatch.setattr(outbox_runner, "CALM_LOOK_EVERY_S", 3600.0)
+    return partial(a_runner, lease_s=36_000.0)  # a short one would have it look sooner
+
+
+async def test_a_calm_runner_does_what_falls_due(
+    store: Store, a_calm_runner: Callable[[Store, Handler], OutboxRunner]
+) -> None:
+    """The store has said when."""
     work = Work()
-    async with a_runner(store, work, lease_s=36_000.0):
+    async with a_calm_runner(store, work):
         await write(store, due_at=datetime.now(UTC) + timedelta(seconds=1))
         await wait_until(lambda: is_empty(store))
 
@@ -187,12 +202,11 @@ async def test_a_calm_runner_does_what_falls_due(
 
 
 async def test_a_calm_runner_that_is_woken_for_a_lane_does_what_that_put_off(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: Store, a_calm_runner: Callable[[Store, Handler], OutboxRunner]
 ) -> None:
     """Work begun without a look changes what the last look knew."""
-    monkeypatch.setattr(outbox_runner, "CALM_LOOK_EVERY_S", 3600.0)
     work = Work(PutOff("not yet", 0.3))
-    async with a_runner(store, work, lease_s=36_000.0) as runner:
+    async with a_calm_runner(store, work) as runner:
         await wait_until(lambda: _async(runner._is_calm))
         await _write_untold(store)
         runner.wake(LANE)
