@@ -124,7 +124,10 @@ class ComfyClient:
         extra_data: Mapping[str, Any] | None = None,
         sending: Callable[[], None] | None = None,
     ) -> Submission:
-        """Put a graph in the queue. ``sending`` is called right before anything of it is sent.
+        """Put a graph in the queue.
+
+        ``sending`` is called right before anything of it is sent, and again before its body: what
+        it raises ends the request, of which ComfyUI has heard no more than the headers then.
 
         ComfyUI never de-duplicates, so post only what is known not to be there. After a
         TransientComfyError it is unknown whether the prompt was accepted. Never sends ``number``:
@@ -381,7 +384,7 @@ def _when_sent(sending: Callable[[], None]) -> Callable[[str, Any], Awaitable[No
     """Returns what hears from httpx how far a request is: until then a connection is made."""
 
     async def trace(event: str, _: Any) -> None:
-        if event.endswith("send_request_headers.started"):
+        if event.endswith(("send_request_headers.started", "send_request_body.started")):
             sending()
 
     return trace

@@ -4,6 +4,7 @@ ComfyError
 ├── TransientComfyError          wait a little, then try the same thing again
 │   ├── ComfyUnreachableError    no connection, or it broke
 │   │   └── NothingSentError     no connection was made
+│   ├── HeldBackError            the caller may not send it any more, perhaps: nothing was sent
 │   ├── ComfyTimeoutError        connected, but no answer in time
 │   ├── ComfyProtocolError       an invalid answer (malformed, 5xx, truncated)
 │   └── ComfyTooOldError         a version that Easel cannot use; wait for a newer one
@@ -49,6 +50,10 @@ class ComfyUnreachableError(TransientComfyError):
 
 class NothingSentError(ComfyUnreachableError):
     """No connection was made: ComfyUI has certainly not heard the request."""
+
+
+class HeldBackError(TransientComfyError):
+    """The caller was not sure any more that it may send the request: ComfyUI has none of it."""
 
 
 class ComfyTimeoutError(TransientComfyError):

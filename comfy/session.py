@@ -28,7 +28,7 @@ from comfy.outputs import FetchedFile, FetchedImage
 from comfy.paid import Hiding, PaidServices
 from comfy.reachability import Reachability, ReachableCallback
 from comfy.socket import ComfySocket
-from comfy.submission import Guard, Submitted, Submitter
+from comfy.submission import Guard, Submitted, Submitter, Sure
 from comfy.tracking import Tracker
 from comfy.versions import too_old
 from core.loop import Loop
@@ -139,6 +139,7 @@ class ComfySession:
         extra_data: Mapping[str, Any] | None = None,
         fresh: bool = False,
         before_post: Guard | None = None,
+        is_sure: Sure | None = None,
         not_posted: Guard | None = None,
     ) -> Submitted:
         """Make sure that ComfyUI has the prompt, once.
@@ -150,8 +151,10 @@ class ComfySession:
 
         ``fresh`` says that, by the caller's own durable record, this ``prompt_id`` was never
         posted: then the first look is skipped. ``before_post`` is called right before
-        each POST, and what it raises ends the submission; ``not_posted`` is called after one
-        that was not even begun, as ComfyUI took no connection or the caller was cancelled.
+        each POST, and what it raises ends the submission. In the moment in which the POST is sent,
+        ``is_sure`` is asked whether it still may be: if not, ``before_post`` is called again.
+        ``not_posted`` is called after a POST that was not even begun, as ComfyUI took no
+        connection, it was held back, or the caller was cancelled.
 
         Raises PaidNodesError for a graph that calls paid services where that is not allowed, and
         that ComfyUI does not have yet; WorkflowRejectedError, or TransientComfyError when ComfyUI
@@ -176,6 +179,7 @@ class ComfySession:
             {**self._extra_data, **(extra_data or {}), **paid_data},
             fresh=fresh,
             before_post=right_before,
+            is_sure=is_sure or _yes,
             not_posted=not_posted or _always,
         )
         if submitted.how == "posted" and client_id == self._socket.client_id:
@@ -310,6 +314,10 @@ class ComfySession:
 
     def _how(self) -> str:
         return f"without websocket: {self._without_socket}" if self._without_socket else "connected"
+
+
+def _yes() -> bool:
+    return True
 
 
 async def _always() -> None:

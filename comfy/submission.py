@@ -14,6 +14,7 @@ from comfy.cancelling import cancel_prompt
 from comfy.client import ComfyClient
 from comfy.errors import (
     ForeignPromptError,
+    HeldBackError,
     NothingSentError,
     TransientComfyError,
     WorkflowRejectedError,
@@ -25,6 +26,8 @@ from core.failpoints import reach
 Guard = Callable[[], Awaitable[None]]
 """Called right before each POST: raises when the caller may no longer post. Also what is called
 after a POST that was not begun, since no connection was made or the caller was cancelled."""
+Sure = Callable[[], bool]
+"""Whether the caller still may post; asked in the moment in which it is sent."""
 How = Literal["posted", "already_queued", "already_finished", "found_by_name"]
 
 _POSTS_MAX: Final = 3
@@ -76,6 +79,7 @@ class Submitter:
         *,
         fresh: bool,
         before_post: Guard,
+        is_sure: Sure,
         not_posted: Guard,
     ) -> Submitted:
         """See ``ComfySession.submit``."""
@@ -85,7 +89,9 @@ class Submitter:
                 how = await self._look(graph, prompt_id)
                 if how is not None:
                     return Submitted(prompt_id, how)
-            how = await self._post_once(graph, prompt_id, extra_data, before_post, not_posted)
+            how = await self._post_once(
+                graph, prompt_id, extra_data, before_post, is_sure, not_posted
+            )
             return Submitted(prompt_id, how)
 
     async def cancel(self, prompt_id: str, *, patience_s: float) -> bool:
@@ -122,6 +128,7 @@ class Submitter:
         prompt_id: str,
         extra_data: Mapping[str, Any],
         before_post: Guard,
+        is_sure: Sure,
         not_posted: Guard,
     ) -> How:
         for attempt in range(1, _POSTS_MAX + 1):
@@ -130,17 +137,20 @@ class Submitter:
             except asyncio.CancelledError:
                 await _within_reason(not_posted)
                 raise
+            reach("submit.before_post")
             sent = asyncio.Event()
             try:
-                await self._post(graph, prompt_id, extra_data, sent.set)
+                await self._post(graph, prompt_id, extra_data, is_sure, sent.set)
             except asyncio.CancelledError:
                 if not sent.is_set():
                     await _within_reason(not_posted)
                 raise
             except TransientComfyError as error:
-                if isinstance(error, NothingSentError):
+                if isinstance(error, NothingSentError | HeldBackError):
                     await not_posted()
-                how = await self._look_twice(graph, prompt_id)
+                how = None
+                if not isinstance(error, HeldBackError):
+                    how = await self._look_twice(graph, prompt_id)
                 if how is not None:
                     self._unsure.discard(prompt_id)
                     return "posted" if how == "already_queued" else how
@@ -155,15 +165,21 @@ class Submitter:
         graph: Graph,
         prompt_id: str,
         extra_data: Mapping[str, Any],
-        sending: Callable[[], None],
+        is_sure: Sure,
+        sent: Callable[[], None],
     ) -> None:
+        def sending() -> None:
+            if not is_sure():
+                raise HeldBackError("it took too long until the prompt could be sent")
+            sent()
+
         self._remember(prompt_id)
         self._unsure.add(prompt_id)
         try:
             answer = await self._client.post_prompt(
                 graph, prompt_id, self._client_id(), extra_data, sending
             )
-        except WorkflowRejectedError:
+        except (WorkflowRejectedError, HeldBackError):
             self._unsure.discard(prompt_id)
             raise
         reach("submit.after_post")

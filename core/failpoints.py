@@ -31,6 +31,7 @@ FAILPOINTS: Final = (
     "lead.after_create",
     "lead.before_told",
     "submit.after_intent",
+    "submit.before_post",
     "inputs.before_put",
     "inputs.after_put",
     "submit.after_post",

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from comfy import Graph, Submitted, TransientComfyError, WorkflowRejectedError
 from core.failpoints import reach
+from core.instant import Instant
 from flows.errors import PaidUnknownError
 from flows.inputs import Inputs, InputSession, find_inputs, has_lost_one, put_inputs
 from flows.retries import patiently
@@ -16,6 +17,8 @@ from store.values import Claim
 
 SURE_FOR_S: Final = 0.5
 """For so long after a claim nothing that judges leases can have released it."""
+SENT_WITHIN_S: Final = 1.0
+"""So long after the row was last known to be this worker's, a POST is sent at the latest."""
 RESUBMISSIONS: Final = 3
 """Maximum resubmissions of a prompt that ComfyUI lost in a restart."""
 
@@ -30,6 +33,7 @@ class SubmitSession(InputSession, Protocol):
         *,
         fresh: bool = False,
         before_post: Callable[[], Awaitable[None]] | None = None,
+        is_sure: Callable[[], bool] | None = None,
         not_posted: Callable[[], Awaitable[None]] | None = None,
     ) -> Submitted:
         """Make sure that ComfyUI has the prompt, once."""
@@ -42,9 +46,11 @@ async def submit(
     """Write the intent, then make sure that ComfyUI has the prompt, once. May be repeated.
 
     Right before the POST it makes sure that the attempt is still held, unless it was claimed within
-    ``SURE_FOR_S``. The files that it refers to are put into ComfyUI right before the POST.
-    ``fresh`` skips the check before the first POST: only where nothing can have been posted.
-    What calls paid services is posted at most once in an attempt, whoever repeats this.
+    ``SURE_FOR_S``; and in the moment in which it is sent, that this was not long ago, as this
+    process may have been stopped in between. The files that it refers to are put into ComfyUI
+    right before the POST. ``fresh`` skips the check before the first POST: only where nothing can
+    have been posted. What calls paid services is posted at most once in an attempt, whoever
+    repeats this.
     Raises FencedError, WorkflowRejectedError, PaidNodesError, PaidUnknownError, InputGoneError,
     InputRefusedError, TransientComfyError, ArtefactStoreError.
     """
@@ -56,15 +62,22 @@ async def submit(
         await patiently(store.transitions.record_submission, claim)
     reach("submit.after_intent")
 
+    known = claim.taken
+
     async def right_before() -> None:
+        nonlocal known
         await put_inputs(store, session, inputs)
-        if claim.taken.age_s() > SURE_FOR_S:
-            await check_hold(store, claim)
+        if known.age_s() > SURE_FOR_S:
+            known = await check_hold(store, claim)
 
     for tries_left in range(RESUBMISSIONS, -1, -1):
         try:
             return await session.submit(
-                named, claim.prompt_id, fresh=fresh, before_post=right_before
+                named,
+                claim.prompt_id,
+                fresh=fresh,
+                before_post=right_before,
+                is_sure=lambda: known.age_s() <= SENT_WITHIN_S,
             )
         except WorkflowRejectedError as error:
             # Its input folder may have been emptied between the look and the POST.
@@ -81,11 +94,12 @@ async def _submit_paid(
     """Write the intent right before the POST, which only the first one to write it may do."""
 
     at: datetime | None = None
+    known = claim.taken
 
     async def right_before() -> None:
-        nonlocal at
+        nonlocal at, known
         await put_inputs(store, session, inputs)
-        at = datetime.now(UTC)
+        at, known = datetime.now(UTC), Instant.now()
         if not await patiently(store.transitions.record_submission, claim, at):
             raise PaidUnknownError(graph.paid)
         reach("submit.after_intent")
@@ -95,7 +109,12 @@ async def _submit_paid(
             await patiently(store.transitions.withdraw_submission, claim, at)
 
     return await session.submit(
-        graph, claim.prompt_id, fresh=fresh, before_post=right_before, not_posted=not_posted
+        graph,
+        claim.prompt_id,
+        fresh=fresh,
+        before_post=right_before,
+        is_sure=lambda: known.age_s() <= SENT_WITHIN_S,
+        not_posted=not_posted,
     )
 
 
@@ -110,9 +129,16 @@ async def has_lost_an_input(store: Store, session: SubmitSession, graph: Graph) 
         return False
 
 
-async def check_hold(store: Store, claim: Claim) -> None:
-    """Raise FencedError if the attempt was released since: this worker slept, or was paused.
+async def check_hold(store: Store, claim: Claim) -> Instant:
+    """Returns when the attempt was held still; FencedError if it was released since.
 
-    Only the row shows this. A lease that was just renewed does not: it may have lapsed before.
+    Then this worker slept, or was paused. Only the row shows this. A lease that was just renewed
+    does not: it may have lapsed before.
     """
-    await patiently(store.transitions.status, claim)
+
+    async def held() -> Instant:
+        asked = Instant.now()
+        await store.transitions.status(claim)
+        return asked
+
+    return await patiently(held)

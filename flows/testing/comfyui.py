@@ -84,6 +84,7 @@ class ScriptedComfyUI:
         *,
         fresh: bool = False,  # noqa: ARG002 - Session's
         before_post: Callable[[], Awaitable[None]] | None = None,
+        is_sure: Callable[[], bool] | None = None,  # noqa: ARG002 - Session's
         not_posted: Callable[[], Awaitable[None]] | None = None,  # noqa: ARG002 - Session's
     ) -> Submitted:
         """Take the prompt."""

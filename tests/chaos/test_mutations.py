@@ -1,4 +1,4 @@
-"""Without any one of five mechanisms the suite is red: shown on a copy of the source."""
+"""Without any one of six mechanisms the suite is red: shown on a copy of the source."""
 
 from __future__ import annotations
 
@@ -55,6 +55,12 @@ MUTATIONS: Final = {
         "            if not fresh or prompt_id in self._posted:\n",
         "            if False:\n",
         "tests/chaos/test_worker.py::test_killed_and_started_again[submit.after_post]",
+    ),
+    "no look at the clock when it is sent": Mutation(
+        "comfy/submission.py",
+        "            if not is_sure():\n",
+        "            if False:\n",
+        "tests/chaos/test_worker.py::test_stopped_and_taken_over_and_waked[submit.before_post]",
     ),
     "no atomic rename": Mutation(
         "store/artefacts/files.py",

@@ -17,6 +17,7 @@ MOMENTS: Final = (
     "lead.before_create",  # beside the work, wherever that is: there is no flow run yet
     "lead.after_create",  # there is one, and nobody wrote that down
     "submit.after_intent",  # M0: nothing posted
+    "submit.before_post",  # it has made sure that the generation is its own still
     "submit.after_post",  # M1: ComfyUI has it, and nobody wrote that down
     "track.seen",  # M2: it is followed
     "fetch.mid",  # M3: the picture is made and not kept
@@ -91,7 +92,10 @@ STOPPABLE: Final = tuple(moment for moment in MOMENTS if moment != "state.before
 
 @pytest.mark.parametrize(
     "moment",
-    [pytest.param(m, marks=() if m == "save.after_rename" else long) for m in STOPPABLE],
+    [
+        pytest.param(m, marks=() if m in ("submit.before_post", "save.after_rename") else long)
+        for m in STOPPABLE
+    ],
 )
 def test_stopped_and_taken_over_and_waked(house: ChaosStack, moment: str, seed: int) -> None:
     house.start_second_worker()

@@ -54,6 +54,7 @@ def test_only_transient_errors_are_transient() -> None:
         ComfyProtocolError,
         errors.ComfyTooOldError,
         errors.NothingSentError,
+        errors.HeldBackError,
     }
     assert {kind for kind in ALL if issubclass(kind, errors.TransientComfyError)} == transient
     assert is_transient(ComfyTimeoutError("late"))

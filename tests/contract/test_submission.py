@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from comfy import ComfyProtocolError, ComfySession, ComfyUnreachableError
+from comfy import ComfyProtocolError, ComfySession, ComfyUnreachableError, HeldBackError
 from comfy.emulator import Emulator
 from core.ids import OUTPUT_SUBFOLDER, output_filename
 from tests.contract.driving import LONG_STEPS, Driver, SlowLine, release, wait_until
@@ -134,6 +134,60 @@ async def test_fresh_prompts_are_posted_without_looking(driver: Driver, emulator
     emulator.faults.answer("GET", "/queue", status=500)
     run = driver.run()
     assert await run.submit(fresh=True) == "posted"
+
+
+class Clock:
+    """Whose caller is sure that it may post, but not at the times that are named: 1 is the first.
+
+    It is asked twice for each POST, before its headers and before its body.
+    """
+
+    def __init__(self, *unsure: int) -> None:
+        self.told: list[str] = []
+        self._unsure = unsure
+        self._asked = 0
+
+    async def before_post(self) -> None:
+        self.told.append("before")
+
+    def is_sure(self) -> bool:
+        self._asked += 1
+        self.told.append("sure" if self._asked not in self._unsure else "unsure")
+        return self._asked not in self._unsure
+
+    async def not_posted(self) -> None:
+        self.told.append("not posted")
+
+
+@pytest.mark.parametrize(
+    ("unsure", "held_back"),
+    [
+        ((1,), ["before", "unsure", "not posted"]),
+        ((2,), ["before", "sure", "unsure", "not posted"]),
+    ],
+)
+async def test_what_is_held_back_when_it_is_sent_is_not_posted(
+    driver: Driver, emulator: Emulator, unsure: tuple[int, ...], held_back: list[str]
+) -> None:
+    run, clock = driver.run(), Clock(*unsure)
+    how = await run.submit(
+        fresh=True,
+        before_post=clock.before_post,
+        is_sure=clock.is_sure,
+        not_posted=clock.not_posted,
+    )
+    assert how == "posted"
+    assert clock.told == [*held_back, "before", "sure", "sure"]
+    await run.track()
+    assert emulator.posts[run.prompt_id] == emulator.renders[run.prompt_id] == 1
+
+
+async def test_who_is_never_sure_posts_nothing(driver: Driver, emulator: Emulator) -> None:
+    run = driver.run()
+    with pytest.raises(HeldBackError):
+        await run.submit(is_sure=lambda: False)
+    assert emulator.posts == {}
+    assert await run.submit() == "posted"
 
 
 async def test_without_comfyui_nothing_is_posted(driver: Driver, emulator: Emulator) -> None:
