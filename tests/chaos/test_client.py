@@ -52,6 +52,7 @@ END_OF: Final[dict[str, tuple[str, ...]]] = {
     "lead.before_create": ("cancelled", "succeeded"),
     "lead.after_create": ("cancelled", "succeeded"),
     "submit.after_intent": ("cancelled",),
+    "submit.before_post": ("cancelled",),
     "submit.after_post": ("cancelled",),
     "track.seen": ("cancelled", "succeeded"),
     "state.after_commit": ("succeeded",),
