@@ -16,6 +16,7 @@ from store.generations.dispatches import KINDS
 COUNT_EVERY_S: Final = 5.0
 """Seconds that a count of a whole table is cached: it is slow with a hundred thousand rows."""
 UNDER_WAY_FOR_S: Final = 0.5
+"""Seconds that the count of those under way is cached."""
 
 
 @dataclass(frozen=True)

@@ -122,12 +122,14 @@ class ComfyClient:
         prompt_id: str,
         client_id: str,
         extra_data: Mapping[str, Any] | None = None,
+        connected: Callable[[], Awaitable[None]] | None = None,
         sending: Callable[[], None] | None = None,
     ) -> Submission:
         """Put a graph in the queue.
 
-        ``sending`` is called right before anything of it is sent, and again before its body: what
-        it raises ends the request, of which ComfyUI has heard no more than the headers then.
+        ``connected`` is called when there is a connection, ``sending`` right before anything of it
+        is sent, and again before its body. What they raise ends the request, of which ComfyUI has
+        heard no more than the headers then.
 
         ComfyUI never de-duplicates, so post only what is known not to be there. After a
         TransientComfyError it is unknown whether the prompt was accepted. Never sends ``number``:
@@ -143,7 +145,8 @@ class ComfyClient:
             "client_id": client_id,
             "extra_data": dict(extra_data or {}),
         }
-        extensions = {} if sending is None else {"trace": _when_sent(sending)}
+        hooks = (connected or _at_once, sending or _ignore)
+        extensions = {"trace": _when_sent(*hooks)}
         reply = await self._json_reply("POST", "/prompt", json=body, extensions=extensions)
         if reply.status == httpx.codes.BAD_REQUEST:
             raise WorkflowRejectedError(*_read(answers.rejection, _json(reply, dict)))
@@ -380,11 +383,24 @@ class ComfyClient:
             ) from None
 
 
-def _when_sent(sending: Callable[[], None]) -> Callable[[str, Any], Awaitable[None]]:
+async def _at_once() -> None:
+    """Nothing is to be done before."""
+
+
+def _ignore() -> None:
+    """Nobody wants to know."""
+
+
+def _when_sent(
+    connected: Callable[[], Awaitable[None]], sending: Callable[[], None]
+) -> Callable[[str, Any], Awaitable[None]]:
     """Returns what hears from httpx how far a request is: until then a connection is made."""
 
     async def trace(event: str, _: Any) -> None:
-        if event.endswith(("send_request_headers.started", "send_request_body.started")):
+        if event.endswith("send_request_headers.started"):
+            await connected()
+            sending()
+        elif event.endswith("send_request_body.started"):
             sending()
 
     return trace

@@ -4,7 +4,7 @@ ComfyError
 ├── TransientComfyError          wait a little, then try the same thing again
 │   ├── ComfyUnreachableError    no connection, or it broke
 │   │   └── NothingSentError     no connection was made
-│   ├── HeldBackError            the caller may not send it any more, perhaps: nothing was sent
+│   ├── HeldBackError            the caller may not send it any more, perhaps; its body was not sent
 │   ├── ComfyTimeoutError        connected, but no answer in time
 │   ├── ComfyProtocolError       an invalid answer (malformed, 5xx, truncated)
 │   └── ComfyTooOldError         a version that Easel cannot use; wait for a newer one
@@ -53,7 +53,7 @@ class NothingSentError(ComfyUnreachableError):
 
 
 class HeldBackError(TransientComfyError):
-    """The caller was not sure any more that it may send the request: ComfyUI has none of it."""
+    """The caller was not sure any more that it may send it: ComfyUI has its headers at most."""
 
 
 class ComfyTimeoutError(TransientComfyError):

@@ -151,8 +151,9 @@ class ComfySession:
 
         ``fresh`` says that, by the caller's own durable record, this ``prompt_id`` was never
         posted: then the first look is skipped. ``before_post`` is called right before
-        each POST, and what it raises ends the submission. In the moment in which the POST is sent,
-        ``is_sure`` is asked whether it still may be: if not, ``before_post`` is called again.
+        each POST, and what it raises ends the submission. When there is a connection, and in the
+        moment in which the POST is sent, ``is_sure`` is asked whether it still may be: if not,
+        ``not_posted`` and ``before_post`` are called again.
         ``not_posted`` is called after a POST that was not even begun, as ComfyUI took no
         connection, it was held back, or the caller was cancelled.
 

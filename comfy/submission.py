@@ -25,7 +25,8 @@ from core.failpoints import reach
 
 Guard = Callable[[], Awaitable[None]]
 """Called right before each POST: raises when the caller may no longer post. Also what is called
-after a POST that was not begun, since no connection was made or the caller was cancelled."""
+after a POST that was not begun: no connection was made, it was held back, or the caller was
+cancelled."""
 Sure = Callable[[], bool]
 """Whether the caller still may post; asked in the moment in which it is sent."""
 How = Literal["posted", "already_queued", "already_finished", "found_by_name"]
@@ -52,6 +53,28 @@ class _Turn:
     """One prompt's lock in this process: its submissions are serialized."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+@dataclass(frozen=True)
+class _Post:
+    """A POST as it goes out: it may have taken long to connect, or the process was stopped."""
+
+    before: Guard
+    is_sure: Sure
+    not_posted: Guard
+    sent: Callable[[], None]
+
+    async def connected(self) -> None:
+        """There is a connection, perhaps since a long time ago: make sure once more, if need be."""
+        if not self.is_sure():
+            await self.not_posted()
+            await self.before()
+
+    def sending(self) -> None:
+        """It is written now. Raises HeldBackError, so that it is not."""
+        if not self.is_sure():
+            raise HeldBackError("it took too long until the prompt could be sent")
+        self.sent()
 
 
 class Submitter:
@@ -140,7 +163,8 @@ class Submitter:
             reach("submit.before_post")
             sent = asyncio.Event()
             try:
-                await self._post(graph, prompt_id, extra_data, is_sure, sent.set)
+                post = _Post(before_post, is_sure, not_posted, sent.set)
+                await self._post(graph, prompt_id, extra_data, post)
             except asyncio.CancelledError:
                 if not sent.is_set():
                     await _within_reason(not_posted)
@@ -165,22 +189,21 @@ class Submitter:
         graph: Graph,
         prompt_id: str,
         extra_data: Mapping[str, Any],
-        is_sure: Sure,
-        sent: Callable[[], None],
+        post: _Post,
     ) -> None:
-        def sending() -> None:
-            if not is_sure():
-                raise HeldBackError("it took too long until the prompt could be sent")
-            sent()
-
+        was_unsure = prompt_id in self._unsure
         self._remember(prompt_id)
         self._unsure.add(prompt_id)
         try:
             answer = await self._client.post_prompt(
-                graph, prompt_id, self._client_id(), extra_data, sending
+                graph, prompt_id, self._client_id(), extra_data, post.connected, post.sending
             )
-        except (WorkflowRejectedError, HeldBackError):
+        except WorkflowRejectedError:
             self._unsure.discard(prompt_id)
+            raise
+        except HeldBackError:
+            if not was_unsure:  # by an earlier POST
+                self._unsure.discard(prompt_id)
             raise
         reach("submit.after_post")
         self._unsure.discard(prompt_id)

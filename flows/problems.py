@@ -8,6 +8,7 @@ from comfy.errors import (
     ExecutionFailedError,
     ExecutionTimeoutError,
     ForeignPromptError,
+    HeldBackError,
     InputRefusedError,
     NoOutputError,
     OutOfMemoryComfyError,
@@ -72,6 +73,11 @@ _PLAIN: tuple[tuple[type[Exception], str, str], ...] = (
         InputRefusedError,
         "input_refused",
         "Use a smaller file, or let ComfyUI take larger ones, then retry.",
+    ),
+    (
+        HeldBackError,
+        "not_available",
+        "The worker or its store was too slow to send it to ComfyUI. Retry it.",
     ),
     (
         TransientComfyError,

@@ -96,11 +96,17 @@ async def _submit_paid(
     at: datetime | None = None
     known = claim.taken
 
+    async def note(now: datetime) -> bool:
+        nonlocal known
+        known = Instant.now()
+        return await store.transitions.record_submission(claim, now)
+
     async def right_before() -> None:
-        nonlocal at, known
+        nonlocal at
+        at = None  # of an earlier POST, which ComfyUI may have: that one is not withdrawn
         await put_inputs(store, session, inputs)
-        at, known = datetime.now(UTC), Instant.now()
-        if not await patiently(store.transitions.record_submission, claim, at):
+        at = datetime.now(UTC)
+        if not await patiently(note, at):
             raise PaidUnknownError(graph.paid)
         reach("submit.after_intent")
 

@@ -58,8 +58,8 @@ MUTATIONS: Final = {
     ),
     "no look at the clock when it is sent": Mutation(
         "comfy/submission.py",
-        "            if not is_sure():\n",
-        "            if False:\n",
+        "_Post(before_post, is_sure, not_posted, sent.set)",
+        "_Post(before_post, lambda: True, not_posted, sent.set)",
         "tests/chaos/test_worker.py::test_stopped_and_taken_over_and_waked[submit.before_post]",
     ),
     "no atomic rename": Mutation(

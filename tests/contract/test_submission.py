@@ -137,12 +137,12 @@ async def test_fresh_prompts_are_posted_without_looking(driver: Driver, emulator
 
 
 class Clock:
-    """Whose caller is sure that it may post, but not at the times that are named: 1 is the first.
+    """Whose caller is sure that it may post, but not at the time that is named: 1 is the first.
 
-    It is asked twice for each POST, before its headers and before its body.
+    It is asked three times for each POST: on the connection, before its headers and its body.
     """
 
-    def __init__(self, *unsure: int) -> None:
+    def __init__(self, unsure: int) -> None:
         self.told: list[str] = []
         self._unsure = unsure
         self._asked = 0
@@ -152,24 +152,25 @@ class Clock:
 
     def is_sure(self) -> bool:
         self._asked += 1
-        self.told.append("sure" if self._asked not in self._unsure else "unsure")
-        return self._asked not in self._unsure
+        self.told.append("sure" if self._asked != self._unsure else "unsure")
+        return self._asked != self._unsure
 
     async def not_posted(self) -> None:
         self.told.append("not posted")
 
 
 @pytest.mark.parametrize(
-    ("unsure", "held_back"),
+    ("unsure", "posts"),
     [
-        ((1,), ["before", "unsure", "not posted"]),
-        ((2,), ["before", "sure", "unsure", "not posted"]),
+        (1, [["unsure"], ["sure", "sure"]]),  # the connection took long: it is used all the same
+        (2, [["sure", "unsure"], ["sure", "sure", "sure"]]),
+        (3, [["sure", "sure", "unsure"], ["sure", "sure", "sure"]]),
     ],
 )
 async def test_what_is_held_back_when_it_is_sent_is_not_posted(
-    driver: Driver, emulator: Emulator, unsure: tuple[int, ...], held_back: list[str]
+    driver: Driver, emulator: Emulator, unsure: int, posts: list[list[str]]
 ) -> None:
-    run, clock = driver.run(), Clock(*unsure)
+    run, clock = driver.run(), Clock(unsure)
     how = await run.submit(
         fresh=True,
         before_post=clock.before_post,
@@ -177,9 +178,27 @@ async def test_what_is_held_back_when_it_is_sent_is_not_posted(
         not_posted=clock.not_posted,
     )
     assert how == "posted"
-    assert clock.told == [*held_back, "before", "sure", "sure"]
+    first, second = posts
+    assert clock.told == ["before", *first, "not posted", "before", *second]
     await run.track()
     assert emulator.posts[run.prompt_id] == emulator.renders[run.prompt_id] == 1
+
+
+async def test_who_may_not_post_any_more_posts_nothing(driver: Driver, emulator: Emulator) -> None:
+    """What is raised on the connection ends the submission, and the next one uses another."""
+    run = driver.run()
+    tries = 0
+
+    async def before_post() -> None:
+        nonlocal tries
+        tries += 1
+        if tries > 1:
+            raise PermissionError
+
+    with pytest.raises(PermissionError):
+        await run.submit(before_post=before_post, is_sure=lambda: False)
+    assert (tries, emulator.posts) == (2, {})
+    assert await run.submit() == "posted"
 
 
 async def test_who_is_never_sure_posts_nothing(driver: Driver, emulator: Emulator) -> None:

@@ -29,6 +29,7 @@ from core.requests import FlowRequest, read_request_of
 from core.workflows.declaration import Workflow
 from flows import pipeline, submitting
 from flows.errors import PaidUnknownError
+from flows.inputs import put_inputs
 from flows.nodes import look_at_nodes
 from flows.pipeline import Assignment, Ended
 from flows.problems import problem_of
@@ -420,6 +421,38 @@ async def test_a_start_that_was_cancelled_before_its_post_is_done_later(
     assert not claim.submitted_before
     assert await submitted(runtime, claim) == "posted"
     assert emulator.posts == {claim.prompt_id: 1}
+
+
+async def test_a_start_that_was_cancelled_before_its_second_post_is_as_unsure(
+    runtime: Runtime, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one was cut off: the intent of it stays."""
+    claim = await claimed(runtime)
+    calls = 0
+
+    async def cancelled_the_second_time(*args: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await asyncio.sleep(0)
+        await put_inputs(*args)
+
+    emulator.faults.drop_replies(accepted=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(submitting, "put_inputs", cancelled_the_second_time)
+        starting = asyncio.create_task(submitted(runtime, claim, fresh=True))
+        await asyncio.wait([starting])
+    assert starting.cancelled()
+
+    claim = await again(runtime, claim.generation_id)
+
+    assert claim.submitted_before
+    with pytest.raises(PaidUnknownError):
+        await submitted(runtime, claim)
+    assert emulator.posts == {}
 
 
 async def test_a_start_that_was_cancelled_in_its_post_is_as_unsure(

@@ -156,10 +156,10 @@ def check_each_schema_once() -> None:
 def tidy_automations_less_often() -> None:
     """Let Prefect's upkeep of automations come round each 30 s instead of each 5 s.
 
-    It deletes what has lapsed, and reads automations again that another server has changed: three
-    transactions, with or without any automation. An event, and a change by this server's own API,
-    are heeded at once as before; what waits for an event has a period of its own. Prefect 3.9.1
-    has no setting for it.
+    It deletes what has lapsed, acts on events whose predecessor never came, and reads automations
+    again that another server has changed: three transactions, with or without any automation. An
+    event, and a change by this server's own API, are heeded at once as before; what waits for an
+    event has a period of its own. Prefect 3.9.1 has no setting for it.
     """
     evaluate = triggers.evaluate_periodically
 
