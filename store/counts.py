@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, func, select
 
 from core.status import FINAL, STATUSES, Status
 from store.database import Database
@@ -11,15 +13,7 @@ from store.tables import generations
 
 async def counts(database: Database) -> dict[Status, int]:
     """Returns the number of undeleted generations per status. Raises StoreUnavailableError."""
-    statement = (
-        select(generations.c.status, func.count())
-        .where(generations.c.deleted_at.is_(None))
-        .group_by(generations.c.status)
-    )
-    found = await database.read(
-        lambda connection: dict(connection.execute(statement).tuples().all())
-    )
-    return {status: found.get(status, 0) for status in STATUSES}
+    return await _counts(database, generations.c.deleted_at.is_(None), STATUSES)
 
 
 async def counts_under_way(database: Database) -> dict[Status, int]:
@@ -28,12 +22,16 @@ async def counts_under_way(database: Database) -> dict[Status, int]:
     Quick, however many have ended: an index has all that it needs, as a deleted one has ended.
     """
     under_way = [status for status in STATUSES if status not in FINAL]
+    return await _counts(database, generations.c.status.in_(under_way), under_way)
+
+
+async def _counts(
+    database: Database, condition: ColumnElement[bool], statuses: Sequence[Status]
+) -> dict[Status, int]:
     statement = (
-        select(generations.c.status, func.count())
-        .where(generations.c.status.in_(under_way))
-        .group_by(generations.c.status)
+        select(generations.c.status, func.count()).where(condition).group_by(generations.c.status)
     )
     found = await database.read(
         lambda connection: dict(connection.execute(statement).tuples().all())
     )
-    return {status: found.get(status, 0) for status in under_way}
+    return {status: found.get(status, 0) for status in statuses}
